@@ -1,0 +1,38 @@
+"""softcloze: prompt templates, verbalizers and soft prompts for frozen language models."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from softcloze.backbone import Backbone as Backbone
+    from softcloze.backbone import load_backbone as load_backbone
+    from softcloze.errors import SoftclozeError as SoftclozeError
+    from softcloze.estimator import PromptClassifier as PromptClassifier
+    from softcloze.prompt import Prompt as Prompt
+    from softcloze.template import Template as Template
+    from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
+    from softcloze.verbalizer import Verbalizer as Verbalizer
+
+_HOMES = {
+    "Backbone": "softcloze.backbone",
+    "Prompt": "softcloze.prompt",
+    "PromptClassifier": "softcloze.estimator",
+    "SoftclozeError": "softcloze.errors",
+    "Template": "softcloze.template",
+    "TemplateSyntaxError": "softcloze.template",
+    "Verbalizer": "softcloze.verbalizer",
+    "load_backbone": "softcloze.backbone",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are asked for: `softcloze --help` must not wait for torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'softcloze' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

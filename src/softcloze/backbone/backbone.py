@@ -1,0 +1,269 @@
+"""A frozen pretrained model with its tokenizer."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel
+
+from softcloze.encoding import PretrainedTokenizer, Vocabulary
+from softcloze.errors import SoftclozeError
+
+Family = Literal["masked", "causal"]
+
+# without a limit in model or tokenizer (ALiBi, relative positions) a prompt has to end somewhere
+_NO_LIMIT = 1_000_000
+
+
+class BackboneError(SoftclozeError, ValueError):
+    """A model that cannot be loaded or cannot be used as a backbone."""
+
+
+class Backbone:
+    """A pretrained language model, held still, and its tokenizer.
+
+    The model is borrowed: while it runs it is frozen and in evaluation mode, and afterwards every flag is
+    as it was found. `sklearn.clone` returns the same backbone, so that a grid search shares one.
+
+    Attributes:
+        model: a transformers model with a masked or causal language-modelling head.
+        tokenizer: its tokenizer, of which softcloze keeps a private copy.
+        name: where it came from, as written into saved prompts.
+        family: "masked" or "causal".
+        vocabulary: the private copy of the tokenizer.
+        max_length: positions that the model takes.
+
+    Example:
+        >>> from transformers import AutoModelForMaskedLM, AutoTokenizer
+        >>> name = "bert-base-chinese"
+        >>> backbone = Backbone(
+        ...     AutoModelForMaskedLM.from_pretrained(name), AutoTokenizer.from_pretrained(name), name
+        ... )  # doctest: +SKIP
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PretrainedTokenizer, name: str):
+        """Take `model` and `tokenizer` as they are.
+
+        Raises:
+            BackboneError: the model has no language-modelling head of a known family.
+            TokenizerError: the tokenizer is not backed by the tokenizers library.
+        """
+        self.model = model
+        self.tokenizer = tokenizer
+        self.name = name
+        self.family = family_of(model.config, tokenizer)
+        self.vocabulary = Vocabulary(tokenizer, masked=self.family == "masked")
+        if model.get_output_embeddings() is None:
+            raise BackboneError(
+                f"{type(model).__name__} has no language-modelling head; load {name!r} with "
+                f"AutoModelFor{'MaskedLM' if self.family == 'masked' else 'CausalLM'}"
+            )
+        self._takes = set(inspect.signature(model.forward).parameters)
+        self._first_position = _first_position(model)
+        positions = getattr(model.config, "max_position_embeddings", None)
+        limits = [tokenizer.model_max_length]
+        if isinstance(positions, int) and positions > 0:
+            limits.append(positions - self._first_position)
+        self.max_length = min(*limits, _NO_LIMIT)
+
+    def __sklearn_clone__(self) -> "Backbone":
+        """Share the frozen model instead of copying it."""
+        return self
+
+    def __repr__(self) -> str:
+        """Name, family and size."""
+        return f"Backbone({self.name!r}, family={self.family!r}, parameters={self.parameters:,})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def width(self) -> int:
+        """Numbers in an input embedding."""
+        return int(self.model.get_input_embeddings().weight.shape[-1])
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the model, tied ones counted once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of the model's weights (a sample of each tensor, in bfloat16) and of its tokenizer.
+
+        The sample makes it cheap; bfloat16 makes it the same for a model loaded in either precision.
+        """
+        digest = sha256()
+        for name, parameter in sorted(self.model.named_parameters()):
+            flat = parameter.detach().flatten()
+            sample = flat[:: max(1, len(flat) // 4096)].to(torch.bfloat16).cpu()
+            digest.update(f"{name}{tuple(parameter.shape)}".encode())
+            digest.update(sample.view(torch.int16).numpy().tobytes())
+        return {"model": digest.hexdigest(), "tokenizer": self.vocabulary.fingerprint}
+
+    @cached_property
+    def embedding_rms(self) -> float:
+        """Root mean square of the numbers in the input embeddings, the yardstick for learning rates."""
+        embeddings = self.model.get_input_embeddings()
+        total = 0.0
+        with torch.no_grad():
+            for ids in torch.arange(len(embeddings.weight), device=self.device).split(8192):
+                # through the module: some models scale inside it
+                total += float(embeddings(ids).float().square().mean(-1).sum())
+        return float((total / len(embeddings.weight)) ** 0.5)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
+        with torch.no_grad():
+            embedded: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
+        return embedded
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Hold the model still and in evaluation mode, then give it back as it was found."""
+        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        training = [module for module in self.model.modules() if module.training]
+        self.model.requires_grad_(False).eval()
+        try:
+            yield
+        finally:
+            for parameter in trainable:
+                parameter.requires_grad_(True)
+            for module in training:
+                module.training = True
+
+    def logits(
+        self,
+        rows: Sequence[Sequence[int]],
+        positions: Tensor,
+        *,
+        soft: Tensor | None = None,
+        columns: Tensor | None = None,
+    ) -> Tensor:
+        """Word scores at some positions of some rows; the head runs on nothing else.
+
+        Rows are padded on the side the tokenizer names, with explicit position ids, so that neither the
+        side nor the company a row keeps changes its scores.
+
+        Args:
+            rows: `batch` lists of ids; -1 - r stands for row r of `soft`.
+            positions: places in the rows, shape (batch, reads).
+            soft: the soft vectors, shape (soft, width).
+            columns: vocabulary ids to score, shape (words,); all of them if None.
+
+        Returns:
+            Raw scores before any softmax in float32, shape (batch, reads, words or vocab).
+        """
+        lengths = torch.tensor([len(row) for row in rows])
+        longest = int(lengths.max())
+        at = torch.arange(longest)
+        if self.tokenizer.padding_side == "left":
+            start = longest - lengths
+        else:
+            start = torch.zeros_like(lengths)
+        place = at - start[:, None]
+        real = (place >= 0) & (place < lengths[:, None])
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        ids[real] = torch.tensor([i for row in rows for i in row])
+        ids = ids.to(self.device)
+
+        embedded = self.embed(ids.clamp(min=0))
+        if soft is not None:
+            in_slot = ids < 0
+            embedded = embedded.masked_scatter(in_slot[..., None], soft[-1 - ids[in_slot]].to(embedded.dtype))
+        inputs: dict[str, Any] = {"inputs_embeds": embedded, "attention_mask": real.to(self.device, torch.long)}
+        if "position_ids" in self._takes:
+            inputs["position_ids"] = (place.clamp(min=0) * real + self._first_position).to(self.device)
+        if "use_cache" in self._takes:
+            inputs["use_cache"] = False
+        return self._head_at((positions + start[:, None]).to(self.device), columns, inputs)
+
+    def _head_at(self, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Tensor:
+        """Run the model with its output embedding on `positions` and, where it can be cut, `columns` alone.
+
+        The hook sits on the output embedding itself, not on the base model: this needs no knowledge of how an
+        architecture nests its decoder, and what the head does before (BERT's dense layer) costs little.
+        """
+        module = self.model.get_output_embeddings()
+
+        def at_positions(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+            (hidden,) = args
+            return (hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1])),)
+
+        cut = self._cut_head(columns) if columns is not None and self._can_cut_head else None
+        hook = module.register_forward_pre_hook(at_positions)
+        try:
+            if cut is not None:
+                logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
+            else:
+                logits = self.model(**inputs).logits
+        finally:
+            hook.remove()
+        if columns is not None and cut is None:
+            logits = logits[..., columns.to(self.device)]
+        scores: Tensor = logits.float()
+        return scores
+
+    def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
+        """The output embedding's parameters with only the rows of `columns`, by their names in the model."""
+        module = self.model.get_output_embeddings()
+        modules = self.model.named_modules(remove_duplicate=False)
+        prefix = next(name for name, candidate in modules if candidate is module)
+        parameters = {f"{prefix}.{name}": parameter for name, parameter in module.named_parameters()}
+        return {name: parameter[columns.to(self.device)] for name, parameter in parameters.items()}
+
+    @cached_property
+    def _can_cut_head(self) -> bool:
+        """Whether the head still gives the same scores when its output embedding has some rows only.
+
+        Found by trying: a head may add a bias of vocabulary size, or use the embeddings in another place.
+        """
+        columns = torch.tensor([1, 0, 2])
+        inputs = {"input_ids": torch.tensor([[0, 1, 2, 3]], device=self.device)}
+        with self.frozen(), torch.no_grad():
+            full = self.model(**inputs).logits[..., columns]
+            try:
+                cut = functional_call(self.model, self._cut_head(columns), (), inputs, tie_weights=False).logits
+            except RuntimeError:  # shapes that no longer agree
+                return False
+        return cut.shape == full.shape and torch.allclose(cut.float(), full.float(), rtol=1e-2, atol=1e-2)
+
+
+def family_of(config: Any, tokenizer: PretrainedTokenizer) -> Family:
+    """How a model of this configuration predicts a word, from what transformers offers for it.
+
+    Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token; so
+    a model is masked when it has a masked head, a mask token and is not set up as a decoder.
+
+    Raises:
+        BackboneError: it has neither head.
+    """
+    if (
+        type(config) in MODEL_FOR_MASKED_LM_MAPPING
+        and tokenizer.mask_token is not None
+        and not getattr(config, "is_decoder", False)
+    ):
+        return "masked"
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return "causal"
+    raise BackboneError(
+        f"a model of type {config.model_type!r} is neither a masked nor a causal language model; "
+        "softcloze needs one that predicts words, such as BERT or Llama"
+    )
+
+
+def _first_position(model: PreTrainedModel) -> int:
+    """The position id of the first token: after the padding's own where that has one (RoBERTa)."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return module.padding_idx + 1 if module.padding_idx is not None else 0
+    return 0

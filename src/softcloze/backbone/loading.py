@@ -1,0 +1,79 @@
+"""Finding and loading a backbone by name."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+from softcloze.backbone.backbone import Backbone, BackboneError, family_of
+from softcloze.starters import fetch_model
+
+STARTER = "starter:"
+
+
+def load_backbone(model: str | Backbone, *, dtype: str = "auto", device: str = "auto") -> Backbone:
+    """The backbone that `model` names; asked for twice, the same one is shared.
+
+    Args:
+        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a Backbone, which is returned as it is.
+        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the processor multiplies it in
+            hardware, float32 otherwise.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto": an accelerator if there is one.
+
+    Raises:
+        BackboneError: nothing loadable is there, or `dtype` or `device` is unknown.
+        StarterError: a starter cannot be fetched.
+    """
+    if isinstance(model, Backbone):
+        return model
+    where = _device(device)
+    return _load(model, _dtype(dtype, where), where)
+
+
+# two, for comparing one model with another; a model can be hundreds of megabytes
+@lru_cache(maxsize=2)
+def _load(name: str, dtype: torch.dtype, device: torch.device) -> Backbone:
+    place: str | Path = name
+    options: dict[str, str] = {}
+    if name.startswith(STARTER):
+        place = fetch_model(name.removeprefix(STARTER))
+    elif name.endswith(".gguf"):
+        file = Path(name).expanduser()
+        place, options = file.parent, {"gguf_file": file.name}
+    try:
+        config = AutoConfig.from_pretrained(place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        family = family_of(config, tokenizer)
+        auto = AutoModelForMaskedLM if family == "masked" else AutoModelForCausalLM
+        model = auto.from_pretrained(place, dtype=dtype, **options)
+    except (OSError, ValueError) as error:
+        raise BackboneError(
+            f"cannot load the model {name!r}: {error}\n"
+            "expected a model name of a hub, a folder in transformers format, a .gguf file, or starter:NAME "
+            "(softcloze models lists those)"
+        ) from error
+    return Backbone(model.to(device), tokenizer, name)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise BackboneError(f'device={name!r} is unknown; expected "auto", "cpu", "cuda" or "mps"') from error
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name == "auto":
+        if device.type == "cuda":
+            hardware = torch.cuda.is_bf16_supported()
+        else:
+            hardware = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if hardware else torch.float32
+    if name not in dtypes:
+        raise BackboneError(f"dtype={name!r} is unknown; expected auto, {', '.join(dtypes)}")
+    return dtypes[name]

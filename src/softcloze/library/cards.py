@@ -1,0 +1,125 @@
+"""One card, one file: a named template or a table of label words, checked as it is read."""
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from softcloze.errors import SoftclozeError
+from softcloze.template import Template, TemplateSyntaxError, did_you_mean
+
+
+class LibraryError(SoftclozeError, LookupError):
+    """A name that the library does not have, or a card in it that is not as it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateCard:
+    """A template of the library, and what it is for.
+
+    Attributes:
+        name: path in the library, as in "sentiment/en".
+        template: the template itself.
+        task: what it asks of the model.
+        language: of its words, as an ISO 639-1 code.
+        fields: the fields that an example must have.
+        verbalizer: name of the label words that fit its mask.
+        source: where it comes from.
+        description: one line for people who choose.
+    """
+
+    name: str
+    template: Template
+    task: str
+    language: str
+    fields: tuple[str, ...]
+    verbalizer: str
+    source: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerbalizerCard:
+    """Label words of the library, and what they are for.
+
+    Attributes:
+        name: path in the library, as in "sentiment/en".
+        words: the words of each label.
+        task: what the labels answer.
+        language: of the words, as an ISO 639-1 code.
+        source: where they come from.
+        description: one line for people who choose.
+    """
+
+    name: str
+    words: dict[str, list[str]]
+    task: str
+    language: str
+    source: str
+    description: str
+
+
+_TEXTS = ("task", "language", "source", "description")  # on every card
+
+
+def read_template_card(name: str, file: Traversable) -> TemplateCard:
+    """Read the card of the template called `name` from `file`.
+
+    Raises:
+        LibraryError: a key is missing or unknown, a value of the wrong kind, or the template does not parse.
+    """
+    card = _read(file, (*_TEXTS, "template", "verbalizer", "fields"))
+    texts = {key: _text(card, key, file) for key in (*_TEXTS, "verbalizer")}
+    try:
+        template = Template(_text(card, "template", file))
+    except TemplateSyntaxError as error:
+        raise LibraryError(f"{file}: the template does not parse: {error}") from error
+    fields = tuple(_texts(card["fields"], "fields", file))
+    if fields != template.fields:
+        raise LibraryError(f"{file}: the card lists the fields {fields}, but its template has {template.fields}")
+    return TemplateCard(name=name, template=template, fields=fields, **texts)
+
+
+def read_verbalizer_card(name: str, file: Traversable) -> VerbalizerCard:
+    """Read the card of the label words called `name` from `file`.
+
+    Raises:
+        LibraryError: a key is missing or unknown, a value of the wrong kind, or a label has no words.
+    """
+    card = _read(file, (*_TEXTS, "words"))
+    texts = {key: _text(card, key, file) for key in _TEXTS}
+    words = card["words"]
+    if not isinstance(words, dict) or not words:
+        raise LibraryError(f"{file}: 'words' must be a table from label to words, found {words!r}")
+    words = {label: _texts(listed, f"words.{label}", file) for label, listed in words.items()}
+    return VerbalizerCard(name=name, words=words, **texts)
+
+
+def _read(file: Traversable, keys: Iterable[str]) -> dict[str, Any]:
+    """The card as a table with exactly these keys."""
+    try:
+        card = tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise LibraryError(f"{file}: not a TOML file: {error}") from error
+    known = set(keys)
+    for key in card:
+        if key not in known:
+            raise LibraryError(f"{file}: unknown key {key!r}{did_you_mean(key, known - card.keys())}")
+    missing = sorted(known - card.keys())
+    if missing:
+        raise LibraryError(f"{file}: missing {', '.join(map(repr, missing))}")
+    return card
+
+
+def _text(card: dict[str, Any], key: str, file: Traversable) -> str:
+    value = card[key]
+    if not isinstance(value, str) or not value:
+        raise LibraryError(f"{file}: {key!r} must be text, found {value!r}")
+    return value
+
+
+def _texts(value: object, key: str, file: Traversable) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
+        raise LibraryError(f"{file}: {key!r} must be a list of texts, found {value!r}")
+    return value

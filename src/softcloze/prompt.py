@@ -1,0 +1,185 @@
+"""The prompt: what is trained, saved, versioned and shared."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from softcloze.atomic import replacing_folder
+from softcloze.backbone import Backbone
+from softcloze.encoding import CompiledTemplate, EncodedPrompt, Example
+from softcloze.errors import SoftclozeError
+from softcloze.scoring import Scorer
+from softcloze.soft import SoftVectors
+from softcloze.template import Template
+from softcloze.verbalizer import Verbalizer
+
+CARD = "prompt.json"
+VECTORS = "vectors.safetensors"
+FORMAT = 1
+
+
+class ArtifactError(SoftclozeError, OSError):
+    """A saved prompt that cannot be read, or does not belong to the model at hand."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A template, its label words and its soft vectors, for one backbone.
+
+    Attributes:
+        template: the template.
+        verbalizer: labels and their words.
+        model: the backbone's name.
+        fingerprint: what `Backbone.fingerprint` gave for it.
+        vectors: block key -> soft vectors, shape (count, width), float32.
+        max_length: the limit in tokens that prompts were cut to, or None for the model's own.
+        training: settings and history of the training; empty for a hard prompt.
+        metrics: whatever was measured with it, by name.
+    """
+
+    template: Template
+    verbalizer: Verbalizer
+    model: str
+    fingerprint: Mapping[str, str]
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    max_length: int | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write a folder with `prompt.json` and `vectors.safetensors`, all at once.
+
+        Args:
+            path: the folder; one that is there already is replaced if it holds a prompt.
+
+        Raises:
+            ArtifactError: something else is at `path`.
+        """
+        folder = Path(path).expanduser()
+        if folder.exists() and not (folder / CARD).is_file():
+            raise ArtifactError(f"{folder} is there already and holds no prompt; choose another place")
+        vectors = save_tensors(dict(self.vectors))
+        card = {
+            "format": FORMAT,
+            "softcloze": version("softcloze"),
+            "template": str(self.template),
+            # a list keeps int labels int, which JSON's keys would not
+            "words": [[label, list(words)] for label, words in self.verbalizer.as_dict().items()],
+            "aggregate": self.verbalizer.aggregate,
+            "model": self.model,
+            "fingerprint": dict(self.fingerprint),
+            "max_length": self.max_length,
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+            "vectors_sha256": sha256(vectors).hexdigest(),
+        }
+        card["card_sha256"] = _card_digest(card)
+        with replacing_folder(folder) as draft:
+            (draft / VECTORS).write_bytes(vectors)
+            (draft / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: a file is missing, truncated or altered, or was written by a later version; names it.
+        """
+        folder = Path(path).expanduser()
+        try:
+            text = (folder / CARD).read_bytes()
+            vectors = (folder / VECTORS).read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{folder} holds no saved prompt: cannot read {error.filename}") from error
+        try:
+            card = json.loads(text)
+            stated = card.pop("card_sha256")
+            intact = stated == _card_digest(card)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ArtifactError(f"{folder / CARD} is damaged: {error!r}") from error
+        if not intact:
+            raise ArtifactError(f"{folder / CARD} was altered since it was saved: its checksum no longer fits")
+        if card["format"] != FORMAT:
+            raise ArtifactError(
+                f"{folder / CARD} has format {card['format']}, written by softcloze {card['softcloze']}; "
+                f"this version reads format {FORMAT}"
+            )
+        if sha256(vectors).hexdigest() != card["vectors_sha256"]:
+            raise ArtifactError(f"{folder / VECTORS} is truncated or altered: its checksum no longer fits")
+        try:
+            tensors = load_tensors(vectors)
+        except SafetensorError as error:
+            raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
+        return cls(
+            template=Template(card["template"]),
+            verbalizer=Verbalizer(dict(card["words"]), card["aggregate"]),
+            model=card["model"],
+            fingerprint=card["fingerprint"],
+            vectors=tensors,
+            max_length=card["max_length"],
+            training=card["training"],
+            metrics=card["metrics"],
+        )
+
+    def check_backbone(self, backbone: Backbone) -> None:
+        """Refuse a backbone that the vectors were not trained for.
+
+        Raises:
+            ArtifactError: shows both fingerprints.
+        """
+        for part, expected in self.fingerprint.items():
+            found = backbone.fingerprint[part]
+            if found != expected:
+                raise ArtifactError(
+                    f"this prompt belongs to another {part}\n"
+                    f"  saved with {self.model}: {expected}\n"
+                    f"  found in {backbone.name}: {found}\n"
+                    "load it with the model it was trained on, or fit it again"
+                )
+
+
+class BoundPrompt:
+    """A template and label words on a backbone, ready to score examples.
+
+    Attributes:
+        compiled: the compiled template.
+        scorer: scores the label words.
+        verbalizer: turns word scores into label scores.
+    """
+
+    def __init__(self, template: Template, verbalizer: Verbalizer, backbone: Backbone, max_length: int | None):
+        """Bind template and label words to `backbone` and check that they fit it.
+
+        Raises:
+            EncodingError: a label word is unknown to the vocabulary.
+            VerbalizerError: label words that this vocabulary cannot tell apart.
+        """
+        limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
+        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit)
+        words = [self.compiled.word_ids(word) for word in verbalizer.all_words]
+        verbalizer.check_tokens(words, chained=backbone.family == "causal" and not self.compiled.has_right)
+        self.verbalizer = verbalizer
+        self.scorer = Scorer(backbone, self.compiled, words)
+
+    def encode(self, examples: Sequence[Example]) -> list[EncodedPrompt]:
+        """Encode examples, with room for the longest label word."""
+        return self.compiled.encode(examples, answer_length=max(map(len, self.scorer.words)))
+
+    def label_scores(self, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None) -> Tensor:
+        """Log-scores of labels in nats, up to a constant per row, shape (batch, labels), on the CPU."""
+        weight = soft.weight.detach() if soft is not None else None
+        with self.scorer.backbone.frozen():
+            return self.verbalizer.label_scores(self.scorer.all(prompts, weight))
+
+
+def _card_digest(card: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()

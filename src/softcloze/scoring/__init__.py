@@ -1,0 +1,5 @@
+"""Encoded prompts, a backbone and soft vectors in; scores of label words out."""
+
+from softcloze.scoring.scorer import Scorer
+
+__all__ = ["Scorer"]

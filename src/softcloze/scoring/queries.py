@@ -1,0 +1,117 @@
+"""Which rows a model has to read, and what to read off them, to score every label word of a prompt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softcloze.encoding import EncodedPrompt, EncodingError
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One factor of a label word's probability.
+
+    Attributes:
+        position: the place in the row whose output is read.
+        token: the vocabulary id whose log-probability it gives.
+        word: the label word that it is a factor of.
+    """
+
+    position: int
+    token: int
+    word: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One row for the model, with everything that is read off it.
+
+    Attributes:
+        ids: tokens, and soft slots as negative ids.
+        reads: what to read.
+    """
+
+    ids: tuple[int, ...]
+    reads: tuple[Read, ...]
+
+
+class MaskedPlan:
+    """A masked model: as many mask tokens as the word has tokens, filled in one pass.
+
+    A word's score is the sum of its tokens' log-probabilities, each given the others masked.
+
+    Attributes:
+        normalised: whether the reads are log-probabilities over the whole vocabulary. Where all words are read
+            at the same places the normaliser is the same for all of them; raw scores then compare as well, and
+            the vocabulary-sized product is spared.
+
+    Source:
+        Schick and Schütze, NAACL 2021, arXiv:2009.07118, section 3.3, whose training does it in one pass too.
+    """
+
+    def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
+        """Plan for `words`, token ids of each label word."""
+        self._mask_id = mask_id
+        lengths = sorted({len(word) for word in words})
+        self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
+        self.normalised = len(lengths) > 1
+
+    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+        """One row for each length that label words have."""
+        at = len(prompt.left)
+        return [
+            Query(
+                prompt.left + (self._mask_id,) * length + prompt.right,
+                tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
+            )
+            for length, words in self._by_length
+        ]
+
+
+class CausalPlan:
+    """A causal model: the chain of conditional probabilities of the word's tokens, and of the text behind it.
+
+    Without text after the mask, words that begin alike share their rows: a row is read for every prefix of it,
+    so that words of one token cost one row together. With text after the mask every word fills a row of its
+    own, and the text counts, since it is what tells whether the word fits: log P(word, text after | text before).
+
+    Attributes:
+        normalised: as in `MaskedPlan`.
+    """
+
+    def __init__(self, words: Sequence[tuple[int, ...]], *, has_right: bool):
+        """Plan for `words`, token ids of each label word, with or without text after the mask."""
+        self._words = tuple(words)
+        prefixes = {word[:k] for word in words for k in range(len(word))}
+        ends = sorted(p for p in prefixes if not any(q[: len(p)] == p and q != p for q in prefixes))
+        # each prefix is read off the first row that passes through it
+        row_of = {p: next(r for r, end in enumerate(ends) if end[: len(p)] == p) for p in prefixes}
+        self._rows: list[tuple[tuple[int, ...], list[Read]]] = [(end, []) for end in ends]
+        for i, word in enumerate(words):
+            for k, token in enumerate(word):
+                self._rows[row_of[word[:k]]][1].append(Read(k, token, i))
+        paths = {tuple(word[:k] for k in range(len(word))) for word in words}
+        self.normalised = has_right or len(paths) > 1
+
+    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+        """Rows that pass through every prefix of a word, or one for each word where text follows.
+
+        Raises:
+            EncodingError: nothing stands before the mask, so there is no place to predict it from.
+        """
+        if not prompt.left:
+            raise EncodingError(
+                "nothing stands before <mask>, and a causal model predicts from what stands before; "
+                "put some text, a field or a soft slot there"
+            )
+        at = len(prompt.left) - 1
+        if prompt.right:
+            queries = []
+            for i, word in enumerate(self._words):
+                row = prompt.left + word + prompt.right
+                reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
+                queries.append(Query(row[:-1], reads))
+            return queries
+        return [
+            Query(prompt.left + end, tuple(Read(at + read.position, read.token, read.word) for read in reads))
+            for end, reads in self._rows
+        ]

@@ -1,0 +1,68 @@
+"""What an interrupted fit needs to go on."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from softcloze.atomic import replacing_file
+from softcloze.errors import SoftclozeError
+
+Record = dict[str, Any]
+
+
+class CheckpointError(SoftclozeError, OSError):
+    """A checkpoint that cannot be read."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """The state of training between two epochs.
+
+    Attributes:
+        tensors: the soft vectors, the optimiser's moments and the best vectors so far, by name.
+        history: one record for each epoch that has ended.
+    """
+
+    tensors: dict[str, Tensor]
+    history: list[Record] = field(default_factory=list)
+
+
+class Checkpoint:
+    """One fit's progress in one file, which is replaced after each epoch and removed at the end.
+
+    Attributes:
+        path: the file; named after a digest of data and settings, so that different fits share a folder.
+    """
+
+    def __init__(self, folder: str | Path, digest: str):
+        """Keep progress under `folder`."""
+        self.path = Path(folder).expanduser() / f"fit-{digest[:16]}.safetensors"
+
+    def save(self, progress: Progress) -> None:
+        """Write `progress` in the place of what was there."""
+        with replacing_file(self.path) as draft:
+            save_file(progress.tensors, draft, metadata={"history": json.dumps(progress.history)})
+
+    def load(self) -> Progress | None:
+        """The progress of an interrupted fit, or None if there is none.
+
+        Raises:
+            CheckpointError: the file is damaged; names it.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+                return Progress(tensors, json.loads(file.metadata()["history"]))
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this fit again") from error
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)

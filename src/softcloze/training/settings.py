@@ -1,0 +1,65 @@
+"""How to train soft vectors."""
+
+from dataclasses import dataclass
+
+from softcloze.errors import SoftclozeError
+
+
+class SettingsError(SoftclozeError, ValueError):
+    """A training parameter out of its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Everything that decides how training goes; the defaults are measured in `docs/defaults.md`.
+
+    Attributes:
+        epochs: passes over the training examples, at most.
+        batch_size: examples per step.
+        learning_rate: highest step of AdamW, in units of the root mean square of the input embeddings.
+        warmup_fraction: share of all steps in which the rate rises from 0, before it falls to 0 linearly.
+        max_grad_norm: length to which a longer gradient is cut.
+        stop_loss: training ends when an epoch's mean training loss falls below it, in nats; 0 never.
+        early_stopping: hold out examples, stop when their loss no longer falls, and keep the best vectors.
+        validation_fraction: share held out then, of each class.
+        patience: epochs without a better held-out loss before stopping.
+        seed: decides the order of examples.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_fraction: float
+    max_grad_norm: float
+    stop_loss: float
+    early_stopping: bool
+    validation_fraction: float
+    patience: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            SettingsError: names the parameter, what it is and what it may be.
+        """
+        checks = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rate": (self.learning_rate > 0, "above 0"),
+            "warmup_fraction": (0 <= self.warmup_fraction < 1, "from 0 to below 1"),
+            "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
+            "stop_loss": (self.stop_loss >= 0, "0 or above"),
+            "validation_fraction": (0 < self.validation_fraction < 1, "between 0 and 1"),
+            "patience": (self.patience >= 1, "at least 1"),
+        }
+        for name, (right, expected) in checks.items():
+            if not right:
+                raise SettingsError(f"{name}={getattr(self, name)!r}, but it has to be {expected}")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Share of the learning rate at `step` of `steps`, counted from 0: up during warm-up, then linearly down."""
+        warmup = int(self.warmup_fraction * steps)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        return (steps - step) / (steps - warmup)
