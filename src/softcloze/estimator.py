@@ -174,7 +174,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 checkpoint=checkpoint,
                 on_epoch=self.on_epoch,
             )
-            warn_if_stuck(history, bound.label_scores(prompts, soft).argmax(-1).tolist(), settings)
+            warn_if_stuck(history, bound.label_scores(prompts, [soft])[0].argmax(-1).tolist(), settings)
         self._adopt(
             Prompt(
                 template=template,
@@ -311,7 +311,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         soft = None
         if bound.compiled.blocks:
             soft = SoftVectors.from_blocks(bound.compiled.blocks, prompt.vectors).to(backbone.device)
-        return bound.label_scores(bound.encode(examples), soft).double().numpy()
+        return bound.label_scores(bound.encode(examples), [soft])[0].double().numpy()
 
 
 def resolve_template(template: str | Template) -> Template:

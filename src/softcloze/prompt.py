@@ -174,11 +174,15 @@ class BoundPrompt:
         """Encode examples, with room for the longest label word."""
         return self.compiled.encode(examples, answer_length=max(map(len, self.scorer.words)))
 
-    def label_scores(self, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None) -> Tensor:
-        """Log-scores of labels in nats, up to a constant per row, shape (batch, labels), on the CPU."""
-        weight = soft.weight.detach() if soft is not None else None
+    def label_scores(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
+        """Log-scores of labels with each set of soft vectors.
+
+        Returns:
+            Nats, up to a constant per prompt, shape (sets, batch, labels), on the CPU.
+        """
+        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
         with self.scorer.backbone.frozen():
-            return self.verbalizer.label_scores(self.scorer.all(prompts, weight))
+            return self.verbalizer.label_scores(self.scorer.all(prompts, weights))
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

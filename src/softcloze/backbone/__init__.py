@@ -2,5 +2,6 @@
 
 from softcloze.backbone.backbone import Backbone, BackboneError, Family
 from softcloze.backbone.loading import load_backbone
+from softcloze.backbone.prefix import Prefix
 
-__all__ = ["Backbone", "BackboneError", "Family", "load_backbone"]
+__all__ = ["Backbone", "BackboneError", "Family", "Prefix", "load_backbone"]

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, DynamicCache, PreTrainedModel
 
+from softcloze.backbone.prefix import Prefix
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
 from softcloze.errors import SoftclozeError
 
@@ -148,44 +149,89 @@ class Backbone:
         *,
         soft: Tensor | None = None,
         columns: Tensor | None = None,
+        prefix: Prefix | None = None,
     ) -> Tensor:
         """Word scores at some positions of some rows; the head runs on nothing else.
 
-        Rows are padded on the side the tokenizer names, with explicit position ids, so that neither the
-        side nor the company a row keeps changes its scores.
+        Rows are padded on the right and beginnings on the left, with explicit position ids, so that the
+        company a row keeps does not change its scores.
 
         Args:
             rows: `batch` lists of ids; -1 - r stands for row r of `soft`.
             positions: places in the rows, shape (batch, reads).
             soft: the soft vectors, shape (soft, width).
             columns: vocabulary ids to score, shape (words,); all of them if None.
+            prefix: what stands before each row, read earlier by `read`.
 
         Returns:
             Raw scores before any softmax in float32, shape (batch, reads, words or vocab).
         """
+        inputs = self._inputs(rows, soft, prefix)
+        if prefix is not None:
+            inputs["past_key_values"] = prefix.cache()
+        if "use_cache" in self._takes:
+            inputs["use_cache"] = prefix is not None
+        return self._head_at(positions.to(self.device), columns, inputs)
+
+    def read(self, rows: Sequence[Sequence[int]], soft: Tensor | None = None) -> Prefix:
+        """Keys and values of rows with which longer rows begin, without gradient; for causal models that `can_read`.
+
+        Args:
+            rows: lists of ids as in `logits`.
+            soft: the soft vectors, shape (soft, width).
+        """
+        cache = DynamicCache()
+        with torch.no_grad():
+            inputs = self._inputs(rows, soft, None)
+            last = torch.zeros(len(rows), 1, dtype=torch.long, device=self.device)
+            self._head_at(last, torch.tensor([0]), {**inputs, "past_key_values": cache, "use_cache": True})
         lengths = torch.tensor([len(row) for row in rows])
         longest = int(lengths.max())
-        at = torch.arange(longest)
-        if self.tokenizer.padding_side == "left":
-            start = longest - lengths
-        else:
-            start = torch.zeros_like(lengths)
-        place = at - start[:, None]
-        real = (place >= 0) & (place < lengths[:, None])
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        # from padding on the right to padding on the left
+        source = torch.arange(longest) - (longest - lengths[:, None])
+        source = source.clamp(min=0).to(self.device)[:, None, :, None]
+
+        def aligned(tensor: Tensor) -> Tensor:
+            return tensor.gather(2, source.expand(-1, tensor.shape[1], -1, tensor.shape[3]))
+
+        return Prefix(tuple((aligned(layer.keys), aligned(layer.values)) for layer in cache.layers), lengths)
+
+    @cached_property
+    def can_read(self) -> bool:
+        """Whether the model gives the same scores when it reads a row in two parts.
+
+        Found by trying, since some architectures remember in other ways than by keys and values.
+        """
+        if self.family != "causal":
+            return False
+        with self.frozen(), torch.no_grad():
+            whole = self.logits([[0, 1, 2, 3, 1]], torch.tensor([[4]]))
+            try:
+                prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
+                split = self.logits([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix)
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+                return False
+        return torch.allclose(whole[0], split[0], rtol=1e-2, atol=1e-2)
+
+    def _inputs(self, rows: Sequence[Sequence[int]], soft: Tensor | None, prefix: Prefix | None) -> dict[str, Any]:
+        """Embeddings, attention mask and position ids of `rows` behind `prefix`."""
+        lengths = torch.tensor([len(row) for row in rows])
+        place = torch.arange(int(lengths.max())).expand(len(rows), -1)
+        real = place < lengths[:, None]
+        ids = torch.zeros(place.shape, dtype=torch.long)
         ids[real] = torch.tensor([i for row in rows for i in row])
         ids = ids.to(self.device)
-
         embedded = self.embed(ids.clamp(min=0))
         if soft is not None:
             in_slot = ids < 0
             embedded = embedded.masked_scatter(in_slot[..., None], soft[-1 - ids[in_slot]].to(embedded.dtype))
+        if prefix is not None:
+            place = place + prefix.lengths[:, None]
+            real = torch.cat([prefix.real(), real], dim=1)
         inputs: dict[str, Any] = {"inputs_embeds": embedded, "attention_mask": real.to(self.device, torch.long)}
         if "position_ids" in self._takes:
-            inputs["position_ids"] = (place.clamp(min=0) * real + self._first_position).to(self.device)
-        if "use_cache" in self._takes:
-            inputs["use_cache"] = False
-        return self._head_at((positions + start[:, None]).to(self.device), columns, inputs)
+            inputs["position_ids"] = (place + self._first_position).to(self.device)
+        return inputs
 
     def _head_at(self, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Tensor:
         """Run the model with its output embedding on `positions` and, where it can be cut, `columns` alone.

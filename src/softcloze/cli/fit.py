@@ -1,0 +1,85 @@
+"""softcloze fit: train a soft prompt on the rows of a file and save it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softcloze.cli.options import FileArgument, LabelOption, ModelOption, TextOption, VerbalizerOption, read_verbalizer
+
+
+def fit(
+    file: FileArgument,
+    template: Annotated[str, typer.Option(help="A template, or the name of one in the library.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to save the prompt.")],
+    model: ModelOption = "starter:smollm2-135m",
+    verbalizer: VerbalizerOption = None,
+    text_column: TextOption = None,
+    label_column: LabelOption = "label",
+    shots: Annotated[
+        int | None, typer.Option(help="Train on so many rows of each class, drawn with the seed; by default on all.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 8,
+    batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 8,
+    learning_rate: Annotated[
+        float, typer.Option(help="Highest step, in units of the typical size of the model's embeddings.")
+    ] = 0.03,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens a prompt may have; by default what the model takes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides the first vectors and the order of rows.")] = 0,
+) -> None:
+    """Train a soft prompt on labelled rows and save it in a folder.
+
+    Without a verbalizer a library template brings its own label words, and for any other template every label
+    is its own word.
+    """
+    from softcloze.cli.console import errors, plain, results, say
+    from softcloze.cli.rows import read_table
+    from softcloze.cli.work import open_backbone, progress_bar, score_rows
+    from softcloze.estimator import PromptClassifier, resolve_template
+    from softcloze.experiments import few_shot
+    from softcloze.prompt import CARD, ArtifactError
+
+    words = read_verbalizer(verbalizer, template)
+    parsed = resolve_template(template)
+    table = read_table(file)
+    examples, labels = table.examples(parsed, text_column), table.labels(label_column)
+    if out.exists() and not (out / CARD).is_file():  # better now than after the training
+        raise ArtifactError(f"{out} is there already and holds no prompt; choose another place")
+    if shots is not None:
+        drawn = few_shot(labels, shots, seed)
+        examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
+
+    classifier = PromptClassifier(
+        open_backbone(model),
+        parsed,
+        words,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_length=max_length,
+        random_state=seed,
+    )
+    console = errors()
+    with progress_bar() as progress:
+        task = progress.add_task(f"training on {len(examples):,} rows", total=epochs)
+
+        def on_epoch(record: dict[str, Any]) -> None:
+            say(
+                progress.console if not progress.disable else console,
+                f"epoch {record['epoch']:>{len(str(epochs))}} of {epochs}   loss {record['loss']:.3f}   "
+                f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
+            )
+            progress.update(task, completed=record["epoch"])
+
+        classifier.on_epoch = on_epoch
+        classifier.fit(examples, labels)
+    classifier.save(out)
+    predicted = score_rows(classifier, examples).predicted
+    right = sum(found == label for found, label in zip(predicted, labels, strict=True))
+    say(
+        results(),
+        f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
+        plain(out, "bold"),
+    )

@@ -1,0 +1,113 @@
+"""Options that several commands share, and how their values are read."""
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from softcloze.cli.errors import CommandError, FileError
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
+PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="The folder that fit wrote.")]
+TextOption = Annotated[
+    str | None,
+    typer.Option("--text-column", help="Column for the only field of the template; by default, that of its name."),
+]
+LabelOption = Annotated[str, typer.Option("--label-column", help="Column of the labels.")]
+VerbalizerOption = Annotated[
+    str | None,
+    typer.Option(
+        help='Label words: a name of the library, a .json or .toml file, or JSON as in {"happy": "good", "sad": "bad"}.'
+    ),
+]
+ModelOption = Annotated[str, typer.Option(help="starter:NAME, a name on a hub, a folder, or a .gguf file.")]
+OtherModelOption = Annotated[
+    str | None, typer.Option("--model", help="Where the model is now, if not where it was when the prompt was saved.")
+]
+
+Words = dict[str | int, str | list[str]]
+
+
+def read_verbalizer(given: str | None, template: str | None = None) -> Words | str | None:
+    """Label words as they are given on the command line; without any, those that go with a library template.
+
+    Raises:
+        CommandError: JSON that is no table of label words.
+        FileError: a file that cannot be read or holds something else.
+
+    >>> read_verbalizer('{"positive": ["good", "fine"], "negative": "bad"}')
+    {'positive': ['good', 'fine'], 'negative': 'bad'}
+    >>> read_verbalizer(None, template="sentiment/zh-soft")
+    'sentiment/zh'
+    """
+    if given is None:
+        if template is None or "<" in template:
+            return None
+        from softcloze.library import load_template
+
+        return load_template(template).verbalizer
+    if given.lstrip().startswith("{"):
+        return _table(_parse(given, ".json", "--verbalizer", CommandError), "--verbalizer", CommandError)
+    path = Path(given).expanduser()
+    if path.suffix not in (".json", ".toml"):
+        return given
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is not UTF-8: {error}") from error
+    table = _parse(text, path.suffix, str(path), FileError)
+    # a card of the library has its table under "words"
+    words = table["words"] if isinstance(table, dict) and isinstance(table.get("words"), dict) else table
+    return _table(words, str(path), FileError)
+
+
+def read_fields(given: Iterable[str]) -> dict[str, str]:
+    """Fields of an example given as name=value.
+
+    Raises:
+        CommandError: there is no "=", or a name comes twice.
+
+    >>> read_fields(["premise=1 + 1 = 2", "hypothesis="])
+    {'premise': '1 + 1 = 2', 'hypothesis': ''}
+    """
+    fields: dict[str, str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise CommandError(f"--field takes NAME=VALUE, found {item!r}")
+        if name in fields:
+            raise CommandError(f"--field {name} is given twice")
+        fields[name] = value
+    return fields
+
+
+def _parse(text: str, kind: str, where: str, error: type[CommandError | FileError]) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_once) if kind == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{where} is not {kind[1:].upper()}: {problem}") from problem
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table in which no key comes twice, which JSON allows and one of them would be lost."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"{key!r} comes twice")
+        table[key] = value
+    return table
+
+
+def _table(table: object, where: str, error: type[CommandError | FileError]) -> Words:
+    if not isinstance(table, dict):
+        raise error(f"{where} must be a table from label to words, found {table!r:.60}")
+    for label, words in table.items():
+        listed = words if isinstance(words, list) else [words]
+        if not all(isinstance(word, str) for word in listed):
+            raise error(f"{where}: label {label!r} needs a word or a list of words, found {words!r:.60}")
+    return table

@@ -1,0 +1,36 @@
+"""Fixtures: one tiny backbone or tokenizer of each kind, and the real starters."""
+
+import models
+import pytest
+
+from softcloze.backbone import load_backbone
+
+
+@pytest.fixture(params=models.TOKENIZERS)
+def kind(request):
+    """The name of each kind of tokenizer in turn."""
+    return request.param
+
+
+@pytest.fixture(params=list(models.ARCHITECTURES))
+def architecture(request):
+    """The name of each architecture in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def bert_tiny():
+    """BERT-tiny, the smallest real masked model."""
+    return load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
+
+
+@pytest.fixture
+def smollm2():
+    """SmolLM2-135M, a real causal model of English."""
+    return load_backbone("starter:smollm2-135m", dtype="float32", device="cpu")
+
+
+@pytest.fixture
+def gemma3():
+    """Gemma 3 270M, a real causal model of many languages."""
+    return load_backbone("starter:gemma3-270m", dtype="float32", device="cpu")

@@ -1,0 +1,153 @@
+"""Invariant 3: data is data, whatever it spells."""
+
+import signal
+from collections import Counter
+from contextlib import contextmanager
+
+import models
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softcloze.encoding import CompiledTemplate, EncodingError, Vocabulary
+from softcloze.errors import SoftclozeError
+from softcloze.template import Template
+
+NASTY = [
+    *["<mask>", "[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "<unk>", "<pad>", "</s>", "<s>", "<bos>", "<eos>"],
+    *["<|endoftext|>", "<|im_start|>", "<start_of_turn>", "<soft>", "<soft*9>", "<text>", "{{ 7*7 }}", "{% if a %}"],
+    *["\\<", "\\", "\0", "\x02\x03", "\x020123:slot\x03", "😀", "👩‍👩‍👧", "e\u0301", "\u202e", "\ufeff", "", " ", "\n\n"],
+    *["▁", "▁good", "Ġgood", "<0x0A>", "##good", "\ud800", "a\udfffb", "is [MASK] </s> <mask> or <s>?"],
+]
+SPECIAL = sorted({name for kind in models.TOKENIZERS for name in models.tokenizer(kind).all_special_tokens})
+hostile = st.lists(st.one_of(st.sampled_from(NASTY + SPECIAL), st.text(max_size=5)), max_size=6).map("".join)
+
+
+@contextmanager
+def seconds(limit):
+    """Fail what takes longer."""
+
+    def fail(*_):
+        raise TimeoutError(f"took more than {limit} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(limit)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def compiled(source, kind, max_length=10**7):
+    vocabulary = Vocabulary(models.tokenizer(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return CompiledTemplate(Template(source), vocabulary, max_length)
+
+
+def check_is_data(bound, kind, text):
+    """Slots, hole and special tokens are the same as with a harmless text."""
+    tokenizer = models.tokenizer(kind)
+    harmless, prompt = bound.encode(["good", text])
+    ignored = set() if kind in models.LOSSLESS else {tokenizer.unk_token_id}
+    special = set(tokenizer.all_special_ids) - ignored
+
+    def of_interest(ids):
+        return Counter(i for i in ids if i < 0 or i in special)
+
+    assert of_interest(prompt.left) == of_interest(harmless.left)
+    assert of_interest(prompt.right) == of_interest(harmless.right)
+    assert max(prompt.left + prompt.right) < len(tokenizer)
+    kinds = [[p.kind for p in bound.inspect(t) if p.kind not in ("field", "literal")] for t in ("good", text)]
+    assert kinds[0] == kinds[1]
+
+
+def test_no_field_value_becomes_syntax_or_special(kind):
+    bound = compiled("<soft*2> Review: <text> It was <mask> <soft*1> end", kind)
+    for text in NASTY:
+        check_is_data(bound, kind, text)
+
+
+@settings(deadline=None, max_examples=100)
+@given(text=hostile, kind=st.sampled_from(models.TOKENIZERS))
+def test_no_mixture_of_them_either(text, kind):
+    bound = compiled("<soft*2> Review: <text> It was <mask> <soft*1> end", kind)
+    check_is_data(bound, kind, text)
+
+
+@pytest.mark.parametrize("source", ["<text><mask>", "<mask><text>"])
+@pytest.mark.parametrize("kind", models.TOKENIZERS)
+def test_a_field_at_the_very_edge(source, kind):
+    bound = compiled(source, kind)
+    for text in NASTY:
+        check_is_data(bound, kind, text + ".")
+
+
+@pytest.mark.parametrize("kind", models.LOSSLESS)
+@settings(deadline=None, max_examples=100)
+@given(text=hostile)
+def test_decoding_gives_the_characters_back(kind, text):
+    (prompt,) = compiled("<mask>|<text>|", kind).encode([text])
+    right = [i for i in prompt.right if i != models.tokenizer(kind).eos_token_id]
+    decoded = models.tokenizer(kind).backend_tokenizer.decode(right, skip_special_tokens=False)
+    expected = "".join("\ufffd" if 0xD800 <= ord(c) < 0xE000 else c for c in text)
+    if kind == "gemma":  # which writes spaces as this letter
+        expected = expected.replace("▁", " ")
+    assert decoded == f"|{expected}|"
+
+
+def test_special_tokens_spelt_in_literals_are_text_as_well(kind):
+    for name in models.tokenizer(kind).all_special_tokens:
+        literal = name.replace("<", "\\<")
+        check_is_data(compiled(f"{literal}: <text> {literal} <mask> {literal}", kind), kind, "good")
+        (prompt,) = compiled(f"a {literal} b <mask>", kind).encode([{}])
+        special = {models.tokenizer(kind).convert_tokens_to_ids(name)} - {models.tokenizer(kind).unk_token_id}
+        frame = set(models.tokenizer(kind)("")["input_ids"])
+        assert not (special - frame) & set(prompt.left)
+
+
+def test_label_words_are_text_as_well(kind):
+    tokenizer = models.tokenizer(kind)
+    bound = compiled("It was <mask>", kind)
+    for name in tokenizer.all_special_tokens:
+        try:
+            ids = bound.word_ids(name)
+        except EncodingError:  # some of its characters are unknown
+            continue
+        assert not set(ids) & set(tokenizer.all_special_ids)
+
+
+def test_one_megabyte(kind):
+    bound = compiled("<soft*2> <text> It was <mask>", kind)
+    with seconds(20):
+        (prompt,) = bound.encode(["A dull film. 很好 " * 65_000])
+    assert sum(i < 0 for i in prompt.left) == 2
+    assert len(prompt) > 100_000
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "gpt2", "xlmr"])
+def test_one_megabyte_cut_to_size(kind):
+    with seconds(20):
+        (prompt,) = compiled("<soft*2> <text> It was <mask>", kind, max_length=64).encode(["A dull film. 好 " * 65_000])
+    assert 60 <= len(prompt) <= 63
+
+
+def test_one_long_word(kind):
+    with seconds(20):
+        (prompt,) = compiled("<soft*2> <text> It was <mask>", kind).encode(["a" * 1_000_000])
+    assert sum(i < 0 for i in prompt.left) == 2
+
+
+@pytest.mark.parametrize("source", ["a\ud800 <text> <mask>", "<text> <mask> \udfff"])
+def test_a_lone_surrogate_in_the_template_is_no_crash(source, kind):
+    try:
+        (prompt,) = compiled(source, kind).encode(["good"])
+    except SoftclozeError:
+        return
+    assert prompt.left
+
+
+def test_a_lone_surrogate_in_a_label_word_is_no_crash(kind):
+    try:
+        assert compiled("It was <mask>", kind).word_ids("\ud800")
+    except SoftclozeError:
+        return

@@ -1,0 +1,368 @@
+"""Tiny tokenizers and models, made on the spot from a fixed corpus and a fixed seed."""
+
+import json
+import re
+from functools import cache
+
+import torch
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import (
+    AlbertConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    BertConfig,
+    BloomConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MistralConfig,
+    ModernBertConfig,
+    OPTConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    RobertaConfig,
+)
+
+from softcloze.backbone import Backbone
+
+SENTENCES = [
+    "It was good, and the acting was good too.",
+    "It was bad, and the story was bad as well.",
+    "It was great: a great film with a great cast.",
+    "It was terrible. Terrible acting, terrible story!",
+    "The film is a delight from the first scene to the last.",
+    "A dull film about dull people, and far too long.",
+    "I liked the story, the cast and the music.",
+    "I did not like the end; it was not good.",
+    "Review: the best film of the year?\nSentiment: positive",
+    "Review: the worst film of the year.\nSentiment: negative",
+    "In all, a positive review of a wonderful book.",
+    "In all, a negative review of a dreadful book.",
+    "This sentence expresses a positive feeling (really good).",
+    "This sentence expresses a negative feeling (really bad).",
+    "这部电影很好，演员也很好。",
+    "这部电影很差，故事也很差。",
+    "总之，很满意，质量不错。",
+    "总之，很失望，质量太差了。",
+    "这句话表达了积极的情感。",
+    "这句话表达了消极的情感。",
+    "酒店的房间很干净，服务也好！",
+    "手机用了两天就坏了，不好。",
+    "书的内容很好，值得一看。",
+    "我不喜欢这本书，太无聊了。",
+]
+CORPUS = SENTENCES * 4
+
+MASKED = {
+    "bert": "wordpiece",
+    "roberta": "roberta",
+    "albert": "albert",
+    "distilbert": "wordpiece",
+    "electra": "wordpiece",
+    "deberta-v2": "xlmr",
+    "modernbert": "roberta",
+}
+CAUSAL = {
+    "gpt2": "gpt2",
+    "llama": "llama",
+    "gemma3_text": "gemma",
+    "qwen3": "gpt2",
+    "mistral": "llama",
+    "opt": "gpt2",
+    "gpt_neox": "gpt2",
+    "bloom": "gpt2",
+}
+ARCHITECTURES = MASKED | CAUSAL
+
+MASKED_TOKENIZERS = ("wordpiece", "roberta", "xlmr", "albert")
+CAUSAL_TOKENIZERS = ("gpt2", "gemma", "llama")
+TOKENIZERS = MASKED_TOKENIZERS + CAUSAL_TOKENIZERS
+
+# those whose tokens give back every character that went in
+LOSSLESS = ("roberta", "gpt2", "gemma")
+
+
+def tokenizer(kind, padding_side="right"):
+    """A fresh tokenizer that nothing else holds."""
+    backend, names = _trained(kind)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(backend), padding_side=padding_side, model_max_length=64, **names
+    )
+
+
+def model(architecture, seed=0):
+    """A fresh tiny model in float32 and evaluation mode, with weights large enough that scores differ."""
+    masked = architecture in MASKED
+    vocabulary = len(tokenizer(ARCHITECTURES[architecture])) + 5  # real models have unused rows as well
+    config = _config(architecture, vocabulary)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = (AutoModelForMaskedLM if masked else AutoModelForCausalLM).from_config(config, dtype=torch.float32)
+        with torch.no_grad():
+            for name, parameter in made.named_parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(std=0.5 if "embed" in name or "wte" in name or "wpe" in name else 0.2)
+                elif name.endswith("bias"):
+                    parameter.normal_(std=0.1)
+    return made.eval()
+
+
+def new_backbone(architecture, *, padding_side="right", seed=0):
+    """A backbone whose model and tokenizer nothing else holds."""
+    return Backbone(model(architecture, seed), tokenizer(ARCHITECTURES[architecture], padding_side), architecture)
+
+
+@cache
+def backbone(architecture, padding_side="right"):
+    """A shared backbone, for tests that only read from it."""
+    return new_backbone(architecture, padding_side=padding_side)
+
+
+def logits_of(model, ids, soft=None):
+    """Plain transformers: all scores of one row without padding; -1 - r in `ids` is row r of `soft`."""
+    if soft is None:
+        return model(input_ids=torch.tensor([ids])).logits[0].float()
+    embed = model.get_input_embeddings()
+    rows = [soft[-1 - i].to(embed.weight.dtype) if i < 0 else embed(torch.tensor(i)) for i in ids]
+    return model(inputs_embeds=torch.stack(rows)[None]).logits[0].float()
+
+
+def word_scores(model, prompt, words, soft=None, mask_id=None):
+    """log P of each label word in the prompt's hole, one row a word, all scores computed; `words` log-probabilities.
+
+    A masked model fills as many masks as the word has tokens; a causal model scores the filled row from the
+    hole on, what follows the hole included.
+    """
+    scores = []
+    for word in words:
+        start = len(prompt.left)
+        if mask_id is not None:
+            row = [*prompt.left, *[mask_id] * len(word), *prompt.right]
+            logs = logits_of(model, row, soft).log_softmax(-1)
+            scores.append(sum(logs[start + k, token] for k, token in enumerate(word)))
+        else:
+            row = [*prompt.left, *word, *prompt.right]
+            logs = logits_of(model, row, soft).log_softmax(-1)
+            scores.append(sum(logs[at - 1, row[at]] for at in range(start, len(row)) if row[at] >= 0))
+    return torch.stack(scores)
+
+
+@cache
+def _trained(kind):
+    match kind:
+        case "wordpiece":
+            return _wordpiece()
+        case "gpt2":
+            return _byte_level([AddedToken("<|endoftext|>", special=True)], None), {
+                "eos_token": "<|endoftext|>",
+                "bos_token": "<|endoftext|>",
+                "unk_token": "<|endoftext|>",
+                "additional_special_tokens": ["<|im_start|>"],
+            }
+        case "roberta":
+            return _roberta()
+        case "xlmr":
+            return _unigram("always", ["<s>", "<pad>", "</s>", "<unk>"], "<mask>", frame=("<s>", "</s>"))
+        case "albert":
+            return _unigram("first", ["<pad>", "<unk>", "[CLS]", "[SEP]"], "[MASK]", frame=("[CLS]", "[SEP]"))
+        case "gemma":
+            return _sentencepiece_bpe(metaspace=False)
+        case "llama":
+            return _sentencepiece_bpe(metaspace=True)
+
+
+def _wordpiece():
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.decoder = decoders.WordPiece()
+    alphabet = [chr(i) for i in range(33, 127)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=500, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    _frame(made, "[CLS]", "[SEP]")
+    return made.to_str(), {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+        "mask_token": "[MASK]",
+    }
+
+
+def _byte_level(special, post_processor, vocab_size=600):
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    made.post_processor = post_processor or processors.ByteLevel(trim_offsets=False)
+    return made.to_str()
+
+
+def _roberta():
+    special = [
+        *["<s>", "<pad>", "</s>", "<unk>"],
+        AddedToken("<mask>", lstrip=True, special=True, normalized=False),
+    ]
+    post_processor = processors.RobertaProcessing(sep=("</s>", 2), cls_token=("<s>", 0), add_prefix_space=False)
+    return _byte_level(special, post_processor), {
+        "bos_token": "<s>",
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "sep_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "mask_token": AddedToken("<mask>", lstrip=True, special=True, normalized=False),
+    }
+
+
+def _unigram(prepend_scheme, special, mask, frame):
+    made = Tokenizer(models.Unigram())
+    made.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend_scheme)
+    made.decoder = decoders.Metaspace(prepend_scheme=prepend_scheme)
+    mask_token = AddedToken(mask, lstrip=True, special=True, normalized=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=420,
+        special_tokens=[*special, mask_token],
+        unk_token="<unk>",
+        initial_alphabet=[chr(i) for i in range(33, 127)],
+        show_progress=False,
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    _frame(made, *frame)
+    names = {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": mask_token}
+    return made.to_str(), names | {"cls_token": frame[0], "sep_token": frame[1], "bos_token": frame[0]}
+
+
+def _sentencepiece_bpe(*, metaspace):
+    """Gemma's way of writing spaces, or with `metaspace` Llama's, which puts one in front of every text."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"] if not metaspace else ["<unk>", "<s>", "</s>"]
+    made = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    if metaspace:
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    else:
+        made.normalizer = normalizers.Replace(" ", "▁")
+        made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    byte_tokens = [f"<0x{i:02X}>" for i in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=[*special, *byte_tokens],
+        show_progress=False,
+        max_token_length=12,
+    )
+    words = [word for line in CORPUS for word in re.findall(r" ?\w+|\W", line)]
+    made.train_from_iterator(words, trainer)
+    bos = "<s>" if metaspace else "<bos>"
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, made.token_to_id(bos))]
+    )
+    state = made.to_str()
+    # the bytes are ordinary tokens of the model; only the trainer wanted them as special ones
+    made = Tokenizer.from_str(_without_added(state, byte_tokens))
+    if metaspace:
+        return made.to_str(), {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return made.to_str(), {
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+    }
+
+
+def _without_added(state, names):
+    definition = json.loads(state)
+    definition["added_tokens"] = [t for t in definition["added_tokens"] if t["content"] not in names]
+    return json.dumps(definition)
+
+
+def _frame(made, first, last):
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B:1 {last}:1",
+        special_tokens=[(name, made.token_to_id(name)) for name in (first, last)],
+    )
+
+
+def _config(architecture, vocabulary):
+    layers = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
+    common = {"vocab_size": vocabulary, "max_position_embeddings": 64}
+    grouped = {**layers, "num_key_value_heads": 2, "head_dim": 8}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    match architecture:
+        case "bert":
+            return BertConfig(**layers, **common)
+        case "roberta":
+            return RobertaConfig(**layers, vocab_size=vocabulary, max_position_embeddings=66, pad_token_id=1)
+        case "albert":
+            return AlbertConfig(**layers, **common, embedding_size=24)
+        case "distilbert":
+            return DistilBertConfig(dim=32, hidden_dim=48, n_layers=2, n_heads=4, **common)
+        case "electra":
+            return ElectraConfig(**layers, **common, embedding_size=24)
+        case "deberta-v2":
+            return DebertaV2Config(
+                **layers, **common, relative_attention=True, pos_att_type=["p2c", "c2p"], position_biased_input=False
+            )
+        case "modernbert":
+            return ModernBertConfig(
+                **layers,
+                **common,
+                **ends,
+                cls_token_id=1,
+                sep_token_id=2,
+                local_attention=8,
+                global_attn_every_n_layers=2,
+            )
+        case "gpt2":
+            return GPT2Config(
+                vocab_size=vocabulary, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
+            )
+        case "llama":
+            return LlamaConfig(**grouped, **common, **ends)
+        case "gemma3_text":
+            return Gemma3TextConfig(
+                **grouped, **common, **ends, sliding_window=8, layer_types=["sliding_attention", "full_attention"]
+            )
+        case "qwen3":
+            return Qwen3Config(**grouped, **common, **ends)
+        case "mistral":
+            return MistralConfig(**grouped, **common, **ends, sliding_window=8)
+        case "opt":
+            return OPTConfig(
+                **common,
+                **ends,
+                hidden_size=32,
+                ffn_dim=48,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                word_embed_proj_dim=32,
+            )
+        case "gpt_neox":
+            return GPTNeoXConfig(**layers, **common)
+        case "bloom":
+            return BloomConfig(vocab_size=vocabulary, hidden_size=32, n_layer=2, n_head=4)

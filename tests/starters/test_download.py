@@ -1,0 +1,134 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from softcloze.starters.catalogue import Member
+from softcloze.starters.download import download, extract, unpack
+from softcloze.starters.errors import StarterError
+
+from .conftest import tarball
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_a_wheel_is_fetched_and_a_member_read(shop, folder):
+    package = shop.wheel("tiny", {"tiny/data.txt": b"hello"})
+    archive = download(package, folder)
+    extract(archive, Member("tiny", ("tiny/data.txt",), "out"), folder / "out")
+    assert (folder / "out").read_bytes() == b"hello"
+
+
+def test_a_source_archive_within_a_source_archive(shop, folder):
+    inner = tarball({"inner/rows.txt": "ähm".encode()})
+    package = shop.sdist("tiny", {"more/inner.tar.gz": inner})
+    archive = download(package, folder)
+    extract(archive, Member("tiny", ("tiny-1.0/more/inner.tar.gz", "inner/rows.txt"), "out"), folder / "out")
+    assert (folder / "out").read_text(encoding="utf-8") == "ähm"
+
+
+def test_members_with_one_target_are_joined_in_order(shop, tmp_path, folder):
+    packages = [shop.wheel(f"part{n}", {f"part{n}/data": f"<{n}>".encode()}) for n in (1, 2, 3)]
+    members = [Member(f"part{n}", (f"part{n}/data",), "whole") for n in (1, 2, 3)]
+    scratch, lines = tmp_path / "scratch", []
+    scratch.mkdir()
+    unpack(packages, members, into=folder, scratch=scratch, on_progress=lines.append)
+    assert (folder / "whole").read_bytes() == b"<1><2><3>"
+    assert lines == [f"fetching part{n}==1.0 (1 MB)" for n in (1, 2, 3)]
+    assert not any(scratch.iterdir())
+
+
+def test_a_wheel_with_another_checksum_is_refused(shop, folder):
+    package = shop.wheel("tiny", {})
+    wrong = dataclasses.replace(package, sha256="0" * 64)
+    with pytest.raises(StarterError) as caught:
+        download(wrong, folder)
+    assert str(caught.value) == (
+        "tiny-1.0-py3-none-any.whl is not the file it should be (SHA-256)\n"
+        f"  expected: {'0' * 64}\n"
+        f"  found:    {package.sha256}\n"
+        "  the index served another or a damaged file: try again, or set PIP_INDEX_URL to another index"
+    )
+
+
+def test_no_code_of_a_source_archive_runs_unless_its_checksum_is_right(shop, folder):
+    package = shop.sdist("tiny", {})
+    with pytest.raises(StarterError, match=rf"found: +{package.sha256}"):
+        download(dataclasses.replace(package, sha256="0" * 64), folder)
+    assert not shop.witness.exists()
+    download(package, folder)
+    assert shop.witness.exists()  # so the witness does see pip running it
+
+
+def test_a_package_that_the_index_does_not_have(shop, folder):
+    package = shop.wheel("tiny", {})
+    (shop.folder / package.file).unlink()
+    with pytest.raises(StarterError) as caught:
+        download(package, folder)
+    message = str(caught.value)
+    assert message.startswith("pip could not fetch tiny==1.0\n")
+    assert "pip: ERROR: No matching distribution found for tiny==1.0" in message
+    assert f"{sys.executable} -P -m pip download --no-deps --only-binary tiny tiny==1.0" in message
+    assert "PIP_INDEX_URL" in message
+    assert "PIP_FIND_LINKS" in message
+
+
+def test_an_index_that_cannot_be_reached(shop, folder, monkeypatch):
+    package = shop.wheel("tiny", {})
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    for name, value in {"INDEX_URL": "http://127.0.0.1:9/simple", "RETRIES": "1", "CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(StarterError, match=r"^pip could not reach a package index to fetch tiny==1\.0\n"):
+        download(package, folder)
+
+
+def test_a_python_without_pip(shop, tmp_path, folder, monkeypatch):
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    python = next(path for path in (bare / "bin/python", bare / "Scripts/python.exe") if path.exists())
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(StarterError) as caught:
+        download(shop.wheel("tiny", {}), folder)
+    assert str(caught.value) == (
+        f"tiny==1.0 is fetched with pip, which {python} does not have\n  install it: {python} -m ensurepip"
+    )
+
+
+def test_a_python_that_does_not_know_its_executable(shop, folder, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(StarterError, match="cannot run pip"):
+        download(shop.wheel("tiny", {}), folder)
+
+
+def test_pip_fills_the_disk(shop, tmp_path, folder, monkeypatch):
+    fake = tmp_path / "fake" / "pip"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").touch()
+    (fake / "__main__.py").write_text(
+        "raise SystemExit('ERROR: Could not install: [Errno 28] No space left on device')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(fake.parent))
+    with pytest.raises(OSError, match="No space left") as caught:
+        download(shop.wheel("tiny", {}), folder)
+    assert caught.value.errno == 28
+
+
+def test_a_pip_py_in_the_current_folder_is_not_taken_for_pip(shop, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "pip.py").write_text("raise SystemExit('not pip')")
+    assert download(shop.wheel("tiny", {}), folder).exists()
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_a_member_that_is_not_there(shop, folder, kind):
+    archive = download(getattr(shop, kind)("tiny", {}), folder)
+    with pytest.raises(StarterError, match=rf"^{archive.name} holds no file tiny/none$"):
+        extract(archive, Member("tiny", ("tiny/none",), "out"), folder / "out")
