@@ -1,7 +1,7 @@
 """softcloze: prompt templates, verbalizers and soft prompts for frozen language models."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone as Backbone
@@ -24,10 +24,10 @@ _HOMES = {
     "load_backbone": "softcloze.backbone",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0604
+__all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import public names when they are asked for: `softcloze --help` must not wait for torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'softcloze' has no attribute {name!r}")

@@ -10,7 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING, DynamicCache, PreTrainedModel
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    DynamicCache,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from softcloze.backbone.prefix import Prefix
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
@@ -284,7 +290,7 @@ class Backbone:
         return cut.shape == full.shape and torch.allclose(cut.float(), full.float(), rtol=1e-2, atol=1e-2)
 
 
-def family_of(config: Any, tokenizer: PretrainedTokenizer) -> Family:
+def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Family:
     """How a model of this configuration predicts a word, from what transformers offers for it.
 
     Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token; so

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from softcloze.starters import Split
 
 STARTER = "starter:"
+LONGEST = 50  # characters of what is going on, beside the bar
 
 
 def compare(
@@ -45,7 +46,7 @@ def compare(
     held out, and of those as many are kept of each class.
     """
     from softcloze import experiments
-    from softcloze.cli.console import results
+    from softcloze.cli.console import plain, results
     from softcloze.cli.work import open_backbone, progress_bar
 
     words = read_verbalizer(verbalizer)
@@ -57,7 +58,9 @@ def compare(
         task = progress.add_task("starting", total=None)
 
         def on_progress(event: experiments.Progress) -> None:
-            progress.update(task, completed=event.done, total=event.total, description=event.doing)
+            progress.update(
+                task, completed=event.done, total=event.total, description=plain(event.doing[:LONGEST]).plain
+            )
 
         comparison = experiments.compare(
             split,
@@ -82,28 +85,26 @@ def comparison_table(comparison: "Comparison") -> "RichTable":
 
     from softcloze.cli.console import plain
 
-    runs = len(comparison.seeds)
+    draws = len(comparison.seeds)
     caption = Text.assemble(
         plain(comparison.model),
         f", {comparison.parameters:,} parameters; {comparison.test_rows:,} held-out rows; soft prompts: mean ± "
-        f"standard deviation of {runs} {'draw' if runs == 1 else 'draws'} of {comparison.shots} per class from "
-        f"{comparison.train_rows:,} rows; time is per run",
+        f"standard deviation of {draws} {'draw' if draws == 1 else 'draws'} of {comparison.shots} per class from "
+        f"{comparison.train_rows:,} rows; time is per run, memory the whole process at its peak",
     )
     shown = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    shown.add_column("method")
-    shown.add_column("template", overflow="fold")
-    for name in ("accuracy", "trained", "share", "training", "scoring", "peak memory"):
-        shown.add_column(name, justify="right")
+    shown.add_column("method", overflow="fold")
+    for name in ("accuracy", "trained", "training", "scoring", "memory"):
+        shown.add_column(name, justify="right", no_wrap=True)
     best = max(comparison.rows, key=lambda result: result.accuracy)
     for result in comparison.rows:
+        runs = len(result.accuracies)
         shown.add_row(
-            plain(result.method),
-            plain(result.template),
+            Text.assemble(plain(result.method), "\n", plain(result.template, "dim")),
             Text(_accuracy(result), "bold green" if result is best else ""),
-            f"{result.trainable:,}",
-            f"{result.share:.3%}" if result.trainable else "0 %",
-            f"{result.fit_seconds / len(result.accuracies):.1f} s",
-            f"{result.predict_seconds / len(result.accuracies):.1f} s",
+            f"{result.trainable:,}\n{result.share:.3%}" if result.trainable else "nothing",
+            f"{result.fit_seconds / runs:,.1f} s" if result.trainable else "",
+            f"{result.predict_seconds / runs:,.1f} s",
             f"{result.peak_memory / 1e6:,.0f} MB",
         )
     return shown

@@ -169,15 +169,14 @@ class _Bench:
 
     def run(self, method: str, given: str, template: Template, draws: Sequence[list[int]]) -> MethodResult:
         """Measure one method: a fit for each draw, or without any the template as it stands."""
-        title = f"{method} {given}"
         with PeakMemory() as memory:
             started = time.perf_counter()
-            classifiers = [self._fitted(template, rows, seed, title) for seed, rows in enumerate(draws)]
+            classifiers = [self._fitted(template, rows, seed, given) for seed, rows in enumerate(draws)]
             if not draws:
                 classifiers = [self._classifier(template, seed=0)]
             fitted = time.perf_counter()
             found = score_seeds(
-                classifiers, self.test.texts, on_rows=lambda rows: self.meter.advance(rows, f"scoring {title}")
+                classifiers, self.test.texts, on_rows=lambda rows: self.meter.advance(rows, f"scoring {given}")
             )
             scored = time.perf_counter()
         trainable = sum(vectors.numel() for vectors in classifiers[0].prompt_.vectors.values()) if draws else 0
@@ -193,9 +192,9 @@ class _Bench:
             peak_memory=memory.peak,
         )
 
-    def _fitted(self, template: Template, rows: Sequence[int], seed: int, title: str) -> PromptClassifier:
+    def _fitted(self, template: Template, rows: Sequence[int], seed: int, given: str) -> PromptClassifier:
         classifier = self._classifier(template, seed)
-        doing = f"training {title}, draw {seed + 1}"
+        doing = f"draw {seed + 1}, training {given}"
         self.meter.advance(0, doing)
         classifier.on_epoch = lambda record: self.meter.advance(len(rows), doing)
         classifier.fit([self.train.texts[i] for i in rows], [self.train.labels[i] for i in rows])

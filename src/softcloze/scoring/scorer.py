@@ -1,7 +1,7 @@
 """Scores of label words, for one batch with gradient or for any number of prompts without."""
 
 from collections.abc import Iterator, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -130,7 +130,10 @@ class Scorer:
     def _read_shared(self, prompts: Sequence[EncodedPrompt], soft: Tensor | None) -> Prefix | None:
         """The ids with which all prompts begin, found on the ids themselves, as one row; None if there are none."""
         # the last id before the mask is read together with the mask
-        common = commonprefix([prompt.left[:-1] for prompt in prompts])
+        beginnings = [prompt.left[:-1] for prompt in prompts]
+        # what the first and the last in order have in common, all have
+        pairs = zip(min(beginnings), max(beginnings), strict=False)
+        common = [token for token, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
         if len(prompts) < 2 or not common or not self.backbone.can_read:
             return None
         return self.backbone.read([common], soft)

@@ -77,7 +77,7 @@ def train(
             total, right = 0.0, 0
             order = np.random.default_rng([settings.seed, epoch]).permutation(chosen)
             for step, first in enumerate(range(0, len(order), settings.batch_size), start=epoch * steps_per_epoch):
-                batch = order[first : first + settings.batch_size]
+                batch = order[first : first + settings.batch_size].tolist()
                 for group in optimizer.param_groups:
                     group["lr"] = step_size * settings.rate(step, steps)
                 prefix = frozen.rows(batch) if frozen is not None else None

@@ -1,0 +1,33 @@
+"""Help answers at once: nothing heavy is imported for it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ["fit", "predict", "evaluate", "compare", "inspect", "models"]
+
+CODE = """
+import sys
+from softcloze.cli import main
+sys.argv = ["softcloze", *{args!r}]
+try:
+    main()
+except SystemExit as stop:
+    assert stop.code == 0, stop.code
+heavy = {{"torch", "transformers", "sklearn", "datasets", "numpy", "pandas", "accelerate"}} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+def test_help_imports_nothing_heavy(args):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(args=args)],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"COLUMNS": "100"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(name in done.stdout for name in COMMANDS) or args != ["--help"]

@@ -1,0 +1,134 @@
+"""The commands as users run them, on a real model."""
+
+import csv
+import json
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+TEMPLATE = "<soft*4> <text> It was <mask>."
+WORDS = '{"positive": ["good", "great"], "negative": "bad"}'
+
+
+@pytest.fixture(scope="module")
+def fitted(run, reviews, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted")
+    done = run(
+        *("fit", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--verbalizer", WORDS),
+        *("--out", "prompt", "--epochs", "2", "--shots", "8"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_fit_reports_epochs_and_where_it_saved(fitted):
+    folder, done = fitted
+    epochs = done.stderr.splitlines()
+    assert [line.split("   ")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert done.stdout.startswith("training accuracy ") and done.stdout.endswith("on 16 rows; saved in prompt\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["prompt"]
+    assert sorted(path.name for path in (folder / "prompt").iterdir()) == ["prompt.json", "vectors.safetensors"]
+
+
+def test_predict_shows_the_first_rows_with_the_users_brackets(run, fitted, reviews):
+    folder, _ = fitted
+    before = reviews.read_bytes()
+    done = run("predict", reviews, "--prompt", "prompt", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "i loved it [bold]so[/bold] much, number 0" in done.stdout
+    assert "awful acting [/] and bad music, number 0" in done.stdout
+    assert "the first 10 of 24 rows; --out FILE writes all" in done.stdout
+    assert "24 rows labelled: negative " in done.stdout
+    assert reviews.read_bytes() == before
+
+
+def test_bad_rows_are_named_and_all_others_scored(run, fitted):
+    folder, _ = fitted
+    texts = [{"text": "a great film", "n": 7}, {"text": None}, {"txet": "oops"}, {"text": "lone \ud83d and [/]"}]
+    (folder / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts), encoding="utf-8")
+    done = run("predict", "mixed.jsonl", "--prompt", "prompt", "--out", "scored.jsonl", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        "warning: 2 of 4 rows could not be encoded and have no label",
+        "  row 1: field 'text' is None: drop the row or give it a text, if only an empty one",
+        "  row 2: no field 'text': the example has 'txet'; did you mean 'txet'?",
+    ]
+    rows = [json.loads(line) for line in (folder / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["predicted"] is None for row in rows] == [False, True, True, False]
+    assert [row["error"] is None for row in rows] == [True, False, False, True]
+    assert rows[0]["n"] == 7 and rows[3]["text"] == "lone \ud83d and [/]"
+    assert rows[0]["probability_negative"] + rows[0]["probability_positive"] == pytest.approx(1)
+
+
+def test_parquet_in_and_out_and_csv_in_between(run, fitted):
+    from datasets import Dataset
+
+    folder, _ = fitted
+    Dataset.from_dict({"review": ["a great film", None, "很好看"], "id": [1, 2, 3]}).to_parquet(folder / "in.parquet")
+    cache = folder / "hub"
+    done = run(
+        *("predict", "in.parquet", "--prompt", "prompt", "--text-column", "review", "--out", "out.parquet"),
+        cwd=folder,
+        env={"HF_HOME": str(cache)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 rows could not be encoded" in done.stderr
+    assert not list(cache.rglob("*.arrow"))
+    rows = Dataset.from_parquet(str(folder / "out.parquet"), keep_in_memory=True, cache_dir=str(folder / "c")).to_list()
+    assert list(rows[0]) == ["review", "id", "predicted", "probability_negative", "probability_positive", "error"]
+    assert [row["predicted"] is None for row in rows] == [False, True, False]
+
+
+def test_evaluate_counts(run, fitted, reviews):
+    folder, _ = fitted
+    done = run("evaluate", reviews, "--prompt", "prompt", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "of 24 rows" in done.stdout
+    assert "balanced accuracy" in done.stdout
+    support = [line.split() for line in done.stdout.splitlines() if line.split()[:1] in (["negative"], ["positive"])]
+    assert [row[-1] for row in support[:2]] == ["12", "12"]
+    assert sum(int(count) for row in support[2:] for count in row[1:]) == 24
+
+
+def test_chinese_inspect(run, tmp_path):
+    done = run(
+        *("inspect", "<soft*2> <text> 总之，很 <mask>", "--text", "这部电影很好看，[bold]我[/bold]喜欢。" * 3),
+        *("--model", "starter:bert-tiny", "--max-length", "20"),
+        cwd=tmp_path,
+        env={"NO_COLOR": "1", "COLUMNS": "60"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("◆◆ 这部电影很好看，[bold]我[/bold]喜欢。")
+    assert lines[1].startswith("[CLS] ◆ ◆ ") and lines[2].startswith(".     s s ")
+    assert lines[-1] == "20 of 20 positions"
+    assert lines[-2].startswith(". special: 2   s soft #1: 2   f field text: ")
+    assert "x cut from text: " in lines[-2]
+
+
+def test_ascii_terminal_is_no_reason_to_fail(run, tmp_path):
+    env = {"PYTHONIOENCODING": "ascii"}
+    done = run("inspect", "<soft*2> <text> 很 <mask>", "--text", "好", cwd=tmp_path, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "?? ? ? <mask>\n", "")
+
+
+def test_compare_prints_the_table(run, reviews, tmp_path):
+    done = run(
+        *("compare", "--data", reviews, "--model", "starter:bert-tiny", "--hard", "<text> It was <mask>."),
+        *("--soft", TEMPLATE, "--shots", "2", "--seeds", "2", "--epochs", "1"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hard prompt" in done.stdout and "soft prompt, 2 per class" in done.stdout
+    assert "standard deviation of 2 draws" in " ".join(done.stdout.split())
+
+
+def test_predicted_csv_reads_back(run, fitted, reviews):
+    folder, _ = fitted
+    done = run("predict", reviews, "--prompt", "prompt", "--out", "out.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 24 and {row["predicted"] for row in rows} <= {"positive", "negative"}
