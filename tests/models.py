@@ -127,6 +127,12 @@ def new_backbone(architecture, *, padding_side="right", seed=0):
 
 
 @cache
+def borrowed(kind):
+    """A shared tokenizer, for tests that only read from it."""
+    return tokenizer(kind)
+
+
+@cache
 def backbone(architecture, padding_side="right"):
     """A shared backbone, for tests that only read from it."""
     return new_backbone(architecture, padding_side=padding_side)

@@ -1,6 +1,5 @@
 """Writing so that a reader sees the old state or the new one, never a half of either."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,15 +10,10 @@ from pathlib import Path
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes the place of `path` at the end, all at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(handle)
-    draft = Path(name)
-    try:
+    with _folder_beside(path) as aside:
+        draft = aside / path.name
         yield draft
         draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -29,11 +23,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Folders cannot be exchanged in one step everywhere: an old one is moved aside first and put back if the
     new one cannot take its place.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    draft, old = aside / "new", aside / "old"
-    draft.mkdir()
-    try:
+    with _folder_beside(path) as aside:
+        draft, old = aside / "new", aside / "old"
+        draft.mkdir()
         yield draft
         if path.exists():
             path.replace(old)
@@ -43,5 +35,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(path)
             raise
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A temporary folder on the same file system; what is made inside has the permissions of any new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)

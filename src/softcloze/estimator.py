@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.encoding import EncodedPrompt, Example
 from softcloze.errors import SoftclozeError
-from softcloze.library import load_template, load_verbalizer
+from softcloze.library import load_verbalizer, resolve_template
 from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import Template
@@ -39,8 +39,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word or words, the name of a table in the library, a `Verbalizer`, or None: every
             label is its own word.
-        soft_init: what soft slots without `init=` start from: "vocabulary" (different frequent tokens of the
-            training examples) or "labels" (the label words).
+        soft_init: what soft slots without `init=` start from: "template" (the template's own words), "labels" (the
+            label words) or "vocabulary" (different frequent tokens of the training examples).
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: highest step of AdamW, in units of the root mean square of the model's embeddings.
@@ -85,7 +85,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         template: str | Template,
         verbalizer: Mapping[Label, str | Sequence[str]] | str | Verbalizer | None = None,
         *,
-        soft_init: str = "vocabulary",
+        soft_init: str = "template",
         epochs: int = 8,
         batch_size: int = 8,
         learning_rate: float = 0.03,
@@ -208,8 +208,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Iterable[Example]) -> np.ndarray:
         """The most probable label of each example, shape (batch,)."""
-        best = self._label_scores(X).argmax(1)
-        labels: np.ndarray = np.asarray(self._ready()[0].verbalizer.labels)[best]
+        labels: np.ndarray = predict_together([self], X)[0]
         return labels
 
     def save(self, path: str | Path) -> None:
@@ -273,7 +272,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         if self.warm_start and hasattr(self, "prompt_"):
             return SoftVectors.from_blocks(bound.compiled.blocks, self.prompt_.vectors)
         return initial_vectors(
-            bound.compiled.blocks,
+            bound.compiled,
             backbone,
             init=self.soft_init,
             prompts=prompts,
@@ -305,28 +304,52 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         return True
 
     def _label_scores(self, X: Iterable[Example]) -> np.ndarray:
-        prompt, backbone = self._ready()
-        examples = as_examples(X)
-        bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
-        soft = None
-        if bound.compiled.blocks:
-            soft = SoftVectors.from_blocks(bound.compiled.blocks, prompt.vectors).to(backbone.device)
-        return bound.label_scores(bound.encode(examples), [soft])[0].double().numpy()
+        scores: np.ndarray = label_scores([self], X)[0]
+        return scores
 
 
-def resolve_template(template: str | Template) -> Template:
-    """The template that a string spells, or names in the library.
+def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
+    """Label log-scores by several classifiers that differ in their soft vectors alone.
 
-    Every template has a mask, and so a `<`; a string without one is a name.
+    One pass for all: what stands before the first soft slot is read once. A classifier's scores are those it
+    gives by itself.
 
-    >>> resolve_template("It was <mask>") == resolve_template(Template("It was <mask>"))
-    True
-    >>> resolve_template("sentiment/zh").fields
-    ('text',)
+    Args:
+        classifiers: ready to predict, with the same template, label words and backbone.
+        X: as for `PromptClassifier.predict`.
+
+    Returns:
+        Nats, up to a constant per example, shape (classifiers, batch, labels).
+
+    Raises:
+        DataError: the classifiers differ in more than their vectors.
     """
-    if isinstance(template, Template):
-        return template
-    return Template(template) if "<" in template else load_template(template).template
+    ready = [classifier._ready() for classifier in classifiers]
+    prompt, backbone = ready[0]
+    for other, its_backbone in ready:
+        shared = (prompt.template, prompt.verbalizer, prompt.max_length) == (
+            other.template,
+            other.verbalizer,
+            other.max_length,
+        )
+        if not shared or its_backbone is not backbone:
+            raise DataError("classifiers are scored together only with one template, verbalizer and backbone")
+    bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
+    softs: list[SoftVectors | None] = [None] * len(ready)
+    if bound.compiled.blocks:
+        softs = [SoftVectors.from_blocks(bound.compiled.blocks, own.vectors).to(backbone.device) for own, _ in ready]
+    scores: np.ndarray = bound.label_scores(bound.encode(as_examples(X)), softs).double().numpy()
+    return scores
+
+
+def predict_together(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
+    """Labels by several classifiers that differ in their soft vectors alone, shape (classifiers, batch).
+
+    Arguments and errors as for `label_scores`.
+    """
+    best = label_scores(classifiers, X).argmax(-1)
+    labels: np.ndarray = np.asarray(classifiers[0]._ready()[0].verbalizer.labels)[best]
+    return labels
 
 
 def resolve_verbalizer(

@@ -42,7 +42,7 @@ MISTAKES = [
     ),
     (
         [*FIT, "--shots", "13"],
-        "error: 13 rows of each class are wanted, but 'negative' has 12, 'positive' has 12; ask for fewer or bring more\n",
+        "error: 13 rows of each class are wanted, but 'negative' has 12, 'positive' has 12; ask for fewer",
     ),
     (
         [*FIT[:-1], "folder.csv"],

@@ -15,7 +15,7 @@ def printed(*parts, width):
     console = Console(file=io.StringIO(), width=width, record=True, highlight=False)
     for part in parts:
         console.print(part, soft_wrap=not hasattr(part, "columns"))
-    return "\n".join(line.rstrip() for line in console.export_text().splitlines())
+    return "\n".join(line.rstrip() for line in console.export_text().splitlines()).rstrip("\n")
 
 
 COMPARISON = Comparison(
@@ -43,12 +43,12 @@ COMPARISON = Comparison(
 
 TABLE = """\
 
-  method                             accuracy   trained   training   scoring     memory
- ───────────────────────────────────────────────────────────────────────────────────────
-  hard prompt                           0.810   nothing               30.2 s     905 MB
+  method                            accuracy   trained   training   scoring     memory
+ ──────────────────────────────────────────────────────────────────────────────────────
+  hard prompt                          0.810   nothing               30.2 s     905 MB
   sentiment/en
-  soft prompt, 16 per class     0.880 ± 0.020     5,760     30.5 s    21.0 s   1,250 MB
-  <soft*10> [bold]<text>[/]                      0.004%
+  soft prompt, 16 per class    0.880 ± 0.020     5,760     30.5 s    21.0 s   1,250 MB
+  <soft*10> [bold]<text>[/]                     0.004%
   总之，很 <mask>
 
 starter:smollm2-135m, 134,515,008 parameters; 1,000 held-out rows; soft prompts: mean ±
@@ -78,7 +78,7 @@ TOKENS = """\
 ， ↵ <mask> [SEP]
 l  l m      .
 
-. special: 2   s soft #1: 2   f field text: 3   x cut from text: 2   l literal: 2   m mask: 1
+. special: 2   s soft #1: 2   f field text: 3   x cut from field text: 2   l literal: 2   m mask: 1
 11 of 11 positions, 2 of them kept for the label word in the mask's place"""
 
 
@@ -90,17 +90,17 @@ NODES = """\
 
   kind      what
  ────────────────────────────────────────────────────────────
-  soft      2 vectors, block task
+  soft      vectors: 2, block task
   literal   ' [b]'
   field     text
-  soft      as many vectors as words in init, block #1,
+  soft      a vector for each token of init, block #1,
             starting from 'It is'
   mask      where the label word goes"""
 
 
 def test_node_table():
     template = Template('<soft*2 name=task> [b]<text><soft init="It is"><mask>')
-    assert printed(node_table(template), width=62) == NODES.rstrip()
+    assert printed(node_table(template), width=62) == NODES
 
 
 def test_example_text_keeps_brackets_and_styles():

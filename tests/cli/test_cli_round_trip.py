@@ -1,6 +1,5 @@
 """The commands as users run them, on a real model."""
 
-import csv
 import json
 
 import pytest
@@ -62,7 +61,7 @@ def test_bad_rows_are_named_and_all_others_scored(run, fitted):
     assert rows[0]["probability_negative"] + rows[0]["probability_positive"] == pytest.approx(1)
 
 
-def test_parquet_in_and_out_and_csv_in_between(run, fitted):
+def test_parquet_in_and_out(run, fitted):
     from datasets import Dataset
 
     folder, _ = fitted
@@ -105,7 +104,7 @@ def test_chinese_inspect(run, tmp_path):
     assert lines[1].startswith("[CLS] ◆ ◆ ") and lines[2].startswith(".     s s ")
     assert lines[-1] == "20 of 20 positions"
     assert lines[-2].startswith(". special: 2   s soft #1: 2   f field text: ")
-    assert "x cut from text: " in lines[-2]
+    assert "x cut from field text: " in lines[-2]
 
 
 def test_ascii_terminal_is_no_reason_to_fail(run, tmp_path):
@@ -123,12 +122,3 @@ def test_compare_prints_the_table(run, reviews, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "hard prompt" in done.stdout and "soft prompt, 2 per class" in done.stdout
     assert "standard deviation of 2 draws" in " ".join(done.stdout.split())
-
-
-def test_predicted_csv_reads_back(run, fitted, reviews):
-    folder, _ = fitted
-    done = run("predict", reviews, "--prompt", "prompt", "--out", "out.csv", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 24 and {row["predicted"] for row in rows} <= {"positive", "negative"}

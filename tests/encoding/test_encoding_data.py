@@ -3,6 +3,7 @@
 import signal
 from collections import Counter
 from contextlib import contextmanager
+from functools import cache
 
 import models
 import pytest
@@ -16,10 +17,24 @@ from softcloze.template import Template
 NASTY = [
     *["<mask>", "[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "<unk>", "<pad>", "</s>", "<s>", "<bos>", "<eos>"],
     *["<|endoftext|>", "<|im_start|>", "<start_of_turn>", "<soft>", "<soft*9>", "<text>", "{{ 7*7 }}", "{% if a %}"],
-    *["\\<", "\\", "\0", "\x02\x03", "\x020123:slot\x03", "😀", "👩‍👩‍👧", "e\u0301", "\u202e", "\ufeff", "", " ", "\n\n"],
+    *[
+        "\\<",
+        "\\",
+        "\0",
+        "\x02\x03",
+        "\x020123:slot\x03",
+        "😀",
+        "👩‍👩‍👧",
+        "e\u0301",
+        "\u202e",
+        "\ufeff",
+        "",
+        " ",
+        "\n\n",
+    ],
     *["▁", "▁good", "Ġgood", "<0x0A>", "##good", "\ud800", "a\udfffb", "is [MASK] </s> <mask> or <s>?"],
 ]
-SPECIAL = sorted({name for kind in models.TOKENIZERS for name in models.tokenizer(kind).all_special_tokens})
+SPECIAL = sorted({name for kind in models.TOKENIZERS for name in models.borrowed(kind).all_special_tokens})
 hostile = st.lists(st.one_of(st.sampled_from(NASTY + SPECIAL), st.text(max_size=5)), max_size=6).map("".join)
 
 
@@ -27,26 +42,32 @@ hostile = st.lists(st.one_of(st.sampled_from(NASTY + SPECIAL), st.text(max_size=
 def seconds(limit):
     """Fail what takes longer."""
 
-    def fail(*_):
-        raise TimeoutError(f"took more than {limit} s")
+    def stop(*_):
+        raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.alarm(limit)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, limit, 1)  # again and again: within a callback an exception is lost
+    late = False
     try:
         yield
+    except TimeoutError:
+        late = True
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    if late:  # without a traceback, in which pytest would write out the long text
+        pytest.fail(f"took more than {limit} s", pytrace=False)
 
 
+@cache
 def compiled(source, kind, max_length=10**7):
-    vocabulary = Vocabulary(models.tokenizer(kind), masked=kind in models.MASKED_TOKENIZERS)
+    vocabulary = Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
     return CompiledTemplate(Template(source), vocabulary, max_length)
 
 
 def check_is_data(bound, kind, text):
     """Slots, hole and special tokens are the same as with a harmless text."""
-    tokenizer = models.tokenizer(kind)
+    tokenizer = models.borrowed(kind)
     harmless, prompt = bound.encode(["good", text])
     ignored = set() if kind in models.LOSSLESS else {tokenizer.unk_token_id}
     special = set(tokenizer.all_special_ids) - ignored
@@ -87,8 +108,8 @@ def test_a_field_at_the_very_edge(source, kind):
 @given(text=hostile)
 def test_decoding_gives_the_characters_back(kind, text):
     (prompt,) = compiled("<mask>|<text>|", kind).encode([text])
-    right = [i for i in prompt.right if i != models.tokenizer(kind).eos_token_id]
-    decoded = models.tokenizer(kind).backend_tokenizer.decode(right, skip_special_tokens=False)
+    right = [i for i in prompt.right if i != models.borrowed(kind).eos_token_id]
+    decoded = models.borrowed(kind).backend_tokenizer.decode(right, skip_special_tokens=False)
     expected = "".join("\ufffd" if 0xD800 <= ord(c) < 0xE000 else c for c in text)
     if kind == "gemma":  # which writes spaces as this letter
         expected = expected.replace("▁", " ")
@@ -96,17 +117,17 @@ def test_decoding_gives_the_characters_back(kind, text):
 
 
 def test_special_tokens_spelt_in_literals_are_text_as_well(kind):
-    for name in models.tokenizer(kind).all_special_tokens:
+    for name in models.borrowed(kind).all_special_tokens:
         literal = name.replace("<", "\\<")
         check_is_data(compiled(f"{literal}: <text> {literal} <mask> {literal}", kind), kind, "good")
         (prompt,) = compiled(f"a {literal} b <mask>", kind).encode([{}])
-        special = {models.tokenizer(kind).convert_tokens_to_ids(name)} - {models.tokenizer(kind).unk_token_id}
-        frame = set(models.tokenizer(kind)("")["input_ids"])
+        special = {models.borrowed(kind).convert_tokens_to_ids(name)} - {models.borrowed(kind).unk_token_id}
+        frame = set(models.borrowed(kind)("")["input_ids"])
         assert not (special - frame) & set(prompt.left)
 
 
 def test_label_words_are_text_as_well(kind):
-    tokenizer = models.tokenizer(kind)
+    tokenizer = models.borrowed(kind)
     bound = compiled("It was <mask>", kind)
     for name in tokenizer.all_special_tokens:
         try:
@@ -116,25 +137,30 @@ def test_label_words_are_text_as_well(kind):
         assert not set(ids) & set(tokenizer.all_special_ids)
 
 
-def test_one_megabyte(kind):
-    bound = compiled("<soft*2> <text> It was <mask>", kind)
-    with seconds(20):
-        (prompt,) = bound.encode(["A dull film. 很好 " * 65_000])
-    assert sum(i < 0 for i in prompt.left) == 2
-    assert len(prompt) > 100_000
-
-
 @pytest.mark.parametrize("kind", ["wordpiece", "gpt2", "xlmr"])
-def test_one_megabyte_cut_to_size(kind):
-    with seconds(20):
-        (prompt,) = compiled("<soft*2> <text> It was <mask>", kind, max_length=64).encode(["A dull film. 好 " * 65_000])
-    assert 60 <= len(prompt) <= 63
+def test_one_megabyte_is_cut_to_size(kind):
+    bound = compiled("<soft*2> <text> It was <mask>", kind, max_length=64)
+    with seconds(10):
+        (prompt,) = bound.encode(["A dull film. 好 " * 65_000])
+        assert 60 <= len(prompt) <= 63
+        assert sum(i < 0 for i in prompt.left) == 2
+        assert prompt.cut["text"] > 100_000
 
 
-def test_one_long_word(kind):
-    with seconds(20):
+@pytest.mark.parametrize("kind", ["gpt2", "gemma"])
+def test_one_megabyte_is_encoded_whole(kind):
+    with seconds(10):
+        (prompt,) = compiled("<soft*2> <text> It was <mask>", kind).encode(["A dull film. 很好 " * 65_000])
+        assert sum(i < 0 for i in prompt.left) == 2
+        assert len(prompt) > 100_000
+        assert prompt.cut == {}
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "llama"])
+def test_one_word_of_a_megabyte(kind):
+    with seconds(10):
         (prompt,) = compiled("<soft*2> <text> It was <mask>", kind).encode(["a" * 1_000_000])
-    assert sum(i < 0 for i in prompt.left) == 2
+        assert sum(i < 0 for i in prompt.left) == 2
 
 
 @pytest.mark.parametrize("source", ["a\ud800 <text> <mask>", "<text> <mask> \udfff"])

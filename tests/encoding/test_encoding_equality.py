@@ -29,13 +29,8 @@ examples = st.fixed_dictionaries(dict.fromkeys(FIELDS, texts))
 
 
 @cache
-def borrowed(kind):
-    return models.tokenizer(kind)
-
-
-@cache
 def vocabulary(kind):
-    return Vocabulary(borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def render(nodes, example, mask=""):
@@ -44,7 +39,7 @@ def render(nodes, example, mask=""):
 
 
 def spells_special(kind, *pieces):
-    return any(name in piece for name in borrowed(kind).all_special_tokens for piece in pieces)
+    return any(name in piece for name in models.borrowed(kind).all_special_tokens for piece in pieces)
 
 
 def merged(*parts):
@@ -58,7 +53,7 @@ def merged(*parts):
 def test_masked_template_is_the_rendered_string(kind, before, after, example):
     nodes = merged(before, [Mask()], after)
     assume(not spells_special(kind, render(nodes, example, mask="\0")))
-    tokenizer = borrowed(kind)
+    tokenizer = models.borrowed(kind)
     (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
     expected = tokenizer(render(nodes, example, mask=tokenizer.mask_token))["input_ids"]
     assert [*prompt.left, tokenizer.mask_token_id, *prompt.right] == expected
@@ -76,7 +71,7 @@ def test_causal_template_is_the_rendered_string_up_to_the_mask(kind, before, aft
         left[-1] = Literal(left[-1].text.rstrip())
     left, right = render(left, example), render(right, example)
     assume(not spells_special(kind, left, right))
-    tokenizer = borrowed(kind)
+    tokenizer = models.borrowed(kind)
     (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
     assert list(prompt.left) == tokenizer(left)["input_ids"]
     if kind != "llama":  # it writes a space before every text, which stands in the middle here
@@ -100,8 +95,9 @@ def test_every_soft_row_stands_once_in_order_and_the_rest_is_text(nodes, hole, e
     rows = [-1 - i for i in prompt.left + prompt.right if i < 0]
     assert rows == list(range(sum(node.count for node in nodes if isinstance(node, Soft))))
     assert compiled.soft_count == len(rows)
-    assert -1 - min((*prompt.left, -1)) < sum(n.count for n in nodes[: nodes.index(Mask())] if isinstance(n, Soft)) + 1
-    assert max((*prompt.left, *prompt.right, 0)) < len(borrowed(kind))
+    before_mask = sum(node.count for node in nodes[: nodes.index(Mask())] if isinstance(node, Soft))
+    assert sum(i < 0 for i in prompt.left) == before_mask
+    assert max((*prompt.left, *prompt.right, 0)) < len(models.borrowed(kind))
 
 
 @pytest.mark.parametrize("kind", models.LOSSLESS)
@@ -120,17 +116,18 @@ def test_text_between_slots_is_tokenized_as_one_run(kind, nodes, example):
             run = []
         else:
             run.append(node)
-    assume(kind != "roberta" or not (run_ends_in_space := runs[-1] != runs[-1].rstrip()) or not run_ends_in_space)
-    tokenizer = borrowed(kind)
+    if kind == "roberta":
+        runs[-1] = runs[-1].rstrip()  # the mask token takes in the field's white space as well
+    tokenizer = models.borrowed(kind)
     assume(not spells_special(kind, *runs))
     frame = tokenizer("")["input_ids"]
     front = len(frame) // 2 if kind == "roberta" else len(frame)
     assert list(prompt.left[:front]) == frame[:front]
     found = [[]]
-    for i, before in zip(prompt.left[front:], (0, *prompt.left[front:]), strict=False):
+    for i in prompt.left[front:]:
         if i >= 0:
             found[-1].append(i)
-        elif before >= 0 or True:
+        else:
             found.append([])
     slots = [node.count for node in nodes if isinstance(node, Soft)]
     expected = []
@@ -148,7 +145,7 @@ def test_a_shared_block_repeats_its_rows():
 
 def test_a_slot_may_stand_between_the_halves_of_a_word():
     (prompt,) = CompiledTemplate(Template("go<soft>od <mask>"), vocabulary("gpt2"), 64).encode([{}])
-    tokenizer = borrowed("gpt2")
+    tokenizer = models.borrowed("gpt2")
     expected = [*tokenizer("go")["input_ids"], -1, *tokenizer("od")["input_ids"]]
     assert list(prompt.left) == expected
 

@@ -123,8 +123,7 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
     from softcloze.cli.console import errors, plain, say
     from softcloze.cli.errors import FileError
     from softcloze.cli.rows import read_table
-    from softcloze.starters import load_data
-    from softcloze.starters.splits import split_rows
+    from softcloze.starters import load_data, split_rows
 
     if data.startswith(STARTER):
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))

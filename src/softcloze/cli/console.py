@@ -1,6 +1,7 @@
 """Where commands print, and how text from outside is made fit for a terminal."""
 
 import warnings
+from functools import cache
 from typing import TextIO
 from unicodedata import category
 
@@ -17,8 +18,9 @@ def results() -> Console:
     return Console(highlight=False)
 
 
+@cache
 def errors() -> Console:
-    """The console for progress, warnings and errors."""
+    """The console for progress, warnings and errors: always the same one, so that a line goes above a bar."""
     return Console(stderr=True, highlight=False)
 
 

@@ -20,11 +20,13 @@ def evaluate(
     from softcloze.cli.console import results, say
     from softcloze.cli.errors import FileError
     from softcloze.cli.rows import read_table
-    from softcloze.cli.work import open_classifier, score_rows, warn_of
-    from softcloze.prompt import Prompt
     from softcloze.template import did_you_mean
 
     table = read_table(file)
+
+    from softcloze.cli.work import open_classifier, score_rows, warn_of
+    from softcloze.prompt import Prompt
+
     saved = Prompt.load(prompt)
     known = tuple(map(str, saved.verbalizer.labels))
     examples, labels = table.examples(saved.template, text_column), table.labels(label_column)

@@ -5,7 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from softcloze.cli.options import FileArgument, LabelOption, ModelOption, TextOption, VerbalizerOption, read_verbalizer
+from softcloze.cli.options import (
+    FileArgument,
+    LabelOption,
+    ModelOption,
+    TextOption,
+    VerbalizerOption,
+    read_verbalizer,
+)
 
 
 def fit(
@@ -36,16 +43,20 @@ def fit(
     """
     from softcloze.cli.console import errors, plain, results, say
     from softcloze.cli.rows import read_table
-    from softcloze.cli.work import open_backbone, progress_bar, score_rows
-    from softcloze.estimator import PromptClassifier, resolve_template
-    from softcloze.experiments import few_shot
-    from softcloze.prompt import CARD, ArtifactError
+    from softcloze.library import resolve_template
 
+    # what may be wrong with the input comes first: the imports below take seconds, and training minutes
     words = read_verbalizer(verbalizer, template)
     parsed = resolve_template(template)
     table = read_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
-    if out.exists() and not (out / CARD).is_file():  # better now than after the training
+
+    from softcloze.cli.work import open_backbone, progress_bar, score_rows
+    from softcloze.estimator import PromptClassifier
+    from softcloze.experiments import few_shot
+    from softcloze.prompt import CARD, ArtifactError
+
+    if out.exists() and not (out / CARD).is_file():
         raise ArtifactError(f"{out} is there already and holds no prompt; choose another place")
     if shots is not None:
         drawn = few_shot(labels, shots, seed)
@@ -61,13 +72,12 @@ def fit(
         max_length=max_length,
         random_state=seed,
     )
-    console = errors()
     with progress_bar() as progress:
         task = progress.add_task(f"training on {len(examples):,} rows", total=epochs)
 
         def on_epoch(record: dict[str, Any]) -> None:
             say(
-                progress.console if not progress.disable else console,
+                errors(),
                 f"epoch {record['epoch']:>{len(str(epochs))}} of {epochs}   loss {record['loss']:.3f}   "
                 f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
             )

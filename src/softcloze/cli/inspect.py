@@ -44,7 +44,7 @@ def inspect(
     """
     from softcloze.cli.console import results
     from softcloze.cli.errors import CommandError
-    from softcloze.estimator import resolve_template, resolve_verbalizer
+    from softcloze.library import resolve_template
     from softcloze.template import read_fields as fill
 
     parsed = resolve_template(template)
@@ -74,6 +74,7 @@ def inspect(
 
     from softcloze.cli.work import open_backbone
     from softcloze.encoding import CompiledTemplate, EncodingError
+    from softcloze.estimator import resolve_verbalizer
     from softcloze.prompt import BoundPrompt
     from softcloze.verbalizer import VerbalizerError
 
@@ -152,8 +153,8 @@ def token_view(pieces: "Sequence[Piece]", *, width: int, limit: int, answer: int
         if tokens.cell_len and tokens.cell_len + token.cell_len > width:
             yield from (tokens, marks, Text())
             tokens, marks = Text(), Text()
-        marks += Text(mark + " " * (token.cell_len + gap - len(mark)), _style(piece))
-        tokens += token + Text(" " * gap)
+        tokens.append_text(token).append(" " * gap)
+        marks.append(mark, _style(piece)).append(" " * (token.cell_len + gap - len(mark)))
     yield from (tokens, marks, Text())
     yield _legend(pieces)
     positions = sum(piece.kept for piece in pieces) - 1 + answer
@@ -188,12 +189,9 @@ def _described(template: "Template", i: int, node: "Node") -> tuple[str, str]:
             return "field", name
         case Soft():
             block = template.block_of(i)
-            count = f"{block.count}" if block.count is not None else "as many as words in init"
+            count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
             start = f", starting from {block.init!r}" if block.init is not None else ""
-            return (
-                "soft",
-                f"{count} vectors, block {block.key}{start}" if count != "1" else f"1 vector, block {block.key}{start}",
-            )
+            return "soft", f"{count}, block {block.key}{start}"
         case _:
             return "mask", "where the label word goes"
 

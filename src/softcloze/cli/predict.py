@@ -35,15 +35,17 @@ def predict(
     from softcloze.cli.console import plain, results, say
     from softcloze.cli.errors import CommandError
     from softcloze.cli.rows import check_suffix, read_table
-    from softcloze.cli.work import open_classifier, score_rows, warn_of
-    from softcloze.cli.writing import write_rows
-    from softcloze.prompt import Prompt
 
     if out is not None:
         check_suffix(out)
         if out.exists() and file.exists() and out.samefile(file):
             raise CommandError(f"--out {out} is the file that is read; name another")
     table = read_table(file)
+
+    from softcloze.cli.work import open_classifier, score_rows, warn_of
+    from softcloze.cli.writing import write_rows
+    from softcloze.prompt import Prompt
+
     saved = Prompt.load(prompt)
     names = _new_columns(table, tuple(map(str, saved.verbalizer.labels)))
     examples = table.examples(saved.template, text_column)

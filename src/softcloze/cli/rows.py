@@ -164,8 +164,8 @@ def _read_json_lines(path: Path) -> Table:
 
 def _read_parquet(path: Path) -> Table:
     datasets = import_datasets()
-    from pyarrow import ArrowException  # type: ignore[import-untyped]  # comes with datasets
-    from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
+    from pyarrow import ArrowException  # comes with datasets
+    from pyarrow.parquet import read_metadata
 
     try:
         if read_metadata(path).num_rows == 0:  # datasets fails on those

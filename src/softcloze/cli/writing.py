@@ -48,7 +48,7 @@ def _write_json_lines(path: Path, rows: Sequence[Row]) -> None:
 
 def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[Row], target: Path) -> None:
     datasets = import_datasets()
-    from pyarrow import ArrowException  # type: ignore[import-untyped]
+    from pyarrow import ArrowException
 
     table = {column: [row.get(column) for row in rows] for column in columns}
     try:

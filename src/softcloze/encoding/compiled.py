@@ -75,6 +75,12 @@ class CompiledTemplate:
         self._hole = next(i for i, node in enumerate(self._nodes) if isinstance(node, Mask))
         self.has_right = self._hole < len(self._nodes) - 1
 
+    @property
+    def literal_ids(self) -> list[tuple[int, ...]]:
+        """Token ids of each literal, without the white space around it; literals without words are left out."""
+        texts = (node.text.strip() for node in self._nodes if isinstance(node, Literal))
+        return [tuple(self.vocabulary.ids(text)) for text in texts if text]
+
     def encode(self, examples: Sequence[Example], *, answer_length: int = 1) -> list[EncodedPrompt]:
         """Encode examples in order.
 

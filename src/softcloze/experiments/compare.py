@@ -9,12 +9,13 @@ import numpy as np
 from sklearn.metrics import recall_score
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.estimator import PromptClassifier, resolve_template, resolve_verbalizer
+from softcloze.estimator import PromptClassifier, resolve_verbalizer
 from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.few_shot import few_shot
 from softcloze.experiments.memory import PeakMemory
 from softcloze.experiments.progress import Meter, Progress
 from softcloze.experiments.scoring import score_seeds
+from softcloze.library import resolve_template
 from softcloze.starters import Examples, Split
 from softcloze.template import Template
 from softcloze.verbalizer import Label, Verbalizer

@@ -24,7 +24,7 @@ def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int
         ExperimentError: a class has fewer rows, or `shots` is less than 1.
 
     >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
-    [3, 4]
+    [2, 3]
     """
     if shots < 1:
         raise ExperimentError(f"shots={shots}, but it has to be at least 1")

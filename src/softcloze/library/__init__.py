@@ -8,7 +8,13 @@ Template('Review: <text>\nSentiment: <mask>')
 """
 
 from softcloze.library.cards import LibraryError, TemplateCard, VerbalizerCard
-from softcloze.library.shelves import list_templates, list_verbalizers, load_template, load_verbalizer
+from softcloze.library.shelves import (
+    list_templates,
+    list_verbalizers,
+    load_template,
+    load_verbalizer,
+    resolve_template,
+)
 
 __all__ = [
     "LibraryError",
@@ -18,4 +24,5 @@ __all__ = [
     "list_verbalizers",
     "load_template",
     "load_verbalizer",
+    "resolve_template",
 ]

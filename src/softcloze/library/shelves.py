@@ -10,7 +10,7 @@ from softcloze.library.cards import (
     read_template_card,
     read_verbalizer_card,
 )
-from softcloze.template import did_you_mean
+from softcloze.template import Template, did_you_mean
 
 _SUFFIX = ".toml"
 
@@ -55,6 +55,25 @@ def load_verbalizer(name: str) -> VerbalizerCard:
     {'positive': ['满意'], 'negative': ['失望']}
     """
     return read_verbalizer_card(name, _find(name, "verbalizers"))
+
+
+def resolve_template(template: str | Template) -> Template:
+    """The template that a string spells, or names in the library.
+
+    Every template has a mask, and so a `<`; a string without one is a name.
+
+    Raises:
+        TemplateSyntaxError: it does not parse.
+        LibraryError: there is no template of that name.
+
+    >>> resolve_template("It was <mask>") == resolve_template(Template("It was <mask>"))
+    True
+    >>> resolve_template("sentiment/zh").fields
+    ('text',)
+    """
+    if isinstance(template, Template):
+        return template
+    return Template(template) if "<" in template else load_template(template).template
 
 
 def _find(name: str, kind: str) -> Traversable:

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.encoding import CompiledBlock, EncodedPrompt
+from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.soft.vectors import SoftSlotError, SoftVectors
 
-INITS = ("vocabulary", "labels")
+INITS = ("template", "labels", "vocabulary")
 
 
 def initial_vectors(
-    blocks: Sequence[CompiledBlock],
+    template: CompiledTemplate,
     backbone: Backbone,
     *,
     init: str,
@@ -29,10 +28,11 @@ def initial_vectors(
     The others start as `init` says.
 
     Args:
-        blocks: the soft blocks of the template.
+        template: the template with its soft blocks.
         backbone: whose embeddings to copy.
-        init: "vocabulary": different tokens drawn from the most frequent ones of `prompts`;
-            "labels": the tokens of the label words in turn.
+        init: "template": the template's own words in turn, or the label words where it has none;
+            "labels": the label words in turn;
+            "vocabulary": different tokens drawn from the most frequent ones of `prompts`.
         prompts: the encoded training examples.
         words: token ids of the label words.
         generator: the dice.
@@ -41,18 +41,28 @@ def initial_vectors(
         SoftSlotError: `init` is unknown.
 
     Source:
-        Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2. They draw from the 5,000 most frequent tokens of
-        the pretraining text, which no tokenizer records; we draw from the training examples.
+        Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2, for "labels" and "vocabulary". They draw from the
+        5,000 most frequent tokens of the pretraining text, which no tokenizer records; we draw from the training
+        examples. "template" is ours: the slots begin as a repetition of the hard prompt.
     """
-    if init not in INITS:
-        raise SoftSlotError(f"soft_init={init!r} is unknown; expected {' or '.join(map(repr, INITS))}")
-    parts = []
-    drawn = sum(block.count for block in blocks if not block.init)
-    pool = iter(_sample(prompts, drawn, generator) if init == "vocabulary" else _in_turn(words, drawn))
-    for block in blocks:
-        ids = _in_turn([block.init], block.count) if block.init else [next(pool) for _ in block.rows]
-        parts.append(_embeddings(backbone, ids))
-    return SoftVectors(blocks, torch.cat(parts))
+    drawn = sum(block.count for block in template.blocks if not block.init)
+    match init:
+        case "template":
+            pool = _in_turn(template.literal_ids or words, drawn)
+        case "labels":
+            pool = _in_turn(words, drawn)
+        case "vocabulary":
+            pool = _sample(prompts, drawn, generator)
+        case _:
+            raise SoftSlotError(f"soft_init={init!r} is unknown; expected one of {', '.join(map(repr, INITS))}")
+    ids: list[int] = []
+    for block in template.blocks:
+        if block.init:
+            ids += _in_turn([block.init], block.count)
+        else:
+            ids += pool[: block.count]
+            pool = pool[block.count :]
+    return SoftVectors(template.blocks, backbone.embed(torch.tensor(ids)).float())
 
 
 def _sample(prompts: Sequence[EncodedPrompt], count: int, generator: np.random.Generator) -> list[int]:
@@ -68,7 +78,3 @@ def _in_turn(words: Sequence[Sequence[int]], count: int) -> list[int]:
     """The tokens of all words from the first to the last, again and again, `count` in all."""
     tokens = [token for word in words for token in word]
     return [tokens[i % len(tokens)] for i in range(count)]
-
-
-def _embeddings(backbone: Backbone, ids: Sequence[int]) -> Tensor:
-    return backbone.embed(torch.tensor(ids, dtype=torch.long)).float()

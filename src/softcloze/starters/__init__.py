@@ -6,7 +6,7 @@ from softcloze.starters.data import load_data
 from softcloze.starters.errors import StarterError, StarterNameError
 from softcloze.starters.models import fetch_model
 from softcloze.starters.shelf import is_cached, remove
-from softcloze.starters.splits import Examples, Split
+from softcloze.starters.splits import Examples, Split, split_rows
 
 __all__ = [
     "DATASETS",
@@ -24,4 +24,5 @@ __all__ = [
     "is_cached",
     "load_data",
     "remove",
+    "split_rows",
 ]

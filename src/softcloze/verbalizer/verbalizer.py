@@ -1,7 +1,7 @@
 """From the scores of label words to the scores of labels."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -78,15 +78,8 @@ class Verbalizer:
         if len({type(label) for label in words}) > 1:
             raise VerbalizerError(f"labels must all be str or all be int, got {list(words)!r}")
         self.aggregate = aggregate
-        table = {label: (ws,) if isinstance(ws, str) else tuple(ws) for label, ws in words.items()}
-        self.labels: tuple[Label, ...] = tuple(sorted(table))
-        self.words: tuple[tuple[str, ...], ...] = tuple(table[label] for label in self.labels)
-        for label, own in table.items():
-            if not own:
-                raise VerbalizerError(f"label {label!r} has no words")
-            for word in own:
-                if not isinstance(word, str) or not word.strip():
-                    raise VerbalizerError(f"label {label!r} has {word!r} among its words; expected text")
+        self.labels: tuple[Label, ...] = tuple(sorted(words))
+        self.words: tuple[tuple[str, ...], ...] = tuple(_own_words(label, words[label]) for label in self.labels)
         _check_distinct(self, [[w.strip() for w in own] for own in self.words], "stands for")
 
     def __repr__(self) -> str:
@@ -154,6 +147,16 @@ class Verbalizer:
                                     "contain each other"
                                 )
         return self
+
+
+def _own_words(label: Label, words: str | Sequence[str]) -> tuple[str, ...]:
+    own = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
+    if not own:
+        raise VerbalizerError(f"label {label!r} has no words")
+    for word in own:
+        if not isinstance(word, str) or not word.strip():
+            raise VerbalizerError(f"label {label!r} has {word!r} among its words; expected text")
+    return own
 
 
 def _check_distinct(verbalizer: Verbalizer, table: Sequence[Sequence[Hashable]], problem: str) -> None:

@@ -1,0 +1,25 @@
+"""A few-shot classifier of movie reviews in six lines: fit, predict, save, load."""
+
+from softcloze import PromptClassifier
+from softcloze.starters import load_data
+
+reviews = load_data("movie-reviews")
+texts, labels = reviews.train.texts[:32], reviews.train.labels[:32]
+
+clf = PromptClassifier(
+    model="starter:smollm2-135m",
+    template="<soft*10> Review: <text>\nSentiment: <mask>",
+    verbalizer={"positive": ["positive"], "negative": ["negative"]},
+    random_state=0,
+)
+clf.fit(texts, labels)
+
+held_out = reviews.test.texts[:100], reviews.test.labels[:100]
+print(f"accuracy on 100 held-out reviews: {clf.score(*held_out):.2f}")
+for text in ("A delight from start to finish.", "Two hours of my life that I want back."):
+    (label,) = clf.predict([text])
+    print(f"{label}: {text}")
+
+clf.save("reviews-prompt")
+same = PromptClassifier.load("reviews-prompt")
+print("the same after loading:", bool((same.predict_proba(texts) == clf.predict_proba(texts)).all()))
