@@ -83,7 +83,7 @@ def test_soft_vectors_anywhere(architecture, slots):
     expected = expected_scores(backbone, prompts, words, soft)
     assert_same(make_scorer(backbone, words, right=True).all(prompts, [soft])[0], expected)
     if slots[0]:
-        other = expected_scores(backbone, prompts, words, 2 * soft)
+        other = expected_scores(backbone, prompts, words, soft_vectors(backbone, 5, seed=1))
         assert (other.log_softmax(-1) - expected.log_softmax(-1)).abs().max() > 0.01
 
 
@@ -171,11 +171,11 @@ def test_a_beginning_that_is_a_whole_prompt(architecture):
     assert_same(scorer.all(twice, [None])[0], expected_scores(backbone, twice, words))
 
 
-@pytest.mark.parametrize("slots", [((-1, -1, -1), ()), ((20, 20, -1), ()), ((0, 1, 2), ()), ((-1,), (0, 2))])
+@pytest.mark.parametrize("slots", [((20, 20, -1), ()), ((-1,), (0, 2))])
 def test_several_sets_of_vectors_in_one_pass(architecture, slots):
     backbone = models.backbone(architecture)
-    softs = [soft_vectors(backbone, 3, seed) for seed in range(3)]
-    prompts = random_prompts([3, 24, 9, 21], slots=slots, right=True)
+    softs = [soft_vectors(backbone, 3, seed) for seed in range(2)]
+    prompts = random_prompts([3, 24, 9], slots=slots, right=True)
     words = WORDS["mixed lengths"]
     scores = make_scorer(backbone, words, right=True).all(prompts, softs)
     for scored, soft in zip(scores, softs, strict=True):

@@ -35,7 +35,7 @@ def compare(
     shots: Annotated[int, typer.Option(help="Training rows of each class.")] = 16,
     seeds: Annotated[int, typer.Option(help="Runs of each soft prompt, each with training rows of its own.")] = 3,
     test_rows: Annotated[int, typer.Option(help="Held-out rows to measure on, at most.")] = 1000,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 6,
     text_column: Annotated[str, typer.Option(help="Column of the texts, in a file.")] = "text",
     label_column: LabelOption = "label",
 ) -> None:

@@ -26,7 +26,7 @@ def fit(
     shots: Annotated[
         int | None, typer.Option(help="Train on so many rows of each class, drawn with the seed; by default on all.")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 6,
     batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 8,
     learning_rate: Annotated[
         float, typer.Option(help="Highest step, in units of the typical size of the model's embeddings.")

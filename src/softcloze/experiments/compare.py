@@ -101,7 +101,7 @@ def compare(
     shots: int = 16,
     seeds: int = 3,
     test_rows: int = 1000,
-    epochs: int = 8,
+    epochs: int = 6,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
     """Measure a hard prompt without training and soft prompts trained on a few rows.

@@ -1,0 +1,61 @@
+"""What one fit computes, against plain torch."""
+
+import models
+import numpy as np
+import pytest
+import torch
+from fits import Task
+from torch.nn.functional import cross_entropy
+
+
+def plain_fit(task, epochs, learning_rate, warmup, clip):
+    """Prompt tuning on all examples at once: full logits, one example and one word at a time, torch's own AdamW."""
+    backbone = task.backbone
+    weight = torch.nn.Parameter(task.initial.clone())
+    rate = learning_rate * float(models_rms(backbone))
+    optimizer = torch.optim.AdamW([weight], lr=rate, weight_decay=0.0)
+    losses = []
+    for step in range(epochs):
+        warm = int(warmup * epochs)
+        share = (step + 1) / (warm + 1) if step < warm else (epochs - step) / (epochs - warm)
+        optimizer.param_groups[0]["lr"] = rate * share
+        rows = []
+        for prompt in task.prompts:
+            words = models.word_scores(backbone.model, prompt, task.words, weight, backbone.vocabulary.mask_id)
+            at, labels = 0, []
+            for own in task.verbalizer.words:
+                labels.append(words[at : at + len(own)].double().exp().mean().log())
+                at += len(own)
+            rows.append(torch.stack(labels))
+        loss = cross_entropy(torch.stack(rows), torch.tensor(task.targets))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([weight], clip)
+        optimizer.step()
+    backbone.model.zero_grad(set_to_none=True)
+    return weight.detach(), losses
+
+
+def models_rms(backbone):
+    embedding = backbone.model.get_input_embeddings()
+    with torch.no_grad():
+        return embedding(torch.arange(len(embedding.weight))).square().mean().sqrt()
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2", "gemma3_text"])
+@pytest.mark.parametrize(
+    "source",
+    ["<soft*2> <text> It was <mask>", "<text> <soft*2> It was <mask>", "<text> <soft> so <mask>, <soft> I say"],
+)
+@pytest.mark.parametrize(("warmup", "clip"), [(0.0, 1e9), (0.5, 0.05)])
+def test_a_fit_is_what_plain_torch_makes_of_it(architecture, source, warmup, clip):
+    task = Task(architecture, source, texts=4)
+    soft, history = task.fit(epochs=4, batch_size=4, learning_rate=0.1, warmup_fraction=warmup, max_grad_norm=clip)
+    expected, losses = plain_fit(task, 4, 0.1, warmup, clip)
+    moved = (expected - task.initial).abs().max()
+    assert moved > 0.05 * task.backbone.embedding_rms
+    np.testing.assert_allclose([record["loss"] for record in history], losses, rtol=1e-3, atol=1e-5)
+    # Adam divides by the gradient's size: where that is next to nothing, rounding decides
+    close = torch.isclose(soft.weight.detach(), expected, atol=1e-3 * float(moved), rtol=1e-3)
+    assert close.float().mean() > 0.95
