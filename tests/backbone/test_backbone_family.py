@@ -72,7 +72,7 @@ def test_a_model_without_a_head_is_refused():
     with torch.random.fork_rng():
         headless = AutoModel.from_config(config)
     with pytest.raises(
-        BackboneError, match="BertModel has no language-modelling head; .* AutoModelForMaskedLM"
+        BackboneError, match=r"BertModel has no language-modelling head; .* AutoModelForMaskedLM"
     ) as caught:
         Backbone(headless, models.tokenizer("wordpiece"), "x")
     assert isinstance(caught.value, SoftclozeError)

@@ -267,11 +267,15 @@ class Backbone:
 
     def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
         """The output embedding's parameters with only the rows of `columns`, by their names in the model."""
+        parameters = self.model.get_output_embeddings().named_parameters()
+        return {f"{self._head_name}.{name}": parameter[columns.to(self.device)] for name, parameter in parameters}
+
+    @cached_property
+    def _head_name(self) -> str:
+        """The output embedding's name in the model; the names of tied weights do not tell it."""
         module = self.model.get_output_embeddings()
-        modules = self.model.named_modules(remove_duplicate=False)
-        prefix = next(name for name, candidate in modules if candidate is module)
-        parameters = {f"{prefix}.{name}": parameter for name, parameter in module.named_parameters()}
-        return {name: parameter[columns.to(self.device)] for name, parameter in parameters.items()}
+        names: dict[nn.Module, str] = {part: name for name, part in self.model.named_modules(remove_duplicate=False)}
+        return names[module]
 
     @cached_property
     def _can_cut_head(self) -> bool:
@@ -280,7 +284,8 @@ class Backbone:
         Found by trying: a head may add a bias of vocabulary size, or use the embeddings in another place.
         """
         columns = torch.tensor([1, 0, 2])
-        inputs = {"input_ids": torch.tensor([[0, 1, 2, 3]], device=self.device)}
+        ids = torch.tensor([[0, 1, 2, 3]], device=self.device)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         with self.frozen(), torch.no_grad():
             full = self.model(**inputs).logits[..., columns]
             try:
@@ -300,12 +305,13 @@ def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Famil
         BackboneError: it has neither head.
     """
     if (
-        type(config) in MODEL_FOR_MASKED_LM_MAPPING
+        not config.is_encoder_decoder
+        and type(config) in MODEL_FOR_MASKED_LM_MAPPING
         and tokenizer.mask_token is not None
         and not getattr(config, "is_decoder", False)
     ):
         return "masked"
-    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "causal"
     raise BackboneError(
         f"a model of type {config.model_type!r} is neither a masked nor a causal language model; "

@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from softcloze.backbone.backbone import Backbone, BackboneError, family_of
@@ -47,7 +48,7 @@ def _load(name: str, dtype: torch.dtype, device: torch.device) -> Backbone:
         family = family_of(config, tokenizer)
         auto = AutoModelForMaskedLM if family == "masked" else AutoModelForCausalLM
         model = auto.from_pretrained(place, dtype=dtype, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise BackboneError(
             f"cannot load the model {name!r}: {error}\n"
             "expected a model name of a hub, a folder in transformers format, a .gguf file, or starter:NAME "
@@ -61,9 +62,14 @@ def _device(name: str) -> torch.device:
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise BackboneError(f'device={name!r} is unknown; expected "auto", "cpu", "cuda" or "mps"') from error
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise BackboneError(f'device={name!r} is not to be had here: {error}; "auto" takes what there is') from error
+    return device
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:

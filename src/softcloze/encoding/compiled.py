@@ -79,7 +79,7 @@ class CompiledTemplate:
     def literal_ids(self) -> list[tuple[int, ...]]:
         """Token ids of each literal, without the white space around it; literals without words are left out."""
         texts = (node.text.strip() for node in self._nodes if isinstance(node, Literal))
-        return [tuple(self.vocabulary.ids(text)) for text in texts if text]
+        return [ids for ids in (tuple(self.vocabulary.ids(text)) for text in texts) if ids]
 
     def encode(self, examples: Sequence[Example], *, answer_length: int = 1) -> list[EncodedPrompt]:
         """Encode examples in order.
@@ -104,8 +104,8 @@ class CompiledTemplate:
         """Token ids of a label word in the mask's place, as the tokenizer would write it there.
 
         White space between the last literal and the mask belongs to the word (" good"). The word is
-        tokenized behind the literal before the mask where that literal's own tokens stay the same, so
-        that no prefix marker is added that the running text would not have.
+        tokenized behind the literal before the mask, or behind a full stop where there is none, if those
+        keep their own tokens, so that no prefix marker is added that the running text would not have.
 
         Raises:
             EncodingError: the word has no tokens, or some of it is unknown to the vocabulary.
@@ -128,6 +128,7 @@ class CompiledTemplate:
         owners = self._owners(encoding, text, ends)
         kept = self._kept(encoding, owners, used, answer_length)
         slots = iter(self._slots)
+        ids = encoding.ids
         pieces: list[Piece] = []
         for i in used:
             match owners[i]:
@@ -137,11 +138,11 @@ class CompiledTemplate:
                 case Mask():
                     pieces.append(Piece("<mask>", "mask", "", True))
                 case Field(name):
-                    pieces.append(Piece(self.vocabulary.token(encoding.ids[i]), "field", name, kept[i]))
+                    pieces.append(Piece(self.vocabulary.token(ids[i]), "field", name, kept[i]))
                 case Literal():
-                    pieces.append(Piece(self.vocabulary.token(encoding.ids[i]), "literal", "", True))
+                    pieces.append(Piece(self.vocabulary.token(ids[i]), "literal", "", True))
                 case None:
-                    pieces.append(Piece(self.vocabulary.token(encoding.ids[i]), "special", "", True))
+                    pieces.append(Piece(self.vocabulary.token(ids[i]), "special", "", True))
         return pieces
 
     def _render(self, values: Mapping[str, str]) -> tuple[str, list[int]]:
@@ -219,8 +220,9 @@ class CompiledTemplate:
                 f"the template alone is {-budget} tokens too long: its literals, soft slots, special tokens and "
                 f"answer take {self.max_length - budget} where {self.max_length} fit; shorten it or raise max_length"
             )
+        spans = encoding.offsets  # a new list at each access
         for tokens, share in zip(fields.values(), shares(lengths, budget), strict=True):
-            for i in tokens[whole_characters([encoding.offsets[i] for i in tokens], share) :]:
+            for i in tokens[whole_characters([spans[i] for i in tokens], share) :]:
                 kept[i] = False
         return kept
 
@@ -235,6 +237,8 @@ class CompiledTemplate:
             if origin is None:
                 owners.append(None)
                 continue
+            if start == end:  # white space that the tokenizer trims from its tokens' spans
+                start = max(start - 1, 0)
             while start < end - 1 and text[start].isspace():
                 start += 1
             first = bisect_right(ends, start)
@@ -248,8 +252,8 @@ class CompiledTemplate:
         before = self._nodes[self._hole - 1] if self._hole > 0 else None
         if before is None:
             return self.vocabulary.ids(text)
-        if isinstance(before, Literal):
-            anchor = before.text.rstrip()
+        anchors = [before.text.rstrip()] if isinstance(before, Literal) else []
+        for anchor in (*anchors, ".", "。"):
             anchor_ids, ids = self.vocabulary.ids(anchor), self.vocabulary.ids(anchor + text)
             if anchor_ids and ids[: len(anchor_ids)] == anchor_ids:
                 return ids[len(anchor_ids) :]

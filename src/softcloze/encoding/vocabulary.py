@@ -1,6 +1,7 @@
 """A tokenizer in which no text can spell a special token."""
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from hashlib import sha256
@@ -11,6 +12,9 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 from softcloze.errors import SoftclozeError
 
 PretrainedTokenizer: TypeAlias = Any  # any tokenizer class of transformers
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes them
 
 
 class TokenizerError(SoftclozeError, TypeError):
@@ -60,6 +64,8 @@ class Vocabulary:
         special = {token["content"] for token in definition["added_tokens"] if token["special"]}
         special.update(tokenizer.all_special_tokens)
         markers = {content: f"\x02{nonce}:{i}\x03" for i, content in enumerate(sorted(special))}
+        if not masked:
+            _prepend_once(definition)
         self._copy = Tokenizer.from_str(json.dumps(_renamed(definition, markers)))
         self.slot = f"\x02{nonce}:slot\x03"
         spare_hole = f"\x02{nonce}:hole\x03"
@@ -76,11 +82,11 @@ class Vocabulary:
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Tokenize each text in one run, framed by the special tokens that the tokenizer adds itself."""
-        return self._copy.encode_batch(list(texts))
+        return self._copy.encode_batch([_SURROGATE.sub("\ufffd", text) for text in texts])
 
     def ids(self, text: str) -> list[int]:
         """Token ids of `text` without any frame."""
-        return self._copy.encode(text, add_special_tokens=False).ids
+        return self._copy.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False).ids
 
     def token(self, token_id: int) -> str:
         """The token with this id as its tokenizer spells it."""
@@ -91,6 +97,18 @@ class Vocabulary:
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these tokens stand for."""
         return self._copy.decode(list(ids), skip_special_tokens=False)
+
+
+def _prepend_once(definition: dict[str, Any]) -> None:
+    """Let the marker of a word's beginning ("▁") be put in front of the whole text only, not behind each slot.
+
+    Behind a special token some tokenizers put it again; but the slots of a causal model are no tokens, and the
+    text goes on behind them.
+    """
+    step = definition["pre_tokenizer"] or {}
+    for part in step.get("pretokenizers", [step]):
+        if part.get("prepend_scheme") == "always":
+            part["prepend_scheme"] = "first"
 
 
 def _renamed(definition: dict[str, Any], markers: dict[str, str]) -> dict[str, Any]:

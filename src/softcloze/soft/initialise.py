@@ -77,4 +77,6 @@ def _sample(prompts: Sequence[EncodedPrompt], count: int, generator: np.random.G
 def _in_turn(words: Sequence[Sequence[int]], count: int) -> list[int]:
     """The tokens of all words from the first to the last, again and again, `count` in all."""
     tokens = [token for word in words for token in word]
+    if count and not tokens:
+        raise SoftSlotError("there are no words to start the soft vectors from; name some with init=")
     return [tokens[i % len(tokens)] for i in range(count)]

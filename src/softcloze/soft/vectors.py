@@ -67,7 +67,7 @@ class SoftVectors(nn.Module):
             reached = (gradient != 0).any(-1).cpu()
         for block in self.blocks:
             missing = [row - block.start for row in block.rows if not reached[row]]
-            if missing and bool(reached.any()):
+            if missing:
                 raise SoftSlotError(
                     f"vectors {missing} of soft block {block.key!r} get no gradient: nothing that is scored "
                     "depends on them. In a causal model a soft slot has to stand before the mask, or before some "

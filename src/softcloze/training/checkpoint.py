@@ -14,6 +14,8 @@ from softcloze.errors import SoftclozeError
 
 Record = dict[str, Any]
 
+TENSORS = ("weight", "best", "exp_avg", "exp_avg_sq")
+
 
 class CheckpointError(SoftclozeError, OSError):
     """A checkpoint that cannot be read."""
@@ -62,6 +64,16 @@ class Checkpoint:
                 return Progress(tensors, json.loads(file.metadata()["history"]))
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this fit again") from error
+
+    def check(self, progress: Progress, weight: Tensor) -> None:
+        """Refuse progress that is not of vectors like `weight`.
+
+        Raises:
+            CheckpointError: names the file.
+        """
+        shapes = {name: tuple(tensor.shape) for name, tensor in progress.tensors.items()}
+        if shapes != dict.fromkeys(TENSORS, tuple(weight.shape)):
+            raise CheckpointError(f"{self.path} is damaged (it holds {shapes}); delete it to start this fit again")
 
     def discard(self) -> None:
         """Remove the file."""

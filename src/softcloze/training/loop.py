@@ -65,7 +65,8 @@ def train(
     best = soft.weight.detach().clone()
     history: list[Record] = []
     progress = checkpoint.load() if checkpoint is not None else None
-    if progress is not None:
+    if checkpoint is not None and progress is not None:
+        checkpoint.check(progress, soft.weight)
         history = progress.history
         best = _restore(progress, soft, optimizer, step=len(history) * steps_per_epoch)
 

@@ -75,7 +75,7 @@ class Verbalizer:
             raise VerbalizerError(f"aggregate={aggregate!r} is unknown; expected {', '.join(AGGREGATIONS)}")
         if not isinstance(words, Mapping) or len(words) < 2:
             raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {words!r}")
-        if len({type(label) for label in words}) > 1:
+        if not any(all(isinstance(label, kind) for label in words) for kind in (str, int)):
             raise VerbalizerError(f"labels must all be str or all be int, got {list(words)!r}")
         self.aggregate = aggregate
         self.labels: tuple[Label, ...] = tuple(sorted(words))
