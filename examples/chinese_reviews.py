@@ -10,17 +10,18 @@ from softcloze.experiments import few_shot
 from softcloze.starters import load_data
 
 reviews = load_data("chinese-reviews")
-rows = few_shot(reviews.train.labels, shots=16, random_state=0)
+rows = few_shot(reviews.train.labels, shots=8, random_state=0)
 texts = [reviews.train.texts[row] for row in rows]
 labels = [{"positive": "积极", "negative": "消极"}[reviews.train.labels[row]] for row in rows]
-test_texts = reviews.test.texts[:100]
-test_labels = [{"positive": "积极", "negative": "消极"}[label] for label in reviews.test.labels[:100]]
+test_texts = reviews.test.texts[:60]
+test_labels = [{"positive": "积极", "negative": "消极"}[label] for label in reviews.test.labels[:60]]
 
 clf = PromptClassifier(
     model=load_backbone("starter:gemma3-270m"),
     template="<soft*10> <text> 这句话表达了 <mask> 的情感",
     verbalizer={"积极": ["积极", "好"], "消极": ["消极", "差"]},
-    max_length=96,
+    max_length=64,
+    epochs=4,
     random_state=0,
 )
 clf.fit(texts, labels)
