@@ -45,14 +45,21 @@ def compare(
     with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are
     held out, and of those as many are kept of each class.
     """
+    from softcloze.library import resolve_template
+
+    # what may be wrong with the input comes first: a model takes long to fetch
+    words = read_verbalizer(verbalizer)
+    if words is None:
+        words = "sentiment/en"
+    softs = soft if soft is not None else ["sentiment/en-after"]
+    for template in (hard, *softs):
+        resolve_template(template)
+    split = _split(data, text_column, label_column)
+
     from softcloze import experiments
     from softcloze.cli.console import plain, results
     from softcloze.cli.work import open_backbone, progress_bar
 
-    words = read_verbalizer(verbalizer)
-    if words is None:
-        words = "sentiment/en"
-    split = _split(data, text_column, label_column)
     backbone = open_backbone(model)
     with progress_bar() as progress:
         task = progress.add_task("starting", total=None)
@@ -66,7 +73,7 @@ def compare(
             split,
             model=backbone,
             hard=hard,
-            soft=soft if soft is not None else ["sentiment/en-after"],
+            soft=softs,
             verbalizer=words,
             shots=shots,
             seeds=seeds,

@@ -37,22 +37,22 @@ def read_verbalizer(given: str | None, template: str | None = None) -> Words | s
     Raises:
         CommandError: JSON that is no table of label words.
         FileError: a file that cannot be read or holds something else.
+        LibraryError: there are no label words of that name.
 
     >>> read_verbalizer('{"positive": ["good", "fine"], "negative": "bad"}')
     {'positive': ['good', 'fine'], 'negative': 'bad'}
     >>> read_verbalizer(None, template="sentiment/zh-soft")
     'sentiment/zh'
     """
-    if given is None:
-        if template is None or "<" in template:
-            return None
-        from softcloze.library import load_template
+    from softcloze.library import load_template, load_verbalizer
 
-        return load_template(template).verbalizer
+    if given is None:
+        return None if template is None or "<" in template else load_template(template).verbalizer
     if given.lstrip().startswith("{"):
         return _table(_parse(given, ".json", "--verbalizer", CommandError), "--verbalizer", CommandError)
     path = Path(given).expanduser()
     if path.suffix not in (".json", ".toml"):
+        load_verbalizer(given)  # a wrong name should be said before a model is fetched
         return given
     try:
         text = path.read_text(encoding="utf-8-sig")
