@@ -117,12 +117,12 @@ class Scorer:
         if min(lengths) < 1 or not self.backbone.can_read:
             return None
         parts: list[Prefix] = []
-        # shortest first: padding costs memory only within a part
-        order = sorted(range(len(prompts)), key=lambda i: lengths[i])
+        # longest first: in the end all are padded to the longest, so the first part tells what all will take
+        order = sorted(range(len(prompts)), key=lambda i: lengths[i], reverse=True)
         for first in range(0, len(order), 16):
             chosen = order[first : first + 16]
             parts.append(self.backbone.read([prompts[i].left[: lengths[i]] for i in chosen]))
-            if parts[-1].memory // len(chosen) * len(prompts) > PREFIX_MEMORY:
+            if parts[0].memory // len(parts[0].lengths) * len(prompts) > PREFIX_MEMORY:
                 return None
         place = {i: k for k, i in enumerate(order)}
         return Prefix.join(parts).rows([place[i] for i in range(len(prompts))])
