@@ -1,6 +1,7 @@
 """The commands as users run them, on a real model."""
 
 import json
+import re
 
 import pytest
 
@@ -122,3 +123,15 @@ def test_compare_prints_the_table(run, reviews, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "hard prompt" in done.stdout and "soft prompt, 2 per class" in done.stdout
     assert "standard deviation of 2 draws" in " ".join(done.stdout.split())
+
+
+def test_fit_tells_what_did_not_fit(run, reviews, tmp_path):
+    done = run(
+        *("fit", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--verbalizer", WORDS),
+        *("--out", "prompt", "--epochs", "1", "--shots", "2", "--max-length", "14"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"4 of 4 rows were too long and lost something \(text: \d+ tokens\)", done.stderr.splitlines()[-1]
+    )

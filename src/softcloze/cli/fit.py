@@ -1,7 +1,7 @@
 """softcloze fit: train a soft prompt on the rows of a file and save it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_verbalizer,
 )
+
+if TYPE_CHECKING:
+    from softcloze.encoding import Truncation
 
 
 def fit(
@@ -89,6 +92,8 @@ def fit(
 
         classifier.on_epoch = on_epoch
         classifier.fit(examples, labels)
+    if classifier.truncation_.rows_cut:
+        say(errors(), _cuts(classifier.truncation_))
     classifier.save(out)
     predicted = score_rows(classifier, examples).predicted
     right = sum(found == label for found, label in zip(predicted, labels, strict=True))
@@ -97,3 +102,11 @@ def fit(
         f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
         plain(out, "bold"),
     )
+
+
+def _cuts(truncation: "Truncation") -> str:
+    """What was left out of the training rows because it did not fit."""
+    lost = [f"{name}: {count:,} tokens" for name, count in truncation.tokens.items()]
+    if truncation.demonstrations:
+        lost.append(f"{truncation.demonstrations:,} demonstrations")
+    return f"{truncation.rows_cut:,} of {truncation.rows:,} rows were too long and lost something ({', '.join(lost)})"

@@ -118,7 +118,7 @@ def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
         case nodes.Sub(left=left, right=right):
             return _sum("-", sub, _present(left, reads), _present(right, reads))
         case nodes.Neg(node=operand):
-            return _sum("-", sub, lambda run: 0, _present(operand, reads))
+            return _sum("-", lambda _, number: -number, lambda run: 0, _present(operand, reads))
         case _:
             raise Refusal(_advice(node))
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from softcloze.template.blocks import SoftBlock
@@ -16,6 +17,7 @@ from softcloze.template.running import COST, LOOP, Evaluate, Loop, Run, Step, pr
 
 DEEPEST = 20  # blocks within blocks
 MOST_NAMES = 1_000  # that are set: blocks keep account of them
+SEEN = 1_000  # expressions that are kept compiled
 KEYWORDS = ("if", "elif", "else", "endif", "for", "endfor", "set")
 
 _STATEMENT = re.compile(r"(\w*)\s*(.*)", re.DOTALL)
@@ -58,7 +60,6 @@ class _Compiler:
         self.open: list[tuple[int, str]] = []
         self.fields: dict[str, bool] = {}
         self.bound: dict[str, str | None] = {}
-        self.expressions: dict[str, Compiled] = {}
 
     def body(self, *ends: str) -> tuple[list[Step], str, str]:
         """The steps up to a statement with a keyword of `ends`, that keyword, and what stands behind it."""
@@ -71,10 +72,11 @@ class _Compiler:
                     if text := literal_text(text, self.nodes, i):
                         steps.append(_emit(Part(Literal(text), text)))
                 case Field(name):
-                    steps.append(_output(i, present(reader(name)), self.origin([name], in_jinja=False), node))
+                    origin = self.origin([name], in_jinja=False)
+                    steps.append(_output(i, present(reader(name)), origin, node))
                 case Expression(source):
                     evaluate, origin = self.expression(i, edges(source)[1])
-                    steps.append(_output(i, evaluate, origin, Field("")))
+                    steps.append(_output(i, evaluate, origin, Field(origin or "")))
                 case Statement(source):
                     keyword, rest = self.statement(source)
                     if keyword in ends:
@@ -142,14 +144,14 @@ class _Compiler:
         return choose
 
     def loop(self, i: int, rest: str) -> Step:
-        targets, source, condition = self.allowed(i, lambda: read_for(rest))
-        items, origin = self.noted(i, self.allowed(i, lambda: compile_expression(source)))
+        targets, goes_through, condition = self.allowed(i, _compile_for, rest)
+        items, origin = self.noted(i, goes_through)
         before = self.bound
         self.bound = dict(before)
         self.bind(i, targets, origin)
         test: Evaluate | None = None
         if condition is not None:
-            test, _ = self.noted(i, self.allowed(i, lambda: compile_expression(condition)))
+            test, _ = self.noted(i, condition)
         self.bound[LOOP] = None
         steps, keyword, rest = self.body("else", "endfor")
         self.bound = dict(before)
@@ -178,8 +180,8 @@ class _Compiler:
         return repeat
 
     def assignment(self, i: int, rest: str) -> Step:
-        name, value = self.allowed(i, lambda: read_set(rest))
-        evaluate, origin = self.noted(i, self.allowed(i, lambda: compile_expression(value)))
+        name, value = self.allowed(i, _compile_set, rest)
+        evaluate, origin = self.noted(i, value)
         self.bind(i, [name], origin)
 
         def assign(run: Run) -> None:
@@ -200,14 +202,12 @@ class _Compiler:
 
     def expression(self, i: int, source: str) -> tuple[Evaluate, str | None]:
         """An expression compiled, and the field that its value comes from."""
-        if source not in self.expressions:
-            self.expressions[source] = self.allowed(i, lambda: compile_expression(read_expression(source)))
-        return self.noted(i, self.expressions[source])
+        return self.noted(i, self.allowed(i, _compile, source))
 
-    def allowed(self, i: int, compile_it: Callable[[], _T]) -> _T:
-        """What `compile_it` gives; where it refuses, the node is at fault."""
+    def allowed(self, i: int, compile_it: Callable[[str], _T], source: str) -> _T:
+        """What `compile_it` makes of `source`; where it refuses, the node is at fault."""
         try:
-            return compile_it()
+            return compile_it(source)
         except Refusal as refusal:
             self.fail(i, str(refusal))
 
@@ -229,6 +229,26 @@ class _Compiler:
         raise TemplateSyntaxError(problem, self.source, start, end) from None
 
 
+# a template says the same again and again
+
+
+@lru_cache(SEEN)
+def _compile(source: str) -> Compiled:
+    return compile_expression(read_expression(source))
+
+
+@lru_cache(SEEN)
+def _compile_for(source: str) -> tuple[tuple[str, ...], Compiled, Compiled | None]:
+    targets, items, condition = read_for(source)
+    return targets, compile_expression(items), None if condition is None else compile_expression(condition)
+
+
+@lru_cache(SEEN)
+def _compile_set(source: str) -> tuple[str, Compiled]:
+    name, value = read_set(source)
+    return name, compile_expression(value)
+
+
 def _listed(value: object) -> list[object]:
     if not isinstance(value, list):
         hint = "; text | split makes a list of text" if isinstance(value, str) else ""
@@ -248,7 +268,7 @@ def _unpacked(targets: Sequence[str], item: object) -> dict[str, object]:
 
 def _output(i: int, evaluate: Evaluate, origin: str | None, field: Field) -> Step:
     """Write a value: as one of the field that it comes from, as literal text if it comes from none."""
-    shown = None if origin is None else replace(field, name=origin)
+    shown = None if origin is None else field if field.name == origin else replace(field, name=origin)
 
     def write_value(run: Run) -> None:
         run.at = i
