@@ -7,7 +7,8 @@ from functools import cache
 
 import models
 import pytest
-from hypothesis import given, settings
+from cases import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodingError, Vocabulary
@@ -88,7 +89,7 @@ def test_no_field_value_becomes_syntax_or_special(kind):
         check_is_data(bound, kind, text)
 
 
-@settings(deadline=None, max_examples=100)
+@cases()
 @given(text=hostile, kind=st.sampled_from(models.TOKENIZERS))
 def test_no_mixture_of_them_either(text, kind):
     bound = compiled("<soft*2> Review: <text> It was <mask> <soft*1> end", kind)
@@ -103,7 +104,7 @@ NEW_TAGS = [
 ]
 
 
-@settings(deadline=None, max_examples=200)
+@cases()
 @given(
     text=hostile, other=hostile, word=hostile, kind=st.sampled_from(models.TOKENIZERS), source=st.sampled_from(NEW_TAGS)
 )
@@ -136,7 +137,7 @@ def test_a_field_at_the_very_edge(source, kind):
 
 
 @pytest.mark.parametrize("kind", models.LOSSLESS)
-@settings(deadline=None, max_examples=100)
+@cases(len(models.LOSSLESS))
 @given(text=hostile)
 def test_decoding_gives_the_characters_back(kind, text):
     (prompt,) = compiled("<mask>|<text>|", kind).encode([text])

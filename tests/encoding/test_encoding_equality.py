@@ -4,7 +4,8 @@ from functools import cache
 
 import models
 import pytest
-from hypothesis import assume, given, settings
+from cases import cases
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from softcloze.encoding import CompiledTemplate, Vocabulary
@@ -92,7 +93,7 @@ def merged(*parts):
 
 
 @pytest.mark.parametrize("kind", models.MASKED_TOKENIZERS)
-@settings(deadline=None, max_examples=100)
+@cases(len(models.MASKED_TOKENIZERS))
 @given(before=st.lists(hard_nodes, max_size=4), after=st.lists(hard_nodes, max_size=3), example=examples)
 def test_masked_template_is_the_rendered_string(kind, before, after, example):
     nodes = merged(before, [Mask()], after)
@@ -105,7 +106,7 @@ def test_masked_template_is_the_rendered_string(kind, before, after, example):
 
 
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
-@settings(deadline=None, max_examples=100)
+@cases(len(models.CAUSAL_TOKENIZERS))
 @given(before=st.lists(hard_nodes, max_size=4), after=st.lists(hard_nodes, max_size=3), example=examples)
 def test_causal_template_is_the_rendered_string_up_to_the_mask(kind, before, after, example):
     nodes = merged(before, [Mask()], after)
@@ -123,7 +124,7 @@ def test_causal_template_is_the_rendered_string_up_to_the_mask(kind, before, aft
 
 
 @pytest.mark.parametrize("kind", models.MASKED_TOKENIZERS)
-@settings(deadline=None, max_examples=200)
+@cases(len(models.MASKED_TOKENIZERS))
 @given(data=st.data(), example=examples)
 def test_masked_template_of_all_tags_is_the_rendered_string(kind, data, example):
     node = st.one_of(hard_nodes, attributed_fields, option_nodes, special_nodes(kind))
@@ -140,7 +141,7 @@ def test_masked_template_of_all_tags_is_the_rendered_string(kind, data, example)
 
 
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
-@settings(deadline=None, max_examples=200)
+@cases(len(models.CAUSAL_TOKENIZERS))
 @given(data=st.data(), example=examples)
 def test_causal_template_of_all_tags_is_the_rendered_string(kind, data, example):
     node = st.one_of(hard_nodes, attributed_fields, option_nodes, special_nodes(kind))
@@ -156,7 +157,7 @@ def test_causal_template_of_all_tags_is_the_rendered_string(kind, data, example)
     assert prompt.right == ()
 
 
-@settings(deadline=None, max_examples=100)
+@cases()
 @given(
     nodes=st.lists(st.one_of(hard_nodes, soft_nodes), max_size=8),
     hole=st.integers(0, 8),
@@ -179,7 +180,7 @@ def test_every_soft_row_stands_once_in_order_and_the_rest_is_text(nodes, hole, e
 
 
 @pytest.mark.parametrize("kind", models.LOSSLESS)
-@settings(deadline=None, max_examples=100)
+@cases(len(models.LOSSLESS))
 @given(nodes=st.lists(st.one_of(hard_nodes, soft_nodes), min_size=1, max_size=6), example=examples)
 def test_text_between_slots_is_tokenized_as_one_run(kind, nodes, example):
     nodes = merged(nodes, [Mask()])

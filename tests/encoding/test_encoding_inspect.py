@@ -3,7 +3,8 @@
 from functools import cache
 
 import models
-from hypothesis import given, settings
+from cases import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from softcloze.encoding import CompiledTemplate, Piece, Vocabulary
@@ -22,7 +23,7 @@ def vocabulary(kind):
     return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
-@settings(deadline=None, max_examples=200)
+@cases()
 @given(
     kind=st.sampled_from(models.TOKENIZERS),
     source=st.sampled_from(SOURCES),

@@ -4,7 +4,8 @@ from functools import cache
 
 import models
 import pytest
-from hypothesis import assume, given, settings
+from cases import cases
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from softcloze.encoding import CompiledTemplate, TokenizerError, Vocabulary
@@ -139,7 +140,7 @@ texts = st.one_of(st.sampled_from(models.SENTENCES), st.text(alphabet="ab好 é�
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "albert"])
-@settings(deadline=None, max_examples=100)
+@cases(2)
 @given(a=texts, b=texts.filter(bool), after=st.booleans())
 def test_any_pair(kind, a, b, after):
     tokenizer = models.borrowed(kind)

@@ -7,7 +7,8 @@ from functools import cache
 
 import models
 import pytest
-from hypothesis import given, settings
+from cases import cases
+from hypothesis import given
 from hypothesis import strategies as st
 
 from softcloze.encoding import CompiledTemplate, EncodingError, Vocabulary
@@ -39,7 +40,7 @@ def keep_longest_first(lengths, budget):
     return lengths
 
 
-@settings(deadline=None, max_examples=100)
+@cases()
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5), budget=st.integers(0, 100))
 def test_the_longest_field_gives_first(lengths, budget):
     kept = shares(lengths, budget)
@@ -65,7 +66,7 @@ def lowest_levels_first(lengths, budget, weights):
     return kept
 
 
-@settings(deadline=None, max_examples=300)
+@cases()
 @given(fields=fields, spare=st.integers(0, 120))
 def test_fields_give_by_their_weights(fields, spare):
     lengths, weights = zip(*fields, strict=True)
@@ -79,7 +80,7 @@ def test_fields_give_by_their_weights(fields, spare):
     assert all(keeps <= then for keeps, then in zip(kept, more, strict=True))
 
 
-@settings(deadline=None, max_examples=100)
+@cases()
 @given(
     lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5),
     budget=st.integers(0, 100),
@@ -101,7 +102,7 @@ spans_of_characters = st.lists(st.integers(1, 4), max_size=6).map(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@cases()
 @given(spans=spans_of_characters, kept=st.integers(0, 30), keep=st.sampled_from(["head", "tail", "ends"]))
 def test_a_character_is_kept_whole_or_not_at_all(spans, kept, keep):
     kept = min(kept, len(spans))
@@ -118,7 +119,7 @@ def test_a_character_is_kept_whole_or_not_at_all(spans, kept, keep):
     assert tail == max(len(spans) - border for border in borders if len(spans) - border <= left)
 
 
-@settings(deadline=None, max_examples=100)
+@cases()
 @given(a=st.integers(0, 25), b=st.integers(0, 25), spare=st.integers(0, 50), answer=st.integers(1, 3))
 def test_only_words_of_the_fields_vanish(a, b, spare, answer):
     kind = "wordpiece"
@@ -167,7 +168,7 @@ characters = st.text(alphabet="é好😀e\u0301𝄞 a", max_size=25)
 
 
 @pytest.mark.parametrize("kind", ["roberta", "gpt2", "gemma", "llama"])
-@settings(deadline=None, max_examples=100)
+@cases(4)
 @given(text=st.one_of(characters, st.text(max_size=20)), spare=st.integers(0, 30))
 def test_no_character_is_split(kind, text, spare):
     source = "|<text>|It was <mask>"
@@ -214,7 +215,7 @@ field_texts = st.one_of(
 
 
 @pytest.mark.parametrize("kind", models.TOKENIZERS)
-@settings(deadline=None, max_examples=150)
+@cases(len(models.TOKENIZERS))
 @given(
     before=st.lists(limited_fields | rigid_nodes, max_size=5),
     after=st.lists(limited_fields | rigid_nodes, max_size=3),
@@ -303,7 +304,7 @@ def test_a_max_lets_what_is_never_cut_fit():
     assert prompt.cut == {"a": 2, "b": 9}
 
 
-@settings(deadline=None, max_examples=100)
+@cases()
 @given(
     a=st.integers(0, 25),
     b=st.integers(0, 25),
@@ -331,7 +332,7 @@ def test_tokens_are_shared_by_weight(a, b, spare, most, weights):
 
 @pytest.mark.parametrize("keep", ["tail", "ends"])
 @pytest.mark.parametrize("kind", ["roberta", "gpt2", "gemma", "llama"])
-@settings(deadline=None, max_examples=100)
+@cases(8)
 @given(text=st.one_of(characters, st.text(max_size=20)), most=st.integers(1, 30))
 def test_no_character_is_split_at_any_end(kind, keep, text, most):
     (prompt,) = compiled(f"|<text max={most} keep={keep}>|It was <mask>", kind).encode([text])

@@ -3,7 +3,8 @@
 import pickle
 import re
 
-from hypothesis import assume, given, settings
+from cases import cases
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from softcloze.template import (
@@ -21,8 +22,6 @@ from softcloze.template import (
 )
 from softcloze.template.nodes import write
 from softcloze.template.parser import parse
-
-PROFILE = settings(max_examples=300, deadline=None)
 
 RESERVED = ("soft", "mask", "options", "demos", "bos", "eos", "sep", "cls")
 
@@ -95,7 +94,7 @@ def assert_places(template):
     assert parse(template.source[end:]) == []
 
 
-@PROFILE
+@cases()
 @given(trees())
 def test_printing_and_parsing_give_the_tree_back(nodes):
     template = Template.from_nodes(nodes)
@@ -121,7 +120,7 @@ def jinja_sources(draw):
     return "- " * draw(st.booleans()) + inside + " -" * draw(st.booleans())
 
 
-@PROFILE
+@cases()
 @given(
     st.lists(
         st.one_of(*tags, st.builds(Expression, jinja_sources()), st.builds(Statement, jinja_sources())), max_size=6
@@ -132,7 +131,7 @@ def test_printing_and_parsing_jinja_of_any_kind(nodes):
     assert tuple(placed.node for placed in parse("".join(write(nodes)))) == nodes
 
 
-@PROFILE
+@cases()
 @given(st.text(st.sampled_from("\\<{%a> "), max_size=20), st.booleans())
 def test_literals_of_backslashes_and_brackets(text, mask_first):
     nodes = (Mask(), Literal(text)) if mask_first else (Literal(text), Expression("a"), Mask())
@@ -182,7 +181,7 @@ pieces = st.sampled_from(
 sources = st.one_of(any_text, st.lists(pieces, max_size=15).map("".join))
 
 
-@PROFILE
+@cases()
 @given(sources, st.booleans())
 def test_any_text_parses_or_raises_our_error(source, with_mask):
     source = source + "<mask>" * with_mask
@@ -205,7 +204,7 @@ texts = st.text(st.characters(exclude_categories=()), max_size=10)
 anything = st.none() | st.integers() | st.booleans() | st.floats() | texts
 
 
-@PROFILE
+@cases()
 @given(st.lists(st.one_of(
     st.builds(Field, texts | st.just("a"), anything, anything, anything),
     st.builds(Soft, anything, anything, anything),
