@@ -164,6 +164,10 @@ def test_findings(source, expected, advice):
     assert check_source(source) == [Finding(*expected, advice, source, start, end)]
 
 
+def test_broken_jinja_is_no_sign_of_a_template_without_fields():
+    assert [finding.code for finding in check_source("{{ text | trimm }} is <mask>")] == ["logic"]
+
+
 def test_logic_that_cannot_be_read():
     (finding,) = check_source("<text>{% if %}<mask>")
     assert (finding.code, finding.severity, finding.start) == ("logic", "error", 6)

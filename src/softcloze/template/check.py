@@ -56,8 +56,10 @@ def check(
     names = None if fields is None else tuple(fields)
     table = None if labels is None else word_table(labels)
     placed = [Placed(node, *span) for node, span in zip(template.nodes, template.spans, strict=True)]
+    known = (*template.fields, *(names or ()))
     found = [
-        *_check_nodes(placed, template.source, (*template.fields, *(names or ()))),
+        *_check_nodes(placed, template.source, known),
+        *_check_any_field(placed, template.source, known),
         *_check_conditions(placed, template.source),
         *_check_fields(template, names),
     ]
@@ -83,7 +85,10 @@ def check_source(source: str, fields: Iterable[str] | None = None, labels: Label
         placed = _parsed(source)
         found = [Finding(_code(placed, source), "error", error.problem, "", source, error.start, error.end)]
         names = [tag.node.name for tag in placed if isinstance(tag.node, Field)]
-        found += _check_nodes(placed, source, (*names, *(fields or ())))
+        known = (*names, *(fields or ()))
+        found += _check_nodes(placed, source, known)
+        if not any(isinstance(tag.node, Expression | Statement) for tag in placed):  # which may read some
+            found += _check_any_field(placed, source, known)
         found += [] if labels is None else check_words(word_table(labels))
         return _in_order(found, source)
 
@@ -134,6 +139,9 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
                 yield Finding(
                     "demos-behind-mask", "warning", message, "put <demos> at the beginning", source, start, end
                 )
+
+
+def _check_any_field(placed: Sequence[Placed], source: str, names: Collection[str]) -> Iterator[Finding]:
     if placed and not names:
         message = "no field: the model would be asked the same of every example"
         yield Finding("no-field", "warning", message, "write one where its text belongs, as in <text>", source, 0, 0)
