@@ -1,4 +1,4 @@
-"""What the default settings achieve on the three starter models, in both languages: the table of docs/defaults.md.
+"""What soft prompts achieve on the three starter models, in both languages: the table of docs/defaults.md.
 
 Usage: python benchmarks/defaults.py [SETUP ...]     (all setups without an argument)
 """
@@ -23,22 +23,33 @@ class Setup:
     soft: str
     verbalizer: str | dict[str, str]
     shots: int
+    epochs: int = 3
+    learning_rate: float = 0.04
 
 
-BERT_WORDS = {"positive": "good", "negative": "bad"}
+BERT = (
+    "movie-reviews",
+    "bert-tiny",
+    "It was <mask>. <text>",
+    "<soft*10> It was <mask>. <text>",
+    {"positive": "good", "negative": "bad"},
+)
 SETUPS = {
-    "smollm2-front": Setup("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-soft", "sentiment/en", 16),
-    "smollm2-after": Setup("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-after", "sentiment/en", 16),
-    "gemma-zh": Setup("chinese-reviews", "gemma3-270m", "sentiment/zh", "sentiment/zh-soft", "sentiment/zh", 16),
-    "bert-16": Setup(
-        "movie-reviews", "bert-tiny", "<text> It was <mask>.", "<soft*10> <text> It was <mask>.", BERT_WORDS, 16
+    "front": Setup("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-soft", "sentiment/en", 16),
+    "after": Setup("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-after", "sentiment/en", 16),
+    "worked-front": Setup(
+        *("movie-reviews", "smollm2-135m", "sentiment/en-worked", "sentiment/en-worked-front", "sentiment/en", 16)
     ),
-    "bert-100": Setup(
-        "movie-reviews", "bert-tiny", "<text> It was <mask>.", "<soft*10> <text> It was <mask>.", BERT_WORDS, 100
+    "worked-after": Setup(
+        *("movie-reviews", "smollm2-135m", "sentiment/en-worked", "sentiment/en-worked-after", "sentiment/en", 16)
     ),
-    "bert-1000": Setup(
-        "movie-reviews", "bert-tiny", "<text> It was <mask>.", "<soft*10> <text> It was <mask>.", BERT_WORDS, 1000
+    "worked-zh": Setup(
+        *("chinese-reviews", "gemma3-270m", "sentiment/zh-worked", "sentiment/zh-worked-front"),
+        *("sentiment/zh-recommend", 16),
     ),
+    "bert-16": Setup(*BERT, 16),
+    "bert-100": Setup(*BERT, 100),
+    "bert-1000": Setup(*BERT, 1000, epochs=10, learning_rate=0.1),
 }
 
 
@@ -53,6 +64,8 @@ def measure(setup: Setup) -> Comparison:
         shots=setup.shots,
         seeds=SEEDS,
         test_rows=1000,
+        epochs=setup.epochs,
+        learning_rate=setup.learning_rate,
     )
 
 

@@ -17,8 +17,8 @@ def test_unknown_names():
     with pytest.raises(LibraryError) as caught:
         load_verbalizer("sentiment/ne")
     assert str(caught.value) == (
-        "no 'sentiment/ne' among the library's verbalizers: sentiment/en, sentiment/en-cloze, sentiment/zh; "
-        "did you mean 'sentiment/en'?"
+        "no 'sentiment/ne' among the library's verbalizers: sentiment/en, sentiment/en-cloze, sentiment/zh, "
+        "sentiment/zh-recommend; did you mean 'sentiment/en'?"
     )
     with pytest.raises(LibraryError) as caught:
         load_template("sentimnet/zh-soft")

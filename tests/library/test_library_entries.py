@@ -53,13 +53,20 @@ EXAMPLES = {
     "topic/en": {"title": "", "text": "The team won the final by two goals."},
     "topic/zh": {"title": "决赛", "text": "球队以两球之差赢得决赛。"},
 }
+WORKED = "Review: A dull film.\nSentiment: negative\n\nReview: A wonderful film.\nSentiment: positive\n\n"
+WORKED_ZH = "房间又小又吵，服务态度也差。 总之，很糟糕\n\n内容很好，送货也快，值得一看。 总之，很推荐\n\n"
 # these were measured, so they stay as they are
 MEASURED = {
     "sentiment/en": "Review: <text>\nSentiment: <mask>",
     "sentiment/en-soft": "<soft*10> Review: <text>\nSentiment: <mask>",
     "sentiment/en-after": "Review: <text> <soft*10>\nSentiment: <mask>",
+    "sentiment/en-worked": f"{WORKED}Review: <text>\nSentiment: <mask>",
+    "sentiment/en-worked-front": f"<soft*10> {WORKED}Review: <text>\nSentiment: <mask>",
+    "sentiment/en-worked-after": f'{WORKED}Review: <text> <soft*10 init=".">\nSentiment: <mask>',
     "sentiment/zh": "<text> 总之，很 <mask>",
     "sentiment/zh-soft": "<soft*10> <text> 总之，很 <mask>",
+    "sentiment/zh-worked": f"{WORKED_ZH}<text> 总之，很<mask>",
+    "sentiment/zh-worked-front": f"<soft*10>{WORKED_ZH}<text> 总之，很<mask>",
 }
 # no bytes to fall back on: they know only characters of their corpus, where no word has a j inside, for one
 UNKNOWING = ("wordpiece", "xlmr", "albert")
@@ -140,6 +147,7 @@ def test_measured_templates_stay(name):
 def test_measured_label_words_stay():
     assert load_verbalizer("sentiment/en").words == {"positive": ["positive"], "negative": ["negative"]}
     assert load_verbalizer("sentiment/zh").words == {"positive": ["满意"], "negative": ["失望"]}
+    assert load_verbalizer("sentiment/zh-recommend").words == {"positive": ["推荐"], "negative": ["糟糕"]}
 
 
 @pytest.mark.parametrize("name", list_templates())

@@ -8,6 +8,7 @@ from softcloze.cli.options import (
     Choice,
     DemonstrationsOption,
     LabelOption,
+    LearningRateOption,
     ModelOption,
     VerbalizerOption,
     read_verbalizer,
@@ -44,6 +45,7 @@ def compare(
     test_rows: Annotated[int, typer.Option(help="Held-out rows to measure on, at most.")] = 1000,
     demonstrations: DemonstrationsOption = Choice.random,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
+    learning_rate: LearningRateOption = 0.04,
     text_column: Annotated[str, typer.Option(help="Column of the texts, in a file.")] = "text",
     label_column: LabelOption = "label",
 ) -> None:
@@ -88,6 +90,7 @@ def compare(
             test_rows=test_rows,
             demonstrations=demonstrations.value,
             epochs=epochs,
+            learning_rate=learning_rate,
             on_progress=on_progress,
         )
     results().print(comparison_table(comparison))

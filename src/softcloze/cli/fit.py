@@ -10,6 +10,7 @@ from softcloze.cli.options import (
     DemonstrationsOption,
     FileArgument,
     LabelOption,
+    LearningRateOption,
     ModelOption,
     TextOption,
     VerbalizerOption,
@@ -34,9 +35,7 @@ def fit(
     demonstrations: DemonstrationsOption = Choice.random,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 8,
-    learning_rate: Annotated[
-        float, typer.Option(help="Highest step, in units of the typical size of the model's embeddings.")
-    ] = 0.04,
+    learning_rate: LearningRateOption = 0.04,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens a prompt may have; by default what the model takes.")
     ] = None,

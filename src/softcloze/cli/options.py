@@ -18,6 +18,10 @@ TextOption = Annotated[
     typer.Option("--text-column", help="Column for the only field of the template; by default, that of its name."),
 ]
 LabelOption = Annotated[str, typer.Option("--label-column", help="Column of the labels.")]
+LearningRateOption = Annotated[
+    float,
+    typer.Option("--learning-rate", help="Highest step, in units of the typical size of the model's embeddings."),
+]
 VerbalizerOption = Annotated[
     str | None,
     typer.Option(

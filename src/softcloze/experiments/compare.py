@@ -103,6 +103,7 @@ def compare(
     test_rows: int = 1000,
     demonstrations: str = "random",
     epochs: int = 3,
+    learning_rate: float = 0.04,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
     """Measure a hard prompt without training and soft prompts trained on a few rows.
@@ -120,6 +121,7 @@ def compare(
         test_rows: held-out rows at most, taken from the front.
         demonstrations: how those that `<demos>` shows are chosen among the training rows; as for `PromptClassifier`.
         epochs: passes over the training rows, at most.
+        learning_rate: as for `PromptClassifier`.
         on_progress: called while it works. Training that stops early counts as if it had gone through all epochs.
 
     Raises:
@@ -144,7 +146,7 @@ def compare(
     # both are computed once and kept; the first method should not pay for all
     _ = backbone.fingerprint, backbone.embedding_rms
     work = len(test) + len(soft) * sum(epochs * len(rows) + len(test) for rows in draws)
-    bench = _Bench(split.train, test, backbone, words, demonstrations, epochs, Meter(work, on_progress))
+    bench = _Bench(split.train, test, backbone, words, demonstrations, epochs, learning_rate, Meter(work, on_progress))
     rows = [bench.run("hard prompt", hard, hard_template, [])]
     for given, template in zip(soft, soft_templates, strict=True):
         rows.append(bench.run(f"soft prompt, {shots} per class", given, template, draws))
@@ -169,6 +171,7 @@ class _Bench:
     verbalizer: Verbalizer
     demonstrations: str
     epochs: int
+    learning_rate: float
     meter: Meter
 
     def run(self, method: str, given: str, template: Template, draws: Sequence[list[int]]) -> MethodResult:
@@ -212,6 +215,7 @@ class _Bench:
             self.verbalizer,
             demonstrations=self.demonstrations,
             epochs=self.epochs,
+            learning_rate=self.learning_rate,
             random_state=seed,
         )
 
