@@ -23,7 +23,7 @@ from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, train, warn_if_stuck
 from softcloze.transfer import SoftInit, resolve_soft_init, transfer
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import Label, Verbalizer, Words
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):
@@ -36,8 +36,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
-        verbalizer: label -> word or words, the name of a table in the library, a `Verbalizer`, or None: every
-            label is its own word.
+        verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, or
+            None: every label is its own word.
         demonstrations: how the examples that `<demos>` shows are chosen among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most like it by the model's mean
             last hidden state, the nearest one last), or a transformer like scikit-learn's TfidfVectorizer, whose
@@ -89,7 +89,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self,
         model: str | Backbone,
         template: str | Template,
-        verbalizer: Mapping[Label, str | Sequence[str]] | str | Verbalizer | None = None,
+        verbalizer: Mapping[Label, Words] | str | Verbalizer | None = None,
         *,
         demonstrations: str | Transformer = "random",
         soft_init: SoftInit = "template",
@@ -403,7 +403,7 @@ def predict_together(classifiers: Sequence[PromptClassifier], X: Iterable[Exampl
 
 
 def resolve_verbalizer(
-    verbalizer: Mapping[Label, str | Sequence[str]] | str | Verbalizer | None,
+    verbalizer: Mapping[Label, Words] | str | Verbalizer | None,
 ) -> Verbalizer | None:
     """The verbalizer that a table spells, or a string names in the library.
 
@@ -435,7 +435,8 @@ def _digest(
     backbone: Backbone,
 ) -> str:
     """What makes two fits the same: only then may one go on with the other's checkpoint."""
-    digest = sha256(json.dumps([training, backbone.fingerprint, bound.verbalizer.aggregate], sort_keys=True).encode())
+    digest = sha256(json.dumps([training, backbone.fingerprint], sort_keys=True).encode())
+    digest.update(repr(bound.verbalizer).encode())
     # demonstrations are in the prompts
     digest.update(repr((bound.scorer.words, [(p.left, p.right, p.types) for p in prompts], list(targets))).encode())
     digest.update(soft.weight.detach().cpu().numpy().tobytes())

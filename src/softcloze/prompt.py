@@ -83,8 +83,9 @@ class Prompt:
             "softcloze": version("softcloze"),
             "template": str(self.template),
             # a list keeps int labels int, which JSON's keys would not
-            "words": [[label, list(words)] for label, words in self.verbalizer.as_dict().items()],
+            "words": [list(item) for item in self.verbalizer.as_dict().items()],
             "aggregate": self.verbalizer.aggregate,
+            "per": self.verbalizer.per,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -130,7 +131,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"])
+        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -195,7 +196,7 @@ class BoundPrompt:
         words = [self.compiled.word_ids(word) for word in verbalizer.all_words]
         verbalizer.check_tokens(words, chained=backbone.family == "causal" and not self.compiled.has_right)
         self.verbalizer = verbalizer
-        self.scorer = Scorer(backbone, self.compiled, words)
+        self.scorer = Scorer(backbone, self.compiled, words, verbalizer.lengths(words))
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None

@@ -46,9 +46,9 @@ def soft_vectors(backbone, count, seed=0):
     return torch.randn(count, backbone.width, generator=dice) * backbone.embedding_rms
 
 
-def make_scorer(backbone, words, *, right):
+def make_scorer(backbone, words, *, right, lengths=None):
     source = "a <mask> b" if right else "a <mask>"
-    return Scorer(backbone, CompiledTemplate(Template(source), backbone.vocabulary, 64), words)
+    return Scorer(backbone, CompiledTemplate(Template(source), backbone.vocabulary, 64), words, lengths)
 
 
 def expected_scores(backbone, prompts, words, soft=None):
@@ -72,6 +72,17 @@ def test_word_scores(architecture, words, right):
     assert expected.log_softmax(-1).std(0).max() > 0.05  # else nothing would be compared
     scores = make_scorer(backbone, words, right=right).all(prompts, [None])[0]
     assert_same(scores, expected)
+
+
+@pytest.mark.parametrize("words", [WORDS["one token"], WORDS["mixed lengths"]], ids=["one token", "mixed lengths"])
+def test_scores_by_length(architecture, words):
+    backbone = models.backbone(architecture)
+    right = architecture in models.MASKED
+    prompts = random_prompts([9, 3, 14, 1], right=right)
+    lengths = [5, 1, 2, 3][: len(words)]
+    expected = expected_scores(backbone, prompts, words) / torch.tensor(lengths)
+    scores = make_scorer(backbone, words, right=right, lengths=lengths).all(prompts, [None])[0]
+    torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("slots", SLOTS.values(), ids=SLOTS)

@@ -26,7 +26,14 @@ MISTAKES = [
     (({"a": "x", "b": "x"},), r"'x' stands for label 'b' and, as 'x', for label 'a'; each word may stand for one"),
     (({"a": ["x", "x"], "b": "y"},), r"'x' stands for label 'a' and, as 'x', for label 'a'"),
     (({"a": "x", "b": " x "},), r"' x ' stands for label 'b' and, as 'x', for label 'a'"),
-    ((TABLE, "sum"), r"aggregate='sum' is unknown; expected log_mean_prob, mean_log_prob, max_log_prob"),
+    ((TABLE, "sum"), r"aggregate='sum' is unknown; expected log_mean_prob, mean_log_prob, max_log_prob, log_sum_prob"),
+    ((TABLE, "log_mean_prob", "tokens"), r"per='tokens' is unknown; expected word, token, character, byte"),
+    (({"a": {"x": 0}, "b": "y"},), r"'x' of label 'a' has weight 0; expected a number above 0"),
+    (({"a": {"x": True}, "b": "y"},), r"'x' of label 'a' has weight True"),
+    (({"a": {"x": "2"}, "b": "y"},), r"'x' of label 'a' has weight '2'"),
+    (({"a": {"x": float("inf")}, "b": "y"},), r"'x' of label 'a' has weight inf"),
+    (({"a": {"x": float("nan")}, "b": "y"},), r"'x' of label 'a' has weight nan"),
+    (({"a": {}, "b": "y"},), r"label 'a' has no words"),
     # those below are no words or labels at all
     (({"a": "x", "b": None},), r"'b'"),
     (({"a": "x", "b": 3},), r"'b'"),
@@ -61,16 +68,23 @@ def test_equality_and_copies():
     assert verbalizer != Verbalizer(TABLE, "max_log_prob")
     assert verbalizer != TABLE
     assert pickle.loads(pickle.dumps(verbalizer)) == verbalizer
+    weighted = Verbalizer({"good": {"great": 2, "fine": 1}, "bad": "awful"}, per="token")
+    assert weighted == Verbalizer({"good": {"great": 2.0, "fine": 1.0}, "bad": ["awful"]}, per="token")
+    assert weighted.as_dict() == {"bad": ["awful"], "good": {"great": 2.0, "fine": 1.0}}
+    assert weighted != Verbalizer(weighted.as_dict()) and weighted == Verbalizer(weighted.as_dict(), per="token")
+    assert weighted != Verbalizer({"good": ["great", "fine"], "bad": "awful"}, per="token")
+    assert eval(repr(weighted), {"Verbalizer": Verbalizer}) == weighted  # noqa: S307
     assert eval(repr(verbalizer), {"Verbalizer": Verbalizer}) == verbalizer  # noqa: S307
 
 
-def by_hand(name, scores):
+def by_hand(name, scores, weights):
     """The aggregation of one row's scores of one label, from its definition, on probabilities."""
     probabilities = np.exp(np.asarray(scores, dtype=np.float64))
     return {
-        "log_mean_prob": np.log(np.mean(probabilities)),
-        "mean_log_prob": np.mean(np.log(probabilities)),
-        "max_log_prob": np.log(np.max(probabilities)),
+        "log_mean_prob": np.log(np.average(probabilities, weights=weights)),
+        "mean_log_prob": np.average(np.log(probabilities), weights=weights),
+        "max_log_prob": np.log(np.max(weights * probabilities)),
+        "log_sum_prob": np.log(np.sum(weights * probabilities)),
     }[name]
 
 
@@ -81,12 +95,17 @@ counts = st.lists(st.integers(1, 4), min_size=2, max_size=4)
 @settings(deadline=None, max_examples=100)
 @given(counts=counts, data=st.data())
 def test_aggregation(name, counts, data):
-    verbalizer = Verbalizer({label: [f"w{label}.{i}" for i in range(n)] for label, n in enumerate(counts)}, name)
+    weights = [data.draw(st.lists(st.sampled_from([1, 1.0, 0.25, 3]), min_size=n, max_size=n)) for n in counts]
+    table = {label: {f"w{label}.{i}": weight for i, weight in enumerate(own)} for label, own in enumerate(weights)}
+    verbalizer = Verbalizer(table, name)
     score = st.floats(-20, 0)
     rows = data.draw(st.lists(st.lists(score, min_size=sum(counts), max_size=sum(counts)), min_size=1, max_size=3))
     found = verbalizer.label_scores(torch.tensor(rows, dtype=torch.float64)).numpy()
     ends = np.cumsum(counts)
-    expected = [[by_hand(name, row[end - n : end]) for n, end in zip(counts, ends, strict=True)] for row in rows]
+    expected = [
+        [by_hand(name, row[end - n : end], own) for n, end, own in zip(counts, ends, weights, strict=True)]
+        for row in rows
+    ]
     np.testing.assert_allclose(found, expected, atol=1e-9)
     shifted = verbalizer.label_scores(torch.tensor(rows, dtype=torch.float64) + 7).numpy()
     np.testing.assert_allclose(shifted, found + 7, atol=1e-9)
@@ -102,6 +121,52 @@ def test_the_order_in_which_labels_are_written_does_not_matter(name, order, seed
     by_word = dict(zip(Verbalizer(TABLE).all_words, scores.T, strict=True))
     arranged = torch.stack([by_word[word] for word in verbalizer.all_words], -1)
     assert torch.equal(verbalizer.label_scores(arranged), Verbalizer(TABLE, name).label_scores(scores))
+
+
+def softmax(scores):
+    odds = np.exp(scores - scores.max(-1, keepdims=True))
+    return odds / odds.sum(-1, keepdims=True)
+
+
+@settings(deadline=None, max_examples=100)
+@given(counts=counts, seed=st.integers(0, 2**31))
+def test_the_mean_gives_the_probabilities_of_pet_and_of_openprompt(counts, seed):
+    """PET takes the mean of raw logits, OpenPrompt that of logs of probabilities among the label words."""
+    table = {label: [f"w{label}.{i}" for i in range(n)] for label, n in enumerate(counts)}
+    logits = np.random.default_rng(seed).normal(scale=4, size=(5, sum(counts)))
+    whole_vocabulary = np.c_[logits, np.random.default_rng(seed + 1).normal(size=(5, 50))]
+    parts = np.cumsum(counts)[:-1]
+    pet = softmax(np.stack([part.mean(-1) for part in np.split(logits, parts, -1)], -1))
+    among_words = np.log(softmax(logits))
+    openprompt = softmax(np.stack([part.mean(-1) for part in np.split(among_words, parts, -1)], -1))
+    log_probs = np.log(softmax(whole_vocabulary))[:, : sum(counts)]
+    ours = Verbalizer(table, "mean_log_prob").label_scores(torch.tensor(log_probs)).softmax(-1).numpy()
+    np.testing.assert_allclose(ours, pet, atol=1e-12)
+    np.testing.assert_allclose(ours, openprompt, atol=1e-12)
+    np.testing.assert_allclose(ours.sum(-1), 1, atol=1e-12)
+
+
+def test_a_weight_counts_as_so_many_words_in_the_mean():
+    scores = torch.tensor([[-1.0, -2.0, -4.0]])
+    twice = torch.tensor([[-1.0, -2.0, -2.0, -4.0]])
+    for name in ("mean_log_prob", "log_mean_prob", "log_sum_prob"):
+        weighted = Verbalizer({"a": "x", "b": {"y": 2, "z": 1}}, name).label_scores(scores)
+        repeated = Verbalizer({"a": "x", "b": ["y", "y2", "z"]}, name).label_scores(twice)
+        torch.testing.assert_close(weighted, repeated)
+
+
+def test_lengths():
+    ids = [(5, 6), (7,), (8, 9, 10)]
+    lengths = {
+        per: Verbalizer({"a": "not good ", "b": ["很满意", "fine"]}, per=per).lengths(ids)
+        for per in ("word", "token", "character", "byte")
+    }
+    assert lengths == {"word": None, "token": [2, 1, 3], "character": [8, 3, 4], "byte": [8, 9, 4]}
+
+
+def test_a_word_per_token_may_begin_with_another():
+    verbalizer = Verbalizer({"a": "good", "b": "good for nothing"}, per="token")
+    assert verbalizer.check_tokens([(5,), (5, 7, 8)], chained=True) is verbalizer
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)

@@ -49,7 +49,7 @@ DemonstrationsOption = Annotated[
     ),
 ]
 
-Words = dict[str | int, str | list[str]]
+Words = dict[str | int, str | list[str] | dict[str, float]]
 
 
 def read_verbalizer(given: str | None, template: str | None = None) -> Words | str | None:
@@ -129,7 +129,7 @@ def _table(table: object, where: str, error: type[CommandError | FileError]) -> 
     if not isinstance(table, dict):
         raise error(f"{where} must be a table from label to words, found {table!r:.60}")
     for label, words in table.items():
-        listed = words if isinstance(words, list) else [words]
+        listed = words if isinstance(words, list | dict) else [words]  # a weight is the verbalizer's to check
         if not all(isinstance(word, str) for word in listed):
             raise error(f"{where}: label {label!r} needs a word or a list of words, found {words!r:.60}")
     return table

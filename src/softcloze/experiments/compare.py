@@ -18,7 +18,7 @@ from softcloze.experiments.scoring import score_seeds
 from softcloze.library import resolve_template
 from softcloze.starters import Examples, Split
 from softcloze.template import Template
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import Label, Verbalizer, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def compare(
     model: str | Backbone,
     hard: str,
     soft: Sequence[str],
-    verbalizer: Mapping[Label, str | Sequence[str]] | str | Verbalizer,
+    verbalizer: Mapping[Label, Words] | str | Verbalizer,
     shots: int = 16,
     seeds: int = 3,
     test_rows: int = 1000,

@@ -22,14 +22,22 @@ class Scorer:
         words: token ids of each label word.
     """
 
-    def __init__(self, backbone: Backbone, template: CompiledTemplate, words: Sequence[tuple[int, ...]]):
-        """Plan how to score `words` at the mask of `template`."""
+    def __init__(
+        self,
+        backbone: Backbone,
+        template: CompiledTemplate,
+        words: Sequence[tuple[int, ...]],
+        lengths: Sequence[int] | None = None,
+    ):
+        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`."""
         self.backbone = backbone
         self.words = tuple(words)
         mask_id = backbone.vocabulary.mask_id
         self._plan = (
             MaskedPlan(words, mask_id) if mask_id is not None else CausalPlan(words, has_right=template.has_right)
         )
+        self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
+        self._plan.normalised |= lengths is not None  # what is divided must not have a constant of its own
         # raw scores of the label words' own tokens suffice unless normalisers differ
         self._columns = torch.tensor(sorted({token for word in words for token in word}))
 
@@ -42,7 +50,8 @@ class Scorer:
             prefix: how the prompts begin, where that was read before: one row each.
 
         Returns:
-            Log-probabilities in nats, up to a constant per prompt, shape (batch, words).
+            Log-probabilities in nats, up to a constant per prompt, shape (batch, words); with `lengths` divided by
+            them, and without such a constant.
         """
         known = prefix.lengths.tolist() if prefix is not None else [0] * len(prompts)
         rows: list[tuple[int, ...]] = []
@@ -75,7 +84,8 @@ class Scorer:
             scores = self.backbone.logits(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
             token = torch.searchsorted(columns, token)
         result = scores.new_zeros(len(prompts) * len(self.words))
-        return result.index_add(0, cell, scores[row, place, token]).view(len(prompts), len(self.words))
+        words = result.index_add(0, cell, scores[row, place, token]).view(len(prompts), len(self.words))
+        return words if self._lengths is None else words / self._lengths
 
     def all(self, prompts: Sequence[EncodedPrompt], softs: Sequence[Tensor | None]) -> Tensor:
         """Scores of all words for any number of prompts, in batches of like length, without gradient.

@@ -14,12 +14,12 @@ from softcloze.template.nodes import Literal, Node, Options
 class HasWords(Protocol):
     """A verbalizer, such as softcloze.verbalizer.Verbalizer."""
 
-    def as_dict(self) -> Mapping[Hashable, Sequence[str]]:
+    def as_dict(self) -> Mapping[Hashable, Iterable[str]]:
         """The words of each label."""
         ...
 
 
-Labels: TypeAlias = Mapping[Any, str | Sequence[str]] | HasWords
+Labels: TypeAlias = Mapping[Any, str | Sequence[str] | Mapping[str, float]] | HasWords
 
 _HAN = ("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC")  # written together in Japanese
 _ALIKE = frozenset(("Latin", "Cyrillic", "Greek"))  # with letters that look the same

@@ -1,41 +1,21 @@
 """From the scores of label words to the scores of labels."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from softcloze.errors import SoftclozeError
+from softcloze.verbalizer.aggregation import AGGREGATIONS, LENGTHS
 
 Label = str | int
+Words = str | Sequence[str] | Mapping[str, float]
 
 
 class VerbalizerError(SoftclozeError, ValueError):
     """Label words that cannot tell the labels apart."""
-
-
-def log_mean_prob(scores: Tensor) -> Tensor:
-    """Log of the mean probability of the words: one good word suffices, and more words are no advantage."""
-    return scores.logsumexp(-1) - math.log(scores.shape[-1])
-
-
-def mean_log_prob(scores: Tensor) -> Tensor:
-    """Mean of the log-probabilities (Ding et al., OpenPrompt, 2022): every word has to fit."""
-    return scores.mean(-1)
-
-
-def max_log_prob(scores: Tensor) -> Tensor:
-    """The best word's log-probability."""
-    return scores.amax(-1)
-
-
-AGGREGATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "log_mean_prob": log_mean_prob,
-    "mean_log_prob": mean_log_prob,
-    "max_log_prob": max_log_prob,
-}
 
 
 class Verbalizer:
@@ -44,12 +24,16 @@ class Verbalizer:
     Attributes:
         labels: the labels in scikit-learn's order (sorted).
         words: the label words of each label, in that order.
+        weights: the weight of each word.
         aggregate: how the words of one label become one score.
+        per: what a word's score is divided by.
 
     Source:
-        Schick and Schütze, EACL 2021, arXiv:2001.07676, with one word a label; several words a label as in
-        Ding et al., ACL 2022 (OpenPrompt), arXiv:2111.01998, but by the log of the mean probability, so that a
-        word which never fits costs a label little.
+        Schick and Schütze, EACL 2021, arXiv:2001.07676 (PET): several words a label by the mean of their logits,
+        which gives the same probabilities as "mean_log_prob". Ding et al., ACL 2022 (OpenPrompt), arXiv:2111.01998,
+        normalise over the label words first and then take that mean: the same probabilities again, since what is
+        taken from all words alike cancels between the labels. Ours is the log of the mean probability, so that a
+        word which never fits costs a label little. Per character as in lm-eval's `acc_norm`.
 
     Example:
         >>> verbalizer = Verbalizer({"good": ["great", "fine"], "bad": ["awful"]})
@@ -60,45 +44,58 @@ class Verbalizer:
         tensor([[0.9000, 0.0500]])
     """
 
-    def __init__(self, words: Mapping[Label, str | Sequence[str]], aggregate: str = "log_mean_prob"):
+    def __init__(self, words: Mapping[Label, Words], aggregate: str = "log_mean_prob", per: str = "word"):
         """Check and keep the label words.
 
         Args:
-            words: label -> its word or words; labels are all str or all int.
-            aggregate: "log_mean_prob", "mean_log_prob" or "max_log_prob".
+            words: label -> its word, its words, or word -> weight, where twice the weight counts as if the word were
+                twice as likely (in "mean_log_prob": as if it were there twice); labels are all str or all int.
+            aggregate: "log_mean_prob", "mean_log_prob", "max_log_prob" or "log_sum_prob".
+            per: the unit of a word's score: "word" for its log-probability as it is, "token", "character" or "byte"
+                for its mean over these, which lets long words keep up with short ones.
 
         Raises:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without words, an empty
-                word, a word given twice, or an unknown aggregation.
+                word, a word given twice, a weight that is not above 0, or an unknown aggregation or unit.
         """
         if aggregate not in AGGREGATIONS:
             raise VerbalizerError(f"aggregate={aggregate!r} is unknown; expected {', '.join(AGGREGATIONS)}")
+        if per not in LENGTHS:
+            raise VerbalizerError(f"per={per!r} is unknown; expected {', '.join(LENGTHS)}")
         if not isinstance(words, Mapping) or len(words) < 2:
             raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {words!r}")
         if not any(all(isinstance(label, kind) for label in words) for kind in (str, int)):
             raise VerbalizerError(f"labels must all be str or all be int, got {list(words)!r}")
-        self.aggregate = aggregate
+        self.aggregate, self.per = aggregate, per
         self.labels: tuple[Label, ...] = tuple(sorted(words))
         self.words: tuple[tuple[str, ...], ...] = tuple(_own_words(label, words[label]) for label in self.labels)
+        self.weights: tuple[tuple[float, ...], ...] = tuple(
+            _own_weights(label, words[label], own) for label, own in zip(self.labels, self.words, strict=True)
+        )
         _check_distinct(self, [[w.strip() for w in own] for own in self.words], "stands for")
 
     def __repr__(self) -> str:
         """The table as it could be written."""
-        return f"Verbalizer({self.as_dict()!r}, aggregate={self.aggregate!r})"
+        return f"Verbalizer({self.as_dict()!r}, aggregate={self.aggregate!r}, per={self.per!r})"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same words and aggregation."""
-        if not isinstance(other, Verbalizer):
-            return NotImplemented
-        return (self.labels, self.words, self.aggregate) == (other.labels, other.words, other.aggregate)
+        """Whether both have the same words, weights, aggregation and unit."""
+        return self._key == other._key if isinstance(other, Verbalizer) else NotImplemented
 
     def __hash__(self) -> int:
-        """Hash of words and aggregation."""
-        return hash((self.labels, self.words, self.aggregate))
+        """Hash of all that decides whether two are the same."""
+        return hash(self._key)
 
-    def as_dict(self) -> dict[Label, list[str]]:
-        """Label -> words."""
-        return {label: list(own) for label, own in zip(self.labels, self.words, strict=True)}
+    @property
+    def _key(self) -> tuple[Hashable, ...]:
+        return self.labels, self.words, self.weights, self.aggregate, self.per
+
+    def as_dict(self) -> dict[Label, list[str] | dict[str, float]]:
+        """Label -> words, or word -> weight where some weight is not 1."""
+        return {
+            label: list(own) if set(weights) == {1.0} else dict(zip(own, weights, strict=True))
+            for label, own, weights in zip(self.labels, self.words, self.weights, strict=True)
+        }
 
     @property
     def all_words(self) -> tuple[str, ...]:
@@ -114,13 +111,31 @@ class Verbalizer:
         """Scores of labels from scores of words.
 
         Args:
-            word_scores: log-probabilities, up to a constant per row, shape (batch, words) in the order of `all_words`.
+            word_scores: log-probabilities, up to a constant per row, or means by `lengths`; shape (batch, words) in
+                the order of `all_words`.
 
         Returns:
             Log-scores up to the same constant, shape (batch, labels).
         """
         combine = AGGREGATIONS[self.aggregate]
-        return torch.stack([combine(part) for part in word_scores.split([len(own) for own in self.words], -1)], -1)
+        parts = word_scores.split([len(own) for own in self.words], -1)
+        weights = [word_scores.new_tensor(own) for own in self.weights]
+        return torch.stack([combine(part, own) for part, own in zip(parts, weights, strict=True)], -1)
+
+    def lengths(self, ids: Sequence[tuple[int, ...]]) -> list[int] | None:
+        """What each word's log-probability is to be divided by; None where it stays as it is.
+
+        Args:
+            ids: token ids of each word, in the order of `all_words`.
+
+        >>> verbalizer = Verbalizer({"good": "满意", "bad": "not good"}, per="byte")
+        >>> verbalizer.lengths([(5, 6), (7,)])  # of "not good" and 满意
+        [8, 6]
+        """
+        if self.per == "word":
+            return None
+        measure = LENGTHS[self.per]
+        return [measure(word, len(tokens)) for word, tokens in zip(self.all_words, ids, strict=True)]
 
     def check_tokens(self, ids: Sequence[tuple[int, ...]], *, chained: bool) -> Self:
         """Refuse label words whose tokens cannot tell the labels apart.
@@ -140,7 +155,7 @@ class Verbalizer:
             by_label.append(rest[:size])
             rest = rest[size:]
         _check_distinct(self, by_label, "has the same tokens in this model's vocabulary for")
-        if chained:
+        if chained and self.per == "word":
             owners = [label for label, own in zip(self.labels, self.words, strict=True) for _ in own]
             openings = find_openings(ids, owners)
             for longer, short in sorted(openings, key=lambda pair: (owners[pair[1]], owners[pair[0]], pair[::-1])):
@@ -172,7 +187,7 @@ def find_openings(ids: Sequence[tuple[int, ...]], owners: Sequence[Hashable]) ->
                 yield word, other
 
 
-def _own_words(label: Label, words: str | Sequence[str]) -> tuple[str, ...]:
+def _own_words(label: Label, words: Words) -> tuple[str, ...]:
     own = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
     if not own:
         raise VerbalizerError(f"label {label!r} has no words")
@@ -180,6 +195,15 @@ def _own_words(label: Label, words: str | Sequence[str]) -> tuple[str, ...]:
         if not isinstance(word, str) or not word.strip():
             raise VerbalizerError(f"label {label!r} has {word!r} among its words; expected text")
     return own
+
+
+def _own_weights(label: Label, words: Words, own: Sequence[str]) -> tuple[float, ...]:
+    if not isinstance(words, Mapping):
+        return (1.0,) * len(own)
+    for word, weight in words.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise VerbalizerError(f"{word!r} of label {label!r} has weight {weight!r}; expected a number above 0")
+    return tuple(float(words[word]) for word in own)
 
 
 def _check_distinct(verbalizer: Verbalizer, table: Sequence[Sequence[Hashable]], problem: str) -> None:
