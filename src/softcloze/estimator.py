@@ -3,7 +3,8 @@
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import Backbone, load_backbone
+from softcloze.calibrate import check_method, learn_calibration
 from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
@@ -21,7 +23,7 @@ from softcloze.library import load_verbalizer, resolve_template
 from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import Template
-from softcloze.training import Checkpoint, Record, TrainingSettings, train, warn_if_stuck
+from softcloze.training import Checkpoint, Record, TrainingSettings, hold_out, train, warn_if_stuck
 from softcloze.transfer import SoftInit, resolve_soft_init, transfer
 from softcloze.verbalizer import Label, Verbalizer, Words
 
@@ -46,6 +48,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             (the label words) or "vocabulary" (different frequent tokens of the training examples); or a `Prompt` or
             the folder of one, from which the blocks of the same `name=` start (prompt transfer), the others as with
             "template".
+        calibration: how label scores are corrected for what the model would say anyway: None, "contextual" (by what it
+            says of texts without content), "domain" (of random words of the examples), "pmi" (of the words around
+            the mask alone), "batch" (of the examples on average), "prototypical" (by clusters of the examples'
+            scores), or "temperature" (probabilities fit for examples that are held out of training). `fit` learns it;
+            without `fit` the examples are those that are predicted together. docs/calibration.md compares them.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: highest step of AdamW, in units of the root mean square of the model's embeddings.
@@ -53,7 +60,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         max_grad_norm: length to which a longer gradient is cut.
         stop_loss: training ends when an epoch's mean training loss, in nats, falls below it; 0 never.
         early_stopping: hold out examples, stop when their loss no longer falls, and keep the best vectors.
-        validation_fraction: share of each class held out then.
+        validation_fraction: share of each class held out then, or for "temperature".
         n_iter_no_change: epochs without a better held-out loss before stopping.
         warm_start: go on from the vectors of the last `fit`, or of the loaded prompt.
         max_length: tokens a prompt may have; None for the model's own limit.
@@ -93,6 +100,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         *,
         demonstrations: str | Transformer = "random",
         soft_init: SoftInit = "template",
+        calibration: str | None = None,
         epochs: int = 3,
         batch_size: int = 8,
         learning_rate: float = 0.04,
@@ -115,6 +123,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.verbalizer = verbalizer
         self.demonstrations = demonstrations
         self.soft_init = soft_init
+        self.calibration = calibration
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -151,7 +160,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             EncodingError: an example or a label word cannot be encoded.
             SoftSlotError: `soft_init` is unknown, or the prompt it names does not fit.
             DemonstrationError: `demonstrations` is unknown.
+            CalibrationError: `calibration` is unknown, or there are too few examples for it.
         """
+        check_method(self.calibration)
         examples, labels = as_examples(X), as_labels(y)
         if len(examples) != len(labels):
             raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
@@ -176,39 +187,54 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.truncation_ = summarise_cuts(prompts)
 
         soft, training, history = None, {}, []
+        rows = aside = list(range(len(prompts)))  # to train on, and to learn a temperature from
         if bound.compiled.blocks:
+            if self.calibration == "temperature":
+                rows, aside = hold_out(targets, self.validation_fraction, seed)
             settings = self._settings(seed)
             soft = self._initial(bound, prompts, start, generator)
-            training = {"examples": len(examples), **asdict(settings)}
+            training = {"examples": len(rows), **asdict(settings)}
+            own_prompts, own_targets = [prompts[i] for i in rows], [targets[i] for i in rows]
             if not isinstance(self.soft_init, Prompt):
                 training["soft_init"] = str(self.soft_init)
             checkpoint = None
             if self.checkpoint is not None:
-                checkpoint = Checkpoint(self.checkpoint, _digest(training, soft, bound, prompts, targets, backbone))
+                digest = _digest(training, soft, bound, own_prompts, own_targets, backbone)
+                checkpoint = Checkpoint(self.checkpoint, digest)
             history = train(
                 soft,
                 bound.scorer,
                 verbalizer,
-                prompts,
-                targets,
+                own_prompts,
+                own_targets,
                 settings,
                 checkpoint=checkpoint,
                 on_epoch=self.on_epoch,
             )
-            warn_if_stuck(history, bound.label_scores(prompts, [soft])[0].argmax(-1).tolist(), settings)
-        self._adopt(
-            Prompt(
-                template=template,
-                verbalizer=verbalizer,
-                model=backbone.name,
-                fingerprint=backbone.fingerprint,
-                vectors=soft.by_block() if soft is not None else {},
-                max_length=self.max_length,
-                demonstrations=shown,
-                training={**training, "history": history} if training else {},
-            ),
-            backbone,
+            warn_if_stuck(history, bound.label_scores(own_prompts, [soft])[0].argmax(-1).tolist(), settings)
+        prompt = Prompt(
+            template=template,
+            verbalizer=verbalizer,
+            model=backbone.name,
+            fingerprint=backbone.fingerprint,
+            vectors=soft.by_block() if soft is not None else {},
+            max_length=self.max_length,
+            demonstrations=shown,
+            training={**training, "history": history} if training else {},
         )
+        if self.calibration is not None:
+            calibration = learn_calibration(
+                self.calibration,
+                prompt,
+                bound,
+                soft,
+                examples=examples,
+                scores=lambda: bound.label_scores([prompts[i] for i in aside], [soft])[0].double().numpy(),
+                targets=[targets[i] for i in aside],
+                seed=seed,
+            )
+            prompt = replace(prompt, calibration=calibration)
+        self._adopt(prompt, backbone)
         return self
 
     def decision_function(self, X: Iterable[Example]) -> np.ndarray:
@@ -260,6 +286,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         settings = {name: value for name, value in prompt.training.items() if name in cls._get_param_names()}
         if prompt.demonstrations is not None:
             settings["demonstrations"] = prompt.demonstrations.choice
+        if prompt.calibration is not None:
+            settings["calibration"] = prompt.calibration.method
         classifier = cls(
             model=model if model is not None else prompt.model,
             template=str(prompt.template),
@@ -318,6 +346,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """The prompt to predict with: the fitted one, or a hard one that needs no fit."""
         if hasattr(self, "prompt_"):
             return self.prompt_, self.backbone_
+        check_method(self.calibration)
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         if template.blocks:
             raise NotFittedError(
@@ -329,6 +358,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 f"the demonstrations of {str(template)!r} are chosen among the examples given to fit; call fit first, "
                 "or take them out to predict without"
             )
+        if self.calibration == "temperature":
+            raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
         if verbalizer is None:
             raise NotFittedError("without a verbalizer the labels are not known before fit; give one, or call fit")
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
@@ -348,7 +379,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
 
 
 def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
-    """Label log-scores by several classifiers that differ in their soft vectors alone, or in their demonstrations.
+    """Label log-scores by several classifiers that differ in their soft vectors alone, demonstrations or calibration.
 
     One pass for all: what stands before the first soft slot is read once. With demonstrations, which stand there, it
     is one pass for each. A classifier's scores are those it gives by itself.
@@ -389,6 +420,15 @@ def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) 
             ]
         )
     found: np.ndarray = scores.double().numpy()
+    for k, (classifier, (own, _)) in enumerate(zip(classifiers, ready, strict=True)):
+        calibration, method = own.calibration, classifier.calibration
+        if method is not None and not hasattr(classifier, "prompt_"):  # no fit: the batch is all there is to learn from
+            seed = _seed(classifier.random_state)
+            calibration = learn_calibration(
+                method, own, bound, None, examples=examples, scores=partial(found.__getitem__, k), targets=(), seed=seed
+            )
+        if calibration is not None:
+            found[k] = calibration.apply(found[k])
     return found
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from softcloze import calibration as calibrations
 from softcloze.atomic import replacing_folder
 from softcloze.backbone import Backbone
 from softcloze.demonstrations import Demonstrations, pack, unpack
@@ -45,6 +46,7 @@ class Prompt:
         vectors: block key -> soft vectors, shape (count, width), float32.
         max_length: the limit in tokens that prompts were cut to, or None for the model's own.
         demonstrations: what chooses demonstrations, where the template shows some.
+        calibration: what corrects the label scores, if anything does.
         training: settings and history of the training; empty for a hard prompt.
         metrics: whatever was measured with it, by name.
     """
@@ -56,6 +58,7 @@ class Prompt:
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
     max_length: int | None = None
     demonstrations: Demonstrations | None = None
+    calibration: calibrations.Calibration | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -90,6 +93,7 @@ class Prompt:
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
             "demonstrations": shown,
+            "calibration": self.calibration.as_dict() if self.calibration is not None else None,
             "training": dict(self.training),
             "metrics": dict(self.metrics),
             "vectors_sha256": sha256(vectors).hexdigest(),
@@ -141,6 +145,7 @@ class Prompt:
             vectors=tensors,
             max_length=card["max_length"],
             demonstrations=unpack(shown, pool_vectors, verbalizer.labels, verbalizer.first_words) if shown else None,
+            calibration=calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None,
             training=card["training"],
             metrics=card["metrics"],
         )

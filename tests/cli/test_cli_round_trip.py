@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from softcloze.calibration import METHODS
+from softcloze.cli.options import Method
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 TEMPLATE = "<soft*4> <text> It was <mask>."
@@ -87,6 +90,7 @@ def test_evaluate_counts(run, fitted, reviews):
     assert (done.returncode, done.stderr) == (0, "")
     assert "of 24 rows" in done.stdout
     assert "balanced accuracy" in done.stdout
+    assert re.search(r"^calibration error  0\.\d{3}   gap", done.stdout, re.MULTILINE)
     support = [line.split() for line in done.stdout.splitlines() if line.split()[:1] in (["negative"], ["positive"])]
     assert [row[-1] for row in support[:2]] == ["12", "12"]
     assert sum(int(count) for row in support[2:] for count in row[1:]) == 24
@@ -135,3 +139,19 @@ def test_fit_tells_what_did_not_fit(run, reviews, tmp_path):
     assert re.fullmatch(
         r"4 of 4 rows were too long and lost something \(text: \d+ tokens\)", done.stderr.splitlines()[-1]
     )
+
+
+def test_a_calibrated_hard_prompt(run, reviews, tmp_path):
+    done = run(
+        *("fit", reviews, "--model", "starter:bert-tiny", "--template", "<text> It was <mask>.", "--verbalizer", WORDS),
+        *("--out", "prompt", "--calibration", "contextual"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
+    assert card["calibration"]["method"] == "contextual"
+    assert run("evaluate", reviews, "--prompt", "prompt", cwd=tmp_path).returncode == 0
+
+
+def test_every_calibration_has_its_option():
+    assert tuple(Method) == METHODS

@@ -37,16 +37,21 @@ def evaluate(
                 f"{', '.join(map(repr, known))}{did_you_mean(label, known)}"
             )
     scored = score_rows(open_classifier(prompt, model), examples)
-    pairs = [(label, found) for label, found in zip(labels, scored.predicted, strict=True) if found is not None]
+    rows = [i for i, found in enumerate(scored.predicted) if found is not None]
+    pairs = [(labels[i], scored.predicted[i]) for i in rows]
     true, found = zip(*pairs, strict=True)
 
     from sklearn.metrics import recall_score
+
+    from softcloze.calibration import expected_calibration_error
 
     right = sum(label == other for label, other in pairs)
     balanced = recall_score(true, found, labels=sorted(set(true)), average="macro", zero_division=0)
     console = results()
     say(console, f"accuracy           {right / len(pairs):.3f}   {right:,} of {len(pairs):,} rows")
     say(console, f"balanced accuracy  {balanced:.3f}")
+    error = expected_calibration_error(true, scored.probabilities[rows], labels=scored.labels)
+    say(console, f"calibration error  {error:.3f}   gap between how sure it is and how often it is right")
     console.print(_classes(known, true, found))
     console.print(_confusions(known, true, found))
     warn_of(scored.problems, len(labels), "and are left out")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softcloze.cli.options import (
+    CalibrationOption,
     Choice,
     DemonstrationsOption,
     FileArgument,
@@ -33,6 +34,7 @@ def fit(
         int | None, typer.Option(help="Train on so many rows of each class, drawn with the seed; by default on all.")
     ] = None,
     demonstrations: DemonstrationsOption = Choice.random,
+    calibration: CalibrationOption = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 8,
     learning_rate: LearningRateOption = 0.04,
@@ -72,6 +74,7 @@ def fit(
         parsed,
         words,
         demonstrations=demonstrations.value,
+        calibration=calibration.value if calibration is not None else None,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -49,6 +49,24 @@ DemonstrationsOption = Annotated[
     ),
 ]
 
+class Method(StrEnum):
+    """How label scores are calibrated: `softcloze.calibration.METHODS`, which is slow to import."""
+
+    contextual = "contextual"
+    domain = "domain"
+    pmi = "pmi"
+    batch = "batch"
+    prototypical = "prototypical"
+    temperature = "temperature"
+
+
+CalibrationOption = Annotated[
+    Method | None,
+    typer.Option(
+        "--calibration", help="What corrects the label scores; learnt from the rows. docs/calibration.md compares them."
+    ),
+]
+
 Words = dict[str | int, str | list[str] | dict[str, float]]
 
 

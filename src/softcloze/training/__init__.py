@@ -1,7 +1,7 @@
 """Training soft vectors."""
 
 from softcloze.training.checkpoint import Checkpoint, CheckpointError, Record
-from softcloze.training.loop import train, warn_if_stuck
+from softcloze.training.loop import hold_out, train, warn_if_stuck
 from softcloze.training.settings import SettingsError, TrainingSettings
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Record",
     "SettingsError",
     "TrainingSettings",
+    "hold_out",
     "train",
     "warn_if_stuck",
 ]

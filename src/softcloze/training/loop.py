@@ -53,7 +53,9 @@ def train(
         CheckpointError: the checkpoint is damaged.
     """
     goal = torch.as_tensor(targets)
-    chosen, held_out = _split(goal, settings)
+    chosen, held_out = list(range(len(goal))), list[int]()
+    if settings.early_stopping:
+        chosen, held_out = hold_out(targets, settings.validation_fraction, settings.seed)
     soft.to(scorer.backbone.device)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
     step_size = settings.learning_rate * scorer.backbone.embedding_rms
@@ -94,7 +96,7 @@ def train(
                 total += float(loss.detach()) * len(batch)
                 right += int((scores.argmax(-1) == goal[batch]).sum())
             record: Record = {"epoch": epoch + 1, "loss": total / len(order), "accuracy": right / len(order)}
-            if len(held_out):
+            if held_out:
                 (words,) = scorer.all([prompts[i] for i in held_out], [soft.weight])
                 scores = verbalizer.label_scores(words)
                 record["validation_loss"] = float(cross_entropy(scores, goal[held_out]))
@@ -107,7 +109,7 @@ def train(
                 checkpoint.save(_progress(soft, optimizer, best, history))
             if on_epoch is not None:
                 on_epoch(record)
-    if len(held_out):
+    if held_out:
         soft.weight.data.copy_(best)
     if checkpoint is not None:
         checkpoint.discard()
@@ -132,17 +134,21 @@ def warn_if_stuck(history: Sequence[Record], predicted: Sequence[int], settings:
         )
 
 
-def _split(goal: Tensor, settings: TrainingSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out."""
-    rows = np.arange(len(goal))
-    if not settings.early_stopping:
-        return rows, rows[:0]
+def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Rows to train on and rows held out, the same share of each class.
+
+    Raises:
+        SettingsError: too few examples to hold some out.
+
+    >>> hold_out([0, 0, 0, 0, 1, 1, 1, 1], share=0.25, seed=0)
+    ([0, 7, 3, 2, 6, 4], [5, 1])
+    """
     try:
         chosen, held_out = train_test_split(
-            rows, test_size=settings.validation_fraction, stratify=goal.numpy(), random_state=settings.seed % 2**32
+            range(len(targets)), test_size=share, stratify=targets, random_state=seed % 2**32
         )
     except ValueError as error:
-        raise SettingsError(f"cannot hold out a share of {len(rows)} examples for early stopping: {error}") from error
+        raise SettingsError(f"cannot hold out a share of {len(targets)} examples: {error}") from error
     return chosen, held_out
 
 

@@ -1,0 +1,107 @@
+"""Learn a calibration for a prompt: what its model says of texts without content, or of many texts together."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from softcloze.calibration import (
+    METHODS,
+    Calibration,
+    CalibrationError,
+    domain_texts,
+    fit_mixture,
+    fit_shift,
+    fit_temperature,
+)
+from softcloze.encoding import Example
+from softcloze.prompt import BoundPrompt, Prompt
+from softcloze.soft import SoftVectors
+from softcloze.template import Literal, Mask, Template, did_you_mean, read_fields
+
+CONTENT_FREE = ("N/A", "[MASK]", "")  # those of Zhao et al.; here they are text like any other
+
+
+def check_method(method: str | None) -> None:
+    """Refuse a calibration that there is not.
+
+    Raises:
+        CalibrationError: names those that there are.
+    """
+    if method is not None and method not in METHODS:
+        raise CalibrationError(
+            f"calibration={method!r} is unknown; expected None, {', '.join(map(repr, METHODS))}"
+            f"{did_you_mean(str(method), METHODS)}"
+        )
+
+
+def learn_calibration(
+    method: str,
+    prompt: Prompt,
+    bound: BoundPrompt,
+    soft: SoftVectors | None,
+    *,
+    examples: Sequence[Example],
+    scores: Callable[[], np.ndarray],
+    targets: Sequence[int],
+    seed: int,
+) -> Calibration:
+    """What `method` makes of a prompt.
+
+    Args:
+        method: one of `METHODS`.
+        prompt: the prompt, without calibration.
+        bound: the same on its backbone.
+        soft: its soft vectors.
+        examples: texts of the domain, for "domain".
+        scores: gives their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for "temperature"
+            those of examples that nothing was trained on.
+        targets: the number of the label of each row of `scores`, for "temperature".
+        seed: for what is drawn.
+
+    Raises:
+        CalibrationError: too few examples for it.
+        EncodingError: nothing stands around the mask, where "pmi" asks what fits there.
+    """
+
+    def score(rows: Sequence[Mapping[str, str]], bound: BoundPrompt = bound) -> np.ndarray:
+        shown = prompt.demonstrations_for(rows, bound.scorer.backbone)
+        found: np.ndarray = bound.label_scores(bound.encode(rows, shown), [soft])[0].double().numpy()
+        return found
+
+    fields = prompt.template.fields
+    match method:
+        case "contextual":
+            return fit_shift(score([dict.fromkeys(fields, text) for text in CONTENT_FREE]), method)
+        case "domain":
+            generator = np.random.default_rng(seed)
+            values = [read_fields(prompt.template, example, row) for row, example in enumerate(examples)]
+            drawn = {field: domain_texts([str(own[field]) for own in values], generator) for field in fields}
+            columns = zip(*drawn.values(), strict=True)
+            return fit_shift(score([dict(zip(fields, texts, strict=True)) for texts in columns]), method)
+        case "pmi":
+            alone = BoundPrompt(
+                domain_template(prompt.template), prompt.verbalizer, bound.scorer.backbone, prompt.max_length
+            )
+            found = alone.label_scores(alone.encode([{}]), [None])[0].double().numpy()
+            return fit_shift(found, method)
+        case "batch":
+            return fit_shift(scores(), method)
+        case "prototypical":
+            return fit_mixture(scores(), seed)
+        case _:
+            return fit_temperature(scores(), targets)
+
+
+def domain_template(template: Template) -> Template:
+    r"""The words around the mask alone: the domain string of Holtzman et al.
+
+    >>> domain_template(Template("<soft*10> Review: <text>\nSentiment: <mask>"))
+    Template('\nSentiment: <mask>')
+    """
+    nodes = template.nodes
+    first = last = next(i for i, node in enumerate(nodes) if isinstance(node, Mask))
+    while first > 0 and isinstance(nodes[first - 1], Literal):
+        first -= 1
+    while last + 1 < len(nodes) and isinstance(nodes[last + 1], Literal):
+        last += 1
+    return Template.from_nodes(nodes[first : last + 1])

@@ -1,0 +1,30 @@
+"""Correct the label scores of one prompt, and measure how far its probabilities can be trusted.
+
+A calibration is learnt from scores (`fit_shift`, `fit_temperature`, `fit_mixture`), applied to scores (`apply`) and
+kept as plain JSON (`as_dict`, `from_dict`). Scores are natural logarithms (nats), shape (batch, labels), each row up to
+a constant. Nothing here knows a model or a template: who calls it scores the content-free inputs, or the random texts
+of `domain_texts`, with the prompt that is to be corrected.
+"""
+
+from softcloze.calibration.errors import CalibrationError
+from softcloze.calibration.methods import METHODS, Calibration, from_dict
+from softcloze.calibration.mixture import Mixture, fit_mixture
+from softcloze.calibration.reliability import expected_calibration_error
+from softcloze.calibration.shift import Shift, fit_shift
+from softcloze.calibration.temperature import Temperature, fit_temperature
+from softcloze.calibration.texts import domain_texts
+
+__all__ = [
+    "METHODS",
+    "Calibration",
+    "CalibrationError",
+    "Mixture",
+    "Shift",
+    "Temperature",
+    "domain_texts",
+    "expected_calibration_error",
+    "fit_mixture",
+    "fit_shift",
+    "fit_temperature",
+    "from_dict",
+]

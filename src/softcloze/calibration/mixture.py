@@ -1,0 +1,151 @@
+"""Find the clusters that unlabelled texts form in the scores, and take each for a label."""
+
+import warnings
+from dataclasses import dataclass
+from reprlib import repr as shortened
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import helmert
+from scipy.optimize import linear_sum_assignment
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from softcloze.calibration.checking import Scores, as_tuples, check_numbers, log_probs
+from softcloze.calibration.errors import CalibrationError
+
+STARTS = 10
+ROUNDS = 1000
+# Added to the variance of every cluster, as a share of that of all examples: without it clusters shrink onto single
+# examples where these are few.
+FLOOR = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """A Gaussian cluster for each label, in the order of the columns of the scores.
+
+    Clusters live in `labels - 1` coordinates: the products of the log-scores with the rows of the Helmert matrix,
+    which are orthonormal and each sum to 0. A constant added to a row of scores is gone in them, and no label is
+    treated differently from another.
+
+    Attributes:
+        weights: share of the examples, shape (labels,).
+        means: nats, shape (labels, labels - 1).
+        covariances: squared nats, shape (labels, labels - 1, labels - 1).
+    """
+
+    method: ClassVar[str] = "prototypical"
+    weights: tuple[float, ...]
+    means: tuple[tuple[float, ...], ...]
+    covariances: tuple[tuple[tuple[float, ...], ...], ...]
+
+    def __post_init__(self) -> None:
+        labels = max(2, len(self.weights))
+        check_numbers("weights", self.weights, (labels,))
+        check_numbers("means", self.means, (labels, labels - 1))
+        check_numbers("covariances", self.covariances, (labels, labels - 1, labels - 1))
+        if min(self.weights) <= 0:
+            raise CalibrationError(f"weights have to be above 0, found {shortened(self.weights)}")
+        try:
+            np.linalg.cholesky(self.covariances)
+        except np.linalg.LinAlgError as problem:
+            raise CalibrationError(
+                f"covariances have to be positive definite, found {shortened(self.covariances)}"
+            ) from problem
+
+    def apply(self, scores: ArrayLike) -> Scores:
+        """Corrected scores: the log-probability that the example belongs to the cluster of each label.
+
+        Args:
+            scores: log-scores in nats, each row up to a constant, shape (batch, labels).
+
+        Returns:
+            Log-probabilities, float64, shape (batch, labels); `exp` of each row sums to 1.
+
+        Raises:
+            CalibrationError: scores of another number of labels, or scores that are not finite.
+
+        >>> mixture = Mixture((0.5, 0.5), ((3.0,), (1.0,)), (((1.0,),), ((1.0,),)))
+        >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half way
+        array([[0.5, 0.5]])
+        """
+        labels = len(self.weights)
+        covariances = np.asarray(self.covariances)
+        points = log_probs(scores, labels) @ helmert(labels).T
+        offsets = (points - np.asarray(self.means)[:, None]).swapaxes(1, 2)  # (labels, labels - 1, batch)
+        distances = (offsets * np.linalg.solve(covariances, offsets)).sum(axis=1)
+        volumes = np.linalg.slogdet(covariances).logabsdet[:, None]
+        result: Scores = log_softmax(np.log(self.weights) - (distances + volumes).T / 2, axis=1)
+        return result
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, which `from_dict` reads back."""
+        arrays = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
+        return {"method": self.method, **{name: np.asarray(value).tolist() for name, value in arrays.items()}}
+
+
+def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
+    """Learn clusters from unlabelled examples, as many as there are labels, and assign each to a label.
+
+    The likeliest of ten mixtures is taken, and the assignment with the greatest sum over clusters of the mean score
+    for the label. It takes about a hundred examples, and more with many labels: with few, or with a label that hardly
+    occurs, clusters need not be labels at all. A wide cluster also claims what lies far beyond a narrow one.
+
+    Args:
+        scores: log-scores in nats, each row up to a constant, shape (batch, labels).
+        random_state: seed of the starting points; the same one gives the same clusters.
+
+    Raises:
+        CalibrationError: fewer than two examples a label, examples that all score alike, or scores that are not finite.
+
+    Source:
+        Han et al., ICLR 2023, arXiv:2205.10183. Like their code we take log-probabilities and full covariances. Unlike
+        it we leave out the one coordinate that the others determine, without which nearly every example is given
+        to one label with certainty; keep covariances from shrinking; keep the weights, where they make all equal; and
+        choose among starts by likelihood, where they choose by the sum of the assignment.
+
+    >>> generator = np.random.default_rng(0)
+    >>> right = generator.integers(2, size=200)
+    >>> scores = 4 * np.eye(2)[right] + generator.normal(size=(200, 2)) + [5, 0]  # biased towards label 0
+    >>> float((scores.argmax(1) == right).mean())
+    0.46
+    >>> mixture = fit_mixture(scores, random_state=0)
+    >>> float((mixture.apply(scores).argmax(1) == right).mean())
+    0.995
+    """
+    log_p = log_probs(scores)
+    batch, labels = log_p.shape
+    if batch < 2 * labels:
+        raise CalibrationError(
+            f"prototypical calibration of {labels} labels needs at least {2 * labels} unlabelled examples, found "
+            f"{batch}; bring more, or choose another method"
+        )
+    basis = helmert(labels)
+    points = log_p @ basis.T
+    distinct = len(np.unique(points.round(6), axis=0))
+    if distinct < labels:
+        raise CalibrationError(
+            f"prototypical calibration of {labels} labels needs examples with at least {labels} different scores, "
+            f"found {distinct} among {batch} examples; bring others, or choose another method"
+        )
+    model = GaussianMixture(
+        labels,
+        n_init=STARTS,
+        max_iter=ROUNDS,
+        reg_covar=FLOOR * points.var(axis=0).mean(),
+        random_state=random_state % 2**32,  # the seeds that scikit-learn takes
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            model.fit(points)
+    except ConvergenceWarning as problem:
+        raise CalibrationError(
+            f"no clusters found in the scores of {batch} examples: {problem}; bring others, or choose another method"
+        ) from problem
+    # a score less a constant of its cluster gives the same assignment
+    _, order = linear_sum_assignment((model.means_ @ basis).T, maximize=True)
+    return Mixture(*(as_tuples(array[order].tolist()) for array in (model.weights_, model.means_, model.covariances_)))
