@@ -19,6 +19,7 @@ from softcloze.calibrate import check_method, learn_calibration
 from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
+from softcloze.explanation import Explanation, explain
 from softcloze.library import load_verbalizer, resolve_template
 from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import SoftVectors, initial_vectors
@@ -258,6 +259,28 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """The most probable label of each example, shape (batch,)."""
         labels: np.ndarray = predict_together([self], X)[0]
         return labels
+
+    def explain(self, example: Example, top: int = 10) -> Explanation:
+        """What the label words do for one example: a table in the terminal and in notebooks.
+
+        Args:
+            example: as one of those for `predict`.
+            top: how many of the likeliest words of the whole vocabulary to name, at most.
+
+        Raises:
+            NotFittedError: soft slots that were not trained.
+            FieldError: the example lacks a field.
+            ExplanationError: `top` is below 0.
+        """
+        prompt, backbone = self._ready()
+        bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
+        soft = None
+        if bound.compiled.blocks:
+            soft = SoftVectors.from_blocks(bound.compiled.blocks, prompt.vectors).to(backbone.device)
+        prompts = bound.encode([example], prompt.demonstrations_for([example], backbone))
+        (explanation,) = explain(bound, prompts, soft, top)
+        # what a calibration changes is the probability of labels, not what the model says of words
+        return replace(explanation, probabilities=tuple(self.predict_proba([example])[0].tolist()))
 
     def save(self, path: str | Path) -> None:
         """Save the prompt as a folder of a few kilobytes; the model is only named in it.

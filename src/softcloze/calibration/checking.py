@@ -61,8 +61,8 @@ def check_numbers(name: str, value: object, shape: tuple[int, ...]) -> None:
     except ValueError:  # rows of different lengths
         found = np.asarray(None)
     if found.dtype.kind not in "fi" or found.shape != shape or not np.isfinite(found).all():
-        size = " x ".join(map(str, shape)) or "1"
-        raise CalibrationError(f"{name} has to be {size} finite numbers, found {shortened(value)}")
+        size = f"{' x '.join(map(str, shape))} finite numbers" if shape else "1 finite number"
+        raise CalibrationError(f"{name}: expected {size}, found {shortened(value)}")
 
 
 def as_tuples(value: Any) -> Any:  # noqa: ANN401

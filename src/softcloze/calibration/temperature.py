@@ -64,8 +64,8 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
         targets: the column of the right label of each example, shape (batch,).
 
     Returns:
-        The temperature with the least mean negative log-likelihood, between 0.05 and 20. One next to a bound says that
-        the examples set no limit to it: all are right, or the scores tell nothing of the labels.
+        The temperature with the least mean negative log-likelihood, between 0.05 and 20. One below 0.1 says that all
+        examples are right, so that nothing keeps it up; one next to 20 that scores tell nothing of the labels.
 
     Raises:
         CalibrationError: no examples, targets of another shape or out of range, or scores that are not finite.

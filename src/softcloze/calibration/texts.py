@@ -35,9 +35,9 @@ def domain_texts(texts: Sequence[str], generator: np.random.Generator, count: in
         as last word and takes one word more; we leave words as they are.
 
     >>> domain_texts(["so dull", "a fine film indeed"], np.random.default_rng(0), count=2)
-    ['film fine a', 'dull dull so']
+    ['indeed fine fine', 'dull dull so']
     >>> domain_texts(["好看！", "我不喜欢 iPhone"], np.random.default_rng(0), count=2)
-    ['欢不我', '看！好']
+    ['欢喜不！', '！好好好']
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise CalibrationError(f"texts have to be a list of texts, found {type(texts).__name__} with {texts!r:.60}")

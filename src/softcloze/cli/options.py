@@ -49,6 +49,7 @@ DemonstrationsOption = Annotated[
     ),
 ]
 
+
 class Method(StrEnum):
     """How label scores are calibrated: `softcloze.calibration.METHODS`, which is slow to import."""
 

@@ -1,0 +1,147 @@
+"""From a bound prompt and encoded examples to explanations."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.encoding import EncodedPrompt
+from softcloze.errors import SoftclozeError
+from softcloze.explanation.explanation import Explanation, TopWord, WordShare
+from softcloze.explanation.spelling import readable_token
+from softcloze.prompt import BoundPrompt
+from softcloze.scoring import Scorer
+from softcloze.scoring.queries import CausalPlan, MaskedPlan
+from softcloze.soft import SoftVectors
+from softcloze.verbalizer import Verbalizer
+
+
+class ExplanationError(SoftclozeError, ValueError):
+    """An explanation that cannot be given as asked for."""
+
+
+def explain(
+    bound: BoundPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int = 10
+) -> list[Explanation]:
+    """What the label words do for each of some examples.
+
+    Args:
+        bound: template and label words on a backbone.
+        prompts: encoded examples, as `bound.encode` gives them.
+        soft: the soft vectors, or None where the template has none.
+        top: how many of the likeliest words of the vocabulary to name, at most.
+
+    Returns:
+        One explanation for each prompt, in order. The likeliest words are those at one mask token in the mask's place,
+        also where it is <mask*2>; of a causal model, those that come after the text before the mask. A calibration
+        corrects the probabilities of the labels and nothing else: `dataclasses.replace` puts the corrected ones in.
+
+    Raises:
+        ExplanationError: `top` is below 0.
+        EncodingError: nothing stands before the mask of a causal model.
+
+    Example:
+        >>> from softcloze.backbone import load_backbone
+        >>> from softcloze.template import Template
+        >>> backbone = load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
+        >>> verbalizer = Verbalizer({"good": ["good", "great"], "bad": "bad"})
+        >>> bound = BoundPrompt(Template("<text> It was <mask>."), verbalizer, backbone, max_length=None)
+        >>> (explanation,) = explain(bound, bound.encode(["A delight."]), soft=None, top=3)
+        >>> [word.tokens for word in explanation.words]
+        [('bad',), ('good',), ('great',)]
+    """
+    if top < 0:
+        raise ExplanationError(f"top={top} words cannot be named; expected 0 or more")
+    scorer, verbalizer = bound.scorer, bound.verbalizer
+    weight = soft.weight.detach() if soft is not None else None
+    with scorer.backbone.frozen():
+        scores = scorer.all(prompts, [weight])[0]
+        found = [_log_probabilities(scorer, prompt, weight) for prompt in prompts]
+    probabilities = verbalizer.label_scores(scores).double().softmax(-1)
+    shares = _shares(verbalizer, scores)
+    relative = scores.double() - scores.amax(-1, keepdim=True)
+
+    tokens = [tuple(_spell(scorer.backbone, token) for token in word) for word in scorer.words]
+    owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]
+    label_of = {word[0]: label for word, label in zip(scorer.words, owners, strict=True) if len(word) == 1}
+    explanations = []
+    for number, (words, vocabulary) in enumerate(found):
+        best = vocabulary.topk(min(top, len(vocabulary)))
+        columns = (owners, verbalizer.all_words, tokens, words.tolist(), relative[number].tolist())
+        explanations.append(
+            Explanation(
+                labels=verbalizer.labels,
+                probabilities=tuple(probabilities[number].tolist()),
+                words=tuple(map(WordShare, *columns, shares[number].tolist())),
+                top=tuple(
+                    TopWord(_spell(scorer.backbone, token), probability, label_of.get(token))
+                    for token, probability in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+                ),
+                mass=_mass(scorer.words, words.exp().tolist(), masked=scorer.backbone.family == "masked"),
+            )
+        )
+    return explanations
+
+
+def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Log-probabilities at the mask: of each label word, shape (words,), and of the whole vocabulary, (vocab,)."""
+    backbone, mask_id = scorer.backbone, scorer.backbone.vocabulary.mask_id
+    # whatever the label words are, the place of this one is where the vocabulary is read
+    words = (*scorer.words, (0,))
+    plan: MaskedPlan | CausalPlan
+    if mask_id is not None:
+        plan = MaskedPlan(words, mask_id)
+    else:
+        plan = CausalPlan(words, has_right=False)
+        types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
+        prompt = replace(prompt, right=(), types=types)
+    found = torch.zeros(len(words), dtype=torch.float64)
+    vocabulary = torch.empty(0)
+    with torch.inference_mode():
+        for query in plan.queries(prompt):
+            places = sorted({read.position for read in query.reads})
+            logits = backbone.logits([query.ids], torch.tensor([places]), types=[query.types], soft=soft)
+            logs = logits[0].cpu().double().log_softmax(-1)
+            for read in query.reads:
+                at_place = logs[places.index(read.position)]
+                found[read.word] += at_place[read.token]
+                if read.word == len(scorer.words):
+                    vocabulary = at_place
+    return found[:-1], vocabulary
+
+
+def _shares(verbalizer: Verbalizer, scores: Tensor) -> Tensor:
+    """How much of each label's score each of its words makes up, shape (batch, words) as `scores`.
+
+    It is the gradient of the label's score. Any aggregation adds to the label's score what is added to all of its
+    words, so the shares of a label add up to 1.
+    """
+    with torch.inference_mode(False):  # gradients, whatever the caller has switched off
+        leaf = scores.double().clone().requires_grad_()
+        (shares,) = torch.autograd.grad(verbalizer.label_scores(leaf).sum(), leaf)
+    return shares
+
+
+def _mass(words: Sequence[tuple[int, ...]], probabilities: Sequence[float], *, masked: bool) -> float:
+    """The probability of all label words together: see `Explanation`.
+
+    >>> round(_mass([(5,), (5, 6), (7, 8)], [0.3, 0.2, 0.1], masked=False), 6)
+    0.4
+    >>> round(_mass([(5,), (5, 6), (7, 8)], [0.3, 0.2, 0.2], masked=True), 6)
+    0.4
+    """
+    by_length: dict[int, float] = {}
+    for word, probability in zip(words, probabilities, strict=True):
+        if masked or not any(word[:stop] in words for stop in range(1, len(word))):
+            length = len(word) if masked else 1
+            by_length[length] = by_length.get(length, 0.0) + probability
+    return max(by_length.values())
+
+
+def _spell(backbone: Backbone, token_id: int) -> str:
+    token = backbone.tokenizer.convert_ids_to_tokens(token_id)
+    if token is None:  # models have more rows than their tokenizer has tokens
+        return f"<id {token_id}>"
+    return readable_token(token, byte_level=backbone.vocabulary.byte_level)

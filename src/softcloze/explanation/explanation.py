@@ -1,0 +1,119 @@
+"""An explanation as plain data; the terminal and HTML are two ways of showing it."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from softcloze.verbalizer import Label
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+@dataclass(frozen=True, slots=True)
+class TopWord:
+    """A word of the model's vocabulary, fit to be read.
+
+    Attributes:
+        token: the word; a space is shown as ␣, half a character by its bytes (<0xE4>).
+        probability: of this word at the mask, among all words of the vocabulary.
+        label: the label that it is a label word of, if any.
+    """
+
+    token: str
+    probability: float
+    label: Label | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WordShare:
+    """A label word, and what it does for its label.
+
+    Attributes:
+        label: the label that it stands for.
+        word: the word.
+        tokens: its tokens in the mask's place, written as in `TopWord`.
+        log_probability: of the whole word at the mask, in nats. A masked model sees the text behind the mask, and one
+            mask for each token of the word; a causal model sees only what stands before.
+        score: what its label's score is made from, in nats, less that of the best word of all: the log-probability, in
+            a causal model with that of the text behind the mask added, and divided by the word's length where the
+            verbalizer measures words per token, character or byte.
+        share: its part in its label's score, from 0 to 1; those of a label add up to 1. It is the rate at which the
+            label's score rises with that of the word: where labels are as likely as the mean or the sum of their
+            words, the word's part of that sum; where the best word counts, 1 for the best; where log-probabilities
+            are averaged, the same for all words of equal weight, however likely they are.
+    """
+
+    label: Label
+    word: str
+    tokens: tuple[str, ...]
+    log_probability: float
+    score: float
+    share: float
+
+    @property
+    def probability(self) -> float:
+        """Of the whole word at the mask, from 0 to 1."""
+        return math.exp(self.log_probability)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How one input is classified; `dataclasses.asdict` makes JSON of it.
+
+    `rich.print` shows it as tables, and so do notebooks.
+
+    Attributes:
+        labels: the labels, sorted.
+        probabilities: of the labels, in that order.
+        words: all label words, in the order of the labels.
+        top: the likeliest words of the whole vocabulary at the mask, the likeliest first.
+        mass: the probability that some label word stands at the mask. A word that begins with another's tokens is
+            part of the other's probability and is not added to it. To a masked model words of one number of tokens
+            compete with each other alone; where there are several such numbers it is the mass at the best of them.
+
+    >>> words = (
+    ...     WordShare("bad", "dull", ("dull",), log_probability=-3.0, score=-1.0, share=1.0),
+    ...     WordShare("good", "fun", ("fun",), log_probability=-2.0, score=0.0, share=1.0),
+    ... )
+    >>> top = (TopWord("a", 0.2), TopWord("fun", 0.1353, "good"))
+    >>> explanation = Explanation(("bad", "good"), (0.27, 0.73), words, top, mass=0.1851)
+    >>> explanation.predicted
+    'good'
+    >>> from rich.console import Console
+    >>> Console(width=72).print(explanation)
+    good 73.00%; the label words have 18.51% of the probability at the mask
+    <BLANKLINE>
+      label         word   tokens   probability   score   share
+     ─────────────────────────────────────────────────────────────
+      bad 27.00%    dull   dull           4.98%   -1.00   100.00%
+      good 73.00%   fun    fun           13.53%    0.00   100.00%
+    <BLANKLINE>
+    <BLANKLINE>
+      top words   probability   label
+     ─────────────────────────────────
+      a                20.00%
+      fun              13.53%   good
+    <BLANKLINE>
+    """
+
+    labels: tuple[Label, ...]
+    probabilities: tuple[float, ...]
+    words: tuple[WordShare, ...]
+    top: tuple[TopWord, ...]
+    mass: float
+
+    @property
+    def predicted(self) -> Label:
+        """The most probable label."""
+        return self.labels[self.probabilities.index(max(self.probabilities))]
+
+    def __rich__(self) -> "RenderableType":
+        from softcloze.explanation.view import as_rich
+
+        return as_rich(self)
+
+    def _repr_html_(self) -> str:
+        from softcloze.explanation.view import as_html
+
+        return as_html(self)
