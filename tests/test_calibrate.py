@@ -71,6 +71,12 @@ def test_domain_words_come_from_the_examples_and_the_seed(backbone):
     np.testing.assert_allclose(same.predict_proba(NEW), expected, atol=1e-6)
 
 
+def test_a_field_may_be_empty_in_all_examples(backbone):
+    examples = [{"title": "", "text": text} for text in TEXTS]
+    clf = classifier(backbone, "{{ title }} <text> It was <mask>", calibration="domain").fit(examples, LABELS)
+    assert np.isfinite(clf.predict_proba(examples)).all()
+
+
 def test_prototypical(backbone):
     plain = classifier(backbone)
     found = classifier(backbone, calibration="prototypical").fit(TEXTS, LABELS)

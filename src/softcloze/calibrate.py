@@ -19,6 +19,7 @@ from softcloze.soft import SoftVectors
 from softcloze.template import Literal, Mask, Template, did_you_mean, read_fields
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # those of Zhao et al.; here they are text like any other
+COUNT = 20  # random texts, as in Fei et al.
 
 
 def check_method(method: str | None) -> None:
@@ -75,9 +76,9 @@ def learn_calibration(
         case "domain":
             generator = np.random.default_rng(seed)
             values = [read_fields(prompt.template, example, row) for row, example in enumerate(examples)]
-            drawn = {field: domain_texts([str(own[field]) for own in values], generator) for field in fields}
-            columns = zip(*drawn.values(), strict=True)
-            return fit_shift(score([dict(zip(fields, texts, strict=True)) for texts in columns]), method)
+            drawn = [_random_words([str(own[field]) for own in values], generator) for field in fields]
+            rows = [dict(zip(fields, texts, strict=True)) for texts in zip(*drawn, strict=True)]
+            return fit_shift(score(rows), method)
         case "pmi":
             alone = BoundPrompt(
                 domain_template(prompt.template), prompt.verbalizer, bound.scorer.backbone, prompt.max_length
@@ -105,3 +106,8 @@ def domain_template(template: Template) -> Template:
     while last + 1 < len(nodes) and isinstance(nodes[last + 1], Literal):
         last += 1
     return Template.from_nodes(nodes[first : last + 1])
+
+
+def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:
+    """Texts for one field; an optional field may be empty in all examples."""
+    return domain_texts(texts, generator, COUNT) if any(text.strip() for text in texts) else [""] * COUNT
