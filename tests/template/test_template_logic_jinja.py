@@ -92,7 +92,7 @@ def ours(source, example):
     return "".join(part.text for part in parts if isinstance(part.node, Field | Literal))
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     bodies(),
     st.sampled_from(["aA b", "", "好 a\n"]),
