@@ -141,7 +141,7 @@ def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int]
         SettingsError: too few examples to hold some out.
 
     >>> hold_out([0, 0, 0, 0, 1, 1, 1, 1], share=0.25, seed=0)
-    ([0, 7, 3, 2, 6, 4], [5, 1])
+    ([3, 4, 6, 2, 1, 5], [7, 0])
     """
     try:
         chosen, held_out = train_test_split(
