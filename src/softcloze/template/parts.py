@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 
 from softcloze.template.blocks import SoftBlock
 from softcloze.template.nodes import Demos, Field, Literal, Mask, Options, Soft, Special
@@ -67,10 +66,19 @@ def expand(
 def merge_literals(parts: Iterable[Part]) -> list[Part]:
     """Neighbouring literals as one, empty ones dropped."""
     merged: list[Part] = []
-    for are_literals, group in groupby(parts, lambda part: isinstance(part.node, Literal)):
-        run = list(group)
-        if are_literals and len(run) > 1:
-            text = "".join(part.text for part in run)
-            run = [Part(Literal(text), text)]
-        merged += [part for part in run if part.text or not are_literals]
-    return merged
+    literals: list[Part] = []  # since the last part of another kind
+    for part in parts:
+        if not isinstance(part.node, Literal):
+            merged += _as_one(literals)
+            merged.append(part)
+            literals = []
+        elif part.text:
+            literals.append(part)
+    return merged + _as_one(literals)
+
+
+def _as_one(literals: list[Part]) -> list[Part]:
+    if len(literals) < 2:
+        return literals
+    text = "".join(part.text for part in literals)
+    return [Part(Literal(text), text)]
