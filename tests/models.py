@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     BertConfig,
+    BertLMHeadModel,
     BloomConfig,
     DebertaV2Config,
     DistilBertConfig,
@@ -377,3 +378,20 @@ def _config(architecture, vocabulary):
             return GPTNeoXConfig(**layers, **common)
         case "bloom":
             return BloomConfig(vocab_size=vocabulary, hidden_size=32, n_layer=2, n_head=4)
+
+
+def bert_decoder():
+    """BERT as a causal model, which has token types."""
+    config = BertConfig(
+        vocab_size=len(borrowed("wordpiece")),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        initializer_range=0.5,
+        is_decoder=True,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertLMHeadModel(config).eval()
+    return Backbone(model, tokenizer("wordpiece"), "x")

@@ -274,11 +274,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """
         prompt, backbone = self._ready()
         bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
-        soft = None
-        if bound.compiled.blocks:
-            soft = SoftVectors.from_blocks(bound.compiled.blocks, prompt.vectors).to(backbone.device)
         prompts = bound.encode([example], prompt.demonstrations_for([example], backbone))
-        (explanation,) = explain(bound, prompts, soft, top)
+        (explanation,) = explain(bound, prompts, _vectors(prompt, bound), top)
+        if prompt.calibration is None and self.calibration is None:
+            return explanation
         # what a calibration changes is the probability of labels, not what the model says of words
         return replace(explanation, probabilities=tuple(self.predict_proba([example])[0].tolist()))
 
@@ -429,9 +428,7 @@ def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) 
             raise DataError("classifiers are scored together only with one template, verbalizer and backbone")
     bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
     examples = as_examples(X)
-    softs: list[SoftVectors | None] = [None] * len(ready)
-    if bound.compiled.blocks:
-        softs = [SoftVectors.from_blocks(bound.compiled.blocks, own.vectors).to(backbone.device) for own, _ in ready]
+    softs = [_vectors(own, bound) for own, _ in ready]
     if prompt.template.demos is None:
         scores = bound.label_scores(bound.encode(examples), softs)
     else:
@@ -478,6 +475,13 @@ def resolve_verbalizer(
     if isinstance(verbalizer, str):
         return Verbalizer(dict(load_verbalizer(verbalizer).words.items()))
     return Verbalizer(verbalizer)
+
+
+def _vectors(prompt: Prompt, bound: BoundPrompt) -> SoftVectors | None:
+    """The soft vectors of a prompt, where its backbone is; None if it has none."""
+    if not bound.compiled.blocks:
+        return None
+    return SoftVectors.from_blocks(bound.compiled.blocks, prompt.vectors).to(bound.scorer.backbone.device)
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:

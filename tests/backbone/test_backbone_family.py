@@ -7,8 +7,6 @@ from transformers import (
     AutoModel,
     BartConfig,
     BartForConditionalGeneration,
-    BertConfig,
-    BertLMHeadModel,
     T5Config,
     T5ForConditionalGeneration,
     ViTConfig,
@@ -34,15 +32,7 @@ def test_an_unused_mask_token_makes_no_masked_model():
 
 
 def test_bert_as_a_decoder_is_causal():
-    config = BertConfig(
-        vocab_size=500,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        is_decoder=True,
-    )
-    backbone = Backbone(BertLMHeadModel(config).eval(), models.tokenizer("wordpiece"), "x")
+    backbone = models.bert_decoder()
     assert backbone.family == "causal"
 
 

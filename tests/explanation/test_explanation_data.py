@@ -7,9 +7,8 @@ import models
 import pytest
 import torch
 from torch import tensor
-from transformers import BertConfig, BertLMHeadModel
 
-from softcloze import Backbone, Template, Verbalizer
+from softcloze import Template, Verbalizer
 from softcloze.encoding import EncodingError
 from softcloze.errors import SoftclozeError
 from softcloze.explanation import ExplanationError, explain
@@ -31,20 +30,7 @@ def close(found, expected, tolerance=1e-5):
 
 @pytest.mark.parametrize("family", ["masked", "causal"])
 def test_the_second_text_of_a_pair(family):
-    backbone = models.backbone("bert")
-    if family == "causal":
-        config = BertConfig(
-            vocab_size=len(models.borrowed("wordpiece")),
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=16,
-            initializer_range=0.5,
-            is_decoder=True,
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            backbone = Backbone(BertLMHeadModel(config).eval(), models.tokenizer("wordpiece"), "x")
+    backbone = models.backbone("bert") if family == "masked" else models.bert_decoder()
     bound = bind(backbone, "<a><sep><b> It was <mask>, <a>")
     (prompt,) = bound.encode([{"a": TEXT, "b": "很好"}])
     (explanation,) = explain(bound, [prompt], None)

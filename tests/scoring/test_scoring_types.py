@@ -3,9 +3,7 @@
 import models
 import pytest
 import torch
-from transformers import BertConfig, BertLMHeadModel
 
-from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import Scorer
 from softcloze.template import Template
@@ -100,19 +98,7 @@ def test_slots_have_the_type_of_their_segment(architecture):
 @pytest.mark.parametrize("source", ["<a><sep><b> <mask>", "<a><sep><b> <mask>, <a>"])
 def test_a_causal_model_with_types(source):
     """BERT as a decoder: no beginning is read before, since it would have to remember its types."""
-    config = BertConfig(
-        vocab_size=len(models.borrowed("wordpiece")),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        initializer_range=0.5,
-        is_decoder=True,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = BertLMHeadModel(config).eval()
-    backbone = Backbone(model, models.tokenizer("wordpiece"), "x")
+    backbone = models.bert_decoder()
     assert backbone.family == "causal"
     assert backbone.uses_types
     assert not backbone.can_read
@@ -124,7 +110,7 @@ def test_a_causal_model_with_types(source):
             ids = torch.tensor([[*prompt.left, *word, *prompt.right]])
             types = [*prompt.types[:at], *[prompt.types[at]] * len(word), *prompt.types[at + 1 :]]
             with torch.no_grad():
-                logs = model(input_ids=ids, token_type_ids=torch.tensor([types])).logits[0].log_softmax(-1)
+                logs = backbone.model(input_ids=ids, token_type_ids=torch.tensor([types])).logits[0].log_softmax(-1)
             found.append(sum(logs[i - 1, ids[0, i]] for i in range(at, ids.shape[1])))
         torch.testing.assert_close(score, torch.stack(found).log_softmax(-1), atol=1e-4, rtol=1e-4)
 

@@ -25,7 +25,7 @@ def spell(tokens: Iterable[str], *, byte_level: bool) -> Iterator[tuple[str, int
     """
     begun, count = b"", 0
     for token in tokens:
-        found = _bytes(token, byte_level)
+        found = bytes_of(token, byte_level=byte_level)
         if found is None:
             if count:
                 yield _text(begun), count
@@ -41,8 +41,12 @@ def spell(tokens: Iterable[str], *, byte_level: bool) -> Iterator[tuple[str, int
         yield _text(begun), count
 
 
-def _bytes(token: str, byte_level: bool) -> bytes | None:
-    """The bytes that a token spells; None if it spells text."""
+def bytes_of(token: str, *, byte_level: bool) -> bytes | None:
+    r"""The bytes that a token spells; None if it spells text.
+
+    >>> bytes_of("å¥½", byte_level=True), bytes_of("<0xE5>", byte_level=False), bytes_of("good", byte_level=False)
+    (b'\xe5\xa5\xbd', b'\xe5', None)
+    """
     if byte_level:
         return bytes(_BYTES[c] for c in token) if all(c in _BYTES for c in token) else None
     match = _BYTE.fullmatch(token)

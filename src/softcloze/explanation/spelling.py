@@ -2,12 +2,9 @@
 
 import re
 
-from transformers.convert_slow_tokenizer import bytes_to_unicode
-
+from softcloze.encoding.spelling import bytes_of
 from softcloze.template.drawing import visible
 
-_BYTES: dict[str, int] = {letter: byte for byte, letter in bytes_to_unicode().items()}
-_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")  # what SentencePiece writes for a byte
 _LONE = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
 
 
@@ -23,13 +20,8 @@ def readable_token(token: str, *, byte_level: bool) -> str:
     >>> [readable_token(token, byte_level=False) for token in ("▁good", "<0xE4>", "<0x0A>", "##ing", "\x1b")]
     ['␣good', '<0xE4>', '↵', '##ing', '⟨U+001B⟩']
     """
-    if byte_level and all(letter in _BYTES for letter in token):
-        text = _decode(bytes(_BYTES[letter] for letter in token))
-    elif (byte := _FALLBACK.fullmatch(token)) is not None:
-        text = _decode(bytes.fromhex(byte[1]))
-    else:
-        text = token.replace("▁", " ")
-    return one_line(text)
+    spelt = bytes_of(token, byte_level=byte_level)
+    return one_line(token.replace("▁", " ") if spelt is None else _decode(spelt))
 
 
 def one_line(value: object) -> str:
