@@ -2,8 +2,15 @@
 
 import models
 import pytest
+from hypothesis import settings
 
 from softcloze.backbone import load_backbone
+
+# The same cases on every run, so that a run that fails can be repeated. `fuzz/` and `pytest --hypothesis-profile=new`
+# look at cases that nobody has seen.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new", print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(params=models.TOKENIZERS)
