@@ -89,6 +89,7 @@ class Prompt:
             "words": [list(item) for item in self.verbalizer.as_dict().items()],
             "aggregate": self.verbalizer.aggregate,
             "per": self.verbalizer.per,
+            "fill": self.verbalizer.fill,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -135,7 +136,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"])
+        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -201,7 +202,7 @@ class BoundPrompt:
         words = [self.compiled.word_ids(word) for word in verbalizer.all_words]
         verbalizer.check_tokens(words, chained=backbone.family == "causal" and not self.compiled.has_right)
         self.verbalizer = verbalizer
-        self.scorer = Scorer(backbone, self.compiled, words, verbalizer.lengths(words))
+        self.scorer = Scorer(backbone, self.compiled, words, verbalizer.lengths(words), verbalizer.fill)
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None

@@ -1,6 +1,7 @@
 """Scores of label words, for one batch with gradient or for any number of prompts without."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, Prefix, batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring.queries import CausalPlan, MaskedPlan
+from softcloze.scoring.filling import masked_plan
+from softcloze.scoring.queries import CausalPlan, Query
+from softcloze.verbalizer import Fill
 
 # what training may remember of its examples; beyond, every step reads them anew
 PREFIX_MEMORY = 2**30
@@ -28,13 +31,19 @@ class Scorer:
         template: CompiledTemplate,
         words: Sequence[tuple[int, ...]],
         lengths: Sequence[int] | None = None,
+        fill: Fill = "together",
     ):
-        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`."""
+        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`.
+
+        A masked model fills in words of several tokens as `fill` says: see `Verbalizer`.
+        """
         self.backbone = backbone
         self.words = tuple(words)
         mask_id = backbone.vocabulary.mask_id
         self._plan = (
-            MaskedPlan(words, mask_id) if mask_id is not None else CausalPlan(words, has_right=template.has_right)
+            masked_plan(words, mask_id, fill)
+            if mask_id is not None
+            else CausalPlan(words, has_right=template.has_right)
         )
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         self._plan.normalised |= lengths is not None  # what is divided must not have a constant of its own
@@ -42,7 +51,9 @@ class Scorer:
         self._columns = torch.tensor(sorted({token for word in words for token in word}))
 
     def batch(self, prompts: Sequence[EncodedPrompt], soft: Tensor | None, prefix: Prefix | None = None) -> Tensor:
-        """Scores of all words in one pass, differentiable in `soft`.
+        """Scores of all words of one batch, differentiable in `soft`.
+
+        It takes one pass of the model, or where `fill` is "most_confident" one for each token of the longest word.
 
         Args:
             prompts: encoded prompts.
@@ -53,19 +64,25 @@ class Scorer:
             Log-probabilities in nats, up to a constant per prompt, shape (batch, words); with `lengths` divided by
             them, and without such a constant.
         """
-        known = prefix.lengths.tolist() if prefix is not None else [0] * len(prompts)
+        words = self._plan.scores(prompts, partial(self._read, soft=soft, prefix=prefix))
+        return words if self._lengths is None else words / self._lengths
+
+    def _read(
+        self, queries: Sequence[Sequence[Query]], cells: int, soft: Tensor | None, prefix: Prefix | None
+    ) -> Tensor:
+        """Read the rows of each prompt in one pass, and add up what is read for each cell: shape (batch, cells)."""
+        known = prefix.lengths.tolist() if prefix is not None else [0] * len(queries)
         rows: list[tuple[int, ...]] = []
         types: list[tuple[int, ...] | None] = []
         owners: list[int] = []
         places: list[list[int]] = []
         reads: list[tuple[int, int, int, int]] = []  # row, place among the row's reads, token, cell of the result
-        for number, prompt in enumerate(prompts):
-            for query in self._plan.queries(prompt):
+        for number, own in enumerate(queries):
+            for query in own:
                 wanted = sorted({read.position for read in query.reads})
                 nth = {position: k for k, position in enumerate(wanted)}
                 reads += [
-                    (len(rows), nth[read.position], read.token, number * len(self.words) + read.word)
-                    for read in query.reads
+                    (len(rows), nth[read.position], read.token, number * cells + read.cell) for read in query.reads
                 ]
                 rows.append(query.ids[known[number] :])
                 types.append(query.types)
@@ -83,9 +100,8 @@ class Scorer:
             columns = self._columns.to(self.backbone.device)
             scores = self.backbone.logits(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
             token = torch.searchsorted(columns, token)
-        result = scores.new_zeros(len(prompts) * len(self.words))
-        words = result.index_add(0, cell, scores[row, place, token]).view(len(prompts), len(self.words))
-        return words if self._lengths is None else words / self._lengths
+        result = scores.new_zeros(len(queries) * cells)
+        return result.index_add(0, cell, scores[row, place, token]).view(len(queries), cells)
 
     def all(self, prompts: Sequence[EncodedPrompt], softs: Sequence[Tensor | None]) -> Tensor:
         """Scores of all words for any number of prompts, in batches of like length, without gradient.
@@ -152,7 +168,7 @@ class Scorer:
         answer = max(map(len, self.words))
         return batches(
             [len(prompt) for prompt in prompts],
-            lambda i: (len(prompts[i]) + answer) * len(self._plan.queries(prompts[i])),
+            lambda i: (len(prompts[i]) + answer) * self._plan.most_rows(prompts[i]),
         )
 
 
