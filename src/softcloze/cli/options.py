@@ -61,6 +61,24 @@ class Method(StrEnum):
     temperature = "temperature"
 
 
+class Kind(StrEnum):
+    """How label scores are read: `softcloze.heads.HEADS`, which is slow to import."""
+
+    words = "words"
+    soft = "soft"
+    linear = "linear"
+    prototypes = "prototypes"
+
+
+HeadOption = Annotated[
+    Kind,
+    typer.Option(
+        "--head",
+        help="How label scores are read: words (by the label words), soft (by trained rows that start from them), "
+        "linear (by a trained linear layer) or prototypes (by label words and learnt prototypes); see docs/heads.md.",
+    ),
+]
+
 CalibrationOption = Annotated[
     Method | None,
     typer.Option(

@@ -88,28 +88,25 @@ def explain(
 def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None) -> tuple[Tensor, Tensor]:
     """Log-probabilities at the mask: of each label word, shape (words,), and of the whole vocabulary, (vocab,)."""
     backbone, mask_id = scorer.backbone, scorer.backbone.vocabulary.mask_id
-    # whatever the label words are, the place of this one is where the vocabulary is read
-    words = (*scorer.words, (0,))
     plan: MaskedPlan | CausalPlan
     if mask_id is not None:
-        plan = MaskedPlan(words, mask_id)
+        plan = MaskedPlan(scorer.words, mask_id, states=True)
     else:
-        plan = CausalPlan(words, has_right=False)
+        plan = CausalPlan(scorer.words, has_right=False, states=True)
         types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
         prompt = replace(prompt, right=(), types=types)
-    found = torch.zeros(len(words), dtype=torch.float64)
+    words = torch.zeros(len(scorer.words), dtype=torch.float64)
     vocabulary = torch.empty(0)
     with torch.inference_mode():
         for query in plan.queries(prompt):
-            places = sorted({read.position for read in query.reads})
-            logits = backbone.logits([query.ids], torch.tensor([places]), types=[query.types], soft=soft)
-            logs = logits[0].cpu().double().log_softmax(-1)
+            places = query.places
+            outputs = backbone.outputs([query.ids], torch.tensor([places]), types=[query.types], soft=soft)
+            logs = outputs.logits[0].cpu().double().log_softmax(-1)
             for read in query.reads:
-                at_place = logs[places.index(read.position)]
-                found[read.word] += at_place[read.token]
-                if read.word == len(scorer.words):
-                    vocabulary = at_place
-    return found[:-1], vocabulary
+                words[read.word] += logs[places.index(read.position), read.token]
+            if query.state is not None:
+                vocabulary = logs[places.index(query.state)]
+    return words, vocabulary
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor) -> Tensor:

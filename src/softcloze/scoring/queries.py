@@ -1,7 +1,7 @@
 """Which rows a model has to read, and what to read off them, to score every label word of a prompt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from softcloze.encoding import EncodedPrompt, EncodingError
 
@@ -29,11 +29,19 @@ class Query:
         ids: tokens, and soft slots as negative ids.
         reads: what to read.
         types: the token type of each id; None where all are of one.
+        state: the place of the state at the mask, in one query of each prompt of a plan that reads states.
     """
 
     ids: tuple[int, ...]
     reads: tuple[Read, ...]
     types: tuple[int, ...] | None = None
+    state: int | None = None
+
+    @property
+    def places(self) -> list[int]:
+        """All places where something is read, in order."""
+        own = {read.position for read in self.reads}
+        return sorted(own if self.state is None else own | {self.state})
 
 
 class MaskedPlan:
@@ -50,21 +58,24 @@ class MaskedPlan:
         Schick and Schütze, NAACL 2021, arXiv:2009.07118, section 3.3, whose training does it in one pass too.
     """
 
-    def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
-        """Plan for `words`, token ids of each label word."""
+    def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int, *, states: bool = False):
+        """Plan for `words`, token ids of each label word, and for the state at one mask token."""
         self._mask_id = mask_id
-        lengths = sorted({len(word) for word in words})
-        self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
+        self._states = states
+        lengths = {len(word) for word in words}
         self.normalised = len(lengths) > 1
+        lengths |= {1} if states else set()
+        self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in sorted(lengths)]
 
     def queries(self, prompt: EncodedPrompt) -> list[Query]:
-        """One row for each length that label words have."""
+        """One row for each length that label words have, and for a state one of length 1."""
         at = len(prompt.left)
         return [
             Query(
                 prompt.left + (self._mask_id,) * length + prompt.right,
                 tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
                 _types(prompt, length),
+                at if self._states and length == 1 else None,
             )
             for length, words in self._by_length
         ]
@@ -81,10 +92,14 @@ class CausalPlan:
         normalised: as in `MaskedPlan`.
     """
 
-    def __init__(self, words: Sequence[tuple[int, ...]], *, has_right: bool):
-        """Plan for `words`, token ids of each label word, with or without text after the mask."""
+    def __init__(self, words: Sequence[tuple[int, ...]], *, has_right: bool, states: bool = False):
+        """Plan for `words`, token ids of each label word, with or without text after the mask, and for the state.
+
+        The state is that of the last token before the mask, from which the model predicts what comes there.
+        """
         self._words = tuple(words)
-        prefixes = {word[:k] for word in words for k in range(len(word))}
+        self._states = states
+        prefixes = {word[:k] for word in words for k in range(len(word))} or {()}
         ends = sorted(p for p in prefixes if not any(q[: len(p)] == p and q != p for q in prefixes))
         # each prefix is read off the first row that passes through it
         row_of = {p: next(r for r, end in enumerate(ends) if end[: len(p)] == p) for p in prefixes}
@@ -114,8 +129,8 @@ class CausalPlan:
                 reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
                 types = _types(prompt, len(word))
                 queries.append(Query(row[:-1], reads, types[:-1] if types is not None else None))
-            return queries
-        return [
+            return self._with_state(queries, at)
+        queries = [
             Query(
                 prompt.left + end,
                 tuple(Read(at + read.position, read.token, read.word) for read in reads),
@@ -123,6 +138,11 @@ class CausalPlan:
             )
             for end, reads in self._rows
         ]
+        return self._with_state(queries, at)
+
+    def _with_state(self, queries: list[Query], at: int) -> list[Query]:
+        """All of them begin alike, so that the first one tells the state as well."""
+        return [replace(queries[0], state=at), *queries[1:]] if self._states else queries
 
 
 def _types(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:

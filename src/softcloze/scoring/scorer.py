@@ -15,7 +15,9 @@ PREFIX_MEMORY = 2**30
 
 
 class Scorer:
-    """Asks a backbone for the scores of label words.
+    """Asks a backbone for the scores of label words, for its state at the mask, or for both.
+
+    Both together are called features here: shape (batch, features), first the words, then the numbers of the state.
 
     Attributes:
         backbone: the model.
@@ -28,21 +30,39 @@ class Scorer:
         template: CompiledTemplate,
         words: Sequence[tuple[int, ...]],
         lengths: Sequence[int] | None = None,
+        *,
+        states: bool = False,
     ):
-        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`."""
+        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`.
+
+        Args:
+            backbone: the model.
+            template: the compiled template.
+            words: token ids of each label word; none where the state alone is wanted.
+            lengths: what the words' scores are divided by.
+            states: whether the state at the mask is read as well.
+        """
         self.backbone = backbone
         self.words = tuple(words)
+        self._states = states
         mask_id = backbone.vocabulary.mask_id
         self._plan = (
-            MaskedPlan(words, mask_id) if mask_id is not None else CausalPlan(words, has_right=template.has_right)
+            MaskedPlan(words, mask_id, states=states)
+            if mask_id is not None
+            else CausalPlan(words, has_right=template.has_right, states=states)
         )
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         self._plan.normalised |= lengths is not None  # what is divided must not have a constant of its own
         # raw scores of the label words' own tokens suffice unless normalisers differ
-        self._columns = torch.tensor(sorted({token for word in words for token in word}))
+        self._columns = torch.tensor(sorted({token for word in words for token in word} or {0}))
+
+    @property
+    def features(self) -> int:
+        """How many numbers are read for each prompt."""
+        return len(self.words) + (self.backbone.state_width if self._states else 0)
 
     def batch(self, prompts: Sequence[EncodedPrompt], soft: Tensor | None, prefix: Prefix | None = None) -> Tensor:
-        """Scores of all words in one pass, differentiable in `soft`.
+        """Features of prompts in one pass, differentiable in `soft`.
 
         Args:
             prompts: encoded prompts.
@@ -50,8 +70,8 @@ class Scorer:
             prefix: how the prompts begin, where that was read before: one row each.
 
         Returns:
-            Log-probabilities in nats, up to a constant per prompt, shape (batch, words); with `lengths` divided by
-            them, and without such a constant.
+            Log-probabilities of the words in nats, up to a constant per prompt, with `lengths` divided by them and
+            without such a constant; and the states. Shape (batch, features).
         """
         known = prefix.lengths.tolist() if prefix is not None else [0] * len(prompts)
         rows: list[tuple[int, ...]] = []
@@ -59,10 +79,13 @@ class Scorer:
         owners: list[int] = []
         places: list[list[int]] = []
         reads: list[tuple[int, int, int, int]] = []  # row, place among the row's reads, token, cell of the result
+        states: list[tuple[int, int]] = []  # row, place among the row's reads
         for number, prompt in enumerate(prompts):
             for query in self._plan.queries(prompt):
-                wanted = sorted({read.position for read in query.reads})
+                wanted = query.places
                 nth = {position: k for k, position in enumerate(wanted)}
+                if query.state is not None:
+                    states.append((len(rows), nth[query.state]))
                 reads += [
                     (len(rows), nth[read.position], read.token, number * len(self.words) + read.word)
                     for read in query.reads
@@ -76,19 +99,26 @@ class Scorer:
         positions = torch.tensor([wanted + wanted[-1:] * (most - len(wanted)) for wanted in places])
         beginnings = prefix.rows(owners) if prefix is not None else None
 
-        row, place, token, cell = torch.tensor(reads, device=self.backbone.device).T.contiguous()
-        if self._plan.normalised:
-            scores = self.backbone.logits(rows, positions, types=types, soft=soft, prefix=beginnings).log_softmax(-1)
+        columns = None if self._plan.normalised else self._columns.to(self.backbone.device)
+        outputs = self.backbone.outputs(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
+        row, place, token, cell = (
+            torch.tensor(reads, dtype=torch.long, device=self.backbone.device).view(-1, 4).T.contiguous()
+        )
+        if columns is None:
+            scores = outputs.logits.log_softmax(-1)
         else:
-            columns = self._columns.to(self.backbone.device)
-            scores = self.backbone.logits(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
-            token = torch.searchsorted(columns, token)
+            scores, token = outputs.logits, torch.searchsorted(columns, token)
         result = scores.new_zeros(len(prompts) * len(self.words))
         words = result.index_add(0, cell, scores[row, place, token]).view(len(prompts), len(self.words))
-        return words if self._lengths is None else words / self._lengths
+        if self._lengths is not None:
+            words = words / self._lengths
+        if not self._states:
+            return words
+        row, place = torch.tensor(states, device=self.backbone.device).T
+        return torch.cat([words, outputs.states[row, place]], -1)
 
     def all(self, prompts: Sequence[EncodedPrompt], softs: Sequence[Tensor | None]) -> Tensor:
-        """Scores of all words for any number of prompts, in batches of like length, without gradient.
+        """Features of any number of prompts, in batches of like length, without gradient.
 
         Several sets of soft vectors for the same template are scored in one pass, so that what stands before
         the first soft slot is read once for all of them. What all prompts begin with is read once as well.
@@ -98,11 +128,11 @@ class Scorer:
             softs: one or more sets of soft vectors as in `batch`.
 
         Returns:
-            As `batch` for each set, on the CPU, in the order of `prompts`; shape (sets, prompts, words).
+            As `batch` for each set, on the CPU, in the order of `prompts`; shape (sets, prompts, features).
         """
-        scores = torch.empty(len(softs), len(prompts), len(self.words))
+        features = torch.empty(len(softs), len(prompts), self.features)
         if not prompts:
-            return scores
+            return features
         with torch.inference_mode():
             # a beginning of one's own is longer than the common one, but pays only where several sets use it
             own = len(softs) > 1 and min(map(_frozen_length, prompts)) > 0
@@ -110,10 +140,10 @@ class Scorer:
             for chosen in self._batches(prompts):
                 members = [prompts[i] for i in chosen]
                 beginnings = self.read_frozen(members) if own else None
-                for scored, soft, common in zip(scores, softs, shared, strict=True):
+                for found, soft, common in zip(features, softs, shared, strict=True):
                     prefix = common.rows([0] * len(chosen)) if common is not None else beginnings
-                    scored[chosen] = self.batch(members, soft, prefix).cpu()
-        return scores
+                    found[chosen] = self.batch(members, soft, prefix).cpu()
+        return features
 
     def read_frozen(self, prompts: Sequence[EncodedPrompt]) -> Prefix | None:
         """What stands before the first soft slot of each prompt, read once; it does not change in training.
@@ -149,7 +179,7 @@ class Scorer:
 
     def _batches(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[int]]:
         """Numbers of prompts, in batches of like length."""
-        answer = max(map(len, self.words))
+        answer = max(map(len, self.words), default=1)
         return batches(
             [len(prompt) for prompt in prompts],
             lambda i: (len(prompts[i]) + answer) * len(self._plan.queries(prompts[i])),
