@@ -70,10 +70,9 @@ class Bench:
         template, verbalizer = self.setup.template, self.setup.verbalizer
         clf = PromptClassifier(self.backbone, template, verbalizer, head=head, epochs=epochs, random_state=seed)
         clf.fit(texts, labels)
-        reads_words, _ = HEADS[head]
         learnt = clf.prompt_.parts(clf.prompt_.bind(self.backbone)).head
         with torch.no_grad():
-            scores = learnt.label_scores(self.features if reads_words else self.features[:, self.words :])
+            scores = learnt.label_scores(self.features if HEADS[head].words else self.features[:, self.words :])
         return float(np.mean(clf.classes_[scores.argmax(-1).numpy()] == self.expected))
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
+    from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
+    "MultiLabelPromptClassifier": "softcloze.multilabel",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
     "SoftclozeError": "softcloze.errors",

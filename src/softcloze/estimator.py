@@ -20,9 +20,9 @@ from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
 from softcloze.explanation import Explanation, ExplanationError, explain
-from softcloze.heads import check_head, initial_head, learn_prototypes
+from softcloze.heads import EXCLUSIVE, check_head, initial_head, learn_prototypes
 from softcloze.library import load_verbalizer, resolve_template
-from softcloze.prompt import BoundPrompt, Parts, Prompt
+from softcloze.prompt import ArtifactError, BoundPrompt, Parts, Prompt
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, hold_out, train, warn_if_stuck
@@ -191,7 +191,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
-        seed = _seed(self.random_state)
+        seed = seed_of(self.random_state)
         generator = np.random.default_rng(seed)
         shown, own = None, None
         if template.demos is not None:
@@ -305,6 +305,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             BackboneError: the model cannot be loaded.
         """
         prompt = Prompt.load(path)
+        if prompt.head not in EXCLUSIVE:
+            raise ArtifactError(f"{path} gives examples several labels; load it with MultiLabelPromptClassifier")
         settings = {name: value for name, value in prompt.training.items() if name in cls._get_param_names()}
         if prompt.demonstrations is not None:
             settings["demonstrations"] = prompt.demonstrations.choice
@@ -482,7 +484,7 @@ def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) 
     for k, (classifier, (own, _)) in enumerate(zip(classifiers, ready, strict=True)):
         calibration, method = own.calibration, classifier.calibration
         if method is not None and not hasattr(classifier, "prompt_"):  # no fit: the batch is all there is to learn from
-            seed = _seed(classifier.random_state)
+            seed = seed_of(classifier.random_state)
             calibration = learn_calibration(
                 method,
                 own,
@@ -523,7 +525,7 @@ def resolve_verbalizer(
     return Verbalizer(verbalizer)
 
 
-def _seed(random_state: int | np.random.RandomState | None) -> int:
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
     """A seed of our own, so that the global generators stay untouched."""
     if random_state is None:
         return secrets.randbits(31)

@@ -236,19 +236,20 @@ class BoundPrompt:
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
         self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.first_words)
         self.verbalizer = verbalizer
-        reads_words, reads_state = HEADS[head]
+        reads = HEADS[head]
         chained = backbone.family == "causal" and not self.compiled.has_right
-        if reads_state and backbone.family == "causal" and not chained:
+        if reads.state and backbone.family == "causal" and not chained:
             raise HeadError(
                 f"head={head!r} reads the state at the mask, where a causal model has not seen the text behind it; "
                 'put <mask> at the end of the template, or use head="words"'
             )
         self.words = [self.compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
         lengths = None
-        if reads_words:
-            verbalizer.check_tokens(self.words, chained=chained)
+        if reads.words:
+            verbalizer.check_tokens(self.words, chained=chained and not reads.normalised)
             lengths = verbalizer.lengths(self.words)
-        self.scorer = Scorer(backbone, self.compiled, self.words if reads_words else [], lengths, states=reads_state)
+        words = self.words if reads.words else []
+        self.scorer = Scorer(backbone, self.compiled, words, lengths, normalised=reads.normalised, states=reads.state)
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None

@@ -7,7 +7,7 @@ import pytest
 
 from softcloze.calibration import METHODS
 from softcloze.cli.options import Kind, Method
-from softcloze.heads import HEADS
+from softcloze.heads import EXCLUSIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -169,4 +169,4 @@ def test_a_linear_head_without_slots(run, reviews, tmp_path):
 
 def test_every_calibration_and_head_has_its_option():
     assert tuple(Method) == METHODS
-    assert tuple(Kind) == tuple(HEADS)
+    assert tuple(Kind) == EXCLUSIVE

@@ -62,7 +62,7 @@ class Method(StrEnum):
 
 
 class Kind(StrEnum):
-    """How label scores are read: `softcloze.heads.HEADS`, which is slow to import."""
+    """How label scores are read: `softcloze.heads.EXCLUSIVE`, which is slow to import."""
 
     words = "words"
     soft = "soft"

@@ -1,6 +1,7 @@
 """The kinds of heads by name."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -9,19 +10,30 @@ from softcloze.backbone import Backbone
 from softcloze.errors import SoftclozeError
 from softcloze.heads.prototypes import PrototypeHead
 from softcloze.heads.rows import RowHead, random_rows, word_rows
+from softcloze.heads.thresholds import ThresholdHead
 from softcloze.heads.words import WordHead
 from softcloze.template import did_you_mean
 from softcloze.verbalizer import Verbalizer
 
-Head = WordHead | RowHead | PrototypeHead
+Head = WordHead | RowHead | PrototypeHead | ThresholdHead
 
-# what each head reads: the scores of label words, the state at the mask
+
+class Reads(NamedTuple):
+    """What a head reads: scores of the label words, as probabilities over the vocabulary, the state at the mask."""
+
+    words: bool
+    normalised: bool
+    state: bool
+
+
 HEADS = {
-    "words": (True, False),
-    "soft": (False, True),
-    "linear": (False, True),
-    "prototypes": (True, True),
+    "words": Reads(words=True, normalised=False, state=False),
+    "soft": Reads(words=False, normalised=False, state=True),
+    "linear": Reads(words=False, normalised=False, state=True),
+    "prototypes": Reads(words=True, normalised=False, state=True),
+    "thresholds": Reads(words=True, normalised=True, state=False),
 }
+EXCLUSIVE = tuple(name for name in HEADS if name != "thresholds")  # one label an example
 
 
 class HeadError(SoftclozeError, ValueError):
@@ -29,14 +41,14 @@ class HeadError(SoftclozeError, ValueError):
 
 
 def check_head(name: str) -> None:
-    """Refuse a head that there is not.
+    """Refuse a head that there is not for one label an example.
 
     Raises:
         HeadError: names those that there are.
     """
-    if name not in HEADS:
+    if name not in EXCLUSIVE:
         raise HeadError(
-            f"head={name!r} is unknown; expected {', '.join(map(repr, HEADS))}{did_you_mean(str(name), HEADS)}"
+            f"head={name!r} is unknown; expected {', '.join(map(repr, EXCLUSIVE))}{did_you_mean(str(name), EXCLUSIVE)}"
         )
 
 
@@ -72,5 +84,7 @@ def load_head(name: str, verbalizer: Verbalizer, tensors: Mapping[str, Tensor]) 
             return WordHead(verbalizer)
         case "prototypes":
             return PrototypeHead(verbalizer, **tensors)
+        case "thresholds":
+            return ThresholdHead(verbalizer, **tensors)
         case _:
             return RowHead(tensors["weight"], tensors.get("bias"))

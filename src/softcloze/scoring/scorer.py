@@ -31,6 +31,7 @@ class Scorer:
         words: Sequence[tuple[int, ...]],
         lengths: Sequence[int] | None = None,
         *,
+        normalised: bool = False,
         states: bool = False,
     ):
         """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`.
@@ -40,6 +41,7 @@ class Scorer:
             template: the compiled template.
             words: token ids of each label word; none where the state alone is wanted.
             lengths: what the words' scores are divided by.
+            normalised: whether words have their probabilities over the whole vocabulary, and not up to a constant.
             states: whether the state at the mask is read as well.
         """
         self.backbone = backbone
@@ -52,7 +54,8 @@ class Scorer:
             else CausalPlan(words, has_right=template.has_right, states=states)
         )
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
-        self._plan.normalised |= lengths is not None  # what is divided must not have a constant of its own
+        # what is divided must not have a constant of its own
+        self._plan.normalised |= normalised or lengths is not None
         # raw scores of the label words' own tokens suffice unless normalisers differ
         self._columns = torch.tensor(sorted({token for word in words for token in word} or {0}))
 

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
@@ -27,7 +27,7 @@ def train(
     head: Head,
     scorer: Scorer,
     prompts: Sequence[EncodedPrompt],
-    targets: Sequence[int],
+    targets: Sequence[int] | Tensor,
     settings: TrainingSettings,
     *,
     checkpoint: Checkpoint | None = None,
@@ -40,7 +40,7 @@ def train(
         head: makes label scores of features; trained as well where it has something to train.
         scorer: reads features off the frozen backbone.
         prompts: the encoded training examples.
-        targets: the number of each example's label.
+        targets: the number of each example's label, or of each label 1.0 or 0.0, shape (examples, labels).
         settings: how to train.
         checkpoint: where progress is kept between epochs; an interrupted fit found there goes on.
         on_epoch: called with each epoch's record.
@@ -57,7 +57,7 @@ def train(
     goal = torch.as_tensor(targets)
     chosen, held_out = list(range(len(goal))), list[int]()
     if settings.early_stopping:
-        chosen, held_out = hold_out(targets, settings.validation_fraction, settings.seed)
+        chosen, held_out = hold_out(goal.tolist(), settings.validation_fraction, settings.seed)
     features = _Features(scorer, prompts, soft)
     weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
@@ -86,7 +86,7 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * settings.rate(step, steps)
                 scores = head.label_scores(features.of(batch))
-                loss = cross_entropy(scores, goal[batch])
+                loss = _loss(scores, goal[batch])
                 optimizer.zero_grad()
                 accelerator.backward(loss)
                 if step == 0 and soft is not None:
@@ -95,12 +95,12 @@ def train(
                     accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
                 optimizer.step()
                 total += float(loss.detach()) * len(batch)
-                right += int((scores.argmax(-1) == goal[batch]).sum())
+                right += int(_hits(scores, goal[batch]).sum())
             record: Record = {"epoch": epoch + 1, "loss": total / len(order), "accuracy": right / len(order)}
             if held_out:
                 with torch.no_grad():
                     scores = head.label_scores(features.without_gradient(held_out))
-                record["validation_loss"] = float(cross_entropy(scores, goal[held_out]))
+                record["validation_loss"] = float(_loss(scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     best = _copies(weights)
             record["rate"] = settings.rate((epoch + 1) * steps_per_epoch - 1, steps)
@@ -144,6 +144,16 @@ class _Features:
             return self._fixed[rows]
         with self._scorer.backbone.frozen():
             return self._scorer.all([self._prompts[i] for i in rows], [self._soft.weight])[0]
+
+
+def _loss(scores: Tensor, goal: Tensor) -> Tensor:
+    """Nats: of the label where there is one, of the average label where there may be several."""
+    return cross_entropy(scores, goal) if goal.dim() == 1 else binary_cross_entropy_with_logits(scores, goal)
+
+
+def _hits(scores: Tensor, goal: Tensor) -> Tensor:
+    """Which examples have the label that is the goal, or all those that are, shape (batch,)."""
+    return scores.argmax(-1) == goal if goal.dim() == 1 else ((scores > 0) == (goal > 0)).all(-1)
 
 
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
