@@ -96,6 +96,7 @@ class Prompt:
             "words": [list(item) for item in self.verbalizer.as_dict().items()],
             "aggregate": self.verbalizer.aggregate,
             "per": self.verbalizer.per,
+            "fill": self.verbalizer.fill,
             "head": self.head,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
@@ -143,7 +144,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"])
+        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -249,7 +250,15 @@ class BoundPrompt:
             verbalizer.check_tokens(self.words, chained=chained and not reads.normalised)
             lengths = verbalizer.lengths(self.words)
         words = self.words if reads.words else []
-        self.scorer = Scorer(backbone, self.compiled, words, lengths, normalised=reads.normalised, states=reads.state)
+        self.scorer = Scorer(
+            backbone,
+            self.compiled,
+            words,
+            lengths,
+            verbalizer.fill,
+            normalised=reads.normalised,
+            states=reads.state,
+        )
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, Prefix, batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring.queries import CausalPlan, MaskedPlan
+from softcloze.scoring.filling import masked_plan
+from softcloze.scoring.queries import CausalPlan, Query, with_state
+from softcloze.verbalizer import Fill
 
 # what training may remember of its examples; beyond, every step reads them anew
 PREFIX_MEMORY = 2**30
@@ -30,17 +32,19 @@ class Scorer:
         template: CompiledTemplate,
         words: Sequence[tuple[int, ...]],
         lengths: Sequence[int] | None = None,
+        fill: Fill = "together",
         *,
         normalised: bool = False,
         states: bool = False,
     ):
-        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`.
+        """Plan how to score `words` at the mask of `template`.
 
         Args:
             backbone: the model.
             template: the compiled template.
             words: token ids of each label word; none where the state alone is wanted.
             lengths: what the words' scores are divided by.
+            fill: how a masked model fills in words of several tokens: see `Verbalizer`.
             normalised: whether words have their probabilities over the whole vocabulary, and not up to a constant.
             states: whether the state at the mask is read as well.
         """
@@ -49,9 +53,9 @@ class Scorer:
         self._states = states
         mask_id = backbone.vocabulary.mask_id
         self._plan = (
-            MaskedPlan(words, mask_id, states=states)
+            masked_plan(words, mask_id, fill)
             if mask_id is not None
-            else CausalPlan(words, has_right=template.has_right, states=states)
+            else CausalPlan(words, has_right=template.has_right)
         )
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         # what is divided must not have a constant of its own
@@ -65,7 +69,9 @@ class Scorer:
         return len(self.words) + (self.backbone.state_width if self._states else 0)
 
     def batch(self, prompts: Sequence[EncodedPrompt], soft: Tensor | None, prefix: Prefix | None = None) -> Tensor:
-        """Features of prompts in one pass, differentiable in `soft`.
+        """Features of one batch, differentiable in `soft`.
+
+        It takes one pass of the model, or where `fill` is "most_confident" one for each token of the longest word.
 
         Args:
             prompts: encoded prompts.
@@ -76,22 +82,45 @@ class Scorer:
             Log-probabilities of the words in nats, up to a constant per prompt, with `lengths` divided by them and
             without such a constant; and the states. Shape (batch, features).
         """
-        known = prefix.lengths.tolist() if prefix is not None else [0] * len(prompts)
+        states: list[Tensor] = []
+
+        def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
+            if self._states and not states:  # the first pass serves for both
+                mask_id = self.backbone.vocabulary.mask_id
+                queries = [with_state(own, prompt, mask_id) for own, prompt in zip(queries, prompts, strict=True)]
+            sums, found = self._read(queries, cells, soft, prefix)
+            states.append(found)
+            return sums
+
+        words = self._plan.scores(prompts, read) if self.words else read([[]] * len(prompts), 0)
+        if self._lengths is not None:
+            words = words / self._lengths
+        return torch.cat([words, states[0]], -1) if self._states else words
+
+    def _read(
+        self, queries: Sequence[Sequence[Query]], cells: int, soft: Tensor | None, prefix: Prefix | None
+    ) -> tuple[Tensor, Tensor]:
+        """Read the rows of each prompt in one pass.
+
+        Returns:
+            What is read for each cell, added up, shape (batch, cells), and the states where one is read, one
+            for each prompt, shape (batch, state).
+        """
+        known = prefix.lengths.tolist() if prefix is not None else [0] * len(queries)
         rows: list[tuple[int, ...]] = []
         types: list[tuple[int, ...] | None] = []
         owners: list[int] = []
         places: list[list[int]] = []
         reads: list[tuple[int, int, int, int]] = []  # row, place among the row's reads, token, cell of the result
         states: list[tuple[int, int]] = []  # row, place among the row's reads
-        for number, prompt in enumerate(prompts):
-            for query in self._plan.queries(prompt):
+        for number, own in enumerate(queries):
+            for query in own:
                 wanted = query.places
                 nth = {position: k for k, position in enumerate(wanted)}
                 if query.state is not None:
                     states.append((len(rows), nth[query.state]))
                 reads += [
-                    (len(rows), nth[read.position], read.token, number * len(self.words) + read.word)
-                    for read in query.reads
+                    (len(rows), nth[read.position], read.token, number * cells + read.cell) for read in query.reads
                 ]
                 rows.append(query.ids[known[number] :])
                 types.append(query.types)
@@ -104,21 +133,19 @@ class Scorer:
 
         columns = None if self._plan.normalised else self._columns.to(self.backbone.device)
         outputs = self.backbone.outputs(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
-        row, place, token, cell = (
-            torch.tensor(reads, dtype=torch.long, device=self.backbone.device).view(-1, 4).T.contiguous()
-        )
+        row, place, token, cell = self._indices(reads, 4)
         if columns is None:
             scores = outputs.logits.log_softmax(-1)
         else:
             scores, token = outputs.logits, torch.searchsorted(columns, token)
-        result = scores.new_zeros(len(prompts) * len(self.words))
-        words = result.index_add(0, cell, scores[row, place, token]).view(len(prompts), len(self.words))
-        if self._lengths is not None:
-            words = words / self._lengths
-        if not self._states:
-            return words
-        row, place = torch.tensor(states, device=self.backbone.device).T
-        return torch.cat([words, outputs.states[row, place]], -1)
+        result = scores.new_zeros(len(queries) * cells)
+        sums = result.index_add(0, cell, scores[row, place, token]).view(len(queries), cells)
+        row, place = self._indices(states, 2)
+        return sums, outputs.states[row, place]
+
+    def _indices(self, places: Sequence[tuple[int, ...]], width: int) -> Tensor:
+        """Tuples turned to columns, shape (width, places), also where there are none."""
+        return torch.tensor(places, dtype=torch.long, device=self.backbone.device).view(-1, width).T.contiguous()
 
     def all(self, prompts: Sequence[EncodedPrompt], softs: Sequence[Tensor | None]) -> Tensor:
         """Features of any number of prompts, in batches of like length, without gradient.
@@ -183,10 +210,12 @@ class Scorer:
     def _batches(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[int]]:
         """Numbers of prompts, in batches of like length."""
         answer = max(map(len, self.words), default=1)
-        return batches(
-            [len(prompt) for prompt in prompts],
-            lambda i: (len(prompts[i]) + answer) * len(self._plan.queries(prompts[i])),
-        )
+
+        def cost(i: int) -> int:
+            rows = self._plan.most_rows(prompts[i]) if self.words else 0
+            return (len(prompts[i]) + answer) * (rows + self._states)
+
+        return batches([len(prompt) for prompt in prompts], cost)
 
 
 def _frozen_length(prompt: EncodedPrompt) -> int:

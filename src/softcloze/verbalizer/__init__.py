@@ -1,5 +1,5 @@
 """Label words, and how their scores become label scores."""
 
-from softcloze.verbalizer.verbalizer import Label, Verbalizer, VerbalizerError, Words
+from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
 
-__all__ = ["Label", "Verbalizer", "VerbalizerError", "Words"]
+__all__ = ["Fill", "Label", "Verbalizer", "VerbalizerError", "Words"]
