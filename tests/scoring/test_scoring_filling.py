@@ -115,19 +115,19 @@ def test_company_does_not_matter(architecture, fill):
 def passes(monkeypatch, backbone, prompts, words, fill):
     """The rows of every pass of the model in which `prompts` are scored."""
     seen = []
-    whole = type(backbone).logits
+    whole = type(backbone).outputs
 
-    def logits(self, rows, *arguments, **options):
+    def outputs(self, rows, *arguments, **options):
         seen.append(list(rows))
         return whole(self, rows, *arguments, **options)
 
-    monkeypatch.setattr(type(backbone), "outputs", logits)
+    monkeypatch.setattr(type(backbone), "outputs", outputs)
     make_scorer(backbone, words, right=True, fill=fill).all(prompts, [None])
     return seen
 
 
 @pytest.mark.parametrize(
-    ("fill", "expected"), [("together", [4]), ("left_to_right", [12]), ("most_confident", [4, 7, 4, 2])]
+    ("fill", "expected"), [("together", [4]), ("left_to_right", [14]), ("most_confident", [4, 7, 4, 2])]
 )
 def test_rows_and_passes(monkeypatch, fill, expected):
     """All words of all prompts go in one pass, or one for each token, and what they share is read once."""
@@ -171,7 +171,7 @@ def test_gradients(architecture, fill):
 ENGLISH = ["A delight from the first scene to the last.", "Dull."]
 CHINESE = ["酒店的房间很干净，服务也好！", "手机用了两天就坏了。"]
 ENGLISH_WORDS = ["good", "bad", "really good", "really bad", "not too bad", "well worth a look"]
-CHINESE_WORDS = ["好", "差", "很好", "满意", "不太好", "非常满意"]
+CHINESE_WORDS = ["好", "差", "很好", "满意", "太差了", "质量不错"]
 TEXTS = [
     ("bert-tiny", "<text> It was <mask>.", ENGLISH, ENGLISH_WORDS),
     ("bert-tiny", "<soft*3> <text> In all, it was <mask> <soft*2>, I think.", ENGLISH, ENGLISH_WORDS),
@@ -181,7 +181,7 @@ TEXTS = [
     ("albert", "<soft*2><text><sep>总之，<mask>。", CHINESE, CHINESE_WORDS),
     ("albert", "<text><sep>It was <mask><soft>.", ENGLISH, ENGLISH_WORDS),
     ("bert", "<text> It was <mask*2>.", ENGLISH, ["really good", "really bad"]),
-    ("bert", "<text> 总之，<mask*4>。", CHINESE, ["非常满意", "质量不错"]),
+    ("bert", "<text> 总之，<mask*4>。", CHINESE, ["值得一看", "质量不错"]),
 ]
 
 
