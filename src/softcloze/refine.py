@@ -1,7 +1,8 @@
 """Refine hundreds of label words to those that a model can use: knowledgeable verbalizers."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def refine_words(
         KPT: Hu et al., ACL 2022, arXiv:2108.02035. Where we differ is said in `softcloze.refinement`. There the words
         come from knowledge bases. Files of one word a line, and synonyms of WordNet by way of nltk, are as good::
 
-            words = {label: Path(f"{label}.txt").read_text("utf-8").splitlines() for label in ("good", "bad")}
+            words = {label: Path(f"{label}.txt").read_text("utf-8").splitlines() for label in ("positive", "negative")}
 
             from nltk.corpus import wordnet
 
@@ -117,14 +118,13 @@ def refine_words(
 
     keep = frequent(log_priors(log_probs), owners, frequency)
     keep[keep] = relevant(log_probs[:, keep], owners[keep], relevance)
-    log_probs = log_probs[:, keep]
-    weights = calibrated_weights(log_priors(log_probs), owners[keep])
+    log_probs, owners = log_probs[:, keep], owners[keep]
+    weights = calibrated_weights(log_priors(log_probs), owners)
     if targets is not None:
-        weights = learn_weights(log_probs, owners[keep], targets, weights, penalty)
-    weight_of = dict(zip(np.array(verbalizer.all_words)[keep].tolist(), np.exp(weights).tolist(), strict=True))
+        weights = learn_weights(log_probs, owners, targets, weights, penalty)
+    weight_of = dict(zip(compress(verbalizer.all_words, keep), np.exp(weights).tolist(), strict=True))
     table = {
-        label: {word: weight_of[word] for word in own if word in weight_of}
-        for label, own in zip(verbalizer.labels, verbalizer.words, strict=True)
+        label: {word: weight_of[word] for word in own if word in weight_of} for label, own in _by_label(verbalizer)
     }
     return Verbalizer(table, "log_sum_prob", verbalizer.per)
 
@@ -132,7 +132,7 @@ def refine_words(
 def usable_words(
     verbalizer: Verbalizer, template: Template, backbone: Backbone, max_tokens: int | None = None
 ) -> Verbalizer:
-    """The words that a model knows and can tell apart, those of more than `max_tokens` tokens left out.
+    """The words that a model knows and can tell apart, without weights; words of more than `max_tokens` are left out.
 
     The first word of each label stays as it is; `BoundPrompt` says what is wrong with it.
     """
@@ -146,24 +146,17 @@ def usable_words(
         if tokens not in ids.values() and (max_tokens is None or len(tokens) <= max_tokens):
             ids[word] = tokens
     if backbone.family == "causal" and not compiled.has_right and verbalizer.per == "word":
-        label_of = {word: label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for word in own}
-        listed = list(ids)
-        openings = find_openings(list(ids.values()), [label_of[word] for word in listed])
-        hidden = {listed[longer] for longer, _ in openings} - {*verbalizer.first_words}
-        ids = {word: tokens for word, tokens in ids.items() if word not in hidden}
-    words = {
-        label: [word for word in own if word in ids]
-        for label, own in zip(verbalizer.labels, verbalizer.words, strict=True)
-    }
-    return Verbalizer(dict(words.items()), verbalizer.aggregate, verbalizer.per)
+        label_of = {word: label for label, own in _by_label(verbalizer) for word in own}
+        known = list(ids)
+        for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in known]):
+            if known[longer] not in verbalizer.first_words:
+                ids.pop(known[longer], None)
+    table: dict[Label, Words] = {label: [word for word in own if word in ids] for label, own in _by_label(verbalizer)}
+    return Verbalizer(table, verbalizer.aggregate, verbalizer.per)
 
 
 def word_log_probs(bound: BoundPrompt, examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Log-probabilities of the label words among each other, in nats, shape (examples, words).
-
-    Probabilities among all words of the vocabulary would tell as much: what they have less differs from text to text
-    and not from word to word. These need no sum over the vocabulary, and exist where text follows the mask.
-    """
+    """Log-probabilities of the label words among each other, in nats, shape (examples, words)."""
     with bound.scorer.backbone.frozen():
         return among_words(bound.scorer.all(bound.encode(examples), [None])[0].double().numpy())
 
@@ -171,6 +164,10 @@ def word_log_probs(bound: BoundPrompt, examples: Sequence[Example]) -> NDArray[n
 def word_owners(verbalizer: Verbalizer) -> NDArray[np.int_]:
     """The number of the label of each word, in the order of `all_words`."""
     return np.repeat(np.arange(len(verbalizer.labels)), [len(own) for own in verbalizer.words])
+
+
+def _by_label(verbalizer: Verbalizer) -> Iterator[tuple[Label, tuple[str, ...]]]:
+    return zip(verbalizer.labels, verbalizer.words, strict=True)
 
 
 def _check(template: Template, frequency: float, relevance: float, penalty: float) -> None:

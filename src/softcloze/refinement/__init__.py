@@ -5,7 +5,10 @@ Scores are natural logarithms (nats), shape (texts, words), each row up to a con
 or a template: `softcloze.refine_words` scores the words, and makes a `Verbalizer` of what is left of them.
 
 Source:
-    KPT: Hu et al., ACL 2022, arXiv:2108.02035.
+    KPT: Hu et al., ACL 2022, arXiv:2108.02035. Theirs are probabilities among all words of the vocabulary, ours among
+    the label words; the two differ by one number for each text, which is how much of its probability falls on label
+    words at all. Ours need no sum over the vocabulary, and exist where text follows the mask of a causal model. Other
+    differences are told where they are.
 """
 
 from softcloze.refinement.errors import RefinementError
