@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from softcloze.estimator import PromptClassifier as PromptClassifier
     from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
+    from softcloze.refine import refine_words as refine_words
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.verbalizer import Verbalizer as Verbalizer
@@ -24,6 +25,7 @@ _HOMES = {
     "TemplateSyntaxError": "softcloze.template",
     "Verbalizer": "softcloze.verbalizer",
     "load_backbone": "softcloze.backbone",
+    "refine_words": "softcloze.refine",
 }
 
 __all__ = list(_HOMES)

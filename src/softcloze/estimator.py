@@ -521,7 +521,8 @@ def resolve_verbalizer(
     if verbalizer is None or isinstance(verbalizer, Verbalizer):
         return verbalizer
     if isinstance(verbalizer, str):
-        return Verbalizer(dict(load_verbalizer(verbalizer).words.items()))
+        card = load_verbalizer(verbalizer)
+        return Verbalizer(dict(card.words.items()), card.aggregate, card.per)
     return Verbalizer(verbalizer)
 
 
