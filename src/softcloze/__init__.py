@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from softcloze.prompt import Prompt as Prompt
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
+    from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
     "TemplateSyntaxError": "softcloze.template",

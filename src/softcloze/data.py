@@ -7,7 +7,7 @@ import numpy as np
 from softcloze.encoding import Example
 from softcloze.errors import SoftclozeError
 from softcloze.template import did_you_mean
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import AnyVerbalizer, Label
 
 
 class DataError(SoftclozeError, ValueError):
@@ -51,7 +51,7 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
     return list(values.tolist())
 
 
-def label_numbers(labels: Sequence[Label], verbalizer: Verbalizer) -> list[int]:
+def label_numbers(labels: Sequence[Label], verbalizer: AnyVerbalizer) -> list[int]:
     """The place of each label among those of `verbalizer`.
 
     Raises:

@@ -26,7 +26,7 @@ from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, hold_out, train, warn_if_stuck
 from softcloze.transfer import SoftInit, resolve_soft_init, transfer
-from softcloze.verbalizer import Label, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):
@@ -39,8 +39,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
-        verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, or
-            None: every label is its own word.
+        verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
+            `RuleVerbalizer` for several named masks, or None: every label is its own word.
         demonstrations: how the examples that `<demos>` shows are chosen among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most like it by the model's mean
             last hidden state, the nearest one last), or a transformer like scikit-learn's TfidfVectorizer, whose
@@ -97,7 +97,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self,
         model: str | Backbone,
         template: str | Template,
-        verbalizer: Mapping[Label, Words] | str | Verbalizer | None = None,
+        verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None,
         *,
         demonstrations: str | Transformer = "random",
         soft_init: SoftInit = "template",
@@ -270,7 +270,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             NotFittedError: soft slots that were not trained.
             FieldError: the example lacks a field.
-            ExplanationError: `top` is below 0.
+            ExplanationError: `top` is below 0, or the verbalizer is a `RuleVerbalizer`.
         """
         prompt, backbone = self._ready()
         bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
@@ -463,14 +463,14 @@ def predict_together(classifiers: Sequence[PromptClassifier], X: Iterable[Exampl
 
 
 def resolve_verbalizer(
-    verbalizer: Mapping[Label, Words] | str | Verbalizer | None,
-) -> Verbalizer | None:
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None,
+) -> AnyVerbalizer | None:
     """The verbalizer that a table spells, or a string names in the library.
 
     >>> resolve_verbalizer({0: "bad", 1: "good"}).labels
     (0, 1)
     """
-    if verbalizer is None or isinstance(verbalizer, Verbalizer):
+    if verbalizer is None or isinstance(verbalizer, Verbalizer | RuleVerbalizer):
         return verbalizer
     if isinstance(verbalizer, str):
         return Verbalizer(dict(load_verbalizer(verbalizer).words.items()))
@@ -505,6 +505,6 @@ def _digest(
     digest = sha256(json.dumps([training, backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(bound.verbalizer).encode())
     # demonstrations are in the prompts
-    digest.update(repr((bound.scorer.words, [(p.left, p.right, p.types) for p in prompts], list(targets))).encode())
+    digest.update(repr((bound.scorer.words, [(p.pieces, p.types) for p in prompts], list(targets))).encode())
     digest.update(soft.weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,15 +20,16 @@ from softcloze.backbone import Backbone
 from softcloze.demonstrations import Demonstrations, pack, unpack
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, Example
 from softcloze.errors import SoftclozeError
-from softcloze.scoring import Scorer
+from softcloze.scoring import Scorer, plan_rules
 from softcloze.soft import SoftVectors
 from softcloze.template import Template, read_fields
-from softcloze.verbalizer import Verbalizer
+from softcloze.template.errors import listed
+from softcloze.verbalizer import KINDS, AnyVerbalizer, RuleVerbalizer, Verbalizer, VerbalizerError
 
 CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
-FORMAT = 1
+FORMAT = 2
 
 
 class ArtifactError(SoftclozeError, OSError):
@@ -52,7 +54,7 @@ class Prompt:
     """
 
     template: Template
-    verbalizer: Verbalizer
+    verbalizer: AnyVerbalizer
     model: str
     fingerprint: Mapping[str, str]
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
@@ -85,10 +87,7 @@ class Prompt:
             "format": FORMAT,
             "softcloze": version("softcloze"),
             "template": str(self.template),
-            # a list keeps int labels int, which JSON's keys would not
-            "words": [list(item) for item in self.verbalizer.as_dict().items()],
-            "aggregate": self.verbalizer.aggregate,
-            "per": self.verbalizer.per,
+            "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.as_card()},
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -135,7 +134,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"])
+        verbalizer = KINDS[card["verbalizer"]["kind"]].from_card(card["verbalizer"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -189,24 +188,25 @@ class BoundPrompt:
         verbalizer: turns word scores into label scores.
     """
 
-    def __init__(self, template: Template, verbalizer: Verbalizer, backbone: Backbone, max_length: int | None):
+    def __init__(self, template: Template, verbalizer: AnyVerbalizer, backbone: Backbone, max_length: int | None):
         """Bind template and label words to `backbone` and check that they fit it.
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's.
         """
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.first_words)
-        words = [self.compiled.word_ids(word) for word in verbalizer.all_words]
-        verbalizer.check_tokens(words, chained=backbone.family == "causal" and not self.compiled.has_right)
+        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.options)
         self.verbalizer = verbalizer
-        self.scorer = Scorer(backbone, self.compiled, words, verbalizer.lengths(words))
+        if isinstance(verbalizer, RuleVerbalizer):
+            self.scorer = _rule_scorer(verbalizer, self.compiled, backbone)
+        else:
+            self.scorer = _word_scorer(verbalizer, self.compiled, backbone)
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None
     ) -> list[EncodedPrompt]:
-        """Encode examples, each with its own demonstrations, with room for the longest label word."""
+        """Encode examples, each with its own demonstrations, with room for the longest label word or conjunction."""
         answer = max(map(len, self.scorer.words))
         return self.compiled.encode(examples, answer_length=answer, demonstrations=demonstrations)
 
@@ -219,6 +219,43 @@ class BoundPrompt:
         weights = [soft.weight.detach() if soft is not None else None for soft in softs]
         with self.scorer.backbone.frozen():
             return self.verbalizer.label_scores(self.scorer.all(prompts, weights))
+
+
+def _word_scorer(verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone) -> Scorer:
+    """What scores label words at the one mask."""
+    masks = compiled.template.masks
+    if len(masks) > 1:
+        raise VerbalizerError(
+            f"the template has masks named {listed(mask.name for mask in masks)}, and label words are for one mask; "
+            "say what stands at each of them for every label with a RuleVerbalizer"
+        )
+    words = [compiled.word_ids(word) for word in verbalizer.all_words]
+    verbalizer.check_tokens(words, chained=_chained(compiled))
+    return Scorer(backbone, compiled, words, verbalizer.lengths(words))
+
+
+def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone) -> Scorer:
+    """What scores conjunctions at all masks together."""
+    names = verbalizer.check_masks([mask.name for mask in compiled.template.masks])
+    ids = {
+        (name, word): compiled.word_ids(word, name)
+        for own in verbalizer.words
+        for name, words in zip(verbalizer.masks, own, strict=True)
+        for word in words
+    }
+    conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
+    verbalizer.check_tokens(conjunctions, chained=_chained(compiled))
+    plan = plan_rules(conjunctions, compiled.vocabulary.mask_id, has_right=compiled.has_right)
+    return Scorer(backbone, compiled, [tuple(chain(*words)) for words in conjunctions], plan=plan)
+
+
+def _chained(compiled: CompiledTemplate) -> bool:
+    """Whether words are scored token after token with nothing behind them."""
+    return compiled.vocabulary.mask_id is None and not compiled.has_right
+
+
+def _kind(verbalizer: AnyVerbalizer) -> str:
+    return next(kind for kind, of_kind in KINDS.items() if type(verbalizer) is of_kind)
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ class MaskedPlan:
             Query(
                 prompt.left + (self._mask_id,) * length + prompt.right,
                 tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
-                _types(prompt, length),
+                types_of(prompt, length),
             )
             for length, words in self._by_length
         ]
@@ -101,31 +101,40 @@ class CausalPlan:
         Raises:
             EncodingError: nothing stands before the mask, so there is no place to predict it from.
         """
-        if not prompt.left:
-            raise EncodingError(
-                "nothing stands before <mask>, and a causal model predicts from what stands before; "
-                "put some text, a field or a soft slot there"
-            )
+        check_left(prompt)
         at = len(prompt.left) - 1
         if prompt.right:
             queries = []
             for i, word in enumerate(self._words):
                 row = prompt.left + word + prompt.right
                 reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
-                types = _types(prompt, len(word))
+                types = types_of(prompt, len(word))
                 queries.append(Query(row[:-1], reads, types[:-1] if types is not None else None))
             return queries
         return [
             Query(
                 prompt.left + end,
                 tuple(Read(at + read.position, read.token, read.word) for read in reads),
-                _types(prompt, len(end)),
+                types_of(prompt, len(end)),
             )
             for end, reads in self._rows
         ]
 
 
-def _types(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
-    """The token types of a prompt with so many ids in the mask's place, which have the mask's own."""
+def check_left(prompt: EncodedPrompt) -> None:
+    """Refuse a prompt for a causal model that begins with its mask.
+
+    Raises:
+        EncodingError: there is no place to predict the mask from.
+    """
+    if not prompt.left:
+        raise EncodingError(
+            "nothing stands before <mask>, and a causal model predicts from what stands before; "
+            "put some text, a field or a soft slot there"
+        )
+
+
+def types_of(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
+    """The token types of a prompt with so many ids in the first mask's place, which have the mask's own."""
     types, at = prompt.types, len(prompt.left)
     return types[:at] + types[at : at + 1] * length + types[at + 1 :] if types is not None else None

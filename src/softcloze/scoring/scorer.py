@@ -9,6 +9,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, Prefix, batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring.queries import CausalPlan, MaskedPlan
+from softcloze.scoring.rules import CausalRules, MaskedRules
 
 # what training may remember of its examples; beyond, every step reads them anew
 PREFIX_MEMORY = 2**30
@@ -19,7 +20,7 @@ class Scorer:
 
     Attributes:
         backbone: the model.
-        words: token ids of each label word.
+        words: token ids of each label word; of a conjunction, those of all its words in one row.
     """
 
     def __init__(
@@ -28,14 +29,22 @@ class Scorer:
         template: CompiledTemplate,
         words: Sequence[tuple[int, ...]],
         lengths: Sequence[int] | None = None,
+        plan: MaskedRules | CausalRules | None = None,
     ):
-        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`."""
+        """Plan how to score `words` at the mask of `template`; scores are divided by `lengths`.
+
+        Conjunctions, which have a word at each of several masks, come with the `plan` that they are scored by.
+        """
         self.backbone = backbone
         self.words = tuple(words)
         mask_id = backbone.vocabulary.mask_id
-        self._plan = (
-            MaskedPlan(words, mask_id) if mask_id is not None else CausalPlan(words, has_right=template.has_right)
-        )
+        self._plan: MaskedPlan | CausalPlan | MaskedRules | CausalRules
+        if plan is not None:
+            self._plan = plan
+        elif mask_id is not None:
+            self._plan = MaskedPlan(words, mask_id)
+        else:
+            self._plan = CausalPlan(words, has_right=template.has_right)
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         self._plan.normalised |= lengths is not None  # what is divided must not have a constant of its own
         # raw scores of the label words' own tokens suffice unless normalisers differ

@@ -110,11 +110,16 @@ def _code(placed: Sequence[Placed], source: str) -> str:
     """What kind of rule a source breaks that has these nodes."""
     if not placed:
         return "syntax" if source else "no-mask"
-    masks = sum(isinstance(tag.node, Mask) for tag in placed)
-    if masks != 1:
-        return "two-masks" if masks else "no-mask"
-    if sum(isinstance(tag.node, Demos) for tag in placed) > 1:
+    masks = {i: tag.node.name for i, tag in enumerate(placed) if isinstance(tag.node, Mask)}
+    demos = [i for i, tag in enumerate(placed) if isinstance(tag.node, Demos)]
+    if not masks:
+        return "no-mask"
+    if len(set(masks.values())) < len(masks) or (None in masks.values() and len(masks) > 1):
+        return "two-masks"
+    if len(demos) > 1:
         return "two-demos"
+    if demos and min(masks) < demos[0] < max(masks):
+        return "demos-between-masks"
     try:
         assign_blocks(placed, source)
     except TemplateSyntaxError:

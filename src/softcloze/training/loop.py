@@ -17,13 +17,13 @@ from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import Checkpoint, Progress, Record
 from softcloze.training.settings import SettingsError, TrainingSettings
-from softcloze.verbalizer import Verbalizer
+from softcloze.verbalizer import AnyVerbalizer
 
 
 def train(
     soft: SoftVectors,
     scorer: Scorer,
-    verbalizer: Verbalizer,
+    verbalizer: AnyVerbalizer,
     prompts: Sequence[EncodedPrompt],
     targets: Sequence[int],
     settings: TrainingSettings,
