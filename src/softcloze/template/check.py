@@ -8,7 +8,7 @@ from softcloze.template.blocks import assign_blocks
 from softcloze.template.errors import TemplateSyntaxError, did_you_mean, listed
 from softcloze.template.finding import Finding, Severity, by_place
 from softcloze.template.forgotten import forgotten_tags, odd_name
-from softcloze.template.label_words import Labels, check_mentions, check_words, word_table
+from softcloze.template.label_words import Labels, check_masks, check_mentions, check_words, word_table
 from softcloze.template.nodes import Demos, Expression, Field, Literal, Mask, Node, Placed, Statement, edges
 from softcloze.template.parser import parse
 from softcloze.template.template import Template
@@ -64,6 +64,7 @@ def check(
         *_check_fields(template, names),
     ]
     if table is not None:
+        found += check_masks(table, template)
         found += check_mentions(table, template.nodes, template.spans, template.source)
         found += check_words(table)
     if tokenizer is not None:
