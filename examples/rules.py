@@ -41,15 +41,13 @@ relations = PromptClassifier(
     ),
 )
 sentence = {"sentence": "Ada Lovelace was born in London.", "a": "Ada Lovelace", "b": "London"}
-(probabilities,) = relations.predict_proba([sentence])
-for label, probability in zip(relations._ready()[0].verbalizer.labels, probabilities, strict=True):
-    print(f"{label}: {probability:.3f}")
+print(*relations.predict([sentence]), "<-", sentence["sentence"])
 
-# 中文:一个模板里两个掩码,标签要两个词同时成立
+# 中文：一个模板里两个掩码，标签要两个词同时成立
 chinese = PromptClassifier(
     "starter:gemma3-270m",
     template="<text> 总之，很<mask name=评价>，<mask name=建议>购买。",
     verbalizer=RuleVerbalizer({"好评": {"评价": "满意", "建议": "推荐"}, "差评": {"评价": "失望", "建议": "不建议"}}),
 )
 for text in ("手机很好用，电池也耐用。", "用了两天就坏了，客服也不理人。"):
-    print(*chinese.predict([text]), text)
+    print(*chinese.predict([text]), "<-", text)

@@ -255,7 +255,7 @@ def _chained(compiled: CompiledTemplate) -> bool:
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:
-    return next(kind for kind, of_kind in KINDS.items() if type(verbalizer) is of_kind)
+    return next(kind for kind, of_kind in KINDS.items() if isinstance(verbalizer, of_kind))
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

@@ -160,7 +160,6 @@ def test_scores_are_those_of_plain_transformers(name, source, rules):
 
 
 ENGLISH = "<soft*3> <text> It was <mask name=quality>, and I would <mask name=advice> it."
-CHINESE = "<text><soft*3>总之很<mask name=评价>，<mask name=建议>购买。"
 OF_REVIEWS = {
     "praise": {"quality": ["good", "great"], "advice": "recommend"},
     "warning": {"quality": "bad", "advice": "avoid"},
@@ -171,15 +170,6 @@ OF_REVIEWS = {
 def test_bert_tiny(bert_tiny):
     words = assert_as_expected(bert_tiny, ENGLISH, OF_REVIEWS)
     assert {len(ids) for ids in words.values()} == {1, 2}
-
-
-def test_smollm2(smollm2):
-    assert_as_expected(smollm2, ENGLISH, OF_REVIEWS)
-
-
-def test_gemma_in_chinese(gemma3):
-    rules = {"好评": {"评价": "满意", "建议": "推荐"}, "差评": {"评价": "失望", "建议": "不"}}
-    assert_as_expected(gemma3, CHINESE, rules)
 
 
 SAME = {"good": ["good", "a delight"], "bad": "bad", "other": ["dull film", "great"]}

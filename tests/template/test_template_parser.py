@@ -184,7 +184,7 @@ MISTAKES = [
     ("<soft init=a‸=‸b><mask>", "expected white space or '>', found '='"),
     ('<soft ‸"‸abc"><mask>', """expected init="It is about" or '>', found '"'"""),
     ("<text ‸,‸><mask>", f"expected max=200 or '>', found ','{literally('text')}"),
-    ("<mask ‸,‸>", "expected '>', found ','"),
+    ("<mask ‸,‸>", "expected name=quality or '>', found ','"),
     ("<options ‸,‸><mask>", """expected sep=" / " or '>', found ','"""),
     ("<‸text*3‸><mask>", "the field <text> takes no count"),
     ("<‸sfot*3‸><mask>", "the field <sfot> takes no count; did you mean <soft*3>?"),

@@ -26,7 +26,7 @@ MISTAKES = [
     ),
     (
         {"a": A, "b": {"x": "b", "z": "a"}},
-        "label 'b' has words for 'x', 'z', but none for 'y', as 'a' has; every label needs a word for every mask",
+        "label 'a' has words for 'x', 'y', but none for 'z', as 'b' has; every label needs a word for every mask",
     ),
     ({"a": {"2": "a"}, "b": {"2": "b"}}, "'2' is no name of a mask; expected an identifier, as in <mask name=quality>"),
     ({"a": {2: "a"}, "b": {2: "b"}}, "2 is no name of a mask; expected an identifier, as in <mask name=quality>"),

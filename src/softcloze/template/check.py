@@ -135,7 +135,7 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
     alike: dict[str, dict[str, None]] = {}
     for name in names:
         alike.setdefault(name.casefold(), {})[name] = None
-    mask = next((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask)), len(placed))
+    mask = max((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask)), default=len(placed))
     for i, (node, start, end) in enumerate(placed):
         match node:
             case Field():
