@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from softcloze.refine import refine_words as refine_words
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
+    from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "MultiLabelPromptClassifier": "softcloze.multilabel",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
     "TemplateSyntaxError": "softcloze.template",
