@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -19,14 +20,17 @@ from softcloze.backbone import Backbone
 from softcloze.demonstrations import Demonstrations, pack, unpack
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, Example
 from softcloze.errors import SoftclozeError
-from softcloze.scoring import Scorer
+from softcloze.heads import HEADS, Head, HeadError, load_head
+from softcloze.scoring import Scorer, plan_rules
 from softcloze.soft import SoftVectors
 from softcloze.template import Template, read_fields
-from softcloze.verbalizer import Verbalizer
+from softcloze.template.errors import listed
+from softcloze.verbalizer import KINDS, AnyVerbalizer, RuleVerbalizer, Verbalizer, VerbalizerError
 
 CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
+HEAD = "head/"
 FORMAT = 1
 
 
@@ -44,6 +48,8 @@ class Prompt:
         model: the backbone's name.
         fingerprint: what `Backbone.fingerprint` gave for it.
         vectors: block key -> soft vectors, shape (count, width), float32.
+        head: how label scores are read: one of `softcloze.heads.HEADS`.
+        head_tensors: what the head learnt, by name; empty for "words".
         max_length: the limit in tokens that prompts were cut to, or None for the model's own.
         demonstrations: what chooses demonstrations, where the template shows some.
         calibration: what corrects the label scores, if anything does.
@@ -52,10 +58,12 @@ class Prompt:
     """
 
     template: Template
-    verbalizer: Verbalizer
+    verbalizer: AnyVerbalizer
     model: str
     fingerprint: Mapping[str, str]
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    head: str = "words"
+    head_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     max_length: int | None = None
     demonstrations: Demonstrations | None = None
     calibration: calibrations.Calibration | None = None
@@ -75,7 +83,7 @@ class Prompt:
         folder = Path(path).expanduser()
         if folder.exists() and not (folder / CARD).is_file():
             raise ArtifactError(f"{folder} is there already and holds no prompt; choose another place")
-        tensors, shown = dict(self.vectors), None
+        tensors, shown = {**self.vectors, **{HEAD + name: own for name, own in self.head_tensors.items()}}, None
         if self.demonstrations is not None:
             shown, pool_vectors = pack(self.demonstrations, self.verbalizer.labels)
             if pool_vectors is not None:
@@ -85,11 +93,8 @@ class Prompt:
             "format": FORMAT,
             "softcloze": version("softcloze"),
             "template": str(self.template),
-            # a list keeps int labels int, which JSON's keys would not
-            "words": [list(item) for item in self.verbalizer.as_dict().items()],
-            "aggregate": self.verbalizer.aggregate,
-            "per": self.verbalizer.per,
-            "fill": self.verbalizer.fill,
+            "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.as_card()},
+            "head": self.head,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -136,20 +141,33 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
+        verbalizer = KINDS[card["verbalizer"]["kind"]].from_card(card["verbalizer"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
             verbalizer=verbalizer,
             model=card["model"],
             fingerprint=card["fingerprint"],
-            vectors=tensors,
+            vectors={name: own for name, own in tensors.items() if not name.startswith(HEAD)},
+            head=card["head"],
+            head_tensors={name.removeprefix(HEAD): own for name, own in tensors.items() if name.startswith(HEAD)},
             max_length=card["max_length"],
             demonstrations=unpack(shown, pool_vectors, verbalizer.labels, verbalizer.first_words) if shown else None,
             calibration=calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None,
             training=card["training"],
             metrics=card["metrics"],
         )
+
+    def bind(self, backbone: Backbone) -> "BoundPrompt":
+        """Template and label words on `backbone`; raises what `BoundPrompt` does."""
+        return BoundPrompt(self.template, self.verbalizer, backbone, self.max_length, self.head)
+
+    def parts(self, bound: "BoundPrompt") -> "Parts":
+        """What the prompt learnt, in the order in which `bound` reads it."""
+        soft = None
+        if bound.compiled.blocks:
+            soft = SoftVectors.from_blocks(bound.compiled.blocks, self.vectors).to(bound.scorer.backbone.device)
+        return Parts(soft, load_head(self.head, self.verbalizer, self.head_tensors))
 
     def demonstrations_for(
         self, examples: Sequence[Example], backbone: Backbone
@@ -181,45 +199,127 @@ class Prompt:
                 )
 
 
+class Parts(NamedTuple):
+    """What training moves."""
+
+    soft: SoftVectors | None
+    head: Head
+
+
 class BoundPrompt:
     """A template and label words on a backbone, ready to score examples.
 
     Attributes:
         compiled: the compiled template.
-        scorer: scores the label words.
-        verbalizer: turns word scores into label scores.
+        words: token ids of each label word; none for rules, and for a linear head.
+        scorer: reads what the head needs.
+        verbalizer: labels and their words.
     """
 
-    def __init__(self, template: Template, verbalizer: Verbalizer, backbone: Backbone, max_length: int | None):
+    def __init__(
+        self,
+        template: Template,
+        verbalizer: AnyVerbalizer,
+        backbone: Backbone,
+        max_length: int | None,
+        head: str = "words",
+    ):
         """Bind template and label words to `backbone` and check that they fit it.
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's.
+            HeadError: the head reads a state, and there are several masks, or text behind that of a causal model.
         """
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.first_words)
-        words = [self.compiled.word_ids(word) for word in verbalizer.all_words]
-        verbalizer.check_tokens(words, chained=backbone.family == "causal" and not self.compiled.has_right)
+        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.options)
         self.verbalizer = verbalizer
-        self.scorer = Scorer(backbone, self.compiled, words, verbalizer.lengths(words), verbalizer.fill)
+        if isinstance(verbalizer, RuleVerbalizer):
+            self.words: list[tuple[int, ...]] = []
+            self.scorer = _rule_scorer(verbalizer, self.compiled, backbone, head)
+        else:
+            self.words, self.scorer = _word_scorer(verbalizer, self.compiled, backbone, head)
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None
     ) -> list[EncodedPrompt]:
-        """Encode examples, each with its own demonstrations, with room for the longest label word."""
-        answer = max(map(len, self.scorer.words))
+        """Encode examples, each with its own demonstrations, with room for the longest label word or conjunction."""
+        answer = max(map(len, self.scorer.words), default=1)
         return self.compiled.encode(examples, answer_length=answer, demonstrations=demonstrations)
 
-    def label_scores(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
-        """Log-scores of labels with each set of soft vectors.
+    def features(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
+        """What heads read, with each set of soft vectors, shape (sets, batch, features), on the CPU."""
+        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
+        with self.scorer.backbone.frozen():
+            return self.scorer.all(prompts, weights)
+
+    def label_scores(self, prompts: Sequence[EncodedPrompt], parts: Sequence[Parts]) -> Tensor:
+        """Log-scores of labels with each set of trained parts.
 
         Returns:
             Nats, up to a constant per prompt, shape (sets, batch, labels), on the CPU.
         """
-        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
-        with self.scorer.backbone.frozen():
-            return self.verbalizer.label_scores(self.scorer.all(prompts, weights))
+        features = self.features(prompts, [own.soft for own in parts])
+        with torch.no_grad():
+            scores = [own.head.label_scores(found) for own, found in zip(parts, features, strict=True)]
+        return torch.stack(scores)
+
+
+def _word_scorer(
+    verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str
+) -> tuple[list[tuple[int, ...]], Scorer]:
+    """Token ids of the label words, and what scores them, or reads the state, at the one mask."""
+    masks, reads = compiled.template.masks, HEADS[head]
+    if len(masks) > 1:
+        raise VerbalizerError(
+            f"the template has masks named {listed(mask.name for mask in masks)}, and label words are for one mask; "
+            "say what stands at each of them for every label with a RuleVerbalizer"
+        )
+    if reads.state and backbone.family == "causal" and compiled.has_right:
+        raise HeadError(
+            f"head={head!r} reads the state at the mask, where a causal model has not seen the text behind it; "
+            'put <mask> at the end of the template, or use head="words"'
+        )
+    words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
+    if reads.words:
+        # a word that begins with another's tokens may still be likely enough for a threshold of its own
+        verbalizer.check_tokens(words, chained=_chained(compiled) and not reads.normalised)
+    scorer = Scorer(
+        backbone,
+        compiled,
+        words if reads.words else [],
+        verbalizer.lengths(words) if reads.words else None,
+        verbalizer.fill,
+        normalised=reads.normalised,
+        states=reads.state,
+    )
+    return words, scorer
+
+
+def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:
+    """What scores conjunctions at all masks together."""
+    if head != "words":
+        raise HeadError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
+    names = verbalizer.check_masks([mask.name for mask in compiled.template.masks])
+    ids = {
+        (name, word): compiled.word_ids(word, name)
+        for own in verbalizer.words
+        for name, words in zip(verbalizer.masks, own, strict=True)
+        for word in words
+    }
+    conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
+    verbalizer.check_tokens(conjunctions, chained=_chained(compiled))
+    plan = plan_rules(conjunctions, compiled.vocabulary.mask_id, has_right=compiled.has_right)
+    return Scorer(backbone, compiled, plan.words, plan=plan)
+
+
+def _chained(compiled: CompiledTemplate) -> bool:
+    """Whether words are scored token after token with nothing behind them."""
+    return compiled.vocabulary.mask_id is None and not compiled.has_right
+
+
+def _kind(verbalizer: AnyVerbalizer) -> str:
+    return next(kind for kind, of_kind in KINDS.items() if isinstance(verbalizer, of_kind))
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

@@ -115,13 +115,13 @@ def test_company_does_not_matter(architecture, fill):
 def passes(monkeypatch, backbone, prompts, words, fill):
     """The rows of every pass of the model in which `prompts` are scored."""
     seen = []
-    whole = type(backbone).logits
+    whole = type(backbone).outputs
 
-    def logits(self, rows, *arguments, **options):
+    def outputs(self, rows, *arguments, **options):
         seen.append(list(rows))
         return whole(self, rows, *arguments, **options)
 
-    monkeypatch.setattr(type(backbone), "logits", logits)
+    monkeypatch.setattr(type(backbone), "outputs", outputs)
     make_scorer(backbone, words, right=True, fill=fill).all(prompts, [None])
     return seen
 

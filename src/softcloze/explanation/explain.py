@@ -14,9 +14,9 @@ from softcloze.explanation.spelling import readable_token
 from softcloze.prompt import BoundPrompt
 from softcloze.scoring import Scorer
 from softcloze.scoring.filling import masked_plan
-from softcloze.scoring.queries import CausalPlan, Plan, Query
+from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Fill, Verbalizer
+from softcloze.verbalizer import Fill, RuleVerbalizer, Verbalizer
 
 
 class ExplanationError(SoftclozeError, ValueError):
@@ -40,7 +40,7 @@ def explain(
         corrects the probabilities of the labels and nothing else: `dataclasses.replace` puts the corrected ones in.
 
     Raises:
-        ExplanationError: `top` is below 0.
+        ExplanationError: `top` is below 0, or labels are rules about several masks.
         EncodingError: nothing stands before the mask of a causal model.
 
     Example:
@@ -56,6 +56,8 @@ def explain(
     if top < 0:
         raise ExplanationError(f"top={top} words cannot be named; expected 0 or more")
     scorer, verbalizer = bound.scorer, bound.verbalizer
+    if isinstance(verbalizer, RuleVerbalizer):
+        raise ExplanationError("what is explained is label words at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]
@@ -89,34 +91,31 @@ def explain(
 def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None, fill: Fill) -> tuple[Tensor, Tensor]:
     """Log-probabilities at the mask: of each label word, shape (words,), and of the whole vocabulary, (vocab,)."""
     backbone, mask_id = scorer.backbone, scorer.backbone.vocabulary.mask_id
-    # whatever the label words are, the place of this one, whose sum is the first, is where the vocabulary is read
-    words = ((0,), *scorer.words)
     plan: Plan
     if mask_id is not None:
-        plan = masked_plan(words, mask_id, fill)
+        plan = masked_plan(scorer.words, mask_id, fill)
     else:
-        plan = CausalPlan(words, has_right=False)
+        plan = CausalPlan(scorer.words, has_right=False)
         types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
         prompt = replace(prompt, right=(), types=types)
-    vocabulary = torch.empty(0)
+
+    def read_places(query: Query) -> Tensor:
+        """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
+        logits = backbone.outputs([query.ids], torch.tensor([query.places]), types=[query.types], soft=soft).logits
+        return logits[0].cpu().double().log_softmax(-1)
 
     def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
-        nonlocal vocabulary
         found = torch.zeros(1, cells, dtype=torch.float64)
         for query in queries[0]:
-            places = sorted({one.position for one in query.reads})
-            logits = backbone.logits([query.ids], torch.tensor([places]), types=[query.types], soft=soft)
-            logs = logits[0].cpu().double().log_softmax(-1)
+            logs = read_places(query)
             for one in query.reads:
-                at_place = logs[places.index(one.position)]
-                found[0, one.cell] += at_place[one.token]
-                if one.cell == 0:
-                    vocabulary = at_place
+                found[0, one.cell] += logs[query.places.index(one.position), one.token]
         return found
 
     with torch.inference_mode():
-        (scores,) = plan.scores([prompt], read)
-    return scores[1:], vocabulary
+        (words,) = plan.scores([prompt], read)
+        (vocabulary,) = read_places(*with_state([], prompt, mask_id))
+    return words, vocabulary
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.queries import MaskedPlan, Plan, Query, Read, Reader, types_around
+from softcloze.scoring.queries import MaskedPlan, Plan, Query, Read, Reader, types_of
 from softcloze.verbalizer import Fill
 
 
@@ -67,7 +67,7 @@ class MostConfidentPlan(Plan):
         self.words = tuple(words)
         self._mask_id = mask_id
         lengths = torch.tensor([len(word) for word in words])
-        self._longest = int(lengths.max())
+        self._longest = max(map(len, words), default=0)
         self._places = torch.arange(self._longest) < lengths[:, None]  # the places that words have, (words, longest)
         self.normalised = self._longest > 1
 
@@ -116,5 +116,5 @@ def _query(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[Read
     return Query(
         prompt.left + filling + prompt.right,
         tuple(Read(at + read.position, read.token, read.cell) for read in reads),
-        types_around(prompt, len(filling)),
+        types_of(prompt, len(filling)),
     )

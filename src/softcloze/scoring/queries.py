@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -32,11 +32,19 @@ class Query:
         ids: tokens, and soft slots as negative ids.
         reads: what to read.
         types: the token type of each id; None where all are of one.
+        state: the place whose state is read as well, if any.
     """
 
     ids: tuple[int, ...]
     reads: tuple[Read, ...]
     types: tuple[int, ...] | None = None
+    state: int | None = None
+
+    @property
+    def places(self) -> list[int]:
+        """All places where something is read, in order."""
+        own = {read.position for read in self.reads}
+        return sorted(own if self.state is None else own | {self.state})
 
 
 # the rows of each prompt and the number of sums that they are read for -> those sums in nats, shape (batch, sums)
@@ -94,7 +102,7 @@ class MaskedPlan(Plan):
             Query(
                 prompt.left + (self._mask_id,) * length + prompt.right,
                 tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
-                types_around(prompt, length),
+                types_of(prompt, length),
             )
             for length, words in self._by_length
         ]
@@ -128,31 +136,60 @@ class CausalPlan(Plan):
         Raises:
             EncodingError: nothing stands before the mask, so there is no place to predict it from.
         """
-        if not prompt.left:
-            raise EncodingError(
-                "nothing stands before <mask>, and a causal model predicts from what stands before; "
-                "put some text, a field or a soft slot there"
-            )
-        at = len(prompt.left) - 1
+        at = last_before(prompt)
         if prompt.right:
             queries = []
             for i, word in enumerate(self.words):
                 row = prompt.left + word + prompt.right
                 reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
-                types = types_around(prompt, len(word))
+                types = types_of(prompt, len(word))
                 queries.append(Query(row[:-1], reads, types[:-1] if types is not None else None))
             return queries
         return [
             Query(
                 prompt.left + end,
                 tuple(Read(at + read.position, read.token, read.cell) for read in reads),
-                types_around(prompt, len(end)),
+                types_of(prompt, len(end)),
             )
             for end, reads in self._rows
         ]
 
 
-def types_around(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
-    """The token types of a prompt with so many ids in the mask's place, which have the mask's own."""
+def with_state(queries: Sequence[Query], prompt: EncodedPrompt, mask_id: int | None) -> list[Query]:
+    """The rows of a prompt, one of which reads the state at its mask.
+
+    It is that of one mask token in the mask's place; of a causal model, where `mask_id` is None, that of the last token
+    before, from which it predicts. A row that is there already serves, or else one is added.
+
+    Raises:
+        EncodingError: nothing stands before the mask of a causal model.
+    """
+    if mask_id is not None:
+        row = Query((*prompt.left, mask_id, *prompt.right), (), types_of(prompt, 1), state=len(prompt.left))
+    else:
+        types = prompt.types[: len(prompt.left)] if prompt.types is not None else None
+        row = Query(prompt.left, (), types, state=last_before(prompt))
+    for number, query in enumerate(queries):
+        if query.ids == row.ids:
+            return [*queries[:number], replace(query, state=row.state), *queries[number + 1 :]]
+    return [*queries, row]
+
+
+def last_before(prompt: EncodedPrompt) -> int:
+    """The place before the first mask, from which a causal model predicts what comes there.
+
+    Raises:
+        EncodingError: nothing stands before it.
+    """
+    if not prompt.left:
+        raise EncodingError(
+            "nothing stands before <mask>, and a causal model predicts from what stands before; "
+            "put some text, a field or a soft slot there"
+        )
+    return len(prompt.left) - 1
+
+
+def types_of(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
+    """The token types of a prompt with so many ids in the first mask's place, which have the mask's own."""
     types, at = prompt.types, len(prompt.left)
     return types[:at] + types[at : at + 1] * length + types[at + 1 :] if types is not None else None

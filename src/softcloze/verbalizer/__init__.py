@@ -1,5 +1,13 @@
 """Label words, and how their scores become label scores."""
 
+from typing import TypeAlias
+
+from softcloze.verbalizer.rules import RuleVerbalizer
 from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
 
-__all__ = ["Fill", "Label", "Verbalizer", "VerbalizerError", "Words"]
+AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
+
+KINDS: dict[str, type[AnyVerbalizer]] = {"words": Verbalizer, "rules": RuleVerbalizer}
+"""The classes of verbalizers, by the names under which saved prompts know them."""
+
+__all__ = ["KINDS", "AnyVerbalizer", "Fill", "Label", "RuleVerbalizer", "Verbalizer", "VerbalizerError", "Words"]
