@@ -54,8 +54,7 @@ def check(harness, backbone, source, texts, words):
     ids = [compiled.word_ids(word) for word in words]
     assert len({len(word) for word in ids}) > 1
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
-    # divided by 1: log-probabilities of the whole vocabulary, and not only up to a constant
-    found = Scorer(backbone, compiled, ids, lengths=[1] * len(ids)).all(prompts, [None])[0]
+    found = Scorer(backbone, compiled, ids, normalised=True).all(prompts, [None])[0]
     other, (before, after) = harness(backbone), source.split("<mask>")
     for text, prompt, scores in zip(texts, prompts, found, strict=True):
         pairs = [(before.replace("<text>", text), word + after) for word in words]
