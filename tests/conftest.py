@@ -1,7 +1,10 @@
 """Fixtures: one tiny backbone or tokenizer of each kind, and the real starters."""
 
+import os
+
 import models
 import pytest
+import torch
 from hypothesis import settings
 
 from softcloze.backbone import load_backbone
@@ -11,6 +14,13 @@ from softcloze.backbone import load_backbone
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new", print_blob=True)
 settings.load_profile("same")
+
+
+def pytest_configure(config):
+    """Test processes share the cores: one thread for each of them and for what they start."""
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(params=models.TOKENIZERS)
