@@ -18,7 +18,7 @@ from softcloze.template import Template
 ENGLISH = ["A delight from the first scene to the last.", "Dull."]
 CHINESE = ["酒店的房间很干净，服务也好！", "太差"]
 ENGLISH_WORDS = ["good", "bad", "really good", "a waste of time", "a waste of money"]
-CHINESE_WORDS = ["满意", "失望", "不好", "不满意", "让人失望"]
+CHINESE_WORDS = ["满意", "失望", "让人满意", "让人失望", "令人难忘"]
 CASES = [
     ("Review: <text>\nIn all, it was <mask>", ENGLISH, ENGLISH_WORDS),
     ("<text> It was <mask>, I think.", ENGLISH, ENGLISH_WORDS),
@@ -54,8 +54,7 @@ def check(harness, backbone, source, texts, words):
     ids = [compiled.word_ids(word) for word in words]
     assert len({len(word) for word in ids}) > 1
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
-    # divided by 1: log-probabilities of the whole vocabulary, and not only up to a constant
-    found = Scorer(backbone, compiled, ids, lengths=[1] * len(ids)).all(prompts, [None])[0]
+    found = Scorer(backbone, compiled, ids, normalised=True).all(prompts, [None])[0]
     other, (before, after) = harness(backbone), source.split("<mask>")
     for text, prompt, scores in zip(texts, prompts, found, strict=True):
         pairs = [(before.replace("<text>", text), word + after) for word in words]
