@@ -18,7 +18,7 @@ from softcloze.template import Template
 ENGLISH = ["A delight from the first scene to the last.", "Dull."]
 CHINESE = ["酒店的房间很干净，服务也好！", "太差"]
 ENGLISH_WORDS = ["good", "bad", "really good", "a waste of time", "a waste of money"]
-CHINESE_WORDS = ["满意", "失望", "不好", "不满意", "让人失望"]
+CHINESE_WORDS = ["满意", "失望", "让人满意", "让人失望", "令人难忘"]
 CASES = [
     ("Review: <text>\nIn all, it was <mask>", ENGLISH, ENGLISH_WORDS),
     ("<text> It was <mask>, I think.", ENGLISH, ENGLISH_WORDS),
