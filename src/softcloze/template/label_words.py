@@ -14,7 +14,7 @@ from softcloze.template.nodes import Literal, Node, Options
 class HasWords(Protocol):
     """A verbalizer, such as softcloze.verbalizer.Verbalizer."""
 
-    def as_dict(self) -> Mapping[Hashable, Iterable[str]]:
+    def as_dict(self) -> Mapping[Any, Iterable[str]]:
         """The words of each label."""
         ...
 

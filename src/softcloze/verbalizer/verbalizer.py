@@ -2,13 +2,19 @@
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
 from softcloze.errors import SoftclozeError
 from softcloze.verbalizer.aggregation import AGGREGATIONS, LENGTHS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from softcloze.checking import VerbalizerCheck
+    from softcloze.template import Template
 
 Label = str | int
 Words = str | Sequence[str] | Mapping[str, float]
@@ -136,6 +142,44 @@ class Verbalizer:
             return None
         measure = LENGTHS[self.per]
         return [measure(word, len(tokens)) for word, tokens in zip(self.all_words, ids, strict=True)]
+
+    def check(
+        self, tokenizer: "PreTrainedTokenizerBase", template: "str | Template" = "<text> <mask>"
+    ) -> "VerbalizerCheck":
+        """The label words with their tokens, and what is wrong, doubtful or worth knowing about them.
+
+        Args:
+            tokenizer: of the model that they are meant for; one without a mask token belongs to a causal model.
+            template: where they are to stand; in Chinese words often stand without the space of the default.
+
+        Raises:
+            TokenizerError: softcloze cannot work with this tokenizer.
+            TemplateSyntaxError: `template` does not parse.
+
+        >>> from softcloze.backbone import load_tokenizer
+        >>> tokenizer, *_ = load_tokenizer("starter:bert-tiny")
+        >>> print(Verbalizer({"good": ["great", "fine"], "bad": {"awful": 1, "GREAT": 0.5}}).check(tokenizer))
+        <BLANKLINE>
+          label   word    weight   tokens
+         ─────────────────────────────────
+          bad     awful        1   awful
+                  GREAT      0.5   great
+          good    great        1   great
+                  fine         1   fine
+        <BLANKLINE>
+        error: 'great' has the same tokens as 'GREAT': great (same-tokens)
+          at line 2, column 7:
+            good: great, fine
+                  ^^^^^
+          choose words that this vocabulary tells apart
+        """
+        from softcloze.checking import check_verbalizer  # needs what label words themselves do not
+        from softcloze.encoding import NO_LIMIT, Vocabulary
+        from softcloze.template import Template
+
+        vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None)
+        placed = Template(template) if isinstance(template, str) else template
+        return check_verbalizer(self, placed, vocabulary, min(tokenizer.model_max_length, NO_LIMIT))
 
     def check_tokens(self, ids: Sequence[tuple[int, ...]], *, chained: bool) -> Self:
         """Refuse label words whose tokens cannot tell the labels apart.
