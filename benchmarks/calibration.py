@@ -94,7 +94,7 @@ def measure(
 
 
 def print_priors() -> None:
-    """Print a Markdown table of all prompts: the label that is likelier without content, and whether that is warned of."""
+    """Print a Markdown table of all prompts: the likeliest label without content, and whether that is warned of."""
     print("| prompt, label words | content-free | warned |\n| --- | --- | --- |", flush=True)
     for setup in SETUPS.values():
         backbone = load_backbone(f"starter:{setup.model}", dtype="float32")

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from softcloze.prompt import Prompt as Prompt
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
+    from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
+    "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
     "SoftclozeError": "softcloze.errors",

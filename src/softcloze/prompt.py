@@ -14,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softcloze import calibration as calibrations
+from softcloze import verbalizer as verbalizers
 from softcloze.atomic import replacing_folder
 from softcloze.backbone import Backbone
 from softcloze.demonstrations import Demonstrations, pack, unpack
@@ -21,13 +22,13 @@ from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, E
 from softcloze.errors import SoftclozeError
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
-from softcloze.template import Template, read_fields
-from softcloze.verbalizer import Verbalizer
+from softcloze.template import Options, Template, read_fields
+from softcloze.verbalizer import Verbalizer, VerbalizerError
 
 CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
-FORMAT = 1
+FORMAT = 2
 
 
 class ArtifactError(SoftclozeError, OSError):
@@ -85,10 +86,7 @@ class Prompt:
             "format": FORMAT,
             "softcloze": version("softcloze"),
             "template": str(self.template),
-            # a list keeps int labels int, which JSON's keys would not
-            "words": [list(item) for item in self.verbalizer.as_dict().items()],
-            "aggregate": self.verbalizer.aggregate,
-            "per": self.verbalizer.per,
+            "verbalizer": verbalizers.as_card(self.verbalizer),
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -135,7 +133,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = Verbalizer(dict(card["words"]), card["aggregate"], card["per"])
+        verbalizer = verbalizers.from_card(card["verbalizer"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -194,8 +192,15 @@ class BoundPrompt:
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or a template that shows a word for
+                each label where not each of them has one.
         """
+        shows_words = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
+        if shows_words and not verbalizer.first_words:
+            raise VerbalizerError(
+                f"{str(template)!r} shows a word for each label, by <options> or <demos>, and {verbalizer!r} has words "
+                "for two of them; take the tag out, or give every label a word in a Verbalizer"
+            )
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
         self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.first_words)
         words = [self.compiled.word_ids(word) for word in verbalizer.all_words]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -113,6 +113,17 @@ class Verbalizer:
         """The first word of each label, which stands for it where only one is shown."""
         return tuple(own[0] for own in self.words)
 
+    def as_card(self) -> dict[str, Any]:
+        """Plain data for JSON, which `from_card` reads back."""
+        # a list keeps int labels int, which JSON's keys would not
+        words = [list(item) for item in self.as_dict().items()]
+        return {"words": words, "aggregate": self.aggregate, "per": self.per}
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> "Verbalizer":
+        """Read what `as_card` wrote, before or after it went through JSON."""
+        return cls(dict(card["words"]), card["aggregate"], card["per"])
+
     def label_scores(self, word_scores: Tensor) -> Tensor:
         """Scores of labels from scores of words.
 
@@ -123,10 +134,14 @@ class Verbalizer:
         Returns:
             Log-scores up to the same constant, shape (batch, labels).
         """
+        return torch.stack(self._aggregated(word_scores), -1)
+
+    def _aggregated(self, word_scores: Tensor) -> list[Tensor]:
+        """The score of each label that has words, shape (batch,)."""
         combine = AGGREGATIONS[self.aggregate]
         parts = word_scores.split([len(own) for own in self.words], -1)
-        weights = [word_scores.new_tensor(own) for own in self.weights]
-        return torch.stack([combine(part, own) for part, own in zip(parts, weights, strict=True)], -1)
+        weighted = [(part, own) for part, own in zip(parts, self.weights, strict=True) if own]
+        return [combine(part, part.new_tensor(own)) for part, own in weighted]
 
     def lengths(self, ids: Sequence[tuple[int, ...]]) -> list[int] | None:
         """What each word's log-probability is to be divided by; None where it stays as it is.
