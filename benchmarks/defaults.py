@@ -49,7 +49,7 @@ SETUPS = {
     ),
     "bert-16": Setup(*BERT, 16),
     "bert-100": Setup(*BERT, 100),
-    "bert-1000": Setup(*BERT, 1000, epochs=10, learning_rate=0.1),
+    "bert-1000": Setup(*BERT, 1000, epochs=20, learning_rate=0.1),
 }
 
 

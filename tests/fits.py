@@ -4,6 +4,7 @@ import models
 import torch
 
 from softcloze.encoding import CompiledTemplate
+from softcloze.heads import WordHead
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
@@ -14,6 +15,7 @@ DEFAULTS = {
     "epochs": 3,
     "batch_size": 4,
     "learning_rate": 0.05,
+    "head_learning_rate": 0.1,
     "warmup_fraction": 0.1,
     "max_grad_norm": 1.0,
     "stop_loss": 0.0,
@@ -53,8 +55,8 @@ class Task:
         soft = self.soft() if soft is None else soft
         history = train(
             soft,
+            WordHead(self.verbalizer),
             self.scorer,
-            self.verbalizer,
             self.prompts,
             self.targets,
             settings(**changes),

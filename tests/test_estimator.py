@@ -262,6 +262,21 @@ class TestSaving:
         assert loaded.history_ == fitted.history_
         assert loaded.epochs == fitted.epochs
 
+    @pytest.mark.parametrize("fill", ["left_to_right", "most_confident"])
+    def test_how_words_are_filled_in_comes_back(self, backbone, reviews, tmp_path, fill):
+        words = {"positive": "really good", "negative": "not very good"}
+        clf, together = (
+            PromptClassifier(backbone, SOFT, Verbalizer(words, fill=how), epochs=1, random_state=0).fit(*reviews)
+            for how in (fill, "together")
+        )
+        assert not torch.equal(clf.prompt_.vectors["#1"], together.prompt_.vectors["#1"])
+        clf.save(tmp_path / "p")
+        loaded = PromptClassifier.load(tmp_path / "p", backbone)
+        assert loaded.prompt_.verbalizer == Verbalizer(words, fill=fill)
+        found = loaded.predict_proba(reviews[0])
+        np.testing.assert_array_equal(found, clf.predict_proba(reviews[0]))
+        np.testing.assert_allclose(loaded.explain(reviews[0][0]).probabilities, found[0], atol=1e-6)
+
     def test_by_name_alone(self, reviews, tmp_path):
         clf = PromptClassifier("starter:bert-tiny", SOFT, WORDS, epochs=1, random_state=0, dtype="float32")
         clf.fit(*reviews).save(tmp_path / "p")

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
+    from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
+    from softcloze.refine import refine_words as refine_words
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
+    "MultiLabelPromptClassifier": "softcloze.multilabel",
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
@@ -24,6 +27,7 @@ _HOMES = {
     "TemplateSyntaxError": "softcloze.template",
     "Verbalizer": "softcloze.verbalizer",
     "load_backbone": "softcloze.backbone",
+    "refine_words": "softcloze.refine",
 }
 
 __all__ = list(_HOMES)

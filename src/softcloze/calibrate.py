@@ -1,6 +1,7 @@
 """Learn a calibration for a prompt: what its model says of texts without content, or of many texts together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from softcloze.calibration import (
     fit_temperature,
 )
 from softcloze.encoding import Example
-from softcloze.prompt import BoundPrompt, Prompt
-from softcloze.soft import SoftVectors
+from softcloze.prompt import BoundPrompt, Parts, Prompt
 from softcloze.template import Literal, Mask, Template, did_you_mean, read_fields
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # those of Zhao et al.; here they are text like any other
@@ -39,7 +39,7 @@ def learn_calibration(
     method: str,
     prompt: Prompt,
     bound: BoundPrompt,
-    soft: SoftVectors | None,
+    parts: Parts,
     *,
     examples: Sequence[Example],
     scores: Callable[[], np.ndarray],
@@ -52,7 +52,7 @@ def learn_calibration(
         method: one of `METHODS`.
         prompt: the prompt, without calibration.
         bound: the same on its backbone.
-        soft: its soft vectors.
+        parts: what it learnt.
         examples: texts of the domain, for "domain".
         scores: gives their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for "temperature"
             those of examples that nothing was trained on.
@@ -66,7 +66,7 @@ def learn_calibration(
 
     def score(rows: Sequence[Mapping[str, str]], bound: BoundPrompt = bound) -> np.ndarray:
         shown = prompt.demonstrations_for(rows, bound.scorer.backbone)
-        found: np.ndarray = bound.label_scores(bound.encode(rows, shown), [soft])[0].double().numpy()
+        found: np.ndarray = bound.label_scores(bound.encode(rows, shown), [parts])[0].double().numpy()
         return found
 
     fields = prompt.template.fields
@@ -80,10 +80,8 @@ def learn_calibration(
             rows = [dict(zip(fields, texts, strict=True)) for texts in zip(*drawn, strict=True)]
             return fit_shift(score(rows), method)
         case "pmi":
-            alone = BoundPrompt(
-                domain_template(prompt.template), prompt.verbalizer, bound.scorer.backbone, prompt.max_length
-            )
-            found = alone.label_scores(alone.encode([{}]), [None])[0].double().numpy()
+            alone = replace(prompt, template=domain_template(prompt.template)).bind(bound.scorer.backbone)
+            found = alone.label_scores(alone.encode([{}]), [Parts(None, parts.head)])[0].double().numpy()
             return fit_shift(found, method)
         case "batch":
             return fit_shift(scores(), method)

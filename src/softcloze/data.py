@@ -67,3 +67,47 @@ def label_numbers(labels: Sequence[Label], verbalizer: Verbalizer) -> list[int]:
     if len(set(labels)) < 2:
         raise DataError(f"y holds only the label {labels[0]!r}; fitting takes examples of at least two labels")
     return [index[label] for label in labels]
+
+
+def as_indicators(y: Iterable[object], verbalizer: Verbalizer) -> np.ndarray:
+    """Which labels each example has, shape (examples, labels), 1.0 or 0.0 in the order of `verbalizer.labels`.
+
+    Args:
+        y: a collection of labels for each example, or scikit-learn's indicator matrix (an array, a sparse matrix, or
+            a pandas frame whose columns are the labels).
+        verbalizer: names the labels.
+
+    Raises:
+        DataError: a label without words, a matrix of another shape or with other numbers than 0 and 1.
+
+    >>> as_indicators([{"cars", "space"}, []], Verbalizer({"space": "space", "cars": "cars"}))
+    array([[1., 1.],
+           [0., 0.]])
+    """
+    labels = verbalizer.labels
+    if hasattr(y, "toarray"):
+        y = y.toarray()
+    if hasattr(y, "columns") and hasattr(y, "reindex"):
+        if set(y.columns) != set(labels):
+            raise DataError(f"y has the columns {list(y.columns)}, the verbalizer the labels {list(labels)}")
+        y = y.reindex(columns=list(labels)).to_numpy()
+    if isinstance(y, np.ndarray) and y.ndim == 2:
+        if y.shape[1] != len(labels) or not np.isin(y, (0, 1)).all():
+            raise DataError(
+                f"y has shape {y.shape}; expected a column of 0 and 1 for each of {list(labels)}, in this order"
+            )
+        return y.astype(float)
+    index = {label: i for i, label in enumerate(labels)}
+    rows = list(y)
+    matrix = np.zeros((len(rows), len(labels)))
+    for row, own in enumerate(rows):
+        if isinstance(own, str) or not isinstance(own, Iterable):
+            raise DataError(f"row {row} of y is {own!r}; expected a collection of labels, as in ['space', 'cars']")
+        for label in own:
+            if label not in index:
+                raise DataError(
+                    f"row {row} has label {label!r}, which the verbalizer does not name; it has {list(index)}"
+                    f"{did_you_mean(str(label), map(str, index))}"
+                )
+            matrix[row, index[label]] = 1
+    return matrix

@@ -20,10 +20,11 @@ from softcloze.checking import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
-from softcloze.explanation import Explanation, explain
+from softcloze.explanation import Explanation, ExplanationError, explain
+from softcloze.heads import EXCLUSIVE, check_head, initial_head, learn_prototypes
 from softcloze.library import load_verbalizer, resolve_template
-from softcloze.prompt import BoundPrompt, Prompt
-from softcloze.soft import SoftVectors, initial_vectors
+from softcloze.prompt import ArtifactError, BoundPrompt, Parts, Prompt
+from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, hold_out, train, warn_if_stuck
 from softcloze.transfer import SoftInit, resolve_soft_init, transfer
@@ -33,15 +34,19 @@ from softcloze.verbalizer import Label, Verbalizer, Words
 class PromptClassifier(ClassifierMixin, BaseEstimator):
     r"""Classify text with a frozen language model, a prompt template and label words.
 
-    `fit` trains the template's soft slots and nothing else. A template without soft slots has nothing to
-    learn: it predicts without `fit` when the verbalizer names the labels. With `<demos*8>` in the template `fit` keeps
-    the examples and shows eight of them with each input (in-context learning).
+    `fit` trains the template's soft slots, a head where one is asked for, and nothing else. Where there is neither,
+    there is nothing to learn: it predicts without `fit` when the verbalizer names the labels. With `<demos*8>` in the
+    template `fit` keeps the examples and shows eight of them with each input (in-context learning).
 
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, or
             None: every label is its own word.
+        head: how the model's answer at the mask becomes label scores: "words" (by the scores of the label words),
+            "soft" (by a trained row for each label in the place of the vocabulary's, which starts from them: WARP),
+            "linear" (by a trained linear layer on the state at the mask) or "prototypes" (by the label words together
+            with prototypes of each label that are learnt from the examples: ProtoVerb).
         demonstrations: how the examples that `<demos>` shows are chosen among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most like it by the model's mean
             last hidden state, the nearest one last), or a transformer like scikit-learn's TfidfVectorizer, whose
@@ -57,7 +62,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             without `fit` the examples are those that are predicted together. docs/calibration.md compares them.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
-        learning_rate: highest step of AdamW, in units of the root mean square of the model's embeddings.
+        learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the embeddings.
+        head_learning_rate: highest step of AdamW for a "soft" or "linear" head, in nats by which it may move a
+            label's score of the average example.
         warmup_fraction: share of the steps in which the rate rises, before it falls to 0 linearly.
         max_grad_norm: length to which a longer gradient is cut.
         stop_loss: training ends when an epoch's mean training loss, in nats, falls below it; 0 never.
@@ -100,12 +107,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         template: str | Template,
         verbalizer: Mapping[Label, Words] | str | Verbalizer | None = None,
         *,
+        head: str = "words",
         demonstrations: str | Transformer = "random",
         soft_init: SoftInit = "template",
         calibration: str | None = None,
         epochs: int = 3,
         batch_size: int = 8,
         learning_rate: float = 0.04,
+        head_learning_rate: float = 0.1,
         warmup_fraction: float = 0.1,
         max_grad_norm: float = 1.0,
         stop_loss: float = 0.2,
@@ -123,12 +132,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.model = model
         self.template = template
         self.verbalizer = verbalizer
+        self.head = head
         self.demonstrations = demonstrations
         self.soft_init = soft_init
         self.calibration = calibration
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.head_learning_rate = head_learning_rate
         self.warmup_fraction = warmup_fraction
         self.max_grad_norm = max_grad_norm
         self.stop_loss = stop_loss
@@ -144,7 +155,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.on_epoch = on_epoch
 
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
-        """Train the soft slots; every weight of the model stays as it is.
+        """Train the soft slots and the head; every weight of the model stays as it is.
 
         Args:
             X: str for a template with one field, else mappings from field names to values; a list, a pandas
@@ -163,8 +174,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             SoftSlotError: `soft_init` is unknown, or the prompt it names does not fit.
             DemonstrationError: `demonstrations` is unknown.
             CalibrationError: `calibration` is unknown, or there are too few examples for it.
+            HeadError: `head` is unknown, or cannot see the text behind the mask.
         """
         check_method(self.calibration)
+        check_head(self.head)
         examples, labels = as_examples(X), as_labels(y)
         if len(examples) != len(labels):
             raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
@@ -178,8 +191,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         # a folder that is not there should be told before a model is loaded
         start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
-        bound = BoundPrompt(template, verbalizer, backbone, self.max_length)
-        seed = _seed(self.random_state)
+        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
+        seed = seed_of(self.random_state)
         generator = np.random.default_rng(seed)
         shown, own = None, None
         if template.demos is not None:
@@ -188,50 +201,33 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         prompts = bound.encode(examples, own)
         self.truncation_ = summarise_cuts(prompts)
 
-        soft, training, history = None, {}, []
         rows = aside = list(range(len(prompts)))  # to train on, and to learn a temperature from
-        if bound.compiled.blocks:
-            if self.calibration == "temperature":
-                rows, aside = hold_out(targets, self.validation_fraction, seed)
-            settings = self._settings(seed)
-            soft = self._initial(bound, prompts, start, generator)
-            training = {"examples": len(rows), **asdict(settings)}
-            own_prompts, own_targets = [prompts[i] for i in rows], [targets[i] for i in rows]
-            if not isinstance(self.soft_init, Prompt):
-                training["soft_init"] = str(self.soft_init)
-            checkpoint = None
-            if self.checkpoint is not None:
-                digest = _digest(training, soft, bound, own_prompts, own_targets, backbone)
-                checkpoint = Checkpoint(self.checkpoint, digest)
-            history = train(
-                soft,
-                bound.scorer,
-                verbalizer,
-                own_prompts,
-                own_targets,
-                settings,
-                checkpoint=checkpoint,
-                on_epoch=self.on_epoch,
-            )
-            warn_if_stuck(history, bound.label_scores(own_prompts, [soft])[0].argmax(-1).tolist(), settings)
+        learns = bound.compiled.blocks or self.head != "words"
+        if learns and self.calibration == "temperature":
+            rows, aside = hold_out(targets, self.validation_fraction, seed)
+        parts, training = self._train(
+            bound, [prompts[i] for i in rows], [targets[i] for i in rows], start, generator, seed
+        )
         prompt = Prompt(
             template=template,
             verbalizer=verbalizer,
             model=backbone.name,
             fingerprint=backbone.fingerprint,
-            vectors=soft.by_block() if soft is not None else {},
+            vectors=parts.soft.by_block() if parts.soft is not None else {},
+            head=self.head,
+            head_tensors=parts.head.state_dict(),
             max_length=self.max_length,
             demonstrations=shown,
-            training={**training, "history": history} if training else {},
+            training=training,
         )
         if self.calibration is not None:
             calibration = learn_calibration(
                 self.calibration,
                 prompt,
                 bound,
-                soft,
+                parts,
                 examples=examples,
-                scores=lambda: bound.label_scores([prompts[i] for i in aside], [soft])[0].double().numpy(),
+                scores=lambda: bound.label_scores([prompts[i] for i in aside], [parts])[0].double().numpy(),
                 targets=[targets[i] for i in aside],
                 seed=seed,
             )
@@ -271,12 +267,16 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             NotFittedError: soft slots that were not trained.
             FieldError: the example lacks a field.
-            ExplanationError: `top` is below 0.
+            ExplanationError: `top` is below 0, or a head decides and not the label words.
         """
         prompt, backbone = self._ready()
-        bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
+        if prompt.head != "words":
+            raise ExplanationError(
+                f"explain tells what label words do to the decision, which head={prompt.head!r} takes"
+            )
+        bound = prompt.bind(backbone)
         prompts = bound.encode([example], prompt.demonstrations_for([example], backbone))
-        (explanation,) = explain(bound, prompts, _vectors(prompt, bound), top)
+        (explanation,) = explain(bound, prompts, prompt.parts(bound).soft, top)
         if prompt.calibration is None and self.calibration is None:
             return explanation
         # what a calibration changes is the probability of labels, not what the model says of words
@@ -289,7 +289,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             A table for the terminal and for notebooks, with the findings of `Template.check` and one more: a warning
             where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a calibration
             corrects that. The probabilities are those before any calibration; there are none where a finding is an
-            error.
+            error, or a head decides and not the label words.
 
         Raises:
             NotFittedError: soft slots that were not trained, or demonstrations that were not chosen.
@@ -297,12 +297,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         prompt, backbone = self._ready()
         limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
         checked = check_verbalizer(prompt.verbalizer, prompt.template, backbone.vocabulary, limit)
-        if not checked.works:
+        if not checked.works or prompt.head != "words":
             return checked
-        bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
+        bound = prompt.bind(backbone)
         rows = content_free(prompt.template)
         prompts = bound.encode(rows, prompt.demonstrations_for(rows, backbone))
-        explanations = explain(bound, prompts, _vectors(prompt, bound), top=0)
+        explanations = explain(bound, prompts, prompt.parts(bound).soft, top=0)
         calibrated = prompt.calibration is not None or self.calibration is not None
         return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
 
@@ -330,6 +330,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             BackboneError: the model cannot be loaded.
         """
         prompt = Prompt.load(path)
+        if prompt.head not in EXCLUSIVE:
+            raise ArtifactError(f"{path} gives examples several labels; load it with MultiLabelPromptClassifier")
         settings = {name: value for name, value in prompt.training.items() if name in cls._get_param_names()}
         if prompt.demonstrations is not None:
             settings["demonstrations"] = prompt.demonstrations.choice
@@ -339,6 +341,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             model=model if model is not None else prompt.model,
             template=str(prompt.template),
             verbalizer=prompt.verbalizer,
+            head=prompt.head,
             **{"max_length": prompt.max_length, **settings, **parameters},
         )
         backbone = load_backbone(classifier.model, dtype=classifier.dtype, device=classifier.device)
@@ -357,6 +360,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            head_learning_rate=self.head_learning_rate,
             warmup_fraction=self.warmup_fraction,
             max_grad_norm=self.max_grad_norm,
             stop_loss=self.stop_loss,
@@ -370,36 +374,75 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     def _is_warm(self) -> bool:
         return self.warm_start and hasattr(self, "prompt_")
 
+    def _train(
+        self,
+        bound: BoundPrompt,
+        prompts: Sequence[EncodedPrompt],
+        targets: Sequence[int],
+        start: str | Prompt,
+        generator: np.random.Generator,
+        seed: int,
+    ) -> tuple[Parts, dict[str, Any]]:
+        """Soft vectors and head, trained, and the record of it."""
+        parts, settings = self._initial(bound, prompts, start, generator), self._settings(seed)
+        record: dict[str, Any] = {}
+        if parts.soft is not None or list(parts.head.parameters()):
+            record = {"examples": len(prompts), **asdict(settings)}
+            if not isinstance(self.soft_init, Prompt):
+                record["soft_init"] = str(self.soft_init)
+            checkpoint = None
+            if self.checkpoint is not None:
+                checkpoint = Checkpoint(self.checkpoint, _digest(record, parts, bound, prompts, targets))
+            history = train(
+                *parts, bound.scorer, prompts, targets, settings, checkpoint=checkpoint, on_epoch=self.on_epoch
+            )
+            warn_if_stuck(history, bound.label_scores(prompts, [parts])[0].argmax(-1).tolist(), settings)
+            record["history"] = history
+        if self.head == "prototypes":
+            (features,) = bound.features(prompts, [parts.soft])
+            parts = parts._replace(head=learn_prototypes(bound.verbalizer, features, torch.tensor(targets), generator))
+        return parts, record
+
     def _initial(
         self,
         bound: BoundPrompt,
         prompts: Sequence[EncodedPrompt],
         start: str | Prompt,
         generator: np.random.Generator,
-    ) -> SoftVectors:
+    ) -> Parts:
+        """What training starts from."""
+        backbone = bound.scorer.backbone
+        head = initial_head(self.head, bound.verbalizer, bound.words, backbone, generator)
         if self._is_warm:
-            return SoftVectors.from_blocks(bound.compiled.blocks, self.prompt_.vectors)
-        soft = initial_vectors(
-            bound.compiled,
-            bound.scorer.backbone,
-            init=start if isinstance(start, str) else "template",
-            prompts=prompts,
-            words=bound.scorer.words,
-            generator=generator,
-        )
-        return transfer(soft, start, bound.scorer.backbone) if isinstance(start, Prompt) else soft
+            learnt = self.prompt_.parts(bound)
+            return learnt if type(learnt.head) is type(head) else learnt._replace(head=head)
+        soft = None
+        if bound.compiled.blocks:
+            soft = initial_vectors(
+                bound.compiled,
+                backbone,
+                init=start if isinstance(start, str) else "template",
+                prompts=prompts,
+                words=bound.words,
+                generator=generator,
+            )
+            soft = transfer(soft, start, backbone) if isinstance(start, Prompt) else soft
+        return Parts(soft, head)
 
     def _ready(self) -> tuple[Prompt, Backbone]:
         """The prompt to predict with: the fitted one, or a hard one that needs no fit."""
         if hasattr(self, "prompt_"):
             return self.prompt_, self.backbone_
         check_method(self.calibration)
+        check_head(self.head)
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         if template.blocks:
             raise NotFittedError(
                 f"the soft slots of {str(template)!r} are not trained yet; call fit first, or take them out to "
                 "predict with the hard prompt alone"
             )
+        if self.head != "words":
+            raise NotFittedError(f"head={self.head!r} learns from labelled examples; call fit first")
         if template.demos is not None:
             raise NotFittedError(
                 f"the demonstrations of {str(template)!r} are chosen among the examples given to fit; call fit first, "
@@ -426,13 +469,13 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
 
 
 def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
-    """Label log-scores by several classifiers that differ in their soft vectors alone, demonstrations or calibration.
+    """Label log-scores by several classifiers that differ in what they learnt alone, demonstrations or calibration.
 
     One pass for all: what stands before the first soft slot is read once. With demonstrations, which stand there, it
     is one pass for each. A classifier's scores are those it gives by itself.
 
     Args:
-        classifiers: ready to predict, with the same template, label words and backbone.
+        classifiers: ready to predict, with the same template, label words, kind of head and backbone.
         X: as for `PromptClassifier.predict`.
 
     Returns:
@@ -444,33 +487,38 @@ def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) 
     ready = [classifier._ready() for classifier in classifiers]
     prompt, backbone = ready[0]
     for other, its_backbone in ready:
-        shared = (prompt.template, prompt.verbalizer, prompt.max_length) == (
-            other.template,
-            other.verbalizer,
-            other.max_length,
+        shared = all(
+            getattr(prompt, name) == getattr(other, name) for name in ("template", "verbalizer", "max_length", "head")
         )
         if not shared or its_backbone is not backbone:
-            raise DataError("classifiers are scored together only with one template, verbalizer and backbone")
-    bound = BoundPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length)
+            raise DataError("classifiers are scored together only with one template, verbalizer, head and backbone")
+    bound = prompt.bind(backbone)
     examples = as_examples(X)
-    softs = [_vectors(own, bound) for own, _ in ready]
+    parts = [own.parts(bound) for own, _ in ready]
     if prompt.template.demos is None:
-        scores = bound.label_scores(bound.encode(examples), softs)
+        scores = bound.label_scores(bound.encode(examples), parts)
     else:
         contexts = (own.demonstrations_for(examples, backbone) for own, _ in ready)
         scores = torch.cat(
             [
-                bound.label_scores(bound.encode(examples, shown), [soft])
-                for shown, soft in zip(contexts, softs, strict=True)
+                bound.label_scores(bound.encode(examples, shown), [learnt])
+                for shown, learnt in zip(contexts, parts, strict=True)
             ]
         )
     found: np.ndarray = scores.double().numpy()
     for k, (classifier, (own, _)) in enumerate(zip(classifiers, ready, strict=True)):
         calibration, method = own.calibration, classifier.calibration
         if method is not None and not hasattr(classifier, "prompt_"):  # no fit: the batch is all there is to learn from
-            seed = _seed(classifier.random_state)
+            seed = seed_of(classifier.random_state)
             calibration = learn_calibration(
-                method, own, bound, None, examples=examples, scores=partial(found.__getitem__, k), targets=(), seed=seed
+                method,
+                own,
+                bound,
+                parts[k],
+                examples=examples,
+                scores=partial(found.__getitem__, k),
+                targets=(),
+                seed=seed,
             )
         if calibration is not None:
             found[k] = calibration.apply(found[k])
@@ -498,18 +546,12 @@ def resolve_verbalizer(
     if verbalizer is None or isinstance(verbalizer, Verbalizer):
         return verbalizer
     if isinstance(verbalizer, str):
-        return Verbalizer(dict(load_verbalizer(verbalizer).words.items()))
+        card = load_verbalizer(verbalizer)
+        return Verbalizer(dict(card.words.items()), card.aggregate, card.per)
     return Verbalizer(verbalizer)
 
 
-def _vectors(prompt: Prompt, bound: BoundPrompt) -> SoftVectors | None:
-    """The soft vectors of a prompt, where its backbone is; None if it has none."""
-    if not bound.compiled.blocks:
-        return None
-    return SoftVectors.from_blocks(bound.compiled.blocks, prompt.vectors).to(bound.scorer.backbone.device)
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
+def seed_of(random_state: int | np.random.RandomState | None) -> int:
     """A seed of our own, so that the global generators stay untouched."""
     if random_state is None:
         return secrets.randbits(31)
@@ -520,16 +562,17 @@ def _seed(random_state: int | np.random.RandomState | None) -> int:
 
 def _digest(
     training: Mapping[str, Any],
-    soft: SoftVectors,
+    parts: Parts,
     bound: BoundPrompt,
     prompts: Sequence[EncodedPrompt],
     targets: Sequence[int],
-    backbone: Backbone,
 ) -> str:
     """What makes two fits the same: only then may one go on with the other's checkpoint."""
-    digest = sha256(json.dumps([training, backbone.fingerprint], sort_keys=True).encode())
+    digest = sha256(json.dumps([training, bound.scorer.backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(bound.verbalizer).encode())
     # demonstrations are in the prompts
     digest.update(repr((bound.scorer.words, [(p.left, p.right, p.types) for p in prompts], list(targets))).encode())
-    digest.update(soft.weight.detach().cpu().numpy().tobytes())
+    weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
+    for weight in weights:
+        digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

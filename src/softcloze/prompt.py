@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -20,6 +21,7 @@ from softcloze.backbone import Backbone
 from softcloze.demonstrations import Demonstrations, pack, unpack
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, Example
 from softcloze.errors import SoftclozeError
+from softcloze.heads import HEADS, Head, HeadError, load_head
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.template import Options, Template, read_fields
@@ -28,6 +30,7 @@ from softcloze.verbalizer import Verbalizer, VerbalizerError
 CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
+HEAD = "head/"
 FORMAT = 2
 
 
@@ -45,6 +48,8 @@ class Prompt:
         model: the backbone's name.
         fingerprint: what `Backbone.fingerprint` gave for it.
         vectors: block key -> soft vectors, shape (count, width), float32.
+        head: how label scores are read: one of `softcloze.heads.HEADS`.
+        head_tensors: what the head learnt, by name; empty for "words".
         max_length: the limit in tokens that prompts were cut to, or None for the model's own.
         demonstrations: what chooses demonstrations, where the template shows some.
         calibration: what corrects the label scores, if anything does.
@@ -57,6 +62,8 @@ class Prompt:
     model: str
     fingerprint: Mapping[str, str]
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    head: str = "words"
+    head_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     max_length: int | None = None
     demonstrations: Demonstrations | None = None
     calibration: calibrations.Calibration | None = None
@@ -76,7 +83,7 @@ class Prompt:
         folder = Path(path).expanduser()
         if folder.exists() and not (folder / CARD).is_file():
             raise ArtifactError(f"{folder} is there already and holds no prompt; choose another place")
-        tensors, shown = dict(self.vectors), None
+        tensors, shown = {**self.vectors, **{HEAD + name: own for name, own in self.head_tensors.items()}}, None
         if self.demonstrations is not None:
             shown, pool_vectors = pack(self.demonstrations, self.verbalizer.labels)
             if pool_vectors is not None:
@@ -87,6 +94,7 @@ class Prompt:
             "softcloze": version("softcloze"),
             "template": str(self.template),
             "verbalizer": verbalizers.as_card(self.verbalizer),
+            "head": self.head,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -140,13 +148,26 @@ class Prompt:
             verbalizer=verbalizer,
             model=card["model"],
             fingerprint=card["fingerprint"],
-            vectors=tensors,
+            vectors={name: own for name, own in tensors.items() if not name.startswith(HEAD)},
+            head=card["head"],
+            head_tensors={name.removeprefix(HEAD): own for name, own in tensors.items() if name.startswith(HEAD)},
             max_length=card["max_length"],
             demonstrations=unpack(shown, pool_vectors, verbalizer.labels, verbalizer.first_words) if shown else None,
             calibration=calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None,
             training=card["training"],
             metrics=card["metrics"],
         )
+
+    def bind(self, backbone: Backbone) -> "BoundPrompt":
+        """Template and label words on `backbone`; raises what `BoundPrompt` does."""
+        return BoundPrompt(self.template, self.verbalizer, backbone, self.max_length, self.head)
+
+    def parts(self, bound: "BoundPrompt") -> "Parts":
+        """What the prompt learnt, in the order in which `bound` reads it."""
+        soft = None
+        if bound.compiled.blocks:
+            soft = SoftVectors.from_blocks(bound.compiled.blocks, self.vectors).to(bound.scorer.backbone.device)
+        return Parts(soft, load_head(self.head, self.verbalizer, self.head_tensors))
 
     def demonstrations_for(
         self, examples: Sequence[Example], backbone: Backbone
@@ -178,52 +199,100 @@ class Prompt:
                 )
 
 
+class Parts(NamedTuple):
+    """What training moves."""
+
+    soft: SoftVectors | None
+    head: Head
+
+
 class BoundPrompt:
     """A template and label words on a backbone, ready to score examples.
 
     Attributes:
         compiled: the compiled template.
-        scorer: scores the label words.
-        verbalizer: turns word scores into label scores.
+        words: token ids of each label word.
+        scorer: reads what the head needs.
+        verbalizer: labels and their words.
     """
 
-    def __init__(self, template: Template, verbalizer: Verbalizer, backbone: Backbone, max_length: int | None):
+    def __init__(
+        self,
+        template: Template,
+        verbalizer: Verbalizer,
+        backbone: Backbone,
+        max_length: int | None,
+        head: str = "words",
+    ):
         """Bind template and label words to `backbone` and check that they fit it.
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart, or a template that shows a word for
-                each label where not each of them has one.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or a template or head that takes a
+                word for each label where not each of them has one.
+            HeadError: text stands behind the mask, and the head reads a state that does not see it.
         """
-        shows_words = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
-        if shows_words and not verbalizer.first_words:
-            raise VerbalizerError(
-                f"{str(template)!r} shows a word for each label, by <options> or <demos>, and {verbalizer!r} has words "
-                "for two of them; take the tag out, or give every label a word in a Verbalizer"
-            )
+        _check_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
         self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.first_words)
-        words = [self.compiled.word_ids(word) for word in verbalizer.all_words]
-        verbalizer.check_tokens(words, chained=backbone.family == "causal" and not self.compiled.has_right)
         self.verbalizer = verbalizer
-        self.scorer = Scorer(backbone, self.compiled, words, verbalizer.lengths(words))
+        reads = HEADS[head]
+        chained = backbone.family == "causal" and not self.compiled.has_right
+        if reads.state and backbone.family == "causal" and not chained:
+            raise HeadError(
+                f"head={head!r} reads the state at the mask, where a causal model has not seen the text behind it; "
+                'put <mask> at the end of the template, or use head="words"'
+            )
+        self.words = [self.compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
+        lengths = None
+        if reads.words:
+            verbalizer.check_tokens(self.words, chained=chained and not reads.normalised)
+            lengths = verbalizer.lengths(self.words)
+        words = self.words if reads.words else []
+        self.scorer = Scorer(
+            backbone,
+            self.compiled,
+            words,
+            lengths,
+            verbalizer.fill,
+            normalised=reads.normalised,
+            states=reads.state,
+        )
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None
     ) -> list[EncodedPrompt]:
         """Encode examples, each with its own demonstrations, with room for the longest label word."""
-        answer = max(map(len, self.scorer.words))
+        answer = max(map(len, self.scorer.words), default=1)
         return self.compiled.encode(examples, answer_length=answer, demonstrations=demonstrations)
 
-    def label_scores(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
-        """Log-scores of labels with each set of soft vectors.
+    def features(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
+        """What heads read, with each set of soft vectors, shape (sets, batch, features), on the CPU."""
+        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
+        with self.scorer.backbone.frozen():
+            return self.scorer.all(prompts, weights)
+
+    def label_scores(self, prompts: Sequence[EncodedPrompt], parts: Sequence[Parts]) -> Tensor:
+        """Log-scores of labels with each set of trained parts.
 
         Returns:
             Nats, up to a constant per prompt, shape (sets, batch, labels), on the CPU.
         """
-        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
-        with self.scorer.backbone.frozen():
-            return self.verbalizer.label_scores(self.scorer.all(prompts, weights))
+        features = self.features(prompts, [own.soft for own in parts])
+        with torch.no_grad():
+            scores = [own.head.label_scores(found) for own, found in zip(parts, features, strict=True)]
+        return torch.stack(scores)
+
+
+def _check_every_label(template: Template, verbalizer: Verbalizer, head: str) -> None:
+    """Refuse what takes a word for each label where not each has one."""
+    shown = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
+    if (shown or head in ("soft", "thresholds")) and not verbalizer.first_words:
+        what = f"{str(template)!r} shows" if shown else f"head={head!r} takes"
+        raise VerbalizerError(
+            f"{what} a word for each label, and {verbalizer!r} has words for two of them; "
+            "give every label a word in a Verbalizer, or do without"
+        )
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

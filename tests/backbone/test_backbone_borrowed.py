@@ -47,7 +47,7 @@ def test_looking_at_a_backbone_changes_nothing(architecture):
     weights = {name: parameter.clone() for name, parameter in backbone.model.named_parameters()}
     state = torch.get_rng_state()
     with torch.no_grad():
-        backbone.logits([[7, 8, 9]], torch.tensor([[2]]), columns=torch.tensor([4, 5]))
+        backbone.outputs([[7, 8, 9]], torch.tensor([[2]]), columns=torch.tensor([4, 5]))
     assert backbone.fingerprint["model"]
     assert backbone.embedding_rms > 0
     assert backbone.can_read == (architecture in models.CAUSAL)
@@ -97,11 +97,13 @@ def test_the_longest_prompt_is_the_smaller_of_two_limits():
     longest = type(roberta)(roberta.model, roberta.tokenizer, "x").max_length
     assert longest == 64  # of 66 positions two belong to the padding
     with torch.no_grad():
-        roberta.logits([[9] * longest], torch.tensor([[0]]))
+        roberta.outputs([[9] * longest], torch.tensor([[0]]))
 
 
 def test_the_longest_prompt_runs(architecture):
     backbone = models.backbone(architecture)
     with torch.no_grad():
-        found = backbone.logits([[9, 10] * (backbone.max_length // 2)], torch.tensor([[backbone.max_length - 1]]))
+        found = backbone.outputs(
+            [[9, 10] * (backbone.max_length // 2)], torch.tensor([[backbone.max_length - 1]])
+        ).logits
     assert torch.isfinite(found).all()

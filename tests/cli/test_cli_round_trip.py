@@ -6,7 +6,8 @@ import re
 import pytest
 
 from softcloze.calibration import METHODS
-from softcloze.cli.options import Method
+from softcloze.cli.options import Kind, Method
+from softcloze.heads import EXCLUSIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -153,5 +154,19 @@ def test_a_calibrated_hard_prompt(run, reviews, tmp_path):
     assert run("evaluate", reviews, "--prompt", "prompt", cwd=tmp_path).returncode == 0
 
 
-def test_every_calibration_has_its_option():
+def test_a_linear_head_without_slots(run, reviews, tmp_path):
+    done = run(
+        *("fit", reviews, "--model", "starter:bert-tiny", "--template", "<text> It was <mask>.", "--head", "linear"),
+        *("--out", "prompt", "--epochs", "5"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "epoch 5 of 5" in done.stderr
+    card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
+    assert card["head"] == "linear"
+    assert run("evaluate", reviews, "--prompt", "prompt", cwd=tmp_path).returncode == 0
+
+
+def test_every_calibration_and_head_has_its_option():
     assert tuple(Method) == METHODS
+    assert tuple(Kind) == EXCLUSIVE

@@ -5,6 +5,7 @@ import pytest
 from softcloze.errors import SoftclozeError
 from softcloze.library import LibraryError, load_template, load_verbalizer
 from softcloze.library.cards import read_template_card, read_verbalizer_card
+from softcloze.verbalizer import Verbalizer
 
 
 def test_each_load_is_a_fresh_card():
@@ -17,8 +18,8 @@ def test_unknown_names():
     with pytest.raises(LibraryError) as caught:
         load_verbalizer("sentiment/ne")
     assert str(caught.value) == (
-        "no 'sentiment/ne' among the library's verbalizers: sentiment/en, sentiment/en-cloze, sentiment/zh, "
-        "sentiment/zh-recommend; did you mean 'sentiment/en'?"
+        "no 'sentiment/ne' among the library's verbalizers: sentiment/en, sentiment/en-cloze, sentiment/en-knowledge, "
+        "sentiment/zh, sentiment/zh-knowledge, sentiment/zh-recommend; did you mean 'sentiment/en'?"
     )
     with pytest.raises(LibraryError) as caught:
         load_template("sentimnet/zh-soft")
@@ -84,6 +85,14 @@ def test_good_cards(tmp_path):
     assert read_verbalizer_card("b", written(tmp_path / "b.toml", VERBALIZER_CARD)).words == {"good": ["good", "fine"]}
 
 
+def test_a_card_says_how_words_add_up_if_not_as_usual(tmp_path):
+    usual = read_verbalizer_card("a", written(tmp_path / "a.toml", VERBALIZER_CARD))
+    assert Verbalizer({"good": "x", "bad": "y"}) == Verbalizer({"good": "x", "bad": "y"}, usual.aggregate, usual.per)
+    weighted = {"aggregate": '"log_sum_prob"', "per": '"token"', "words": '{good = {great = 2, "不错" = 0.5}}'}
+    card = read_verbalizer_card("b", written(tmp_path / "b.toml", VERBALIZER_CARD | weighted))
+    assert (card.words, card.aggregate, card.per) == ({"good": {"great": 2, "不错": 0.5}}, "log_sum_prob", "token")
+
+
 @pytest.mark.parametrize(("change", "problem"), BAD_TEMPLATES)
 def test_bad_template_cards(tmp_path, change, problem):
     file = written(tmp_path / "bad.toml", TEMPLATE_CARD | change)
@@ -100,6 +109,14 @@ BAD_VERBALIZERS = [
     ({"words": "{good = []}"}, "'words.good' must be a list of texts, found []"),
     ({"words": '{good = "good"}'}, "'words.good' must be a list of texts, found 'good'"),
     ({"words": '{good = [""]}'}, "'words.good' must be a list of texts, found ['']"),
+    ({"words": "{good = {}}"}, "'words.good' must be a list of words, or give each word a number, found {}"),
+    (
+        {"words": "{good = {great = true}}"},
+        "'words.good' must be a list of words, or give each word a number, found {'great': True}",
+    ),
+    ({"words": '{good = {"" = 1}}'}, "'words.good' must be a list of words, or give each word a number, found {'': 1}"),
+    ({"per": "1"}, "'per' must be text, found 1"),
+    ({"agregate": '"log_sum_prob"'}, "unknown key 'agregate'; did you mean 'aggregate'?"),
 ]
 
 

@@ -53,6 +53,7 @@ EXAMPLES = {
     "topic/en": {"title": "", "text": "The team won the final by two goals."},
     "topic/zh": {"title": "决赛", "text": "球队以两球之差赢得决赛。"},
 }
+KNOWLEDGE = [f"{task}/{language}-knowledge" for task in ("sentiment", "topic") for language in ("en", "zh")]
 WORKED = "Review: A dull film.\nSentiment: negative\n\nReview: A wonderful film.\nSentiment: positive\n\n"
 WORKED_ZH = "房间又小又吵，服务态度也差。 总之，很糟糕\n\n内容很好，送货也快，值得一看。 总之，很推荐\n\n"
 # these were measured, so they stay as they are
@@ -130,8 +131,32 @@ def test_verbalizer_cards(name):
     task, variant = name.split("/")
     assert (card.name, card.task, card.language) == (name, task, variant.split("-")[0])
     assert card.words.keys() == load_verbalizer(f"{task}/en").words.keys()
-    assert name in in_use()
+    assert name in in_use() or name in KNOWLEDGE
     check_texts(card)
+
+
+def test_each_task_has_label_words_in_both_languages():
+    named = {name: load_verbalizer(name) for name in list_verbalizers()}
+    assert {(card.task, card.language) for card in named.values()} == {
+        (t, lang) for t in TASKS for lang in ("en", "zh")
+    }
+    assert all(f"{task}/{language}" in named for task in TASKS for language in ("en", "zh"))
+
+
+@pytest.mark.parametrize("name", KNOWLEDGE)
+def test_knowledge_lists(name):
+    card = load_verbalizer(name)
+    usual = load_verbalizer(name.removesuffix("-knowledge")).words
+    folded = {label: [word.casefold() for word in words] for label, words in card.words.items()}
+    listed = [word for words in folded.values() for word in words]
+    assert len(listed) == len(set(listed))
+    for label, words in folded.items():
+        assert 100 <= len(words) <= 300
+        assert card.words[label][0] == usual[label][0]  # the first word names the label
+        assert all((min(word) >= "\u4e00") == (card.language == "zh") for word in words)
+        # then no tokenizer can begin one label's word with the tokens of another's
+        others = tuple(word for other, own in folded.items() if other != label for word in own)
+        assert [word for word in words if word.startswith(others)] == []
 
 
 def check_texts(card):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from softcloze.cli.options import read_verbalizer
+from softcloze.estimator import resolve_verbalizer
 from softcloze.library import (
     LibraryError,
     list_templates,
@@ -14,6 +16,7 @@ from softcloze.library import (
     resolve_template,
 )
 from softcloze.template import Template
+from softcloze.verbalizer import Verbalizer
 
 CARD = """\
 template = "{template}"
@@ -61,6 +64,15 @@ def test_own_cards_stand_beside_ours(tmp_path):
     assert resolve_template("shop/tea", tmp_path) == Template("<text>，真<mask>")
     with pytest.raises(LibraryError, match=r"^no 'shop/tea' among the library's templates: "):
         load_template("shop/tea")
+
+
+def test_own_words_may_have_weights_and_a_way_to_add_up(tmp_path, monkeypatch):
+    words = 'aggregate = "log_sum_prob"\nwords = {positive = {"好" = 2, "不错" = 0.5}, negative = ["差"]}\n'
+    file = write(tmp_path / "verbalizers", "shop/words", "\n".join([*WORDS.splitlines()[:-1], words]))
+    monkeypatch.setenv("SOFTCLOZE_LIBRARY", str(tmp_path))
+    expected = Verbalizer({"positive": {"好": 2, "不错": 0.5}, "negative": "差"}, "log_sum_prob")
+    assert resolve_verbalizer("shop/words") == expected
+    assert read_verbalizer(str(file)) == expected  # the command line takes the file itself as well
 
 
 def test_own_cards_win_and_say_so(tmp_path):

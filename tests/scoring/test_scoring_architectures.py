@@ -3,64 +3,22 @@
 import models
 import pytest
 import torch
+from scores import SLOTS, assert_same, make_scorer, random_prompts, soft_vectors
 
-from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring import Scorer
-from softcloze.template import Template
+from softcloze.encoding import EncodedPrompt
 
-FIRST = 5  # ids below are special tokens in some tokenizer
 WORDS = {
     "one token": [(20,), (31,), (42,)],
     "several tokens": [(20, 21, 22), (31, 32, 33)],
     "mixed lengths": [(20,), (31, 32), (42, 43, 44), (50,)],
     "shared beginnings": [(20, 21), (20, 22), (20, 21, 23), (31, 21)],
 }
-SLOTS = {
-    "none": ((), ()),
-    "front": ((0, 0, 0), ()),
-    "middle": ((4, 4), ()),
-    "before mask": ((-1, -1), ()),
-    "after mask": ((2,), (1, 1)),
-    "all over": ((0, 3, 3, -1), (1,)),
-}
-
-
-def random_prompts(lengths, *, slots=((), ()), right, seed=0):
-    """Prompts of random tokens with soft rows put in at places of the left and the right part."""
-    dice = torch.Generator().manual_seed(seed)
-    prompts = []
-    for length in lengths:
-        left = torch.randint(FIRST, 200, (length,), generator=dice).tolist()
-        behind = torch.randint(FIRST, 200, (4,), generator=dice).tolist() if right else []
-        row = 0
-        for part, places in ((left, slots[0]), (behind, slots[1])):
-            for place in places:
-                part.insert(len(part) if place < 0 else min(place, len(part)), -1 - row)
-                row += 1
-        prompts.append(EncodedPrompt(tuple(left), tuple(behind), {}))
-    return prompts
-
-
-def soft_vectors(backbone, count, seed=0):
-    dice = torch.Generator().manual_seed(seed)
-    return torch.randn(count, backbone.width, generator=dice) * backbone.embedding_rms
-
-
-def make_scorer(backbone, words, *, right, lengths=None):
-    source = "a <mask> b" if right else "a <mask>"
-    return Scorer(backbone, CompiledTemplate(Template(source), backbone.vocabulary, 64), words, lengths)
 
 
 def expected_scores(backbone, prompts, words, soft=None):
     mask_id = backbone.vocabulary.mask_id
     with torch.no_grad():
         return torch.stack([models.word_scores(backbone.model, p, words, soft, mask_id) for p in prompts])
-
-
-def assert_same(scores, expected, tolerance=1e-4):
-    """Equal up to a constant per prompt."""
-    assert scores.shape == expected.shape
-    torch.testing.assert_close(scores.log_softmax(-1), expected.log_softmax(-1), atol=tolerance, rtol=1e-5)
 
 
 @pytest.mark.parametrize("right", [False, True], ids=["end", "text behind"])
@@ -132,8 +90,8 @@ def test_a_cut_head_gives_the_same_scores(architecture):
     positions = torch.tensor([[1, 3], [0, 1]])
     columns = torch.tensor([3, 17, 40, 101])
     with torch.no_grad():
-        full = backbone.logits(rows, positions)
-        cut = backbone.logits(rows, positions, columns=columns)
+        full = backbone.outputs(rows, positions).logits
+        cut = backbone.outputs(rows, positions, columns=columns).logits
         expected = torch.stack(
             [models.logits_of(backbone.model, row)[at] for row, at in zip(rows, positions, strict=True)]
         )
@@ -148,9 +106,9 @@ def test_nothing_is_left_behind_in_the_model(architecture):
     names = [name for name, _ in backbone.model.named_parameters(remove_duplicate=False)]
     before = models.logits_of(backbone.model, [8, 9, 10])
     for columns in (None, torch.tensor([3, 4])):
-        backbone.logits([[8, 9]], torch.tensor([[1]]), columns=columns)
+        backbone.outputs([[8, 9]], torch.tensor([[1]]), columns=columns)
         with pytest.raises(RuntimeError, match="out of bounds"):
-            backbone.logits([[8, 9]], torch.tensor([[7]]), columns=columns)
+            backbone.outputs([[8, 9]], torch.tensor([[7]]), columns=columns)
     assert not head._forward_pre_hooks
     assert [name for name, _ in backbone.model.named_parameters(remove_duplicate=False)] == names
     assert torch.equal(models.logits_of(backbone.model, [8, 9, 10]), before)

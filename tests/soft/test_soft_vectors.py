@@ -64,5 +64,5 @@ def test_in_front_they_are_the_prompt_tuning_of_peft(architecture):
     with torch.no_grad():
         expected = tuned(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
         rows = [[-1, -2, -3, -4, *row] for row in ids.tolist()]
-        found = backbone.logits(rows, torch.arange(9).expand(2, -1), soft=vectors)
+        found = backbone.outputs(rows, torch.arange(9).expand(2, -1), soft=vectors).logits
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -145,8 +145,14 @@ def test_an_explanation_names_all_labels_and_the_words_of_two():
 @pytest.mark.parametrize("template", ["<options> <text> <mask>", "<demos*2><text> <mask>"])
 def test_templates_that_show_a_word_for_each_label_are_refused(template):
     clf = PromptClassifier(backbone("llama"), template, OrdinalVerbalizer(CHINESE, low="bad", high="good"))
-    with pytest.raises(VerbalizerError, match="has words for two of them; take the tag out"):
+    with pytest.raises(VerbalizerError, match="shows a word for each label, and OrdinalVerbalizer"):
         clf.fit(TEXTS, CHINESE)
+
+
+def test_a_head_that_starts_from_a_word_for_each_label_is_refused():
+    words = OrdinalVerbalizer(CHINESE, low="bad", high="good")
+    with pytest.raises(VerbalizerError, match="head='soft' takes a word for each label"):
+        PromptClassifier(backbone("bert"), "<text> <mask>", words, head="soft").fit(TEXTS, CHINESE)
 
 
 def test_checks_know_it():

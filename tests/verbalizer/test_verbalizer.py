@@ -28,6 +28,10 @@ MISTAKES = [
     (({"a": "x", "b": " x "},), r"' x ' stands for label 'b' and, as 'x', for label 'a'"),
     ((TABLE, "sum"), r"aggregate='sum' is unknown; expected log_mean_prob, mean_log_prob, max_log_prob, log_sum_prob"),
     ((TABLE, "log_mean_prob", "tokens"), r"per='tokens' is unknown; expected word, token, character, byte"),
+    (
+        (TABLE, "log_mean_prob", "word", "ltr"),
+        r"fill='ltr' is unknown; expected together, left_to_right, most_confident",
+    ),
     (({"a": {"x": 0}, "b": "y"},), r"'x' of label 'a' has weight 0; expected a number above 0"),
     (({"a": {"x": True}, "b": "y"},), r"'x' of label 'a' has weight True"),
     (({"a": {"x": "2"}, "b": "y"},), r"'x' of label 'a' has weight '2'"),
@@ -73,6 +77,12 @@ def test_equality_and_copies():
     assert weighted.as_dict() == {"bad": ["awful"], "good": {"great": 2.0, "fine": 1.0}}
     assert weighted != Verbalizer(weighted.as_dict()) and weighted == Verbalizer(weighted.as_dict(), per="token")
     assert weighted != Verbalizer({"good": ["great", "fine"], "bad": "awful"}, per="token")
+    in_turn = Verbalizer(TABLE, fill="most_confident")
+    assert in_turn.fill == "most_confident" and verbalizer.fill == "together"
+    assert in_turn != verbalizer and in_turn != Verbalizer(TABLE, fill="left_to_right")
+    assert in_turn == Verbalizer(TABLE, fill="most_confident") == pickle.loads(pickle.dumps(in_turn))
+    assert len({verbalizer, in_turn, Verbalizer(TABLE, fill="most_confident")}) == 2
+    assert eval(repr(in_turn), {"Verbalizer": Verbalizer}) == in_turn  # noqa: S307
     assert eval(repr(weighted), {"Verbalizer": Verbalizer}) == weighted  # noqa: S307
     assert eval(repr(verbalizer), {"Verbalizer": Verbalizer}) == verbalizer  # noqa: S307
 

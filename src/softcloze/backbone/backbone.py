@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,18 @@ Family = Literal["masked", "causal"]
 
 class BackboneError(SoftclozeError, ValueError):
     """A model that cannot be loaded or cannot be used as a backbone."""
+
+
+class Outputs(NamedTuple):
+    """What a model says at some places.
+
+    Attributes:
+        logits: raw scores before any softmax in float32, shape (batch, reads, words or vocab).
+        states: what its output embedding reads there, in float32, shape (batch, reads, state width).
+    """
+
+    logits: Tensor
+    states: Tensor
 
 
 class Backbone:
@@ -96,6 +108,11 @@ class Backbone:
         return int(self.model.get_input_embeddings().weight.shape[-1])
 
     @property
+    def state_width(self) -> int:
+        """Numbers in a state that the output embedding reads."""
+        return int(self.model.get_output_embeddings().weight.shape[-1])
+
+    @property
     def parameters(self) -> int:
         """Weights of the model, tied ones counted once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -131,6 +148,16 @@ class Backbone:
             embedded: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
         return embedded
 
+    def output_rows(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Rows of the output embedding for token ids, shape (*ids, state width), and their biases, shape ids.
+
+        In float32 on the CPU, without gradient; None for the biases of an output embedding that has none.
+        """
+        module = self.model.get_output_embeddings()
+        ids = ids.to(self.device)
+        bias = module.bias[ids].detach().float().cpu() if module.bias is not None else None
+        return module.weight[ids].detach().float().cpu(), bias
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Hold the model still and in evaluation mode, then give it back as it was found."""
@@ -145,7 +172,7 @@ class Backbone:
             for module in training:
                 module.training = True
 
-    def logits(
+    def outputs(
         self,
         rows: Sequence[Sequence[int]],
         positions: Tensor,
@@ -154,8 +181,8 @@ class Backbone:
         soft: Tensor | None = None,
         columns: Tensor | None = None,
         prefix: Prefix | None = None,
-    ) -> Tensor:
-        """Word scores at some positions of some rows; the head runs on nothing else.
+    ) -> Outputs:
+        """Word scores and states at some positions of some rows; the head runs on nothing else.
 
         Rows are padded on the right and beginnings on the left, with explicit position ids, so that the
         company a row keeps does not change its scores.
@@ -167,9 +194,6 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             columns: vocabulary ids to score, shape (words,); all of them if None.
             prefix: what stands before each row, read earlier by `read`.
-
-        Returns:
-            Raw scores before any softmax in float32, shape (batch, reads, words or vocab).
         """
         inputs = self._inputs(rows, types, soft, prefix)
         if prefix is not None:
@@ -182,7 +206,7 @@ class Backbone:
         """Keys and values of rows with which longer rows begin, without gradient; for causal models that `can_read`.
 
         Args:
-            rows: lists of ids as in `logits`.
+            rows: lists of ids as in `outputs`.
             soft: the soft vectors, shape (soft, width).
         """
         cache = DynamicCache()
@@ -210,10 +234,10 @@ class Backbone:
         if self.family != "causal" or self.uses_types:  # types of a beginning are not remembered
             return False
         with self.frozen(), torch.no_grad():
-            whole = self.logits([[0, 1, 2, 3, 1]], torch.tensor([[4]]))
+            whole = self.outputs([[0, 1, 2, 3, 1]], torch.tensor([[4]])).logits
             try:
                 prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
-                split = self.logits([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix)
+                split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix).logits
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
                 return False
         return torch.allclose(whole[0], split[0], rtol=1e-2, atol=1e-2)
@@ -250,17 +274,20 @@ class Backbone:
             inputs["position_ids"] = (place + self._first_position).to(self.device)
         return inputs
 
-    def _head_at(self, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Tensor:
+    def _head_at(self, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Outputs:
         """Run the model with its output embedding on `positions` and, where it can be cut, `columns` alone.
 
         The hook sits on the output embedding itself, not on the base model: this needs no knowledge of how an
         architecture nests its decoder, and what the head does before (BERT's dense layer) costs little.
         """
         module = self.model.get_output_embeddings()
+        states = torch.empty(0)
 
         def at_positions(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+            nonlocal states
             (hidden,) = args
-            return (hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1])),)
+            states = hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+            return (states,)
 
         cut = self._cut_head(columns) if columns is not None and self._can_cut_head else None
         hook = module.register_forward_pre_hook(at_positions)
@@ -273,8 +300,7 @@ class Backbone:
             hook.remove()
         if columns is not None and cut is None:
             logits = logits[..., columns.to(self.device)]
-        scores: Tensor = logits.float()
-        return scores
+        return Outputs(logits.float(), states.float())
 
     def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
         """The output embedding's parameters with only the rows of `columns`, by their names in the model."""

@@ -1,4 +1,4 @@
-"""softcloze fit: train a soft prompt on the rows of a file and save it."""
+"""softcloze fit: train a prompt on the rows of a file and save it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,8 @@ from softcloze.cli.options import (
     Choice,
     DemonstrationsOption,
     FileArgument,
+    HeadOption,
+    Kind,
     LabelOption,
     LearningRateOption,
     ModelOption,
@@ -33,6 +35,7 @@ def fit(
     shots: Annotated[
         int | None, typer.Option(help="Train on so many rows of each class, drawn with the seed; by default on all.")
     ] = None,
+    head: HeadOption = Kind.words,
     demonstrations: DemonstrationsOption = Choice.random,
     calibration: CalibrationOption = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
@@ -43,7 +46,7 @@ def fit(
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the first vectors and the order of rows.")] = 0,
 ) -> None:
-    """Train a soft prompt on labelled rows and save it in a folder.
+    """Train a soft prompt, a head or both on labelled rows and save the prompt in a folder.
 
     Without a verbalizer a library template brings its own label words, and for any other template every label
     is its own word.
@@ -73,6 +76,7 @@ def fit(
         open_backbone(model),
         parsed,
         words,
+        head=head.value,
         demonstrations=demonstrations.value,
         calibration=calibration.value if calibration is not None else None,
         epochs=epochs,

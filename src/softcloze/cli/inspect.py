@@ -142,7 +142,7 @@ def _read_labelled(
 def _look(
     template: "Template",
     example: "Row",
-    given: Words | str | None,
+    given: "Words | Verbalizer | str | None",
     labelled: Labelled | None,
     model: str | None,
     max_length: int | None,

@@ -281,7 +281,7 @@ def _given_labels(verbalizer: str | None) -> Labels | None:
         return None
     if isinstance(words, str):
         return Labels(words, load_verbalizer(words).words)
-    return Labels("--verbalizer", words)
+    return Labels("--verbalizer", words if isinstance(words, dict) else words.as_dict())
 
 
 def _open(model: str, max_length: int | None, *, weights: bool) -> Model:

@@ -5,11 +5,14 @@ import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from softcloze.cli.errors import CommandError, FileError
+
+if TYPE_CHECKING:
+    from softcloze.verbalizer import Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
 PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="The folder that fit wrote.")]
@@ -61,6 +64,24 @@ class Method(StrEnum):
     temperature = "temperature"
 
 
+class Kind(StrEnum):
+    """How label scores are read: `softcloze.heads.EXCLUSIVE`, which is slow to import."""
+
+    words = "words"
+    soft = "soft"
+    linear = "linear"
+    prototypes = "prototypes"
+
+
+HeadOption = Annotated[
+    Kind,
+    typer.Option(
+        "--head",
+        help="How label scores are read: words (by the label words), soft (by trained rows that start from them), "
+        "linear (by a trained linear layer) or prototypes (by label words and learnt prototypes); see docs/heads.md.",
+    ),
+]
+
 CalibrationOption = Annotated[
     Method | None,
     typer.Option(
@@ -71,13 +92,14 @@ CalibrationOption = Annotated[
 Words = dict[str | int, str | list[str] | dict[str, float]]
 
 
-def read_verbalizer(given: str | None, template: str | None = None) -> Words | str | None:
+def read_verbalizer(given: str | None, template: str | None = None) -> "Words | Verbalizer | str | None":
     """Label words as they are given on the command line; without any, those that go with a library template.
 
     Raises:
         CommandError: JSON that is no table of label words.
         FileError: a file that cannot be read or holds something else.
         LibraryError: there are no label words of that name.
+        VerbalizerError: a card whose words cannot add up as it says.
 
     >>> read_verbalizer('{"positive": ["good", "fine"], "negative": "bad"}')
     {'positive': ['good', 'fine'], 'negative': 'bad'}
@@ -101,9 +123,16 @@ def read_verbalizer(given: str | None, template: str | None = None) -> Words | s
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is not UTF-8: {error}") from error
     table = _parse(text, path.suffix, str(path), FileError)
-    # a card of the library has its table under "words"
-    words = table["words"] if isinstance(table, dict) and isinstance(table.get("words"), dict) else table
-    return _table(words, str(path), FileError)
+    if not isinstance(table, dict) or not isinstance(table.get("words"), dict):
+        return _table(table, str(path), FileError)
+    # a card of the library has its table under "words", and may say how they add up
+    words = _table(table["words"], str(path), FileError)
+    ways = {key: table[key] for key in ("aggregate", "per") if key in table}
+    if not ways:
+        return words
+    from softcloze.verbalizer import Verbalizer
+
+    return Verbalizer(words, **ways)
 
 
 def read_fields(given: Iterable[str]) -> dict[str, object]:

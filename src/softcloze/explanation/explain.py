@@ -13,9 +13,10 @@ from softcloze.explanation.explanation import Explanation, TopWord, WordShare
 from softcloze.explanation.spelling import readable_token
 from softcloze.prompt import BoundPrompt
 from softcloze.scoring import Scorer
-from softcloze.scoring.queries import CausalPlan, MaskedPlan
+from softcloze.scoring.filling import masked_plan
+from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import Fill, Label, Verbalizer
 
 
 class ExplanationError(SoftclozeError, ValueError):
@@ -58,7 +59,7 @@ def explain(
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]
-        found = [_log_probabilities(scorer, prompt, weight) for prompt in prompts]
+        found = [_log_probabilities(scorer, prompt, weight, verbalizer.fill) for prompt in prompts]
     probabilities = verbalizer.label_scores(scores).double().softmax(-1)
     owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]
     shares = _shares(verbalizer, scores, owners)
@@ -85,31 +86,34 @@ def explain(
     return explanations
 
 
-def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None) -> tuple[Tensor, Tensor]:
+def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None, fill: Fill) -> tuple[Tensor, Tensor]:
     """Log-probabilities at the mask: of each label word, shape (words,), and of the whole vocabulary, (vocab,)."""
     backbone, mask_id = scorer.backbone, scorer.backbone.vocabulary.mask_id
-    # whatever the label words are, the place of this one is where the vocabulary is read
-    words = (*scorer.words, (0,))
-    plan: MaskedPlan | CausalPlan
+    plan: Plan
     if mask_id is not None:
-        plan = MaskedPlan(words, mask_id)
+        plan = masked_plan(scorer.words, mask_id, fill)
     else:
-        plan = CausalPlan(words, has_right=False)
+        plan = CausalPlan(scorer.words, has_right=False)
         types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
         prompt = replace(prompt, right=(), types=types)
-    found = torch.zeros(len(words), dtype=torch.float64)
-    vocabulary = torch.empty(0)
+
+    def read_places(query: Query) -> Tensor:
+        """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
+        logits = backbone.outputs([query.ids], torch.tensor([query.places]), types=[query.types], soft=soft).logits
+        return logits[0].cpu().double().log_softmax(-1)
+
+    def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
+        found = torch.zeros(1, cells, dtype=torch.float64)
+        for query in queries[0]:
+            logs = read_places(query)
+            for one in query.reads:
+                found[0, one.cell] += logs[query.places.index(one.position), one.token]
+        return found
+
     with torch.inference_mode():
-        for query in plan.queries(prompt):
-            places = sorted({read.position for read in query.reads})
-            logits = backbone.logits([query.ids], torch.tensor([places]), types=[query.types], soft=soft)
-            logs = logits[0].cpu().double().log_softmax(-1)
-            for read in query.reads:
-                at_place = logs[places.index(read.position)]
-                found[read.word] += at_place[read.token]
-                if read.word == len(scorer.words):
-                    vocabulary = at_place
-    return found[:-1], vocabulary
+        (words,) = plan.scores([prompt], read)
+        (vocabulary,) = read_places(*with_state([], prompt, mask_id))
+    return words, vocabulary
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> Tensor:

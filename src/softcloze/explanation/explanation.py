@@ -34,7 +34,8 @@ class WordShare:
         word: the word.
         tokens: its tokens in the mask's place, written as in `TopWord`.
         log_probability: of the whole word at the mask, in nats. A masked model sees the text behind the mask, and one
-            mask for each token of the word; a causal model sees only what stands before.
+            mask for each token of the word, filled in as the verbalizer says; a causal model sees only what stands
+            before.
         score: what its label's score is made from, in nats, less that of the best word of all: the log-probability, in
             a causal model with that of the text behind the mask added, and divided by the word's length where the
             verbalizer measures words per token, character or byte.
@@ -71,6 +72,7 @@ class Explanation:
         mass: the probability that some label word stands at the mask. A word that begins with another's tokens is
             part of the other's probability and is not added to it. To a masked model words of one number of tokens
             compete with each other alone; where there are several such numbers it is the mass at the best of them.
+            With fill="most_confident" words of several tokens do not share one distribution, and it may pass 1.
 
     >>> words = (
     ...     WordShare("bad", "dull", ("dull",), log_probability=-3.0, score=-1.0, share=1.0),

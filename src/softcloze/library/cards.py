@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -72,26 +72,31 @@ class VerbalizerCard:
 
     Attributes:
         name: path in the library, as in "sentiment/en".
-        words: the words of each label.
+        words: the words of each label, or word -> weight.
         task: what the labels answer.
         language: of the words, as an ISO 639-1 code.
         source: where they come from.
         description: one line for people who choose.
+        aggregate: how the words of a label add up; as for `Verbalizer`.
+        per: the unit of a word's score; as for `Verbalizer`.
         file: where the card is, if it is one of the user's own.
         replaces: whether it stands in the place of a card of that name that comes with softcloze.
     """
 
     name: str
-    words: dict[str, list[str]]
+    words: dict[str, list[str] | dict[str, float]]
     task: str
     language: str
     source: str
     description: str
+    aggregate: str = "log_mean_prob"
+    per: str = "word"
     file: Path | None = None
     replaces: bool = False
 
 
 _TEXTS = ("task", "language", "source", "description")  # on every card
+_WAYS = ("aggregate", "per")  # on cards with label words, where they are not the usual ones
 
 
 def read_template_card(name: str, file: Traversable) -> TemplateCard:
@@ -118,28 +123,28 @@ def read_verbalizer_card(name: str, file: Traversable) -> VerbalizerCard:
     Raises:
         LibraryError: a key is missing or unknown, a value of the wrong kind, or a label has no words.
     """
-    card = _read(file, (*_TEXTS, "words"))
-    texts: dict[str, Any] = {key: _text(card, key, file) for key in _TEXTS}
+    card = _read(file, (*_TEXTS, "words"), optional=_WAYS)
+    texts: dict[str, Any] = {key: _text(card, key, file) for key in (*_TEXTS, *_WAYS) if key in card}
     words = card["words"]
     if not isinstance(words, dict) or not words:
         raise LibraryError(f"{file}: 'words' must be a table from label to words, found {words!r}")
-    words = {label: _texts(listed, f"words.{label}", file) for label, listed in words.items()}
+    words = {label: _label_words(own, f"words.{label}", file) for label, own in words.items()}
     return VerbalizerCard(name=name, words=words, **texts)
 
 
-def _read(file: Traversable, keys: Iterable[str]) -> dict[str, Any]:
-    """The card as a table with exactly these keys."""
+def _read(file: Traversable, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
+    """The card as a table with these keys, and perhaps the optional ones."""
     try:
         card = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise LibraryError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8, or nested without end
         raise LibraryError(f"{file}: not a TOML file: {error}") from error
-    known = set(keys)
+    known = {*keys, *optional}
     for key in card:
         if key not in known:
             raise LibraryError(f"{file}: unknown key {key!r}{did_you_mean(key, known - card.keys())}")
-    missing = sorted(known - card.keys())
+    missing = sorted(set(keys) - card.keys())
     if missing:
         raise LibraryError(f"{file}: missing {', '.join(map(repr, missing))}")
     return card
@@ -155,6 +160,15 @@ def _text(card: dict[str, Any], key: str, file: Traversable) -> str:
 def _texts(value: object, key: str, file: Traversable) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
         raise LibraryError(f"{file}: {key!r} must be a list of texts, found {value!r}")
+    return value
+
+
+def _label_words(value: object, key: str, file: Traversable) -> list[str] | dict[str, float]:
+    """The words of a label: a list, or a table from word to weight."""
+    if not isinstance(value, dict):
+        return _texts(value, key, file)
+    if not value or not all(word and type(weight) in (int, float) for word, weight in value.items()):
+        raise LibraryError(f"{file}: {key!r} must be a list of words, or give each word a number, found {value!r}")
     return value
 
 

@@ -1,7 +1,10 @@
 """Which rows a model has to read, and what to read off them, to score every label word of a prompt."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt, EncodingError
 
@@ -13,12 +16,12 @@ class Read:
     Attributes:
         position: the place in the row whose output is read.
         token: the vocabulary id whose log-probability it gives.
-        word: the label word that it is a factor of.
+        cell: the number of the sum that it is added to, mostly that of the label word.
     """
 
     position: int
     token: int
-    word: int
+    cell: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +32,64 @@ class Query:
         ids: tokens, and soft slots as negative ids.
         reads: what to read.
         types: the token type of each id; None where all are of one.
+        state: the place whose state is read as well, if any.
     """
 
     ids: tuple[int, ...]
     reads: tuple[Read, ...]
     types: tuple[int, ...] | None = None
+    state: int | None = None
+
+    @property
+    def places(self) -> list[int]:
+        """All places where something is read, in order."""
+        own = {read.position for read in self.reads}
+        return sorted(own if self.state is None else own | {self.state})
 
 
-class MaskedPlan:
+# the rows of each prompt and the number of sums that they are read for -> those sums in nats, shape (batch, sums)
+Reader = Callable[[Sequence[Sequence[Query]], int], Tensor]
+
+
+class Plan(ABC):
+    """How label words are scored: which rows the model reads, and what is read off them.
+
+    Attributes:
+        words: token ids of each label word.
+        normalised: whether the reads are log-probabilities over the whole vocabulary. Where all words are read
+            at the same places the normaliser is the same for all of them; raw scores then compare as well, and
+            the vocabulary-sized product is spared.
+    """
+
+    words: tuple[tuple[int, ...], ...]
+    normalised: bool
+
+    @abstractmethod
+    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+        """The rows of a prompt; where later ones depend on what is read off others, those to begin with."""
+
+    def most_rows(self, prompt: EncodedPrompt) -> int:
+        """The rows that a prompt takes at a time, at most."""
+        return len(self.queries(prompt))
+
+    def scores(self, prompts: Sequence[EncodedPrompt], read: Reader) -> Tensor:
+        """Scores of all words in nats, as `read` finds them, shape (batch, words)."""
+        return read([self.queries(prompt) for prompt in prompts], len(self.words))
+
+
+class MaskedPlan(Plan):
     """A masked model: as many mask tokens as the word has tokens, filled in one pass.
 
     A word's score is the sum of its tokens' log-probabilities, each given the others masked.
 
-    Attributes:
-        normalised: whether the reads are log-probabilities over the whole vocabulary. Where all words are read
-            at the same places the normaliser is the same for all of them; raw scores then compare as well, and
-            the vocabulary-sized product is spared.
-
     Source:
-        Schick and Schütze, NAACL 2021, arXiv:2009.07118, section 3.3, whose training does it in one pass too.
+        Schick and Schütze, NAACL 2021, arXiv:2009.07118, section 3.3: their training does it in one pass too, but
+        with as many masks for all words as the longest one has tokens.
     """
 
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
         """Plan for `words`, token ids of each label word."""
+        self.words = tuple(words)
         self._mask_id = mask_id
         lengths = sorted({len(word) for word in words})
         self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
@@ -64,26 +102,23 @@ class MaskedPlan:
             Query(
                 prompt.left + (self._mask_id,) * length + prompt.right,
                 tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
-                _types(prompt, length),
+                types_around(prompt, length),
             )
             for length, words in self._by_length
         ]
 
 
-class CausalPlan:
+class CausalPlan(Plan):
     """A causal model: the chain of conditional probabilities of the word's tokens, and of the text behind it.
 
     Without text after the mask, words that begin alike share their rows: a row is read for every prefix of it,
     so that words of one token cost one row together. With text after the mask every word fills a row of its
     own, and the text counts, since it is what tells whether the word fits: log P(word, text after | text before).
-
-    Attributes:
-        normalised: as in `MaskedPlan`.
     """
 
     def __init__(self, words: Sequence[tuple[int, ...]], *, has_right: bool):
         """Plan for `words`, token ids of each label word, with or without text after the mask."""
-        self._words = tuple(words)
+        self.words = tuple(words)
         prefixes = {word[:k] for word in words for k in range(len(word))}
         ends = sorted(p for p in prefixes if not any(q[: len(p)] == p and q != p for q in prefixes))
         # each prefix is read off the first row that passes through it
@@ -101,31 +136,56 @@ class CausalPlan:
         Raises:
             EncodingError: nothing stands before the mask, so there is no place to predict it from.
         """
-        if not prompt.left:
-            raise EncodingError(
-                "nothing stands before <mask>, and a causal model predicts from what stands before; "
-                "put some text, a field or a soft slot there"
-            )
-        at = len(prompt.left) - 1
+        at = _last_before(prompt)
         if prompt.right:
             queries = []
-            for i, word in enumerate(self._words):
+            for i, word in enumerate(self.words):
                 row = prompt.left + word + prompt.right
                 reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
-                types = _types(prompt, len(word))
+                types = types_around(prompt, len(word))
                 queries.append(Query(row[:-1], reads, types[:-1] if types is not None else None))
             return queries
         return [
             Query(
                 prompt.left + end,
-                tuple(Read(at + read.position, read.token, read.word) for read in reads),
-                _types(prompt, len(end)),
+                tuple(Read(at + read.position, read.token, read.cell) for read in reads),
+                types_around(prompt, len(end)),
             )
             for end, reads in self._rows
         ]
 
 
-def _types(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
+def with_state(queries: Sequence[Query], prompt: EncodedPrompt, mask_id: int | None) -> list[Query]:
+    """The rows of a prompt, one of which reads the state at its mask.
+
+    It is that of one mask token in the mask's place; of a causal model, where `mask_id` is None, that of the last token
+    before, from which it predicts. A row that is there already serves, or else one is added.
+
+    Raises:
+        EncodingError: nothing stands before the mask of a causal model.
+    """
+    if mask_id is not None:
+        row = Query((*prompt.left, mask_id, *prompt.right), (), types_around(prompt, 1), state=len(prompt.left))
+    else:
+        types = prompt.types[: len(prompt.left)] if prompt.types is not None else None
+        row = Query(prompt.left, (), types, state=_last_before(prompt))
+    for number, query in enumerate(queries):
+        if query.ids == row.ids:
+            return [*queries[:number], replace(query, state=row.state), *queries[number + 1 :]]
+    return [*queries, row]
+
+
+def _last_before(prompt: EncodedPrompt) -> int:
+    """The place before the mask, from which a causal model predicts what comes there."""
+    if not prompt.left:
+        raise EncodingError(
+            "nothing stands before <mask>, and a causal model predicts from what stands before; "
+            "put some text, a field or a soft slot there"
+        )
+    return len(prompt.left) - 1
+
+
+def types_around(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
     """The token types of a prompt with so many ids in the mask's place, which have the mask's own."""
     types, at = prompt.types, len(prompt.left)
     return types[:at] + types[at : at + 1] * length + types[at + 1 :] if types is not None else None

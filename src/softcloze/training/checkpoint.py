@@ -1,6 +1,7 @@
 """What an interrupted fit needs to go on."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from softcloze.errors import SoftclozeError
 
 Record = dict[str, Any]
 
-TENSORS = ("weight", "best", "exp_avg", "exp_avg_sq")
+TENSORS = ("weight", "best", "exp_avg", "exp_avg_sq")  # of each weight
 
 
 class CheckpointError(SoftclozeError, OSError):
@@ -26,7 +27,7 @@ class Progress:
     """The state of training between two epochs.
 
     Attributes:
-        tensors: the soft vectors, the optimiser's moments and the best vectors so far, by name.
+        tensors: the weights, the best weights so far and the optimiser's moments, each as "name/kind".
         history: one record for each epoch that has ended.
     """
 
@@ -65,14 +66,14 @@ class Checkpoint:
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this fit again") from error
 
-    def check(self, progress: Progress, weight: Tensor) -> None:
-        """Refuse progress that is not of vectors like `weight`.
+    def check(self, progress: Progress, weights: Mapping[str, Tensor]) -> None:
+        """Refuse progress that is not of weights like these.
 
         Raises:
             CheckpointError: names the file.
         """
         shapes = {name: tuple(tensor.shape) for name, tensor in progress.tensors.items()}
-        if shapes != dict.fromkeys(TENSORS, tuple(weight.shape)):
+        if shapes != {f"{name}/{kind}": tuple(weight.shape) for name, weight in weights.items() for kind in TENSORS}:
             raise CheckpointError(f"{self.path} is damaged (it holds {shapes}); delete it to start this fit again")
 
     def discard(self) -> None:

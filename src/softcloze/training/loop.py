@@ -1,44 +1,46 @@
-"""The training loop: it moves the soft vectors and nothing else."""
+"""The training loop: it moves the soft vectors, a head where there is one, and nothing else."""
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
+from softcloze.heads import Head
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
-from softcloze.training.checkpoint import Checkpoint, Progress, Record
+from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
 from softcloze.training.settings import SettingsError, TrainingSettings
-from softcloze.verbalizer import Verbalizer
 
 
 def train(
-    soft: SoftVectors,
+    soft: SoftVectors | None,
+    head: Head,
     scorer: Scorer,
-    verbalizer: Verbalizer,
     prompts: Sequence[EncodedPrompt],
-    targets: Sequence[int],
+    targets: Sequence[int] | Tensor,
     settings: TrainingSettings,
     *,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> list[Record]:
-    """Train `soft` in place by cross-entropy over label scores.
+    """Train `soft` and `head` in place by cross-entropy over label scores.
 
     Args:
-        soft: the vectors to train.
-        scorer: scores label words with the frozen backbone.
-        verbalizer: turns word scores into label scores.
+        soft: the vectors to train, None where the template has none; the model then reads each example once.
+        head: makes label scores of features; trained as well where it has something to train.
+        scorer: reads features off the frozen backbone.
         prompts: the encoded training examples.
-        targets: the index of each example's label in `verbalizer.labels`.
+        targets: the number of each example's label, or of each label 1.0 or 0.0, shape (examples, labels).
         settings: how to train.
         checkpoint: where progress is kept between epochs; an interrupted fit found there goes on.
         on_epoch: called with each epoch's record.
@@ -55,25 +57,25 @@ def train(
     goal = torch.as_tensor(targets)
     chosen, held_out = list(range(len(goal))), list[int]()
     if settings.early_stopping:
-        chosen, held_out = hold_out(targets, settings.validation_fraction, settings.seed)
-    soft.to(scorer.backbone.device)
+        chosen, held_out = hold_out(goal.tolist(), settings.validation_fraction, settings.seed)
+    features = _Features(scorer, prompts, soft)
+    weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
-    step_size = settings.learning_rate * scorer.backbone.embedding_rms
-    # no weight decay: 0 is no special place among embeddings
-    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(soft.parameters(), lr=step_size, weight_decay=0.0))
+    groups = _groups(soft, head, scorer.backbone, features, settings)
+    # no weight decay: 0 is no special place among embeddings, nor among rows that start from words
+    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups, weight_decay=0.0))
     steps_per_epoch = -(-len(chosen) // settings.batch_size)
     steps = steps_per_epoch * settings.epochs
 
-    best = soft.weight.detach().clone()
+    best = _copies(weights)
     history: list[Record] = []
     progress = checkpoint.load() if checkpoint is not None else None
     if checkpoint is not None and progress is not None:
-        checkpoint.check(progress, soft.weight)
+        checkpoint.check(progress, weights)
         history = progress.history
-        best = _restore(progress, soft, optimizer, step=len(history) * steps_per_epoch)
+        best = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch)
 
     with scorer.backbone.frozen():
-        frozen = scorer.read_frozen(prompts)
         while not _finished(history, settings):
             started = time.perf_counter()
             epoch = len(history)
@@ -82,38 +84,96 @@ def train(
             for step, first in enumerate(range(0, len(order), settings.batch_size), start=epoch * steps_per_epoch):
                 batch = order[first : first + settings.batch_size].tolist()
                 for group in optimizer.param_groups:
-                    group["lr"] = step_size * settings.rate(step, steps)
-                prefix = frozen.rows(batch) if frozen is not None else None
-                words = scorer.batch([prompts[i] for i in batch], soft.weight, prefix)
-                scores = verbalizer.label_scores(words).cpu()
-                loss = cross_entropy(scores, goal[batch])
+                    group["lr"] = group["highest"] * settings.rate(step, steps)
+                scores = head.label_scores(features.of(batch))
+                loss = _loss(scores, goal[batch])
                 optimizer.zero_grad()
                 accelerator.backward(loss)
-                if step == 0:
+                if step == 0 and soft is not None:
                     soft.check_gradient()
-                accelerator.clip_grad_norm_(soft.parameters(), settings.max_grad_norm)
+                for group in optimizer.param_groups:
+                    accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
                 optimizer.step()
                 total += float(loss.detach()) * len(batch)
-                right += int((scores.argmax(-1) == goal[batch]).sum())
+                right += int(_hits(scores, goal[batch]).sum())
             record: Record = {"epoch": epoch + 1, "loss": total / len(order), "accuracy": right / len(order)}
             if held_out:
-                (words,) = scorer.all([prompts[i] for i in held_out], [soft.weight])
-                scores = verbalizer.label_scores(words)
-                record["validation_loss"] = float(cross_entropy(scores, goal[held_out]))
+                with torch.no_grad():
+                    scores = head.label_scores(features.without_gradient(held_out))
+                record["validation_loss"] = float(_loss(scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
-                    best = soft.weight.detach().clone()
+                    best = _copies(weights)
             record["rate"] = settings.rate((epoch + 1) * steps_per_epoch - 1, steps)
             record["seconds"] = time.perf_counter() - started
             history.append(record)
             if checkpoint is not None:
-                checkpoint.save(_progress(soft, optimizer, best, history))
+                checkpoint.save(_progress(weights, optimizer, best, history))
             if on_epoch is not None:
                 on_epoch(record)
     if held_out:
-        soft.weight.data.copy_(best)
+        for name, weight in weights.items():
+            weight.data.copy_(best[name])
     if checkpoint is not None:
         checkpoint.discard()
     return history
+
+
+class _Features:
+    """What a head reads of the training examples: anew at each step, or once where no soft slot changes it."""
+
+    def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None):
+        self._scorer, self._prompts, self._soft = scorer, prompts, soft
+        self.sample = list(range(len(prompts)))[:32]  # rows that tell how large features are
+        with scorer.backbone.frozen():
+            if soft is not None:
+                soft.to(scorer.backbone.device)
+                self._frozen = scorer.read_frozen(prompts)
+            else:
+                self._fixed = scorer.all(prompts, [None])[0]
+
+    def of(self, rows: list[int]) -> Tensor:
+        """Features of some examples, differentiable in the soft vectors, shape (rows, features)."""
+        if self._soft is None:
+            return self._fixed[rows]
+        prefix = self._frozen.rows(rows) if self._frozen is not None else None
+        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, prefix).cpu()
+
+    def without_gradient(self, rows: list[int]) -> Tensor:
+        """The same in batches of like length."""
+        if self._soft is None:
+            return self._fixed[rows]
+        with self._scorer.backbone.frozen():
+            return self._scorer.all([self._prompts[i] for i in rows], [self._soft.weight])[0]
+
+
+def _loss(scores: Tensor, goal: Tensor) -> Tensor:
+    """Nats: of the label where there is one, of the average label where there may be several."""
+    return cross_entropy(scores, goal) if goal.dim() == 1 else binary_cross_entropy_with_logits(scores, goal)
+
+
+def _hits(scores: Tensor, goal: Tensor) -> Tensor:
+    """Which examples have the label that is the goal, or all those that are, shape (batch,)."""
+    return scores.argmax(-1) == goal if goal.dim() == 1 else ((scores > 0) == (goal > 0)).all(-1)
+
+
+def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
+    """Everything that is trained, by name."""
+    own = {"soft": soft.weight} if soft is not None else {}
+    return own | {f"head/{name}": weight for name, weight in head.named_parameters()}
+
+
+def _groups(
+    soft: SoftVectors | None, head: Head, backbone: Backbone, features: _Features, settings: TrainingSettings
+) -> list[dict[str, Any]]:
+    """The weights of each kind with their highest step."""
+    groups: list[dict[str, Any]] = []
+    if soft is not None:
+        groups.append({"params": [soft.weight], "highest": settings.learning_rate * backbone.embedding_rms})
+    if own := list(head.parameters()):
+        # a step moves every number of a row alike, so that a score moves by the sum of the state's numbers
+        reach = float(features.without_gradient(features.sample).abs().sum(-1).mean())
+        groups.append({"params": own, "highest": settings.head_learning_rate / reach})
+    return groups
 
 
 def warn_if_stuck(history: Sequence[Record], predicted: Sequence[int], settings: TrainingSettings) -> None:
@@ -124,13 +184,13 @@ def warn_if_stuck(history: Sequence[Record], predicted: Sequence[int], settings:
             f"the training loss did not fall ({first:.3f} nats in the first epoch, {last:.3f} in the last); "
             "try another template, other label words or more epochs",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     if len(set(predicted)) == 1:
         warnings.warn(
             "every training example is given the same label; try other label words or another template",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -163,17 +223,31 @@ def _finished(history: Sequence[Record], settings: TrainingSettings) -> bool:
     return False
 
 
-def _progress(soft: SoftVectors, optimizer: torch.optim.Optimizer, best: Tensor, history: list[Record]) -> Progress:
-    state = optimizer.state[soft.weight]
-    tensors = {"weight": soft.weight.detach(), "best": best, **{k: state[k] for k in ("exp_avg", "exp_avg_sq")}}
-    return Progress({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, history)
+def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
-def _restore(progress: Progress, soft: SoftVectors, optimizer: torch.optim.Optimizer, step: int) -> Tensor:
-    """Put vectors and optimiser back where they were; return the best vectors."""
-    tensors = {name: tensor.to(soft.weight.device) for name, tensor in progress.tensors.items()}
-    soft.weight.data.copy_(tensors["weight"])
-    optimizer.state[soft.weight].update(
-        step=torch.tensor(float(step)), exp_avg=tensors["exp_avg"], exp_avg_sq=tensors["exp_avg_sq"]
-    )
-    return tensors["best"]
+def _progress(
+    weights: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    best: Mapping[str, Tensor],
+    history: list[Record],
+) -> Progress:
+    tensors: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        state = optimizer.state[weight]
+        kinds = dict(zip(TENSORS, (weight.detach(), best[name], state["exp_avg"], state["exp_avg_sq"]), strict=True))
+        tensors |= {f"{name}/{kind}": tensor.cpu().contiguous() for kind, tensor in kinds.items()}
+    return Progress(tensors, history)
+
+
+def _restore(
+    progress: Progress, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int
+) -> dict[str, Tensor]:
+    """Put weights and optimiser back where they were; return the best weights."""
+    best = {}
+    for name, weight in weights.items():
+        now, best[name], mean, square = (progress.tensors[f"{name}/{kind}"].to(weight.device) for kind in TENSORS)
+        weight.data.copy_(now)
+        optimizer.state[weight].update(step=torch.tensor(float(step)), exp_avg=mean, exp_avg_sq=square)
+    return best

@@ -16,7 +16,9 @@ class TrainingSettings:
     Attributes:
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
-        learning_rate: highest step of AdamW, in units of the root mean square of the input embeddings.
+        learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the input embeddings.
+        head_learning_rate: highest step of AdamW for a head, in nats by which it may move a label's score of the
+            average example.
         warmup_fraction: share of all steps in which the rate rises from 0, before it falls to 0 linearly.
         max_grad_norm: length to which a longer gradient is cut.
         stop_loss: training ends when an epoch's mean training loss falls below it, in nats; 0 never.
@@ -29,6 +31,7 @@ class TrainingSettings:
     epochs: int
     batch_size: int
     learning_rate: float
+    head_learning_rate: float
     warmup_fraction: float
     max_grad_norm: float
     stop_loss: float
@@ -47,6 +50,7 @@ class TrainingSettings:
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
             "learning_rate": (self.learning_rate > 0, "above 0"),
+            "head_learning_rate": (self.head_learning_rate > 0, "above 0"),
             "warmup_fraction": (0 <= self.warmup_fraction < 1, "from 0 to below 1"),
             "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
             "stop_loss": (self.stop_loss >= 0, "0 or above"),

@@ -2,6 +2,6 @@
 
 from softcloze.verbalizer.kinds import as_card, from_card
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
-from softcloze.verbalizer.verbalizer import Label, Verbalizer, VerbalizerError, Words
+from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
 
-__all__ = ["Label", "OrdinalVerbalizer", "Verbalizer", "VerbalizerError", "Words", "as_card", "from_card"]
+__all__ = ["Fill", "Label", "OrdinalVerbalizer", "Verbalizer", "VerbalizerError", "Words", "as_card", "from_card"]

@@ -15,8 +15,9 @@ def as_card(verbalizer: Verbalizer) -> dict[str, Any]:
     Raises:
         VerbalizerError: it is of a kind of somebody else.
 
-    >>> as_card(OrdinalVerbalizer([1, 2, 3], low="差", high="好"))
-    {'kind': 'ordinal', 'labels': [1, 2, 3], 'low': ['差'], 'high': ['好'], 'aggregate': 'log_mean_prob', 'per': 'word'}
+    >>> card = as_card(OrdinalVerbalizer([1, 2, 3], low="差", high="好"))
+    >>> card["kind"], card["labels"], card["low"], card["high"]
+    ('ordinal', [1, 2, 3], ['差'], ['好'])
     """
     for kind, cls in KINDS.items():
         if type(verbalizer) is cls:

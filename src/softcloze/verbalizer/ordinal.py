@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from softcloze.verbalizer.verbalizer import Label, Verbalizer, VerbalizerError, Words
+from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
 
 
 class OrdinalVerbalizer(Verbalizer):
@@ -17,8 +17,8 @@ class OrdinalVerbalizer(Verbalizer):
     binomial distribution of K - 1 tosses of a coin that falls on the high side as often as the model says so. It has
     one peak: neighbours of the likeliest label are likelier than labels further away.
 
-    It is a `Verbalizer` in which only the ends have words. Templates with <options> or <demos>, which show a word for
-    each label, are refused.
+    It is a `Verbalizer` in which only the ends have words. What takes a word for each label is refused: templates with
+    <options> or <demos>, head="soft", and several labels for one example.
 
     Attributes:
         order: the labels from the lowest to the highest; `labels` has them sorted, as everywhere.
@@ -48,6 +48,7 @@ class OrdinalVerbalizer(Verbalizer):
         high: Words,
         aggregate: str = "log_mean_prob",
         per: str = "word",
+        fill: Fill = "together",
     ):
         """Check and keep the labels and the words of the poles.
 
@@ -57,6 +58,7 @@ class OrdinalVerbalizer(Verbalizer):
             high: the same for the highest label.
             aggregate: how the words of a pole become one score: see `Verbalizer`.
             per: the unit of a word's score: see `Verbalizer`.
+            fill: how a masked model fills in words of several tokens: see `Verbalizer`.
 
         Raises:
             VerbalizerError: fewer than two labels, one that comes twice, labels of mixed types, or whatever
@@ -67,7 +69,7 @@ class OrdinalVerbalizer(Verbalizer):
             raise VerbalizerError(f"expected two or more different labels in their order, got {labels!r}")
         if not any(all(isinstance(label, kind) for label in order) for kind in (str, int)):
             raise VerbalizerError(f"labels must all be str or all be int, got {labels!r}")
-        super().__init__({order[0]: low, order[-1]: high}, aggregate, per)
+        super().__init__({order[0]: low, order[-1]: high}, aggregate, per, fill)
         words, weights = (
             dict(zip(self.labels, self.words, strict=True)),
             dict(zip(self.labels, self.weights, strict=True)),
@@ -82,7 +84,7 @@ class OrdinalVerbalizer(Verbalizer):
         low, high = self._poles
         return (
             f"OrdinalVerbalizer({list(self.order)!r}, low={low!r}, high={high!r}, "
-            f"aggregate={self.aggregate!r}, per={self.per!r})"
+            f"aggregate={self.aggregate!r}, per={self.per!r}, fill={self.fill!r})"
         )
 
     @property
@@ -107,12 +109,13 @@ class OrdinalVerbalizer(Verbalizer):
     def as_card(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_card` reads back."""
         low, high = self._poles
-        return {"labels": list(self.order), "low": low, "high": high, "aggregate": self.aggregate, "per": self.per}
+        scoring = {"aggregate": self.aggregate, "per": self.per, "fill": self.fill}
+        return {"labels": list(self.order), "low": low, "high": high, **scoring}
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> "OrdinalVerbalizer":
         """Read what `as_card` wrote, before or after it went through JSON."""
-        return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"])
+        return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"], card["fill"])
 
     def label_scores(self, word_scores: Tensor) -> Tensor:
         """Scores of labels from scores of words.

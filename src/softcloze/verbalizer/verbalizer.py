@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Label = str | int
 Words = str | Sequence[str] | Mapping[str, float]
+Fill = Literal["together", "left_to_right", "most_confident"]
 
 
 class VerbalizerError(SoftclozeError, ValueError):
@@ -33,6 +34,7 @@ class Verbalizer:
         weights: the weight of each word.
         aggregate: how the words of one label become one score.
         per: what a word's score is divided by.
+        fill: how a masked model fills in the tokens of a word that has several.
 
     Source:
         Schick and Schütze, EACL 2021, arXiv:2001.07676 (PET): several words a label by the mean of their logits,
@@ -40,6 +42,11 @@ class Verbalizer:
         normalise over the label words first and then take that mean: the same probabilities again, since what is
         taken from all words alike cancels between the labels. Ours is the log of the mean probability, so that a
         word which never fits costs a label little. Per character as in lm-eval's `acc_norm`.
+
+        `fill`: Schick and Schütze, NAACL 2021, arXiv:2009.07118, section 3.3, who train together and predict by the
+        most confident; left to right is in their code (pet/task_helpers.py). Here one choice holds for both, so that
+        what is trained is what predicts, and a word of k tokens has k masks in training as well, where theirs gives
+        every word as many as the longest one has.
 
     Example:
         >>> verbalizer = Verbalizer({"good": ["great", "fine"], "bad": ["awful"]})
@@ -50,7 +57,13 @@ class Verbalizer:
         tensor([[0.9000, 0.0500]])
     """
 
-    def __init__(self, words: Mapping[Label, Words], aggregate: str = "log_mean_prob", per: str = "word"):
+    def __init__(
+        self,
+        words: Mapping[Label, Words],
+        aggregate: str = "log_mean_prob",
+        per: str = "word",
+        fill: Fill = "together",
+    ):
         """Check and keep the label words.
 
         Args:
@@ -59,20 +72,27 @@ class Verbalizer:
             aggregate: "log_mean_prob", "mean_log_prob", "max_log_prob" or "log_sum_prob".
             per: the unit of a word's score: "word" for its log-probability as it is, "token", "character" or "byte"
                 for its mean over these, which lets long words keep up with short ones.
+            fill: how a masked model fills in the k masks of a word of k tokens. "together": each token is scored with
+                the whole word masked, which takes one row for all words of k tokens. "left_to_right": each token is
+                scored with those before it filled in, up to k rows a word in one pass. "most_confident": in k passes
+                of up to one row a word, each of which fills in the token that is likeliest where it stands. It makes
+                no difference to words of one token, and none to causal models, which always go from left to right.
 
         Raises:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without words, an empty
-                word, a word given twice, a weight that is not above 0, or an unknown aggregation or unit.
+                word, a word given twice, a weight that is not above 0, or an unknown aggregation, unit or filling.
         """
         if aggregate not in AGGREGATIONS:
             raise VerbalizerError(f"aggregate={aggregate!r} is unknown; expected {', '.join(AGGREGATIONS)}")
         if per not in LENGTHS:
             raise VerbalizerError(f"per={per!r} is unknown; expected {', '.join(LENGTHS)}")
+        if fill not in get_args(Fill):
+            raise VerbalizerError(f"fill={fill!r} is unknown; expected {', '.join(get_args(Fill))}")
         if not isinstance(words, Mapping) or len(words) < 2:
             raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {words!r}")
         if not any(all(isinstance(label, kind) for label in words) for kind in (str, int)):
             raise VerbalizerError(f"labels must all be str or all be int, got {list(words)!r}")
-        self.aggregate, self.per = aggregate, per
+        self.aggregate, self.per, self.fill = aggregate, per, fill
         self.labels: tuple[Label, ...] = tuple(sorted(words))
         self.words: tuple[tuple[str, ...], ...] = tuple(_own_words(label, words[label]) for label in self.labels)
         self.weights: tuple[tuple[float, ...], ...] = tuple(
@@ -82,10 +102,10 @@ class Verbalizer:
 
     def __repr__(self) -> str:
         """The table as it could be written."""
-        return f"Verbalizer({self.as_dict()!r}, aggregate={self.aggregate!r}, per={self.per!r})"
+        return f"Verbalizer({self.as_dict()!r}, aggregate={self.aggregate!r}, per={self.per!r}, fill={self.fill!r})"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same words, weights, aggregation and unit."""
+        """Whether both have the same words, weights, aggregation, unit and filling."""
         return self._key == other._key if isinstance(other, Verbalizer) else NotImplemented
 
     def __hash__(self) -> int:
@@ -94,7 +114,7 @@ class Verbalizer:
 
     @property
     def _key(self) -> tuple[Hashable, ...]:
-        return self.labels, self.words, self.weights, self.aggregate, self.per
+        return self.labels, self.words, self.weights, self.aggregate, self.per, self.fill
 
     def as_dict(self) -> dict[Label, list[str] | dict[str, float]]:
         """Label -> words, or word -> weight where some weight is not 1."""
@@ -117,12 +137,12 @@ class Verbalizer:
         """Plain data for JSON, which `from_card` reads back."""
         # a list keeps int labels int, which JSON's keys would not
         words = [list(item) for item in self.as_dict().items()]
-        return {"words": words, "aggregate": self.aggregate, "per": self.per}
+        return {"words": words, "aggregate": self.aggregate, "per": self.per, "fill": self.fill}
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> "Verbalizer":
         """Read what `as_card` wrote, before or after it went through JSON."""
-        return cls(dict(card["words"]), card["aggregate"], card["per"])
+        return cls(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
 
     def label_scores(self, word_scores: Tensor) -> Tensor:
         """Scores of labels from scores of words.

@@ -1,0 +1,117 @@
+"""Label scores by how near the state at the mask is to a prototype of each label, together with label words."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from softcloze.heads.words import WordHead
+from softcloze.verbalizer import Verbalizer
+
+DIMENSION = 128
+EPOCHS = 30
+BATCH_SIZE = 256
+LEARNING_RATE = 0.005
+
+
+class PrototypeHead(nn.Module):
+    """Label words and prototypes, which vote with scores of the same spread.
+
+    The state at the mask is projected, and its cosine to each label's prototype is that label's score.
+
+    Attributes:
+        words: reads the label words.
+        projection: shape (dimension, state).
+        prototypes: shape (labels, dimension).
+        spreads: the standard deviation of the scores by words and of those by prototypes on the training
+            examples, shape (2,); each score counts in units of its own.
+
+    Source:
+        Cui, Hu, Ding, Huang and Liu, ACL 2022 (ProtoVerb), arXiv:2203.09770. Their ensemble standardises the scores of
+        each example over its labels. With two labels that leaves nothing but a sign, so that two voters who disagree
+        always tie; here one standard deviation over all training examples serves all labels.
+    """
+
+    projection: Tensor
+    prototypes: Tensor
+    spreads: Tensor
+
+    def __init__(self, verbalizer: Verbalizer, projection: Tensor, prototypes: Tensor, spreads: Tensor):
+        """Take what `learn_prototypes` found."""
+        super().__init__()
+        self.words = WordHead(verbalizer)
+        self.register_buffer("projection", projection)
+        self.register_buffer("prototypes", prototypes)
+        self.register_buffer("spreads", spreads)
+
+    def label_scores(self, features: Tensor) -> Tensor:
+        """Label scores, shape (batch, labels), of features that hold the scores of the label words, then the state."""
+        return (self.votes(features) / self.spreads[:, None, None]).sum(0)
+
+    def votes(self, features: Tensor) -> Tensor:
+        """Scores by words and by prototypes, each less its mean over the labels, shape (2, batch, labels)."""
+        states = _states(self.words.verbalizer, features)
+        by_prototypes = _cosines(states @ self.projection.T, self.prototypes)
+        votes = torch.stack([self.words.label_scores(features), by_prototypes])
+        return votes - votes.mean(-1, keepdim=True)
+
+
+def learn_prototypes(
+    verbalizer: Verbalizer, features: Tensor, targets: Tensor, generator: np.random.Generator
+) -> PrototypeHead:
+    """Learn a projection and prototypes from the features of training examples, by two contrastive losses.
+
+    One loss draws examples of a label together and apart from those of others, the other one draws each to the
+    prototype of its label. Both are cross-entropies over cosines, as in the paper without a temperature.
+
+    Args:
+        verbalizer: labels and their words.
+        features: scores of the label words, then states at the mask, shape (batch, features).
+        targets: the number of the label of each example, shape (batch,).
+        generator: the dice.
+    """
+    states = _states(verbalizer, features)
+
+    def drawn(*shape: int) -> Tensor:
+        values = generator.normal(0, shape[-1] ** -0.5, shape)
+        return torch.tensor(values, dtype=states.dtype).requires_grad_()
+
+    projection, prototypes = drawn(DIMENSION, states.shape[1]), drawn(len(verbalizer.labels), DIMENSION)
+    optimizer = torch.optim.Adam([projection, prototypes], lr=LEARNING_RATE)
+    for _ in range(EPOCHS):
+        for chosen in torch.from_numpy(generator.permutation(len(states))).split(BATCH_SIZE):
+            projected = states[chosen] @ projection.T
+            to_prototypes = cross_entropy(_cosines(projected, prototypes), targets[chosen])
+            loss = instance_loss(projected, targets[chosen]) + to_prototypes
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+    head = PrototypeHead(verbalizer, projection.detach(), prototypes.detach(), torch.ones(2))
+    spreads = head.votes(features).flatten(1).std(1, correction=0)
+    head.spreads.copy_(spreads.clamp(min=1e-6))  # a voter without an opinion
+    return head
+
+
+def instance_loss(projected: Tensor, targets: Tensor) -> Tensor:
+    """How hard it is to tell, of two examples, one of the same label: the mean over all such pairs, in nats.
+
+    Args:
+        projected: shape (batch, dimension).
+        targets: the number of each example's label, shape (batch,).
+
+    >>> instance_loss(torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]), torch.tensor([0, 0, 1, 1]))
+    tensor(0.5514)
+    """
+    others = ~torch.eye(len(targets), dtype=torch.bool)
+    log_probs = _cosines(projected, projected).masked_fill(~others, -torch.inf).log_softmax(-1)
+    alike = (targets[:, None] == targets) & others
+    # a batch may hold one example of each label and no pair
+    return -log_probs[alike].mean() if alike.any() else projected.sum() * 0
+
+
+def _states(verbalizer: Verbalizer, features: Tensor) -> Tensor:
+    return features[:, len(verbalizer.all_words) :]
+
+
+def _cosines(one: Tensor, other: Tensor) -> Tensor:
+    return normalize(one, dim=-1) @ normalize(other, dim=-1).T
