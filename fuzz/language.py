@@ -29,6 +29,8 @@ PIECES = [
     *(
         "<text>",
         "<mask>",
+        "<mask name=a>",
+        "<mask name=b>",
         "<soft",
         "*3",
         " name=a",
@@ -95,6 +97,7 @@ TEMPLATES = [
         "<text max=5 keep=ends> 总之，很 <mask>",
         "{% if text %}{{ text | trim }}{% endif %}<soft name=a> <text keep=tail>\n<mask>",
         "<title shorten=0>: <text shorten=2> <soft*2><mask>",
+        "<soft> <title> 很 <mask name=a>，<soft*2><text> It was <mask*2 name=b>.",
     )
 ]
 
@@ -138,10 +141,11 @@ def any_prompt(template: Template, kind: str, text: str, title: str, room: int) 
         (prompt,) = compiled.encode([{"text": text, "title": title}])
     except SoftclozeError:  # too little room for the template alone
         return
-    slots = sorted(-i for i in (*prompt.left, *prompt.right) if i < 0)
+    ids = [i for piece in prompt.pieces for i in piece]
+    slots = sorted(-i for i in ids if i < 0)
     assert slots == list(range(1, compiled.soft_count + 1))
-    assert len(prompt) + 1 <= room
-    assert vocabulary.slot_id not in (*prompt.left, *prompt.right)
+    assert len(prompt) + len(template.masks) <= room
+    assert vocabulary.slot_id not in ids and vocabulary.hole_id not in ids
 
 
 FOREIGN = ['{"mask"}', '{"placeholder":"text_a"}', "*mask*", "*sent_0*", "<P*2>", "{", "}", "*", "_", "lambda x: x"]

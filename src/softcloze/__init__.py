@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
+    from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
 
 _HOMES = {
@@ -22,6 +23,7 @@ _HOMES = {
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
     "TemplateSyntaxError": "softcloze.template",

@@ -60,7 +60,7 @@ def learn_calibration(
         seed: for what is drawn.
 
     Raises:
-        CalibrationError: too few examples for it.
+        CalibrationError: too few examples for it, or more than words between masks, for "pmi".
         EncodingError: nothing stands around the mask, where "pmi" asks what fits there.
     """
 
@@ -97,13 +97,22 @@ def content_free(template: Template) -> list[dict[str, str]]:
 
 
 def domain_template(template: Template) -> Template:
-    r"""The words around the mask alone: the domain string of Holtzman et al.
+    r"""The words around the mask alone, or around and between several: the domain string of Holtzman et al.
+
+    Raises:
+        CalibrationError: something else than words stands between two masks.
 
     >>> domain_template(Template("<soft*10> Review: <text>\nSentiment: <mask>"))
     Template('\nSentiment: <mask>')
     """
     nodes = template.nodes
-    first = last = next(i for i, node in enumerate(nodes) if isinstance(node, Mask))
+    masks = [i for i, node in enumerate(nodes) if isinstance(node, Mask)]
+    first, last = masks[0], masks[-1]
+    if not all(isinstance(node, Literal | Mask) for node in nodes[first:last]):
+        raise CalibrationError(
+            'calibration="pmi" asks what fits the words around the masks alone, and there is more than words between '
+            "them; choose another calibration"
+        )
     while first > 0 and isinstance(nodes[first - 1], Literal):
         first -= 1
     while last + 1 < len(nodes) and isinstance(nodes[last + 1], Literal):

@@ -7,7 +7,7 @@ import numpy as np
 from softcloze.encoding import Example
 from softcloze.errors import SoftclozeError
 from softcloze.template import did_you_mean
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import AnyVerbalizer, Label
 
 
 class DataError(SoftclozeError, ValueError):
@@ -51,7 +51,7 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
     return list(values.tolist())
 
 
-def label_numbers(labels: Sequence[Label], verbalizer: Verbalizer) -> list[int]:
+def label_numbers(labels: Sequence[Label], verbalizer: AnyVerbalizer) -> list[int]:
     """The place of each label among those of `verbalizer`.
 
     Raises:
@@ -69,7 +69,7 @@ def label_numbers(labels: Sequence[Label], verbalizer: Verbalizer) -> list[int]:
     return [index[label] for label in labels]
 
 
-def as_indicators(y: Iterable[object], verbalizer: Verbalizer) -> np.ndarray:
+def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
     """Which labels each example has, shape (examples, labels), 1.0 or 0.0 in the order of `verbalizer.labels`.
 
     Args:
@@ -80,6 +80,7 @@ def as_indicators(y: Iterable[object], verbalizer: Verbalizer) -> np.ndarray:
     Raises:
         DataError: a label without words, a matrix of another shape or with other numbers than 0 and 1.
 
+    >>> from softcloze import Verbalizer
     >>> as_indicators([{"cars", "space"}, []], Verbalizer({"space": "space", "cars": "cars"}))
     array([[1., 1.],
            [0., 0.]])

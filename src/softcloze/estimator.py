@@ -28,7 +28,7 @@ from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, hold_out, train, warn_if_stuck
 from softcloze.transfer import SoftInit, resolve_soft_init, transfer
-from softcloze.verbalizer import Label, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
 
 class PromptClassifier(ClassifierMixin, BaseEstimator):
@@ -41,8 +41,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
-        verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, or
-            None: every label is its own word.
+        verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
+            `RuleVerbalizer` for several named masks, or None: every label is its own word.
         head: how the model's answer at the mask becomes label scores: "words" (by the scores of the label words),
             "soft" (by a trained row for each label in the place of the vocabulary's, which starts from them: WARP),
             "linear" (by a trained linear layer on the state at the mask) or "prototypes" (by the label words together
@@ -105,7 +105,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self,
         model: str | Backbone,
         template: str | Template,
-        verbalizer: Mapping[Label, Words] | str | Verbalizer | None = None,
+        verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None,
         *,
         head: str = "words",
         demonstrations: str | Transformer = "random",
@@ -267,7 +267,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             NotFittedError: soft slots that were not trained.
             FieldError: the example lacks a field.
-            ExplanationError: `top` is below 0, or a head decides and not the label words.
+            ExplanationError: `top` is below 0, or it is rules or a head that decide, and no label words.
         """
         prompt, backbone = self._ready()
         if prompt.head != "words":
@@ -289,7 +289,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             A table for the terminal and for notebooks, with the findings of `Template.check` and one more: a warning
             where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a calibration
             corrects that. The probabilities are those before any calibration; there are none where a finding is an
-            error, or a head decides and not the label words.
+            error, or rules or a head decide and no label words.
 
         Raises:
             NotFittedError: soft slots that were not trained, or demonstrations that were not chosen.
@@ -297,7 +297,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         prompt, backbone = self._ready()
         limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
         checked = check_verbalizer(prompt.verbalizer, prompt.template, backbone.vocabulary, limit)
-        if not checked.works or prompt.head != "words":
+        if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
         bound = prompt.bind(backbone)
         rows = content_free(prompt.template)
@@ -536,14 +536,14 @@ def predict_together(classifiers: Sequence[PromptClassifier], X: Iterable[Exampl
 
 
 def resolve_verbalizer(
-    verbalizer: Mapping[Label, Words] | str | Verbalizer | None,
-) -> Verbalizer | None:
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None,
+) -> AnyVerbalizer | None:
     """The verbalizer that a table spells, or a string names in the library.
 
     >>> resolve_verbalizer({0: "bad", 1: "good"}).labels
     (0, 1)
     """
-    if verbalizer is None or isinstance(verbalizer, Verbalizer):
+    if verbalizer is None or isinstance(verbalizer, Verbalizer | RuleVerbalizer):
         return verbalizer
     if isinstance(verbalizer, str):
         card = load_verbalizer(verbalizer)
@@ -571,7 +571,7 @@ def _digest(
     digest = sha256(json.dumps([training, bound.scorer.backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(bound.verbalizer).encode())
     # demonstrations are in the prompts
-    digest.update(repr((bound.scorer.words, [(p.left, p.right, p.types) for p in prompts], list(targets))).encode())
+    digest.update(repr((bound.scorer.words, [(p.pieces, p.types) for p in prompts], list(targets))).encode())
     weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
     for weight in weights:
         digest.update(weight.detach().cpu().numpy().tobytes())

@@ -22,7 +22,7 @@ from softcloze.prompt import ArtifactError, BoundPrompt, Prompt
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Record, TrainingSettings, train
-from softcloze.verbalizer import Label, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 HEAD = "thresholds"
 
@@ -74,7 +74,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         self,
         model: str | Backbone,
         template: str | Template,
-        verbalizer: Mapping[Label, Words] | str | Verbalizer,
+        verbalizer: Mapping[Label, Words] | str | AnyVerbalizer,
         *,
         soft_init: str = "template",
         epochs: int = 3,

@@ -15,23 +15,23 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softcloze import calibration as calibrations
-from softcloze import verbalizer as verbalizers
 from softcloze.atomic import replacing_folder
 from softcloze.backbone import Backbone
 from softcloze.demonstrations import Demonstrations, pack, unpack
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, Example
 from softcloze.errors import SoftclozeError
 from softcloze.heads import HEADS, Head, HeadError, load_head
-from softcloze.scoring import Scorer
+from softcloze.scoring import Scorer, plan_rules
 from softcloze.soft import SoftVectors
 from softcloze.template import Options, Template, read_fields
-from softcloze.verbalizer import Verbalizer, VerbalizerError
+from softcloze.template.errors import listed
+from softcloze.verbalizer import KINDS, AnyVerbalizer, RuleVerbalizer, Verbalizer, VerbalizerError
 
 CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
-FORMAT = 2
+FORMAT = 1
 
 
 class ArtifactError(SoftclozeError, OSError):
@@ -58,7 +58,7 @@ class Prompt:
     """
 
     template: Template
-    verbalizer: Verbalizer
+    verbalizer: AnyVerbalizer
     model: str
     fingerprint: Mapping[str, str]
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Prompt:
             "format": FORMAT,
             "softcloze": version("softcloze"),
             "template": str(self.template),
-            "verbalizer": verbalizers.as_card(self.verbalizer),
+            "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.as_card()},
             "head": self.head,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
@@ -141,7 +141,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = verbalizers.from_card(card["verbalizer"])
+        verbalizer = KINDS[card["verbalizer"]["kind"]].from_card(card["verbalizer"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -211,7 +211,7 @@ class BoundPrompt:
 
     Attributes:
         compiled: the compiled template.
-        words: token ids of each label word.
+        words: token ids of each label word; none for rules, and for a linear head.
         scorer: reads what the head needs.
         verbalizer: labels and their words.
     """
@@ -219,7 +219,7 @@ class BoundPrompt:
     def __init__(
         self,
         template: Template,
-        verbalizer: Verbalizer,
+        verbalizer: AnyVerbalizer,
         backbone: Backbone,
         max_length: int | None,
         head: str = "words",
@@ -228,41 +228,24 @@ class BoundPrompt:
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart, or a template or head that takes a
-                word for each label where not each of them has one.
-            HeadError: text stands behind the mask, and the head reads a state that does not see it.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's,
+                or fewer than the template or the head takes.
+            HeadError: the head reads a state, and there are several masks, or text behind that of a causal model.
         """
         _check_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.first_words)
+        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.options)
         self.verbalizer = verbalizer
-        reads = HEADS[head]
-        chained = backbone.family == "causal" and not self.compiled.has_right
-        if reads.state and backbone.family == "causal" and not chained:
-            raise HeadError(
-                f"head={head!r} reads the state at the mask, where a causal model has not seen the text behind it; "
-                'put <mask> at the end of the template, or use head="words"'
-            )
-        self.words = [self.compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
-        lengths = None
-        if reads.words:
-            verbalizer.check_tokens(self.words, chained=chained and not reads.normalised)
-            lengths = verbalizer.lengths(self.words)
-        words = self.words if reads.words else []
-        self.scorer = Scorer(
-            backbone,
-            self.compiled,
-            words,
-            lengths,
-            verbalizer.fill,
-            normalised=reads.normalised,
-            states=reads.state,
-        )
+        if isinstance(verbalizer, RuleVerbalizer):
+            self.words: list[tuple[int, ...]] = []
+            self.scorer = _rule_scorer(verbalizer, self.compiled, backbone, head)
+        else:
+            self.words, self.scorer = _word_scorer(verbalizer, self.compiled, backbone, head)
 
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None
     ) -> list[EncodedPrompt]:
-        """Encode examples, each with its own demonstrations, with room for the longest label word."""
+        """Encode examples, each with its own demonstrations, with room for the longest label word or conjunction."""
         answer = max(map(len, self.scorer.words), default=1)
         return self.compiled.encode(examples, answer_length=answer, demonstrations=demonstrations)
 
@@ -284,7 +267,7 @@ class BoundPrompt:
         return torch.stack(scores)
 
 
-def _check_every_label(template: Template, verbalizer: Verbalizer, head: str) -> None:
+def _check_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
     """Refuse what takes a word for each label where not each has one."""
     shown = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
     if (shown or head in ("soft", "thresholds")) and not verbalizer.first_words:
@@ -293,6 +276,64 @@ def _check_every_label(template: Template, verbalizer: Verbalizer, head: str) ->
             f"{what} a word for each label, and {verbalizer!r} has words for two of them; "
             "give every label a word in a Verbalizer, or do without"
         )
+
+
+def _word_scorer(
+    verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str
+) -> tuple[list[tuple[int, ...]], Scorer]:
+    """Token ids of the label words, and what scores them, or reads the state, at the one mask."""
+    masks, reads = compiled.template.masks, HEADS[head]
+    if len(masks) > 1:
+        raise VerbalizerError(
+            f"the template has masks named {listed(mask.name for mask in masks)}, and label words are for one mask; "
+            "say what stands at each of them for every label with a RuleVerbalizer"
+        )
+    if reads.state and backbone.family == "causal" and compiled.has_right:
+        raise HeadError(
+            f"head={head!r} reads the state at the mask, where a causal model has not seen the text behind it; "
+            'put <mask> at the end of the template, or use head="words"'
+        )
+    words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
+    if reads.words:
+        # a word that begins with another's tokens may still be likely enough for a threshold of its own
+        verbalizer.check_tokens(words, chained=_chained(compiled) and not reads.normalised)
+    scorer = Scorer(
+        backbone,
+        compiled,
+        words if reads.words else [],
+        verbalizer.lengths(words) if reads.words else None,
+        verbalizer.fill,
+        normalised=reads.normalised,
+        states=reads.state,
+    )
+    return words, scorer
+
+
+def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:
+    """What scores conjunctions at all masks together."""
+    if head != "words":
+        raise HeadError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
+    names = verbalizer.check_masks([mask.name for mask in compiled.template.masks])
+    ids = {
+        (name, word): compiled.word_ids(word, name)
+        for own in verbalizer.words
+        for name, words in zip(verbalizer.masks, own, strict=True)
+        for word in words
+    }
+    conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
+    verbalizer.check_tokens(conjunctions, chained=_chained(compiled))
+    plan = plan_rules(conjunctions, compiled.vocabulary.mask_id, has_right=compiled.has_right)
+    return Scorer(backbone, compiled, plan.words, plan=plan)
+
+
+def _chained(compiled: CompiledTemplate) -> bool:
+    """Whether words are scored token after token with nothing behind them."""
+    return compiled.vocabulary.mask_id is None and not compiled.has_right
+
+
+def _kind(verbalizer: AnyVerbalizer) -> str:
+    # a subclass may be a kind of its own
+    return next(kind for kind, of_kind in KINDS.items() if type(verbalizer) is of_kind)
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

@@ -99,7 +99,7 @@ def refine_words(
         (('bad', 'boring'), ('good', 'great'))
     """
     template, verbalizer = resolve_template(template), resolve_verbalizer(words)
-    if verbalizer is None:
+    if not isinstance(verbalizer, Verbalizer):
         raise RefinementError("there are no words to refine; give label -> words, or the name of a library table")
     _check(template, frequency, relevance, penalty)
     examples = as_examples(texts)

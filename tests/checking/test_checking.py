@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from sklearn.exceptions import NotFittedError
 
-from softcloze import PromptClassifier, Template, Verbalizer
+from softcloze import PromptClassifier, RuleVerbalizer, Template, Verbalizer
 from softcloze.calibrate import CONTENT_FREE
 from softcloze.checking import CheckedWord, VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.encoding import Vocabulary
@@ -93,6 +93,29 @@ def test_what_has_to_be_fitted_first():
     shown = PromptClassifier(backbone("llama"), "<demos*1><text> 很<mask>", {"a": "好", "b": "差"}, random_state=0)
     checked = shown.fit(["好好", "差差"], ["a", "b"]).check()
     np.testing.assert_allclose(checked.priors, shown.predict_proba(list(CONTENT_FREE)).mean(0), atol=1e-6)
+
+
+def test_rules():
+    """Words for several masks have tokens as well; how likely they are together is another question."""
+    rules = RuleVerbalizer({"a": {"x": "good", "y": "好"}, "b": {"x": ["good", "bad"], "y": "差"}})
+    clf = PromptClassifier(backbone("bert"), "<text> It was <mask name=x>, <mask name=y>", rules)
+    checked = clf.check()
+    assert [(word.label, word.mask, word.word) for word in checked.words] == [
+        ("a", "x", "good"),
+        ("a", "y", "好"),
+        ("b", "x", "good"),
+        ("b", "x", "bad"),
+        ("b", "y", "差"),
+    ]
+    assert all(word.tokens for word in checked.words) and checked.priors is None
+    assert "  mask  " in str(checked)
+
+
+@pytest.mark.parametrize("head", ["soft", "linear"])
+def test_a_head_decides_without_label_words(head):
+    clf = PromptClassifier(backbone("bert"), "<text> <mask>", {"a": "good", "b": "bad"}, head=head, random_state=0)
+    clf.set_params(epochs=20, stop_loss=0)
+    assert clf.fit(["good good", "bad", "good", "bad bad"], ["a", "b", "a", "b"]).check().priors is None
 
 
 def asked(priors):

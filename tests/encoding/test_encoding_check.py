@@ -7,7 +7,7 @@ from softcloze.encoding import NO_LIMIT, CompiledTemplate, EncodingError, Tokeni
 from softcloze.encoding.check import check_encoding
 from softcloze.template import Template
 from softcloze.template.check import Finding
-from softcloze.verbalizer import Verbalizer, VerbalizerError
+from softcloze.verbalizer import RuleVerbalizer, Verbalizer, VerbalizerError
 
 
 def look(template, tokenizer, masked=None, max_length=None, labels=None):
@@ -212,3 +212,25 @@ def test_a_tokenizer_without_a_limit():
     made = tokenizer("gpt2")
     made.model_max_length = 10**30
     assert look("<soft*10000><text max=5000><mask>", made) == []
+
+
+RULES = RuleVerbalizer({"a": {"x": "good", "y": "bad 好"}, "b": {"x": "good", "y": "bad"}})
+
+
+def test_rules(kind):
+    template = "<text> It was <mask name=x>, <mask name=y>"
+    found = codes(template, kind, labels=RULES)
+    causal = borrowed(kind).mask_token is None
+    assert ("several-tokens", "note", "bad 好") in found
+    assert ("same-tokens" in [code for code, _, _ in found]) == causal  # "bad 好" begins with "bad"
+    assert ("behind-mask" in [code for code, _, _ in found]) == causal
+    assert "same-tokens" not in [code for code, _, _ in codes(f"{template}.", kind, labels=RULES)]
+
+
+def test_rules_that_become_the_same():
+    rules = RuleVerbalizer({"a": {"x": "good"}, "b": {"x": "Good"}})
+    assert [code for code, _, _ in codes("<text> <mask name=x>", "wordpiece", labels=rules)] == ["same-tokens"]
+
+
+def test_words_for_other_masks_are_not_looked_at(kind):
+    assert not [code for code, _, _ in codes("<text> a <mask name=z>", kind, labels=RULES) if "token" in code]

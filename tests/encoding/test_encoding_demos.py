@@ -187,3 +187,16 @@ def test_in_the_view_of_tokens():
         Piece("<mask>", "mask", "", True),
         Piece("[SEP]", "special", "", True),
     ]
+
+
+@pytest.mark.parametrize("kind", models.MASKED_TOKENIZERS)
+def test_demonstrations_of_several_masks(kind):
+    bound = compiled('<demos sep="/"><soft><text> It was <mask name=a>, <mask name=b>!', kind)
+    shown = [Demonstration({"text": "Dull."}, {"b": "bad", "a": "差"})]
+    (prompt,) = bound.encode(["Great!"], demonstrations=[shown])
+    mask = models.borrowed(kind).mask_token_id
+    found = [i for i in (*prompt.left, mask, *prompt.between[0], mask, *prompt.right) if i >= 0]
+    (plain,) = compiled("Dull. It was 差, bad!/<soft><text> It was <mask name=a>, <mask name=b>!", kind).encode(
+        ["Great!"]
+    )
+    assert found == [i for i in (*plain.left, mask, *plain.between[0], mask, *plain.right) if i >= 0]

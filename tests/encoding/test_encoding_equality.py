@@ -142,6 +142,42 @@ def test_masked_template_of_all_tags_is_the_rendered_string(kind, data, example)
     assert prompt.cut == {}
 
 
+@pytest.mark.parametrize("kind", models.MASKED_TOKENIZERS)
+@cases(len(models.MASKED_TOKENIZERS))
+@given(runs=st.lists(st.lists(hard_nodes, max_size=3), min_size=3, max_size=4), example=examples)
+def test_masked_template_of_several_masks_is_the_rendered_string(kind, runs, example):
+    masks = [[Mask(name=name)] for name in "xyz"[: len(runs) - 1]]
+    nodes = merged(*(part for pair in zip(runs, [*masks, []], strict=True) for part in pair))
+    assume(not spells_special(kind, render(nodes, example, mask="\0")))
+    tokenizer = models.borrowed(kind)
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
+    found = [i for piece in prompt.pieces for i in (*piece, tokenizer.mask_token_id)][:-1]
+    assert found == tokenizer(render(nodes, example, mask=tokenizer.mask_token))["input_ids"]
+    assert len(prompt.pieces) == len(runs)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gemma"])  # llama's writes a space before every text
+@cases(2)
+@given(runs=st.lists(st.lists(hard_nodes, max_size=3), min_size=3, max_size=4), example=examples)
+def test_causal_template_of_several_masks_is_the_rendered_strings(kind, runs, example):
+    masks = [[Mask(name=name)] for name in "xyz"[: len(runs) - 1]]
+    nodes = merged(*(part for pair in zip(runs, [*masks, []], strict=True) for part in pair))
+    texts = [""]
+    for node, following in zip(nodes, [*nodes[1:], None], strict=True):
+        if isinstance(node, Mask):
+            texts.append("")
+            continue
+        text = render([node], example)
+        texts[-1] += text.rstrip() if isinstance(node, Literal) and isinstance(following, Mask) else text
+    assume(not spells_special(kind, *texts))
+    tokenizer = models.borrowed(kind)
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
+    frame = tokenizer("")["input_ids"]
+    assert list(prompt.left) == tokenizer(texts[0])["input_ids"]
+    for piece, text in zip(prompt.pieces[1:], texts[1:], strict=True):
+        assert [*frame, *piece] == tokenizer(text)["input_ids"]
+
+
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
 @cases(len(models.CAUSAL_TOKENIZERS))
 @given(data=st.data(), example=examples)

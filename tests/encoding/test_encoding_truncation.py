@@ -252,6 +252,23 @@ def test_nothing_but_field_tokens_is_cut(kind, before, after, special, example, 
     assert sum(i < 0 for i in prompt.left + prompt.right) == bound.soft_count
 
 
+@pytest.mark.parametrize("limit", [11, 14, 30])
+def test_several_masks_survive_and_fields_give_up_their_tokens(kind, limit):
+    template = Template("<soft*2> <a> <mask name=x> <b keep=tail> <mask name=y>.")
+    bound, whole = (CompiledTemplate(template, vocabulary(kind), room) for room in (limit, MOST))
+    example = {"a": "the film is good and the cast is great", "b": "a story as well"}
+    (prompt,), (uncut,) = bound.encode([example], answer_length=3), whole.encode([example], answer_length=3)
+    assert len(prompt) + 3 <= limit or not prompt.cut
+    assert len(prompt) + sum(prompt.cut.values()) == len(uncut)
+    assert len(prompt) + 3 == limit or not prompt.cut
+    assert len(prompt.pieces) == 3 and prompt.right == uncut.right
+    pieces = bound.inspect(example, answer_length=3)
+    assert [piece.name for piece in pieces if piece.kind == "mask"] == ["x", "y"]
+    assert sum(piece.kept for piece in pieces) == len(prompt) + 2
+    # without a word about the answer there is room for one token in each mask
+    assert len(bound.encode([example])[0]) == min(len(uncut), limit - 2)
+
+
 def words(kind, prompt):
     return " ".join(str(token) for token in spelt(kind, prompt.left))
 

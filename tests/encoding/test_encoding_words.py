@@ -66,3 +66,18 @@ def test_white_space_of_the_nearest_literal(kind, source, like):
     if source.startswith("<bos>") and kind == "gpt2":
         return  # which adds none itself
     assert compiled(source, kind).word_ids("good") == compiled(like, kind).word_ids("good")
+
+
+def test_each_mask_has_its_own_space_and_number_of_tokens():
+    bound = CompiledTemplate(
+        Template("It was <mask name=a>, (<mask*2 name=b>) 很<mask name=c>"),
+        Vocabulary(models.borrowed("gpt2"), masked=False),
+        64,
+    )
+    tokenizer = models.borrowed("gpt2")
+    for mask, text in (("a", " good"), ("b", "good"), ("c", "good")):
+        assert list(bound.word_ids("good", mask)) == tokenizer(text)["input_ids"]
+    with pytest.raises(
+        EncodingError, match=r"where <mask\*2 name=b> takes words of 2; .* or write <mask name=b>, which"
+    ):
+        bound.word_ids("good film", "b")

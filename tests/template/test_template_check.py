@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from softcloze import RuleVerbalizer
 from softcloze.template import Template, TemplateTypeError
 from softcloze.template.check import Finding, check, check_source
 
@@ -119,7 +120,31 @@ FOUND = [
         (
             "two-masks",
             "error",
-            "a template has only one <mask>, and this is the second: the first is at line 1, column 1",
+            "a template has only one <mask>, and this is the second: the first is at line 1, column 1; "
+            "several need names, as in <mask name=quality>",
+        ),
+        "",
+    ),
+    (
+        "<mask name=好><text>«<mask>»",
+        (
+            "two-masks",
+            "error",
+            "this mask has no name, but that at line 1, column 1 has: where there are several, all are named",
+        ),
+        "",
+    ),
+    (
+        "<mask name=a><text>«<mask name=a>»",
+        ("two-masks", "error", "two masks are named 'a', and this is the second: the first is at line 1, column 1"),
+        "",
+    ),
+    (
+        "<text><mask name=a>«<demos>»<mask name=b>",
+        (
+            "demos-between-masks",
+            "error",
+            "<demos> stands between two masks, and a demonstration has to show all of them: put it in front",
         ),
         "",
     ),
@@ -345,3 +370,41 @@ def test_any_text_can_be_checked(source, fields, labels):
         head, place, _line, carets, *_ = str(finding).split("\n")
         assert head.startswith(finding.severity) and place.startswith("  at line ") and "^" in carets
         str(finding).encode()
+
+
+RULES = {"+": {"quality": ["good", "fine"], "part": "plot"}, "-": {"quality": "bad", "part": "plot"}}
+OF_RULES = [
+    ("<text> <mask name=quality>, <mask name=part>", RULES, []),
+    ("<text> <mask name=quality>, <mask name=parts>", RULES, ["mask-names"] * 2),
+    ("<text> <mask name=quality>", RULES, ["mask-names"]),
+    ("<text> <mask name=quality>, <mask name=part> <mask name=c>", RULES, ["mask-names"]),
+    ("<text> <mask>", RULES, ["mask-names"]),
+    ("<text> <mask name=quality>, <mask name=part>", {"+": "good", "-": "bad"}, ["mask-names"]),
+    ("<text> <mask name=quality>", {"+": "good", "-": "bad"}, []),
+    ("<text> <mask name=a>", {"+": {"a": ["good", "good"]}, "-": {"a": " bad"}}, ["shared-word", "word-space"]),
+    ("<text> <mask name=a>", {"+": {"a": ""}, "-": {"a": "bad"}}, ["empty-word"]),
+]
+
+
+@pytest.mark.parametrize(("template", "rules", "expected"), OF_RULES)
+def test_rules(template, rules, expected):
+    assert [finding.code for finding in Template(template).check(labels=rules)] == expected
+
+
+def test_a_mask_that_a_rule_names_wrongly():
+    template = Template("<text> <mask name=quality>, <mask name=parts>")
+    one, other = template.check(labels=RuleVerbalizer(RULES))
+    assert str(one) == (
+        "error: no rule has a word for the mask 'parts' (mask-names)\n"
+        "  at line 1, column 29:\n"
+        "    <text> <mask name=quality>, <mask name=parts>\n"
+        "                                ^^^^^^^^^^^^^^^^^\n"
+        "  the rules have words for 'part', 'quality'"
+    )
+    assert str(other) == (
+        "error: the template has no mask 'part'; did you mean 'parts'? (mask-names)\n"
+        "  at line 1, column 9:\n"
+        "    +: part=plot; quality=good, fine\n"
+        "            ^^^^\n"
+        "  it has 'quality', 'parts'"
+    )

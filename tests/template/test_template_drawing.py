@@ -40,6 +40,13 @@ def test_every_kind_has_a_name_a_style_and_a_line():
     assert {type(node) for node in Template(EVERYTHING).nodes} == set(Node.__args__)
 
 
+def test_masks_go_by_their_names():
+    assert describe(Template("<mask name=评价><mask*2 name=b>")) == [
+        Described("mask", "<mask name=评价>", "where the label word of '评价' goes"),
+        Described("mask", "<mask*2 name=b>", "where the label word of 'b' goes, tokens: 2"),
+    ]
+
+
 def test_what_each_part_is():
     assert describe(Template(EVERYTHING)) == [
         Described("special", "<cls>", "the tokenizer's own cls token"),

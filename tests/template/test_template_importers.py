@@ -126,7 +126,10 @@ FUNCTION = (
 
 OPENPROMPT_MISTAKES = [  # the characters at fault stand between 【 and 】
     ('{"placeholder": "a"}【】', "the template has no mask, expected exactly one"),
-    ('{"mask"} and 【{"mask"}】', "a second mask cannot be expressed: the first is at line 1, column 1"),
+    (
+        '{"mask"} and 【{"mask"}】',
+        "only one mask can be read here: the first is at line 1, column 1",
+    ),
     ('很【{】"mask"', "this '{' is never closed: expected '}'"),
     ("【{}】", f"a tag is one of {KINDS}"),
     ('{"mask"} 【{"soft", "duplicate": 5}】', DICT),
@@ -202,7 +205,10 @@ RUPROMPTS_MISTAKES = [
 
 LMBFF_MISTAKES = [
     ("*cls**sent_0*.【】", "the template has no mask, expected exactly one"),
-    ("*mask*.【*mask*】", "a second mask cannot be expressed: the first is at line 1, column 1"),
+    (
+        "*mask*.【*mask*】",
+        "only one mask can be read here: the first is at line 1, column 1",
+    ),
     ("很*mask*【*】sep", "this '*' is never closed: expected another one"),
     (
         "*mask**【label_0】*",

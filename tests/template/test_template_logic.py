@@ -320,13 +320,19 @@ MASKS = [
      "for this example, but always must: take it out of {% if … %} and {% for … %}"),
     ("{% for a in b %}\n<mask*2>{% endfor %}", {"b": [1, 2]}, "<mask*2> at line 2, column 1 comes out 2 times "
      "for this example, but only once can: take it out of {% for … %}"),
+    ("<mask name=x>{% if a %}<mask name=y>{% endif %}", {"a": 0}, "<mask name=y> at line 1, column 24 does not come "
+     "out for this example, but always must: take it out of {% if … %} and {% for … %}"),
+    ("<mask name=x>{% for a in b %}<mask name=y>{% endfor %}", {"b": [1, 2]}, "<mask name=y> at line 1, column 30 "
+     "comes out 2 times for this example, but only once can: take it out of {% for … %}"),
+    ("{% for a in b %}{% if a %}<mask name=x>{% else %}<mask name=y>{% endif %}{% endfor %}", {"b": [0, 1]},
+     "the masks come out in another order than they are written: take them out of {% for … %}"),
     ("{% for a in b %}<demos>{% endfor %}<mask>", {"b": [1, 2]}, "<demos> at line 1, column 17 comes out 2 times "
      "for this example, but only once can: take it out of {% for … %}"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "example", "problem"), MASKS)
-def test_exactly_one_mask_comes_out(source, example, problem):
+def test_every_mask_comes_out_once_and_in_order(source, example, problem):
     with pytest.raises(TemplateLogicError) as caught:
         parts_of(source, example, row=0)
     assert str(caught.value) == f"row 0: {problem}"
@@ -334,6 +340,8 @@ def test_exactly_one_mask_comes_out(source, example, problem):
 
 def test_a_mask_may_stand_where_it_always_comes_out_once():
     assert written("{% for a in b %}<mask>{% endfor %}{% if b %}<demos>{% endif %}", {"b": [1]}) == "<mask><demos>"
+    both = "{% for a in b %}{% if a %}<mask name=x>{% else %}<mask name=y>{% endif %}{% endfor %}"
+    assert [part.node.name for part in parts_of(both, {"b": [1, 0]})] == ["x", "y"]
 
 
 STEPS = "the loops take more than 100000 steps, the most for one example"

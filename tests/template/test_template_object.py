@@ -101,7 +101,7 @@ def test_block_of_shared_slots():
 
 
 def test_block_of_other_nodes():
-    with pytest.raises(TemplateTypeError, match=r"node 1 of the template is Mask\(count=None\), not a Soft"):
+    with pytest.raises(TemplateTypeError, match=r"node 1 of the template is Mask\(count=None, name=None\), not a Soft"):
         Template("<text><mask>").block_of(1)
 
 
@@ -160,7 +160,8 @@ NODES = [
     ([Soft(init=""), Mask()], 'init must be one word or more, as in init="It is about", found \'\'', None, 11, 13),
     ([Soft(name="2"), Mask()], "name must be an identifier, as in name=task, found '2'", None, 11, 12),
     ([Mask(), Literal(r"\<"), Mask()],
-     "a template has only one <mask>, and this is the second: the first is at line 1, column 1",
+     "a template has only one <mask>, and this is the second: the first is at line 1, column 1; "
+        "several need names, as in <mask name=quality>",
      r"<mask>\\<<mask>", 9, 15),
 ]  # fmt: skip
 

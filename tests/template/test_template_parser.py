@@ -24,6 +24,9 @@ MASK = Mask()
 
 GOOD = [
     ("<mask>", [MASK]),
+    ("<mask name=quality>", [Mask(name="quality")]),
+    ('<mask*2  name="评价" >，<mask name=b>', [Mask(2, "评价"), Literal("，"), Mask(name="b")]),
+    ("<demos><mask name=a><mask name=_>", [Demos(), Mask(name="a"), Mask(name="_")]),
     ("<text> It was <mask>", [Field("text"), Literal(" It was "), MASK]),
     ("<soft*10> <text>\nSo: <mask>", [Soft(10), Literal(" "), Field("text"), Literal("\nSo: "), MASK]),
     ("<soft><mask>", [Soft(), MASK]),
@@ -164,7 +167,8 @@ MISTAKES = [
     ("<MASK> it\n‸", f"{NO_MASK}; did you mean <mask> where it says <MASK>?"),
     (
         "<mask> and\n‸<mask>‸",
-        "a template has only one <mask>, and this is the second: the first is at line 1, column 1",
+        "a template has only one <mask>, and this is the second: the first is at line 1, column 1; "
+        "several need names, as in <mask name=quality>",
     ),
     ("‸<text‸", unclosed("text")),
     ("‸<text‸ ", unclosed("text")),
@@ -180,7 +184,7 @@ MISTAKES = [
     ("<soft init=a‸=‸b><mask>", "expected white space or '>', found '='"),
     ('<soft ‸"‸abc"><mask>', """expected init="It is about" or '>', found '"'"""),
     ("<text ‸,‸><mask>", f"expected max=200 or '>', found ','{literally('text')}"),
-    ("<mask ‸,‸>", "expected '>', found ','"),
+    ("<mask ‸,‸>", "expected name=quality or '>', found ','"),
     ("<options ‸,‸><mask>", """expected sep=" / " or '>', found ','"""),
     ("<‸text*3‸><mask>", "the field <text> takes no count"),
     ("<‸sfot*3‸><mask>", "the field <sfot> takes no count; did you mean <soft*3>?"),
@@ -191,7 +195,35 @@ MISTAKES = [
     ("<text ‸and‸><mask>", f"the field <text> has no attribute 'and': {OF_FIELDS}{literally('text')}"),
     ("<sotf ‸init‸=a><mask>", f"the field <sotf> has no attribute 'init': {OF_FIELDS}; did you mean <soft>?"),
     ("<option ‸sep‸=a><mask>", f"the field <option> has no attribute 'sep': {OF_FIELDS}; did you mean <options>?"),
-    ("<mask ‸wide‸=1>", "<mask> takes no attributes, found 'wide'"),
+    ("<mask ‸wide‸=1>", "<mask> has no attribute 'wide': it takes only name"),
+    ("<mask ‸nmae‸=a>", "<mask> has no attribute 'nmae': it takes only name; did you mean 'name'?"),
+    ("<mask name=‸1a‸>", "name must be an identifier, as in name=quality, found '1a'"),
+    ("<mask name=a ‸name‸=a>", "name is given twice in one tag"),
+    (
+        "<maks ‸name‸=a><mask>",
+        "the field <maks> has no attribute 'name': it takes max, keep and shorten; did you mean <mask>?",
+    ),
+    (
+        "<mask name=a> 很\n<mask name=b>，‸<mask name=a>‸",
+        "two masks are named 'a', and this is the second: the first is at line 1, column 1",
+    ),
+    (
+        "好：<mask name=评价>，‸<mask>‸",
+        "this mask has no name, but that at line 1, column 3 has: where there are several, all are named",
+    ),
+    (
+        "‸<mask>‸ <mask name=a><mask name=b>",
+        "this mask has no name, but that at line 1, column 8 has: where there are several, all are named",
+    ),
+    (
+        "<mask name=a><mask> ‸<mask*2>‸",
+        "a template has only one <mask>, and this is the second: the first is at line 1, column 14; "
+        "several need names, as in <mask name=quality>",
+    ),
+    (
+        "<mask name=a> ‸<demos>‸ <mask name=b>",
+        "<demos> stands between two masks, and a demonstration has to show all of them: put it in front",
+    ),
     ("<sep ‸sep‸=a><mask>", "<sep> takes no attributes, found 'sep'"),
     ("<demos ‸spe‸=a><mask>", "<demos> has no attribute 'spe': it takes only sep; did you mean 'sep'?"),
     ("<options ‸max‸=a><mask>", "<options> has no attribute 'max': it takes only sep"),

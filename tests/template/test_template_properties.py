@@ -66,11 +66,18 @@ def trees(draw):
     if shared:
         kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.booleans(), st.booleans()))
     groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]), max_size=8))
-    extras = [st.builds(Mask, st.none() | counts).map(lambda mask: [mask])]
+    if draw(st.booleans()):
+        masks = [st.builds(Mask, st.none() | counts)]
+    else:
+        masks = [st.builds(Mask, st.none() | counts, st.just(name)) for name in draw(st.sets(names, min_size=1))]
+    extras = [mask.map(lambda mask: [mask]) for mask in masks]
     extras += draw(st.lists(st.sampled_from([demos, logic]), max_size=2, unique=True))
     for extra in extras:
         groups.insert(draw(st.integers(0, len(groups))), draw(extra))
-    return [node for group in groups for node in group]
+    nodes = [node for group in groups for node in group]
+    if len(masks) > 1 and any(isinstance(node, Demos) for node in nodes):  # which stand on one side of all masks
+        nodes.sort(key=lambda node: isinstance(node, Mask))
+    return nodes
 
 
 def merged(nodes):
@@ -101,7 +108,7 @@ def test_printing_and_parsing_give_the_tree_back(nodes):
     assert template.nodes == merged(nodes)
     again = Template(str(template))
     assert again == template
-    for name in ("fields", "blocks", "variables", "demos", "has_logic"):
+    for name in ("fields", "blocks", "variables", "masks", "demos", "has_logic"):
         assert getattr(again, name) == getattr(template, name)
     assert_places(template)
     assert pickle.loads(pickle.dumps(template)) == template
@@ -171,6 +178,8 @@ pieces = st.sampled_from(
         "sep=",
         "init=",
         "name=",
+        "<mask name=a>",
+        "<mask name=b>",
         "t",
         "3",
         "0",
@@ -211,7 +220,7 @@ anything = st.none() | st.integers() | st.booleans() | st.floats() | texts
     st.builds(Options, anything),
     st.builds(Demos, anything, anything),
     st.builds(Special, anything),
-    st.builds(Mask, anything),
+    st.builds(Mask, anything, anything),
     st.builds(Expression, anything),
     st.builds(Statement, anything),
 ), max_size=4))  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from softcloze.explanation import Explanation
 from softcloze.explanation.spelling import readable_token
 from softcloze.template import Mask, Template
 from softcloze.template.check import Finding, check, in_order
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.template.label_words import Word, WordTable, check_masks, word_table
+from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,6 +32,7 @@ class CheckedWord:
         weight: what it counts.
         tokens: its tokens in the mask's place, fit to be read; none where it cannot be encoded.
         prior: its probability at the mask of content-free input; None where no model was asked.
+        mask: the name of the mask that it is for, in a rule.
     """
 
     label: Label
@@ -38,6 +40,7 @@ class CheckedWord:
     weight: float
     tokens: tuple[str, ...]
     prior: float | None = None
+    mask: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class VerbalizerCheck:
 
 
 def check_verbalizer(
-    verbalizer: Verbalizer, template: Template, vocabulary: Vocabulary, max_length: int = NO_LIMIT
+    verbalizer: AnyVerbalizer, template: Template, vocabulary: Vocabulary, max_length: int = NO_LIMIT
 ) -> VerbalizerCheck:
     """Label words with their tokens, and the findings of `Template.check`.
 
@@ -108,11 +111,12 @@ def check_verbalizer(
     True
     """
     found = [*check(template, labels=verbalizer), *check_encoding(template, vocabulary, max_length, labels=verbalizer)]
-    spelt = _spell(verbalizer, template, vocabulary)
+    table = word_table(verbalizer)
+    spelt = _spell(table, template, vocabulary)
+    own = [weight for weights in verbalizer.weights for weight in weights] if isinstance(verbalizer, Verbalizer) else []
     words = tuple(
-        CheckedWord(label, word, weight, spelt.get(word, ()))
-        for label, own, weights in zip(verbalizer.labels, verbalizer.words, verbalizer.weights, strict=True)
-        for word, weight in zip(own, weights, strict=True)
+        CheckedWord(cast("Label", word.label), word.text, weight, spelt.get(word, ()), mask=word.mask)
+        for word, weight in zip(table.words, own or [1.0] * len(table.words), strict=True)  # rules have no weights
     )
     return VerbalizerCheck(verbalizer.labels, words, tuple(in_order(found, template.source)))
 
@@ -163,13 +167,15 @@ def _one_sided(labels: Sequence[Label], priors: Sequence[float], template: Templ
     return [Finding("one-sided", "warning", message, advice, template.source, *span)]
 
 
-def _spell(verbalizer: Verbalizer, template: Template, vocabulary: Vocabulary) -> dict[str, tuple[str, ...]]:
+def _spell(table: WordTable, template: Template, vocabulary: Vocabulary) -> dict[Word, tuple[str, ...]]:
     """The tokens of each word in the mask's place, of those that can be encoded; why not is among the findings."""
-    spelt = {}
+    spelt: dict[Word, tuple[str, ...]] = {}
+    if any(check_masks(table, template)):
+        return spelt
     with suppress(EncodingError, TokenizerError):
-        compiled = CompiledTemplate(template, vocabulary, NO_LIMIT, options=verbalizer.first_words or ("",))
-        for word in verbalizer.all_words:
+        compiled = CompiledTemplate(template, vocabulary, NO_LIMIT, options=table.options or ("",))
+        for word in table.words:
             with suppress(EncodingError):
-                tokens = map(vocabulary.token, compiled.word_ids(word))
+                tokens = map(vocabulary.token, compiled.word_ids(word.text, word.mask))
                 spelt[word] = tuple(readable_token(token, byte_level=vocabulary.byte_level) for token in tokens)
     return spelt

@@ -41,6 +41,8 @@ def columns(checked: VerbalizerCheck) -> list[Column]:
     shown = [Column("label", beside([one_line(label) for label in checked.labels]))]
     if checked.priors is not None:
         shown.append(Column("prior", beside([percent(prior) for prior in checked.priors]), is_number=True))
+    if any(word.mask is not None for word in checked.words):
+        shown.append(Column("mask", ["" if word is None else one_line(word.mask) for word in words]))
     shown.append(Column("word", ["" if word is None else one_line(word.word) for word in words]))
     if any(word.weight != 1 for word in checked.words):
         shown.append(Column("weight", ["" if word is None else f"{word.weight:g}" for word in words], is_number=True))

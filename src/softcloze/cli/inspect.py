@@ -163,7 +163,7 @@ def _look(
     from softcloze.prompt import BoundPrompt
     from softcloze.verbalizer import Verbalizer, VerbalizerError
 
-    words = resolve_verbalizer(given)
+    words = cast("Verbalizer | None", resolve_verbalizer(given))  # rules are not given on the command line
     if words is None and labelled is not None:
         words = Verbalizer({label: label for label in labelled.labels})  # as in fit
     options = words.first_words if words is not None else ()
@@ -175,7 +175,7 @@ def _look(
         return Look(template, filled(template, values, options, shown))
     limit = backbone.max_length if max_length is None else min(max_length, backbone.max_length)
     compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=options)
-    answer, spelt, problem = 1, [], None
+    answer, spelt, problem = len(template.masks), [], None
     if words is not None:
         try:
             BoundPrompt(template, words, backbone, max_length)

@@ -306,9 +306,10 @@ def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -
     """The label words with their tokens; with priors where the model is loaded and the template needs no training."""
     from softcloze.checking import check_verbalizer
     from softcloze.estimator import PromptClassifier
-    from softcloze.verbalizer import Verbalizer
+    from softcloze.template.label_words import word_table
+    from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 
-    verbalizer = Verbalizer(dict(words))
+    verbalizer = RuleVerbalizer(words) if word_table(words).masks else Verbalizer(words)
     if model.backbone is None or template.blocks or template.demos is not None:
         return check_verbalizer(verbalizer, template, model.vocabulary, model.max_length)
     return PromptClassifier(model.backbone, template, verbalizer, max_length=model.max_length).check()

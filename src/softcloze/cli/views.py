@@ -40,7 +40,7 @@ class TokenView:
     Attributes:
         cells: all of them, in order, those cut from fields included.
         limit: positions that fit.
-        answer: tokens of the longest label word, which the mask stands for.
+        answer: tokens that all masks stand for: those of the longest label word, or one for each of several masks.
         shown: demonstrations that are shown.
         dropped: those left out because they did not fit.
         second: tokens of the second segment; 0 where there is only one.
@@ -61,9 +61,10 @@ class TokenView:
     @property
     def notes(self) -> list[str]:
         """What there is to say about all of them together."""
-        kept = sum(piece.kept for cell in self.cells for piece in cell.pieces)
-        answer = f", {self.answer} of them kept for the label word in the mask's place" if self.answer > 1 else ""
-        notes = [f"{kept - 1 + self.answer:,} of {self.limit:,} positions{answer}"]
+        kinds = [piece.kind for cell in self.cells for piece in cell.pieces if piece.kept]
+        beyond = self.answer - kinds.count("mask")
+        answer = f", {self.answer} of them kept for the label word in the mask's place" if beyond else ""
+        notes = [f"{len(kinds) + beyond:,} of {self.limit:,} positions{answer}"]
         if self.shown + self.dropped:
             left_out = f", {self.dropped:,} left out because they do not fit" if self.dropped else ""
             notes.append(f"{self.shown:,} of {self.shown + self.dropped:,} demonstrations{left_out}")
@@ -161,7 +162,7 @@ def filled(
 
     Raises:
         FieldError: Jinja uses a value that is missing or of the wrong kind.
-        TemplateLogicError: Jinja makes too much of the example, or not exactly one mask.
+        TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
 
     >>> filled(Template("<soft*2> <text> (<options>): <mask>"), {"text": "很好"}, ["good", "bad"])
     [('soft', '◆◆'), ('literal', ' '), ('field', '很好'), ('literal', ' ('), ('options', 'good, bad'),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from softcloze.encoding import Demonstration, Example
+from softcloze.encoding import Answer, Demonstration, Example
 from softcloze.template import Template, read_fields
 
 Values = Mapping[str, object]
@@ -19,15 +19,17 @@ class Pool:
     Attributes:
         values: the field values of each example, as `read_fields` gives them.
         labels: the number of each example's label.
-        words: for each label the word that stands in the mask's place.
+        words: for each label the word that stands in the mask's place, or that of each named mask.
     """
 
     values: tuple[Values, ...]
     labels: tuple[int, ...]
-    words: tuple[str, ...]
+    words: tuple[Answer, ...]
 
     @classmethod
-    def read(cls, template: Template, examples: Sequence[Example], labels: Sequence[int], words: Sequence[str]) -> Self:
+    def read(
+        cls, template: Template, examples: Sequence[Example], labels: Sequence[int], words: Sequence[Answer]
+    ) -> Self:
         """The pool of examples for `template`, with the number of each one's label.
 
         Raises:

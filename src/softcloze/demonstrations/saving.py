@@ -11,6 +11,7 @@ from softcloze.demonstrations.errors import DemonstrationError
 from softcloze.demonstrations.fixed import FixedDemonstrations
 from softcloze.demonstrations.nearest import NearestDemonstrations
 from softcloze.demonstrations.pool import Pool
+from softcloze.encoding import Answer
 
 
 def pack(demonstrations: Demonstrations, labels: Sequence[str | int]) -> tuple[dict[str, Any], Tensor | None]:
@@ -42,7 +43,7 @@ def pack(demonstrations: Demonstrations, labels: Sequence[str | int]) -> tuple[d
 
 
 def unpack(
-    card: Mapping[str, Any], vectors: Tensor | None, labels: Sequence[str | int], words: Sequence[str]
+    card: Mapping[str, Any], vectors: Tensor | None, labels: Sequence[str | int], words: Sequence[Answer]
 ) -> Demonstrations:
     """What `pack` was given; `words` are the label words to show."""
     number = {label: i for i, label in enumerate(labels)}

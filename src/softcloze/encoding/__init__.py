@@ -3,11 +3,12 @@
 from softcloze.encoding.blocks import CompiledBlock
 from softcloze.encoding.compiled import CompiledTemplate, Example
 from softcloze.encoding.errors import EncodingError, TokenizerError
-from softcloze.encoding.prompt import Demonstration, EncodedPrompt, Piece, Truncation, summarise_cuts
+from softcloze.encoding.prompt import Answer, Demonstration, EncodedPrompt, Piece, Truncation, summarise_cuts
 from softcloze.encoding.vocabulary import NO_LIMIT, PretrainedTokenizer, Vocabulary
 
 __all__ = [
     "NO_LIMIT",
+    "Answer",
     "CompiledBlock",
     "CompiledTemplate",
     "Demonstration",

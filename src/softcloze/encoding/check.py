@@ -9,8 +9,9 @@ from softcloze.template import Field, FieldError, Literal, Mask, Soft, Special, 
 from softcloze.template.check import Finding, Severity
 from softcloze.template.errors import TemplateLogicError
 from softcloze.template.forgotten import odd_name
-from softcloze.template.label_words import Labels, Word, WordTable, word_table
-from softcloze.verbalizer.verbalizer import Verbalizer, find_openings
+from softcloze.template.label_words import Labels, Word, WordTable, check_masks, word_table
+from softcloze.verbalizer import RuleVerbalizer, Verbalizer, VerbalizerError
+from softcloze.verbalizer.verbalizer import find_openings
 
 
 def check_encoding(
@@ -34,22 +35,33 @@ def check_encoding(
     if any(finding.severity == "error" for finding in found):
         return found  # it cannot be compiled
     try:
-        compiled = CompiledTemplate(template, vocabulary, max_length, options=table.first_words or ("",))
+        compiled = CompiledTemplate(template, vocabulary, max_length, options=table.options or ("",))
     except EncodingError as error:
         i = next(i for i, node in enumerate(template.nodes) if isinstance(node, Soft) and node.init is not None)
         return [*found, _finding(template, i, "no-tokens", "error", str(error), "start from other words")]
     tokens: dict[Word, tuple[int, ...]] = {}
-    for word in table.words:
+    for word in table.words if not list(check_masks(table, template)) else ():
         try:
-            tokens[word] = compiled.word_ids(word.text)
+            tokens[word] = compiled.word_ids(word.text, word.mask)
         except EncodingError as error:
             found.append(table.finding(word, "word-tokens", "error", str(error), ""))
     found += _check_words(compiled, table, tokens)
-    if not isinstance(labels, Verbalizer) or labels.per == "word":  # or else scores are divided by the length
-        found += _check_lengths(compiled, table, tokens)
+    if not table.masks and (not isinstance(labels, Verbalizer) or labels.per == "word"):
+        found += _check_lengths(compiled, table, tokens)  # which else scores are divided by
+    if isinstance(labels, RuleVerbalizer) and len(tokens) == len(table.words) > 0:
+        found += _check_rules(compiled, table, tokens, labels)
     if max_length < NO_LIMIT:
-        found += _check_length(compiled, max(map(len, tokens.values()), default=1))
+        longest = dict.fromkeys(template.masks, 1)
+        for word, ids in tokens.items():
+            mask = _mask_of(word, template)
+            longest[mask] = max(longest[mask], len(ids))
+        found += _check_length(compiled, sum(longest.values()))
     return found
+
+
+def _mask_of(word: Word, template: Template) -> Mask:
+    """The mask that a word is for."""
+    return next(mask for mask in template.masks if word.mask in (None, mask.name))
 
 
 def _finding(template: Template, i: int, code: str, severity: Severity, message: str, advice: str) -> Finding:
@@ -90,6 +102,11 @@ def _check_behind_mask(template: Template) -> Iterator[Finding]:
         severity: Severity = "note"
         message = "a causal model scores what stands behind the mask once a label word, which takes longer"
         advice = "put the mask last if you can"
+        if len(template.masks) > 1:
+            message = (
+                "a causal model scores all that stands behind the first mask once for each label, which takes longer"
+            )
+            advice = "put what all labels share in front of it"
         if all(isinstance(node := template.nodes[i], Literal) and not node.text.strip() for i in scored):
             severity, advice = "warning", "take it out: it is only white space"
         yield Finding("behind-mask", severity, message, advice, template.source, start, end)
@@ -102,15 +119,16 @@ def _check_behind_mask(template: Template) -> Iterator[Finding]:
 def _check_words(
     compiled: CompiledTemplate, table: WordTable, tokens: Mapping[Word, tuple[int, ...]]
 ) -> Iterator[Finding]:
-    fixed = next(node.count for node in compiled.template.nodes if isinstance(node, Mask))
-    words: dict[tuple[int, ...], Word] = {}
+    words: dict[tuple[str | None, tuple[int, ...]], Word] = {}
     for word, ids in tokens.items():
-        known = words.setdefault(ids, word)
+        known = words.setdefault((word.mask, ids), word)
+        if known is not word and table.masks:
+            continue  # rules share words
         spelt = " ".join(map(compiled.vocabulary.token, ids))
         if known.text.strip() != word.text.strip():  # or else it is said without a tokenizer
             message = f"{word.text!r} has the same tokens as {known.text!r}: {spelt}"
             yield table.finding(word, "same-tokens", "error", message, "choose words that this vocabulary tells apart")
-        if len(ids) > 1 and fixed is None:
+        if len(ids) > 1 and _mask_of(word, compiled.template).count is None:
             message = f"{word.text!r} has {len(ids)} tokens: {spelt}"
             yield table.finding(word, "several-tokens", "note", message, "words of one token are scored soonest")
 
@@ -133,6 +151,18 @@ def _check_lengths(
         message = f"the words have different numbers of tokens: {', '.join(each)}"
         advice = "a word is seldom likelier for one token more: choose words of one number, or per='token'"
         yield Finding("uneven-tokens", "note", message, advice, table.source, 0, len(table.source))
+
+
+def _check_rules(
+    compiled: CompiledTemplate, table: WordTable, tokens: Mapping[Word, tuple[int, ...]], rules: RuleVerbalizer
+) -> Iterator[Finding]:
+    ids = {(word.mask, word.text): own for word, own in tokens.items()}
+    names = [mask.name for mask in compiled.template.masks]
+    conjunctions = [tuple(ids[name, words[str(name)]] for name in names) for words in rules.conjunctions]
+    try:
+        rules.check_tokens(conjunctions, chained=compiled.vocabulary.mask_id is None and not compiled.has_right)
+    except VerbalizerError as error:
+        yield Finding("same-tokens", "error", str(error), "", table.source, 0, len(table.source))
 
 
 def _check_length(compiled: CompiledTemplate, answer: int) -> Iterator[Finding]:

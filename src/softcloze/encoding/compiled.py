@@ -36,7 +36,7 @@ class CompiledTemplate:
         blocks: its soft blocks, in order of first appearance.
         soft_count: soft vectors of all blocks together.
         max_length: tokens and slots that fit, the answer included.
-        has_right: whether anything may stand after the mask.
+        has_right: whether anything may stand after the mask, or after the last of several.
     """
 
     def __init__(
@@ -62,8 +62,7 @@ class CompiledTemplate:
         self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
         self._renderer = Renderer(template, vocabulary, options)
         self._outline = self._renderer.outline
-        hole = next(i for i, part in enumerate(self._outline) if isinstance(part.node, Mask))
-        self.has_right = hole < len(self._outline) - 1
+        self.has_right = not isinstance(self._outline[-1].node, Mask)
         self._has_types = vocabulary.has_types and Special("sep") in template.nodes
         limits = [node.max for node in template.nodes if isinstance(node, Field) and node.max is not None]
         self._shortest_max = min(limits, default=max_length)
@@ -78,14 +77,15 @@ class CompiledTemplate:
         self,
         examples: Sequence[Example],
         *,
-        answer_length: int = 1,
+        answer_length: int | None = None,
         demonstrations: Sequence[Sequence[Demonstration]] | None = None,
     ) -> list[EncodedPrompt]:
         """Encode examples in order.
 
         Args:
             examples: a str for a template with one field, else mappings from field names to values.
-            answer_length: tokens of the longest label word, for which room is kept.
+            answer_length: tokens of the longest label word, for which room is kept; with several masks, of the words
+                in all of them together. One for each mask by default.
             demonstrations: what to show with each example, for a template with <demos>.
 
         Raises:
@@ -98,17 +98,21 @@ class CompiledTemplate:
         prompts = {row: self._encoded(prompt) for row, prompt in fitted}
         return [prompts[row] for row in range(len(values))]
 
-    def word_ids(self, word: str) -> tuple[int, ...]:
-        """Token ids of a label word in the mask's place: see `softcloze.encoding.words`.
+    def word_ids(self, word: str, mask: str | None = None) -> tuple[int, ...]:
+        """Token ids of a label word in the place of the mask of that name: see `softcloze.encoding.words`.
+
+        Args:
+            word: the label word.
+            mask: the name; not needed where there is only one mask.
 
         Raises:
             EncodingError: the word has no tokens, some of it is unknown to the vocabulary, or it has other than the
                 number of tokens that the mask asks for.
         """
-        return word_ids(word, self.vocabulary, self._outline, self._renderer.space)
+        return word_ids(word, self.vocabulary, self._outline, self._renderer.spaces, mask)
 
     def inspect(
-        self, example: Example, *, answer_length: int = 1, demonstrations: Sequence[Demonstration] = ()
+        self, example: Example, *, answer_length: int | None = None, demonstrations: Sequence[Demonstration] = ()
     ) -> list[Piece]:
         """Every token of `example` with its origin, those that truncation cuts from fields included.
 
@@ -133,8 +137,8 @@ class CompiledTemplate:
                     pieces.append(Piece(token, "demo", "", i in kept))
                 case Soft() if part.block is not None:
                     pieces += [Piece("", "soft", part.block.key, True)] * len(self._slots[part.block.key])
-                case Mask():
-                    pieces.append(Piece("<mask>", "mask", "", True))
+                case Mask(_, name):
+                    pieces.append(Piece("<mask>", "mask", "" if name is None else name, True))
                 case Field(name):
                     pieces.append(Piece(token, "field", name, i in kept))
                 case Special():
@@ -160,10 +164,11 @@ class CompiledTemplate:
         examples: Sequence[Example],
         values: Sequence[Mapping[str, object]],
         shown: Sequence[list[list[Part]]],
-        answer_length: int,
+        answer_length: int | None,
     ) -> Iterator[tuple[int, _Fitted]]:
         """Rows with their tokens as far as they fit, those that lose demonstrations last."""
         several = len(values) > 1
+        answer = 0 if answer_length is None else answer_length - len(self.template.masks)  # beyond one for each
         dropped = [0] * len(values)
         waiting = list(range(len(values)))
         while waiting:
@@ -176,7 +181,7 @@ class CompiledTemplate:
             encodings = self.vocabulary.encode([rendered.text for rendered in prompts])
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
-                room = Room(self.max_length, self._slot_positions(rendered) - 1 + answer_length)
+                room = Room(self.max_length, self._slot_positions(rendered) + answer)
                 try:
                     found = fit(encoding, rendered, self._counting(encoding), room, self._shortest_max)
                 except EncodingError as error:
@@ -212,8 +217,17 @@ class CompiledTemplate:
         one, two = self._with_slots(ids[:first], slots), self._with_slots(ids[first:], slots)
         types = (0,) * len(one) + (1,) * len(two) if sep is not None else None
         filled = one + two
-        hole = filled.index(self.vocabulary.hole_id)
-        return EncodedPrompt(tuple(filled[:hole]), tuple(filled[hole + 1 :]), fitted.fit.cut, types, fitted.dropped)
+        left, *between, right = self._pieces(filled)
+        return EncodedPrompt(left, right, fitted.fit.cut, types, fitted.dropped, tuple(between))
+
+    def _pieces(self, ids: list[int]) -> Iterator[tuple[int, ...]]:
+        """What stands before, between and after the masks."""
+        start = 0
+        for _ in self.template.masks:
+            hole = ids.index(self.vocabulary.hole_id, start)
+            yield tuple(ids[start:hole])
+            start = hole + 1
+        yield tuple(ids[start:])
 
     def _sep_of(self, fitted: _Fitted) -> int | None:
         """The number of the token behind which the second segment begins."""

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from softcloze.encoding.outline import with_options
-from softcloze.encoding.prompt import Demonstration
+from softcloze.encoding.prompt import Answer, Demonstration
 from softcloze.template import Demos, Literal, Mask, Part, Soft, Template, expand
 
 
 def write_demonstration(template: Template, demonstration: Demonstration, options: Sequence[str]) -> list[Part]:
-    r"""The side of <demos> on which the mask stands, with the label word in its place, and then the separator.
+    r"""The side of <demos> on which the masks stand, with label words in their places, and then the separator.
 
     Soft slots are left out; white space on both sides of one becomes that behind it.
 
@@ -23,10 +23,17 @@ def write_demonstration(template: Template, demonstration: Demonstration, option
     breaks = [i for i, part in enumerate(parts) if isinstance(part.node, Demos)]
     first = max((i + 1 for i in breaks if i < hole), default=0)
     behind = min((i for i in breaks if i > hole), default=len(parts))
-    word = Part(Literal(demonstration.word), demonstration.word)
     sep = template.demos.sep if template.demos is not None else ""
-    written = [word if isinstance(part.node, Mask) else part for part in _without_slots(parts[first:behind])]
+    written = (_filled(part, demonstration.word) for part in _without_slots(parts[first:behind]))
     return [*written, Part(Literal(sep), sep)]
+
+
+def _filled(part: Part, answer: Answer) -> Part:
+    """The part, or the word that stands in its place if it is a mask."""
+    if not isinstance(part.node, Mask):
+        return part
+    word = answer if isinstance(answer, str) else answer[str(part.node.name)]
+    return Part(Literal(word), word)
 
 
 def _without_slots(parts: Sequence[Part]) -> list[Part]:

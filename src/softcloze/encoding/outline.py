@@ -29,7 +29,7 @@ def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
     """Parts with the label words written out for <options>, and literals next to each other made one.
 
     >>> [part.node for part in with_options(outline(Template("(<options>) <mask>")), ["好", "差"])]
-    [Literal(text='(好, 差) '), Mask(count=None)]
+    [Literal(text='(好, 差) '), Mask(count=None, name=None)]
     """
 
     def written(part: Part) -> Part:
@@ -41,8 +41,11 @@ def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
     return merge_literals(map(written, parts))
 
 
-def space_before_mask(parts: Sequence[Part]) -> str:
-    """The white space at the end of the literal before the mask, "" where there is none."""
-    hole = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
-    text = parts[hole - 1].text if hole > 0 and isinstance(parts[hole - 1].node, Literal) else ""
-    return text[len(text.rstrip()) :]
+def spaces_before_masks(parts: Sequence[Part]) -> dict[Mask, str]:
+    """The white space at the end of the literal before each mask, "" where there is none."""
+    spaces = {}
+    for i, part in enumerate(parts):
+        if isinstance(part.node, Mask):
+            text = parts[i - 1].text if i > 0 and isinstance(parts[i - 1].node, Literal) else ""
+            spaces[part.node] = text[len(text.rstrip()) :]
+    return spaces

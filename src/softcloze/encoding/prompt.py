@@ -3,6 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Answer: TypeAlias = str | Mapping[str, str]
+"""The label word in the mask's place; of a template with named masks, the word of each by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,27 +15,28 @@ class Demonstration:
 
     Attributes:
         values: of its fields, as `read_fields` gives them.
-        word: the label word that stands in the mask's place.
+        word: the label word that stands in the mask's place, or that of each named mask.
     """
 
     values: Mapping[str, object]
-    word: str
+    word: Answer
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """One example as the model will see it, split at the mask.
+    """One example as the model will see it, split at the mask, or at each of several.
 
     Ids from 0 are tokens. Negative ids are soft slots: -1 is row 0 of the soft vectors, -2 row 1 and so on.
-    What goes between `left` and `right` (mask tokens, or the tokens of a label word) is decided by scoring.
+    What goes in the place of a mask (mask tokens, or the tokens of a label word) is decided by scoring.
 
     Attributes:
-        left: ids before the mask.
-        right: ids after it.
+        left: ids before the mask, the first of several.
+        right: ids after it, the last of several.
         cut: tokens that truncation took from each field; only fields that lost some are listed.
-        types: the token type of every id of `left`, of the mask, counted once, and of every id of `right`; None
-            where there is only one segment, or the tokenizer knows no token types.
+        types: the token type of every id and of every mask, counted once, in order; None where there is only one
+            segment, or the tokenizer knows no token types.
         dropped: demonstrations left out because they did not fit, the first ones first.
+        between: ids between each mask and the next; empty where there is only one.
     """
 
     left: tuple[int, ...]
@@ -39,10 +44,16 @@ class EncodedPrompt:
     cut: Mapping[str, int]
     types: tuple[int, ...] | None = None
     dropped: int = 0
+    between: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def pieces(self) -> tuple[tuple[int, ...], ...]:
+        """The ids before, between and after the masks: one piece more than there are masks."""
+        return self.left, *self.between, self.right
 
     def __len__(self) -> int:
-        """Tokens and soft slots, the mask not counted."""
-        return len(self.left) + len(self.right)
+        """Tokens and soft slots, masks not counted."""
+        return sum(map(len, self.pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,7 @@ class Piece:
         token: the token as its tokenizer spells it; "" for soft slots.
         kind: "special" (added by the tokenizer, or a tag such as <sep>), "literal" (label words of <options>
             included), "field", "soft", "mask" or "demo".
-        name: the field's or soft block's name, else "".
+        name: the field's, soft block's or mask's name, else "".
         kept: whether it survived truncation.
     """
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from softcloze.encoding.demonstration import write_demonstration
 from softcloze.encoding.errors import EncodingError
-from softcloze.encoding.outline import outline, space_before_mask, with_options
+from softcloze.encoding.outline import outline, spaces_before_masks, with_options
 from softcloze.encoding.prompt import Demonstration
 from softcloze.encoding.vocabulary import Vocabulary
 from softcloze.template import Demos, Field, Literal, Mask, Options, Part, Soft, Special, Template, expand
@@ -50,7 +50,7 @@ class Renderer:
 
     Attributes:
         outline: the template's parts without an example: fields are empty, and what Jinja decides about stands there.
-        space: the white space before the mask, which belongs to the label word.
+        spaces: the white space before each mask, which belongs to the label word.
     """
 
     def __init__(self, template: Template, vocabulary: Vocabulary, options: Sequence[str]):
@@ -67,7 +67,7 @@ class Renderer:
         self._has_options = any(isinstance(part.node, Options) for part in parts)
         if self._has_options and not options:
             raise EncodingError("<options> stands for the label words, and none are given: name them in a verbalizer")
-        self.space = space_before_mask(parts)
+        self.spaces = spaces_before_masks(parts)
         self.outline = self._arranged(with_options(parts, self._options))
         self._fields = [(i, part.node) for i, part in enumerate(self.outline) if isinstance(part.node, Field)]
         self._fresh = {Special(kind) for kind in vocabulary.fresh_behind} & set(template.nodes)
@@ -90,7 +90,7 @@ class Renderer:
 
         Raises:
             FieldError: Jinja uses a value that is missing or of the wrong kind.
-            TemplateLogicError: Jinja makes too much of the example, or not exactly one mask.
+            TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
         """
         if self._template.has_logic:
             parts = expand(self._template, values, row, example)
@@ -126,7 +126,7 @@ class Renderer:
                     if isinstance(following, Soft):
                         text = text.rstrip()
                     elif isinstance(following, Mask) and hands_over:
-                        text = text.removesuffix(self.space)
+                        text = text.removesuffix(self.spaces[following])
                     if not text:
                         continue
                 case Soft():

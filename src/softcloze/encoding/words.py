@@ -1,13 +1,17 @@
 """The tokens of a label word in the mask's place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from softcloze.encoding.errors import EncodingError
 from softcloze.encoding.vocabulary import Vocabulary
 from softcloze.template import Literal, Mask, Part
+from softcloze.template.nodes import write
 
 
-def word_ids(word: str, vocabulary: Vocabulary, outline: Sequence[Part], space: str) -> tuple[int, ...]:
+def word_ids(
+    word: str, vocabulary: Vocabulary, outline: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
+) -> tuple[int, ...]:
     """Token ids of a label word in the mask's place, as the tokenizer would write it there.
 
     White space between the last literal and the mask belongs to the word (" good"). The word is
@@ -18,14 +22,19 @@ def word_ids(word: str, vocabulary: Vocabulary, outline: Sequence[Part], space: 
         word: the label word.
         vocabulary: the tokenizer.
         outline: the parts of the template.
-        space: the white space before the mask.
+        spaces: the white space before each mask.
+        name: of the mask; None where there is only one.
 
     Raises:
         EncodingError: the word has no tokens, some of it is unknown to the vocabulary, or it has other than the
             number of tokens that the mask asks for.
     """
-    hole = next(i for i, part in enumerate(outline) if isinstance(part.node, Mask))
-    ids = _ids_behind(outline[hole - 1] if hole > 0 else None, space + word, vocabulary)
+    hole, mask = next(
+        (i, part.node)
+        for i, part in enumerate(outline)
+        if isinstance(part.node, Mask) and name in (None, part.node.name)
+    )
+    ids = _ids_behind(outline[hole - 1] if hole > 0 else None, spaces[mask] + word, vocabulary)
     if not ids:
         raise EncodingError(f"label word {word!r} has no tokens in this model's vocabulary")
     tokens = " ".join(vocabulary.token(i) for i in ids)
@@ -33,11 +42,11 @@ def word_ids(word: str, vocabulary: Vocabulary, outline: Sequence[Part], space: 
         raise EncodingError(
             f"label word {word!r} is unknown to this model's vocabulary: it becomes {tokens}; choose another word"
         )
-    mask = outline[hole].node
-    if isinstance(mask, Mask) and mask.count not in (None, len(ids)):
+    if mask.count not in (None, len(ids)):
+        fixed, free = write([mask, replace(mask, count=None)])
         raise EncodingError(
             f"label word {word!r} has {len(ids)} tokens in this model's vocabulary, {tokens}, where "
-            f"<mask*{mask.count}> takes words of {mask.count}; choose another word, or write <mask>, which takes "
+            f"{fixed} takes words of {mask.count}; choose another word, or write {free}, which takes "
             "words of any length"
         )
     return tuple(ids)

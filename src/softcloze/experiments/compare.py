@@ -18,7 +18,7 @@ from softcloze.experiments.scoring import score_seeds
 from softcloze.library import resolve_template
 from softcloze.starters import Examples, Split
 from softcloze.template import Template
-from softcloze.verbalizer import Label, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def compare(
     model: str | Backbone,
     hard: str,
     soft: Sequence[str],
-    verbalizer: Mapping[Label, Words] | str | Verbalizer,
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer,
     shots: int = 16,
     seeds: int = 3,
     test_rows: int = 1000,
@@ -168,7 +168,7 @@ class _Bench:
     train: Examples
     test: Examples
     backbone: Backbone
-    verbalizer: Verbalizer
+    verbalizer: AnyVerbalizer
     demonstrations: str
     epochs: int
     learning_rate: float
@@ -238,7 +238,7 @@ def _check_kinds(hard: Template, soft: Sequence[Template]) -> None:
             )
 
 
-def _check_labels(split: Split, verbalizer: Verbalizer) -> None:
+def _check_labels(split: Split, verbalizer: AnyVerbalizer) -> None:
     unknown = sorted({*split.train.labels, *split.test.labels} - {*verbalizer.labels})
     if unknown:
         raise ExperimentError(

@@ -16,7 +16,7 @@ from softcloze.scoring import Scorer
 from softcloze.scoring.filling import masked_plan
 from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Fill, Label, Verbalizer
+from softcloze.verbalizer import Fill, Label, RuleVerbalizer, Verbalizer
 
 
 class ExplanationError(SoftclozeError, ValueError):
@@ -40,7 +40,7 @@ def explain(
         corrects the probabilities of the labels and nothing else: `dataclasses.replace` puts the corrected ones in.
 
     Raises:
-        ExplanationError: `top` is below 0.
+        ExplanationError: `top` is below 0, or labels are rules about several masks.
         EncodingError: nothing stands before the mask of a causal model.
 
     Example:
@@ -56,6 +56,8 @@ def explain(
     if top < 0:
         raise ExplanationError(f"top={top} words cannot be named; expected 0 or more")
     scorer, verbalizer = bound.scorer, bound.verbalizer
+    if isinstance(verbalizer, RuleVerbalizer):
+        raise ExplanationError("what is explained is label words at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]

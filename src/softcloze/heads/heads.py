@@ -13,7 +13,7 @@ from softcloze.heads.rows import RowHead, random_rows, word_rows
 from softcloze.heads.thresholds import ThresholdHead
 from softcloze.heads.words import WordHead
 from softcloze.template import did_you_mean
-from softcloze.verbalizer import Verbalizer
+from softcloze.verbalizer import AnyVerbalizer, Verbalizer
 
 Head = WordHead | RowHead | PrototypeHead | ThresholdHead
 
@@ -54,7 +54,7 @@ def check_head(name: str) -> None:
 
 def initial_head(
     name: str,
-    verbalizer: Verbalizer,
+    verbalizer: AnyVerbalizer,
     words: Sequence[tuple[int, ...]],
     backbone: Backbone,
     generator: np.random.Generator,
@@ -69,7 +69,7 @@ def initial_head(
         generator: the dice.
     """
     match name:
-        case "soft":
+        case "soft" if isinstance(verbalizer, Verbalizer):
             return word_rows(verbalizer, list(words), backbone)
         case "linear":
             return random_rows(len(verbalizer.labels), backbone, generator)
@@ -77,7 +77,7 @@ def initial_head(
             return WordHead(verbalizer)
 
 
-def load_head(name: str, verbalizer: Verbalizer, tensors: Mapping[str, Tensor]) -> Head:
+def load_head(name: str, verbalizer: AnyVerbalizer, tensors: Mapping[str, Tensor]) -> Head:
     """The head that a saved prompt holds: `state_dict` turned back."""
     match name:
         case "words":

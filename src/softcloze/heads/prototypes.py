@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from softcloze.heads.words import WordHead
-from softcloze.verbalizer import Verbalizer
+from softcloze.verbalizer import AnyVerbalizer
 
 DIMENSION = 128
 EPOCHS = 30
@@ -36,7 +36,7 @@ class PrototypeHead(nn.Module):
     prototypes: Tensor
     spreads: Tensor
 
-    def __init__(self, verbalizer: Verbalizer, projection: Tensor, prototypes: Tensor, spreads: Tensor):
+    def __init__(self, verbalizer: AnyVerbalizer, projection: Tensor, prototypes: Tensor, spreads: Tensor):
         """Take what `learn_prototypes` found."""
         super().__init__()
         self.words = WordHead(verbalizer)
@@ -57,7 +57,7 @@ class PrototypeHead(nn.Module):
 
 
 def learn_prototypes(
-    verbalizer: Verbalizer, features: Tensor, targets: Tensor, generator: np.random.Generator
+    verbalizer: AnyVerbalizer, features: Tensor, targets: Tensor, generator: np.random.Generator
 ) -> PrototypeHead:
     """Learn a projection and prototypes from the features of training examples, by two contrastive losses.
 
@@ -109,8 +109,8 @@ def instance_loss(projected: Tensor, targets: Tensor) -> Tensor:
     return -log_probs[alike].mean() if alike.any() else projected.sum() * 0
 
 
-def _states(verbalizer: Verbalizer, features: Tensor) -> Tensor:
-    return features[:, len(verbalizer.all_words) :]
+def _states(verbalizer: AnyVerbalizer, features: Tensor) -> Tensor:
+    return features[:, verbalizer.scored :]
 
 
 def _cosines(one: Tensor, other: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from softcloze.heads.words import WordHead
-from softcloze.verbalizer import Verbalizer
+from softcloze.verbalizer import AnyVerbalizer
 
 
 class ThresholdHead(nn.Module):
@@ -24,7 +24,7 @@ class ThresholdHead(nn.Module):
     slopes: Tensor
     thresholds: Tensor
 
-    def __init__(self, verbalizer: Verbalizer, slopes: Tensor, thresholds: Tensor):
+    def __init__(self, verbalizer: AnyVerbalizer, slopes: Tensor, thresholds: Tensor):
         """Take what `learn_thresholds` found."""
         super().__init__()
         self.words = WordHead(verbalizer)
@@ -36,7 +36,7 @@ class ThresholdHead(nn.Module):
         return self.slopes * (self.words.label_scores(features) - self.thresholds)
 
 
-def learn_thresholds(verbalizer: Verbalizer, features: Tensor, targets: Tensor) -> ThresholdHead:
+def learn_thresholds(verbalizer: AnyVerbalizer, features: Tensor, targets: Tensor) -> ThresholdHead:
     """A logistic curve for each label, through the scores of the training examples.
 
     Args:

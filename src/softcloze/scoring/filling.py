@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.queries import MaskedPlan, Plan, Query, Read, Reader, types_around
+from softcloze.scoring.queries import MaskedPlan, Plan, Query, Read, Reader, types_of
 from softcloze.verbalizer import Fill
 
 
@@ -116,5 +116,5 @@ def _query(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[Read
     return Query(
         prompt.left + filling + prompt.right,
         tuple(Read(at + read.position, read.token, read.cell) for read in reads),
-        types_around(prompt, len(filling)),
+        types_of(prompt, len(filling)),
     )

@@ -102,7 +102,7 @@ class MaskedPlan(Plan):
             Query(
                 prompt.left + (self._mask_id,) * length + prompt.right,
                 tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
-                types_around(prompt, length),
+                types_of(prompt, length),
             )
             for length, words in self._by_length
         ]
@@ -136,20 +136,20 @@ class CausalPlan(Plan):
         Raises:
             EncodingError: nothing stands before the mask, so there is no place to predict it from.
         """
-        at = _last_before(prompt)
+        at = last_before(prompt)
         if prompt.right:
             queries = []
             for i, word in enumerate(self.words):
                 row = prompt.left + word + prompt.right
                 reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
-                types = types_around(prompt, len(word))
+                types = types_of(prompt, len(word))
                 queries.append(Query(row[:-1], reads, types[:-1] if types is not None else None))
             return queries
         return [
             Query(
                 prompt.left + end,
                 tuple(Read(at + read.position, read.token, read.cell) for read in reads),
-                types_around(prompt, len(end)),
+                types_of(prompt, len(end)),
             )
             for end, reads in self._rows
         ]
@@ -165,18 +165,22 @@ def with_state(queries: Sequence[Query], prompt: EncodedPrompt, mask_id: int | N
         EncodingError: nothing stands before the mask of a causal model.
     """
     if mask_id is not None:
-        row = Query((*prompt.left, mask_id, *prompt.right), (), types_around(prompt, 1), state=len(prompt.left))
+        row = Query((*prompt.left, mask_id, *prompt.right), (), types_of(prompt, 1), state=len(prompt.left))
     else:
         types = prompt.types[: len(prompt.left)] if prompt.types is not None else None
-        row = Query(prompt.left, (), types, state=_last_before(prompt))
+        row = Query(prompt.left, (), types, state=last_before(prompt))
     for number, query in enumerate(queries):
         if query.ids == row.ids:
             return [*queries[:number], replace(query, state=row.state), *queries[number + 1 :]]
     return [*queries, row]
 
 
-def _last_before(prompt: EncodedPrompt) -> int:
-    """The place before the mask, from which a causal model predicts what comes there."""
+def last_before(prompt: EncodedPrompt) -> int:
+    """The place before the first mask, from which a causal model predicts what comes there.
+
+    Raises:
+        EncodingError: nothing stands before it.
+    """
     if not prompt.left:
         raise EncodingError(
             "nothing stands before <mask>, and a causal model predicts from what stands before; "
@@ -185,7 +189,7 @@ def _last_before(prompt: EncodedPrompt) -> int:
     return len(prompt.left) - 1
 
 
-def types_around(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
-    """The token types of a prompt with so many ids in the mask's place, which have the mask's own."""
+def types_of(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
+    """The token types of a prompt with so many ids in the first mask's place, which have the mask's own."""
     types, at = prompt.types, len(prompt.left)
     return types[:at] + types[at : at + 1] * length + types[at + 1 :] if types is not None else None

@@ -9,7 +9,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, Prefix, batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring.filling import masked_plan
-from softcloze.scoring.queries import CausalPlan, Query, with_state
+from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
 from softcloze.verbalizer import Fill
 
 # what training may remember of its examples; beyond, every step reads them anew
@@ -23,7 +23,7 @@ class Scorer:
 
     Attributes:
         backbone: the model.
-        words: token ids of each label word.
+        words: token ids of each label word; of a conjunction, those of all its words in one row.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Scorer:
         lengths: Sequence[int] | None = None,
         fill: Fill = "together",
         *,
+        plan: Plan | None = None,
         normalised: bool = False,
         states: bool = False,
     ):
@@ -45,6 +46,7 @@ class Scorer:
             words: token ids of each label word; none where the state alone is wanted.
             lengths: what the words' scores are divided by.
             fill: how a masked model fills in words of several tokens: see `Verbalizer`.
+            plan: how conjunctions are scored, which have a word at each of several masks and are given as `words`.
             normalised: whether words have their probabilities over the whole vocabulary, and not up to a constant.
             states: whether the state at the mask is read as well.
         """
@@ -52,11 +54,12 @@ class Scorer:
         self.words = tuple(words)
         self._states = states
         mask_id = backbone.vocabulary.mask_id
-        self._plan = (
-            masked_plan(words, mask_id, fill)
-            if mask_id is not None
-            else CausalPlan(words, has_right=template.has_right)
-        )
+        if plan is not None:
+            self._plan = plan
+        elif mask_id is not None:
+            self._plan = masked_plan(words, mask_id, fill)
+        else:
+            self._plan = CausalPlan(words, has_right=template.has_right)
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         # what is divided must not have a constant of its own
         self._plan.normalised |= normalised or lengths is not None

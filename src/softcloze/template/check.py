@@ -8,7 +8,7 @@ from softcloze.template.blocks import assign_blocks
 from softcloze.template.errors import TemplateSyntaxError, did_you_mean, listed
 from softcloze.template.finding import Finding, Severity, by_place
 from softcloze.template.forgotten import forgotten_tags, odd_name
-from softcloze.template.label_words import Labels, check_mentions, check_words, word_table
+from softcloze.template.label_words import Labels, check_masks, check_mentions, check_words, word_table
 from softcloze.template.nodes import Demos, Expression, Field, Literal, Mask, Node, Placed, Statement, edges
 from softcloze.template.parser import parse
 from softcloze.template.template import Template
@@ -65,6 +65,7 @@ def check(
         *_check_fields(template, names),
     ]
     if table is not None:
+        found += check_masks(table, template)
         found += check_mentions(table, template.nodes, template.spans, template.source)
         found += check_words(table)
     if tokenizer is not None:
@@ -114,11 +115,16 @@ def _code(placed: Sequence[Placed], source: str) -> str:
     """What kind of rule a source breaks that has these nodes."""
     if not placed:
         return "syntax" if source else "no-mask"
-    masks = sum(isinstance(tag.node, Mask) for tag in placed)
-    if masks != 1:
-        return "two-masks" if masks else "no-mask"
-    if sum(isinstance(tag.node, Demos) for tag in placed) > 1:
+    masks = {i: tag.node.name for i, tag in enumerate(placed) if isinstance(tag.node, Mask)}
+    demos = [i for i, tag in enumerate(placed) if isinstance(tag.node, Demos)]
+    if not masks:
+        return "no-mask"
+    if len(set(masks.values())) < len(masks) or (None in masks.values() and len(masks) > 1):
+        return "two-masks"
+    if len(demos) > 1:
         return "two-demos"
+    if demos and min(masks) < demos[0] < max(masks):
+        return "demos-between-masks"
     try:
         assign_blocks(placed, source)
     except TemplateSyntaxError:
@@ -133,7 +139,7 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
     alike: dict[str, dict[str, None]] = {}
     for name in names:
         alike.setdefault(name.casefold(), {})[name] = None
-    mask = next((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask)), len(placed))
+    mask = max((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask)), default=len(placed))
     for i, (node, start, end) in enumerate(placed):
         match node:
             case Field():

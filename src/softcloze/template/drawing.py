@@ -148,8 +148,9 @@ def _what(template: Template, i: int, source: str) -> str:
             count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
             start = f", starting from {block.init!r}" if block.init is not None else ""
             return f"{count}, block {block.key}{start}"
-        case Mask(count):
-            return "where the label word goes" + ("" if count is None else f", tokens: {count}")
+        case Mask(count, name):
+            called = "" if name is None else f" of {name!r}"
+            return f"where the label word{called} goes" + ("" if count is None else f", tokens: {count}")
         case Options(sep):
             return f"the first word of each label, with {sep!r} between"
         case Demos(count, sep):

@@ -44,7 +44,7 @@ class FieldError(SoftclozeError, ValueError):
 
 
 class TemplateLogicError(SoftclozeError, ValueError):
-    """A template whose logic makes of an example what is no prompt: too much, or not exactly one mask."""
+    """A template whose logic makes of an example what is no prompt: too much, or not every mask exactly once."""
 
 
 def place(source: str, at: int) -> str:

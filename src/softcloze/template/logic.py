@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from softcloze.template.blocks import SoftBlock
 from softcloze.template.errors import FieldError, TemplateLogicError, cut, place
 from softcloze.template.filters import LimitReached, Refusal
-from softcloze.template.nodes import Demos, Mask, Node, Placed, write
+from softcloze.template.nodes import Demos, Mask, Placed, write
 from softcloze.template.parts import Part, merge_literals
 from softcloze.template.running import Run, run_steps
 from softcloze.template.statements import compile_statements
@@ -30,6 +30,7 @@ class Logic:
             TemplateSyntaxError: some Jinja among them breaks a rule.
         """
         self._placed, self._source = placed, source
+        self._once = {tag.node: i for i, tag in enumerate(placed) if isinstance(tag.node, Mask | Demos)}
         self._steps, fields = compile_statements(placed, blocks, source)
         self.fields = tuple(fields)
         self.variables = tuple(name for name, in_jinja in fields.items() if in_jinja)
@@ -39,7 +40,8 @@ class Logic:
 
         Raises:
             FieldError: a value is missing or of the wrong kind.
-            TemplateLogicError: too much comes out, or not exactly one mask and at most one place of demonstrations.
+            TemplateLogicError: too much comes out, or not every mask exactly once and in order, or demonstrations
+                more than once.
         """
         run = Run(dict(values), example)
         where = "" if row is None else f"row {row}: "
@@ -52,18 +54,20 @@ class Logic:
         return merge_literals(run.parts)
 
     def _check_once(self, parts: Iterable[Part], where: str) -> None:
-        came = [type(part.node) for part in parts]
-        masks, demos = came.count(Mask), came.count(Demos)
-        if masks == 0:
-            problem = "does not come out for this example, but always must: take it out of {% if … %} and {% for … %}"
-            raise TemplateLogicError(f"{where}{self._first(Mask)} {problem}")
-        for tag, count in ((Mask, masks), (Demos, demos)):
+        came = [part.node for part in parts if type(part.node) in (Mask, Demos)]
+        for node, i in self._once.items():
+            count = came.count(node)
+            if not count and isinstance(node, Mask):
+                problem = (
+                    "does not come out for this example, but always must: take it out of {% if … %} and {% for … %}"
+                )
+                raise TemplateLogicError(f"{where}{self._named(i)} {problem}")
             if count > 1:
                 problem = f"comes out {count} times for this example, but only once can: take it out of {{% for … %}}"
-                raise TemplateLogicError(f"{where}{self._first(tag)} {problem}")
-
-    def _first(self, tag: type[Node]) -> str:
-        return self._named(next(i for i, placed in enumerate(self._placed) if isinstance(placed.node, tag)))
+                raise TemplateLogicError(f"{where}{self._named(i)} {problem}")
+        if sum(isinstance(node, Mask) for node in came) > 1 and came != [node for node in self._once if node in came]:
+            problem = "the masks come out in another order than they are written: take them out of {% for … %}"
+            raise TemplateLogicError(f"{where}{problem}")
 
     def _named(self, i: int) -> str:
         node, start, _ = self._placed[i]

@@ -45,9 +45,13 @@ class Soft:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The position whose predicted word the verbalizer reads; `count` fixes how many tokens it takes."""
+    """The position whose predicted word the verbalizer reads; `count` fixes how many tokens it takes.
+
+    Where there are several, each has a `name`, by which the verbalizer asks for it.
+    """
 
     count: int | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

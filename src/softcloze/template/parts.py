@@ -39,13 +39,13 @@ def expand(
 
     Raises:
         FieldError: Jinja uses a value that is missing or of the wrong kind.
-        TemplateLogicError: Jinja makes too much of the example, or not exactly one mask.
+        TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
 
     >>> for part in expand(Template("{% if title %}<title>: {% endif %}<text> <mask>"), {"title": "", "text": "好"}):
     ...     print(part.node, repr(part.text))
     Field(name='text', max=None, keep='head', shorten=1.0) '好'
     Literal(text=' ') ' '
-    Mask(count=None) ''
+    Mask(count=None, name=None) ''
     """
     if template.logic is not None:
         return template.logic.expand(values, row, example if isinstance(example, Mapping) else values)

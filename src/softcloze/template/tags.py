@@ -78,9 +78,15 @@ class Tag:
 
 _KEEP: tuple[str, ...] = get_args(Keep)
 _SEP = Attribute(str, "text", 'sep=" / "')
+
+
+def _name(example: str) -> Attribute:
+    return Attribute(lambda text: text if text.isidentifier() else None, "an identifier", f"name={example}")
+
+
 _SOFT = {
     "init": Attribute(lambda text: text if text.strip() else None, "one word or more", 'init="It is about"'),
-    "name": Attribute(lambda text: text if text.isidentifier() else None, "an identifier", "name=task"),
+    "name": _name("task"),
 }
 _FIELD = {
     "max": Attribute(partial(whole, most=MOST_TOKENS), f"a whole number from 1 to {MOST_TOKENS}", "max=200"),
@@ -90,7 +96,7 @@ _FIELD = {
 
 TAGS = {
     "soft": Tag(Soft, _SOFT, count="10"),
-    "mask": Tag(Mask, count="2"),
+    "mask": Tag(Mask, {"name": _name("quality")}, count="2"),
     "options": Tag(Options, {"sep": _SEP}),
     "demos": Tag(Demos, {"sep": _SEP}, count="4"),
     **{kind: Tag(partial(Special, kind)) for kind in get_args(SpecialKind)},
@@ -102,7 +108,7 @@ def read_tag(source: str, start: int) -> Placed:
     """Read the tag whose `<` is at `start`.
 
     >>> read_tag("It was <mask>", 7)
-    Placed(node=Mask(count=None), start=7, end=13)
+    Placed(node=Mask(count=None, name=None), start=7, end=13)
     """
     plain = _PLAIN_TAG.match(source, start)
     if plain is not None:  # most tags are; the reader would say the same, more slowly

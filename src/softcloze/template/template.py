@@ -30,6 +30,7 @@ class Template:
         source: the template as it was given, comments included; the printed form of one made from nodes.
         spans: start and end in `source` of each of `nodes`.
         variables: those of `fields` that Jinja reads.
+        masks: its masks, in order: one, or several that differ in their names.
         demos: the place of the demonstrations, None if it has none.
         logic: its Jinja, compiled; None if it has none.
 
@@ -49,6 +50,7 @@ class Template:
     source: str = field(compare=False)
     spans: tuple[tuple[int, int], ...] = field(compare=False)
     variables: tuple[str, ...] = field(compare=False)
+    masks: tuple[Mask, ...] = field(compare=False)
     demos: Demos | None = field(compare=False)
     logic: "Logic | None" = field(compare=False)
     _block_at: tuple[SoftBlock | None, ...] = field(compare=False)
@@ -57,7 +59,8 @@ class Template:
         if not isinstance(source, str):
             raise TemplateTypeError(f"a template is a string, as in '<text> It was <mask>', not {_kind(source)}")
         placed = parse(source)
-        demos = _check_once(placed, source)
+        masks = _check_masks(placed, source)
+        demos = _check_demos(placed, source)
         block_at = assign_blocks(placed, source)
         nodes = tuple(node for node, _, _ in placed)
         spans = tuple((start, end) for _, start, end in placed)
@@ -70,6 +73,7 @@ class Template:
         remember(self, "source", source)
         remember(self, "spans", spans)
         remember(self, "variables", () if logic is None else logic.variables)
+        remember(self, "masks", masks)
         remember(self, "demos", demos)
         remember(self, "logic", logic)
         remember(self, "_block_at", block_at)
@@ -160,20 +164,47 @@ class Template:
         return type(self), (self.source,)  # so that unpickling checks it again
 
 
-def _check_once(placed: Sequence[Placed], source: str) -> Demos | None:
-    """Check that there is one mask and at most one place of demonstrations, which is returned."""
-    masks = [tag for tag in placed if isinstance(tag.node, Mask)]
-    demos = [tag for tag in placed if isinstance(tag.node, Demos)]
+def _check_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
+    """The masks: exactly one, or several with a name each."""
+    masks = [(tag, tag.node) for tag in placed if isinstance(tag.node, Mask)]
     if not masks:
         near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
         hint = "" if near is None else f"; did you mean <mask> where it says <{cut(near)}>?"
         raise TemplateSyntaxError(f"the template has no <mask>, expected exactly one{hint}", source, *[len(source)] * 2)
-    for name, tags in (("mask", masks), ("demos", demos)):
-        if len(tags) > 1:
-            first = place(source, tags[0].start)
-            problem = f"a template has only one <{name}>, and this is the second: the first is at {first}"
-            raise TemplateSyntaxError(problem, source, tags[1].start, tags[1].end)
-    return next((tag.node for tag in demos if isinstance(tag.node, Demos)), None)
+    first: dict[str | None, Placed] = {}
+    for tag, mask in masks:
+        if mask.name in first:
+            there = place(source, first[mask.name].start)
+            problem = (
+                f"a template has only one <mask>, and this is the second: the first is at {there}; "
+                "several need names, as in <mask name=quality>"
+                if mask.name is None
+                else f"two masks are named {cut(repr(mask.name))}, and this is the second: the first is at {there}"
+            )
+            raise TemplateSyntaxError(problem, source, tag.start, tag.end)
+        first[mask.name] = tag
+    nameless = first.pop(None, None)
+    if nameless is not None and first:
+        there = place(source, min(tag.start for tag in first.values()))
+        problem = f"this mask has no name, but that at {there} has: where there are several, all are named"
+        raise TemplateSyntaxError(problem, source, nameless.start, nameless.end)
+    return tuple(mask for _, mask in masks)
+
+
+def _check_demos(placed: Sequence[Placed], source: str) -> Demos | None:
+    """The place of the demonstrations: at most one, with all masks on one side of it."""
+    demos = [(tag, tag.node) for tag in placed if isinstance(tag.node, Demos)]
+    if not demos:
+        return None
+    (tag, node), *more = demos
+    if more:
+        problem = f"a template has only one <demos>, and this is the second: the first is at {place(source, tag.start)}"
+        raise TemplateSyntaxError(problem, source, more[0][0].start, more[0][0].end)
+    masks = [other.start for other in placed if isinstance(other.node, Mask)]
+    if masks[0] < tag.start < masks[-1]:
+        problem = "<demos> stands between two masks, and a demonstration has to show all of them: put it in front"
+        raise TemplateSyntaxError(problem, source, tag.start, tag.end)
+    return node
 
 
 def _logic(placed: Sequence[Placed], block_at: Sequence[SoftBlock | None], source: str) -> "Logic | None":

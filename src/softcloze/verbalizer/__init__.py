@@ -1,7 +1,28 @@
 """Label words, and how their scores become label scores."""
 
-from softcloze.verbalizer.kinds import as_card, from_card
+from typing import TypeAlias
+
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
+from softcloze.verbalizer.rules import RuleVerbalizer
 from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
 
-__all__ = ["Fill", "Label", "OrdinalVerbalizer", "Verbalizer", "VerbalizerError", "Words", "as_card", "from_card"]
+AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
+
+KINDS: dict[str, type[AnyVerbalizer]] = {
+    "words": Verbalizer,
+    "ordinal": OrdinalVerbalizer,
+    "rules": RuleVerbalizer,
+}
+"""The classes of verbalizers, by the names under which saved prompts know them."""
+
+__all__ = [
+    "KINDS",
+    "AnyVerbalizer",
+    "Fill",
+    "Label",
+    "OrdinalVerbalizer",
+    "RuleVerbalizer",
+    "Verbalizer",
+    "VerbalizerError",
+    "Words",
+]

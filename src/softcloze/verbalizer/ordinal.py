@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -107,15 +107,15 @@ class OrdinalVerbalizer(Verbalizer):
         return ()
 
     def as_card(self) -> dict[str, Any]:
-        """Plain data for JSON, which `from_card` reads back."""
+        """All that `from_card` needs, as something that JSON takes."""
         low, high = self._poles
         scoring = {"aggregate": self.aggregate, "per": self.per, "fill": self.fill}
         return {"labels": list(self.order), "low": low, "high": high, **scoring}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> "OrdinalVerbalizer":
-        """Read what `as_card` wrote, before or after it went through JSON."""
-        return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"], card["fill"])
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        """The verbalizer that `as_card` was taken of."""
+        return cls(**card)
 
     def label_scores(self, word_scores: Tensor) -> Tensor:
         """Scores of labels from scores of words.

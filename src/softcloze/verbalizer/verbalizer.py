@@ -88,12 +88,8 @@ class Verbalizer:
             raise VerbalizerError(f"per={per!r} is unknown; expected {', '.join(LENGTHS)}")
         if fill not in get_args(Fill):
             raise VerbalizerError(f"fill={fill!r} is unknown; expected {', '.join(get_args(Fill))}")
-        if not isinstance(words, Mapping) or len(words) < 2:
-            raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {words!r}")
-        if not any(all(isinstance(label, kind) for label in words) for kind in (str, int)):
-            raise VerbalizerError(f"labels must all be str or all be int, got {list(words)!r}")
         self.aggregate, self.per, self.fill = aggregate, per, fill
-        self.labels: tuple[Label, ...] = tuple(sorted(words))
+        self.labels = sorted_labels(words)
         self.words: tuple[tuple[str, ...], ...] = tuple(_own_words(label, words[label]) for label in self.labels)
         self.weights: tuple[tuple[float, ...], ...] = tuple(
             _own_weights(label, words[label], own) for label, own in zip(self.labels, self.words, strict=True)
@@ -123,26 +119,36 @@ class Verbalizer:
             for label, own, weights in zip(self.labels, self.words, self.weights, strict=True)
         }
 
+    def as_card(self) -> dict[str, Any]:
+        """All that `from_card` needs, as something that JSON takes."""
+        # a list keeps int labels int, which JSON's keys would not
+        words = [list(item) for item in self.as_dict().items()]
+        return {"words": words, "aggregate": self.aggregate, "per": self.per, "fill": self.fill}
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        """The verbalizer that `as_card` was taken of."""
+        return cls(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
+
     @property
     def all_words(self) -> tuple[str, ...]:
         """The label words of all labels in one row, as word scores are ordered."""
         return tuple(word for own in self.words for word in own)
 
     @property
+    def scored(self) -> int:
+        """How many scores `label_scores` takes of each example."""
+        return len(self.all_words)
+
+    @property
     def first_words(self) -> tuple[str, ...]:
         """The first word of each label, which stands for it where only one is shown."""
         return tuple(own[0] for own in self.words)
 
-    def as_card(self) -> dict[str, Any]:
-        """Plain data for JSON, which `from_card` reads back."""
-        # a list keeps int labels int, which JSON's keys would not
-        words = [list(item) for item in self.as_dict().items()]
-        return {"words": words, "aggregate": self.aggregate, "per": self.per, "fill": self.fill}
-
-    @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> "Verbalizer":
-        """Read what `as_card` wrote, before or after it went through JSON."""
-        return cls(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What <options> lists: the first word of each label."""
+        return self.first_words
 
     def label_scores(self, word_scores: Tensor) -> Tensor:
         """Scores of labels from scores of words.
@@ -246,7 +252,7 @@ class Verbalizer:
         return self
 
 
-def find_openings(ids: Sequence[tuple[int, ...]], owners: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
+def find_openings(ids: Sequence[tuple[Hashable, ...]], owners: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
     """Label words that begin with the tokens of another label's word: the number of the word, and of the other.
 
     Args:
@@ -256,7 +262,7 @@ def find_openings(ids: Sequence[tuple[int, ...]], owners: Sequence[Hashable]) ->
     >>> list(find_openings([(5, 6), (5,), (5, 6, 7)], ["good", "bad", "good"]))
     [(0, 1), (2, 1)]
     """
-    numbers: dict[tuple[int, ...], int] = {}
+    numbers: dict[tuple[Hashable, ...], int] = {}
     for word, own in enumerate(ids):
         numbers.setdefault(own, word)
     for word, own in enumerate(ids):
@@ -264,6 +270,19 @@ def find_openings(ids: Sequence[tuple[int, ...]], owners: Sequence[Hashable]) ->
             other = numbers.get(own[:stop])
             if other is not None and owners[other] != owners[word]:
                 yield word, other
+
+
+def sorted_labels(table: Mapping[Label, object]) -> tuple[Label, ...]:
+    """The labels of a table, in scikit-learn's order.
+
+    Raises:
+        VerbalizerError: there are fewer than two, or they are of mixed types.
+    """
+    if not isinstance(table, Mapping) or len(table) < 2:
+        raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {table!r}")
+    if not any(all(isinstance(label, kind) for label in table) for kind in (str, int)):
+        raise VerbalizerError(f"labels must all be str or all be int, got {list(table)!r}")
+    return tuple(sorted(table))
 
 
 def _own_words(label: Label, words: Words) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def build(source: str, placed: Iterable[Placed]) -> Template:
     if not masks:
         raise TemplateSyntaxError("the template has no mask, expected exactly one", source, len(source), len(source))
     if len(masks) > 1:
-        problem = f"a second mask cannot be expressed: the first is at {place(source, masks[0].start)}"
+        problem = f"only one mask can be read here: the first is at {place(source, masks[0].start)}"
         raise TemplateSyntaxError(problem, source, masks[1].start, masks[1].end)
     nodes = [node for node, _, _ in merged]
     try:
