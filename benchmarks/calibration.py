@@ -1,6 +1,7 @@
 """What each calibration makes of hard prompts without training: the tables of docs/calibration.md.
 
 Usage: python benchmarks/calibration.py [english|chinese ...]     (both without an argument)
+       python benchmarks/calibration.py priors                    what each prompt says without content
 
 Every prompt scores the first 1,000 held-out rows once; each calibration is learnt and put on these scores. "domain"
 draws its words from 500 training texts, "batch" and "prototypical" learn from the held-out texts themselves, as their
@@ -92,8 +93,24 @@ def measure(
     return result
 
 
+def print_priors() -> None:
+    """Print a Markdown table of all prompts: the likeliest label without content, and whether that is warned of."""
+    print("| prompt, label words | content-free | warned |\n| --- | --- | --- |", flush=True)
+    for setup in SETUPS.values():
+        backbone = load_backbone(f"starter:{setup.model}", dtype="float32")
+        for template, verbalizer in setup.prompts:
+            checked = PromptClassifier(backbone, template, verbalizer).check()
+            prior, label = max(zip(checked.priors or (), checked.labels, strict=True))
+            warned = "yes" if "one-sided" in {finding.code for finding in checked.findings} else ""
+            name = json.dumps(template, ensure_ascii=False)
+            print(f"| {name}, {verbalizer} | {label} {prior:.2f} | {warned} |", flush=True)
+
+
 def main() -> None:
     """Print a Markdown table for each setup: accuracy, and in brackets the calibration error."""
+    if sys.argv[1:] == ["priors"]:
+        print_priors()
+        return
     for name in sys.argv[1:] or list(SETUPS):
         setup = SETUPS[name]
         data, backbone = load_data(setup.data), load_backbone(f"starter:{setup.model}")

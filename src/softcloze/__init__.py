@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from softcloze.refine import refine_words as refine_words
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
+    from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
     from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
     "MultiLabelPromptClassifier": "softcloze.multilabel",
+    "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
     "RuleVerbalizer": "softcloze.verbalizer",

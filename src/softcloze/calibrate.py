@@ -72,7 +72,7 @@ def learn_calibration(
     fields = prompt.template.fields
     match method:
         case "contextual":
-            return fit_shift(score([dict.fromkeys(fields, text) for text in CONTENT_FREE]), method)
+            return fit_shift(score(content_free(prompt.template)), method)
         case "domain":
             generator = np.random.default_rng(seed)
             values = [read_fields(prompt.template, example, row) for row, example in enumerate(examples)]
@@ -89,6 +89,11 @@ def learn_calibration(
             return fit_mixture(scores(), seed)
         case _:
             return fit_temperature(scores(), targets)
+
+
+def content_free(template: Template) -> list[dict[str, str]]:
+    """Examples that say nothing: each of `CONTENT_FREE` in all fields."""
+    return [dict.fromkeys(template.fields, text) for text in CONTENT_FREE]
 
 
 def domain_template(template: Template) -> Template:

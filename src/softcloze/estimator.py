@@ -15,7 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.calibrate import check_method, learn_calibration
+from softcloze.calibrate import check_method, content_free, learn_calibration
+from softcloze.checking import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
@@ -280,6 +281,30 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             return explanation
         # what a calibration changes is the probability of labels, not what the model says of words
         return replace(explanation, probabilities=tuple(self.predict_proba([example])[0].tolist()))
+
+    def check(self) -> VerbalizerCheck:
+        """What the model makes of the label words: their tokens, and how likely each is where the input says nothing.
+
+        Returns:
+            A table for the terminal and for notebooks, with the findings of `Template.check` and one more: a warning
+            where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a calibration
+            corrects that. The probabilities are those before any calibration; there are none where a finding is an
+            error, or rules or a head decide and no label words.
+
+        Raises:
+            NotFittedError: soft slots that were not trained, or demonstrations that were not chosen.
+        """
+        prompt, backbone = self._ready()
+        limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
+        checked = check_verbalizer(prompt.verbalizer, prompt.template, backbone.vocabulary, limit)
+        if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
+            return checked
+        bound = prompt.bind(backbone)
+        rows = content_free(prompt.template)
+        prompts = bound.encode(rows, prompt.demonstrations_for(rows, backbone))
+        explanations = explain(bound, prompts, prompt.parts(bound).soft, top=0)
+        calibrated = prompt.calibration is not None or self.calibration is not None
+        return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
 
     def save(self, path: str | Path) -> None:
         """Save the prompt as a folder of a few kilobytes; the model is only named in it.

@@ -23,7 +23,7 @@ from softcloze.errors import SoftclozeError
 from softcloze.heads import HEADS, Head, HeadError, load_head
 from softcloze.scoring import Scorer, plan_rules
 from softcloze.soft import SoftVectors
-from softcloze.template import Template, read_fields
+from softcloze.template import Options, Template, read_fields
 from softcloze.template.errors import listed
 from softcloze.verbalizer import KINDS, AnyVerbalizer, RuleVerbalizer, Verbalizer, VerbalizerError
 
@@ -228,9 +228,11 @@ class BoundPrompt:
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's,
+                or fewer than the template or the head takes.
             HeadError: the head reads a state, and there are several masks, or text behind that of a causal model.
         """
+        _check_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
         self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.options)
         self.verbalizer = verbalizer
@@ -263,6 +265,17 @@ class BoundPrompt:
         with torch.no_grad():
             scores = [own.head.label_scores(found) for own, found in zip(parts, features, strict=True)]
         return torch.stack(scores)
+
+
+def _check_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
+    """Refuse what takes a word for each label where not each has one."""
+    shown = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
+    if (shown or head in ("soft", "thresholds")) and not verbalizer.first_words:
+        what = f"{str(template)!r} shows" if shown else f"head={head!r} takes"
+        raise VerbalizerError(
+            f"{what} a word for each label, and {verbalizer!r} has words for two of them; "
+            "give every label a word in a Verbalizer, or do without"
+        )
 
 
 def _word_scorer(
@@ -319,7 +332,8 @@ def _chained(compiled: CompiledTemplate) -> bool:
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:
-    return next(kind for kind, of_kind in KINDS.items() if isinstance(verbalizer, of_kind))
+    # a subclass may be a kind of its own
+    return next(kind for kind, of_kind in KINDS.items() if type(verbalizer) is of_kind)
 
 
 def _card_digest(card: Mapping[str, Any]) -> str:

@@ -78,7 +78,7 @@ MISTAKES = [
     (
         ["compare", "--data", "starter:movie-review"],
         "error: no starter data set is called 'movie-review', did you mean 'movie-reviews'?\n"
-        "  there are: movie-reviews, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
+        "  there are: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
     ),
     (
         ["inspect", "<a> and <b>: <mask>", "--text", "x"],

@@ -1,6 +1,7 @@
 """softcloze lint: what it prints to the letter, where it points in a file, and how it exits."""
 
 import io
+import json
 import sys
 
 import pytest
@@ -10,6 +11,8 @@ from rich.console import Console
 from softcloze.cli import main
 from softcloze.cli.lint import Shown, finding_text, summary
 from softcloze.cli.sources import read_source
+from softcloze.estimator import PromptClassifier
+from softcloze.explanation.view import percent
 from softcloze.template import Template
 
 CARD = r"""# 中文
@@ -227,12 +230,62 @@ def test_a_tokenizer_says_more(lint, folders):
     assert code == 1 and "--verbalizer: error: label word '龘' is unknown to this model's vocabulary" in out
 
 
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A causal model with weights."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    borrowed("llama").save_pretrained(folder)
+    model("llama").save_pretrained(folder)
+    return folder
+
+
+WORDS_WITH_TOKENS = """\
+a.txt
+
+  label   word       tokens
+ ─────────────────────────────
+  a       good       good
+          good bad   good bad
+  好      好         好
+
+"""
+
+
+def test_label_words_are_shown_with_their_tokens(lint, folders):
+    args = ("a.txt", "--model", folders["wordpiece"], "--verbalizer", '{"a": ["good", "good bad"], "好": "好"}')
+    code, out = lint(*args, a__txt="<text><mask>")
+    assert code == 0 and "label" not in out.splitlines()[-1]
+    code, shown = lint(*args, "--words", a__txt="<text><mask>")
+    table = "\n".join(line.rstrip() for line in shown.splitlines())
+    assert code == 0 and WORDS_WITH_TOKENS in table
+    assert shown.splitlines()[0] == out.splitlines()[0]  # the findings stand above
+    assert "prior" not in shown
+    assert lint("b.txt", "--model", folders["wordpiece"], "--words", b__txt="<text><mask>")[1] == (
+        "nothing found in 1 file\n"  # of which there are none without label words
+    )
+
+
+def test_priors_are_those_of_the_classifier(lint, weights):
+    words = {"坏": "bad", "a": "very very very good"}
+    args = ("a.txt", "--model", weights, "--verbalizer", json.dumps(words), "--priors")
+    code, out = lint(*args, a__txt="<text> It was <mask>")
+    checked = PromptClassifier(str(weights), "<text> It was <mask>", words).check()
+    (warning,) = [finding for finding in checked.findings if finding.severity == "warning"]
+    assert code == 0 and f"a.txt:1:15: warning: {warning.message} (one-sided)" in out
+    for prior in checked.priors:
+        assert percent(prior) in out
+    assert lint(*args, "--strict", a__txt="<text> It was <mask>")[0] == 1
+    code, out = lint(*args, a__txt="<text> <soft> It was <mask>")
+    assert code == 0 and "very" in out and "prior" not in out  # it has to be trained first
+
+
 def test_what_cannot_be_done_at_all(lint):
     assert lint("nowhere.txt") == (2, "error: cannot read nowhere.txt: No such file or directory\n")
     assert lint(".") == (2, "error: cannot read .: Is a directory\n")
     code, err = lint("a.txt", a__txt="很<mask>".encode("gbk"))
     assert code == 2 and err.startswith("error: a.txt is not UTF-8 text: ")
-    assert lint("-", "--max-length", 5)[1] == "error: --max-length counts tokens: name a tokenizer with --model\n"
+    assert lint("-", "--max-length", 5)[1] == "error: --max-length is about tokens: name a model with --model\n"
+    assert lint("-", "--priors")[1] == "error: --priors is about tokens: name a model with --model\n"
     assert lint("-", "--verbalizer", "sentiment/nn")[1].startswith("error: no 'sentiment/nn' among the library's")
     assert lint("-", "--model", "./nowhere")[1].startswith("error: cannot load the model './nowhere': ")
 

@@ -10,6 +10,12 @@ def test_rated_snippets_near_zero_are_left_out(tmp_path):
     ]
 
 
+def test_rated_snippets_with_stars(tmp_path):
+    means = (-4, -2.4, -2.39, -0.8, -0.79, 0, 0.79, 0.8, 2.39, 2.4, 4)
+    (tmp_path / "rows.txt").write_text("".join(f"{n}\t{mean}\tx\n" for n, mean in enumerate(means)))
+    assert "".join(label for _, label in read_rows(DATASETS["movie-stars"], tmp_path)) == "11223334455"
+
+
 def test_one_file_for_each_label(tmp_path):
     (tmp_path / "negative.txt").write_text("差\n很差\n", encoding="utf-8-sig")
     (tmp_path / "positive.txt").write_text("好", encoding="utf-8")

@@ -12,13 +12,16 @@ import typer
 from softcloze.cli.options import VerbalizerOption, read_verbalizer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.text import Text
 
+    from softcloze.backbone import Backbone
+    from softcloze.checking import VerbalizerCheck
     from softcloze.cli.sources import SourceFile
+    from softcloze.encoding import Vocabulary
     from softcloze.library import LibraryError
+    from softcloze.template import Template
     from softcloze.template.check import Finding
-
-STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def lint(
@@ -33,10 +36,19 @@ def lint(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Look with the tokenizer of this model, which is not loaded itself: starter:NAME, a name on a hub, "
-            "or a folder."
+            help="Look with the tokenizer of this model, which is not loaded itself but for --priors: starter:NAME, a "
+            "name on a hub, or a folder."
         ),
     ] = None,
+    words: Annotated[bool, typer.Option("--words", help="Show the label words with their tokens as well.")] = False,
+    priors: Annotated[
+        bool,
+        typer.Option(
+            "--priors",
+            help="Load the model and show how likely each label and label word is where the input says nothing; for "
+            "templates without soft slots and demonstrations.",
+        ),
+    ] = False,
     fields: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Fields that the examples have, as in title,text.")
     ] = None,
@@ -53,15 +65,19 @@ def lint(
     from softcloze.cli.console import results
     from softcloze.cli.errors import CommandError
 
-    if max_length is not None and model is None:
-        raise CommandError("--max-length counts tokens: name a tokenizer with --model")
+    for option, given in (("--max-length", max_length is not None), ("--words", words), ("--priors", priors)):
+        if given and model is None:
+            raise CommandError(f"{option} is about tokens: name a model with --model")
     labels = _given_labels(verbalizer)
     names = None if fields is None else [name.strip() for name in fields.split(",") if name.strip()]
-    looker = Looker(names, labels, None if model is None else _open_tokenizer(model, max_length))
+    opened = None if model is None else _open(model, max_length, weights=priors)
+    looker = Looker(names, labels, opened, tables=words or priors)
     found = [shown for file in files for shown in looker.look(file)]
     console = results()
     for shown in found:
         console.print(finding_text(shown), soft_wrap=True)
+    for file, checked in looker.tables.items():
+        console.print(*_titled(file, checked), sep="\n")
     console.print(summary(found, len(files)), soft_wrap=True)
     severities = {shown.finding.severity for shown in found}
     if "error" in severities or (strict and "warning" in severities):
@@ -81,6 +97,7 @@ def finding_text(shown: Shown) -> "Text":
 
     from softcloze.cli.console import plain
     from softcloze.template.errors import picture
+    from softcloze.template.finding import STYLES
 
     finding = shown.finding
     _, line, carets = picture(finding.source, finding.start, finding.end).split("\n")
@@ -91,11 +108,18 @@ def finding_text(shown: Shown) -> "Text":
     return Text("\n").join([Text.assemble(head, (f" ({finding.code})", "dim")), Text(line), Text(carets), *advice])
 
 
+def _titled(file: str, checked: "VerbalizerCheck") -> "tuple[RenderableType, ...]":
+    from softcloze.checking.view import word_table
+    from softcloze.cli.console import plain
+
+    return plain(file, "bold"), word_table(checked)
+
+
 def summary(found: Sequence[Shown], files: int) -> "Text":
     """How many findings of each severity there are."""
     from rich.text import Text
 
-    from softcloze.template.finding import SEVERITIES
+    from softcloze.template.finding import SEVERITIES, STYLES
 
     counts = Counter(shown.finding.severity for shown in found)
     where = "in 1 file" if files == 1 else f"in {files} files"
@@ -112,20 +136,23 @@ class Labels(NamedTuple):
     words: Mapping[Any, Any]
 
 
-class Tokenizer(NamedTuple):
-    """A tokenizer, and what is known of its model."""
+class Model(NamedTuple):
+    """A tokenizer, what its model takes, and the model itself if it was loaded."""
 
-    tokenizer: Any
-    masked: bool
+    vocabulary: "Vocabulary"
     max_length: int
+    backbone: "Backbone | None" = None
 
 
 class Looker:
     """Looks at files with what the command was told about all of them."""
 
-    def __init__(self, fields: Sequence[str] | None, labels: Labels | None, tokenizer: Tokenizer | None) -> None:
-        self.fields, self.labels, self.tokenizer = fields, labels, tokenizer
+    def __init__(
+        self, fields: Sequence[str] | None, labels: Labels | None, model: Model | None, *, tables: bool
+    ) -> None:
+        self.fields, self.labels, self.model, self.wants_tables = fields, labels, model, tables
         self.said: set[Finding] = set()  # about label words, which many templates may share
+        self.tables: dict[str, VerbalizerCheck] = {}  # by file
 
     def look(self, name: str) -> Iterator[Shown]:
         """Findings about one file.
@@ -161,11 +188,15 @@ class Looker:
             parsed = Template(template)
         except TemplateSyntaxError:
             parsed = None  # which is found already
-        if parsed is not None and self.tokenizer is not None:
+        if parsed is not None and self.model is not None:
             from softcloze.encoding.check import check_encoding
 
-            tokenizer, masked, limit = self.tokenizer
-            found += check_encoding(parsed, tokenizer, labels=words, masked=masked, max_length=limit)
+            sound = all(finding.severity != "error" for finding in found)
+            found += check_encoding(parsed, self.model.vocabulary, self.model.max_length, labels=words)
+            if self.wants_tables and sound and words is not None:
+                checked = _check_words(parsed, words, self.model)
+                self.tables[source.name] = checked
+                found = list(dict.fromkeys((*found, *checked.findings)))  # with what only the model can tell
         if problem is not None:
             yield _shown(source, "card", str(problem), source.key_place("verbalizer"))
         if parsed is not None and source.card is not None:
@@ -253,10 +284,32 @@ def _given_labels(verbalizer: str | None) -> Labels | None:
     return Labels("--verbalizer", words if isinstance(words, dict) else words.as_dict())
 
 
-def _open_tokenizer(model: str, max_length: int | None) -> Tokenizer:
+def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
     from softcloze.backbone import load_tokenizer
     from softcloze.cli.console import quiet
+    from softcloze.encoding import Vocabulary
 
+    def limit(most: int) -> int:
+        return most if max_length is None else min(max_length, most)
+
+    if weights:
+        from softcloze.cli.work import open_backbone
+
+        backbone = open_backbone(model)
+        return Model(backbone.vocabulary, limit(backbone.max_length), backbone)
     quiet()
-    tokenizer, family, limit = load_tokenizer(model)
-    return Tokenizer(tokenizer, family == "masked", limit if max_length is None else min(max_length, limit))
+    tokenizer, family, most = load_tokenizer(model)
+    return Model(Vocabulary(tokenizer, masked=family == "masked"), limit(most))
+
+
+def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -> "VerbalizerCheck":
+    """The label words with their tokens; with priors where the model is loaded and the template needs no training."""
+    from softcloze.checking import check_verbalizer
+    from softcloze.estimator import PromptClassifier
+    from softcloze.template.label_words import word_table
+    from softcloze.verbalizer import RuleVerbalizer, Verbalizer
+
+    verbalizer = RuleVerbalizer(words) if word_table(words).masks else Verbalizer(words)
+    if model.backbone is None or template.blocks or template.demos is not None:
+        return check_verbalizer(verbalizer, template, model.vocabulary, model.max_length)
+    return PromptClassifier(model.backbone, template, verbalizer, max_length=model.max_length).check()

@@ -1,50 +1,41 @@
 """What can be said of a template and its label words for one tokenizer, before its model is loaded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from softcloze.encoding.compiled import CompiledTemplate
 from softcloze.encoding.errors import EncodingError, TokenizerError
-from softcloze.encoding.vocabulary import NO_LIMIT, PretrainedTokenizer, Vocabulary
+from softcloze.encoding.vocabulary import NO_LIMIT, Vocabulary
 from softcloze.template import Field, FieldError, Literal, Mask, Soft, Special, Template
 from softcloze.template.check import Finding, Severity
 from softcloze.template.errors import TemplateLogicError
 from softcloze.template.forgotten import odd_name
 from softcloze.template.label_words import Labels, Word, WordTable, check_masks, word_table
-from softcloze.verbalizer import RuleVerbalizer, VerbalizerError
+from softcloze.verbalizer import RuleVerbalizer, Verbalizer, VerbalizerError
 from softcloze.verbalizer.verbalizer import find_openings
 
 
 def check_encoding(
-    template: Template,
-    tokenizer: PretrainedTokenizer,
-    *,
-    labels: Labels | None = None,
-    masked: bool | None = None,
-    max_length: int | None = None,
+    template: Template, vocabulary: Vocabulary, max_length: int = NO_LIMIT, *, labels: Labels | None = None
 ) -> list[Finding]:
-    """What is wrong, doubtful or worth knowing about a template with this tokenizer.
+    """What is wrong, doubtful or worth knowing about a template with this vocabulary.
 
     Args:
         template: what to look at.
-        tokenizer: of the model that it is meant for.
+        vocabulary: the tokenizer of the model that it is meant for.
+        max_length: tokens that a prompt may have.
         labels: label -> its words, or a verbalizer.
-        masked: whether the model is a masked one; by default if the tokenizer has a mask token.
-        max_length: tokens that a prompt may have; by default what the tokenizer says.
 
     Raises:
-        TokenizerError: softcloze cannot work with this tokenizer.
         TemplateTypeError: `labels` are no label words.
     """
-    vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None if masked is None else masked)
-    limit = max_length if max_length is not None else min(tokenizer.model_max_length, NO_LIMIT)
     table = word_table(labels) if labels is not None else WordTable("", ())
-    found = [*_check_specials(template, vocabulary), *_check_names(template, tokenizer.all_special_tokens)]
+    found = [*_check_specials(template, vocabulary), *_check_names(template, vocabulary.special_tokens)]
     if vocabulary.mask_id is None:
         found += _check_behind_mask(template)
     if any(finding.severity == "error" for finding in found):
         return found  # it cannot be compiled
     try:
-        compiled = CompiledTemplate(template, vocabulary, limit, options=table.options or ("",))
+        compiled = CompiledTemplate(template, vocabulary, max_length, options=table.options or ("",))
     except EncodingError as error:
         i = next(i for i, node in enumerate(template.nodes) if isinstance(node, Soft) and node.init is not None)
         return [*found, _finding(template, i, "no-tokens", "error", str(error), "start from other words")]
@@ -55,9 +46,11 @@ def check_encoding(
         except EncodingError as error:
             found.append(table.finding(word, "word-tokens", "error", str(error), ""))
     found += _check_words(compiled, table, tokens)
+    if not table.masks and (not isinstance(labels, Verbalizer) or labels.per == "word"):
+        found += _check_lengths(compiled, table, tokens)  # which else scores are divided by
     if isinstance(labels, RuleVerbalizer) and len(tokens) == len(table.words) > 0:
         found += _check_rules(compiled, table, tokens, labels)
-    if limit < NO_LIMIT:
+    if max_length < NO_LIMIT:
         longest = dict.fromkeys(template.masks, 1)
         for word, ids in tokens.items():
             mask = _mask_of(word, template)
@@ -126,7 +119,6 @@ def _check_behind_mask(template: Template) -> Iterator[Finding]:
 def _check_words(
     compiled: CompiledTemplate, table: WordTable, tokens: Mapping[Word, tuple[int, ...]]
 ) -> Iterator[Finding]:
-    chained = compiled.vocabulary.mask_id is None and not compiled.has_right
     words: dict[tuple[str | None, tuple[int, ...]], Word] = {}
     for word, ids in tokens.items():
         known = words.setdefault((word.mask, ids), word)
@@ -139,13 +131,26 @@ def _check_words(
         if len(ids) > 1 and _mask_of(word, compiled.template).count is None:
             message = f"{word.text!r} has {len(ids)} tokens: {spelt}"
             yield table.finding(word, "several-tokens", "note", message, "words of one token are scored soonest")
-    known_words = list(tokens)
-    apart = chained and not table.masks
-    openings = find_openings(list(tokens.values()), [word.label for word in known_words]) if apart else ()
-    for longer, shorter in openings:
-        word, opening = known_words[longer], known_words[shorter].text
-        message = f"{word.text!r} begins with the tokens of {opening!r}, so it is never the likelier one"
-        yield table.finding(word, "word-in-word", "error", message, "choose words that do not contain each other")
+
+
+def _check_lengths(
+    compiled: CompiledTemplate, table: WordTable, tokens: Mapping[Word, tuple[int, ...]]
+) -> Iterator[Finding]:
+    """Findings about words that are longer than others, where every token counts."""
+    known = list(tokens)
+    if compiled.vocabulary.mask_id is None and not compiled.has_right:
+        for longer, shorter in find_openings(list(tokens.values()), [word.label for word in known]):
+            word, opening = known[longer], known[shorter].text
+            message = f"{word.text!r} begins with the tokens of {opening!r}, so it is never the likelier one"
+            yield table.finding(word, "word-in-word", "error", message, "choose words that do not contain each other")
+    counts: dict[Hashable, set[int]] = {}
+    for word, ids in tokens.items():
+        counts.setdefault(word.label, set()).add(len(ids))
+    if len(set().union(*counts.values())) > 1:
+        each = (f"{' or '.join(map(str, sorted(own)))} for label {label!r}" for label, own in counts.items())
+        message = f"the words have different numbers of tokens: {', '.join(each)}"
+        advice = "a word is seldom likelier for one token more: choose words of one number, or per='token'"
+        yield Finding("uneven-tokens", "note", message, advice, table.source, 0, len(table.source))
 
 
 def _check_rules(

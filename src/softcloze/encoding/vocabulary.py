@@ -103,6 +103,11 @@ class Vocabulary:
         """Token ids of `text` without any frame."""
         return self._copy.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False).ids
 
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The special tokens, as their tokenizer spells them."""
+        return tuple(self._names.values())
+
     def special(self, kind: SpecialKind) -> str:
         """The marker of the tokenizer's own special token of this kind.
 

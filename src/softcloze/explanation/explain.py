@@ -16,7 +16,7 @@ from softcloze.scoring import Scorer
 from softcloze.scoring.filling import masked_plan
 from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Fill, RuleVerbalizer, Verbalizer
+from softcloze.verbalizer import Fill, Label, RuleVerbalizer, Verbalizer
 
 
 class ExplanationError(SoftclozeError, ValueError):
@@ -63,11 +63,11 @@ def explain(
         scores = scorer.all(prompts, [weight])[0]
         found = [_log_probabilities(scorer, prompt, weight, verbalizer.fill) for prompt in prompts]
     probabilities = verbalizer.label_scores(scores).double().softmax(-1)
-    shares = _shares(verbalizer, scores)
+    owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]
+    shares = _shares(verbalizer, scores, owners)
     relative = scores.double() - scores.amax(-1, keepdim=True)
 
     tokens = [tuple(_spell(scorer.backbone, token) for token in word) for word in scorer.words]
-    owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]
     label_of = {word[0]: label for word, label in zip(scorer.words, owners, strict=True) if len(word) == 1}
     explanations = []
     for number, (words, vocabulary) in enumerate(found):
@@ -118,16 +118,17 @@ def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | Non
     return words, vocabulary
 
 
-def _shares(verbalizer: Verbalizer, scores: Tensor) -> Tensor:
+def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> Tensor:
     """How much of each label's score each of its words makes up, shape (batch, words) as `scores`.
 
-    It is the gradient of the label's score. Any aggregation adds to the label's score what is added to all of its
-    words, so the shares of a label add up to 1.
+    It is the gradient of the label scores, as a part of that of all words of the label: the shares of a label add up
+    to 1, also where its words tell labels without words of their own apart.
     """
     with torch.inference_mode(False):  # gradients, whatever the caller has switched off
         leaf = scores.double().clone().requires_grad_()
-        (shares,) = torch.autograd.grad(verbalizer.label_scores(leaf).sum(), leaf)
-    return shares
+        (rates,) = torch.autograd.grad(verbalizer.label_scores(leaf).sum(), leaf)
+    same = torch.tensor([[one == other for other in owners] for one in owners], dtype=rates.dtype)
+    return rates / (rates @ same)
 
 
 def _mass(words: Sequence[tuple[int, ...]], probabilities: Sequence[float], *, masked: bool) -> float:

@@ -85,6 +85,8 @@ def _word_table(explanation: Explanation) -> Table:
         shown.add_column(name, justify="right", no_wrap=True)
     for label, probability, words in by_label(explanation):
         heading = Text.assemble((one_line(label), "bold"), f" {percent(probability)}")
+        if not words:
+            shown.add_row(heading)
         for word in words:
             texts = (heading, Text(one_line(word.word)), Text(one_line(" ".join(word.tokens))))
             shown.add_row(*texts, percent(word.probability), nats(word.score), percent(word.share))

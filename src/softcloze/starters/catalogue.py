@@ -117,7 +117,7 @@ class StarterData:
     licence: str
     licence_url: str
     labels: tuple[str, ...]
-    layout: Literal["mean sentiment", "a file per label", "voted"]
+    layout: Literal["mean sentiment", "mean sentiment in fifths", "a file per label", "voted"]
     packages: tuple[Package, ...]
     members: tuple[Member, ...]
     train_counts: tuple[int, ...]
@@ -257,7 +257,13 @@ MODELS: dict[str, StarterModel] = {
 
 
 def _rated_snippets(
-    name: str, description: str, file: str, train_counts: tuple[int, int], test_counts: tuple[int, int]
+    name: str,
+    description: str,
+    file: str,
+    train_counts: tuple[int, ...],
+    test_counts: tuple[int, ...],
+    *,
+    stars: bool = False,
 ) -> StarterData:
     """One of the four data sets that came with the VADER paper (Hutto and Gilbert, ICWSM 2014)."""
     return StarterData(
@@ -266,8 +272,8 @@ def _rated_snippets(
         language="English",
         licence="MIT",
         licence_url="https://github.com/cjhutto/vaderSentiment",
-        labels=("negative", "positive"),
-        layout="mean sentiment",
+        labels=("1", "2", "3", "4", "5") if stars else ("negative", "positive"),
+        layout="mean sentiment in fifths" if stars else "mean sentiment",
         packages=(_VADER,),
         members=(
             Member(
@@ -293,6 +299,14 @@ DATASETS: dict[str, StarterData] = {
             "movieReviewSnippets",
             (3390, 3338),
             (1431, 1431),
+        ),
+        _rated_snippets(
+            "movie-stars",
+            "The same sentences with one to five stars, each a fifth of the scale of ratings.",
+            "movieReviewSnippets",
+            (740, 2650, 708, 2598, 740),
+            (285, 285, 285, 285, 285),
+            stars=True,
         ),
         _rated_snippets(
             "product-reviews",

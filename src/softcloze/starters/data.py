@@ -26,6 +26,9 @@ def load_data(name: str, on_progress: Progress | None = None) -> Split:
     | chinese-reviews | 6322 + 2450 |             | 5877 + 2450 | nothing but duplicates        |
     | tweets-3        | 9419 + 1042 | 6709 + 1042 | 2336 + 1042 | confidence under 0.6, garbled |
 
+    In movie-stars it is 1 to 5 stars, each a fifth of the scale of ratings, and nothing is left out: 740, 2650, 708,
+    2598 and 740 training rows, and 285 test rows of each.
+
     Args:
         name: a key of `DATASETS`.
         on_progress: called with a line of text before each download.

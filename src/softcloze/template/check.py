@@ -35,6 +35,7 @@ def check(
 
     Raises:
         TemplateTypeError: `labels` are no label words.
+        TokenizerError: softcloze cannot work with this tokenizer.
 
     >>> for finding in Template("Reveiw: <text> It was {mask} <mask>").check(fields=["review"]):
     ...     print(finding)
@@ -68,10 +69,13 @@ def check(
         found += check_mentions(table, template.nodes, template.spans, template.source)
         found += check_words(table)
     if tokenizer is not None:
-        from softcloze.encoding.check import check_encoding  # needs what templates themselves do not
+        from softcloze.encoding import NO_LIMIT, Vocabulary  # needs what templates themselves do not
+        from softcloze.encoding.check import check_encoding
 
-        found += check_encoding(template, tokenizer, labels=labels)
-    return _in_order(found, template.source)
+        vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None)
+        limit = min(tokenizer.model_max_length, NO_LIMIT)
+        found += check_encoding(template, vocabulary, limit, labels=labels)
+    return in_order(found, template.source)
 
 
 def check_source(source: str, fields: Iterable[str] | None = None, labels: Labels | None = None) -> list[Finding]:
@@ -91,10 +95,10 @@ def check_source(source: str, fields: Iterable[str] | None = None, labels: Label
         if not any(isinstance(tag.node, Expression | Statement) for tag in placed):  # which may read some
             found += _check_any_field(placed, source, known)
         found += [] if labels is None else check_words(word_table(labels))
-        return _in_order(found, source)
+        return in_order(found, source)
 
 
-def _in_order(found: Iterable[Finding], source: str) -> list[Finding]:
+def in_order(found: Iterable[Finding], source: str) -> list[Finding]:
     """What is found in the template itself by its place, and then what is in the label words by theirs."""
     return sorted(found, key=lambda finding: (finding.source != source, *by_place(finding)))
 

@@ -7,6 +7,7 @@ from softcloze.template.errors import picture
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
+STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}  # as rich calls them
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from softcloze.template.template import Template
 class HasWords(Protocol):
     """A verbalizer, such as softcloze.verbalizer.Verbalizer or RuleVerbalizer."""
 
-    def as_dict(self) -> Mapping[Hashable, Iterable[str]]:
+    def as_dict(self) -> Mapping[Any, Iterable[str]]:
         """The words of each label."""
         ...
 

@@ -2,12 +2,27 @@
 
 from typing import TypeAlias
 
+from softcloze.verbalizer.ordinal import OrdinalVerbalizer
 from softcloze.verbalizer.rules import RuleVerbalizer
 from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
 
 AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
 
-KINDS: dict[str, type[AnyVerbalizer]] = {"words": Verbalizer, "rules": RuleVerbalizer}
+KINDS: dict[str, type[AnyVerbalizer]] = {
+    "words": Verbalizer,
+    "ordinal": OrdinalVerbalizer,
+    "rules": RuleVerbalizer,
+}
 """The classes of verbalizers, by the names under which saved prompts know them."""
 
-__all__ = ["KINDS", "AnyVerbalizer", "Fill", "Label", "RuleVerbalizer", "Verbalizer", "VerbalizerError", "Words"]
+__all__ = [
+    "KINDS",
+    "AnyVerbalizer",
+    "Fill",
+    "Label",
+    "OrdinalVerbalizer",
+    "RuleVerbalizer",
+    "Verbalizer",
+    "VerbalizerError",
+    "Words",
+]

@@ -2,13 +2,19 @@
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
 from softcloze.errors import SoftclozeError
 from softcloze.verbalizer.aggregation import AGGREGATIONS, LENGTHS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from softcloze.checking import VerbalizerCheck
+    from softcloze.template import Template
 
 Label = str | int
 Words = str | Sequence[str] | Mapping[str, float]
@@ -154,10 +160,14 @@ class Verbalizer:
         Returns:
             Log-scores up to the same constant, shape (batch, labels).
         """
+        return torch.stack(self._aggregated(word_scores), -1)
+
+    def _aggregated(self, word_scores: Tensor) -> list[Tensor]:
+        """The score of each label that has words, shape (batch,)."""
         combine = AGGREGATIONS[self.aggregate]
         parts = word_scores.split([len(own) for own in self.words], -1)
-        weights = [word_scores.new_tensor(own) for own in self.weights]
-        return torch.stack([combine(part, own) for part, own in zip(parts, weights, strict=True)], -1)
+        weighted = [(part, own) for part, own in zip(parts, self.weights, strict=True) if own]
+        return [combine(part, part.new_tensor(own)) for part, own in weighted]
 
     def lengths(self, ids: Sequence[tuple[int, ...]]) -> list[int] | None:
         """What each word's log-probability is to be divided by; None where it stays as it is.
@@ -173,6 +183,44 @@ class Verbalizer:
             return None
         measure = LENGTHS[self.per]
         return [measure(word, len(tokens)) for word, tokens in zip(self.all_words, ids, strict=True)]
+
+    def check(
+        self, tokenizer: "PreTrainedTokenizerBase", template: "str | Template" = "<text> <mask>"
+    ) -> "VerbalizerCheck":
+        """The label words with their tokens, and what is wrong, doubtful or worth knowing about them.
+
+        Args:
+            tokenizer: of the model that they are meant for; one without a mask token belongs to a causal model.
+            template: where they are to stand; in Chinese words often stand without the space of the default.
+
+        Raises:
+            TokenizerError: softcloze cannot work with this tokenizer.
+            TemplateSyntaxError: `template` does not parse.
+
+        >>> from softcloze.backbone import load_tokenizer
+        >>> tokenizer, *_ = load_tokenizer("starter:bert-tiny")
+        >>> print(Verbalizer({"good": ["great", "fine"], "bad": {"awful": 1, "GREAT": 0.5}}).check(tokenizer))
+        <BLANKLINE>
+          label   word    weight   tokens
+         ─────────────────────────────────
+          bad     awful        1   awful
+                  GREAT      0.5   great
+          good    great        1   great
+                  fine         1   fine
+        <BLANKLINE>
+        error: 'great' has the same tokens as 'GREAT': great (same-tokens)
+          at line 2, column 7:
+            good: great, fine
+                  ^^^^^
+          choose words that this vocabulary tells apart
+        """
+        from softcloze.checking import check_verbalizer  # needs what label words themselves do not
+        from softcloze.encoding import NO_LIMIT, Vocabulary
+        from softcloze.template import Template
+
+        vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None)
+        placed = Template(template) if isinstance(template, str) else template
+        return check_verbalizer(self, placed, vocabulary, min(tokenizer.model_max_length, NO_LIMIT))
 
     def check_tokens(self, ids: Sequence[tuple[int, ...]], *, chained: bool) -> Self:
         """Refuse label words whose tokens cannot tell the labels apart.
