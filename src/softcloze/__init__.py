@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
     from softcloze.prompt import Prompt as Prompt
+    from softcloze.search import search_label_words as search_label_words
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.verbalizer import Verbalizer as Verbalizer
@@ -22,6 +23,7 @@ _HOMES = {
     "TemplateSyntaxError": "softcloze.template",
     "Verbalizer": "softcloze.verbalizer",
     "load_backbone": "softcloze.backbone",
+    "search_label_words": "softcloze.search",
 }
 
 __all__ = list(_HOMES)

@@ -1,7 +1,6 @@
 """From a bound prompt and encoded examples to explanations."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,8 +11,7 @@ from softcloze.errors import SoftclozeError
 from softcloze.explanation.explanation import Explanation, TopWord, WordShare
 from softcloze.explanation.spelling import readable_token
 from softcloze.prompt import BoundPrompt
-from softcloze.scoring import Scorer
-from softcloze.scoring.queries import CausalPlan, MaskedPlan
+from softcloze.scoring import log_probabilities
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Verbalizer
 
@@ -58,7 +56,7 @@ def explain(
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]
-        found = [_log_probabilities(scorer, prompt, weight) for prompt in prompts]
+        found = [log_probabilities(scorer.backbone, prompt, scorer.words, weight) for prompt in prompts]
     probabilities = verbalizer.label_scores(scores).double().softmax(-1)
     shares = _shares(verbalizer, scores)
     relative = scores.double() - scores.amax(-1, keepdim=True)
@@ -83,33 +81,6 @@ def explain(
             )
         )
     return explanations
-
-
-def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Log-probabilities at the mask: of each label word, shape (words,), and of the whole vocabulary, (vocab,)."""
-    backbone, mask_id = scorer.backbone, scorer.backbone.vocabulary.mask_id
-    # whatever the label words are, the place of this one is where the vocabulary is read
-    words = (*scorer.words, (0,))
-    plan: MaskedPlan | CausalPlan
-    if mask_id is not None:
-        plan = MaskedPlan(words, mask_id)
-    else:
-        plan = CausalPlan(words, has_right=False)
-        types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
-        prompt = replace(prompt, right=(), types=types)
-    found = torch.zeros(len(words), dtype=torch.float64)
-    vocabulary = torch.empty(0)
-    with torch.inference_mode():
-        for query in plan.queries(prompt):
-            places = sorted({read.position for read in query.reads})
-            logits = backbone.logits([query.ids], torch.tensor([places]), types=[query.types], soft=soft)
-            logs = logits[0].cpu().double().log_softmax(-1)
-            for read in query.reads:
-                at_place = logs[places.index(read.position)]
-                found[read.word] += at_place[read.token]
-                if read.word == len(scorer.words):
-                    vocabulary = at_place
-    return found[:-1], vocabulary
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Encoded prompts, a backbone and soft vectors in; scores of label words out."""
 
 from softcloze.scoring.scorer import Scorer
+from softcloze.scoring.vocabulary import log_probabilities
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "log_probabilities"]
