@@ -79,7 +79,7 @@ MISTAKES = [
     ({"labels": ["a", None, "a", "b", "b", "b"]}, r"^labels must all be str or all be int, got \['a', None, 'b'\]$"),
     (
         {"labels": ["a", "b", "b", "b", "b", "c"]},
-        r"^'a', 'c' has a single example, and cross-validation takes at least 2 of each label; 16 are a good start$",
+        r"^there is only one example of 'a', 'c', and cross-validation takes at least 2 of each label; 16 are a good",
     ),
     (
         {"template": "<soft*4> <text> It was <mask>"},

@@ -42,5 +42,5 @@ def test_petal_is_not_moved_by_more_examples_of_the_others():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_certain_word_has_a_finite_score(method):
-    found = METHODS[method](np.array([[0.0, -800.0], [-800.0, 0.0]]), np.array([True, False]))
+    found = METHODS[method].rank(np.array([[0.0, -800.0], [-800.0, 0.0]]), np.array([True, False]))
     assert np.isfinite(found).all() and found[0] > found[1]

@@ -13,7 +13,9 @@ from softcloze.encoding import CompiledTemplate, EncodedPrompt, EncodingError
 from softcloze.scoring import log_probabilities
 from softcloze.template import Literal
 
-LIKELIEST = 1000  # candidates for each label; as many as PETAL ranks
+# candidates for each label; as many as PETAL ranks, which takes them from the 10,000 words that are most frequent in
+# unlabelled texts, of which there need be none here
+LIKELIEST = 1000
 
 
 @dataclass(frozen=True, slots=True)

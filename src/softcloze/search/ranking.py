@@ -1,6 +1,7 @@
-"""How well each word stands for one label, judged by itself: a score for every word."""
+"""Which words each label suggests, by itself: a score for every word, and how many of the first go on."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -49,4 +50,24 @@ def lm_bff(log_probs: np.ndarray, own: np.ndarray) -> np.ndarray:
     return likelihood
 
 
-METHODS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"petal": petal, "lm-bff": lm_bff}
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way of suggesting words for a label.
+
+    Attributes:
+        rank: gives the score of each word; arguments as for `petal`.
+        depths: at how many of the label's likeliest words to look; cross-validation takes one of these numbers.
+        first: how many go on, at most, those with the highest scores.
+    """
+
+    rank: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    depths: tuple[int, ...]
+    first: int
+
+
+METHODS = {
+    # among very many words some have great odds by chance, so the likeliest are looked at first, as in the paper
+    "petal": Method(petal, depths=(100, 300, 1000), first=10),
+    # here the likeliest words are all that is ranked
+    "lm-bff": Method(lm_bff, depths=(10, 30, 100), first=100),
+}

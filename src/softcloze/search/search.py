@@ -121,8 +121,8 @@ def _classes(labels: Sequence[Label]) -> list[Label]:
     few = [repr(label) for label in classes if counts[label] < 2]
     if few:
         raise SearchError(
-            f"{', '.join(few)} has a single example, and cross-validation takes at least 2 of each label; 16 are a "
-            "good start"
+            f"there is only one example of {', '.join(few)}, and cross-validation takes at least 2 of each label; "
+            "16 are a good start"
         )
     return classes
 

@@ -1,21 +1,20 @@
 """Which words for which label: a beam over the product of the choices, and cross-validation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-Ranking = Callable[[np.ndarray, np.ndarray], np.ndarray]
+from softcloze.search.ranking import Method
+
 Choice = tuple[tuple[int, ...], ...]  # the columns that stand for each label, the first found first
 
-DEPTHS = (30, 100, 300, 1000)  # how many of a label's likeliest words to look at: cross-validation decides
-SHORTLIST = 10  # words that each label enters the beam with, at least
 WIDTH = 30  # choices that the beam keeps
 FOLDS, REPEATS = 4, 5
 
 
-def select(log_probs: np.ndarray, targets: np.ndarray, rank: Ranking, words: int, seed: int) -> Choice:
+def select(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, seed: int) -> Choice:
     """The words that stand for each label.
 
     Each label looks at its likeliest words, at how many is settled by repeated stratified cross-validation: the search
@@ -25,23 +24,23 @@ def select(log_probs: np.ndarray, targets: np.ndarray, rank: Ranking, words: int
     Args:
         log_probs: of each word in each example, nats, shape (examples, words).
         targets: the number of each example's label, from 0.
-        rank: one of `softcloze.search.ranking.METHODS`.
+        method: one of `softcloze.search.ranking.METHODS`.
         words: words for each label.
         seed: of the folds.
 
     Returns:
         For each label the numbers of its words.
     """
-    depths = sorted({min(depth, log_probs.shape[1]) for depth in DEPTHS})
+    depths = sorted({min(depth, log_probs.shape[1]) for depth in method.depths})
     best = depths[0]
     if len(depths) > 1:
-        judged = [held_out(log_probs, targets, rank, words, depth, seed) for depth in depths]
+        judged = [held_out(log_probs, targets, method, words, depth, seed) for depth in depths]
         best = depths[_order(*np.array(judged).T)[0]]
-    return search(log_probs, targets, rank, words, best)
+    return search(log_probs, targets, method, words, best)
 
 
 def held_out(
-    log_probs: np.ndarray, targets: np.ndarray, rank: Ranking, words: int, depth: int, seed: int
+    log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, depth: int, seed: int
 ) -> tuple[float, float]:
     """Balanced accuracy and loss, in nats, of searches that did not see the examples they are judged on."""
     folds = RepeatedStratifiedKFold(
@@ -49,21 +48,22 @@ def held_out(
     )
     scores, true = [], []
     for others, fold in folds.split(log_probs, targets):
-        choice = search(log_probs[others], targets[others], rank, words, depth)
+        choice = search(log_probs[others], targets[others], method, words, depth)
         scores.append(np.stack([_mean(log_probs[np.ix_(fold, own)]) for own in choice], -1))
         true.append(targets[fold])
     accuracy, loss = judge(np.concatenate(scores), np.concatenate(true))
     return float(accuracy), float(loss)
 
 
-def search(log_probs: np.ndarray, targets: np.ndarray, rank: Ranking, words: int, depth: int) -> Choice:
+def search(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, depth: int) -> Choice:
     """The best choice that a beam finds among the words that rank first for each label.
 
     Label after label is given one word, then one word more, until all have `words`; after each step the `WIDTH` best
     choices go on.
     """
     labels = int(targets.max()) + 1
-    lists = shortlists(log_probs, targets, rank, depth, max(SHORTLIST, words * labels))
+    # enough for every label whatever the others take
+    lists = shortlists(log_probs, targets, method, depth, at_least=words * labels)
     choices: list[Choice] = [((),) * labels]
     sums = np.full((1, len(targets), labels), -np.inf)  # log of the words' summed probabilities
     for _ in range(words):
@@ -72,14 +72,16 @@ def search(log_probs: np.ndarray, targets: np.ndarray, rank: Ranking, words: int
     return choices[0]
 
 
-def shortlists(log_probs: np.ndarray, targets: np.ndarray, rank: Ranking, depth: int, count: int) -> list[np.ndarray]:
-    """For each label the `count` first by `rank` of its `depth` likeliest words."""
+def shortlists(
+    log_probs: np.ndarray, targets: np.ndarray, method: Method, depth: int, at_least: int = 1
+) -> list[np.ndarray]:
+    """The words that each label suggests: of its `depth` likeliest the first by `method`, the best at the front."""
     found = []
     for label in range(int(targets.max()) + 1):
         own = targets == label
-        likeliest = np.argsort(-log_probs[own].mean(0), kind="stable")[: max(depth, count)]
-        order = np.argsort(-rank(log_probs[:, likeliest], own), kind="stable")[:count]
-        found.append(likeliest[order])
+        likeliest = np.argsort(-log_probs[own].mean(0), kind="stable")[: max(depth, at_least)]
+        order = np.argsort(-method.rank(log_probs[:, likeliest], own), kind="stable")
+        found.append(likeliest[order[: max(method.first, at_least)]])
     return found
 
 
@@ -127,7 +129,9 @@ def _grow(
     known = label + 1 if not choices[0][-1] else len(choices[0])
     rows = targets < known
     counts = [len(own) for own in longer_choices[0][:known]]
-    best = _order(*judge(new_sums[:, rows, :known] - np.log(counts), targets[rows]))[:WIDTH]
+    best = _order(*judge(new_sums[:, rows, :known] - np.log(counts), targets[rows]))
+    if known > 1:  # as long as one label is alone, all its words are equally good
+        best = best[:WIDTH]
     return [longer_choices[i] for i in best], new_sums[best]
 
 
