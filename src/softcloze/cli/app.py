@@ -14,6 +14,7 @@ from softcloze.cli.lint import lint
 from softcloze.cli.models import models
 from softcloze.cli.predict import predict
 from softcloze.cli.templates import templates
+from softcloze.cli.words import words
 from softcloze.errors import SoftclozeError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels around the help would cost a third of its time
 )
-for command in (fit, predict, evaluate, compare, inspect, lint, models, templates):
+for command in (fit, predict, evaluate, compare, words, inspect, lint, models, templates):
     app.command()(command)
 
 

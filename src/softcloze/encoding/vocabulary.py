@@ -128,6 +128,12 @@ class Vocabulary:
         name: str = self._names.get(token, token)
         return name
 
+    def texts(self) -> list[str]:
+        """The text of every token by itself, by id; an id that no token has gives an empty one."""
+        count = 1 + max(self._copy.get_vocab().values())
+        texts: list[str] = self._copy.decode_batch([[i] for i in range(count)], skip_special_tokens=False)
+        return texts
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these tokens stand for."""
         return self._copy.decode(list(ids), skip_special_tokens=False)

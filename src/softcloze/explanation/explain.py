@@ -1,7 +1,6 @@
 """From a bound prompt and encoded examples to explanations."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,11 +11,9 @@ from softcloze.errors import SoftclozeError
 from softcloze.explanation.explanation import Explanation, TopWord, WordShare
 from softcloze.explanation.spelling import readable_token
 from softcloze.prompt import BoundPrompt
-from softcloze.scoring import Scorer
-from softcloze.scoring.filling import masked_plan
-from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
+from softcloze.scoring import log_probabilities
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Fill, Label, RuleVerbalizer, Verbalizer
+from softcloze.verbalizer import Label, RuleVerbalizer, Verbalizer
 
 
 class ExplanationError(SoftclozeError, ValueError):
@@ -61,7 +58,9 @@ def explain(
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]
-        found = [_log_probabilities(scorer, prompt, weight, verbalizer.fill) for prompt in prompts]
+        found = [
+            log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.fill) for prompt in prompts
+        ]
     probabilities = verbalizer.label_scores(scores).double().softmax(-1)
     owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]
     shares = _shares(verbalizer, scores, owners)
@@ -86,36 +85,6 @@ def explain(
             )
         )
     return explanations
-
-
-def _log_probabilities(scorer: Scorer, prompt: EncodedPrompt, soft: Tensor | None, fill: Fill) -> tuple[Tensor, Tensor]:
-    """Log-probabilities at the mask: of each label word, shape (words,), and of the whole vocabulary, (vocab,)."""
-    backbone, mask_id = scorer.backbone, scorer.backbone.vocabulary.mask_id
-    plan: Plan
-    if mask_id is not None:
-        plan = masked_plan(scorer.words, mask_id, fill)
-    else:
-        plan = CausalPlan(scorer.words, has_right=False)
-        types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
-        prompt = replace(prompt, right=(), types=types)
-
-    def read_places(query: Query) -> Tensor:
-        """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
-        logits = backbone.outputs([query.ids], torch.tensor([query.places]), types=[query.types], soft=soft).logits
-        return logits[0].cpu().double().log_softmax(-1)
-
-    def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
-        found = torch.zeros(1, cells, dtype=torch.float64)
-        for query in queries[0]:
-            logs = read_places(query)
-            for one in query.reads:
-                found[0, one.cell] += logs[query.places.index(one.position), one.token]
-        return found
-
-    with torch.inference_mode():
-        (words,) = plan.scores([prompt], read)
-        (vocabulary,) = read_places(*with_state([], prompt, mask_id))
-    return words, vocabulary
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> Tensor:

@@ -2,5 +2,6 @@
 
 from softcloze.scoring.rules import plan_rules
 from softcloze.scoring.scorer import Scorer
+from softcloze.scoring.vocabulary import log_probabilities
 
-__all__ = ["Scorer", "plan_rules"]
+__all__ = ["Scorer", "log_probabilities", "plan_rules"]
