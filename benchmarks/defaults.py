@@ -24,6 +24,7 @@ class Setup:
     verbalizer: str | dict[str, str]
     shots: int
     epochs: int = 3
+    batch_size: int = 4
     learning_rate: float = 0.04
 
 
@@ -35,8 +36,12 @@ BERT = (
     {"positive": "good", "negative": "bad"},
 )
 SETUPS = {
-    "front": Setup("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-soft", "sentiment/en", 16),
-    "after": Setup("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-after", "sentiment/en", 16),
+    "front": Setup(
+        *("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-soft", "sentiment/en", 16), batch_size=8
+    ),
+    "after": Setup(
+        *("movie-reviews", "smollm2-135m", "sentiment/en", "sentiment/en-after", "sentiment/en", 16), batch_size=8
+    ),
     "worked-front": Setup(
         *("movie-reviews", "smollm2-135m", "sentiment/en-worked", "sentiment/en-worked-front", "sentiment/en", 16)
     ),
@@ -46,10 +51,11 @@ SETUPS = {
     "worked-zh": Setup(
         *("chinese-reviews", "gemma3-270m", "sentiment/zh-worked", "sentiment/zh-worked-front"),
         *("sentiment/zh-recommend", 16),
+        batch_size=8,
     ),
-    "bert-16": Setup(*BERT, 16),
-    "bert-100": Setup(*BERT, 100),
-    "bert-1000": Setup(*BERT, 1000, epochs=20, learning_rate=0.1),
+    "bert-16": Setup(*BERT, 16, batch_size=8),
+    "bert-100": Setup(*BERT, 100, batch_size=8),
+    "bert-1000": Setup(*BERT, 1000, epochs=20, batch_size=8, learning_rate=0.1),
 }
 
 
@@ -65,6 +71,7 @@ def measure(setup: Setup) -> Comparison:
         seeds=SEEDS,
         test_rows=1000,
         epochs=setup.epochs,
+        batch_size=setup.batch_size,
         learning_rate=setup.learning_rate,
     )
 

@@ -68,7 +68,9 @@ class Bench:
         rows = few_shot(self.data.train.labels, self.setup.shots, seed)
         texts, labels = [self.data.train.texts[i] for i in rows], [self.data.train.labels[i] for i in rows]
         template, verbalizer = self.setup.template, self.setup.verbalizer
-        clf = PromptClassifier(self.backbone, template, verbalizer, head=head, epochs=epochs, random_state=seed)
+        clf = PromptClassifier(
+            self.backbone, template, verbalizer, head=head, epochs=epochs, batch_size=8, random_state=seed
+        )
         clf.fit(texts, labels)
         learnt = clf.prompt_.parts(clf.prompt_.bind(self.backbone)).head
         with torch.no_grad():

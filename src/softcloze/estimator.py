@@ -112,7 +112,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         soft_init: SoftInit = "template",
         calibration: str | None = None,
         epochs: int = 3,
-        batch_size: int = 8,
+        batch_size: int = 4,
         learning_rate: float = 0.04,
         head_learning_rate: float = 0.1,
         warmup_fraction: float = 0.1,

@@ -78,7 +78,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         *,
         soft_init: str = "template",
         epochs: int = 3,
-        batch_size: int = 8,
+        batch_size: int = 4,
         learning_rate: float = 0.04,
         stop_loss: float = 0.0,
         max_length: int | None = None,

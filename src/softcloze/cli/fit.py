@@ -39,7 +39,7 @@ def fit(
     demonstrations: DemonstrationsOption = Choice.random,
     calibration: CalibrationOption = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
-    batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 8,
+    batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 4,
     learning_rate: LearningRateOption = 0.04,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens a prompt may have; by default what the model takes.")

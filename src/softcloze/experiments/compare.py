@@ -103,6 +103,7 @@ def compare(
     test_rows: int = 1000,
     demonstrations: str = "random",
     epochs: int = 3,
+    batch_size: int = 4,
     learning_rate: float = 0.04,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Comparison:
@@ -121,6 +122,7 @@ def compare(
         test_rows: held-out rows at most, taken from the front.
         demonstrations: how those that `<demos>` shows are chosen among the training rows; as for `PromptClassifier`.
         epochs: passes over the training rows, at most.
+        batch_size: as for `PromptClassifier`.
         learning_rate: as for `PromptClassifier`.
         on_progress: called while it works. Training that stops early counts as if it had gone through all epochs.
 
@@ -146,7 +148,17 @@ def compare(
     # both are computed once and kept; the first method should not pay for all
     _ = backbone.fingerprint, backbone.embedding_rms
     work = len(test) + len(soft) * sum(epochs * len(rows) + len(test) for rows in draws)
-    bench = _Bench(split.train, test, backbone, words, demonstrations, epochs, learning_rate, Meter(work, on_progress))
+    bench = _Bench(
+        train=split.train,
+        test=test,
+        backbone=backbone,
+        verbalizer=words,
+        demonstrations=demonstrations,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        meter=Meter(work, on_progress),
+    )
     rows = [bench.run("hard prompt", hard, hard_template, [])]
     for given, template in zip(soft, soft_templates, strict=True):
         rows.append(bench.run(f"soft prompt, {shots} per class", given, template, draws))
@@ -171,6 +183,7 @@ class _Bench:
     verbalizer: AnyVerbalizer
     demonstrations: str
     epochs: int
+    batch_size: int
     learning_rate: float
     meter: Meter
 
@@ -215,6 +228,7 @@ class _Bench:
             self.verbalizer,
             demonstrations=self.demonstrations,
             epochs=self.epochs,
+            batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             random_state=seed,
         )
