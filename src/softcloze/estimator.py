@@ -21,7 +21,7 @@ from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
 from softcloze.explanation import Explanation, ExplanationError, explain
-from softcloze.heads import EXCLUSIVE, check_head, initial_head, learn_prototypes
+from softcloze.heads import EXCLUSIVE, RowHead, check_head, initial_head, learn_prototypes
 from softcloze.library import load_verbalizer, resolve_template
 from softcloze.prompt import ArtifactError, BoundPrompt, Parts, Prompt
 from softcloze.soft import initial_vectors
@@ -384,9 +384,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         seed: int,
     ) -> tuple[Parts, dict[str, Any]]:
         """Soft vectors and head, trained, and the record of it."""
-        parts, settings = self._initial(bound, prompts, start, generator), self._settings(seed)
+        parts = self._initial(bound, prompts, start, generator)
         record: dict[str, Any] = {}
         if parts.soft is not None or list(parts.head.parameters()):
+            settings = self._settings(seed)
             record = {"examples": len(prompts), **asdict(settings)}
             if not isinstance(self.soft_init, Prompt):
                 record["soft_init"] = str(self.soft_init)
@@ -415,7 +416,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         head = initial_head(self.head, bound.verbalizer, bound.words, backbone, generator)
         if self._is_warm:
             learnt = self.prompt_.parts(bound)
-            return learnt if type(learnt.head) is type(head) else learnt._replace(head=head)
+            goes_on = isinstance(learnt.head, RowHead) and (self.prompt_.head, self.prompt_.verbalizer.labels) == (
+                self.head,
+                bound.verbalizer.labels,
+            )
+            return learnt if goes_on else learnt._replace(head=head)
         soft = None
         if bound.compiled.blocks:
             soft = initial_vectors(
