@@ -176,3 +176,13 @@ class TestErrors:
         clf.fit(TEXTS, ["neg", "pos"] * 6)
         with pytest.raises(ValueError, match="label words"):
             clf.explain(TEXTS[0])
+
+
+def test_warm_start_with_other_words_reads_these():
+    backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
+    clf = PromptClassifier(backbone, "<soft*2> " + HARD, ONE_EACH, epochs=1, warm_start=True, random_state=0)
+    clf.fit(TEXTS, labels)
+    clf.set_params(verbalizer={"pos": "great", "neg": "terrible"}, learning_rate=1e-9).fit(TEXTS, labels)
+    # the vectors have not moved, so that the loss in training is that of the predictions
+    probabilities = clf.predict_proba(TEXTS)[np.arange(12), TARGETS]
+    assert clf.history_[0]["loss"] == pytest.approx(-np.log(probabilities).mean(), abs=1e-4)
