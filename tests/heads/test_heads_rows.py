@@ -178,6 +178,7 @@ class TestErrors:
             clf.explain(TEXTS[0])
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 def test_warm_start_with_other_words_reads_these():
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
     clf = PromptClassifier(backbone, "<soft*2> " + HARD, ONE_EACH, epochs=1, warm_start=True, random_state=0)
