@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/knowledge.py [english|chinese|masked ...]     (all three without an argument)
 
-The words score the first 1,000 held-out rows, 200 unlabelled training texts and three draws of 16 labelled rows of each
-class once; everything else is done on these scores.
+The words score the first 1,000 held-out rows, 200 training texts and three draws of 16 labelled rows of each class
+once; everything else is done on these scores.
 """
 
 import json
@@ -57,15 +57,15 @@ class Scored:
         owners: the number of the label of each word.
         short: which words are those of the short table.
         test: of the held-out rows.
-        support: of the unlabelled texts.
-        shots: of each draw of labelled rows, and the numbers of their labels.
+        support: of the 200 texts, and the numbers of their labels, which only learnt weights are shown.
+        shots: the same of each draw of labelled rows.
         targets: the numbers of the labels of the held-out rows.
     """
 
     owners: np.ndarray
     short: np.ndarray
     test: np.ndarray
-    support: np.ndarray
+    support: tuple[np.ndarray, np.ndarray]
     shots: list[tuple[np.ndarray, np.ndarray]]
     targets: np.ndarray
 
@@ -94,47 +94,52 @@ def score(setup: Setup) -> Scored:
         owners=word_owners(verbalizer),
         short=np.isin(verbalizer.all_words, short.all_words),
         test=word_log_probs(bound, data.test.texts[:ROWS]),
-        support=of(range(TEXTS))[0],
+        support=of(range(TEXTS)),
         shots=[of(few_shot(data.train.labels, SHOTS, seed)) for seed in range(DRAWS)],
         targets=np.array([numbers[label] for label in data.test.labels[:ROWS]]),
     )
 
 
-def zero_shot(scored: Scored) -> dict[str, tuple[np.ndarray, float]]:
-    """The words that are left, and the accuracy, as refinements are added in turn."""
-    owners, support = scored.owners, scored.support
-    priors, every = log_priors(support), np.ones(len(owners), dtype=bool)
-    common = frequent(priors, owners, 0.5)
-    refined = common.copy()
-    refined[common] = relevant(support[:, common], owners[common], 1.0)
+def refined(scored: Scored, log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which words the two refinements leave, one after the other."""
+    common = frequent(log_priors(log_probs), scored.owners, 0.5)
+    both = common.copy()
+    both[common] = relevant(log_probs[:, common], scored.owners[common], 1.0)
+    return common, both
 
-    def calibrated(keep: np.ndarray) -> float:
-        return scored.accuracy(keep, calibrated_weights(priors[keep], owners[keep]))
 
-    return {
-        "short table": (scored.short, scored.accuracy(scored.short)),
-        "short table, calibrated": (scored.short, calibrated(scored.short)),
+def weighted(scored: Scored, keep: np.ndarray, log_probs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Accuracy with calibrated weights, and with learnt ones."""
+    known, owners = log_probs[:, keep], scored.owners[keep]
+    start = calibrated_weights(log_priors(known), owners)
+    learnt = learn_weights(known, owners, targets, start, penalty=1.0)
+    return scored.accuracy(keep, start), scored.accuracy(keep, learnt)
+
+
+def in_turn(scored: Scored) -> dict[str, tuple[np.ndarray, float]]:
+    """The words that are left, and the accuracy, as refinements by the 200 texts are added in turn."""
+    every = np.ones(len(scored.owners), dtype=bool)
+    common, both = refined(scored, scored.support[0])
+    found = {
         "whole list": (every, scored.accuracy(every)),
         "frequency": (common, scored.accuracy(common)),
-        "frequency, relevance": (refined, scored.accuracy(refined)),
-        "frequency, relevance, calibration": (refined, calibrated(refined)),
-        "whole list, calibrated": (every, calibrated(every)),
+        "frequency, relevance": (both, scored.accuracy(both)),
     }
+    for name, keep in (("frequency, relevance", both), ("whole list", every), ("short table", scored.short)):
+        calibrated, learnt = weighted(scored, keep, *scored.support)
+        found |= {f"{name}, calibrated": (keep, calibrated), f"{name}, learnt weights": (keep, learnt)}
+    return {"short table": (scored.short, scored.accuracy(scored.short)), **found}
 
 
 def few_shots(scored: Scored) -> dict[str, list[tuple[np.ndarray, float]]]:
-    """The same for each draw of labelled rows, which are the texts to refine by as well; and with learnt weights."""
+    """The same for each draw of labelled rows, by which the words are refined as well."""
     found: dict[str, list[tuple[np.ndarray, float]]] = {}
     for log_probs, targets in scored.shots:
-        every = np.ones(len(scored.owners), dtype=bool)
-        refined = frequent(log_priors(log_probs), scored.owners, 0.5)
-        refined[refined] = relevant(log_probs[:, refined], scored.owners[refined], 1.0)
-        for name, keep in (("short table", scored.short), ("refined", refined), ("whole list", every)):
-            known, owners = log_probs[:, keep], scored.owners[keep]
-            start = calibrated_weights(log_priors(known), owners)
-            learnt = learn_weights(known, owners, targets, start, penalty=1.0)
-            for how, weights in (("calibrated", start), ("learnt weights", learnt)):
-                found.setdefault(f"{name}, {how}", []).append((keep, scored.accuracy(keep, weights)))
+        keeps = {"frequency, relevance": refined(scored, log_probs)[1], "short table": scored.short}
+        for name, keep in keeps.items():
+            calibrated, learnt = weighted(scored, keep, log_probs, targets)
+            found.setdefault(f"{name}, calibrated", []).append((keep, calibrated))
+            found.setdefault(f"{name}, learnt weights", []).append((keep, learnt))
     return found
 
 
@@ -154,7 +159,7 @@ def report(name: str, setup: Setup, scored: Scored) -> None:
         return " and ".join(str(low) if low == high else f"{low} to {high}" for low, high in spans)
 
     print(f"| {name}: {json.dumps(setup.template, ensure_ascii=False)} | words | accuracy |\n| --- | --- | --- |")
-    for what, (keep, accuracy) in zero_shot(scored).items():
+    for what, (keep, accuracy) in in_turn(scored).items():
         print(f"| {what} | {counted([keep])} | {accuracy:.3f} |")
     for what, draws in few_shots(scored).items():
         masks, accuracies = [keep for keep, _ in draws], [accuracy for _, accuracy in draws]

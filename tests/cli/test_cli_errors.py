@@ -59,8 +59,8 @@ MISTAKES = [
     ([*FIT, "--verbalizer", "words.json"], "error: cannot read words.json: No such file or directory\n"),
     (
         [*FIT, "--verbalizer", "sentiment/end"],
-        "error: no 'sentiment/end' among the library's verbalizers: sentiment/en, sentiment/en-cloze, sentiment/zh, "
-        "sentiment/zh-recommend; "
+        "error: no 'sentiment/end' among the library's verbalizers: sentiment/en, sentiment/en-cloze, "
+        "sentiment/en-knowledge, sentiment/zh, sentiment/zh-knowledge, sentiment/zh-recommend; "
         "did you mean 'sentiment/en'?\n",
     ),
     (
