@@ -25,7 +25,7 @@ from softcloze.search.selection import select
 from softcloze.starters import Examples, load_data
 
 ROWS, SHOTS, DRAWS = 1000, 16, 5
-WORDS = (1, 3, 10)
+WORDS = (1, 3)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ MISTAKES = [
     ({"words": 0}, r"^words=0: a label needs at least 1$"),
     ({"texts": TEXTS[:5]}, r"^there are 5 texts but 6 labels$"),
     ({"labels": ["pos"] * 6}, r"^label words tell at least two labels apart, found \['pos'\]$"),
-    ({"texts": [], "labels": []}, r"^label words tell at least two labels apart, found \[\]$"),
+    ({"texts": [], "labels": []}, r"^there are no examples to search in$"),
     ({"labels": ["a", None, "a", "b", "b", "b"]}, r"^labels must all be str or all be int, got \['a', None, 'b'\]$"),
     (
         {"labels": ["a", "b", "b", "b", "b", "c"]},

@@ -77,7 +77,10 @@ def search_label_words(
         )
     if words < 1:
         raise SearchError(f"words={words}: a label needs at least 1")
-    examples, given = as_examples(texts), as_labels(labels)
+    examples = as_examples(texts)
+    if not examples:
+        raise SearchError("there are no examples to search in")
+    given = as_labels(labels)
     if len(examples) != len(given):
         raise SearchError(f"there are {len(examples)} texts but {len(given)} labels")
     classes = _classes(given)
