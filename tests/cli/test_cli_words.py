@@ -49,7 +49,7 @@ def test_fit_takes_the_file(run, searched, reviews):
     )
     assert done.returncode == 0, done.stderr
     card = json.loads((folder / "prompt" / "prompt.json").read_text(encoding="utf-8"))
-    assert dict(card["words"]) == load_verbalizer("reviews/found", folder / "mine").words
+    assert dict(card["verbalizer"]["words"]) == load_verbalizer("reviews/found", folder / "mine").words
 
 
 @pytest.mark.parametrize(
