@@ -66,7 +66,7 @@ def print_trained(backbone: Backbone, train: Examples, test: Examples) -> None:
     draws = [few_shot(train.labels, SHOTS, random_state=seed) for seed in range(DRAWS)]
     for name, verbalizer in VERBALIZERS.items():
         fitted = [
-            PromptClassifier(backbone, SOFT, verbalizer, random_state=seed).fit(
+            PromptClassifier(backbone, SOFT, verbalizer, batch_size=8, random_state=seed).fit(
                 [train.texts[i] for i in rows], [train.labels[i] for i in rows]
             )
             for seed, rows in enumerate(draws)

@@ -79,7 +79,7 @@ def test_what_it_has_in_common_with_a_verbalizer():
     ],
 )
 def test_cards(verbalizer):
-    card = json.loads(json.dumps(verbalizer.as_card()))
+    card = {"kind": "x"} | json.loads(json.dumps(verbalizer.as_card()))
     assert type(verbalizer).from_card(card) == verbalizer
     assert type(verbalizer) in KINDS.values()
 

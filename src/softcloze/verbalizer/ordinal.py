@@ -115,7 +115,7 @@ class OrdinalVerbalizer(Verbalizer):
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
         """The verbalizer that `as_card` was taken of."""
-        return cls(**card)
+        return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"], card["fill"])
 
     def label_scores(self, word_scores: Tensor) -> Tensor:
         """Scores of labels from scores of words.
