@@ -28,5 +28,5 @@ chinese = PromptClassifier(
 )
 for text in ("用了两天就坏了，客服也不理人。", "质量很好，物流也快，下次还会再买。"):
     (probabilities,) = chinese.predict_proba([text])
-    rating = dict(zip(chinese.classes_, probabilities, strict=True))  # sorted as Unicode has them
+    rating = dict(zip(chinese.verbalizer.labels, probabilities, strict=True))  # sorted as Unicode has them
     print({label: round(float(rating[label]), 3) for label in chinese.verbalizer.order}, text)
