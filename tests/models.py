@@ -1,6 +1,7 @@
 """Tiny tokenizers and models, made on the spot from a fixed corpus and a fixed seed."""
 
 import json
+import math
 import re
 from functools import cache
 
@@ -197,16 +198,26 @@ def _trained(kind):
 
 
 def _wordpiece():
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    """The words of the corpus, letters and endings: a trainer breaks ties in another way in every process."""
+    words = sorted(set(re.findall(r"[a-z]+", " ".join(CORPUS).lower())))
+    letters = sorted({letter for line in CORPUS for letter in line.lower()} | {chr(i) for i in range(33, 127)})
+    endings = sorted({word[-size:] for word in words for size in (2, 3, 4)})
+    pieces = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *letters,
+        *words,
+        *(f"##{end}" for end in letters + endings),
+    ]
+    vocabulary = {piece: at for at, piece in enumerate(dict.fromkeys(pieces))}
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.add_special_tokens(pieces[:5])
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
-    alphabet = [chr(i) for i in range(33, 127)]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=500, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    made.train_from_iterator(CORPUS, trainer)
     _frame(made, "[CLS]", "[SEP]")
     return made.to_str(), {
         "pad_token": "[PAD]",
@@ -264,6 +275,7 @@ def _unigram(prepend_scheme, special, mask, frame):
         show_progress=False,
     )
     made.train_from_iterator(CORPUS, trainer)
+    made = Tokenizer.from_str(_scored_by_count(made.to_str()))
     _frame(made, *frame)
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": mask_token}
     return made.to_str(), names | {"cls_token": frame[0], "sep_token": frame[1], "bos_token": frame[0]}
@@ -304,6 +316,17 @@ def _sentencepiece_bpe(*, metaspace):
         "unk_token": "<unk>",
         "mask_token": "<mask>",
     }
+
+
+def _scored_by_count(state):
+    """The pieces of a Unigram model in one order, by count: the scores of a trainer change with every process."""
+    definition = json.loads(state)
+    special = len(definition["added_tokens"])
+    text = "\n".join("▁" + line.replace(" ", "▁") for line in CORPUS)
+    pieces = sorted(piece for piece, _ in definition["model"]["vocab"][special:])
+    scores = [math.log((text.count(piece) + 0.5) / len(text)) for piece in pieces]
+    definition["model"]["vocab"][special:] = zip(pieces, scores, strict=True)
+    return json.dumps(definition)
 
 
 def _without_added(state, names):

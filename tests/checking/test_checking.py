@@ -111,6 +111,7 @@ def test_rules():
     assert "  mask  " in str(checked)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("head", ["soft", "linear"])
 def test_a_head_decides_without_label_words(head):
     clf = PromptClassifier(backbone("bert"), "<text> <mask>", {"a": "good", "b": "bad"}, head=head, random_state=0)

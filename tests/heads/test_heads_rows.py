@@ -117,6 +117,7 @@ def stop_after_first(record):
         raise KeyboardInterrupt
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
     options = {"head": "soft", "epochs": 3, "stop_loss": 0.0, "random_state": 0, "checkpoint": tmp_path}

@@ -55,7 +55,7 @@ def test_the_fillings_differ(architecture):
     """Else the tests here would compare nothing."""
     backbone = models.backbone(architecture)
     prompts = random_prompts([9, 3, 14, 1, 5, 7, 11], right=True)
-    assert len(orders(backbone, prompts, (60, 61, 62, 60))) > 1
+    assert len(orders(backbone, prompts, (40, 41, 42))) > 1
     together, ltr, confident = (expected_scores(backbone, prompts[:2], WORDS, fill) for fill in FILLS)
     several = [len(word) > 1 for word in WORDS]
     for one, other in ((together, ltr), (ltr, confident), (confident, together)):

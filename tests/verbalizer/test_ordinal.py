@@ -15,6 +15,7 @@ from scipy.stats import binom
 from sklearn.base import clone
 
 from softcloze import OrdinalVerbalizer, PromptClassifier, Verbalizer
+from softcloze.explanation.view import percent
 from softcloze.verbalizer import KINDS, VerbalizerError
 
 CHINESE = ["很差", "较差", "一般", "较好", "很好"]  # which sort as 一般, 很好, 很差, 较好, 较差
@@ -131,7 +132,7 @@ def test_an_explanation_names_all_labels_and_the_words_of_two():
     np.testing.assert_allclose([word.share for word in bad], odds / odds.sum(), rtol=1e-5)
     lines = Page(explanation._repr_html_()).lines
     for label, probability in zip(explanation.labels, explanation.probabilities, strict=True):
-        assert any(line.startswith(f"| {label} {probability:.2%}|") for line in lines)
+        assert any(line.startswith(f"| {label} {percent(probability)}|") for line in lines)
 
 
 @pytest.mark.parametrize("template", ["<options> <text> <mask>", "<demos*2><text> <mask>"])
