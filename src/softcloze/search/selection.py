@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from softcloze.search.ranking import Method
@@ -11,7 +10,7 @@ from softcloze.search.ranking import Method
 Choice = tuple[tuple[int, ...], ...]  # the columns that stand for each label, the first found first
 
 WIDTH = 30  # choices that the beam keeps
-FOLDS, REPEATS = 4, 5
+FOLDS, REPEATS = 4, 3
 
 
 def select(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, seed: int) -> Choice:
@@ -104,7 +103,7 @@ def judge(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarr
     shares = 1 / (len(counts) * counts[targets])
     own = scores[..., np.arange(len(targets)), targets]
     right = (scores >= own[..., None]).sum(-1) == 1
-    return (right * shares).sum(-1), ((logsumexp(scores, axis=-1) - own) * shares).sum(-1)
+    return (right * shares).sum(-1), ((np.logaddexp.reduce(scores, axis=-1) - own) * shares).sum(-1)
 
 
 def _grow(
@@ -142,5 +141,5 @@ def _order(accuracy: np.ndarray, loss: np.ndarray) -> np.ndarray:
 
 def _mean(log_probs: np.ndarray) -> np.ndarray:
     """The log of the mean probability over the last axis: how a verbalizer joins the words of a label."""
-    joined: np.ndarray = logsumexp(log_probs, axis=-1) - np.log(log_probs.shape[-1])
+    joined: np.ndarray = np.logaddexp.reduce(log_probs, axis=-1) - np.log(log_probs.shape[-1])
     return joined
