@@ -202,7 +202,7 @@ def test_company_and_padding_do_not_matter(architecture, rules):
     with torch.no_grad():
         alone = torch.cat([bound.scorer.batch([prompt], soft.weight) for prompt in prompts])
         together = bound.scorer.batch(prompts, soft.weight)
-        prefix = bound.scorer.read_frozen(prompts)
+        prefix = bound.scorer.read_frozen(prompts, 2**30)
         behind = together if prefix is None else bound.scorer.batch(prompts, soft.weight, prefix)
     cached = bound.scorer.all(prompts, [soft.weight, soft.weight])
     for scores in (together, behind, cached[0], cached[1]):

@@ -113,7 +113,7 @@ MISTAKES = [
     ({"start": {"pos": "good"}}, r"^start has words for \['pos'\], but the labels are \['neg', 'pos'\]$"),
     (
         {"start": {"pos": "good", "neg": "badly made"}},
-        r"^start has 'badly made', which is \d tokens in the mask's place of '<text> It was <mask>'; a search joins words",
+        r"^start has 'badly made', which is \d tokens in the mask's place of '<text> It was <mask>'; a search joins",
     ),
     ({"start": {"pos": "good", "neg": "good"}}, r"^start has one word for two labels: \['good', 'good'\]$"),
     ({"words": 500}, r"^1000 words are wanted, 500 for each of 2 labels, but the vocabulary of bert has only \d+ "),

@@ -197,7 +197,7 @@ class Backbone:
         """
         inputs = self._inputs(rows, types, soft, prefix)
         if prefix is not None:
-            inputs["past_key_values"] = prefix.cache()
+            inputs["past_key_values"] = prefix.cache(self.device)
         if "use_cache" in self._takes:
             inputs["use_cache"] = prefix is not None
         return self._head_at(positions.to(self.device), columns, inputs)
@@ -210,7 +210,7 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = prefix.cache() if prefix is not None else DynamicCache()
+        cache = prefix.cache(self.device) if prefix is not None else DynamicCache()
         with torch.no_grad():
             inputs = self._inputs(rows, None, soft, prefix)
             last = torch.zeros(len(rows), 1, dtype=torch.long, device=self.device)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from softcloze.backbone.backbone import Backbone
-from softcloze.backbone.batching import batches
+from softcloze.backbone.batching import in_batches
 
 
 def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
@@ -25,14 +25,17 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
     rows = [encoding.ids[: backbone.max_length] for encoding in backbone.vocabulary.encode(texts)]
     if not rows:
         return torch.empty(0, backbone.width)
+    means: list[Tensor] = []
     order: list[int] = []
-    parts = []
     lengths = [len(row) for row in rows]
+
+    def read(chosen: list[int]) -> None:
+        means.append(_mean_states(backbone, [rows[i] for i in chosen]))
+        order.extend(chosen)
+
     with backbone.frozen(), torch.inference_mode():
-        for chosen in batches(lengths, lambda i: lengths[i]):
-            parts.append(_mean_states(backbone, [rows[i] for i in chosen]))
-            order += chosen
-    return torch.cat(parts)[torch.tensor(order).argsort()]
+        in_batches(lengths, lambda i: lengths[i], read)
+    return torch.cat(means)[torch.tensor(order).argsort()]
 
 
 def _mean_states(backbone: Backbone, rows: Sequence[Sequence[int]]) -> Tensor:

@@ -97,6 +97,10 @@ class MaskedPlan(Plan):
         self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
         self.normalised = len(lengths) > 1
 
+    def most_rows(self, prompt: EncodedPrompt) -> int:
+        """One for each length."""
+        return len(self._by_length)
+
     def queries(self, prompt: EncodedPrompt) -> list[Query]:
         """One row for each length that label words have."""
         at = len(prompt.left)
@@ -131,6 +135,10 @@ class CausalPlan(Plan):
                 self._rows[row_of[word[:k]]][1].append(Read(k, token, i))
         paths = {tuple(word[:k] for k in range(len(word))) for word in words}
         self.normalised = has_right or len(paths) > 1
+
+    def most_rows(self, prompt: EncodedPrompt) -> int:
+        """One for each end of a word's tokens, or for each word where text follows."""
+        return len(self.words if prompt.right else self._rows)
 
     def queries(self, prompt: EncodedPrompt) -> list[Query]:
         """Rows that pass through every prefix of a word, or one for each word where text follows.
