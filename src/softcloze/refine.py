@@ -145,7 +145,7 @@ def usable_words(
             continue
         if tokens not in ids.values() and (max_tokens is None or len(tokens) <= max_tokens):
             ids[word] = tokens
-    if backbone.family == "causal" and not compiled.has_right and verbalizer.per == "word":
+    if compiled.chained and verbalizer.per == "word":
         label_of = {word: label for label, own in _by_label(verbalizer) for word in own}
         known = list(ids)
         for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in known]):

@@ -190,7 +190,8 @@ class Verbalizer:
         """The label words with their tokens, and what is wrong, doubtful or worth knowing about them.
 
         Args:
-            tokenizer: of the model that they are meant for; one without a mask token belongs to a causal model.
+            tokenizer: of the model that they are meant for; one with sentinels like <extra_id_0> belongs to a
+                seq2seq model, one without a mask token to a causal model.
             template: where they are to stand; in Chinese words often stand without the space of the default.
 
         Raises:
@@ -218,7 +219,7 @@ class Verbalizer:
         from softcloze.encoding import NO_LIMIT, Vocabulary
         from softcloze.template import Template
 
-        vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None)
+        vocabulary = Vocabulary.guessed(tokenizer)
         placed = Template(template) if isinstance(template, str) else template
         return check_verbalizer(self, placed, vocabulary, min(tokenizer.model_max_length, NO_LIMIT))
 
