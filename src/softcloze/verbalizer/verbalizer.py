@@ -76,7 +76,8 @@ class Verbalizer:
                 the whole word masked, which takes one row for all words of k tokens. "left_to_right": each token is
                 scored with those before it filled in, up to k rows a word in one pass. "most_confident": in k passes
                 of up to one row a word, each of which fills in the token that is likeliest where it stands. It makes
-                no difference to words of one token, and none to causal models, which always go from left to right.
+                no difference to words of one token, and none to causal and seq2seq models, which always go from left
+                to right.
 
         Raises:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without words, an empty
