@@ -14,6 +14,9 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     DynamicCache,
     PreTrainedConfig,
     PreTrainedModel,
@@ -26,7 +29,7 @@ from softcloze.errors import SoftclozeError
 
 Family = Literal["masked", "causal", "seq2seq"]
 
-_HEADS = {"masked": "MaskedLM", "causal": "CausalLM", "seq2seq": "Seq2SeqLM"}  # AutoModelFor...
+AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
 
 class BackboneError(SoftclozeError, ValueError):
@@ -83,8 +86,8 @@ class Backbone:
         self.vocabulary = Vocabulary(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
         if model.get_output_embeddings() is None:
             raise BackboneError(
-                f"{type(model).__name__} has no language-modelling head; load {name!r} with "
-                f"AutoModelFor{_HEADS[self.family]}"
+                f"{type(model).__name__} has no language-modelling head; "
+                f"load {name!r} with {AUTO[self.family].__name__}"
             )
         if self.family == "seq2seq":
             self._check_seq2seq()
@@ -209,7 +212,7 @@ class Backbone:
             columns: vocabulary ids to score, shape (words,); all of them if None.
             prefix: what stands before each row, read earlier by `read`.
         """
-        if sources:
+        if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
             read = self._inputs(list(number), None, soft, None)
             inputs = decoder_inputs(self.model, read, [number[source] for source in sources], rows)

@@ -121,7 +121,7 @@ class Scorer:
                 ]
                 rows.append(query.ids[known[number] :])
                 types.append(query.types)
-                sources += [query.source] if query.source else []
+                sources.append(query.source)
                 owners.append(number)
                 places.append([position - known[number] for position in wanted])
         # rows with fewer reads repeat their last one

@@ -25,7 +25,8 @@ class Infilling:
 
     So a word is predicted behind the same tokens as in pretraining, and BART's first token of it is the one that
     transformers predicts at `<mask>` where it is given the encoder's row alone. Soft slots are the encoder's: they
-    stand for no words that a decoder could write.
+    stand for no words that a decoder could write. A model tuned to answer outright, such as FLAN-T5, is asked in the
+    same way, which it knows from its pretraining.
 
     Attributes:
         source: what the encoder reads.

@@ -46,13 +46,8 @@ def log_probabilities(
 
     def read_places(query: Query) -> Tensor:
         """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
-        outputs = backbone.outputs(
-            [query.ids],
-            torch.tensor([query.places]),
-            types=[query.types],
-            sources=[query.source] if query.source else [],
-            soft=soft,
-        )
+        places = torch.tensor([query.places])
+        outputs = backbone.outputs([query.ids], places, types=[query.types], sources=[query.source], soft=soft)
         return outputs.logits[0].cpu().double().log_softmax(-1)
 
     def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
