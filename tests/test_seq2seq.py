@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, RuleVerbalizer, Verbalizer
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptSet, RuleVerbalizer, Verbalizer
 from softcloze.cli import app
 
 # models of random weights learn little
@@ -105,6 +105,17 @@ def test_demonstrations(architecture, choice):
     template = "<demos*2><text> It was <mask>."
     fitted = classifier(architecture, template, demonstrations=choice).fit(["good", "bad", "fine", "dull"], LABELS[:4])
     assert set(fitted.predict(["A film"])) <= {"pos", "neg"}
+
+
+def test_several_prompts_together(architecture):
+    fitted = [
+        classifier(architecture).fit(TEXTS, LABELS),
+        classifier(architecture, "<soft*2><mask>: <text>", {"pos": "great", "neg": "bad"}).fit(TEXTS, LABELS),
+        classifier(architecture, "<text> It was <mask>.", head="linear").fit(TEXTS, LABELS),
+    ]
+    together = PromptSet([own.prompt_ for own in fitted], fitted[0].backbone_).predict_proba(TEXTS)
+    for found, own in zip(together, fitted, strict=True):
+        np.testing.assert_allclose(found, own.predict_proba(TEXTS), atol=1e-4)
 
 
 def test_how_a_masked_model_fills_in_makes_no_difference(architecture):

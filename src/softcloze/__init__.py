@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from softcloze.estimator import PromptClassifier as PromptClassifier
     from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
+    from softcloze.prompt_set import PromptSet as PromptSet
     from softcloze.refine import refine_words as refine_words
     from softcloze.search import search_label_words as search_label_words
     from softcloze.template import Template as Template
@@ -24,6 +25,7 @@ _HOMES = {
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "PromptSet": "softcloze.prompt_set",
     "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",

@@ -224,22 +224,25 @@ class Backbone:
             inputs["use_cache"] = prefix is not None
         return self._head_at(positions.to(self.device), columns, inputs)
 
-    def read(self, rows: Sequence[Sequence[int]], soft: Tensor | None = None) -> Prefix:
+    def read(self, rows: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: Prefix | None = None) -> Prefix:
         """Keys and values of rows with which longer rows begin, without gradient; for causal models that `can_read`.
 
         Args:
             rows: lists of ids as in `outputs`.
             soft: the soft vectors, shape (soft, width).
+            prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = DynamicCache()
+        cache = prefix.cache() if prefix is not None else DynamicCache()
         with torch.no_grad():
-            inputs = self._inputs(rows, None, soft, None)
+            inputs = self._inputs(rows, None, soft, prefix)
             last = torch.zeros(len(rows), 1, dtype=torch.long, device=self.device)
             self._head_at(last, torch.tensor([0]), {**inputs, "past_key_values": cache, "use_cache": True})
-        lengths = torch.tensor([len(row) for row in rows])
+        added = torch.tensor([len(row) for row in rows])
+        before = prefix.padded_length if prefix is not None else 0
+        lengths = added + prefix.lengths if prefix is not None else added
         longest = int(lengths.max())
         # from padding on the right to padding on the left
-        source = torch.arange(longest) - (longest - lengths[:, None])
+        source = torch.arange(longest) - longest + before + added[:, None]
         source = source.clamp(min=0).to(self.device)[:, None, :, None]
 
         def aligned(tensor: Tensor) -> Tensor:

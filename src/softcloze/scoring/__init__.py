@@ -2,6 +2,7 @@
 
 from softcloze.scoring.plans import plan_rules
 from softcloze.scoring.scorer import Scorer
+from softcloze.scoring.together import Member, score_together
 from softcloze.scoring.vocabulary import log_probabilities
 
-__all__ = ["Scorer", "log_probabilities", "plan_rules"]
+__all__ = ["Member", "Scorer", "log_probabilities", "plan_rules", "score_together"]

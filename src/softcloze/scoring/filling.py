@@ -62,6 +62,8 @@ class MostConfidentPlan(Plan):
         probabilities of one distribution, since each word has an order of its own.
     """
 
+    adaptive = True
+
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
         """Plan for `words`, token ids of each label word."""
         self.words = tuple(words)

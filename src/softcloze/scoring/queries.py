@@ -61,10 +61,12 @@ class Plan(ABC):
         normalised: whether the reads are log-probabilities over the whole vocabulary. Where all words are read
             at the same places the normaliser is the same for all of them; raw scores then compare as well, and
             the vocabulary-sized product is spared.
+        adaptive: whether what is read depends on what was read before.
     """
 
     words: tuple[tuple[int, ...], ...]
     normalised: bool
+    adaptive = False
 
     @abstractmethod
     def queries(self, prompt: EncodedPrompt) -> list[Query]:

@@ -1,6 +1,7 @@
 """Scores of label words, for one batch with gradient or for any number of prompts without."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from copy import copy
 from itertools import takewhile
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, Prefix, batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
+from softcloze.scoring.joined import JoinedPlan
 from softcloze.scoring.plans import plan_words, with_state
 from softcloze.scoring.queries import Plan, Query
 from softcloze.verbalizer import Fill
@@ -59,6 +61,32 @@ class Scorer:
         self._plan.normalised |= normalised or lengths is not None
         # raw scores of the label words' own tokens suffice unless normalisers differ
         self._columns = torch.tensor(sorted({token for word in words for token in word} or {0}))
+
+    @classmethod
+    def join(cls, scorers: Sequence["Scorer"]) -> "Scorer":
+        """One that reads prompts of all of them in one pass, each an `OwnedPrompt` of one of them.
+
+        Args:
+            scorers: of one backbone, with the same `manner`.
+
+        Returns:
+            A scorer of all their words in a row, of which a prompt fills those of its own scorer.
+        """
+        if len(scorers) == 1:
+            return scorers[0]
+        joined = copy(scorers[0])
+        joined.words = tuple(word for scorer in scorers for word in scorer.words)
+        joined._plan = JoinedPlan([scorer._plan for scorer in scorers])
+        ones = [torch.ones(len(scorer.words), device=joined.backbone.device) for scorer in scorers]
+        lengths = [one if own._lengths is None else own._lengths for own, one in zip(scorers, ones, strict=True)]
+        joined._lengths = torch.cat(lengths)
+        joined._columns = torch.cat([scorer._columns for scorer in scorers]).unique()
+        return joined
+
+    @property
+    def manner(self) -> Hashable:
+        """What scorers have to have in common to be joined."""
+        return self._plan.normalised, self._states, self if self._plan.adaptive else None
 
     @property
     def features(self) -> int:
@@ -207,15 +235,15 @@ class Scorer:
             return None
         return self.backbone.read([common], soft)
 
+    def tokens(self, prompt: EncodedPrompt) -> int:
+        """Tokens that the rows of a prompt have together, at most."""
+        answer = max(map(len, self.words), default=1)
+        rows = self._plan.most_rows(prompt) if self.words else 0
+        return (len(prompt) + answer) * (rows + self._states)
+
     def _batches(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[int]]:
         """Numbers of prompts, in batches of like length."""
-        answer = max(map(len, self.words), default=1)
-
-        def cost(i: int) -> int:
-            rows = self._plan.most_rows(prompts[i]) if self.words else 0
-            return (len(prompts[i]) + answer) * (rows + self._states)
-
-        return batches([len(prompt) for prompt in prompts], cost)
+        return batches([len(prompt) for prompt in prompts], lambda i: self.tokens(prompts[i]))
 
 
 def _frozen_length(prompt: EncodedPrompt) -> int:

@@ -1,0 +1,138 @@
+"""Scores of several prompts on the same texts: what they have in common is read once, and rows share batches."""
+
+from collections.abc import Hashable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from softcloze.backbone import Prefix, batches
+from softcloze.encoding import EncodedPrompt
+from softcloze.scoring.beginnings import Beginning, shared_beginnings
+from softcloze.scoring.joined import OwnedPrompt
+from softcloze.scoring.scorer import Scorer
+
+
+class Member(NamedTuple):
+    """One of several that are scored together.
+
+    Attributes:
+        scorer: reads what is wanted.
+        prompts: encoded prompts.
+        soft: the soft vectors, shape (soft, width), or None where the template has none.
+    """
+
+    scorer: Scorer
+    prompts: Sequence[EncodedPrompt]
+    soft: Tensor | None
+
+
+def score_together(members: Sequence[Member]) -> list[Tensor]:
+    """Features of the prompts of all members, as each scorer gives them by itself, without gradient.
+
+    A causal model reads what several prompts begin with once, be it one text in several templates or one template
+    around several texts. This is found on the ids, where soft slots differ from member to member. Prompts of different
+    members share batches of like length.
+
+    Args:
+        members: with the same backbone.
+
+    Returns:
+        For each member the features of its prompts, shape (prompts, features), on the CPU.
+    """
+    reading = _Reading(members)
+    with torch.inference_mode():
+        reading.go_on([reading.tree], None)
+    return reading.features
+
+
+class _Row(NamedTuple):
+    """One prompt of one member."""
+
+    member: int
+    number: int
+    company: int
+    prompt: OwnedPrompt
+
+
+class _Reading:
+    """The prompts of all members, with their soft slots numbered through, and the features that are read of them."""
+
+    def __init__(self, members: Sequence[Member]):
+        self._backbone = members[0].scorer.backbone
+        self.features = [torch.empty(len(member.prompts), member.scorer.features) for member in members]
+        self._soft, first_slots = _joined_vectors([member.soft for member in members])
+        by_manner: dict[Hashable, dict[Scorer, None]] = {}
+        for member in members:
+            by_manner.setdefault(member.scorer.manner, {})[member.scorer] = None
+        self._companies = [_Company(list(scorers)) for scorers in by_manner.values()]
+        company_of = {manner: number for number, manner in enumerate(by_manner)}
+        self._rows: list[_Row] = []
+        for m, (member, first) in enumerate(zip(members, first_slots, strict=True)):
+            company = company_of[member.scorer.manner]
+            owner = self._companies[company].scorers.index(member.scorer)
+            self._rows += [_Row(m, i, company, _owned(own, owner, first)) for i, own in enumerate(member.prompts)]
+        # the last id before the mask is read together with the mask
+        beginnings = [row.prompt.left[:-1] for row in self._rows] if self._backbone.can_read else [()] * len(self._rows)
+        self.tree = shared_beginnings(beginnings)
+
+    def go_on(self, beginnings: Sequence[Beginning], prefix: Prefix | None) -> None:
+        """Score all rows that begin like one of these.
+
+        Args:
+            beginnings: what is read already.
+            prefix: what the model remembers of them, one row each; None where they are empty.
+        """
+        ready = [(self._rows[row], place) for place, own in enumerate(beginnings) for row in own.rows]
+        for number, company in enumerate(self._companies):
+            self._score(company, [pair for pair in ready if pair[0].company == number], prefix)
+        longer = [(own, place) for place, one in enumerate(beginnings) for own in one.longer]
+        for chosen in batches([len(own.ids) for own, _ in longer], lambda i: longer[i][0].end):
+            own = [longer[i][0] for i in chosen]
+            before = prefix.rows([longer[i][1] for i in chosen]) if prefix is not None else None
+            self.go_on(own, self._backbone.read([one.ids for one in own], self._soft, before))
+
+    def _score(self, company: "_Company", rows: Sequence[tuple[_Row, int]], prefix: Prefix | None) -> None:
+        """Score rows, each behind the beginning with the number that stands beside it."""
+        known = prefix.lengths.tolist() if prefix is not None else [0]
+        left = [len(row.prompt) - known[place] for row, place in rows]
+        for chosen in batches(left, lambda i: company.scorer.tokens(rows[i][0].prompt)):
+            prompts = [rows[i][0].prompt for i in chosen]
+            behind = prefix.rows([rows[i][1] for i in chosen]) if prefix is not None else None
+            found = company.scorer.batch(prompts, self._soft, behind).cpu()
+            for i, features in zip(chosen, found, strict=True):
+                row, _ = rows[i]
+                self.features[row.member][row.number] = features[company.columns[row.prompt.owner]]
+
+
+class _Company:
+    """Scorers that read in one pass.
+
+    Attributes:
+        scorers: each of them.
+        scorer: all as one.
+        columns: where among its features are those of each scorer.
+    """
+
+    def __init__(self, scorers: list[Scorer]):
+        self.scorers, self.scorer = scorers, Scorer.join(scorers)
+        ends = list(accumulate(len(scorer.words) for scorer in scorers))
+        states = range(ends[-1], self.scorer.features)
+        self.columns = [
+            torch.tensor([*range(end - len(scorer.words), end), *states])
+            for scorer, end in zip(scorers, ends, strict=True)
+        ]
+
+
+def _joined_vectors(softs: Sequence[Tensor | None]) -> tuple[Tensor | None, list[int]]:
+    """All soft vectors one below the other, and the row where those of each member begin."""
+    lengths = [len(soft) if soft is not None else 0 for soft in softs]
+    vectors = [soft for soft in softs if soft is not None]
+    return (torch.cat(vectors) if vectors else None), [0, *accumulate(lengths)][:-1]
+
+
+def _owned(prompt: EncodedPrompt, owner: int, first_slot: int) -> OwnedPrompt:
+    """The prompt with its owner's number, its soft slots counted from `first_slot`."""
+    left, *between, right = (tuple(i - first_slot if i < 0 else i for i in piece) for piece in prompt.pieces)
+    return OwnedPrompt(left, right, prompt.cut, prompt.types, prompt.dropped, tuple(between), owner=owner)
