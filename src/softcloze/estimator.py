@@ -39,7 +39,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     template `fit` keeps the examples and shows eight of them with each input (in-context learning).
 
     Args:
-        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
+        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`; masked (BERT), causal
+            (Llama) or seq2seq (T5, BART; see `softcloze.scoring.seq2seq` for what their decoder reads).
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
             `RuleVerbalizer` for several named masks, or None: every label is its own word.

@@ -16,7 +16,7 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
     The tokens are those of the tokenizer, with the special ones that it adds itself, up to the model's limit.
 
     Args:
-        backbone: a masked or a causal model.
+        backbone: the model; of a seq2seq model the encoder.
         texts: each is read by itself.
 
     Returns:
@@ -47,7 +47,8 @@ def _mean_states(backbone: Backbone, rows: Sequence[Sequence[int]]) -> Tensor:
     real[:, 0] = True  # an attention over nothing is no number
     inputs = {"input_ids": ids.to(backbone.device), "attention_mask": real.to(backbone.device, torch.long)}
     # the model without its head: a product with the whole vocabulary at each token would cost the most by far
-    states = backbone.model.base_model(**inputs).last_hidden_state.float().cpu()
+    reader = backbone.model.get_encoder() if backbone.family == "seq2seq" else backbone.model.base_model
+    states = reader(**inputs).last_hidden_state.float().cpu()
     counted = real & (lengths[:, None] > 0)
     means: Tensor = (states * counted[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
     return means

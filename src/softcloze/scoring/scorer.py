@@ -8,9 +8,9 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, Prefix, in_batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring.filling import masked_plan
 from softcloze.scoring.joined import JoinedPlan
-from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
+from softcloze.scoring.plans import plan_words, with_state
+from softcloze.scoring.queries import Plan, Query
 from softcloze.scoring.together import Member, score_together
 from softcloze.verbalizer import Fill
 
@@ -55,13 +55,7 @@ class Scorer:
         self.backbone = backbone
         self.words = tuple(words)
         self._states = states
-        mask_id = backbone.vocabulary.mask_id
-        if plan is not None:
-            self._plan = plan
-        elif mask_id is not None:
-            self._plan = masked_plan(words, mask_id, fill)
-        else:
-            self._plan = CausalPlan(words, has_right=template.has_right)
+        self._plan = plan if plan is not None else plan_words(backbone, words, fill, has_right=template.has_right)
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         # what is divided must not have a constant of its own
         self._plan.normalised |= normalised or lengths is not None
@@ -117,8 +111,7 @@ class Scorer:
 
         def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
             if self._states and not states:  # the first pass serves for both
-                mask_id = self.backbone.vocabulary.mask_id
-                queries = [with_state(own, prompt, mask_id) for own, prompt in zip(queries, prompts, strict=True)]
+                queries = [with_state(self.backbone, *both) for both in zip(queries, prompts, strict=True)]
             sums, found = self._read(queries, cells, soft, prefix)
             states.append(found)
             return sums
@@ -140,6 +133,7 @@ class Scorer:
         known = prefix.lengths.tolist() if prefix is not None else [0] * len(queries)
         rows: list[tuple[int, ...]] = []
         types: list[tuple[int, ...] | None] = []
+        sources: list[tuple[int, ...]] = []
         owners: list[int] = []
         places: list[list[int]] = []
         reads: list[tuple[int, int, int, int]] = []  # row, place among the row's reads, token, cell of the result
@@ -155,6 +149,7 @@ class Scorer:
                 ]
                 rows.append(query.ids[known[number] :])
                 types.append(query.types)
+                sources.append(query.source)
                 owners.append(number)
                 places.append([position - known[number] for position in wanted])
         # rows with fewer reads repeat their last one
@@ -163,7 +158,9 @@ class Scorer:
         beginnings = prefix.rows(owners) if prefix is not None else None
 
         columns = None if self._plan.normalised else self._columns.to(self.backbone.device)
-        outputs = self.backbone.outputs(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
+        outputs = self.backbone.outputs(
+            rows, positions, types=types, sources=sources, soft=soft, columns=columns, prefix=beginnings
+        )
         row, place, token, cell = self._indices(reads, 4)
         if columns is None:
             scores = outputs.logits.log_softmax(-1)
