@@ -146,8 +146,18 @@ def test_damaged_files(name, content, message, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(FileError) as caught:
-        open_table(path)
+        [*open_table(path).rows()]
     assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_damaged_rows_are_counted_and_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,b\nc\n\nd,e,f\ng,h\n", encoding="utf-8")
+    table = open_table(path)
+    assert (table.columns, table.count) == (("text", "label"), 4)
+    good, short, long, last = table.lines()
+    assert (good, last) == ({"text": "a", "label": "b"}, {"text": "g", "label": "h"})
+    assert str(short).startswith(f"{path}, line 3: 1 values where") and str(long).startswith(f"{path}, line 5: 3 ")
 
 
 def test_csv_text_is_never_taken_for_something_else(tmp_path):

@@ -188,7 +188,7 @@ def _read_json_lines(path: Path) -> Iterator[Row | FileError]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.rstrip())
             except (ValueError, RecursionError) as error:
                 yield FileError(f"{path}, line {number}: not JSON: {error}")
                 continue

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
@@ -101,7 +100,8 @@ class Run:
         return self.folder / f"{number:06}"
 
     def _write_card(self, folder: Path) -> None:
-        card = {"purpose": self._purpose, "parts": self._parts, **asdict(self.tally)}
+        tally = {"labels": self.tally.labels, "problems": self.tally.problems, "reasons": self.tally.reasons}
+        card = {"purpose": self._purpose, "parts": self._parts, **tally}
         with replacing_file(folder / CARD) as draft:
             draft.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 

@@ -48,7 +48,7 @@ class Csv:
             self._writer(file).writeheader()
         _append(parts, path)
 
-    def _writer(self, file: IO[str]) -> csv.DictWriter[str]:
+    def _writer(self, file: IO[str]) -> "csv.DictWriter[str]":
         return csv.DictWriter(file, self.columns, delimiter=self.delimiter)
 
 
