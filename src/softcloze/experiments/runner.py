@@ -36,7 +36,7 @@ def compare(
 ) -> Comparison:
     """Measure classifiers of texts on the same rows: each with every draw of training rows that the protocol names.
 
-    A method that learns nothing from rows is run once. One that fails becomes a run with its error, and the others go on.
+    A method that learns nothing from rows is run once. One that fails becomes a run with its error; the others go on.
 
     Args:
         methods: what to compare: classifiers by name, as of `Method`, or several of those; `standard_methods` gives the
@@ -58,8 +58,9 @@ def compare(
         >>> from softcloze import PromptClassifier
         >>> from softcloze.experiments import tfidf
         >>> words = {"positive": "good", "negative": "bad"}
-        >>> methods = {"words": PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words), "TF-IDF": tfidf()}
-        >>> found = compare(methods, "movie-reviews", Protocol(shots=4, seeds=2, test_rows=20))
+        >>> hard = PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words)
+        >>> protocol = Protocol(shots=4, seeds=2, test_rows=20)
+        >>> found = compare({"words": hard, "TF-IDF": tfidf()}, "movie-reviews", protocol)
         >>> [(summary.method, summary.shots, summary.n) for summary in found.summary()]
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
