@@ -81,6 +81,7 @@ def compare(
     many are kept of each class.
     """
     from softcloze.cli.methods import Builder
+    from softcloze.library import resolve_template
 
     # what may be wrong with the input comes first: a model takes long to fetch
     split = _split(data, text_column, label_column)
@@ -88,6 +89,9 @@ def compare(
     hards, softs = hard or [], soft or []
     if not (hards or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
+    for template in hards:
+        if resolve_template(template).blocks:
+            raise CommandError(f"{template!r} is given with --hard, but has soft slots: give it with --soft")
     settings: dict[str, Any] = {
         "demonstrations": demonstrations.value,
         "epochs": epochs,

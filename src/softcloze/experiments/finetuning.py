@@ -29,7 +29,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: as for `PromptClassifier`.
         trained: "all" weights, the "head" alone (with the pooler before it, where the model has none), or the head and
-            low-rank adapters of all linear layers ("lora", which needs peft: `pip install softcloze[lora]`).
+            low-rank adapters of all linear layers ("lora", which needs peft: `pip install 'softcloze[lora]'`).
         epochs: passes over the training texts.
         batch_size: texts per step.
         learning_rate: highest step of AdamW; None for 2e-5 ("all"), 1e-3 ("head") or 5e-4 ("lora").
@@ -183,7 +183,7 @@ def _with_adapters(network: nn.Module, rank: int) -> nn.Module:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as error:
         raise ExperimentError(
-            'trained="lora" needs the library peft, which is not installed: pip install softcloze[lora]'
+            "trained='lora' needs the library peft, which is not installed: pip install 'softcloze[lora]'"
         ) from error
     settings = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, lora_dropout=0.1, target_modules="all-linear"

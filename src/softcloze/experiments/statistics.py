@@ -159,7 +159,7 @@ def paired(
         draws = np.sqrt(beyond / runs) * resampling.students(runs - 1)
         again, null = again + draws, null + draws
     low, high = np.quantile(again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    as_far = np.count_nonzero(np.abs(null) >= abs(mean) - ROUNDING)
+    as_far = int(np.count_nonzero(np.abs(null) >= abs(mean) - ROUNDING))
     return Paired(mean, float(low), float(high), (1 + as_far) / (1 + len(null)))
 
 
