@@ -61,7 +61,11 @@ class Method:
         """What it is, for people."""
         prompt = isinstance(self.classifier, PromptClassifier)
         template = str(resolve_template(self.classifier.template)) if prompt else None
-        return MethodCard(self.name, self.description or type(self.classifier).__name__, template)
+        steps = (
+            [step for _, step in self.classifier.steps] if isinstance(self.classifier, Pipeline) else [self.classifier]
+        )
+        what = ", ".join(type(step).__name__ for step in steps)
+        return MethodCard(self.name, self.description or what, template)
 
     @property
     def learns(self) -> bool:

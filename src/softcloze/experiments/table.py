@@ -70,9 +70,13 @@ def _numbers(summary: Summary, is_best: bool) -> list[str | Text]:
     return [
         Text(_spread(summary.accuracy), "bold green" if is_best else ""),
         f"{summary.log_loss.mean:.3f}\n{summary.calibration_error.mean:.3f}",
-        f"{summary.trainable:,}\n{summary.fit_seconds:,.1f} s" if summary.fit_seconds else "",
+        f"{_count(summary.trainable)}\n{summary.fit_seconds:,.1f} s" if summary.fit_seconds else "",
         f"{summary.predict_seconds:,.1f} s\n{summary.peak_memory / 1e6:,.0f} MB",
     ]
+
+
+def _count(numbers: int) -> str:
+    return f"{numbers:,}" if numbers else ""
 
 
 def _spread(spread: Spread) -> str:
