@@ -158,7 +158,7 @@ def test_a_killed_process_leaves_what_it_finished(tmp_path):
         "from softcloze.starters import Split, Examples\n"
         f"split = Split(Examples({SPLIT.train.texts!r}, {SPLIT.train.labels!r}), "
         f"Examples({SPLIT.test.texts!r}, {SPLIT.test.labels!r}))\n"
-        "compare({'words': tfidf('char')}, split, Protocol(shots=4, seeds=60, test_rows=20), folder='cells',\n"
+        "compare({'words': tfidf('char')}, split, Protocol(shots=4, seeds=25, test_rows=20), folder='cells',\n"
         "        on_progress=lambda event: time.sleep(0.02))\n",
         encoding="utf-8",
     )
@@ -170,13 +170,13 @@ def test_a_killed_process_leaves_what_it_finished(tmp_path):
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL  # it was not done yet
     finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
-    assert 5 <= len(finished) < 60
+    assert 5 <= len(finished) < 25
 
-    protocol = Protocol(shots=4, seeds=60, test_rows=20)
+    protocol = Protocol(shots=4, seeds=25, test_rows=20)
     resumed = compare({"words": tfidf("char")}, SPLIT, protocol, folder=cells)
     assert same(resumed, compare({"words": tfidf("char")}, SPLIT, protocol))
     assert all(path.read_bytes() == content for path, content in finished.items())  # nothing was run again
-    assert len(list(cells.glob("*.safetensors"))) == 60
+    assert len(list(cells.glob("*.safetensors"))) == 25
 
 
 def test_a_damaged_cell_is_measured_again(whole, tmp_path):
