@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
+    from softcloze.experiments import Comparison as Comparison
+    from softcloze.experiments import Protocol as Protocol
+    from softcloze.experiments.runner import compare as compare
     from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
     from softcloze.prompt_set import PromptSet as PromptSet
@@ -22,16 +25,19 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
+    "Comparison": "softcloze.experiments",
     "MultiLabelPromptClassifier": "softcloze.multilabel",
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
     "PromptSet": "softcloze.prompt_set",
+    "Protocol": "softcloze.experiments",
     "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
     "TemplateSyntaxError": "softcloze.template",
     "Verbalizer": "softcloze.verbalizer",
+    "compare": "softcloze.experiments",
     "load_backbone": "softcloze.backbone",
     "predict_stream": "softcloze.streaming",
     "refine_words": "softcloze.refine",
