@@ -1,0 +1,102 @@
+"""The table of results: methods by training rows, quality and cost side by side."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from softcloze.experiments.comparison import Comparison, Summary
+from softcloze.experiments.statistics import Spread
+from softcloze.report.numbers import ABSENT, count, mean_sd, quantity, shots_phrase, size
+from softcloze.report.standings import levels
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One quantity.
+
+    Attributes:
+        title: its name, in two lines.
+        text: how it is written.
+        rank: what is smallest where the quantity is best; None where nothing is called best.
+    """
+
+    title: tuple[str, str]
+    text: Callable[[Summary], str]
+    rank: Callable[[Summary], float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number as text, and whether it is the best of its group."""
+
+    text: str
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The cells of a method."""
+
+    method: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The methods at one number of training rows."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """What the table shows; balanced accuracy only where it says something else than accuracy."""
+    rows = len(comparison.texts)
+    quality = [
+        Column(("accuracy", "%"), lambda each: _share(each.accuracy), lambda each: -each.accuracy.mean),
+        Column(("balanced", "accuracy, %"), lambda each: _share(each.balanced_accuracy), lambda each: -each.balanced_accuracy.mean),
+        Column(("macro F1", "%"), lambda each: _share(each.macro_f1), lambda each: -each.macro_f1.mean),
+        Column(("log loss", "nats"), lambda each: _plain(each.log_loss), lambda each: each.log_loss.mean),
+        Column(("calibration", "error"), lambda each: _plain(each.calibration_error), lambda each: each.calibration_error.mean),
+    ]
+    if len(set(Counter(comparison.labels).values())) == 1:
+        del quality[1]
+    return [
+        *quality,
+        Column(("trained", "numbers"), lambda each: count(each.trainable)),
+        Column(("training", "s"), lambda each: quantity(each.fit_seconds)),
+        Column(("scoring", "rows/s"), lambda each: quantity(rows / each.predict_seconds) if each.predict_seconds else ABSENT),
+        Column(("peak", "memory"), lambda each: size(each.peak_memory)),
+        Column(("artifact", "size"), lambda each: size(each.artifact_bytes)),
+    ]
+
+
+def groups(comparison: Comparison, shown: Sequence[Column]) -> list[Group]:
+    """The rows of the table, together where methods had the same number of training rows."""
+    summaries = comparison.summary()
+    found = []
+    for shots in levels(comparison):
+        there = [each for each in summaries if each.shots == shots]
+        phrase = shots_phrase(shots)
+        rows = tuple(
+            Row(each.method, tuple(Cell(column.text(each), _is_best(column, each, there)) for column in shown))
+            for each in there
+        )
+        found.append(Group(phrase[0].upper() + phrase[1:], rows))
+    return found
+
+
+def _is_best(column: Column, each: Summary, there: Sequence[Summary]) -> bool:
+    """Whether no other of several reads better; what reads alike is alike."""
+    if column.rank is None or len(there) < 2:
+        return False
+    best = min(there, key=column.rank)
+    return column.text(each).split()[0] == column.text(best).split()[0]
+
+
+def _share(spread: Spread) -> str:
+    return mean_sd(spread.mean, spread.sd, scale=100, digits=1)
+
+
+def _plain(spread: Spread) -> str:
+    return mean_sd(spread.mean, spread.sd)

@@ -1,0 +1,188 @@
+"""All that a report shows, as plain data and finished drawings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from softcloze.experiments.comparison import Comparison, Difference, MethodCard, Run, Summary
+from softcloze.experiments.statistics import Spread
+from softcloze.explanation import TopWord
+from softcloze.explanation.spelling import one_line
+from softcloze.report.figures import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
+from softcloze.report.mistakes import Confusion, Mistakes, confusions, worst_mistakes
+from softcloze.report.numbers import count, shots_name, shots_phrase
+from softcloze.report.standings import Standing, clear, levels, standings
+from softcloze.report.story import verdict
+from softcloze.report.tables import Group, columns, groups
+from softcloze.template import Template, TemplateSyntaxError
+from softcloze.template.drawing import as_html, visible
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with what stands above it."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """The pairs of methods at one number of training rows."""
+
+    title: str
+    plot: Plot
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method and its template, drawn."""
+
+    name: str
+    description: str
+    drawn: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything on the page, in its order; text is as users wrote it, `Markup` is ours."""
+
+    task: str
+    facts: Mapping[str, str]
+    verdicts: Sequence[Markup]
+    rows: str
+    columns: Sequence[tuple[str, str]]
+    groups: Sequence[Group]
+    failures: Sequence[Run]
+    curves: Sequence[Plot]
+    duels: Sequence[Duel]
+    costs: Sequence[Plot]
+    classes: Sequence[str]
+    confusions: Sequence[Confusion]
+    mistakes: Mistakes | None
+    methods: Sequence[Method]
+    command: str | None
+    protocol: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+def view(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> Report:
+    """Compute and draw what there is to show of a comparison."""
+    found = standings(comparison)
+    shown = columns(comparison)
+    return Report(
+        task=comparison.task,
+        facts=_facts(comparison),
+        verdicts=[verdict(standing, len(comparison.texts)) for standing in found],
+        rows=count(len(comparison.texts)),
+        columns=[column.title for column in shown],
+        groups=groups(comparison, shown),
+        failures=[run for run in comparison.runs if run.error is not None],
+        curves=_curves(comparison),
+        duels=[_duel(i, standing) for i, standing in enumerate(found) if len(standing.ranked) > 1],
+        costs=_costs(comparison),
+        classes=comparison.classes,
+        confusions=confusions(comparison),
+        mistakes=worst_mistakes(comparison, found[-1], top_words) if found else None,
+        methods=[_method(card) for card in comparison.methods],
+        command=comparison.command,
+        protocol=_protocol(comparison),
+        environment=comparison.environment,
+    )
+
+
+def _facts(comparison: Comparison) -> dict[str, str]:
+    facts = {}
+    if comparison.model is not None:
+        facts["model"] = comparison.model
+    if comparison.parameters is not None:
+        facts["parameters, frozen"] = count(comparison.parameters)
+    facts["held-out rows"] = count(len(comparison.texts))
+    facts["classes"] = count(len(comparison.classes))
+    facts["methods"] = count(len(comparison.methods))
+    facts["draws of training rows"] = count(len(comparison.protocol.seeds))
+    return facts
+
+
+def _protocol(comparison: Comparison) -> dict[str, str]:
+    protocol = comparison.protocol
+    return {
+        "training rows": ", ".join(map(shots_name, protocol.shots)) + " per class",
+        "seeds": ", ".join(map(str, protocol.seeds)),
+        "held-out rows, at most": "all" if protocol.test_rows is None else count(protocol.test_rows),
+    }
+
+
+def _curves(comparison: Comparison) -> list[Plot]:
+    """Accuracy and log loss over training rows, where there are several numbers of them."""
+    shots = levels(comparison)
+    if len(shots) < 2:
+        return []
+    names, place = [shots_name(each) for each in shots], {each: float(i) for i, each in enumerate(shots)}
+    kinds: list[tuple[str, str, Measure, Callable[[Summary], Spread]]] = [
+        ("accuracy", "Accuracy: higher is better", ACCURACY, lambda each: each.accuracy),
+        ("loss", "Log loss: lower is better", LOG_LOSS, lambda each: each.log_loss),
+    ]
+    note = "Lines join the means; each small dot beside them is one draw of the training rows."
+    plots = []
+    for name, title, measure, of in kinds:
+        series = _series(comparison, lambda each: place[each.shots], of)
+        plots.append(Plot(title, note, learning_curves(name, title, measure, series, names)))
+    return plots
+
+
+def _costs(comparison: Comparison) -> list[Plot]:
+    kinds: list[tuple[str, str, str, Callable[[Summary], float]]] = [
+        ("seconds", "Accuracy and training time", "training, seconds", lambda each: each.fit_seconds),
+        ("trained", "Accuracy and trained numbers", "trained numbers", lambda each: float(each.trainable)),
+    ]
+    plots = []
+    for name, title, label, of in kinds:
+        series = _series(comparison, of, lambda each: each.accuracy)
+        if any(point.x for each in series for point in each.points):
+            note = "Up and to the left is better. Larger marks had more training rows."
+            plots.append(Plot(title, note, cost(name, title, series, label)))
+    return plots
+
+
+def _series(
+    comparison: Comparison, x: Callable[[Summary], float], spread: Callable[[Summary], Spread]
+) -> list[Series]:
+    """The summaries of each method as points, in the order of training rows."""
+    order = {shots: i for i, shots in enumerate(levels(comparison))}
+    summaries = sorted(comparison.summary(), key=lambda each: order[each.shots])
+    found = []
+    for number, card in enumerate(comparison.methods):
+        points = tuple(
+            Point(x(each), spread(each).mean, spread(each).each) for each in summaries if each.method == card.name
+        )
+        if points:
+            found.append(Series(number, card.name, points))
+    return found
+
+
+def _duel(i: int, standing: Standing) -> Duel:
+    title = shots_phrase(standing.shots)
+    title = title[0].upper() + title[1:]
+    best = one_line(standing.best.method)
+    intervals = [
+        Interval(each.other, each.mean, each.low, each.high, clear(each))
+        for each in standing.behind()
+    ]
+    plot = Plot(title, f"How far {best} is ahead of the others.", forest(f"forest{i}", title, intervals))
+    return Duel(title, plot, tuple(each for each in standing.differences if each.shots == standing.shots))
+
+
+def _method(card: MethodCard) -> Method:
+    return Method(card.name, card.description, Markup("") if card.template is None else _drawn(card.template))
+
+
+def _drawn(template: str) -> Markup:
+    """A template in its colours; one that is none, such as a name, as it is."""
+    try:
+        return Markup(as_html(Template(template)))  # which escapes all text
+    except TemplateSyntaxError:
+        return Markup('<p class="text" lang="">{}</p>').format(visible(template))
