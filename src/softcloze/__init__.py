@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
+    from softcloze.experiments import Comparison as Comparison
+    from softcloze.experiments import Protocol as Protocol
+    from softcloze.experiments import compare as compare
     from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
     from softcloze.refine import refine_words as refine_words
@@ -20,15 +23,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Backbone": "softcloze.backbone",
+    "Comparison": "softcloze.experiments",
     "MultiLabelPromptClassifier": "softcloze.multilabel",
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "Protocol": "softcloze.experiments",
     "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
     "TemplateSyntaxError": "softcloze.template",
     "Verbalizer": "softcloze.verbalizer",
+    "compare": "softcloze.experiments",
     "load_backbone": "softcloze.backbone",
     "refine_words": "softcloze.refine",
     "search_label_words": "softcloze.search",

@@ -1,17 +1,32 @@
-"""Experiments: draw few examples, and compare prompts on the same rows."""
+"""Experiments: draw few examples, and compare prompts and other classifiers honestly on the same rows."""
 
-from softcloze.experiments.compare import Comparison, MethodResult, compare
+from softcloze.experiments.compare import compare
+from softcloze.experiments.comparison import Comparison, Difference, MethodCard, Run, Summary
 from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.few_shot import few_shot
+from softcloze.experiments.finetuning import FineTunedClassifier
+from softcloze.experiments.methods import Method, standard_methods, tfidf
 from softcloze.experiments.progress import Progress
-from softcloze.experiments.scoring import score_seeds
+from softcloze.experiments.protocol import Protocol, Shots
+from softcloze.experiments.statistics import METRICS, Metric, Spread
 
 __all__ = [
+    "METRICS",
     "Comparison",
+    "Difference",
     "ExperimentError",
-    "MethodResult",
+    "FineTunedClassifier",
+    "Method",
+    "MethodCard",
+    "Metric",
     "Progress",
+    "Protocol",
+    "Run",
+    "Shots",
+    "Spread",
+    "Summary",
     "compare",
     "few_shot",
-    "score_seeds",
+    "standard_methods",
+    "tfidf",
 ]

@@ -1,270 +1,204 @@
-"""Compare a hard prompt with soft prompts: same training rows, same held-out rows, several draws."""
+"""Run methods on the same rows, cell by cell, and keep what is done."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
 
-import numpy as np
-from sklearn.metrics import recall_score
+from sklearn.base import BaseEstimator
 
-from softcloze.backbone import Backbone, load_backbone
-from softcloze.estimator import PromptClassifier, resolve_verbalizer
+from softcloze.atomic import replacing_file
+from softcloze.backbone import Backbone
+from softcloze.experiments.cells import cell_key, read_cell, write_cell
+from softcloze.experiments.comparison import Comparison, Run
 from softcloze.experiments.errors import ExperimentError
-from softcloze.experiments.few_shot import few_shot
+from softcloze.experiments.identity import own_backbone
 from softcloze.experiments.memory import PeakMemory
-from softcloze.experiments.progress import Meter, Progress
-from softcloze.experiments.scoring import score_seeds
-from softcloze.library import resolve_template
-from softcloze.starters import Examples, Split
-from softcloze.template import Template
-from softcloze.verbalizer import AnyVerbalizer, Label, Words
-
-
-@dataclass(frozen=True, slots=True)
-class MethodResult:
-    """What one method achieved and what it took; a run is one draw of training rows, or the only one without any.
-
-    Attributes:
-        method: what was done, for people.
-        template: the template as it was given.
-        accuracies: share of held-out rows that were right, of each run.
-        balanced_accuracies: mean over classes of the share of their rows that were right, of each run.
-        trainable: numbers that were trained.
-        share: `trainable` over the backbone's parameters.
-        fit_seconds: wall time of training, all runs together.
-        predict_seconds: wall time of predicting all held-out rows, all runs together.
-        peak_memory: bytes; see `softcloze.experiments.memory.PeakMemory`.
-    """
-
-    method: str
-    template: str
-    accuracies: tuple[float, ...]
-    balanced_accuracies: tuple[float, ...]
-    trainable: int
-    share: float
-    fit_seconds: float
-    predict_seconds: float
-    peak_memory: int
-
-    @property
-    def accuracy(self) -> float:
-        """Mean of `accuracies`."""
-        return fmean(self.accuracies)
-
-    @property
-    def accuracy_sd(self) -> float | None:
-        """Sample standard deviation of `accuracies`; None for a single run."""
-        return _sd(self.accuracies)
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """Mean of `balanced_accuracies`."""
-        return fmean(self.balanced_accuracies)
-
-    @property
-    def balanced_accuracy_sd(self) -> float | None:
-        """Sample standard deviation of `balanced_accuracies`; None for a single run."""
-        return _sd(self.balanced_accuracies)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Methods on the same rows.
-
-    Attributes:
-        rows: one result for each method.
-        model: name of the backbone.
-        parameters: the backbone's parameters.
-        shots: training rows per class in each run of a soft prompt.
-        seeds: the seed of each run.
-        train_rows: rows that could be drawn.
-        test_rows: rows that every run was measured on.
-    """
-
-    rows: tuple[MethodResult, ...]
-    model: str
-    parameters: int
-    shots: int
-    seeds: tuple[int, ...]
-    train_rows: int
-    test_rows: int
+from softcloze.experiments.methods import Method, measure_classifier
+from softcloze.experiments.progress import Cell, Progress, seconds_left
+from softcloze.experiments.protocol import Protocol, Shots
+from softcloze.starters import Examples, Split, load_data
+from softcloze.starters.splits import normalise
 
 
 def compare(
-    split: Split,
+    methods: Mapping[str, BaseEstimator] | Iterable[Method],
+    data: str | Split,
+    protocol: Protocol | None = None,
     *,
-    model: str | Backbone,
-    hard: str,
-    soft: Sequence[str],
-    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer,
-    shots: int = 16,
-    seeds: int = 3,
-    test_rows: int = 1000,
-    demonstrations: str = "random",
-    epochs: int = 3,
-    batch_size: int = 4,
-    learning_rate: float = 0.04,
+    folder: str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    task: str | None = None,
+    command: str | None = None,
 ) -> Comparison:
-    """Measure a hard prompt without training and soft prompts trained on a few rows.
+    """Measure classifiers of texts on the same rows: each with every draw of training rows that the protocol names.
 
-    Run s draws its rows with seed s and trains with it too; every soft prompt gets the same rows.
+    A method that learns nothing from rows is run once. One that fails becomes a run with its error, and the others go on.
 
     Args:
-        split: training rows to draw from, and rows to measure on.
-        model: what to run them on; as for `PromptClassifier`.
-        hard: a template without soft slots, or its name in the library.
-        soft: templates with soft slots, or their names.
-        verbalizer: label words; as for `PromptClassifier`.
-        shots: training rows of each class.
-        seeds: runs of each soft prompt.
-        test_rows: held-out rows at most, taken from the front.
-        demonstrations: how those that `<demos>` shows are chosen among the training rows; as for `PromptClassifier`.
-        epochs: passes over the training rows, at most.
-        batch_size: as for `PromptClassifier`.
-        learning_rate: as for `PromptClassifier`.
-        on_progress: called while it works. Training that stops early counts as if it had gone through all epochs.
+        methods: what to compare: classifiers by name, as of `Method`, or several of those; `standard_methods` gives the
+            usual ones.
+        data: name of a starter data set, or training and held-out rows. `softcloze.starters.split_rows` parts rows
+            so that no text stands on both sides.
+        protocol: which rows, and how often; `Protocol()` if None.
+        folder: where finished runs are kept, so that the same comparison goes on where it was and new ones run only
+            what is new. None keeps nothing. Runs that failed are tried again.
+        on_progress: called before each run and after the last.
+        task: name of the data for people; by default that of the starter data set.
+        command: what repeats the comparison, for people.
 
     Raises:
-        ExperimentError: a template of the wrong kind, too few rows, labels that have no words.
-        SoftclozeError: whatever `PromptClassifier` raises.
+        ExperimentError: no methods or two of one name, too few rows, a text on both sides, or nothing to learn from.
+        StarterError: the data cannot be fetched.
+
+    Example:
+        >>> from softcloze import PromptClassifier
+        >>> from softcloze.experiments import tfidf
+        >>> words = {"positive": "good", "negative": "bad"}
+        >>> methods = {"words": PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words), "TF-IDF": tfidf()}
+        >>> found = compare(methods, "movie-reviews", Protocol(shots=4, seeds=2, test_rows=20))
+        >>> [(summary.method, summary.shots, summary.n) for summary in found.summary()]
+        [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
-    hard_template = resolve_template(hard)
-    soft_templates = [resolve_template(template) for template in soft]
-    words = resolve_verbalizer(verbalizer)
-    if words is None:
-        raise ExperimentError("a comparison needs label words")
-    if seeds < 1 or test_rows < 1 or epochs < 1:
-        raise ExperimentError(f"seeds={seeds}, test_rows={test_rows}, epochs={epochs}: each has to be at least 1")
-    _check_kinds(hard_template, soft_templates)
-    _check_labels(split, words)
-    draws = [few_shot(split.train.labels, shots, seed) for seed in range(seeds)] if soft else []
-    test = Examples(split.test.texts[:test_rows], split.test.labels[:test_rows])
-    if not len(test):
-        raise ExperimentError("there are no held-out rows to measure on")
+    protocol = protocol if protocol is not None else Protocol()
+    chosen = _methods(methods)
+    split = load_data(data) if isinstance(data, str) else data
+    bench = _Bench(chosen, split, protocol, None if folder is None else Path(folder).expanduser())
+    if bench.folder is not None:
+        with replacing_file(bench.folder / "protocol.json") as draft:
+            draft.write_text(protocol.to_json() + "\n", encoding="utf-8")
+    name = task if task is not None else data if isinstance(data, str) else "data"
+    cells = list(bench.cells)
+    runs: list[Run] = []
+    environment = _environment()
 
-    backbone = load_backbone(model)
-    # both are computed once and kept; the first method should not pay for all
-    _ = backbone.fingerprint, backbone.embedding_rms
-    work = len(test) + len(soft) * sum(epochs * len(rows) + len(test) for rows in draws)
-    bench = _Bench(
-        train=split.train,
-        test=test,
-        backbone=backbone,
-        verbalizer=words,
-        demonstrations=demonstrations,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        meter=Meter(work, on_progress),
-    )
-    rows = [bench.run("hard prompt", hard, hard_template, [])]
-    for given, template in zip(soft, soft_templates, strict=True):
-        rows.append(bench.run(f"soft prompt, {shots} per class", given, template, draws))
-    return Comparison(
-        rows=tuple(rows),
-        model=backbone.name,
-        parameters=backbone.parameters,
-        shots=shots,
-        seeds=tuple(range(seeds)),
-        train_rows=len(split.train),
-        test_rows=len(test),
-    )
+    def so_far() -> Comparison:
+        return Comparison(
+            task=name,
+            model=None if bench.backbone is None else bench.backbone.name,
+            parameters=None if bench.backbone is None else bench.backbone.parameters,
+            classes=bench.classes,
+            texts=bench.test.texts,
+            labels=bench.test.labels,
+            methods=tuple(method.card for method in chosen),
+            runs=tuple(runs),
+            protocol=protocol,
+            environment=environment,
+            command=command,
+        )
+
+    def tell(cell: Cell | None) -> None:
+        if on_progress is not None:
+            left = seconds_left(bench.measured, cells[len(runs) :])
+            on_progress(Progress(so_far(), len(runs), len(cells), cell, left))
+
+    for cell in cells:
+        tell(cell)
+        runs.append(bench.run(*cell))
+    tell(None)
+    return so_far()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Bench:
-    """What all methods of a comparison share."""
+    """What all runs of a comparison share."""
 
-    train: Examples
-    test: Examples
-    backbone: Backbone
-    verbalizer: AnyVerbalizer
-    demonstrations: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    meter: Meter
+    methods: Sequence[Method]
+    split: Split
+    protocol: Protocol
+    folder: Path | None
+    backbone: Backbone | None = None  # the first that a method ran on
+    measured: list[Run] = field(default_factory=list)  # now, and not in an earlier session
 
-    def run(self, method: str, given: str, template: Template, draws: Sequence[list[int]]) -> MethodResult:
-        """Measure one method: a fit for each draw, or without any the template as it stands."""
+    def __post_init__(self) -> None:
+        train, test = self.split.train, self.split.test
+        self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
+        self.classes = tuple(sorted({*train.labels, *self.test.labels}))
+        if not len(self.test):
+            raise ExperimentError("there are no held-out rows to measure on")
+        _check_apart(train, self.test)
+        self.draws = self.protocol.draws(train.labels) if any(method.learns for method in self.methods) else {}
+        self.cells = [cell for method in self.methods for cell in self._cells_of(method)]
+
+    def run(self, name: str, shots: Shots, seed: int) -> Run:
+        """Measure one cell, or read what is kept of it."""
+        (method,) = (method for method in self.methods if method.name == name)
+        rows = self.draws[shots, seed] if shots else ()
+        train = Examples(
+            tuple(self.split.train.texts[row] for row in rows), tuple(self.split.train.labels[row] for row in rows)
+        )
         with PeakMemory() as memory:
-            started = time.perf_counter()
-            classifiers = [self._fitted(template, rows, seed, given) for seed, rows in enumerate(draws)]
-            if not draws:
-                classifiers = [self._classifier(template, seed=0)]
-            fitted = time.perf_counter()
-            found = score_seeds(
-                classifiers, self.test.texts, on_rows=lambda rows: self.meter.advance(rows, f"scoring {given}")
-            )
-            scored = time.perf_counter()
-        trainable = sum(vectors.numel() for vectors in classifiers[0].prompt_.vectors.values()) if draws else 0
-        return MethodResult(
-            method=method,
-            template=given,
-            accuracies=tuple(float(np.mean(labels == np.asarray(self.test.labels))) for labels in found),
-            balanced_accuracies=tuple(_balanced_accuracy(self.test.labels, labels) for labels in found),
-            trainable=trainable,
-            share=trainable / self.backbone.parameters,
-            fit_seconds=fitted - started if draws else 0.0,
-            predict_seconds=scored - fitted,
-            peak_memory=memory.peak,
-        )
+            try:
+                classifier = method.prepared(seed, lambda: self.protocol.folds(train.labels, seed))
+                self._load(classifier)
+                key = None
+                if self.folder is not None:
+                    key = cell_key(classifier, train, self.test.texts, self.classes)
+                    kept = read_cell(self.folder, key, name, shots, seed)
+                    if kept is not None:
+                        return kept
+                found = measure_classifier(classifier, train, self.test.texts, self.classes)
+            except Exception as error:  # noqa: BLE001  a method may be anybody's, and the others go on
+                return Run(name, shots, seed, None, 0, 0.0, 0.0, 0, None, f"{type(error).__name__}: {error}")
+        run = Run(name, shots, seed, peak_memory=memory.peak, **found._asdict())
+        if self.folder is not None and key is not None:
+            write_cell(self.folder, key, run)
+        self.measured.append(run)
+        return run
 
-    def _fitted(self, template: Template, rows: Sequence[int], seed: int, given: str) -> PromptClassifier:
-        classifier = self._classifier(template, seed)
-        doing = f"draw {seed + 1}, training {given}"
-        self.meter.advance(0, doing)
-        classifier.on_epoch = lambda record: self.meter.advance(len(rows), doing)
-        classifier.fit([self.train.texts[i] for i in rows], [self.train.labels[i] for i in rows])
-        self.meter.advance((self.epochs - len(classifier.history_)) * len(rows), doing)
-        return classifier
+    def _cells_of(self, method: Method) -> list[Cell]:
+        if not method.learns:
+            return [(method.name, 0, self.protocol.seeds[0])]
+        cells: list[Cell] = [(method.name, *draw) for draw in self.draws if draw[0]]
+        if not cells:
+            raise ExperimentError(f"{method.name!r} learns from rows, but shots={self.protocol.shots} gives it none")
+        return cells
 
-    def _classifier(self, template: Template, seed: int) -> PromptClassifier:
-        return PromptClassifier(
-            self.backbone,
-            template,
-            self.verbalizer,
-            demonstrations=self.demonstrations,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            random_state=seed,
-        )
+    def _load(self, classifier: BaseEstimator) -> None:
+        """Load the model, and what is computed of it once: the first run should not pay for all."""
+        for part in (classifier, *classifier.get_params().values()):
+            backbone = own_backbone(part)
+            if backbone is not None:
+                _ = backbone.fingerprint, backbone.embedding_rms
+                self.backbone = self.backbone if self.backbone is not None else backbone
 
 
-def _check_kinds(hard: Template, soft: Sequence[Template]) -> None:
-    if hard.blocks:
-        raise ExperimentError(f"{str(hard)!r} is given as the hard prompt but has soft slots")
-    if hard.demos is not None:
+def _methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Method]:
+    listed = [Method(name, found) for name, found in methods.items()] if isinstance(methods, Mapping) else list(methods)
+    names = [method.name for method in listed]
+    if not listed or len(set(names)) < len(names):
+        raise ExperimentError(f"a comparison needs one or more methods, each with a name of its own, found {names}")
+    return listed
+
+
+def _check_apart(train: Examples, test: Examples) -> None:
+    """Refuse texts that are on both sides: who has learnt a row by heart would look good."""
+    both = {normalise(text) for text in train.texts} & {normalise(text) for text in test.texts}
+    if both:
         raise ExperimentError(
-            f"{str(hard)!r} is given as the hard prompt, which sees no training rows, but has demonstrations"
-        )
-    for template in soft:
-        if not template.blocks:
-            raise ExperimentError(f"{str(template)!r} is given as a soft prompt but has no soft slots")
-    for template in (hard, *soft):
-        if len(template.fields) != 1:
-            raise ExperimentError(
-                f"a comparison fills one field with the text, but {str(template)!r} has "
-                f"{', '.join(map(repr, template.fields)) or 'none'}"
-            )
-
-
-def _check_labels(split: Split, verbalizer: AnyVerbalizer) -> None:
-    unknown = sorted({*split.train.labels, *split.test.labels} - {*verbalizer.labels})
-    if unknown:
-        raise ExperimentError(
-            f"the data has labels {', '.join(map(repr, unknown))}, which the verbalizer does not name; "
-            f"it has {', '.join(map(repr, verbalizer.labels))}"
+            f"{len(both)} texts are among the training rows and the held-out rows, such as {min(both)!r:.80}; "
+            "softcloze.starters.split_rows parts rows so that none is"
         )
 
 
-def _balanced_accuracy(true: Sequence[str], found: np.ndarray) -> float:
-    """Mean recall of the classes that are there; scikit-learn's own warns about predicted classes that are not."""
-    return float(recall_score(true, found, labels=sorted(set(true)), average="macro", zero_division=0))
+def _environment() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers", "softcloze")},
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "date": date.today().isoformat(),
+    }
 
 
-def _sd(values: Sequence[float]) -> float | None:
-    return stdev(values) if len(values) > 1 else None
+def _processor() -> str:
+    """The processor's name; Linux has it in a file, where Python does not look."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

@@ -1,33 +1,53 @@
-"""How far an experiment is, for whoever draws a bar."""
+"""How far a comparison is, for whoever shows it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
+from typing import TypeAlias
+
+from softcloze.experiments.comparison import Comparison, Run
+from softcloze.experiments.protocol import Shots
+
+Cell: TypeAlias = tuple[str, Shots, int]  # name of a method, shots, seed
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of an experiment.
+    """The state of a comparison, before each run and after the last.
 
     Attributes:
-        done: work that is behind; examples trained on and examples scored, each pass counted.
-        total: all the work there is, known from the start.
-        doing: what is going on, for people.
+        comparison: what there is so far.
+        done: runs that are behind.
+        total: all runs.
+        doing: the run that comes now: method, shots and seed; None after the last.
+        seconds_left: an estimate from the runs so far; None before the first.
     """
 
+    comparison: Comparison
     done: int
     total: int
-    doing: str
+    doing: Cell | None
+    seconds_left: float | None
 
 
-class Meter:
-    """Counts work and tells a callback."""
+def seconds_left(measured: list[Run], cells: list[Cell]) -> float | None:
+    """How long the cells may take: as long as others of the same method and shots, or the same method, or any.
 
-    def __init__(self, total: int, on_progress: Callable[[Progress], None] | None):
-        """Start at 0 of `total`."""
-        self._done, self._total, self._on_progress = 0, total, on_progress
+    Args:
+        measured: runs of this very session.
+        cells: what is to be done.
+    """
+    if not measured:
+        return None
 
-    def advance(self, work: int, doing: str) -> None:
-        """Report that `work` more is done, and what is going on."""
-        self._done += work
-        if self._on_progress is not None:
-            self._on_progress(Progress(self._done, self._total, doing))
+    def expected(cell: Cell) -> float:
+        for like in (cell[:2], cell[:1], ()):
+            known = [
+                run.fit_seconds + run.predict_seconds
+                for run in measured
+                if (run.method, run.shots)[: len(like)] == like
+            ]
+            if known:
+                return fmean(known)
+        return 0.0
+
+    return sum(map(expected, cells))

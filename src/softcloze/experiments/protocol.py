@@ -122,9 +122,7 @@ class Protocol:
         Raises:
             ExperimentError: a class has too few rows.
         """
-        return {
-            (shots, seed): tuple(self._draw(labels, shots, seed)) for shots in self.shots for seed in self.seeds
-        }
+        return {(shots, seed): tuple(self._draw(labels, shots, seed)) for shots in self.shots for seed in self.seeds}
 
     def _draw(self, labels: Sequence[str], shots: Shots, seed: int) -> list[int]:
         if shots == "all":
@@ -177,7 +175,9 @@ class Protocol:
 
 def _check_shots(shots: object) -> None:
     fits = shots == "all" or (
-        isinstance(shots, int | float) and not isinstance(shots, bool) and (shots == 0 or 0 < shots < 1 or shots % 1 == 0 < shots)
+        isinstance(shots, int | float)
+        and not isinstance(shots, bool)
+        and (shots == 0 or 0 < shots < 1 or shots % 1 == 0 < shots)
     )
     if not fits or (isinstance(shots, float) and shots % 1 == 0):
         raise ExperimentError(

@@ -1,0 +1,263 @@
+"""What can be compared: any classifier of texts, and the usual ones by name."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from softcloze.backbone import Backbone
+from softcloze.demonstrations import DemonstrationError
+from softcloze.estimator import PromptClassifier, resolve_verbalizer
+from softcloze.experiments.comparison import MethodCard
+from softcloze.experiments.errors import ExperimentError
+from softcloze.experiments.finetuning import FineTunedClassifier
+from softcloze.experiments.protocol import Fold
+from softcloze.library import resolve_template
+from softcloze.starters import Examples
+from softcloze.template import Demos, Field, Literal, Soft, Template
+from softcloze.verbalizer import AnyVerbalizer, Label, Words
+
+ROUNDING = 1e-3  # by which the sum of probabilities may miss 1
+WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that ask the model alone
+
+
+class Measured(NamedTuple):
+    """What a method makes of the held-out texts, and what it took; see `softcloze.experiments.comparison.Run`."""
+
+    probabilities: np.ndarray
+    trainable: int
+    fit_seconds: float
+    predict_seconds: float
+    artifact_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A classifier of texts with a name.
+
+    Attributes:
+        name: unique in a comparison.
+        classifier: any estimator of scikit-learn that takes texts: a `PromptClassifier`, a pipeline that begins with a
+            vectorizer, a search over settings. It is cloned for each run, and every `random_state` in it becomes the
+            run's seed. A search without a `cv` of its own chooses as `Protocol.folds` says. Without
+            `predict_proba` the label that it predicts has probability 1.
+        description: one line for people; by default what the classifier is.
+    """
+
+    name: str
+    classifier: BaseEstimator
+    description: str = ""
+
+    @property
+    def card(self) -> MethodCard:
+        """What it is, for people."""
+        prompt = isinstance(self.classifier, PromptClassifier)
+        template = str(resolve_template(self.classifier.template)) if prompt else None
+        return MethodCard(self.name, self.description or type(self.classifier).__name__, template)
+
+    @property
+    def learns(self) -> bool:
+        """Whether it needs training rows: all do but hard prompts without demonstrations that nothing corrects by rows."""
+        classifier = self.classifier
+        if not isinstance(classifier, PromptClassifier):
+            return True
+        template = resolve_template(classifier.template)
+        return bool(
+            template.blocks
+            or template.demos is not None
+            or classifier.head != "words"
+            or classifier.verbalizer is None
+            or classifier.calibration not in WITHOUT_EXAMPLES
+        )
+
+    def prepared(self, seed: int, folds: Callable[[], list[Fold]]) -> BaseEstimator:
+        """A fresh classifier for one run."""
+        classifier = clone(self.classifier)
+        parameters = classifier.get_params()
+        dice = {name: seed for name in parameters if name.rpartition("__")[2] == "random_state"}
+        choices = [name for name, value in parameters.items() if name.rpartition("__")[2] == "cv" and value is None]
+        classifier.set_params(**dice, **{name: folds() for name in choices})
+        return classifier
+
+
+def measure_classifier(
+    classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]
+) -> Measured:
+    """Train a classifier, unless there is nothing to train on, and score texts.
+
+    Args:
+        classifier: a fresh one; it keeps what it learns.
+        train: rows to learn from, or none.
+        texts: what to score.
+        classes: the order of the columns.
+
+    Raises:
+        ExperimentError: the classifier has labels that are none of `classes`, or gives something else than
+            probabilities.
+    """
+    started = time.perf_counter()
+    if len(train):
+        classifier.fit(list(train.texts), list(train.labels))
+    fitted = time.perf_counter()
+    found = _scores(classifier, list(texts))
+    scored = time.perf_counter()
+    return Measured(
+        probabilities=_in_order(found, _labels(classifier), classes),
+        trainable=_trainable(classifier),
+        fit_seconds=fitted - started if len(train) else 0.0,
+        predict_seconds=scored - fitted,
+        artifact_bytes=_artifact_bytes(classifier),
+    )
+
+
+def tfidf(analyzer: str = "word") -> Pipeline:
+    """Logistic regression on TF-IDF, the baseline that needs no model.
+
+    Args:
+        analyzer: "word" for words and pairs of them; "char" for runs of one to three characters, which suits Chinese.
+
+    >>> tfidf("char").fit(["很好", "很差"], ["good", "bad"]).predict(["真好"])
+    array(['good'], dtype='<U4')
+    """
+    longest = 2 if analyzer == "word" else 3
+    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True, token_pattern=r"\w+")
+    return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
+
+
+def standard_methods(
+    model: str | Backbone,
+    template: str | Template,
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer,
+    *,
+    calibrations: Iterable[str] = ("contextual", "pmi", "domain", "batch"),
+    demonstrations: int = 4,
+    soft: int = 10,
+    analyzer: str = "word",
+    fine_tuning: Iterable[str] = ("head", "all"),
+) -> tuple[Method, ...]:
+    """One wording in all the usual ways, and the usual baselines.
+
+    Args:
+        model: as for `PromptClassifier`.
+        template: without soft slots or demonstrations, with one field as a tag.
+        verbalizer: label words.
+        calibrations: a hard prompt with each.
+        demonstrations: labelled examples in the context of the one that has some.
+        soft: vectors of each soft prompt.
+        analyzer: "word" or "char"; see `tfidf`.
+        fine_tuning: what `FineTunedClassifier` trains: "head", "all" and "lora", which needs peft.
+
+    Raises:
+        ExperimentError: a template of another kind.
+
+    >>> [method.name for method in standard_methods("starter:bert-tiny", "sentiment/en-cloze", "sentiment/en-cloze")]
+    ['hard', 'hard, contextual', 'hard, pmi', 'hard, domain', 'hard, batch', 'demonstrations', 'soft in front',
+     'soft after the text', 'soft in both places', 'soft head', 'linear head', 'TF-IDF', 'fine-tuning, head',
+     'fine-tuning, all']
+    """
+    hard = resolve_template(template)
+    fields = [at for at, node in enumerate(hard.nodes) if isinstance(node, Field)]
+    if hard.blocks or hard.demos is not None or not fields:
+        raise ExperimentError(
+            f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves, to a template with a "
+            "field and without either"
+        )
+    behind = fields[-1] + 1
+
+    def slots(front: int, after: int) -> Template:
+        first = [Soft(front), Literal(" ")] * bool(front)
+        second = [Literal(" "), Soft(after)] * bool(after)
+        return Template.from_nodes([*first, *hard.nodes[:behind], *second, *hard.nodes[behind:]])
+
+    def prompt(template: Template, **settings: Any) -> PromptClassifier:  # noqa: ANN401
+        return PromptClassifier(model, template, verbalizer, **settings)
+
+    shown = Template.from_nodes([Demos(demonstrations), *hard.nodes])
+    return (
+        Method("hard", prompt(hard), "the words alone"),
+        *(
+            Method(f"hard, {name}", prompt(hard, calibration=name), f"the words alone, with {name} calibration")
+            for name in calibrations
+        ),
+        Method("demonstrations", prompt(shown), "labelled examples in the context"),
+        Method("soft in front", prompt(slots(soft, 0)), "trained vectors in front"),
+        Method("soft after the text", prompt(slots(0, soft)), "trained vectors after the text"),
+        Method(
+            "soft in both places",
+            prompt(slots(-(-soft // 2), soft // 2)),
+            "half of the trained vectors in either place",
+        ),
+        Method("soft head", prompt(hard, head="soft", epochs=20), "a trained row for each label, from its words"),
+        Method("linear head", prompt(hard, head="linear", epochs=100), "a linear layer on the state at the mask"),
+        Method("TF-IDF", tfidf(analyzer), "logistic regression on words or runs of characters"),
+        *(
+            Method(f"fine-tuning, {name}", FineTunedClassifier(model, trained=name), "a new head on the model")
+            for name in fine_tuning
+        ),
+    )
+
+
+def _scores(classifier: BaseEstimator, texts: Sequence[str]) -> np.ndarray:
+    if hasattr(classifier, "predict_proba"):
+        return np.asarray(classifier.predict_proba(texts), np.float32)
+    found = np.asarray(classifier.predict(texts))
+    return np.asarray(found[:, None] == np.asarray(_labels(classifier)), np.float32)
+
+
+def _labels(classifier: BaseEstimator) -> list[str]:
+    if isinstance(classifier, PromptClassifier) and not hasattr(classifier, "classes_"):
+        verbalizer = resolve_verbalizer(classifier.verbalizer)
+        return [str(label) for label in verbalizer.labels] if verbalizer is not None else []
+    return [str(label) for label in classifier.classes_]
+
+
+def _in_order(found: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Probabilities in the order of `classes`; 0 for those that no training row had."""
+    unknown = sorted({*labels} - {*classes})
+    if unknown:
+        raise ExperimentError(
+            f"the classifier has labels {', '.join(map(repr, unknown))}, and the data {', '.join(map(repr, classes))}"
+        )
+    if not np.isfinite(found).all() or found.min() < 0 or np.abs(found.sum(1) - 1).max() > ROUNDING:
+        raise ExperimentError("the classifier gives probabilities that are negative, no numbers or do not sum to 1")
+    ordered = np.zeros((len(found), len(classes)), np.float32)
+    ordered[:, [classes.index(label) for label in labels]] = found
+    return ordered
+
+
+def _trainable(classifier: BaseEstimator) -> int:
+    fitted = getattr(classifier, "best_estimator_", classifier)
+    fitted = fitted[-1] if isinstance(fitted, Pipeline) else fitted
+    match fitted:
+        case PromptClassifier():
+            prompt = fitted.prompt_ if hasattr(fitted, "prompt_") else None
+            tensors = [] if prompt is None else [*prompt.vectors.values(), *prompt.head_tensors.values()]
+            return sum(tensor.numel() for tensor in tensors)
+        case FineTunedClassifier():
+            return fitted.trainable_
+        case _:
+            return sum(np.size(getattr(fitted, name, ())) for name in ("coef_", "intercept_"))
+
+
+def _artifact_bytes(classifier: BaseEstimator) -> int | None:
+    """What a saved prompt or the trained weights take; of other estimators only a pickle could be kept."""
+    fitted = getattr(classifier, "best_estimator_", classifier)
+    if isinstance(fitted, FineTunedClassifier):
+        return fitted.artifact_bytes_
+    if not isinstance(fitted, PromptClassifier):
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "prompt"
+        try:
+            fitted.save(folder)
+        except DemonstrationError:  # a transformer chooses them
+            return None
+        return sum(file.stat().st_size for file in folder.iterdir())
