@@ -14,7 +14,11 @@ METHODS = (
     MethodCard("TF-IDF", "Logistic regression on words.", None),
 )
 SKILL = {"hard prompt": 0.8, "soft prompt": 1.6, "TF-IDF": 0.3}  # how far a row is pushed towards its label
-COSTS = {"hard prompt": (0, 0.0, 4.0, 0), "soft prompt": (7680, 41.0, 4.2, 31_000), "TF-IDF": (2400, 0.02, 0.01, 190_000)}
+COSTS = {
+    "hard prompt": (0, 0.0, 4.0, 0),
+    "soft prompt": (7680, 41.0, 4.2, 31_000),
+    "TF-IDF": (2400, 0.02, 0.01, 190_000),
+}
 
 
 def run(method, shots, seed, truth, skill, classes=2, costs=(0, 0.0, 1.0, None)):
@@ -33,7 +37,14 @@ def failed(method, shots, seed, reason):
 
 
 def made(
-    shots=(16,), seeds=3, rows=60, methods=METHODS, skill=SKILL, classes=("negative", "positive"), texts=TEXTS, **changes
+    shots=(16,),
+    seeds=3,
+    rows=60,
+    methods=METHODS,
+    skill=SKILL,
+    classes=("negative", "positive"),
+    texts=TEXTS,
+    **changes,
 ):
     """A comparison; methods with the template of a hard prompt learn nothing, the others more from more rows."""
     labels = [classes[i % len(classes)] for i in range(rows)]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from softcloze.report.numbers import MINUS, percent, points, power_of_ten, quantity
-from softcloze.report.svg import FAINT, GROUND, INK, LINE, MARKERS, Drawing, method_colour
+from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
 
 _ROW = 19  # height of a line of a legend
 _NAME_CELLS = 46  # that fit beside the marker
@@ -83,9 +83,7 @@ class Interval:
     clear: bool
 
 
-def learning_curves(
-    name: str, title: str, measure: Measure, series: Sequence[Series], shots: Sequence[str]
-) -> Markup:
+def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Series], shots: Sequence[str]) -> Markup:
     """Quality over training rows: a line through the means, a dot for each run.
 
     Args:
@@ -187,7 +185,9 @@ def _plot(name: str, measure: Measure, series: Sequence[Series]) -> tuple[Drawin
     for i, each in enumerate(series):
         colour, marker = _look(each)
         y = _ROW * (i + 0.5)
-        legend.plot([_LEFT, _LEFT + 11, _LEFT + 22], [y] * 3, color=colour, lw=1.6, marker=marker, ms=6.5, markevery=[1])
+        legend.plot(
+            [_LEFT, _LEFT + 11, _LEFT + 22], [y] * 3, color=colour, lw=1.6, marker=marker, ms=6.5, markevery=[1]
+        )
         legend.text(_LEFT + 30, y, drawing.stand_in(each.method, _NAME_CELLS), va="center_baseline")
     return drawing, axes
 

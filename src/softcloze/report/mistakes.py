@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from softcloze.experiments.comparison import Comparison, Run, Summary
+from softcloze.experiments.comparison import Comparison, Run
 from softcloze.experiments.protocol import Shots
 from softcloze.explanation import TopWord
-from softcloze.report.standings import Standing, levels
+from softcloze.report.findings import Findings, Standing
 
 WORST = 10
 WORDS = 8  # likeliest ones at the mask
@@ -71,19 +71,17 @@ class Mistakes:
     worst: tuple[Mistake, ...]
 
 
-def confusions(comparison: Comparison) -> list[Confusion]:
+def confusions(findings: Findings) -> list[Confusion]:
     """The confusion matrix of each method with the most training rows that it had."""
-    found = []
-    order = {shots: i for i, shots in enumerate(levels(comparison))}
-    last: dict[str, Summary] = {}
-    for each in comparison.summary():
-        if each.method not in last or order[each.shots] > order[last[each.method].shots]:
-            last[each.method] = each
-    for each in last.values():
-        runs = comparison.of(each.method, each.shots)
-        added = np.sum([_matrix(comparison, run) for run in runs], axis=0).tolist()
-        rows = tuple(zip(comparison.classes, map(tuple, added), strict=True))
-        found.append(Confusion(each.method, each.shots, len(runs), rows))
+    comparison, found = findings.comparison, []
+    for card in comparison.methods:
+        if not (summaries := findings.of(card.name)):
+            continue
+        runs = comparison.of(card.name, summaries[-1].shots)
+        given = np.concatenate([_probabilities(run).argmax(1) for run in runs])
+        counts = confusion_matrix(np.tile(comparison.truth, len(runs)), given, labels=range(len(comparison.classes)))
+        rows = tuple(zip(comparison.classes, map(tuple, counts.tolist()), strict=True))
+        found.append(Confusion(card.name, summaries[-1].shots, len(runs), rows))
     return found
 
 
@@ -99,8 +97,8 @@ def worst_mistakes(
     """
     best = standing.best
     runs = comparison.of(best.method, best.shots)
-    mean = np.mean([run.probabilities for run in runs], axis=0, dtype=np.float64)
-    truth, given = _truth(comparison), mean.argmax(1)
+    mean = np.mean([_probabilities(run) for run in runs], axis=0, dtype=np.float64)
+    truth, given = comparison.truth, mean.argmax(1)
     sure = np.where(given == truth, -1.0, mean.max(1))
     rows = [int(row) for row in np.argsort(-sure, kind="stable")[:WORST] if sure[row] >= 0]
     worst = (
@@ -126,14 +124,7 @@ def excerpt(text: str) -> str:
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]} … ({len(text) - EXCERPT:,} more characters)"
 
 
-def _matrix(comparison: Comparison, run: Run) -> np.ndarray:
-    assert run.probabilities is not None
-    return confusion_matrix(
-        _truth(comparison), run.probabilities.argmax(1), labels=range(len(comparison.classes))
-    )
-
-
-def _truth(comparison: Comparison) -> np.ndarray:
-    """The column of the right class of each row."""
-    column = {label: i for i, label in enumerate(comparison.classes)}
-    return np.array([column[label] for label in comparison.labels])
+def _probabilities(run: Run) -> np.ndarray:
+    if run.probabilities is None:
+        raise ValueError(f"the run of {run.method!r} with seed {run.seed} has neither probabilities nor an error")
+    return run.probabilities

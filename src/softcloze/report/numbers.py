@@ -132,3 +132,12 @@ def shots_phrase(shots: float | int | str) -> str:
     if isinstance(shots, float):
         return f"with {shots_name(shots)} of the rows"
     return "without training rows" if shots == 0 else f"with {shots} row{'s' * (shots != 1)} per class"
+
+
+def sentence(phrase: str) -> str:
+    """With a capital at the beginning.
+
+    >>> sentence("with all rows")
+    'With all rows'
+    """
+    return phrase[0].upper() + phrase[1:]

@@ -14,8 +14,8 @@ from softcloze.explanation import TopWord
 from softcloze.explanation.spelling import one_line
 from softcloze.report import numbers
 from softcloze.report.errors import ReportError
+from softcloze.report.findings import clear
 from softcloze.report.mistakes import excerpt
-from softcloze.report.standings import clear
 from softcloze.template.drawing import visible
 
 

@@ -4,8 +4,8 @@ from markupsafe import Markup
 
 from softcloze.experiments.comparison import Difference, Summary
 from softcloze.explanation.spelling import one_line
-from softcloze.report.numbers import p_value, percent, points, seconds, shots_phrase
-from softcloze.report.standings import Standing, clear
+from softcloze.report.findings import Standing, clear
+from softcloze.report.numbers import p_value, percent, points, seconds, sentence, shots_phrase
 
 
 def verdict(standing: Standing, rows: int) -> Markup:
@@ -16,19 +16,17 @@ def verdict(standing: Standing, rows: int) -> Markup:
         rows: held-out rows.
     """
     best = standing.best
-    phrase = shots_phrase(standing.shots)
     said = Markup("{}, <strong>{}</strong> {}: it is right on {} of {} held-out rows.").format(
-        phrase[0].upper() + phrase[1:],
+        sentence(shots_phrase(standing.shots)),
         one_line(best.method),
         "does best" if len(standing.ranked) > 1 else "stands alone",
         percent(best.accuracy.mean),
         f"{rows:,}",
     )
-    behind = standing.behind()
-    if not behind:
+    leads = standing.leads
+    if not leads:
         return said
-    said += _lead(behind[0])
-    return said + _rivals(standing.ranked, behind)
+    return said + _lead(leads[0]) + _rivals(standing.ranked, leads)
 
 
 def _lead(lead: Difference) -> Markup:
@@ -44,11 +42,11 @@ def _lead(lead: Difference) -> Markup:
     )
 
 
-def _rivals(ranked: tuple[Summary, ...], behind: list[Difference]) -> Markup:
+def _rivals(ranked: tuple[Summary, ...], leads: list[Difference]) -> Markup:
     """Those that the data does not tell from the best, and which of them all is trained soonest."""
-    level = {each.other for each in behind if not clear(each)}
+    level = {each.other for each in leads if not clear(each)}
     if not level:
-        return Markup(" All others are clearly behind.") if len(behind) > 1 else Markup("")
+        return Markup(" All others are clearly behind.") if len(leads) > 1 else Markup("")
     rivals = [each for each in ranked if each.method in level]
     said = Markup("")
     if len(rivals) > 1:

@@ -90,9 +90,7 @@ class Drawing:
     def axes(self, left: float, top: float, right: float, bottom: float) -> Axes:
         """A plot with that much room on each side."""
         width, height = self.WIDTH - left - right, self.height - top - bottom
-        return self.figure.add_axes(
-            (left / self.WIDTH, bottom / self.height, width / self.WIDTH, height / self.height)
-        )
+        return self.figure.add_axes((left / self.WIDTH, bottom / self.height, width / self.WIDTH, height / self.height))
 
     def text(self, x: float, y: float, text: str, **style: object) -> None:
         """Write text of ours, so many units from the left and from the top."""

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from softcloze.experiments.comparison import Comparison, Summary
+from softcloze.experiments.comparison import Summary
 from softcloze.experiments.statistics import Spread
-from softcloze.report.numbers import ABSENT, count, mean_sd, quantity, shots_phrase, size
-from softcloze.report.standings import levels
+from softcloze.report.findings import Findings
+from softcloze.report.numbers import ABSENT, count, mean_sd, quantity, sentence, shots_phrase, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +49,49 @@ class Group:
     rows: tuple[Row, ...]
 
 
-def columns(comparison: Comparison) -> list[Column]:
+def columns(findings: Findings) -> list[Column]:
     """What the table shows; balanced accuracy only where it says something else than accuracy."""
-    rows = len(comparison.texts)
+    rows = len(findings.comparison.texts)
     quality = [
         Column(("accuracy", "%"), lambda each: _share(each.accuracy), lambda each: -each.accuracy.mean),
-        Column(("balanced", "accuracy, %"), lambda each: _share(each.balanced_accuracy), lambda each: -each.balanced_accuracy.mean),
+        Column(
+            ("balanced", "accuracy, %"),
+            lambda each: _share(each.balanced_accuracy),
+            lambda each: -each.balanced_accuracy.mean,
+        ),
         Column(("macro F1", "%"), lambda each: _share(each.macro_f1), lambda each: -each.macro_f1.mean),
         Column(("log loss", "nats"), lambda each: _plain(each.log_loss), lambda each: each.log_loss.mean),
-        Column(("calibration", "error"), lambda each: _plain(each.calibration_error), lambda each: each.calibration_error.mean),
+        Column(
+            ("calibration", "error"),
+            lambda each: _plain(each.calibration_error),
+            lambda each: each.calibration_error.mean,
+        ),
     ]
-    if len(set(Counter(comparison.labels).values())) == 1:
+    if len(set(Counter(findings.comparison.labels).values())) == 1:
         del quality[1]
     return [
         *quality,
         Column(("trained", "numbers"), lambda each: count(each.trainable)),
         Column(("training", "s"), lambda each: quantity(each.fit_seconds)),
-        Column(("scoring", "rows/s"), lambda each: quantity(rows / each.predict_seconds) if each.predict_seconds else ABSENT),
+        Column(
+            ("scoring", "rows/s"),
+            lambda each: quantity(rows / each.predict_seconds) if each.predict_seconds else ABSENT,
+        ),
         Column(("peak", "memory"), lambda each: size(each.peak_memory)),
         Column(("artifact", "size"), lambda each: size(each.artifact_bytes)),
     ]
 
 
-def groups(comparison: Comparison, shown: Sequence[Column]) -> list[Group]:
+def groups(findings: Findings, shown: Sequence[Column]) -> list[Group]:
     """The rows of the table, together where methods had the same number of training rows."""
-    summaries = comparison.summary()
     found = []
-    for shots in levels(comparison):
-        there = [each for each in summaries if each.shots == shots]
-        phrase = shots_phrase(shots)
+    for shots in findings.shots:
+        there = [each for each in findings.summaries if each.shots == shots]
         rows = tuple(
             Row(each.method, tuple(Cell(column.text(each), _is_best(column, each, there)) for column in shown))
             for each in there
         )
-        found.append(Group(phrase[0].upper() + phrase[1:], rows))
+        found.append(Group(sentence(shots_phrase(shots)), rows))
     return found
 
 

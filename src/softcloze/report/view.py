@@ -10,9 +10,9 @@ from softcloze.experiments.statistics import Spread
 from softcloze.explanation import TopWord
 from softcloze.explanation.spelling import one_line
 from softcloze.report.figures import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
+from softcloze.report.findings import Findings, Standing, clear
 from softcloze.report.mistakes import Confusion, Mistakes, confusions, worst_mistakes
-from softcloze.report.numbers import count, shots_name, shots_phrase
-from softcloze.report.standings import Standing, clear, levels, standings
+from softcloze.report.numbers import count, sentence, shots_name, shots_phrase
 from softcloze.report.story import verdict
 from softcloze.report.tables import Group, columns, groups
 from softcloze.template import Template, TemplateSyntaxError
@@ -71,22 +71,22 @@ class Report:
 
 def view(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> Report:
     """Compute and draw what there is to show of a comparison."""
-    found = standings(comparison)
-    shown = columns(comparison)
+    findings = Findings(comparison)
+    shown, standings = columns(findings), findings.standings
     return Report(
         task=comparison.task,
         facts=_facts(comparison),
-        verdicts=[verdict(standing, len(comparison.texts)) for standing in found],
+        verdicts=[verdict(standing, len(comparison.texts)) for standing in standings],
         rows=count(len(comparison.texts)),
         columns=[column.title for column in shown],
-        groups=groups(comparison, shown),
+        groups=groups(findings, shown),
         failures=[run for run in comparison.runs if run.error is not None],
-        curves=_curves(comparison),
-        duels=[_duel(i, standing) for i, standing in enumerate(found) if len(standing.ranked) > 1],
-        costs=_costs(comparison),
+        curves=_curves(findings),
+        duels=[_duel(i, standing) for i, standing in enumerate(standings) if standing.leads],
+        costs=_costs(findings),
         classes=comparison.classes,
-        confusions=confusions(comparison),
-        mistakes=worst_mistakes(comparison, found[-1], top_words) if found else None,
+        confusions=confusions(findings),
+        mistakes=worst_mistakes(comparison, standings[-1], top_words) if standings else None,
         methods=[_method(card) for card in comparison.methods],
         command=comparison.command,
         protocol=_protocol(comparison),
@@ -116,12 +116,11 @@ def _protocol(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _curves(comparison: Comparison) -> list[Plot]:
+def _curves(findings: Findings) -> list[Plot]:
     """Accuracy and log loss over training rows, where there are several numbers of them."""
-    shots = levels(comparison)
-    if len(shots) < 2:
+    if len(findings.shots) < 2:
         return []
-    names, place = [shots_name(each) for each in shots], {each: float(i) for i, each in enumerate(shots)}
+    names = [shots_name(shots) for shots in findings.shots]
     kinds: list[tuple[str, str, Measure, Callable[[Summary], Spread]]] = [
         ("accuracy", "Accuracy: higher is better", ACCURACY, lambda each: each.accuracy),
         ("loss", "Log loss: lower is better", LOG_LOSS, lambda each: each.log_loss),
@@ -129,49 +128,39 @@ def _curves(comparison: Comparison) -> list[Plot]:
     note = "Lines join the means; each small dot beside them is one draw of the training rows."
     plots = []
     for name, title, measure, of in kinds:
-        series = _series(comparison, lambda each: place[each.shots], of)
+        series = _series(findings, lambda each: findings.shots.index(each.shots), of)
         plots.append(Plot(title, note, learning_curves(name, title, measure, series, names)))
     return plots
 
 
-def _costs(comparison: Comparison) -> list[Plot]:
+def _costs(findings: Findings) -> list[Plot]:
     kinds: list[tuple[str, str, str, Callable[[Summary], float]]] = [
         ("seconds", "Accuracy and training time", "training, seconds", lambda each: each.fit_seconds),
         ("trained", "Accuracy and trained numbers", "trained numbers", lambda each: float(each.trainable)),
     ]
     plots = []
     for name, title, label, of in kinds:
-        series = _series(comparison, of, lambda each: each.accuracy)
+        series = _series(findings, of, lambda each: each.accuracy)
         if any(point.x for each in series for point in each.points):
             note = "Up and to the left is better. Larger marks had more training rows."
             plots.append(Plot(title, note, cost(name, title, series, label)))
     return plots
 
 
-def _series(
-    comparison: Comparison, x: Callable[[Summary], float], spread: Callable[[Summary], Spread]
-) -> list[Series]:
+def _series(findings: Findings, x: Callable[[Summary], float], spread: Callable[[Summary], Spread]) -> list[Series]:
     """The summaries of each method as points, in the order of training rows."""
-    order = {shots: i for i, shots in enumerate(levels(comparison))}
-    summaries = sorted(comparison.summary(), key=lambda each: order[each.shots])
     found = []
-    for number, card in enumerate(comparison.methods):
-        points = tuple(
-            Point(x(each), spread(each).mean, spread(each).each) for each in summaries if each.method == card.name
-        )
+    for number, card in enumerate(findings.comparison.methods):
+        points = tuple(Point(x(each), spread(each).mean, spread(each).each) for each in findings.of(card.name))
         if points:
             found.append(Series(number, card.name, points))
     return found
 
 
 def _duel(i: int, standing: Standing) -> Duel:
-    title = shots_phrase(standing.shots)
-    title = title[0].upper() + title[1:]
+    title = sentence(shots_phrase(standing.shots))
     best = one_line(standing.best.method)
-    intervals = [
-        Interval(each.other, each.mean, each.low, each.high, clear(each))
-        for each in standing.behind()
-    ]
+    intervals = [Interval(each.other, each.mean, each.low, each.high, clear(each)) for each in standing.leads]
     plot = Plot(title, f"How far {best} is ahead of the others.", forest(f"forest{i}", title, intervals))
     return Duel(title, plot, tuple(each for each in standing.differences if each.shots == standing.shots))
 
