@@ -12,7 +12,7 @@ from softcloze.report.numbers import MINUS, percent, points, power_of_ten, quant
 from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
 
 _ROW = 19  # height of a line of a legend
-_NAME_CELLS = 46  # that fit beside the marker
+_NAME_CELLS = 40  # that fit beside the marker
 _PLOT_HEIGHT = 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 24, 44  # room around a plot
 
@@ -156,7 +156,7 @@ def forest(name: str, title: str, intervals: Sequence[Interval]) -> Markup:
         baseline = top + row * i + 18
         drawing.text(0, baseline, drawing.stand_in(each.other, 44))
         weight = "bold" if each.clear else "normal"
-        drawing.text(Drawing.WIDTH, baseline, points(each.mean), ha="right", fontweight=weight)
+        drawing.text(Drawing.WIDTH, baseline, points(each.mean), ha="right", weight=weight)
     low, high = min(0, *(each.low for each in intervals)), max(0, *(each.high for each in intervals))
     room = 0.04 * (high - low) or 0.01
     axes.set_xlim(100 * (low - room), 100 * (high + room))
@@ -185,9 +185,8 @@ def _plot(name: str, measure: Measure, series: Sequence[Series]) -> tuple[Drawin
     for i, each in enumerate(series):
         colour, marker = _look(each)
         y = _ROW * (i + 0.5)
-        legend.plot(
-            [_LEFT, _LEFT + 11, _LEFT + 22], [y] * 3, color=colour, lw=1.6, marker=marker, ms=6.5, markevery=[1]
-        )
+        legend.plot([_LEFT, _LEFT + 22], [y, y], color=colour, lw=1.6)
+        legend.plot([_LEFT + 11], [y], color=colour, marker=marker, ms=6.5)
         legend.text(_LEFT + 30, y, drawing.stand_in(each.method, _NAME_CELLS), va="center_baseline")
     return drawing, axes
 

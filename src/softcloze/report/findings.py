@@ -57,7 +57,7 @@ class Findings:
 
     @cached_property
     def shots(self) -> tuple[Shots, ...]:
-        """The numbers of training rows that a run came to an end with: none first, the others as the protocol has them."""
+        """The numbers of training rows that some run came to an end with; none comes first."""
         there = {each.shots for each in self.summaries}
         return tuple(shots for shots in dict.fromkeys((0, *self.comparison.protocol.shots)) if shots in there)
 

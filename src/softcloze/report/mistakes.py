@@ -10,6 +10,7 @@ from softcloze.experiments.comparison import Comparison, Run
 from softcloze.experiments.protocol import Shots
 from softcloze.explanation import TopWord
 from softcloze.report.findings import Findings, Standing
+from softcloze.template.drawing import visible
 
 WORST = 10
 WORDS = 8  # likeliest ones at the mask
@@ -97,7 +98,7 @@ def worst_mistakes(
     """
     best = standing.best
     runs = comparison.of(best.method, best.shots)
-    mean = np.mean([_probabilities(run) for run in runs], axis=0, dtype=np.float64)
+    mean = np.stack([_probabilities(run) for run in runs]).mean(0, dtype=np.float64)
     truth, given = comparison.truth, mean.argmax(1)
     sure = np.where(given == truth, -1.0, mean.max(1))
     rows = [int(row) for row in np.argsort(-sure, kind="stable")[:WORST] if sure[row] >= 0]
@@ -116,12 +117,13 @@ def worst_mistakes(
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a text, and how much is left out.
+    """The beginning of a text, made visible, and how much is left out.
 
-    >>> excerpt("好" * 601)[-25:]
-    '好好好 … (1 more characters)'
+    >>> excerpt("好" * 608)[-25:]
+    '好好好 … (8 more characters)'
     """
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]} … ({len(text) - EXCERPT:,} more characters)"
+    left_out = len(text) - EXCERPT
+    return visible(text[:EXCERPT]) + (f" … ({left_out:,} more characters)" if left_out > 0 else "")
 
 
 def _probabilities(run: Run) -> np.ndarray:

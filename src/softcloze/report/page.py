@@ -65,11 +65,11 @@ def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] |
     with quiet_style():
         report = view(comparison, top_words)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "one_line": one_line,
         "visible": visible,
-        "lines": lambda text: "\n".join(one_line(line.strip()) for line in text.splitlines()),
-        "excerpt": lambda text: visible(excerpt(text)),
+        "lines": _lines,
+        "excerpt": excerpt,
         "shots": numbers.shots_name,
         "shots_phrase": numbers.shots_phrase,
         "percent": numbers.percent,
@@ -77,8 +77,14 @@ def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] |
         "count": numbers.count,
         "p": numbers.p_number,
     }
+    environment.filters |= filters
     environment.tests["clear"] = clear
     return environment.from_string(_file("page.html")).render(report=report, style=Markup(_file("style.css")))
+
+
+def _lines(text: str) -> str:
+    """A message of several lines, without what indents them."""
+    return "\n".join(one_line(line.strip()) for line in text.splitlines())
 
 
 def _file(name: str) -> str:

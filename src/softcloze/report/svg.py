@@ -8,12 +8,12 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from rich.cells import set_cell_size
 
@@ -26,7 +26,7 @@ METHOD_COLOURS = 8  # --method-0 and so on of the style sheet
 MARKERS = "os^Dv<>"  # not as many as colours: two methods that share a colour have different markers
 
 TEXT_SIZE = 11.5  # in units of the figure, which are pixels where there is room
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "softcloze",
     "font.size": TEXT_SIZE,
@@ -59,10 +59,11 @@ _REFERENCE = re.compile(r"(?<=#)[\w.-]+(?=\)|$)")
 @contextmanager
 def quiet_style() -> Iterator[None]:
     """Draw alike whatever the user's own settings of matplotlib are, and leave them as they were."""
-    defaults = {
+    defaults: dict[str, Any] = {
         key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith(("backend", "date."))
     }
-    with matplotlib.rc_context({**defaults, **_STYLE}):
+    settings: Any = defaults | _STYLE  # the names of all settings are its type
+    with matplotlib.rc_context(settings):
         yield
 
 
@@ -92,9 +93,18 @@ class Drawing:
         width, height = self.WIDTH - left - right, self.height - top - bottom
         return self.figure.add_axes((left / self.WIDTH, bottom / self.height, width / self.WIDTH, height / self.height))
 
-    def text(self, x: float, y: float, text: str, **style: object) -> None:
-        """Write text of ours, so many units from the left and from the top."""
-        self.figure.text(x / self.WIDTH, 1 - y / self.height, text, **style)
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        color: str = INK,
+        ha: Literal["left", "right"] = "left",
+        weight: str = "normal",
+    ) -> None:
+        """Write text of ours or a stand-in, so many units from the left and from the top."""
+        self.figure.text(x / self.WIDTH, 1 - y / self.height, text, color=color, ha=ha, fontweight=weight)
 
     def stand_in(self, text: object, cells: int) -> str:
         """What to draw for a text of a user, which takes so many cells of a terminal at most."""
@@ -107,7 +117,7 @@ class Drawing:
     def svg(self, title: str, description: str) -> Markup:
         """The figure as an image with a name and a description for those who do not see it."""
         written = io.StringIO()
-        FigureCanvasSVG(self.figure).print_svg(written, metadata={"Date": None, "Creator": None})
+        self.figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
         root = ElementTree.fromstring(written.getvalue())
         for unwanted in ("metadata", "defs"):  # the second has a style that would hold for the whole page
             for child in root.findall(f"{{{_SVG}}}{unwanted}"):
@@ -144,7 +154,7 @@ class Drawing:
         root.set("aria-labelledby", f"{self.name}-title {self.name}-desc")
         for i, (tag, text) in enumerate((("title", title), ("desc", description))):
             element = ElementTree.Element(tag, {"id": f"{self.name}-{tag}"})
-            element.text = text
+            element.text = one_line(text)
             root.insert(i, element)
 
 

@@ -53,19 +53,11 @@ def columns(findings: Findings) -> list[Column]:
     """What the table shows; balanced accuracy only where it says something else than accuracy."""
     rows = len(findings.comparison.texts)
     quality = [
-        Column(("accuracy", "%"), lambda each: _share(each.accuracy), lambda each: -each.accuracy.mean),
-        Column(
-            ("balanced", "accuracy, %"),
-            lambda each: _share(each.balanced_accuracy),
-            lambda each: -each.balanced_accuracy.mean,
-        ),
-        Column(("macro F1", "%"), lambda each: _share(each.macro_f1), lambda each: -each.macro_f1.mean),
-        Column(("log loss", "nats"), lambda each: _plain(each.log_loss), lambda each: each.log_loss.mean),
-        Column(
-            ("calibration", "error"),
-            lambda each: _plain(each.calibration_error),
-            lambda each: each.calibration_error.mean,
-        ),
+        _share(("accuracy", "%"), lambda each: each.accuracy),
+        _share(("balanced", "accuracy, %"), lambda each: each.balanced_accuracy),
+        _share(("macro F1", "%"), lambda each: each.macro_f1),
+        _loss(("log loss", "nats"), lambda each: each.log_loss),
+        _loss(("calibration", "error"), lambda each: each.calibration_error),
     ]
     if len(set(Counter(findings.comparison.labels).values())) == 1:
         del quality[1]
@@ -73,10 +65,7 @@ def columns(findings: Findings) -> list[Column]:
         *quality,
         Column(("trained", "numbers"), lambda each: count(each.trainable)),
         Column(("training", "s"), lambda each: quantity(each.fit_seconds)),
-        Column(
-            ("scoring", "rows/s"),
-            lambda each: quantity(rows / each.predict_seconds) if each.predict_seconds else ABSENT,
-        ),
+        Column(("scoring", "rows/s"), lambda each: _speed(rows, each)),
         Column(("peak", "memory"), lambda each: size(each.peak_memory)),
         Column(("artifact", "size"), lambda each: size(each.artifact_bytes)),
     ]
@@ -103,9 +92,18 @@ def _is_best(column: Column, each: Summary, there: Sequence[Summary]) -> bool:
     return column.text(each).split()[0] == column.text(best).split()[0]
 
 
-def _share(spread: Spread) -> str:
-    return mean_sd(spread.mean, spread.sd, scale=100, digits=1)
+def _share(title: tuple[str, str], of: Callable[[Summary], Spread]) -> Column:
+    """Better if higher."""
+    return Column(
+        title, lambda each: mean_sd(of(each).mean, of(each).sd, scale=100, digits=1), lambda each: -of(each).mean
+    )
 
 
-def _plain(spread: Spread) -> str:
-    return mean_sd(spread.mean, spread.sd)
+def _loss(title: tuple[str, str], of: Callable[[Summary], Spread]) -> Column:
+    """Better if lower."""
+    return Column(title, lambda each: mean_sd(of(each).mean, of(each).sd), lambda each: of(each).mean)
+
+
+def _speed(rows: int, each: Summary) -> str:
+    """Rows a second."""
+    return quantity(rows / each.predict_seconds) if each.predict_seconds else ABSENT
