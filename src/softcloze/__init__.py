@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from softcloze.estimator import PromptClassifier as PromptClassifier
     from softcloze.experiments import Comparison as Comparison
     from softcloze.experiments import Protocol as Protocol
-    from softcloze.experiments import compare as compare
+    from softcloze.experiments.runner import compare as compare
     from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.prompt import Prompt as Prompt
     from softcloze.refine import refine_words as refine_words

@@ -1,27 +1,31 @@
-"""softcloze compare: hard and soft prompts on the same rows."""
+"""softcloze compare: prompts and baselines on the same rows."""
 
-from typing import TYPE_CHECKING, Annotated
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from softcloze.cli.errors import CommandError
 from softcloze.cli.options import (
+    Baseline,
     Choice,
     DemonstrationsOption,
     LabelOption,
     LearningRateOption,
+    Method,
     ModelOption,
     VerbalizerOption,
-    read_verbalizer,
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
-    from softcloze.experiments import Comparison, MethodResult
+    from softcloze import experiments
     from softcloze.starters import Split
 
 STARTER = "starter:"
-LONGEST = 50  # characters of what is going on, beside the bar
+DEMO = ("sentiment/en", "sentiment/en-after")
 
 
 def compare(
@@ -29,110 +33,127 @@ def compare(
         str, typer.Option(metavar="starter:NAME|FILE", help="Labelled rows: a starter data set, or a file.")
     ] = "starter:movie-reviews",
     model: ModelOption = "starter:smollm2-135m",
-    hard: Annotated[str, typer.Option(help="A template without soft slots, or its name in the library.")] = (
-        "sentiment/en"
-    ),
+    hard: Annotated[
+        list[str] | None,
+        typer.Option(help="A template without soft slots, or its name in the library; may be repeated."),
+    ] = None,
     soft: Annotated[
+        list[str] | None, typer.Option(help="A template with soft slots, or its name; may be repeated.")
+    ] = None,
+    calibration: Annotated[
+        list[Method] | None, typer.Option(help="Every hard prompt with this calibration as well; may be repeated.")
+    ] = None,
+    baseline: Annotated[
+        list[Baseline] | None, typer.Option(help="What prompts are compared with; may be repeated. lora needs peft.")
+    ] = None,
+    methods: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/comparing.md shows such a file.")
+    ] = None,
+    verbalizer: VerbalizerOption = None,
+    shots: Annotated[
         list[str] | None,
         typer.Option(
-            help="A template with soft slots, or its name; may be repeated. By default sentiment/en-after.",
-            show_default=False,
+            metavar="K|SHARE|all",
+            help="Training rows of each class (16), or a share of all; may be repeated.",
         ),
     ] = None,
-    verbalizer: VerbalizerOption = "sentiment/en",
-    shots: Annotated[int, typer.Option(help="Training rows of each class.")] = 16,
-    seeds: Annotated[int, typer.Option(help="Runs of each soft prompt, each with training rows of its own.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Draws of the training rows, and runs with each number of shots.")] = 3,
     test_rows: Annotated[int, typer.Option(help="Held-out rows to measure on, at most.")] = 1000,
+    balanced: Annotated[
+        bool,
+        typer.Option("--balanced/--own-shares", help="Shots of each class alike, or as the data has them."),
+    ] = True,
     demonstrations: DemonstrationsOption = Choice.random,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes of soft prompts over the training rows, at most.")] = 3,
     learning_rate: LearningRateOption = 0.04,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where finished runs are kept: the same command goes on where it was.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page of HTML as well.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the texts, in a file.")] = "text",
     label_column: LabelOption = "label",
 ) -> None:
-    """Measure a hard prompt and soft prompts on the same rows: accuracy, what was trained, time and memory.
+    """Measure prompts and baselines on the same rows: accuracy, what was trained, time, memory, and what is chance.
 
-    Every soft prompt trains on the same few rows, several times over with other rows. A starter data set comes
-    with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are
-    held out, and of those as many are kept of each class.
+    Without --hard, --soft, --baseline and --methods it compares a hard and a soft prompt for movie reviews. All that
+    learns trains on the same few rows, several times over with other rows. A starter data set comes with held-out
+    rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out, and of those as
+    many are kept of each class.
     """
+    from softcloze.cli.methods import Builder
     from softcloze.library import resolve_template
 
     # what may be wrong with the input comes first: a model takes long to fetch
-    words = read_verbalizer(verbalizer)
-    if words is None:
-        words = "sentiment/en"
-    softs = soft if soft is not None else ["sentiment/en-after"]
-    for template in (hard, *softs):
-        resolve_template(template)
     split = _split(data, text_column, label_column)
+    builder = Builder(model, verbalizer, split.train)
+    hards, softs = hard or [], soft or []
+    if not (hards or softs or baseline or methods):
+        hards, softs = [DEMO[0]], [DEMO[1]]
+    for template in hards:
+        if resolve_template(template).blocks:
+            raise CommandError(f"{template!r} is given with --hard, but has soft slots: give it with --soft")
+    settings: dict[str, Any] = {
+        "demonstrations": demonstrations.value,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+    }
+    chosen = [
+        *(builder.prompt(template, **settings) for template in (*hards, *softs)),
+        *(
+            builder.prompt(template, f"{template}, {method.value}", calibration=method.value, **settings)
+            for template in hards
+            for method in calibration or ()
+        ),
+        *(builder.read(methods) if methods is not None else ()),
+        *(map(builder.baseline, baseline or ())),
+    ]
+    sizes = [_shots(given) for given in shots or ["16"]]
+
+    from rich.live import Live
 
     from softcloze import experiments
-    from softcloze.cli.console import plain, results
-    from softcloze.cli.work import open_backbone, progress_bar
+    from softcloze.cli.console import errors, plain, results, say
+    from softcloze.cli.live import LiveTable
+    from softcloze.cli.work import open_backbone
+    from softcloze.experiments.table import differences_table
 
-    backbone = open_backbone(model)
-    with progress_bar() as progress:
-        task = progress.add_task("starting", total=None)
-
-        def on_progress(event: experiments.Progress) -> None:
-            progress.update(
-                task, completed=event.done, total=event.total, description=plain(event.doing[:LONGEST]).plain
-            )
-
+    protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
+    if any("model" in method.classifier.get_params() for method in chosen):
+        open_backbone(model)
+    screen = LiveTable()
+    with Live(screen, console=errors(), transient=True) if errors().is_terminal else nullcontext():
         comparison = experiments.compare(
+            chosen,
             split,
-            model=backbone,
-            hard=hard,
-            soft=softs,
-            verbalizer=words,
-            shots=shots,
-            seeds=seeds,
-            test_rows=test_rows,
-            demonstrations=demonstrations.value,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            on_progress=on_progress,
+            protocol,
+            folder=folder,
+            on_progress=screen.update,
+            task=data.removeprefix(STARTER),
+            command=shlex.join(["softcloze", *sys.argv[1:]]),
         )
-    results().print(comparison_table(comparison))
+    results().print(comparison.table())
+    working = comparison.summary()
+    if not working:
+        raise CommandError(f"every run failed; the first one with {comparison.runs[0].error}")
+    differences = comparison.differences(baseline=working[0].method)
+    if differences:
+        results().print(differences_table(differences, "accuracy"))
+    if report is not None:
+        say(errors(), "the page is ", plain(comparison.report(report), "bold"))
 
 
-def comparison_table(comparison: "Comparison") -> "RichTable":
-    """A comparison as a table for the terminal."""
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
+def _shots(given: str) -> "experiments.Shots":
+    """A number of shots as it is given on the command line.
 
-    from softcloze.cli.console import plain
-
-    draws = len(comparison.seeds)
-    caption = Text.assemble(
-        plain(comparison.model),
-        f", {comparison.parameters:,} parameters; {comparison.test_rows:,} held-out rows; soft prompts: mean ± "
-        f"standard deviation of {draws} {'draw' if draws == 1 else 'draws'} of {comparison.shots} per class from "
-        f"{comparison.train_rows:,} rows; time is per run, memory the whole process at its peak",
-    )
-    shown = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    shown.add_column("method", overflow="fold")
-    for name in ("accuracy", "trained", "training", "scoring", "memory"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    best = max(comparison.rows, key=lambda result: result.accuracy)
-    for result in comparison.rows:
-        runs = len(result.accuracies)
-        shown.add_row(
-            Text.assemble(plain(result.method), "\n", plain(result.template, "dim")),
-            Text(_accuracy(result), "bold green" if result is best else ""),
-            f"{result.trainable:,}\n{result.share:.3%}" if result.trainable else "nothing",
-            f"{result.fit_seconds / runs:,.1f} s" if result.trainable else "",
-            f"{result.predict_seconds / runs:,.1f} s",
-            f"{result.peak_memory / 1e6:,.0f} MB",
-        )
-    return shown
-
-
-def _accuracy(result: "MethodResult") -> str:
-    if result.accuracy_sd is None:
-        return f"{result.accuracy:.3f}"
-    return f"{result.accuracy:.3f} ± {result.accuracy_sd:.3f}"
+    >>> _shots("16"), _shots("0.1"), _shots("all")
+    (16, 0.1, 'all')
+    """
+    if given == "all":
+        return "all"
+    try:
+        return int(given) if given.lstrip("-").isdecimal() else float(given)
+    except ValueError as error:
+        raise CommandError(f"--shots {given!r}: expected a number of rows, a share as in 0.1, or all") from error
 
 
 def _split(data: str, text_column: str, label_column: str) -> "Split":

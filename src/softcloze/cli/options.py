@@ -64,6 +64,15 @@ class Method(StrEnum):
     temperature = "temperature"
 
 
+class Baseline(StrEnum):
+    """What prompts are compared with."""
+
+    tf_idf = "tf-idf"
+    head = "head"
+    fine_tuning = "fine-tuning"
+    lora = "lora"
+
+
 class Kind(StrEnum):
     """How label scores are read: `softcloze.heads.EXCLUSIVE`, which is slow to import."""
 

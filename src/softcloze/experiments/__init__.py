@@ -1,6 +1,5 @@
 """Experiments: draw few examples, and compare prompts and other classifiers honestly on the same rows."""
 
-from softcloze.experiments.compare import compare
 from softcloze.experiments.comparison import Comparison, Difference, MethodCard, Run, Summary
 from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.few_shot import few_shot
@@ -8,6 +7,7 @@ from softcloze.experiments.finetuning import FineTunedClassifier
 from softcloze.experiments.methods import Method, standard_methods, tfidf
 from softcloze.experiments.progress import Progress
 from softcloze.experiments.protocol import Protocol, Shots
+from softcloze.experiments.runner import compare
 from softcloze.experiments.statistics import METRICS, Metric, Spread
 
 __all__ = [

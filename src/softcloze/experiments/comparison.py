@@ -195,7 +195,7 @@ class Comparison:
         check_metric(metric)
         names = [card.name for card in self.methods]
         if baseline is not None and baseline not in names:
-            raise ExperimentError(f"there is no method {baseline!r}{did_you_mean(baseline, names)}; there are {names}")
+            raise ExperimentError(f"there is no method {baseline!r}; there are {names}{did_you_mean(baseline, names)}")
         sizes = sorted({run.shots for run in self.runs}, key=lambda size: (isinstance(size, str), size))
         if shots is not None and shots not in sizes:
             raise ExperimentError(f"nothing was measured with shots={shots!r}; there are {sizes}")
@@ -226,9 +226,10 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write the comparison as one page of HTML; see `softcloze.report.write_report`."""
-        from softcloze.report import write_report
+        from softcloze.report import write_report  # type: ignore[import-not-found, unused-ignore]
 
-        return write_report(self, path)
+        written: Path = write_report(self, path)
+        return written
 
     def _measured(self, run: Run) -> dict[Metric, float]:
         return {} if run.probabilities is None else measure(self.truth, run.probabilities)

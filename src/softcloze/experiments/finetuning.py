@@ -1,7 +1,7 @@
 """The usual alternative to a prompt: a classification head on the model, and training of the weights themselves."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, TypeAlias, get_args
 from typing import Literal as OneOf
 
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.encoding import Example
 from softcloze.estimator import seed_of
 from softcloze.experiments.errors import ExperimentError
 
@@ -30,7 +29,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: as for `PromptClassifier`.
         trained: "all" weights, the "head" alone (with the pooler before it, where the model has none), or the head and
-            low-rank adapters of all linear layers ("lora", which needs peft: `pip install softcloze[lora]`).
+            low-rank adapters of all linear layers ("lora", which needs peft: `pip install 'softcloze[lora]'`).
         epochs: passes over the training texts.
         batch_size: texts per step.
         learning_rate: highest step of AdamW; None for 2e-5 ("all"), 1e-3 ("head") or 5e-4 ("lora").
@@ -46,8 +45,8 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         artifact_bytes_: their size.
 
     Source:
-        Devlin et al., NAACL 2019, arXiv:1810.04805; more epochs for few texts: Mosbach et al., ICLR 2021, arXiv:2006.04884;
-        adapters: Hu et al., ICLR 2022, arXiv:2106.09685.
+        Devlin et al., NAACL 2019, arXiv:1810.04805; more epochs for few texts: Mosbach et al., ICLR 2021,
+        arXiv:2006.04884; adapters: Hu et al., ICLR 2022, arXiv:2106.09685.
 
     >>> texts, labels = ["good", "fine", "bad", "poor"] * 2, [1, 1, 0, 0] * 2
     >>> clf = FineTunedClassifier("starter:bert-tiny", trained="head", epochs=1, random_state=0).fit(texts, labels)
@@ -80,7 +79,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Sequence[str], y: Sequence[Any]) -> Self:
+    def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
         """Train on texts and their labels.
 
         Raises:
@@ -89,7 +88,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         """
         if self.trained not in get_args(Trained):
             raise ExperimentError(f"trained={self.trained!r} is unknown; expected {', '.join(get_args(Trained))}")
-        self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_, targets = np.unique(np.asarray(list(y)), return_inverse=True)
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         self._tokenizer = _padding_tokenizer(backbone)
         self._limit = min(backbone.max_length, 512 if self.max_length is None else self.max_length)
@@ -104,7 +103,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
             self._train(list(X), torch.as_tensor(targets), learning)
         return self
 
-    def predict_proba(self, X: Sequence[Example]) -> np.ndarray:
+    def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`."""
         check_is_fitted(self)
         texts = list(X)
@@ -119,7 +118,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
                 probabilities[rows] = logits.softmax(-1).cpu().numpy()
         return probabilities
 
-    def predict(self, X: Sequence[Example]) -> np.ndarray:
+    def predict(self, X: Iterable[str]) -> np.ndarray:
         """The most probable label of each text, shape (batch,)."""
         best = self.predict_proba(X).argmax(1)
         found: np.ndarray = self.classes_[best]
@@ -184,7 +183,7 @@ def _with_adapters(network: nn.Module, rank: int) -> nn.Module:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as error:
         raise ExperimentError(
-            'trained="lora" needs the library peft, which is not installed: pip install softcloze[lora]'
+            "trained='lora' needs the library peft, which is not installed: pip install 'softcloze[lora]'"
         ) from error
     settings = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, lora_dropout=0.1, target_modules="all-linear"

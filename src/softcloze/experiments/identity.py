@@ -19,7 +19,7 @@ from softcloze.experiments.finetuning import FineTunedClassifier
 from softcloze.library import resolve_template
 from softcloze.template import Template
 
-Plain: TypeAlias = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"] | None
 
 WITHOUT_EFFECT = ("on_epoch", "checkpoint", "verbose", "n_jobs", "memory")  # on what is predicted
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -41,7 +41,7 @@ def identity(value: object) -> Plain:
         case None | bool() | int() | float() | str():
             return value
         case np.generic():
-            return value.item()
+            return str(value)
         case np.ndarray():
             return [str(value.dtype), list(value.shape), sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
         case Path() | Template():

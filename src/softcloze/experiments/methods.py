@@ -18,11 +18,11 @@ from softcloze.demonstrations import DemonstrationError
 from softcloze.estimator import PromptClassifier, resolve_verbalizer
 from softcloze.experiments.comparison import MethodCard
 from softcloze.experiments.errors import ExperimentError
-from softcloze.experiments.finetuning import FineTunedClassifier
+from softcloze.experiments.finetuning import FineTunedClassifier, Trained
 from softcloze.experiments.protocol import Fold
 from softcloze.library import resolve_template
 from softcloze.starters import Examples
-from softcloze.template import Demos, Field, Literal, Soft, Template
+from softcloze.template import Demos, Field, Literal, Node, Soft, Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # by which the sum of probabilities may miss 1
@@ -65,7 +65,7 @@ class Method:
 
     @property
     def learns(self) -> bool:
-        """Whether it needs training rows: all do but hard prompts without demonstrations that nothing corrects by rows."""
+        """Whether it needs training rows: all do but hard prompts without demonstrations or a calibration by rows."""
         classifier = self.classifier
         if not isinstance(classifier, PromptClassifier):
             return True
@@ -128,7 +128,7 @@ def tfidf(analyzer: str = "word") -> Pipeline:
     array(['good'], dtype='<U4')
     """
     longest = 2 if analyzer == "word" else 3
-    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True, token_pattern=r"\w+")
+    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True)
     return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
 
 
@@ -141,7 +141,7 @@ def standard_methods(
     demonstrations: int = 4,
     soft: int = 10,
     analyzer: str = "word",
-    fine_tuning: Iterable[str] = ("head", "all"),
+    fine_tuning: Iterable[Trained] = ("head", "all"),
 ) -> tuple[Method, ...]:
     """One wording in all the usual ways, and the usual baselines.
 
@@ -173,8 +173,8 @@ def standard_methods(
     behind = fields[-1] + 1
 
     def slots(front: int, after: int) -> Template:
-        first = [Soft(front), Literal(" ")] * bool(front)
-        second = [Literal(" "), Soft(after)] * bool(after)
+        first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
+        second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
         return Template.from_nodes([*first, *hard.nodes[:behind], *second, *hard.nodes[behind:]])
 
     def prompt(template: Template, **settings: Any) -> PromptClassifier:  # noqa: ANN401

@@ -1,7 +1,7 @@
 """What makes a comparison fair and repeatable: how many rows, which ones, how often."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Literal, Self, TypeAlias
@@ -191,4 +191,5 @@ def _apportion(total: int, sizes: np.ndarray) -> np.ndarray:
     counts = np.maximum(1, np.floor(exact).astype(int))
     for name in np.argsort(counts - exact, kind="stable")[: max(0, total - counts.sum())]:
         counts[name] += 1
-    return counts
+    whole: np.ndarray = counts
+    return whole

@@ -9,36 +9,36 @@ from softcloze.experiments.protocol import Shots
 from softcloze.experiments.statistics import Spread
 from softcloze.explanation.spelling import one_line
 
-NUMBERS = ("shots", "accuracy", "log loss", "calib. error", "trained", "training", "scoring", "memory")
+NUMBERS = ("shots", "accuracy", "log loss\ncal. error", "trained\nin", "scoring\nmemory")
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """A line for each method and number of shots: what it achieved, mean ± standard deviation, and what it took."""
     shown = Table(box=box.SIMPLE_HEAD, caption=_caption(comparison), caption_justify="left")
-    shown.add_column("method", overflow="fold")
+    shown.add_column("method", overflow="fold", min_width=20)
     for name in NUMBERS:
         shown.add_column(name, justify="right", no_wrap=True)
     summaries = {(summary.method, summary.shots): summary for summary in comparison.summary()}
     best = max(summaries.values(), key=lambda summary: summary.accuracy.mean, default=None)
     cards = {card.name: card for card in comparison.methods}
     for method, shots in dict.fromkeys((run.method, run.shots) for run in comparison.runs):
-        card = cards[method]
-        name = Text.assemble(one_line(method), "\n", (one_line(card.template or card.description), "dim"))
+        title = Text(one_line(method))
+        card = cards.pop(method, None)
+        if card is not None:  # what it is stands beside its first line alone
+            title.append(f"\n{one_line(card.template or card.description)}", "dim")
+        errors = [run.error for run in comparison.runs if (run.method, run.shots) == (method, shots) and run.error]
+        if errors:
+            title.append(f"\n{len(errors)} failed: {one_line(errors[0])}", "red")
         summary = summaries.get((method, shots))
-        if summary is None:
-            errors = (run for run in comparison.runs if (run.method, run.shots) == (method, shots))
-            name.append(f"\n{one_line(next(errors).error)}", "red")
-            shown.add_row(name, shots_name(shots), Text("failed", "red"))
-        else:
-            shown.add_row(name, shots_name(shots), *_numbers(summary, summary is best))
+        shown.add_row(title, shots_name(shots), *([] if summary is None else _numbers(summary, summary is best)))
     return shown
 
 
 def differences_table(differences: tuple[Difference, ...], metric: str) -> Table:
     """A line for each difference: its interval, and how often chance alone makes as much."""
     caption = (
-        f"{metric} of the first less that of the second, with its 95 % interval; p: how often chance alone makes as much, "
-        f"corrected for {len(differences)} {'comparison' if len(differences) == 1 else 'comparisons'} (Holm)"
+        f"{metric} of the first less that of the second, with its 95 % interval; p: how often chance alone makes as "
+        f"much, corrected for {len(differences)} {'comparison' if len(differences) == 1 else 'comparisons'} (Holm)"
     )
     shown = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
     shown.add_column("method", overflow="fold")
@@ -67,15 +67,11 @@ def shots_name(shots: Shots) -> str:
 
 
 def _numbers(summary: Summary, is_best: bool) -> list[str | Text]:
-    runs = f" ({summary.errors} failed)" if summary.errors else ""
     return [
-        Text(_spread(summary.accuracy) + runs, "bold green" if is_best else ""),
-        f"{summary.log_loss.mean:.3f}",
-        f"{summary.calibration_error.mean:.3f}",
-        f"{summary.trainable:,}" if summary.trainable else "",
-        f"{summary.fit_seconds:,.1f} s" if summary.fit_seconds else "",
-        f"{summary.predict_seconds:,.1f} s",
-        f"{summary.peak_memory / 1e6:,.0f} MB",
+        Text(_spread(summary.accuracy), "bold green" if is_best else ""),
+        f"{summary.log_loss.mean:.3f}\n{summary.calibration_error.mean:.3f}",
+        f"{summary.trainable:,}\n{summary.fit_seconds:,.1f} s" if summary.fit_seconds else "",
+        f"{summary.predict_seconds:,.1f} s\n{summary.peak_memory / 1e6:,.0f} MB",
     ]
 
 

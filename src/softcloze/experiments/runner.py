@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 
 from softcloze.atomic import replacing_file
 from softcloze.backbone import Backbone
+from softcloze.estimator import PromptClassifier, resolve_verbalizer
 from softcloze.experiments.cells import cell_key, read_cell, write_cell
 from softcloze.experiments.comparison import Comparison, Run
 from softcloze.experiments.errors import ExperimentError
@@ -20,6 +21,7 @@ from softcloze.experiments.memory import PeakMemory
 from softcloze.experiments.methods import Method, measure_classifier
 from softcloze.experiments.progress import Cell, Progress, seconds_left
 from softcloze.experiments.protocol import Protocol, Shots
+from softcloze.library import resolve_template
 from softcloze.starters import Examples, Split, load_data
 from softcloze.starters.splits import normalise
 
@@ -36,7 +38,7 @@ def compare(
 ) -> Comparison:
     """Measure classifiers of texts on the same rows: each with every draw of training rows that the protocol names.
 
-    A method that learns nothing from rows is run once. One that fails becomes a run with its error, and the others go on.
+    A method that learns nothing from rows is run once. One that fails becomes a run with its error; the others go on.
 
     Args:
         methods: what to compare: classifiers by name, as of `Method`, or several of those; `standard_methods` gives the
@@ -51,15 +53,17 @@ def compare(
         command: what repeats the comparison, for people.
 
     Raises:
-        ExperimentError: no methods or two of one name, too few rows, a text on both sides, or nothing to learn from.
+        ExperimentError: no methods or two of one name, too few rows, a text on both sides, nothing to learn from, a
+            template with several fields, or labels without words.
         StarterError: the data cannot be fetched.
 
     Example:
         >>> from softcloze import PromptClassifier
         >>> from softcloze.experiments import tfidf
         >>> words = {"positive": "good", "negative": "bad"}
-        >>> methods = {"words": PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words), "TF-IDF": tfidf()}
-        >>> found = compare(methods, "movie-reviews", Protocol(shots=4, seeds=2, test_rows=20))
+        >>> hard = PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words)
+        >>> protocol = Protocol(shots=4, seeds=2, test_rows=20)
+        >>> found = compare({"words": hard, "TF-IDF": tfidf()}, "movie-reviews", protocol)
         >>> [(summary.method, summary.shots, summary.n) for summary in found.summary()]
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
@@ -120,6 +124,9 @@ class _Bench:
         if not len(self.test):
             raise ExperimentError("there are no held-out rows to measure on")
         _check_apart(train, self.test)
+        for method in self.methods:
+            if isinstance(method.classifier, PromptClassifier):
+                _check_prompt(method.classifier, self.classes)
         self.draws = self.protocol.draws(train.labels) if any(method.learns for method in self.methods) else {}
         self.cells = [cell for method in self.methods for cell in self._cells_of(method)]
 
@@ -181,6 +188,22 @@ def _check_apart(train: Examples, test: Examples) -> None:
         raise ExperimentError(
             f"{len(both)} texts are among the training rows and the held-out rows, such as {min(both)!r:.80}; "
             "softcloze.starters.split_rows parts rows so that none is"
+        )
+
+
+def _check_prompt(classifier: PromptClassifier, classes: Sequence[str]) -> None:
+    """Refuse what no run could mend, before a model is loaded."""
+    template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
+    if len(template.fields) != 1:
+        raise ExperimentError(
+            f"a comparison fills one field with the text, but {str(template)!r} has "
+            f"{', '.join(map(repr, template.fields)) or 'none'}"
+        )
+    unknown = [] if verbalizer is None else sorted({*classes} - {*verbalizer.labels})
+    if verbalizer is not None and unknown:
+        raise ExperimentError(
+            f"the data has labels {', '.join(map(repr, unknown))}, which the verbalizer does not name; "
+            f"it has {', '.join(map(repr, verbalizer.labels))}"
         )
 
 
