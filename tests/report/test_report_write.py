@@ -8,11 +8,13 @@ import matplotlib
 import numpy as np
 import pytest
 
+from softcloze.experiments import Protocol, compare, tfidf
 from softcloze.explanation import TopWord
 from softcloze.report import ReportError, write_report
 from softcloze.report.findings import Findings
 from softcloze.report.mistakes import worst_mistakes
 from softcloze.report.page import page
+from softcloze.starters.splits import Examples, Split
 
 
 @pytest.fixture
@@ -90,3 +92,14 @@ def test_nothing_worked(make):
     html = page(replace(found, runs=runs), None)
     assert "No run came to an end." in html
     assert html.count("no memory") == len(runs)
+
+
+def test_a_comparison_that_was_run(tmp_path):
+    good, bad = ("很好看", "非常喜欢", "推荐购买", "真不错"), ("太差了", "很失望", "不推荐", "真难看")
+    rows = [(text, label) for label, texts in (("积极", good), ("消极", bad)) for text in texts]
+    held_out = [(f"这部片子{text}", label) for text, label in rows]
+    split = Split(Examples.from_rows(rows), Examples.from_rows(held_out))
+    found = compare({"字": tfidf("char"), "words": tfidf()}, split, Protocol(shots=(1, 2), seeds=2))
+    html = found.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "With 2 rows per class, <strong>字</strong> does best" in html
+    assert html.count("<svg") == 6  # learning curves, leads at one and two rows, seconds and numbers trained

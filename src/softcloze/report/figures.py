@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from softcloze.report.numbers import MINUS, percent, points, power_of_ten, quantity
+from softcloze.report.numbers import MINUS, NONE, percent, points, power_of_ten, quantity
 from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
 
 _ROW = 19  # height of a line of a legend
@@ -91,16 +91,17 @@ def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Se
         title: what the plot shows.
         measure: what quality is.
         series: each `x` is an index in `shots`.
-        shots: the numbers of training rows, for people.
+        shots: the numbers of training rows, as `shots_name` writes them.
     """
     drawing, axes = _plot(name, measure, series)
     for each in series:
         colour, marker = _look(each)
         beside = 0.09 + 0.035 * (each.number % 4)  # dots of methods that are alike stand side by side
         for point in each.points:
-            axes.plot([point.x + beside] * len(point.each), point.each, "o", color=colour, alpha=0.6, ms=3, mew=0)
+            if len(point.each) > 1:
+                axes.plot([point.x + beside] * len(point.each), point.each, "o", color=colour, alpha=0.6, ms=3, mew=0)
         xs, means = [point.x for point in each.points], [point.mean for point in each.points]
-        if len(xs) == 1:
+        if xs == [0] and shots[0] == NONE:  # it learns nothing, so that it stands where it is
             axes.axhline(means[0], color=colour, lw=1, ls=(0, (2, 3)))
         axes.plot(xs, means, color=colour, marker=marker, ms=6.5, mec=GROUND, mew=0.75, lw=1.6)
     axes.set_xlim(-0.3, len(shots) - 0.7)

@@ -2,6 +2,7 @@
 
 MINUS = "\N{MINUS SIGN}"
 ABSENT = "–"
+NONE = "none"  # how many training rows a method sees that learns nothing
 
 
 def percent(share: float) -> str:
@@ -118,7 +119,7 @@ def shots_name(shots: float | int | str) -> str:
     """
     if isinstance(shots, float):
         return f"{100 * shots:g}%"
-    return "none" if shots == 0 else str(shots)
+    return NONE if shots == 0 else str(shots)
 
 
 def shots_phrase(shots: float | int | str) -> str:

@@ -126,6 +126,8 @@ def _curves(findings: Findings) -> list[Plot]:
         ("loss", "Log loss: lower is better", LOG_LOSS, lambda each: each.log_loss),
     ]
     note = "Lines join the means; each small dot beside them is one draw of the training rows."
+    if 0 in findings.shots:
+        note += " What learns nothing goes on as a dotted line."
     plots = []
     for name, title, measure, of in kinds:
         series = _series(findings, lambda each: findings.shots.index(each.shots), of)
