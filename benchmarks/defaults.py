@@ -7,8 +7,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 
-from softcloze.experiments import Comparison, compare
-from softcloze.starters import load_data
+from softcloze import Comparison, PromptClassifier, Protocol, compare, load_backbone
 
 SEEDS = 5
 
@@ -61,19 +60,13 @@ SETUPS = {
 
 def measure(setup: Setup) -> Comparison:
     """Hard prompt once, soft prompt with five draws of its training rows."""
-    return compare(
-        load_data(setup.data),
-        model=f"starter:{setup.model}",
-        hard=setup.hard,
-        soft=[setup.soft],
-        verbalizer=setup.verbalizer,
-        shots=setup.shots,
-        seeds=SEEDS,
-        test_rows=1000,
-        epochs=setup.epochs,
-        batch_size=setup.batch_size,
-        learning_rate=setup.learning_rate,
-    )
+    backbone = load_backbone(f"starter:{setup.model}")
+    learning = {"epochs": setup.epochs, "batch_size": setup.batch_size, "learning_rate": setup.learning_rate}
+    methods = {
+        "hard": PromptClassifier(backbone, setup.hard, setup.verbalizer),
+        "soft": PromptClassifier(backbone, setup.soft, setup.verbalizer, **learning),
+    }
+    return compare(methods, setup.data, Protocol(shots=setup.shots, seeds=SEEDS))
 
 
 def main() -> None:
@@ -83,12 +76,12 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in names:
         setup = SETUPS[name]
-        hard, soft = measure(setup).rows
-        runs = len(soft.accuracies)
+        hard, soft = measure(setup).summary()
         print(
-            f"| {name} | {setup.soft} | {setup.shots} | {hard.accuracy:.3f} "
-            f"| {soft.accuracy:.3f} ± {soft.accuracy_sd:.3f} | {', '.join(f'{a:.3f}' for a in soft.accuracies)} "
-            f"| {soft.fit_seconds / runs:.0f} s | {soft.predict_seconds / runs:.0f} s |",
+            f"| {name} | {setup.soft} | {setup.shots} | {hard.accuracy.mean:.3f} "
+            f"| {soft.accuracy.mean:.3f} ± {soft.accuracy.sd:.3f} "
+            f"| {', '.join(f'{a:.3f}' for a in soft.accuracy.each)} "
+            f"| {soft.fit_seconds:.0f} s | {soft.predict_seconds:.0f} s |",
             flush=True,
         )
         print(json.dumps({name: [asdict(hard), asdict(soft)]}), file=sys.stderr, flush=True)

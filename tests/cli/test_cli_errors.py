@@ -81,6 +81,28 @@ MISTAKES = [
         "  there are: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
     ),
     (
+        ["compare", "--data", "reviews.csv", "--hard", "<soft> <text> <mask>"],
+        "error: '<soft> <text> <mask>' is given with --hard, but has soft slots: give it with --soft\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--baseline", "tf-idf", "--shots", "many"],
+        "error: --shots 'many': expected a number of rows, a share as in 0.1, or all\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--baseline", "tf-idf", "--shots", "90"],
+        "error: 90 rows of each class are wanted, but 'negative' has ",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "methods.toml"],
+        "error: methods.toml, [soft] has 'epoch', which PromptClassifier does not take; did you mean 'epochs'?\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "other.toml"],
+        "error: other.toml, [a]: expected template = \"…\", or baseline = one of 'tf-idf', 'head', "
+        "'fine-tuning', 'lora'\n",
+    ),
+    (["compare", "--data", "reviews.csv", "--methods", "reviews.csv"], "error: reviews.csv is not TOML: "),
+    (
         ["inspect", "<a> and <b>: <mask>", "--text", "x"],
         "error: --text is for templates with one field; this one has 'a', 'b': give each with --field NAME=VALUE\n",
     ),
@@ -106,6 +128,8 @@ def folder(tmp_path, monkeypatch, reviews):
     (tmp_path / "empty.csv").touch()
     (tmp_path / "header.csv").write_text("text,label\n")
     (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "methods.toml").write_text('[soft]\ntemplate = "<soft> <text> <mask>"\nepoch = 3\n')
+    (tmp_path / "other.toml").write_text('[a]\nbaseline = "best"\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

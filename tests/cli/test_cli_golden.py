@@ -6,11 +6,9 @@ from models import borrowed
 from rich.console import Console
 from rich.text import Text
 
-from softcloze.cli.compare import comparison_table
 from softcloze.cli.drawing import example_text, look_lines, node_table, token_lines
 from softcloze.cli.views import Look, TokenView, cells_of, filled, token_view, word_view
 from softcloze.encoding import CompiledTemplate, Demonstration, Piece, Vocabulary
-from softcloze.experiments import Comparison, MethodResult
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
@@ -20,48 +18,6 @@ def printed(*parts, width):
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
     return "\n".join(line.rstrip() for line in console.export_text().splitlines()).rstrip("\n")
-
-
-COMPARISON = Comparison(
-    rows=(
-        MethodResult("hard prompt", "sentiment/en", (0.81,), (0.8,), 0, 0.0, 0.0, 30.25, 905_000_000),
-        MethodResult(
-            "soft prompt, 16 per class",
-            "<soft*10> [bold]<text>[/] 总之，很 <mask>",
-            (0.9, 0.88, 0.86),
-            (0.9, 0.88, 0.86),
-            5760,
-            5760 / 134_515_008,
-            91.5,
-            63.0,
-            1_250_000_000,
-        ),
-    ),
-    model="starter:smollm2-135m",
-    parameters=134_515_008,
-    shots=16,
-    seeds=(0, 1, 2),
-    train_rows=6728,
-    test_rows=1000,
-)
-
-TABLE = """\
-
-  method                            accuracy   trained   training   scoring     memory
- ──────────────────────────────────────────────────────────────────────────────────────
-  hard prompt                          0.810   nothing               30.2 s     905 MB
-  sentiment/en
-  soft prompt, 16 per class    0.880 ± 0.020     5,760     30.5 s    21.0 s   1,250 MB
-  <soft*10> [bold]<text>[/]                     0.004%
-  总之，很 <mask>
-
-starter:smollm2-135m, 134,515,008 parameters; 1,000 held-out rows; soft prompts: mean ±
-standard deviation of 3 draws of 16 per class from 6,728 rows; time is per run, memory
-the whole process at its peak"""
-
-
-def test_comparison_table():
-    assert printed(comparison_table(COMPARISON), width=88) == TABLE
 
 
 PIECES = [

@@ -119,15 +119,41 @@ def test_ascii_terminal_is_no_reason_to_fail(run, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "?? ? ? <mask>\n", "")
 
 
-def test_compare_prints_the_table(run, reviews, tmp_path):
-    done = run(
-        *("compare", "--data", reviews, "--model", "starter:bert-tiny", "--hard", "<text> It was <mask>."),
-        *("--soft", TEMPLATE, "--shots", "2", "--seeds", "2", "--epochs", "1"),
-        cwd=tmp_path,
+def test_compare_prints_the_tables_and_goes_on_where_it_was(run, reviews, tmp_path):
+    (tmp_path / "more.toml").write_text(
+        f"""["four vectors"]
+template = "{TEMPLATE}"
+verbalizer = {{ positive = "great", negative = "bad" }}
+epochs = 1
+
+[characters]
+baseline = "tf-idf"
+analyzer = "char"
+""",
+        encoding="utf-8",
     )
+    command = (
+        *(
+            "compare",
+            "--data",
+            reviews,
+            "--model",
+            "starter:bert-tiny",
+            "--verbalizer",
+            WORDS,
+            "--methods",
+            "more.toml",
+        ),
+        *("--hard", "<text> It was <mask>.", "--calibration", "batch", "--baseline", "tf-idf"),
+        *("--shots", "2", "--seeds", "2", "--folder", "cells"),
+    )
+    done = run(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "hard prompt" in done.stdout and "soft prompt, 2 per class" in done.stdout
+    assert all(name in done.stdout for name in ("It was <mask>., batch", "four vectors", "tf-idf", "characters"))
     assert "standard deviation of 2 draws" in " ".join(done.stdout.split())
+    assert "corrected for 4 comparisons" in " ".join(done.stdout.split())
+    assert len(list((tmp_path / "cells").glob("*.safetensors"))) == 1 + 4 * 2
+    assert run(*command, cwd=tmp_path).stdout == done.stdout  # to the second: nothing was run again
 
 
 def test_fit_tells_what_did_not_fit(run, reviews, tmp_path):

@@ -107,7 +107,7 @@ def test_two_methods_without_shots_are_compared_once():
 
 
 def test_mistakes():
-    with pytest.raises(ExperimentError, match="there is no method 'hard promt'; .*did you mean 'hard prompt'"):
+    with pytest.raises(ExperimentError, match=r"there is no method 'hard promt'; .*did you mean 'hard prompt'"):
         COMPARISON.differences(baseline="hard promt")
     with pytest.raises(ExperimentError, match=r"nothing was measured with shots=5; there are \[0, 4, 16\]"):
         COMPARISON.differences(shots=5)

@@ -94,7 +94,7 @@ def test_mistakes(settings, message):
 def test_too_few_rows():
     with pytest.raises(ExperimentError, match="11 rows of each class are wanted, but '一般' has 10"):
         Protocol(shots=11).draws(LABELS)
-    with pytest.raises(ExperimentError, match="shots=35 need more rows than there are of a class: .*'很好': 60"):
+    with pytest.raises(ExperimentError, match=r"shots=35 need more rows than there are of a class: .*'很好': 60"):
         Protocol(shots=35, balanced=False).draws(LABELS)
     with pytest.raises(ExperimentError, match="a class has a single row"):
         Protocol().folds(["a", "a", "b"], 0)

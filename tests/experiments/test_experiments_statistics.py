@@ -137,5 +137,5 @@ def test_holm():
 def test_spread_and_names():
     assert Spread.of([0.5, 0.6, 0.8]).sd == pytest.approx(np.std([0.5, 0.6, 0.8], ddof=1))
     assert Spread.of([0.5]).sd is None
-    with pytest.raises(ExperimentError, match="'acuracy' is unknown; expected accuracy, .*did you mean 'accuracy'"):
+    with pytest.raises(ExperimentError, match=r"'acuracy' is unknown; expected accuracy, .*did you mean 'accuracy'"):
         check_metric("acuracy")

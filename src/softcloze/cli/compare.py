@@ -58,7 +58,7 @@ def compare(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Draws of the training rows, and runs with each number of shots.")] = 3,
-    test_rows: Annotated[int, typer.Option(help="Held-out rows to measure on, at most.")] = 1000,
+    test_rows: Annotated[int, typer.Option(help="Held-out rows to measure on, at most.")] = 500,
     balanced: Annotated[
         bool,
         typer.Option("--balanced/--own-shares", help="Shots of each class alike, or as the data has them."),

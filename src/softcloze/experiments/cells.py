@@ -17,7 +17,8 @@ from softcloze.experiments.identity import identity
 from softcloze.experiments.protocol import Shots
 from softcloze.starters import Examples
 
-LIBRARIES = ("softcloze", "torch", "transformers", "scikit-learn")  # other versions may predict otherwise
+# other versions may predict otherwise
+VERSIONS = [version(name) for name in ("softcloze", "torch", "transformers", "scikit-learn")]
 
 
 def cell_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]) -> str:
@@ -26,7 +27,7 @@ def cell_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], c
     Raises:
         ExperimentError: a parameter that only its place in memory tells from others.
     """
-    parts = [identity(classifier), train.texts, train.labels, list(texts), list(classes), [*map(version, LIBRARIES)]]
+    parts = [identity(classifier), train.texts, train.labels, list(texts), list(classes), VERSIONS]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

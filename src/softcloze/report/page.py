@@ -41,6 +41,15 @@ def write_report(
 
     Raises:
         ReportError: matplotlib is not installed, or the file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from softcloze.experiments import Protocol, compare, tfidf
+        >>> methods = {"words": tfidf(), "characters": tfidf("char")}
+        >>> found = compare(methods, "movie-reviews", Protocol(shots=4, seeds=2, test_rows=20))
+        >>> with TemporaryDirectory() as folder:
+        ...     write_report(found, Path(folder) / "report.html").name
+        'report.html'
     """
     if find_spec("matplotlib") is None:
         raise ReportError(
@@ -70,7 +79,6 @@ def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] |
         "visible": visible,
         "lines": _lines,
         "excerpt": excerpt,
-        "shots": numbers.shots_name,
         "shots_phrase": numbers.shots_phrase,
         "percent": numbers.percent,
         "points": numbers.points,

@@ -99,7 +99,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     if comparison.model is not None:
         facts["model"] = comparison.model
     if comparison.parameters is not None:
-        facts["parameters, frozen"] = count(comparison.parameters)
+        facts["its parameters"] = count(comparison.parameters)
     facts["held-out rows"] = count(len(comparison.texts))
     facts["classes"] = count(len(comparison.classes))
     facts["methods"] = count(len(comparison.methods))
@@ -110,9 +110,11 @@ def _facts(comparison: Comparison) -> dict[str, str]:
 def _protocol(comparison: Comparison) -> dict[str, str]:
     protocol = comparison.protocol
     return {
-        "training rows": ", ".join(map(shots_name, protocol.shots)) + " per class",
+        "training rows per class": ", ".join(map(shots_name, protocol.shots)),
+        "as many of each class": "yes" if protocol.balanced else "no, as many as there are",
         "seeds": ", ".join(map(str, protocol.seeds)),
         "held-out rows, at most": "all" if protocol.test_rows is None else count(protocol.test_rows),
+        "SHA-256 of the protocol": protocol.hash,
     }
 
 

@@ -1,0 +1,251 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from softcloze import PromptClassifier
+from softcloze.experiments import ExperimentError, Method, Protocol, compare, few_shot, tfidf
+from softcloze.starters import Examples, Split, split_rows
+
+WORDS = ["好", "差", "film", "book", "very", "not", "the", "really"]
+
+
+def rows(count, seed=0):
+    dice = random.Random(seed)
+    for number in range(count):
+        label = "good" if number % 2 else "bad"
+        yield f"{number} {' '.join(dice.choices(WORDS, k=6))} {'好' if label == 'good' else '差'}", label
+
+
+SPLIT = split_rows(rows(120))
+PROTOCOL = Protocol(shots=(2, 0.5), seeds=2, test_rows=20)
+
+
+class Noisy(ClassifierMixin, BaseEstimator):
+    """Gives probabilities at random, by its seed and what it was trained on, and counts its fits."""
+
+    fits = 0
+
+    def __init__(self, strength=1.0, random_state=None):
+        self.strength = strength
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        Noisy.fits += 1
+        self.classes_ = np.unique(y)
+        self.seed_ = [self.random_state, len("".join(X))]
+        return self
+
+    def predict_proba(self, X):
+        return np.random.default_rng(self.seed_).dirichlet([self.strength] * len(self.classes_), len(X))
+
+
+class Broken(Noisy):
+    """Fails where it is given more than two rows of a class."""
+
+    def fit(self, X, y):
+        if len(X) > 4:
+            raise MemoryError("too many rows")
+        return super().fit(X, y)
+
+
+class Interruption:
+    """What a user does to a comparison after so many runs."""
+
+    def __init__(self, runs):
+        self.left = runs
+
+    def __call__(self, event):
+        self.left -= 1
+        if self.left < 0 and event.doing is not None:
+            raise KeyboardInterrupt
+
+
+METHODS = {"noise": Noisy(), "more noise": Noisy(strength=5.0), "words": tfidf("char")}
+
+
+def same(one, other):
+    """Whether two comparisons found the same; only what they took may differ."""
+    pairs = list(zip(one.runs, other.runs, strict=True))
+    return all(
+        (a.method, a.shots, a.seed, a.trainable, a.error) == (b.method, b.shots, b.seed, b.trainable, b.error)
+        and np.array_equal(a.probabilities, b.probabilities)
+        for a, b in pairs
+    ) and [each.accuracy for each in one.summary()] == [each.accuracy for each in other.summary()]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return compare(METHODS, SPLIT, PROTOCOL)
+
+
+def test_runs_are_what_the_classifiers_give_by_hand(whole):
+    cells = [(name, shots, seed) for name in METHODS for shots in (2, 0.5) for seed in range(2)]
+    assert [(run.method, run.shots, run.seed) for run in whole.runs] == cells
+    assert whole.classes == ("bad", "good") and whole.texts == SPLIT.test.texts[:20]
+    for run in whole.runs:
+        if run.shots == 0.5:
+            continue
+        drawn = few_shot(SPLIT.train.labels, run.shots, run.seed)
+        X, y = [SPLIT.train.texts[row] for row in drawn], [SPLIT.train.labels[row] for row in drawn]
+        classifier = {"noise": Noisy(1.0, run.seed), "more noise": Noisy(5.0, run.seed), "words": tfidf("char")}[
+            run.method
+        ]
+        expected = classifier.fit(X, y).predict_proba(list(whole.texts)).astype(np.float32)
+        assert np.array_equal(run.probabilities, expected)
+        assert run.predict_seconds > 0 and run.fit_seconds > 0 and run.peak_memory > 10_000_000
+
+
+def test_finished_runs_are_not_run_again(whole, tmp_path):
+    first = compare(METHODS, SPLIT, PROTOCOL, folder=tmp_path)
+    fits = Noisy.fits
+    again = compare(METHODS, SPLIT, PROTOCOL, folder=tmp_path)
+    assert Noisy.fits == fits
+    assert same(first, whole) and same(again, whole)
+    assert [run.fit_seconds for run in again.runs] == [run.fit_seconds for run in first.runs]
+    assert Protocol.from_json((tmp_path / "protocol.json").read_text(encoding="utf-8")) == PROTOCOL
+    # what is new is run, under whatever name
+    more = {"renamed": METHODS["noise"], "new": Noisy(strength=2.0)}
+    compare(more, SPLIT, replaced(seeds=3), folder=tmp_path)
+    assert Noisy.fits == fits + 2 + 2 * 3
+
+
+def replaced(**changes):
+    return Protocol(**{"shots": PROTOCOL.shots, "seeds": PROTOCOL.seeds, "test_rows": 20, **changes})
+
+
+def test_other_rows_or_settings_are_other_runs(tmp_path):
+    protocol = Protocol(shots=2, seeds=1, test_rows=20)
+    compare({"noise": Noisy()}, SPLIT, protocol, folder=tmp_path)
+    texts = tuple(text.upper() for text in SPLIT.test.texts)
+    for methods, split, other in (
+        ({"noise": Noisy(strength=1.5)}, SPLIT, protocol),
+        ({"noise": Noisy()}, replace(SPLIT, test=Examples(texts, SPLIT.test.labels)), protocol),
+        ({"noise": Noisy()}, SPLIT, Protocol(shots=2, seeds=1, test_rows=18)),
+        ({"noise": Noisy()}, SPLIT, Protocol(shots=2, seeds=(1,), test_rows=20)),
+    ):
+        fits = Noisy.fits
+        compare(methods, split, other, folder=tmp_path)
+        assert Noisy.fits == fits + 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_interrupted_comparison_goes_on_where_it_was(whole, tmp_path, seed):
+    dice = random.Random(seed)
+    found, interruptions = None, 0
+    while found is None:
+        on_progress = Interruption(dice.randint(0, 6)) if interruptions < 4 else None
+        try:
+            found = compare(METHODS, SPLIT, PROTOCOL, folder=tmp_path, on_progress=on_progress)
+        except KeyboardInterrupt:
+            interruptions += 1
+    assert interruptions and same(found, whole)
+
+
+def test_a_killed_process_leaves_what_it_finished(tmp_path):
+    """SIGKILL, while cells are written one after the other."""
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import time\n"
+        "from softcloze.experiments import Protocol, compare, tfidf\n"
+        "from softcloze.starters import Split, Examples\n"
+        f"split = Split(Examples({SPLIT.train.texts!r}, {SPLIT.train.labels!r}), "
+        f"Examples({SPLIT.test.texts!r}, {SPLIT.test.labels!r}))\n"
+        "compare({'words': tfidf('char')}, split, Protocol(shots=4, seeds=60, test_rows=20), folder='cells',\n"
+        "        on_progress=lambda event: time.sleep(0.02))\n",
+        encoding="utf-8",
+    )
+    cells = tmp_path / "cells"
+    child = subprocess.Popen([sys.executable, script], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while child.poll() is None and len(list(cells.glob("*.safetensors"))) < 5:
+        time.sleep(0.01)
+    time.sleep(random.Random(0).random() / 20)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL  # it was not done yet
+    finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
+    assert 5 <= len(finished) < 60
+
+    protocol = Protocol(shots=4, seeds=60, test_rows=20)
+    resumed = compare({"words": tfidf("char")}, SPLIT, protocol, folder=cells)
+    assert same(resumed, compare({"words": tfidf("char")}, SPLIT, protocol))
+    assert all(path.read_bytes() == content for path, content in finished.items())  # nothing was run again
+    assert len(list(cells.glob("*.safetensors"))) == 60
+
+
+def test_a_damaged_cell_is_measured_again(whole, tmp_path):
+    compare({"noise": Noisy()}, SPLIT, PROTOCOL, folder=tmp_path)
+    for number, path in enumerate(sorted(tmp_path.glob("*.safetensors"))):
+        content = path.read_bytes()
+        path.write_bytes((b"", content[:50], content[:-3], b"\xff" * 100)[number % 4])
+    found = compare(METHODS, SPLIT, PROTOCOL, folder=tmp_path)
+    assert same(found, whole)
+
+
+def test_a_method_that_fails_is_a_run_with_its_error(tmp_path):
+    events = []
+    methods = {"broken": Broken(), "noise": Noisy()}
+    found = compare(methods, SPLIT, replaced(shots=(2, 4)), folder=tmp_path, on_progress=events.append)
+    errors = [(run.method, run.shots, run.error) for run in found.runs if run.error is not None]
+    assert errors == [("broken", 4, "MemoryError: too many rows")] * 2
+    assert [(each.method, each.shots) for each in found.summary()] == [("broken", 2), ("noise", 2), ("noise", 4)]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 6  # what failed is tried again
+    assert [(event.done, event.total) for event in events] == [(done, 8) for done in range(9)]
+    assert [len(event.comparison.runs) for event in events] == list(range(9))
+    assert events[0].doing == ("broken", 2, 0) and events[0].seconds_left is None
+    assert events[-1].doing is None and events[-1].seconds_left == 0
+    assert all(event.seconds_left > 0 for event in events[1:-1])
+
+
+def test_hard_prompts_run_once_and_soft_ones_with_each_draw(bert_tiny):
+    words = {"good": "good", "bad": "bad"}
+    methods = [
+        Method("hard", PromptClassifier(bert_tiny, "It was <mask>. <text>", words)),
+        Method("soft", PromptClassifier(bert_tiny, "<soft*2> It was <mask>. <text>", words, epochs=1)),
+    ]
+    found = compare(methods, SPLIT, Protocol(shots=2, seeds=2, test_rows=10), command="again")
+    assert [(run.method, run.shots, run.seed) for run in found.runs] == [("hard", 0, 0), ("soft", 2, 0), ("soft", 2, 1)]
+    hard, soft, _ = found.runs
+    assert (hard.trainable, hard.fit_seconds, soft.trainable) == (0, 0.0, 2 * 128)
+    assert hard.artifact_bytes < soft.artifact_bytes
+    clf = methods[0].classifier
+    columns = [list(clf.fit(SPLIT.train.texts, SPLIT.train.labels).classes_).index(name) for name in found.classes]
+    expected = clf.predict_proba(SPLIT.test.texts[:10])[:, columns]
+    assert hard.probabilities == pytest.approx(expected, abs=1e-6)
+    assert (found.model, found.parameters) == (bert_tiny.name, bert_tiny.parameters)
+    assert (found.task, found.command) == ("data", "again")
+    assert {*found.environment} == {"python", "torch", "transformers", "softcloze", "processor", "cores", "date"}
+
+
+MISTAKES = [
+    ([], SPLIT, {}, r"one or more methods, each with a name of its own, found \[\]"),
+    ([Method("a", tfidf()), Method("a", tfidf())], SPLIT, {}, r"found \['a', 'a'\]"),
+    ({"a": tfidf()}, SPLIT, {"shots": 70}, "70 rows of each class are wanted"),
+    ({"a": tfidf()}, SPLIT, {"shots": 0}, r"'a' learns from rows, but shots=\(0,\) gives it none"),
+    ({"a": tfidf()}, Split(SPLIT.train, Examples((), ())), {}, "no held-out rows"),
+    ({"a": tfidf()}, Split(SPLIT.train, SPLIT.train), {}, "texts are among the training rows and the held-out rows"),
+    (
+        {"a": PromptClassifier("no model", "<a> <b> <mask>", {"good": "x", "bad": "y"})},
+        SPLIT,
+        {},
+        "one field .* 'a', 'b'",
+    ),
+    (
+        {"a": PromptClassifier("no model", "<a> <mask>", {"good": "x", "poor": "y"})},
+        SPLIT,
+        {},
+        "labels 'bad', which the",
+    ),
+]
+
+
+@pytest.mark.parametrize(("methods", "split", "settings", "message"), MISTAKES)
+def test_mistakes_are_found_before_anything_runs(methods, split, settings, message):
+    with pytest.raises(ExperimentError, match=message):
+        compare(methods, split, Protocol(**{"shots": 2, **settings}))
