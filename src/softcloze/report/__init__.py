@@ -1,0 +1,6 @@
+"""The report of a comparison: one page of HTML."""
+
+from softcloze.report.errors import ReportError
+from softcloze.report.page import write_report
+
+__all__ = ["ReportError", "write_report"]
