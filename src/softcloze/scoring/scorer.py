@@ -170,7 +170,7 @@ class Scorer:
             # a beginning of one's own is longer than the common one, but pays only where several sets use it
             own = len(softs) > 1 and min(map(_frozen_length, prompts)) > 0
             shared = [None if own else self._read_shared(prompts, soft) for soft in softs]
-            for chosen in self._batches(prompts):
+            for chosen in self.batches(prompts):
                 members = [prompts[i] for i in chosen]
                 beginnings = self.read_frozen(members) if own else None
                 for found, soft, common in zip(features, softs, shared, strict=True):
@@ -210,7 +210,7 @@ class Scorer:
             return None
         return self.backbone.read([common], soft)
 
-    def _batches(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[int]]:
+    def batches(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[int]]:
         """Numbers of prompts, in batches of like length."""
         answer = max(map(len, self.words), default=1)
 
