@@ -2,7 +2,7 @@
 
 from softcloze.inspection.deletion import DeletedVector, Deletions, delete_vectors
 from softcloze.inspection.errors import InspectionError
-from softcloze.inspection.hardening import HardPrompt, harden
+from softcloze.inspection.hardening import Hardening, HardPrompt, harden
 from softcloze.inspection.rows import Score
 from softcloze.inspection.trajectory import Epoch, Trajectory, VectorLog, trajectory
 from softcloze.inspection.vectors import SoftInspection, SoftVector, VocabularyWord, inspect_soft
@@ -12,6 +12,7 @@ __all__ = [
     "Deletions",
     "Epoch",
     "HardPrompt",
+    "Hardening",
     "InspectionError",
     "Score",
     "SoftInspection",

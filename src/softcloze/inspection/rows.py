@@ -69,11 +69,12 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
     """
     if prompt.head not in EXCLUSIVE:
         raise InspectionError("accuracy is for one label an example, and this prompt gives an example several")
-    examples, labels = as_examples(X), as_labels(y)
-    if len(examples) != len(labels):
-        raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
+    examples = as_examples(X)
     if not examples:
         raise DataError("there are no examples to measure on")
+    labels = as_labels(y)
+    if len(examples) != len(labels):
+        raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
     index = {label: i for i, label in enumerate(prompt.verbalizer.labels)}
     for row, label in enumerate(labels):
         if label not in index:
