@@ -25,8 +25,8 @@ class DeletedVector:
         accuracy_change: the accuracy without it less that of the whole prompt, on the same rows.
         log_loss_change: likewise, in nats: above 0 where the vector is of use.
         log_loss_error: standard error of that change, from the rows' own changes; 0 with a single row.
-        lost: rows that are right with it alone.
-        gained: rows that are right without it alone.
+        lost: rows that are right with it and wrong without.
+        gained: rows that are wrong with it and right without.
     """
 
     block: str

@@ -141,14 +141,15 @@ def harden(
     return HardPrompt(template, words, measured)
 
 
-def _measure(opened: Opened, template: Template, ids: Tensor, rows: Rows) -> Hardening:
+def _measure(soft_prompt: Opened, template: Template, ids: Tensor, rows: Rows) -> Hardening:
     """The soft prompt, its nearest words in the slots, `template` with the words, and the template with neither."""
-    prompt, bound, parts, soft = opened
-    words = opened.backbone.embed(ids).float()
-    prompts = bound.encode(rows.examples, prompt.demonstrations_for(rows.examples, opened.backbone))
+    prompt, bound, parts, soft = soft_prompt
+    backbone = soft_prompt.backbone
+    words = backbone.embed(ids).float()
+    prompts = bound.encode(rows.examples, prompt.demonstrations_for(rows.examples, backbone))
     features = bound.features(prompts, [soft, SoftVectors(soft.blocks, words)])
     in_slots, nearest = (outcome(prompt, parts, own, rows.targets).score for own in features)
-    as_text, bare = (_hard(prompt, own, opened.backbone, rows) for own in (template, without_slots(prompt.template)))
+    as_text, bare = (_hard(prompt, own, backbone, rows) for own in (template, without_slots(prompt.template)))
     same = sum(_filled(one, ids.tolist()) == other.pieces for one, other in zip(prompts, as_text.prompts, strict=True))
     return Hardening(len(rows.examples), in_slots, nearest, as_text.score, bare.score, same)
 
