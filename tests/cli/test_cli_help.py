@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-COMMANDS = ["fit", "predict", "evaluate", "compare", "words", "inspect", "lint", "models", "templates"]
+COMMANDS = ["fit", "predict", "evaluate", "compare", "words", "inspect", "look", "lint", "models", "templates"]
 
 CODE = """
 import sys
