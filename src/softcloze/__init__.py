@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
+    from softcloze.ensemble import PromptEnsemble as PromptEnsemble
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
     from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
@@ -25,6 +26,7 @@ _HOMES = {
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "PromptEnsemble": "softcloze.ensemble",
     "PromptSet": "softcloze.prompt_set",
     "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
