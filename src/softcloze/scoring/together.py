@@ -1,7 +1,7 @@
 """Scores of several prompts on the same texts: what they have in common is read once, and rows share batches."""
 
-from collections.abc import Hashable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from softcloze.backbone import Prefix, batches
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.beginnings import Beginning, shared_beginnings
+from softcloze.scoring.beginnings import WORTH, Beginning, shared_beginnings
 from softcloze.scoring.joined import OwnedPrompt
 from softcloze.scoring.scorer import Scorer
 
@@ -97,7 +97,7 @@ class _Reading:
         """Score rows, each behind the beginning with the number that stands beside it."""
         known = prefix.lengths.tolist() if prefix is not None else [0]
         left = [len(row.prompt) - known[place] for row, place in rows]
-        for chosen in batches(left, lambda i: company.scorer.tokens(rows[i][0].prompt)):
+        for chosen in _alike(left, lambda i: company.scorer.tokens(rows[i][0].prompt)):
             prompts = [rows[i][0].prompt for i in chosen]
             behind = prefix.rows([rows[i][1] for i in chosen]) if prefix is not None else None
             found = company.scorer.batch(prompts, self._soft, behind).cpu()
@@ -130,6 +130,30 @@ def _joined_vectors(softs: Sequence[Tensor | None]) -> tuple[Tensor | None, list
     lengths = [len(soft) if soft is not None else 0 for soft in softs]
     vectors = [soft for soft in softs if soft is not None]
     return (torch.cat(vectors) if vectors else None), [0, *accumulate(lengths)][:-1]
+
+
+def _alike(lengths: Sequence[int], cost: Callable[[int], int]) -> Iterator[list[int]]:
+    """Numbers of rows, longest first, in batches as of `batches`, which end where padding would cost more than a pass.
+
+    >>> list(_alike([4] * 2 + [2] * 20 + [3] * 2, lambda row: 4))
+    [[0, 1, 22, 23], [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]]
+    """
+    groups: list[list[int]] = []
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    for length, run in groupby(order, key=lengths.__getitem__):
+        rows = list(run)
+        if groups and (lengths[groups[-1][0]] - length) * len(rows) < WORTH:
+            groups[-1] += rows
+        else:
+            groups.append(rows)
+    for group in groups:
+        yield from _batches_of(group, lengths, cost)
+
+
+def _batches_of(rows: Sequence[int], lengths: Sequence[int], cost: Callable[[int], int]) -> Iterator[list[int]]:
+    """Some of the rows in batches."""
+    for chosen in batches([lengths[row] for row in rows], lambda i: cost(rows[i])):
+        yield [rows[i] for i in chosen]
 
 
 def _owned(prompt: EncodedPrompt, owner: int, first_slot: int) -> OwnedPrompt:
