@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fuzz defaults clean
+.PHONY: demo test fuzz bench defaults clean
 
 demo: .venv/ready
 	$(BIN)/softcloze compare
@@ -20,6 +20,10 @@ test: .venv/ready
 SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/python fuzz/language.py $(SECONDS)
+
+# speed and memory beside PEFT's prompt tuning, on one core: the tables of docs/engine.md; takes about an hour
+bench: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
 
 # measures the tables of docs/defaults.md; takes about an hour
 defaults: .venv/ready

@@ -7,7 +7,9 @@ Five draws of the training examples. The candidates of all draws and the words w
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean, stdev
 
 import numpy as np
@@ -21,11 +23,13 @@ from softcloze.library import load_verbalizer
 from softcloze.scoring import Scorer
 from softcloze.search.candidates import Candidates, read_candidates
 from softcloze.search.ranking import METHODS
+from softcloze.search.search import first_words
 from softcloze.search.selection import select
 from softcloze.starters import Examples, load_data
 
 ROWS, SHOTS, DRAWS = 1000, 16, 5
 WORDS = (1, 3)
+LABELS = ("negative", "positive")
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ class Reading:
     """What a model says: of the candidates in each draw of training examples, and of all of them in the held-out rows.
 
     Attributes:
+        names: labels that are words themselves, which come first.
         draws: the candidates of each draw and the number of the label of each example.
         words: every word that is scored: column of `scores`.
         scores: log-probabilities in the held-out rows, up to a constant for each, shape (rows, words).
         labels: of the held-out rows.
     """
 
+    names: list[str]
     draws: list[tuple[Candidates, np.ndarray]]
     words: dict[str, int]
     scores: torch.Tensor
@@ -66,23 +72,24 @@ def read(setup: Setup) -> Reading:
     """One pass over the training examples of all draws, and one over the held-out rows."""
     data, backbone = load_data(setup.data), load_backbone(f"starter:{setup.model}")
     compiled = CompiledTemplate(Template(setup.template), backbone.vocabulary, backbone.max_length)
-    draws = [_candidates(backbone, compiled, data.train, seed) for seed in range(DRAWS)]
+    names = first_words(compiled, LABELS, None)
+    draws = [_candidates(backbone, compiled, data.train, seed, names) for seed in range(DRAWS)]
     written = by_hand(setup).all_words
     words = sorted({*written, *(word for found, _ in draws for word in found.words)})
     prompts = compiled.encode(data.test.texts[:ROWS])
     scorer = Scorer(backbone, compiled, [compiled.word_ids(word) for word in words])
     with backbone.frozen():
         scores = scorer.all(prompts, [None])[0]
-    return Reading(draws, {word: i for i, word in enumerate(words)}, scores, data.test.labels[:ROWS])
+    return Reading(names, draws, {word: i for i, word in enumerate(words)}, scores, data.test.labels[:ROWS])
 
 
 def _candidates(
-    backbone: Backbone, compiled: CompiledTemplate, train: Examples, seed: int
+    backbone: Backbone, compiled: CompiledTemplate, train: Examples, seed: int, names: list[str]
 ) -> tuple[Candidates, np.ndarray]:
     rows = few_shot(train.labels, SHOTS, random_state=seed)
     texts = [train.texts[i] for i in rows]
     targets = np.unique([train.labels[i] for i in rows], return_inverse=True)[1]
-    return read_candidates(backbone, compiled, compiled.encode(texts), targets, texts), targets
+    return read_candidates(backbone, compiled, compiled.encode(texts), targets, texts, names), targets
 
 
 def by_hand(setup: Setup) -> Verbalizer:
@@ -97,11 +104,11 @@ def measure(reading: Reading, verbalizer: Verbalizer) -> float:
     return float(balanced_accuracy_score(reading.labels, predicted))
 
 
-def found(candidates: Candidates, targets: np.ndarray, method: str, words: int) -> Verbalizer:
+def found(candidates: Candidates, targets: np.ndarray, method: str, words: int, names: Sequence[str]) -> Verbalizer:
     """What `search_label_words` finds."""
-    choice = select(candidates.log_probs, targets, METHODS[method], words, seed=0)
-    labels = ("negative", "positive")
-    return Verbalizer({label: [candidates.words[i] for i in own] for label, own in zip(labels, choice, strict=True)})
+    start = tuple((candidates.words.index(name),) for name in names) or None
+    choice = select(candidates.log_probs, targets, METHODS[method], words, 0, start)
+    return Verbalizer({label: [candidates.words[i] for i in own] for label, own in zip(LABELS, choice, strict=True)})
 
 
 def report(name: str, setup: Setup, reading: Reading) -> None:
@@ -110,15 +117,13 @@ def report(name: str, setup: Setup, reading: Reading) -> None:
     print(f"\n| {name} | mean | sd | each draw |\n| --- | --- | --- | --- |", flush=True)
     print(f"| by hand: {_listed(written)} | {measure(reading, written):.3f} | | |", flush=True)
     lists = []
-    for method in METHODS:
-        for words in WORDS:
-            verbalizers = [found(candidates, targets, method, words) for candidates, targets in reading.draws]
-            accuracies = [measure(reading, verbalizer) for verbalizer in verbalizers]
-            each = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
-            print(
-                f"| {method}, words={words} | {fmean(accuracies):.3f} | {stdev(accuracies):.3f} | {each} |", flush=True
-            )
-            lists += [f"- {method}, words={words}, draw {i}: {_listed(own)}" for i, own in enumerate(verbalizers)]
+    for method, words, names in product(METHODS, WORDS, [reading.names, []] if reading.names else [[]]):
+        what = f"{method}, words={words}" + (", start={}" if reading.names and not names else "")
+        verbalizers = [found(candidates, targets, method, words, names) for candidates, targets in reading.draws]
+        accuracies = [measure(reading, verbalizer) for verbalizer in verbalizers]
+        each = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
+        print(f"| {what} | {fmean(accuracies):.3f} | {stdev(accuracies):.3f} | {each} |", flush=True)
+        lists += [f"- {what}, draw {i}: {_listed(own)}" for i, own in enumerate(verbalizers)]
     print("\n" + "\n".join(lists), flush=True)
 
 

@@ -50,7 +50,7 @@ class Task:
     def soft(self):
         return SoftVectors(self.blocks, self.initial)
 
-    def fit(self, *, checkpoint=None, on_epoch=None, soft=None, **changes):
+    def fit(self, *, checkpoint=None, cache_memory=2**30, on_epoch=None, soft=None, **changes):
         """Trained vectors and the history."""
         soft = self.soft() if soft is None else soft
         history = train(
@@ -61,6 +61,7 @@ class Task:
             self.targets,
             settings(**changes),
             checkpoint=checkpoint,
+            cache_memory=cache_memory,
             on_epoch=on_epoch,
         )
         return soft, history

@@ -21,6 +21,8 @@ from transformers import (
     AlbertConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    BartConfig,
     BertConfig,
     BertLMHeadModel,
     BloomConfig,
@@ -31,12 +33,15 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
+    MBartConfig,
     MistralConfig,
     ModernBertConfig,
+    MT5Config,
     OPTConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
     RobertaConfig,
+    T5Config,
 )
 
 from softcloze.backbone import Backbone
@@ -89,6 +94,9 @@ CAUSAL = {
     "bloom": "gpt2",
 }
 ARCHITECTURES = MASKED | CAUSAL
+SEQ2SEQ = {"t5": "t5", "t5-gated": "t5", "mt5": "mt5", "bart": "roberta", "mbart": "xlmr"}
+SENTINELS = 3
+_KINDS = ARCHITECTURES | SEQ2SEQ
 
 MASKED_TOKENIZERS = ("wordpiece", "roberta", "xlmr", "albert")
 CAUSAL_TOKENIZERS = ("gpt2", "gemma", "llama")
@@ -111,12 +119,13 @@ def tokenizer(kind, padding_side="right"):
 
 def model(architecture, seed=0):
     """A fresh tiny model in float32 and evaluation mode, with weights large enough that scores differ."""
-    masked = architecture in MASKED
-    vocabulary = len(tokenizer(ARCHITECTURES[architecture])) + 5  # real models have unused rows as well
+    vocabulary = len(tokenizer(_KINDS[architecture])) + 5  # real models have unused rows as well
     config = _config(architecture, vocabulary)
+    families = {AutoModelForMaskedLM: MASKED, AutoModelForCausalLM: CAUSAL, AutoModelForSeq2SeqLM: SEQ2SEQ}
+    auto = next(auto for auto, architectures in families.items() if architecture in architectures)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = (AutoModelForMaskedLM if masked else AutoModelForCausalLM).from_config(config, dtype=torch.float32)
+        made = auto.from_config(config, dtype=torch.float32)
         with torch.no_grad():
             for name, parameter in made.named_parameters():
                 if parameter.dim() > 1:
@@ -128,7 +137,7 @@ def model(architecture, seed=0):
 
 def new_backbone(architecture, *, padding_side="right", seed=0):
     """A backbone whose model and tokenizer nothing else holds."""
-    return Backbone(model(architecture, seed), tokenizer(ARCHITECTURES[architecture], padding_side), architecture)
+    return Backbone(model(architecture, seed), tokenizer(_KINDS[architecture], padding_side), architecture)
 
 
 @cache
@@ -191,6 +200,10 @@ def _trained(kind):
         case "albert":
             state, names = _unigram("first", ["<pad>", "<unk>", "[CLS]", "[SEP]"], "[MASK]", frame=("[CLS]", "[SEP]"))
             return state, names | {"model_input_names": WITH_TYPES}
+        case "t5":
+            return _t5([AddedToken(f"<extra_id_{i}>", special=True, normalized=False) for i in range(SENTINELS)], [])
+        case "mt5":  # whose sentinels are ordinary pieces
+            return _t5([], [f"▁<extra_id_{i}>" for i in range(SENTINELS)])
         case "gemma":
             return _sentencepiece_bpe(metaspace=False)
         case "llama":
@@ -279,6 +292,32 @@ def _unigram(prepend_scheme, special, mask, frame):
     _frame(made, *frame)
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": mask_token}
     return made.to_str(), names | {"cls_token": frame[0], "sep_token": frame[1], "bos_token": frame[0]}
+
+
+def _t5(sentinels, pieces):
+    """The steps of T5's tokenizer; sentinels that are special tokens, or pieces of the model's own."""
+    made = Tokenizer(models.Unigram())
+    made.normalizer = normalizers.NFKC()
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    made.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=420,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        initial_alphabet=[chr(i) for i in range(33, 127)],
+        show_progress=False,
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    definition = json.loads(_scored_by_count(made.to_str()))
+    definition["model"]["vocab"] += [(piece, 0.0) for piece in reversed(pieces)]
+    made = Tokenizer.from_str(json.dumps(definition))
+    made.add_special_tokens(sentinels[::-1])
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", made.token_to_id("</s>"))]
+    )
+    return made.to_str(), {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 
 
 def _sentencepiece_bpe(*, metaspace):
@@ -397,6 +436,19 @@ def _config(architecture, vocabulary):
                 num_attention_heads=4,
                 word_embed_proj_dim=32,
             )
+        case "t5" | "t5-gated" | "mt5":
+            own = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+            gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False} if architecture != "t5" else {}
+            return (MT5Config if architecture == "mt5" else T5Config)(vocab_size=vocabulary, **own, **gated)
+        case "bart" | "mbart":
+            sides = {
+                f"{side}_{name}": number
+                for side in ("encoder", "decoder")
+                for name, number in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 48))
+            }
+            ends = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+            more = {"scale_embedding": True} if architecture == "mbart" else {}
+            return (MBartConfig if more else BartConfig)(**common, **sides, **ends, d_model=32, **more)
         case "gpt_neox":
             return GPTNeoXConfig(**layers, **common)
         case "bloom":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from softcloze.prompt_set import PromptSet as PromptSet
     from softcloze.refine import refine_words as refine_words
     from softcloze.search import search_label_words as search_label_words
+    from softcloze.streaming import predict_stream as predict_stream
     from softcloze.template import Template as Template
     from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
@@ -34,6 +35,7 @@ _HOMES = {
     "TemplateSyntaxError": "softcloze.template",
     "Verbalizer": "softcloze.verbalizer",
     "load_backbone": "softcloze.backbone",
+    "predict_stream": "softcloze.streaming",
     "refine_words": "softcloze.refine",
     "search_label_words": "softcloze.search",
 }

@@ -1,5 +1,6 @@
 """Writing so that a reader sees the old state or the new one, never a half of either."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
     with _folder_beside(path) as aside:
         draft = aside / path.name
         yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut may keep the new name and lose what it stands for
         draft.replace(path)
 
 
@@ -35,6 +38,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(path)
             raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that it holds; nobody sees it half empty."""
+    with _folder_beside(path) as aside:
+        path.replace(aside / path.name)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Examples and labels from whatever people keep them in."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -25,15 +25,27 @@ def as_examples(X: Iterable[Example]) -> list[Example]:
     >>> as_examples(np.array(["good", "bad"]))
     ['good', 'bad']
     """
+    return list(iterate_examples(X))
+
+
+def iterate_examples(X: Iterable[Example]) -> Iterator[Example]:
+    """The same one after the other, no sooner than they are asked for.
+
+    Raises:
+        DataError: `X` is one text, or a matrix of numbers.
+
+    >>> next(iterate_examples(text for text in ["good", "bad"]))
+    'good'
+    """
     if isinstance(X, str | bytes | Mapping) or not isinstance(X, Iterable):
         raise DataError(f"X has to be a list of texts or of mappings, got one {type(X).__name__}: {X!r:.60}")
     if hasattr(X, "columns") and hasattr(X, "to_dict"):  # a pandas frame; pandas itself is not needed
-        return list(X.to_dict("records"))
+        return iter(X.to_dict("records"))
     if isinstance(X, np.ndarray):
         if X.ndim != 1:
             raise DataError(f"X has shape {X.shape}; expected one text per example, shape (examples,)")
-        return list(X.tolist())
-    return list(X)
+        return iter(X.tolist())
+    return iter(X)
 
 
 def as_labels(y: Iterable[Label]) -> list[Label]:

@@ -27,7 +27,7 @@ from softcloze.library import load_verbalizer, resolve_template
 from softcloze.prompt import ArtifactError, BoundPrompt, Parts, Prompt
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
-from softcloze.training import Checkpoint, Record, TrainingSettings, hold_out, train, warn_if_stuck
+from softcloze.training import Checkpoint, Record, TrainingSettings, bytes_of, hold_out, train, warn_if_stuck
 from softcloze.transfer import SoftInit, resolve_soft_init, transfer
 from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
@@ -40,7 +40,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     template `fit` keeps the examples and shows eight of them with each input (in-context learning).
 
     Args:
-        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
+        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`; masked (BERT), causal
+            (Llama) or seq2seq (T5, BART; see `softcloze.scoring.seq2seq` for what their decoder reads).
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
             `RuleVerbalizer` for several named masks, or None: every label is its own word.
@@ -78,6 +79,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         device: "auto", "cpu", "cuda" or "mps".
         random_state: seed of the initial vectors and of the order of examples.
         checkpoint: folder where an interrupted `fit` finds its progress again; None keeps none.
+        cache_memory: memory for what a causal model reads once, all that stands before the first soft slot: a size such
+            as "500MB" or "2GiB", or bytes. What takes more is kept in a file of the cache folder while `fit` runs.
         on_epoch: called with each epoch's record while training.
 
     Attributes:
@@ -128,6 +131,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         checkpoint: str | Path | None = None,
+        cache_memory: int | str = "2GiB",
         on_epoch: Callable[[Record], None] | None = None,
     ):
         self.model = model
@@ -153,6 +157,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.checkpoint = checkpoint
+        self.cache_memory = cache_memory
         self.on_epoch = on_epoch
 
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
@@ -451,7 +456,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             if self.checkpoint is not None:
                 checkpoint = Checkpoint(self.checkpoint, _digest(record, parts, bound, prompts, targets))
             history = train(
-                *parts, bound.scorer, prompts, targets, settings, checkpoint=checkpoint, on_epoch=self.on_epoch
+                *parts,
+                bound.scorer,
+                prompts,
+                targets,
+                settings,
+                checkpoint=checkpoint,
+                cache_memory=bytes_of(self.cache_memory),
+                on_epoch=self.on_epoch,
             )
             warn_if_stuck(history, bound.label_scores(prompts, [parts])[0].argmax(-1).tolist(), settings)
             record["history"] = history

@@ -296,7 +296,7 @@ def _word_scorer(
     words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
     if reads.words:
         # a word that begins with another's tokens may still be likely enough for a threshold of its own
-        verbalizer.check_tokens(words, chained=_chained(compiled) and not reads.normalised)
+        verbalizer.check_tokens(words, chained=compiled.chained and not reads.normalised)
     scorer = Scorer(
         backbone,
         compiled,
@@ -321,14 +321,9 @@ def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbon
         for word in words
     }
     conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
-    verbalizer.check_tokens(conjunctions, chained=_chained(compiled))
-    plan = plan_rules(conjunctions, compiled.vocabulary.mask_id, has_right=compiled.has_right)
+    verbalizer.check_tokens(conjunctions, chained=compiled.chained)
+    plan = plan_rules(backbone, conjunctions, has_right=compiled.has_right)
     return Scorer(backbone, compiled, plan.words, plan=plan)
-
-
-def _chained(compiled: CompiledTemplate) -> bool:
-    """Whether words are scored token after token with nothing behind them."""
-    return compiled.vocabulary.mask_id is None and not compiled.has_right
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:

@@ -45,15 +45,15 @@ def refine_words(
     The first word of each label names it: write the plainest one there. It always stays. In turn
 
     1. words go that the vocabulary does not know, that have the tokens of another one, or that begin with the tokens
-       of another label's word where a causal model could then never prefer them;
+       of another label's word where a causal or seq2seq model could then never prefer them;
     2. the share `frequency` of each label's words goes that the model says most seldom;
     3. words go whose probabilities over the texts are more like those of the other labels' names;
     4. each word that is left weighs one over its mean probability, so that common words have no advantage; with
        labels these weights are where learning starts.
 
-    The words are scored once and the model stays as it is. A word of several tokens costs a causal model up to a row
-    for each text, here and in every prediction, while all words of one token cost one row together: with hundreds of
-    words `max_tokens=1` is many times faster. A masked model reads one row for each length that words have.
+    The words are scored once and the model stays as it is. A word of several tokens costs a causal or seq2seq model up
+    to a row for each text, here and in every prediction, while all words of one token cost one row together: with
+    hundreds of words `max_tokens=1` is many times faster. A masked model reads one row for each length that words have.
 
     Args:
         model: as for `PromptClassifier`.
@@ -145,7 +145,7 @@ def usable_words(
             continue
         if tokens not in ids.values() and (max_tokens is None or len(tokens) <= max_tokens):
             ids[word] = tokens
-    if backbone.family == "causal" and not compiled.has_right and verbalizer.per == "word":
+    if compiled.chained and verbalizer.per == "word":
         label_of = {word: label for label, own in _by_label(verbalizer) for word in own}
         known = list(ids)
         for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in known]):

@@ -6,7 +6,7 @@ import pytest
 
 from softcloze.cli import main
 from softcloze.cli.errors import FileError
-from softcloze.cli.rows import read_table
+from softcloze.cli.rows import open_table
 
 FIT = ["fit", "reviews.csv", "--template", "<text> It was <mask>", "--out", "prompt"]
 
@@ -123,7 +123,7 @@ def test_mistakes(args, message, folder, monkeypatch, capsys):
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, folder):
-    monkeypatch.setattr("softcloze.cli.rows.read_table", lambda path: 1 / 0)
+    monkeypatch.setattr("softcloze.cli.rows.open_table", lambda path: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["softcloze", *FIT])
     with pytest.raises(ZeroDivisionError):
         main()
@@ -146,16 +146,26 @@ def test_damaged_files(name, content, message, tmp_path):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(FileError) as caught:
-        read_table(path)
+        [*open_table(path).rows()]
     assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_damaged_rows_are_counted_and_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,b\nc\n\nd,e,f\ng,h\n", encoding="utf-8")
+    table = open_table(path)
+    assert (table.columns, table.count) == (("text", "label"), 4)
+    good, short, long, last = table.lines()
+    assert (good, last) == ({"text": "a", "label": "b"}, {"text": "g", "label": "h"})
+    assert str(short).startswith(f"{path}, line 3: 1 values where") and str(long).startswith(f"{path}, line 5: 3 ")
 
 
 def test_csv_text_is_never_taken_for_something_else(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('\ufefftext,label\n007,NA\n"null, ""so""\nto say",2024-01-01\n\n,\n', encoding="utf-8")
-    table = read_table(path)
+    table = open_table(path)
     assert table.columns == ("text", "label")
-    assert table.rows == [
+    assert [*table.rows()] == [
         {"text": "007", "label": "NA"},
         {"text": 'null, "so"\nto say', "label": "2024-01-01"},
         {"text": "", "label": ""},
@@ -165,14 +175,14 @@ def test_csv_text_is_never_taken_for_something_else(tmp_path):
 def test_json_lines_keep_their_values(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "2024-01-01"}\n{"text": 5, "more": [1]}\n', encoding="utf-8")
-    table = read_table(path)
+    table = open_table(path)
     assert table.columns == ("text", "more")
-    assert table.rows == [{"text": "2024-01-01"}, {"text": 5, "more": [1]}]
+    assert [*table.rows()] == [{"text": "2024-01-01"}, {"text": 5, "more": [1]}]
 
 
-def test_parquet_without_datasets_names_the_command(tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_names_the_command(tmp_path, monkeypatch):
     path = tmp_path / "a.parquet"
     path.touch()
-    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(Exception, match=r"pip install 'softcloze\[files\]'"):
-        read_table(path)
+        open_table(path)

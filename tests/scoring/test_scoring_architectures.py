@@ -160,7 +160,7 @@ def test_gradients_behind_a_beginning_read_before(architecture, right):
     scorer = make_scorer(backbone, words, right=right)
     gradients = []
     with backbone.frozen():
-        for prefix in (None, scorer.read_frozen(prompts).rows([0, 1, 2, 3])):
+        for prefix in (None, scorer.read_frozen(prompts, 2**30).rows([0, 1, 2, 3])):
             soft = soft_vectors(backbone, 2).requires_grad_()
             scorer.batch(prompts, soft, prefix).log_softmax(-1)[:, 0].sum().backward()
             gradients.append(soft.grad)

@@ -202,7 +202,7 @@ def test_company_and_padding_do_not_matter(architecture, rules):
     with torch.no_grad():
         alone = torch.cat([bound.scorer.batch([prompt], soft.weight) for prompt in prompts])
         together = bound.scorer.batch(prompts, soft.weight)
-        prefix = bound.scorer.read_frozen(prompts)
+        prefix = bound.scorer.read_frozen(prompts, 2**30)
         behind = together if prefix is None else bound.scorer.batch(prompts, soft.weight, prefix)
     cached = bound.scorer.all(prompts, [soft.weight, soft.weight])
     for scores in (together, behind, cached[0], cached[1]):
@@ -269,5 +269,5 @@ def test_a_causal_model_needs_something_before_the_first_mask():
 def test_no_prompts():
     backbone = models.backbone("bert")
     compiled = CompiledTemplate(Template("<mask name=a> <mask name=b>"), backbone.vocabulary, 64)
-    plan = plan_rules([((20,), (21,)), ((22,), (21,))], backbone.vocabulary.mask_id, has_right=False)
+    plan = plan_rules(backbone, [((20,), (21,)), ((22,), (21,))], has_right=False)
     assert Scorer(backbone, compiled, [(20, 21), (22, 21)], plan=plan).all([], [None]).shape == (1, 0, 2)

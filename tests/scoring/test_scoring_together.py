@@ -3,7 +3,7 @@
 import models
 import pytest
 import torch
-from scores import assert_same, filled_score, make_scorer, soft_vectors
+from scores import assert_same, filled_score, make_scorer, random_prompts, soft_vectors
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import Member, Scorer, score_together
@@ -176,7 +176,7 @@ def test_shared_beginnings_are_those_of_their_rows():
     for _ in range(40):
         text = torch.randint(3, (30,), generator=dice).tolist()
         rows += [(*text[:length], 5) for length in torch.randint(31, (4,), generator=dice).tolist()]
-    leaves = leaves_of(shared_beginnings(rows))
+    leaves = leaves_of(shared_beginnings(rows, [1] * len(rows)))
     assert sorted(leaves) == list(range(len(rows)))
     assert all(rows[row][: len(ids)] == ids for row, ids in leaves.items())
     read = sum(map(len, set(leaves.values())))
@@ -190,11 +190,30 @@ def test_shared_beginnings_are_those_of_their_rows():
         ([(1,) * WORTH] * 2, [WORTH, WORTH]),
         ([(*range(9), k) for k in range(3)], [9, 9, 9]),  # short, but of several
         ([tuple(range(40)), tuple(range(20))], [20, 20]),
-        ([(1,) * length for length in range(0, 400, 40)], [0, 40, 80, 120, *[160] * 6]),
+        ([(1,) * length for length in range(0, 400, 40)], [40 * min(i, LEVELS) for i in range(10)]),
         ([(), ()], [0, 0]),
         ([(1, 2)], [0]),
     ],
 )
 def test_how_much_is_shared(rows, ends):
-    leaves = leaves_of(shared_beginnings(rows))
+    leaves = leaves_of(shared_beginnings(rows, [1] * len(rows)))
     assert [len(leaves[row]) for row in range(len(rows))] == ends
+
+
+def test_a_row_that_is_read_often_is_a_beginning_by_itself():
+    long, short = tuple(range(20)), tuple(range(10))
+    assert leaves_of(shared_beginnings([long, short], [3, 1])) == {0: long, 1: ()}
+
+
+@pytest.mark.parametrize("right", [False, True], ids=["end", "text behind"])
+def test_label_words_share_the_prompt_that_they_stand_in(right):
+    """A prompt is read once, and for each word only what it adds."""
+    backbone = models.backbone("llama")
+    words = [(20 + k, 30) for k in range(8)]
+    prompts = random_prompts([24], right=right)
+    scorer = make_scorer(backbone, words, right=right)
+    found, read = tokens_read(backbone, lambda: scorer.all(prompts, [None])[0])
+    behind = 4 - 1 + 1 if right else 0  # the last one is predicted, not read
+    assert read == 23 + 8 * (1 + 1 + behind)
+    expected = torch.stack([models.word_scores(backbone.model, prompts[0], words)])
+    torch.testing.assert_close(found.log_softmax(-1), expected.log_softmax(-1), atol=1e-4, rtol=1e-4)

@@ -33,6 +33,28 @@ def test_words_that_are_learnt_separate_what_they_were_found_in():
     assert PromptClassifier(backbone, ENGLISH, found).fit(TEXTS, LABELS).score(TEXTS, LABELS) == 1
 
 
+NAMED = ["good"] * 3 + ["bad"] * 3
+
+
+@pytest.mark.parametrize("method", ["petal", "lm-bff"])
+def test_labels_that_are_words_come_first(method):
+    backbone = models.backbone("bert")
+    found = search_label_words(backbone, ENGLISH, TEXTS, NAMED, method=method, words=3)
+    assert [own[0] for own in found.words] == ["bad", "good"]
+    assert len({word for own in found.words for word in own}) == 6
+    others = search_label_words(backbone, ENGLISH, TEXTS, NAMED, method=method, words=3, start={})
+    renamed = search_label_words(backbone, ENGLISH, TEXTS, LABELS, method=method, words=3)  # "neg" is no word
+    assert list(others.words) == list(renamed.words) != list(found.words)
+    assert search_label_words(backbone, ENGLISH, TEXTS, NAMED, words=1).as_dict() == {"bad": ["bad"], "good": ["good"]}
+
+
+def test_words_to_start_with():
+    found = search_label_words(
+        models.backbone("bert"), CHINESE, TEXTS, LABELS, start={"pos": "好", "neg": "差"}, words=2
+    )
+    assert [(own[0], len(own)) for own in found.words] == [("差", 2), ("好", 2)]
+
+
 def test_labels_in_any_order_and_number():
     backbone = models.backbone("bert")
     texts = [*TEXTS, "这部电影很差", "太差了", *GOOD]
@@ -88,6 +110,12 @@ MISTAKES = [
     ({"template": "<demos*2> <text> It was <mask>"}, r"^the demonstrations of .* search without <demos>$"),
     ({"template": "<text> (<options>): <mask>"}, r"^<options> in .* search without it$"),
     ({"template": "<text> 总之，<mask*2>"}, r"words of one token, but .* has <mask\*2>; write <mask>$"),
+    ({"start": {"pos": "good"}}, r"^start has words for \['pos'\], but the labels are \['neg', 'pos'\]$"),
+    (
+        {"start": {"pos": "good", "neg": "badly made"}},
+        r"^start has 'badly made', which is \d tokens in the mask's place of '<text> It was <mask>'; a search joins",
+    ),
+    ({"start": {"pos": "good", "neg": "good"}}, r"^start has one word for two labels: \['good', 'good'\]$"),
     ({"words": 500}, r"^1000 words are wanted, 500 for each of 2 labels, but the vocabulary of bert has only \d+ "),
     (
         {"model": "gpt2", "template": "<text> It was <mask>, I think."},

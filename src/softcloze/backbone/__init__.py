@@ -1,7 +1,7 @@
 """Pretrained models, loaded once and held still."""
 
 from softcloze.backbone.backbone import Backbone, BackboneError, Family
-from softcloze.backbone.batching import batches
+from softcloze.backbone.batching import in_batches
 from softcloze.backbone.loading import load_backbone, load_tokenizer
 from softcloze.backbone.pooling import mean_states
 from softcloze.backbone.prefix import Prefix
@@ -11,7 +11,7 @@ __all__ = [
     "BackboneError",
     "Family",
     "Prefix",
-    "batches",
+    "in_batches",
     "load_backbone",
     "load_tokenizer",
     "mean_states",

@@ -13,16 +13,23 @@ from torch.func import functional_call
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     DynamicCache,
     PreTrainedConfig,
     PreTrainedModel,
 )
 
 from softcloze.backbone.prefix import Prefix
-from softcloze.encoding import NO_LIMIT, PretrainedTokenizer, Vocabulary
+from softcloze.backbone.seq2seq import decoder_inputs, decoder_start, reads_embeddings
+from softcloze.encoding import NO_LIMIT, PretrainedTokenizer, Vocabulary, sentinels_of
 from softcloze.errors import SoftclozeError
 
-Family = Literal["masked", "causal"]
+Family = Literal["masked", "causal", "seq2seq"]
+
+AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
 
 class BackboneError(SoftclozeError, ValueError):
@@ -48,10 +55,10 @@ class Backbone:
     as it was found. `sklearn.clone` returns the same backbone, so that a grid search shares one.
 
     Attributes:
-        model: a transformers model with a masked or causal language-modelling head.
+        model: a transformers model with a masked, causal or seq2seq language-modelling head.
         tokenizer: its tokenizer, of which softcloze keeps a private copy.
         name: where it came from, as written into saved prompts.
-        family: "masked" or "causal".
+        family: "masked", "causal" or "seq2seq".
         vocabulary: the private copy of the tokenizer.
         max_length: positions that the model takes.
         uses_types: whether tokenizer and model tell the two texts of a pair apart by token types.
@@ -68,19 +75,22 @@ class Backbone:
         """Take `model` and `tokenizer` as they are.
 
         Raises:
-            BackboneError: the model has no language-modelling head of a known family.
+            BackboneError: the model has no language-modelling head of a known family, or it is a seq2seq model whose
+                decoder begins with no known token, or whose encoder scales embeddings only where it looks them up.
             TokenizerError: the tokenizer is not backed by the tokenizers library.
         """
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
         self.family = family_of(model.config, tokenizer)
-        self.vocabulary = Vocabulary(tokenizer, masked=self.family == "masked")
+        self.vocabulary = Vocabulary(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
         if model.get_output_embeddings() is None:
             raise BackboneError(
-                f"{type(model).__name__} has no language-modelling head; load {name!r} with "
-                f"AutoModelFor{'MaskedLM' if self.family == 'masked' else 'CausalLM'}"
+                f"{type(model).__name__} has no language-modelling head; "
+                f"load {name!r} with {AUTO[self.family].__name__}"
             )
+        if self.family == "seq2seq":
+            self._check_seq2seq()
         self._takes = set(inspect.signature(model.forward).parameters)
         # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
         several = getattr(model.config, "type_vocab_size", 0) > 1
@@ -116,6 +126,11 @@ class Backbone:
     def parameters(self) -> int:
         """Weights of the model, tied ones counted once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def decoder_start(self) -> int | None:
+        """The token with which the decoder of a seq2seq model begins; None for other families."""
+        return decoder_start(self.model) if self.family == "seq2seq" else None
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -178,6 +193,7 @@ class Backbone:
         positions: Tensor,
         *,
         types: Sequence[Sequence[int] | None] | None = None,
+        sources: Sequence[tuple[int, ...]] = (),
         soft: Tensor | None = None,
         columns: Tensor | None = None,
         prefix: Prefix | None = None,
@@ -188,16 +204,22 @@ class Backbone:
         company a row keeps does not change its scores.
 
         Args:
-            rows: `batch` lists of ids; -1 - r stands for row r of `soft`.
+            rows: `batch` lists of ids; -1 - r stands for row r of `soft`. For a seq2seq model, the decoder's token ids.
             positions: places in the rows, shape (batch, reads).
             types: the token types of each row, None for a row of one type; for a model that `uses_types`.
+            sources: for a seq2seq model, the ids that the encoder reads for each row; the same ones are read once.
             soft: the soft vectors, shape (soft, width).
             columns: vocabulary ids to score, shape (words,); all of them if None.
             prefix: what stands before each row, read earlier by `read`.
         """
-        inputs = self._inputs(rows, types, soft, prefix)
+        if self.family == "seq2seq":
+            number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
+            read = self._inputs(list(number), None, soft, None)
+            inputs = decoder_inputs(self.model, read, [number[source] for source in sources], rows)
+        else:
+            inputs = self._inputs(rows, types, soft, prefix)
         if prefix is not None:
-            inputs["past_key_values"] = prefix.cache()
+            inputs["past_key_values"] = prefix.cache(self.device)
         if "use_cache" in self._takes:
             inputs["use_cache"] = prefix is not None
         return self._head_at(positions.to(self.device), columns, inputs)
@@ -210,7 +232,7 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = prefix.cache() if prefix is not None else DynamicCache()
+        cache = prefix.cache(self.device) if prefix is not None else DynamicCache()
         with torch.no_grad():
             inputs = self._inputs(rows, None, soft, prefix)
             last = torch.zeros(len(rows), 1, dtype=torch.long, device=self.device)
@@ -277,6 +299,20 @@ class Backbone:
             inputs["position_ids"] = (place + self._first_position).to(self.device)
         return inputs
 
+    def _check_seq2seq(self) -> None:
+        """Refuse a seq2seq model that cannot be fed as we feed it."""
+        if self.decoder_start is None:
+            raise BackboneError(
+                f"{self.name!r} does not say with which token its decoder begins; set "
+                "model.config.decoder_start_token_id, for mBART to the id of the language's token"
+            )
+        with self.frozen(), torch.no_grad():
+            if not reads_embeddings(self.model, torch.tensor([[0, 1, 2]], device=self.device)):
+                raise BackboneError(
+                    f"the encoder of {type(self.model).__name__} scales embeddings only where it looks them up, so "
+                    "that soft vectors would not fit among them; take T5, BART or one of their kin"
+                )
+
     def _head_at(self, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Outputs:
         """Run the model with its output embedding on `positions` and, where it can be cut, `columns` alone.
 
@@ -326,6 +362,8 @@ class Backbone:
         columns = torch.tensor([1, 0, 2])
         ids = torch.tensor([[0, 1, 2, 3]], device=self.device)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if self.family == "seq2seq":
+            inputs["decoder_input_ids"] = ids
         with self.frozen(), torch.no_grad():
             full = self.model(**inputs).logits[..., columns]
             try:
@@ -339,11 +377,19 @@ def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Famil
     """How a model of this configuration predicts a word, from what transformers offers for it.
 
     Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token; so
-    a model is masked when it has a masked head, a mask token and is not set up as a decoder.
+    a model is masked when it has a masked head, a mask token and is not set up as a decoder. One with an encoder and a
+    decoder is a seq2seq model when its tokenizer has something to put in an answer's place: sentinels or a mask token.
 
     Raises:
-        BackboneError: it has neither head.
+        BackboneError: it has none of these heads, or nothing for the answer's place.
     """
+    if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+        if not sentinels_of(tokenizer) and tokenizer.mask_token is None:
+            raise BackboneError(
+                f"this tokenizer of a {config.model_type!r} model has neither a mask token nor sentinels like "
+                "<extra_id_0>, and a seq2seq model needs one in the place of an answer; take T5, mT5 or BART"
+            )
+        return "seq2seq"
     if (
         not config.is_encoder_decoder
         and type(config) in MODEL_FOR_MASKED_LM_MAPPING
@@ -354,8 +400,8 @@ def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Famil
     if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "causal"
     raise BackboneError(
-        f"a model of type {config.model_type!r} is neither a masked nor a causal language model; "
-        "softcloze needs one that predicts words, such as BERT or Llama"
+        f"a model of type {config.model_type!r} is no masked, causal or seq2seq language model; "
+        "softcloze needs one that predicts words, such as BERT, Llama or T5"
     )
 
 

@@ -1,24 +1,44 @@
 """Rows of like length in batches."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+
+from torch import OutOfMemoryError
 
 # tokens in a batch without gradient; a processor gains nothing beyond, and an accelerator has room for it
 BATCH_TOKENS = 4096
+# rows that are shorter than this share of the longest wait for the next batch, once a quarter of this one is full
+ALIKE = 0.92
 
 
-def batches(lengths: Sequence[int], cost: Callable[[int], int]) -> Iterator[list[int]]:
-    """Numbers of rows, longest first, as many at a time as `BATCH_TOKENS` allows.
+def in_batches(lengths: Sequence[int], cost: Callable[[int], int], work: Callable[[list[int]], None]) -> None:
+    """Do some work on all rows, longest first, as many of like length at a time as `BATCH_TOKENS` allows.
+
+    An accelerator that runs out of memory gets half as many from there on.
 
     Args:
         lengths: of each row.
         cost: the tokens that a row of this number takes; the longest of a batch speaks for all of them.
+        work: takes the numbers of the rows of a batch.
 
-    >>> lengths = [1000, 3000, 2000]
-    >>> list(batches(lengths, lambda row: lengths[row]))
-    [[1], [2, 0]]
+    Raises:
+        OutOfMemoryError: there is no room for a single row.
+
+    >>> lengths = [2000, 3000, 2001]
+    >>> in_batches(lengths, lambda row: lengths[row], print)
+    [1]
+    [2, 0]
     """
-    order = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)
-    while order:
-        size = max(1, BATCH_TOKENS // max(1, cost(order[0])))
-        yield order[:size]
-        order = order[size:]
+    waiting = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)
+    room = BATCH_TOKENS
+    while waiting:
+        size = max(1, room // max(1, cost(waiting[0])))
+        alike = [lengths[row] >= ALIKE * lengths[waiting[0]] for row in waiting[:size]]
+        size = max(size // 4, sum(alike), 1)
+        batch, waiting = waiting[:size], waiting[size:]
+        try:
+            work(batch)
+        except OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            waiting = batch + waiting
+            room = (len(batch) // 2) * max(1, cost(batch[0]))

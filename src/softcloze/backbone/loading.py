@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
-from softcloze.backbone.backbone import Backbone, BackboneError, Family, family_of, longest_prompt
+from softcloze.backbone.backbone import AUTO, Backbone, BackboneError, Family, family_of, longest_prompt
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.starters import fetch_model
 
@@ -56,8 +56,7 @@ def _load(name: str, dtype: torch.dtype, device: torch.device) -> Backbone:
     place, options = _place(name)
     with _explained(name):
         _, tokenizer, family = _read_configuration(place, options)
-        auto = AutoModelForMaskedLM if family == "masked" else AutoModelForCausalLM
-        model = auto.from_pretrained(place, dtype=dtype, **options)
+        model = AUTO[family].from_pretrained(place, dtype=dtype, **options)
     return Backbone(model.to(device), tokenizer, name)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from softcloze.backbone.backbone import Backbone
-from softcloze.backbone.batching import batches
+from softcloze.backbone.batching import in_batches
 
 
 def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
@@ -16,7 +16,7 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
     The tokens are those of the tokenizer, with the special ones that it adds itself, up to the model's limit.
 
     Args:
-        backbone: a masked or a causal model.
+        backbone: the model; of a seq2seq model the encoder.
         texts: each is read by itself.
 
     Returns:
@@ -25,14 +25,17 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
     rows = [encoding.ids[: backbone.max_length] for encoding in backbone.vocabulary.encode(texts)]
     if not rows:
         return torch.empty(0, backbone.width)
+    means: list[Tensor] = []
     order: list[int] = []
-    parts = []
     lengths = [len(row) for row in rows]
+
+    def read(chosen: list[int]) -> None:
+        means.append(_mean_states(backbone, [rows[i] for i in chosen]))
+        order.extend(chosen)
+
     with backbone.frozen(), torch.inference_mode():
-        for chosen in batches(lengths, lambda i: lengths[i]):
-            parts.append(_mean_states(backbone, [rows[i] for i in chosen]))
-            order += chosen
-    return torch.cat(parts)[torch.tensor(order).argsort()]
+        in_batches(lengths, lambda i: lengths[i], read)
+    return torch.cat(means)[torch.tensor(order).argsort()]
 
 
 def _mean_states(backbone: Backbone, rows: Sequence[Sequence[int]]) -> Tensor:
@@ -44,7 +47,8 @@ def _mean_states(backbone: Backbone, rows: Sequence[Sequence[int]]) -> Tensor:
     real[:, 0] = True  # an attention over nothing is no number
     inputs = {"input_ids": ids.to(backbone.device), "attention_mask": real.to(backbone.device, torch.long)}
     # the model without its head: a product with the whole vocabulary at each token would cost the most by far
-    states = backbone.model.base_model(**inputs).last_hidden_state.float().cpu()
+    reader = backbone.model.get_encoder() if backbone.family == "seq2seq" else backbone.model.base_model
+    states = reader(**inputs).last_hidden_state.float().cpu()
     counted = real & (lengths[:, None] > 0)
     means: Tensor = (states * counted[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
     return means

@@ -1,13 +1,18 @@
 """What a causal model remembers of text that it has read already."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
+
+from softcloze.starters.cache import cache_dir
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,40 @@ class Prefix:
     def memory(self) -> int:
         """Size in bytes."""
         return sum(tensor.nbytes for layer in self.layers for tensor in layer)
+
+    @classmethod
+    def empty(cls, like: Self, rows: int, memory: int) -> Self:
+        """Room for beginnings that are read part by part, for `put` to fill.
+
+        What takes more than `memory` is kept in a file without a name in the cache folder, of which the system holds
+        in memory what it has room for. It is gone when nothing refers to it any more, also where the process is killed.
+
+        Args:
+            like: a part with the longest of them.
+            rows: how many there will be.
+            memory: bytes.
+        """
+        shapes = [[(rows, *tensor.shape[1:]) for tensor in layer] for layer in like.layers]
+        kind, device = like.layers[0][0].dtype, like.layers[0][0].device
+        sizes = [math.prod(shape) for layer in shapes for shape in layer]
+        if sum(sizes) * kind.itemsize > memory:
+            cache_dir().mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=cache_dir()) as file:
+                file.truncate(sum(sizes) * kind.itemsize)
+                room = torch.from_numpy(np.memmap(file, np.uint8, "r+")).view(kind)
+        else:
+            room = torch.zeros(sum(sizes), dtype=kind, device=device)
+        parts = iter(room.split(sizes))
+        layers = tuple((next(parts).view(keys), next(parts).view(values)) for keys, values in shapes)
+        return cls(layers, torch.zeros(rows, dtype=torch.long))
+
+    def put(self, indices: Sequence[int], part: Self) -> None:
+        """Fill in the beginnings with these numbers."""
+        start = self.padded_length - part.padded_length
+        for own, read in zip(self.layers, part.layers, strict=True):
+            for side in (0, 1):
+                own[side][indices, :, start:] = read[side].to(own[side].device)
+        self.lengths[indices] = part.lengths
 
     def rows(self, indices: Sequence[int]) -> Self:
         """The beginnings with these numbers, in this order, any of them as often as wanted."""
@@ -60,7 +99,7 @@ class Prefix:
         """Which places are no padding, shape (rows, length)."""
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
-    def cache(self) -> DynamicCache:
+    def cache(self, device: torch.device) -> DynamicCache:
         """A cache of transformers that begins with this; running a model on it leaves this as it is."""
         # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
-        return DynamicCache(self.layers)
+        return DynamicCache([(keys.to(device), values.to(device)) for keys, values in self.layers])

@@ -141,15 +141,15 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
 
     from softcloze.cli.console import errors, plain, say
     from softcloze.cli.errors import FileError
-    from softcloze.cli.rows import read_table
+    from softcloze.cli.rows import open_table
     from softcloze.starters import load_data, split_rows
 
     if data.startswith(STARTER):
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
-    table = read_table(Path(data))
+    table = open_table(Path(data))
     table.check_column(text_column, hint=" (--text-column names another)")
     labels = table.labels(label_column)
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(table.rows()):
         if not isinstance(row.get(text_column), str):
             raise FileError(f"{table.path}: row {number} has no text in {text_column!r}")
-    return split_rows(zip((row[text_column] for row in table.rows), labels, strict=True))
+    return split_rows(zip((row[text_column] for row in table.rows()), labels, strict=True))

@@ -19,24 +19,24 @@ def evaluate(
     """Compare predictions with the labels of a file: accuracy, precision and recall of each class, confusions."""
     from softcloze.cli.console import results, say
     from softcloze.cli.errors import FileError
-    from softcloze.cli.rows import read_table
+    from softcloze.cli.rows import open_table
     from softcloze.template import did_you_mean
 
-    table = read_table(file)
+    table = open_table(file)
 
     from softcloze.cli.work import open_classifier, score_rows, warn_of
     from softcloze.prompt import Prompt
 
     saved = Prompt.load(prompt)
     known = tuple(map(str, saved.verbalizer.labels))
-    examples, labels = table.examples(saved.template, text_column), table.labels(label_column)
+    as_example, labels = table.reader(saved.template, text_column), table.labels(label_column)
     for number, label in enumerate(labels):
         if label not in known:
             raise FileError(
                 f"{table.path}: row {number} has label {label!r}, which the prompt does not have; it has "
                 f"{', '.join(map(repr, known))}{did_you_mean(label, known)}"
             )
-    scored = score_rows(open_classifier(prompt, model), examples)
+    scored = score_rows(open_classifier(prompt, model), map(as_example, table.rows()), table.count)
     rows = [i for i, found in enumerate(scored.predicted) if found is not None]
     pairs = [(labels[i], scored.predicted[i]) for i in rows]
     true, found = zip(*pairs, strict=True)
@@ -54,7 +54,7 @@ def evaluate(
     say(console, f"calibration error  {error:.3f}   gap between how sure it is and how often it is right")
     console.print(_classes(known, true, found))
     console.print(_confusions(known, true, found))
-    warn_of(scored.problems, len(labels), "and are left out")
+    warn_of(scored.tally, "and are left out")
 
 
 def _classes(labels: Sequence[str], true: Sequence[str], found: Sequence[str]) -> "RichTable":

@@ -52,13 +52,13 @@ def fit(
     is its own word.
     """
     from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.rows import read_table
+    from softcloze.cli.rows import open_table
     from softcloze.library import resolve_template
 
     # what may be wrong with the input comes first: the imports below take seconds, and training minutes
     words = read_verbalizer(verbalizer, template)
     parsed = resolve_template(template)
-    table = read_table(file)
+    table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
     from softcloze.cli.work import open_backbone, progress_bar, score_rows
@@ -101,7 +101,7 @@ def fit(
     if classifier.truncation_.rows_cut:
         say(errors(), _cuts(classifier.truncation_))
     classifier.save(out)
-    predicted = score_rows(classifier, examples).predicted
+    predicted = score_rows(classifier, examples, len(examples)).predicted
     right = sum(found == label for found, label in zip(predicted, labels, strict=True))
     say(
         results(),

@@ -131,11 +131,11 @@ def _read_labelled(
     template: "Template", path: Path, text_column: str | None, label_column: str, how: Choice
 ) -> Labelled:
     from softcloze.cli.errors import CommandError
-    from softcloze.cli.rows import read_table
+    from softcloze.cli.rows import open_table
 
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
-    table = read_table(path)
+    table = open_table(path)
     return Labelled(table.examples(template, text_column), table.labels(label_column), how)
 
 

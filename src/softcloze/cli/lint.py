@@ -299,7 +299,7 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
         return Model(backbone.vocabulary, limit(backbone.max_length), backbone)
     quiet()
     tokenizer, family, most = load_tokenizer(model)
-    return Model(Vocabulary(tokenizer, masked=family == "masked"), limit(most))
+    return Model(Vocabulary(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), limit(most))
 
 
 def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -> "VerbalizerCheck":

@@ -1,6 +1,8 @@
 """softcloze predict: label the rows of a file with a saved prompt."""
 
-from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from softcloze.cli.rows import Row, Table
-    from softcloze.cli.work import Scored
+    from softcloze.cli.run import Run
+    from softcloze.cli.tally import Tally
+    from softcloze.estimator import PromptClassifier
 
 SHOWN = 10  # rows of the table on the terminal
 LONGEST = 300  # characters of a value shown there
@@ -27,42 +31,49 @@ def predict(
     ] = None,
     text_column: TextOption = None,
     model: OtherModelOption = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget what an interrupted run has done, and begin anew.")
+    ] = False,
 ) -> None:
     """Label every row: its label and the probability of each class, in a file or, without --out, on the terminal.
 
-    A row that cannot be encoded gets no label but the reason, and all others are labelled.
+    A row that cannot be encoded gets no label but the reason, and all others are labelled. A run that was
+    interrupted goes on where it was when the same command is given again.
     """
-    from softcloze.cli.console import plain, results, say
+    from softcloze.cli.console import errors, plain, results, say
     from softcloze.cli.errors import CommandError
-    from softcloze.cli.rows import check_suffix, read_table
+    from softcloze.cli.rows import check_suffix, open_table
 
     if out is not None:
         check_suffix(out)
         if out.exists() and file.exists() and out.samefile(file):
             raise CommandError(f"--out {out} is the file that is read; name another")
-    table = read_table(file)
+    with errors().status("reading the rows"):
+        table = open_table(file)
 
-    from softcloze.cli.work import open_classifier, score_rows, warn_of
-    from softcloze.cli.writing import write_rows
+    from softcloze.cli.tally import Tally
+    from softcloze.cli.work import open_classifier, warn_of
     from softcloze.prompt import Prompt
 
     saved = Prompt.load(prompt)
-    names = _new_columns(table, tuple(map(str, saved.verbalizer.labels)))
-    examples = table.examples(saved.template, text_column)
-    scored = score_rows(open_classifier(prompt, model), examples)
-    console = results()
-    if out is None:
-        console.print(_preview(table, scored, saved.template.fields if text_column is None else (text_column,)))
+    labels = tuple(map(str, saved.verbalizer.labels))
+    names = _new_columns(table, labels)
+    as_example = table.reader(saved.template, text_column)
+    run = None if out is None else _open_run(out, table, names, prompt, text_column, restart)
+    tally = run.tally if run is not None else Tally()
+    rows = _labelled(open_classifier(prompt, model), table, as_example, names, tally.rows)
+    if run is not None:
+        _write(run, rows)
     else:
-        write_rows(out, (*table.columns, *names), _labelled(table, scored, names))
-    counts = Counter(label for label in scored.predicted if label is not None)
+        columns = saved.template.fields if text_column is None else (text_column,)
+        results().print(_preview(_tallied(rows, tally), columns, labels, table.count))
     say(
-        console,
-        f"{len(table.rows) - len(scored.problems):,} rows labelled: ",
-        plain(", ".join(f"{label} {counts[label]:,}" for label in scored.labels)),
+        results(),
+        f"{tally.labels.total():,} rows labelled: ",
+        plain(", ".join(f"{label} {tally.labels[label]:,}" for label in labels)),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
-    warn_of(scored.problems, len(table.rows), "and have no label")
+    warn_of(tally, "and have no label")
 
 
 def _new_columns(table: "Table", labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,16 +87,86 @@ def _new_columns(table: "Table", labels: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _labelled(table: "Table", scored: "Scored", names: tuple[str, ...]) -> "list[Row]":
-    rows = []
-    for number, row in enumerate(table.rows):
-        problem = scored.problems.get(number)
-        chances = [None if problem is not None else float(p) for p in scored.probabilities[number]]
-        rows.append({**row, **dict(zip(names, (scored.predicted[number], *chances, problem), strict=True))})
-    return rows
+def _open_run(
+    out: Path, table: "Table", names: Sequence[str], prompt: Path, text_column: str | None, restart: bool
+) -> "Run":
+    """A run that has not begun, or the same one that was interrupted."""
+    from hashlib import file_digest, sha256
+    from importlib.metadata import version
+
+    from softcloze.cli.console import errors, plain, say
+    from softcloze.cli.run import Run
+    from softcloze.cli.writing import format_of
+    from softcloze.prompt import CARD
+
+    with errors().status("reading the rows"):
+        form = format_of(out, table, names)
+        with table.path.open("rb") as file:
+            content = file_digest(file, "sha256").hexdigest()
+    purpose = {
+        "input": content,
+        "prompt": sha256((prompt.expanduser() / CARD).read_bytes()).hexdigest(),
+        "--text-column": text_column,
+        "version of softcloze": version("softcloze"),
+    }
+    run = Run(out, form, purpose, restart=restart)
+    if run.tally.rows:
+        done = f"going on: {run.tally.rows:,} of {table.count:,} rows are labelled already, in "
+        say(errors(), done, plain(run.folder))
+    return run
 
 
-def _preview(table: "Table", scored: "Scored", columns: tuple[str, ...]) -> "RichTable":
+def _labelled(
+    classifier: "PromptClassifier",
+    table: "Table",
+    as_example: "Callable[[Row], Row]",
+    names: Sequence[str],
+    done: int,
+) -> "Generator[list[Row]]":
+    """The rows behind the first `done` ones with what was found, a window at a time."""
+    from softcloze.cli.errors import FileError
+    from softcloze.cli.work import label_rows
+
+    lines, ahead = tee(islice(table.lines(), done, None))
+    # a damaged row is no example, which `predict_stream` says; the line itself says it better
+    examples = (line if isinstance(line, FileError) else as_example(line) for line in ahead)
+    with closing(label_rows(classifier, examples, table.count, done)) as windows:
+        for window in windows:
+            rows = []
+            for found, line in zip(window, lines, strict=False):
+                row, error = ({}, str(line)) if isinstance(line, FileError) else (line, found.error)
+                label = None if error is not None else str(found.label)
+                chances = found.probabilities if found.probabilities is not None else [None] * (len(names) - 2)
+                rows.append({**row, **dict(zip(names, (label, *chances, error), strict=True))})
+            yield rows
+
+
+def _write(run: "Run", windows: "Generator[list[Row]]") -> None:
+    """Write all rows; whoever interrupts that is told how to go on."""
+    from softcloze.cli.console import errors, say
+
+    try:
+        with closing(windows):
+            for rows in windows:
+                run.write(rows)
+            run.finish()
+    except KeyboardInterrupt:
+        say(errors(), f"interrupted: {run.tally.rows:,} rows are safe; the same command goes on with the next")
+        raise
+
+
+def _tallied(windows: "Generator[list[Row]]", tally: "Tally") -> "list[Row]":
+    """The first rows; all are counted."""
+    first: list[Row] = []
+    for rows in windows:
+        first += rows[: SHOWN - len(first)]
+        for row in rows:
+            tally.add(row["predicted"], row["error"])
+    tally.check()
+    return first
+
+
+def _preview(rows: "Sequence[Row]", columns: Sequence[str], labels: Sequence[str], count: int) -> "RichTable":
     """The first rows with their labels."""
     from rich import box
     from rich.table import Table as RichTable
@@ -96,20 +177,18 @@ def _preview(table: "Table", scored: "Scored", columns: tuple[str, ...]) -> "Ric
     shown.add_column("row", justify="right", style="dim")
     for column in columns:
         shown.add_column(plain(column), overflow="ellipsis", no_wrap=True, ratio=1)
-    widths = [plain(label).cell_len for label in scored.labels]
+    widths = [plain(label).cell_len for label in labels]
     shown.add_column("label", min_width=max(widths))
-    for label, width in zip(scored.labels, widths, strict=True):
+    for label, width in zip(labels, widths, strict=True):
         shown.add_column(plain(label), justify="right", min_width=max(width, len("0.000")))
-    for number, row in enumerate(table.rows[:SHOWN]):
+    for number, row in enumerate(rows):
         cells = [plain(str(row.get(column, ""))[:LONGEST]) for column in columns]
-        if number in scored.problems:
-            result = [plain("cannot be encoded", "red"), *(plain("") for _ in scored.labels)]
+        if row["error"] is not None:
+            result = [plain("cannot be encoded", "red"), *(plain("") for _ in labels)]
         else:
-            result = [
-                plain(scored.predicted[number], "bold"),
-                *(plain(f"{chance:.3f}") for chance in scored.probabilities[number]),
-            ]
+            chances = (plain(f"{row[f'probability_{label}']:.3f}") for label in labels)
+            result = [plain(row["predicted"], "bold"), *chances]
         shown.add_row(str(number), *cells, *result)
-    if len(table.rows) > SHOWN:
-        shown.caption = f"the first {SHOWN} of {len(table.rows):,} rows; --out FILE writes all"
+    if count > SHOWN:
+        shown.caption = f"the first {SHOWN} of {count:,} rows; --out FILE writes all"
     return shown

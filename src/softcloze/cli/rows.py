@@ -1,14 +1,13 @@
-"""Rows of a file: read as they are written, checked, and turned into examples."""
+"""Rows of a file: read from the disk as they are asked for, checked, and turned into examples."""
 
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -18,24 +17,43 @@ from softcloze.template import Template, did_you_mean
 Row = dict[str, Any]
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+CHUNK = 1000  # rows of Parquet that are read together
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a file.
+    """The rows of a file, which stay there.
 
     Attributes:
         path: the file.
         columns: names of the columns; of JSON lines, all that occur, in order of first appearance.
-        rows: column to value; a row of JSON lines may lack some.
+        count: how many rows there are, damaged ones included.
     """
 
     path: Path
     columns: tuple[str, ...]
-    rows: list[Row]
+    count: int
 
-    def examples(self, template: Template, text_column: str | None) -> list[Row]:
-        """What `template` needs of each row.
+    def lines(self) -> Iterator[Row | FileError]:
+        """Every row from column to value, read from the file anew; for a damaged one, what is wrong with it.
+
+        A row of JSON lines may lack columns.
+        """
+        return _read_lines(self.path)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row.
+
+        Raises:
+            FileError: a row is damaged; names its line.
+        """
+        for line in self.lines():
+            if isinstance(line, FileError):
+                raise line
+            yield line
+
+    def reader(self, template: Template, text_column: str | None) -> Callable[[Row], Row]:
+        """What makes of a row the example that `template` needs.
 
         Raises:
             FileError: a column is missing.
@@ -46,7 +64,7 @@ class Table:
                 if name in template.variables:
                     continue  # which may be missing, if the template asks for it first
                 self.check_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
-            return self.rows
+            return lambda row: row
         if len(template.fields) != 1:
             raise CommandError(
                 f"--text-column is for templates with one field; this one reads the columns "
@@ -54,19 +72,25 @@ class Table:
             )
         self.check_column(text_column)
         (name,) = template.fields
-        return [_renamed(row, text_column, name) for row in self.rows]
+        return lambda row: _renamed(row, text_column, name)
+
+    def examples(self, template: Template, text_column: str | None) -> list[Row]:
+        """What `template` needs of each row; errors are those of `reader` and `rows`."""
+        return [*map(self.reader(template, text_column), self.rows())]
 
     def labels(self, column: str) -> list[str]:
         """The labels, as text.
 
         Raises:
-            FileError: the column is missing, or a row has no label; names it.
+            FileError: the column is missing, a row has no label or is damaged; names it.
         """
         self.check_column(column, hint=" (--label-column names another)")
-        for number, row in enumerate(self.rows):
+        labels = []
+        for number, row in enumerate(self.rows()):
             if row.get(column) is None:
                 raise FileError(f"{self.path}: row {number} has no {column!r}")
-        return [str(row[column]) for row in self.rows]
+            labels.append(str(row[column]))
+        return labels
 
     def check_column(self, column: str, hint: str = "") -> None:
         """Make sure that there is a column of this name.
@@ -81,13 +105,14 @@ class Table:
             )
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV, TSV, JSON lines or Parquet file.
+def open_table(path: Path) -> Table:
+    """Look through a CSV, TSV, JSON lines or Parquet file.
 
     CSV values stay the text they are: "007", "NA" and "null" are no numbers and no missing values.
 
     Raises:
-        FileError: there is no such file, its ending is unknown, it is empty or damaged; names it and the line.
+        FileError: there is no such file, its ending is unknown, it is empty, every row is damaged, or something else
+            than single rows is; names it and the line.
     """
     path = path.expanduser()
     check_suffix(path)
@@ -96,23 +121,19 @@ def read_table(path: Path) -> Table:
     if not path.exists():
         near = get_close_matches(path.name, (other.name for other in path.parent.glob("*")), n=1)
         raise FileError(f"there is no file {path}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    try:
-        match path.suffix.lower():
-            case ".parquet":
-                table = _read_parquet(path)
-            case ".jsonl":
-                table = _read_json_lines(path)
-            case suffix:
-                table = _read_csv(path, "\t" if suffix == ".tsv" else ",")
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it first") from error
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    if not table.rows:
+    columns: dict[str, None] = {}
+    count, damaged = 0, []
+    for line in _read_lines(path):
+        count += 1
+        if isinstance(line, FileError):
+            damaged.append(line)
+        else:
+            columns.update(dict.fromkeys(line))
+    if not count:
         raise FileError(f"{path} is empty: it holds no rows")
-    return table
+    if len(damaged) == count:
+        raise damaged[0]
+    return Table(path, tuple(columns), count)
 
 
 def check_suffix(path: Path) -> None:
@@ -125,76 +146,84 @@ def check_suffix(path: Path) -> None:
         raise FileError(f"{path} has an unknown ending {path.suffix!r}; expected {', '.join(SUFFIXES)}")
 
 
-def _read_csv(path: Path, delimiter: str) -> Table:
+def _read_lines(path: Path) -> Iterator[Row | FileError]:
+    try:
+        match path.suffix.lower():
+            case ".parquet":
+                yield from _read_parquet(path)
+            case ".jsonl":
+                yield from _read_json_lines(path)
+            case suffix:
+                yield from _read_csv(path, "\t" if suffix == ".tsv" else ",")
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it first") from error
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _read_csv(path: Path, delimiter: str) -> Iterator[Row | FileError]:
     csv.field_size_limit(sys.maxsize)  # a text may be long; the limit is this process's own
-    rows: list[Row] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             columns = tuple(next(reader, ()))
             _check_unique(columns, path)
             for values in reader:
-                if values and len(values) != len(columns):
-                    raise FileError(
+                if len(values) == len(columns):
+                    yield dict(zip(columns, values, strict=True))
+                elif values:
+                    yield FileError(
                         f"{path}, line {reader.line_num}: {len(values)} values where the header names {len(columns)} "
                         "columns; put quotes around texts that hold a delimiter"
                     )
-                if values:
-                    rows.append(dict(zip(columns, values, strict=True)))
-        except csv.Error as error:
+        except csv.Error as error:  # behind a wrong quote nobody knows where a row begins
             raise FileError(f"{path}, line {reader.line_num}: {error}") from error
-    return Table(path, columns, rows)
 
 
-def _read_json_lines(path: Path) -> Table:
-    rows: list[Row] = []
-    columns: dict[str, None] = {}
+def _read_json_lines(path: Path) -> Iterator[Row | FileError]:
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.rstrip())
             except (ValueError, RecursionError) as error:
-                raise FileError(f"{path}, line {number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise FileError(f"{path}, line {number}: expected a JSON object, found {line.strip()!r:.60}")
-            columns |= dict.fromkeys(row)
-            rows.append(row)
-    return Table(path, tuple(columns), rows)
+                yield FileError(f"{path}, line {number}: not JSON: {error}")
+                continue
+            if isinstance(row, dict):
+                yield row
+            else:
+                yield FileError(f"{path}, line {number}: expected a JSON object, found {line.strip()!r:.60}")
 
 
-def _read_parquet(path: Path) -> Table:
-    datasets = import_datasets()
-    from pyarrow import ArrowException  # comes with datasets
-    from pyarrow.parquet import read_metadata
+def _read_parquet(path: Path) -> Iterator[Row]:
+    parquet = import_parquet()
+    from pyarrow import ArrowException
 
     try:
-        if read_metadata(path).num_rows == 0:  # datasets fails on those
-            return Table(path, (), [])
-        with TemporaryDirectory() as scratch:  # datasets writes a copy, which nobody needs afterwards
-            dataset = datasets.Dataset.from_parquet(str(path), keep_in_memory=True, cache_dir=scratch)
-        return Table(path, tuple(dataset.column_names), dataset.to_list())
-    except (ArrowException, datasets.exceptions.DatasetsError) as error:
-        raise FileError(f"cannot read {path}: {error.__cause__ or error}") from error
+        # read page by page: a group of rows may be as large as the file
+        with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+            for batch in file.iter_batches(CHUNK):
+                yield from batch.to_pylist()
+    except ArrowException as error:
+        raise FileError(f"cannot read {path}: {error}") from error
 
 
-def import_datasets() -> ModuleType:
-    """The datasets library, made silent.
+def import_parquet() -> ModuleType:
+    """What reads and writes Parquet files.
 
     Raises:
         CommandError: it is not installed; says how to install it.
     """
     try:
-        datasets = import_module("datasets")
+        return import_module("pyarrow.parquet")
     except ImportError as error:
         raise CommandError(
-            "Parquet files are read and written with the datasets library, which is not installed; "
+            "Parquet files are read and written with pyarrow, which is not installed; "
             "install it with: pip install 'softcloze[files]'"
         ) from error
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    return datasets
 
 
 def _renamed(row: Row, column: str, name: str) -> Row:

@@ -47,13 +47,13 @@ def words(
     """
     from softcloze.cli.console import plain, results, say
     from softcloze.cli.errors import CommandError
-    from softcloze.cli.rows import read_table
+    from softcloze.cli.rows import open_table
     from softcloze.library import resolve_template
 
     if output is not None and output.suffix != ".toml":
         raise CommandError(f"--output writes a .toml file, found {output}")
     parsed = resolve_template(template)
-    table = read_table(file)
+    table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
     from softcloze.cli.work import open_backbone

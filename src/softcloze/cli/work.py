@@ -1,26 +1,35 @@
 """What commands do with a model, while a bar shows how far they are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.cli.console import errors, plain, quiet, say, warn
-from softcloze.cli.errors import FileError
 from softcloze.cli.rows import Row
-from softcloze.encoding import EncodingError
+from softcloze.cli.tally import Tally
 from softcloze.estimator import PromptClassifier
 from softcloze.prompt import Prompt
 from softcloze.starters import fetch_model
-from softcloze.template import FieldError
+from softcloze.streaming import WINDOW, Prediction, predict_stream
 
 STARTER = "starter:"
-CHUNK = 100  # rows between two moves of the bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +40,35 @@ class Scored:
         labels: the classifier's labels, as text, in the order of the probabilities.
         predicted: the label of each row; None for a row that could not be encoded.
         probabilities: shape (rows, labels); nan for such a row.
-        problems: row to the reason why it could not be encoded.
+        tally: how many rows have each label, and which could not be encoded.
     """
 
     labels: tuple[str, ...]
-    predicted: tuple[str | None, ...]
+    predicted: list[str | None]
     probabilities: np.ndarray
-    problems: dict[int, str]
+    tally: Tally
+
+
+class _Speed(ProgressColumn):
+    """Rows in a second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of the last half minute, where there is any yet."""
+        return Text("" if task.speed is None else f"{task.speed:,.{0 if task.speed >= 10 else 1}f} rows/s")
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(*more: ProgressColumn) -> Iterator[Progress]:
     """A bar on the error stream, gone when the work is done; none where that is no terminal."""
     console = errors()
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        *more,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -74,48 +93,51 @@ def open_classifier(folder: Path, model: str | None) -> PromptClassifier:
     return PromptClassifier.load(folder, open_backbone(model if model is not None else prompt.model))
 
 
-def score_rows(classifier: PromptClassifier, rows: Sequence[Row]) -> Scored:
+def label_rows(
+    classifier: PromptClassifier, rows: Iterable[object], total: int, done: int = 0
+) -> Generator[list[Prediction]]:
+    """Label rows while a bar shows how far that is, a window at a time.
+
+    Args:
+        classifier: ready to predict.
+        rows: as `predict_stream` takes them; one that is no mapping is a bad row.
+        total: how many rows there are.
+        done: how many of them were labelled before, and are not among `rows`.
+    """
+    with progress_bar(_Speed()) as progress:
+        task = progress.add_task("scoring", total=total, completed=done)
+        found = predict_stream(classifier, cast("Iterable[Row]", rows))
+        while window := list(islice(found, WINDOW)):
+            progress.advance(task, len(window))
+            yield window
+
+
+def score_rows(classifier: PromptClassifier, rows: Iterable[Row], total: int) -> Scored:
     """Score rows; those that cannot be encoded are named, all others scored.
 
     Raises:
         FileError: not one row can be encoded; gives the first one's reason.
     """
     labels = tuple(map(str, classifier.classes_))
-    probabilities = np.full((len(rows), len(labels)), np.nan)
-    problems: dict[int, str] = {}
-
-    def score(start: int, stop: int) -> None:
-        try:
-            probabilities[start:stop] = classifier.predict_proba(rows[start:stop])
-        except (FieldError, EncodingError) as error:
-            if stop - start == 1:
-                problems[start] = str(error).removeprefix("row 0: ")  # counted from the row that was given
-                return
-            middle = (start + stop) // 2  # halves, until the bad row is alone
-            score(start, middle)
-            score(middle, stop)
-
-    with progress_bar() as progress:
-        task = progress.add_task("scoring", total=len(rows))
-        for start in range(0, len(rows), CHUNK):
-            score(start, min(start + CHUNK, len(rows)))
-            progress.advance(task, min(CHUNK, len(rows) - start))
-    if rows and len(problems) == len(rows):
-        raise FileError(f"none of the {len(rows)} rows can be encoded; row 0: {problems[0]}")
-    predicted = tuple(
-        None if row in problems else labels[best]
-        for row, best in enumerate(np.nan_to_num(probabilities, nan=-1.0).argmax(1))
-    )
-    return Scored(labels, predicted, probabilities, problems)
+    scored = Scored(labels, [], np.full((total, len(labels)), np.nan), Tally())
+    for window in label_rows(classifier, rows, total):
+        for found in window:
+            label = str(found.label) if found.error is None else None
+            scored.predicted.append(label)
+            scored.tally.add(label, found.error)
+            if found.probabilities is not None:
+                scored.probabilities[found.row] = found.probabilities
+    scored.tally.check()
+    return scored
 
 
-def warn_of(problems: dict[int, str], total: int, consequence: str, most: int = 5) -> None:
+def warn_of(tally: Tally, consequence: str) -> None:
     """One warning line that counts the bad rows, and a line for each of the first."""
-    if not problems:
+    if not tally.problems:
         return
-    warn(f"{len(problems):,} of {total:,} rows could not be encoded {consequence}")
+    warn(f"{tally.problems:,} of {tally.rows:,} rows could not be encoded {consequence}")
     console = errors()
-    for row, reason in list(problems.items())[:most]:
+    for row, reason in tally.reasons.items():
         say(console, f"  row {row}: ", plain(reason))
-    if len(problems) > most:
-        say(console, f"  and {len(problems) - most:,} more")
+    if tally.problems > len(tally.reasons):
+        say(console, f"  and {tally.problems - len(tally.reasons):,} more")

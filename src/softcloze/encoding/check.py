@@ -52,7 +52,7 @@ def check_encoding(
         found += _check_rules(compiled, table, tokens, labels)
     if max_length < NO_LIMIT:
         longest = dict.fromkeys(template.masks, 1)
-        for word, ids in tokens.items():
+        for word, ids in tokens.items() if not vocabulary.sentinels else ():
             mask = _mask_of(word, template)
             longest[mask] = max(longest[mask], len(ids))
         found += _check_length(compiled, sum(longest.values()))
@@ -138,7 +138,7 @@ def _check_lengths(
 ) -> Iterator[Finding]:
     """Findings about words that are longer than others, where every token counts."""
     known = list(tokens)
-    if compiled.vocabulary.mask_id is None and not compiled.has_right:
+    if compiled.chained:
         for longer, shorter in find_openings(list(tokens.values()), [word.label for word in known]):
             word, opening = known[longer], known[shorter].text
             message = f"{word.text!r} begins with the tokens of {opening!r}, so it is never the likelier one"
@@ -160,7 +160,7 @@ def _check_rules(
     names = [mask.name for mask in compiled.template.masks]
     conjunctions = [tuple(ids[name, words[str(name)]] for name in names) for words in rules.conjunctions]
     try:
-        rules.check_tokens(conjunctions, chained=compiled.vocabulary.mask_id is None and not compiled.has_right)
+        rules.check_tokens(conjunctions, chained=compiled.chained)
     except VerbalizerError as error:
         yield Finding("same-tokens", "error", str(error), "", table.source, 0, len(table.source))
 

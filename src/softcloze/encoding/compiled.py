@@ -68,6 +68,11 @@ class CompiledTemplate:
         self._shortest_max = min(limits, default=max_length)
 
     @property
+    def chained(self) -> bool:
+        """Whether a label word's score is that of its tokens one after the other, with nothing behind them."""
+        return self.vocabulary.decoder or (self.vocabulary.mask_id is None and not self.has_right)
+
+    @property
     def first_words(self) -> tuple[int, ...]:
         """Token ids of the first literal that has any, without the white space around it; empty if none has."""
         texts = (part.text.strip() for part in self._outline if isinstance(part.node, Literal))
@@ -85,7 +90,8 @@ class CompiledTemplate:
         Args:
             examples: a str for a template with one field, else mappings from field names to values.
             answer_length: tokens of the longest label word, for which room is kept; with several masks, of the words
-                in all of them together. One for each mask by default.
+                in all of them together. One for each mask by default. Where sentinels stand in their places, which
+                take one position whatever the words, it changes nothing.
             demonstrations: what to show with each example, for a template with <demos>.
 
         Raises:
@@ -168,7 +174,9 @@ class CompiledTemplate:
     ) -> Iterator[tuple[int, _Fitted]]:
         """Rows with their tokens as far as they fit, those that lose demonstrations last."""
         several = len(values) > 1
-        answer = 0 if answer_length is None else answer_length - len(self.template.masks)  # beyond one for each
+        answer = 0  # beyond one for each mask
+        if answer_length is not None and not self.vocabulary.sentinels:
+            answer = answer_length - len(self.template.masks)
         dropped = [0] * len(values)
         waiting = list(range(len(values)))
         while waiting:

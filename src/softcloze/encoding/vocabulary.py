@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, TypeAlias, get_args
+from typing import Any, Self, TypeAlias, get_args
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
@@ -19,6 +19,7 @@ NO_LIMIT = 1_000_000
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes them
+_SENTINEL = re.compile(r"▁?<extra_id_(\d+)>")  # T5's, and mT5's, in whose vocabulary they are ordinary pieces
 
 
 class Vocabulary:
@@ -31,10 +32,13 @@ class Vocabulary:
 
     Attributes:
         slot: the marker of a soft slot.
-        hole: the marker of the place where the answer goes: a masked model's own mask token, so that it
+        hole: the marker of the place where the answer goes: the model's own mask token or first sentinel, so that it
             absorbs white space as that tokenizer would, or a plain marker where there is none.
         unknown_id: the id of the unknown token, or None.
-        mask_id: the id of the mask token, or None.
+        mask_id: the id of the mask token, or of the first sentinel; None for a causal model.
+        sentinels: ids of T5's `<extra_id_0>`, `<extra_id_1>` and so on, which stand for the first span of text that is
+            left out, the second and so on; empty for a model without a decoder of its own, or without sentinels.
+        decoder: whether the model has a decoder of its own, which writes the answer.
         front: the markers of what the tokenizer itself puts in front of every text.
         back: the markers of what it puts behind; a causal model goes on instead, so there it is empty.
         has_types: whether the tokenizer tells the two texts of a pair apart by token types.
@@ -44,12 +48,13 @@ class Vocabulary:
         fingerprint: SHA-256 of the original tokenizer's definition, in hexadecimal.
     """
 
-    def __init__(self, tokenizer: PretrainedTokenizer, *, masked: bool):
+    def __init__(self, tokenizer: PretrainedTokenizer, *, masked: bool, decoder: bool = False):
         """Copy `tokenizer`, which stays as it is.
 
         Args:
             tokenizer: a transformers tokenizer backed by the tokenizers library.
-            masked: whether the answer goes in the place of the tokenizer's mask token.
+            masked: whether the answer goes in the place of the tokenizer's mask token, or of its first sentinel.
+            decoder: whether the model has a decoder of its own (seq2seq), which may know sentinels.
 
         Raises:
             TokenizerError: the tokenizer has no fast backend, or no mask token where one is needed.
@@ -60,7 +65,9 @@ class Vocabulary:
                 f"{type(tokenizer).__name__} is not backed by the tokenizers library, which softcloze needs "
                 "for character positions; load the fast version of this tokenizer"
             )
-        if masked and tokenizer.mask_token_id is None:
+        sentinels = sentinels_of(tokenizer) if decoder else []
+        mask = next(iter(sentinels), tokenizer.mask_token) if masked else None
+        if masked and mask is None:
             raise TokenizerError(f"{type(tokenizer).__name__} has no mask token, which a masked model needs")
         definition = json.loads(backend.to_str())
         # both are left over from the last call of somebody else
@@ -68,7 +75,7 @@ class Vocabulary:
         self.fingerprint = sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
         nonce = secrets.token_hex(16)
         special = {token["content"] for token in definition["added_tokens"] if token["special"]}
-        special.update(tokenizer.all_special_tokens)
+        special.update(tokenizer.all_special_tokens, sentinels)
         markers = {content: f"\x02{nonce}:{i}\x03" for i, content in enumerate(sorted(special))}
         everywhere = not masked and _prepend_once(definition)
         first = any(part.get("prepend_scheme") == "first" for part in _pre_tokenizers(definition))
@@ -77,13 +84,14 @@ class Vocabulary:
         self._copy = Tokenizer.from_str(json.dumps(_renamed(definition, markers)))
         self.slot = f"\x02{nonce}:slot\x03"
         spare_hole = f"\x02{nonce}:hole\x03"
-        # the ids of these two lie beyond the vocabulary and never reach the model
-        self._copy.add_special_tokens(
-            [AddedToken(marker, special=True, normalized=False) for marker in (self.slot, spare_hole)]
-        )
-        self.hole = markers[tokenizer.mask_token] if masked else spare_hole
+        # the ids of the first two lie beyond the vocabulary and never reach the model
+        added = [self.slot, spare_hole, *(markers[sentinel] for sentinel in sentinels[:1])]
+        self._copy.add_special_tokens([AddedToken(marker, special=True, normalized=False) for marker in added])
+        self.hole = markers[mask] if mask is not None else spare_hole
         (self.slot_id,), (self.hole_id,) = self.ids(self.slot), self.ids(self.hole)
-        self.mask_id: int | None = tokenizer.mask_token_id if masked else None
+        self.mask_id = self.hole_id if masked else None
+        self.sentinels: tuple[int, ...] = tuple(tokenizer.convert_tokens_to_ids(sentinels))
+        self.decoder = decoder
         self.unknown_id: int | None = tokenizer.unk_token_id
         self._names: dict[str, str] = {marker: content for content, marker in markers.items()}
         named = {kind: getattr(tokenizer, f"{kind}_token") for kind in get_args(SpecialKind)}
@@ -94,6 +102,19 @@ class Vocabulary:
         self.front, self.back = tuple(framed[:at]), tuple(framed[at + 1 :]) if masked else ()
         pair = self._copy.encode(self.slot, self.slot)
         self.has_types = "token_type_ids" in tokenizer.model_input_names and 1 in pair.type_ids
+
+    @classmethod
+    def guessed(cls, tokenizer: PretrainedTokenizer) -> Self:
+        """The vocabulary of the model that a tokenizer is most likely for, where the model itself is not at hand.
+
+        One with sentinels is taken for a seq2seq model's, one with a mask token for a masked model's, any other for a
+        causal model's.
+
+        Raises:
+            TokenizerError: the tokenizer has no fast backend.
+        """
+        decoder = bool(sentinels_of(tokenizer))
+        return cls(tokenizer, masked=decoder or tokenizer.mask_token_id is not None, decoder=decoder)
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
         """Tokenize each text in one run, framed by the special tokens that the tokenizer adds itself."""
@@ -137,6 +158,12 @@ class Vocabulary:
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these tokens stand for."""
         return self._copy.decode(list(ids), skip_special_tokens=False)
+
+
+def sentinels_of(tokenizer: PretrainedTokenizer) -> list[str]:
+    """The tokens `<extra_id_0>`, `<extra_id_1>` and so on of T5's kind of tokenizer, as it spells them, in order."""
+    found = {int(match[1]): name for name in tokenizer.get_vocab() if (match := _SENTINEL.fullmatch(name))}
+    return [found[number] for number in sorted(found)]
 
 
 def _prepend_once(definition: dict[str, Any]) -> bool:

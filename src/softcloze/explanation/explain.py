@@ -33,8 +33,9 @@ def explain(
 
     Returns:
         One explanation for each prompt, in order. The likeliest words are those at one mask token in the mask's place,
-        also where it is <mask*2>; of a causal model, those that come after the text before the mask. A calibration
-        corrects the probabilities of the labels and nothing else: `dataclasses.replace` puts the corrected ones in.
+        also where it is <mask*2>; of a causal model, those that come after the text before the mask, and of a seq2seq
+        model, those that its decoder writes first. A calibration corrects the probabilities of the labels and nothing
+        else: `dataclasses.replace` puts the corrected ones in.
 
     Raises:
         ExplanationError: `top` is below 0, or labels are rules about several masks.

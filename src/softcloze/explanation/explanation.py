@@ -35,7 +35,7 @@ class WordShare:
         tokens: its tokens in the mask's place, written as in `TopWord`.
         log_probability: of the whole word at the mask, in nats. A masked model sees the text behind the mask, and one
             mask for each token of the word, filled in as the verbalizer says; a causal model sees only what stands
-            before.
+            before; a seq2seq model sees both sides, and writes the word's tokens one after the other.
         score: what its label's score is made from, in nats, less that of the best word of all: the log-probability, in
             a causal model with that of the text behind the mask added, and divided by the word's length where the
             verbalizer measures words per token, character or byte.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 
 WORTH = 16  # tokens that a shared beginning has to spare; a pass costs about as much by itself
-LEVELS = 4  # of beginnings one behind the other; each keeps its keys and values while those behind it are read
+LEVELS = 8  # of beginnings one behind the other; each keeps its keys and values while those behind it are read
 
 
 @dataclass(slots=True)
@@ -27,17 +27,18 @@ class Beginning:
     rows: list[int] = field(default_factory=list)
 
 
-def shared_beginnings(rows: Sequence[tuple[int, ...]]) -> Beginning:
+def shared_beginnings(rows: Sequence[tuple[int, ...]], times: Sequence[int]) -> Beginning:
     """The tree of shared beginnings that are worth a pass of their own.
 
     Args:
         rows: ids.
+        times: how often each is read.
 
     Returns:
         An empty beginning, which all rows have.
 
     >>> text, other = tuple(range(20)), tuple(range(20, 40))
-    >>> tree = shared_beginnings([(*text, 1, 2), (*other, 3), (*text, 3), (*other, 1), (7,)])
+    >>> tree = shared_beginnings([(*text, 1, 2), (*other, 3), (*text, 3), (*other, 1), (7,)], [1] * 5)
     >>> tree.rows, [(longer.ids[0], longer.end, longer.rows) for longer in tree.longer]
     ([4], [(20, 20, [1, 3]), (0, 20, [2, 0])])
     """
@@ -45,7 +46,7 @@ def shared_beginnings(rows: Sequence[tuple[int, ...]]) -> Beginning:
     waiting = [(tree, sorted(range(len(rows)), key=rows.__getitem__))]
     while waiting:
         beginning, members = waiting.pop()
-        if len(members) < 2 or beginning.level == LEVELS:
+        if sum(times[row] for row in members) < 2 or beginning.level == LEVELS:
             beginning.rows += members
             continue
         first, last = rows[members[0]], rows[members[-1]]
@@ -55,7 +56,7 @@ def shared_beginnings(rows: Sequence[tuple[int, ...]]) -> Beginning:
         ways = _ways(rows, members, end)
         ended = ways.pop(0) if len(rows[members[0]]) == end else []
         # rows that go the same way from here may share this as part of a longer beginning of their own
-        if (end - beginning.end) * (len(ended) + len(ways) - 1) >= WORTH:
+        if (end - beginning.end) * (sum(times[row] for row in ended) + len(ways) - 1) >= WORTH:
             longer = Beginning(first[beginning.end : end], end, beginning.level + 1)
             beginning.longer.append(longer)
             beginning = longer

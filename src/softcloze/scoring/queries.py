@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -29,16 +29,18 @@ class Query:
     """One row for the model, with everything that is read off it.
 
     Attributes:
-        ids: tokens, and soft slots as negative ids.
+        ids: tokens, and soft slots as negative ids; of a seq2seq model the decoder's, which are tokens.
         reads: what to read.
         types: the token type of each id; None where all are of one.
         state: the place whose state is read as well, if any.
+        source: what the encoder of a seq2seq model reads, soft slots among it; empty for other models.
     """
 
     ids: tuple[int, ...]
     reads: tuple[Read, ...]
     types: tuple[int, ...] | None = None
     state: int | None = None
+    source: tuple[int, ...] = ()
 
     @property
     def places(self) -> list[int]:
@@ -97,6 +99,10 @@ class MaskedPlan(Plan):
         self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
         self.normalised = len(lengths) > 1
 
+    def most_rows(self, prompt: EncodedPrompt) -> int:
+        """One for each length."""
+        return len(self._by_length)
+
     def queries(self, prompt: EncodedPrompt) -> list[Query]:
         """One row for each length that label words have."""
         at = len(prompt.left)
@@ -132,6 +138,10 @@ class CausalPlan(Plan):
         paths = {tuple(word[:k] for k in range(len(word))) for word in words}
         self.normalised = has_right or len(paths) > 1
 
+    def most_rows(self, prompt: EncodedPrompt) -> int:
+        """One for each end of a word's tokens, or for each word where text follows."""
+        return len(self.words if prompt.right else self._rows)
+
     def queries(self, prompt: EncodedPrompt) -> list[Query]:
         """Rows that pass through every prefix of a word, or one for each word where text follows.
 
@@ -155,26 +165,6 @@ class CausalPlan(Plan):
             )
             for end, reads in self._rows
         ]
-
-
-def with_state(queries: Sequence[Query], prompt: EncodedPrompt, mask_id: int | None) -> list[Query]:
-    """The rows of a prompt, one of which reads the state at its mask.
-
-    It is that of one mask token in the mask's place; of a causal model, where `mask_id` is None, that of the last token
-    before, from which it predicts. A row that is there already serves, or else one is added.
-
-    Raises:
-        EncodingError: nothing stands before the mask of a causal model.
-    """
-    if mask_id is not None:
-        row = Query((*prompt.left, mask_id, *prompt.right), (), types_of(prompt, 1), state=len(prompt.left))
-    else:
-        types = prompt.types[: len(prompt.left)] if prompt.types is not None else None
-        row = Query(prompt.left, (), types, state=last_before(prompt))
-    for number, query in enumerate(queries):
-        if query.ids == row.ids:
-            return [*queries[:number], replace(query, state=row.state), *queries[number + 1 :]]
-    return [*queries, row]
 
 
 def last_before(prompt: EncodedPrompt) -> int:

@@ -98,19 +98,6 @@ class CausalRules(Plan):
             shared = []  # what stands before the last mask is read off one row
 
 
-def plan_rules(conjunctions: Sequence[Conjunction], mask_id: int | None, *, has_right: bool) -> Plan:
-    """How to score conjunctions: by a masked model with this mask token, or by a causal one, which has none.
-
-    Args:
-        conjunctions: of words at the masks of one template.
-        mask_id: the id of the mask token.
-        has_right: whether anything may stand after the last mask.
-    """
-    if mask_id is not None:
-        return MaskedRules(conjunctions, mask_id)
-    return CausalRules(conjunctions, has_right=has_right)
-
-
 def fill(prompt: EncodedPrompt, ids: tuple[int, ...]) -> EncodedPrompt:
     """The prompt with ids in the place of its first mask, one of several.
 

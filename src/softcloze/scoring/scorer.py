@@ -1,21 +1,21 @@
 """Scores of label words, for one batch with gradient or for any number of prompts without."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from copy import copy
-from itertools import takewhile
 
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, Prefix, batches
+from softcloze.backbone import Backbone, Prefix, in_batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring.filling import masked_plan
 from softcloze.scoring.joined import JoinedPlan
-from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
+from softcloze.scoring.plans import plan_words, with_state
+from softcloze.scoring.queries import Plan, Query
+from softcloze.scoring.together import Member, score_together
 from softcloze.verbalizer import Fill
 
-# what training may remember of its examples; beyond, every step reads them anew
-PREFIX_MEMORY = 2**30
+# tokens that are remembered for what one costs that is read
+REMEMBERED = 4
 
 
 class Scorer:
@@ -55,13 +55,7 @@ class Scorer:
         self.backbone = backbone
         self.words = tuple(words)
         self._states = states
-        mask_id = backbone.vocabulary.mask_id
-        if plan is not None:
-            self._plan = plan
-        elif mask_id is not None:
-            self._plan = masked_plan(words, mask_id, fill)
-        else:
-            self._plan = CausalPlan(words, has_right=template.has_right)
+        self._plan = plan if plan is not None else plan_words(backbone, words, fill, has_right=template.has_right)
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         # what is divided must not have a constant of its own
         self._plan.normalised |= normalised or lengths is not None
@@ -117,8 +111,7 @@ class Scorer:
 
         def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
             if self._states and not states:  # the first pass serves for both
-                mask_id = self.backbone.vocabulary.mask_id
-                queries = [with_state(own, prompt, mask_id) for own, prompt in zip(queries, prompts, strict=True)]
+                queries = [with_state(self.backbone, *both) for both in zip(queries, prompts, strict=True)]
             sums, found = self._read(queries, cells, soft, prefix)
             states.append(found)
             return sums
@@ -140,6 +133,7 @@ class Scorer:
         known = prefix.lengths.tolist() if prefix is not None else [0] * len(queries)
         rows: list[tuple[int, ...]] = []
         types: list[tuple[int, ...] | None] = []
+        sources: list[tuple[int, ...]] = []
         owners: list[int] = []
         places: list[list[int]] = []
         reads: list[tuple[int, int, int, int]] = []  # row, place among the row's reads, token, cell of the result
@@ -155,6 +149,7 @@ class Scorer:
                 ]
                 rows.append(query.ids[known[number] :])
                 types.append(query.types)
+                sources.append(query.source)
                 owners.append(number)
                 places.append([position - known[number] for position in wanted])
         # rows with fewer reads repeat their last one
@@ -163,7 +158,9 @@ class Scorer:
         beginnings = prefix.rows(owners) if prefix is not None else None
 
         columns = None if self._plan.normalised else self._columns.to(self.backbone.device)
-        outputs = self.backbone.outputs(rows, positions, types=types, soft=soft, columns=columns, prefix=beginnings)
+        outputs = self.backbone.outputs(
+            rows, positions, types=types, sources=sources, soft=soft, columns=columns, prefix=beginnings
+        )
         row, place, token, cell = self._indices(reads, 4)
         if columns is None:
             scores = outputs.logits.log_softmax(-1)
@@ -179,10 +176,7 @@ class Scorer:
         return torch.tensor(places, dtype=torch.long, device=self.backbone.device).view(-1, width).T.contiguous()
 
     def all(self, prompts: Sequence[EncodedPrompt], softs: Sequence[Tensor | None]) -> Tensor:
-        """Features of any number of prompts, in batches of like length, without gradient.
-
-        Several sets of soft vectors for the same template are scored in one pass, so that what stands before
-        the first soft slot is read once for all of them. What all prompts begin with is read once as well.
+        """Features of any number of prompts, without gradient; what several rows begin with is read once.
 
         Args:
             prompts: encoded prompts.
@@ -191,62 +185,44 @@ class Scorer:
         Returns:
             As `batch` for each set, on the CPU, in the order of `prompts`; shape (sets, prompts, features).
         """
-        features = torch.empty(len(softs), len(prompts), self.features)
-        if not prompts:
-            return features
-        with torch.inference_mode():
-            # a beginning of one's own is longer than the common one, but pays only where several sets use it
-            own = len(softs) > 1 and min(map(_frozen_length, prompts)) > 0
-            shared = [None if own else self._read_shared(prompts, soft) for soft in softs]
-            for chosen in self._batches(prompts):
-                members = [prompts[i] for i in chosen]
-                beginnings = self.read_frozen(members) if own else None
-                for found, soft, common in zip(features, softs, shared, strict=True):
-                    prefix = common.rows([0] * len(chosen)) if common is not None else beginnings
-                    found[chosen] = self.batch(members, soft, prefix).cpu()
-        return features
+        return torch.stack(score_together([Member(self, prompts, soft) for soft in softs]))
 
-    def read_frozen(self, prompts: Sequence[EncodedPrompt]) -> Prefix | None:
+    def read_frozen(self, prompts: Sequence[EncodedPrompt], memory: int) -> Prefix | None:
         """What stands before the first soft slot of each prompt, read once; it does not change in training.
 
+        Args:
+            prompts: encoded prompts.
+            memory: bytes that it may take; what takes more is kept in a file (see `Prefix.empty`).
+
         Returns:
-            One row per prompt; None where there is nothing to gain, the model cannot read in parts, or it would
-            take more than `PREFIX_MEMORY`.
+            One row per prompt; None where there is nothing to gain, or the model cannot read in parts.
         """
         lengths = [_frozen_length(prompt) for prompt in prompts]
         if min(lengths) < 1 or not self.backbone.can_read:
             return None
-        parts: list[Prefix] = []
-        # longest first: in the end all are padded to the longest, so the first part tells what all will take
-        order = sorted(range(len(prompts)), key=lambda i: lengths[i], reverse=True)
-        for first in range(0, len(order), 16):
-            chosen = order[first : first + 16]
-            parts.append(self.backbone.read([prompts[i].left[: lengths[i]] for i in chosen]))
-            if parts[0].memory // len(parts[0].lengths) * len(prompts) > PREFIX_MEMORY:
-                return None
-        place = {i: k for k, i in enumerate(order)}
-        return Prefix.join(parts).rows([place[i] for i in range(len(prompts))])
+        kept: Prefix | None = None
 
-    def _read_shared(self, prompts: Sequence[EncodedPrompt], soft: Tensor | None) -> Prefix | None:
-        """The ids with which all prompts begin, found on the ids themselves, as one row; None if there are none."""
-        # the last id before the mask is read together with the mask
-        beginnings = [prompt.left[:-1] for prompt in prompts]
-        # what the first and the last in order have in common, all have
-        pairs = zip(min(beginnings), max(beginnings), strict=False)
-        common = [token for token, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
-        if len(prompts) < 2 or not common or not self.backbone.can_read:
-            return None
-        return self.backbone.read([common], soft)
+        def read(chosen: list[int]) -> None:
+            nonlocal kept
+            part = self.backbone.read([prompts[i].left[: lengths[i]] for i in chosen])
+            if kept is None:  # the longest come first, and all are padded to them
+                kept = Prefix.empty(part, len(prompts), memory)
+            kept.put(chosen, part)
 
-    def tokens(self, prompt: EncodedPrompt) -> int:
-        """Tokens that the rows of a prompt have together, at most."""
+        in_batches(lengths, lambda i: lengths[i], read)
+        return kept
+
+    def rows(self, prompt: EncodedPrompt) -> int:
+        """Rows that the model reads for a prompt, at most."""
+        return (self._plan.most_rows(prompt) if self.words else 0) + self._states
+
+    def cost(self, prompt: EncodedPrompt, known: int) -> int:
+        """Tokens that a batch has to count for a prompt, of which so many at the beginning are read already.
+
+        Those are copied for each row and attended to, which takes far less than reading them, but not nothing.
+        """
         answer = max(map(len, self.words), default=1)
-        rows = self._plan.most_rows(prompt) if self.words else 0
-        return (len(prompt) + answer) * (rows + self._states)
-
-    def _batches(self, prompts: Sequence[EncodedPrompt]) -> Iterator[list[int]]:
-        """Numbers of prompts, in batches of like length."""
-        return batches([len(prompt) for prompt in prompts], lambda i: self.tokens(prompts[i]))
+        return (len(prompt) - known + known // REMEMBERED + answer) * self.rows(prompt)
 
 
 def _frozen_length(prompt: EncodedPrompt) -> int:

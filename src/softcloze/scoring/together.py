@@ -1,17 +1,19 @@
 """Scores of several prompts on the same texts: what they have in common is read once, and rows share batches."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from itertools import accumulate, groupby
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Prefix, batches
+from softcloze.backbone import Prefix, in_batches
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.beginnings import WORTH, Beginning, shared_beginnings
+from softcloze.scoring.beginnings import Beginning, shared_beginnings
 from softcloze.scoring.joined import OwnedPrompt
-from softcloze.scoring.scorer import Scorer
+
+if TYPE_CHECKING:
+    from softcloze.scoring.scorer import Scorer  # which scores its own prompts in the same way
 
 
 class Member(NamedTuple):
@@ -23,7 +25,7 @@ class Member(NamedTuple):
         soft: the soft vectors, shape (soft, width), or None where the template has none.
     """
 
-    scorer: Scorer
+    scorer: "Scorer"
     prompts: Sequence[EncodedPrompt]
     soft: Tensor | None
 
@@ -31,9 +33,9 @@ class Member(NamedTuple):
 def score_together(members: Sequence[Member]) -> list[Tensor]:
     """Features of the prompts of all members, as each scorer gives them by itself, without gradient.
 
-    A causal model reads what several prompts begin with once, be it one text in several templates or one template
-    around several texts. This is found on the ids, where soft slots differ from member to member. Prompts of different
-    members share batches of like length.
+    A causal model reads what several rows begin with once, be they of one prompt with several label words, of one text
+    in several templates or of one template around several texts. This is found on the ids, where soft slots differ
+    from member to member. Prompts of different members share batches of like length.
 
     Args:
         members: with the same backbone.
@@ -74,8 +76,8 @@ class _Reading:
             owner = self._companies[company].scorers.index(member.scorer)
             self._rows += [_Row(m, i, company, _owned(own, owner, first)) for i, own in enumerate(member.prompts)]
         # the last id before the mask is read together with the mask
-        beginnings = [row.prompt.left[:-1] for row in self._rows] if self._backbone.can_read else [()] * len(self._rows)
-        self.tree = shared_beginnings(beginnings)
+        ids = [row.prompt.left[:-1] if self._backbone.can_read else () for row in self._rows]
+        self.tree = shared_beginnings(ids, [members[row.member].scorer.rows(row.prompt) for row in self._rows])
 
     def go_on(self, beginnings: Sequence[Beginning], prefix: Prefix | None) -> None:
         """Score all rows that begin like one of these.
@@ -88,22 +90,32 @@ class _Reading:
         for number, company in enumerate(self._companies):
             self._score(company, [pair for pair in ready if pair[0].company == number], prefix)
         longer = [(own, place) for place, one in enumerate(beginnings) for own in one.longer]
-        for chosen in batches([len(own.ids) for own, _ in longer], lambda i: longer[i][0].end):
+
+        def read(chosen: list[int]) -> None:
             own = [longer[i][0] for i in chosen]
             before = prefix.rows([longer[i][1] for i in chosen]) if prefix is not None else None
             self.go_on(own, self._backbone.read([one.ids for one in own], self._soft, before))
+
+        in_batches([len(own.ids) for own, _ in longer], lambda i: longer[i][0].end, read)
 
     def _score(self, company: "_Company", rows: Sequence[tuple[_Row, int]], prefix: Prefix | None) -> None:
         """Score rows, each behind the beginning with the number that stands beside it."""
         known = prefix.lengths.tolist() if prefix is not None else [0]
         left = [len(row.prompt) - known[place] for row, place in rows]
-        for chosen in _alike(left, lambda i: company.scorer.tokens(rows[i][0].prompt)):
+
+        def score(chosen: list[int]) -> None:
             prompts = [rows[i][0].prompt for i in chosen]
             behind = prefix.rows([rows[i][1] for i in chosen]) if prefix is not None else None
             found = company.scorer.batch(prompts, self._soft, behind).cpu()
             for i, features in zip(chosen, found, strict=True):
                 row, _ = rows[i]
                 self.features[row.member][row.number] = features[company.columns[row.prompt.owner]]
+
+        def cost(i: int) -> int:
+            row, place = rows[i]
+            return company.scorers[row.prompt.owner].cost(row.prompt, known[place])
+
+        in_batches(left, cost, score)
 
 
 class _Company:
@@ -115,8 +127,8 @@ class _Company:
         columns: where among its features are those of each scorer.
     """
 
-    def __init__(self, scorers: list[Scorer]):
-        self.scorers, self.scorer = scorers, Scorer.join(scorers)
+    def __init__(self, scorers: "list[Scorer]"):
+        self.scorers, self.scorer = scorers, scorers[0].join(scorers)
         ends = list(accumulate(len(scorer.words) for scorer in scorers))
         states = range(ends[-1], self.scorer.features)
         self.columns = [
@@ -130,30 +142,6 @@ def _joined_vectors(softs: Sequence[Tensor | None]) -> tuple[Tensor | None, list
     lengths = [len(soft) if soft is not None else 0 for soft in softs]
     vectors = [soft for soft in softs if soft is not None]
     return (torch.cat(vectors) if vectors else None), [0, *accumulate(lengths)][:-1]
-
-
-def _alike(lengths: Sequence[int], cost: Callable[[int], int]) -> Iterator[list[int]]:
-    """Numbers of rows, longest first, in batches as of `batches`, which end where padding would cost more than a pass.
-
-    >>> list(_alike([4] * 2 + [2] * 20 + [3] * 2, lambda row: 4))
-    [[0, 1, 22, 23], [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21]]
-    """
-    groups: list[list[int]] = []
-    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    for length, run in groupby(order, key=lengths.__getitem__):
-        rows = list(run)
-        if groups and (lengths[groups[-1][0]] - length) * len(rows) < WORTH:
-            groups[-1] += rows
-        else:
-            groups.append(rows)
-    for group in groups:
-        yield from _batches_of(group, lengths, cost)
-
-
-def _batches_of(rows: Sequence[int], lengths: Sequence[int], cost: Callable[[int], int]) -> Iterator[list[int]]:
-    """Some of the rows in batches."""
-    for chosen in batches([lengths[row] for row in rows], lambda i: cost(rows[i])):
-        yield [rows[i] for i in chosen]
 
 
 def _owned(prompt: EncodedPrompt, owner: int, first_slot: int) -> OwnedPrompt:

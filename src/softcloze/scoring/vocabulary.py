@@ -8,8 +8,8 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.filling import masked_plan
-from softcloze.scoring.queries import CausalPlan, Plan, Query, with_state
+from softcloze.scoring.plans import plan_words, with_state
+from softcloze.scoring.queries import Query
 from softcloze.verbalizer import Fill
 
 
@@ -23,7 +23,8 @@ def log_probabilities(
     """Log-probabilities at the one mask of one prompt, without gradient.
 
     The vocabulary is read at one mask token in the mask's place, also where it is <mask*2>; of a causal model, it is
-    what comes after the text before the mask, whatever stands behind it.
+    what comes after the text before the mask, whatever stands behind it; of a seq2seq model, what its decoder writes
+    first in the mask's place.
 
     Args:
         backbone: the model, frozen.
@@ -38,19 +39,16 @@ def log_probabilities(
     Raises:
         EncodingError: nothing stands before the mask of a causal model.
     """
-    mask_id = backbone.vocabulary.mask_id
-    plan: Plan
-    if mask_id is not None:
-        plan = masked_plan(words, mask_id, fill)
-    else:
-        plan = CausalPlan(words, has_right=False)
+    plan = plan_words(backbone, words, fill, has_right=False)
+    if backbone.family == "causal":
         types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
         prompt = replace(prompt, right=(), types=types)
 
     def read_places(query: Query) -> Tensor:
         """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
-        logits = backbone.outputs([query.ids], torch.tensor([query.places]), types=[query.types], soft=soft).logits
-        return logits[0].cpu().double().log_softmax(-1)
+        places = torch.tensor([query.places])
+        outputs = backbone.outputs([query.ids], places, types=[query.types], sources=[query.source], soft=soft)
+        return outputs.logits[0].cpu().double().log_softmax(-1)
 
     def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
         found = torch.zeros(1, cells, dtype=torch.float64)
@@ -62,5 +60,5 @@ def log_probabilities(
 
     with torch.inference_mode():
         scores = plan.scores([prompt], read)[0] if words else torch.empty(0, dtype=torch.float64)
-        (vocabulary,) = read_places(*with_state([], prompt, mask_id))
+        (vocabulary,) = read_places(*with_state(backbone, [], prompt))
     return scores, vocabulary

@@ -37,6 +37,7 @@ def read_candidates(
     prompts: Sequence[EncodedPrompt],
     targets: np.ndarray,
     texts: Iterable[str],
+    start: Iterable[str] = (),
 ) -> Candidates:
     """The `LIKELIEST` words in the examples of each label, in one pass of the model over the examples.
 
@@ -46,11 +47,13 @@ def read_candidates(
         prompts: the examples, encoded.
         targets: the number of the label of each, from 0.
         texts: what the examples hold, for the script of words if the template has no letters.
+        start: words of one token that are candidates however unlikely they are.
 
     Raises:
         EncodingError: nothing stands before the mask of a causal model.
     """
-    words = whole_words(compiled, texts)
+    given = {compiled.word_ids(word)[0]: word for word in start}
+    words = whole_words(compiled, texts) | given
     tokens = sorted(words)
     with backbone.frozen():
         # single precision: a large vocabulary and many examples take gigabytes
@@ -61,7 +64,7 @@ def read_candidates(
     def fits(column: int) -> bool:
         return comes_back(compiled, words[tokens[column]], tokens[column])
 
-    columns: set[int] = set()
+    columns = {tokens.index(token) for token in given}
     for label in range(targets.max() + 1):
         likeliest = np.argsort(-log_probs[targets == label].mean(0), kind="stable").tolist()
         columns |= set(islice(filter(fits, likeliest), LIKELIEST))

@@ -56,7 +56,7 @@ class Method:
 
     Attributes:
         rank: gives the score of each word; arguments as for `petal`.
-        depths: at how many of the label's likeliest words to look; cross-validation takes one of these numbers.
+        depths: at how many of the label's likeliest words to look; where there are several, cross-validation takes one.
         first: how many go on, at most, those with the highest scores.
     """
 
@@ -66,8 +66,8 @@ class Method:
 
 
 METHODS = {
-    # among very many words some have great odds by chance, so the likeliest are looked at first, as in the paper
-    "petal": Method(petal, depths=(100, 300, 1000), first=10),
+    # among very many words some have great odds by chance, so that it takes the likeliest, as many as in the paper
+    "petal": Method(petal, depths=(1000,), first=10),
     # here the likeliest words are all that is ranked
     "lm-bff": Method(lm_bff, depths=(10, 30, 100), first=100),
 }

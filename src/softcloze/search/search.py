@@ -1,15 +1,15 @@
 """Label words from labelled examples: one pass of the frozen model, then arithmetic on what it says at the mask."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.data import as_examples, as_labels
-from softcloze.encoding import CompiledTemplate, Example
+from softcloze.encoding import CompiledTemplate, EncodingError, Example
 from softcloze.library import resolve_template
-from softcloze.search.candidates import read_candidates
+from softcloze.search.candidates import is_word, read_candidates
 from softcloze.search.errors import SearchError
 from softcloze.search.ranking import METHODS
 from softcloze.search.selection import select
@@ -25,6 +25,7 @@ def search_label_words(
     *,
     method: str = "petal",
     words: int = 3,
+    start: Mapping[Label, str] | None = None,
     max_length: int | None = None,
     random_state: int = 0,
 ) -> Verbalizer:
@@ -32,8 +33,8 @@ def search_label_words(
 
     The model reads each example once. Candidates are whole words of one token that fit the template (see
     `softcloze.search.candidates`). Each label looks at its likeliest ones and orders them by `method`; a beam then
-    joins the first of all labels to the verbalizer that gives most examples their label. At how many of the likeliest
-    words to look is settled by cross-validation (see `softcloze.search.selection`).
+    joins the first of all labels to the verbalizer that gives most examples their label. What the labels are called is
+    known as well: names that are such words come first, and the search adds to them.
 
     Args:
         model: as for `PromptClassifier`.
@@ -41,8 +42,11 @@ def search_label_words(
         texts: the examples, as for `PromptClassifier.fit`.
         labels: the label of each, two examples of every label at least. Labels count the same, however many they have.
         method: how each label orders its words: "petal" (the odds of a word in the label's examples compared with all
-            others) or "lm-bff" (how likely it is in the label's examples).
-        words: how many for each label.
+            others) or "lm-bff" (how likely it is in the label's examples; of how many of the likeliest is settled by
+            cross-validation, see `softcloze.search.selection`).
+        words: how many for each label, the first one counted.
+        start: the first word of each label, whatever the examples say. None takes the labels themselves where each of
+            them is a word that can stand in the mask's place, and else none, as {} does.
         max_length: tokens a prompt may have; None for the model's own limit.
         random_state: seed of the folds of the cross-validation.
 
@@ -54,7 +58,7 @@ def search_label_words(
 
     Raises:
         SearchError: an unknown method; too few examples, labels or candidates; a template that leaves open more than
-            the label word.
+            the label word; a first word that is more than one token, or not one for each label.
         DataError: texts or labels that are no list of such.
         FieldError: an example lacks a field; names the row.
         EncodingError: an example cannot be encoded.
@@ -98,15 +102,50 @@ def search_label_words(
             f"end the template {str(parsed)!r} with the mask"
         )
     contents = (str(value) for own in values for value in own.values())
-    found = read_candidates(backbone, compiled, compiled.encode(examples), targets, contents)
+    first = first_words(compiled, classes, start)
+    found = read_candidates(backbone, compiled, compiled.encode(examples), targets, contents, first)
     needed = words * len(classes)
     if len(found.words) < needed:
         raise SearchError(
             f"{needed} words are wanted, {words} for each of {len(classes)} labels, but the vocabulary of "
             f"{backbone.name} has only {len(found.words)} that fit the mask of {str(parsed)!r}; ask for fewer"
         )
-    choice = select(found.log_probs, targets, METHODS[method], words, random_state)
+    begun = tuple((found.words.index(word),) for word in first) or None
+    choice = select(found.log_probs, targets, METHODS[method], words, random_state, begun)
     return Verbalizer({label: [found.words[i] for i in own] for label, own in zip(classes, choice, strict=True)})
+
+
+def first_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Mapping[Label, str] | None) -> list[str]:
+    """The word that each label begins with; none at all where a label's own name is no such word.
+
+    Raises:
+        SearchError: `start` has words for other labels, one that is not one token, or one twice.
+    """
+    if start is None:
+        names = [label for label in classes if isinstance(label, str)]
+        fits = all(is_word(name) and len(_tokens(compiled, name)) == 1 for name in names)
+        return names if fits and len(names) == len(classes) else []
+    if start and set(start) != set(classes):
+        raise SearchError(f"start has words for {list(start)!r:.200}, but the labels are {classes!r:.200}")
+    chosen = [start[label] for label in classes if label in start]
+    for word in chosen:
+        tokens = _tokens(compiled, word)
+        if len(tokens) != 1:
+            raise SearchError(
+                f"start has {word!r}, which is {len(tokens)} tokens in the mask's place of {str(compiled.template)!r}; "
+                "a search joins words of one token"
+            )
+    if len({_tokens(compiled, word) for word in chosen}) < len(chosen):
+        raise SearchError(f"start has one word for two labels: {chosen!r:.200}")
+    return chosen
+
+
+def _tokens(compiled: CompiledTemplate, word: str) -> tuple[int, ...]:
+    """The tokens of a word in the mask's place, none if the vocabulary has no way to write it."""
+    try:
+        return compiled.word_ids(word)
+    except EncodingError:
+        return ()
 
 
 def _classes(labels: Sequence[Label]) -> list[Label]:

@@ -13,12 +13,15 @@ WIDTH = 30  # choices that the beam keeps
 FOLDS, REPEATS = 4, 3
 
 
-def select(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, seed: int) -> Choice:
+def select(
+    log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, seed: int, start: Choice | None = None
+) -> Choice:
     """The words that stand for each label.
 
-    Each label looks at its likeliest words, at how many is settled by repeated stratified cross-validation: the search
-    goes through the other folds and its words are judged on the one left out. Examples on which words were chosen
-    would not do, since among thousands of words some part any 32 examples without a mistake.
+    Each label looks at its likeliest words. At how many is settled by repeated stratified cross-validation where the
+    method leaves it open: the search goes through the other folds and its words are judged on the one left out.
+    Examples on which words were chosen would not do, since among thousands of words some part any 32 examples without
+    a mistake.
 
     Args:
         log_probs: of each word in each example, nats, shape (examples, words).
@@ -26,6 +29,7 @@ def select(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: in
         method: one of `softcloze.search.ranking.METHODS`.
         words: words for each label.
         seed: of the folds.
+        start: words that each label has already, as many for each; none if None.
 
     Returns:
         For each label the numbers of its words.
@@ -33,13 +37,19 @@ def select(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: in
     depths = sorted({min(depth, log_probs.shape[1]) for depth in method.depths})
     best = depths[0]
     if len(depths) > 1:
-        judged = [held_out(log_probs, targets, method, words, depth, seed) for depth in depths]
+        judged = [held_out(log_probs, targets, method, words, depth, seed, start) for depth in depths]
         best = depths[_order(*np.array(judged).T)[0]]
-    return search(log_probs, targets, method, words, best)
+    return search(log_probs, targets, method, words, best, start)
 
 
 def held_out(
-    log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, depth: int, seed: int
+    log_probs: np.ndarray,
+    targets: np.ndarray,
+    method: Method,
+    words: int,
+    depth: int,
+    seed: int,
+    start: Choice | None = None,
 ) -> tuple[float, float]:
     """Balanced accuracy and loss, in nats, of searches that did not see the examples they are judged on."""
     folds = RepeatedStratifiedKFold(
@@ -47,14 +57,16 @@ def held_out(
     )
     scores, true = [], []
     for others, fold in folds.split(log_probs, targets):
-        choice = search(log_probs[others], targets[others], method, words, depth)
+        choice = search(log_probs[others], targets[others], method, words, depth, start)
         scores.append(np.stack([_mean(log_probs[np.ix_(fold, own)]) for own in choice], -1))
         true.append(targets[fold])
     accuracy, loss = judge(np.concatenate(scores), np.concatenate(true))
     return float(accuracy), float(loss)
 
 
-def search(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, depth: int) -> Choice:
+def search(
+    log_probs: np.ndarray, targets: np.ndarray, method: Method, words: int, depth: int, start: Choice | None = None
+) -> Choice:
     """The best choice that a beam finds among the words that rank first for each label.
 
     Label after label is given one word, then one word more, until all have `words`; after each step the `WIDTH` best
@@ -63,9 +75,10 @@ def search(log_probs: np.ndarray, targets: np.ndarray, method: Method, words: in
     labels = int(targets.max()) + 1
     # enough for every label whatever the others take
     lists = shortlists(log_probs, targets, method, depth, at_least=words * labels)
-    choices: list[Choice] = [((),) * labels]
-    sums = np.full((1, len(targets), labels), -np.inf)  # log of the words' summed probabilities
-    for _ in range(words):
+    choices: list[Choice] = [start or ((),) * labels]
+    # log of the words' summed probabilities
+    sums = np.stack([np.logaddexp.reduce(log_probs[:, own], axis=-1) for own in choices[0]], -1)[None]
+    for _ in range(len(choices[0][0]), words):
         for label, listed in enumerate(lists):
             choices, sums = _grow(choices, sums, label, listed, log_probs, targets)
     return choices[0]

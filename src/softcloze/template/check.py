@@ -29,7 +29,8 @@ def check(
 
     Args:
         template: what to look at.
-        tokenizer: of the model that it is meant for; one without a mask token belongs to a causal model.
+        tokenizer: of the model that it is meant for; one with sentinels like <extra_id_0> belongs to a
+            seq2seq model, one without a mask token to a causal model.
         fields: names that the examples have.
         labels: label -> its words, or a verbalizer.
 
@@ -72,7 +73,7 @@ def check(
         from softcloze.encoding import NO_LIMIT, Vocabulary  # needs what templates themselves do not
         from softcloze.encoding.check import check_encoding
 
-        vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None)
+        vocabulary = Vocabulary.guessed(tokenizer)
         limit = min(tokenizer.model_max_length, NO_LIMIT)
         found += check_encoding(template, vocabulary, limit, labels=labels)
     return in_order(found, template.source)

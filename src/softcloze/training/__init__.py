@@ -2,7 +2,7 @@
 
 from softcloze.training.checkpoint import Checkpoint, CheckpointError, Record
 from softcloze.training.loop import hold_out, train, warn_if_stuck
-from softcloze.training.settings import SettingsError, TrainingSettings
+from softcloze.training.settings import SettingsError, TrainingSettings, bytes_of
 
 __all__ = [
     "Checkpoint",
@@ -10,6 +10,7 @@ __all__ = [
     "Record",
     "SettingsError",
     "TrainingSettings",
+    "bytes_of",
     "hold_out",
     "train",
     "warn_if_stuck",

@@ -21,6 +21,8 @@ from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
 from softcloze.training.settings import SettingsError, TrainingSettings
 
+CACHE_MEMORY = 2 * 2**30
+
 
 def train(
     soft: SoftVectors | None,
@@ -31,6 +33,7 @@ def train(
     settings: TrainingSettings,
     *,
     checkpoint: Checkpoint | None = None,
+    cache_memory: int = CACHE_MEMORY,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> list[Record]:
     """Train `soft` and `head` in place by cross-entropy over label scores.
@@ -44,6 +47,8 @@ def train(
             a head of thresholds, of each label 1.0 or 0.0.
         settings: how to train.
         checkpoint: where progress is kept between epochs; an interrupted fit found there goes on.
+        cache_memory: bytes that what stands before the first soft slot of all examples may take, which a causal model
+            reads once; what takes more is kept in a file of the cache folder, which goes with the process.
         on_epoch: called with each epoch's record.
 
     Returns:
@@ -60,7 +65,7 @@ def train(
     if settings.early_stopping:
         classes = goal if goal.dim() == 1 else goal.argmax(-1)
         chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, settings.seed)
-    features = _Features(scorer, prompts, soft)
+    features = _Features(scorer, prompts, soft, cache_memory)
     weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
     groups = _groups(soft, head, scorer.backbone, features, settings)
@@ -123,13 +128,13 @@ def train(
 class _Features:
     """What a head reads of the training examples: anew at each step, or once where no soft slot changes it."""
 
-    def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None):
+    def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
         self._scorer, self._prompts, self._soft = scorer, prompts, soft
         self.sample = list(range(len(prompts)))[:32]  # rows that tell how large features are
         with scorer.backbone.frozen():
             if soft is not None:
                 soft.to(scorer.backbone.device)
-                self._frozen = scorer.read_frozen(prompts)
+                self._frozen = scorer.read_frozen(prompts, cache_memory)
             else:
                 self._fixed = scorer.all(prompts, [None])[0]
 

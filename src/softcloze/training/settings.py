@@ -1,5 +1,6 @@
 """How to train soft vectors."""
 
+import re
 from dataclasses import dataclass
 
 from softcloze.errors import SoftclozeError
@@ -67,3 +68,22 @@ class TrainingSettings:
         if step < warmup:
             return (step + 1) / (warmup + 1)
         return (steps - step) / (steps - warmup)
+
+
+def bytes_of(size: int | str) -> int:
+    """A number of bytes, given as such or with a unit.
+
+    Raises:
+        SettingsError: it is neither.
+
+    >>> bytes_of("2GiB"), bytes_of("1.5 MB"), bytes_of(10)
+    (2147483648, 1500000, 10)
+    """
+    if isinstance(size, int):
+        return size
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(?:([KMGT])iB|([kMGT]?)B)", size.strip())
+    if found is None:
+        raise SettingsError(f'{size!r} is no size in memory; write for example "2GiB", "500MB" or a number of bytes')
+    number, binary, decimal = found.groups()
+    power = " KMGT".index((binary or decimal or " ").upper())
+    return int(float(number) * (1024 if binary else 1000) ** power)

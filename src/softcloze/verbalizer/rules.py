@@ -25,8 +25,9 @@ class RuleVerbalizer:
 
     for a masked model, each mask read with the others masked; what normalises a mask's words over its word set is the
     same for all labels, and drops out where label scores become probabilities. A causal model scores the words filled
-    in, with all text from the first mask on. Where a label has several words at a mask, any of them will do: of all
-    conjunctions that they make, the score is the log of the mean probability, so that more words are no advantage.
+    in, with all text from the first mask on; a seq2seq model each word given those at the masks before. Where a label
+    has several words at a mask, any of them will do: of all conjunctions that they make, the score is the log of the
+    mean probability, so that more words are no advantage.
 
     Attributes:
         labels: the labels in scikit-learn's order (sorted).

@@ -76,7 +76,8 @@ class Verbalizer:
                 the whole word masked, which takes one row for all words of k tokens. "left_to_right": each token is
                 scored with those before it filled in, up to k rows a word in one pass. "most_confident": in k passes
                 of up to one row a word, each of which fills in the token that is likeliest where it stands. It makes
-                no difference to words of one token, and none to causal models, which always go from left to right.
+                no difference to words of one token, and none to causal and seq2seq models, which always go from left
+                to right.
 
         Raises:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without words, an empty
@@ -190,7 +191,8 @@ class Verbalizer:
         """The label words with their tokens, and what is wrong, doubtful or worth knowing about them.
 
         Args:
-            tokenizer: of the model that they are meant for; one without a mask token belongs to a causal model.
+            tokenizer: of the model that they are meant for; one with sentinels like <extra_id_0> belongs to a
+                seq2seq model, one without a mask token to a causal model.
             template: where they are to stand; in Chinese words often stand without the space of the default.
 
         Raises:
@@ -218,7 +220,7 @@ class Verbalizer:
         from softcloze.encoding import NO_LIMIT, Vocabulary
         from softcloze.template import Template
 
-        vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token_id is not None)
+        vocabulary = Vocabulary.guessed(tokenizer)
         placed = Template(template) if isinstance(template, str) else template
         return check_verbalizer(self, placed, vocabulary, min(tokenizer.model_max_length, NO_LIMIT))
 
