@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
+    from softcloze.ensemble import PromptEnsemble as PromptEnsemble
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.estimator import PromptClassifier as PromptClassifier
     from softcloze.experiments import Comparison as Comparison
@@ -30,6 +31,7 @@ _HOMES = {
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.estimator",
+    "PromptEnsemble": "softcloze.ensemble",
     "PromptSet": "softcloze.prompt_set",
     "Protocol": "softcloze.experiments",
     "RuleVerbalizer": "softcloze.verbalizer",

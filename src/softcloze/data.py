@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from softcloze.encoding import Example
 from softcloze.errors import SoftclozeError
@@ -79,6 +81,28 @@ def label_numbers(labels: Sequence[Label], verbalizer: AnyVerbalizer) -> list[in
     if len(set(labels)) < 2:
         raise DataError(f"y holds only the label {labels[0]!r}; fitting takes examples of at least two labels")
     return [index[label] for label in labels]
+
+
+def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVerbalizer) -> Tensor:
+    """Probabilities of labels to train on, shape (examples, labels), in float32.
+
+    Raises:
+        DataError: there are no examples, or the probabilities have another shape, are negative or do not sum to 1.
+
+    >>> from softcloze import Verbalizer
+    >>> as_probabilities(np.array([[0.25, 0.75]]), 1, Verbalizer({"积极": "好", "消极": "差"}))
+    tensor([[0.2500, 0.7500]])
+    """
+    values, expected = np.asarray(probabilities, dtype=float), (examples, len(verbalizer.labels))
+    if values.shape != expected or not examples:
+        raise DataError(
+            f"the probabilities have shape {values.shape}; expected {expected}: a row for each of one or more examples "
+            f"and a column for each of {list(verbalizer.labels)}, in this order"
+        )
+    wrong = np.flatnonzero(~((values >= 0).all(1) & np.isclose(values.sum(1), 1, atol=1e-4)))
+    if len(wrong):
+        raise DataError(f"row {wrong[0]} of the probabilities is {values[wrong[0]].tolist()}, which do not sum to 1")
+    return torch.tensor(values, dtype=torch.float32)
 
 
 def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from torch import Tensor
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.calibrate import check_method, content_free, learn_calibration
 from softcloze.checking import VerbalizerCheck, check_verbalizer, with_priors
-from softcloze.data import DataError, as_examples, as_labels, label_numbers
+from softcloze.data import DataError, as_examples, as_labels, as_probabilities, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
 from softcloze.explanation import Explanation, ExplanationError, explain
@@ -240,6 +241,61 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self._adopt(prompt, backbone)
         return self
 
+    def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
+        """Train on the probabilities of labels that a teacher gives, instead of on labels (distillation).
+
+        The loss is the cross-entropy to them, which ends at their own entropy and not at 0: mind `stop_loss`.
+
+        Args:
+            X: examples as for `fit`; they need no labels.
+            probabilities: of each label in the order of the verbalizer's `labels`, shape (examples, labels).
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            DataError: no examples, probabilities of another shape or that do not sum to 1, or a classifier that
+                learns from labels alone: without a verbalizer, with demonstrations, prototypes or a calibration.
+            SoftclozeError: the rest of what `fit` raises.
+
+        Source:
+            Hinton et al. 2015, arXiv:1503.02531.
+        """
+        check_head(self.head)
+        examples = as_examples(X)
+        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        if (
+            verbalizer is None
+            or template.demos is not None
+            or self.head == "prototypes"
+            or self.calibration is not None
+        ):
+            raise DataError(
+                "there are probabilities and no labels, and a classifier without a verbalizer, with <demos>, "
+                'head="prototypes" or a calibration takes labels; call fit with some, or do without'
+            )
+        targets = as_probabilities(probabilities, len(examples), verbalizer)
+        start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
+        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
+        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
+        seed = seed_of(self.random_state)
+        prompts = bound.encode(examples)
+        self.truncation_ = summarise_cuts(prompts)
+        parts, training = self._train(bound, prompts, targets, start, np.random.default_rng(seed), seed)
+        prompt = Prompt(
+            template=template,
+            verbalizer=verbalizer,
+            model=backbone.name,
+            fingerprint=backbone.fingerprint,
+            vectors=parts.soft.by_block() if parts.soft is not None else {},
+            head=self.head,
+            head_tensors=parts.head.state_dict(),
+            max_length=self.max_length,
+            training=training,
+        )
+        self._adopt(prompt, backbone)
+        return self
+
     def decision_function(self, X: Iterable[Example]) -> np.ndarray:
         """Label log-scores in nats before normalisation.
 
@@ -383,7 +439,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self,
         bound: BoundPrompt,
         prompts: Sequence[EncodedPrompt],
-        targets: Sequence[int],
+        targets: Sequence[int] | Tensor,
         start: str | Prompt,
         generator: np.random.Generator,
         seed: int,
@@ -542,6 +598,22 @@ def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) 
     return found
 
 
+def ready_prompts(classifiers: Sequence[PromptClassifier]) -> tuple[list[Prompt], Backbone]:
+    """The prompts that classifiers of one backbone predict with.
+
+    Raises:
+        NotFittedError: a classifier needs `fit`, if only for its calibration.
+        DataError: they have different backbones.
+    """
+    ready = [classifier._ready() for classifier in classifiers]
+    for classifier, (prompt, backbone) in zip(classifiers, ready, strict=True):
+        if classifier.calibration is not None and prompt.calibration is None:
+            raise NotFittedError(f"calibration={classifier.calibration!r} is not learnt yet; call fit first")
+        if backbone is not ready[0][1]:
+            raise DataError(f"the classifiers have different backbones: {ready[0][1]!r} and {backbone!r}")
+    return [prompt for prompt, _ in ready], ready[0][1]
+
+
 def predict_together(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
     """Labels by several classifiers that differ in their soft vectors alone, shape (classifiers, batch).
 
@@ -582,13 +654,15 @@ def _digest(
     parts: Parts,
     bound: BoundPrompt,
     prompts: Sequence[EncodedPrompt],
-    targets: Sequence[int],
+    targets: Sequence[int] | Tensor,
 ) -> str:
     """What makes two fits the same: only then may one go on with the other's checkpoint."""
     digest = sha256(json.dumps([training, bound.scorer.backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(bound.verbalizer).encode())
     # demonstrations are in the prompts
-    digest.update(repr((bound.scorer.words, [(p.pieces, p.types) for p in prompts], list(targets))).encode())
+    digest.update(
+        repr((bound.scorer.words, [(p.pieces, p.types) for p in prompts], torch.as_tensor(targets).tolist())).encode()
+    )
     weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
     for weight in weights:
         digest.update(weight.detach().cpu().numpy().tobytes())

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
-from softcloze.heads import Head
+from softcloze.heads import Head, ThresholdHead
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
@@ -43,7 +43,8 @@ def train(
         head: makes label scores of features; trained as well where it has something to train.
         scorer: reads features off the frozen backbone.
         prompts: the encoded training examples.
-        targets: the number of each example's label, or of each label 1.0 or 0.0, shape (examples, labels).
+        targets: the number of each example's label, or its probability of each label, shape (examples, labels); for
+            a head of thresholds, of each label 1.0 or 0.0.
         settings: how to train.
         checkpoint: where progress is kept between epochs; an interrupted fit found there goes on.
         cache_memory: bytes that what stands before the first soft slot of all examples may take, which a causal model
@@ -62,7 +63,8 @@ def train(
     goal = torch.as_tensor(targets)
     chosen, held_out = list(range(len(goal))), list[int]()
     if settings.early_stopping:
-        chosen, held_out = hold_out(goal.tolist(), settings.validation_fraction, settings.seed)
+        classes = goal if goal.dim() == 1 else goal.argmax(-1)
+        chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, settings.seed)
     features = _Features(scorer, prompts, soft, cache_memory)
     weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
@@ -91,7 +93,7 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * settings.rate(step, steps)
                 scores = head.label_scores(features.of(batch))
-                loss = _loss(scores, goal[batch])
+                loss = _loss(head, scores, goal[batch])
                 optimizer.zero_grad()
                 accelerator.backward(loss)
                 if step == 0 and soft is not None:
@@ -100,12 +102,12 @@ def train(
                     accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
                 optimizer.step()
                 total += float(loss.detach()) * len(batch)
-                right += int(_hits(scores, goal[batch]).sum())
+                right += int(_hits(head, scores, goal[batch]).sum())
             record: Record = {"epoch": epoch + 1, "loss": total / len(order), "accuracy": right / len(order)}
             if held_out:
                 with torch.no_grad():
                     scores = head.label_scores(features.without_gradient(held_out))
-                record["validation_loss"] = float(_loss(scores, goal[held_out]))
+                record["validation_loss"] = float(_loss(head, scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     best = _copies(weights)
             record["rate"] = settings.rate((epoch + 1) * steps_per_epoch - 1, steps)
@@ -151,14 +153,17 @@ class _Features:
             return self._scorer.all([self._prompts[i] for i in rows], [self._soft.weight])[0]
 
 
-def _loss(scores: Tensor, goal: Tensor) -> Tensor:
+def _loss(head: Head, scores: Tensor, goal: Tensor) -> Tensor:
     """Nats: of the label where there is one, of the average label where there may be several."""
-    return cross_entropy(scores, goal) if goal.dim() == 1 else binary_cross_entropy_with_logits(scores, goal)
+    several = isinstance(head, ThresholdHead)
+    return binary_cross_entropy_with_logits(scores, goal) if several else cross_entropy(scores, goal)
 
 
-def _hits(scores: Tensor, goal: Tensor) -> Tensor:
-    """Which examples have the label that is the goal, or all those that are, shape (batch,)."""
-    return scores.argmax(-1) == goal if goal.dim() == 1 else ((scores > 0) == (goal > 0)).all(-1)
+def _hits(head: Head, scores: Tensor, goal: Tensor) -> Tensor:
+    """Which examples have the label that is the goal, or is likeliest there, or all those that are, shape (batch,)."""
+    if isinstance(head, ThresholdHead):
+        return ((scores > 0) == (goal > 0)).all(-1)
+    return scores.argmax(-1) == (goal if goal.dim() == 1 else goal.argmax(-1))
 
 
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
