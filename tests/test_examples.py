@@ -1,6 +1,5 @@
 """The examples and the first block of each README run as they stand."""
 
-import os
 import re
 import subprocess
 import sys
@@ -12,11 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(*command, folder):
-    # these come last, when the other test process has nothing left to do: all cores are theirs
-    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    result = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=900, env=env
-    )
+    result = subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=900)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
