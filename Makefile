@@ -1,7 +1,7 @@
 # Everything from a fresh clone with nothing but Python 3.11 and make:
 #   make test   checks style and types and runs all tests
 #   make fuzz SECONDS=600   tries the template language on text that nobody would write
-#   make demo   a hard prompt against a soft prompt on real movie reviews
+#   make demo   a hard prompt against a soft prompt on real movie reviews, as a table and as a page, demo.html
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ BIN := .venv/bin
 .PHONY: demo test fuzz bench defaults clean
 
 demo: .venv/ready
-	$(BIN)/softcloze compare
+	$(BIN)/softcloze compare --report demo.html
 
 test: .venv/ready
 	$(BIN)/ruff check .

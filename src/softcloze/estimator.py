@@ -214,18 +214,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         parts, training = self._train(
             bound, [prompts[i] for i in rows], [targets[i] for i in rows], start, generator, seed
         )
-        prompt = Prompt(
-            template=template,
-            verbalizer=verbalizer,
-            model=backbone.name,
-            fingerprint=backbone.fingerprint,
-            vectors=parts.soft.by_block() if parts.soft is not None else {},
-            head=self.head,
-            head_tensors=parts.head.state_dict(),
-            max_length=self.max_length,
-            demonstrations=shown,
-            training=training,
-        )
+        prompt = replace(self._prompt(bound, parts, training), demonstrations=shown)
         if self.calibration is not None:
             calibration = learn_calibration(
                 self.calibration,
@@ -282,18 +271,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         prompts = bound.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
         parts, training = self._train(bound, prompts, targets, start, np.random.default_rng(seed), seed)
-        prompt = Prompt(
-            template=template,
-            verbalizer=verbalizer,
-            model=backbone.name,
-            fingerprint=backbone.fingerprint,
-            vectors=parts.soft.by_block() if parts.soft is not None else {},
-            head=self.head,
-            head_tensors=parts.head.state_dict(),
-            max_length=self.max_length,
-            training=training,
-        )
-        self._adopt(prompt, backbone)
+        self._adopt(self._prompt(bound, parts, training), backbone)
         return self
 
     def decision_function(self, X: Iterable[Example]) -> np.ndarray:
@@ -409,6 +387,21 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         prompt.check_backbone(backbone)
         classifier._adopt(prompt, backbone)
         return classifier
+
+    def _prompt(self, bound: BoundPrompt, parts: Parts, training: Mapping[str, Any]) -> Prompt:
+        """What was learnt, to be kept."""
+        backbone = bound.scorer.backbone
+        return Prompt(
+            template=bound.compiled.template,
+            verbalizer=bound.verbalizer,
+            model=backbone.name,
+            fingerprint=backbone.fingerprint,
+            vectors=parts.soft.by_block() if parts.soft is not None else {},
+            head=self.head,
+            head_tensors=parts.head.state_dict(),
+            max_length=self.max_length,
+            training=training,
+        )
 
     def _adopt(self, prompt: Prompt, backbone: Backbone) -> None:
         self.prompt_ = prompt

@@ -24,9 +24,8 @@ def test_beginnings_of_every_length_are_kept_where_they_belong(tmp_path, monkeyp
     monkeypatch.setenv("SOFTCLOZE_CACHE", str(tmp_path))
     task = Task("llama", AFTER)
     in_file, in_memory = (task.scorer.read_frozen(task.prompts, memory) for memory in (0, 2**30))
-    each = torch.cat([own for layer in in_memory.layers for own in layer])
-    assert torch.equal(torch.cat([own for layer in in_file.layers for own in layer]), each)
-    assert each.untyped_storage().nbytes() == in_memory.memory == in_file.memory
+    for in_both in zip(in_file.layers, in_memory.layers, strict=True):
+        assert all(torch.equal(*sides) for sides in zip(*in_both, strict=True))
     for i in range(len(task.prompts)):
         alone = task.scorer.read_frozen([task.prompts[i]], 2**30)
         row = in_file.rows([i])

@@ -33,11 +33,6 @@ class Prefix:
         """Length of the longest beginning, to which the others are padded."""
         return int(self.layers[0][0].shape[2])
 
-    @property
-    def memory(self) -> int:
-        """Size in bytes."""
-        return sum(tensor.nbytes for layer in self.layers for tensor in layer)
-
     @classmethod
     def empty(cls, like: Self, rows: int, memory: int) -> Self:
         """Room for beginnings that are read part by part, for `put` to fill.

@@ -108,6 +108,10 @@ def compare(
         *(map(builder.baseline, baseline or ())),
     ]
     sizes = [_shots(given) for given in shots or ["16"]]
+    if report is not None:
+        from softcloze.report import check_installed
+
+        check_installed()
 
     from rich.live import Live
 

@@ -226,10 +226,9 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write the comparison as one page of HTML; see `softcloze.report.write_report`."""
-        from softcloze.report import write_report  # type: ignore[import-not-found, unused-ignore]
+        from softcloze.report import write_report
 
-        written: Path = write_report(self, path)
-        return written
+        return write_report(self, path)
 
     def _measured(self, run: Run) -> dict[Metric, float]:
         return {} if run.probabilities is None else measure(self.truth, run.probabilities)

@@ -1,6 +1,6 @@
 """The report of a comparison: one page of HTML."""
 
 from softcloze.report.errors import ReportError
-from softcloze.report.page import write_report
+from softcloze.report.page import check_installed, write_report
 
-__all__ = ["ReportError", "write_report"]
+__all__ = ["ReportError", "check_installed", "write_report"]

@@ -51,11 +51,7 @@ def write_report(
         ...     write_report(found, Path(folder) / "report.html").name
         'report.html'
     """
-    if find_spec("matplotlib") is None:
-        raise ReportError(
-            "the plots of a report are drawn with matplotlib, which is not installed; "
-            "install it with: pip install 'softcloze[report]'"
-        )
+    check_installed()
     text = page(comparison, top_words)
     target = Path(path).expanduser()
     try:
@@ -64,6 +60,15 @@ def write_report(
     except OSError as error:
         raise ReportError(f"cannot write the report to {target}: {error.strerror or error}") from error
     return target
+
+
+def check_installed() -> None:
+    """Raise a ReportError if matplotlib is not there, before hours are spent on what cannot be drawn."""
+    if find_spec("matplotlib") is None:
+        raise ReportError(
+            "the plots of a report are drawn with matplotlib, which is not installed; "
+            "install it with: pip install 'softcloze[report]'"
+        )
 
 
 def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> str:
