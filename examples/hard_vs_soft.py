@@ -8,7 +8,7 @@ reviews = load_data("movie-reviews")
 rows = few_shot(reviews.train.labels, shots=16, random_state=0)
 texts = [reviews.train.texts[row] for row in rows]
 labels = [reviews.train.labels[row] for row in rows]
-held_out = reviews.test.texts[:200], reviews.test.labels[:200]
+held_out = reviews.test.texts[:100], reviews.test.labels[:100]
 
 backbone = load_backbone("starter:smollm2-135m")
 words = {"positive": "positive", "negative": "negative"}

@@ -7,7 +7,7 @@ from softcloze.starters import load_data
 reviews = load_data("movie-reviews")
 rows = few_shot(reviews.train.labels, shots=16, random_state=0)
 texts, labels = ([column[row] for row in rows] for column in (reviews.train.texts, reviews.train.labels))
-held_out = reviews.test.texts[:200], reviews.test.labels[:200]
+held_out = reviews.test.texts[:100], reviews.test.labels[:100]
 
 clf = PromptClassifier(
     "starter:bert-tiny",
@@ -21,7 +21,7 @@ clf = PromptClassifier(
     random_state=0,
 )
 clf.fit(texts, labels)
-print(f"accuracy on 200 held-out reviews: {clf.score(*held_out):.2f}")
+print(f"accuracy on 100 held-out reviews: {clf.score(*held_out):.2f}")
 clf.save("rules-prompt")
 same = PromptClassifier.load("rules-prompt")
 print("the same after loading:", bool((same.predict(held_out[0]) == clf.predict(held_out[0])).all()))
