@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from softcloze import Backbone, PromptClassifier, Template, Verbalizer
 from softcloze.backbone import load_backbone
+from softcloze.card import ArtifactError
 from softcloze.errors import SoftclozeError
 from softcloze.estimator import DataError
-from softcloze.prompt import ArtifactError
 from softcloze.soft import SoftSlotError
 from softcloze.starters import load_data
 from softcloze.template import FieldError, TemplateSyntaxError

@@ -13,8 +13,8 @@ from sklearn.model_selection import KFold, cross_val_score
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier
 from softcloze.backbone import load_backbone
+from softcloze.card import ArtifactError
 from softcloze.estimator import DataError
-from softcloze.prompt import ArtifactError
 
 WORDS = {"praise": ["good", "great"], "acting": "acting", "story": "story"}
 HARD, SOFT = "<text> It was <mask>.", "<soft*3> <text> It was <mask>."

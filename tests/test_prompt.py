@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from softcloze.card import FORMAT, ArtifactError
 from softcloze.demonstrations import FixedDemonstrations, NearestDemonstrations, Pool
-from softcloze.prompt import CARD, FORMAT, VECTORS, ArtifactError, Prompt
+from softcloze.prompt import CARD, VECTORS, Prompt
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
@@ -116,7 +117,7 @@ def test_a_card_that_is_none_is_named(prompt, tmp_path, content):
 
 
 def test_a_later_format_is_refused(prompt, tmp_path, monkeypatch):
-    monkeypatch.setattr("softcloze.prompt.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("softcloze.card.FORMAT", FORMAT + 1)
     prompt.save(tmp_path / "p")
     assert json.loads((tmp_path / "p" / CARD).read_text())["format"] == FORMAT + 1
     monkeypatch.undo()

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptSet, RuleVerbalizer, Verbalizer
+from softcloze.card import ArtifactError
 from softcloze.data import DataError
-from softcloze.prompt import ArtifactError
 from softcloze.template import FieldError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing

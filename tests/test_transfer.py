@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 
 from softcloze import PromptClassifier
-from softcloze.prompt import ArtifactError
+from softcloze.card import ArtifactError
 from softcloze.soft import SoftSlotError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing

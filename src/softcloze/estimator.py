@@ -17,6 +17,7 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.calibrate import check_method, content_free, learn_calibration
+from softcloze.card import ArtifactError
 from softcloze.checking import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.data import DataError, as_examples, as_labels, as_probabilities, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
@@ -24,7 +25,7 @@ from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
 from softcloze.explanation import Explanation, ExplanationError, explain
 from softcloze.heads import EXCLUSIVE, RowHead, check_head, initial_head, learn_prototypes
 from softcloze.library import load_verbalizer, resolve_template
-from softcloze.prompt import ArtifactError, BoundPrompt, Parts, Prompt
+from softcloze.prompt import BoundPrompt, Parts, Prompt
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, bytes_of, hold_out, train, warn_if_stuck

@@ -13,12 +13,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.backbone import Backbone, load_backbone
+from softcloze.card import ArtifactError
 from softcloze.data import DataError, as_examples, as_indicators
 from softcloze.encoding import Example, summarise_cuts
 from softcloze.estimator import resolve_verbalizer, seed_of
 from softcloze.heads import learn_thresholds
 from softcloze.library import resolve_template
-from softcloze.prompt import ArtifactError, BoundPrompt, Prompt
+from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Record, TrainingSettings, train

@@ -1,13 +1,12 @@
 """The prompt: what is trained, saved, versioned and shared."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -17,9 +16,9 @@ from torch import Tensor
 from softcloze import calibration as calibrations
 from softcloze.atomic import replacing_folder
 from softcloze.backbone import Backbone
+from softcloze.card import ArtifactError, read_card, read_saved, write_card
 from softcloze.demonstrations import Demonstrations, pack, unpack
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, Example
-from softcloze.errors import SoftclozeError
 from softcloze.heads import HEADS, Head, HeadError, load_head
 from softcloze.scoring import Scorer, plan_rules
 from softcloze.soft import SoftVectors
@@ -31,11 +30,6 @@ CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
-FORMAT = 1
-
-
-class ArtifactError(SoftclozeError, OSError):
-    """A saved prompt that cannot be read, or does not belong to the model at hand."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +84,6 @@ class Prompt:
                 tensors[POOL] = pool_vectors
         vectors = save_tensors(tensors)
         card = {
-            "format": FORMAT,
-            "softcloze": version("softcloze"),
             "template": str(self.template),
             "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.as_card()},
             "head": self.head,
@@ -104,10 +96,9 @@ class Prompt:
             "metrics": dict(self.metrics),
             "vectors_sha256": sha256(vectors).hexdigest(),
         }
-        card["card_sha256"] = _card_digest(card)
         with replacing_folder(folder) as draft:
             (draft / VECTORS).write_bytes(vectors)
-            (draft / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+            write_card(draft / CARD, card)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -117,24 +108,8 @@ class Prompt:
             ArtifactError: a file is missing, truncated or altered, or was written by a later version; names it.
         """
         folder = Path(path).expanduser()
-        try:
-            text = (folder / CARD).read_bytes()
-            vectors = (folder / VECTORS).read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{folder} holds no saved prompt: cannot read {error.filename}") from error
-        try:
-            card = json.loads(text)
-            stated = card.pop("card_sha256")
-            intact = stated == _card_digest(card)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ArtifactError(f"{folder / CARD} is damaged: {error!r}") from error
-        if not intact:
-            raise ArtifactError(f"{folder / CARD} was altered since it was saved: its checksum no longer fits")
-        if card["format"] != FORMAT:
-            raise ArtifactError(
-                f"{folder / CARD} has format {card['format']}, written by softcloze {card['softcloze']}; "
-                f"this version reads format {FORMAT}"
-            )
+        card = read_card(folder / CARD, "prompt")
+        vectors = read_saved(folder / VECTORS, "prompt")
         if sha256(vectors).hexdigest() != card["vectors_sha256"]:
             raise ArtifactError(f"{folder / VECTORS} is truncated or altered: its checksum no longer fits")
         try:
@@ -181,6 +156,10 @@ class Prompt:
             return None
         values = [read_fields(self.template, example, row) for row, example in enumerate(examples)]
         return self.demonstrations.of_inputs(values, backbone)
+
+    def calibrated(self, scores: np.ndarray) -> np.ndarray:
+        """Label log-scores in nats, shape (batch, labels), as the calibration corrects them where there is one."""
+        return self.calibration.apply(scores) if self.calibration is not None else scores
 
     def check_backbone(self, backbone: Backbone) -> None:
         """Refuse a backbone that the vectors were not trained for.
@@ -329,7 +308,3 @@ def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbon
 def _kind(verbalizer: AnyVerbalizer) -> str:
     # a subclass may be a kind of its own
     return next(kind for kind, of_kind in KINDS.items() if type(verbalizer) is of_kind)
-
-
-def _card_digest(card: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()

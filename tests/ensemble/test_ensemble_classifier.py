@@ -12,10 +12,10 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
 from softcloze import PromptClassifier, PromptEnsemble
+from softcloze.card import ArtifactError
 from softcloze.data import DataError
 from softcloze.ensemble import EnsembleError
 from softcloze.ensemble.saving import CARD
-from softcloze.prompt import ArtifactError
 from softcloze.starters import load_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know little

@@ -61,10 +61,11 @@ def fit(
     table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
+    from softcloze.card import ArtifactError
     from softcloze.cli.work import open_backbone, progress_bar, score_rows
     from softcloze.estimator import PromptClassifier
     from softcloze.experiments import few_shot
-    from softcloze.prompt import CARD, ArtifactError
+    from softcloze.prompt import CARD
 
     if out.exists() and not (out / CARD).is_file():
         raise ArtifactError(f"{out} is there already and holds no prompt; choose another place")

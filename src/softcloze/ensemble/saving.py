@@ -1,19 +1,16 @@
 """An ensemble as a folder: a JSON card, and one prompt's folder for each member."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from softcloze.atomic import replacing_folder
+from softcloze.card import ArtifactError, read_card, write_card
 from softcloze.ensemble.combination import Combination, Weights, load_combination
 from softcloze.prompt import CARD as PROMPT_CARD
-from softcloze.prompt import ArtifactError, Prompt
+from softcloze.prompt import Prompt
 
 CARD = "ensemble.json"
-FORMAT = 1
 
 
 def write_ensemble(folder: Path, prompts: Sequence[Prompt], combination: Combination, weights: Weights) -> None:
@@ -29,14 +26,11 @@ def write_ensemble(folder: Path, prompts: Sequence[Prompt], combination: Combina
         for name, prompt in zip(names, prompts, strict=True):
             prompt.save(draft / name)
         card = {
-            "format": FORMAT,
-            "softcloze": version("softcloze"),
             "weights": weights,
             "combination": combination.as_card(),
             "members": {name: _digest_of_file(draft / name / PROMPT_CARD) for name in names},
         }
-        card["card_sha256"] = _digest(card)
-        (draft / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_card(draft / CARD, card)
 
 
 def read_ensemble(folder: Path) -> tuple[list[Path], Combination, Weights]:
@@ -45,20 +39,7 @@ def read_ensemble(folder: Path) -> tuple[list[Path], Combination, Weights]:
     Raises:
         ArtifactError: a file is missing or altered, or was written by a later version; names it.
     """
-    try:
-        card = json.loads((folder / CARD).read_bytes())
-        intact = card.pop("card_sha256") == _digest(card)
-    except OSError as error:
-        raise ArtifactError(f"{folder} holds no saved ensemble: cannot read {error.filename}") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ArtifactError(f"{folder / CARD} is damaged: {error!r}") from error
-    if not intact:
-        raise ArtifactError(f"{folder / CARD} was altered since it was saved: its checksum no longer fits")
-    if card["format"] != FORMAT:
-        raise ArtifactError(
-            f"{folder / CARD} has format {card['format']}, written by softcloze {card['softcloze']}; "
-            f"this version reads format {FORMAT}"
-        )
+    card = read_card(folder / CARD, "ensemble")
     for name, stated in card["members"].items():
         try:
             found = _digest_of_file(folder / name / PROMPT_CARD)
@@ -67,10 +48,6 @@ def read_ensemble(folder: Path) -> tuple[list[Path], Combination, Weights]:
         if found != stated:
             raise ArtifactError(f"{folder / name} is not the prompt that was saved with this ensemble")
     return [folder / name for name in card["members"]], load_combination(card["combination"]), card["weights"]
-
-
-def _digest(card: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
 def _digest_of_file(path: Path) -> str:
