@@ -88,10 +88,7 @@ class PromptSet:
                 parts.head.label_scores(features).double().numpy()
                 for parts, features in zip(self._parts, score_together(members), strict=True)
             ]
-        return [
-            prompt.calibration.apply(scores) if prompt.calibration is not None else scores
-            for prompt, scores in zip(self.prompts, found, strict=True)
-        ]
+        return [prompt.calibrated(scores) for prompt, scores in zip(self.prompts, found, strict=True)]
 
     def predict_proba(self, X: Iterable[Example]) -> list[np.ndarray]:
         """Probabilities of the labels by each prompt, as `label_scores` in arguments, shapes and errors."""

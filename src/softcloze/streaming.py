@@ -111,8 +111,6 @@ def _encode(prompt: Prompt, bound: BoundPrompt, examples: Sequence[Example]) -> 
 
 def _probabilities(prompt: Prompt, bound: BoundPrompt, parts: Parts, prompts: Sequence[EncodedPrompt]) -> np.ndarray:
     """Probabilities of the labels, shape (batch, labels)."""
-    scores = bound.label_scores(prompts, [parts])[0].double().numpy()
-    if prompt.calibration is not None:
-        scores = prompt.calibration.apply(scores)
+    scores = prompt.calibrated(bound.label_scores(prompts, [parts])[0].double().numpy())
     probabilities: np.ndarray = softmax(scores, axis=1)
     return probabilities

@@ -94,8 +94,6 @@ def outcome(prompt: Prompt, parts: Parts, features: Tensor, targets: NDArray[np.
         features: what its scorer read, shape (rows, features).
         targets: the number of the right label of each, shape (rows,).
     """
-    scores = parts.head.label_scores(features).detach().double().numpy()
-    if prompt.calibration is not None:
-        scores = prompt.calibration.apply(scores)
+    scores = prompt.calibrated(parts.head.label_scores(features).detach().double().numpy())
     losses = -log_softmax(scores, axis=-1)[np.arange(len(targets)), targets]
     return Outcome(scores.argmax(-1) == targets, losses)

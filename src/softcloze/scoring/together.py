@@ -75,9 +75,12 @@ class _Reading:
             company = company_of[member.scorer.manner]
             owner = self._companies[company].scorers.index(member.scorer)
             self._rows += [_Row(m, i, company, _owned(own, owner, first)) for i, own in enumerate(member.prompts)]
-        # the last id before the mask is read together with the mask
-        ids = [row.prompt.left[:-1] if self._backbone.can_read else () for row in self._rows]
-        self.tree = shared_beginnings(ids, [members[row.member].scorer.rows(row.prompt) for row in self._rows])
+        if self._backbone.can_read:
+            # the last id before the mask is read together with the mask
+            ids = [row.prompt.left[:-1] for row in self._rows]
+            self.tree = shared_beginnings(ids, [members[row.member].scorer.rows(row.prompt) for row in self._rows])
+        else:
+            self.tree = Beginning(rows=list(range(len(self._rows))))
 
     def go_on(self, beginnings: Sequence[Beginning], prefix: Prefix | None) -> None:
         """Score all rows that begin like one of these.

@@ -101,10 +101,15 @@ def comes_back(compiled: CompiledTemplate, word: str, token: int) -> bool:
     So "good" is the token with a space in front where the template has white space before its mask, and the one
     without where it has none.
     """
+    return tokens_of(compiled, word) == (token,)
+
+
+def tokens_of(compiled: CompiledTemplate, word: str) -> tuple[int, ...]:
+    """The tokens of a word in the mask's place, none if the vocabulary has no way to write it."""
     try:
-        return compiled.word_ids(word) == (token,)
+        return compiled.word_ids(word)
     except EncodingError:
-        return False
+        return ()
 
 
 def _scripts(text: str) -> set[str]:

@@ -7,9 +7,9 @@ import numpy as np
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.data import as_examples, as_labels
-from softcloze.encoding import CompiledTemplate, EncodingError, Example
+from softcloze.encoding import CompiledTemplate, Example
 from softcloze.library import resolve_template
-from softcloze.search.candidates import is_word, read_candidates
+from softcloze.search.candidates import is_word, read_candidates, tokens_of
 from softcloze.search.errors import SearchError
 from softcloze.search.ranking import METHODS
 from softcloze.search.selection import select
@@ -123,29 +123,21 @@ def first_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Map
     """
     if start is None:
         names = [label for label in classes if isinstance(label, str)]
-        fits = all(is_word(name) and len(_tokens(compiled, name)) == 1 for name in names)
+        fits = all(is_word(name) and len(tokens_of(compiled, name)) == 1 for name in names)
         return names if fits and len(names) == len(classes) else []
     if start and set(start) != set(classes):
         raise SearchError(f"start has words for {list(start)!r:.200}, but the labels are {classes!r:.200}")
     chosen = [start[label] for label in classes if label in start]
     for word in chosen:
-        tokens = _tokens(compiled, word)
+        tokens = tokens_of(compiled, word)
         if len(tokens) != 1:
             raise SearchError(
                 f"start has {word!r}, which is {len(tokens)} tokens in the mask's place of {str(compiled.template)!r}; "
                 "a search joins words of one token"
             )
-    if len({_tokens(compiled, word) for word in chosen}) < len(chosen):
+    if len({tokens_of(compiled, word) for word in chosen}) < len(chosen):
         raise SearchError(f"start has one word for two labels: {chosen!r:.200}")
     return chosen
-
-
-def _tokens(compiled: CompiledTemplate, word: str) -> tuple[int, ...]:
-    """The tokens of a word in the mask's place, none if the vocabulary has no way to write it."""
-    try:
-        return compiled.word_ids(word)
-    except EncodingError:
-        return ()
 
 
 def _classes(labels: Sequence[Label]) -> list[Label]:
