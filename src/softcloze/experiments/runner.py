@@ -21,6 +21,7 @@ from softcloze.experiments.memory import PeakMemory
 from softcloze.experiments.methods import Method, measure_classifier
 from softcloze.experiments.progress import Cell, Progress, seconds_left
 from softcloze.experiments.protocol import Protocol, Shots
+from softcloze.experiments.readings import Readings
 from softcloze.library import resolve_template
 from softcloze.starters import Examples, Split, load_data
 from softcloze.starters.splits import normalise
@@ -120,6 +121,7 @@ class _Bench:
     def __post_init__(self) -> None:
         train, test = self.split.train, self.split.test
         self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
+        self.readings = Readings(self.test.texts)
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
         if not len(self.test):
             raise ExperimentError("there are no held-out rows to measure on")
@@ -147,7 +149,7 @@ class _Bench:
                     kept = read_cell(self.folder, key, name, shots, seed)
                     if kept is not None:
                         return kept
-                found = measure_classifier(classifier, train, self.test.texts, self.classes)
+                found = measure_classifier(classifier, train, self.readings, self.classes)
             except Exception as error:  # noqa: BLE001  a method may be anybody's, and the others go on
                 return Run(name, shots, seed, None, 0, 0.0, 0.0, 0, None, f"{type(error).__name__}: {error}")
         run = Run(name, shots, seed, peak_memory=memory.peak, **found._asdict())
