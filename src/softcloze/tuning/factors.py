@@ -40,9 +40,9 @@ def factors_of(candidates: Sequence[Mapping[str, Any]]) -> list[Factor]:
     """The parameters that vary, in the order in which candidates name them.
 
     A template with soft slots counts as three: its wording, where its slots stand, and how long they are, which does
-    not apply to a template without any. Of a number
-    with many values four ranges with about as many candidates each are levels. A parameter whose value follows from
-    another's in every candidate cannot be told from it, and is named beside it.
+    not apply to a template without any. Of a number with many values four ranges with about as many candidates each are
+    levels. A parameter whose value follows from another's in every candidate cannot be told from it, and is named
+    beside it.
 
     Args:
         candidates: parameters of each.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from softcloze.explanation.spelling import one_line
 from softcloze.report.frame import check_installed, render, write_page
 from softcloze.tuning.rounds import Candidate, Round
 from softcloze.tuning.summary import SearchSummary
@@ -99,14 +100,15 @@ def _facts(summary: SearchSummary) -> dict[str, str]:
 
 def _verdict(summary: SearchSummary, names: list[str]) -> Markup:
     chosen = Markup(", ").join(
-        Markup("{} <b>{}</b>").format(name, cell) for name, cell in zip(names, cells(summary.best, names), strict=True)
+        Markup("{} <b>{}</b>").format(one_line(name), cell)
+        for name, cell in zip(names, cells(summary.best, names), strict=True)
     )
     said = Markup("The winner has {}.").format(chosen)
     if not summary.parameters:
         return said
     first = summary.parameters[0]
     return said + Markup(" Of what differs between scores, <strong>{}</strong> explains most by itself: {}.").format(
-        first.name, share(first.share)
+        one_line(first.name), share(first.share)
     )
 
 
@@ -118,7 +120,7 @@ def _plots(summary: SearchSummary) -> list[Plot]:
     with quiet_style():
         return [
             Plot(
-                each.name,
+                one_line(each.name),
                 f"Explains {share(each.share)} of the variance by itself.",
                 effect(f"effect{number}", each, (min(scores), max(scores))),
             )

@@ -46,7 +46,7 @@ def round_title(summary: SearchSummary, each: Round) -> str:
 
 def chance(summary: SearchSummary) -> str:
     """How to read the shares."""
-    said = "share: of the variance of the candidates' scores, what this parameter alone explains"
+    said = "Share: of the variance of the candidates' scores, what this parameter alone explains"
     if len(summary.rounds) > 1:
         said += ", in the first round, which has all candidates"
     said += "; what the shares leave is interplay and chance."
