@@ -61,8 +61,8 @@ def notes(summary: SearchSummary) -> list[str]:
     said = []
     if count > 1:
         said.append(
-            f"The winner's {score(summary.best.mean)} is optimistic: it is the best of {count} scores, and was chosen "
-            "for it."
+            f"The winner's {score(summary.best.mean)} is optimistic: it is the best of {count} candidates, and was "
+            "chosen for it."
         )
     if summary.held_out is not None:
         said.append(f"On rows that the search did not have, the winner's score is {score(summary.held_out)}.")
