@@ -23,7 +23,8 @@ from softcloze.experiments.protocol import Fold
 from softcloze.experiments.readings import Readings
 from softcloze.library import resolve_template
 from softcloze.starters import Examples
-from softcloze.template import Demos, Field, Literal, Node, Soft, Template
+from softcloze.template import Demos, Field, Template
+from softcloze.tuning.candidates import with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # by which the sum of probabilities may miss 1
@@ -169,18 +170,11 @@ def standard_methods(
      'fine-tuning, all']
     """
     hard = resolve_template(template)
-    fields = [at for at, node in enumerate(hard.nodes) if isinstance(node, Field)]
-    if hard.blocks or hard.demos is not None or not fields:
+    if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
         raise ExperimentError(
             f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves, to a template with a "
             "field and without either"
         )
-    behind = fields[-1] + 1
-
-    def slots(front: int, after: int) -> Template:
-        first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
-        second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
-        return Template.from_nodes([*first, *hard.nodes[:behind], *second, *hard.nodes[behind:]])
 
     def prompt(template: Template, **settings: Any) -> PromptClassifier:  # noqa: ANN401
         return PromptClassifier(model, template, verbalizer, **settings)
@@ -193,11 +187,11 @@ def standard_methods(
             for name in calibrations
         ),
         Method("demonstrations", prompt(shown), "labelled examples in the context"),
-        Method("soft in front", prompt(slots(soft, 0)), "trained vectors in front"),
-        Method("soft after the text", prompt(slots(0, soft)), "trained vectors after the text"),
+        Method("soft in front", prompt(with_slots(hard, front=soft)), "trained vectors in front"),
+        Method("soft after the text", prompt(with_slots(hard, after=soft)), "trained vectors after the text"),
         Method(
             "soft in both places",
-            prompt(slots(-(-soft // 2), soft // 2)),
+            prompt(with_slots(hard, front=-(-soft // 2), after=soft // 2)),
             "half of the trained vectors in either place",
         ),
         Method("soft head", prompt(hard, head="soft", epochs=20), "a trained row for each label, from its words"),
