@@ -74,7 +74,6 @@ def memory(case: Case, rounds: int) -> Iterator[Record]:
 
 def _memory_of(case: Case, name: str) -> dict[str, int]:
     texts, labels = case.texts(4 * case.batch)
-    found = {}
     if name == "PEFT":
         peft = Peft(case, PADDINGS["as in its guide"])
         work: Callable[[], object] = partial(peft.train, texts, labels)
@@ -88,7 +87,7 @@ def _memory_of(case: Case, name: str) -> dict[str, int]:
         pass
     with PeakMemory() as during:
         work()
-    found["above the model"] = during.peak - before.peak
+    found = {"above the model": during.peak - before.peak}
     if name == BEHIND:
         bound = clf.prompt_.bind(case.backbone)
         kept = bound.scorer.read_frozen(bound.encode(texts), memory=2**40)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -41,9 +40,9 @@ class Case:
     dtype: str = "float32"
     tokens: int = 28
 
-    @cached_property
+    @property
     def backbone(self) -> Backbone:
-        """The model, loaded."""
+        """The model, loaded once in a process, and not sent to another one together with the case."""
         return load_backbone(f"starter:{self.model}", dtype=self.dtype)
 
     @property
