@@ -63,8 +63,6 @@ def tell(event: Progress) -> None:
 def show(found: Comparison, baseline: str | None) -> None:
     """The table, and how far all methods are from one of them, which may be chance."""
     print(found.table())
-    spent = sum(run.fit_seconds + run.predict_seconds for run in found.runs)
-    print(f"all runs together: {spent / 60:.0f} min\n")
     for shots in found.protocol.shots if baseline is not None else ():
         for each in found.differences(shots=shots, baseline=baseline):
             interval = f"{each.mean:+.3f}, {each.low:+.3f} to {each.high:+.3f}"
