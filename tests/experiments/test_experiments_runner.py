@@ -8,52 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from noise import PROTOCOL, SPLIT, Broken, Noisy, same
 
 from softcloze import PromptClassifier
 from softcloze.experiments import ExperimentError, Method, Protocol, compare, few_shot, tfidf
-from softcloze.starters import Examples, Split, split_rows
-
-WORDS = ["好", "差", "film", "book", "very", "not", "the", "really"]
-
-
-def rows(count, seed=0):
-    dice = random.Random(seed)
-    for number in range(count):
-        label = "good" if number % 2 else "bad"
-        yield f"{number} {' '.join(dice.choices(WORDS, k=6))} {'好' if label == 'good' else '差'}", label
-
-
-SPLIT = split_rows(rows(120))
-PROTOCOL = Protocol(shots=(2, 0.5), seeds=2, test_rows=20)
-
-
-class Noisy(ClassifierMixin, BaseEstimator):
-    """Gives probabilities at random, by its seed and what it was trained on, and counts its fits."""
-
-    fits = 0
-
-    def __init__(self, strength=1.0, random_state=None):
-        self.strength = strength
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        Noisy.fits += 1
-        self.classes_ = np.unique(y)
-        self.seed_ = [self.random_state, len("".join(X))]
-        return self
-
-    def predict_proba(self, X):
-        return np.random.default_rng(self.seed_).dirichlet([self.strength] * len(self.classes_), len(X))
-
-
-class Broken(Noisy):
-    """Fails where it is given more than two rows of a class."""
-
-    def fit(self, X, y):
-        if len(X) > 4:
-            raise MemoryError("too many rows")
-        return super().fit(X, y)
+from softcloze.starters import Examples, Split
 
 
 class Interruption:
@@ -64,21 +23,11 @@ class Interruption:
 
     def __call__(self, event):
         self.left -= 1
-        if self.left < 0 and event.doing is not None:
+        if self.left < 0 and event.doing:
             raise KeyboardInterrupt
 
 
 METHODS = {"noise": Noisy(), "more noise": Noisy(strength=5.0), "words": tfidf("char")}
-
-
-def same(one, other):
-    """Whether two comparisons found the same; only what they took may differ."""
-    pairs = list(zip(one.runs, other.runs, strict=True))
-    return all(
-        (a.method, a.shots, a.seed, a.trainable, a.error) == (b.method, b.shots, b.seed, b.trainable, b.error)
-        and np.array_equal(a.probabilities, b.probabilities)
-        for a, b in pairs
-    ) and [each.accuracy for each in one.summary()] == [each.accuracy for each in other.summary()]
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +147,8 @@ def test_a_method_that_fails_is_a_run_with_its_error(tmp_path):
     assert len(list(tmp_path.glob("*.safetensors"))) == 6  # what failed is tried again
     assert [(event.done, event.total) for event in events] == [(done, 8) for done in range(9)]
     assert [len(event.comparison.runs) for event in events] == list(range(9))
-    assert events[0].doing == ("broken", 2, 0) and events[0].seconds_left is None
-    assert events[-1].doing is None and events[-1].seconds_left == 0
+    assert events[0].doing == (("broken", 2, 0),) and events[0].seconds_left is None
+    assert events[-1].doing == () and events[-1].seconds_left == 0
     assert all(event.seconds_left > 0 for event in events[1:-1])
 
 
