@@ -8,7 +8,7 @@ import time
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from softcloze.experiments import Protocol
+from softcloze.experiments import Protocol, tfidf
 from softcloze.starters import split_rows
 
 WORDS = ["好", "差", "film", "book", "very", "not", "the", "really"]
@@ -68,6 +68,18 @@ class Endless(Noisy):
     def fit(self, X, y):
         time.sleep(1000 if self.random_state == 1 else 0.05)
         return super().fit(X, y)
+
+
+class Slow(Noisy):
+    """Takes a moment, in which a process can be killed."""
+
+    def fit(self, X, y):
+        time.sleep(0.01)
+        return super().fit(X, y)
+
+
+SLOW = {"slow": Slow(), "slow, too": Slow(strength=5.0), "words": tfidf("char")}
+LONG = Protocol(shots=4, seeds=40, test_rows=20)
 
 
 def same(one, other):

@@ -1,14 +1,14 @@
+import io
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from noise import PROTOCOL, SPLIT, Broken, Noisy, same
+from noise import LONG, PROTOCOL, SLOW, SPLIT, Broken, Noisy, same
+from rich.console import Console
 
 from softcloze import PromptClassifier
 from softcloze.experiments import ExperimentError, Method, Protocol, compare, few_shot, tfidf
@@ -98,34 +98,50 @@ def test_an_interrupted_comparison_goes_on_where_it_was(whole, tmp_path, seed):
     assert interruptions and same(found, whole)
 
 
-def test_a_killed_process_leaves_what_it_finished(tmp_path):
-    """SIGKILL, while cells are written one after the other."""
-    script = tmp_path / "child.py"
-    script.write_text(
-        "import time\n"
-        "from softcloze.experiments import Protocol, compare, tfidf\n"
-        "from softcloze.starters import Split, Examples\n"
-        f"split = Split(Examples({SPLIT.train.texts!r}, {SPLIT.train.labels!r}), "
-        f"Examples({SPLIT.test.texts!r}, {SPLIT.test.labels!r}))\n"
-        "compare({'words': tfidf('char')}, split, Protocol(shots=4, seeds=25, test_rows=20), folder='cells',\n"
-        "        on_progress=lambda event: time.sleep(0.02))\n",
-        encoding="utf-8",
-    )
-    cells = tmp_path / "cells"
-    child = subprocess.Popen([sys.executable, script], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    while child.poll() is None and len(list(cells.glob("*.safetensors"))) < 5:
-        time.sleep(0.01)
-    time.sleep(random.Random(0).random() / 20)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL  # it was not done yet
-    finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
-    assert 5 <= len(finished) < 25
+KILLS = 20
+VICTIM = f"""
+import os, random, signal, time
+from pathlib import Path
+from noise import LONG, SLOW, SPLIT
+from softcloze.experiments import compare
 
-    protocol = Protocol(shots=4, seeds=25, test_rows=20)
-    resumed = compare({"words": tfidf("char")}, SPLIT, protocol, folder=cells)
-    assert same(resumed, compare({"words": tfidf("char")}, SPLIT, protocol))
-    assert all(path.read_bytes() == content for path, content in finished.items())  # nothing was run again
-    assert len(list(cells.glob("*.safetensors"))) == 25
+dice, finished = random.Random(0), {{}}
+for kill in range({KILLS}):
+    child = os.fork()  # of a process that has imported all
+    if not child:
+        compare(SLOW, SPLIT, LONG, folder="cells")
+        os._exit(0)
+    enough = len(finished) + dice.randrange(4)
+    while len(list(Path("cells").glob("*.safetensors"))) < enough:
+        time.sleep(0.001)
+    time.sleep(dice.random() / 50)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL, "it was done already"
+    found = {{path: path.read_bytes() for path in Path("cells").glob("*.safetensors")}}
+    assert finished.items() <= found.items(), "what was finished is lost, or was run again"
+    finished = found
+"""
+
+
+def test_killed_at_any_moment_and_resumed_it_finds_the_same(tmp_path):
+    """SIGKILL, twenty times, before, while and after cells are written; the last time it may come to its end."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", VICTIM], cwd=tmp_path, env=environment, check=True)
+    cells = tmp_path / "cells"
+    finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
+    assert 0 < len(finished) < 120
+    resumed, alone = compare(SLOW, SPLIT, LONG, folder=cells), compare(SLOW, SPLIT, LONG)
+    assert same(resumed, alone) and without_costs(resumed) == without_costs(alone)
+    assert all(path.read_bytes() == content for path, content in finished.items())
+    assert len(list(cells.glob("*.safetensors"))) == 120
+
+
+def without_costs(comparison):
+    """The table as it is printed, with seconds and memory that are always the same."""
+    runs = (replace(run, fit_seconds=1.0, predict_seconds=1.0, peak_memory=1_000_000) for run in comparison.runs)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(replace(comparison, runs=tuple(runs)).table())
+    return console.file.getvalue()
 
 
 def test_a_damaged_cell_is_measured_again(whole, tmp_path):
