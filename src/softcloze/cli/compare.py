@@ -69,6 +69,9 @@ def compare(
     folder: Annotated[
         Path | None, typer.Option(help="Where finished runs are kept: the same command goes on where it was.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Runs at a time; each loads the model, and has its share of the cores.")
+    ] = 1,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page of HTML as well.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the texts, in a file.")] = "text",
     label_column: LabelOption = "label",
@@ -118,12 +121,14 @@ def compare(
     from softcloze import experiments
     from softcloze.cli.console import errors, plain, results, say
     from softcloze.cli.live import LiveTable
-    from softcloze.cli.work import open_backbone
+    from softcloze.cli.work import fetch, open_backbone
     from softcloze.experiments.table import differences_table
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
     if any("model" in method.classifier.get_params() for method in chosen):
-        open_backbone(model)
+        fetch(model)
+        if processes == 1:  # else each process loads it for itself
+            open_backbone(model)
     screen = LiveTable()
     with Live(screen, console=errors(), transient=True) if errors().is_terminal else nullcontext():
         comparison = experiments.compare(
@@ -131,6 +136,7 @@ def compare(
             split,
             protocol,
             folder=folder,
+            processes=processes,
             on_progress=screen.update,
             task=data.removeprefix(STARTER),
             command=shlex.join(["softcloze", *sys.argv[1:]]),

@@ -10,7 +10,8 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from softcloze.estimator import PromptClassifier, ready_prompts
+from softcloze.estimator import PromptClassifier, ready_prompts, resolve_verbalizer
+from softcloze.library import resolve_template
 from softcloze.prompt_set import PromptSet
 
 
@@ -51,3 +52,20 @@ class Readings:
         reading, started = self._known[words], time.perf_counter()
         found: np.ndarray = softmax(prompt.calibrated(reading.scores), axis=1)
         return found, reading.seconds + time.perf_counter() - started
+
+
+def shared_reading(classifier: BaseEstimator) -> Hashable | None:
+    """What is the same for all methods that share one reading; None for a method that reads by itself.
+
+    >>> words = {"good": "good", "bad": "bad"}
+    >>> hard = PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words)
+    >>> corrected = PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words, calibration="batch")
+    >>> shared_reading(hard) == shared_reading(corrected)
+    True
+    """
+    if not isinstance(classifier, PromptClassifier) or classifier.head != "words":
+        return None
+    template = resolve_template(classifier.template)
+    if template.blocks or template.demos is not None:
+        return None
+    return str(template), repr(resolve_verbalizer(classifier.verbalizer)), classifier.max_length, repr(classifier.model)
