@@ -37,6 +37,13 @@ def compare(
         list[str] | None,
         typer.Option(help="A template without soft slots, or its name in the library; may be repeated."),
     ] = None,
+    wordings: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK/LANGUAGE",
+            help="Every hard prompt of the library with one field, as in sentiment/en; may be repeated.",
+        ),
+    ] = None,
     soft: Annotated[
         list[str] | None, typer.Option(help="A template with soft slots, or its name; may be repeated.")
     ] = None,
@@ -78,10 +85,10 @@ def compare(
 ) -> None:
     """Measure prompts and baselines on the same rows: accuracy, what was trained, time, memory, and what is chance.
 
-    Without --hard, --soft, --baseline and --methods it compares a hard and a soft prompt for movie reviews. All that
-    learns trains on the same few rows, several times over with other rows. A starter data set comes with held-out
-    rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out, and of those as
-    many are kept of each class.
+    Without --hard, --wordings, --soft, --baseline and --methods it compares a hard and a soft prompt for movie
+    reviews. All that learns trains on the same few rows, several times over with other rows. A starter data set comes
+    with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out,
+    and of those as many are kept of each class.
     """
     from softcloze.cli.methods import Builder
     from softcloze.library import resolve_template
@@ -90,7 +97,7 @@ def compare(
     split = _split(data, text_column, label_column)
     builder = Builder(model, verbalizer, split.train)
     hards, softs = hard or [], soft or []
-    if not (hards or softs or baseline or methods):
+    if not (hards or wordings or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
     for template in hards:
         if resolve_template(template).blocks:
@@ -106,6 +113,12 @@ def compare(
             builder.prompt(template, f"{template}, {method.value}", calibration=method.value, **settings)
             for template in hards
             for method in calibration or ()
+        ),
+        *(
+            each
+            for named in wordings or ()
+            for method in (None, *(calibration or ()))
+            for each in builder.wordings(named, None if method is None else method.value)
         ),
         *(builder.read(methods) if methods is not None else ()),
         *(map(builder.baseline, baseline or ())),

@@ -56,11 +56,13 @@ class MethodCard:
         name: unique in a comparison.
         description: one line.
         template: the template as it is written, where it is a prompt.
+        wording_of: what it is one of several wordings of; see `Method`.
     """
 
     name: str
     description: str
     template: str | None
+    wording_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,14 @@ class Method:
             run's seed. A search without a `cv` of its own chooses as `Protocol.folds` says. Without
             `predict_proba` the label that it predicts has probability 1.
         description: one line for people; by default what the classifier is.
+        wording_of: the same text for methods that differ in their wording alone; tables and reports then tell how far
+            apart these are.
     """
 
     name: str
     classifier: BaseEstimator
     description: str = ""
+    wording_of: str | None = None
 
     @property
     def card(self) -> MethodCard:
@@ -67,7 +70,7 @@ class Method:
             [step for _, step in self.classifier.steps] if isinstance(self.classifier, Pipeline) else [self.classifier]
         )
         what = ", ".join(type(step).__name__ for step in steps)
-        return MethodCard(self.name, self.description or what, template)
+        return MethodCard(self.name, self.description or what, template, self.wording_of)
 
     @property
     def learns(self) -> bool:
