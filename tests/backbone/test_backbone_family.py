@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModel, ViTConfig
 
 from softcloze.backbone import Backbone, BackboneError
-from softcloze.backbone.backbone import family_of
+from softcloze.backbone.family import family_of
 from softcloze.errors import SoftclozeError
 
 

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from softcloze.backbone import Backbone, BackboneError, load_backbone, load_tokenizer, mean_states
-from softcloze.backbone.backbone import family_of
+from softcloze.backbone.family import family_of
 
 SMALL = {
     f"{side}_{name}": number
@@ -116,7 +116,7 @@ def test_nothing_is_left_behind_in_the_model(architecture):
     before = {name: weight.clone() for name, weight in backbone.model.state_dict().items()}
     for columns in (None, torch.tensor([3, 4])):
         backbone.outputs([[0, 9]], torch.tensor([[1]]), sources=[(8, 9)], columns=columns)
-        with pytest.raises(RuntimeError, match="out of bounds"):
+        with pytest.raises(IndexError, match="out of bounds"):
             backbone.outputs([[0, 9]], torch.tensor([[7]]), sources=[(8, 9)], columns=columns)
     assert not backbone.model.get_output_embeddings()._forward_pre_hooks
     after = backbone.model.state_dict()

@@ -203,7 +203,7 @@ def test_company_and_padding_do_not_matter(architecture, rules):
         alone = torch.cat([bound.scorer.batch([prompt], soft.weight) for prompt in prompts])
         together = bound.scorer.batch(prompts, soft.weight)
         prefix = bound.scorer.read_frozen(prompts, 2**30)
-        behind = together if prefix is None else bound.scorer.batch(prompts, soft.weight, prefix)
+        behind = together if prefix is None else bound.scorer.batch(prompts, soft.weight, prefix, range(len(prompts)))
     cached = bound.scorer.all(prompts, [soft.weight, soft.weight])
     for scores in (together, behind, cached[0], cached[1]):
         torch.testing.assert_close(scores.log_softmax(-1), alone.log_softmax(-1), atol=1e-4, rtol=1e-4)

@@ -83,10 +83,27 @@ def test_vectors_of_one_template(architecture):
 def test_a_text_is_read_once(architecture):
     backbone = models.backbone(architecture)
     assert backbone.can_read
-    texts = TEXTS[:1] * 2 + TEXTS[2:3]
-    members = [member(backbone, ((), (90 + k, 80), ()), ONE, texts=texts)[0] for k in range(6)]
+    members = [member(backbone, ((), (90 + k, 80), ()), ONE, texts=[TEXTS[0], TEXTS[2]])[0] for k in range(6)]
     found, read = tokens_read(backbone, lambda: score_together(members))
-    assert read == (18 + 25) + (25 - 18) + 6 * 3 * 2  # the texts with their padding, and tails of two tokens
+    assert read == (18 + 25) + (25 - 18) + 6 * 2 * 2  # the texts with their padding, and tails of two tokens
+    for own, scores in zip(members, found, strict=True):
+        assert_same(scores, expected_scores(own, ONE))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "packs"), [("llama", True), ("gpt2", True), ("opt", True), ("bloom", False), ("mistral", False)]
+)
+def test_tails_are_packed_where_the_model_sees_them_apart(architecture, packs):
+    """Not where positions are counted in the mask, nor where a layer's window, here of 8 tokens, is too short."""
+    backbone = models.backbone(architecture)
+    assert backbone.can_pack == (architecture != "bloom")
+    tails = [(90, 91, 80), (90, 91, 81), (90, 82, 80), (83,), (-1, 91)]
+    texts = [TEXTS[0], TEXTS[4], TEXTS[2]]
+    members = [member(backbone, ((), tail, ()), ONE, texts=texts)[0] for tail in tails]
+    found, read = tokens_read(backbone, lambda: score_together(members))
+    branches = 1 + 1 + 2 + 2 + 1 + 2  # 90, its 91, that one's two ends, 82 with 80, 83, and the soft slot with its 91
+    behind = branches if packs else 3 * len(tails)
+    assert read == 3 * (25 + behind)  # texts, and tails that are not packed, padded to the longest
     for own, scores in zip(members, found, strict=True):
         assert_same(scores, expected_scores(own, ONE))
 
@@ -209,11 +226,11 @@ def test_a_row_that_is_read_often_is_a_beginning_by_itself():
 def test_label_words_share_the_prompt_that_they_stand_in(right):
     """A prompt is read once, and for each word only what it adds."""
     backbone = models.backbone("llama")
-    words = [(20 + k, 30) for k in range(8)]
+    words = [(20 + k, 30) for k in range(4)]
     prompts = random_prompts([24], right=right)
     scorer = make_scorer(backbone, words, right=right)
     found, read = tokens_read(backbone, lambda: scorer.all(prompts, [None])[0])
     behind = 4 - 1 + 1 if right else 0  # the last one is predicted, not read
-    assert read == 23 + 8 * (1 + 1 + behind)
+    assert read == 24 + 4 * (1 + behind)
     expected = torch.stack([models.word_scores(backbone.model, prompts[0], words)])
     torch.testing.assert_close(found.log_softmax(-1), expected.log_softmax(-1), atol=1e-4, rtol=1e-4)

@@ -5,35 +5,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    DynamicCache,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import DynamicCache, PreTrainedModel
 
+from softcloze.backbone.errors import BackboneError
+from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
+from softcloze.backbone.packing import PACKED, Packing, pack
 from softcloze.backbone.prefix import Prefix
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start, reads_embeddings
-from softcloze.encoding import NO_LIMIT, PretrainedTokenizer, Vocabulary, sentinels_of
-from softcloze.errors import SoftclozeError
-
-Family = Literal["masked", "causal", "seq2seq"]
-
-AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
-
-
-class BackboneError(SoftclozeError, ValueError):
-    """A model that cannot be loaded or cannot be used as a backbone."""
+from softcloze.encoding import PretrainedTokenizer, Vocabulary
 
 
 class Outputs(NamedTuple):
@@ -95,7 +79,7 @@ class Backbone:
         # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
         several = getattr(model.config, "type_vocab_size", 0) > 1
         self.uses_types = several and self.vocabulary.has_types and "token_type_ids" in self._takes
-        self._first_position = _first_position(model)
+        self._first_position = first_position(model)
         self.max_length = longest_prompt(model.config, tokenizer, self._first_position)
 
     def __sklearn_clone__(self) -> "Backbone":
@@ -197,11 +181,12 @@ class Backbone:
         soft: Tensor | None = None,
         columns: Tensor | None = None,
         prefix: Prefix | None = None,
+        behind: Sequence[int] = (),
     ) -> Outputs:
         """Word scores and states at some positions of some rows; the head runs on nothing else.
 
         Rows are padded on the right and beginnings on the left, with explicit position ids, so that the
-        company a row keeps does not change its scores.
+        company a row keeps does not change its scores. Rows behind one beginning are packed where the model allows it.
 
         Args:
             rows: `batch` lists of ids; -1 - r stands for row r of `soft`. For a seq2seq model, the decoder's token ids.
@@ -210,8 +195,14 @@ class Backbone:
             sources: for a seq2seq model, the ids that the encoder reads for each row; the same ones are read once.
             soft: the soft vectors, shape (soft, width).
             columns: vocabulary ids to score, shape (words,); all of them if None.
-            prefix: what stands before each row, read earlier by `read`.
+            prefix: what stands before rows, read earlier by `read`.
+            behind: for each row the number of the beginning in `prefix` that it goes on from.
         """
+        if prefix is not None:
+            room = self.room_behind(prefix)
+            if len(set(behind)) < len(behind) and max(map(len, rows)) <= room:
+                return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
+            prefix = prefix.rows(behind)
         if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
             read = self._inputs(list(number), None, soft, None)
@@ -222,7 +213,26 @@ class Backbone:
             inputs["past_key_values"] = prefix.cache(self.device)
         if "use_cache" in self._takes:
             inputs["use_cache"] = prefix is not None
-        return self._head_at(positions.to(self.device), columns, inputs)
+        return self._head_at(torch.arange(len(rows)), positions, columns, inputs)
+
+    def _packed_outputs(
+        self, packing: Packing, positions: Tensor, soft: Tensor | None, columns: Tensor | None, prefix: Prefix
+    ) -> Outputs:
+        """As `outputs`, of rows that are packed."""
+        prefix = prefix.rows(packing.beginnings)
+        inputs = self._inputs(packing.ids, None, soft, prefix)
+        places = packing.depths + prefix.lengths[:, None] + self._first_position
+        before = prefix.real()[:, None].expand(-1, packing.sees.shape[1], -1)
+        hidden = ~torch.cat([before, packing.sees], dim=-1)[:, None].to(self.device)
+        lowest = torch.finfo(self.model.dtype).min  # the form that every kind of attention takes
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill(hidden, lowest)
+        inputs |= {
+            "position_ids": places.to(self.device),
+            "attention_mask": mask,
+            "past_key_values": prefix.cache(self.device),
+            "use_cache": True,
+        }
+        return self._head_at(packing.tree, packing.place.gather(1, positions), columns, inputs)
 
     def read(self, rows: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: Prefix | None = None) -> Prefix:
         """Keys and values of rows with which longer rows begin, without gradient; for causal models that `can_read`.
@@ -235,8 +245,9 @@ class Backbone:
         cache = prefix.cache(self.device) if prefix is not None else DynamicCache()
         with torch.no_grad():
             inputs = self._inputs(rows, None, soft, prefix)
-            last = torch.zeros(len(rows), 1, dtype=torch.long, device=self.device)
-            self._head_at(last, torch.tensor([0]), {**inputs, "past_key_values": cache, "use_cache": True})
+            inputs |= {"past_key_values": cache, "use_cache": True}
+            nothing = torch.empty(0, dtype=torch.long)
+            self._head_at(nothing, nothing.view(0, 1), torch.tensor([0]), inputs)
         added = torch.tensor([len(row) for row in rows])
         before = prefix.padded_length if prefix is not None else 0
         lengths = added + prefix.lengths if prefix is not None else added
@@ -262,10 +273,40 @@ class Backbone:
             whole = self.outputs([[0, 1, 2, 3, 1]], torch.tensor([[4]])).logits
             try:
                 prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
-                split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix).logits
+                split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix, behind=[0, 1]).logits
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
                 return False
         return torch.allclose(whole[0], split[0], rtol=1e-2, atol=1e-2)
+
+    def room_behind(self, prefix: Prefix) -> int:
+        """Tokens of rows that may be packed in one behind a beginning; 0 where rows stay apart."""
+        # a mask of our own says nothing of a layer's window, so all has to fit in it
+        return max(0, min(PACKED, self._window - prefix.padded_length)) if self.can_pack else 0
+
+    @cached_property
+    def can_pack(self) -> bool:
+        """Whether the model gives the same scores when rows that do not see each other are packed in one.
+
+        Found by trying, since some architectures count positions, or see what is before them, in ways of their own.
+        """
+        if not self.can_read or "position_ids" not in self._takes:
+            return False
+        rows, positions = [[3, 1], [3, 2, 4], [2]], torch.tensor([[1], [2], [0]])
+        with self.frozen(), torch.no_grad():
+            prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
+            apart = self.outputs(rows, positions, prefix=prefix.rows([0, 0, 1]), behind=[0, 1, 2]).logits
+            try:
+                packed = self._packed_outputs(pack(rows, [0, 0, 1], PACKED), positions, None, None, prefix).logits
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+                return False
+        return torch.allclose(apart, packed, rtol=1e-2, atol=1e-2)
+
+    @cached_property
+    def _window(self) -> int:
+        """The longest row in which every layer sees all that stands before a place."""
+        config = self.model.config.get_text_config().to_dict()
+        windows = [value for name, value in config.items() if "window" in name or "chunk_size" in name]
+        return min([self.max_length, *(size for size in windows if isinstance(size, int) and size > 1)])
 
     def _inputs(
         self,
@@ -313,19 +354,20 @@ class Backbone:
                     "that soft vectors would not fit among them; take T5, BART or one of their kin"
                 )
 
-    def _head_at(self, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Outputs:
-        """Run the model with its output embedding on `positions` and, where it can be cut, `columns` alone.
+    def _head_at(self, rows: Tensor, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Outputs:
+        """Run the model with its output embedding on `positions` of `rows` and, where it can be cut, `columns` alone.
 
         The hook sits on the output embedding itself, not on the base model: this needs no knowledge of how an
         architecture nests its decoder, and what the head does before (BERT's dense layer) costs little.
         """
         module = self.model.get_output_embeddings()
         states = torch.empty(0)
+        rows, positions = rows.to(self.device), positions.to(self.device)
 
         def at_positions(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
             nonlocal states
             (hidden,) = args
-            states = hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+            states = hidden[rows[:, None], positions]
             return (states,)
 
         cut = self._cut_head(columns) if columns is not None and self._can_cut_head else None
@@ -371,52 +413,3 @@ class Backbone:
             except RuntimeError:  # shapes that no longer agree
                 return False
         return cut.shape == full.shape and torch.allclose(cut.float(), full.float(), rtol=1e-2, atol=1e-2)
-
-
-def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Family:
-    """How a model of this configuration predicts a word, from what transformers offers for it.
-
-    Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token; so
-    a model is masked when it has a masked head, a mask token and is not set up as a decoder. One with an encoder and a
-    decoder is a seq2seq model when its tokenizer has something to put in an answer's place: sentinels or a mask token.
-
-    Raises:
-        BackboneError: it has none of these heads, or nothing for the answer's place.
-    """
-    if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
-        if not sentinels_of(tokenizer) and tokenizer.mask_token is None:
-            raise BackboneError(
-                f"this tokenizer of a {config.model_type!r} model has neither a mask token nor sentinels like "
-                "<extra_id_0>, and a seq2seq model needs one in the place of an answer; take T5, mT5 or BART"
-            )
-        return "seq2seq"
-    if (
-        not config.is_encoder_decoder
-        and type(config) in MODEL_FOR_MASKED_LM_MAPPING
-        and tokenizer.mask_token is not None
-        and not getattr(config, "is_decoder", False)
-    ):
-        return "masked"
-    if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return "causal"
-    raise BackboneError(
-        f"a model of type {config.model_type!r} is no masked, causal or seq2seq language model; "
-        "softcloze needs one that predicts words, such as BERT, Llama or T5"
-    )
-
-
-def longest_prompt(config: PreTrainedConfig, tokenizer: PretrainedTokenizer, first_position: int = 0) -> int:
-    """Positions that a model of this configuration takes, the first of them having the id `first_position`."""
-    positions = getattr(config, "max_position_embeddings", None)
-    limits: list[int] = [tokenizer.model_max_length, NO_LIMIT]
-    if isinstance(positions, int) and positions > 0:
-        limits.append(positions - first_position)
-    return min(limits)
-
-
-def _first_position(model: PreTrainedModel) -> int:
-    """The position id of the first token: after the padding's own where that has one (RoBERTa)."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return module.padding_idx + 1 if module.padding_idx is not None else 0
-    return 0

@@ -14,9 +14,6 @@ from softcloze.scoring.queries import Plan, Query
 from softcloze.scoring.together import Member, score_together
 from softcloze.verbalizer import Fill
 
-# tokens that are remembered for what one costs that is read
-REMEMBERED = 4
-
 
 class Scorer:
     """Asks a backbone for the scores of label words, for its state at the mask, or for both.
@@ -93,7 +90,13 @@ class Scorer:
         """How many numbers are read for each prompt."""
         return len(self.words) + (self.backbone.state_width if self._states else 0)
 
-    def batch(self, prompts: Sequence[EncodedPrompt], soft: Tensor | None, prefix: Prefix | None = None) -> Tensor:
+    def batch(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        soft: Tensor | None,
+        prefix: Prefix | None = None,
+        behind: Sequence[int] = (),
+    ) -> Tensor:
         """Features of one batch, differentiable in `soft`.
 
         It takes one pass of the model, or where `fill` is "most_confident" one for each token of the longest word.
@@ -101,7 +104,8 @@ class Scorer:
         Args:
             prompts: encoded prompts.
             soft: the soft vectors, shape (soft, width), or None where the template has none.
-            prefix: how the prompts begin, where that was read before: one row each.
+            prefix: how prompts begin, where that was read before.
+            behind: for each prompt the number of its beginning in `prefix`.
 
         Returns:
             Log-probabilities of the words in nats, up to a constant per prompt, with `lengths` divided by them and
@@ -112,7 +116,7 @@ class Scorer:
         def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
             if self._states and not states:  # the first pass serves for both
                 queries = [with_state(self.backbone, *both) for both in zip(queries, prompts, strict=True)]
-            sums, found = self._read(queries, cells, soft, prefix)
+            sums, found = self._read(queries, cells, soft, prefix, behind)
             states.append(found)
             return sums
 
@@ -122,7 +126,12 @@ class Scorer:
         return torch.cat([words, states[0]], -1) if self._states else words
 
     def _read(
-        self, queries: Sequence[Sequence[Query]], cells: int, soft: Tensor | None, prefix: Prefix | None
+        self,
+        queries: Sequence[Sequence[Query]],
+        cells: int,
+        soft: Tensor | None,
+        prefix: Prefix | None,
+        behind: Sequence[int],
     ) -> tuple[Tensor, Tensor]:
         """Read the rows of each prompt in one pass.
 
@@ -130,11 +139,11 @@ class Scorer:
             What is read for each cell, added up, shape (batch, cells), and the states where one is read, one
             for each prompt, shape (batch, state).
         """
-        known = prefix.lengths.tolist() if prefix is not None else [0] * len(queries)
+        known = prefix.lengths[torch.tensor(behind)].tolist() if prefix is not None else [0] * len(queries)
         rows: list[tuple[int, ...]] = []
         types: list[tuple[int, ...] | None] = []
         sources: list[tuple[int, ...]] = []
-        owners: list[int] = []
+        beginnings: list[int] = []
         places: list[list[int]] = []
         reads: list[tuple[int, int, int, int]] = []  # row, place among the row's reads, token, cell of the result
         states: list[tuple[int, int]] = []  # row, place among the row's reads
@@ -150,16 +159,15 @@ class Scorer:
                 rows.append(query.ids[known[number] :])
                 types.append(query.types)
                 sources.append(query.source)
-                owners.append(number)
+                beginnings += behind[number : number + 1]  # none without a prefix
                 places.append([position - known[number] for position in wanted])
         # rows with fewer reads repeat their last one
         most = max(map(len, places))
         positions = torch.tensor([wanted + wanted[-1:] * (most - len(wanted)) for wanted in places])
-        beginnings = prefix.rows(owners) if prefix is not None else None
 
         columns = None if self._plan.normalised else self._columns.to(self.backbone.device)
         outputs = self.backbone.outputs(
-            rows, positions, types=types, sources=sources, soft=soft, columns=columns, prefix=beginnings
+            rows, positions, types=types, sources=sources, soft=soft, columns=columns, prefix=prefix, behind=beginnings
         )
         row, place, token, cell = self._indices(reads, 4)
         if columns is None:
@@ -217,12 +225,9 @@ class Scorer:
         return (self._plan.most_rows(prompt) if self.words else 0) + self._states
 
     def cost(self, prompt: EncodedPrompt, known: int) -> int:
-        """Tokens that a batch has to count for a prompt, of which so many at the beginning are read already.
-
-        Those are copied for each row and attended to, which takes far less than reading them, but not nothing.
-        """
+        """Tokens that the model reads for a prompt, of which so many at the beginning are read already."""
         answer = max(map(len, self.words), default=1)
-        return (len(prompt) - known + known // REMEMBERED + answer) * self.rows(prompt)
+        return (len(prompt) - known + answer) * self.rows(prompt)
 
 
 def _frozen_length(prompt: EncodedPrompt) -> int:

@@ -15,6 +15,10 @@ from softcloze.scoring.joined import OwnedPrompt
 if TYPE_CHECKING:
     from softcloze.scoring.scorer import Scorer  # which scores its own prompts in the same way
 
+# tokens that are remembered for what one costs that is read: they are copied and attended to, which is far less, but
+# not nothing
+REMEMBERED = 4
+
 
 class Member(NamedTuple):
     """One of several that are scored together.
@@ -105,20 +109,25 @@ class _Reading:
         """Score rows, each behind the beginning with the number that stands beside it."""
         known = prefix.lengths.tolist() if prefix is not None else [0]
         left = [len(row.prompt) - known[place] for row, place in rows]
+        scorers = [company.scorers[row.prompt.owner] for row, _ in rows]
+        room = self._backbone.room_behind(prefix) if prefix is not None else 0
+        bundles = _bundles([place for _, place in rows], left, room)
 
         def score(chosen: list[int]) -> None:
-            prompts = [rows[i][0].prompt for i in chosen]
-            behind = prefix.rows([rows[i][1] for i in chosen]) if prefix is not None else None
-            found = company.scorer.batch(prompts, self._soft, behind).cpu()
-            for i, features in zip(chosen, found, strict=True):
-                row, _ = rows[i]
+            own = [rows[i] for number in chosen for i in bundles[number]]
+            behind = [place for _, place in own]
+            found = company.scorer.batch([row.prompt for row, _ in own], self._soft, prefix, behind).cpu()
+            for (row, _), features in zip(own, found, strict=True):
                 self.features[row.member][row.number] = features[company.columns[row.prompt.owner]]
 
-        def cost(i: int) -> int:
-            row, place = rows[i]
-            return company.scorers[row.prompt.owner].cost(row.prompt, known[place])
+        def cost(number: int) -> int:
+            own = bundles[number]
+            remembered = known[rows[own[0]][1]]
+            tokens = sum(scorers[i].cost(rows[i][0].prompt, remembered) for i in own)
+            copies = 1 + tokens // room if room else scorers[own[0]].rows(rows[own[0]][0].prompt)
+            return tokens + copies * remembered // REMEMBERED
 
-        in_batches(left, cost, score)
+        in_batches([sum(left[i] for i in own) for own in bundles], cost, score)
 
 
 class _Company:
@@ -138,6 +147,24 @@ class _Company:
             torch.tensor([*range(end - len(scorer.words), end), *states])
             for scorer, end in zip(scorers, ends, strict=True)
         ]
+
+
+def _bundles(places: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Numbers of rows behind the same beginning that have room in one, and of each other by itself.
+
+    >>> _bundles([0, 1, 0, 0], [91, 5, 8, 9], room=100)
+    [[0, 3], [2], [1]]
+    """
+    bundles: list[list[int]] = []
+    left = 0
+    for i in sorted(range(len(places)), key=lambda i: (places[i], -lengths[i])):
+        if bundles and places[bundles[-1][0]] == places[i] and lengths[i] <= left:
+            bundles[-1].append(i)
+        else:
+            bundles.append([i])
+            left = room
+        left -= lengths[i]
+    return bundles
 
 
 def _joined_vectors(softs: Sequence[Tensor | None]) -> tuple[Tensor | None, list[int]]:

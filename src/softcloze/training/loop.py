@@ -142,8 +142,7 @@ class _Features:
         """Features of some examples, differentiable in the soft vectors, shape (rows, features)."""
         if self._soft is None:
             return self._fixed[rows]
-        prefix = self._frozen.rows(rows) if self._frozen is not None else None
-        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, prefix).cpu()
+        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, self._frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
         """The same in batches of like length."""
