@@ -14,9 +14,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_error
 
-from softcloze import Backbone, OrdinalVerbalizer, PromptClassifier, Verbalizer, load_backbone
+from softcloze import Backbone, OrdinalVerbalizer, PromptClassifier, PromptSet, Verbalizer, load_backbone
 from softcloze.calibration import fit_shift
-from softcloze.estimator import label_scores
 from softcloze.experiments import few_shot
 from softcloze.starters import Examples, load_data
 
@@ -71,7 +70,8 @@ def print_trained(backbone: Backbone, train: Examples, test: Examples) -> None:
             )
             for seed, rows in enumerate(draws)
         ]
-        show(name, f"{SHOTS} per class", [metrics(test.labels, scores) for scores in label_scores(fitted, test.texts)])
+        found = PromptSet([clf.prompt_ for clf in fitted], backbone).label_scores(test.texts)
+        show(name, f"{SHOTS} per class", [metrics(test.labels, scores) for scores in found])
 
 
 def main() -> None:

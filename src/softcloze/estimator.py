@@ -4,7 +4,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -15,17 +14,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone import Backbone, Prefix, load_backbone
 from softcloze.calibrate import check_method, content_free, learn_calibration
 from softcloze.card import ArtifactError
 from softcloze.checking import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.data import DataError, as_examples, as_labels, as_probabilities, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
+from softcloze.engine import Cached, Engine
 from softcloze.explanation import Explanation, ExplanationError, explain
 from softcloze.heads import EXCLUSIVE, RowHead, check_head, initial_head, learn_prototypes
 from softcloze.library import load_verbalizer, resolve_template
 from softcloze.prompt import BoundPrompt, Parts, Prompt
+from softcloze.prompt_set import PromptSet
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, bytes_of, hold_out, train, warn_if_stuck
@@ -90,6 +91,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         backbone_: the frozen `Backbone`.
         history_: one dict per epoch; see `softcloze.training.train`.
         truncation_: what did not fit of the training examples, after `fit`.
+        engine_: how the model is run: precision, attention, what is read once; see `softcloze.engine.Engine`.
 
     Example:
         >>> clf = PromptClassifier(
@@ -195,16 +197,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         if verbalizer is None:
             verbalizer = Verbalizer({label: str(label) for label in labels})
         targets = label_numbers(labels, verbalizer)
-        # a folder that is not there should be told before a model is loaded
-        start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
-        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
-        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
-        seed = seed_of(self.random_state)
+        start, bound, seed = self._begin(template, verbalizer)
         generator = np.random.default_rng(seed)
         shown, own = None, None
         if template.demos is not None:
             pool = Pool.read(template, examples, targets, verbalizer.first_words)
-            shown, own = choose(self.demonstrations, pool, template.demos.count, backbone, generator)
+            shown, own = choose(self.demonstrations, pool, template.demos.count, bound.scorer.backbone, generator)
         prompts = bound.encode(examples, own)
         self.truncation_ = summarise_cuts(prompts)
 
@@ -228,7 +226,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 seed=seed,
             )
             prompt = replace(prompt, calibration=calibration)
-        self._adopt(prompt, backbone)
+        self._adopt(prompt, bound.scorer.backbone)
         return self
 
     def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
@@ -265,14 +263,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 'head="prototypes" or a calibration takes labels; call fit with some, or do without'
             )
         targets = as_probabilities(probabilities, len(examples), verbalizer)
-        start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
-        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
-        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
-        seed = seed_of(self.random_state)
+        start, bound, seed = self._begin(template, verbalizer)
         prompts = bound.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
         parts, training = self._train(bound, prompts, targets, start, np.random.default_rng(seed), seed)
-        self._adopt(self._prompt(bound, parts, training), backbone)
+        self._adopt(self._prompt(bound, parts, training), bound.scorer.backbone)
         return self
 
     def decision_function(self, X: Iterable[Example]) -> np.ndarray:
@@ -294,7 +289,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Iterable[Example]) -> np.ndarray:
         """The most probable label of each example, shape (batch,)."""
-        labels: np.ndarray = predict_together([self], X)[0]
+        best = self._label_scores(X).argmax(1)
+        labels: np.ndarray = np.asarray(self._ready()[0].verbalizer.labels)[best]
         return labels
 
     def explain(self, example: Example, top: int = 10) -> Explanation:
@@ -389,6 +385,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         classifier._adopt(prompt, backbone)
         return classifier
 
+    def _begin(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, BoundPrompt, int]:
+        """What soft slots start from, template and label words on the model, and a seed."""
+        # a folder that is not there should be told before a model is loaded
+        start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
+        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
+        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
+        return start, bound, seed_of(self.random_state)
+
     def _prompt(self, bound: BoundPrompt, parts: Parts, training: Mapping[str, Any]) -> Prompt:
         """What was learnt, to be kept."""
         backbone = bound.scorer.backbone
@@ -441,6 +445,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """Soft vectors and head, trained, and the record of it."""
         parts = self._initial(bound, prompts, start, generator)
         record: dict[str, Any] = {}
+        self._cached: Cached | None = None
         if parts.soft is not None or list(parts.head.parameters()):
             settings = self._settings(seed)
             record = {"examples": len(prompts), **asdict(settings)}
@@ -449,6 +454,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             checkpoint = None
             if self.checkpoint is not None:
                 checkpoint = Checkpoint(self.checkpoint, _digest(record, parts, bound, prompts, targets))
+
+            def keep(prefix: Prefix) -> None:
+                self._cached = Cached.of(prefix)
+
             history = train(
                 *parts,
                 bound.scorer,
@@ -457,6 +466,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 settings,
                 checkpoint=checkpoint,
                 cache_memory=bytes_of(self.cache_memory),
+                on_cached=keep,
                 on_epoch=self.on_epoch,
             )
             warn_if_stuck(history, bound.label_scores(prompts, [parts])[0].argmax(-1).tolist(), settings)
@@ -522,6 +532,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         return Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length), backbone
 
+    @property
+    def engine_(self) -> Engine:
+        """How the model is run; there once `predict` works as it stands."""
+        return Engine.of(self._ready()[1], getattr(self, "_cached", None))
+
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `predict` works as it stands."""
         try:
@@ -531,91 +546,25 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         return True
 
     def _label_scores(self, X: Iterable[Example]) -> np.ndarray:
-        scores: np.ndarray = label_scores([self], X)[0]
-        return scores
-
-
-def label_scores(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
-    """Label log-scores by several classifiers that differ in what they learnt alone, demonstrations or calibration.
-
-    One pass for all: what stands before the first soft slot is read once. With demonstrations, which stand there, it
-    is one pass for each. A classifier's scores are those it gives by itself.
-
-    Args:
-        classifiers: ready to predict, with the same template, label words, kind of head and backbone.
-        X: as for `PromptClassifier.predict`.
-
-    Returns:
-        Nats, up to a constant per example, shape (classifiers, batch, labels).
-
-    Raises:
-        DataError: the classifiers differ in more than that.
-    """
-    ready = [classifier._ready() for classifier in classifiers]
-    prompt, backbone = ready[0]
-    for other, its_backbone in ready:
-        shared = all(
-            getattr(prompt, name) == getattr(other, name) for name in ("template", "verbalizer", "max_length", "head")
+        """Nats up to a constant per example, calibrated, shape (batch, labels)."""
+        prompt, backbone = self._ready()
+        examples = as_examples(X)
+        (scores,) = PromptSet([prompt], backbone).label_scores(examples)
+        if self.calibration is None or hasattr(self, "prompt_"):
+            return scores
+        # no fit: the batch is all there is to learn from
+        bound = prompt.bind(backbone)
+        calibration = learn_calibration(
+            self.calibration,
+            prompt,
+            bound,
+            prompt.parts(bound),
+            examples=examples,
+            scores=lambda: scores,
+            targets=(),
+            seed=seed_of(self.random_state),
         )
-        if not shared or its_backbone is not backbone:
-            raise DataError("classifiers are scored together only with one template, verbalizer, head and backbone")
-    bound = prompt.bind(backbone)
-    examples = as_examples(X)
-    parts = [own.parts(bound) for own, _ in ready]
-    if prompt.template.demos is None:
-        scores = bound.label_scores(bound.encode(examples), parts)
-    else:
-        contexts = (own.demonstrations_for(examples, backbone) for own, _ in ready)
-        scores = torch.cat(
-            [
-                bound.label_scores(bound.encode(examples, shown), [learnt])
-                for shown, learnt in zip(contexts, parts, strict=True)
-            ]
-        )
-    found: np.ndarray = scores.double().numpy()
-    for k, (classifier, (own, _)) in enumerate(zip(classifiers, ready, strict=True)):
-        calibration, method = own.calibration, classifier.calibration
-        if method is not None and not hasattr(classifier, "prompt_"):  # no fit: the batch is all there is to learn from
-            seed = seed_of(classifier.random_state)
-            calibration = learn_calibration(
-                method,
-                own,
-                bound,
-                parts[k],
-                examples=examples,
-                scores=partial(found.__getitem__, k),
-                targets=(),
-                seed=seed,
-            )
-        if calibration is not None:
-            found[k] = calibration.apply(found[k])
-    return found
-
-
-def ready_prompts(classifiers: Sequence[PromptClassifier]) -> tuple[list[Prompt], Backbone]:
-    """The prompts that classifiers of one backbone predict with.
-
-    Raises:
-        NotFittedError: a classifier needs `fit`, if only for its calibration.
-        DataError: they have different backbones.
-    """
-    ready = [classifier._ready() for classifier in classifiers]
-    for classifier, (prompt, backbone) in zip(classifiers, ready, strict=True):
-        if classifier.calibration is not None and prompt.calibration is None:
-            raise NotFittedError(f"calibration={classifier.calibration!r} is not learnt yet; call fit first")
-        if backbone is not ready[0][1]:
-            raise DataError(f"the classifiers have different backbones: {ready[0][1]!r} and {backbone!r}")
-    return [prompt for prompt, _ in ready], ready[0][1]
-
-
-def predict_together(classifiers: Sequence[PromptClassifier], X: Iterable[Example]) -> np.ndarray:
-    """Labels by several classifiers that differ in their soft vectors alone, shape (classifiers, batch).
-
-    Arguments and errors as for `label_scores`.
-    """
-    best = label_scores(classifiers, X).argmax(-1)
-    labels: np.ndarray = np.asarray(classifiers[0]._ready()[0].verbalizer.labels)[best]
-    return labels
+        return calibration.apply(scores)
 
 
 def resolve_verbalizer(

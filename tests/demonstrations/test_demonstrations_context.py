@@ -9,9 +9,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
 
-from softcloze import PromptClassifier
+from softcloze import PromptClassifier, PromptSet
 from softcloze.demonstrations import DemonstrationError
-from softcloze.estimator import label_scores, predict_together
 from softcloze.prompt import CARD, BoundPrompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
@@ -215,10 +214,10 @@ class TestScikitLearn:
     def test_several_classifiers_together(self):
         template = "<demos*2><text><soft*2> It was <mask>"
         fitted = [classifier("gpt2", template, random_state=seed, epochs=1).fit(ENGLISH, LABELS) for seed in range(3)]
-        together = label_scores(fitted, iter(INPUTS))
-        for clf, scores, labels in zip(fitted, together, predict_together(fitted, INPUTS), strict=True):
+        together = PromptSet([clf.prompt_ for clf in fitted], fitted[0].backbone_).label_scores(iter(INPUTS))
+        for clf, scores in zip(fitted, together, strict=True):
             np.testing.assert_allclose(scores[:, 1] - scores[:, 0], clf.decision_function(INPUTS), atol=1e-5)
-            np.testing.assert_array_equal(labels, clf.predict(INPUTS))
+            np.testing.assert_array_equal(clf.classes_[scores.argmax(1)], clf.predict(INPUTS))
 
 
 class TestSaving:

@@ -261,22 +261,30 @@ class Backbone:
 
         return Prefix(tuple((aligned(layer.keys), aligned(layer.values)) for layer in cache.layers), lengths)
 
-    @cached_property
+    @property
     def can_read(self) -> bool:
-        """Whether the model gives the same scores when it reads a row in two parts.
+        """Whether the model gives the same scores when it reads a row in two parts."""
+        return not self.why_whole
+
+    @cached_property
+    def why_whole(self) -> str:
+        """Why the model has to read a row as a whole; empty where it `can_read` it in two parts.
 
         Found by trying, since some architectures remember in other ways than by keys and values.
         """
-        if self.family != "causal" or self.uses_types:  # types of a beginning are not remembered
-            return False
+        if self.family != "causal":
+            return f"a {self.family} model reads every word in the light of those behind it"
+        if self.uses_types:
+            return "token types of a beginning are not remembered"
         with self.frozen(), torch.no_grad():
             whole = self.outputs([[0, 1, 2, 3, 1]], torch.tensor([[4]])).logits
             try:
                 prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
                 split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix, behind=[0, 1]).logits
-            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-                return False
-        return torch.allclose(whole[0], split[0], rtol=1e-2, atol=1e-2)
+            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+                return f"tried in two parts it raised {type(error).__name__}: {error}"
+        same = torch.allclose(whole[0], split[0], rtol=1e-2, atol=1e-2)
+        return "" if same else "tried in two parts it gave other scores"
 
     def room_behind(self, prefix: Prefix) -> int:
         """Tokens of rows that may be packed in one behind a beginning; 0 where rows stay apart."""

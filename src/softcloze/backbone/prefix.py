@@ -23,15 +23,22 @@ class Prefix:
         layers: keys and values of each layer, shape (rows, heads, length, width of a head); shorter
             beginnings are padded on the left, so that what follows stands directly behind them.
         lengths: tokens and slots in each beginning, shape (rows,), on the CPU.
+        in_file: whether keys and values are in a file.
     """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     lengths: Tensor
+    in_file: bool = False
 
     @property
     def padded_length(self) -> int:
         """Length of the longest beginning, to which the others are padded."""
         return int(self.layers[0][0].shape[2])
+
+    @property
+    def bytes(self) -> int:
+        """What keys and values take."""
+        return sum(tensor.nbytes for layer in self.layers for tensor in layer)
 
     @classmethod
     def empty(cls, like: Self, rows: int, memory: int) -> Self:
@@ -48,7 +55,8 @@ class Prefix:
         shapes = [[(rows, *tensor.shape[1:]) for tensor in layer] for layer in like.layers]
         kind, device = like.layers[0][0].dtype, like.layers[0][0].device
         sizes = [math.prod(shape) for layer in shapes for shape in layer]
-        if sum(sizes) * kind.itemsize > memory:
+        in_file = sum(sizes) * kind.itemsize > memory
+        if in_file:
             cache_dir().mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=cache_dir()) as file:
                 file.truncate(sum(sizes) * kind.itemsize)
@@ -57,7 +65,7 @@ class Prefix:
             room = torch.zeros(sum(sizes), dtype=kind, device=device)
         parts = iter(room.split(sizes))
         layers = tuple((next(parts).view(keys), next(parts).view(values)) for keys, values in shapes)
-        return cls(layers, torch.zeros(rows, dtype=torch.long))
+        return cls(layers, torch.zeros(rows, dtype=torch.long), in_file)
 
     def put(self, indices: Sequence[int], part: Self) -> None:
         """Fill in the beginnings with these numbers."""

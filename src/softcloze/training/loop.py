@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, Prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.heads import Head, ThresholdHead
 from softcloze.scoring import Scorer
@@ -34,6 +34,7 @@ def train(
     *,
     checkpoint: Checkpoint | None = None,
     cache_memory: int = CACHE_MEMORY,
+    on_cached: Callable[[Prefix], None] | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> list[Record]:
     """Train `soft` and `head` in place by cross-entropy over label scores.
@@ -49,6 +50,7 @@ def train(
         checkpoint: where progress is kept between epochs; an interrupted fit found there goes on.
         cache_memory: bytes that what stands before the first soft slot of all examples may take, which a causal model
             reads once; what takes more is kept in a file of the cache folder, which goes with the process.
+        on_cached: called with what was read once, where there is something.
         on_epoch: called with each epoch's record.
 
     Returns:
@@ -66,6 +68,8 @@ def train(
         classes = goal if goal.dim() == 1 else goal.argmax(-1)
         chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, settings.seed)
     features = _Features(scorer, prompts, soft, cache_memory)
+    if on_cached is not None and features.frozen is not None:
+        on_cached(features.frozen)
     weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
     groups = _groups(soft, head, scorer.backbone, features, settings)
@@ -131,10 +135,11 @@ class _Features:
     def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
         self._scorer, self._prompts, self._soft = scorer, prompts, soft
         self.sample = list(range(len(prompts)))[:32]  # rows that tell how large features are
+        self.frozen: Prefix | None = None  # what stands before the first soft slot
         with scorer.backbone.frozen():
             if soft is not None:
                 soft.to(scorer.backbone.device)
-                self._frozen = scorer.read_frozen(prompts, cache_memory)
+                self.frozen = scorer.read_frozen(prompts, cache_memory)
             else:
                 self._fixed = scorer.all(prompts, [None])[0]
 
@@ -142,7 +147,7 @@ class _Features:
         """Features of some examples, differentiable in the soft vectors, shape (rows, features)."""
         if self._soft is None:
             return self._fixed[rows]
-        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, self._frozen, rows).cpu()
+        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
         """The same in batches of like length."""
