@@ -1,6 +1,6 @@
 """The report of a comparison as one page of HTML that needs nothing else: no script, no font, no network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from softcloze.atomic import replacing_file
 from softcloze.experiments.comparison import Comparison
-from softcloze.explanation import TopWord
 from softcloze.explanation.spelling import one_line
 from softcloze.report import numbers
 from softcloze.report.errors import ReportError
@@ -19,12 +18,7 @@ from softcloze.report.mistakes import excerpt
 from softcloze.template.drawing import visible
 
 
-def write_report(
-    comparison: Comparison,
-    path: str | Path,
-    *,
-    top_words: Callable[[str], Sequence[TopWord]] | None = None,
-) -> Path:
+def write_report(comparison: Comparison, path: str | Path) -> Path:
     """Write what a comparison found as one HTML file, for browsers, telephones and paper.
 
     The file holds its style and its plots and refers to nothing outside; it has no script. The same comparison gives
@@ -33,8 +27,6 @@ def write_report(
     Args:
         comparison: what was measured.
         path: the file, which is there as a whole or not at all; folders are made.
-        top_words: tells the likeliest words at the mask for a text, the likeliest first; shown under the mistakes of
-            the best method. For a classifier: `lambda text: classifier.explain(text).top`.
 
     Returns:
         The path.
@@ -52,7 +44,7 @@ def write_report(
         'report.html'
     """
     check_installed()
-    text = page(comparison, top_words)
+    text = page(comparison)
     target = Path(path).expanduser()
     try:
         with replacing_file(target) as draft:
@@ -71,13 +63,13 @@ def check_installed() -> None:
         )
 
 
-def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> str:
+def page(comparison: Comparison) -> str:
     """The page; all text of users in it is escaped, and what cannot be seen in it is made visible."""
     from softcloze.report.svg import quiet_style
     from softcloze.report.view import view
 
     with quiet_style():
-        report = view(comparison, top_words)
+        report = view(comparison)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     filters: dict[str, Callable[..., str]] = {
         "one_line": one_line,
