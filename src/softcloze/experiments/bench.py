@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from softcloze.backbone import Backbone
@@ -14,6 +15,7 @@ from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.identity import own_backbone
 from softcloze.experiments.memory import PeakMemory
 from softcloze.experiments.methods import Method, measure_classifier
+from softcloze.experiments.mistakes import EXPLAINED, surest_mistakes, top_words
 from softcloze.experiments.progress import Cell
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.readings import Readings
@@ -53,6 +55,7 @@ class Bench:
         self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
         self.readings = Readings(self.test.texts)
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
+        self.truth = np.array([self.classes.index(label) for label in self.test.labels])
         if not len(self.test):
             raise ExperimentError("there are no held-out rows to measure on")
         _check_apart(train, self.test)
@@ -86,9 +89,11 @@ class Bench:
                     if kept is not None:
                         return Finished(cell, kept, measured=False, model=model)
                 found = measure_classifier(classifier, train, self.readings, self.classes)
+                worst = surest_mistakes(found.probabilities, self.truth, EXPLAINED)
+                words = top_words(classifier, self.test.texts, worst)
             except Exception as error:  # noqa: BLE001  a method may be anybody's, and the others go on
                 return Finished(cell, failed(cell, f"{type(error).__name__}: {error}"), measured=False, model=model)
-        run = Run(name, shots, seed, peak_memory=memory.peak, **found._asdict())
+        run = Run(name, shots, seed, peak_memory=memory.peak, top_words=words, **found._asdict())
         if self.folder is not None and key is not None:
             write_cell(self.folder, key, run)
         return Finished(cell, run, measured=True, model=model)

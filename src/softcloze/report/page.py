@@ -1,11 +1,10 @@
 """The report of a comparison as one page of HTML."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from softcloze.experiments.comparison import Comparison
-from softcloze.explanation import TopWord
 from softcloze.explanation.spelling import one_line
 from softcloze.report import numbers
 from softcloze.report.findings import clear
@@ -14,12 +13,7 @@ from softcloze.report.mistakes import excerpt
 from softcloze.template.drawing import visible
 
 
-def write_report(
-    comparison: Comparison,
-    path: str | Path,
-    *,
-    top_words: Callable[[str], Sequence[TopWord]] | None = None,
-) -> Path:
+def write_report(comparison: Comparison, path: str | Path) -> Path:
     """Write what a comparison found as one HTML file, for browsers, telephones and paper.
 
     The file holds its style and its plots and refers to nothing outside; it has no script. The same comparison gives
@@ -28,8 +22,6 @@ def write_report(
     Args:
         comparison: what was measured.
         path: the file, which is there as a whole or not at all; folders are made.
-        top_words: tells the likeliest words at the mask for a text, the likeliest first; shown under the mistakes of
-            the best method. For a classifier: `lambda text: classifier.explain(text).top`.
 
     Returns:
         The path.
@@ -47,16 +39,16 @@ def write_report(
         'report.html'
     """
     check_installed()
-    return write_page(page(comparison, top_words), path)
+    return write_page(page(comparison), path)
 
 
-def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> str:
+def page(comparison: Comparison) -> str:
     """The page; all text of users in it is escaped, and what cannot be seen in it is made visible."""
     from softcloze.report.svg import quiet_style
     from softcloze.report.view import view
 
     with quiet_style():
-        report = view(comparison, top_words)
+        report = view(comparison)
     filters: dict[str, Callable[..., str]] = {
         "visible": visible,
         "lines": _lines,

@@ -8,7 +8,6 @@ from markupsafe import Markup
 from softcloze.experiments.comparison import Comparison, Difference, MethodCard, Run, Summary
 from softcloze.experiments.statistics import Spread
 from softcloze.experiments.wordings import spread_over_wordings
-from softcloze.explanation import TopWord
 from softcloze.explanation.spelling import one_line
 from softcloze.report.figures import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
 from softcloze.report.findings import Findings, Standing, clear
@@ -70,7 +69,7 @@ class Report:
     environment: Mapping[str, str]
 
 
-def view(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> Report:
+def view(comparison: Comparison) -> Report:
     """Compute and draw what there is to show of a comparison."""
     findings = Findings(comparison)
     shown, standings = columns(findings), findings.standings
@@ -90,7 +89,7 @@ def view(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] |
         costs=_costs(findings),
         classes=comparison.classes,
         confusions=confusions(findings),
-        mistakes=worst_mistakes(comparison, standings[-1], top_words) if standings else None,
+        mistakes=worst_mistakes(comparison, standings[-1]) if standings else None,
         methods=[_method(card) for card in comparison.methods],
         command=comparison.command,
         protocol=_protocol(comparison),
