@@ -34,20 +34,22 @@ def test_the_same_as_the_classifier_gives_by_itself(bert_tiny, calibration, pass
     readings = Readings(TEXTS)
     readings.predict_proba(prompt(bert_tiny))
     own = prompt(bert_tiny, calibration=calibration).fit(TEXTS * 2, LABELS * 2)
+    passes.clear()  # whatever learning the calibration took
     found, seconds = readings.predict_proba(own)
-    np.testing.assert_allclose(found, own.predict_proba(TEXTS), atol=1e-6)
+    assert passes == []
     assert seconds > 0
-    assert passes == [5]
+    np.testing.assert_allclose(found, own.predict_proba(TEXTS), atol=1e-6)
 
 
 def test_other_words_are_read_on_their_own(bert_tiny, passes):
     readings = Readings(TEXTS)
     first, _ = readings.predict_proba(prompt(bert_tiny))
     for other in (prompt(bert_tiny, "<text> All in all <mask>."), prompt(bert_tiny, max_length=6)):
+        passes.clear()
         found, _ = readings.predict_proba(other)
+        assert passes == [5]
         np.testing.assert_allclose(found, other.predict_proba(TEXTS), atol=1e-6)
         assert np.abs(found - first).max() > 1e-3
-    assert passes == [5, 5, 5]
 
 
 @pytest.mark.parametrize(

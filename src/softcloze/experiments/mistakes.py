@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from softcloze.estimator import PromptClassifier, ready_prompts
+from softcloze.estimator import PromptClassifier
 from softcloze.explanation import TopWord, likeliest_words
+from softcloze.ready import ready_prompts
 from softcloze.verbalizer import RuleVerbalizer
 
 EXPLAINED = 10  # mistakes of each run: those of the means over several runs are nearly all among them

@@ -10,9 +10,10 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from softcloze.estimator import PromptClassifier, ready_prompts, resolve_verbalizer
+from softcloze.estimator import PromptClassifier, resolve_verbalizer
 from softcloze.library import resolve_template
 from softcloze.prompt_set import PromptSet
+from softcloze.ready import ready_prompts
 
 
 class _Reading(NamedTuple):
