@@ -53,11 +53,10 @@ def methods(study: dict) -> list[Method]:
 
 
 def tell(event: Progress) -> None:
-    """A line before each run."""
-    if event.doing is not None:
-        name, shots, draw = event.doing
-        left = f", about {event.seconds_left / 60:.0f} min left" if event.seconds_left is not None else ""
-        print(f"{event.done + 1} of {event.total}: {name}, {shots} of each class, draw {draw}{left}", flush=True)
+    """A line whenever runs begin."""
+    doing = "; ".join(f"{name}, {shots} of each class, draw {draw}" for name, shots, draw in event.doing)
+    left = f", about {event.seconds_left / 60:.0f} min left" if event.seconds_left is not None else ""
+    print(f"{event.done} of {event.total} done{left}: {doing}", flush=True)
 
 
 def show(found: Comparison, baseline: str | None) -> None:
@@ -75,14 +74,17 @@ def main() -> None:
     parser.add_argument("languages", nargs="*", default=list(STUDIES), metavar="LANGUAGE", help="English, Chinese")
     parser.add_argument("--shots", nargs="+", type=int, default=[2], help="labelled rows of each class")
     parser.add_argument("--draws", type=int, default=1, help="of these rows")
-    parser.add_argument("--rows", type=int, default=10, help="held-out rows to measure on")
+    parser.add_argument("--rows", type=int, default=4, help="held-out rows to measure on")
     parser.add_argument("--many", type=int, default=1000, help="rows of each class for TF-IDF alone")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with a model of its own")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
     given = parser.parse_args()
     for language in given.languages:
         study, folder = STUDIES[language], given.folder / language
         protocol = Protocol(shots=given.shots, seeds=given.draws, test_rows=given.rows)
-        found = compare(methods(study), study["data"], protocol, folder=folder, on_progress=tell)
+        found = compare(
+            methods(study), study["data"], protocol, processes=given.processes, folder=folder, on_progress=tell
+        )
         show(found, baseline=f"soft, {next(iter(study['soft']))}")
         print(f"the page: {found.report(folder / 'report.html')}")
         many = Protocol(shots=given.many, seeds=given.draws, test_rows=given.rows)
