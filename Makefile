@@ -21,9 +21,10 @@ SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/python fuzz/language.py $(SECONDS)
 
-# speed and memory beside PEFT's prompt tuning, on one core: the tables of docs/engine.md; takes about an hour
+# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes over an hour, and
+# `.venv/bin/python -m benchmarks.engine KIND` measures one kind
 bench: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/engine.py --json benchmarks/engine.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine --json build/engine.json
 
 # measures the tables of docs/defaults.md; takes about an hour
 defaults: .venv/ready

@@ -1,31 +1,34 @@
-"""Which template and how many epochs? scikit-learn's own grid search; the model is loaded once and shared."""
+"""Where should soft slots stand, how long, how many epochs? scikit-learn's own grid search, and what mattered in it."""
 
+from rich import print
 from sklearn.model_selection import GridSearchCV
 
-from softcloze import PromptClassifier
+from softcloze import PromptClassifier, load_backbone
 from softcloze.experiments import few_shot
 from softcloze.starters import load_data
+from softcloze.tuning import summarise_search, with_slots
 
 reviews = load_data("movie-reviews")
 rows = few_shot(reviews.train.labels, shots=100, random_state=0)
 texts = [reviews.train.texts[row] for row in rows]
 labels = [reviews.train.labels[row] for row in rows]
 
+backbone = load_backbone("starter:bert-tiny")  # loaded once, shared by all candidates
+wording = "<text> It was <mask>."
 search = GridSearchCV(
-    PromptClassifier("starter:bert-tiny", "<text> <mask>", {"positive": "good", "negative": "bad"}, random_state=0),
+    PromptClassifier(backbone, wording, {"positive": "good", "negative": "bad"}, random_state=0),
     {
         "template": [
-            "<soft*10> <text> It was <mask>.",
-            "<text> <soft*10> It was <mask>.",
-            "<soft*5> <text> <soft*5> <mask>.",
+            wording,
+            *(with_slots(wording, front=length) for length in (2, 10)),
+            *(with_slots(wording, after=length) for length in (2, 10)),
         ],
-        "epochs": [4, 12],
+        "epochs": [2, 6],
     },
     cv=3,
 )
 search.fit(texts, labels)
 
-for parameters, mean in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
-    print(f"{mean:.3f}  {parameters['epochs']:>2} epochs  {parameters['template']}")
-print("best:", search.best_params_)
-print(f"held-out accuracy: {search.score(reviews.test.texts[:500], reviews.test.labels[:500]):.3f}")
+found = summarise_search(search, held_out=search.score(reviews.test.texts[:500], reviews.test.labels[:500]))
+print(found.table())
+found.report("search.html")  # the same as a page, with a plot for each parameter

@@ -93,6 +93,10 @@ MISTAKES = [
         "error: 90 rows of each class are wanted, but 'negative' has ",
     ),
     (
+        ["compare", "--data", "reviews.csv", "--wordings", "sentimnt/en"],
+        "error: the library has no hard prompts with one field for sentimnt/en; it has ",
+    ),
+    (
         ["compare", "--data", "reviews.csv", "--methods", "methods.toml"],
         "error: methods.toml, [soft] has 'epoch', which PromptClassifier does not take; did you mean 'epochs'?\n",
     ),

@@ -13,6 +13,7 @@ from softcloze import PromptClassifier, Template
 from softcloze.experiments import ExperimentError, FineTunedClassifier, Method, Protocol, standard_methods, tfidf
 from softcloze.experiments.identity import identity
 from softcloze.experiments.methods import measure_classifier
+from softcloze.experiments.readings import Readings
 from softcloze.starters import Examples
 
 GOOD = ["a delight", "warm and wise", "i loved it", "a great film", "很好看", "非常满意"]
@@ -29,7 +30,9 @@ def test_every_standard_method_runs(bert_tiny):
     )
     for method in methods:
         classifier = method.prepared(0, list)
-        found = measure_classifier(classifier, TRAIN if method.learns else Examples((), ()), ["a film", "好"], CLASSES)
+        found = measure_classifier(
+            classifier, TRAIN if method.learns else Examples((), ()), Readings(["a film", "好"]), CLASSES
+        )
         assert found.probabilities.shape == (2, 2) and found.probabilities.dtype == np.float32
         assert found.probabilities.sum(1) == pytest.approx(1, abs=1e-5)
     assert {
@@ -82,23 +85,23 @@ def test_every_seed_in_a_classifier_is_set_and_searches_choose_by_the_protocol()
     prepared = Method("search", search).prepared(7, lambda: folds)
     assert prepared.estimator[-1].random_state == 7 and prepared.cv is folds
     assert search.estimator[-1].random_state is None and search.cv is None
-    found = measure_classifier(prepared, TRAIN, ["a film"], CLASSES)
+    found = measure_classifier(prepared, TRAIN, Readings(["a film"]), CLASSES)
     assert prepared.n_splits_ == len(folds) and found.trainable == 1 + prepared.best_estimator_[-1].coef_.size
     own = Method("own", GridSearchCV(tfidf(), {"logisticregression__C": [1.0]}, cv=2)).prepared(0, list)
     assert own.cv == 2
 
 
 def test_without_probabilities_the_label_has_all_of_it():
-    found = measure_classifier(make_pipeline(TfidfVectorizer(), LinearSVC()), TRAIN, list(GOOD), CLASSES)
+    found = measure_classifier(make_pipeline(TfidfVectorizer(), LinearSVC()), TRAIN, Readings(GOOD), CLASSES)
     assert found.probabilities.tolist() == [[0, 1]] * len(GOOD)
 
 
 def test_columns_go_by_the_classes_of_the_data():
     few = Examples(TRAIN.texts, TRAIN.labels)
-    found = measure_classifier(tfidf("char"), few, ["好", "差"], ("bad", "fair", "good"))
+    found = measure_classifier(tfidf("char"), few, Readings(["好", "差"]), ("bad", "fair", "good"))
     assert found.probabilities[:, 1].tolist() == [0, 0] and found.artifact_bytes is None
     with pytest.raises(ExperimentError, match="the classifier has labels 'good', and the data 'bad', 'fair'"):
-        measure_classifier(tfidf(), few, ["a"], ("bad", "fair"))
+        measure_classifier(tfidf(), few, Readings(["a"]), ("bad", "fair"))
 
 
 class Wrong(LogisticRegression):
@@ -108,7 +111,7 @@ class Wrong(LogisticRegression):
 
 def test_what_is_no_probability_is_refused():
     with pytest.raises(ExperimentError, match="negative, no numbers or do not sum to 1"):
-        measure_classifier(make_pipeline(TfidfVectorizer(), Wrong()), TRAIN, ["a"], CLASSES)
+        measure_classifier(make_pipeline(TfidfVectorizer(), Wrong()), TRAIN, Readings(["a"]), CLASSES)
 
 
 def test_identity_tells_methods_apart(bert_tiny):

@@ -1,59 +1,18 @@
+import io
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from noise import LONG, PROTOCOL, SLOW, SPLIT, Broken, Noisy, same
+from rich.console import Console
 
 from softcloze import PromptClassifier
 from softcloze.experiments import ExperimentError, Method, Protocol, compare, few_shot, tfidf
-from softcloze.starters import Examples, Split, split_rows
-
-WORDS = ["好", "差", "film", "book", "very", "not", "the", "really"]
-
-
-def rows(count, seed=0):
-    dice = random.Random(seed)
-    for number in range(count):
-        label = "good" if number % 2 else "bad"
-        yield f"{number} {' '.join(dice.choices(WORDS, k=6))} {'好' if label == 'good' else '差'}", label
-
-
-SPLIT = split_rows(rows(120))
-PROTOCOL = Protocol(shots=(2, 0.5), seeds=2, test_rows=20)
-
-
-class Noisy(ClassifierMixin, BaseEstimator):
-    """Gives probabilities at random, by its seed and what it was trained on, and counts its fits."""
-
-    fits = 0
-
-    def __init__(self, strength=1.0, random_state=None):
-        self.strength = strength
-        self.random_state = random_state
-
-    def fit(self, X, y):
-        Noisy.fits += 1
-        self.classes_ = np.unique(y)
-        self.seed_ = [self.random_state, len("".join(X))]
-        return self
-
-    def predict_proba(self, X):
-        return np.random.default_rng(self.seed_).dirichlet([self.strength] * len(self.classes_), len(X))
-
-
-class Broken(Noisy):
-    """Fails where it is given more than two rows of a class."""
-
-    def fit(self, X, y):
-        if len(X) > 4:
-            raise MemoryError("too many rows")
-        return super().fit(X, y)
+from softcloze.starters import Examples, Split
 
 
 class Interruption:
@@ -64,21 +23,11 @@ class Interruption:
 
     def __call__(self, event):
         self.left -= 1
-        if self.left < 0 and event.doing is not None:
+        if self.left < 0 and event.doing:
             raise KeyboardInterrupt
 
 
 METHODS = {"noise": Noisy(), "more noise": Noisy(strength=5.0), "words": tfidf("char")}
-
-
-def same(one, other):
-    """Whether two comparisons found the same; only what they took may differ."""
-    pairs = list(zip(one.runs, other.runs, strict=True))
-    return all(
-        (a.method, a.shots, a.seed, a.trainable, a.error) == (b.method, b.shots, b.seed, b.trainable, b.error)
-        and np.array_equal(a.probabilities, b.probabilities)
-        for a, b in pairs
-    ) and [each.accuracy for each in one.summary()] == [each.accuracy for each in other.summary()]
 
 
 @pytest.fixture(scope="module")
@@ -149,34 +98,50 @@ def test_an_interrupted_comparison_goes_on_where_it_was(whole, tmp_path, seed):
     assert interruptions and same(found, whole)
 
 
-def test_a_killed_process_leaves_what_it_finished(tmp_path):
-    """SIGKILL, while cells are written one after the other."""
-    script = tmp_path / "child.py"
-    script.write_text(
-        "import time\n"
-        "from softcloze.experiments import Protocol, compare, tfidf\n"
-        "from softcloze.starters import Split, Examples\n"
-        f"split = Split(Examples({SPLIT.train.texts!r}, {SPLIT.train.labels!r}), "
-        f"Examples({SPLIT.test.texts!r}, {SPLIT.test.labels!r}))\n"
-        "compare({'words': tfidf('char')}, split, Protocol(shots=4, seeds=25, test_rows=20), folder='cells',\n"
-        "        on_progress=lambda event: time.sleep(0.02))\n",
-        encoding="utf-8",
-    )
-    cells = tmp_path / "cells"
-    child = subprocess.Popen([sys.executable, script], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    while child.poll() is None and len(list(cells.glob("*.safetensors"))) < 5:
-        time.sleep(0.01)
-    time.sleep(random.Random(0).random() / 20)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL  # it was not done yet
-    finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
-    assert 5 <= len(finished) < 25
+KILLS = 20
+VICTIM = f"""
+import os, random, signal, time
+from pathlib import Path
+from noise import LONG, SLOW, SPLIT
+from softcloze.experiments import compare
 
-    protocol = Protocol(shots=4, seeds=25, test_rows=20)
-    resumed = compare({"words": tfidf("char")}, SPLIT, protocol, folder=cells)
-    assert same(resumed, compare({"words": tfidf("char")}, SPLIT, protocol))
-    assert all(path.read_bytes() == content for path, content in finished.items())  # nothing was run again
-    assert len(list(cells.glob("*.safetensors"))) == 25
+dice, finished = random.Random(0), {{}}
+for kill in range({KILLS}):
+    child = os.fork()  # of a process that has imported all
+    if not child:
+        compare(SLOW, SPLIT, LONG, folder="cells")
+        os._exit(0)
+    enough = len(finished) + dice.randrange(4)
+    while len(list(Path("cells").glob("*.safetensors"))) < enough:
+        time.sleep(0.001)
+    time.sleep(dice.random() / 50)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL, "it was done already"
+    found = {{path: path.read_bytes() for path in Path("cells").glob("*.safetensors")}}
+    assert finished.items() <= found.items(), "what was finished is lost, or was run again"
+    finished = found
+"""
+
+
+def test_killed_at_any_moment_and_resumed_it_finds_the_same(tmp_path):
+    """SIGKILL, twenty times, before, while and after cells are written; the last time it may come to its end."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", VICTIM], cwd=tmp_path, env=environment, check=True)
+    cells = tmp_path / "cells"
+    finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
+    assert 0 < len(finished) < 120
+    resumed, alone = compare(SLOW, SPLIT, LONG, folder=cells), compare(SLOW, SPLIT, LONG)
+    assert same(resumed, alone) and without_costs(resumed) == without_costs(alone)
+    assert all(path.read_bytes() == content for path, content in finished.items())
+    assert len(list(cells.glob("*.safetensors"))) == 120
+
+
+def without_costs(comparison):
+    """The table as it is printed, with seconds and memory that are always the same."""
+    runs = (replace(run, fit_seconds=1.0, predict_seconds=1.0, peak_memory=1_000_000) for run in comparison.runs)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(replace(comparison, runs=tuple(runs)).table())
+    return console.file.getvalue()
 
 
 def test_a_damaged_cell_is_measured_again(whole, tmp_path):
@@ -198,8 +163,8 @@ def test_a_method_that_fails_is_a_run_with_its_error(tmp_path):
     assert len(list(tmp_path.glob("*.safetensors"))) == 6  # what failed is tried again
     assert [(event.done, event.total) for event in events] == [(done, 8) for done in range(9)]
     assert [len(event.comparison.runs) for event in events] == list(range(9))
-    assert events[0].doing == ("broken", 2, 0) and events[0].seconds_left is None
-    assert events[-1].doing is None and events[-1].seconds_left == 0
+    assert events[0].doing == (("broken", 2, 0),) and events[0].seconds_left is None
+    assert events[-1].doing == () and events[-1].seconds_left == 0
     assert all(event.seconds_left > 0 for event in events[1:-1])
 
 

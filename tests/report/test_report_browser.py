@@ -38,7 +38,7 @@ def test_fits_a_telephone(make, tmp_path):
     methods = tuple(MethodCard(name, name * 3, f"<soft*3><text> {name} <mask>") for name in names)
     classes = tuple(f"class number {i} 类别" for i in range(9))
     shots, texts = (1, 16, 0.5, "all"), ("x" * 900, "好" * 900)
-    report = page(make(shots=shots, rows=27, seeds=1, methods=methods, classes=classes, texts=texts), None)
+    report = page(make(shots=shots, rows=27, seeds=1, methods=methods, classes=classes, texts=texts))
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<!doctype html><meta charset="utf-8"><iframe width="{WIDTH}" height="800" srcdoc="{escape(report)}"></iframe>'

@@ -26,19 +26,15 @@ def small(make):
 def test_the_file_is_there(small, tmp_path):
     path = small.report(tmp_path / "新的" / "report.html")
     assert path == tmp_path / "新的" / "report.html"
-    assert path.read_bytes() == page(small, None).encode()
+    assert path.read_bytes() == page(small).encode()
     assert [each.name for each in path.parent.iterdir()] == ["report.html"]
 
 
 def test_an_old_report_stays_where_a_new_one_fails(small, tmp_path):
     path = write_report(small, tmp_path / "report.html")
     old = path.read_bytes()
-
-    def broken(text):
-        raise RuntimeError("no words")
-
-    with pytest.raises(RuntimeError, match="no words"):
-        write_report(small, path, top_words=broken)
+    with pytest.raises(KeyError, match="no class"):
+        write_report(replace(small, labels=("no class",) * 8), path)
     assert path.read_bytes() == old
 
 
@@ -60,36 +56,41 @@ def test_without_matplotlib_the_extra_is_named(small, tmp_path, monkeypatch):
 
 def test_matplotlib_is_left_as_it_was_and_the_users_settings_do_not_matter(make):
     found = make(rows=12, seeds=1)
-    usual = page(found, None)
+    usual = page(found)
     with matplotlib.rc_context({"svg.fonttype": "path", "axes.grid": True, "font.size": 30, "axes.facecolor": "red"}):
         before = dict(matplotlib.rcParams)
-        assert page(found, None) == usual
+        assert page(found) == usual
         assert dict(matplotlib.rcParams) == before
 
 
 def test_worst_mistakes_are_the_surest_wrong_rows(make):
     found = make(rows=60, seeds=3)
     standing = Findings(found).standings[-1]
-    shown = worst_mistakes(found, standing, lambda text: [TopWord(text, 0.5)] * 20)
+    first, second, third = found.of(standing.best.method, 16)
+    told = {run.seed: {row: (TopWord(f"{row} by {run.seed}", 0.5),) for row in range(60)} for run in (second, third)}
+    runs = tuple(replace(run, top_words=told.get(run.seed, {})) for run in found.runs)
+    shown = worst_mistakes(replace(found, runs=runs), standing)
     probabilities = [run.probabilities for run in found.of(standing.best.method, 16)]
     expected = []
     for row, label in enumerate(found.labels):  # one row after the other
         mean = [float(np.mean([run[row, column] for run in probabilities])) for column in range(2)]
         given = found.classes[mean.index(max(mean))]
         if given != label:
-            expected.append((max(mean), found.texts[row], label, given))
+            expected.append((max(mean), found.texts[row], label, given, row))
     expected.sort(key=lambda each: -each[0])
     assert expected
-    assert [(each.text, each.label, each.given) for each in shown.worst] == [each[1:] for each in expected[:10]]
+    assert [(each.text, each.label, each.given) for each in shown.worst] == [each[1:4] for each in expected[:10]]
     assert [each.given_probability for each in shown.worst] == pytest.approx([each[0] for each in expected[:10]])
-    assert {len(each.top_words) for each in shown.worst} == {8}
-    assert all(each.top_words[0].token == each.text for each in shown.worst)
+    assert first.seed not in told
+    assert [each.top_words[0].token for each in shown.worst] == [
+        f"{each[4]} by {second.seed}" for each in expected[:10]
+    ]
 
 
 def test_nothing_worked(make):
     found = make(rows=4, seeds=1)
     runs = tuple(replace(run, probabilities=None, error="no memory") for run in found.runs)
-    html = page(replace(found, runs=runs), None)
+    html = page(replace(found, runs=runs))
     assert "No run came to an end." in html
     assert html.count("no memory") == len(runs)
 

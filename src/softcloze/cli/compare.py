@@ -37,6 +37,13 @@ def compare(
         list[str] | None,
         typer.Option(help="A template without soft slots, or its name in the library; may be repeated."),
     ] = None,
+    wordings: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK/LANGUAGE",
+            help="Every hard prompt of the library with one field, as in sentiment/en; may be repeated.",
+        ),
+    ] = None,
     soft: Annotated[
         list[str] | None, typer.Option(help="A template with soft slots, or its name; may be repeated.")
     ] = None,
@@ -69,16 +76,19 @@ def compare(
     folder: Annotated[
         Path | None, typer.Option(help="Where finished runs are kept: the same command goes on where it was.")
     ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Runs at a time; each loads the model, and has its share of the cores.")
+    ] = 1,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page of HTML as well.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the texts, in a file.")] = "text",
     label_column: LabelOption = "label",
 ) -> None:
     """Measure prompts and baselines on the same rows: accuracy, what was trained, time, memory, and what is chance.
 
-    Without --hard, --soft, --baseline and --methods it compares a hard and a soft prompt for movie reviews. All that
-    learns trains on the same few rows, several times over with other rows. A starter data set comes with held-out
-    rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out, and of those as
-    many are kept of each class.
+    Without --hard, --wordings, --soft, --baseline and --methods it compares a hard and a soft prompt for movie
+    reviews. All that learns trains on the same few rows, several times over with other rows. A starter data set comes
+    with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out,
+    and of those as many are kept of each class.
     """
     from softcloze.cli.methods import Builder
     from softcloze.library import resolve_template
@@ -87,7 +97,7 @@ def compare(
     split = _split(data, text_column, label_column)
     builder = Builder(model, verbalizer, split.train)
     hards, softs = hard or [], soft or []
-    if not (hards or softs or baseline or methods):
+    if not (hards or wordings or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
     for template in hards:
         if resolve_template(template).blocks:
@@ -104,6 +114,12 @@ def compare(
             for template in hards
             for method in calibration or ()
         ),
+        *(
+            each
+            for named in wordings or ()
+            for method in (None, *(calibration or ()))
+            for each in builder.wordings(named, None if method is None else method.value)
+        ),
         *(builder.read(methods) if methods is not None else ()),
         *(map(builder.baseline, baseline or ())),
     ]
@@ -118,12 +134,14 @@ def compare(
     from softcloze import experiments
     from softcloze.cli.console import errors, plain, results, say
     from softcloze.cli.live import LiveTable
-    from softcloze.cli.work import open_backbone
+    from softcloze.cli.work import fetch, open_backbone
     from softcloze.experiments.table import differences_table
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
     if any("model" in method.classifier.get_params() for method in chosen):
-        open_backbone(model)
+        fetch(model)
+        if processes == 1:  # else each process loads it for itself
+            open_backbone(model)
     screen = LiveTable()
     with Live(screen, console=errors(), transient=True) if errors().is_terminal else nullcontext():
         comparison = experiments.compare(
@@ -131,6 +149,7 @@ def compare(
             split,
             protocol,
             folder=folder,
+            processes=processes,
             on_progress=screen.update,
             task=data.removeprefix(STARTER),
             command=shlex.join(["softcloze", *sys.argv[1:]]),

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from softcloze.cli.errors import FileError
 from softcloze.cli.options import Baseline, Words, read_verbalizer
 from softcloze.estimator import PromptClassifier
-from softcloze.experiments import FineTunedClassifier, Method, tfidf
+from softcloze.experiments import FineTunedClassifier, Method, tfidf, wordings
 from softcloze.experiments.finetuning import Trained
 from softcloze.library import resolve_template
 from softcloze.starters import Examples
@@ -51,6 +51,16 @@ class Builder:
         classifier = PromptClassifier(template=template, **own)
         kind = "soft prompt" if resolve_template(template).blocks else "hard prompt"
         return Method(name if name is not None else template, classifier, kind)
+
+    def wordings(self, named: str, calibration: str | None) -> tuple[Method, ...]:
+        """The hard prompts of the library for a task in a language, given as TASK/LANGUAGE.
+
+        Raises:
+            ExperimentError: there are none.
+        """
+        task, _, language = named.partition("/")
+        words = None if self.verbalizer is None else read_verbalizer(self.verbalizer, named)
+        return wordings(self.model, task, language, words, calibration=calibration)
 
     def baseline(self, kind: Baseline, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
         """A baseline: by default it goes by its kind."""

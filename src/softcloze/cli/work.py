@@ -76,14 +76,17 @@ def progress_bar(*more: ProgressColumn) -> Iterator[Progress]:
         yield progress
 
 
+def fetch(model: str) -> None:
+    """Get the files of a starter model, and say so where that takes time."""
+    if model.startswith(STARTER):
+        fetch_model(model.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
+
+
 def open_backbone(model: str) -> Backbone:
     """Load a model, and say what takes time about it."""
     quiet()
-    console = errors()
-    if model.startswith(STARTER):
-        name = model.removeprefix(STARTER)
-        fetch_model(name, on_progress=lambda line: say(console, plain(line, "dim")))
-    with console.status(Text.assemble("loading ", plain(model))):
+    fetch(model)
+    with errors().status(Text.assemble("loading ", plain(model))):
         return load_backbone(model)
 
 

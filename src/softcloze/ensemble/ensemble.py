@@ -16,11 +16,11 @@ from softcloze.data import DataError, as_examples, as_labels, label_numbers
 from softcloze.encoding import Example
 from softcloze.ensemble.combination import Average, Combination, Stacked, WeightedMean, Weights, by_accuracy, equal
 from softcloze.ensemble.errors import EnsembleError
-from softcloze.ensemble.members import ready_prompts
 from softcloze.ensemble.pseudo_labels import draw_pseudo_labels
 from softcloze.ensemble.saving import read_ensemble, write_ensemble
 from softcloze.estimator import PromptClassifier, seed_of
 from softcloze.prompt_set import PromptSet
+from softcloze.ready import ready_prompts
 from softcloze.template import Template, did_you_mean
 from softcloze.verbalizer import Label
 

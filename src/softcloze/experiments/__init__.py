@@ -9,6 +9,7 @@ from softcloze.experiments.progress import Progress
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.runner import compare
 from softcloze.experiments.statistics import METRICS, Metric, Spread
+from softcloze.experiments.wordings import WordingSpread, spread_over_wordings, wordings
 
 __all__ = [
     "METRICS",
@@ -25,8 +26,11 @@ __all__ = [
     "Shots",
     "Spread",
     "Summary",
+    "WordingSpread",
     "compare",
     "few_shot",
+    "spread_over_wordings",
     "standard_methods",
     "tfidf",
+    "wordings",
 ]

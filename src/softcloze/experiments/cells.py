@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from softcloze.atomic import replacing_file
 from softcloze.experiments.comparison import Run
 from softcloze.experiments.identity import identity
+from softcloze.experiments.mistakes import as_json, from_json
 from softcloze.experiments.protocol import Shots
 from softcloze.starters import Examples
 
@@ -35,7 +36,9 @@ def read_cell(folder: Path, key: str, method: str, shots: Shots, seed: int) -> R
     """The run of that key, under the names that it goes by now; None if there is none that can be read."""
     try:
         with safe_open(folder / f"{key}.safetensors", "np") as file:
-            kept = Run(**json.loads(file.metadata()["run"]), probabilities=file.get_tensor("probabilities"))
+            costs = json.loads(file.metadata()["run"])
+            words = from_json(costs.pop("top_words"))
+            kept = Run(**costs, probabilities=file.get_tensor("probabilities"), top_words=words)
             return replace(kept, method=method, shots=shots, seed=seed)
     except (FileNotFoundError, SafetensorError, ValueError, KeyError, TypeError):
         return None  # what is damaged is measured again
@@ -45,5 +48,6 @@ def write_cell(folder: Path, key: str, run: Run) -> None:
     """Keep a run that did not fail; a reader sees all of it or nothing."""
     costs = asdict(run)
     probabilities = costs.pop("probabilities")
+    costs["top_words"] = as_json(run.top_words)
     with replacing_file(folder / f"{key}.safetensors") as draft:
         save_file({"probabilities": probabilities}, draft, metadata={"run": json.dumps(costs)})

@@ -1,7 +1,7 @@
 """What a comparison found: every run, and what can be said of the methods."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +12,7 @@ import numpy as np
 from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.statistics import METRICS, Metric, Resampling, Spread, check_metric, holm, measure, paired
+from softcloze.explanation import TopWord
 from softcloze.template import did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Run:
         peak_memory: bytes of the whole process at its peak; see `softcloze.experiments.memory.PeakMemory`.
         artifact_bytes: what has to be kept of the trained method, next to the model; None where it does not tell.
         error: what went wrong, if something did.
+        top_words: the likeliest words at the mask, for the held-out rows that it is surest of and wrong about; by row.
     """
 
     method: str
@@ -46,6 +48,7 @@ class Run:
     peak_memory: int
     artifact_bytes: int | None
     error: str | None = None
+    top_words: Mapping[int, tuple[TopWord, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,13 @@ class MethodCard:
         name: unique in a comparison.
         description: one line.
         template: the template as it is written, where it is a prompt.
+        wording_of: what it is one of several wordings of; see `Method`.
     """
 
     name: str
     description: str
     template: str | None
+    wording_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +226,7 @@ class Comparison:
         """A row for each run: method, shots, seed, its metrics and its costs; nan where it failed."""
         import pandas
 
-        costs = [field.name for field in fields(Run) if field.name != "probabilities"]
+        costs = [each.name for each in fields(Run) if each.name not in ("probabilities", "top_words")]
         return pandas.DataFrame({name: getattr(run, name) for name in costs} | self._measured(run) for run in self.runs)
 
     def report(self, path: str | Path) -> Path:

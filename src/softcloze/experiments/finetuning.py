@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
+from transformers import AutoModelForSequenceClassification
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.estimator import seed_of
@@ -144,6 +144,8 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
             rate = {"all": 2e-5, "head": 1e-3, "lora": 5e-4}[self.trained]
         optimizer = torch.optim.AdamW(learning, lr=rate)
         steps = self.epochs * -(-len(texts) // self.batch_size)
+        from transformers import get_linear_schedule_with_warmup  # with the whole of its Trainer: seconds
+
         schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
         self.network_.train()
         for rows in self._batches(len(texts)):

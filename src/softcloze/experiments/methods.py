@@ -20,9 +20,11 @@ from softcloze.experiments.comparison import MethodCard
 from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.finetuning import FineTunedClassifier, Trained
 from softcloze.experiments.protocol import Fold
+from softcloze.experiments.readings import Readings
 from softcloze.library import resolve_template
 from softcloze.starters import Examples
-from softcloze.template import Demos, Field, Literal, Node, Soft, Template
+from softcloze.template import Demos, Field, Template
+from softcloze.tuning.candidates import with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # by which the sum of probabilities may miss 1
@@ -50,11 +52,14 @@ class Method:
             run's seed. A search without a `cv` of its own chooses as `Protocol.folds` says. Without
             `predict_proba` the label that it predicts has probability 1.
         description: one line for people; by default what the classifier is.
+        wording_of: the same text for methods that differ in their wording alone; tables and reports then tell how far
+            apart these are.
     """
 
     name: str
     classifier: BaseEstimator
     description: str = ""
+    wording_of: str | None = None
 
     @property
     def card(self) -> MethodCard:
@@ -65,7 +70,7 @@ class Method:
             [step for _, step in self.classifier.steps] if isinstance(self.classifier, Pipeline) else [self.classifier]
         )
         what = ", ".join(type(step).__name__ for step in steps)
-        return MethodCard(self.name, self.description or what, template)
+        return MethodCard(self.name, self.description or what, template, self.wording_of)
 
     @property
     def learns(self) -> bool:
@@ -93,14 +98,14 @@ class Method:
 
 
 def measure_classifier(
-    classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]
+    classifier: BaseEstimator, train: Examples, readings: Readings, classes: Sequence[str]
 ) -> Measured:
     """Train a classifier, unless there is nothing to train on, and score texts.
 
     Args:
         classifier: a fresh one; it keeps what it learns.
         train: rows to learn from, or none.
-        texts: what to score.
+        readings: the texts to score, and what is known of them.
         classes: the order of the columns.
 
     Raises:
@@ -111,13 +116,13 @@ def measure_classifier(
     if len(train):
         classifier.fit(list(train.texts), list(train.labels))
     fitted = time.perf_counter()
-    found = _scores(classifier, list(texts))
-    scored = time.perf_counter()
+    known = readings.predict_proba(classifier)
+    found, seconds = known if known is not None else _scores(classifier, readings.texts)
     return Measured(
         probabilities=_in_order(found, _labels(classifier), classes),
         trainable=_trainable(classifier),
         fit_seconds=fitted - started if len(train) else 0.0,
-        predict_seconds=scored - fitted,
+        predict_seconds=seconds,
         artifact_bytes=_artifact_bytes(classifier),
     )
 
@@ -168,18 +173,11 @@ def standard_methods(
      'fine-tuning, all']
     """
     hard = resolve_template(template)
-    fields = [at for at, node in enumerate(hard.nodes) if isinstance(node, Field)]
-    if hard.blocks or hard.demos is not None or not fields:
+    if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
         raise ExperimentError(
             f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves, to a template with a "
             "field and without either"
         )
-    behind = fields[-1] + 1
-
-    def slots(front: int, after: int) -> Template:
-        first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
-        second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
-        return Template.from_nodes([*first, *hard.nodes[:behind], *second, *hard.nodes[behind:]])
 
     def prompt(template: Template, **settings: Any) -> PromptClassifier:  # noqa: ANN401
         return PromptClassifier(model, template, verbalizer, **settings)
@@ -192,11 +190,11 @@ def standard_methods(
             for name in calibrations
         ),
         Method("demonstrations", prompt(shown), "labelled examples in the context"),
-        Method("soft in front", prompt(slots(soft, 0)), "trained vectors in front"),
-        Method("soft after the text", prompt(slots(0, soft)), "trained vectors after the text"),
+        Method("soft in front", prompt(with_slots(hard, front=soft)), "trained vectors in front"),
+        Method("soft after the text", prompt(with_slots(hard, after=soft)), "trained vectors after the text"),
         Method(
             "soft in both places",
-            prompt(slots(-(-soft // 2), soft // 2)),
+            prompt(with_slots(hard, front=-(-soft // 2), after=soft // 2)),
             "half of the trained vectors in either place",
         ),
         Method("soft head", prompt(hard, head="soft", epochs=20), "a trained row for each label, from its words"),
@@ -209,11 +207,15 @@ def standard_methods(
     )
 
 
-def _scores(classifier: BaseEstimator, texts: Sequence[str]) -> np.ndarray:
+def _scores(classifier: BaseEstimator, texts: Sequence[str]) -> tuple[np.ndarray, float]:
+    """Probabilities by the classifier itself, and the seconds that takes."""
+    started = time.perf_counter()
     if hasattr(classifier, "predict_proba"):
-        return np.asarray(classifier.predict_proba(texts), np.float32)
-    found = np.asarray(classifier.predict(texts))
-    return np.asarray(found[:, None] == np.asarray(_labels(classifier)), np.float32)
+        found = np.asarray(classifier.predict_proba(texts), np.float32)
+    else:
+        best = np.asarray(classifier.predict(texts))
+        found = np.asarray(best[:, None] == np.asarray(_labels(classifier)), np.float32)
+    return found, time.perf_counter() - started
 
 
 def _labels(classifier: BaseEstimator) -> list[str]:

@@ -18,23 +18,24 @@ class Progress:
         comparison: what there is so far.
         done: runs that are behind.
         total: all runs.
-        doing: the run that comes now: method, shots and seed; None after the last.
+        doing: the runs that are under way: method, shots and seed of each; none after the last.
         seconds_left: an estimate from the runs so far; None before the first.
     """
 
     comparison: Comparison
     done: int
     total: int
-    doing: Cell | None
+    doing: tuple[Cell, ...]
     seconds_left: float | None
 
 
-def seconds_left(measured: list[Run], cells: list[Cell]) -> float | None:
+def seconds_left(measured: list[Run], cells: list[Cell], processes: int) -> float | None:
     """How long the cells may take: as long as others of the same method and shots, or the same method, or any.
 
     Args:
         measured: runs of this very session.
         cells: what is to be done.
+        processes: how many are done at a time.
     """
     if not measured:
         return None
@@ -50,4 +51,4 @@ def seconds_left(measured: list[Run], cells: list[Cell]) -> float | None:
                 return fmean(known)
         return 0.0
 
-    return sum(map(expected, cells))
+    return sum(map(expected, cells)) / processes

@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
@@ -11,19 +12,14 @@ from pathlib import Path
 from sklearn.base import BaseEstimator
 
 from softcloze.atomic import replacing_file
-from softcloze.backbone import Backbone
-from softcloze.estimator import PromptClassifier, resolve_verbalizer
-from softcloze.experiments.cells import cell_key, read_cell, write_cell
-from softcloze.experiments.comparison import Comparison, Run
+from softcloze.experiments.bench import Bench, Finished
+from softcloze.experiments.comparison import Comparison
 from softcloze.experiments.errors import ExperimentError
-from softcloze.experiments.identity import own_backbone
-from softcloze.experiments.memory import PeakMemory
-from softcloze.experiments.methods import Method, measure_classifier
+from softcloze.experiments.methods import Method
 from softcloze.experiments.progress import Cell, Progress, seconds_left
-from softcloze.experiments.protocol import Protocol, Shots
-from softcloze.library import resolve_template
-from softcloze.starters import Examples, Split, load_data
-from softcloze.starters.splits import normalise
+from softcloze.experiments.protocol import Protocol
+from softcloze.experiments.running import in_processes, in_turn
+from softcloze.starters import Split, load_data
 
 
 def compare(
@@ -32,6 +28,7 @@ def compare(
     protocol: Protocol | None = None,
     *,
     folder: str | Path | None = None,
+    processes: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
     task: str | None = None,
     command: str | None = None,
@@ -48,13 +45,15 @@ def compare(
         protocol: which rows, and how often; `Protocol()` if None.
         folder: where finished runs are kept, so that the same comparison goes on where it was and new ones run only
             what is new. None keeps nothing. Runs that failed are tried again.
+        processes: runs at a time, each in a process of its own that loads the model for itself and has its share of
+            the cores; docs/comparing.md says when that pays. Where one dies, its run has failed and the others go on.
         on_progress: called before each run and after the last.
         task: name of the data for people; by default that of the starter data set.
         command: what repeats the comparison, for people.
 
     Raises:
         ExperimentError: no methods or two of one name, too few rows, a text on both sides, nothing to learn from, a
-            template with several fields, or labels without words.
+            template with several fields, labels without words, or methods that other processes cannot have.
         StarterError: the data cannot be fetched.
 
     Example:
@@ -67,110 +66,60 @@ def compare(
         >>> [(summary.method, summary.shots, summary.n) for summary in found.summary()]
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
+    if processes < 1:
+        raise ExperimentError(f"processes={processes}, but it has to be at least 1")
     protocol = protocol if protocol is not None else Protocol()
-    chosen = _methods(methods)
     split = load_data(data) if isinstance(data, str) else data
-    bench = _Bench(chosen, split, protocol, None if folder is None else Path(folder).expanduser())
+    bench = Bench(_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
     if bench.folder is not None:
         with replacing_file(bench.folder / "protocol.json") as draft:
             draft.write_text(protocol.to_json() + "\n", encoding="utf-8")
     name = task if task is not None else data if isinstance(data, str) else "data"
-    cells = list(bench.cells)
-    runs: list[Run] = []
-    environment = _environment()
-
-    def so_far() -> Comparison:
-        return Comparison(
-            task=name,
-            model=None if bench.backbone is None else bench.backbone.name,
-            parameters=None if bench.backbone is None else bench.backbone.parameters,
-            classes=bench.classes,
-            texts=bench.test.texts,
-            labels=bench.test.labels,
-            methods=tuple(method.card for method in chosen),
-            runs=tuple(runs),
-            protocol=protocol,
-            environment=environment,
-            command=command,
-        )
-
-    def tell(cell: Cell | None) -> None:
-        if on_progress is not None:
-            left = seconds_left(bench.measured, cells[len(runs) :])
-            on_progress(Progress(so_far(), len(runs), len(cells), cell, left))
-
-    for cell in cells:
-        tell(cell)
-        runs.append(bench.run(*cell))
-    tell(None)
-    return so_far()
+    state = _State(bench, name, command, processes)
+    with closing(in_turn(bench) if processes == 1 else in_processes(bench, processes)) as steps:
+        for step in steps:
+            state.finished |= {each.cell: each for each in step.finished}
+            if on_progress is not None:
+                on_progress(state.progress(step.doing))
+    return state.comparison()
 
 
 @dataclass
-class _Bench:
-    """What all runs of a comparison share."""
+class _State:
+    """How far a comparison is."""
 
-    methods: Sequence[Method]
-    split: Split
-    protocol: Protocol
-    folder: Path | None
-    backbone: Backbone | None = None  # the first that a method ran on
-    measured: list[Run] = field(default_factory=list)  # now, and not in an earlier session
+    bench: Bench
+    task: str
+    command: str | None
+    processes: int
+    finished: dict[Cell, Finished] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=lambda: _environment())
 
-    def __post_init__(self) -> None:
-        train, test = self.split.train, self.split.test
-        self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
-        self.classes = tuple(sorted({*train.labels, *self.test.labels}))
-        if not len(self.test):
-            raise ExperimentError("there are no held-out rows to measure on")
-        _check_apart(train, self.test)
-        for method in self.methods:
-            if isinstance(method.classifier, PromptClassifier):
-                _check_prompt(method.classifier, self.classes)
-        self.draws = self.protocol.draws(train.labels) if any(method.learns for method in self.methods) else {}
-        self.cells = [cell for method in self.methods for cell in self._cells_of(method)]
-
-    def run(self, name: str, shots: Shots, seed: int) -> Run:
-        """Measure one cell, or read what is kept of it."""
-        (method,) = (method for method in self.methods if method.name == name)
-        rows = self.draws[shots, seed] if shots else ()
-        train = Examples(
-            tuple(self.split.train.texts[row] for row in rows), tuple(self.split.train.labels[row] for row in rows)
+    def comparison(self) -> Comparison:
+        """What there is so far."""
+        bench = self.bench
+        finished = [self.finished[cell] for cell in bench.cells if cell in self.finished]
+        models = [each.model for each in finished if each.model is not None]
+        model, parameters = models[0] if models else (None, None)
+        return Comparison(
+            task=self.task,
+            model=model,
+            parameters=parameters,
+            classes=bench.classes,
+            texts=bench.test.texts,
+            labels=bench.test.labels,
+            methods=tuple(method.card for method in bench.methods),
+            runs=tuple(each.run for each in finished),
+            protocol=bench.protocol,
+            environment=self.environment,
+            command=self.command,
         )
-        with PeakMemory() as memory:
-            try:
-                classifier = method.prepared(seed, lambda: self.protocol.folds(train.labels, seed))
-                self._load(classifier)
-                key = None
-                if self.folder is not None:
-                    key = cell_key(classifier, train, self.test.texts, self.classes)
-                    kept = read_cell(self.folder, key, name, shots, seed)
-                    if kept is not None:
-                        return kept
-                found = measure_classifier(classifier, train, self.test.texts, self.classes)
-            except Exception as error:  # noqa: BLE001  a method may be anybody's, and the others go on
-                return Run(name, shots, seed, None, 0, 0.0, 0.0, 0, None, f"{type(error).__name__}: {error}")
-        run = Run(name, shots, seed, peak_memory=memory.peak, **found._asdict())
-        if self.folder is not None and key is not None:
-            write_cell(self.folder, key, run)
-        self.measured.append(run)
-        return run
 
-    def _cells_of(self, method: Method) -> list[Cell]:
-        if not method.learns:
-            return [(method.name, 0, self.protocol.seeds[0])]
-        cells: list[Cell] = [(method.name, *draw) for draw in self.draws if draw[0]]
-        if not cells:
-            raise ExperimentError(f"{method.name!r} learns from rows, but shots={self.protocol.shots} gives it none")
-        return cells
-
-    def _load(self, classifier: BaseEstimator) -> None:
-        """Load the model, and what is computed of it once: the first run should not pay for all."""
-        for part in (classifier, *classifier.get_params().values()):
-            backbone = own_backbone(part)
-            if backbone is not None:
-                _ = backbone.fingerprint, backbone.embedding_rms
-                self.backbone = self.backbone if self.backbone is not None else backbone
+    def progress(self, doing: tuple[Cell, ...]) -> Progress:
+        """The same, with what is under way and what is left."""
+        measured = [each.run for each in self.finished.values() if each.measured]
+        left = seconds_left(measured, [cell for cell in self.bench.cells if cell not in self.finished], self.processes)
+        return Progress(self.comparison(), len(self.finished), len(self.bench.cells), doing, left)
 
 
 def _methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Method]:
@@ -179,32 +128,6 @@ def _methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Me
     if not listed or len(set(names)) < len(names):
         raise ExperimentError(f"a comparison needs one or more methods, each with a name of its own, found {names}")
     return listed
-
-
-def _check_apart(train: Examples, test: Examples) -> None:
-    """Refuse texts that are on both sides: who has learnt a row by heart would look good."""
-    both = {normalise(text) for text in train.texts} & {normalise(text) for text in test.texts}
-    if both:
-        raise ExperimentError(
-            f"{len(both)} texts are among the training rows and the held-out rows, such as {min(both)!r:.80}; "
-            "softcloze.starters.split_rows parts rows so that none is"
-        )
-
-
-def _check_prompt(classifier: PromptClassifier, classes: Sequence[str]) -> None:
-    """Refuse what no run could mend, before a model is loaded."""
-    template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
-    if len(template.fields) != 1:
-        raise ExperimentError(
-            f"a comparison fills one field with the text, but {str(template)!r} has "
-            f"{', '.join(map(repr, template.fields)) or 'none'}"
-        )
-    unknown = [] if verbalizer is None else sorted({*classes} - {*verbalizer.labels})
-    if verbalizer is not None and unknown:
-        raise ExperimentError(
-            f"the data has labels {', '.join(map(repr, unknown))}, which the verbalizer does not name; "
-            f"it has {', '.join(map(repr, verbalizer.labels))}"
-        )
 
 
 def _environment() -> dict[str, str]:

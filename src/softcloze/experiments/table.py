@@ -7,6 +7,7 @@ from rich.text import Text
 from softcloze.experiments.comparison import Comparison, Difference, Summary
 from softcloze.experiments.protocol import Shots
 from softcloze.experiments.statistics import Spread
+from softcloze.experiments.wordings import WordingSpread, spread_over_wordings
 from softcloze.explanation.spelling import one_line
 
 NUMBERS = ("shots", "accuracy", "log loss\ncal. error", "trained\nin", "scoring\nmemory")
@@ -95,4 +96,13 @@ def _caption(comparison: Comparison) -> Text:
             f"mean ± standard deviation of {draws} {'draw' if draws == 1 else 'draws'} of training rows, shots {each}"
         )
     parts.append("time is per run, memory the whole process at its peak")
-    return Text("; ".join(parts))
+    return Text("\n\n".join(["; ".join(parts), *map(_wordings, spread_over_wordings(comparison))]))
+
+
+def _wordings(spread: WordingSpread) -> str:
+    given = f" with {shots_name(spread.shots)} shots" if spread.shots else ""
+    return (
+        f"{spread.count} wordings of {one_line(spread.wording_of)}{given}: worst {spread.worst.accuracy.mean:.3f} "
+        f"({one_line(spread.worst.method)}), median {spread.median:.3f}, best {spread.best.accuracy.mean:.3f} "
+        f"({one_line(spread.best.method)})"
+    )

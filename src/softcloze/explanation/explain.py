@@ -68,24 +68,46 @@ def explain(
     relative = scores.double() - scores.amax(-1, keepdim=True)
 
     tokens = [tuple(_spell(scorer.backbone, token) for token in word) for word in scorer.words]
-    label_of = {word[0]: label for word, label in zip(scorer.words, owners, strict=True) if len(word) == 1}
     explanations = []
     for number, (words, vocabulary) in enumerate(found):
-        best = vocabulary.topk(min(top, len(vocabulary)))
         columns = (owners, verbalizer.all_words, tokens, words.tolist(), relative[number].tolist())
         explanations.append(
             Explanation(
                 labels=verbalizer.labels,
                 probabilities=tuple(probabilities[number].tolist()),
                 words=tuple(map(WordShare, *columns, shares[number].tolist())),
-                top=tuple(
-                    TopWord(_spell(scorer.backbone, token), probability, label_of.get(token))
-                    for token, probability in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
-                ),
+                top=_top(bound, verbalizer, vocabulary, top),
                 mass=_mass(scorer.words, words.exp().tolist(), masked=scorer.backbone.family == "masked"),
             )
         )
     return explanations
+
+
+def likeliest_words(
+    bound: BoundPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int
+) -> list[tuple[TopWord, ...]]:
+    """The likeliest words for each of some examples: what `explain` has as `top`, without the rest and its time.
+
+    Arguments and errors as for `explain`.
+    """
+    verbalizer, backbone = bound.verbalizer, bound.scorer.backbone
+    if isinstance(verbalizer, RuleVerbalizer):
+        raise ExplanationError("the likeliest words are those at one mask, and rules are about words at several")
+    weight = soft.weight.detach() if soft is not None else None
+    with backbone.frozen():
+        found = [log_probabilities(backbone, prompt, soft=weight)[1] for prompt in prompts]
+    return [_top(bound, verbalizer, vocabulary, top) for vocabulary in found]
+
+
+def _top(bound: BoundPrompt, verbalizer: Verbalizer, vocabulary: Tensor, top: int) -> tuple[TopWord, ...]:
+    """The words that are likeliest by log-probabilities of shape (vocab,), with the labels that they stand for."""
+    owners = (label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own)
+    label_of = {word[0]: label for word, label in zip(bound.scorer.words, owners, strict=True) if len(word) == 1}
+    best = vocabulary.topk(min(top, len(vocabulary)))
+    return tuple(
+        TopWord(_spell(bound.scorer.backbone, token), probability, label_of.get(token))
+        for token, probability in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+    )
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> Tensor:

@@ -1,19 +1,18 @@
 """Where the methods are wrong: what they take for what, and the mistakes that they are surest of."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from softcloze.experiments.comparison import Comparison, Run
+from softcloze.experiments.mistakes import surest_mistakes
 from softcloze.experiments.protocol import Shots
 from softcloze.explanation import TopWord
 from softcloze.report.findings import Findings, Standing
 from softcloze.template.drawing import visible
 
 WORST = 10
-WORDS = 8  # likeliest ones at the mask
 EXCERPT = 600  # characters of a text that are shown
 
 
@@ -44,7 +43,7 @@ class Mistake:
         label_probability: what it is given.
         given: the likeliest label.
         given_probability: its probability.
-        top_words: the likeliest words at the mask, if anybody tells.
+        top_words: the likeliest words at the mask, in the first run that tells.
     """
 
     text: str
@@ -86,22 +85,17 @@ def confusions(findings: Findings) -> list[Confusion]:
     return found
 
 
-def worst_mistakes(
-    comparison: Comparison, standing: Standing, top_words: Callable[[str], Sequence[TopWord]] | None
-) -> Mistakes:
+def worst_mistakes(comparison: Comparison, standing: Standing) -> Mistakes:
     """The rows that the best method of a standing is surest of and wrong about.
 
     Args:
         comparison: what was measured.
         standing: at one number of training rows.
-        top_words: tells the likeliest words at the mask for a text, the likeliest first.
     """
     best = standing.best
     runs = comparison.of(best.method, best.shots)
     mean = np.stack([_probabilities(run) for run in runs]).mean(0, dtype=np.float64)
     truth, given = comparison.truth, mean.argmax(1)
-    sure = np.where(given == truth, -1.0, mean.max(1))
-    rows = [int(row) for row in np.argsort(-sure, kind="stable")[:WORST] if sure[row] >= 0]
     worst = (
         Mistake(
             comparison.texts[row],
@@ -109,9 +103,9 @@ def worst_mistakes(
             float(mean[row, truth[row]]),
             comparison.classes[given[row]],
             float(mean[row].max()),
-            tuple(top_words(comparison.texts[row])[:WORDS]) if top_words is not None else (),
+            next((run.top_words[row] for run in runs if row in run.top_words), ()),
         )
-        for row in rows
+        for row in surest_mistakes(mean, truth, WORST)
     )
     return Mistakes(best.method, best.shots, len(runs), tuple(worst))
 

@@ -1,30 +1,19 @@
-"""The report of a comparison as one page of HTML that needs nothing else: no script, no font, no network."""
+"""The report of a comparison as one page of HTML."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from softcloze.atomic import replacing_file
 from softcloze.experiments.comparison import Comparison
-from softcloze.explanation import TopWord
 from softcloze.explanation.spelling import one_line
 from softcloze.report import numbers
-from softcloze.report.errors import ReportError
 from softcloze.report.findings import clear
+from softcloze.report.frame import check_installed, render, write_page
 from softcloze.report.mistakes import excerpt
 from softcloze.template.drawing import visible
 
 
-def write_report(
-    comparison: Comparison,
-    path: str | Path,
-    *,
-    top_words: Callable[[str], Sequence[TopWord]] | None = None,
-) -> Path:
+def write_report(comparison: Comparison, path: str | Path) -> Path:
     """Write what a comparison found as one HTML file, for browsers, telephones and paper.
 
     The file holds its style and its plots and refers to nothing outside; it has no script. The same comparison gives
@@ -33,8 +22,6 @@ def write_report(
     Args:
         comparison: what was measured.
         path: the file, which is there as a whole or not at all; folders are made.
-        top_words: tells the likeliest words at the mask for a text, the likeliest first; shown under the mistakes of
-            the best method. For a classifier: `lambda text: classifier.explain(text).top`.
 
     Returns:
         The path.
@@ -52,35 +39,17 @@ def write_report(
         'report.html'
     """
     check_installed()
-    text = page(comparison, top_words)
-    target = Path(path).expanduser()
-    try:
-        with replacing_file(target) as draft:
-            draft.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ReportError(f"cannot write the report to {target}: {error.strerror or error}") from error
-    return target
+    return write_page(page(comparison), path)
 
 
-def check_installed() -> None:
-    """Raise a ReportError if matplotlib is not there, before hours are spent on what cannot be drawn."""
-    if find_spec("matplotlib") is None:
-        raise ReportError(
-            "the plots of a report are drawn with matplotlib, which is not installed; "
-            "install it with: pip install 'softcloze[report]'"
-        )
-
-
-def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> str:
+def page(comparison: Comparison) -> str:
     """The page; all text of users in it is escaped, and what cannot be seen in it is made visible."""
     from softcloze.report.svg import quiet_style
     from softcloze.report.view import view
 
     with quiet_style():
-        report = view(comparison, top_words)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+        report = view(comparison)
     filters: dict[str, Callable[..., str]] = {
-        "one_line": one_line,
         "visible": visible,
         "lines": _lines,
         "excerpt": excerpt,
@@ -90,15 +59,10 @@ def page(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] |
         "count": numbers.count,
         "p": numbers.p_number,
     }
-    environment.filters |= filters
-    environment.tests["clear"] = clear
-    return environment.from_string(_file("page.html")).render(report=report, style=Markup(_file("style.css")))
+    source = files("softcloze.report").joinpath("page.html").read_text(encoding="utf-8")
+    return render(source, filters=filters, tests={"clear": clear}, report=report)
 
 
 def _lines(text: str) -> str:
     """A message of several lines, without what indents them."""
     return "\n".join(one_line(line.strip()) for line in text.splitlines())
-
-
-def _file(name: str) -> str:
-    return files("softcloze.report").joinpath(name).read_text(encoding="utf-8")

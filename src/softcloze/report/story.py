@@ -3,6 +3,7 @@
 from markupsafe import Markup
 
 from softcloze.experiments.comparison import Difference, Summary
+from softcloze.experiments.wordings import WordingSpread
 from softcloze.explanation.spelling import one_line
 from softcloze.report.findings import Standing, clear
 from softcloze.report.numbers import p_value, percent, points, seconds, sentence, shots_phrase
@@ -27,6 +28,23 @@ def verdict(standing: Standing, rows: int) -> Markup:
     if not leads:
         return said
     return said + _lead(leads[0]) + _rivals(standing.ranked, leads)
+
+
+def spread(wordings: WordingSpread) -> Markup:
+    """How far the same task hangs on its wording."""
+    return Markup(
+        "{}, the {} wordings of <b>{}</b> are right on {} to {} of the rows: <b>{}</b> on the fewest, <b>{}</b> on the "
+        "most; half of them on {} or more."
+    ).format(
+        sentence(shots_phrase(wordings.shots)),
+        wordings.count,
+        one_line(wordings.wording_of),
+        percent(wordings.worst.accuracy.mean),
+        percent(wordings.best.accuracy.mean),
+        one_line(wordings.worst.method),
+        one_line(wordings.best.method),
+        percent(wordings.median),
+    )
 
 
 def _lead(lead: Difference) -> Markup:

@@ -7,13 +7,13 @@ from markupsafe import Markup
 
 from softcloze.experiments.comparison import Comparison, Difference, MethodCard, Run, Summary
 from softcloze.experiments.statistics import Spread
-from softcloze.explanation import TopWord
+from softcloze.experiments.wordings import spread_over_wordings
 from softcloze.explanation.spelling import one_line
 from softcloze.report.figures import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
 from softcloze.report.findings import Findings, Standing, clear
 from softcloze.report.mistakes import Confusion, Mistakes, confusions, worst_mistakes
 from softcloze.report.numbers import count, sentence, shots_name, shots_phrase
-from softcloze.report.story import verdict
+from softcloze.report.story import spread, verdict
 from softcloze.report.tables import Group, columns, groups
 from softcloze.template import Template, TemplateSyntaxError
 from softcloze.template.drawing import as_html, visible
@@ -69,14 +69,17 @@ class Report:
     environment: Mapping[str, str]
 
 
-def view(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] | None) -> Report:
+def view(comparison: Comparison) -> Report:
     """Compute and draw what there is to show of a comparison."""
     findings = Findings(comparison)
     shown, standings = columns(findings), findings.standings
     return Report(
         task=comparison.task,
         facts=_facts(comparison),
-        verdicts=[verdict(standing, len(comparison.texts)) for standing in standings],
+        verdicts=[
+            *(verdict(standing, len(comparison.texts)) for standing in standings),
+            *map(spread, spread_over_wordings(comparison)),
+        ],
         rows=count(len(comparison.texts)),
         columns=[column.title for column in shown],
         groups=groups(findings, shown),
@@ -86,7 +89,7 @@ def view(comparison: Comparison, top_words: Callable[[str], Sequence[TopWord]] |
         costs=_costs(findings),
         classes=comparison.classes,
         confusions=confusions(findings),
-        mistakes=worst_mistakes(comparison, standings[-1], top_words) if standings else None,
+        mistakes=worst_mistakes(comparison, standings[-1]) if standings else None,
         methods=[_method(card) for card in comparison.methods],
         command=comparison.command,
         protocol=_protocol(comparison),

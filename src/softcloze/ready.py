@@ -1,4 +1,4 @@
-"""What the members of an ensemble predict with."""
+"""What fitted classifiers predict with, for those who score several of them together."""
 
 from collections.abc import Sequence
 

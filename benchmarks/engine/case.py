@@ -1,0 +1,119 @@
+"""What is measured: a model, its templates and label words, and texts of some length."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle, pairwise
+from typing import Any
+
+import torch
+
+from softcloze import Backbone, PromptClassifier, load_backbone
+from softcloze.starters import load_data
+
+SLOTS = 10
+LABELS = ("negative", "positive")
+FRONT, BEHIND = "slots in front", "slots after the text"
+TEMPLATES = {
+    "smollm2-135m": {
+        FRONT: f"<soft*{SLOTS}> Review: <text>\nSentiment: <mask>",
+        BEHIND: f"Review: <text><soft*{SLOTS}>\nSentiment: <mask>",
+    },
+    # a masked model reads everything anew at each step, wherever the slots stand
+    "bert-tiny": {FRONT: f"<soft*{SLOTS}> <text> It was <mask>."},
+}
+WORDS = {"smollm2-135m": ("negative", "positive"), "bert-tiny": ("terrible", "great")}
+LONGEST = {"smollm2-135m": 4096, "bert-tiny": 480}  # tokens of a text, so that the prompt fits the model
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A starter model in one precision, and the length of texts in tokens.
+
+    Texts of 28 tokens are movie reviews as they are, which have about so many; longer ones are made of several
+    reviews with the same label.
+    """
+
+    model: str
+    dtype: str = "float32"
+    tokens: int = 28
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model, loaded once in a process, and not sent to another one together with the case."""
+        return load_backbone(f"starter:{self.model}", dtype=self.dtype)
+
+    @property
+    def small(self) -> bool:
+        """Whether there is time for many rows."""
+        return self.model == "bert-tiny"
+
+    @property
+    def batch(self) -> int:
+        """Rows in a training step; PEFT's scores over the vocabulary at 512 tokens leave no room for eight."""
+        return 8 if self.tokens < 500 else 4
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The label words."""
+        return dict(zip(LABELS, WORDS[self.model], strict=True))
+
+    def texts(self, count: int) -> tuple[list[str], list[str]]:
+        """So many texts with their labels in turn; the same ones come again where there are too few."""
+        train = load_data("movie-reviews").train
+        queues = {
+            label: cycle([text for text, own in zip(train.texts, train.labels, strict=True) if own == label][::-1])
+            for label in LABELS
+        }
+        labels = [LABELS[i % 2] for i in range(count)]
+        if self.tokens == 28:
+            return [next(queues[label]) for label in labels], labels
+        tokenizer, length = self.backbone.tokenizer, min(self.tokens, LONGEST[self.model])
+        texts = []
+        for label in labels:
+            ids: list[int] = []
+            while len(ids) < length:
+                ids += tokenizer(" " + next(queues[label]), add_special_tokens=False)["input_ids"]
+            texts.append(tokenizer.decode(ids[:length]).strip())
+        return texts, labels
+
+    def classifier(self, place: str = FRONT, **settings: object) -> PromptClassifier:
+        """Ours with soft slots at that place, or in a template of its own; training goes on to the last epoch."""
+        template = TEMPLATES[self.model].get(place, place)
+        given = {"verbalizer": self.words, "batch_size": self.batch, "epochs": 1, "stop_loss": 0.0, "random_state": 0}
+        return PromptClassifier(self.backbone, template, **{**given, **settings})
+
+    def record(self, kind: str, **found: object) -> Record:
+        """What was found, with what it was found for."""
+        return {"kind": kind, "model": self.model, "dtype": self.dtype, "tokens": self.tokens, **found}
+
+    def show(self, kind: str, *cells: object) -> None:
+        """Print a row of a table."""
+        print("|", " | ".join([kind, self.model, self.dtype, str(self.tokens), *map(str, cells)]), "|", flush=True)
+
+
+def clock() -> float:
+    """Seconds of the processor with one thread, so that other work on the core does not count; else of the wall."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What it gives, and how many seconds it takes."""
+    started = clock()
+    found = work()
+    return found, clock() - started
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    return timed(work)[1]
+
+
+def epoch_seconds(clf: PromptClassifier, texts: list[str], labels: list[str]) -> tuple[float, list[float]]:
+    """Fit; how long all of it took, and each epoch but the first, before which other things are done."""
+    ticks: list[float] = []
+    clf.set_params(on_epoch=lambda record: ticks.append(clock()))
+    whole = seconds(lambda: clf.fit(texts, labels))
+    return whole, [after - before for before, after in pairwise(ticks)]

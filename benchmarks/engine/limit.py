@@ -1,0 +1,85 @@
+"""How near training and scoring come to what the processor does in matrix products of the same shapes."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.engine.case import TEMPLATES, Case, Record, epoch_seconds, seconds
+
+aten = torch.ops.aten
+Product = tuple[tuple[int, int, int], bool]  # rows, inner, columns; whether the second matrix is a transposed view
+
+
+class Products(TorchDispatchMode):
+    """Counts the matrix products of linear layers, forward and backward, while it is open and `counting`.
+
+    Attributes:
+        found: how often each shape came.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counting = True
+        self.found: Counter[Product] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        """Run `func`; without gradients a linear layer has to be taken apart to show its product."""
+        kwargs = kwargs or {}
+        if func is aten.linear.default:
+            with self:
+                return func.decompose(*args, **kwargs)
+        if self.counting and func in (aten.mm.default, aten.addmm.default):
+            left, right = args[-2:]
+            self.found[(*left.shape, right.shape[1]), not right.is_contiguous()] += 1
+        return func(*args, **kwargs)
+
+    @property
+    def work(self) -> float:
+        """Floating-point operations, two for each multiplication with its addition."""
+        return sum(2.0 * m * k * n * times for ((m, k, n), _), times in self.found.items())
+
+    def seconds_alone(self, dtype: torch.dtype) -> float:
+        """How long the processor takes for these products and nothing else, by the fastest of four of each."""
+        total = 0.0
+        for ((m, k, n), turned), times in self.found.items():
+            left = torch.randn(m, k, dtype=dtype)
+            right = torch.randn(n, k, dtype=dtype).T if turned else torch.randn(k, n, dtype=dtype)
+            with torch.inference_mode():
+                total += times * min(seconds(lambda left=left, right=right: left @ right) for _ in range(4))
+        return total
+
+
+def limit(case: Case, rounds: int) -> Iterator[Record]:
+    """A training step with slots at each place, and scoring."""
+    dtype = case.backbone.model.dtype
+    rows = case.batch * (8 if case.small else 1)
+    texts, labels = case.texts(rows)
+    for place in TEMPLATES[case.model]:
+        for kind in ("training", "scoring"):
+            products = Products()
+            if kind == "training":
+                clf = case.classifier(place, epochs=2)
+
+                def second_epoch_alone(record: Record, products: Products = products) -> None:
+                    products.counting = record["epoch"] == 1
+
+                products.counting = False
+                with products:
+                    clf.set_params(on_epoch=second_epoch_alone).fit(texts, labels)
+                taken = [epoch_seconds(clf, texts, labels)[1][0] for _ in range(rounds)]
+            else:
+                with products:
+                    clf.predict(texts)
+                taken = [seconds(lambda clf=clf: clf.predict(texts)) for _ in range(rounds)]
+            alone = [products.seconds_alone(dtype) for _ in range(rounds)]
+            share = statistics.median(best / own for best, own in zip(alone, taken, strict=True))
+            reached, possible = (products.work / statistics.median(own) / 1e9 for own in (taken, alone))
+            each = f"{products.work / rows / 1e9:.2f} GFLOP a row"
+            case.show("limit", kind, place, each, f"{reached:.0f} of {possible:.0f} GFLOP/s", f"{share:.0%}")
+            yield case.record(
+                "limit", what=kind, method=place, rows=rows, work=products.work, seconds=taken, products_alone=alone
+            )

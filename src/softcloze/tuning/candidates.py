@@ -1,0 +1,89 @@
+"""What a search may choose among: prompts of the library, and a wording with soft slots in it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from softcloze.library import list_templates, load_template, resolve_template
+from softcloze.template import Field, Literal, Node, Soft, Template, did_you_mean
+from softcloze.tuning.errors import TuningError
+
+
+def library_prompts(
+    task: str,
+    language: str,
+    *,
+    fields: Iterable[str] | None = None,
+    **others: Any,  # noqa: ANN401
+) -> list[dict[str, Any]]:
+    """The library's templates for a task, each with the label words that its card recommends.
+
+    Every template is a grid of its own, so that its label words go with it: a list of such grids is what
+    `GridSearchCV`, `RandomizedSearchCV` and both successive halvings take.
+
+    Args:
+        task: the first part of the templates' names, such as "sentiment".
+        language: of their words, as an ISO 639-1 code.
+        fields: those that the examples have; templates that ask for another one are left out.
+        others: values of further parameters, or distributions of them; the same in every grid.
+
+    Returns:
+        A grid for each template, in the order of their names. Those of your own, in the folders that the environment
+        variable SOFTCLOZE_LIBRARY names, are among them.
+
+    Raises:
+        TuningError: the library has no such template.
+
+    >>> for grid in library_prompts("spam", "zh", epochs=[3, 6]):
+    ...     print(grid)
+    {'template': ['spam/zh'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
+    {'template': ['spam/zh-mixed'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
+    {'template': ['spam/zh-soft'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
+    """
+    there = [load_template(name) for name in list_templates() if name.partition("/")[0] == task]
+    has = None if fields is None else {*fields}
+    cards = [card for card in there if card.language == language and (has is None or has >= {*card.fields})]
+    if not cards:
+        raise TuningError(_missing(task, language, has, there))
+    return [{"template": [card.name], "verbalizer": [card.verbalizer], **others} for card in cards]
+
+
+def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> Template:
+    """The template with trainable vectors in front, behind its last field, or in both places.
+
+    Args:
+        template: a template string, the name of one in the library, or a `Template`.
+        front: vectors at the beginning; 0 for none.
+        after: vectors behind the last field; 0 for none.
+
+    Raises:
+        TuningError: a number below 0, or a place behind a field that no tag names.
+        TemplateSyntaxError: the template does not parse.
+        LibraryError: there is no template of that name.
+
+    >>> with_slots("<text> It was <mask>.", front=5)
+    Template('<soft*5> <text> It was <mask>.')
+    >>> [str(with_slots("sentiment/zh", front=5, after=length)) for length in (0, 5)]
+    ['<soft*5> <text> 总之，很 <mask>', '<soft*5> <text> <soft*5> 总之，很 <mask>']
+    """
+    if min(front, after) < 0:
+        raise TuningError(f"front={front}, after={after}: a slot has one vector or more, and 0 is none")
+    resolved = resolve_template(template)
+    fields = [at for at, node in enumerate(resolved.nodes) if isinstance(node, Field)]
+    if after and not fields:
+        raise TuningError(f"{str(resolved)!r} has no field as a tag, such as <text>, for a slot to stand behind")
+    behind = fields[-1] + 1 if fields else 0
+    first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
+    second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
+    return Template.from_nodes([*first, *resolved.nodes[:behind], *second, *resolved.nodes[behind:]])
+
+
+def _missing(task: str, language: str, fields: set[str] | None, there: list[Any]) -> str:
+    """Which of the three conditions nothing meets, and what there is instead."""
+    tasks = sorted({name.partition("/")[0] for name in list_templates()})
+    if not there:
+        return f"the library has no templates for {task!r}, only for {', '.join(tasks)}{did_you_mean(task, tasks)}"
+    languages = sorted({card.language for card in there})
+    if language not in languages:
+        return f"the library's templates for {task!r} are in {', '.join(languages)}, none is in {language!r}"
+    needed = sorted({", ".join(card.fields) for card in there if card.language == language})
+    return f"the templates for {task!r} ask for the fields {' or '.join(needed)}; fields={sorted(fields or ())}"

@@ -1,0 +1,137 @@
+"""A search as one page of HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from softcloze.explanation.spelling import one_line
+from softcloze.report.frame import check_installed, render, write_page
+from softcloze.tuning.rounds import Candidate, Round
+from softcloze.tuning.summary import SearchSummary
+from softcloze.tuning.wording import cells, chance, notes, round_title, score, share, varying
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with what stands above it."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A candidate: its score, and the parameters that vary."""
+
+    score: str
+    cells: Sequence[str]
+    is_winner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The candidates of a round."""
+
+    title: str
+    rows: Sequence[Row]
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything on the page, in its order; text is as users wrote it, `Markup` is ours."""
+
+    facts: Mapping[str, str]
+    verdict: Markup
+    notes: Sequence[str]
+    shares: Sequence[tuple[str, str]]
+    chance: str
+    plots: Sequence[Plot]
+    columns: Sequence[str]
+    groups: Sequence[Group]
+
+
+def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
+    """Write a search as one HTML file, which refers to nothing outside and has no script.
+
+    Raises:
+        ReportError: matplotlib is not installed, or the file cannot be written.
+    """
+    check_installed()
+    return write_page(search_page(summary), path)
+
+
+def search_page(summary: SearchSummary) -> str:
+    """The page; all text of users in it is escaped, and what cannot be seen in it is made visible."""
+    source = files("softcloze.tuning").joinpath("page.html").read_text(encoding="utf-8")
+    return render(source, report=_view(summary))
+
+
+def _view(summary: SearchSummary) -> View:
+    names = varying(summary)
+    return View(
+        facts=_facts(summary),
+        verdict=_verdict(summary, names),
+        notes=notes(summary),
+        shares=[(each.name, share(each.share)) for each in summary.parameters],
+        chance=chance(summary),
+        plots=_plots(summary),
+        columns=names,
+        groups=[_group(summary, each, names) for each in reversed(summary.rounds)],
+    )
+
+
+def _facts(summary: SearchSummary) -> dict[str, str]:
+    first = summary.rounds[0]
+    facts = {"candidates": f"{len(first.candidates) + first.failed:,}"}
+    if len(summary.rounds) > 1:
+        facts["rounds"] = f"{len(summary.rounds)}"
+    if summary.best.folds:
+        facts["folds"] = f"{len(summary.best.folds)}"
+    facts["the winner's score"] = score(summary.best.mean, summary.best.sd)
+    if summary.held_out is not None:
+        facts["on held-out rows"] = score(summary.held_out)
+    return facts
+
+
+def _verdict(summary: SearchSummary, names: list[str]) -> Markup:
+    chosen = Markup(", ").join(
+        Markup("{} <b>{}</b>").format(one_line(name), cell)
+        for name, cell in zip(names, cells(summary.best, names), strict=True)
+    )
+    said = Markup("The winner has {}.").format(chosen)
+    if not summary.parameters:
+        return said
+    first = summary.parameters[0]
+    return said + Markup(" Of what differs between scores, <strong>{}</strong> explains most by itself: {}.").format(
+        one_line(first.name), share(first.share)
+    )
+
+
+def _plots(summary: SearchSummary) -> list[Plot]:
+    from softcloze.report.svg import quiet_style
+    from softcloze.tuning.figures import effect
+
+    scores = [each.mean for each in summary.rounds[0].candidates]
+    with quiet_style():
+        return [
+            Plot(
+                one_line(each.name),
+                f"Explains {share(each.share)} of the variance by itself.",
+                effect(f"effect{number}", each, (min(scores), max(scores))),
+            )
+            for number, each in enumerate(summary.parameters)
+        ]
+
+
+def _group(summary: SearchSummary, each: Round, names: list[str]) -> Group:
+    rows = [_row(candidate, summary, names) for candidate in each.candidates]
+    return Group(round_title(summary, each), rows, each.failed)
+
+
+def _row(candidate: Candidate, summary: SearchSummary, names: list[str]) -> Row:
+    return Row(score(candidate.mean, candidate.sd), cells(candidate, names), candidate is summary.best)

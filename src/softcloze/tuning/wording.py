@@ -1,0 +1,73 @@
+"""What the table and the page of a search say in the same words."""
+
+from softcloze.explanation.spelling import one_line
+from softcloze.tuning.factors import ABSENT, shown
+from softcloze.tuning.rounds import Candidate, Round
+from softcloze.tuning.summary import SearchSummary
+
+
+def score(mean: float, sd: float | None = None) -> str:
+    """A score for people.
+
+    >>> score(0.84251, 0.0213), score(0.5)
+    ('0.843 ± 0.021', '0.500')
+    """
+    return f"{mean:.3f}" if sd is None else f"{mean:.3f} ± {sd:.3f}"
+
+
+def share(explained: float) -> str:
+    """A share of the variance.
+
+    >>> share(0.4251)
+    '43%'
+    """
+    return f"{100 * explained:.0f}%"
+
+
+def varying(summary: SearchSummary) -> list[str]:
+    """Names of the parameters that candidates differ in; of all of them where they differ in none."""
+    candidates = [candidate for each in summary.rounds for candidate in each.candidates]
+    names = [*dict.fromkeys(name for candidate in candidates for name in candidate.parameters)]
+    texts = {name: {cell for each in candidates for cell in cells(each, [name])} for name in names}
+    return [name for name in names if len(texts[name]) > 1] or names
+
+
+def cells(candidate: Candidate, names: list[str]) -> list[str]:
+    """A candidate's parameters, each in one line."""
+    return [one_line(shown(candidate.parameters.get(name, ABSENT))) for name in names]
+
+
+def round_title(summary: SearchSummary, each: Round) -> str:
+    """Which round it is, and what its candidates had."""
+    if len(summary.rounds) == 1:
+        return "Candidates"
+    return f"Round {summary.rounds.index(each) + 1} of {len(summary.rounds)}, {one_line(each.resource)}"
+
+
+def chance(summary: SearchSummary) -> str:
+    """How to read the shares."""
+    said = "Share: of the variance of the candidates' scores, what this parameter alone explains"
+    if len(summary.rounds) > 1:
+        said += ", in the first round, which has all candidates"
+    said += "; what the shares leave is interplay and chance."
+    if summary.noise is not None:
+        said += f" Chance in the folds alone would make about {share(summary.noise)} of it."
+    return said
+
+
+def notes(summary: SearchSummary) -> list[str]:
+    """What to keep in mind of the winner and of rounds."""
+    count = max(len(each.candidates) for each in summary.rounds)
+    said = []
+    if count > 1:
+        said.append(
+            f"The winner's {score(summary.best.mean)} is optimistic: it is the best of {count} candidates, and was "
+            "chosen for it."
+        )
+    if summary.held_out is not None:
+        said.append(f"On rows that the search did not have, the winner's score is {score(summary.held_out)}.")
+    elif count > 1:
+        said.append("Measure the winner on rows that the search did not have.")
+    if len(summary.rounds) > 1:
+        said.append("Scores of different rounds rest on different resources: compare within a round.")
+    return said
