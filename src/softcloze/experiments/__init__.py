@@ -8,6 +8,7 @@ from softcloze.experiments.methods import Method, standard_methods, tfidf
 from softcloze.experiments.progress import Progress
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.runner import compare
+from softcloze.experiments.setfit import SetFitClassifier
 from softcloze.experiments.statistics import METRICS, Metric, Spread
 from softcloze.experiments.wordings import WordingSpread, spread_over_wordings, wordings
 
@@ -23,6 +24,7 @@ __all__ = [
     "Progress",
     "Protocol",
     "Run",
+    "SetFitClassifier",
     "Shots",
     "Spread",
     "Summary",
