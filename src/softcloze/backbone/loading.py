@@ -103,6 +103,7 @@ def _device(name: str) -> torch.device:
         raise BackboneError(f'device={name!r} is unknown; expected "auto", "cpu", "cuda" or "mps"') from error
     try:
         torch.empty(0, device=device)
+    # each backend that this build of torch lacks says so with an error of its own kind
     except (AssertionError, NotImplementedError, RuntimeError) as error:
         raise BackboneError(f'device={name!r} is not to be had here: {error}; "auto" takes what there is') from error
     return device

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from sklearn.base import BaseEstimator
 
 from softcloze.backbone import Backbone
 from softcloze.estimator import PromptClassifier, resolve_verbalizer
 from softcloze.experiments.cells import cell_key, read_cell, write_cell
-from softcloze.experiments.comparison import Run
+from softcloze.experiments.comparison import Run, columns_of
 from softcloze.experiments.errors import ExperimentError
 from softcloze.experiments.identity import own_backbone
 from softcloze.experiments.memory import PeakMemory
@@ -55,7 +54,7 @@ class Bench:
         self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
         self.readings = Readings(self.test.texts)
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
-        self.truth = np.array([self.classes.index(label) for label in self.test.labels])
+        self.truth = columns_of(self.test.labels, self.classes)
         if not len(self.test):
             raise ExperimentError("there are no held-out rows to measure on")
         _check_apart(train, self.test)

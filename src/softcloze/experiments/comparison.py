@@ -168,8 +168,7 @@ class Comparison:
     @property
     def truth(self) -> np.ndarray:
         """Column of the right class of each held-out row, shape (rows,)."""
-        column = {name: at for at, name in enumerate(self.classes)}
-        return np.array([column[label] for label in self.labels])
+        return columns_of(self.labels, self.classes)
 
     def summary(self) -> tuple[Summary, ...]:
         """One for each method and number of shots with a run that did not fail, in the order of `runs`."""
@@ -277,3 +276,13 @@ class Comparison:
             return [run.probabilities for run in chosen if run.probabilities is not None]
 
         return kept(first), kept(second)
+
+
+def columns_of(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """The number of each label among the classes, shape (labels,).
+
+    >>> columns_of(["好", "差", "好"], ("差", "好"))
+    array([1, 0, 1])
+    """
+    column = {name: at for at, name in enumerate(classes)}
+    return np.array([column[label] for label in labels])

@@ -158,9 +158,8 @@ def _serve(connection: Connection, content: bytes) -> None:
     """Run cells for another process, until it is gone."""
     from transformers.utils import logging
 
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to all processes of a terminal; the first ends the others
+    # Ctrl-C goes to all processes of a terminal; the first ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable_progress_bar()  # several at once cannot be read
     try:
         bench = cast("Bench", unpacked(content))
