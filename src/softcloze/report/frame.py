@@ -1,6 +1,7 @@
 """What every page of ours is: one file of HTML that needs nothing else, with no script, no font and no network."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,15 @@ from markupsafe import Markup
 from softcloze.atomic import replacing_file
 from softcloze.explanation.spelling import one_line
 from softcloze.report.errors import ReportError
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure with what stands above it."""
+
+    title: str
+    note: str
+    svg: Markup
 
 
 def check_installed() -> None:
@@ -35,7 +45,8 @@ def render(
         source: of the template, in Jinja.
         filters: its own, besides `one_line`, which makes visible what cannot be seen.
         tests: its own.
-        values: what it shows; text is as users wrote it, `Markup` is ours.
+        values: what it shows, of which the frame takes `report.facts` and `report.verdicts`; text is as users wrote it,
+            `Markup` is ours.
     """
     loader = DictLoader({name: _file(name) for name in ("frame.html", "macros.html")})
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=loader)

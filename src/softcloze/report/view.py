@@ -11,21 +11,13 @@ from softcloze.experiments.wordings import spread_over_wordings
 from softcloze.explanation.spelling import one_line
 from softcloze.report.figures import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
 from softcloze.report.findings import Findings, Standing, clear
+from softcloze.report.frame import Plot
 from softcloze.report.mistakes import Confusion, Mistakes, confusions, worst_mistakes
 from softcloze.report.numbers import count, sentence, shots_name, shots_phrase
 from softcloze.report.story import spread, verdict
 from softcloze.report.tables import Group, columns, groups
 from softcloze.template import Template, TemplateSyntaxError
 from softcloze.template.drawing import as_html, visible
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A figure with what stands above it."""
-
-    title: str
-    note: str
-    svg: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +65,14 @@ def view(comparison: Comparison) -> Report:
     """Compute and draw what there is to show of a comparison."""
     findings = Findings(comparison)
     shown, standings = columns(findings), findings.standings
+    verdicts = [
+        *(verdict(standing, len(comparison.texts)) for standing in standings),
+        *map(spread, spread_over_wordings(comparison)),
+    ]
     return Report(
         task=comparison.task,
         facts=_facts(comparison),
-        verdicts=[
-            *(verdict(standing, len(comparison.texts)) for standing in standings),
-            *map(spread, spread_over_wordings(comparison)),
-        ],
+        verdicts=verdicts or [Markup("No run came to an end.")],
         rows=count(len(comparison.texts)),
         columns=[column.title for column in shown],
         groups=groups(findings, shown),

@@ -8,19 +8,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from softcloze.explanation.spelling import one_line
-from softcloze.report.frame import check_installed, render, write_page
+from softcloze.report.frame import Plot, check_installed, render, write_page
 from softcloze.tuning.rounds import Candidate, Round
 from softcloze.tuning.summary import SearchSummary
 from softcloze.tuning.wording import cells, chance, notes, round_title, score, share, varying
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A figure with what stands above it."""
-
-    title: str
-    note: str
-    svg: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +37,7 @@ class View:
     """Everything on the page, in its order; text is as users wrote it, `Markup` is ours."""
 
     facts: Mapping[str, str]
-    verdict: Markup
-    notes: Sequence[str]
+    verdicts: Sequence[str]
     shares: Sequence[tuple[str, str]]
     chance: str
     plots: Sequence[Plot]
@@ -75,8 +65,7 @@ def _view(summary: SearchSummary) -> View:
     names = varying(summary)
     return View(
         facts=_facts(summary),
-        verdict=_verdict(summary, names),
-        notes=notes(summary),
+        verdicts=[_verdict(summary, names), *notes(summary)],
         shares=[(each.name, share(each.share)) for each in summary.parameters],
         chance=chance(summary),
         plots=_plots(summary),
