@@ -89,9 +89,7 @@ def _memory_of(case: Case, name: str) -> dict[str, int]:
         work()
     found = {"above the model": during.peak - before.peak}
     if name == BEHIND:
-        bound = clf.prompt_.bind(case.backbone)
-        kept = bound.scorer.read_frozen(bound.encode(texts), memory=2**40)
-        found["of it what is kept of texts"] = sum(tensor.nbytes for layer in kept.layers for tensor in layer)
+        found["of it what is kept of texts"] = clf.engine_.cached.bytes
     return found
 
 
