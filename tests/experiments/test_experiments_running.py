@@ -9,7 +9,7 @@ import torch
 from noise import SPLIT, Deadly, Endless, Noisy
 
 from softcloze import PromptClassifier
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, load_backbone
 from softcloze.experiments import ExperimentError, Method, Protocol, compare, tfidf
 from softcloze.experiments.sending import packed, unpacked
 
@@ -82,7 +82,9 @@ def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
 
 
 def test_backbones_go_by_name(bert_tiny):
-    assert unpacked(packed([bert_tiny, bert_tiny])) == [bert_tiny, bert_tiny]
+    one, other = unpacked(packed([bert_tiny, bert_tiny]))
+    assert one is other is load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
+    assert one.fingerprint == bert_tiny.fingerprint
     assert len(packed(methods(bert_tiny))) < 20_000
     changed = copy.deepcopy(bert_tiny.model)
     with torch.no_grad():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scores import assert_same, filled_score, make_scorer, random_prompts, soft_vectors
 
+from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import Member, Scorer, score_together
 from softcloze.scoring.beginnings import LEVELS, WORTH, shared_beginnings
@@ -50,7 +51,8 @@ def tokens_read(backbone, run):
     """What `run` returns, and how many positions the model computed meanwhile."""
     read = []
     hook = backbone.model.register_forward_pre_hook(
-        lambda _, args, inputs: read.append(inputs["inputs_embeds"].shape[:2].numel()), with_kwargs=True
+        lambda _, args, inputs: read.append(inputs.get("input_ids", inputs.get("inputs_embeds")).shape[:2].numel()),
+        with_kwargs=True,
     )
     try:
         return run(), sum(read)
@@ -106,6 +108,17 @@ def test_tails_are_packed_where_the_model_sees_them_apart(architecture, packs):
     assert read == 3 * (25 + behind)  # texts, and tails that are not packed, padded to the longest
     for own, scores in zip(members, found, strict=True):
         assert_same(scores, expected_scores(own, ONE))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "bloom"])
+def test_trying_what_a_model_can_do_costs_a_few_tokens(architecture):
+    known = models.backbone(architecture)
+    unknown = Backbone(known.model, known.tokenizer, known.name)
+    read = []
+    for backbone in (unknown, unknown):
+        members = [member(backbone, ((), (90, tail), ()), ONE, texts=TEXTS[:1])[0] for tail in (80, 81)]
+        read.append(tokens_read(backbone, lambda members=members: score_together(members))[1])
+    assert read[1] < read[0] < read[1] + 60
 
 
 def test_words_in_front_are_read_once_for_all_texts():

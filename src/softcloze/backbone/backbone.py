@@ -199,8 +199,9 @@ class Backbone:
             behind: for each row the number of the beginning in `prefix` that it goes on from.
         """
         if prefix is not None:
-            room = self.room_behind(prefix)
-            if len(set(behind)) < len(behind) and max(map(len, rows)) <= room:
+            # in this order, for what is tried to find the room has one row behind each beginning
+            shared = len(set(behind)) < len(behind)
+            if shared and max(map(len, rows)) <= (room := self.room_behind(prefix)):
                 return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
             prefix = prefix.rows(behind)
         if self.family == "seq2seq":
