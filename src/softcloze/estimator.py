@@ -469,7 +469,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 on_cached=keep,
                 on_epoch=self.on_epoch,
             )
-            warn_if_stuck(history, bound.label_scores(prompts, [parts])[0].argmax(-1).tolist(), settings)
+            warn_if_stuck(history, settings)
             record["history"] = history
         if self.head == "prototypes":
             (features,) = bound.features(prompts, [parts.soft])

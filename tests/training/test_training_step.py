@@ -7,6 +7,8 @@ import torch
 from fits import Task
 from torch.nn.functional import cross_entropy
 
+from softcloze.training import loop
+
 
 def plain_fit(task, epochs, learning_rate, warmup, clip):
     """Prompt tuning on all examples at once: full logits, one example and one word at a time, torch's own AdamW."""
@@ -48,8 +50,9 @@ def models_rms(backbone):
     "source",
     ["<soft*2> <text> It was <mask>", "<text> <soft*2> It was <mask>", "<text> <soft> so <mask>, <soft> I say"],
 )
-@pytest.mark.parametrize(("warmup", "clip"), [(0.0, 1e9), (0.5, 0.05)])
-def test_a_fit_is_what_plain_torch_makes_of_it(architecture, source, warmup, clip):
+@pytest.mark.parametrize(("warmup", "clip", "memory"), [(0.0, 1e9, 2**30), (0.5, 0.05, 1)])
+def test_a_fit_is_what_plain_torch_makes_of_it(architecture, source, warmup, clip, memory, monkeypatch):
+    monkeypatch.setattr(loop, "STEP_MEMORY", memory)  # batches as a whole, and example by example
     task = Task(architecture, source, texts=4)
     soft, history = task.fit(epochs=4, batch_size=4, learning_rate=0.1, warmup_fraction=warmup, max_grad_norm=clip)
     expected, losses = plain_fit(task, 4, 0.1, warmup, clip)

@@ -111,6 +111,13 @@ class Backbone:
         """Weights of the model, tied ones counted once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @cached_property
+    def trace(self) -> int:
+        """Bytes that a token leaves behind for gradients, roughly: what goes in and out of every linear layer."""
+        embeddings = {self.model.get_input_embeddings().weight, self.model.get_output_embeddings().weight}
+        layers = [weight for weight in self.model.parameters() if weight.dim() == 2 and weight not in embeddings]
+        return sum(sum(weight.shape) for weight in layers) * self.model.dtype.itemsize
+
     @property
     def decoder_start(self) -> int | None:
         """The token with which the decoder of a seq2seq model begins; None for other families."""

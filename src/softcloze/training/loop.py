@@ -22,6 +22,7 @@ from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
 from softcloze.training.settings import SettingsError, TrainingSettings
 
 CACHE_MEMORY = 2 * 2**30
+STEP_MEMORY = 128 * 2**20  # bytes that a step on a processor keeps for its way back; more at a time is no faster there
 
 
 def train(
@@ -54,8 +55,9 @@ def train(
         on_epoch: called with each epoch's record.
 
     Returns:
-        One record per epoch: epoch (from 1), loss (nats per example, while training), accuracy (likewise), rate
-        (share of the learning rate at its end), seconds, and with early stopping validation_loss.
+        One record per epoch: epoch (from 1), loss (nats per example, while training), accuracy and labels (how many
+        of them some example was given; likewise), rate (share of the learning rate at its end), seconds, and with
+        early stopping validation_loss.
 
     Raises:
         SoftSlotError: some soft slot gets no gradient.
@@ -90,24 +92,31 @@ def train(
         while not _finished(history, settings):
             started = time.perf_counter()
             epoch = len(history)
-            total, right = 0.0, 0
+            total, right, given = 0.0, 0, set[int]()
             order = np.random.default_rng([settings.seed, epoch]).permutation(chosen)
             for step, first in enumerate(range(0, len(order), settings.batch_size), start=epoch * steps_per_epoch):
                 batch = order[first : first + settings.batch_size].tolist()
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * settings.rate(step, steps)
-                scores = head.label_scores(features.of(batch))
-                loss = _loss(head, scores, goal[batch])
                 optimizer.zero_grad()
-                accelerator.backward(loss)
+                for part in features.parts(batch):
+                    scores = head.label_scores(features.of(part))
+                    loss = _loss(head, scores, goal[part]) * len(part)
+                    accelerator.backward(loss / len(batch))
+                    total += float(loss.detach())
+                    right += int(_hits(head, scores, goal[part]).sum())
+                    given |= _given(head, scores)
                 if step == 0 and soft is not None:
                     soft.check_gradient()
                 for group in optimizer.param_groups:
                     accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
                 optimizer.step()
-                total += float(loss.detach()) * len(batch)
-                right += int(_hits(head, scores, goal[batch]).sum())
-            record: Record = {"epoch": epoch + 1, "loss": total / len(order), "accuracy": right / len(order)}
+            record: Record = {
+                "epoch": epoch + 1,
+                "loss": total / len(order),
+                "accuracy": right / len(order),
+                "labels": len(given),
+            }
             if held_out:
                 with torch.no_grad():
                     scores = head.label_scores(features.without_gradient(held_out))
@@ -140,8 +149,19 @@ class _Features:
             if soft is not None:
                 soft.to(scorer.backbone.device)
                 self.frozen = scorer.read_frozen(prompts, cache_memory)
+                self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
             else:
                 self._fixed = scorer.all(prompts, [None])[0]
+
+    def parts(self, rows: list[int]) -> list[list[int]]:
+        """A batch in parts of like length, whose gradients add up to its own and take less memory one by one."""
+        backbone = self._scorer.backbone
+        if self._soft is None or backbone.device.type != "cpu":  # an accelerator wants as much at a time as it can get
+            return [rows]
+        cost = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
+        parts = -(-sum(cost.values()) * backbone.trace // STEP_MEMORY)
+        ordered = sorted(rows, key=cost.__getitem__)
+        return [part.tolist() for part in np.array_split(ordered, min(parts, len(rows)))]
 
     def of(self, rows: list[int]) -> Tensor:
         """Features of some examples, differentiable in the soft vectors, shape (rows, features)."""
@@ -170,6 +190,12 @@ def _hits(head: Head, scores: Tensor, goal: Tensor) -> Tensor:
     return scores.argmax(-1) == (goal if goal.dim() == 1 else goal.argmax(-1))
 
 
+def _given(head: Head, scores: Tensor) -> set[int]:
+    """The numbers of the labels that some example is given."""
+    labels = (scores > 0).any(0).nonzero() if isinstance(head, ThresholdHead) else scores.argmax(-1)
+    return set(labels.flatten().tolist())
+
+
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
     """Everything that is trained, by name."""
     own = {"soft": soft.weight} if soft is not None else {}
@@ -190,8 +216,8 @@ def _groups(
     return groups
 
 
-def warn_if_stuck(history: Sequence[Record], predicted: Sequence[int], settings: TrainingSettings) -> None:
-    """Warn when training did not learn: the loss did not fall, or every example gets the same label."""
+def warn_if_stuck(history: Sequence[Record], settings: TrainingSettings) -> None:
+    """Warn when training did not learn: the loss did not fall, or every example got the same label to the end."""
     first, last = history[0]["loss"], history[-1]["loss"]
     if len(history) > 1 and last > 0.99 * first and last > settings.stop_loss:
         warnings.warn(
@@ -200,9 +226,10 @@ def warn_if_stuck(history: Sequence[Record], predicted: Sequence[int], settings:
             ConvergenceWarning,
             stacklevel=4,
         )
-    if len(set(predicted)) == 1:
+    if history[-1]["labels"] == 1:
         warnings.warn(
-            "every training example is given the same label; try other label words or another template",
+            "every training example was given the same label in the last epoch; try other label words or another "
+            "template",
             ConvergenceWarning,
             stacklevel=4,
         )
