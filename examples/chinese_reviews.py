@@ -10,11 +10,11 @@ from softcloze.experiments import few_shot
 from softcloze.starters import load_data
 
 reviews = load_data("chinese-reviews")
-rows = few_shot(reviews.train.labels, shots=8, random_state=0)
+rows = few_shot(reviews.train.labels, shots=4, random_state=0)
 texts = [reviews.train.texts[row] for row in rows]
 labels = [{"positive": "积极", "negative": "消极"}[reviews.train.labels[row]] for row in rows]
-test_texts = reviews.test.texts[:40]
-test_labels = [{"positive": "积极", "negative": "消极"}[label] for label in reviews.test.labels[:40]]
+test_texts = reviews.test.texts[:24]
+test_labels = [{"positive": "积极", "negative": "消极"}[label] for label in reviews.test.labels[:24]]
 
 clf = PromptClassifier(
     model=load_backbone("starter:gemma3-270m"),

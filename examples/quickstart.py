@@ -14,8 +14,8 @@ clf = PromptClassifier(
 )
 clf.fit(texts, labels)
 
-held_out = reviews.test.texts[:100], reviews.test.labels[:100]
-print(f"accuracy on 100 held-out reviews: {clf.score(*held_out):.2f}")
+held_out = reviews.test.texts[:50], reviews.test.labels[:50]
+print(f"accuracy on 50 held-out reviews: {clf.score(*held_out):.2f}")
 for text in ("A delight from start to finish.", "Dull, predictable and far too long."):
     (label,) = clf.predict([text])
     print(f"{label}: {text}")
