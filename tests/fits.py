@@ -19,6 +19,7 @@ DEFAULTS = {
     "warmup_fraction": 0.1,
     "max_grad_norm": 1.0,
     "stop_loss": 0.0,
+    "averaged_epochs": 0,
     "early_stopping": False,
     "validation_fraction": 0.25,
     "patience": 3,

@@ -72,7 +72,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         warmup_fraction: share of the steps in which the rate rises, before it falls to 0 linearly.
         max_grad_norm: length to which a longer gradient is cut.
         stop_loss: training ends when an epoch's mean training loss, in nats, falls below it; 0 never.
-        early_stopping: hold out examples, stop when their loss no longer falls, and keep the best vectors.
+        averaged_epochs: end with the mean of the vectors after each step of so many epochs, the last of `epochs`, and
+            so of a "soft" or "linear" head beside them; 0 for those after the last step, which lean more to one label.
+            A fit that `stop_loss` ends before these epochs has the latter too.
+        early_stopping: hold out examples, stop when their loss no longer falls, and keep the vectors of the best epoch
+            instead of a mean.
         validation_fraction: share of each class held out then, or for "temperature".
         n_iter_no_change: epochs without a better held-out loss before stopping.
         warm_start: go on from the vectors of the last `fit`, or of the loaded prompt.
@@ -125,6 +129,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         warmup_fraction: float = 0.1,
         max_grad_norm: float = 1.0,
         stop_loss: float = 0.2,
+        averaged_epochs: int = 3,
         early_stopping: bool = False,
         validation_fraction: float = 0.2,
         n_iter_no_change: int = 3,
@@ -151,6 +156,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.warmup_fraction = warmup_fraction
         self.max_grad_norm = max_grad_norm
         self.stop_loss = stop_loss
+        self.averaged_epochs = averaged_epochs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -423,6 +429,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             warmup_fraction=self.warmup_fraction,
             max_grad_norm=self.max_grad_norm,
             stop_loss=self.stop_loss,
+            averaged_epochs=self.averaged_epochs,
             early_stopping=self.early_stopping,
             validation_fraction=self.validation_fraction,
             patience=self.n_iter_no_change,

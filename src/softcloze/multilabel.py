@@ -241,6 +241,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
             warmup_fraction=0.1,
             max_grad_norm=1.0,
             stop_loss=self.stop_loss,
+            averaged_epochs=3,
             early_stopping=False,
             validation_fraction=0.2,
             patience=3,

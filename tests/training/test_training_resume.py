@@ -25,11 +25,13 @@ def without_seconds(history):
     return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
 
 
-@pytest.mark.parametrize("early_stopping", [False, True], ids=["plain", "early stopping"])
+@pytest.mark.parametrize(
+    "way", [{}, {"averaged_epochs": 3}, {"early_stopping": True}], ids=["plain", "mean", "stopping"]
+)
 @pytest.mark.parametrize("architecture", ["gpt2", "bert"])
-def test_interrupted_at_each_epoch_in_turn(tmp_path, architecture, early_stopping):
+def test_interrupted_at_each_epoch_in_turn(tmp_path, architecture, way):
     task = Task(architecture, SOURCE)
-    options = {"epochs": EPOCHS, "early_stopping": early_stopping, "learning_rate": 0.5, "patience": 2}
+    options = {"epochs": EPOCHS, "learning_rate": 0.5, "patience": 2, **way}
     expected, history = task.fit(**options)
     for epoch in range(1, len(history) + 1):
         checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")

@@ -116,7 +116,7 @@ class Backbone:
         """Bytes that a token leaves behind for gradients, roughly: what goes in and out of every linear layer."""
         embeddings = {self.model.get_input_embeddings().weight, self.model.get_output_embeddings().weight}
         layers = [weight for weight in self.model.parameters() if weight.dim() == 2 and weight not in embeddings]
-        return sum(sum(weight.shape) for weight in layers) * self.model.dtype.itemsize
+        return sum(sum(weight.shape) for weight in layers) * int(self.model.dtype.itemsize)
 
     @property
     def decoder_start(self) -> int | None:

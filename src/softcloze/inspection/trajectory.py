@@ -100,8 +100,8 @@ class Trajectory(Shown):
     `dataclasses.asdict` makes JSON of it.
 
     Attributes:
-        epochs: what is known of each epoch, in order. With early stopping the vectors that were kept may be those of an
-            earlier one than the last.
+        epochs: what is known of each epoch, in order. What the fit kept is not where the last one ends, but the mean of
+            several, or with early stopping perhaps an earlier one.
     """
 
     epochs: tuple[Epoch, ...]

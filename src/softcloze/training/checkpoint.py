@@ -15,7 +15,7 @@ from softcloze.errors import SoftclozeError
 
 Record = dict[str, Any]
 
-TENSORS = ("weight", "best", "exp_avg", "exp_avg_sq")  # of each weight
+TENSORS = ("weight", "kept", "exp_avg", "exp_avg_sq")  # of each weight
 
 
 class CheckpointError(SoftclozeError, OSError):
@@ -27,7 +27,7 @@ class Progress:
     """The state of training between two epochs.
 
     Attributes:
-        tensors: the weights, the best weights so far and the optimiser's moments, each as "name/kind".
+        tensors: the weights, those that the fit would end with and the optimiser's moments, each as "name/kind".
         history: one record for each epoch that has ended.
     """
 

@@ -54,6 +54,10 @@ def train(
         on_cached: called with what was read once, where there is something.
         on_epoch: called with each epoch's record.
 
+    Source:
+        AdamW: Loshchilov and Hutter, ICLR 2019, arXiv:1711.05101; the mean of several steps: Polyak and Juditsky, SIAM
+        Journal on Control and Optimization 30(4), 1992.
+
     Returns:
         One record per epoch: epoch (from 1), loss (nats per example, while training), accuracy and labels (how many
         of them some example was given; likewise), rate (share of the learning rate at its end), seconds, and with
@@ -80,13 +84,16 @@ def train(
     steps_per_epoch = -(-len(chosen) // settings.batch_size)
     steps = steps_per_epoch * settings.epochs
 
-    best = _copies(weights)
+    # a head alone comes to rest, and of epochs with a held-out loss the best is known
+    averaged = settings.averaged_epochs if soft is not None and not held_out else 0
+    first_averaged = max(0, settings.epochs - averaged) * steps_per_epoch
+    kept = _copies(weights)  # what the fit ends with where that is not what the last step left
     history: list[Record] = []
     progress = checkpoint.load() if checkpoint is not None else None
     if checkpoint is not None and progress is not None:
         checkpoint.check(progress, weights)
         history = progress.history
-        best = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch)
+        kept = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch)
 
     with scorer.backbone.frozen():
         while not _finished(history, settings):
@@ -111,6 +118,9 @@ def train(
                 for group in optimizer.param_groups:
                     accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
                 optimizer.step()
+                if step >= first_averaged:
+                    for name, weight in weights.items():
+                        kept[name].lerp_(weight.detach(), 1 / (step - first_averaged + 1))
             record: Record = {
                 "epoch": epoch + 1,
                 "loss": total / len(order),
@@ -122,17 +132,17 @@ def train(
                     scores = head.label_scores(features.without_gradient(held_out))
                 record["validation_loss"] = float(_loss(head, scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
-                    best = _copies(weights)
+                    kept = _copies(weights)
             record["rate"] = settings.rate((epoch + 1) * steps_per_epoch - 1, steps)
             record["seconds"] = time.perf_counter() - started
             history.append(record)
             if checkpoint is not None:
-                checkpoint.save(_progress(weights, optimizer, best, history))
+                checkpoint.save(_progress(weights, optimizer, kept, history))
             if on_epoch is not None:
                 on_epoch(record)
-    if held_out:
+    if len(history) * steps_per_epoch > first_averaged or held_out:
         for name, weight in weights.items():
-            weight.data.copy_(best[name])
+            weight.data.copy_(kept[name])
     if checkpoint is not None:
         checkpoint.discard()
     return history
@@ -271,13 +281,13 @@ def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _progress(
     weights: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    best: Mapping[str, Tensor],
+    kept: Mapping[str, Tensor],
     history: list[Record],
 ) -> Progress:
     tensors: dict[str, Tensor] = {}
     for name, weight in weights.items():
         state = optimizer.state[weight]
-        kinds = dict(zip(TENSORS, (weight.detach(), best[name], state["exp_avg"], state["exp_avg_sq"]), strict=True))
+        kinds = dict(zip(TENSORS, (weight.detach(), kept[name], state["exp_avg"], state["exp_avg_sq"]), strict=True))
         tensors |= {f"{name}/{kind}": tensor.cpu().contiguous() for kind, tensor in kinds.items()}
     return Progress(tensors, history)
 
@@ -285,10 +295,10 @@ def _progress(
 def _restore(
     progress: Progress, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int
 ) -> dict[str, Tensor]:
-    """Put weights and optimiser back where they were; return the best weights."""
-    best = {}
+    """Put weights and optimiser back where they were; return the kept weights."""
+    kept = {}
     for name, weight in weights.items():
-        now, best[name], mean, square = (progress.tensors[f"{name}/{kind}"].to(weight.device) for kind in TENSORS)
+        now, kept[name], mean, square = (progress.tensors[f"{name}/{kind}"].to(weight.device) for kind in TENSORS)
         weight.data.copy_(now)
         optimizer.state[weight].update(step=torch.tensor(float(step)), exp_avg=mean, exp_avg_sq=square)
-    return best
+    return kept

@@ -23,7 +23,9 @@ class TrainingSettings:
         warmup_fraction: share of all steps in which the rate rises from 0, before it falls to 0 linearly.
         max_grad_norm: length to which a longer gradient is cut.
         stop_loss: training ends when an epoch's mean training loss falls below it, in nats; 0 never.
-        early_stopping: hold out examples, stop when their loss no longer falls, and keep the best vectors.
+        averaged_epochs: end with the mean of the vectors after each step of so many epochs, the last of `epochs`, and
+            not with those after the last step; 0 for the latter.
+        early_stopping: hold out examples, stop when their loss no longer falls, and keep the best epoch's vectors.
         validation_fraction: share held out then, of each class.
         patience: epochs without a better held-out loss before stopping.
         seed: decides the order of examples.
@@ -36,6 +38,7 @@ class TrainingSettings:
     warmup_fraction: float
     max_grad_norm: float
     stop_loss: float
+    averaged_epochs: int
     early_stopping: bool
     validation_fraction: float
     patience: int
@@ -56,6 +59,7 @@ class TrainingSettings:
             "max_grad_norm": (self.max_grad_norm > 0, "above 0"),
             "stop_loss": (self.stop_loss >= 0, "0 or above"),
             "validation_fraction": (0 < self.validation_fraction < 1, "between 0 and 1"),
+            "averaged_epochs": (self.averaged_epochs >= 0, "0 or above"),
             "patience": (self.patience >= 1, "at least 1"),
         }
         for name, (right, expected) in checks.items():
