@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import DynamicCache, PreTrainedModel
 
+from softcloze.backbone.attention import OURS, takes_ours
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
 from softcloze.backbone.packing import PACKED, Packing, pack
@@ -112,6 +113,12 @@ class Backbone:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
+    def attention(self) -> str:
+        """The implementation of attention that the model runs with here: its own, or ours in the place of "sdpa"."""
+        found: str = self.model.config._attn_implementation
+        return OURS if self.family == "causal" and takes_ours(self.model) else found
+
+    @property
     def decoder_start(self) -> int | None:
         """The token with which the decoder of a seq2seq model begins; None for other families."""
         return decoder_start(self.model) if self.family == "seq2seq" else None
@@ -162,10 +169,15 @@ class Backbone:
         """Hold the model still and in evaluation mode, then give it back as it was found."""
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         training = [module for module in self.model.modules() if module.training]
+        config, found, used = self.model.config, self.model.config._attn_implementation, self.attention
         self.model.requires_grad_(False).eval()
         try:
+            if used != found:
+                config._attn_implementation = used
             yield
         finally:
+            if used != found:
+                config._attn_implementation = found
             for parameter in trainable:
                 parameter.requires_grad_(True)
             for module in training:
@@ -211,7 +223,7 @@ class Backbone:
         else:
             inputs = self._inputs(rows, types, soft, prefix)
         if prefix is not None:
-            inputs["past_key_values"] = prefix.cache(self.device)
+            inputs["past_key_values"] = prefix.cache(self.device, max(map(len, rows)))
         if "use_cache" in self._takes:
             inputs["use_cache"] = prefix is not None
         return self._head_at(torch.arange(len(rows)), positions, columns, inputs)
@@ -230,7 +242,7 @@ class Backbone:
         inputs |= {
             "position_ids": places.to(self.device),
             "attention_mask": mask,
-            "past_key_values": prefix.cache(self.device),
+            "past_key_values": prefix.cache(self.device, packing.sees.shape[1]),
             "use_cache": True,
         }
         return self._head_at(packing.tree, packing.place.gather(1, positions), columns, inputs)
@@ -243,7 +255,7 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = prefix.cache(self.device) if prefix is not None else DynamicCache()
+        cache = prefix.cache(self.device, max(map(len, rows))) if prefix is not None else DynamicCache()
         with torch.no_grad():
             inputs = self._inputs(rows, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
+from softcloze.backbone.attention import KeptLayer
 from softcloze.starters.cache import cache_dir
 
 
@@ -102,7 +103,9 @@ class Prefix:
         """Which places are no padding, shape (rows, length)."""
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
-    def cache(self, device: torch.device) -> DynamicCache:
-        """A cache of transformers that begins with this; running a model on it leaves this as it is."""
+    def cache(self, device: torch.device, room: int) -> DynamicCache:
+        """A cache of transformers that begins with a copy of this and takes `room` more places."""
         # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
-        return DynamicCache([(keys.to(device), values.to(device)) for keys, values in self.layers])
+        cache = DynamicCache()
+        cache.layers += [KeptLayer(keys.to(device), values.to(device), room) for keys, values in self.layers]
+        return cache
