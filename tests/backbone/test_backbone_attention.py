@@ -76,7 +76,7 @@ def test_against_transformers(kept, groups, form, scaling, width):
     results = []
     for ours in (True, False):
         leaves = [tensor.clone().requires_grad_() for tensor in (query, key[:, :, 6:], value[:, :, 6:])]
-        layer = attention.KeptLayer(key[:, :, :6], value[:, :, :6], 4)
+        layer = attention.KeptLayer(key.clone(), value.clone(), room=4)
         assert layer.get_seq_length() == 6 and layer.get_mask_sizes(4) == (10, 0)
         joined = layer.update(*leaves[1:])
         assert layer.get_seq_length() == 10
@@ -94,7 +94,7 @@ def test_against_transformers(kept, groups, form, scaling, width):
 def test_in_half_precision_it_is_as_near_as_transformers():
     query, key, value, seen = tensors(3)
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
-    layer = attention.KeptLayer(key[:, :, :6].bfloat16(), value[:, :, :6].bfloat16(), 4)
+    layer = attention.KeptLayer(key.bfloat16(), value.bfloat16(), room=4)
     joined = layer.update(key[:, :, 6:].bfloat16(), value[:, :, 6:].bfloat16())
     found, _ = attention.attention(torch.nn.Module(), query.bfloat16().requires_grad_(), *joined, seen)
     assert found.dtype == torch.bfloat16

@@ -51,7 +51,7 @@ class KeptLayer(DynamicLayer):
     """
 
     def __init__(self, keys: Tensor, values: Tensor, room: int):
-        """Copy what is kept.
+        """Take tensors of which the last `room` places are free.
 
         Args:
             keys: shape (rows, heads, length, width of a head).
@@ -60,25 +60,17 @@ class KeptLayer(DynamicLayer):
         """
         super().__init__()
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self._joined = _with_room(keys, room), _with_room(values, room)
-        self.keys, self.values = (joined[:, :, : keys.shape[2]] for joined in self._joined)
+        self._whole = keys, values
+        self.keys, self.values = (whole[:, :, : keys.shape[2] - room] for whole in self._whole)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """Fill the room; all keys and all values, shapes (rows, heads, length, width of a head)."""
         kept = self.keys.shape[2]
-        for joined, added in zip(self._joined, (key_states, value_states), strict=True):
-            joined[:, :, kept:] = added
-            joined.added = added  # type: ignore[attr-defined]
-        self.keys, self.values = self._joined
-        return self._joined
-
-
-def _with_room(kept: Tensor, room: int) -> Tensor:
-    """A copy with `room` more places behind it that are not filled in."""
-    rows, heads, length, width = kept.shape
-    joined = kept.new_empty(rows, heads, length + room, width)
-    joined[:, :, :length] = kept
-    return joined
+        for whole, added in zip(self._whole, (key_states, value_states), strict=True):
+            whole[:, :, kept:] = added
+            whole.added = added  # type: ignore[attr-defined]
+        self.keys, self.values = self._whole
+        return self._whole
 
 
 def attention(

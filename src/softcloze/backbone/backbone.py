@@ -215,7 +215,7 @@ class Backbone:
             shared = len(set(behind)) < len(behind)
             if shared and max(map(len, rows)) <= (room := self.room_behind(prefix)):
                 return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
-            prefix = prefix.rows(behind)
+            prefix = prefix.rows(behind, room=max(map(len, rows)))
         if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
             read = self._inputs(list(number), None, soft, None)
@@ -223,7 +223,7 @@ class Backbone:
         else:
             inputs = self._inputs(rows, types, soft, prefix)
         if prefix is not None:
-            inputs["past_key_values"] = prefix.cache(self.device, max(map(len, rows)))
+            inputs["past_key_values"] = prefix.cache(self.device)
         if "use_cache" in self._takes:
             inputs["use_cache"] = prefix is not None
         return self._head_at(torch.arange(len(rows)), positions, columns, inputs)
@@ -232,7 +232,7 @@ class Backbone:
         self, packing: Packing, positions: Tensor, soft: Tensor | None, columns: Tensor | None, prefix: Prefix
     ) -> Outputs:
         """As `outputs`, of rows that are packed."""
-        prefix = prefix.rows(packing.beginnings)
+        prefix = prefix.rows(packing.beginnings, room=packing.sees.shape[1])
         inputs = self._inputs(packing.ids, None, soft, prefix)
         places = packing.depths + prefix.lengths[:, None] + self._first_position
         before = prefix.real()[:, None].expand(-1, packing.sees.shape[1], -1)
@@ -242,7 +242,7 @@ class Backbone:
         inputs |= {
             "position_ids": places.to(self.device),
             "attention_mask": mask,
-            "past_key_values": prefix.cache(self.device, packing.sees.shape[1]),
+            "past_key_values": prefix.cache(self.device),
             "use_cache": True,
         }
         return self._head_at(packing.tree, packing.place.gather(1, positions), columns, inputs)
@@ -255,7 +255,10 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = prefix.cache(self.device, max(map(len, rows))) if prefix is not None else DynamicCache()
+        cache = DynamicCache()
+        if prefix is not None:
+            prefix = prefix.rows(range(len(rows)), room=max(map(len, rows)))
+            cache = prefix.cache(self.device)
         with torch.no_grad():
             inputs = self._inputs(rows, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}
