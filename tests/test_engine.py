@@ -35,12 +35,24 @@ def test_a_hard_prompt_without_fit():
     clf = classifier("llama", "<text> It was <mask>")
     clf.predict(TEXTS)
     engine = clf.engine_
-    assert (engine.family, engine.dtype, engine.device, engine.attention) == ("causal", "float32", "cpu", "sdpa")
+    assert (engine.family, engine.dtype, engine.device, engine.attention) == ("causal", "float32", "cpu", "softcloze")
     assert engine.threads == torch.get_num_threads()
     assert engine.can_read and engine.can_pack and not engine.why_whole and engine.cached is None
-    assert repr(engine).startswith("Engine(family='causal', dtype='float32', device='cpu', attention='sdpa', ")
+    assert repr(engine).startswith("Engine(family='causal', dtype='float32', device='cpu', attention='softcloze', ")
     with pytest.raises(NotFittedError, match="soft slots"):
         _ = classifier("llama", "<text> <soft> <mask>").engine_
+
+
+@pytest.mark.parametrize(("loaded", "used"), [("sdpa", "softcloze"), ("eager", "eager")])
+def test_the_attention_that_is_used(loaded, used):
+    backbone = models.new_backbone("llama")
+    backbone.model.set_attn_implementation(loaded)
+    clf = PromptClassifier(backbone, "<text> It was <mask>", WORDS)
+    clf.predict(TEXTS)
+    assert clf.engine_.attention == used
+    with backbone.frozen():
+        assert clf.engine_.attention == backbone.model.config._attn_implementation == used
+    assert backbone.model.config._attn_implementation == loaded
 
 
 @pytest.mark.parametrize("architecture", ["bert", "t5", "bloom"])

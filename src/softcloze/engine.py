@@ -36,7 +36,8 @@ class Engine:
         family: "masked", "causal" or "seq2seq".
         dtype: the precision of the weights, such as "float32".
         device: where the model is.
-        attention: the implementation of attention that the model was loaded with, such as "sdpa".
+        attention: the implementation of attention that the model runs with: the one that it was loaded with, or
+            "softcloze", ours in the place of "sdpa".
         threads: of the processor that torch uses.
         can_read: whether the model reads a row in two parts, so that what rows begin with is read once.
         why_whole: why not; empty where it can.
@@ -69,7 +70,7 @@ class Engine:
             family=backbone.family,
             dtype=str(backbone.model.dtype).removeprefix("torch."),
             device=str(backbone.device),
-            attention=backbone.model.config._attn_implementation,
+            attention=backbone.attention,
             threads=torch.get_num_threads(),
             can_read=backbone.can_read,
             why_whole=backbone.why_whole,

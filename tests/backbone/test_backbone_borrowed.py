@@ -40,6 +40,26 @@ def test_also_after_an_exception():
     assert flags(backbone.model) == before
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "bert", "bloom", "t5"])
+@pytest.mark.parametrize("loaded", ["sdpa", "eager"])
+def test_the_attention_is_given_back(architecture, loaded, caplog):
+    backbone = models.new_backbone(architecture)
+    config = backbone.model.config
+    if architecture != "bloom":  # which has one of its own
+        backbone.model.set_attn_implementation(loaded)
+    before = config._attn_implementation
+    ours = before == "sdpa" and architecture in ("llama", "gpt2")
+    with pytest.raises(KeyboardInterrupt), backbone.frozen():
+        assert config._attn_implementation == backbone.attention == ("softcloze" if ours else before)
+        with pytest.raises(ValueError, match="inside"), backbone.frozen():
+            assert config._attn_implementation == backbone.attention
+            raise ValueError("inside")
+        assert config._attn_implementation == backbone.attention
+        raise KeyboardInterrupt
+    assert config._attn_implementation == before
+    assert not caplog.records
+
+
 def test_looking_at_a_backbone_changes_nothing(architecture):
     backbone = models.new_backbone(architecture)
     mix_flags(backbone.model)

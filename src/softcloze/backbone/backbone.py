@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import DynamicCache, PreTrainedModel
 
+from softcloze.backbone.attention import OURS, takes_ours
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
 from softcloze.backbone.packing import PACKED, Packing, pack
@@ -119,6 +120,12 @@ class Backbone:
         return sum(sum(weight.shape) for weight in layers) * int(self.model.dtype.itemsize)
 
     @property
+    def attention(self) -> str:
+        """The implementation of attention that the model runs with here: its own, or ours in the place of "sdpa"."""
+        found: str = self.model.config._attn_implementation
+        return OURS if self.family == "causal" and takes_ours(self.model) else found
+
+    @property
     def decoder_start(self) -> int | None:
         """The token with which the decoder of a seq2seq model begins; None for other families."""
         return decoder_start(self.model) if self.family == "seq2seq" else None
@@ -169,10 +176,15 @@ class Backbone:
         """Hold the model still and in evaluation mode, then give it back as it was found."""
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         training = [module for module in self.model.modules() if module.training]
+        config, found, used = self.model.config, self.model.config._attn_implementation, self.attention
         self.model.requires_grad_(False).eval()
         try:
+            if used != found:
+                config._attn_implementation = used
             yield
         finally:
+            if used != found:
+                config._attn_implementation = found
             for parameter in trainable:
                 parameter.requires_grad_(True)
             for module in training:
@@ -210,7 +222,7 @@ class Backbone:
             shared = len(set(behind)) < len(behind)
             if shared and max(map(len, rows)) <= (room := self.room_behind(prefix)):
                 return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
-            prefix = prefix.rows(behind)
+            prefix = prefix.rows(behind, room=max(map(len, rows)))
         if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
             read = self._inputs(list(number), None, soft, None)
@@ -227,7 +239,7 @@ class Backbone:
         self, packing: Packing, positions: Tensor, soft: Tensor | None, columns: Tensor | None, prefix: Prefix
     ) -> Outputs:
         """As `outputs`, of rows that are packed."""
-        prefix = prefix.rows(packing.beginnings)
+        prefix = prefix.rows(packing.beginnings, room=packing.sees.shape[1])
         inputs = self._inputs(packing.ids, None, soft, prefix)
         places = packing.depths + prefix.lengths[:, None] + self._first_position
         before = prefix.real()[:, None].expand(-1, packing.sees.shape[1], -1)
@@ -250,7 +262,10 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = prefix.cache(self.device) if prefix is not None else DynamicCache()
+        cache = DynamicCache()
+        if prefix is not None:
+            prefix = prefix.rows(range(len(rows)), room=max(map(len, rows)))
+            cache = prefix.cache(self.device)
         with torch.no_grad():
             inputs = self._inputs(rows, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}

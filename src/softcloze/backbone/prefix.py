@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
+from softcloze.backbone.attention import KeptLayer
 from softcloze.starters.cache import cache_dir
 
 
@@ -24,16 +25,18 @@ class Prefix:
             beginnings are padded on the left, so that what follows stands directly behind them.
         lengths: tokens and slots in each beginning, shape (rows,), on the CPU.
         in_file: whether keys and values are in a file.
+        room: free places at the end of `length`, for what follows; filled where a model runs on this.
     """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     lengths: Tensor
     in_file: bool = False
+    room: int = 0
 
     @property
     def padded_length(self) -> int:
         """Length of the longest beginning, to which the others are padded."""
-        return int(self.layers[0][0].shape[2])
+        return int(self.layers[0][0].shape[2]) - self.room
 
     @property
     def bytes(self) -> int:
@@ -75,16 +78,22 @@ class Prefix:
                 own[side][indices, :, start:] = read[side].to(own[side].device)
         self.lengths[indices] = part.lengths
 
-    def rows(self, indices: Sequence[int]) -> Self:
-        """The beginnings with these numbers, in this order, any of them as often as wanted."""
-        if list(indices) == list(range(len(self.lengths))):  # spare the copy
+    def rows(self, indices: Sequence[int], room: int = 0) -> Self:
+        """The beginnings with these numbers, in this order, any of them as often as wanted, with `room` behind them."""
+        if not room and list(indices) == list(range(len(self.lengths))):  # spare the copy
             return self
         chosen = torch.tensor(indices)
         lengths = self.lengths[chosen]
-        start = self.padded_length - int(lengths.max())
-        device = self.layers[0][0].device
-        layers = tuple((k[chosen.to(device), :, start:], v[chosen.to(device), :, start:]) for k, v in self.layers)
-        return type(self)(layers, lengths)
+        kept = int(lengths.max())
+        start = self.padded_length - kept
+        chosen = chosen.to(self.layers[0][0].device)
+
+        def copy(tensor: Tensor) -> Tensor:
+            copied = tensor.new_empty(len(chosen), tensor.shape[1], kept + room, tensor.shape[3])
+            torch.index_select(tensor[:, :, start : start + kept], 0, chosen, out=copied[:, :, :kept])
+            return copied
+
+        return type(self)(tuple((copy(keys), copy(values)) for keys, values in self.layers), lengths, room=room)
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -103,6 +112,8 @@ class Prefix:
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
     def cache(self, device: torch.device) -> DynamicCache:
-        """A cache of transformers that begins with this; running a model on it leaves this as it is."""
+        """A cache of transformers that begins with this; running a model on it fills the room, and needs all of it."""
         # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
-        return DynamicCache([(keys.to(device), values.to(device)) for keys, values in self.layers])
+        cache = DynamicCache()
+        cache.layers += [KeptLayer(keys.to(device), values.to(device), self.room) for keys, values in self.layers]
+        return cache

@@ -1,0 +1,111 @@
+"""Our attention gives what transformers' gives, forward and back, and behind what is kept as well."""
+
+import models
+import pytest
+import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from softcloze.backbone import Prefix, attention
+
+BEGINNINGS = [[7, 8, 9, 10, 11, 12, 13, 14, 15], [16, 17]]  # the first longer than a window of 8
+ROWS = [[-1, -2, 20], [-1, 21, -2, 22], [-2, -1, 23, 24, 25]]
+BEHIND = {"apart": [0, 1], "packed": [0, 1, 0], "one token": [0, 1]}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many times keys and values that are kept were taken as constants."""
+    times = []
+    apply = attention._BehindKept.apply
+    monkeypatch.setattr(attention._BehindKept, "apply", lambda *inputs: (times.append(1), apply(*inputs))[1])
+    return times
+
+
+@pytest.mark.parametrize("case", BEHIND)
+@pytest.mark.parametrize(
+    "architecture", ["llama", "gemma3_text", "qwen3", "gpt2", "mistral", "gpt_neox", "opt", "bloom"]
+)
+def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, case, calls):
+    backbone, behind = models.backbone(architecture), BEHIND[case]
+    rows = [[-1], [-2]] if case == "one token" else ROWS[: len(behind)]
+    dice = torch.Generator().manual_seed(0)
+    soft = torch.randn(2, backbone.width, generator=dice) * backbone.embedding_rms
+    weights = torch.randn(3, generator=dice)
+    found, expected = (soft.clone().requires_grad_() for _ in range(2))
+    with backbone.frozen():
+        # in parts, so that shorter ones are padded
+        prefix = Prefix.join([backbone.read([ids]) for ids in BEGINNINGS])
+        last = torch.tensor([[len(row) - 1] for row in rows])
+        logits = backbone.outputs(rows, last, soft=found, prefix=prefix, behind=behind).logits[:, 0]
+        (logits[:, 30:33] * weights).sum().backward()
+    assert bool(calls) == (backbone.attention == "softcloze") == (architecture != "bloom")
+    plain = torch.stack(
+        [
+            models.logits_of(backbone.model, BEGINNINGS[own] + row, expected)[-1]
+            for own, row in zip(behind, rows, strict=True)
+        ]
+    )
+    (plain[:, 30:33] * weights).sum().backward()
+    backbone.model.zero_grad(set_to_none=True)
+    torch.testing.assert_close(logits, plain, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.grad, expected.grad, atol=1e-4, rtol=1e-4)
+    assert expected.grad.abs().max() > 0.01
+
+
+def tensors(groups, dtype=torch.float32, width=8):
+    """Queries, keys, values and which of them are seen: 3 rows of 4 queries behind 6 kept places."""
+    dice = torch.Generator().manual_seed(0)
+    query = torch.randn(3, 2 * groups, 4, 8, generator=dice, dtype=dtype)
+    key, value = (torch.randn(3, 2, 10, size, generator=dice, dtype=dtype) for size in (8, width))
+    seen = torch.ones(4, 10, dtype=torch.bool).tril(6).repeat(3, 1, 1, 1)
+    seen[1, ..., :3] = False  # padding
+    return query, key, value, seen
+
+
+@pytest.mark.parametrize("width", [8, 5])
+@pytest.mark.parametrize("scaling", [None, 0.3])
+@pytest.mark.parametrize("form", ["bool", "numbers", "one for all rows"])
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("kept", [False, True])
+def test_against_transformers(kept, groups, form, scaling, width):
+    query, key, value, seen = tensors(groups, width=width)
+    mask = torch.zeros(seen.shape).masked_fill(~seen, -1e30) if form == "numbers" else seen
+    mask = mask[:1] if form == "one for all rows" else mask
+    module = torch.nn.Module()
+    module.num_key_value_groups = groups
+    results = []
+    for ours in (True, False):
+        leaves = [tensor.clone().requires_grad_() for tensor in (query, key[:, :, 6:], value[:, :, 6:])]
+        layer = attention.KeptLayer(key.clone(), value.clone(), room=4)
+        assert layer.get_seq_length() == 6 and layer.get_mask_sizes(4) == (10, 0)
+        joined = layer.update(*leaves[1:])
+        assert layer.get_seq_length() == 10
+        if not kept:
+            joined = [tensor + 0 for tensor in joined]  # which is not told any more what is new
+        function = attention.attention if ours else sdpa_attention_forward
+        result, shares = function(module, leaves[0], *joined, mask, scaling=scaling)
+        assert shares is None and result.is_contiguous()
+        result.sin().sum().backward()
+        results.append((result, *(leaf.grad for leaf in leaves)))
+    for own, other in zip(*results, strict=True):
+        torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
+
+
+def test_in_half_precision_it_is_as_near_as_transformers():
+    query, key, value, seen = tensors(3)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
+    layer = attention.KeptLayer(key.bfloat16(), value.bfloat16(), room=4)
+    joined = layer.update(key[:, :, 6:].bfloat16(), value[:, :, 6:].bfloat16())
+    found, _ = attention.attention(torch.nn.Module(), query.bfloat16().requires_grad_(), *joined, seen)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.transpose(1, 2).float(), expected, atol=0.03, rtol=0.03)
+
+
+def test_what_is_unusual_is_left_to_transformers():
+    query, key, value, seen = tensors(1)
+    bias = torch.randn(3, 2, 4, 10)
+    found, _ = attention.attention(torch.nn.Module(), query, key, value, seen, position_bias=bias)
+    expected, _ = sdpa_attention_forward(torch.nn.Module(), query, key, value, seen, position_bias=bias)
+    assert torch.equal(found, expected)
+    with pytest.raises(ValueError, match="softcap"):
+        attention.attention(torch.nn.Module(), query, key, value, seen, softcap=30.0)
