@@ -68,7 +68,7 @@ MEASURED = {
     "sentiment/zh-soft": "<soft*10> <text> 总之，很 <mask>",
     "sentiment/zh-worked": f"{WORKED_ZH}<text> 总之，很<mask>",
     "sentiment/zh-worked-front": f"<soft*10>{WORKED_ZH}<text> 总之，很<mask>",
-    "sentiment/zh-worked-after": f'{WORKED_ZH}<text><soft*10 init="。"> 总之，很<mask>',
+    "sentiment/zh-worked-after": f'{WORKED_ZH}<text><soft*3 init="。"> 总之，很<mask>',
 }
 # no bytes to fall back on: they know only characters of their corpus, where no word has a j inside, for one
 UNKNOWING = ("wordpiece", "xlmr", "albert")
