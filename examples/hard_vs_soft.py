@@ -1,7 +1,8 @@
 """Does training help? Hard prompts against soft ones and TF-IDF, in English and in Chinese, with few labelled rows.
 
-    python examples/hard_vs_soft.py                                    a minute, in English
-    python examples/hard_vs_soft.py English Chinese --shots 4 16 64 --draws 5 --rows 400    makes docs/results.md
+    python examples/hard_vs_soft.py            a minute, in English
+
+With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --processes 2` it makes docs/results.md in an hour or more.
 
 Every finished run is kept in the folder: after an interruption the same command goes on. The wordings were chosen on
 other rows (docs/defaults.md). TF-IDF knows no words before it sees them, so it gets many more rows as well.
