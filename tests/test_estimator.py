@@ -262,7 +262,6 @@ class TestSaving:
         assert loaded.history_ == fitted.history_
         assert loaded.epochs == fitted.epochs
 
-    @pytest.mark.filterwarnings("ignore:every training example was given the same label")  # after one epoch
     @pytest.mark.parametrize("fill", ["left_to_right", "most_confident"])
     def test_how_words_are_filled_in_comes_back(self, backbone, reviews, tmp_path, fill):
         words = {"positive": "really good", "negative": "not very good"}

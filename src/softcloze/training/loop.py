@@ -236,7 +236,7 @@ def warn_if_stuck(history: Sequence[Record], settings: TrainingSettings) -> None
             ConvergenceWarning,
             stacklevel=4,
         )
-    if history[-1]["labels"] == 1:
+    if len(history) > 1 and history[-1]["labels"] == 1:  # in one epoch the first steps have not learnt anything yet
         warnings.warn(
             "every training example was given the same label in the last epoch; try other label words or another "
             "template",
