@@ -8,8 +8,6 @@ from softcloze import PromptClassifier
 from softcloze.experiments import Method, Protocol, compare, tfidf
 from softcloze.experiments.mistakes import EXPLAINED, top_words
 
-pytestmark = pytest.mark.filterwarnings("ignore:every training example was given the same label")
-
 WORDS = {"good": "good", "bad": "bad"}
 TEXTS = ["A delight.", "很好看", "A bore."]
 

@@ -22,7 +22,8 @@ from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
 from softcloze.training.settings import SettingsError, TrainingSettings
 
 CACHE_MEMORY = 2 * 2**30
-STEP_MEMORY = 128 * 2**20  # bytes that a step on a processor keeps for its way back; more at a time is no faster there
+# bytes that a step on a processor keeps for its way back, if one row does not keep more; more at a time is no faster
+STEP_MEMORY = 128 * 2**20
 
 
 def train(
