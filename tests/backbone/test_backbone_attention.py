@@ -16,8 +16,8 @@ BEHIND = {"apart": [0, 1], "packed": [0, 1, 0], "one token": [0, 1]}
 def calls(monkeypatch):
     """How many times keys and values that are kept were taken as constants."""
     times = []
-    apply = attention._BehindKept.apply
-    monkeypatch.setattr(attention._BehindKept, "apply", lambda *inputs: (times.append(1), apply(*inputs))[1])
+    apply = attention._ByProducts.apply
+    monkeypatch.setattr(attention._ByProducts, "apply", lambda *inputs: (times.append(1), apply(*inputs))[1])
     return times
 
 
@@ -50,6 +50,33 @@ def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, cas
     torch.testing.assert_close(logits, plain, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.grad, expected.grad, atol=1e-4, rtol=1e-4)
     assert expected.grad.abs().max() > 0.01
+
+
+@pytest.mark.parametrize("architecture", models.CAUSAL)
+def test_gradients_of_rows_with_one_beginning_are_those_of_each_by_itself(architecture, monkeypatch):
+    backbone = models.backbone(architecture)
+    rows = [[-1, -2, 20, *own] for own in ([7], [21, 22], [21, 23, 24], [25] * 5)]
+    dice = torch.Generator().manual_seed(0)
+    soft = torch.randn(2, backbone.width, generator=dice) * backbone.embedding_rms
+    weights = torch.randn(3, generator=dice)
+    found, expected = (soft.clone().requires_grad_() for _ in range(2))
+    packed = []
+    own = backbone._packed_outputs
+    monkeypatch.setattr(backbone, "_packed_outputs", lambda *given: (packed.append(given[0]), own(*given))[1])
+    with backbone.frozen():
+        assert backbone.can_pack == (architecture != "bloom")
+        packed.clear()
+        logits = backbone.outputs(rows, torch.tensor([[len(row) - 1] for row in rows]), soft=found).logits[:, 0]
+        (logits[:, 30:33] * weights).sum().backward()
+    places = [sum(map(len, packing.ids)) for packing in packed]
+    # of 23, the beginning and what two rows have behind it once; where a window holds 8, in three trees
+    short = architecture in ("mistral", "gemma3_text")
+    assert places == ([] if architecture == "bloom" else [20 if short else 13])
+    plain = torch.stack([models.logits_of(backbone.model, row, expected)[-1] for row in rows])
+    (plain[:, 30:33] * weights).sum().backward()
+    backbone.model.zero_grad(set_to_none=True)
+    torch.testing.assert_close(logits, plain, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.grad, expected.grad, atol=1e-4, rtol=1e-4)
 
 
 def tensors(groups, dtype=torch.float32, width=8):
@@ -91,14 +118,63 @@ def test_against_transformers(kept, groups, form, scaling, width):
         torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
 
 
-def test_in_half_precision_it_is_as_near_as_transformers():
+@pytest.mark.parametrize("form", ["bool", "numbers", None, "causal"])
+@pytest.mark.parametrize("kept", [False, True])
+def test_in_half_precision_it_is_as_near_as_transformers(kept, form, calls):
     query, key, value, seen = tensors(3)
-    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, seen, enable_gqa=True)
+    masks = {"bool": seen, "numbers": torch.zeros(seen.shape).masked_fill(~seen, -1e30)}
+    module = torch.nn.Module()
+    module.is_causal, module.num_key_value_groups = form == "causal", 3
+    if form == "causal":  # by itself it sees what transformers would show it in a mask
+        masks["causal"] = torch.ones(4, 10, dtype=torch.bool).tril(6)[None, None]
+    leaves = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
+    expected, _ = sdpa_attention_forward(module, *leaves, masks.get(form))
+    expected.sin().sum().backward()
+
     layer = attention.KeptLayer(key.bfloat16(), value.bfloat16(), room=4)
-    joined = layer.update(key[:, :, 6:].bfloat16(), value[:, :, 6:].bfloat16())
-    found, _ = attention.attention(torch.nn.Module(), query.bfloat16().requires_grad_(), *joined, seen)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.transpose(1, 2).float(), expected, atol=0.03, rtol=0.03)
+    found = [query.bfloat16().requires_grad_()]
+    found += [
+        tensor.bfloat16().requires_grad_()
+        for tensor in ((key, value) if not kept else (key[:, :, 6:], value[:, :, 6:]))
+    ]
+    joined = layer.update(*found[1:]) if kept else found[1:]
+    mask = masks.get(form) if form != "causal" else None
+    mask = mask.bfloat16() if form == "numbers" else mask
+    result, _ = attention.attention(module, found[0], *joined, mask)
+    assert result.dtype == torch.bfloat16 and calls
+    torch.testing.assert_close(result.float(), expected, atol=0.03, rtol=0.03)
+    result.float().sin().sum().backward()
+    for own, other in zip(found, leaves, strict=True):
+        torch.testing.assert_close(own.grad.float(), other.grad[:, :, -own.shape[2] :], atol=0.06, rtol=0.06)
+
+
+def test_long_rows_in_half_precision_are_left_to_the_kernel(calls):
+    query, key, value = (torch.randn(1, 2, attention.SHORT + 1, 8).bfloat16().requires_grad_() for _ in range(3))
+    attention.attention(torch.nn.Module(), query, key, value, None, is_causal=False)
+    assert not calls
+    attention.attention(torch.nn.Module(), query, key[:, :, 1:], value[:, :, 1:], None, is_causal=False)
+    assert calls
+
+
+@pytest.mark.parametrize("architecture", [*models.CAUSAL, *models.MASKED])
+def test_a_training_step_in_half_precision_is_as_near_as_transformers(architecture):
+    """Gradients in bfloat16 with our attention are as near those in float32 as with transformers' own."""
+    dice = torch.Generator().manual_seed(0)
+    gradients = {}
+    for name, dtype in (("exact", torch.float32), ("ours", torch.bfloat16), ("theirs", torch.bfloat16)):
+        backbone = models.new_backbone(architecture)
+        backbone.model.to(dtype)
+        if name == "theirs" and backbone.attention == "softcloze":
+            backbone.model.set_attn_implementation("eager")
+        soft = torch.randn(2, backbone.width, generator=dice.manual_seed(0)) * backbone.embedding_rms
+        soft.requires_grad_()
+        with backbone.frozen():
+            logits = backbone.outputs([[-1, -2, 20, 21, 22], [-1, 24, -2]], torch.tensor([[4], [2]]), soft=soft).logits
+            logits[:, 0, 30:33].sin().sum().backward()
+        gradients[name] = soft.grad
+    exact = gradients["exact"]
+    ours, theirs = ((gradients[name] - exact).norm() / exact.norm() for name in ("ours", "theirs"))
+    assert ours < theirs + 0.05
 
 
 def test_what_is_unusual_is_left_to_transformers():

@@ -48,7 +48,7 @@ def test_the_attention_is_given_back(architecture, loaded, caplog):
     if architecture != "bloom":  # which has one of its own
         backbone.model.set_attn_implementation(loaded)
     before = config._attn_implementation
-    ours = before == "sdpa" and architecture in ("llama", "gpt2")
+    ours = before == "sdpa" and architecture in ("llama", "gpt2", "bert")
     with pytest.raises(KeyboardInterrupt), backbone.frozen():
         assert config._attn_implementation == backbone.attention == ("softcloze" if ours else before)
         with pytest.raises(ValueError, match="inside"), backbone.frozen():

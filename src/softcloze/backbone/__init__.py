@@ -5,6 +5,7 @@ from softcloze.backbone.batching import in_batches
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import Family
 from softcloze.backbone.loading import load_backbone, load_tokenizer
+from softcloze.backbone.packing import shared_beginning
 from softcloze.backbone.pooling import mean_states
 from softcloze.backbone.prefix import Prefix
 
@@ -17,4 +18,5 @@ __all__ = [
     "load_backbone",
     "load_tokenizer",
     "mean_states",
+    "shared_beginning",
 ]

@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from softcloze.backbone.attention import OURS, takes_ours
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
-from softcloze.backbone.packing import PACKED, Packing, pack
+from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
 from softcloze.backbone.prefix import Prefix
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start, reads_embeddings
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
@@ -123,7 +123,7 @@ class Backbone:
     def attention(self) -> str:
         """The implementation of attention that the model runs with here: its own, or ours in the place of "sdpa"."""
         found: str = self.model.config._attn_implementation
-        return OURS if self.family == "causal" and takes_ours(self.model) else found
+        return OURS if self.family != "seq2seq" and takes_ours(self.model) else found
 
     @property
     def decoder_start(self) -> int | None:
@@ -223,6 +223,8 @@ class Backbone:
             if shared and max(map(len, rows)) <= (room := self.room_behind(prefix)):
                 return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
             prefix = prefix.rows(behind, room=max(map(len, rows)))
+        elif worth_packing(rows) and self.can_pack and max(map(len, rows)) <= (room := min(PACKED, self._window)):
+            return self._packed_outputs(pack_evenly(rows, room), positions, soft, columns, None)
         if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
             read = self._inputs(list(number), None, soft, None)
@@ -236,22 +238,21 @@ class Backbone:
         return self._head_at(torch.arange(len(rows)), positions, columns, inputs)
 
     def _packed_outputs(
-        self, packing: Packing, positions: Tensor, soft: Tensor | None, columns: Tensor | None, prefix: Prefix
+        self, packing: Packing, positions: Tensor, soft: Tensor | None, columns: Tensor | None, prefix: Prefix | None
     ) -> Outputs:
         """As `outputs`, of rows that are packed."""
-        prefix = prefix.rows(packing.beginnings, room=packing.sees.shape[1])
+        places, sees = packing.depths + self._first_position, packing.sees
+        if prefix is not None:
+            prefix = prefix.rows(packing.beginnings, room=sees.shape[1])
+            places += prefix.lengths[:, None]
+            sees = torch.cat([prefix.real()[:, None].expand(-1, sees.shape[1], -1), sees], dim=-1)
         inputs = self._inputs(packing.ids, None, soft, prefix)
-        places = packing.depths + prefix.lengths[:, None] + self._first_position
-        before = prefix.real()[:, None].expand(-1, packing.sees.shape[1], -1)
-        hidden = ~torch.cat([before, packing.sees], dim=-1)[:, None].to(self.device)
+        hidden = ~sees[:, None].to(self.device)
         lowest = torch.finfo(self.model.dtype).min  # the form that every kind of attention takes
         mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill(hidden, lowest)
-        inputs |= {
-            "position_ids": places.to(self.device),
-            "attention_mask": mask,
-            "past_key_values": prefix.cache(self.device),
-            "use_cache": True,
-        }
+        inputs |= {"position_ids": places.to(self.device), "attention_mask": mask, "use_cache": prefix is not None}
+        if prefix is not None:
+            inputs["past_key_values"] = prefix.cache(self.device)
         return self._head_at(packing.tree, packing.place.gather(1, positions), columns, inputs)
 
     def read(self, rows: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: Prefix | None = None) -> Prefix:
@@ -336,7 +337,8 @@ class Backbone:
     def _window(self) -> int:
         """The longest row in which every layer sees all that stands before a place."""
         config = self.model.config.get_text_config().to_dict()
-        windows = [value for name, value in config.items() if "window" in name or "chunk_size" in name]
+        # not how many layers have one (max_window_layers), nor which (sliding_window_pattern)
+        windows = [value for name, value in config.items() if name.endswith(("window", "window_size", "chunk_size"))]
         return min([self.max_length, *(size for size in windows if isinstance(size, int) and size > 1)])
 
     def _inputs(
@@ -355,8 +357,9 @@ class Backbone:
         ids = ids.to(self.device)
         embedded = self.embed(ids.clamp(min=0))
         if soft is not None:
-            in_slot = ids < 0
-            embedded = embedded.masked_scatter(in_slot[..., None], soft[-1 - ids[in_slot]].to(embedded.dtype))
+            slots = (ids < 0).flatten().nonzero()[:, 0]
+            own = soft.index_select(0, -1 - ids.flatten()[slots]).to(embedded.dtype)
+            embedded = embedded.flatten(0, 1).index_copy(0, slots, own).view_as(embedded)
         inputs: dict[str, Any] = {"inputs_embeds": embedded}
         if self.uses_types and types is not None:
             segments = torch.zeros(place.shape, dtype=torch.long)

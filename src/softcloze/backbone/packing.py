@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -9,6 +10,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 # tokens of different rows in one tree at most: each is compared with all the others, although it sees few of them
 PACKED = 256
+# share of their tokens that rows have to spare by being packed where nothing was read before
+SPARED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,13 @@ def pack(rows: Sequence[Sequence[int]], behind: Sequence[int], room: int) -> Pac
     trees: list[dict[tuple[int, int], int]] = []
     beginnings: list[int] = []
     open_tree: dict[int, int] = {}  # behind each beginning
-    left: list[int] = []  # of the room of each tree
     tree_of, places = [], []
     for row, own in zip(rows, behind, strict=True):
         number = open_tree.get(own)
-        if number is None or len(row) > left[number]:
+        if number is None or len(trees[number]) + len(row) - _known(trees[number], row) > room:
             number = open_tree[own] = len(trees)
             trees.append({})
             beginnings.append(own)
-            left.append(room)
-        left[number] -= len(row)
         tree, at, way = trees[number], -1, []
         for token in row:
             at = tree.setdefault((token, at), len(tree))
@@ -75,6 +75,42 @@ def pack(rows: Sequence[Sequence[int]], behind: Sequence[int], room: int) -> Pac
         torch.tensor(tree_of),
         pad_sequence(places, batch_first=True),
     )
+
+
+def _known(tree: Mapping[tuple[int, int], int], row: Sequence[int]) -> int:
+    """How many ids at the beginning of a row are in a tree already."""
+    at = -1
+    for count, token in enumerate(row):
+        if (token, at) not in tree:
+            return count
+        at = tree[token, at]
+    return len(row)
+
+
+def pack_evenly(rows: Sequence[Sequence[int]], room: int) -> Packing:
+    """Pack rows that nothing was read for, in as few trees of like size as there is room for.
+
+    Args:
+        rows: ids.
+        room: as for `pack`.
+    """
+    shared = shared_beginning(rows)
+    trees = -(-sum(len(row) - shared for row in rows) // (room - shared))
+    return pack(rows, [i * trees // len(rows) for i in range(len(rows))], room)
+
+
+def worth_packing(rows: Sequence[Sequence[int]]) -> bool:
+    """Whether rows that nothing was read for spare enough by sharing what they begin with."""
+    return len(rows) > 1 and shared_beginning(rows) * (len(rows) - 1) > SPARED * sum(map(len, rows))
+
+
+def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
+    """How many ids all rows begin with.
+
+    >>> shared_beginning([(7, 8, 9), (7, 8), (7, 8, 5)])
+    2
+    """
+    return sum(1 for _ in takewhile(lambda own: len(set(own)) == 1, zip(*rows, strict=False)))
 
 
 def _seen(trees: Sequence[Mapping[tuple[int, int], int]]) -> Tensor:

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from softcloze.backbone import Backbone, Prefix
+from softcloze.backbone import Backbone, Prefix, shared_beginning
 from softcloze.encoding import EncodedPrompt
 from softcloze.heads import Head, ThresholdHead
 from softcloze.scoring import Scorer
@@ -23,7 +23,7 @@ from softcloze.training.settings import SettingsError, TrainingSettings
 
 CACHE_MEMORY = 2 * 2**30
 # bytes that a step on a processor keeps for its way back, if one row does not keep more; more at a time is no faster
-STEP_MEMORY = 128 * 2**20
+STEP_MEMORY = 192 * 2**20
 
 
 def train(
@@ -161,6 +161,8 @@ class _Features:
                 soft.to(scorer.backbone.device)
                 self.frozen = scorer.read_frozen(prompts, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
+                packed = self.frozen is None and scorer.backbone.can_pack
+                self._shared = shared_beginning([prompt.left for prompt in prompts]) if packed else 0
             else:
                 self._fixed = scorer.all(prompts, [None])[0]
 
@@ -170,7 +172,8 @@ class _Features:
         if self._soft is None or backbone.device.type != "cpu":  # an accelerator wants as much at a time as it can get
             return [rows]
         cost = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
-        parts = -(-sum(cost.values()) * backbone.trace // STEP_MEMORY)
+        together = sum(cost.values()) - self._shared * (len(rows) - 1)
+        parts = -(-together * backbone.trace // STEP_MEMORY)
         ordered = sorted(rows, key=cost.__getitem__)
         return [part.tolist() for part in np.array_split(ordered, min(parts, len(rows)))]
 
