@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks.engine.case import BEHIND, TEMPLATES, Case, Record, epoch_seconds, seconds
-from benchmarks.engine.peft_side import PADDINGS, Peft, pefts_of
+from benchmarks.engine.peft_side import GUIDE, PADDINGS, Peft, pefts_of
 from softcloze.experiments.memory import PeakMemory
 from softcloze.starters import load_data
 
@@ -19,7 +19,7 @@ SEEDS = 3
 
 def training(case: Case, rounds: int) -> Iterator[Record]:
     """Steps alone, and where something is read before them whole fits of three and of ten epochs."""
-    rows = case.batch * (2 if case.tokens < 100 else 1) * (16 if case.small else 1)
+    rows = case.batch * (2 if case.tokens < 100 else 1) * (4 if case.small else 1)
     texts, labels = case.texts(rows)
     pefts = pefts_of(case)
     rates: dict[str, list[float]] = {}
@@ -38,7 +38,7 @@ def training(case: Case, rounds: int) -> Iterator[Record]:
 
 def scoring(case: Case, rounds: int) -> Iterator[Record]:
     """Predictions for rows in no order."""
-    rows = {28: 96, 128: 32, 512: 8}.get(case.tokens, 32) * (8 if case.small else 1)
+    rows = case.many
     texts, labels = case.texts(rows)
     works: dict[str, Callable[[list[str]], object]] = {name: peft.score for name, peft in pefts_of(case).items()}
     for place in TEMPLATES[case.model]:
@@ -75,7 +75,7 @@ def memory(case: Case, rounds: int) -> Iterator[Record]:
 def _memory_of(case: Case, name: str) -> dict[str, int]:
     texts, labels = case.texts(4 * case.batch)
     if name == "PEFT":
-        peft = Peft(case, PADDINGS["as in its guide"])
+        peft = Peft(case, PADDINGS[GUIDE])
         work: Callable[[], object] = partial(peft.train, texts, labels)
         peft.score(texts[:1])  # so that the weights are in memory
     else:

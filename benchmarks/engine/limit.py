@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ class Products(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Run `func`; without gradients a linear layer has to be taken apart to show its product."""
         kwargs = kwargs or {}
-        if func is aten.linear.default:
+        if func in (aten.linear.default, aten.matmul.default):
             with self:
                 return func.decompose(*args, **kwargs)
         if self.counting and func in (aten.mm.default, aten.addmm.default):
@@ -56,10 +57,10 @@ class Products(TorchDispatchMode):
 def limit(case: Case, rounds: int) -> Iterator[Record]:
     """A training step with slots at each place, and scoring."""
     dtype = case.backbone.model.dtype
-    rows = case.batch * (8 if case.small else 1)
-    texts, labels = case.texts(rows)
     for place in TEMPLATES[case.model]:
         for kind in ("training", "scoring"):
+            rows = case.many if kind == "scoring" else case.batch * (2 if case.small else 1)
+            texts, labels = case.texts(rows)
             products = Products()
             if kind == "training":
                 clf = case.classifier(place, epochs=2)
@@ -74,7 +75,7 @@ def limit(case: Case, rounds: int) -> Iterator[Record]:
             else:
                 with products:
                     clf.predict(texts)
-                taken = [seconds(lambda clf=clf: clf.predict(texts)) for _ in range(rounds)]
+                taken = [seconds(partial(clf.predict, texts)) for _ in range(rounds)]
             alone = [products.seconds_alone(dtype) for _ in range(rounds)]
             share = statistics.median(best / own for best, own in zip(alone, taken, strict=True))
             reached, possible = (products.work / statistics.median(own) / 1e9 for own in (taken, alone))

@@ -1,6 +1,7 @@
 """The other side: prompt tuning of PEFT, as its guide has it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from peft import PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
@@ -11,14 +12,19 @@ from softcloze.backbone import load_tokenizer
 from softcloze.starters import fetch_model
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GUIDE, LONGEST, FLOAT32 = "as in its guide", "batches padded to their longest row", "as in its guide, in float32"
 # to at least so many tokens
-PADDINGS = {"as in its guide": 64, "batches padded to their longest row": 1}
+PADDINGS = {GUIDE: 64, LONGEST: 1, FLOAT32: 64}
 
 
 def pefts_of(case: Case) -> dict[str, "Peft"]:
-    """Both ways to pad, or one where all texts are longer than the guide's padding."""
-    chosen = PADDINGS if case.tokens < 64 else {"as in its guide": 64}
-    return {name: Peft(case, at_least) for name, at_least in chosen.items()}
+    """Both ways to pad, or one where all texts are longer than the guide's padding; and the guide's float32."""
+    wanted = [GUIDE]
+    if case.tokens < 64:
+        wanted.append(LONGEST)
+    if case.dtype != "float32":
+        wanted.append(FLOAT32)
+    return {name: Peft(replace(case, dtype="float32") if name == FLOAT32 else case, PADDINGS[name]) for name in wanted}
 
 
 class Peft:

@@ -96,7 +96,8 @@ def pack_evenly(rows: Sequence[Sequence[int]], room: int) -> Packing:
     """
     shared = shared_beginning(rows)
     trees = -(-sum(len(row) - shared for row in rows) // (room - shared))
-    return pack(rows, [i * trees // len(rows) for i in range(len(rows))], room)
+    # in turn, for rows may come sorted by length
+    return pack(rows, [i % trees for i in range(len(rows))], room)
 
 
 def worth_packing(rows: Sequence[Sequence[int]]) -> bool:
