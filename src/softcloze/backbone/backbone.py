@@ -392,30 +392,61 @@ class Backbone:
         """Run the model with its output embedding on `positions` of `rows` and, where it can be cut, `columns` alone.
 
         The hook sits on the output embedding itself, not on the base model: this needs no knowledge of how an
-        architecture nests its decoder, and what the head does before (BERT's dense layer) costs little.
+        architecture nests its decoder. What comes between, BERT's dense layer and where it can be found the last
+        layer behind its attention, is run on these positions alone as well.
         """
-        module = self.model.get_output_embeddings()
         states = torch.empty(0)
         rows, positions = rows.to(self.device), positions.to(self.device)
+        first, last = self._behind_attention, self.model.get_output_embeddings()
 
-        def at_positions(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        def at_positions(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             nonlocal states
-            (hidden,) = args
-            states = hidden[rows[:, None], positions]
-            return (states,)
+            if module is first or first is None:
+                args = tuple(hidden[rows[:, None], positions] for hidden in args)
+            if module is last:
+                (states,) = args
+            return args
 
         cut = self._cut_head(columns) if columns is not None and self._can_cut_head else None
-        hook = module.register_forward_pre_hook(at_positions)
+        hooks = [module.register_forward_pre_hook(at_positions) for module in (first, last) if module is not None]
         try:
             if cut is not None:
                 logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
             else:
                 logits = self.model(**inputs).logits
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
         if columns is not None and cut is None:
             logits = logits[..., columns.to(self.device)]
         return Outputs(logits.float(), states.float())
+
+    @cached_property
+    def _behind_attention(self) -> nn.Module | None:
+        """What follows attention in the last layer of models that are built as BERT is; None for others.
+
+        From there on each place is read by itself. It takes what attention gives and what went into it. Found by
+        trying, since a model may look at other places later.
+        """
+        found = [module for name, module in self.model.named_modules() if name.endswith("attention.output")]
+        if self.family != "masked" or not found:
+            return None
+        inputs = {"input_ids": torch.tensor([[0, 1, 2, 3]], device=self.device)}
+
+        def second(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(hidden[:, 1:2] for hidden in args)
+
+        with self.frozen(), torch.no_grad():
+            whole = self.model(**inputs).logits[:, 1:2]
+            hook = found[-1].register_forward_pre_hook(second)
+            try:
+                alone = self.model(**inputs).logits
+            except RuntimeError:  # shapes that do not agree
+                return None
+            finally:
+                hook.remove()
+        same = alone.shape == whole.shape and torch.allclose(alone.float(), whole.float(), rtol=1e-2, atol=1e-2)
+        return found[-1] if same else None
 
     def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
         """The output embedding's parameters with only the rows of `columns`, by their names in the model."""
