@@ -22,7 +22,7 @@ from transformers.masking_utils import sdpa_mask
 
 OURS = "softcloze"  # the name under which a model finds it
 
-# keys up to which shares of attention are kept for the way back, rather than found anew there by the kernel
+# keys up to which, in half precision, shares of attention are kept for the way back, and not found anew by the kernel
 SHORT = 256
 
 # what some models want of an attention beyond keys, values and a mask

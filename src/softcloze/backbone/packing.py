@@ -93,9 +93,15 @@ def pack_evenly(rows: Sequence[Sequence[int]], room: int) -> Packing:
     Args:
         rows: ids.
         room: as for `pack`.
+
+    >>> pack_evenly([(7, 8), (7, 9, 5), (7, 6), (7, 9)], room=4).ids
+    ((7, 8, 6), (7, 9, 5))
+    >>> pack_evenly([(7, 8), (7, 8)], room=2).ids
+    ((7, 8),)
     """
     shared = shared_beginning(rows)
-    trees = -(-sum(len(row) - shared for row in rows) // (room - shared))
+    own = sum(len(row) - shared for row in rows)  # none where all rows are the same
+    trees = max(1, -(-own // max(1, room - shared)))
     # in turn, for rows may come sorted by length
     return pack(rows, [i % trees for i in range(len(rows))], room)
 
