@@ -2,7 +2,7 @@
 
 import pytest
 
-from softcloze import PromptClassifier
+from softcloze import PromptClassifier, load_backbone
 from softcloze.inspection import delete_vectors, harden, inspect_soft
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # four texts teach little
@@ -11,8 +11,9 @@ TABLE = {"positive": "good", "negative": "bad"}
 
 
 @pytest.fixture(scope="module")
-def saved(bert_tiny, tmp_path_factory):
+def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
+    bert_tiny = load_backbone("starter:bert-tiny")  # in the precision that the command takes as well
     texts, labels = ["a delight", "dull", "warm and wise", "a mess"], ["positive", "negative"] * 2
     clf = PromptClassifier(bert_tiny, "<soft*3> It was <mask>. <text>", TABLE, epochs=1, random_state=0)
     clf.fit(texts, labels).save(folder / "prompt")

@@ -70,9 +70,12 @@ def test_bad_rows_become_error_rows(folder):
 
 def test_probabilities_are_the_classifiers(folder):
     rows = [row for row in open_table(folder / "whole.jsonl").rows() if row["error"] is None][::50]
-    expected = PromptClassifier.load(folder / "prompt").predict_proba(rows)
+    clf = PromptClassifier.load(folder / "prompt")
+    expected = clf.predict_proba(rows)
+    # other rows in a batch change what is rounded, in bfloat16 in the second digit
+    near = 1e-5 if clf.engine_.dtype == "float32" else 0.03
     for row, own in zip(rows, expected, strict=True):
-        assert [row["probability_positive"], row["probability_消极"]] == pytest.approx(own.tolist(), abs=1e-5)
+        assert [row["probability_positive"], row["probability_消极"]] == pytest.approx(own.tolist(), abs=near)
 
 
 def test_killed_at_a_random_moment(folder, capsys):
