@@ -81,7 +81,7 @@ def test_card_table():
 
 VIEW = """\
 sentiment/en-after, soft
-Ten trainable vectors behind the review: a causal model reads each review once, which pays with long ones and many epochs.
+Ten trainable vectors behind the review: a causal model reads each review once, which pays where they are long.
 sentiment, en; field text; label words sentiment/en
 source: softcloze
 {nodes}
