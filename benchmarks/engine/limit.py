@@ -57,10 +57,11 @@ class Products(TorchDispatchMode):
 def limit(case: Case, rounds: int) -> Iterator[Record]:
     """A training step with slots at each place, and scoring."""
     dtype = case.backbone.model.dtype
+    counts = {"training": case.batch * (2 if case.small else 1), "scoring": case.many}
+    given = {kind: case.texts(rows) for kind, rows in counts.items()}
     for place in TEMPLATES[case.model]:
-        for kind in ("training", "scoring"):
-            rows = case.many if kind == "scoring" else case.batch * (2 if case.small else 1)
-            texts, labels = case.texts(rows)
+        for kind, (texts, labels) in given.items():
+            rows = len(texts)
             products = Products()
             if kind == "training":
                 clf = case.classifier(place, epochs=2)

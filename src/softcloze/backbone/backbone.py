@@ -18,6 +18,7 @@ from softcloze.backbone.family import AUTO, family_of, first_position, longest_p
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
 from softcloze.backbone.prefix import Prefix
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start, reads_embeddings
+from softcloze.backbone.trying import same_scores
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
 
 
@@ -223,7 +224,7 @@ class Backbone:
             if shared and max(map(len, rows)) <= (room := self.room_behind(prefix)):
                 return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
             prefix = prefix.rows(behind, room=max(map(len, rows)))
-        elif worth_packing(rows) and self.can_pack and max(map(len, rows)) <= (room := min(PACKED, self._window)):
+        elif worth_packing(rows) and max(map(len, rows)) <= (room := self.room_behind(None)):
             return self._packed_outputs(pack_evenly(rows, room), positions, soft, columns, None)
         if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
@@ -307,13 +308,13 @@ class Backbone:
                 split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix, behind=[0, 1]).logits
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
                 return f"tried in two parts it raised {type(error).__name__}: {error}"
-        same = torch.allclose(whole[0], split[0], rtol=1e-2, atol=1e-2)
-        return "" if same else "tried in two parts it gave other scores"
+        return "" if same_scores(whole[0], split[0]) else "tried in two parts it gave other scores"
 
-    def room_behind(self, prefix: Prefix) -> int:
-        """Tokens of rows that may be packed in one behind a beginning; 0 where rows stay apart."""
+    def room_behind(self, prefix: Prefix | None) -> int:
+        """Tokens of rows that may be packed in one behind a beginning, or behind nothing; 0 where rows stay apart."""
+        known = prefix.padded_length if prefix is not None else 0
         # a mask of our own says nothing of a layer's window, so all has to fit in it
-        return max(0, min(PACKED, self._window - prefix.padded_length)) if self.can_pack else 0
+        return max(0, min(PACKED, self._window - known)) if self.can_pack else 0
 
     @cached_property
     def can_pack(self) -> bool:
@@ -331,7 +332,7 @@ class Backbone:
                 packed = self._packed_outputs(pack(rows, [0, 0, 1], PACKED), positions, None, None, prefix).logits
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
                 return False
-        return torch.allclose(apart, packed, rtol=1e-2, atol=1e-2)
+        return same_scores(apart, packed)
 
     @cached_property
     def _window(self) -> int:
@@ -397,18 +398,19 @@ class Backbone:
         """
         states = torch.empty(0)
         rows, positions = rows.to(self.device), positions.to(self.device)
-        first, last = self._behind_attention, self.model.get_output_embeddings()
+        head = self.model.get_output_embeddings()
+        first = self._behind_attention if self._behind_attention is not None else head
 
-        def at_positions(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        def at_positions(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(hidden[rows[:, None], positions] for hidden in args)
+
+        def keep(_: nn.Module, args: tuple[Tensor]) -> None:
             nonlocal states
-            if module is first or first is None:
-                args = tuple(hidden[rows[:, None], positions] for hidden in args)
-            if module is last:
-                (states,) = args
-            return args
+            (states,) = args
 
         cut = self._cut_head(columns) if columns is not None and self._can_cut_head else None
-        hooks = [module.register_forward_pre_hook(at_positions) for module in (first, last) if module is not None]
+        # in this order, for both may sit on the head
+        hooks = [first.register_forward_pre_hook(at_positions), head.register_forward_pre_hook(keep)]
         try:
             if cut is not None:
                 logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
@@ -428,8 +430,10 @@ class Backbone:
         From there on each place is read by itself. It takes what attention gives and what went into it. Found by
         trying, since a model may look at other places later.
         """
+        if self.family != "masked":
+            return None
         found = [module for name, module in self.model.named_modules() if name.endswith("attention.output")]
-        if self.family != "masked" or not found:
+        if not found:
             return None
         inputs = {"input_ids": torch.tensor([[0, 1, 2, 3]], device=self.device)}
 
@@ -445,8 +449,7 @@ class Backbone:
                 return None
             finally:
                 hook.remove()
-        same = alone.shape == whole.shape and torch.allclose(alone.float(), whole.float(), rtol=1e-2, atol=1e-2)
-        return found[-1] if same else None
+        return found[-1] if same_scores(alone, whole) else None
 
     def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
         """The output embedding's parameters with only the rows of `columns`, by their names in the model."""
@@ -477,4 +480,4 @@ class Backbone:
                 cut = functional_call(self.model, self._cut_head(columns), (), inputs, tie_weights=False).logits
             except RuntimeError:  # shapes that no longer agree
                 return False
-        return cut.shape == full.shape and torch.allclose(cut.float(), full.float(), rtol=1e-2, atol=1e-2)
+        return same_scores(cut, full)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import groupby
+
+from softcloze.backbone import shared_beginning
 
 WORTH = 16  # tokens that a shared beginning has to spare; a pass costs about as much by itself
 LEVELS = 8  # of beginnings one behind the other; each keeps its keys and values while those behind it are read
@@ -51,8 +53,7 @@ def shared_beginnings(rows: Sequence[tuple[int, ...]], times: Sequence[int]) -> 
             continue
         first, last = rows[members[0]], rows[members[-1]]
         # what the first and the last in order have in common, all have
-        pairs = zip(first[beginning.end :], last[beginning.end :], strict=False)
-        end = beginning.end + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        end = beginning.end + shared_beginning([first[beginning.end :], last[beginning.end :]])
         ways = _ways(rows, members, end)
         ended = ways.pop(0) if len(rows[members[0]]) == end else []
         # rows that go the same way from here may share this as part of a longer beginning of their own
