@@ -195,3 +195,32 @@ def test_what_is_unusual_is_left_to_transformers():
     assert torch.equal(found, expected)
     with pytest.raises(ValueError, match="softcap"):
         attention.attention(torch.nn.Module(), query, key, value, seen, softcap=30.0)
+
+
+@pytest.mark.parametrize("keys", [15, 16, 17, attention.SHORT - 1, attention.SHORT + 1])
+@pytest.mark.parametrize("form", ["bool", "numbers", None, "causal", "last query"])
+def test_keys_that_do_not_fill_a_register_change_nothing(form, keys):
+    dice = torch.Generator().manual_seed(keys)
+    query = torch.randn(2, 6, 1 if form == "last query" else keys, 8, generator=dice)
+    key, value = (torch.randn(2, 2, keys, 8, generator=dice) for _ in range(2))
+    seen = torch.ones(2, 1, keys, keys, dtype=torch.bool).tril()
+    seen[1, ..., 0] = False
+    seen[1, 0, 0] = True
+    numbers = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
+    mask = {"bool": seen, "numbers": numbers}.get(form)
+    module = torch.nn.Module()
+    module.is_causal, module.num_key_value_groups = form in ("causal", "last query"), 3
+    found, _ = attention.attention(module, query, key, value, mask)
+    expected, _ = sdpa_attention_forward(module, query, key, value, mask)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", models.CAUSAL)
+def test_what_is_found_by_trying_is_found_in_half_precision_as_well(architecture):
+    backbone = models.new_backbone(architecture)
+    backbone.model.to(torch.bfloat16)
+    exact = models.backbone(architecture)
+    assert not backbone.why_whole
+    assert backbone.can_pack == exact.can_pack
+    assert backbone._can_cut_head == exact._can_cut_head

@@ -3,7 +3,9 @@
 Where several query heads share keys and values, transformers repeats these for each of them as soon as there is a mask;
 it joins what is kept with what is new by copying both; and on the way back the kernel makes gradients for all of it.
 Behind 514 kept places that was half of a training step. In half precision the kernel's way back does not use the
-processor's products of matrices: it was a third to a half of a training step with texts of 28 tokens.
+processor's products of matrices: it was a third to a half of a training step with texts of 28 tokens. And for keys that
+do not fill the processor's registers, what is left over is counted number by number: with 265 keys the kernel takes
+twice as long as with 272.
 """
 
 import inspect
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -22,8 +24,11 @@ from transformers.masking_utils import sdpa_mask
 
 OURS = "softcloze"  # the name under which a model finds it
 
-# keys up to which, in half precision, shares of attention are kept for the way back, and not found anew by the kernel
+# keys up to which, in half precision, shares of attention are kept for the way back, and not found anew by the kernel;
+# and up to which the kernel gains nothing by leaving out what is hidden from a causal model
 SHORT = 256
+# numbers in single precision that a register of the processor takes, in which the softmax over keys is counted
+REGISTER = 16
 
 # what some models want of an attention beyond keys, values and a mask
 _UNUSUAL = ("softcap", "s_aux", "position_bias", "cache")
@@ -87,7 +92,7 @@ def attention(
     scaling: float | None = None,
     **kwargs: Any,  # noqa: ANN401 - what a model says besides
 ) -> tuple[Tensor, None]:
-    """As transformers' `sdpa_attention_forward`, which does what is left to it: no groups, no mask, anything unusual.
+    """As transformers' `sdpa_attention_forward`, which does what is left to it: long rows without a mask, the unusual.
 
     Args:
         module: the layer's attention.
@@ -108,18 +113,23 @@ def attention(
         kept = None not in added
         trained = torch.is_grad_enabled() and query.requires_grad
         for_all_heads = attention_mask is None or attention_mask.shape[1] == 1
-        slow = query.element_size() == 2 and key.shape[2] <= SHORT
-        if trained and for_all_heads and (kept or slow):
-            if attention_mask is None and _is_causal(module, **kwargs):
-                ones = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device)
-                attention_mask = ones.tril(key.shape[2] - query.shape[2])[None, None]
+        count, short = key.shape[2], key.shape[2] <= SHORT
+        causal = attention_mask is None and _is_causal(module, **kwargs)
+        by_products = trained and for_all_heads and (kept or (short and query.element_size() == 2))
+        result: Tensor
+        if causal and (by_products or short):
+            ones = torch.ones(query.shape[2], count, dtype=torch.bool, device=query.device)
+            attention_mask, causal = ones.tril(count - query.shape[2])[None, None], False
+        if by_products:
             new = added if kept else (key, value)
             scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-            inputs = query, *new, key.detach(), value.detach(), attention_mask, scale
-            result: Tensor = _ByProducts.apply(*inputs)  # type: ignore[no-untyped-call]
+            constants = in_whole_registers(key.detach(), value.detach(), attention_mask)
+            result = _ByProducts.apply(query, *new, *constants, scale, count)  # type: ignore[no-untyped-call]
             return result.transpose(1, 2).contiguous(), None
-        if attention_mask is not None and query.shape[1] != key.shape[1]:
-            result = scaled_dot_product_attention(query, key, value, attention_mask, scale=scaling, enable_gqa=True)
+        if not causal:
+            groups = query.shape[1] != key.shape[1]
+            inputs = query, *in_whole_registers(key, value, attention_mask)
+            result = scaled_dot_product_attention(*inputs, scale=scaling, enable_gqa=groups)
             return result.transpose(1, 2).contiguous(), None
     theirs: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout, scaling, **kwargs
@@ -130,6 +140,27 @@ def attention(
 def _is_causal(module: nn.Module, *, is_causal: bool | None = None, **_: object) -> bool:
     """Whether a query sees no keys behind it where no mask says what it sees."""
     return bool(is_causal if is_causal is not None else getattr(module, "is_causal", True))
+
+
+def in_whole_registers(key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys, values and mask with hidden places behind them, until the keys fill the processor's registers.
+
+    Args:
+        key: shape (rows, heads, keys, width).
+        value: shape (rows, heads, keys, value width).
+        mask: as for `attention`.
+
+    >>> key, value, mask = in_whole_registers(torch.ones(1, 1, 15, 2), torch.ones(1, 1, 15, 2), None)
+    >>> key.shape[2], value.shape[2], mask.int().tolist()
+    (16, 16, [[[[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]]]])
+    """
+    spare = -key.shape[2] % REGISTER
+    if not spare:
+        return key, value, mask
+    if mask is None:
+        mask = torch.ones(1, 1, 1, key.shape[2], dtype=torch.bool, device=key.device)
+    hidden = 0.0 if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+    return pad(key, (0, 0, 0, spare)), pad(value, (0, 0, 0, spare)), pad(mask, (0, spare), value=hidden)
 
 
 class _ByProducts(torch.autograd.Function):
@@ -153,7 +184,9 @@ class _ByProducts(torch.autograd.Function):
         value: Tensor,
         mask: Tensor | None,
         scaling: float,
+        count: int,
     ) -> Tensor:
+        """Take keys and values in whole registers, `count` of them real, of which the new ones are the last."""
         # the heads of a group as if they were more queries
         folded = (query * scaling).reshape(*key.shape[:2], -1, key.shape[3])
         scores = (folded @ key.transpose(-1, -2)).view(*key.shape[:2], -1, query.shape[2], key.shape[2])
@@ -165,7 +198,7 @@ class _ByProducts(torch.autograd.Function):
         shares = scores.softmax(-1).view(*folded.shape[:3], -1)  # in float32 inside, whatever the precision
         result = shares @ value
         ctx.save_for_backward(folded, key, value, shares, result)
-        ctx.new, ctx.scaling = new_key.shape[2], scaling
+        ctx.new, ctx.scaling = slice(count - new_key.shape[2], count), scaling
         return result.view(*query.shape[:3], -1)
 
     @staticmethod
@@ -173,13 +206,13 @@ class _ByProducts(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         folded, key, value, shares, result = ctx.saved_tensors
         ours = gradient.reshape(result.shape)
-        for_new_value = shares[..., -ctx.new :].transpose(-1, -2) @ ours
+        for_new_value = shares[..., ctx.new].transpose(-1, -2) @ ours
         # back through the softmax: what it takes off each row is the same sum over keys or over the result
         for_scores = ours @ value.transpose(-1, -2)
         for_scores.sub_((ours * result).sum(-1, keepdim=True)).mul_(shares)
-        for_new_key = for_scores[..., -ctx.new :].transpose(-1, -2) @ folded
+        for_new_key = for_scores[..., ctx.new].transpose(-1, -2) @ folded
         for_query = (for_scores @ key).mul_(ctx.scaling).view(*gradient.shape[:3], -1)
-        return for_query, for_new_key, for_new_value, None, None, None, None
+        return for_query, for_new_key, for_new_value, None, None, None, None, None
 
 
 AttentionInterface.register(OURS, attention)

@@ -308,7 +308,7 @@ class Backbone:
                 split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix, behind=[0, 1]).logits
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
                 return f"tried in two parts it raised {type(error).__name__}: {error}"
-        return "" if same_scores(whole[0], split[0]) else "tried in two parts it gave other scores"
+        return "" if same_scores(whole[0], split[0], self.model.dtype) else "tried in two parts it gave other scores"
 
     def room_behind(self, prefix: Prefix | None) -> int:
         """Tokens of rows that may be packed in one behind a beginning, or behind nothing; 0 where rows stay apart."""
@@ -332,7 +332,7 @@ class Backbone:
                 packed = self._packed_outputs(pack(rows, [0, 0, 1], PACKED), positions, None, None, prefix).logits
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
                 return False
-        return same_scores(apart, packed)
+        return same_scores(apart, packed, self.model.dtype)
 
     @cached_property
     def _window(self) -> int:
@@ -449,7 +449,7 @@ class Backbone:
                 return None
             finally:
                 hook.remove()
-        return found[-1] if same_scores(alone, whole) else None
+        return found[-1] if same_scores(alone, whole, self.model.dtype) else None
 
     def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
         """The output embedding's parameters with only the rows of `columns`, by their names in the model."""
@@ -480,4 +480,4 @@ class Backbone:
                 cut = functional_call(self.model, self._cut_head(columns), (), inputs, tie_weights=False).logits
             except RuntimeError:  # shapes that no longer agree
                 return False
-        return same_scores(cut, full)
+        return same_scores(cut, full, self.model.dtype)

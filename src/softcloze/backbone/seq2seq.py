@@ -54,4 +54,4 @@ def reads_embeddings(model: PreTrainedModel, ids: Tensor) -> bool:
     encoder = model.get_encoder()
     of_ids = encoder(input_ids=ids).last_hidden_state
     of_embeddings = encoder(inputs_embeds=model.get_input_embeddings()(ids)).last_hidden_state
-    return same_scores(of_ids, of_embeddings)
+    return same_scores(of_ids, of_embeddings, model.dtype)
