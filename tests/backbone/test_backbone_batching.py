@@ -50,7 +50,7 @@ def test_hardly_any_padding(bert_tiny, data, template):
 
 
 def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
-    """The processor's library keeps a routine for each number of tokens, and a long file took half as much memory again."""
+    """The processor's library keeps a routine for each number of tokens: a long file took half as much memory again."""
     texts = load_data("movie-reviews").train.texts
     template = CompiledTemplate(Template("<text> It was <mask>."), bert_tiny.vocabulary, 512)
     lengths = [len(prompt) for prompt in template.encode(texts)]
