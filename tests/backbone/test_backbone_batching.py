@@ -38,28 +38,30 @@ def test_no_room_for_a_single_row():
         in_batches([3, 5], lambda i: 1, work)
 
 
+def prompt_lengths(data, template, backbone):
+    """Tokens of the prompts around the texts of a part of a data set."""
+    compiled = CompiledTemplate(Template(template), backbone.vocabulary, 512)
+    return [len(prompt) for prompt in compiled.encode(data.texts)]
+
+
+def batch_sizes(lengths):
+    """Tokens of each batch of such rows, padding included."""
+    sizes = []
+    in_batches(lengths, lengths.__getitem__, lambda rows: sizes.append(len(rows) * max(lengths[i] for i in rows)))
+    return sizes
+
+
 @pytest.mark.parametrize(
     "data, template", [("movie-reviews", "<text> It was <mask>."), ("chinese-reviews", "<text> 总之，很<mask>")]
 )
 def test_hardly_any_padding(bert_tiny, data, template):
-    texts = load_data(data).test.texts[:1000]
-    lengths = [len(prompt) for prompt in CompiledTemplate(Template(template), bert_tiny.vocabulary, 512).encode(texts)]
-    padded = []
-    in_batches(lengths, lengths.__getitem__, lambda rows: padded.append(len(rows) * max(lengths[i] for i in rows)))
-    assert sum(padded) < 1.05 * sum(lengths)
+    lengths = prompt_lengths(load_data(data).test, template, bert_tiny)[:1000]
+    assert sum(batch_sizes(lengths)) < 1.05 * sum(lengths)
 
 
 def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
     """The processor's library keeps a routine for each number of tokens: a long file took half as much memory again."""
-    texts = load_data("movie-reviews").train.texts
-    template = CompiledTemplate(Template("<text> It was <mask>."), bert_tiny.vocabulary, 512)
-    lengths = [len(prompt) for prompt in template.encode(texts)]
-    dice, sizes = Random(0), []
-    for _ in range(20):
-        window = dice.sample(lengths, 1000)
-        in_batches(
-            window,
-            window.__getitem__,
-            lambda rows, window=window: sizes.append(len(rows) * max(window[i] for i in rows)),
-        )
+    lengths = prompt_lengths(load_data("movie-reviews").train, "<text> It was <mask>.", bert_tiny)
+    dice = Random(0)
+    sizes = [size for _ in range(20) for size in batch_sizes(dice.sample(lengths, 1000))]
     assert len(set(sizes)) < 0.35 * len(sizes)

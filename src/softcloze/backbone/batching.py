@@ -8,7 +8,7 @@ from torch import OutOfMemoryError
 BATCH_TOKENS = 4096
 # rows that are shorter than this share of the longest wait for the next batch, once a quarter of this one is full
 ALIKE = 0.92
-# rows up to which a batch may have any number of them, beyond which only some
+# rows up to which a batch may have any number of them, beyond which only some: of few rows a cut leaves too much behind
 EXACT = 16
 
 
