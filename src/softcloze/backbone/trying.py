@@ -22,6 +22,8 @@ def same_scores(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
     """
     if found.shape != expected.shape:
         return False
-    allowed = max(1e-3, 8 * torch.finfo(dtype).eps)
+    # in bfloat16 0.03: rounding in another order made 0.02 (SmolLM2), rows that see each other 0.09 to 0.4, wrong
+    # positions 0.17 to 0.4, and 0.02 for Gemma, which is not told from rounding there
+    allowed = max(1e-3, 4 * torch.finfo(dtype).eps)
     found, expected = (scores.float() - scores.float().mean(-1, keepdim=True) for scores in (found, expected))
     return bool((found - expected).norm() <= allowed * expected.norm())
