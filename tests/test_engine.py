@@ -36,7 +36,7 @@ def test_a_hard_prompt_without_fit():
     clf.predict(TEXTS)
     engine = clf.engine_
     assert (engine.family, engine.dtype, engine.device, engine.attention) == ("causal", "float32", "cpu", "softcloze")
-    assert engine.threads == torch.get_num_threads()
+    assert engine.threads == torch.get_num_threads() and not engine.compiled
     assert engine.can_read and engine.can_pack and not engine.why_whole and engine.cached is None
     assert repr(engine).startswith("Engine(family='causal', dtype='float32', device='cpu', attention='softcloze', ")
     with pytest.raises(NotFittedError, match="soft slots"):

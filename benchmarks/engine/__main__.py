@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.engine.beside_peft import accuracy, memory, scoring, training
 from benchmarks.engine.case import TEMPLATES, Case, Record
+from benchmarks.engine.compiled import compiled
 from benchmarks.engine.growth import growth
 from benchmarks.engine.limit import limit
 from benchmarks.engine.peft_side import DTYPES
@@ -26,7 +27,7 @@ from benchmarks.engine.sharing import demonstrations, prompts
 from softcloze import load_backbone
 
 # by the length of texts
-BY_TOKENS = {"training": training, "scoring": scoring, "memory": memory, "limit": limit}
+BY_TOKENS = {"training": training, "scoring": scoring, "memory": memory, "limit": limit, "compiled": compiled}
 # with reviews as they are
 ONCE = {"accuracy": accuracy, "demonstrations": demonstrations, "prompts": prompts, "growth": growth}
 KINDS = BY_TOKENS | ONCE

@@ -89,8 +89,15 @@ class Case:
     def classifier(self, place: str = FRONT, **settings: object) -> PromptClassifier:
         """Ours with soft slots at that place, or in a template of its own; training goes on to the last epoch."""
         template = TEMPLATES[self.model].get(place, place)
-        given = {"verbalizer": self.words, "batch_size": self.batch, "epochs": 1, "stop_loss": 0.0, "random_state": 0}
-        return PromptClassifier(self.backbone, template, **{**given, **settings})
+        given = {
+            "model": self.backbone,
+            "verbalizer": self.words,
+            "batch_size": self.batch,
+            "epochs": 1,
+            "stop_loss": 0.0,
+            "random_state": 0,
+        }
+        return PromptClassifier(template=template, **{**given, **settings})
 
     def record(self, kind: str, **found: object) -> Record:
         """What was found, with what it was found for."""

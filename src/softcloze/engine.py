@@ -39,6 +39,7 @@ class Engine:
         attention: the implementation of attention that the model runs with: the one that it was loaded with, or
             "softcloze", ours in the place of "sdpa".
         threads: of the processor that torch uses.
+        compiled: whether torch compiled the model's layers for scoring.
         can_read: whether the model reads a row in two parts, so that what rows begin with is read once.
         why_whole: why not; empty where it can.
         can_pack: whether rows behind one beginning are packed in one.
@@ -58,6 +59,7 @@ class Engine:
     device: str
     attention: str
     threads: int
+    compiled: bool
     can_read: bool
     why_whole: str
     can_pack: bool
@@ -72,6 +74,7 @@ class Engine:
             device=str(backbone.device),
             attention=backbone.attention,
             threads=torch.get_num_threads(),
+            compiled=backbone.compiled,
             can_read=backbone.can_read,
             why_whole=backbone.why_whole,
             can_pack=backbone.can_pack,

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -76,6 +77,23 @@ def test_probabilities_are_the_classifiers(folder):
         window = [row for row in rows[first : first + WINDOW] if row["error"] is None]
         for row, own in zip(window, clf.predict_proba(window), strict=True):
             assert [row["probability_positive"], row["probability_消极"]] == pytest.approx(own.tolist(), abs=1e-5)
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a compiler for C++")
+def test_compiled_by_torch_it_says_the_same(folder):
+    # in a process of its own, for the model is shared within one
+    command = [
+        sys.executable,
+        "-c",
+        "from softcloze.cli import main; main()",
+        *arguments("compiled.jsonl", "--compile"),
+    ]
+    subprocess.run(command, check=True)
+    found, expected = (list(open_table(folder / name).rows()) for name in ("compiled.jsonl", "whole.jsonl"))
+    assert [row["error"] for row in found] == [row["error"] for row in expected]
+    for row, own in zip(found, expected, strict=True):
+        # in bfloat16, which it is where the processor multiplies that, rounding makes 0.01
+        assert row["probability_positive"] == pytest.approx(own["probability_positive"], abs=0.03)
 
 
 def test_killed_at_a_random_moment(folder, capsys):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -82,6 +82,19 @@ class KeptLayer(DynamicLayer):
         return self._whole
 
 
+class KeptCache(DynamicCache):
+    """A cache of transformers that compiled layers leave to itself: by a layer's number it would be compiled anew."""
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """All keys and all values of a layer, as transformers gives them."""
+        found: tuple[Tensor, Tensor] = super().update(key_states, value_states, layer_idx, *args, **kwargs)
+        return found
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator] # a kernel for itself, and what chooses it
 def attention(
     module: nn.Module,
     query: Tensor,

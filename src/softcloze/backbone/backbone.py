@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from softcloze.backbone.attention import OURS, takes_ours
+from softcloze.backbone.attention import OURS, KeptCache, takes_ours
+from softcloze.backbone.compiling import TorchDynamoException, as_compiled, as_written, compile_layers, undo
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
@@ -48,6 +49,7 @@ class Backbone:
         vocabulary: the private copy of the tokenizer.
         max_length: positions that the model takes.
         uses_types: whether tokenizer and model tell the two texts of a pair apart by token types.
+        compiled: whether torch compiled the model's layers for scoring; see `compile`.
 
     Example:
         >>> from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -68,6 +70,7 @@ class Backbone:
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
+        self.compiled = False
         self.family = family_of(model.config, tokenizer)
         self.vocabulary = Vocabulary(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
         if model.get_output_embeddings() is None:
@@ -156,6 +159,32 @@ class Backbone:
                 total += float(embeddings(ids).float().square().mean(-1).sum())
         return float((total / len(embeddings.weight)) ** 0.5)
 
+    def compile(self) -> None:
+        """Have torch compile the model's layers for scoring, in place; what is compiled already stays as it is.
+
+        This and the first rows that are scored take longer, up to half a minute in all. Scores differ by rounding.
+
+        Raises:
+            BackboneError: the model marks no layers, or torch finds no compiler for C++.
+        """
+        if self.compiled:
+            return
+        _ = self.can_pack, self._can_cut_head  # what is found by trying need not be compiled
+        layers = compile_layers(self.model, without=self._behind_attention)
+        self.compiled = True
+        try:
+            # what is missing should be told here, not when a long run begins
+            with self.frozen(), torch.inference_mode():
+                self.outputs([[0, 1, 2, 3, 1, 2, 3], [2, 1]], torch.tensor([[4], [1]]), sources=[(0, 1, 2), (3, 1)])
+        except TorchDynamoException as error:
+            undo(layers)
+            self.compiled = False
+            raise BackboneError(
+                f"cannot compile {self.name!r}: {error}\n"
+                "torch needs a compiler for C++ and the headers of this Python (on Debian: g++ and python3-dev); "
+                "without compile=True the model runs as it is"
+            ) from error
+
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
         with torch.no_grad():
@@ -182,7 +211,8 @@ class Backbone:
         try:
             if used != found:
                 config._attn_implementation = used
-            yield
+            with as_written() if self.compiled else nullcontext():
+                yield
         finally:
             if used != found:
                 config._attn_implementation = found
@@ -264,7 +294,7 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = DynamicCache()
+        cache = KeptCache()
         if prefix is not None:
             prefix = prefix.rows(range(len(rows)), room=max(map(len, rows)))
             cache = prefix.cache(self.device)
@@ -412,10 +442,11 @@ class Backbone:
         # in this order, for both may sit on the head
         hooks = [first.register_forward_pre_hook(at_positions), head.register_forward_pre_hook(keep)]
         try:
-            if cut is not None:
-                logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
-            else:
-                logits = self.model(**inputs).logits
+            with as_compiled() if self.compiled and torch.is_inference_mode_enabled() else nullcontext():
+                if cut is not None:
+                    logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
+                else:
+                    logits = self.model(**inputs).logits
         finally:
             for hook in hooks:
                 hook.remove()

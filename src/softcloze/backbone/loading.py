@@ -18,7 +18,9 @@ from softcloze.starters import fetch_model
 STARTER = "starter:"
 
 
-def load_backbone(model: str | Backbone, *, dtype: str = "auto", device: str = "auto") -> Backbone:
+def load_backbone(
+    model: str | Backbone, *, dtype: str = "auto", device: str = "auto", compile: bool = False
+) -> Backbone:
     """The backbone that `model` names; asked for twice, the same one is shared.
 
     Args:
@@ -26,15 +28,18 @@ def load_backbone(model: str | Backbone, *, dtype: str = "auto", device: str = "
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the processor multiplies it in
             hardware, float32 otherwise.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": an accelerator if there is one.
+        compile: have torch compile the layers for scoring, in place: see `Backbone.compile` and docs/engine.md.
 
     Raises:
-        BackboneError: nothing loadable is there, or `dtype` or `device` is unknown.
+        BackboneError: nothing loadable is there, `dtype` or `device` is unknown, or it cannot be compiled.
         StarterError: a starter cannot be fetched.
     """
-    if isinstance(model, Backbone):
-        return model
-    where = _device(device)
-    return _load(model, _dtype(dtype, where), where)
+    if not isinstance(model, Backbone):
+        where = _device(device)
+        model = _load(model, _dtype(dtype, where), where)
+    if compile:
+        model.compile()
+    return model
 
 
 def load_tokenizer(model: str) -> tuple[PretrainedTokenizer, Family, int]:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import DynamicCache
 
-from softcloze.backbone.attention import KeptLayer
+from softcloze.backbone.attention import KeptCache, KeptLayer
 from softcloze.starters.cache import cache_dir
 
 
@@ -111,9 +110,9 @@ class Prefix:
         """Which places are no padding, shape (rows, length)."""
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
-    def cache(self, device: torch.device) -> DynamicCache:
+    def cache(self, device: torch.device) -> KeptCache:
         """A cache of transformers that begins with this; running a model on it fills the room, and needs all of it."""
         # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
-        cache = DynamicCache()
+        cache = KeptCache()
         cache.layers += [KeptLayer(keys.to(device), values.to(device), self.room) for keys, values in self.layers]
         return cache

@@ -34,6 +34,10 @@ def predict(
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget what an interrupted run has done, and begin anew.")
     ] = False,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Have torch compile the model: half a minute, and then faster for many rows."),
+    ] = False,
 ) -> None:
     """Label every row: its label and the probability of each class, in a file or, without --out, on the terminal.
 
@@ -61,7 +65,7 @@ def predict(
     as_example = table.reader(saved.template, text_column)
     run = None if out is None else _open_run(out, table, names, prompt, text_column, restart)
     tally = run.tally if run is not None else Tally()
-    rows = _labelled(open_classifier(prompt, model), table, as_example, names, tally.rows)
+    rows = _labelled(open_classifier(prompt, model, compile=compile), table, as_example, names, tally.rows)
     if run is not None:
         _write(run, rows)
     else:

@@ -82,18 +82,19 @@ def fetch(model: str) -> None:
         fetch_model(model.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
 
 
-def open_backbone(model: str) -> Backbone:
+def open_backbone(model: str, *, compile: bool = False) -> Backbone:
     """Load a model, and say what takes time about it."""
     quiet()
     fetch(model)
-    with errors().status(Text.assemble("loading ", plain(model))):
-        return load_backbone(model)
+    with errors().status(Text.assemble("compiling " if compile else "loading ", plain(model))):
+        return load_backbone(model, compile=compile)
 
 
-def open_classifier(folder: Path, model: str | None) -> PromptClassifier:
+def open_classifier(folder: Path, model: str | None, *, compile: bool = False) -> PromptClassifier:
     """Load a saved prompt and the model it belongs to."""
     prompt = Prompt.load(folder)
-    return PromptClassifier.load(folder, open_backbone(model if model is not None else prompt.model))
+    backbone = open_backbone(model if model is not None else prompt.model, compile=compile)
+    return PromptClassifier.load(folder, backbone)
 
 
 def label_rows(

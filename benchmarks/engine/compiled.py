@@ -1,0 +1,47 @@
+"""What compiled layers are worth in scoring."""
+
+import copy
+import statistics
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from benchmarks.engine.case import TEMPLATES, Case, Record, timed
+from benchmarks.engine.limit import Products
+from softcloze import Backbone
+
+
+def compiled(case: Case, rounds: int) -> Iterator[Record]:
+    """Scoring with layers as they are written and compiled, and what share the products of linear layers alone take."""
+    plain, (texts, labels) = case.backbone, case.texts(case.many)
+    other = Backbone(copy.deepcopy(plain.model), plain.tokenizer, plain.name)
+    _, spent = timed(other.compile)
+    for place in TEMPLATES[case.model]:
+        written, fast = (
+            case.classifier(place, model=backbone).fit(texts[: case.batch], labels[: case.batch])
+            for backbone in (plain, other)
+        )
+        products = Products()
+        with products:
+            expected = written.predict_proba(texts)
+        found, first = timed(partial(fast.predict_proba, texts))
+        gap = float(np.abs(np.log(found) - np.log(expected)).max())
+        times = []
+        for _ in range(rounds):
+            own = [timed(partial(clf.predict, texts))[1] for clf in (written, fast)]
+            times.append((*own, products.seconds_alone(plain.model.dtype)))
+        ratios = [as_written / taken for as_written, taken, _ in times]
+        shares = [[alone / own[side] for own in times for alone in own[2:]] for side in (0, 1)]
+        case.show(
+            "compiled",
+            place,
+            *(f"{len(texts) / statistics.median(own):.1f} rows/s" for own in list(zip(*times, strict=True))[:2]),
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
+            "share of products " + ", ".join(f"{statistics.median(own):.0%}" for own in shares),
+            f"compiling {spent:.1f} s, first rows {first:.1f} s",
+            f"{gap:.0e} nats apart",
+        )
+        yield case.record(
+            "compiled", method=place, rows=len(texts), seconds=times, ratios=ratios, nats_apart=gap, compiling=spent
+        )
