@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from softcloze.backbone.attention import OURS, KeptCache, takes_ours
-from softcloze.backbone.compiling import TorchDynamoException, as_compiled, as_written, compile_layers, undo
+from softcloze.backbone.compiling import TorchDynamoException, compile_layers, undo
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
@@ -165,25 +165,23 @@ class Backbone:
         This and the first rows that are scored take longer, up to half a minute in all. Scores differ by rounding.
 
         Raises:
-            BackboneError: the model marks no layers, or torch finds no compiler for C++.
+            BackboneError: the model marks no layers, or torch cannot compile them, above all without a C++ compiler.
         """
         if self.compiled:
             return
-        _ = self.can_pack, self._can_cut_head  # what is found by trying need not be compiled
         layers = compile_layers(self.model, without=self._behind_attention)
-        self.compiled = True
         try:
             # what is missing should be told here, not when a long run begins
             with self.frozen(), torch.inference_mode():
                 self.outputs([[0, 1, 2, 3, 1, 2, 3], [2, 1]], torch.tensor([[4], [1]]), sources=[(0, 1, 2), (3, 1)])
         except TorchDynamoException as error:
             undo(layers)
-            self.compiled = False
             raise BackboneError(
                 f"cannot compile {self.name!r}: {error}\n"
                 "torch needs a compiler for C++ and the headers of this Python (on Debian: g++ and python3-dev); "
-                "without compile=True the model runs as it is"
+                "without compile=True the model runs as it is written"
             ) from error
+        self.compiled = True
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
@@ -211,8 +209,7 @@ class Backbone:
         try:
             if used != found:
                 config._attn_implementation = used
-            with as_written() if self.compiled else nullcontext():
-                yield
+            yield
         finally:
             if used != found:
                 config._attn_implementation = found
@@ -442,11 +439,10 @@ class Backbone:
         # in this order, for both may sit on the head
         hooks = [first.register_forward_pre_hook(at_positions), head.register_forward_pre_hook(keep)]
         try:
-            with as_compiled() if self.compiled and torch.is_inference_mode_enabled() else nullcontext():
-                if cut is not None:
-                    logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
-                else:
-                    logits = self.model(**inputs).logits
+            if cut is not None:
+                logits = functional_call(self.model, cut, (), inputs, tie_weights=False).logits
+            else:
+                logits = self.model(**inputs).logits
         finally:
             for hook in hooks:
                 hook.remove()

@@ -1,23 +1,26 @@
 """A model's layers compiled by torch: what stands between their products of matrices becomes a loop or two.
 
-Each layer is compiled in parts around its attention and its cache, which stay as they are, for any number of rows and
-tokens. Training runs layers as they are written: what torch makes of the way back was slower.
+Each layer is compiled in parts around its attention and its cache, which stay as they are, for any numbers of rows and
+tokens above one. What torch compiles anew for single ones would not be earned back, and what it makes of the way back
+in training was slower: there layers run as they are written.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._dynamo.exc import TorchDynamoException
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from softcloze.backbone.errors import BackboneError
 
-# of each part: for one row and for several, with a mask and without, for each kind of layer and precision; torch's own
-# limit is for all models of a process that are of one architecture, and beyond it the part runs as it is written
+# of each part, for all models of one architecture in a process: with and without a mask, for each kind of layer and
+# precision; beyond them the part runs as it is written
 VERSIONS = 32
+
+__all__ = ["TorchDynamoException", "compile_layers", "undo"]
 
 
 def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn.Module]:
@@ -36,6 +39,8 @@ def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn
     layers = [layer for layer in layers if without not in layer.modules()]
     for layer in layers:
         layer.compile(dynamic=True)
+        # in the place where torch keeps it: a copy of the layer has none
+        layer._compiled_call_impl = _where_it_gains(layer._compiled_call_impl, layer._call_impl)
     return layers
 
 
@@ -45,19 +50,14 @@ def undo(layers: Sequence[nn.Module]) -> None:
         layer._compiled_call_impl = None
 
 
-@contextmanager
-def as_compiled() -> Iterator[None]:
-    """Let layers that are compiled run so, where `as_written` is around."""
-    # each layer knows its number, and would be compiled for it alone
-    settings = torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True, recompile_limit=VERSIONS)
-    with torch.compiler.set_stance("default"), settings:
-        yield
+def _where_it_gains(compiled: Callable[..., Any], as_written: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer that runs compiled in inference mode, with several rows of several tokens."""
 
+    def call(states: Tensor, *args: object, **kwargs: object) -> object:
+        if not torch.is_inference_mode_enabled() or min(states.shape[:2]) == 1:
+            return as_written(states, *args, **kwargs)
+        # each layer knows its number, and would be compiled for it alone
+        with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True, recompile_limit=VERSIONS):
+            return compiled(states, *args, **kwargs)
 
-def as_written() -> AbstractContextManager[None]:
-    """Let layers that are compiled run as they are written."""
-    stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
-    return stance
-
-
-__all__ = ["TorchDynamoException", "as_compiled", "as_written", "compile_layers", "undo"]
+    return call
