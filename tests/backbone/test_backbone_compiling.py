@@ -14,6 +14,8 @@ from torch._dynamo.utils import counters
 
 from softcloze import PromptClassifier
 from softcloze.backbone import Backbone, BackboneError, load_backbone
+from softcloze.backbone.loading import _load
+from softcloze.experiments.sending import packed, unpacked
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # models that know nothing
@@ -73,7 +75,7 @@ def test_other_rows_and_lengths_are_not_compiled_anew():
     assert versions() == before
 
 
-def test_asked_for_by_name_the_shared_backbone_is_compiled_once(tmp_path):
+def test_asked_for_by_name_a_backbone_is_compiled_once_in_each_process(tmp_path):
     models.model("llama").save_pretrained(tmp_path)
     models.tokenizer("llama").save_pretrained(tmp_path)
     backbone = load_backbone(str(tmp_path), dtype="float32", device="cpu", compile=True)
@@ -81,6 +83,10 @@ def test_asked_for_by_name_the_shared_backbone_is_compiled_once(tmp_path):
     assert load_backbone(str(tmp_path), dtype="float32", device="cpu", compile=True) is backbone
     assert load_backbone(backbone, compile=True) is backbone
     assert backbone.compiled and versions() == before > 0
+    sent = packed(backbone)
+    _load.cache_clear()  # as in another process
+    received = unpacked(sent)
+    assert received is not backbone and received.compiled
 
 
 def test_a_model_without_layers_that_can_be_compiled():

@@ -16,6 +16,7 @@ class _Named(NamedTuple):
     name: str
     dtype: str
     device: str
+    compiled: bool
     fingerprint: dict[str, str]
 
 
@@ -26,14 +27,15 @@ class _Packer(cloudpickle.Pickler):
         """What goes by name."""
         if not isinstance(obj, Backbone):
             return None
-        return _Named(obj.name, str(obj.model.dtype).removeprefix("torch."), str(obj.device), obj.fingerprint)
+        dtype = str(obj.model.dtype).removeprefix("torch.")
+        return _Named(obj.name, dtype, str(obj.device), obj.compiled, obj.fingerprint)
 
 
 class _Unpacker(pickle.Unpickler):
     def persistent_load(self, pid: _Named) -> Backbone:
         """What goes by name, found again."""
         try:
-            found = load_backbone(pid.name, dtype=pid.dtype, device=pid.device)
+            found = load_backbone(pid.name, dtype=pid.dtype, device=pid.device, compile=pid.compiled)
         except BackboneError as error:
             raise ExperimentError(_unknown(pid, f"loading it by that name fails: {error}")) from error
         if found.fingerprint != pid.fingerprint:
