@@ -21,7 +21,7 @@ SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/python fuzz/language.py $(SECONDS)
 
-# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes about two hours, and
+# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes well over an hour, and
 # `.venv/bin/python -m benchmarks.engine KIND` measures one kind
 bench: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine --json build/engine.json
