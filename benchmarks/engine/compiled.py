@@ -31,14 +31,16 @@ def compiled(case: Case, rounds: int) -> Iterator[Record]:
         for _ in range(rounds):
             own = [timed(partial(clf.predict, texts))[1] for clf in (written, fast)]
             times.append((*own, products.seconds_alone(plain.model.dtype)))
-        ratios = [as_written / taken for as_written, taken, _ in times]
-        shares = [[alone / own[side] for own in times for alone in own[2:]] for side in (0, 1)]
+        as_written, taken, alone = zip(*times, strict=True)
+        ratios = [slow / quick for slow, quick in zip(as_written, taken, strict=True)]
+        both = (as_written, taken)
+        shares = [statistics.median(best / own for best, own in zip(alone, side, strict=True)) for side in both]
         case.show(
             "compiled",
             place,
-            *(f"{len(texts) / statistics.median(own):.1f} rows/s" for own in list(zip(*times, strict=True))[:2]),
+            *(f"{len(texts) / statistics.median(side):.1f} rows/s" for side in both),
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})",
-            "share of products " + ", ".join(f"{statistics.median(own):.0%}" for own in shares),
+            "share of products " + ", ".join(f"{share:.0%}" for share in shares),
             f"compiling {spent:.1f} s, first rows {first:.1f} s",
             f"{gap:.0e} nats apart",
         )

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from softcloze.backbone.attention import OURS, KeptCache, takes_ours
-from softcloze.backbone.compiling import TorchDynamoException, compile_layers, undo
+from softcloze.backbone.compiling import compile_layers, undo
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -19,8 +18,6 @@ from softcloze.backbone.errors import BackboneError
 # of each part, for all models of one architecture in a process: with and without a mask, for each kind of layer and
 # precision; beyond them the part runs as it is written
 VERSIONS = 32
-
-__all__ = ["TorchDynamoException", "compile_layers", "undo"]
 
 
 def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn.Module]:
