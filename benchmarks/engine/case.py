@@ -63,6 +63,11 @@ class Case:
         return {28: 96, 128: 32, 512: 8}.get(self.tokens, 32) * (8 if self.small else 1)
 
     @property
+    def window(self) -> int:
+        """Rows that fill batches as those of a long file do: 256 reviews are what `softcloze predict` reads at once."""
+        return {28: 256, 128: 64, 512: 16}.get(self.tokens, 64) * (8 if self.small else 1)
+
+    @property
     def words(self) -> dict[str, str]:
         """The label words."""
         return dict(zip(LABELS, WORDS[self.model], strict=True))

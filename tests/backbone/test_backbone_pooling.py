@@ -4,7 +4,7 @@ import models
 import pytest
 import torch
 
-from softcloze.backbone import batching, mean_states
+from softcloze.backbone import mean_states
 
 TEXTS = [
     "It was good.",
@@ -29,7 +29,7 @@ def test_every_architecture(architecture):
 def test_batches_do_not_matter(monkeypatch):
     backbone = models.backbone("llama")
     whole = mean_states(backbone, TEXTS)
-    monkeypatch.setattr(batching, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(backbone, "batch_tokens", 1)
     torch.testing.assert_close(mean_states(backbone, TEXTS), whole, atol=1e-5, rtol=1e-5)
 
 

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from softcloze.backbone.attention import OURS, KeptCache, takes_ours
+from softcloze.backbone.batching import BATCH_TOKENS, tokens_in_batch
 from softcloze.backbone.compiling import compile_layers, undo
 from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
@@ -120,9 +121,21 @@ class Backbone:
     @cached_property
     def trace(self) -> int:
         """Bytes that a token leaves behind for gradients, roughly: what goes in and out of every linear layer."""
-        embeddings = {self.model.get_input_embeddings().weight, self.model.get_output_embeddings().weight}
-        layers = [weight for weight in self.model.parameters() if weight.dim() == 2 and weight not in embeddings]
-        return sum(sum(weight.shape) for weight in layers) * int(self.model.dtype.itemsize)
+        return sum(sum(shape) for shape in self._layer_shapes) * int(self.model.dtype.itemsize)
+
+    @cached_property
+    def batch_tokens(self) -> int:
+        """Tokens in a batch without gradient."""
+        if self.device.type != "cpu":
+            return BATCH_TOKENS
+        return tokens_in_batch(max(map(max, self._layer_shapes), default=1), self.model.dtype.itemsize)
+
+    @property
+    def _layer_shapes(self) -> list[torch.Size]:
+        """Of the weights of all linear layers but the output embedding."""
+        others = {module.weight for module in self.model.modules() if isinstance(module, nn.Embedding)}
+        others.add(self.model.get_output_embeddings().weight)
+        return [own.shape for own in self.model.parameters() if own.dim() == 2 and own not in others]
 
     @property
     def attention(self) -> str:

@@ -34,7 +34,7 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
         order.extend(chosen)
 
     with backbone.frozen(), torch.inference_mode():
-        in_batches(lengths, lambda i: lengths[i], read)
+        in_batches(lengths, lambda i: lengths[i], read, backbone.batch_tokens)
     return torch.cat(means)[torch.tensor(order).argsort()]
 
 

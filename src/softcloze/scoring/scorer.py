@@ -217,7 +217,7 @@ class Scorer:
                 kept = Prefix.empty(part, len(prompts), memory)
             kept.put(chosen, part)
 
-        in_batches(lengths, lambda i: lengths[i], read)
+        in_batches(lengths, lambda i: lengths[i], read, self.backbone.batch_tokens)
         return kept
 
     def rows(self, prompt: EncodedPrompt) -> int:

@@ -103,7 +103,7 @@ class _Reading:
             before = prefix.rows([longer[i][1] for i in chosen]) if prefix is not None else None
             self.go_on(own, self._backbone.read([one.ids for one in own], self._soft, before))
 
-        in_batches([len(own.ids) for own, _ in longer], lambda i: longer[i][0].end, read)
+        in_batches([len(own.ids) for own, _ in longer], lambda i: longer[i][0].end, read, self._backbone.batch_tokens)
 
     def _score(self, company: "_Company", rows: Sequence[tuple[_Row, int]], prefix: Prefix | None) -> None:
         """Score rows, each behind the beginning with the number that stands beside it."""
@@ -127,7 +127,7 @@ class _Reading:
             copies = 1 + tokens // room if room else scorers[own[0]].rows(rows[own[0]][0].prompt)
             return tokens + copies * remembered // REMEMBERED
 
-        in_batches([sum(left[i] for i in own) for own in bundles], cost, score)
+        in_batches([sum(left[i] for i in own) for own in bundles], cost, score, self._backbone.batch_tokens)
 
 
 class _Company:

@@ -23,7 +23,7 @@ from softcloze.training.settings import SettingsError, TrainingSettings
 
 CACHE_MEMORY = 2 * 2**30
 # bytes that a step on a processor keeps for its way back, if one row does not keep more; more at a time is no faster
-STEP_MEMORY = 192 * 2**20
+STEP_MEMORY = 160 * 2**20
 
 
 def train(
