@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.engine.case import TEMPLATES, Case, Record, timed
-from benchmarks.engine.limit import Products, work_of_rows
+from benchmarks.engine.limit import Products, share_alone, work_of_rows
 from softcloze import Backbone
 
 
@@ -35,7 +35,7 @@ def compiled(case: Case, rounds: int) -> Iterator[Record]:
         as_written, taken, alone = zip(*times, strict=True)
         ratios = [slow / quick for slow, quick in zip(as_written, taken, strict=True)]
         both = (as_written, taken)
-        shares = [statistics.median(best / own for best, own in zip(alone, side, strict=True)) for side in both]
+        shares = [share_alone(alone, side) for side in both]
         case.show(
             "compiled",
             place,

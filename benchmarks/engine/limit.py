@@ -79,7 +79,7 @@ def limit(case: Case, rounds: int) -> Iterator[Record]:
                     clf.predict(texts)
                 taken = [seconds(partial(clf.predict, texts)) for _ in range(rounds)]
             alone = [products.seconds_alone(dtype) for _ in range(rounds)]
-            share = statistics.median(best / own for best, own in zip(alone, taken, strict=True))
+            share = share_alone(alone, taken)
             reached, possible = (products.work / statistics.median(own) / 1e9 for own in (taken, alone))
             each = f"{products.work / rows / 1e9:.2f} GFLOP a row"
             whole = work_of_rows(clf, texts) if kind == "scoring" else None
@@ -96,6 +96,11 @@ def limit(case: Case, rounds: int) -> Iterator[Record]:
                 seconds=taken,
                 products_alone=alone,
             )
+
+
+def share_alone(alone: Sequence[float], taken: Sequence[float]) -> float:
+    """The median over rounds of what the products alone take of the time that all of it takes."""
+    return statistics.median(best / own for best, own in zip(alone, taken, strict=True))
 
 
 def work_of_rows(clf: PromptClassifier, texts: Sequence[str]) -> float:

@@ -125,7 +125,7 @@ class Backbone:
 
     @cached_property
     def batch_tokens(self) -> int:
-        """Tokens in a batch without gradient."""
+        """Tokens in a batch without gradient; on a processor by what the widest layer gives for each."""
         if self.device.type != "cpu":
             return BATCH_TOKENS
         return tokens_in_batch(max(map(max, self._layer_shapes), default=1), self.model.dtype.itemsize)

@@ -6,7 +6,7 @@ from torch import OutOfMemoryError
 
 # tokens in a batch without gradient: a processor gains nothing beyond, and an accelerator has room for it
 BATCH_TOKENS = 4096
-# below so many a large model spends its time on fetching weights from memory
+# a processor reads the model's weights anew for each batch, which so many tokens have to be worth
 FEWEST_TOKENS = 1024
 # what a processor's layer gives for the tokens of a batch takes so many bytes at most
 LAYER_BYTES = 6 << 20
@@ -19,9 +19,10 @@ EXACT = 16
 def tokens_in_batch(width: int, itemsize: int) -> int:
     """How many tokens a batch without gradient holds on a processor.
 
-    What a wide layer gives for many tokens no longer stays near the processor: SmolLM2 in bfloat16 scored 960 reviews
-    1.10 times as fast (slots in front; after the text 1.07) with 2,048 tokens as with 4,096, each in processes of its
-    own. BERT-tiny, with a third of its width, was 1.04 times as fast with 4,096.
+    Memory for long answers of wide layers is given back to the system and asked for again: SmolLM2 in bfloat16 scored
+    960 reviews 1.10 times as fast (slots in front; after the text 1.07) with 2,048 tokens as with 4,096, each in
+    processes of its own, and alike where the C library was kept from giving memory back. BERT-tiny, with a third of its
+    width, was 1.04 times as fast with 4,096.
 
     Args:
         width: numbers that the widest layer gives for a token.
