@@ -1,12 +1,13 @@
 # Everything from a fresh clone with nothing but Python 3.11 and make:
 #   make test   checks style and types and runs all tests
 #   make fuzz SECONDS=600   tries the template language on text that nobody would write
+#   make architectures   tries every masked and causal architecture of transformers, in two minutes
 #   make demo   a hard prompt against a soft prompt on real movie reviews, as a table and as a page, demo.html
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fuzz bench defaults clean
+.PHONY: demo test fuzz architectures bench defaults clean
 
 demo: .venv/ready
 	$(BIN)/softcloze compare --report demo.html
@@ -20,6 +21,9 @@ test: .venv/ready
 SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/python fuzz/language.py $(SECONDS)
+
+architectures: .venv/ready
+	$(BIN)/python fuzz/architectures.py
 
 # speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes well over an hour, and
 # `.venv/bin/python -m benchmarks.engine KIND` measures one kind

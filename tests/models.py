@@ -158,7 +158,10 @@ def logits_of(model, ids, soft=None):
         return model(input_ids=torch.tensor([ids])).logits[0].float()
     embed = model.get_input_embeddings()
     rows = [soft[-1 - i].to(embed.weight.dtype) if i < 0 else embed(torch.tensor(i)) for i in ids]
-    return model(inputs_embeds=torch.stack(rows)[None]).logits[0].float()
+    inputs = {"inputs_embeds": torch.stack(rows)[None]}
+    if getattr(model.config, "hidden_size_per_layer_input", 0):
+        inputs["per_layer_inputs"] = model.model.get_per_layer_inputs(torch.tensor([[max(i, 0) for i in ids]]))
+    return model(**inputs).logits[0].float()
 
 
 def word_scores(model, prompt, words, soft=None, mask_id=None):

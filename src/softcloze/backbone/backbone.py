@@ -17,10 +17,11 @@ from softcloze.backbone.attention import OURS, KeptCache, takes_ours
 from softcloze.backbone.batching import BATCH_TOKENS, tokens_in_batch
 from softcloze.backbone.compiling import compile_layers, undo
 from softcloze.backbone.errors import BackboneError
-from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt
+from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt, per_layer_embedding
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
 from softcloze.backbone.prefix import Prefix
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start, reads_embeddings
+from softcloze.backbone.taking import MISSING, check_reading
 from softcloze.backbone.trying import same_scores
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
 
@@ -65,8 +66,9 @@ class Backbone:
         """Take `model` and `tokenizer` as they are.
 
         Raises:
-            BackboneError: the model has no language-modelling head of a known family, or it is a seq2seq model whose
-                decoder begins with no known token, or whose encoder scales embeddings only where it looks them up.
+            BackboneError: the model has no language-modelling head of a known family, does not read vectors among
+                words as softcloze gives them (see `check_reading`), or it is a seq2seq model whose decoder begins with
+                no known token, or whose encoder scales embeddings only where it looks them up.
             TokenizerError: the tokenizer is not backed by the tokenizers library.
         """
         self.model = model
@@ -80,14 +82,17 @@ class Backbone:
                 f"{type(model).__name__} has no language-modelling head; "
                 f"load {name!r} with {AUTO[self.family].__name__}"
             )
-        if self.family == "seq2seq":
-            self._check_seq2seq()
         self._takes = set(inspect.signature(model.forward).parameters)
         # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
         several = getattr(model.config, "type_vocab_size", 0) > 1
         self.uses_types = several and self.vocabulary.has_types and "token_type_ids" in self._takes
         self._first_position = first_position(model)
+        self._per_layer = per_layer_embedding(model)
         self.max_length = longest_prompt(model.config, tokenizer, self._first_position)
+        if self.family == "seq2seq":
+            self._check_seq2seq()
+        else:
+            self._check_reading()
 
     def __sklearn_clone__(self) -> "Backbone":
         """Share the frozen model instead of copying it."""
@@ -343,13 +348,15 @@ class Backbone:
         if self.uses_types:
             return "token types of a beginning are not remembered"
         with self.frozen(), torch.no_grad():
-            whole = self.outputs([[0, 1, 2, 3, 1]], torch.tensor([[4]])).logits
+            whole = self.outputs([[0, 1, 2, 3, 1], [1, 2]], torch.tensor([[4], [1]])).logits
             try:
                 prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
                 split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix, behind=[0, 1]).logits
-            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            except MISSING as error:
                 return f"tried in two parts it raised {type(error).__name__}: {error}"
-        return "" if same_scores(whole[0], split[0], self.model.dtype) else "tried in two parts it gave other scores"
+        # the shorter beginning has padding in front, which not every model leaves out in counting positions
+        same = all(same_scores(*both, self.model.dtype) for both in zip(split, whole, strict=True))
+        return "" if same else "tried in two parts it gave other scores"
 
     def room_behind(self, prefix: Prefix | None) -> int:
         """Tokens of rows that may be packed in one behind a beginning, or behind nothing; 0 where rows stay apart."""
@@ -371,7 +378,7 @@ class Backbone:
             apart = self.outputs(rows, positions, prefix=prefix.rows([0, 0, 1]), behind=[0, 1, 2]).logits
             try:
                 packed = self._packed_outputs(pack(rows, [0, 0, 1], PACKED), positions, None, None, prefix).logits
-            except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+            except MISSING:
                 return False
         return same_scores(apart, packed, self.model.dtype)
 
@@ -403,6 +410,8 @@ class Backbone:
             own = soft.index_select(0, -1 - ids.flatten()[slots]).to(embedded.dtype)
             embedded = embedded.flatten(0, 1).index_copy(0, slots, own).view_as(embedded)
         inputs: dict[str, Any] = {"inputs_embeds": embedded}
+        if self._per_layer is not None:
+            inputs["per_layer_inputs"] = self._per_layer(ids)
         if self.uses_types and types is not None:
             segments = torch.zeros(place.shape, dtype=torch.long)
             filled = [own if own is not None else [0] * len(row) for row, own in zip(rows, types, strict=True)]
@@ -415,6 +424,21 @@ class Backbone:
         if "position_ids" in self._takes:
             inputs["position_ids"] = (place + self._first_position).to(self.device)
         return inputs
+
+    def _check_reading(self) -> None:
+        """Refuse a masked or causal model that cannot be fed as we feed it."""
+        padding = getattr(self.model.config.get_text_config(), "pad_token_id", None)
+        special = {*self.tokenizer.all_special_ids, padding}
+        known = min(len(self.tokenizer), len(self.model.get_output_embeddings().weight))
+        ordinary = [i for i in range(known) if i not in special]
+        middle = len(ordinary) // 2
+        with self.frozen(), torch.no_grad():
+            check_reading(
+                self.model,
+                self.family,
+                ordinary[middle : middle + 4],
+                lambda rows, vector: self._inputs(rows, None, vector, None),
+            )
 
     def _check_seq2seq(self) -> None:
         """Refuse a seq2seq model that cannot be fed as we feed it."""

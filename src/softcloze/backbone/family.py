@@ -1,8 +1,9 @@
 """How a model predicts words, and how long its rows may be, as its configuration says."""
 
+from collections.abc import Callable
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -69,3 +70,15 @@ def first_position(model: PreTrainedModel) -> int:
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             return module.padding_idx + 1 if module.padding_idx is not None else 0
     return 0
+
+
+def per_layer_embedding(model: PreTrainedModel) -> Callable[[Tensor], Tensor] | None:
+    """What embeds token ids once more for each layer, as Gemma 3n and the small ones of Gemma 4 do; None for others.
+
+    Negative ids, which stand for soft vectors, count as padding: as images do there that come among words.
+    """
+    config = model.config.get_text_config()
+    if not getattr(config, "hidden_size_per_layer_input", 0):
+        return None
+    embed = next(own.get_per_layer_inputs for own in model.modules() if hasattr(own, "get_per_layer_inputs"))
+    return lambda ids: embed(ids.masked_fill(ids < 0, config.pad_token_id))

@@ -1,0 +1,182 @@
+"""Try every masked and causal architecture of transformers: tiny, with random weights, beside plain transformers.
+
+Usage: python fuzz/architectures.py [--dtype float32] [NAME ...]     (or: make architectures)
+
+Each is made small by setting what configurations call its sizes; one that cannot be made so is named and left out. A
+line tells what softcloze made of each: read in parts and packed or not, why as a whole, or why refused. In float32 the
+scores of several templates on several texts, soft slots among them, are held against plain transformers, one row at a
+time, and the exit status is 1 if some differ. In half precision no scores are compared, but no other model should be
+refused there.
+"""
+
+import argparse
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
+from transformers.utils import logging
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import models
+from scores import make_scorer, soft_vectors
+
+from softcloze.backbone import Backbone, BackboneError
+from softcloze.encoding import EncodedPrompt
+from softcloze.scoring import Member, score_together
+
+MASKED = [
+    name for name in MODEL_FOR_MASKED_LM_MAPPING_NAMES if name not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+]
+CAUSAL = list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+FAMILIES = {
+    "masked": (MASKED, AutoModelForMaskedLM, "roberta"),
+    "causal": (CAUSAL, AutoModelForCausalLM, "gpt2"),
+}
+
+# what configurations call sizes -> a small one
+SIZES = (
+    dict.fromkeys(["hidden_size", "d_model", "n_embd", "embed_dim", "dim", "embedding_size", "word_embed_proj_dim"], 32)
+    | dict.fromkeys(["num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers", "decoder_layers"], 2)
+    | dict.fromkeys(["num_attention_heads", "n_head", "num_heads", "n_heads", "attention_heads"], 4)
+    | dict.fromkeys(["encoder_attention_heads", "decoder_attention_heads", "num_key_value_heads"], 4)
+    | dict.fromkeys(["intermediate_size", "ffn_dim", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"], 64)
+    | dict.fromkeys(["ffn_hidden_size", "n_inner"], 64)
+    | dict.fromkeys(["head_dim", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"], 8)
+    | dict.fromkeys(["max_position_embeddings", "n_positions", "n_ctx"], 128)
+    | dict.fromkeys(["num_experts", "num_local_experts", "n_routed_experts"], 4)
+    | dict.fromkeys(["num_experts_per_tok", "topk_group", "n_group"], 2)
+    | dict.fromkeys(["q_lora_rank", "kv_lora_rank", "sliding_window", "window_size"], 16)
+    | {"moe_intermediate_size": 32, "rotary_dim": 4, "first_k_dense_replace": 1, "attention_window": [16, 16]}
+)
+MOST_WEIGHTS = 30_000_000
+
+TEXTS = [tuple(range(20 + i, 20 + i + length)) for i, length in enumerate((18, 3, 25, 7, 18))]
+# before the text, behind it, behind the mask
+SHAPES = [
+    ((), (90, 91), ()),
+    ((), (-2, -1), ()),
+    ((10, 11, 12, 13, 14), (90, 91), ()),
+    ((-1, -2, 10), (91,), ()),
+    ((-3, -1), (-2, 91), (95,)),
+]
+WORDS = [[(20,), (31,)], [(20, 21, 22), (31,), (40, 41)]]
+TOLERANCE = 1e-4  # of the largest difference between scores
+
+
+def small_config(name: str, vocabulary: int, family: str) -> Any:  # noqa: ANN401 - each architecture has its own
+    """A configuration with small sizes in the place of its own ones."""
+    config_class = CONFIG_MAPPING[name]
+    own = config_class()
+    sizes: dict[str, Any] = {
+        size: number
+        for size, number in SIZES.items()
+        if (getattr(own, size, None) is not None or (size == "head_dim" and hasattr(own, size)))
+        and not isinstance(getattr(config_class, size, None), property)
+    }
+    kinds = getattr(own, "layer_types", None)
+    if kinds and not isinstance(getattr(config_class, "layer_types", None), property):
+        sizes["layer_types"] = [*dict.fromkeys(kinds), kinds[0]][:2]  # one of each
+    if name == "gpt_neo":
+        sizes["attention_types"] = [[["global", "local"], 1]]
+    for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if isinstance(number := getattr(own, token, None), int) and number >= vocabulary:
+            sizes[token] = 0
+    config = config_class(vocab_size=vocabulary, **sizes)
+    if family == "causal" and name in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        config.is_decoder = True
+    return config
+
+
+def small_model(name: str, vocabulary: int, family: str) -> PreTrainedModel:
+    """A model of random weights, large enough for scores to differ.
+
+    Raises:
+        ValueError: it would have too many of them; what transformers raises where sizes do not fit.
+    """
+    config, auto = small_config(name, vocabulary, family), FAMILIES[family][1]
+    with torch.device("meta"):
+        weights = sum(own.numel() for own in auto.from_config(config, dtype=torch.float32).parameters())
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"{weights:,} weights")
+    torch.manual_seed(0)
+    model: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for own in model.parameters():
+            own.normal_(mean=0.1 if own.dim() < 2 else 0, std=0.3)
+        model(input_ids=torch.tensor([TEXTS[0]]))  # some sizes turn out wrong only here
+    return model
+
+
+def gaps(backbone: Backbone) -> Iterator[float]:
+    """For each template, how far its scores are from those of plain transformers, of their largest difference."""
+    members = []
+    for number, (start, tail, right) in enumerate(SHAPES):
+        behind = right if right or backbone.family == "causal" else (95,)
+        soft = soft_vectors(backbone, 3, number) if min((*start, *tail, *behind)) < 0 else None
+        prompts = [EncodedPrompt((*start, *text, *tail), behind, {}) for text in TEXTS]
+        members.append((Member(make_scorer(backbone, WORDS[number % 2], right=bool(behind)), prompts, soft), number))
+    found = score_together([member for member, _ in members])
+    for (member, number), scores in zip(members, found, strict=True):
+        rows = [
+            models.word_scores(backbone.model, prompt, WORDS[number % 2], member.soft, backbone.vocabulary.mask_id)
+            for prompt in member.prompts
+        ]
+        own, expected = (one - one.mean(-1, keepdim=True) for one in (scores, torch.stack(rows)))
+        yield float((own - expected).abs().max() / (expected.max() - expected.min()))
+
+
+def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
+    """What came of an architecture: in a word, and why."""
+    tokenizer = models.tokenizer(FAMILIES[family][2])
+    try:
+        model = small_model(name, len(tokenizer) + 5, family).to(dtype)
+    except Exception as error:  # whatever it has against small sizes
+        return "not made", f"{type(error).__name__}: {error}"
+    try:
+        backbone = Backbone(model, tokenizer, name)
+    except BackboneError as error:
+        return "refused", str(error)
+    ways = f"packed: {backbone.can_pack}, in parts: {backbone.why_whole or backbone.can_read}"
+    if dtype != torch.float32:
+        return "taken", ways
+    try:
+        with backbone.frozen(), torch.no_grad():
+            worst = max(gaps(backbone))
+    except Exception as error:
+        return "failed", f"{type(error).__name__}: {error}"
+    return "the same" if worst < TOLERANCE else "different", f"{worst:.0e}; {ways}"
+
+
+def main() -> int:
+    """Print a line for each architecture, and how many there were of each kind."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()
+    counts: Counter[str] = Counter()
+    for family, (names, *_) in FAMILIES.items():
+        for name in names:
+            if given.names and name not in given.names:
+                continue
+            result, why = tried(name, family, getattr(torch, given.dtype))
+            counts[result] += 1
+            print(f"{family}  {name:24}  {result:10}  {' '.join(why.split())[:150]}", flush=True)
+    print(", ".join(f"{result}: {count}" for result, count in counts.most_common()))
+    return int(counts["different"] + counts["failed"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

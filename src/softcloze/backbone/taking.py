@@ -1,0 +1,80 @@
+"""What a masked or causal model has to do for softcloze, tried when it is taken.
+
+Architectures differ in more than their configurations say: some embed token ids a second time, which vectors are not,
+some heads multiply by hand, and some models see the padding behind a row. Read all the same, such a model would give
+wrong scores without a word.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from softcloze.backbone.errors import BackboneError
+from softcloze.backbone.family import Family
+from softcloze.backbone.trying import same_scores
+
+# what models raise that miss token ids, or are given vectors that are no token's
+MISSING = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def check_reading(
+    model: PreTrainedModel,
+    family: Family,
+    ids: Sequence[int],
+    inputs: Callable[[Sequence[Sequence[int]], Tensor], dict[str, Any]],
+) -> None:
+    """Refuse a model that does not read vectors among words as it reads words, each row by itself.
+
+    Args:
+        model: masked or causal, held still.
+        family: which of them.
+        ids: four ordinary tokens.
+        inputs: what the model is given for rows of ids, among which -1 stands for a vector, shape (1, width).
+
+    Raises:
+        BackboneError: it cannot be given vectors, makes something else of embeddings than of token ids, its head does
+            not run its output embedding on each word, it sees padding, or it is to be causal and sees what stands
+            behind a word.
+    """
+    a, b, c, d = ids
+    kind = type(model).__name__
+    read: list[torch.Size] = []
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: read.append(args[0].shape[:-1]))
+    try:
+        # of one shape where they are compared: half precision rounds another way in another
+        rows = [[a, b, *[c] * 6], [a, b, *[d] * 6]]
+        vector = model.get_input_embeddings()(torch.tensor([a, b], device=model.device)).mean(0, keepdim=True)
+        by_ids = model(input_ids=torch.tensor(rows, device=model.device)).logits
+        found = model(**inputs(rows, vector)).logits
+        padded = model(**inputs([[a, b], [*rows[0], -1]], vector)).logits[0, :2]
+        alone = model(**inputs([[a, b]], vector)).logits
+    except MISSING as error:
+        raise BackboneError(
+            f"{kind} does not run as softcloze runs it, with vectors among its words: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        hook.remove()
+    if not read or read[-1] != alone.shape[:2]:
+        raise BackboneError(
+            f"the head of {kind} does not run its output embedding on one state for each word, and softcloze reads "
+            "there what the head is given; take another model, such as BERT or GPT-2"
+        )
+    if not same_scores(found, by_ids, model.dtype):
+        raise BackboneError(
+            f"{kind} gives other scores for the embeddings of tokens, with a mask, than for their ids, so that soft "
+            "vectors would not fit among them; take another model"
+        )
+    if family == "causal":
+        if not same_scores(found[0, :2], found[1, :2], model.dtype):
+            raise BackboneError(
+                f"{kind} is no causal model as it is configured: it sees what stands behind a word; "
+                "where it can be either, set is_decoder=True in its configuration"
+            )
+    elif not same_scores(padded, alone[0], model.dtype):
+        raise BackboneError(
+            f"{kind} sees the padding behind a row, so that scores would depend on what else is in a batch; "
+            "take another model"
+        )
