@@ -4,11 +4,19 @@ import models
 import pytest
 import torch
 from transformers import (
+    FSMTConfig,
+    FSMTForConditionalGeneration,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
     MarianConfig,
     MarianMTModel,
     MBartConfig,
     PegasusConfig,
     PegasusForConditionalGeneration,
+    ProphetNetConfig,
+    ProphetNetForConditionalGeneration,
+    SwitchTransformersConfig,
+    SwitchTransformersForConditionalGeneration,
     T5Config,
     T5ForConditionalGeneration,
     T5Model,
@@ -72,8 +80,72 @@ def test_an_encoder_that_scales_only_what_it_looks_up_is_refused():
         model = PegasusForConditionalGeneration(
             PegasusConfig(**SMALL, scale_embedding=True, decoder_start_token_id=0, init_std=1.0)
         )
-    with pytest.raises(BackboneError, match="PegasusForConditionalGeneration scales embeddings only where"):
+    with pytest.raises(
+        BackboneError, match="PegasusForConditionalGeneration gives other scores for the embeddings of tokens"
+    ):
         Backbone(model, models.tokenizer("roberta"), "x")
+
+
+SWITCH = {"vocab_size": 700, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 2, "num_heads": 2, "num_experts": 2}
+
+
+def backbone_of(model_class, config):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = model_class(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(std=0.5)
+    return Backbone(model, models.tokenizer("roberta"), "x")
+
+
+@pytest.mark.parametrize(
+    ("model_class", "config"),
+    [
+        (M2M100ForConditionalGeneration, M2M100Config(**SMALL, decoder_start_token_id=2)),
+        (SwitchTransformersForConditionalGeneration, SwitchTransformersConfig(**SWITCH, decoder_start_token_id=2)),
+    ],
+)
+def test_other_models_read_as_plain_transformers(model_class, config):
+    backbone = backbone_of(model_class, config)
+    rows, sources = [[2, 5, 6], [2, 7, 8]], [(20, 21, 22, 23, 24, 25), (30, 31)]
+    with backbone.frozen(), torch.no_grad():
+        found = backbone.outputs(rows, torch.arange(3).expand(2, -1), sources=sources).logits
+        for own, row, source in zip(found, rows, sources, strict=True):
+            inputs = {"input_ids": torch.tensor([source]), "decoder_input_ids": torch.tensor([row])}
+            torch.testing.assert_close(own, backbone.model(**inputs).logits[0], atol=1e-4, rtol=1e-4)
+    assert (found[0] - found[1])[0].std() > 0.1  # else the text would change nothing
+
+
+@pytest.mark.parametrize(
+    ("model_class", "config", "reason"),
+    [
+        (
+            FSMTForConditionalGeneration,
+            FSMTConfig(**SMALL, langs=["en", "de"], src_vocab_size=700, tgt_vocab_size=700, decoder_start_token_id=2),
+            "TypeError: .*input_ids",
+        ),
+        (
+            ProphetNetForConditionalGeneration,
+            ProphetNetConfig(
+                vocab_size=700,
+                hidden_size=16,
+                num_encoder_layers=1,
+                num_decoder_layers=1,
+                num_encoder_attention_heads=2,
+                num_decoder_attention_heads=2,
+                encoder_ffn_dim=16,
+                decoder_ffn_dim=16,
+                decoder_start_token_id=2,
+            ),
+            "IndexError",
+        ),
+    ],
+)
+def test_a_model_that_does_not_run_as_we_run_it_is_refused(model_class, config, reason):
+    with pytest.raises(BackboneError, match=f"{model_class.__name__} does not run as softcloze runs it.*{reason}"):
+        backbone_of(model_class, config)
 
 
 def test_a_model_without_a_head_is_refused():

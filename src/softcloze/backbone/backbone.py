@@ -20,8 +20,8 @@ from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt, per_layer_embedding
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
 from softcloze.backbone.prefix import Prefix
-from softcloze.backbone.seq2seq import decoder_inputs, decoder_start, reads_embeddings
-from softcloze.backbone.taking import MISSING, check_reading
+from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
+from softcloze.backbone.taking import MISSING, check_encoding, check_reading
 from softcloze.backbone.trying import same_scores
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
 
@@ -67,8 +67,8 @@ class Backbone:
 
         Raises:
             BackboneError: the model has no language-modelling head of a known family, does not read vectors among
-                words as softcloze gives them (see `check_reading`), or it is a seq2seq model whose decoder begins with
-                no known token, or whose encoder scales embeddings only where it looks them up.
+                words as it reads words (see `check_reading`, for seq2seq models `check_encoding`), or it is a seq2seq
+                model whose decoder begins with no known token.
             TokenizerError: the tokenizer is not backed by the tokenizers library.
         """
         self.model = model
@@ -89,10 +89,7 @@ class Backbone:
         self._first_position = first_position(model)
         self._per_layer = per_layer_embedding(model)
         self.max_length = longest_prompt(model.config, tokenizer, self._first_position)
-        if self.family == "seq2seq":
-            self._check_seq2seq()
-        else:
-            self._check_reading()
+        self._check()
 
     def __sklearn_clone__(self) -> "Backbone":
         """Share the frozen model instead of copying it."""
@@ -425,34 +422,28 @@ class Backbone:
             inputs["position_ids"] = (place + self._first_position).to(self.device)
         return inputs
 
-    def _check_reading(self) -> None:
-        """Refuse a masked or causal model that cannot be fed as we feed it."""
+    def _check(self) -> None:
+        """Refuse a model that cannot be fed as we feed it."""
         padding = getattr(self.model.config.get_text_config(), "pad_token_id", None)
         special = {*self.tokenizer.all_special_ids, padding}
         known = min(len(self.tokenizer), len(self.model.get_output_embeddings().weight))
         ordinary = [i for i in range(known) if i not in special]
-        middle = len(ordinary) // 2
+        ids = ordinary[len(ordinary) // 2 :][:4]
         with self.frozen(), torch.no_grad():
-            check_reading(
-                self.model,
-                self.family,
-                ordinary[middle : middle + 4],
-                lambda rows, vector: self._inputs(rows, None, vector, None),
-            )
-
-    def _check_seq2seq(self) -> None:
-        """Refuse a seq2seq model that cannot be fed as we feed it."""
-        if self.decoder_start is None:
-            raise BackboneError(
-                f"{self.name!r} does not say with which token its decoder begins; set "
-                "model.config.decoder_start_token_id, for mBART to the id of the language's token"
-            )
-        with self.frozen(), torch.no_grad():
-            if not reads_embeddings(self.model, torch.tensor([[0, 1, 2]], device=self.device)):
+            if self.family != "seq2seq":
+                check_reading(self.model, self.family, ids, lambda rows, soft: self._inputs(rows, None, soft, None))
+                return
+            if self.decoder_start is None:
                 raise BackboneError(
-                    f"the encoder of {type(self.model).__name__} scales embeddings only where it looks them up, so "
-                    "that soft vectors would not fit among them; take T5, BART or one of their kin"
+                    f"{self.name!r} does not say with which token its decoder begins; set "
+                    "model.config.decoder_start_token_id, for mBART to the id of the language's token"
                 )
+            check_encoding(self.model, self.decoder_start, ids, self._answers)
+
+    def _answers(self, rows: Sequence[Sequence[int]], sources: Sequence[tuple[int, ...]]) -> Tensor:
+        """All scores at all places of rows of one length, shape (batch, length, vocab)."""
+        places = torch.arange(len(rows[0])).expand(len(rows), -1)
+        return self.outputs(rows, places, sources=sources).logits
 
     def _head_at(self, rows: Tensor, positions: Tensor, columns: Tensor | None, inputs: dict[str, Any]) -> Outputs:
         """Run the model with its output embedding on `positions` of `rows` and, where it can be cut, `columns` alone.

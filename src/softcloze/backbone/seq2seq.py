@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
-
-from softcloze.backbone.trying import same_scores
 
 
 def decoder_start(model: PreTrainedModel) -> int | None:
@@ -32,26 +28,16 @@ def decoder_inputs(
         of: for each row, the number of the text that it belongs to.
         rows: token ids for the decoder, any number of rows for a text.
     """
-    states = model.get_encoder()(**encoder_inputs).last_hidden_state
+    read = model.get_encoder()(**encoder_inputs)
+    states = read.last_hidden_state
     texts = torch.tensor(of, device=states.device)
     # padding stands on the right, where the tokens before do not see it
     ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
     real = torch.arange(ids.shape[1]) < lengths[:, None]
     return {
-        "encoder_outputs": BaseModelOutput(last_hidden_state=states[texts]),
+        "encoder_outputs": type(read)(last_hidden_state=states[texts]),
         "attention_mask": encoder_inputs["attention_mask"][texts],
         "decoder_input_ids": ids.to(states.device),
         "decoder_attention_mask": real.to(states.device, torch.long),
     }
-
-
-def reads_embeddings(model: PreTrainedModel, ids: Tensor) -> bool:
-    """Whether the encoder makes the same of token ids, shape (batch, length), and of their input embeddings.
-
-    Not so where it multiplies what it looks up and not what it is given (Pegasus).
-    """
-    encoder = model.get_encoder()
-    of_ids = encoder(input_ids=ids).last_hidden_state
-    of_embeddings = encoder(inputs_embeds=model.get_input_embeddings()(ids)).last_hidden_state
-    return same_scores(of_ids, of_embeddings, model.dtype)

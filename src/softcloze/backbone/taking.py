@@ -1,4 +1,4 @@
-"""What a masked or causal model has to do for softcloze, tried when it is taken.
+"""What a model has to do for softcloze, tried when it is taken.
 
 Architectures differ in more than their configurations say: some embed token ids a second time, which vectors are not,
 some heads multiply by hand, and some models see the padding behind a row. Read all the same, such a model would give
@@ -26,11 +26,11 @@ def check_reading(
     ids: Sequence[int],
     inputs: Callable[[Sequence[Sequence[int]], Tensor], dict[str, Any]],
 ) -> None:
-    """Refuse a model that does not read vectors among words as it reads words, each row by itself.
+    """Refuse a masked or causal model that does not read vectors among words as it reads words, each row by itself.
 
     Args:
-        model: masked or causal, held still.
-        family: which of them.
+        model: held still.
+        family: "masked" or "causal".
         ids: four ordinary tokens.
         inputs: what the model is given for rows of ids, among which -1 stands for a vector, shape (1, width).
 
@@ -40,7 +40,6 @@ def check_reading(
             behind a word.
     """
     a, b, c, d = ids
-    kind = type(model).__name__
     read: list[torch.Size] = []
     hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: read.append(args[0].shape[:-1]))
     try:
@@ -52,29 +51,80 @@ def check_reading(
         padded = model(**inputs([[a, b], [*rows[0], -1]], vector)).logits[0, :2]
         alone = model(**inputs([[a, b]], vector)).logits
     except MISSING as error:
-        raise BackboneError(
-            f"{kind} does not run as softcloze runs it, with vectors among its words: {type(error).__name__}: {error}"
-        ) from error
+        raise _does_not_run(model, error) from error
     finally:
         hook.remove()
     if not read or read[-1] != alone.shape[:2]:
         raise BackboneError(
-            f"the head of {kind} does not run its output embedding on one state for each word, and softcloze reads "
-            "there what the head is given; take another model, such as BERT or GPT-2"
+            f"the head of {_kind(model)} does not run its output embedding on one state for each word, and softcloze "
+            "reads there what the head is given; take another model, such as BERT or GPT-2"
         )
     if not same_scores(found, by_ids, model.dtype):
-        raise BackboneError(
-            f"{kind} gives other scores for the embeddings of tokens, with a mask, than for their ids, so that soft "
-            "vectors would not fit among them; take another model"
-        )
+        raise _scores_differ(model)
     if family == "causal":
         if not same_scores(found[0, :2], found[1, :2], model.dtype):
             raise BackboneError(
-                f"{kind} is no causal model as it is configured: it sees what stands behind a word; "
+                f"{_kind(model)} is no causal model as it is configured: it sees what stands behind a word; "
                 "where it can be either, set is_decoder=True in its configuration"
             )
     elif not same_scores(padded, alone[0], model.dtype):
-        raise BackboneError(
-            f"{kind} sees the padding behind a row, so that scores would depend on what else is in a batch; "
-            "take another model"
-        )
+        raise _sees_padding(model)
+
+
+def check_encoding(
+    model: PreTrainedModel,
+    start: int,
+    ids: Sequence[int],
+    logits: Callable[[Sequence[Sequence[int]], Sequence[tuple[int, ...]]], Tensor],
+) -> None:
+    """Refuse a seq2seq model whose encoder does not read embeddings as it reads words, each row by itself.
+
+    Args:
+        model: held still.
+        start: the token with which its decoder begins.
+        ids: four ordinary tokens.
+        logits: what the model says at each place of rows for the decoder, by rows for the encoder.
+
+    Raises:
+        BackboneError: it cannot be given embeddings, makes something else of them than of token ids, or sees padding.
+    """
+    a, b, c, d = ids
+    text, answer = [a, b, c, c, c, c], [start, d, d, d]
+    try:
+        given = {"input_ids": torch.tensor([text]), "decoder_input_ids": torch.tensor([answer])}
+        by_ids = model(**{name: own.to(model.device) for name, own in given.items()}).logits
+        found = logits([answer], [tuple(text)])
+        padded, _ = logits([answer, answer], [(a, b), tuple(text)])
+        alone = logits([answer], [(a, b)])
+    except MISSING as error:
+        raise _does_not_run(model, error) from error
+    if not same_scores(found, by_ids, model.dtype):
+        raise _scores_differ(model)
+    if not same_scores(padded, alone[0], model.dtype):
+        raise _sees_padding(model)
+
+
+def _kind(model: PreTrainedModel) -> str:
+    return type(model).__name__
+
+
+def _does_not_run(model: PreTrainedModel, error: Exception) -> BackboneError:
+    return BackboneError(
+        f"{_kind(model)} does not run as softcloze runs it, with vectors among its words: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _scores_differ(model: PreTrainedModel) -> BackboneError:
+    # Pegasus multiplies what it looks up, and not what it is given
+    return BackboneError(
+        f"{_kind(model)} gives other scores for the embeddings of tokens, with a mask, than for their ids, so that "
+        "soft vectors would not fit among them; take another model"
+    )
+
+
+def _sees_padding(model: PreTrainedModel) -> BackboneError:
+    return BackboneError(
+        f"{_kind(model)} sees the padding behind a row, so that scores would depend on what else is in a batch; "
+        "take another model"
+    )
