@@ -14,7 +14,7 @@ from softcloze import Backbone
 
 def compiled(case: Case, rounds: int) -> Iterator[Record]:
     """Scoring with layers as they are written and compiled, and what share the products of linear layers alone take."""
-    plain, (texts, labels) = case.backbone, case.texts(case.many)
+    plain, (texts, labels) = case.backbone, case.texts(case.window)
     other = Backbone(copy.deepcopy(plain.model), plain.tokenizer, plain.name)
     _, spent = timed(other.compile)
     for place in TEMPLATES[case.model]:
