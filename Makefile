@@ -25,7 +25,7 @@ fuzz: .venv/ready
 architectures: .venv/ready
 	$(BIN)/python fuzz/architectures.py
 
-# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes well over an hour, and
+# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes two hours, and
 # `.venv/bin/python -m benchmarks.engine KIND` measures one kind
 bench: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine --json build/engine.json
