@@ -125,9 +125,8 @@ def gaps(backbone: Backbone) -> Iterator[float]:
         behind = right if right or backbone.family == "causal" else (95,)
         soft = soft_vectors(backbone, 3, number) if min((*start, *tail, *behind)) < 0 else None
         prompts = [EncodedPrompt((*start, *text, *tail), behind, {}) for text in TEXTS]
-        members.append((Member(make_scorer(backbone, WORDS[number % 2], right=bool(behind)), prompts, soft), number))
-    found = score_together([member for member, _ in members])
-    for (member, number), scores in zip(members, found, strict=True):
+        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(behind)), prompts, soft))
+    for number, (member, scores) in enumerate(zip(members, score_together(members), strict=True)):
         rows = [
             models.word_scores(backbone.model, prompt, WORDS[number % 2], member.soft, backbone.vocabulary.mask_id)
             for prompt in member.prompts
