@@ -135,6 +135,15 @@ def model(architecture, seed=0):
     return made.eval()
 
 
+def with_random_weights(made, seed=0):
+    """`made` in evaluation mode with random weights, all of which change scores: norms and biases too."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for parameter in made.parameters():
+            parameter.normal_(mean=0.1 if parameter.dim() < 2 else 0, std=0.3)
+    return made.eval()
+
+
 def new_backbone(architecture, *, padding_side="right", seed=0):
     """A backbone whose model and tokenizer nothing else holds."""
     return Backbone(model(architecture, seed), tokenizer(_KINDS[architecture], padding_side), architecture)

@@ -54,12 +54,7 @@ WORDS = [(20, 21, 22), (31,), (40, 41)]
 def backbone_of(model_class, config_class, tokenizer, **options):
     """A tiny model of random weights, all of which change scores."""
     borrowed = models.borrowed(tokenizer)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = model_class(config_class(vocab_size=len(borrowed) + 5, **options)).eval()
-        with torch.no_grad():
-            for parameter in made.parameters():
-                parameter.normal_(mean=0.1 if parameter.dim() < 2 else 0, std=0.3)
+    made = models.with_random_weights(model_class(config_class(vocab_size=len(borrowed) + 5, **options)))
     return Backbone(made, borrowed, "x")
 
 
@@ -137,15 +132,20 @@ def test_a_model_that_would_be_read_wrongly_is_refused(model_class, config_class
         (
             BartForCausalLM,
             BartConfig,
-            {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48},
+            {
+                "d_model": 32,
+                "decoder_layers": 2,
+                "decoder_attention_heads": 4,
+                "decoder_ffn_dim": 48,
+                "is_encoder_decoder": False,
+                "is_decoder": True,
+            },
             False,
         ),
         (RoFormerForCausalLM, RoFormerConfig, {**COMMON, "is_decoder": True}, False),
     ],
 )
 def test_other_causal_models_score_as_plain_transformers(model_class, config_class, options, in_parts):
-    if model_class is BartForCausalLM:
-        options = {**options, "is_encoder_decoder": False, "is_decoder": True}
     backbone = backbone_of(model_class, config_class, "gpt2", **options)
     assert backbone.can_read == in_parts
     assert in_parts or backbone.why_whole == "tried in two parts it gave other scores"

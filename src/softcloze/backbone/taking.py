@@ -90,9 +90,9 @@ def check_encoding(
     """
     a, b, c, d = ids
     text, answer = [a, b, c, c, c, c], [start, d, d, d]
+    source, decoder = (torch.tensor([row], device=model.device) for row in (text, answer))
     try:
-        given = {"input_ids": torch.tensor([text]), "decoder_input_ids": torch.tensor([answer])}
-        by_ids = model(**{name: own.to(model.device) for name, own in given.items()}).logits
+        by_ids = model(input_ids=source, decoder_input_ids=decoder).logits
         found = logits([answer], [tuple(text)])
         padded, _ = logits([answer, answer], [(a, b), tuple(text)])
         alone = logits([answer], [(a, b)])
