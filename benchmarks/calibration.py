@@ -17,8 +17,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import Backbone, PromptClassifier, load_backbone
 from softcloze.calibration import METHODS, expected_calibration_error, fit_mixture, fit_shift
-from softcloze.experiments import few_shot
-from softcloze.starters import Examples, load_data
+from softcloze.data import Examples, few_shot
+from softcloze.starters import load_data
 
 ROWS, TEXTS, SHOTS = 1000, 500, 16
 

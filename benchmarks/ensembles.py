@@ -8,7 +8,7 @@ Sixteen labelled movie reviews of each label, 300 without labels, the first 500 
 import numpy as np
 
 from softcloze import PromptClassifier, PromptEnsemble, load_backbone
-from softcloze.experiments import few_shot
+from softcloze.data import few_shot
 from softcloze.starters import load_data
 
 TEMPLATES = ("<text> It was <mask>.", "It was <mask>. <text>", "<text> All in all, a <mask> film.")

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 
 from softcloze import PromptClassifier, Verbalizer, load_backbone
-from softcloze.estimator import resolve_verbalizer
-from softcloze.experiments import few_shot
+from softcloze.data import Examples, few_shot
 from softcloze.heads import HEADS
-from softcloze.library import resolve_template
+from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.prompt import BoundPrompt
-from softcloze.starters import Examples, load_data
+from softcloze.starters import load_data
 
 ROWS, DRAWS = 1000, 5
 RUNS = (("words", 1), ("soft", 3), ("soft", 20), ("linear", 20), ("linear", 100), ("prototypes", 1))

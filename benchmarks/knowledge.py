@@ -14,11 +14,11 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import load_backbone
-from softcloze.estimator import resolve_verbalizer
-from softcloze.experiments import few_shot
+from softcloze.data import few_shot
+from softcloze.label_words import calibrated_weights, frequent, learn_weights, log_priors, relevant
+from softcloze.label_words.refine import usable_words, word_log_probs, word_owners
+from softcloze.library import resolve_verbalizer
 from softcloze.prompt import BoundPrompt
-from softcloze.refine import usable_words, word_log_probs, word_owners
-from softcloze.refinement import calibrated_weights, frequent, learn_weights, log_priors, relevant
 from softcloze.starters import load_data
 from softcloze.template import Template
 

@@ -17,15 +17,14 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import Backbone, Template, Verbalizer, load_backbone
+from softcloze.data import Examples, few_shot
 from softcloze.encoding import CompiledTemplate
-from softcloze.experiments import few_shot
+from softcloze.label_words.beam_search import select
+from softcloze.label_words.candidates import METHODS, Candidates, read_candidates
+from softcloze.label_words.search import first_words
 from softcloze.library import load_verbalizer
 from softcloze.scoring import Scorer
-from softcloze.search.candidates import Candidates, read_candidates
-from softcloze.search.ranking import METHODS
-from softcloze.search.search import first_words
-from softcloze.search.selection import select
-from softcloze.starters import Examples, load_data
+from softcloze.starters import load_data
 
 ROWS, SHOTS, DRAWS = 1000, 16, 5
 WORDS = (1, 3)

@@ -16,8 +16,8 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_err
 
 from softcloze import Backbone, OrdinalVerbalizer, PromptClassifier, PromptSet, Verbalizer, load_backbone
 from softcloze.calibration import fit_shift
-from softcloze.experiments import few_shot
-from softcloze.starters import Examples, load_data
+from softcloze.data import Examples, few_shot
+from softcloze.starters import load_data
 
 ROWS, SHOTS, DRAWS = 500, 16, 3
 TEMPLATE = "Review: <text> In short, the movie is <mask>"

@@ -20,7 +20,7 @@ import pyarrow
 import pyarrow.parquet
 
 from softcloze import PromptClassifier
-from softcloze.cli.run import CARD
+from softcloze.cli.resumable import CARD
 from softcloze.starters import load_data
 
 LONGEST = 100  # characters

@@ -6,7 +6,7 @@ Chinese product reviews with the mask in the middle of a sentence: the text behi
 from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import PromptClassifier, load_backbone
-from softcloze.experiments import few_shot
+from softcloze.data import few_shot
 from softcloze.starters import load_data
 
 reviews = load_data("chinese-reviews")

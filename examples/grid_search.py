@@ -4,9 +4,10 @@ from rich import print
 from sklearn.model_selection import GridSearchCV
 
 from softcloze import PromptClassifier, load_backbone
-from softcloze.experiments import few_shot
+from softcloze.data import few_shot
+from softcloze.search import summarise_search
 from softcloze.starters import load_data
-from softcloze.tuning import summarise_search, with_slots
+from softcloze.template import with_slots
 
 reviews = load_data("movie-reviews")
 rows = few_shot(reviews.train.labels, shots=100, random_state=0)

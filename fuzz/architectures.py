@@ -28,11 +28,12 @@ from transformers.utils import logging
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import models
-from scores import make_scorer, soft_vectors
+from support import models
+from support.scores import make_scorer, soft_vectors
 
-from softcloze.backbone import Backbone, BackboneError
+from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
+from softcloze.errors import BackboneError
 from softcloze.scoring import Member, score_together
 
 MASKED = [

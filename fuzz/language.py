@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import models
+from support import models
 
 from softcloze.encoding import CompiledTemplate, Vocabulary
-from softcloze.errors import SoftclozeError
-from softcloze.template import Template, TemplateSyntaxError, expand, read_fields
+from softcloze.errors import SoftclozeError, TemplateSyntaxError
+from softcloze.template import Template, expand, read_fields
 
 ROUND = settings(
     max_examples=1000, deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)

@@ -2,10 +2,10 @@
 
 import os
 
-import models
 import pytest
 import torch
 from hypothesis import settings
+from support import models
 
 from softcloze.backbone import load_backbone
 

@@ -7,13 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ebnf import Grammar
+from support.ebnf import Grammar
 
-from softcloze.template import Template, TemplateSyntaxError
-from softcloze.template.filters import FILTERS, TESTS
+from softcloze.errors import TemplateSyntaxError
+from softcloze.template import Template
+from softcloze.template.jinja.filters import FILTERS, TESTS
+from softcloze.template.jinja.parsing import read_expression
+from softcloze.template.jinja.statements import KEYWORDS
 from softcloze.template.parser import parse
-from softcloze.template.reading import read_expression
-from softcloze.template.statements import KEYWORDS
 from softcloze.template.tags import TAGS
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks.engine.case import BEHIND, TEMPLATES, Case, Record, epoch_seconds, seconds
 from benchmarks.engine.peft_side import GUIDE, PADDINGS, Peft, pefts_of
-from softcloze.experiments.memory import PeakMemory
+from softcloze.experiments.grid import PeakMemory
 from softcloze.starters import load_data
 
 EPOCHS = 3  # of training for accuracy

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from benchmarks.engine.case import LABELS, TEMPLATES, Case, Record, epoch_seconds, seconds
 from benchmarks.engine.sharing import prompts_of
 from softcloze import PromptClassifier, PromptSet
-from softcloze.experiments.memory import PeakMemory
+from softcloze.experiments.grid import PeakMemory
 from softcloze.starters import load_data
 
 ROWS = (100, 1_000, 10_000)

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
-    from softcloze.ensemble import PromptEnsemble as PromptEnsemble
+    from softcloze.classifiers import MultiLabelPromptClassifier as MultiLabelPromptClassifier
+    from softcloze.classifiers import PromptClassifier as PromptClassifier
+    from softcloze.classifiers import PromptEnsemble as PromptEnsemble
+    from softcloze.classifiers import predict_stream as predict_stream
     from softcloze.errors import SoftclozeError as SoftclozeError
-    from softcloze.estimator import PromptClassifier as PromptClassifier
+    from softcloze.errors import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.experiments import Comparison as Comparison
     from softcloze.experiments import Protocol as Protocol
-    from softcloze.experiments.runner import compare as compare
-    from softcloze.multilabel import MultiLabelPromptClassifier as MultiLabelPromptClassifier
+    from softcloze.experiments import compare as compare
+    from softcloze.label_words import refine_words as refine_words
+    from softcloze.label_words import search_label_words as search_label_words
     from softcloze.prompt import Prompt as Prompt
-    from softcloze.prompt_set import PromptSet as PromptSet
-    from softcloze.refine import refine_words as refine_words
-    from softcloze.search import search_label_words as search_label_words
-    from softcloze.streaming import predict_stream as predict_stream
+    from softcloze.prompt import PromptSet as PromptSet
     from softcloze.template import Template as Template
-    from softcloze.template import TemplateSyntaxError as TemplateSyntaxError
     from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
     from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 _HOMES = {
     "Backbone": "softcloze.backbone",
     "Comparison": "softcloze.experiments",
-    "MultiLabelPromptClassifier": "softcloze.multilabel",
+    "MultiLabelPromptClassifier": "softcloze.classifiers",
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "Prompt": "softcloze.prompt",
-    "PromptClassifier": "softcloze.estimator",
-    "PromptEnsemble": "softcloze.ensemble",
-    "PromptSet": "softcloze.prompt_set",
+    "PromptClassifier": "softcloze.classifiers",
+    "PromptEnsemble": "softcloze.classifiers",
+    "PromptSet": "softcloze.prompt",
     "Protocol": "softcloze.experiments",
     "RuleVerbalizer": "softcloze.verbalizer",
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
-    "TemplateSyntaxError": "softcloze.template",
+    "TemplateSyntaxError": "softcloze.errors",
     "Verbalizer": "softcloze.verbalizer",
     "compare": "softcloze.experiments",
     "load_backbone": "softcloze.backbone",
-    "predict_stream": "softcloze.streaming",
-    "refine_words": "softcloze.refine",
-    "search_label_words": "softcloze.search",
+    "predict_stream": "softcloze.classifiers",
+    "refine_words": "softcloze.label_words",
+    "search_label_words": "softcloze.label_words",
 }
 
 __all__ = list(_HOMES)

@@ -1,19 +1,20 @@
-"""Examples and labels from whatever people keep them in."""
+"""Examples, labels, splits and few-shot samples."""
 
+import hashlib
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from softcloze.encoding import Example
-from softcloze.errors import SoftclozeError
-from softcloze.template import did_you_mean
+from softcloze.errors import DataError, ExperimentError
+from softcloze.formatting import did_you_mean
 from softcloze.verbalizer import AnyVerbalizer, Label
-
-
-class DataError(SoftclozeError, ValueError):
-    """Examples or labels that do not fit."""
 
 
 def as_examples(X: Iterable[Example]) -> list[Example]:
@@ -148,3 +149,108 @@ def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
                 )
             matrix[row, index[label]] = 1
     return matrix
+
+
+_TEST_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Texts and their labels, row by row."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[str, str]]) -> Self:
+        """Examples of rows of text and label."""
+        rows = list(rows)
+        return cls(tuple(text for text, _ in rows), tuple(label for _, label in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A data set's training and test rows, both in an order as good as random.
+
+    The test set holds as many rows of each label, and so do its first n rows when n is a multiple
+    of the number of labels.
+    """
+
+    train: Examples
+    test: Examples
+
+
+def normalise(text: str) -> str:
+    """What two spellings of one text have in common.
+
+    >>> normalise("  ＡBC   Def ")
+    'abc def'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def split_rows(rows: Iterable[tuple[str, str]]) -> Split:
+    """Clean rows of text and label and part them.
+
+    White space around a text goes, and so do empty texts and repetitions. A text that has two
+    labels goes altogether. Rows whose hash falls in the lowest 30 % are for testing; the largest
+    labels give up rows there until all have equally many.
+
+    >>> split = split_rows((f"text {n}", "odd" if n % 2 else "even") for n in [*range(100), *range(100)])
+    >>> len(split.train), split.test.labels[:4], len(split.test)
+    (71, ('even', 'odd', 'even', 'odd'), 28)
+    """
+    kept: dict[str, tuple[str, str]] = {}
+    disputed = set()
+    for raw, label in rows:
+        text = raw.strip()
+        key = normalise(text)
+        if not key:
+            continue
+        if kept.setdefault(key, (text, label))[1] != label:
+            disputed.add(key)
+
+    train: list[tuple[str, str]] = []
+    test: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for digest, key in sorted((hashlib.sha256(key.encode()).digest(), key) for key in kept if key not in disputed):
+        text, label = kept[key]
+        if int.from_bytes(digest[:8], "big") < _TEST_SHARE * 2**64:
+            test[label].append((text, label))
+        else:
+            train.append((text, label))
+    turns = zip(*(test[label] for label in sorted(test)), strict=False)  # stops with the smallest label
+    return Split(Examples.from_rows(train), Examples.from_rows(row for turn in turns for row in turn))
+
+
+def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int]:
+    """Draw rows without replacement, as many of each class.
+
+    Args:
+        labels: the label of each row.
+        shots: rows to draw of each class.
+        random_state: seed of a generator of its own; the same one gives the same rows.
+
+    Returns:
+        Indices of the drawn rows, ascending.
+
+    Raises:
+        ExperimentError: a class has fewer rows, or `shots` is less than 1.
+
+    >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
+    [2, 3]
+    """
+    if shots < 1:
+        raise ExperimentError(f"shots={shots}, but it has to be at least 1")
+    rows_of: dict[Label, list[int]] = defaultdict(list)
+    for row, label in enumerate(labels):
+        rows_of[label].append(row)
+    short = {label: len(rows) for label, rows in sorted(rows_of.items()) if len(rows) < shots}
+    if short:
+        found = ", ".join(f"{label!r} has {count}" for label, count in short.items())
+        raise ExperimentError(f"{shots} rows of each class are wanted, but {found}; ask for fewer or bring more")
+    generator = np.random.default_rng(random_state)
+    drawn = [row for _, rows in sorted(rows_of.items()) for row in generator.choice(rows, shots, replace=False)]
+    return sorted(map(int, drawn))

@@ -6,8 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from softcloze.experiments.comparison import Comparison, MethodCard, Run
-from softcloze.experiments.protocol import Protocol
+from softcloze.experiments import Comparison, MethodCard, Protocol, Run
 
 TEXTS = ("Two hours that I want back.", "The acting is superb.", "太失望了，看到一半就走了。", "剧情很棒，值得再看。")
 CLASSES = ("negative", "positive")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from softcloze.starters.catalogue import Package
+from softcloze.starters import Package
 
 # A build backend inside the archive: pip reads its metadata without fetching setuptools.
 _PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'

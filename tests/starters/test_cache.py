@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from softcloze.starters.cache import build, cache_dir
-from softcloze.starters.errors import StarterError
+from softcloze.errors import StarterError
+from softcloze.files import cache_dir
+from softcloze.starters.cache import build
 
 
 def write(ready, scratch):

@@ -2,9 +2,10 @@ from collections import Counter
 
 import pytest
 
-from softcloze.starters import DATASETS, Member, StarterData, StarterError, is_cached, load_data
+from softcloze.data import normalise
+from softcloze.errors import StarterError
+from softcloze.starters import DATASETS, Member, StarterData, is_cached, load_data
 from softcloze.starters.cache import place
-from softcloze.starters.splits import normalise
 
 from .conftest import tarball
 

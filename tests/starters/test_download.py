@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from softcloze.starters.catalogue import Member
+from softcloze.errors import StarterError
+from softcloze.starters import Member
 from softcloze.starters.download import download, extract, unpack
-from softcloze.starters.errors import StarterError
 
 from .conftest import tarball
 

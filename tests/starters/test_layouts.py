@@ -1,5 +1,5 @@
 from softcloze.starters import DATASETS
-from softcloze.starters.layouts import read_rows
+from softcloze.starters.fetch import read_rows
 
 
 def test_rated_snippets_near_zero_are_left_out(tmp_path):

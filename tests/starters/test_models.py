@@ -4,18 +4,8 @@ import sys
 
 import pytest
 
-from softcloze.errors import SoftclozeError
-from softcloze.starters import (
-    DATASETS,
-    MODELS,
-    Member,
-    StarterModel,
-    StarterNameError,
-    fetch_model,
-    is_cached,
-    load_data,
-    remove,
-)
+from softcloze.errors import SoftclozeError, StarterNameError
+from softcloze.starters import DATASETS, MODELS, Member, StarterModel, fetch_model, is_cached, load_data, remove
 
 
 @pytest.fixture

@@ -6,17 +6,18 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from cases import cases
 from hypothesis import given
 from hypothesis import strategies as st
-from models import backbone, borrowed
-from pages import Page
 from scipy.stats import binom
 from sklearn.base import clone
+from support.cases import cases
+from support.models import backbone, borrowed
+from support.pages import Page
 
 from softcloze import OrdinalVerbalizer, PromptClassifier, Verbalizer
-from softcloze.explanation.view import percent
-from softcloze.verbalizer import KINDS, VerbalizerError
+from softcloze.analysis.explanation import percent
+from softcloze.errors import VerbalizerError
+from softcloze.verbalizer import KINDS
 
 CHINESE = ["很差", "较差", "一般", "较好", "很好"]  # which sort as 一般, 很好, 很差, 较好, 较差
 POLES = {"low": {"差": 1, "坏": 0.5}, "high": ["好", "满意"]}

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softcloze.errors import SoftclozeError
-from softcloze.verbalizer import Verbalizer, VerbalizerError
+from softcloze.errors import SoftclozeError, VerbalizerError
+from softcloze.verbalizer import Verbalizer
 from softcloze.verbalizer.verbalizer import AGGREGATIONS
 
 TABLE = {"good": ["great", "fine"], "bad": ["awful"], "mixed": "so-so"}

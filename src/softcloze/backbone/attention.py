@@ -23,13 +23,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 OURS = "softcloze"  # the name under which a model finds it
-
 # keys up to which, in half precision, shares of attention are kept for the way back, and not found anew by the kernel;
 # and up to which the kernel gains nothing by leaving out what is hidden from a causal model
 SHORT = 256
 # numbers in single precision that a register of the processor takes, in which the softmax over keys is counted
 REGISTER = 16
-
 # what some models want of an attention beyond keys, values and a mask
 _UNUSUAL = ("softcap", "s_aux", "position_bias", "cache")
 
@@ -233,4 +231,5 @@ class _ByProducts(torch.autograd.Function):
 
 
 AttentionInterface.register(OURS, attention)
+
 AttentionMaskInterface.register(OURS, sdpa_mask)

@@ -15,15 +15,14 @@ from transformers import PreTrainedModel
 
 from softcloze.backbone.attention import OURS, KeptCache, takes_ours
 from softcloze.backbone.batching import BATCH_TOKENS, tokens_in_batch
-from softcloze.backbone.compiling import compile_layers, undo
-from softcloze.backbone.errors import BackboneError
+from softcloze.backbone.compatibility import MISSING, check_encoding, check_reading, same_scores
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt, per_layer_embedding
+from softcloze.backbone.kv_cache import Prefix
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
-from softcloze.backbone.prefix import Prefix
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
-from softcloze.backbone.taking import MISSING, check_encoding, check_reading
-from softcloze.backbone.trying import same_scores
+from softcloze.backbone.torch_compile import compile_layers, undo
 from softcloze.encoding import PretrainedTokenizer, Vocabulary
+from softcloze.errors import BackboneError
 
 
 class Outputs(NamedTuple):

@@ -15,11 +15,10 @@ from transformers import (
     PreTrainedModel,
 )
 
-from softcloze.backbone.errors import BackboneError
 from softcloze.encoding import NO_LIMIT, PretrainedTokenizer, sentinels_of
+from softcloze.errors import BackboneError
 
 Family = Literal["masked", "causal", "seq2seq"]
-
 AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 
 

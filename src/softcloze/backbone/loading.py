@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from softcloze.backbone.backbone import Backbone
-from softcloze.backbone.errors import BackboneError
 from softcloze.backbone.family import AUTO, Family, family_of, longest_prompt
 from softcloze.encoding import PretrainedTokenizer
+from softcloze.errors import BackboneError
 from softcloze.starters import fetch_model
 
 STARTER = "starter:"

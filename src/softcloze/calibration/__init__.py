@@ -6,21 +6,20 @@ a constant. Nothing here knows a model or a template: who calls it scores the co
 of `domain_texts`, with the prompt that is to be corrected.
 """
 
-from softcloze.calibration.errors import CalibrationError
-from softcloze.calibration.methods import METHODS, Calibration, from_dict
+from softcloze.calibration.bias import Shift, fit_shift
+from softcloze.calibration.content_free import content_free, domain_texts
+from softcloze.calibration.metrics import expected_calibration_error
 from softcloze.calibration.mixture import Mixture, fit_mixture
-from softcloze.calibration.reliability import expected_calibration_error
-from softcloze.calibration.shift import Shift, fit_shift
+from softcloze.calibration.registry import METHODS, Calibration, from_dict
 from softcloze.calibration.temperature import Temperature, fit_temperature
-from softcloze.calibration.texts import domain_texts
 
 __all__ = [
     "METHODS",
     "Calibration",
-    "CalibrationError",
     "Mixture",
     "Shift",
     "Temperature",
+    "content_free",
     "domain_texts",
     "expected_calibration_error",
     "fit_mixture",

@@ -13,8 +13,8 @@ from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from softcloze.calibration.checking import Scores, as_tuples, check_numbers, log_probs
-from softcloze.calibration.errors import CalibrationError
+from softcloze.calibration.scores import Scores, as_tuples, check_numbers, log_probs
+from softcloze.errors import CalibrationError
 
 STARTS = 10
 ROUNDS = 1000

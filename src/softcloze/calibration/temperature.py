@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from softcloze.calibration.checking import Scores, check_numbers, log_probs
-from softcloze.calibration.errors import CalibrationError
+from softcloze.calibration.scores import Scores, check_numbers, log_probs
+from softcloze.errors import CalibrationError
 
 # Where every held-out example is right the best temperature is 0, where scores tell nothing it is infinite. Within
 # these bounds a lead of 1 nat becomes one of 20, which is certainty, or one of 0.05, which is next to chance.

@@ -10,12 +10,12 @@ from softcloze.cli.compare import compare
 from softcloze.cli.evaluate import evaluate
 from softcloze.cli.fit import fit
 from softcloze.cli.inspect import inspect
+from softcloze.cli.label_words import words
 from softcloze.cli.lint import lint
-from softcloze.cli.look import look
 from softcloze.cli.models import models
 from softcloze.cli.predict import predict
+from softcloze.cli.soft_prompt import look
 from softcloze.cli.templates import templates
-from softcloze.cli.words import words
 from softcloze.errors import SoftclozeError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels around the help would cost a third of its time
 )
+
 for command in (fit, predict, evaluate, compare, words, inspect, look, lint, models, templates):
     app.command()(command)
 

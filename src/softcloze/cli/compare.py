@@ -2,13 +2,16 @@
 
 import shlex
 import sys
+import time
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
 
-from softcloze.cli.errors import CommandError
 from softcloze.cli.options import (
     Baseline,
     Choice,
@@ -19,10 +22,16 @@ from softcloze.cli.options import (
     ModelOption,
     VerbalizerOption,
 )
+from softcloze.errors import CommandError
+from softcloze.experiments import Progress
+from softcloze.experiments.grid import Cell
+from softcloze.experiments.table import shots_name
+from softcloze.formatting import one_line
 
 if TYPE_CHECKING:
     from softcloze import experiments
-    from softcloze.starters import Split
+    from softcloze.data import Split
+
 
 STARTER = "starter:"
 DEMO = ("sentiment/en", "sentiment/en-after")
@@ -90,7 +99,7 @@ def compare(
     with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out,
     and of those as many are kept of each class.
     """
-    from softcloze.cli.methods import Builder
+    from softcloze.cli.compare_methods import Builder
     from softcloze.library import resolve_template
 
     # what may be wrong with the input comes first: a model takes long to fetch
@@ -133,8 +142,7 @@ def compare(
 
     from softcloze import experiments
     from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.live import LiveTable
-    from softcloze.cli.work import fetch, open_backbone
+    from softcloze.cli.progress import fetch, open_backbone
     from softcloze.experiments.table import differences_table
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
@@ -184,9 +192,10 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
     from pathlib import Path
 
     from softcloze.cli.console import errors, plain, say
-    from softcloze.cli.errors import FileError
-    from softcloze.cli.rows import open_table
-    from softcloze.starters import load_data, split_rows
+    from softcloze.cli.input_files import open_table
+    from softcloze.data import split_rows
+    from softcloze.errors import FileError
+    from softcloze.starters import load_data
 
     if data.startswith(STARTER):
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
@@ -197,3 +206,34 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
         if not isinstance(row.get(text_column), str):
             raise FileError(f"{table.path}: row {number} has no text in {text_column!r}")
     return split_rows(zip((row[text_column] for row in table.rows()), labels, strict=True))
+
+
+class LiveTable:
+    """What there is of a comparison, with a line below that says what comes now and how long all will take."""
+
+    def __init__(self) -> None:
+        self._table: RenderableType = ""
+        self._doing = "starting"
+        self._ends: float | None = None  # by the clock of `time.monotonic`
+
+    def update(self, event: Progress) -> None:
+        """Show the state of a comparison."""
+        self._table = event.comparison.table() if event.done else ""
+        self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left
+        self._doing = f"run {event.done + 1} of {event.total}: {', '.join(map(_cell_name, event.doing))}"
+
+    def __rich__(self) -> RenderableType:
+        line = self._doing
+        if self._ends is not None:
+            line = f"about {timedelta(seconds=max(0, round(self._ends - time.monotonic())))} left; {line}"
+        return Group(self._table, Text(line, no_wrap=True, overflow="ellipsis"))
+
+
+def _cell_name(cell: Cell) -> str:
+    """A run for people.
+
+    >>> _cell_name(("soft", 16, 2)), _cell_name(("hard", 0, 0))
+    ('soft (16 shots, seed 2)', 'hard')
+    """
+    method, shots, seed = cell
+    return one_line(method) + (f" ({shots_name(shots)} shots, seed {seed})" if shots else "")

@@ -18,13 +18,13 @@ def evaluate(
 ) -> None:
     """Compare predictions with the labels of a file: accuracy, precision and recall of each class, confusions."""
     from softcloze.cli.console import results, say
-    from softcloze.cli.errors import FileError
-    from softcloze.cli.rows import open_table
-    from softcloze.template import did_you_mean
+    from softcloze.cli.input_files import open_table
+    from softcloze.errors import FileError
+    from softcloze.formatting import did_you_mean
 
     table = open_table(file)
 
-    from softcloze.cli.work import open_classifier, score_rows, warn_of
+    from softcloze.cli.progress import open_classifier, score_rows, warn_of
     from softcloze.prompt import Prompt
 
     saved = Prompt.load(prompt)

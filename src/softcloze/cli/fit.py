@@ -52,7 +52,7 @@ def fit(
     is its own word.
     """
     from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.rows import open_table
+    from softcloze.cli.input_files import open_table
     from softcloze.library import resolve_template
 
     # what may be wrong with the input comes first: the imports below take seconds, and training minutes
@@ -61,10 +61,10 @@ def fit(
     table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
-    from softcloze.card import ArtifactError
-    from softcloze.cli.work import open_backbone, progress_bar, score_rows
-    from softcloze.estimator import PromptClassifier
-    from softcloze.experiments import few_shot
+    from softcloze.classifiers import PromptClassifier
+    from softcloze.cli.progress import open_backbone, progress_bar, score_rows
+    from softcloze.data import few_shot
+    from softcloze.errors import ArtifactError
     from softcloze.prompt import CARD
 
     if out.exists() and not (out / CARD).is_file():

@@ -19,8 +19,8 @@ from softcloze.cli.options import (
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
-    from softcloze.cli.rows import Row
-    from softcloze.cli.views import Look
+    from softcloze.cli.input_files import Row
+    from softcloze.cli.inspect_view import Look
     from softcloze.encoding import Demonstration
     from softcloze.template import Template
     from softcloze.verbalizer import Verbalizer
@@ -63,9 +63,9 @@ def inspect(
     from rich.text import Text
 
     from softcloze.cli.console import results
-    from softcloze.cli.drawing import look_lines
-    from softcloze.cli.errors import CommandError
-    from softcloze.cli.views import Look
+    from softcloze.cli.inspect_render import look_lines
+    from softcloze.cli.inspect_view import Look
+    from softcloze.errors import CommandError
     from softcloze.library import resolve_template
 
     parsed = resolve_template(template)
@@ -86,7 +86,7 @@ def inspect(
     for part in look_lines(look, width=console.width):
         console.print(part, soft_wrap=isinstance(part, Text))
     if html is not None:
-        from softcloze.cli.page import page, write_page
+        from softcloze.cli.inspect_render import page, write_page
 
         write_page(html, page(look))
     if look.problem is not None:
@@ -95,7 +95,7 @@ def inspect(
 
 def _example(template: "Template", text: str | None, fields: Sequence[str] | None) -> dict[str, object]:
     """The example that was given, as far as it is one."""
-    from softcloze.cli.errors import CommandError
+    from softcloze.errors import CommandError
 
     example = read_fields(fields if fields is not None else ())
     unknown = [name for name in example if name not in template.fields]
@@ -112,7 +112,7 @@ def _example(template: "Template", text: str | None, fields: Sequence[str] | Non
 
 
 def _check_needs_no_example(model: str | None, examples: Path | None) -> None:
-    from softcloze.cli.errors import CommandError
+    from softcloze.errors import CommandError
 
     for option, what in ((model, "--model shows the tokens"), (examples, "--examples shows the demonstrations")):
         if option is not None:
@@ -130,8 +130,8 @@ class Labelled(NamedTuple):
 def _read_labelled(
     template: "Template", path: Path, text_column: str | None, label_column: str, how: Choice
 ) -> Labelled:
-    from softcloze.cli.errors import CommandError
-    from softcloze.cli.rows import open_table
+    from softcloze.cli.input_files import open_table
+    from softcloze.errors import CommandError
 
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
@@ -148,7 +148,7 @@ def _look(
     max_length: int | None,
 ) -> "Look":
     """All there is to be seen of an example."""
-    from softcloze.cli.views import Look, filled, token_view, word_view
+    from softcloze.cli.inspect_view import Look, filled, token_view, word_view
     from softcloze.template import Options
     from softcloze.template import read_fields as fill
 
@@ -157,11 +157,12 @@ def _look(
     if model is None and labelled is None and not any(isinstance(node, Options) for node in template.nodes):
         return Look(template, bare)
 
-    from softcloze.cli.work import open_backbone
-    from softcloze.encoding import CompiledTemplate, EncodingError
-    from softcloze.estimator import resolve_verbalizer
+    from softcloze.cli.progress import open_backbone
+    from softcloze.encoding import CompiledTemplate
+    from softcloze.errors import EncodingError, VerbalizerError
+    from softcloze.library import resolve_verbalizer
     from softcloze.prompt import BoundPrompt
-    from softcloze.verbalizer import Verbalizer, VerbalizerError
+    from softcloze.verbalizer import Verbalizer
 
     words = cast("Verbalizer | None", resolve_verbalizer(given))  # rules are not given on the command line
     if words is None and labelled is not None:

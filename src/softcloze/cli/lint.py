@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from softcloze.backbone import Backbone
-    from softcloze.checking import VerbalizerCheck
-    from softcloze.cli.sources import SourceFile
+    from softcloze.cli.lint_sources import SourceFile
     from softcloze.encoding import Vocabulary
-    from softcloze.library import LibraryError
+    from softcloze.errors import LibraryError
+    from softcloze.lint import Finding, VerbalizerCheck
     from softcloze.template import Template
-    from softcloze.template.check import Finding
 
 
 def lint(
@@ -63,7 +62,7 @@ def lint(
     Exits with 1 if there are errors, with --strict also if there are warnings.
     """
     from softcloze.cli.console import results
-    from softcloze.cli.errors import CommandError
+    from softcloze.errors import CommandError
 
     for option, given in (("--max-length", max_length is not None), ("--words", words), ("--priors", priors)):
         if given and model is None:
@@ -96,8 +95,8 @@ def finding_text(shown: Shown) -> "Text":
     from rich.text import Text
 
     from softcloze.cli.console import plain
-    from softcloze.template.errors import picture
-    from softcloze.template.finding import STYLES
+    from softcloze.formatting import picture
+    from softcloze.lint.finding import STYLES
 
     finding = shown.finding
     _, line, carets = picture(finding.source, finding.start, finding.end).split("\n")
@@ -109,17 +108,17 @@ def finding_text(shown: Shown) -> "Text":
 
 
 def _titled(file: str, checked: "VerbalizerCheck") -> "tuple[RenderableType, ...]":
-    from softcloze.checking.view import word_table
     from softcloze.cli.console import plain
+    from softcloze.lint.verbalizer import rich_word_table
 
-    return plain(file, "bold"), word_table(checked)
+    return plain(file, "bold"), rich_word_table(checked)
 
 
 def summary(found: Sequence[Shown], files: int) -> "Text":
     """How many findings of each severity there are."""
     from rich.text import Text
 
-    from softcloze.template.finding import SEVERITIES, STYLES
+    from softcloze.lint.finding import SEVERITIES, STYLES
 
     counts = Counter(shown.finding.severity for shown in found)
     where = "in 1 file" if files == 1 else f"in {files} files"
@@ -160,7 +159,7 @@ class Looker:
         Raises:
             FileError: it cannot be read.
         """
-        from softcloze.cli.sources import TomlError, read_source
+        from softcloze.cli.lint_sources import TomlError, read_source
 
         try:
             source = read_source(name)
@@ -175,11 +174,11 @@ class Looker:
             yield _shown(source, "card", "the card has neither a template nor a table of label words", (0, 0))
 
     def _template(self, source: "SourceFile", template: str) -> Iterator[Shown]:
-        from softcloze.library import LibraryError
+        from softcloze.errors import LibraryError, TemplateSyntaxError
         from softcloze.library.cards import read_template_card
-        from softcloze.template import Template, TemplateSyntaxError
-        from softcloze.template.check import check_source
-        from softcloze.template.finding import by_place
+        from softcloze.lint.finding import by_place
+        from softcloze.lint.template import check_source
+        from softcloze.template import Template
 
         labels, problem = self._labels_of(source)
         words = None if labels is None else labels.words
@@ -189,7 +188,7 @@ class Looker:
         except TemplateSyntaxError:
             parsed = None  # which is found already
         if parsed is not None and self.model is not None:
-            from softcloze.encoding.check import check_encoding
+            from softcloze.lint.tokens import check_encoding
 
             sound = all(finding.severity != "error" for finding in found)
             found += check_encoding(parsed, self.model.vocabulary, self.model.max_length, labels=words)
@@ -213,7 +212,8 @@ class Looker:
 
     def _labels_of(self, source: "SourceFile") -> "tuple[Labels | None, LibraryError | None]":
         """The label words for a template: those that were given, or else those that its card names."""
-        from softcloze.library import LibraryError, load_verbalizer
+        from softcloze.errors import LibraryError
+        from softcloze.library import load_verbalizer
 
         name = None if source.card is None else source.card.get("verbalizer")
         if self.labels is not None or not isinstance(name, str):
@@ -228,10 +228,10 @@ class Looker:
 
 def _words(source: "SourceFile", words: Mapping[str, Any]) -> Iterator[Shown]:
     """Findings about a card with label words."""
-    from softcloze.library import LibraryError
+    from softcloze.errors import LibraryError
     from softcloze.library.cards import read_verbalizer_card
-    from softcloze.template.finding import by_place
-    from softcloze.template.label_words import check_words, word_table
+    from softcloze.lint.finding import by_place
+    from softcloze.lint.label_words import check_words, word_table
 
     try:
         read_verbalizer_card(source.name, Path(source.name).expanduser())
@@ -261,7 +261,7 @@ def _card_problem(source: "SourceFile", problem: "LibraryError") -> Shown:
 
 
 def _shown(source: "SourceFile", code: str, message: str, place: tuple[int, int]) -> Shown:
-    from softcloze.template.check import Finding
+    from softcloze.lint import Finding
 
     return _located(source, Finding(code, "error", message, "", source.text, *place), place)
 
@@ -293,7 +293,7 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
         return most if max_length is None else min(max_length, most)
 
     if weights:
-        from softcloze.cli.work import open_backbone
+        from softcloze.cli.progress import open_backbone
 
         backbone = open_backbone(model)
         return Model(backbone.vocabulary, limit(backbone.max_length), backbone)
@@ -304,9 +304,9 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
 
 def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -> "VerbalizerCheck":
     """The label words with their tokens; with priors where the model is loaded and the template needs no training."""
-    from softcloze.checking import check_verbalizer
-    from softcloze.estimator import PromptClassifier
-    from softcloze.template.label_words import word_table
+    from softcloze.classifiers import PromptClassifier
+    from softcloze.lint import check_verbalizer
+    from softcloze.lint.label_words import word_table
     from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 
     verbalizer = RuleVerbalizer(words) if word_table(words).masks else Verbalizer(words)

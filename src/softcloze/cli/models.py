@@ -18,7 +18,8 @@ def models(
     Name them as starter:NAME wherever a command takes a model or data.
     """
     from softcloze.cli.console import errors, plain, quiet, results, say
-    from softcloze.starters import MODELS, cache_dir, fetch_model, is_cached, load_data
+    from softcloze.files import cache_dir
+    from softcloze.starters import MODELS, fetch_model, is_cached, load_data
 
     console = results()
     if fetch is None:

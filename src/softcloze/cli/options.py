@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softcloze.cli.errors import CommandError, FileError
+from softcloze.errors import CommandError, FileError
 
 if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer
+
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
 PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="The folder that fit wrote.")]
@@ -90,14 +91,12 @@ HeadOption = Annotated[
         "linear (by a trained linear layer) or prototypes (by label words and learnt prototypes); see docs/heads.md.",
     ),
 ]
-
 CalibrationOption = Annotated[
     Method | None,
     typer.Option(
         "--calibration", help="What corrects the label scores; learnt from the rows. docs/calibration.md compares them."
     ),
 ]
-
 Words = dict[str | int, str | list[str] | dict[str, float]]
 
 

@@ -13,10 +13,10 @@ from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-    from softcloze.cli.rows import Row, Table
-    from softcloze.cli.run import Run
-    from softcloze.cli.tally import Tally
-    from softcloze.estimator import PromptClassifier
+    from softcloze.classifiers import PromptClassifier
+    from softcloze.cli.input_files import Row, Table
+    from softcloze.cli.resumable import Run, Tally
+
 
 SHOWN = 10  # rows of the table on the terminal
 LONGEST = 300  # characters of a value shown there
@@ -45,8 +45,8 @@ def predict(
     interrupted goes on where it was when the same command is given again.
     """
     from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.errors import CommandError
-    from softcloze.cli.rows import check_suffix, open_table
+    from softcloze.cli.input_files import check_suffix, open_table
+    from softcloze.errors import CommandError
 
     if out is not None:
         check_suffix(out)
@@ -55,8 +55,8 @@ def predict(
     with errors().status("reading the rows"):
         table = open_table(file)
 
-    from softcloze.cli.tally import Tally
-    from softcloze.cli.work import open_classifier, warn_of
+    from softcloze.cli.progress import open_classifier, warn_of
+    from softcloze.cli.resumable import Tally
     from softcloze.prompt import Prompt
 
     saved = Prompt.load(prompt)
@@ -82,7 +82,7 @@ def predict(
 
 def _new_columns(table: "Table", labels: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the columns that are added; none may be taken."""
-    from softcloze.cli.errors import FileError
+    from softcloze.errors import FileError
 
     names = ("predicted", *(f"probability_{label}" for label in labels), "error")
     for name in names:
@@ -99,8 +99,8 @@ def _open_run(
     from importlib.metadata import version
 
     from softcloze.cli.console import errors, plain, say
-    from softcloze.cli.run import Run
-    from softcloze.cli.writing import format_of
+    from softcloze.cli.output_files import format_of
+    from softcloze.cli.resumable import Run
     from softcloze.prompt import CARD
 
     with errors().status("reading the rows"):
@@ -128,8 +128,8 @@ def _labelled(
     done: int,
 ) -> "Generator[list[Row]]":
     """The rows behind the first `done` ones with what was found, a window at a time."""
-    from softcloze.cli.errors import FileError
-    from softcloze.cli.work import label_rows
+    from softcloze.cli.progress import label_rows
+    from softcloze.errors import FileError
 
     lines, ahead = tee(islice(table.lines(), done, None))
     # a damaged row is no example, which `predict_stream` says; the line itself says it better

@@ -42,7 +42,7 @@ def templates(
     from rich.text import Text
 
     from softcloze.cli.console import results
-    from softcloze.cli.errors import CommandError
+    from softcloze.errors import CommandError
     from softcloze.library import list_templates, load_template, load_verbalizer
 
     wanted = {
@@ -93,7 +93,7 @@ def card_view(card: "TemplateCard", words: "VerbalizerCard") -> "Iterator[Render
     from rich.text import Text
 
     from softcloze.cli.console import plain
-    from softcloze.cli.drawing import node_table
+    from softcloze.cli.inspect_render import node_table
 
     yield Text.assemble(plain(card.name, "bold"), f", {card.kind}")
     yield plain(card.description)
@@ -115,8 +115,8 @@ def card_view(card: "TemplateCard", words: "VerbalizerCard") -> "Iterator[Render
 
 def _chosen(cards: "list[TemplateCard]", wanted: dict[str, str]) -> "list[TemplateCard]":
     """The cards that have all wanted values."""
-    from softcloze.cli.errors import CommandError
-    from softcloze.template import did_you_mean
+    from softcloze.errors import CommandError
+    from softcloze.formatting import did_you_mean
 
     for key, value in wanted.items():
         there_are = sorted({getattr(card, key) for card in cards})

@@ -1,20 +1,24 @@
 """Which labelled examples are shown with which input."""
 
-from softcloze.demonstrations.choose import Demonstrations, choose
-from softcloze.demonstrations.errors import DemonstrationError
-from softcloze.demonstrations.fixed import FixedDemonstrations
-from softcloze.demonstrations.nearest import NearestDemonstrations, Transformer
 from softcloze.demonstrations.pool import Pool
-from softcloze.demonstrations.saving import pack, unpack
+from softcloze.demonstrations.selection import (
+    Demonstrations,
+    FixedDemonstrations,
+    NearestDemonstrations,
+    Transformer,
+    choose,
+    mean_states,
+)
+from softcloze.demonstrations.serialization import pack, unpack
 
 __all__ = [
-    "DemonstrationError",
     "Demonstrations",
     "FixedDemonstrations",
     "NearestDemonstrations",
     "Pool",
     "Transformer",
     "choose",
+    "mean_states",
     "pack",
     "unpack",
 ]

@@ -1,10 +1,8 @@
 """Templates bound to tokenizers: examples in, encoded prompts out."""
 
-from softcloze.encoding.blocks import CompiledBlock
-from softcloze.encoding.compiled import CompiledTemplate, Example
-from softcloze.encoding.errors import EncodingError, TokenizerError
-from softcloze.encoding.prompt import Answer, Demonstration, EncodedPrompt, Piece, Truncation, summarise_cuts
-from softcloze.encoding.vocabulary import NO_LIMIT, PretrainedTokenizer, Vocabulary, sentinels_of
+from softcloze.encoding.compiled import CompiledBlock, CompiledTemplate, Example
+from softcloze.encoding.encoded import Answer, Demonstration, EncodedPrompt, Piece, Truncation, summarise_cuts
+from softcloze.encoding.tokenizer import NO_LIMIT, PretrainedTokenizer, Vocabulary, sentinels_of
 
 __all__ = [
     "NO_LIMIT",
@@ -13,11 +11,9 @@ __all__ = [
     "CompiledTemplate",
     "Demonstration",
     "EncodedPrompt",
-    "EncodingError",
     "Example",
     "Piece",
     "PretrainedTokenizer",
-    "TokenizerError",
     "Truncation",
     "Vocabulary",
     "sentinels_of",

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from tokenizers import Encoding
 
-from softcloze.encoding.blocks import compile_blocks
-from softcloze.encoding.errors import EncodingError
-from softcloze.encoding.fitting import Fit, Room, fit, owners_of
-from softcloze.encoding.prompt import Demonstration, EncodedPrompt, Piece
+from softcloze.encoding.encoded import Demonstration, EncodedPrompt, Piece
 from softcloze.encoding.rendering import Rendered, Renderer
-from softcloze.encoding.vocabulary import Vocabulary
-from softcloze.encoding.words import word_ids
+from softcloze.encoding.tokenizer import Vocabulary
+from softcloze.encoding.truncation import Fit, Room, fit, owners_of
+from softcloze.encoding.word_ids import word_ids
+from softcloze.errors import EncodingError
 from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template, read_fields
 
 Example = str | Mapping[str, object]
@@ -105,7 +104,7 @@ class CompiledTemplate:
         return [prompts[row] for row in range(len(values))]
 
     def word_ids(self, word: str, mask: str | None = None) -> tuple[int, ...]:
-        """Token ids of a label word in the place of the mask of that name: see `softcloze.encoding.words`.
+        """Token ids of a label word in the place of the mask of that name: see `softcloze.encoding.word_ids`.
 
         Args:
             word: the label word.
@@ -252,3 +251,43 @@ class CompiledTemplate:
             filled += next(slots)
             start = at + 1
         return filled + ids[start:]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledBlock:
+    """A soft block with its place among the soft vectors.
+
+    Attributes:
+        key: the block's name, or "#1", "#2", … where the template gives none.
+        start: its first row.
+        count: its number of rows.
+        init: token ids of the words its vectors start from; empty where the template names none.
+    """
+
+    key: str
+    start: int
+    count: int
+    init: tuple[int, ...]
+
+    @property
+    def rows(self) -> range:
+        """Its rows among the soft vectors."""
+        return range(self.start, self.start + self.count)
+
+
+def compile_blocks(template: Template, vocabulary: Vocabulary) -> tuple[CompiledBlock, ...]:
+    """Count the vectors of each soft block of `template` and put the blocks one below the other.
+
+    Raises:
+        EncodingError: the words that a block starts from have no tokens.
+    """
+    blocks = []
+    start = 0
+    for block in template.blocks:
+        init = tuple(vocabulary.ids(block.init)) if block.init is not None else ()
+        if block.init is not None and not init:
+            raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
+        count = block.count if block.count is not None else len(init)
+        blocks.append(CompiledBlock(block.key, start, count, init))
+        start += count
+    return tuple(blocks)

@@ -1,15 +1,28 @@
 """From examples to text with markers, which is then tokenized in one run."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from softcloze.encoding.demonstration import write_demonstration
-from softcloze.encoding.errors import EncodingError
-from softcloze.encoding.outline import outline, spaces_before_masks, with_options
-from softcloze.encoding.prompt import Demonstration
-from softcloze.encoding.vocabulary import Vocabulary
-from softcloze.template import Demos, Field, Literal, Mask, Options, Part, Soft, Special, Template, expand
+from softcloze.encoding.encoded import Answer, Demonstration
+from softcloze.encoding.tokenizer import Vocabulary
+from softcloze.errors import EncodingError
+from softcloze.template import (
+    Demos,
+    Expression,
+    Field,
+    Literal,
+    Mask,
+    Options,
+    Part,
+    Soft,
+    Special,
+    Statement,
+    Template,
+    expand,
+)
+from softcloze.template.nodes import literal_text
+from softcloze.template.parts import merge_literals
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +191,101 @@ def _begin_anew(parts: list[Part], fresh: Container[object]) -> None:
         if parts[last].node in fresh and isinstance(part.node, Literal | Field) and part.text[0] not in " ▁":
             parts[last] = replace(parts[last], text=parts[last].text + " ")
         last = i
+
+
+def write_demonstration(template: Template, demonstration: Demonstration, options: Sequence[str]) -> list[Part]:
+    r"""The side of <demos> on which the masks stand, with label words in their places, and then the separator.
+
+    Soft slots are left out; white space on both sides of one becomes that behind it.
+
+    >>> template = Template("Good or bad?\n<demos><soft*5> <text> It was <mask>")
+    >>> parts = write_demonstration(template, Demonstration({"text": "Dull."}, "bad"), options=())
+    >>> "".join(part.text for part in parts)
+    'Dull. It was bad\n\n'
+    """
+    parts = with_options(expand(template, demonstration.values), options)
+    hole = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
+    breaks = [i for i, part in enumerate(parts) if isinstance(part.node, Demos)]
+    first = max((i + 1 for i in breaks if i < hole), default=0)
+    behind = min((i for i in breaks if i > hole), default=len(parts))
+    sep = template.demos.sep if template.demos is not None else ""
+    written = (_filled(part, demonstration.word) for part in _without_slots(parts[first:behind]))
+    return [*written, Part(Literal(sep), sep)]
+
+
+def _filled(part: Part, answer: Answer) -> Part:
+    """The part, or the word that stands in its place if it is a mask."""
+    if not isinstance(part.node, Mask):
+        return part
+    word = answer if isinstance(answer, str) else answer[str(part.node.name)]
+    return Part(Literal(word), word)
+
+
+def _without_slots(parts: Sequence[Part]) -> list[Part]:
+    """Parts without soft slots and without the white space that would be double, or at an edge, where one was."""
+    written: list[Part] = []
+
+    def strip_last() -> None:
+        if written and isinstance(written[-1].node, Literal):
+            last = written.pop()
+            written.append(replace(last, text=last.text.rstrip()))
+
+    gap = False
+    for part in parts:
+        if isinstance(part.node, Soft):
+            gap = True
+            continue
+        if gap and isinstance(part.node, Literal) and part.text[0].isspace():
+            strip_last()
+            if not written:
+                part = replace(part, text=part.text.lstrip())
+        if part.text or not isinstance(part.node, Literal):
+            written.append(part)
+            gap = False
+    if gap:
+        strip_last()
+    return written
+
+
+def outline(template: Template) -> Iterable[Part]:
+    """The parts of a template of which nothing is known but the source: Jinja's values are empty fields."""
+    nodes = template.nodes
+    for i, node in enumerate(nodes):
+        match node:
+            case Literal(text):
+                if text := literal_text(text, nodes, i):
+                    yield Part(Literal(text), text)
+            case Soft():
+                yield Part(node, block=template.block_of(i))
+            case Expression():
+                yield Part(Field(""))
+            case Statement():
+                pass
+            case _:
+                yield Part(node)
+
+
+def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
+    """Parts with the label words written out for <options>, and literals next to each other made one.
+
+    >>> [part.node for part in with_options(outline(Template("(<options>) <mask>")), ["好", "差"])]
+    [Literal(text='(好, 差) '), Mask(count=None, name=None)]
+    """
+
+    def written(part: Part) -> Part:
+        if not isinstance(part.node, Options):
+            return part
+        text = part.node.sep.join(options)
+        return Part(Literal(text), text)
+
+    return merge_literals(map(written, parts))
+
+
+def spaces_before_masks(parts: Sequence[Part]) -> dict[Mask, str]:
+    """The white space at the end of the literal before each mask, "" where there is none."""
+    spaces = {}
+    for i, part in enumerate(parts):
+        if isinstance(part.node, Mask):
+            text = parts[i - 1].text if i > 0 and isinstance(parts[i - 1].node, Literal) else ""
+            spaces[part.node] = text[len(text.rstrip()) :]
+    return spaces

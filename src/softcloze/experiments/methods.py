@@ -9,22 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 
 from softcloze.backbone import Backbone
-from softcloze.demonstrations import DemonstrationError
-from softcloze.estimator import PromptClassifier, resolve_verbalizer
-from softcloze.experiments.comparison import MethodCard
-from softcloze.experiments.errors import ExperimentError
-from softcloze.experiments.finetuning import FineTunedClassifier, Trained
+from softcloze.classifiers import PromptClassifier
+from softcloze.data import Examples
+from softcloze.errors import DemonstrationError, ExperimentError
+from softcloze.experiments.baselines import FineTunedClassifier, Trained, tfidf
 from softcloze.experiments.protocol import Fold
-from softcloze.experiments.readings import Readings
-from softcloze.library import resolve_template
-from softcloze.starters import Examples
-from softcloze.template import Demos, Field, Template
-from softcloze.tuning.candidates import with_slots
+from softcloze.experiments.results import MethodCard
+from softcloze.experiments.score_cache import Readings
+from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # by which the sum of probabilities may miss 1
@@ -32,7 +28,7 @@ WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that ask the mode
 
 
 class Measured(NamedTuple):
-    """What a method makes of the held-out texts, and what it took; see `softcloze.experiments.comparison.Run`."""
+    """What a method makes of the held-out texts, and what it took; see `softcloze.experiments.results.Run`."""
 
     probabilities: np.ndarray
     trainable: int
@@ -125,20 +121,6 @@ def measure_classifier(
         predict_seconds=seconds,
         artifact_bytes=_artifact_bytes(classifier),
     )
-
-
-def tfidf(analyzer: str = "word") -> Pipeline:
-    """Logistic regression on TF-IDF, the baseline that needs no model.
-
-    Args:
-        analyzer: "word" for words and pairs of them; "char" for runs of one to three characters, which suits Chinese.
-
-    >>> tfidf("char").fit(["很好", "很差"], ["good", "bad"]).predict(["真好"])
-    array(['good'], dtype='<U4')
-    """
-    longest = 2 if analyzer == "word" else 3
-    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True)
-    return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
 
 
 def standard_methods(

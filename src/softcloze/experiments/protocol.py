@@ -9,12 +9,11 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-from softcloze.experiments.errors import ExperimentError
-from softcloze.experiments.few_shot import few_shot
+from softcloze.data import few_shot
+from softcloze.errors import ExperimentError
 
 Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
-
 LEAST = 8  # development rows of the rarest class; with fewer, a single one moves the choice by over a tenth
 FOLDS = 4
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from sklearn.base import BaseEstimator
 
-from softcloze.atomic import replacing_file
-from softcloze.experiments.bench import Bench, Finished
+from softcloze.data import Split
+from softcloze.errors import ExperimentError
 from softcloze.experiments.comparison import Comparison
-from softcloze.experiments.errors import ExperimentError
+from softcloze.experiments.grid import Bench, Cell, Finished, Progress, seconds_left
 from softcloze.experiments.methods import Method
-from softcloze.experiments.progress import Cell, Progress, seconds_left
 from softcloze.experiments.protocol import Protocol
-from softcloze.experiments.running import in_processes, in_turn
-from softcloze.starters import Split, load_data
+from softcloze.experiments.workers import in_processes, in_turn
+from softcloze.files import replacing_file
+from softcloze.starters import load_data
 
 
 def compare(
@@ -40,7 +40,7 @@ def compare(
     Args:
         methods: what to compare: classifiers by name, as of `Method`, or several of those; `standard_methods` gives the
             usual ones.
-        data: name of a starter data set, or training and held-out rows. `softcloze.starters.split_rows` parts rows
+        data: name of a starter data set, or training and held-out rows. `softcloze.data.split_rows` parts rows
             so that no text stands on both sides.
         protocol: which rows, and how often; `Protocol()` if None.
         folder: where finished runs are kept, so that the same comparison goes on where it was and new ones run only
@@ -58,7 +58,7 @@ def compare(
 
     Example:
         >>> from softcloze import PromptClassifier
-        >>> from softcloze.experiments import tfidf
+        >>> from softcloze.experiments.baselines import tfidf
         >>> words = {"positive": "good", "negative": "bad"}
         >>> hard = PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words)
         >>> protocol = Protocol(shots=4, seeds=2, test_rows=20)

@@ -9,11 +9,10 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from softcloze.calibration import expected_calibration_error
-from softcloze.experiments.errors import ExperimentError
-from softcloze.template import did_you_mean
+from softcloze.errors import ExperimentError
+from softcloze.formatting import did_you_mean
 
 Metric: TypeAlias = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error"]
-
 METRICS: tuple[Metric, ...] = get_args(Metric)
 BINS = 10  # of the calibration error
 RESAMPLES = 2000

@@ -4,11 +4,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from softcloze.experiments.comparison import Comparison, Difference, Summary
+from softcloze.experiments.comparison import Comparison
+from softcloze.experiments.prompt_variants import WordingSpread, spread_over_wordings
 from softcloze.experiments.protocol import Shots
+from softcloze.experiments.results import Difference, Summary
 from softcloze.experiments.statistics import Spread
-from softcloze.experiments.wordings import WordingSpread, spread_over_wordings
-from softcloze.explanation.spelling import one_line
+from softcloze.formatting import one_line
 
 NUMBERS = ("shots", "accuracy", "log loss\ncal. error", "trained\nin", "scoring\nmemory")
 

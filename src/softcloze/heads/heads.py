@@ -7,12 +7,10 @@ import numpy as np
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.errors import SoftclozeError
+from softcloze.errors import HeadError
+from softcloze.formatting import did_you_mean
+from softcloze.heads.basic import RowHead, ThresholdHead, WordHead, random_rows, word_rows
 from softcloze.heads.prototypes import PrototypeHead
-from softcloze.heads.rows import RowHead, random_rows, word_rows
-from softcloze.heads.thresholds import ThresholdHead
-from softcloze.heads.words import WordHead
-from softcloze.template import did_you_mean
 from softcloze.verbalizer import AnyVerbalizer, Verbalizer
 
 Head = WordHead | RowHead | PrototypeHead | ThresholdHead
@@ -34,10 +32,6 @@ HEADS = {
     "thresholds": Reads(words=True, normalised=True, state=False),
 }
 EXCLUSIVE = tuple(name for name in HEADS if name != "thresholds")  # one label an example
-
-
-class HeadError(SoftclozeError, ValueError):
-    """A head that there is not, or that does not fit the template."""
 
 
 def check_head(name: str) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from softcloze.heads.words import WordHead
+from softcloze.heads.basic import WordHead
 from softcloze.verbalizer import AnyVerbalizer
 
 DIMENSION = 128

@@ -7,17 +7,17 @@ Template('Review: <text>\nSentiment: <mask>')
 {'positive': ['positive'], 'negative': ['negative']}
 """
 
-from softcloze.library.cards import LibraryError, TemplateCard, VerbalizerCard
-from softcloze.library.shelves import (
+from softcloze.library.cards import TemplateCard, VerbalizerCard
+from softcloze.library.lookup import (
     list_templates,
     list_verbalizers,
     load_template,
     load_verbalizer,
     resolve_template,
+    resolve_verbalizer,
 )
 
 __all__ = [
-    "LibraryError",
     "TemplateCard",
     "VerbalizerCard",
     "list_templates",
@@ -25,4 +25,5 @@ __all__ = [
     "load_template",
     "load_verbalizer",
     "resolve_template",
+    "resolve_verbalizer",
 ]

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 from typing import Literal as OneOf
 
-from softcloze.errors import SoftclozeError
-from softcloze.template import Literal, Soft, Template, TemplateSyntaxError, did_you_mean
+from softcloze.errors import LibraryError, TemplateSyntaxError
+from softcloze.formatting import did_you_mean
+from softcloze.template import Literal, Soft, Template
 
 Kind = OneOf["hard", "soft", "mixed", "in-context"]
-
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")  # a Chinese character counts as one
-
-
-class LibraryError(SoftclozeError, LookupError):
-    """A name that the library does not have, or a card in it that is not as it should be."""
 
 
 @dataclass(frozen=True, slots=True)

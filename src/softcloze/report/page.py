@@ -4,13 +4,12 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
-from softcloze.experiments.comparison import Comparison
-from softcloze.explanation.spelling import one_line
+from softcloze.experiments import Comparison
+from softcloze.formatting import one_line, visible
 from softcloze.report import numbers
-from softcloze.report.findings import clear
-from softcloze.report.frame import check_installed, render, write_page
-from softcloze.report.mistakes import excerpt
-from softcloze.template.drawing import visible
+from softcloze.report.html import check_installed, render, write_page
+from softcloze.report.tables import excerpt
+from softcloze.report.verdict import clear
 
 
 def write_report(comparison: Comparison, path: str | Path) -> Path:

@@ -17,14 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.cells import set_cell_size
 
-from softcloze.explanation.spelling import one_line
+from softcloze.formatting import one_line
 
 # What a figure is drawn in, and what the page shows instead. Each is a colour of its own that stands for a role.
 INK, FAINT, LINE, GROUND = "#000001", "#000002", "#000003", "#000004"
 _ROLES = {INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)", GROUND: "var(--ground)"}
 METHOD_COLOURS = 8  # --method-0 and so on of the style sheet
 MARKERS = "os^Dv<>"  # not as many as colours: two methods that share a colour have different markers
-
 TEXT_SIZE = 11.5  # in units of the figure, which are pixels where there is room
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",

@@ -5,19 +5,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from softcloze.experiments.comparison import Comparison, Difference, MethodCard, Run, Summary
-from softcloze.experiments.statistics import Spread
-from softcloze.experiments.wordings import spread_over_wordings
-from softcloze.explanation.spelling import one_line
-from softcloze.report.figures import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
-from softcloze.report.findings import Findings, Standing, clear
-from softcloze.report.frame import Plot
-from softcloze.report.mistakes import Confusion, Mistakes, confusions, worst_mistakes
+from softcloze.errors import TemplateSyntaxError
+from softcloze.experiments import Comparison, Difference, MethodCard, Run, Spread, Summary, spread_over_wordings
+from softcloze.formatting import one_line, visible
+from softcloze.report.html import Plot
 from softcloze.report.numbers import count, sentence, shots_name, shots_phrase
-from softcloze.report.story import spread, verdict
-from softcloze.report.tables import Group, columns, groups
-from softcloze.template import Template, TemplateSyntaxError
-from softcloze.template.drawing import as_html, visible
+from softcloze.report.plots import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
+from softcloze.report.tables import Confusion, Group, Mistakes, columns, confusions, groups, worst_mistakes
+from softcloze.report.verdict import Findings, Standing, clear, spread, verdict
+from softcloze.template import Template
+from softcloze.template.describe import as_html
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, Prefix, in_batches
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring.joined import JoinedPlan
-from softcloze.scoring.plans import plan_words, with_state
-from softcloze.scoring.queries import Plan, Query
-from softcloze.scoring.together import Member, score_together
+from softcloze.scoring.families import plan_words, with_state
+from softcloze.scoring.plan import Plan, Query
+from softcloze.scoring.shared_prefix import JoinedPlan, Member, score_together
 from softcloze.verbalizer import Fill
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Self
 
-from softcloze.encoding import EncodedPrompt, EncodingError, Vocabulary
-from softcloze.scoring.queries import Plan, Query, Read
+from softcloze.encoding import EncodedPrompt, Vocabulary
+from softcloze.errors import EncodingError
+from softcloze.scoring.plan import Plan, Query, Read
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""Find label words in labelled examples."""
+"""Hyper-parameter search over prompts: search spaces, and the importance of each choice."""
 
-from softcloze.search.errors import SearchError
-from softcloze.search.search import search_label_words
+from softcloze.search.importance import Level, Parameter
+from softcloze.search.results import Candidate, Round
+from softcloze.search.search_space import library_prompts
+from softcloze.search.summary import SearchSummary, summarise_search
 
-__all__ = ["SearchError", "search_label_words"]
+__all__ = ["Candidate", "Level", "Parameter", "Round", "SearchSummary", "library_prompts", "summarise_search"]

@@ -1,6 +1,6 @@
 """What the trainable slots hold."""
 
 from softcloze.soft.initialise import INITS, initial_vectors
-from softcloze.soft.vectors import SoftSlotError, SoftVectors
+from softcloze.soft.vectors import SoftVectors
 
-__all__ = ["INITS", "SoftSlotError", "SoftVectors", "initial_vectors"]
+__all__ = ["INITS", "SoftVectors", "initial_vectors"]

@@ -8,7 +8,8 @@ import torch
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.soft.vectors import SoftSlotError, SoftVectors
+from softcloze.errors import SoftSlotError
+from softcloze.soft.vectors import SoftVectors
 
 INITS = ("template", "labels", "vocabulary")
 

@@ -7,11 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from softcloze.encoding import CompiledBlock
-from softcloze.errors import SoftclozeError
-
-
-class SoftSlotError(SoftclozeError, ValueError):
-    """Soft slots that do not fit their template, or that training does not reach."""
+from softcloze.errors import SoftSlotError
 
 
 class SoftVectors(nn.Module):

@@ -3,42 +3,19 @@
 import errno
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from softcloze.starters.errors import StarterError
+from softcloze.errors import StarterError, StarterNameError
+from softcloze.files import cache_dir
+from softcloze.starters.catalogue import DATASETS, MODELS
 
 _LAYOUT = "v1"  # a new name here whenever a conversion or a cleaning rule changes what is stored
 _PARTIAL = ".partial-"
 _DAY = 24 * 60 * 60  # seconds
-
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-def cache_dir() -> Path:
-    """The folder for starters: `SOFTCLOZE_CACHE` if set, else `softcloze` in the user's cache folder.
-
-    >>> import os
-    >>> from unittest.mock import patch
-    >>> with patch.dict(os.environ, SOFTCLOZE_CACHE="/data/starters"):
-    ...     cache_dir().as_posix()
-    '/data/starters'
-    """
-    chosen = os.environ.get("SOFTCLOZE_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    xdg = os.environ.get("XDG_CACHE_HOME")
-    if xdg and Path(xdg).is_absolute():  # the XDG rules: a relative path is to be ignored
-        return Path(xdg) / "softcloze"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) / "softcloze" if local else Path.home() / "AppData" / "Local" / "softcloze"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "softcloze"
-    return Path.home() / ".cache" / "softcloze"
 
 
 def place(kind: str, name: str) -> Path:
@@ -148,3 +125,38 @@ def partial(parent: Path) -> Path:
         if stale:
             shutil.rmtree(left, ignore_errors=True)
     return work
+
+
+def is_cached(name: str) -> bool:
+    """Whether a model or data set is ready for use without a download.
+
+    Raises:
+        StarterNameError: no starter has this name.
+    """
+    return _folder(name).is_dir()
+
+
+def remove(name: str) -> None:
+    """Take a model or data set out of the cache; nothing happens if it is not there.
+
+    Raises:
+        StarterNameError: no starter has this name.
+        StarterError: the cache cannot be written to.
+    """
+    folder = _folder(name)
+    if not folder.is_dir():
+        return
+    try:
+        # Out of sight in one step first: a removal that is interrupted leaves no half a starter.
+        folder = folder.rename(partial(folder.parent) / "removed")
+    except OSError as error:
+        raise StarterError(f"cannot remove {folder}: {error.strerror}") from error
+    shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _folder(name: str) -> Path:
+    if name in MODELS:
+        return place("models", name)
+    if name in DATASETS:
+        return place("data", name)
+    raise StarterNameError("model or data set", name, [*MODELS, *DATASETS])

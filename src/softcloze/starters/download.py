@@ -18,13 +18,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from softcloze.errors import StarterError
 from softcloze.starters.cache import megabytes, says_full
 from softcloze.starters.catalogue import Member, Package
-from softcloze.starters.errors import StarterError
 
 _CHUNK = 1 << 20  # bytes
 _QUOTED = 6  # lines of pip's output in an error
-
 Progress = Callable[[str], None]
 
 

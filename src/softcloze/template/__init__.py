@@ -7,17 +7,8 @@ r"""The template language: text with fields, soft slots and a mask, or several w
 (SoftBlock(key='#1', count=10, init=None),)
 """
 
-from softcloze.template.blocks import SoftBlock
-from softcloze.template.errors import (
-    FieldError,
-    TemplateLogicError,
-    TemplateSyntaxError,
-    TemplateTypeError,
-    did_you_mean,
-    nearest,
-)
+from softcloze.template.edit import domain_template, with_slots, without_slots
 from softcloze.template.fields import read_fields
-from softcloze.template.finding import Finding
 from softcloze.template.nodes import (
     Demos,
     Expression,
@@ -32,14 +23,13 @@ from softcloze.template.nodes import (
     Statement,
 )
 from softcloze.template.parts import Part, expand
+from softcloze.template.soft_blocks import SoftBlock
 from softcloze.template.template import Template
 
 __all__ = [
     "Demos",
     "Expression",
     "Field",
-    "FieldError",
-    "Finding",
     "Keep",
     "Literal",
     "Mask",
@@ -51,11 +41,9 @@ __all__ = [
     "Special",
     "Statement",
     "Template",
-    "TemplateLogicError",
-    "TemplateSyntaxError",
-    "TemplateTypeError",
-    "did_you_mean",
+    "domain_template",
     "expand",
-    "nearest",
     "read_fields",
+    "with_slots",
+    "without_slots",
 ]

@@ -1,15 +1,13 @@
 """The field values of an example: text, or what the template's logic works on."""
 
-import re
 from collections.abc import Mapping
 from numbers import Integral, Number
 
-from softcloze.template.errors import FieldError, did_you_mean, listed
+from softcloze.errors import FieldError
+from softcloze.formatting import clean, listed, no_field
 from softcloze.template.template import Template
 
 DEEPEST_LIST = 8  # lists within lists
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ABSENT = "drop the row or give it a text, if only an empty one"
 
 
@@ -54,25 +52,6 @@ def read_fields(template: Template, example: str | Mapping[str, object], row: in
         else:
             raise FieldError(where + no_field(name, example))
     return values
-
-
-def clean(text: str) -> str:
-    r"""The text without surrogates, and as a plain string if it is of a subclass.
-
-    >>> clean("a\ud800b")
-    'a�b'
-    """
-    return _SURROGATE.sub("\ufffd", str.__str__(text))
-
-
-def no_field(name: str, example: Mapping[str, object]) -> str:
-    """What is wrong where the example does not have the field, for messages.
-
-    >>> no_field("titel", {"title": "a", "text": "b"})
-    "no field 'titel': the example has 'title', 'text'; did you mean 'title'?"
-    """
-    has = f"has {listed(example)}" if example else "is empty"
-    return f"no field {name!r}: the example {has}{did_you_mean(name, example)}"
 
 
 def _text(value: object, where: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from softcloze.template.errors import TemplateSyntaxError
+from softcloze.errors import TemplateSyntaxError
 from softcloze.template.nodes import Expression, Literal, Placed, Statement, opens
 from softcloze.template.tags import read_tag
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from softcloze.template.blocks import SoftBlock
 from softcloze.template.nodes import Demos, Field, Literal, Mask, Options, Soft, Special
+from softcloze.template.soft_blocks import SoftBlock
 from softcloze.template.template import Template
 
 

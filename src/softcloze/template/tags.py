@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn, get_args
 
-from softcloze.template.errors import TemplateSyntaxError, cut, did_you_mean, nearest
+from softcloze.errors import TemplateSyntaxError
+from softcloze.formatting import cut, did_you_mean, nearest
 from softcloze.template.nodes import (
     Demos,
     Field,
@@ -23,7 +24,6 @@ from softcloze.template.nodes import (
 
 MOST = 10_000  # of anything that a `*` counts
 MOST_TOKENS = 1_000_000
-
 _PLAIN_TAG = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
 _NAME = re.compile(r"[A-Za-z0-9_]+")  # the usual letters; others are looked at one by one
 _SPACE = re.compile(r"\s+")
@@ -93,7 +93,6 @@ _FIELD = {
     "keep": Attribute(lambda text: text if text in _KEEP else None, "head, tail or ends", "keep=tail", _KEEP),
     "shorten": Attribute(_number, "a number from 0 to 1000 with at most three decimals", "shorten=2"),
 }
-
 TAGS = {
     "soft": Tag(Soft, _SOFT, count="10"),
     "mask": Tag(Mask, {"name": _name("quality")}, count="2"),

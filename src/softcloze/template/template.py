@@ -4,17 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from softcloze.template.blocks import SoftBlock, assign_blocks
-from softcloze.template.errors import TemplateSyntaxError, TemplateTypeError, cut, nearest, place
+from softcloze.errors import TemplateSyntaxError, TemplateTypeError
+from softcloze.formatting import cut, nearest, place
 from softcloze.template.nodes import Demos, Expression, Field, Literal, Mask, Node, Placed, Statement, write
 from softcloze.template.parser import parse, read_node
+from softcloze.template.soft_blocks import SoftBlock, assign_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from softcloze.template.finding import Finding
-    from softcloze.template.label_words import Labels
-    from softcloze.template.logic import Logic
+    from softcloze.lint import Finding
+    from softcloze.lint.label_words import Labels
+    from softcloze.template.jinja.program import Logic
 
 
 @dataclass(frozen=True, init=False, repr=False, slots=True)
@@ -123,34 +124,34 @@ class Template:
         fields: Iterable[str] | None = None,
         labels: "Labels | None" = None,
     ) -> "list[Finding]":
-        """What is doubtful about it, with place and advice: see `softcloze.template.check.check`."""
-        from softcloze.template.check import check
+        """What is doubtful about it, with place and advice: see `softcloze.lint.template.check`."""
+        from softcloze.lint.template import check
 
         return check(self, tokenizer=tokenizer, fields=fields, labels=labels)
 
     @staticmethod
     def from_openprompt(text: str) -> "Template":
         """Make a template from one of OpenPrompt: see `softcloze.template.importers`."""
-        from softcloze.template.importers import from_openprompt
+        from softcloze.template.importers.openprompt import from_openprompt
 
         return from_openprompt(text)
 
     @staticmethod
     def from_ruprompts(text: str) -> "Template":
         """Make a template from one of ruPrompts: see `softcloze.template.importers`."""
-        from softcloze.template.importers import from_ruprompts
+        from softcloze.template.importers.ruprompts import from_ruprompts
 
         return from_ruprompts(text)
 
     @staticmethod
     def from_lmbff(text: str) -> "Template":
         """Make a template from one of LM-BFF: see `softcloze.template.importers`."""
-        from softcloze.template.importers import from_lmbff
+        from softcloze.template.importers.lmbff import from_lmbff
 
         return from_lmbff(text)
 
     def _repr_html_(self) -> str:
-        from softcloze.template.drawing import as_html
+        from softcloze.template.describe import as_html
 
         return as_html(self)
 
@@ -210,7 +211,7 @@ def _check_demos(placed: Sequence[Placed], source: str) -> Demos | None:
 def _logic(placed: Sequence[Placed], block_at: Sequence[SoftBlock | None], source: str) -> "Logic | None":
     if not any(isinstance(tag.node, Expression | Statement) for tag in placed):
         return None
-    from softcloze.template.logic import Logic  # most templates need neither this nor Jinja
+    from softcloze.template.jinja.program import Logic  # most templates need neither this nor Jinja
 
     return Logic(placed, block_at, source)
 

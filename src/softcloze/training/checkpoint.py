@@ -10,16 +10,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from softcloze.atomic import replacing_file
-from softcloze.errors import SoftclozeError
+from softcloze.errors import CheckpointError
+from softcloze.files import replacing_file
 
 Record = dict[str, Any]
-
 TENSORS = ("weight", "kept", "exp_avg", "exp_avg_sq")  # of each weight
-
-
-class CheckpointError(SoftclozeError, OSError):
-    """A checkpoint that cannot be read."""
 
 
 @dataclass(slots=True)

@@ -15,11 +15,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from softcloze.backbone import Backbone, Prefix, shared_beginning
 from softcloze.encoding import EncodedPrompt
+from softcloze.errors import SettingsError
 from softcloze.heads import Head, ThresholdHead
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
-from softcloze.training.settings import SettingsError, TrainingSettings
+from softcloze.training.settings import TrainingSettings
 
 CACHE_MEMORY = 2 * 2**30
 # bytes that a step on a processor keeps for its way back, if one row does not keep more; more at a time is no faster

@@ -3,11 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from softcloze.errors import SoftclozeError
-
-
-class SettingsError(SoftclozeError, ValueError):
-    """A training parameter out of its range."""
+from softcloze.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

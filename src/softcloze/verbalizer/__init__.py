@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
 from softcloze.verbalizer.rules import RuleVerbalizer
-from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
+from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, Words
 
 AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
 
@@ -15,14 +15,5 @@ KINDS: dict[str, type[AnyVerbalizer]] = {
 }
 """The classes of verbalizers, by the names under which saved prompts know them."""
 
-__all__ = [
-    "KINDS",
-    "AnyVerbalizer",
-    "Fill",
-    "Label",
-    "OrdinalVerbalizer",
-    "RuleVerbalizer",
-    "Verbalizer",
-    "VerbalizerError",
-    "Words",
-]
+
+__all__ = ["KINDS", "AnyVerbalizer", "Fill", "Label", "OrdinalVerbalizer", "RuleVerbalizer", "Verbalizer", "Words"]

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, VerbalizerError, Words
+from softcloze.errors import VerbalizerError
+from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, Words
 
 
 class OrdinalVerbalizer(Verbalizer):

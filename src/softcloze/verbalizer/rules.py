@@ -8,10 +8,9 @@ from typing import Any, Self, TypeAlias
 import torch
 from torch import Tensor
 
-from softcloze.template import did_you_mean
-from softcloze.template.errors import listed
-from softcloze.verbalizer.aggregation import log_mean_prob
-from softcloze.verbalizer.verbalizer import Label, VerbalizerError, find_openings, sorted_labels
+from softcloze.errors import VerbalizerError
+from softcloze.formatting import did_you_mean, listed
+from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob, sorted_labels
 
 Rule: TypeAlias = Mapping[str, str | Sequence[str]]
 

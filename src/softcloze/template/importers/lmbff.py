@@ -3,9 +3,10 @@
 import re
 from typing import NoReturn
 
-from softcloze.template.errors import TemplateSyntaxError, cut, did_you_mean
-from softcloze.template.importers.build import build, check_text, field
-from softcloze.template.importers.lambdas import expression
+from softcloze.errors import TemplateSyntaxError
+from softcloze.formatting import cut, did_you_mean
+from softcloze.template.importers.common import build, check_text, field
+from softcloze.template.importers.python_syntax import expression
 from softcloze.template.nodes import Expression, Field, Literal, Mask, Node, Placed, Special
 from softcloze.template.template import Template
 

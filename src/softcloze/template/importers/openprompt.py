@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import NoReturn
 
-from softcloze.template.errors import TemplateSyntaxError, cut, did_you_mean, listed
-from softcloze.template.importers.braces import braces_end, read_braces
-from softcloze.template.importers.build import build, check_text, field
-from softcloze.template.importers.lambdas import KNOWN, Steps, expression, read_function
+from softcloze.errors import TemplateSyntaxError
+from softcloze.formatting import cut, did_you_mean, listed
+from softcloze.template.importers.common import build, check_text, field
+from softcloze.template.importers.python_syntax import KNOWN, Steps, braces_end, expression, read_braces, read_function
 from softcloze.template.nodes import Expression, Literal, Mask, Node, Placed, Soft, Special, SpecialKind
 from softcloze.template.tags import MOST
 from softcloze.template.template import Template

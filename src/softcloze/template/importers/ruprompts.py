@@ -3,8 +3,9 @@
 import re
 from typing import NoReturn
 
-from softcloze.template.errors import TemplateSyntaxError, cut
-from softcloze.template.importers.build import build, check_text, field
+from softcloze.errors import TemplateSyntaxError
+from softcloze.formatting import cut
+from softcloze.template.importers.common import build, check_text, field
 from softcloze.template.nodes import Literal, Mask, Node, Placed, Soft
 from softcloze.template.tags import MOST, whole
 from softcloze.template.template import Template

@@ -1,0 +1,32 @@
+"""Explain decisions and analyse trained soft prompts."""
+
+from softcloze.analysis.ablation import DeletedVector, Deletions, delete_vectors
+from softcloze.analysis.evaluation import Score
+from softcloze.analysis.explain import explain, likeliest_words
+from softcloze.analysis.explanation import Explanation, TopWord, WordShare
+from softcloze.analysis.hardening import Hardening, HardPrompt, harden
+from softcloze.analysis.soft_vectors import SoftInspection, SoftVector, VocabularyWord, inspect_soft
+from softcloze.analysis.trajectory import Epoch, Trajectory, VectorLog, trajectory
+
+__all__ = [
+    "DeletedVector",
+    "Deletions",
+    "Epoch",
+    "Explanation",
+    "HardPrompt",
+    "Hardening",
+    "Score",
+    "SoftInspection",
+    "SoftVector",
+    "TopWord",
+    "Trajectory",
+    "VectorLog",
+    "VocabularyWord",
+    "WordShare",
+    "delete_vectors",
+    "explain",
+    "harden",
+    "inspect_soft",
+    "likeliest_words",
+    "trajectory",
+]

@@ -1,0 +1,157 @@
+"""Score a fitted prompt on labelled rows, row by row."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.data import as_examples, as_labels
+from softcloze.encoding import Example
+from softcloze.errors import DataError, InspectionError
+from softcloze.formatting import did_you_mean
+from softcloze.heads import EXCLUSIVE
+from softcloze.prompt import BoundPrompt, Parts, Prompt
+from softcloze.soft import SoftVectors
+from softcloze.verbalizer import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a prompt does on labelled rows.
+
+    Attributes:
+        accuracy: share of the rows that it labels right.
+        log_loss: mean of -log of the right label's probability, in nats.
+    """
+
+    accuracy: float
+    log_loss: float
+
+
+class Rows(NamedTuple):
+    """Labelled rows.
+
+    Attributes:
+        examples: the rows.
+        targets: the number of the label of each, shape (rows,).
+    """
+
+    examples: list[Example]
+    targets: NDArray[np.int64]
+
+
+class Outcome(NamedTuple):
+    """What came of each row.
+
+    Attributes:
+        right: whether the label was found, shape (rows,).
+        losses: -log of its probability, in nats, likewise.
+    """
+
+    right: NDArray[np.bool_]
+    losses: NDArray[np.float64]
+
+    @property
+    def score(self) -> Score:
+        """Over all rows."""
+        return Score(float(self.right.mean()), float(self.losses.mean()))
+
+
+def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
+    """Examples and their labels, as `PromptClassifier.score` takes them.
+
+    Raises:
+        DataError: not one label for each example, none at all, or one that the prompt does not have.
+        InspectionError: the prompt gives an example several labels.
+    """
+    if prompt.head not in EXCLUSIVE:
+        raise InspectionError("accuracy is for one label an example, and this prompt gives an example several")
+    examples = as_examples(X)
+    if not examples:
+        raise DataError("there are no examples to measure on")
+    labels = as_labels(y)
+    if len(examples) != len(labels):
+        raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
+    index = {label: i for i, label in enumerate(prompt.verbalizer.labels)}
+    for row, label in enumerate(labels):
+        if label not in index:
+            raise DataError(
+                f"row {row} has label {label!r}, which the prompt does not have; it has {list(index)}"
+                f"{did_you_mean(str(label), map(str, index))}"
+            )
+    return Rows(examples, np.array([index[label] for label in labels]))
+
+
+def outcome(prompt: Prompt, parts: Parts, features: Tensor, targets: NDArray[np.int64]) -> Outcome:
+    """What becomes of rows of these features, by the head and the calibration of a prompt.
+
+    Args:
+        prompt: the prompt.
+        parts: what it learnt.
+        features: what its scorer read, shape (rows, features).
+        targets: the number of the right label of each, shape (rows,).
+    """
+    scores = prompt.calibrated(parts.head.label_scores(features).detach().double().numpy())
+    losses = -log_softmax(scores, axis=-1)[np.arange(len(targets)), targets]
+    return Outcome(scores.argmax(-1) == targets, losses)
+
+
+class Fitted(Protocol):
+    """A fitted `PromptClassifier`, or whatever else holds a prompt and the backbone that it belongs to."""
+
+    prompt_: Prompt
+    backbone_: Backbone
+
+
+class Opened(NamedTuple):
+    """What there is to look into.
+
+    Attributes:
+        prompt: the prompt.
+        bound: its template and label words on the backbone.
+        parts: what it learnt.
+        soft: its soft vectors, of which there is at least one.
+    """
+
+    prompt: Prompt
+    bound: BoundPrompt
+    parts: Parts
+    soft: SoftVectors
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model."""
+        return self.bound.scorer.backbone
+
+
+def opened(clf: Fitted) -> Opened:
+    """The soft prompt of a fitted classifier.
+
+    Raises:
+        NotFittedError: it is not fitted.
+        ArtifactError: its prompt belongs to another model.
+        InspectionError: its template has no soft slots.
+    """
+    if not hasattr(clf, "prompt_"):
+        raise NotFittedError("there are no trained vectors to look into yet; call fit first, or load a saved prompt")
+    prompt, backbone = clf.prompt_, clf.backbone_
+    prompt.check_backbone(backbone)
+    bound = prompt.bind(backbone)
+    parts = prompt.parts(bound)
+    if parts.soft is None:
+        raise InspectionError(
+            f"{str(prompt.template)!r} has no soft slots, so there are no vectors to look into; explain tells what "
+            "its label words do"
+        )
+    return Opened(prompt, bound, parts, parts.soft)
+
+
+def places(soft: SoftVectors) -> list[tuple[str, int]]:
+    """The block of each vector and its number in there, from 1."""
+    return [(block.key, number) for block in soft.blocks for number in range(1, block.count + 1)]

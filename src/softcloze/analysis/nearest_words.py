@@ -1,0 +1,106 @@
+"""The words of a vocabulary that are nearest to vectors."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.encoding.tokens import readable_token
+
+CHUNK = 8192  # words embedded at a time
+
+
+class Neighbours(NamedTuple):
+    """Words and how near they are to each of some vectors.
+
+    Attributes:
+        ids: token ids, shape (vectors, words).
+        cosines: cosine between vector and word, likewise.
+        distances: Euclidean distance in units of `typical_length`, likewise.
+    """
+
+    ids: Tensor
+    cosines: Tensor
+    distances: Tensor
+
+
+class Nearest(NamedTuple):
+    """The nearest words by either measure; they may differ: a vector far from all words still has a direction."""
+
+    by_cosine: Neighbours
+    by_distance: Neighbours
+
+
+def typical_length(backbone: Backbone) -> float:
+    """The root mean square length of an input embedding: `Backbone.embedding_rms` in each of its numbers.
+
+    In this unit no step of training moves a vector much further than the learning rate.
+    """
+    return float(backbone.embedding_rms * backbone.width**0.5)
+
+
+def nearest_words(backbone: Backbone, vectors: Tensor, words: Tensor, count: int) -> Nearest:
+    """The nearest of some words to each vector, the nearest first, in one pass over their embeddings.
+
+    Args:
+        backbone: embeds the words; its embedding module may do more than look them up.
+        vectors: shape (vectors, width).
+        words: the token ids to choose among; of two that are as near, the first one counts as the nearer.
+        count: how many to find, at most.
+    """
+    unit = typical_length(backbone)
+    vectors = vectors.detach().cpu().double()  # doubles, so that squares may be subtracted from each other
+    nothing = Neighbours(*(torch.empty(len(vectors), 0) for _ in range(3)))
+    by_cosine = by_distance = nothing._replace(ids=nothing.ids.long())
+    for ids in words.split(CHUNK):
+        found = _measure(vectors, ids, backbone.embed(ids).cpu().double(), unit)
+        nearer, closer = _joined(by_cosine, found), _joined(by_distance, found)
+        by_cosine = _first(nearer, -nearer.cosines, count)
+        by_distance = _first(closer, closer.distances, count)
+    return Nearest(by_cosine, by_distance)
+
+
+def real_words(backbone: Backbone) -> Tensor:
+    """The token ids that are a word of the tokenizer; models have more embeddings than that."""
+    rows = len(backbone.model.get_input_embeddings().weight)
+    names = backbone.tokenizer.convert_ids_to_tokens(list(range(rows)))
+    return torch.tensor([i for i, name in enumerate(names) if name is not None])
+
+
+def writable_words(backbone: Backbone) -> Tensor:
+    """Those of `real_words` that text can hold: no special tokens, and no parts of a character."""
+    vocabulary = backbone.vocabulary
+    special = {*vocabulary.special_tokens}
+    texts = vocabulary.texts()
+    return torch.tensor(
+        [
+            i
+            for i in real_words(backbone).tolist()
+            if i < len(texts) and texts[i] and "\ufffd" not in texts[i] and vocabulary.token(i) not in special
+        ]
+    )
+
+
+def word_of(backbone: Backbone, token_id: int) -> str:
+    """A word of the vocabulary, fit to be read."""
+    token = backbone.tokenizer.convert_ids_to_tokens(token_id)
+    return readable_token(token, byte_level=backbone.vocabulary.byte_level)
+
+
+def _measure(vectors: Tensor, ids: Tensor, words: Tensor, unit: float) -> Neighbours:
+    lengths, own = vectors.norm(dim=-1, keepdim=True), words.norm(dim=-1)
+    products = vectors @ words.T
+    cosines = products / (lengths * own).clamp(min=torch.finfo(torch.double).tiny)
+    squares = (lengths.square() + own.square() - 2 * products).clamp(min=0)
+    return Neighbours(ids.expand(len(vectors), -1), cosines, squares.sqrt() / unit)
+
+
+def _joined(one: Neighbours, other: Neighbours) -> Neighbours:
+    return Neighbours(*(torch.cat(both, dim=-1) for both in zip(one, other, strict=True)))
+
+
+def _first(found: Neighbours, keys: Tensor, count: int) -> Neighbours:
+    """The words with the lowest keys."""
+    order = keys.sort(dim=-1, stable=True).indices[:, :count]
+    return Neighbours(*(values.gather(-1, order) for values in found))

@@ -1,0 +1,220 @@
+"""What the vectors of a soft prompt are near to: words, the place where they started, and each other."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from softcloze.analysis.evaluation import Fitted, Opened, opened, places
+from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
+from softcloze.backbone import Backbone
+from softcloze.data import as_examples
+from softcloze.display import Column, Shown, Table, fixed, named
+from softcloze.encoding import Example
+from softcloze.errors import InspectionError
+from softcloze.soft import INITS, initial_vectors
+
+MATRIX = 12  # vectors whose similarities fit on a screen
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularyWord:
+    """A word of the vocabulary that is near to a vector.
+
+    Attributes:
+        token: the word, fit to be read; a space is shown as ␣, half a character by its bytes (<0xE4>).
+        cosine: between the vector and the word's input embedding.
+        distance: Euclidean, in lengths of a typical word.
+    """
+
+    token: str
+    cosine: float
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class SoftVector:
+    """One vector of a soft prompt.
+
+    Attributes:
+        block: the name that its slots share, or "#1", "#2", … for slots without a name.
+        number: its place in the block, from 1.
+        length: its Euclidean length, in lengths of a typical word: the root mean square length of an input embedding,
+            `Backbone.embedding_rms` times the square root of the width.
+        by_cosine: the words with the highest cosine, the highest first.
+        by_distance: the words at the shortest distance, the shortest first.
+        start: the word that it started from; None where that is not known.
+        moved: its distance from where it started, in the same unit; None likewise.
+    """
+
+    block: str
+    number: int
+    length: float
+    by_cosine: tuple[VocabularyWord, ...]
+    by_distance: tuple[VocabularyWord, ...]
+    start: str | None = None
+    moved: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SoftInspection(Shown):
+    """The vectors of a soft prompt; `print` and `rich.print` show them as tables, and so do notebooks.
+
+    `dataclasses.asdict` makes JSON of it.
+
+    Attributes:
+        vectors: all vectors, in the order of the template.
+        similarities: the cosine between each two of them, rows and columns in that order.
+    """
+
+    vectors: tuple[SoftVector, ...]
+    similarities: tuple[tuple[float, ...], ...]
+
+    def shown(self) -> Sequence[str | Table]:
+        """A summary, the vectors with their words, and their similarities where there is room for them."""
+        names = named([(vector.block, vector.number) for vector in self.vectors])
+        parts: list[str | Table] = [self._summary(), self._vector_table(names)]
+        if 1 < len(names) <= MATRIX:
+            columns = zip(names, zip(*self.similarities, strict=True), strict=True)
+            numbers = [Column(name, [*map(fixed, values)], is_number=True) for name, values in columns]
+            parts += ["cosine between vectors", [Column("vector", names), *numbers]]
+        return parts
+
+    def _summary(self) -> str:
+        count = len(self.vectors)
+        said = f"{count} {'vector' if count == 1 else 'vectors'}; lengths and distances in lengths of a typical word"
+        if all(vector.start is not None for vector in self.vectors):
+            kept = sum(vector.start == vector.by_cosine[0].token for vector in self.vectors)
+            said += f"; {kept} of {count} still nearest to the word that they started from, by cosine"
+        return said
+
+    def _vector_table(self, names: list[str]) -> Table:
+        shown = [Column("vector", names)]
+        if any(vector.start is not None for vector in self.vectors):
+            shown.append(Column("start", ["" if own.start is None else own.start for own in self.vectors]))
+            moved = ["" if own.moved is None else fixed(own.moved) for own in self.vectors]
+            shown.append(Column("moved", moved, is_number=True))
+        shown.append(Column("length", [fixed(own.length) for own in self.vectors], is_number=True))
+        by_cosine = [[f"{word.token} {fixed(word.cosine)}" for word in own.by_cosine] for own in self.vectors]
+        by_distance = [[f"{word.token} {fixed(word.distance)}" for word in own.by_distance] for own in self.vectors]
+        for heading, words in (("nearest by cosine", by_cosine), ("nearest by distance", by_distance)):
+            shown.append(Column(heading, [" · ".join(own) for own in words]))
+        return shown
+
+
+def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:
+    """What the vectors of a soft prompt are near to.
+
+    Args:
+        clf: a fitted classifier.
+        words: how many of the nearest words of the vocabulary to name, by either measure.
+        examples: what it was trained on, in any order: needed only with `soft_init="vocabulary"`, to find the words
+            that the vectors started from.
+
+    Raises:
+        NotFittedError: `clf` is not fitted.
+        InspectionError: its template has no soft slots; `words` is below 1; other than the training examples.
+        ArtifactError: its prompt belongs to another model.
+
+    Source:
+        Lester et al., EMNLP 2021, arXiv:2104.08691, section 7, who look at the nearest words by cosine. We add the
+        distance, which cosines leave out: after a few examples vectors have hardly left the words they started from.
+
+    Example:
+        >>> from softcloze import PromptClassifier
+        >>> clf = PromptClassifier(
+        ...     "starter:bert-tiny", '<soft init="a film"> It was <mask>. <text>', {"bad": "bad", "good": "good"},
+        ...     random_state=0, dtype="float32", device="cpu",
+        ... )  # fmt: skip
+        >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
+        >>> found = inspect_soft(clf.fit(texts, labels))
+        >>> [(vector.start, vector.by_cosine[0].token) for vector in found.vectors]
+        [('a', 'a'), ('film', 'film')]
+    """
+    if words < 1:
+        raise InspectionError(f"words={words} cannot be named; expected 1 or more")
+    prompt = opened(clf)
+    backbone, unit = prompt.backbone, typical_length(prompt.backbone)
+    vectors = prompt.soft.weight.detach().cpu()
+    known = real_words(backbone)
+    nearest = nearest_words(backbone, vectors, known, words)
+    by_cosine, by_distance = (_words_of(backbone, found) for found in nearest)
+    starts: list[str | None] = [None] * len(vectors)
+    moved: list[float | None] = [None] * len(vectors)
+    first = starting_vectors(prompt, examples)
+    if first is not None:
+        at_start = nearest_words(backbone, first, known, 1).by_distance
+        starts = [own[0].token for own in _words_of(backbone, at_start)]
+        moved = ((vectors - first).norm(dim=-1) / unit).tolist()
+    lengths = (vectors.norm(dim=-1) / unit).tolist()
+    where = zip(*places(prompt.soft), strict=True)
+    found = map(SoftVector, *where, lengths, by_cosine, by_distance, starts, moved)
+    return SoftInspection(tuple(found), similarities(vectors))
+
+
+def similarities(vectors: Tensor) -> tuple[tuple[float, ...], ...]:
+    """The cosine between each two vectors, shape (vectors, vectors).
+
+    >>> similarities(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    ((1.0, 0.0), (0.0, 1.0))
+    """
+    directions = torch.nn.functional.normalize(vectors.double(), dim=-1)
+    return tuple(map(tuple, (directions @ directions.T).tolist()))
+
+
+def _words_of(backbone: Backbone, found: Neighbours) -> list[tuple[VocabularyWord, ...]]:
+    """For each vector its words."""
+    rows = zip(found.ids.tolist(), found.cosines.tolist(), found.distances.tolist(), strict=True)
+    return [
+        tuple(
+            VocabularyWord(word_of(backbone, token), cosine, distance)
+            for token, cosine, distance in zip(*row, strict=True)
+        )
+        for row in rows
+    ]
+
+
+def starting_vectors(opened: Opened, examples: Iterable[Example] | None) -> Tensor | None:
+    """The vectors before any training, shape (soft, width), on the CPU.
+
+    Vectors that started from words of the template or from label words are made again from these alone; those of
+    `soft_init="vocabulary"` from the training examples and the seed. After a fit with `warm_start=True` they are those
+    of the first fit.
+
+    Args:
+        opened: the soft prompt.
+        examples: what it was trained on, in any order, for "vocabulary"; not needed otherwise.
+
+    Returns:
+        None where they are not known: they came from another prompt, or there are no `examples` to draw from.
+
+    Raises:
+        InspectionError: other than the training examples, by their number.
+    """
+    training, bound = opened.prompt.training, opened.bound
+    init = training.get("soft_init")
+    if init not in INITS:
+        return None
+    drawn = init == "vocabulary" and any(not block.init for block in bound.compiled.blocks)
+    prompts = []
+    if drawn:
+        if examples is None or opened.prompt.demonstrations is not None:  # whose choice used the same dice before
+            return None
+        known = as_examples(examples)
+        if len(known) != training["examples"]:
+            raise InspectionError(
+                f"the vectors started from words of {training['examples']} training examples, found {len(known)}; "
+                "give those that fit trained on, or none"
+            )
+        prompts = bound.encode(known)
+    soft = initial_vectors(
+        bound.compiled,
+        opened.backbone,
+        init=init,
+        prompts=prompts,
+        words=bound.words,
+        generator=np.random.default_rng(training["seed"]),
+    )
+    return soft.weight.detach().cpu()

@@ -1,0 +1,159 @@
+"""How soft vectors move while they are trained."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from softcloze.analysis.evaluation import Fitted, opened
+from softcloze.analysis.nearest_words import typical_length
+from softcloze.analysis.soft_vectors import starting_vectors
+from softcloze.display import Column, Shown, Table, fixed
+from softcloze.encoding import Example
+from softcloze.errors import InspectionError
+from softcloze.training import Checkpoint, Record
+
+
+class VectorLog:
+    """Keeps the vectors of every epoch of a fit: the `on_epoch` of a classifier that has a `checkpoint`.
+
+    The checkpoint is where the vectors are found, so both have to name the same folder. A fit that goes on where it was
+    interrupted is known from there on. `clone`, and so a grid search, gives each classifier a log of its own.
+
+    Attributes:
+        records: the record of each epoch, as in `history_`.
+        vectors: the vectors after each epoch, shape (soft, width).
+
+    Example:
+        >>> from softcloze import PromptClassifier
+        >>> folder = getfixture("tmp_path")
+        >>> clf = PromptClassifier(
+        ...     "starter:bert-tiny", "<soft*2> It was <mask>. <text>", {"bad": "bad", "good": "good"},
+        ...     checkpoint=folder, on_epoch=VectorLog(folder), stop_loss=0.0,
+        ...     random_state=0, dtype="float32", device="cpu",
+        ... )  # fmt: skip
+        >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
+        >>> found = trajectory(clf.fit(texts, labels), clf.on_epoch)
+        >>> [epoch.number for epoch in found.epochs]
+        [1, 2, 3]
+    """
+
+    def __init__(self, folder: str | Path):
+        """Look for checkpoints in `folder`."""
+        self.folder = folder
+        self.records: list[Record] = []
+        self.vectors: list[Tensor] = []
+
+    def __call__(self, record: Record) -> None:
+        """Keep the vectors of the epoch that has just ended; the first epoch of a fit begins a new log.
+
+        Raises:
+            InspectionError: there is no checkpoint of this fit in the folder, or nothing soft in it.
+            CheckpointError: a checkpoint there is damaged.
+        """
+        vectors = self._read(record)
+        if record["epoch"] == 1:
+            self.records, self.vectors = [], []
+        self.records.append(record)
+        self.vectors.append(vectors)
+
+    def _read(self, record: Record) -> Tensor:
+        """The vectors in the checkpoint that ends with this record; other fits may share the folder."""
+        for path in sorted(Path(self.folder).expanduser().glob("fit-*.safetensors")):
+            progress = Checkpoint(self.folder, path.stem.removeprefix("fit-")).load()
+            if progress is not None and progress.history[-1:] == [record]:
+                if "soft/weight" not in progress.tensors:
+                    raise InspectionError("this fit trains no soft vectors, so there are none to follow")
+                return progress.tensors["soft/weight"]
+        raise InspectionError(
+            f"there is no checkpoint of this fit in {self.folder}, where its vectors are looked for; "
+            f"give the classifier checkpoint={str(self.folder)!r} as well"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Where the vectors are after an epoch.
+
+    Attributes:
+        number: of the epoch, from 1.
+        loss: mean training loss in nats, while the vectors were moving.
+        accuracy: likewise.
+        step: how far each vector is from where it was an epoch before, in lengths of a typical word; None where that
+            is not known.
+        moved: how far from where it started, likewise.
+    """
+
+    number: int
+    loss: float
+    accuracy: float
+    step: tuple[float, ...] | None
+    moved: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory(Shown):
+    """How soft vectors moved; `print` and `rich.print` show it as a table, and so do notebooks.
+
+    `dataclasses.asdict` makes JSON of it.
+
+    Attributes:
+        epochs: what is known of each epoch, in order. What the fit kept is not where the last one ends, but the mean of
+            several, or with early stopping perhaps an earlier one.
+    """
+
+    epochs: tuple[Epoch, ...]
+
+    def shown(self) -> Sequence[str | Table]:
+        """A table of the epochs, with the mean over the vectors, the least and the most."""
+        columns = [
+            Column("epoch", [f"{epoch.number}" for epoch in self.epochs], is_number=True),
+            Column("loss", [f"{epoch.loss:.3f}" for epoch in self.epochs], is_number=True),
+            Column("accuracy", [f"{epoch.accuracy:.3f}" for epoch in self.epochs], is_number=True),
+            Column("step", [_spread(epoch.step) for epoch in self.epochs], is_number=True),
+            Column("moved", [_spread(epoch.moved) for epoch in self.epochs], is_number=True),
+        ]
+        return ["distances in lengths of a typical word: the mean of all vectors (the least to the most)", columns]
+
+
+def trajectory(clf: Fitted, log: VectorLog, examples: Iterable[Example] | None = None) -> Trajectory:
+    """How the vectors of a fitted classifier moved.
+
+    Args:
+        clf: the classifier.
+        log: its `on_epoch` during the fit.
+        examples: what it was trained on: needed only with `soft_init="vocabulary"`, as for `inspect_soft`.
+
+    Raises:
+        NotFittedError: `clf` is not fitted.
+        InspectionError: its template has no soft slots, or the log is of another fit.
+        ArtifactError: its prompt belongs to another model.
+    """
+    prompt = opened(clf)
+    history = prompt.prompt.training["history"]
+    if not log.records or log.records != history[-len(log.records) :]:
+        raise InspectionError(
+            "the log is not of this fit; give VectorLog(folder) to the classifier as on_epoch, with checkpoint=folder, "
+            "and the classifier's own on_epoch to trajectory: clone copies it"
+        )
+    unit = typical_length(prompt.backbone)
+    start = starting_vectors(prompt, examples)
+
+    def distances(vectors: Tensor, other: Tensor | None) -> tuple[float, ...] | None:
+        return tuple(((vectors - other).norm(dim=-1) / unit).tolist()) if other is not None else None
+
+    before = start if log.records[0]["epoch"] == 1 else None
+    epochs = []
+    for record, vectors in zip(log.records, log.vectors, strict=True):
+        step, moved = distances(vectors, before), distances(vectors, start)
+        epochs.append(Epoch(record["epoch"], record["loss"], record["accuracy"], step, moved))
+        before = vectors
+    return Trajectory(tuple(epochs))
+
+
+def _spread(values: Sequence[float] | None) -> str:
+    if values is None:
+        return ""
+    return f"{fixed(float(torch.tensor(values).mean()))} ({fixed(min(values))} to {fixed(max(values))})"

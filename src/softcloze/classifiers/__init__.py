@@ -1,0 +1,17 @@
+"""scikit-learn classifiers made of prompts."""
+
+from softcloze.classifiers.base import seed_of
+from softcloze.classifiers.ensemble import PromptEnsemble
+from softcloze.classifiers.multilabel import MultiLabelPromptClassifier
+from softcloze.classifiers.prompt_classifier import PromptClassifier, ready_prompts
+from softcloze.classifiers.streaming import Prediction, predict_stream
+
+__all__ = [
+    "MultiLabelPromptClassifier",
+    "Prediction",
+    "PromptClassifier",
+    "PromptEnsemble",
+    "predict_stream",
+    "ready_prompts",
+    "seed_of",
+]

@@ -1,0 +1,76 @@
+"""Soft prompts that start from those of another prompt."""
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias
+
+from softcloze.backbone import Backbone
+from softcloze.errors import SoftSlotError
+from softcloze.formatting import did_you_mean
+from softcloze.prompt import Prompt
+from softcloze.soft import INITS, SoftVectors
+
+SoftInit: TypeAlias = str | PathLike[str] | Prompt
+
+
+def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
+    """The saved prompt that `soft_init` is or names, or else one of `INITS`.
+
+    Raises:
+        SoftSlotError: it is neither.
+        ArtifactError: the folder holds no prompt, or a damaged one.
+
+    >>> resolve_soft_init("labels")
+    'labels'
+    """
+    match soft_init:
+        case Prompt():
+            return soft_init
+        case str() if soft_init in INITS:
+            return soft_init
+        case PathLike():
+            return Prompt.load(Path(soft_init))
+        case str() if Path(soft_init).expanduser().is_dir():
+            return Prompt.load(soft_init)
+    hint = did_you_mean(soft_init, INITS) if isinstance(soft_init, str) else ""
+    raise SoftSlotError(
+        f"soft_init={soft_init!r} is unknown; expected one of {', '.join(map(repr, INITS))}, a Prompt, or the folder "
+        f"of a saved prompt, and there is no such folder{hint}"
+    )
+
+
+def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVectors:
+    """`soft` with the vectors of `source` in those blocks that have the same name there.
+
+    Blocks without a name are never shared: "#1" of one template has nothing to do with "#1" of another.
+
+    Raises:
+        ArtifactError: `source` belongs to another model.
+        SoftSlotError: no block has the same name, or one has another length.
+
+    Source:
+        SPoT: Vu et al., ACL 2022, arXiv:2110.07904.
+    """
+    source.check_backbone(backbone)
+    vectors = soft.by_block()
+    shared = [block for block in soft.blocks if block.key in _names(source.vectors)]
+    if not shared:
+        here, there = (", ".join(map(repr, _names(keys))) or "none" for keys in (vectors, source.vectors))
+        raise SoftSlotError(
+            f"no soft block has a name in common with the prompt that soft_init names: here {here}, there {there}; "
+            "give the slots the same name in both templates, as in <soft*10 name=task>"
+        )
+    for block in shared:
+        found = len(source.vectors[block.key])
+        if found != block.count:
+            raise SoftSlotError(
+                f"soft block {block.key!r} has {block.count} vectors, but {found} in the prompt that soft_init names; "
+                f"write <soft*{found} name={block.key}>"
+            )
+        vectors[block.key] = source.vectors[block.key]
+    return SoftVectors.from_blocks(soft.blocks, vectors)
+
+
+def _names(keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if not key.startswith("#")]

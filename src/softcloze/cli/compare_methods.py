@@ -1,0 +1,121 @@
+"""What `softcloze compare` compares: prompts and baselines from its options, and from a TOML file."""
+
+import inspect
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from softcloze.classifiers import PromptClassifier
+from softcloze.cli.options import Baseline, Words, read_verbalizer
+from softcloze.data import Examples
+from softcloze.errors import FileError
+from softcloze.experiments import FineTunedClassifier, Method, tfidf, wordings
+from softcloze.experiments.baselines import Trained
+from softcloze.formatting import did_you_mean
+from softcloze.library import resolve_template
+from softcloze.verbalizer import Verbalizer
+
+NOT_IN_FILES = ("on_epoch", "checkpoint", "random_state")  # the last is the seed of each run
+HAN = ("\u3400", "\u9fff")  # the blocks of common Chinese characters
+TRAINED: dict[Baseline, Trained] = {Baseline.head: "head", Baseline.fine_tuning: "all", Baseline.lora: "lora"}
+WHAT = {
+    Baseline.tf_idf: "logistic regression on words, or on characters of Chinese",
+    Baseline.head: "a new classification head, the model stays as it is",
+    Baseline.fine_tuning: "a new classification head, all weights trained",
+    Baseline.lora: "a new classification head and low-rank adapters",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Makes methods.
+
+    Attributes:
+        model: what they run on.
+        verbalizer: label words, as the option gives them; None for those that go with a template of the library, else
+            every label is its own word.
+        rows: training rows, which tell the labels and the language.
+    """
+
+    model: str
+    verbalizer: str | None
+    rows: Examples
+
+    def prompt(self, template: str, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
+        """A prompt: by default it goes by the template, as it was given."""
+        own = {"model": self.model, "verbalizer": self._words(template), **settings}
+        classifier = PromptClassifier(template=template, **own)
+        kind = "soft prompt" if resolve_template(template).blocks else "hard prompt"
+        return Method(name if name is not None else template, classifier, kind)
+
+    def wordings(self, named: str, calibration: str | None) -> tuple[Method, ...]:
+        """The hard prompts of the library for a task in a language, given as TASK/LANGUAGE.
+
+        Raises:
+            ExperimentError: there are none.
+        """
+        task, _, language = named.partition("/")
+        words = None if self.verbalizer is None else read_verbalizer(self.verbalizer, named)
+        return wordings(self.model, task, language, words, calibration=calibration)
+
+    def baseline(self, kind: Baseline, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
+        """A baseline: by default it goes by its kind."""
+        return Method(name if name is not None else kind.value, self._baseline(kind, settings), WHAT[kind])
+
+    def read(self, file: Path) -> list[Method]:
+        """The methods of a TOML file: a table each, under its name, with `template = …` or `baseline = …`.
+
+        What else stands in a table are parameters of `PromptClassifier`, `FineTunedClassifier` or `tfidf`.
+
+        Raises:
+            FileError: the file cannot be read, is no TOML, or names something that there is not.
+        """
+        try:
+            tables = tomllib.loads(file.expanduser().read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise FileError(f"cannot read {file}: {error.strerror}") from error
+        except ValueError as error:
+            raise FileError(f"{file} is not TOML: {error}") from error
+        return [self._from_table(f"{file}, [{name}]", name, table) for name, table in tables.items()]
+
+    def _from_table(self, where: str, name: str, table: object) -> Method:
+        match table:
+            case {"template": str(template), **settings}:
+                return self.prompt(template, name, **_checked(where, settings, PromptClassifier))
+            case {"baseline": str(kind), **settings} if kind in [*Baseline]:
+                made_by = tfidf if kind == Baseline.tf_idf else FineTunedClassifier
+                return self.baseline(Baseline(kind), name, **_checked(where, settings, made_by))
+        kinds = ", ".join(repr(kind.value) for kind in Baseline)
+        raise FileError(f'{where}: expected template = "…", or baseline = one of {kinds}')
+
+    def _baseline(self, kind: Baseline, settings: Mapping[str, Any]) -> BaseEstimator:
+        if kind is Baseline.tf_idf:
+            return tfidf(**{"analyzer": analyzer_for(self.rows.texts), **settings})
+        return FineTunedClassifier(**{"model": self.model, "trained": TRAINED[kind], **settings})
+
+    def _words(self, template: str) -> "Words | Verbalizer | str":
+        words = read_verbalizer(self.verbalizer, template)
+        return words if words is not None else {label: label for label in sorted(set(self.rows.labels))}
+
+
+def analyzer_for(texts: Iterable[str]) -> str:
+    """Words or characters for `tfidf`: characters where Chinese ones make up a third of the texts or more.
+
+    >>> analyzer_for(["a fine film", "好"]), analyzer_for(["很好, fine", "太差了"])
+    ('word', 'char')
+    """
+    letters = "".join("".join(text.split()) for text in texts)
+    return "char" if 3 * sum(HAN[0] <= char <= HAN[1] for char in letters) >= len(letters) else "word"
+
+
+def _checked(where: str, settings: Mapping[Any, Any], made_by: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Parameters, all of which there are."""
+    known = [name for name in inspect.signature(made_by).parameters if name not in NOT_IN_FILES]
+    for name in settings:
+        if name not in known:
+            raise FileError(f"{where} has {name!r}, which {made_by.__name__} does not take{did_you_mean(name, known)}")
+    return dict(settings)

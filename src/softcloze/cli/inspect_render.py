@@ -1,0 +1,139 @@
+"""A template, an example and its tokens in the terminal."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, StrictUndefined
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from softcloze.cli.console import plain
+from softcloze.cli.inspect_view import Look
+from softcloze.errors import FileError
+from softcloze.files import replacing_file
+from softcloze.formatting import visible
+from softcloze.template import Template
+from softcloze.template.describe import NAMES, as_html, describe
+from softcloze.template.describe import STYLES as CSS
+
+if TYPE_CHECKING:
+    from softcloze.cli.inspect_view import TokenView, WordView
+
+
+STYLES = {
+    "literal": "",
+    "field": "cyan",
+    "soft": "bold magenta",
+    "mask": "bold yellow",
+    "options": "blue",
+    "demo": "green",
+    "special": "dim",
+    "logic": "italic",
+}
+CUT_STYLE = "strike red"
+
+
+def mark(kind: str, kept: bool) -> str:
+    """The letter for tokens of a kind, or for those that were cut."""
+    if not kept:
+        return "x"
+    return "." if kind == "special" else kind[0]
+
+
+def look_lines(look: "Look", *, width: int) -> Iterator[RenderableType]:
+    """All there is to be seen; the nodes of a template that no example fills."""
+    if look.filled:
+        yield example_text(look.filled)
+    else:
+        yield node_table(look.template)
+    if look.tokens is not None:
+        yield from token_lines(look.tokens, width=width)
+    if look.words:
+        yield word_table(look.words)
+
+
+def node_table(template: Template) -> RenderableType:
+    """The nodes of a template, one a row."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    shown.add_column("kind")
+    shown.add_column("what")
+    for kind, _, what in describe(template):
+        shown.add_row(plain(kind, STYLES[kind]), plain(what))
+    return shown
+
+
+def example_text(filled: Iterable[tuple[str, str]]) -> Text:
+    """The filled template, each part in the style of its kind."""
+    return Text.assemble(*(plain(text, STYLES[kind]) for kind, text in filled))
+
+
+def token_lines(view: "TokenView", *, width: int) -> Iterator[Text]:
+    """Tokens with their kinds below, in lines of `width` cells, a legend that counts them, and notes."""
+    tokens, marks = Text(), Text()
+    for cell in view.cells:
+        first = cell.pieces[0]
+        token = plain(cell.text, _style(first.kind, first.kept))
+        under = Text.assemble(*((mark(each.kind, each.kept), _style(each.kind, each.kept)) for each in cell.pieces))
+        gap = 1 + max(0, under.cell_len - token.cell_len)
+        if tokens.cell_len and tokens.cell_len + token.cell_len > width:
+            yield from (tokens, marks, Text())
+            tokens, marks = Text(), Text()
+        marks.append_text(under).append(" " * (token.cell_len + gap - under.cell_len))
+        tokens.append_text(token).append(" " * gap)
+    yield from (tokens, marks, Text())
+    yield _legend(view)
+    yield from map(Text, view.notes)
+
+
+def word_table(words: "Sequence[WordView]") -> RenderableType:
+    """The label words with their tokens."""
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in ("label", "word", "tokens"):
+        shown.add_column(name)
+    shown.add_column("", justify="right")
+    for word in words:
+        shown.add_row(plain(word.label), plain(word.word), plain(word.tokens), f"{word.count:,}")
+    return shown
+
+
+def _style(kind: str, kept: bool) -> str:
+    return STYLES[kind] if kept else CUT_STYLE
+
+
+def _legend(view: "TokenView") -> Text:
+    """Each kind with its mark, its name and how often it occurs."""
+    parts = []
+    for (kind, name, kept), count in view.counts.items():
+        named = f"{kind} {name}" if name else kind
+        if kept:
+            parts.append(plain(f"{mark(kind, kept)} {named}: {count:,}", STYLES[kind]))
+        else:
+            parts.append(Text.assemble((mark(kind, kept), CUT_STYLE), plain(f" cut from {named}: {count:,}", "red")))
+    return Text("   ").join(parts)
+
+
+def page(look: Look) -> str:
+    """The page; all text in it is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"visible": visible, "one_line": lambda text: text.replace("\n", "")}
+    source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        look=look, drawn=as_html(look.template), parts=describe(look.template), mark=mark, names=NAMES, styles=CSS
+    )
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page into a file, which is there as a whole or not at all.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    try:
+        with replacing_file(path.expanduser()) as draft:
+            draft.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,188 @@
+"""What inspect shows, as plain data: the terminal and the HTML page are two ways of showing it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from softcloze.encoding import CompiledTemplate, Demonstration, Example, Piece
+from softcloze.encoding.rendering import write_demonstration
+from softcloze.encoding.tokens import spell
+from softcloze.errors import SoftclozeError
+from softcloze.template import Demos, Field, Literal, Options, Part, Soft, Template, expand
+from softcloze.template.describe import kind_of
+from softcloze.template.nodes import write
+
+if TYPE_CHECKING:
+    from softcloze.verbalizer import Verbalizer
+
+
+SLOT = "◆"  # a soft slot, which has no token
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is shown as one: a token, or those that share a character.
+
+    Attributes:
+        text: of the tokens, fit to be read.
+        pieces: the tokens.
+    """
+
+    text: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """The tokens of an example.
+
+    Attributes:
+        cells: all of them, in order, those cut from fields included.
+        limit: positions that fit.
+        answer: tokens that all masks stand for: those of the longest label word, or one for each of several masks.
+        shown: demonstrations that are shown.
+        dropped: those left out because they did not fit.
+        second: tokens of the second segment; 0 where there is only one.
+    """
+
+    cells: tuple[Cell, ...]
+    limit: int
+    answer: int
+    shown: int = 0
+    dropped: int = 0
+    second: int = 0
+
+    @property
+    def counts(self) -> Counter[tuple[str, str, bool]]:
+        """Tokens of each kind and name, those that stay and those that were cut."""
+        return Counter((piece.kind, piece.name, piece.kept) for cell in self.cells for piece in cell.pieces)
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say about all of them together."""
+        kinds = [piece.kind for cell in self.cells for piece in cell.pieces if piece.kept]
+        beyond = self.answer - kinds.count("mask")
+        answer = f", {self.answer} of them kept for the label word in the mask's place" if beyond else ""
+        notes = [f"{len(kinds) + beyond:,} of {self.limit:,} positions{answer}"]
+        if self.shown + self.dropped:
+            left_out = f", {self.dropped:,} left out because they do not fit" if self.dropped else ""
+            notes.append(f"{self.shown:,} of {self.shown + self.dropped:,} demonstrations{left_out}")
+        if self.second:
+            notes.append(f"second segment: the last {self.second:,} tokens, the mask counted once")
+        return notes
+
+
+@dataclass(frozen=True, slots=True)
+class WordView:
+    """A label word with its tokens, fit to be read, and how many they are."""
+
+    label: str
+    word: str
+    tokens: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All that is shown of a template and an example.
+
+    Attributes:
+        template: the template.
+        filled: kind and text of each part, as the example fills it; empty without an example.
+        tokens: those of the example; None without a model.
+        words: the label words.
+        model: whose tokens they are.
+        problem: what is wrong with the label words.
+    """
+
+    template: Template
+    filled: Sequence[tuple[str, str]] = ()
+    tokens: TokenView | None = None
+    words: Sequence[WordView] = ()
+    model: str = ""
+    problem: SoftclozeError | None = None
+
+
+def token_view(
+    compiled: CompiledTemplate, example: Example, answer: int, demonstrations: Sequence[Demonstration]
+) -> TokenView:
+    """The tokens of `example`, with room for `answer` tokens in the mask's place.
+
+    Raises:
+        EncodingError: what must not be cut does not fit.
+    """
+    pieces = compiled.inspect(example, answer_length=answer, demonstrations=demonstrations)
+    (prompt,) = compiled.encode([example], answer_length=answer, demonstrations=[demonstrations])
+    return TokenView(
+        cells=tuple(cells_of(pieces, byte_level=compiled.vocabulary.byte_level)),
+        limit=compiled.max_length,
+        answer=answer,
+        shown=len(demonstrations) - prompt.dropped,
+        dropped=prompt.dropped,
+        second=sum(prompt.types) if prompt.types is not None else 0,
+    )
+
+
+def cells_of(pieces: Sequence[Piece], *, byte_level: bool) -> list[Cell]:
+    """Tokens as they are shown; `byte_level` as for `spell`.
+
+    >>> kept = [Piece("å¾", "field", "text", True), Piece("Ī", "field", "text", True), Piece("", "soft", "#1", True)]
+    >>> [(cell.text, len(cell.pieces)) for cell in cells_of(kept, byte_level=True)]
+    [('很', 2), ('◆', 1)]
+    """
+    left = iter(pieces)
+    spelt = spell((piece.token for piece in pieces), byte_level=byte_level)
+    cells = [Cell(text, tuple(islice(left, count))) for text, count in spelt]
+    return [Cell(SLOT, cell.pieces) if cell.pieces[0].kind == "soft" else cell for cell in cells]
+
+
+def word_view(verbalizer: "Verbalizer", compiled: CompiledTemplate) -> list[WordView]:
+    """The label words with their tokens in the mask's place.
+
+    Raises:
+        EncodingError: a word has no tokens, or the wrong number.
+    """
+    shown = []
+    for label, words in verbalizer.as_dict().items():
+        for word in words:
+            ids = compiled.word_ids(word)
+            spelt = spell(map(compiled.vocabulary.token, ids), byte_level=compiled.vocabulary.byte_level)
+            shown.append(WordView(str(label), word, " ".join(text for text, _ in spelt), len(ids)))
+    return shown
+
+
+def filled(
+    template: Template,
+    values: Mapping[str, object],
+    options: Sequence[str] = (),
+    demonstrations: Sequence[Demonstration] | None = None,
+) -> list[tuple[str, str]]:
+    """The template as an example fills it: kind and text of each part; a tag where there is nothing to put.
+
+    Raises:
+        FieldError: Jinja uses a value that is missing or of the wrong kind.
+        TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
+
+    >>> filled(Template("<soft*2> <text> (<options>): <mask>"), {"text": "很好"}, ["good", "bad"])
+    [('soft', '◆◆'), ('literal', ' '), ('field', '很好'), ('literal', ' ('), ('options', 'good, bad'),
+     ('literal', '): '), ('mask', '<mask>')]
+    """
+
+    def text_of(part: Part) -> str:
+        match part.node:
+            case Literal() | Field():
+                return part.text
+            case Soft():
+                count = part.block.count if part.block is not None else None
+                return SLOT if count is None else SLOT * count
+            case Options(sep) if options:
+                return sep.join(options)
+            case Demos() if demonstrations is not None:
+                parts = (write_demonstration(template, one, options) for one in demonstrations)
+                return "".join(text_of(inner) for one in parts for inner in one)
+            case _:
+                return "".join(write([part.node]))
+
+    return [(kind_of(part.node), text_of(part)) for part in expand(template, values)]

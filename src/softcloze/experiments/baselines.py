@@ -1,0 +1,286 @@
+"""Baselines: TF-IDF with logistic regression, fine-tuning and SetFit."""
+
+import copy
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any, Self, TypeAlias, get_args
+from typing import Literal as OneOf
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
+
+from softcloze.backbone import Backbone, load_backbone
+from softcloze.classifiers import seed_of
+from softcloze.errors import ExperimentError
+from softcloze.verbalizer import Label
+
+Trained: TypeAlias = OneOf["all", "head", "lora"]
+SCORING_BATCH = 32
+
+
+class FineTunedClassifier(ClassifierMixin, BaseEstimator):
+    """Sequence classification with transformers: a baseline for prompts.
+
+    `fit` copies the weights of the model, which stay as they are, puts a new classification head on them, and trains in
+    float32 with AdamW, with a tenth of the steps to warm up and linear decay.
+
+    Args:
+        model: as for `PromptClassifier`.
+        trained: "all" weights, the "head" alone (with the pooler before it, where the model has none), or the head and
+            low-rank adapters of all linear layers ("lora", which needs peft: `pip install 'softcloze[lora]'`).
+        epochs: passes over the training texts.
+        batch_size: texts per step.
+        learning_rate: highest step of AdamW; None for 2e-5 ("all"), 1e-3 ("head") or 5e-4 ("lora").
+        rank: of the adapters.
+        max_length: tokens a text may have; None for the model's own limit, at most 512.
+        dtype: of the backbone that the weights are copied from; see `load_backbone`.
+        device: "auto", "cpu", "cuda" or "mps".
+        random_state: seed of the head, of dropout and of the order of texts.
+
+    Attributes:
+        classes_: the labels, sorted.
+        trainable_: numbers that were trained.
+        artifact_bytes_: their size.
+
+    Source:
+        Devlin et al., NAACL 2019, arXiv:1810.04805; more epochs for few texts: Mosbach et al., ICLR 2021,
+        arXiv:2006.04884; adapters: Hu et al., ICLR 2022, arXiv:2106.09685.
+
+    >>> texts, labels = ["good", "fine", "bad", "poor"] * 2, [1, 1, 0, 0] * 2
+    >>> clf = FineTunedClassifier("starter:bert-tiny", trained="head", epochs=1, random_state=0).fit(texts, labels)
+    >>> clf.trainable_, clf.predict_proba(["good"]).shape
+    (16770, (1, 2))
+    """
+
+    def __init__(
+        self,
+        model: str | Backbone,
+        *,
+        trained: Trained = "all",
+        epochs: int = 10,
+        batch_size: int = 8,
+        learning_rate: float | None = None,
+        rank: int = 8,
+        max_length: int | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ):
+        self.model = model
+        self.trained = trained
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.rank = rank
+        self.max_length = max_length
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
+        """Train on texts and their labels.
+
+        Raises:
+            ExperimentError: `trained` is unknown, or peft is missing.
+            BackboneError: the model cannot be loaded.
+        """
+        if self.trained not in get_args(Trained):
+            raise ExperimentError(f"trained={self.trained!r} is unknown; expected {', '.join(get_args(Trained))}")
+        self.classes_, targets = np.unique(np.asarray(list(y)), return_inverse=True)
+        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
+        self._tokenizer = _padding_tokenizer(backbone)
+        self._limit = min(backbone.max_length, 512 if self.max_length is None else self.max_length)
+        seed = seed_of(self.random_state)
+        # heads, adapters and dropout all draw from the global generator
+        with torch.random.fork_rng(devices=[backbone.device] if backbone.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self.network_ = self._new_network(backbone)
+            learning = [weight for weight in self.network_.parameters() if weight.requires_grad]
+            self.trainable_ = sum(weight.numel() for weight in learning)
+            self.artifact_bytes_ = sum(weight.numel() * weight.element_size() for weight in learning)
+            self._train(list(X), torch.as_tensor(targets), learning)
+        return self
+
+    def predict_proba(self, X: Iterable[str]) -> np.ndarray:
+        """Probabilities of the labels, shape (batch, labels) in the order of `classes_`."""
+        check_is_fitted(self)
+        texts = list(X)
+        # texts of like length together: less padding
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
+        self.network_.eval()
+        with torch.no_grad():
+            for start in range(0, len(order), SCORING_BATCH):
+                rows = order[start : start + SCORING_BATCH]
+                logits = self._logits([texts[row] for row in rows])
+                probabilities[rows] = logits.softmax(-1).cpu().numpy()
+        return probabilities
+
+    def predict(self, X: Iterable[str]) -> np.ndarray:
+        """The most probable label of each text, shape (batch,)."""
+        best = self.predict_proba(X).argmax(1)
+        found: np.ndarray = self.classes_[best]
+        return found
+
+    def _new_network(self, backbone: Backbone) -> nn.Module:
+        """The model with a new head; what is to be trained has `requires_grad`."""
+        config = copy.deepcopy(backbone.model.config)
+        config.num_labels = len(self.classes_)
+        config.pad_token_id = self._tokenizer.pad_token_id
+        network = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        # a language model may lack the pooler that stands before the head: it is new like the head then
+        missing = network.base_model.load_state_dict(backbone.model.base_model.state_dict(), strict=False).missing_keys
+        network.to(backbone.device)
+        if self.trained == "head":
+            for name, weight in network.base_model.named_parameters():
+                weight.requires_grad_(name in missing)
+        return network if self.trained != "lora" else _with_adapters(network, self.rank)
+
+    def _train(self, texts: Sequence[str], targets: Tensor, learning: Sequence[nn.Parameter]) -> None:
+        rate = self.learning_rate
+        if rate is None:
+            rate = {"all": 2e-5, "head": 1e-3, "lora": 5e-4}[self.trained]
+        optimizer = torch.optim.AdamW(learning, lr=rate)
+        steps = self.epochs * -(-len(texts) // self.batch_size)
+        from transformers import get_linear_schedule_with_warmup  # with the whole of its Trainer: seconds
+
+        schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+        self.network_.train()
+        for rows in self._batches(len(texts)):
+            logits = self._logits([texts[row] for row in rows])
+            loss = nn.functional.cross_entropy(logits, targets[rows].to(logits.device))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(learning, 1.0)
+            optimizer.step()
+            schedule.step()
+
+    def _batches(self, count: int) -> Iterator[list[int]]:
+        for _ in range(self.epochs):
+            for rows in torch.randperm(count).split(self.batch_size):
+                yield rows.tolist()
+
+    def _logits(self, texts: Sequence[str]) -> Tensor:
+        encoded = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self._limit, return_tensors="pt"
+        )
+        device = next(self.network_.parameters()).device
+        logits: Tensor = self.network_(**encoded.to(device)).logits
+        return logits
+
+
+def _padding_tokenizer(backbone: Backbone) -> Any:  # noqa: ANN401
+    """A copy of the backbone's tokenizer that pads on the right; the borrowed one stays as it is."""
+    tokenizer = copy.deepcopy(backbone.tokenizer)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _with_adapters(network: nn.Module, rank: int) -> nn.Module:
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError as error:
+        raise ExperimentError(
+            "trained='lora' needs the library peft, which is not installed: pip install 'softcloze[lora]'"
+        ) from error
+    settings = LoraConfig(
+        task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, lora_dropout=0.1, target_modules="all-linear"
+    )
+    adapted: nn.Module = get_peft_model(network, settings)
+    return adapted
+
+
+def tfidf(analyzer: str = "word") -> Pipeline:
+    """Logistic regression on TF-IDF, the baseline that needs no model.
+
+    Args:
+        analyzer: "word" for words and pairs of them; "char" for runs of one to three characters, which suits Chinese.
+
+    >>> tfidf("char").fit(["很好", "很差"], ["good", "bad"]).predict(["真好"])
+    array(['good'], dtype='<U4')
+    """
+    longest = 2 if analyzer == "word" else 3
+    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True)
+    return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
+
+
+class SetFitClassifier(ClassifierMixin, BaseEstimator):
+    """A baseline that needs an encoder of sentences, and the packages `setfit` and `datasets`.
+
+    setfit seeds the global generators of random numbers while it trains.
+
+    Args:
+        encoder: a folder or the name of a model for sentence-transformers.
+        epochs: passes over the pairs of examples.
+        batch_size: pairs per step.
+        random_state: seed of the pairs, their order and the regression.
+
+    Attributes:
+        classes_: the labels, sorted.
+        model_: the trained `setfit.SetFitModel`.
+
+    Source:
+        Tunstall et al. 2022, arXiv:2209.11055, by their own package.
+    """
+
+    def __init__(self, encoder: str, *, epochs: int = 1, batch_size: int = 16, random_state: int | None = None):
+        self.encoder = encoder
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+
+    def fit(self, X: Sequence[str], y: Sequence[Label]) -> Self:
+        """Train a copy of the encoder, and the regression on what it gives.
+
+        Raises:
+            ExperimentError: a package is missing.
+        """
+        missing = [name for name in ("setfit", "datasets") if find_spec(name) is None]
+        if missing:
+            raise ExperimentError(
+                f"SetFitClassifier needs {' and '.join(missing)}; install with: pip install {' '.join(missing)}"
+            )
+        from datasets import Dataset
+        from setfit import SetFitModel, Trainer, TrainingArguments
+        from transformers import ProgressCallback
+
+        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
+        seed = seed_of(self.random_state)
+        self.model_ = SetFitModel.from_pretrained(self.encoder, head_params={"random_state": seed})
+        with tempfile.TemporaryDirectory() as scratch:
+            settings = TrainingArguments(
+                output_dir=scratch,
+                num_epochs=self.epochs,
+                batch_size=self.batch_size,
+                seed=seed,
+                report_to="none",
+                save_strategy="no",
+                logging_strategy="no",
+                show_progress_bar=False,
+            )
+            rows = Dataset.from_dict({"text": list(X), "label": numbers.tolist()})
+            trainer = Trainer(model=self.model_, args=settings, train_dataset=rows)
+            trainer.remove_callback(ProgressCallback)  # a bar that its own setting leaves
+            trainer.train()
+        return self
+
+    def predict_proba(self, X: Sequence[str]) -> np.ndarray:
+        """Probabilities of the labels, shape (texts, labels) in the order of `classes_`."""
+        check_is_fitted(self)
+        found: np.ndarray = self.model_.predict_proba(list(X), as_numpy=True, show_progress_bar=False)
+        return found
+
+    def predict(self, X: Sequence[str]) -> np.ndarray:
+        """The most probable label of each text, shape (texts,)."""
+        labels: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        return labels

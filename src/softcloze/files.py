@@ -1,0 +1,81 @@
+"""Atomic replacement of files and folders, and the cache folder."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; it takes the place of `path` at the end, all at once."""
+    with _folder_beside(path) as aside:
+        draft = aside / path.name
+        yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())  # else a power cut may keep the new name and lose what it stands for
+        draft.replace(path)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` to fill; it takes the place of `path` at the end.
+
+    Folders cannot be exchanged in one step everywhere: an old one is moved aside first and put back if the
+    new one cannot take its place.
+    """
+    with _folder_beside(path) as aside:
+        draft, old = aside / "new", aside / "old"
+        draft.mkdir()
+        yield draft
+        if path.exists():
+            path.replace(old)
+        try:
+            draft.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all that it holds; nobody sees it half empty."""
+    with _folder_beside(path) as aside:
+        path.replace(aside / path.name)
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A temporary folder on the same file system; what is made inside has the permissions of any new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def cache_dir() -> Path:
+    """The folder for starters: `SOFTCLOZE_CACHE` if set, else `softcloze` in the user's cache folder.
+
+    >>> import os
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, SOFTCLOZE_CACHE="/data/starters"):
+    ...     cache_dir().as_posix()
+    '/data/starters'
+    """
+    chosen = os.environ.get("SOFTCLOZE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    if xdg and Path(xdg).is_absolute():  # the XDG rules: a relative path is to be ignored
+        return Path(xdg) / "softcloze"
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) / "softcloze" if local else Path.home() / "AppData" / "Local" / "softcloze"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "softcloze"
+    return Path.home() / ".cache" / "softcloze"

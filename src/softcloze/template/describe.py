@@ -1,0 +1,143 @@
+"""A template for the eye: what each part of it is, and all of them as HTML."""
+
+from html import escape
+from typing import NamedTuple
+
+from softcloze.formatting import visible
+from softcloze.template.nodes import (
+    Demos,
+    Expression,
+    Field,
+    Literal,
+    Mask,
+    Node,
+    Options,
+    Soft,
+    Special,
+    Statement,
+    write,
+)
+from softcloze.template.template import Template
+
+_KINDS: dict[type[Node], str] = {
+    Literal: "literal",
+    Field: "field",
+    Soft: "soft",
+    Mask: "mask",
+    Options: "options",
+    Demos: "demo",
+    Special: "special",
+    Expression: "logic",
+    Statement: "logic",
+}
+NAMES = {
+    "literal": "literal",
+    "field": "field",
+    "soft": "soft slot",
+    "mask": "mask",
+    "options": "label words",
+    "demo": "demonstrations",
+    "special": "special token",
+    "logic": "Jinja",
+}
+# translucent, so that they suit light and dark pages; each has a line of its own for those who see no colours
+STYLES = {
+    "literal": "border-bottom:1px dotted #888",
+    "field": "border-bottom:2px solid #0891b2;background:#0891b233",
+    "soft": "border-bottom:4px double #c026d3;background:#c026d333",
+    "mask": "border:2px solid #d97706;background:#d9770633",
+    "options": "border-bottom:2px dashed #2563eb;background:#3b82f633",
+    "demo": "border-bottom:4px double #16a34a;background:#16a34a33",
+    "special": "border-bottom:2px dotted #888;background:#8883",
+    "logic": "border-bottom:2px dashed #dc2626;background:#dc262626;font-style:italic",
+}
+BOX = "padding:0 .15em;margin:0 1px;border-radius:2px;box-decoration-break:clone;-webkit-box-decoration-break:clone"
+_KEPT = {"head": "", "tail": ", the last ones kept", "ends": ", both ends kept"}
+
+
+class Described(NamedTuple):
+    """A node in words.
+
+    Attributes:
+        kind: one of `NAMES`.
+        text: a literal's text, or the source of all else.
+        what: what it does, one line.
+    """
+
+    kind: str
+    text: str
+    what: str
+
+
+def kind_of(node: Node) -> str:
+    """What kind of node it is: one of `NAMES`."""
+    return _KINDS[type(node)]
+
+
+def describe(template: Template) -> list[Described]:
+    """What each node of a template is.
+
+    >>> for part in describe(Template("<soft*2><text max=9 keep=tail> 很<mask>")):
+    ...     print(part)
+    Described(kind='soft', text='<soft*2>', what='vectors: 2, block #1')
+    Described(kind='field', text='<text max=9 keep=tail>', what='text, at most 9 tokens, the last ones kept')
+    Described(kind='literal', text=' 很', what="' 很'")
+    Described(kind='mask', text='<mask>', what='where the label word goes')
+    """
+    return [
+        Described(kind_of(node), node.text if isinstance(node, Literal) else source, _what(template, i, source))
+        for i, (node, source) in enumerate(zip(template.nodes, write(template.nodes), strict=True))
+    ]
+
+
+def as_html(template: Template) -> str:
+    """The template as a piece of HTML that needs nothing else: parts by colour and line, and a legend.
+
+    >>> '<span title="field: text"' in as_html(Template("<text> 很<mask>"))
+    True
+    """
+    parts = describe(template)
+    spans = (
+        f'<span title="{_safe(NAMES[kind] if kind == "literal" else f"{NAMES[kind]}: {what}")}" '
+        f'style="{BOX};{STYLES[kind]}">{_safe(text)}</span>'
+        for kind, text, what in parts
+    )
+    there = {part.kind for part in parts}
+    legend = (f'<span style="{BOX};{STYLES[kind]}">{name}</span>' for kind, name in NAMES.items() if kind in there)
+    return (
+        '<div><div lang="" style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;line-height:2">'
+        f'{"".join(spans)}</div><div lang="en" style="font-size:smaller;margin-top:.5em">{" ".join(legend)}</div></div>'
+    )
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text))
+
+
+def _what(template: Template, i: int, source: str) -> str:
+    match template.nodes[i]:
+        case Literal(text):
+            return repr(text)
+        case Field(name, most, keep, shorten):
+            limit = "" if most is None else f", at most {most} tokens"
+            soon = "never shortened" if shorten == 0 else f"shortened {shorten:g} times as soon"
+            return name + limit + _KEPT[keep] + (f", {soon}" if shorten != 1 else "")
+        case Soft():
+            block = template.block_of(i)
+            count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
+            start = f", starting from {block.init!r}" if block.init is not None else ""
+            return f"{count}, block {block.key}{start}"
+        case Mask(count, name):
+            called = "" if name is None else f" of {name!r}"
+            return f"where the label word{called} goes" + ("" if count is None else f", tokens: {count}")
+        case Options(sep):
+            return f"the first word of each label, with {sep!r} between"
+        case Demos(count, sep):
+            several = "one of each label" if count is None else f"{count} in all"
+            return f"labelled examples, {several}, with {sep!r} behind each"
+        case Special(kind):
+            return f"the tokenizer's own {kind} token"
+        case Expression():
+            return f"the value of {source}"
+        case Statement():
+            return f"{source} decides what comes out"

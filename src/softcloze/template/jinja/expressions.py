@@ -1,0 +1,281 @@
+"""Compile a Jinja expression: from its syntax tree to a function that evaluates it.
+
+Jinja reads the expression; what can run is what this module lists, and nothing else. No code is generated, and there is
+no object, attribute or call to escape by: values are None, truth values, numbers, text and lists, operators take those
+only, and every value that an operation takes is paid for by its length.
+"""
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from operator import add, eq, ge, gt, le, lt, ne, sub
+from typing import NamedTuple
+
+from jinja2 import nodes
+
+from softcloze.formatting import clean, cut, did_you_mean, listed
+from softcloze.template.jinja.filters import FILTERS, TAKE_MISSING, TESTS, Missing, Refusal, joined, kind
+from softcloze.template.jinja.runtime import LOOP, Evaluate, Loop, Run, present, reader
+
+DEEPEST = 40  # operators within operators
+_SIGNATURES = {name: signature(function) for name, function in [*FILTERS.items(), *TESTS.items()]}
+_METHODS = {"strip": "trim", "lstrip": "trim", "rstrip": "strip_punctuation", "count": "length"}
+_EQUAL: Mapping[str, Callable[..., bool]] = {"eq": eq, "ne": ne}
+_ORDERED: Mapping[str, Callable[..., bool]] = {"lt": lt, "lteq": le, "gt": gt, "gteq": ge}
+_LOOP_ATTRIBUTES: Mapping[str, Callable[[Loop], object]] = {
+    "index": lambda loop: loop.index0 + 1,
+    "index0": lambda loop: loop.index0,
+    "revindex": lambda loop: loop.length - loop.index0,
+    "first": lambda loop: loop.index0 == 0,
+    "last": lambda loop: loop.index0 == loop.length - 1,
+    "length": lambda loop: loop.length,
+}
+
+
+class Compiled(NamedTuple):
+    """A compiled expression, and the names that it reads in order; LOOP is one of them if it asks about the loop."""
+
+    evaluate: Evaluate
+    reads: tuple[str, ...]
+
+
+def compile_expression(node: nodes.Expr) -> Compiled:
+    """The function that evaluates `node`.
+
+    Raises:
+        Refusal: it has something that templates do not have.
+    """
+    _check_depth(node)
+    reads: list[str] = []
+    return Compiled(_present(node, reads), tuple(reads))
+
+
+def _check_depth(root: nodes.Node) -> None:
+    level = [root]
+    for _ in range(DEEPEST):
+        level = [child for node in level for child in node.iter_child_nodes()]
+        if not level:
+            return
+    raise Refusal(f"this is nested deeper than {DEEPEST} levels: {{% set %}} can give its pieces names")
+
+
+def _present(node: nodes.Expr, reads: list[str]) -> Evaluate:
+    return present(_compile(node, reads))
+
+
+def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
+    match node:
+        case nodes.Const(value=value):
+            constant = clean(value) if isinstance(value, str) else value
+            return lambda run: constant
+        case nodes.Name(name="loop"):
+            known = "loop.index, loop.first, loop.last and so on"
+            raise Refusal(f"loop has no value of its own: it is for {known}")
+        case nodes.Name(name=name):
+            reads.append(name)
+            return reader(name)
+        case nodes.Getattr(node=nodes.Name(name="loop"), attr=attr):
+            return _loop_attribute(attr, reads)
+        case nodes.Getitem(node=operand, arg=arg):
+            return _item(_present(operand, reads), _index(arg))
+        case nodes.List(items=items) | nodes.Tuple(items=items):
+            return _list([_present(item, reads) for item in items])
+        case nodes.Filter(node=operand, name=name) if operand is not None:
+            return _filter(node, operand, name, reads)
+        case nodes.Test(node=operand, name=name):
+            return _test(node, operand, name, reads)
+        case nodes.CondExpr(test=condition, expr1=then, expr2=otherwise):
+            if otherwise is None:
+                raise Refusal("this 'if' has no 'else': write what comes out otherwise, as in title if title else ''")
+            yes, test, no = _present(then, reads), _present(condition, reads), _present(otherwise, reads)
+            return lambda run: yes(run) if test(run) else no(run)
+        case nodes.And(left=left, right=right):
+            one, two = _present(left, reads), _present(right, reads)
+            return lambda run: one(run) and two(run)
+        case nodes.Or(left=left, right=right):
+            one, two = _present(left, reads), _present(right, reads)
+            return lambda run: one(run) or two(run)
+        case nodes.Not(node=operand):
+            inner = _present(operand, reads)
+            return lambda run: not inner(run)
+        case nodes.Compare(expr=first, ops=others):
+            return _compare(_present(first, reads), [(other.op, _present(other.expr, reads)) for other in others])
+        case nodes.Concat(nodes=operands):
+            pieces = [_present(operand, reads) for operand in operands]
+            return lambda run: joined([piece(run) for piece in pieces])
+        case nodes.Add(left=left, right=right):
+            return _sum("+", add, _present(left, reads), _present(right, reads))
+        case nodes.Sub(left=left, right=right):
+            return _sum("-", sub, _present(left, reads), _present(right, reads))
+        case nodes.Neg(node=operand):
+            return _sum("-", lambda _, number: -number, lambda run: 0, _present(operand, reads))
+        case _:
+            raise Refusal(_advice(node))
+
+
+def _advice(node: nodes.Expr) -> str:
+    """What to write instead of something that templates do not have."""
+    match node:
+        case nodes.Call(node=nodes.Getattr(attr=attr)) if (name := _METHODS.get(attr, attr)) in FILTERS:
+            return f"values have no methods: write | {name} instead of .{attr}()"
+        case nodes.Call():
+            return f"nothing can be called: use a filter, as in {{{{ text | trim }}}}; there are {listed(FILTERS)}"
+        case nodes.Getattr(attr=attr):
+            return (
+                f"values have no attributes such as .{cut(attr)}: a field is read by its name, an item as in items[0]"
+            )
+        case nodes.BinExpr(operator=operator) | nodes.UnaryExpr(operator=operator):
+            return f"there is no {operator}: the only arithmetic is + and - of numbers"
+        case nodes.Dict():
+            return "there are no mappings in templates: give the example one field for each value"
+        case _:
+            return f"there is no {type(node).__name__} in templates"
+
+
+def _loop_attribute(attr: str, reads: list[str]) -> Evaluate:
+    if attr not in _LOOP_ATTRIBUTES:
+        known = listed(_LOOP_ATTRIBUTES)
+        raise Refusal(f"there is no loop.{cut(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}")
+    reads.append(LOOP)
+    read = _LOOP_ATTRIBUTES[attr]
+
+    def attribute(run: Run) -> object:
+        loop = run.scope[LOOP]
+        return read(loop) if isinstance(loop, Loop) else None
+
+    return attribute
+
+
+def _index(arg: nodes.Expr) -> int | slice:
+    match arg:
+        case nodes.Slice(start=start, stop=stop, step=None):
+            return slice(_whole(start), _whole(stop))
+    index = _whole(arg)
+    if index is None:
+        raise Refusal("an item is read by a whole number, as in items[0] or items[:3]")
+    return index
+
+
+def _whole(node: nodes.Expr | None) -> int | None:
+    match node:
+        case None:
+            return None
+        case nodes.Const(value=int() as number) if not isinstance(number, bool):
+            return number
+        case nodes.Neg(node=nodes.Const(value=int() as number)) if not isinstance(number, bool):
+            return -number
+    raise Refusal("an item is read by a whole number, as in items[0] or items[:3]")
+
+
+def _item(operand: Evaluate, index: int | slice) -> Evaluate:
+    def item(run: Run) -> object:
+        value = operand(run)
+        if not isinstance(value, str | list):
+            raise Refusal(f"only a list or text has items, found {kind(value)}")
+        try:
+            return value[index]
+        except IndexError:
+            return Missing(lambda: f"there is no item {index}: {kind(value)} of length {len(value)}")
+
+    return item
+
+
+def _list(items: list[Evaluate]) -> Evaluate:
+    def build(run: Run) -> object:
+        values = [item(run) for item in items]
+        if any(isinstance(value, list) for value in values):  # or lists of lists could grow without end
+            raise Refusal("a list that is written in a template holds no other list")
+        return values
+
+    return build
+
+
+def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
+    if name not in FILTERS:
+        raise Refusal(f"there is no filter {cut(repr(name))}: there are {listed(FILTERS)}{did_you_mean(name, FILTERS)}")
+    function = FILTERS[name]
+    value = _compile(operand, reads) if name in TAKE_MISSING else _present(operand, reads)
+    arguments, keywords = _arguments(node, name, reads)
+
+    def apply(run: Run) -> object:
+        given = [value(run), *(argument(run) for argument in arguments)]
+        named = {key: argument(run) for key, argument in keywords.items()}
+        try:
+            return function(*given, **named)
+        except Refusal as refusal:
+            raise type(refusal)(f"{name}: {refusal}") from None
+
+    return apply
+
+
+def _test(node: nodes.Test, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
+    if name not in TESTS:
+        raise Refusal(f"there is no test 'is {cut(name)}': there are {listed(TESTS)}{did_you_mean(name, TESTS)}")
+    function = TESTS[name]
+    value = _compile(operand, reads) if name in TAKE_MISSING else _present(operand, reads)
+    _arguments(node, name, reads)  # none takes any
+    return lambda run: function(value(run))
+
+
+def _arguments(
+    node: nodes.Filter | nodes.Test, name: str, reads: list[str]
+) -> tuple[list[Evaluate], dict[str, Evaluate]]:
+    """The arguments of a filter or test, checked to be such as it takes."""
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise Refusal(f"{name} takes its arguments one by one, without * or **")
+    arguments = [_present(argument, reads) for argument in node.args]
+    keywords = {str(pair.key): _present(pair.value, reads) for pair in node.kwargs}
+    try:
+        _SIGNATURES[name].bind(None, *arguments, **keywords)
+    except TypeError as error:
+        raise Refusal(f"{name} does not take these arguments: {error}") from error
+    return arguments, keywords
+
+
+def _compare(first: Evaluate, others: list[tuple[str, Evaluate]]) -> Evaluate:
+    def compare(run: Run) -> object:
+        left = first(run)
+        for operator, other in others:
+            right = other(run)
+            if not _holds(operator, left, right):
+                return False
+            left = right
+        return True
+
+    return compare
+
+
+def _holds(operator: str, left: object, right: object) -> bool:
+    if operator in ("in", "notin"):
+        return _contains(left, right) == (operator == "in")
+    if isinstance(left, list) or isinstance(right, list):
+        raise Refusal("lists cannot be compared: ask for their length, or for an item with 'in'")
+    if operator in _EQUAL:
+        return _EQUAL[operator](left, right)
+    match left, right:
+        case (str(), str()) | (int() | float(), int() | float()):
+            return _ORDERED[operator](left, right)
+    raise Refusal(f"cannot tell which is greater, {kind(left)} or {kind(right)}")
+
+
+def _contains(item: object, container: object) -> bool:
+    match item, container:
+        case list(), _:
+            raise Refusal("lists cannot be compared: ask for an item with 'in'")
+        case str(), str():
+            return item in container
+        case _, list():
+            return item in container
+    raise Refusal(f"'in' looks for text in text, or for an item in a list, found {kind(item)} in {kind(container)}")
+
+
+def _sum(sign: str, operator: Callable[[float, float], float], one: Evaluate, two: Evaluate) -> Evaluate:
+    def result(run: Run) -> object:
+        left, right = one(run), two(run)
+        if not isinstance(left, int | float) or not isinstance(right, int | float):
+            raise Refusal(f"{sign} is for numbers, found {kind(left)} and {kind(right)}; texts are joined by ~")
+        try:
+            return operator(left, right)
+        except OverflowError as error:
+            raise Refusal(f"{sign}: {error}") from error
+
+    return result

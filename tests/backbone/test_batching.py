@@ -1,0 +1,82 @@
+"""Batches: everything once, little padding, few sizes, and half as many rows where an accelerator has no room."""
+
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support.cases import cases
+from transformers import BertConfig, BertForMaskedLM
+
+from softcloze import Backbone, Template
+from softcloze.backbone import in_batches
+from softcloze.backbone.batching import BATCH_TOKENS, FEWEST_TOKENS
+from softcloze.encoding import CompiledTemplate
+from softcloze.starters import load_data
+
+
+@given(lengths=st.lists(st.integers(0, 3000), max_size=40), room=st.integers(0, 9000))
+@cases(100)
+def test_every_row_once_whatever_there_is_room_for(lengths, room):
+    done = []
+
+    def work(chosen):
+        assert len(chosen) == 1 or len(chosen) * max(lengths[i] for i in chosen) <= BATCH_TOKENS
+        if len(chosen) > 1 and sum(lengths[i] for i in chosen) > room:
+            raise torch.OutOfMemoryError("no room")
+        done.extend(chosen)
+
+    in_batches(lengths, lambda i: lengths[i], work, BATCH_TOKENS)
+    assert sorted(done) == list(range(len(lengths)))
+
+
+def test_no_room_for_a_single_row():
+    def work(chosen):
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        in_batches([3, 5], lambda i: 1, work, BATCH_TOKENS)
+
+
+def prompt_lengths(data, template, backbone):
+    """Tokens of the prompts around the texts of a part of a data set."""
+    compiled = CompiledTemplate(Template(template), backbone.vocabulary, 512)
+    return [len(prompt) for prompt in compiled.encode(data.texts)]
+
+
+def batch_sizes(lengths, room=BATCH_TOKENS):
+    """Tokens of each batch of such rows, padding included."""
+    sizes = []
+
+    def work(rows):
+        sizes.append(len(rows) * max(lengths[i] for i in rows))
+
+    in_batches(lengths, lengths.__getitem__, work, room)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "data, template", [("movie-reviews", "<text> It was <mask>."), ("chinese-reviews", "<text> 总之，很<mask>")]
+)
+@pytest.mark.parametrize("room", [FEWEST_TOKENS, BATCH_TOKENS])
+def test_hardly_any_padding(bert_tiny, data, template, room):
+    lengths = prompt_lengths(load_data(data).test, template, bert_tiny)[:1000]
+    assert sum(batch_sizes(lengths, room)) < 1.05 * sum(lengths)
+
+
+def test_wide_layers_take_fewer_tokens(bert_tiny):
+    """By what the widest layer gives; an embedding of every position is none."""
+    assert bert_tiny.batch_tokens == 3072  # 512 numbers of four bytes
+    config = BertConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=1, intermediate_size=700)
+    positions = BertForMaskedLM(BertConfig(**(config.to_dict() | {"max_position_embeddings": 3000})))
+    found = [Backbone(model, bert_tiny.tokenizer, "") for model in (BertForMaskedLM(config), positions)]
+    assert [backbone.batch_tokens for backbone in found] == [2246, 2246]
+
+
+def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
+    """The processor's library keeps a routine for each number of tokens: a long file took half as much memory again."""
+    lengths = prompt_lengths(load_data("movie-reviews").train, "<text> It was <mask>.", bert_tiny)
+    dice = Random(0)
+    sizes = [size for _ in range(20) for size in batch_sizes(dice.sample(lengths, 1000))]
+    assert len(set(sizes)) < 0.35 * len(sizes)

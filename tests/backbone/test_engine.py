@@ -1,0 +1,65 @@
+"""`clf.engine_`: what the engine does, as it is decided elsewhere."""
+
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from support import models
+
+from softcloze import PromptClassifier
+from softcloze.backbone.engine import Cached
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
+
+TEXTS, LABELS = [models.SENTENCES[0], models.SENTENCES[14]], ["pos", "neg"]
+WORDS = {"pos": "good", "neg": "bad"}
+
+
+def classifier(architecture, template, **options):
+    options = {"epochs": 1, "random_state": 0, **options}
+    return PromptClassifier(models.backbone(architecture), template, WORDS, **options)
+
+
+@pytest.mark.parametrize(("memory", "in_file"), [("2GiB", False), (0, True)])
+def test_what_was_read_before_training(memory, in_file):
+    clf = classifier("llama", "<text> <soft*2> It was <mask>", cache_memory=memory).fit(TEXTS, LABELS)
+    lengths = [prompt.left.index(-1) for prompt in clf.prompt_.bind(clf.backbone_).encode(TEXTS)]
+    config = clf.backbone_.model.config
+    numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    padded = len(TEXTS) * max(lengths)
+    assert clf.engine_.cached == Cached(tokens=sum(lengths), bytes=padded * numbers * 4, in_file=in_file)
+    clf.set_params(template="<text> It was <mask>").fit(TEXTS, LABELS)
+    assert clf.engine_.cached is None
+
+
+def test_a_hard_prompt_without_fit():
+    clf = classifier("llama", "<text> It was <mask>")
+    clf.predict(TEXTS)
+    engine = clf.engine_
+    assert (engine.family, engine.dtype, engine.device, engine.attention) == ("causal", "float32", "cpu", "softcloze")
+    assert engine.threads == torch.get_num_threads() and not engine.compiled
+    assert engine.can_read and engine.can_pack and not engine.why_whole and engine.cached is None
+    assert repr(engine).startswith("Engine(family='causal', dtype='float32', device='cpu', attention='softcloze', ")
+    with pytest.raises(NotFittedError, match="soft slots"):
+        _ = classifier("llama", "<text> <soft> <mask>").engine_
+
+
+@pytest.mark.parametrize(("loaded", "used"), [("sdpa", "softcloze"), ("eager", "eager")])
+def test_the_attention_that_is_used(loaded, used):
+    backbone = models.new_backbone("llama")
+    backbone.model.set_attn_implementation(loaded)
+    clf = PromptClassifier(backbone, "<text> It was <mask>", WORDS)
+    clf.predict(TEXTS)
+    assert clf.engine_.attention == used
+    with backbone.frozen():
+        assert clf.engine_.attention == backbone.model.config._attn_implementation == used
+    assert backbone.model.config._attn_implementation == loaded
+
+
+@pytest.mark.parametrize("architecture", ["bert", "t5", "bloom"])
+def test_why_not(architecture):
+    engine = classifier(architecture, "<text> It was <mask>").engine_
+    assert engine.can_read == (not engine.why_whole) == (architecture == "bloom")
+    assert not engine.can_pack
+    assert engine.why_whole.startswith(
+        {"bert": "a masked model reads", "t5": "a seq2seq model reads"}.get(architecture, "")
+    )

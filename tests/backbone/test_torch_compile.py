@@ -1,0 +1,124 @@
+"""Layers that torch compiled: the same scores, from few versions of each, and training as it was."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from support import models
+from torch._dynamo.utils import counters
+
+from softcloze import PromptClassifier
+from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone.loading import _load
+from softcloze.errors import BackboneError
+from softcloze.experiments.workers import packed, unpacked
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # models that know nothing
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # torch of itself
+    pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a compiler for C++"),
+]
+
+TEXTS, LABELS = models.SENTENCES[:6], ["pos", "neg"] * 3
+WORDS = {"pos": ["good", "great"], "neg": ["bad", "terrible"]}
+TEMPLATES = ("<soft*3> <text> It was <mask>", "<text> <soft*2> It was <mask>", "<text> It was <mask>")
+
+
+def versions():
+    return counters["stats"]["unique_graphs"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    torch.compiler.reset()
+    counters.clear()
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3_text", "gpt2", "bert", "t5"])
+def test_scores_and_training_are_those_of_layers_as_written(architecture):
+    plain = models.new_backbone(architecture)
+    compiled = Backbone(copy.deepcopy(plain.model), plain.tokenizer, plain.name)
+    compiled.compile()
+    assert compiled.compiled and not plain.compiled and versions() > 0
+    torch.compiler.reset()
+    counters.clear()
+    for template in TEMPLATES:
+        both = [
+            PromptClassifier(backbone, template, WORDS, epochs=2, batch_size=2, random_state=0)
+            for backbone in (plain, compiled)
+        ]
+        if "soft" in template:
+            before = versions()
+            vectors = [clf.fit(TEXTS[:4], LABELS[:4]).prompt_.vectors for clf in both]
+            assert versions() == before
+            for name, own in vectors[0].items():
+                assert torch.equal(own, vectors[1][name])
+        expected, found = (clf.predict_proba(models.SENTENCES[:9]) for clf in both)
+        assert versions() > 0
+        np.testing.assert_allclose(np.log(found), np.log(expected), atol=1e-4)
+
+
+def test_other_rows_and_lengths_are_not_compiled_anew():
+    backbone = models.new_backbone("llama")
+    backbone.compile()
+    clf = PromptClassifier(backbone, TEMPLATES[0], WORDS, epochs=1, random_state=0).fit(TEXTS[:2], LABELS[:2])
+    assert clf.engine_.compiled
+    for count in (2, 3, 7, 12):
+        clf.predict_proba(models.SENTENCES[:count])
+    before = versions()
+    for count in (4, 5, 9, 14):
+        clf.predict_proba([text * (count % 3 + 1) for text in models.SENTENCES[-count:]])
+    assert versions() == before
+
+
+def test_asked_for_by_name_a_backbone_is_compiled_once_in_each_process(tmp_path):
+    models.model("llama").save_pretrained(tmp_path)
+    models.tokenizer("llama").save_pretrained(tmp_path)
+    backbone = load_backbone(str(tmp_path), dtype="float32", device="cpu", compile=True)
+    before = versions()
+    assert load_backbone(str(tmp_path), dtype="float32", device="cpu", compile=True) is backbone
+    assert load_backbone(backbone, compile=True) is backbone
+    assert backbone.compiled and versions() == before > 0
+    sent = packed(backbone)
+    _load.cache_clear()  # as in another process
+    received = unpacked(sent)
+    assert received is not backbone and received.compiled
+
+
+def test_a_model_without_layers_that_can_be_compiled():
+    with pytest.raises(BackboneError, match="AlbertForMaskedLM has no layers that can be compiled; leave compile=True"):
+        models.new_backbone("albert").compile()
+
+
+def test_without_a_compiler_the_model_still_runs_as_it_is(tmp_path):
+    models.model("bert").save_pretrained(tmp_path / "model")
+    models.tokenizer("wordpiece").save_pretrained(tmp_path / "model")
+    code = """
+import sys
+from softcloze import PromptClassifier
+from softcloze.backbone import load_backbone
+from softcloze.errors import BackboneError
+backbone = load_backbone(sys.argv[1], dtype="float32", device="cpu")
+clf = PromptClassifier(backbone, "<text> It was <mask>", {"pos": "good", "neg": "bad"})
+before = clf.predict_proba(["It was good."])
+try:
+    backbone.compile()
+except BackboneError as error:
+    assert not backbone.compiled and (clf.predict_proba(["It was good."]) == before).all()
+    print(error)
+"""
+    nowhere = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model")],
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(f"cannot compile '{tmp_path / 'model'}': ")
+    assert "g++ and python3-dev" in done.stdout

@@ -1,0 +1,80 @@
+"""How answers are combined, against plain arithmetic."""
+
+import numpy as np
+import pytest
+
+from softcloze.classifiers.combination import Stacked, WeightedMean, by_accuracy, load_combination
+from softcloze.classifiers.ensemble import draw_pseudo_labels
+
+
+def answers(members, examples, labels, seed=0):
+    """Random log-probabilities, shape (members, examples, labels)."""
+    odds = np.random.default_rng(seed).exponential(size=(members, examples, labels))
+    return np.log(odds / odds.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("labels", [2, 5])
+def test_means(labels):
+    given, weights = answers(3, 7, labels), (0.5, 0.2, 0.3)
+    for i in range(7):
+        mean = [sum(w * np.exp(given[k, i, j]) for k, w in enumerate(weights)) for j in range(labels)]
+        product = [np.prod([np.exp(given[k, i, j]) ** w for k, w in enumerate(weights)]) for j in range(labels)]
+        found = [
+            np.exp(WeightedMean(weights, average).log_probabilities(given))[i]
+            for average in ("probabilities", "log_probabilities")
+        ]
+        np.testing.assert_allclose(found[0], mean)
+        np.testing.assert_allclose(found[1], np.array(product) / sum(product))
+
+
+def test_weights_by_accuracy():
+    given = answers(4, 50, 3)
+    targets = np.random.default_rng(1).integers(3, size=50)
+    right = [sum(given[k, i].argmax() == targets[i] for i in range(50)) for k in range(4)]
+    np.testing.assert_allclose(by_accuracy(given, targets), np.array(right) / sum(right))
+    assert by_accuracy(np.log([[[0.9, 0.1]], [[0.8, 0.2]]]), [1]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_stacking_trusts_the_member_that_is_right(labels):
+    given = answers(3, 300, labels)
+    targets = given[1].argmax(-1).tolist()  # the others say nothing
+    stacked = Stacked.learn(given, targets)
+    coefficients = np.array(stacked.coefficients).reshape(labels, 3, labels)
+    found = stacked.log_probabilities(given)
+    for i in range(5):
+        scores = [
+            stacked.intercepts[j]
+            + sum(coefficients[j, k, other] * given[k, i, other] for k in range(3) for other in range(labels))
+            for j in range(labels)
+        ]
+        np.testing.assert_allclose(np.exp(found[i]), np.exp(scores) / np.exp(scores).sum())
+    assert np.mean(found.argmax(-1) == targets) > 0.95
+    assert np.abs(coefficients[:, 1]).sum() > 3 * np.abs(coefficients[:, [0, 2]]).sum()
+
+
+@pytest.mark.parametrize(
+    "combination", [WeightedMean((0.25, 0.75), "log_probabilities"), Stacked.learn(answers(2, 20, 2), [0, 1] * 10)]
+)
+def test_cards(combination):
+    assert load_combination(combination.as_card()) == combination
+
+
+def test_pseudo_labels():
+    given = answers(1, 400, 3)[0]
+    rows, labels = draw_pseudo_labels(given, {"a": 20, "b": 1000, "c": 0}, np.random.default_rng(0))
+    of = {label: [row for row, own in zip(rows, labels, strict=True) if own == label] for label in "abc"}
+    best = given.argmax(1)
+    assert (len(of["a"]), len(of["c"])) == (20, 0)
+    assert sorted(of["b"]) == np.flatnonzero(best == 1).tolist()  # all that there are
+    assert len({*of["a"]}) == 20
+    assert {*of["a"]} <= {*np.flatnonzero(best == 0).tolist()}
+
+
+def test_what_is_surer_is_drawn_oftener():
+    given = np.log([[0.9, 0.1], [0.6, 0.4]])
+    counts = np.zeros(2)
+    for seed in range(600):
+        rows, _ = draw_pseudo_labels(given, {0: 1, 1: 1}, np.random.default_rng(seed))
+        counts[rows] += 1
+    assert counts[0] / 600 == pytest.approx(0.9 / 1.5, abs=0.06)

@@ -1,0 +1,133 @@
+"""Soft prompts that start from those of another prompt."""
+
+import pickle
+
+import pytest
+import torch
+from sklearn.base import clone
+from support import models
+
+from softcloze import PromptClassifier
+from softcloze.errors import ArtifactError, SoftSlotError
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
+
+WORDS = {"neg": "bad", "pos": "good"}
+SOURCE = "<soft*3 name=task> <text> <soft*2> It was <mask>"
+TARGET = '<soft*2> <text> <soft*3 name=task init="the film"> 很 <mask>'
+TEXTS, LABELS = models.SENTENCES[:6], ["pos", "neg"] * 3
+
+
+def classifier(template, soft_init="template", architecture="gpt2", **parameters):
+    parameters = {"random_state": 0, "epochs": 1, "max_length": 40, **parameters}
+    return PromptClassifier(models.backbone(architecture), template, WORDS, soft_init=soft_init, **parameters)
+
+
+@pytest.fixture(scope="module")
+def source():
+    return classifier(SOURCE, epochs=4, learning_rate=1.0).fit(TEXTS, LABELS).prompt_
+
+
+@pytest.fixture(scope="module")
+def folder(source, tmp_path_factory):
+    path = tmp_path_factory.mktemp("prompts") / "源"
+    source.save(path)
+    return path
+
+
+def start_of(clf):
+    """The vectors before the first step, as `fit` hands them to training."""
+    found = {}
+
+    def stop(record):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "softcloze.training.loop.train", lambda soft, *_, **__: found.update(soft.by_block()) or stop(None)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            clf.fit(TEXTS, LABELS)
+    return found
+
+
+def test_the_block_of_that_name_starts_from_it_and_no_other(source, folder, monkeypatch):
+    plain = start_of(classifier(TARGET))
+    for soft_init in (source, folder, str(folder)):
+        vectors = start_of(classifier(TARGET, soft_init))
+        assert torch.equal(vectors["task"], source.vectors["task"])
+        assert torch.equal(vectors["#1"], plain["#1"])
+    assert not torch.equal(plain["task"], source.vectors["task"])
+    monkeypatch.chdir(folder.parent)
+    assert torch.equal(start_of(classifier(TARGET, "源"))["task"], source.vectors["task"])
+
+
+def test_a_known_init_is_no_folder(source, folder, monkeypatch):
+    source.save(folder.parent / "labels")
+    monkeypatch.chdir(folder.parent)
+    assert not torch.equal(start_of(classifier(TARGET, "labels"))["task"], source.vectors["task"])
+
+
+def test_training_goes_on_from_it(source):
+    clf = classifier(TARGET, source).fit(TEXTS, LABELS)
+    assert clf.prompt_.vectors["task"].shape == (3, 32)
+    assert not torch.equal(clf.prompt_.vectors["task"], source.vectors["task"])
+
+
+def test_what_it_started_from_is_remembered_where_it_has_a_name(source, folder, tmp_path):
+    clf = classifier(TARGET, folder).fit(TEXTS, LABELS)
+    clf.save(tmp_path / "p")
+    assert PromptClassifier.load(tmp_path / "p", clf.backbone_).soft_init == str(folder)
+    clf = classifier(TARGET, source).fit(TEXTS, LABELS)
+    clf.save(tmp_path / "p")
+    assert PromptClassifier.load(tmp_path / "p", clf.backbone_).soft_init == "template"
+
+
+def test_a_warm_start_goes_before(source, folder):
+    clf = classifier(TARGET, folder, warm_start=True).fit(TEXTS, LABELS)
+    trained = clf.prompt_.vectors["task"]
+    clf.set_params(soft_init="gone")
+    assert torch.equal(start_of(clf)["task"], trained)
+
+
+def test_clone_and_pickle(source):
+    clf = classifier(TARGET, source)
+    copy = pickle.loads(pickle.dumps(clone(clf)))
+    assert copy.soft_init.template == source.template
+    assert torch.equal(start_of(copy)["task"], source.vectors["task"])
+
+
+@pytest.mark.parametrize(
+    ("template", "match"),
+    [
+        ("<soft*4 name=task> <text> <mask>", r"'task' has 4 vectors, but 3 in .*write <soft\*3 name=task>"),
+        ("<soft*3 name=other> <text> <mask>", "here 'other', there 'task'; give the slots the same name"),
+        ("<soft*2> <text> <mask>", "here none, there 'task'"),
+    ],
+)
+def test_blocks_that_do_not_fit_are_refused(source, template, match):
+    with pytest.raises(SoftSlotError, match=match):
+        classifier(template, source).fit(TEXTS, LABELS)
+
+
+def test_unnamed_blocks_are_never_shared():
+    unnamed = classifier("<soft*2> <text> <mask>").fit(TEXTS, LABELS).prompt_
+    with pytest.raises(SoftSlotError, match="here none, there none"):
+        classifier("<soft*2> <text> It was <mask>", unnamed).fit(TEXTS, LABELS)
+
+
+def test_another_model_is_refused(source):
+    with pytest.raises(ArtifactError, match="belongs to another model"):
+        classifier(TARGET, source, architecture="llama").fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("soft_init", ["zeros", "vocabulry", 3, None])
+def test_anything_else_is_refused(soft_init):
+    with pytest.raises(SoftSlotError, match=rf"soft_init={soft_init!r} is unknown; .* folder of a saved prompt"):
+        classifier(TARGET, soft_init).fit(TEXTS, LABELS)
+
+
+def test_a_folder_without_a_prompt_is_named(tmp_path):
+    for soft_init in (str(tmp_path), tmp_path, tmp_path / "missing"):
+        with pytest.raises(ArtifactError, match="holds no saved prompt"):
+            classifier(TARGET, soft_init).fit(TEXTS, LABELS)

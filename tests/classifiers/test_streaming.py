@@ -1,0 +1,123 @@
+"""Predictions while rows come: the same as all at once, in order, and no row is read before it is needed."""
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from support import models
+
+from softcloze import PromptClassifier, predict_stream
+from softcloze.errors import CalibrationError, DataError, SoftclozeError
+
+WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"]}
+TEXTS = [text * times for times in (1, 3, 2) for text in models.SENTENCES]
+
+
+@pytest.fixture(scope="module", params=["bert", "llama"])
+def classifier(request):
+    return PromptClassifier(models.backbone(request.param), "<text> It was <mask>", WORDS)
+
+
+@pytest.fixture(scope="module")
+def bert():
+    return PromptClassifier(models.backbone("bert"), "<text> It was <mask>", WORDS)
+
+
+@pytest.mark.parametrize("window", [1, 7, 1000])
+def test_predictions_are_those_of_all_rows_together(classifier, window):
+    found = [*predict_stream(classifier, iter(TEXTS), window=window)]
+    assert [own.row for own in found] == [*range(len(TEXTS))]
+    assert [own.example for own in found] == TEXTS
+    assert [own.label for own in found] == classifier.predict(TEXTS).tolist()
+    np.testing.assert_allclose([own.probabilities for own in found], classifier.predict_proba(TEXTS), atol=1e-5)
+
+
+def test_what_was_fitted_and_calibrated_counts():
+    clf = PromptClassifier(
+        models.backbone("bert"), "<text> <soft*2> <mask>", WORDS, calibration="batch", epochs=1, random_state=0
+    )
+    clf.fit(TEXTS[:8], ["positive", "negative"] * 4)
+    found = [own.probabilities for own in predict_stream(clf, TEXTS, window=16)]
+    np.testing.assert_allclose(found, clf.predict_proba(TEXTS), atol=1e-5)
+
+
+def test_a_stream_may_begin_at_any_window(bert):
+    """Bit for bit, which is what lets an interrupted run go on."""
+    whole = [own.probabilities for own in predict_stream(bert, TEXTS, window=8)]
+    rest = [own.probabilities for own in predict_stream(bert, TEXTS[24:], window=8)]
+    assert whole[24:] == rest
+
+
+def test_rows_are_read_no_sooner_than_needed(bert):
+    asked = []
+
+    def rows():
+        for row, text in enumerate(TEXTS):
+            asked.append(row)
+            yield text
+
+    found = predict_stream(bert, rows(), window=10)
+    assert not asked
+    for row in range(30):
+        assert next(found).row == row
+        assert len(asked) == 10 * (row // 10 + 1)
+
+
+def test_bad_rows_have_reasons_and_all_others_labels(bert):
+    pair = PromptClassifier(models.backbone("bert"), "<title>: <text> <mask>", WORDS)
+    good = {"title": "书", "text": "内容很好", "stars": 5}
+    rows = [good, {"title": "x"}, None, good | {"text": ["a"]}, "a text", good | {"text": "lone \ud83d"}, 7, good]
+    for window in (1, 3, 100):
+        found = [*predict_stream(pair, rows, window=window)]
+        assert [own.example for own in found] == rows
+        assert [own.label is None for own in found] == [False, True, True, True, True, False, True, False]
+        assert all((own.label is None) == (own.probabilities is None) == (own.error is not None) for own in found)
+        assert [own.error for own in found if own.error is not None] == [
+            "no field 'text': the example has 'title'",
+            "expected a string or a mapping of fields, found NoneType",
+            "field 'text' must be text or a number, found list",
+            "a plain string fills one field, but the template has the fields 'title', 'text': pass a mapping instead",
+            "expected a string or a mapping of fields, found int",
+        ]
+    alone = [own.probabilities for own in predict_stream(pair, [rows[0], rows[5], rows[7]])]
+    np.testing.assert_allclose([own.probabilities for own in found if own.label], alone, atol=1e-6)
+
+
+def test_what_does_not_fit_is_a_bad_row(bert):
+    short = PromptClassifier(models.backbone("bert"), "<text shorten=0> <mask>", WORDS, max_length=12)
+    found = [*predict_stream(short, ["good", "very " * 50, "好"])]
+    assert [own.error is None for own in found] == [True, False, True]
+    assert found[1].error.startswith("fields with shorten=0 are 141 tokens too long")
+
+
+def test_only_bad_rows_and_none_at_all(bert):
+    assert [own.label for own in predict_stream(bert, [None, None, None])] == [None, None, None]
+    assert [*predict_stream(bert, [])] == []
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_data_sets(bert, streaming):
+    rows = Dataset.from_dict({"text": TEXTS[:20], "label": [0, 1] * 10})
+    found = predict_stream(bert, rows.to_iterable_dataset() if streaming else rows, window=8)
+    assert [own.label for own in found] == bert.predict(TEXTS[:20]).tolist()
+
+
+def test_mistakes_are_told_before_the_first_row(bert):
+    for rows, options in ((TEXTS[0], {}), (None, {}), (TEXTS, {"window": 0})):
+        with pytest.raises(DataError):
+            predict_stream(bert, rows, **options)
+    unlearnt = PromptClassifier(models.backbone("bert"), "<text> <mask>", WORDS, calibration="batch")
+    with pytest.raises(CalibrationError, match="call fit first"):
+        predict_stream(unlearnt, TEXTS)
+    with pytest.raises(ValueError, match="call fit first"):
+        predict_stream(PromptClassifier(models.backbone("bert"), "<soft> <text> <mask>", WORDS), TEXTS)
+
+
+def test_an_error_of_the_source_is_not_swallowed(bert):
+    def rows():
+        yield from TEXTS[:12]
+        raise SoftclozeError("the source ends here")
+
+    found = predict_stream(bert, rows(), window=5)
+    assert [next(found).row for _ in range(10)] == [*range(10)]
+    with pytest.raises(SoftclozeError, match="the source ends here"):
+        next(found)

@@ -1,0 +1,216 @@
+"""Every mistake gives one short message on the error stream and exit code 2."""
+
+import sys
+
+import pytest
+
+from softcloze.cli import main
+from softcloze.cli.input_files import open_table
+from softcloze.errors import FileError
+
+FIT = ["fit", "reviews.csv", "--template", "<text> It was <mask>", "--out", "prompt"]
+
+MISTAKES = [
+    (
+        ["fit", "reviews.csv", "--template", "评论 <text*4> <mask>", "--out", "prompt"],
+        "error: the field <text> takes no count\n  at line 1, column 5:\n    评论 <text*4> <mask>\n          ^^^^^^\n",
+    ),
+    (
+        ["fit", "reviws.csv", *FIT[2:]],
+        "error: there is no file reviws.csv; did you mean 'reviews.csv'?\n",
+    ),
+    (
+        ["fit", "[/red].txt", *FIT[2:]],
+        "error: [/red].txt has an unknown ending '.txt'; expected .csv, .tsv, .jsonl, .parquet\n",
+    ),
+    (["fit", "empty.csv", *FIT[2:]], "error: empty.csv is empty: it holds no rows\n"),
+    (["fit", "header.csv", *FIT[2:]], "error: header.csv is empty: it holds no rows\n"),
+    (["fit", "folder.csv", *FIT[2:]], "error: folder.csv is a folder, expected a file\n"),
+    (
+        ["fit", "reviews.csv", "--template", "<txt> It was <mask>", "--out", "prompt"],
+        "error: reviews.csv has no column 'txt'; it has 'text', 'label'; did you mean 'text'? "
+        "(--text-column names another)\n",
+    ),
+    (
+        [*FIT, "--label-column", "labl"],
+        "error: reviews.csv has no column 'labl'; it has 'text', 'label'; did you mean 'label'? "
+        "(--label-column names another)\n",
+    ),
+    (
+        ["fit", "reviews.csv", "--template", "<a> <b> <mask>", "--out", "prompt", "--text-column", "text"],
+        "error: --text-column is for templates with one field; this one reads the columns 'a', 'b'\n",
+    ),
+    (
+        [*FIT, "--shots", "13"],
+        "error: 13 rows of each class are wanted, but 'negative' has 12, 'positive' has 12; ask for fewer",
+    ),
+    (
+        [*FIT[:-1], "folder.csv"],
+        "error: folder.csv is there already and holds no prompt; choose another place\n",
+    ),
+    (
+        [*FIT, "--verbalizer", '{"good": 5, "bad": "x"}'],
+        "error: --verbalizer: label 'good' needs a word or a list of words, found 5\n",
+    ),
+    (
+        [*FIT, "--verbalizer", '{"a": "x", "a": "y"}'],
+        "error: --verbalizer is not JSON: 'a' comes twice\n",
+    ),
+    ([*FIT, "--verbalizer", "words.json"], "error: cannot read words.json: No such file or directory\n"),
+    (
+        [*FIT, "--verbalizer", "sentiment/end"],
+        "error: no 'sentiment/end' among the library's verbalizers: sentiment/en, sentiment/en-cloze, "
+        "sentiment/en-knowledge, sentiment/zh, sentiment/zh-knowledge, sentiment/zh-recommend; "
+        "did you mean 'sentiment/en'?\n",
+    ),
+    (
+        ["predict", "reviews.csv", "--prompt", "[bold]nowhere"],
+        "error: [bold]nowhere holds no saved prompt: cannot read [bold]nowhere/prompt.json\n",
+    ),
+    (
+        ["predict", "reviews.csv", "--prompt", "prompt", "--out", "reviews.csv"],
+        "error: --out reviews.csv is the file that is read; name another\n",
+    ),
+    (
+        ["predict", "reviews.csv", "--prompt", "prompt", "--out", "out.xls"],
+        "error: out.xls has an unknown ending '.xls'; expected .csv, .tsv, .jsonl, .parquet\n",
+    ),
+    (
+        ["compare", "--data", "starter:movie-review"],
+        "error: no starter data set is called 'movie-review', did you mean 'movie-reviews'?\n"
+        "  there are: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--hard", "<soft> <text> <mask>"],
+        "error: '<soft> <text> <mask>' is given with --hard, but has soft slots: give it with --soft\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--baseline", "tf-idf", "--shots", "many"],
+        "error: --shots 'many': expected a number of rows, a share as in 0.1, or all\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--baseline", "tf-idf", "--shots", "90"],
+        "error: 90 rows of each class are wanted, but 'negative' has ",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--wordings", "sentimnt/en"],
+        "error: the library has no hard prompts with one field for sentimnt/en; it has ",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "methods.toml"],
+        "error: methods.toml, [soft] has 'epoch', which PromptClassifier does not take; did you mean 'epochs'?\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "other.toml"],
+        "error: other.toml, [a]: expected template = \"…\", or baseline = one of 'tf-idf', 'head', "
+        "'fine-tuning', 'lora'\n",
+    ),
+    (["compare", "--data", "reviews.csv", "--methods", "reviews.csv"], "error: reviews.csv is not TOML: "),
+    (
+        ["inspect", "<a> and <b>: <mask>", "--text", "x"],
+        "error: --text is for templates with one field; this one has 'a', 'b': give each with --field NAME=VALUE\n",
+    ),
+    (
+        ["inspect", "<a> and <b>: <mask>", "--field", "a=1", "--field", "c=2"],
+        "error: the template has no field 'c'; it has 'a', 'b'\n",
+    ),
+    (["inspect", "<a> <mask>", "--field", "a"], "error: --field takes NAME=VALUE, found 'a'\n"),
+    (
+        ["inspect", "<a> <mask>", "--model", "starter:bert-tiny"],
+        "error: --model shows the tokens of an example: give one with --text TEXT or --field NAME=VALUE\n",
+    ),
+    (
+        ["models", "--fetch", "bert-tny"],
+        "error: no starter model or data set is called 'bert-tny', did you mean 'bert-tiny'?\n",
+    ),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, reviews):
+    (tmp_path / "reviews.csv").write_bytes(reviews.read_bytes())
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "header.csv").write_text("text,label\n")
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "methods.toml").write_text('[soft]\ntemplate = "<soft> <text> <mask>"\nepoch = 3\n')
+    (tmp_path / "other.toml").write_text('[a]\nbaseline = "best"\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("args", "message"), MISTAKES, ids=[message[7:60] for _, message in MISTAKES])
+def test_mistakes(args, message, folder, monkeypatch, capsys):
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(sys, "argv", ["softcloze", *args])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert err.startswith(message)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, folder):
+    monkeypatch.setattr("softcloze.cli.input_files.open_table", lambda path: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["softcloze", *FIT])
+    with pytest.raises(ZeroDivisionError):
+        main()
+
+
+DAMAGED = [
+    ("a.csv", b"text,label\na,b,c\n", "a.csv, line 2: 3 values where the header names 2 columns"),
+    ("a.csv", b'text,label\n"a,b\n', "a.csv, line 2: unexpected end of data"),
+    ("a.csv", b"text,text\na,b\n", "a.csv: the column 'text' stands twice in the header"),
+    ("a.csv", "text\n很好\n".encode("gbk"), "a.csv is not UTF-8 text"),
+    ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl, line 2: not JSON"),
+    ("a.jsonl", b"[1, 2]\n", "a.jsonl, line 1: expected a JSON object, found '[1, 2]'"),
+    ("a.jsonl", b"\n\n", "a.jsonl is empty: it holds no rows"),
+    ("a.parquet", b"no parquet", "cannot read "),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGED)
+def test_damaged_files(name, content, message, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        [*open_table(path).rows()]
+    assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_damaged_rows_are_counted_and_told(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,b\nc\n\nd,e,f\ng,h\n", encoding="utf-8")
+    table = open_table(path)
+    assert (table.columns, table.count) == (("text", "label"), 4)
+    good, short, long, last = table.lines()
+    assert (good, last) == ({"text": "a", "label": "b"}, {"text": "g", "label": "h"})
+    assert str(short).startswith(f"{path}, line 3: 1 values where") and str(long).startswith(f"{path}, line 5: 3 ")
+
+
+def test_csv_text_is_never_taken_for_something_else(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('\ufefftext,label\n007,NA\n"null, ""so""\nto say",2024-01-01\n\n,\n', encoding="utf-8")
+    table = open_table(path)
+    assert table.columns == ("text", "label")
+    assert [*table.rows()] == [
+        {"text": "007", "label": "NA"},
+        {"text": 'null, "so"\nto say', "label": "2024-01-01"},
+        {"text": "", "label": ""},
+    ]
+
+
+def test_json_lines_keep_their_values(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "2024-01-01"}\n{"text": 5, "more": [1]}\n', encoding="utf-8")
+    table = open_table(path)
+    assert table.columns == ("text", "more")
+    assert [*table.rows()] == [{"text": "2024-01-01"}, {"text": 5, "more": [1]}]
+
+
+def test_parquet_without_pyarrow_names_the_command(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    path.touch()
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(Exception, match=r"pip install 'softcloze\[files\]'"):
+        open_table(path)

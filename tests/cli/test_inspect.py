@@ -1,0 +1,211 @@
+"""softcloze inspect as a command: examples, demonstrations, and the HTML page."""
+
+import json
+import re
+import sys
+
+import pytest
+from support.models import ARCHITECTURES, model, tokenizer
+from support.pages import Page
+
+from softcloze.cli import main
+from softcloze.cli.options import Choice
+from softcloze.demonstrations.selection import CHOICES
+
+ROWS = "text,label\n很好,好\n质量太差,差\n满意,好\n失望,差\n"
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Tiny models, saved."""
+    made = {}
+    for architecture in ("bert", "gpt2"):
+        made[architecture] = tmp_path_factory.mktemp("models") / architecture
+        model(architecture).save_pretrained(made[architecture])
+        tokenizer(ARCHITECTURES[architecture]).save_pretrained(made[architecture])
+    return made
+
+
+@pytest.fixture
+def softcloze(tmp_path, monkeypatch, capsys):
+    """Run a command in a folder with rows.csv, and return exit code, output and errors."""
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def softcloze(*args):
+        monkeypatch.setattr(sys, "argv", ["softcloze", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, "\n".join(line.rstrip() for line in out.splitlines()), err
+
+    return softcloze
+
+
+def test_logic_with_values_that_are_no_text(softcloze):
+    template = "{% for star in stars if star > 2 %}*{% endfor %}{% if title is defined %}《<title>》{% endif %}很<mask>"
+    assert softcloze("inspect", template, "--field", "stars:=[1, 3, 4]") == (0, "**很<mask>", "")
+    assert softcloze("inspect", template, "--field", "stars:=[]", "--field", "title=a=b") == (0, "《a=b》很<mask>", "")
+    code, _, err = softcloze("inspect", template, "--field", "stars=5")
+    assert code == 2 and err.startswith("error: 'for' goes through a list, found text")
+
+
+def test_demonstrations_without_a_model(softcloze):
+    template = '<demos*4 sep=" | "><soft*2> <text>（<options sep="/">）：<mask>'
+    code, out, err = softcloze("inspect", template, "--text", "不错", "--examples", "rows.csv")
+    assert (code, err) == (0, "")
+    *shown, own = out.split(" | ")
+    assert own == "◆◆ 不错（好/差）：<mask>"
+    assert sorted(shown) == ["失望（好/差）：差", "很好（好/差）：好", "满意（好/差）：好", "质量太差（好/差）：差"]
+    words = json.dumps({"好": ["good", "great"], "差": "bad"})
+    code, out, _ = softcloze("inspect", template, "--text", "不错", "--examples", "rows.csv", "--verbalizer", words)
+    assert code == 0 and "很好（good/bad）：good | " in out and out.endswith("◆◆ 不错（good/bad）：<mask>")
+    assert softcloze("inspect", template, "--text", "不错")[1] == (
+        '<demos*4 sep=" | ">◆◆ 不错（<options sep="/">）：<mask>'
+    )
+
+
+def test_demonstrations_in_tokens(softcloze, folders):
+    args = ("--text", "不错", "--examples", "rows.csv", "--model", folders["gpt2"])
+    code, out, err = softcloze("inspect", '<demos sep="\\n"><soft*2> <text>：<mask>', *args)
+    assert (code, err) == (0, "")
+    assert "2 of 2 demonstrations\n" in out
+    code, out, err = softcloze("inspect", '<demos sep="\\n"><soft*2> <text>：<mask>', *args, "--max-length", 16)
+    assert (code, err) == (0, "")
+    assert re.search(r"^\d of 2 demonstrations, \d left out because they do not fit$", out, re.MULTILINE)
+    nearest = softcloze("inspect", "<demos><text>：<mask>", *args, "--demonstrations", "nearest")[1]
+    assert "2 of 2 demonstrations\n" in nearest
+
+
+MISTAKES = [
+    (
+        ("<text><mask>", "--text", "a", "--examples", "rows.csv"),
+        "error: --examples is for templates with <demos>, which this one does not have\n",
+    ),
+    (
+        ("<demos><text><mask>", "--examples", "rows.csv"),
+        "error: --examples shows the demonstrations of an example: give one with --text TEXT or --field NAME=VALUE\n",
+    ),
+    (
+        ("<demos><text><mask>", "--text", "a", "--examples", "rows.csv", "--demonstrations", "nearest"),
+        "error: --demonstrations nearest compares what a model makes of the rows: name it with --model\n",
+    ),
+    (
+        ("<demos><txt><mask>", "--text", "a", "--examples", "rows.csv"),
+        "error: rows.csv has no column 'txt'; it has 'text', 'label'; did you mean 'text'? "
+        "(--text-column names another)\n",
+    ),
+    (
+        ("<demos><text><mask>", "--text", "a", "--examples", "rows.csv", "--verbalizer", '{"好": "好", "bad": "差"}'),
+        "error: row 1 has label '差', which the verbalizer does not name; it has ['bad', '好']\n",
+    ),
+    (
+        ("{{ stars }}<mask>", "--field", "stars:=[1"),
+        "error: --field stars is not JSON: Expecting ',' delimiter: line 1 column 3 (char 2)\n",
+    ),
+    (
+        ("{{ stars }}<mask>", "--field", "stars:=1", "--field", "stars=1"),
+        "error: --field stars is given twice\n",
+    ),
+    (("<text><mask>", "--text", "a", "--html", "."), "error: cannot write .: "),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), MISTAKES, ids=[message[7:50] for _, message in MISTAKES])
+def test_mistakes(softcloze, args, message):
+    code, _, err = softcloze("inspect", *args)
+    assert code == 2 and err.startswith(message)
+
+
+PAGE = """\
+Template
+<soft*2>␣<text max=9>␣a <b> 很<mask>
+literal field soft slot mask
+| kind| what
+| soft slot| vectors: 2, block #1
+| literal| ' '
+| field| text, at most 9 tokens
+| literal| ' a <b> 很'
+| mask| where the label word goes
+Example
+◆◆␣<script>好</script>{{7*7}}␣a <b> 很<mask>
+Tokens
+As tiny sees them; under each token stands what it is.
+◆s ◆s ␣l <f sf cf rf if pf tf >f 好f <x /x sx cx rx ix px tx >x {x {x 7x *x 7x }x }x ␣al ␣l <l bl >l ␣l 很l <mask>m
+| mark| kind| name| tokens
+| s| soft slot| #1| 2
+| l| literal| | 8
+| f| field| text| 9
+| x| cut from field| text| 16
+| m| mask| | 1
+22 of 64 positions, 3 of them kept for the label word in the mask's place
+Label words
+| label| word| tokens| number
+| <i>| 好| 好| 1
+| 差&| 差| 差| 1
+| 差&| 失望| 失 望| 3"""
+
+
+def test_the_page_shows_all_text_as_text(softcloze, folders, tmp_path):
+    args = (
+        "<soft*2> <text max=9> a \\<b> 很<mask>",
+        "--text",
+        "<script>好</script>{{7*7}}",
+        "--model",
+        folders["gpt2"],
+    )
+    words = ("--verbalizer", '{"<i>": "好", "差&": ["差", "失望"]}')
+    code, out, err = softcloze("inspect", *args, *words, "--html", "page.html")
+    assert (code, err) == (0, "")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert not page.tags & {"script", "img", "link", "iframe", "i", "b"}
+    assert page.attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "title", "style"}
+    assert "default-src 'none'" in html and "http:" not in html and "https:" not in html and "url(" not in html
+    lines = Page(html.replace(str(folders["gpt2"]), "tiny")).lines
+    first, last = lines.index("◆s"), lines.index("<mask>m")
+    lines[first : last + 1] = [" ".join(lines[first : last + 1])]
+    assert "\n".join(lines[lines.index("Template") :]) == PAGE
+    assert html.count("<del>") == 16
+    assert "22 of 64 positions, 3 of them kept for the label word in the mask's place" in out
+
+
+def test_a_template_alone_has_a_page(softcloze, tmp_path):
+    code, out, _ = softcloze("inspect", "很<text><mask>", "--html", "deep/page.html")
+    assert code == 0 and "where the label word goes" in out
+    lines = Page((tmp_path / "deep" / "page.html").read_text(encoding="utf-8")).lines
+    assert "Template" in lines and "Example" not in lines and "Tokens" not in lines
+
+
+def test_label_words_that_do_not_fit_are_told_last(softcloze, folders, tmp_path):
+    args = ("<text>很<mask>", "--text", "好", "--model", folders["bert"], "--verbalizer", '{"a": "好", "b": "龘"}')
+    code, out, err = softcloze("inspect", *args, "--html", "page.html")
+    assert code == 2 and err.startswith("error: label word '龘' is unknown to this model's vocabulary")
+    assert "[CLS] 好 很 <mask> [SEP]" in out
+    lines = Page((tmp_path / "page.html").read_text(encoding="utf-8")).lines
+    assert lines[-2] == "Problem" and lines[-1].startswith("label word '龘' is unknown")
+
+
+def test_the_second_segment(softcloze, folders):
+    code, out, _ = softcloze(
+        "inspect", "<a><sep><b> <mask>", "--field", "a=好", "--field", "b=很好", "--model", folders["bert"]
+    )
+    assert code == 0 and out.splitlines()[-1] == "second segment: the last 4 tokens, the mask counted once"
+
+
+def test_the_choices_are_those_that_there_are():
+    assert tuple(Choice) == CHOICES
+
+
+def test_fit_shows_demonstrations_as_asked(softcloze, folders, tmp_path):
+    args = ("rows.csv", "--model", folders["gpt2"], "--template", '<demos*2 sep="\\n"><text>，很<mask>')
+    code, out, err = softcloze("fit", *args, "--out", "prompt", "--demonstrations", "nearest")
+    assert (code, err) == (0, ""), err
+    assert out.endswith("on 4 rows; saved in prompt")
+    card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
+    assert card["demonstrations"]["choice"] == "nearest"
+    code, out, _ = softcloze("evaluate", "rows.csv", "--prompt", "prompt")
+    assert code == 0 and out.startswith("accuracy ")
+    code, _, err = softcloze("fit", *args, "--out", "other", "--demonstrations", "nearst")
+    assert code == 2 and "'nearst' is not one of 'random', 'nearest'" in err

@@ -1,0 +1,69 @@
+"""Types of columns in Parquet: those of a Parquet file stay, and JSON lines get such as hold all values."""
+
+import datetime
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from softcloze.cli.input_files import open_table
+from softcloze.cli.output_files import format_of
+from softcloze.errors import FileError
+
+NAMES = ("predicted", "probability_a", "error")
+ADDED = dict.fromkeys(NAMES)
+
+
+def written(path, table):
+    """What is read again after all rows were written in two parts."""
+    form = format_of(path, table, NAMES)
+    rows = [row | ADDED for row in table.rows()]
+    parts = [path.with_name("0"), path.with_name("1")]
+    form.write(parts[0], rows[:1])
+    form.write(parts[1], rows[1:])
+    form.join(parts, path)
+    return pyarrow.parquet.read_table(path).drop_columns(list(NAMES))
+
+
+def test_types_of_a_parquet_file_stay(tmp_path):
+    when = datetime.datetime(2026, 11, 22, 16, 32, tzinfo=datetime.UTC)
+    given = pyarrow.table(
+        {
+            "text": pyarrow.array(["好", None, "b"], pyarrow.large_string()),
+            "n": pyarrow.array([1, None, 3], pyarrow.int16()),
+            "when": pyarrow.array([when, None, when], pyarrow.timestamp("ns", tz="UTC")),
+            "parts": [[{"a": 1, "b": "x"}], [], None],
+            "empty": pyarrow.nulls(3),
+        }
+    )
+    kinds = pyarrow.array(["x", "y", "x"]).dictionary_encode()
+    pyarrow.parquet.write_table(given.append_column("kind", kinds), tmp_path / "in.parquet")
+    found = written(tmp_path / "out.parquet", open_table(tmp_path / "in.parquet"))
+    assert found.equals(given.append_column("kind", pyarrow.array(["x", "y", "x"])))
+
+
+def json_lines(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return open_table(path)
+
+
+def test_types_hold_all_values_of_json_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr("softcloze.cli.output_files.INFERRED", 1)
+    table = json_lines(tmp_path / "a.jsonl", {"a": 1, "b": None, "c": []}, {"a": 0.5, "b": "很", "c": ["\ud83d"]}, {})
+    found = written(tmp_path / "out.parquet", table)
+    assert found.to_pydict() == {"a": [1.0, 0.5, None], "b": [None, "很", None], "c": [[], ["?"], None]}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1, "a"), ("a", [1]), (2**70,), (2**60 + 1, 0.5), ({},)],
+    ids=["number and text", "text and list", "too large", "no fraction", "no fields"],
+)
+def test_what_parquet_cannot_hold_is_told_before_the_start(values, tmp_path, monkeypatch):
+    table = json_lines(tmp_path / "a.jsonl", *({"a": value} for value in values))
+    for together in (1, 10):
+        monkeypatch.setattr("softcloze.cli.output_files.INFERRED", together)
+        with pytest.raises(FileError, match=r"cannot write out.parquet: .*; .jsonl takes every kind of row"):
+            format_of(Path("out.parquet"), table, NAMES)

@@ -1,0 +1,164 @@
+"""softcloze predict on files that are long, damaged, or interrupted half way."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from support import models
+
+from softcloze import PromptClassifier
+from softcloze.classifiers.streaming import WINDOW
+from softcloze.cli import main, progress, resumable
+from softcloze.cli.input_files import open_table
+
+ROWS = 3000
+WORDS = {"positive": ["good", "great"], "消极": ["bad", "差"]}
+BAD = {7: '{"text": null}', 300: '{"txet": "oops"}', 301: '{"text": ', 302: "[1]", 2999: '{"text": [1]}'}
+ODD = {8: {"text": "lone \ud83d"}, 9: {"text": 5, "more": {"很": 1}}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, a prompt, rows of which some are bad, and what is made of them without an interruption."""
+    folder = tmp_path_factory.mktemp("predict")
+    models.model("bert").save_pretrained(folder / "model")
+    models.tokenizer("wordpiece").save_pretrained(folder / "model")
+    PromptClassifier(str(folder / "model"), "<text> It was <mask>", WORDS).save(folder / "prompt")
+    sentences = models.SENTENCES
+    lines = [{"text": f"{sentences[i % len(sentences)]} {i}"[i % 9 :], "id": i} for i in range(ROWS)]
+    written = [BAD.get(i, json.dumps(ODD.get(i, line))) for i, line in enumerate(lines)]
+    (folder / "rows.jsonl").write_text("\n".join(written), encoding="utf-8")
+    assert predict(folder, "whole.jsonl") == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_folder(monkeypatch, folder):
+    monkeypatch.chdir(folder)
+
+
+def arguments(out, *options):
+    return ["predict", "rows.jsonl", "--prompt", "prompt", "--out", out, *options]
+
+
+def predict(folder, out, *options):
+    """The command in this process; its exit code."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["softcloze", *arguments(out, *options)])
+        main()
+    return stop.value.code
+
+
+def test_bad_rows_become_error_rows(folder):
+    found = [json.loads(line) for line in (folder / "whole.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(found) == ROWS
+    assert {i: row["error"] for i, row in enumerate(found) if row["error"] is not None} == {
+        7: "field 'text' is None: drop the row or give it a text, if only an empty one",
+        300: "no field 'text': the example has 'txet'; did you mean 'txet'?",
+        301: "rows.jsonl, line 302: not JSON: Expecting value: line 1 column 9 (char 8)",
+        302: "rows.jsonl, line 303: expected a JSON object, found '[1]'",
+        2999: "field 'text' must be text or a number, found list",
+    }
+    assert all((row["predicted"] is None) == (i in BAD) for i, row in enumerate(found))
+    assert all(row["id"] == i for i, row in enumerate(found) if i not in BAD | ODD)
+    assert (found[8]["text"], found[9]["more"]) == ("lone \ud83d", {"很": 1})
+
+
+def test_probabilities_are_the_classifiers(folder):
+    clf = PromptClassifier.load(folder / "prompt")
+    rows = list(open_table(folder / "whole.jsonl").rows())
+    for first in range(0, ROWS, WINDOW):  # in the same company, which in bfloat16 decides how scores are rounded
+        window = [row for row in rows[first : first + WINDOW] if row["error"] is None]
+        for row, own in zip(window, clf.predict_proba(window), strict=True):
+            assert [row["probability_positive"], row["probability_消极"]] == pytest.approx(own.tolist(), abs=1e-5)
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a compiler for C++")
+def test_compiled_by_torch_it_says_the_same(folder):
+    # in a process of its own, for the model is shared within one
+    command = [
+        sys.executable,
+        "-c",
+        "from softcloze.cli import main; main()",
+        *arguments("compiled.jsonl", "--compile"),
+    ]
+    subprocess.run(command, check=True)
+    found, expected = (list(open_table(folder / name).rows()) for name in ("compiled.jsonl", "whole.jsonl"))
+    assert [row["error"] for row in found] == [row["error"] for row in expected]
+    for row, own in zip(found, expected, strict=True):
+        # in bfloat16, which it is where the processor multiplies that, rounding makes 0.01
+        assert row["probability_positive"] == pytest.approx(own["probability_positive"], abs=0.03)
+
+
+def test_killed_at_a_random_moment(folder, capsys):
+    """As `kill -9` does it, which no program can catch."""
+    code = "from softcloze.cli import main, resumable; resumable.PART_SECONDS = 0; main()"
+    with subprocess.Popen([sys.executable, "-c", code, *arguments("killed.jsonl")], env=os.environ) as process:
+        third, deadline = folder / "killed.jsonl.part" / "000002", time.monotonic() + 200
+        while not third.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(random.random() * 0.2)  # where it dies must make no difference: any moment will do
+        process.kill()
+    assert not (folder / "killed.jsonl").exists()
+    assert predict(folder, "killed.jsonl") == 0
+    assert (folder / "killed.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
+    assert not third.parent.exists()
+    assert f"of {ROWS:,} rows are labelled already, in killed.jsonl.part" in capsys.readouterr().err
+
+
+@pytest.fixture
+def interrupted(monkeypatch, folder, capsys):
+    """The name of an output whose run was interrupted by Ctrl-C after three windows."""
+    out = f"interrupted-{random.random()}.jsonl"
+    with monkeypatch.context() as patch:
+        windows = iter([False, False, False, True])
+        write = resumable.Run.write
+
+        def interrupt(self, rows):
+            if next(windows):
+                raise KeyboardInterrupt
+            write(self, rows)
+
+        patch.setattr(resumable, "PART_SECONDS", 0)
+        patch.setattr(resumable.Run, "write", interrupt)
+        assert predict(folder, out) != 0
+    assert "interrupted: 768 rows are safe; the same command goes on with the next" in capsys.readouterr().err
+    assert not (folder / out).exists()
+    return out
+
+
+def test_interrupted_and_resumed(interrupted, folder, monkeypatch, capsys):
+    seen = []
+    label_rows = progress.label_rows
+
+    def watched(classifier, rows, total, done):
+        seen.append((total, done))
+        return label_rows(classifier, rows, total, done)
+
+    monkeypatch.setattr(progress, "label_rows", watched)
+    assert predict(folder, interrupted) == 0
+    assert seen == [(ROWS, 768)]
+    assert (folder / interrupted).read_bytes() == (folder / "whole.jsonl").read_bytes()
+    out, err = capsys.readouterr()
+    assert err.startswith(f"going on: 768 of {ROWS:,} rows are labelled already")
+    assert f"warning: 5 of {ROWS:,} rows could not be encoded and have no label\n  row 7: field 'text'" in err
+    assert out.startswith(f"{ROWS - 5:,} rows labelled: ")
+
+
+def test_a_file_that_changed_is_refused(interrupted, folder, capsys):
+    rows, content = folder / "rows.jsonl", (folder / "rows.jsonl").read_bytes()
+    rows.write_bytes(content.replace(b'"id": 5}', b'"id": 6}'))
+    try:
+        assert predict(folder, interrupted) == 2
+        assert "with another input; --restart forgets that and begins anew" in capsys.readouterr().err
+    finally:
+        rows.write_bytes(content)
+    assert predict(folder, interrupted, "--restart") == 0
+    assert "going on" not in capsys.readouterr().err
+    assert (folder / interrupted).read_bytes() == (folder / "whole.jsonl").read_bytes()

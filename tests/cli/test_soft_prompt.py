@@ -1,0 +1,38 @@
+"""softcloze look: a saved prompt from the command line, on a real model."""
+
+import pytest
+
+from softcloze import PromptClassifier, load_backbone
+from softcloze.analysis import delete_vectors, harden, inspect_soft
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # four texts teach little
+
+TABLE = {"positive": "good", "negative": "bad"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    bert_tiny = load_backbone("starter:bert-tiny")  # in the precision that the command takes as well
+    texts, labels = ["a delight", "dull", "warm and wise", "a mess"], ["positive", "negative"] * 2
+    clf = PromptClassifier(bert_tiny, "<soft*3> It was <mask>. <text>", TABLE, epochs=1, random_state=0)
+    clf.fit(texts, labels).save(folder / "prompt")
+    PromptClassifier(bert_tiny, "<text> <mask>", TABLE).fit(texts, labels).save(folder / "hard")
+    return folder, clf
+
+
+def test_it_shows_what_the_functions_find(run, saved, reviews):
+    folder, clf = saved
+    lines = reviews.read_text(encoding="utf-8").splitlines()[1:]
+    texts, labels = zip(*(line.strip('"').rsplit(",", 1) for line in lines), strict=True)
+    texts = [text.strip('"') for text in texts]
+    done = run("look", "prompt", "--data", reviews, "--words", "2", cwd=folder, env={"COLUMNS": "120"})
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [inspect_soft(clf, 2), delete_vectors(clf, texts, labels), harden(clf, texts, labels)]
+    assert [line.rstrip() for line in done.stdout.splitlines()] == "".join(f"{own}\n" for own in found).splitlines()
+
+
+def test_a_hard_prompt_has_nothing_to_look_into(run, saved):
+    done = run("look", "hard", cwd=saved[0])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: '<text> <mask>' has no soft slots, so there are no vectors to look into" in done.stderr

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softcloze.data import few_shot
+from softcloze.errors import ExperimentError
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1), st.integers(1, 4), st.integers(0, 2**31))
+def test_as_many_of_each_class_without_repetition(labels, shots, seed):
+    if any(labels.count(label) < shots for label in set(labels)):
+        with pytest.raises(ExperimentError):
+            few_shot(labels, shots, seed)
+        return
+    rows = few_shot(labels, shots, seed)
+    assert rows == sorted(set(rows)) == few_shot(labels, shots, seed)
+    assert all([labels[i] for i in rows].count(label) == shots for label in set(labels))
+
+
+def test_own_dice():
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    draws = {tuple(few_shot([0, 1] * 50, 3, seed)) for seed in range(20)}
+    assert np.random.random() == expected
+    assert len(draws) > 15
+
+
+def test_messages():
+    with pytest.raises(ExperimentError, match="shots=0, but it has to be at least 1"):
+        few_shot(["a"], 0, 0)
+    with pytest.raises(ExperimentError, match="3 rows of each class are wanted, but 'b' has 1; ask for fewer"):
+        few_shot(["a", "a", "a", "b"], 3, 0)

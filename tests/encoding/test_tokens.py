@@ -1,0 +1,64 @@
+"""Tokens as people can read them."""
+
+import re
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import models
+
+from softcloze.encoding import Vocabulary
+from softcloze.encoding.tokens import spell
+
+BYTE_LEVEL = ("roberta", "gpt2")
+
+
+@cache
+def vocabulary(kind):
+    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+
+
+def spelt(kind, text):
+    bound = vocabulary(kind)
+    return list(spell(map(bound.token, bound.ids(text)), byte_level=bound.byte_level))
+
+
+@pytest.mark.parametrize("kind", models.TOKENIZERS)
+def test_who_spells_bytes(kind):
+    assert vocabulary(kind).byte_level == (kind in BYTE_LEVEL)
+
+
+@settings(deadline=None, max_examples=200)
+@given(kind=st.sampled_from(models.TOKENIZERS), text=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_every_token_is_shown_once(kind, text):
+    bound = vocabulary(kind)
+    found = spelt(kind, text)
+    assert sum(count for _, count in found) == len(bound.ids(text))
+    assert all(count >= 1 for _, count in found)
+    if kind in BYTE_LEVEL:
+        assert "".join(shown for shown, _ in found) == text.replace(" ", "␣")
+
+
+def test_characters_split_into_bytes_come_together():
+    assert spelt("gpt2", " 龘😀\n") == [("␣", 1), ("龘", 3), ("😀", 4), ("\n", 1)]
+    assert spelt("gemma", "龘\x00") == [("龘", 3), ("\x00", 1)]
+
+
+def test_all_else_stays_as_its_tokenizer_spells_it():
+    assert spelt("wordpiece", "gooda") == [("good", 1), ("##a", 1)]
+    assert list(spell(["▁good", "<0xE4>", "▁", "<0xE4"], byte_level=False)) == [
+        ("▁good", 1),
+        ("\ufffd", 1),
+        ("▁", 1),
+        ("<0xE4", 1),
+    ]
+
+
+def test_special_tokens_with_letters_that_stand_for_no_byte():
+    assert list(spell(["ä½", "<｜end｜>", "Ġ"], byte_level=True)) == [("\ufffd", 1), ("<｜end｜>", 1), ("␣", 1)]
+
+
+def test_bytes_that_are_no_text_at_all():
+    assert list(spell(["ÿ", "Ġa"], byte_level=True)) == [("\ufffd", 1), ("␣a", 1)]
+    assert re.fullmatch("\ufffd+", next(spell(["ä"], byte_level=True))[0])

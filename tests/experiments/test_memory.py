@@ -1,0 +1,13 @@
+import time
+
+from softcloze.experiments.grid import MEMORY_INTERVAL, PeakMemory
+
+
+def test_a_peak_that_is_gone_at_the_end_counts():
+    with PeakMemory() as flat:
+        time.sleep(3 * MEMORY_INTERVAL)
+    with PeakMemory() as memory:
+        block = bytearray(b"x") * 100_000_000
+        time.sleep(4 * MEMORY_INTERVAL)
+        del block
+    assert memory.peak > flat.peak + 80_000_000

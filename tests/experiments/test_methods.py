@@ -1,0 +1,207 @@
+import builtins
+
+import numpy as np
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from softcloze import PromptClassifier, Template
+from softcloze.data import Examples
+from softcloze.errors import ExperimentError
+from softcloze.experiments import FineTunedClassifier, Method, Protocol, standard_methods, tfidf
+from softcloze.experiments.methods import measure_classifier
+from softcloze.experiments.run_cache import identity
+from softcloze.experiments.score_cache import Readings
+
+GOOD = ["a delight", "warm and wise", "i loved it", "a great film", "很好看", "非常满意"]
+BAD = ["a mess", "i hated it", "boring", "a terrible film", "太差了", "很失望"]
+TRAIN = Examples((*GOOD, *BAD), ("good",) * 6 + ("bad",) * 6)
+WORDS = {"good": "good", "bad": "bad"}
+HARD = "It was <mask>. <text>"
+CLASSES = ("bad", "good")
+
+
+def test_every_standard_method_runs(bert_tiny):
+    methods = standard_methods(
+        bert_tiny, HARD, WORDS, calibrations=["batch"], soft=4, analyzer="char", fine_tuning=["head"]
+    )
+    for method in methods:
+        classifier = method.prepared(0, list)
+        found = measure_classifier(
+            classifier, TRAIN if method.learns else Examples((), ()), Readings(["a film", "好"]), CLASSES
+        )
+        assert found.probabilities.shape == (2, 2) and found.probabilities.dtype == np.float32
+        assert found.probabilities.sum(1) == pytest.approx(1, abs=1e-5)
+    assert {
+        method.name: method.card.template for method in methods if "soft" in method.name or "demo" in method.name
+    } == {
+        "demonstrations": f"<demos*4>{HARD}",
+        "soft in front": f"<soft*4> {HARD}",
+        "soft after the text": f"{HARD} <soft*4>",
+        "soft in both places": f"<soft*2> {HARD} <soft*2>",
+        "soft head": HARD,
+    }
+    assert [method.name for method in methods if not method.learns] == ["hard"]
+
+
+def test_slots_go_behind_the_text_where_more_follows():
+    methods = {
+        method.name: method.card.template for method in standard_methods("no model", "sentiment/zh", "sentiment/zh")
+    }
+    assert methods["soft after the text"] == "<text> <soft*10> 总之，很 <mask>"
+    for template in (methods["soft in front"], "{{ text }} <mask>"):
+        with pytest.raises(ExperimentError, match="to a template with a field and without either"):
+            standard_methods("no model", template, "sentiment/zh")
+
+
+LEARN = [
+    ({}, False),
+    ({"calibration": "contextual"}, False),
+    ({"calibration": "pmi"}, False),
+    ({"calibration": "domain"}, True),  # of held-out texts nothing may be learnt
+    ({"calibration": "batch"}, True),
+    ({"calibration": "temperature"}, True),
+    ({"head": "linear"}, True),
+    ({"template": f"<demos>{HARD}"}, True),
+    ({"template": f"<soft>{HARD}"}, True),
+    ({"verbalizer": None}, True),
+]
+
+
+@pytest.mark.parametrize(("settings", "learns"), LEARN)
+def test_what_needs_no_rows(settings, learns):
+    classifier = PromptClassifier(**{"model": "m", "template": HARD, "verbalizer": WORDS, **settings})
+    assert Method("m", classifier).learns is learns
+
+
+def test_every_seed_in_a_classifier_is_set_and_searches_choose_by_the_protocol():
+    search = GridSearchCV(
+        make_pipeline(TfidfVectorizer(), LogisticRegression()), {"logisticregression__C": [0.1, 10.0]}
+    )
+    folds = Protocol().folds(TRAIN.labels, 7)
+    prepared = Method("search", search).prepared(7, lambda: folds)
+    assert prepared.estimator[-1].random_state == 7 and prepared.cv is folds
+    assert search.estimator[-1].random_state is None and search.cv is None
+    found = measure_classifier(prepared, TRAIN, Readings(["a film"]), CLASSES)
+    assert prepared.n_splits_ == len(folds) and found.trainable == 1 + prepared.best_estimator_[-1].coef_.size
+    own = Method("own", GridSearchCV(tfidf(), {"logisticregression__C": [1.0]}, cv=2)).prepared(0, list)
+    assert own.cv == 2
+
+
+def test_without_probabilities_the_label_has_all_of_it():
+    found = measure_classifier(make_pipeline(TfidfVectorizer(), LinearSVC()), TRAIN, Readings(GOOD), CLASSES)
+    assert found.probabilities.tolist() == [[0, 1]] * len(GOOD)
+
+
+def test_columns_go_by_the_classes_of_the_data():
+    few = Examples(TRAIN.texts, TRAIN.labels)
+    found = measure_classifier(tfidf("char"), few, Readings(["好", "差"]), ("bad", "fair", "good"))
+    assert found.probabilities[:, 1].tolist() == [0, 0] and found.artifact_bytes is None
+    with pytest.raises(ExperimentError, match="the classifier has labels 'good', and the data 'bad', 'fair'"):
+        measure_classifier(tfidf(), few, Readings(["a"]), ("bad", "fair"))
+
+
+class Wrong(LogisticRegression):
+    def predict_proba(self, X):
+        return 2 * super().predict_proba(X)
+
+
+def test_what_is_no_probability_is_refused():
+    with pytest.raises(ExperimentError, match="negative, no numbers or do not sum to 1"):
+        measure_classifier(make_pipeline(TfidfVectorizer(), Wrong()), TRAIN, Readings(["a"]), CLASSES)
+
+
+def test_identity_tells_methods_apart(bert_tiny):
+    def prompt(**settings):
+        return PromptClassifier(**{"model": bert_tiny, "template": HARD, "verbalizer": WORDS, **settings})
+
+    plain = identity(prompt())
+    for same in (
+        prompt(template=Template(HARD)),
+        prompt(on_epoch=print, checkpoint="here"),
+        prompt(model="starter:bert-tiny", dtype="float32"),
+        PromptClassifier("starter:bert-tiny", HARD, WORDS, dtype="float32"),
+    ):
+        assert identity(same) == plain
+    different = [
+        prompt(template="<text> It was <mask>."),
+        prompt(verbalizer={"good": ["good", "fine"], "bad": "bad"}),
+        prompt(epochs=4),
+        prompt(random_state=1),
+        prompt(demonstrations=TfidfVectorizer()),
+        prompt(demonstrations=TfidfVectorizer(analyzer="char")),
+        FineTunedClassifier(bert_tiny),
+        FineTunedClassifier(bert_tiny, trained="head"),
+        TfidfVectorizer(vocabulary=np.array(["a", "b"])),
+        TfidfVectorizer(vocabulary=np.array(["a", "c"])),
+        TfidfVectorizer(tokenizer=str.split),
+        TfidfVectorizer(tokenizer=few),
+    ]
+    found = [repr(identity(each)) for each in different]
+    assert len({repr(plain), *found}) == 1 + len(different)
+    with pytest.raises(ExperimentError, match="cannot be told in another process"):
+        identity(TfidfVectorizer(tokenizer=lambda text: text.split()))
+
+
+def few(text):
+    return text.split()[:3]
+
+
+@pytest.mark.parametrize("trained", ["head", "all"])
+def test_fine_tuning_learns_and_leaves_the_backbone_alone(bert_tiny, trained):
+    before = {name: weight.clone() for name, weight in bert_tiny.model.state_dict().items()}
+    dice = torch.random.get_rng_state()
+    settings = {
+        "trained": trained,
+        "epochs": 10 if trained == "head" else 5,
+        "learning_rate": 1e-2 if trained == "head" else 1e-3,
+    }
+    clf = FineTunedClassifier(bert_tiny, **settings, random_state=0).fit(TRAIN.texts, TRAIN.labels)
+    assert clf.score(TRAIN.texts, TRAIN.labels) >= 0.9
+    assert torch.equal(dice, torch.random.get_rng_state())
+    assert all(torch.equal(weight, before[name]) for name, weight in bert_tiny.model.state_dict().items())
+    together = clf.predict_proba(TRAIN.texts)
+    alone = np.concatenate([clf.predict_proba([text]) for text in TRAIN.texts])
+    assert together == pytest.approx(alone, abs=1e-5)
+    kept = clf.network_.base_model.state_dict()
+    moved = {
+        name
+        for name, weight in kept.items()
+        if f"bert.{name}" in before and not torch.equal(weight, before[f"bert.{name}"])
+    }
+    assert bool(moved) == (trained == "all")
+
+
+def test_fine_tuning_is_the_same_again(bert_tiny):
+    settings = {"trained": "all", "epochs": 1, "random_state": 3}
+    one, other = (FineTunedClassifier(bert_tiny, **settings).fit(TRAIN.texts, TRAIN.labels) for _ in range(2))
+    assert np.array_equal(one.predict_proba(TRAIN.texts), other.predict_proba(TRAIN.texts))
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_adapters(bert_tiny):
+    clf = FineTunedClassifier(bert_tiny, trained="lora", epochs=1, random_state=0).fit(TRAIN.texts, TRAIN.labels)
+    assert 10_000 < clf.trainable_ < 0.05 * bert_tiny.parameters
+    assert clf.predict_proba(["a film"]).shape == (1, 2)
+
+
+def test_adapters_without_peft_name_the_command(bert_tiny, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "peft":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ExperimentError, match=r"needs the library peft, .*pip install 'softcloze\[lora\]'"):
+        FineTunedClassifier(bert_tiny, trained="lora").fit(TRAIN.texts, TRAIN.labels)
+
+
+def test_unknown_part_to_train(bert_tiny):
+    with pytest.raises(ExperimentError, match="trained='tail' is unknown; expected all, head, lora"):
+        FineTunedClassifier(bert_tiny, trained="tail").fit(TRAIN.texts, TRAIN.labels)

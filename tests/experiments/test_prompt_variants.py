@@ -1,0 +1,33 @@
+"""All wordings of the library for a task, and how far apart they are."""
+
+import pytest
+
+from softcloze.errors import ExperimentError
+from softcloze.experiments import wordings
+from softcloze.library import list_templates, load_template
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_hard_prompt_with_one_field(language):
+    found = {method.name: method.classifier for method in wordings("starter:bert-tiny", "sentiment", language)}
+    assert len(found) >= 3
+    for name in list_templates():
+        card = load_template(name)
+        plain = not card.template.blocks and card.template.demos is None and len(card.fields) == 1
+        assert (name in found) == (plain and (card.task, card.language) == ("sentiment", language))
+        if name in found:
+            assert (found[name].template, found[name].verbalizer) == (card.template, card.verbalizer)
+
+
+def test_with_a_calibration_and_other_words():
+    words = {"positive": "great", "negative": "bad"}
+    plain = wordings("starter:bert-tiny", "sentiment", "en")
+    changed = wordings("starter:bert-tiny", "sentiment", "en", words, calibration="batch")
+    assert [method.name for method in changed] == [f"{method.name}, batch" for method in plain]
+    assert {method.wording_of for method in (*plain, *changed)} == {"sentiment/en", "sentiment/en, batch"}
+    assert all((each.classifier.verbalizer, each.classifier.calibration) == (words, "batch") for each in changed)
+
+
+def test_no_such_templates():
+    with pytest.raises(ExperimentError, match=r"no hard prompts with one field for sentimnt/en; it has .*sentiment/en"):
+        wordings("starter:bert-tiny", "sentimnt", "en")

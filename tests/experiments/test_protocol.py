@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softcloze.data import few_shot
+from softcloze.errors import ExperimentError
+from softcloze.experiments import Protocol
+
+LABELS = ["很好"] * 60 + ["差"] * 30 + ["一般"] * 10
+
+
+def counts(rows):
+    return [sum(LABELS[row] == label for row in rows) for label in ("很好", "差", "一般")]
+
+
+def test_draws_are_balanced_as_few_shot_has_them():
+    draws = Protocol(shots=(2, 8), seeds=(3, 5)).draws(LABELS)
+    assert list(draws) == [(2, 3), (2, 5), (8, 3), (8, 5)]
+    assert all(list(rows) == few_shot(LABELS, *key) for key, rows in draws.items())
+
+
+SHARES = [
+    (4, False, [7, 4, 1]),  # 12 rows: 7.2, 3.6 and 1.2 of the classes
+    (1, False, [1, 1, 1]),  # one at least of each
+    (0.1, True, [6, 3, 1]),
+    (0.01, True, [1, 1, 1]),
+    ("all", True, [60, 30, 10]),
+    (0, True, [0, 0, 0]),
+]
+
+
+@pytest.mark.parametrize(("shots", "balanced", "expected"), SHARES)
+def test_classes_keep_their_shares(shots, balanced, expected):
+    draws = Protocol(shots=shots, seeds=3, balanced=balanced).draws(LABELS)
+    assert [counts(rows) for rows in draws.values()] == [expected] * 3
+    assert all(rows == tuple(sorted(set(rows))) for rows in draws.values())
+    if 0 < sum(expected) < len(LABELS):
+        assert len(set(draws.values())) == 3  # each seed draws other rows
+
+
+@given(
+    st.lists(st.integers(0, 200) | st.floats(0.001, 0.999) | st.just("all"), min_size=1, max_size=4, unique=True),
+    st.integers(1, 5) | st.lists(st.integers(0, 99), min_size=1, unique=True),
+    st.integers(1, 10_000) | st.none(),
+    st.booleans(),
+    st.floats(0.01, 0.99),
+)
+def test_json_gives_the_same_protocol(shots, seeds, test_rows, balanced, development):
+    protocol = Protocol(shots, seeds, test_rows, balanced, development)
+    again = Protocol.from_json(protocol.to_json())
+    assert again == protocol and again.hash == protocol.hash
+    assert again.to_json() == protocol.to_json()
+
+
+def test_a_changed_protocol_is_refused():
+    saved = json.loads(Protocol().to_json())
+    with pytest.raises(ExperimentError, match="do not go with its hash"):
+        Protocol.from_json(json.dumps({**saved, "test_rows": 10}))
+    for text in ("[]", "{}", "no JSON", json.dumps({**saved, "more": 1})):
+        with pytest.raises(ExperimentError, match="no protocol as its to_json writes it"):
+            Protocol.from_json(text)
+
+
+def test_settings_are_chosen_on_a_share_where_that_is_enough_and_else_by_cross_validation():
+    labels = np.array(["a", "b"] * 40)
+    ((learn, choose),) = Protocol(development=0.25).folds(labels, 0)
+    assert (len(learn), len(choose)) == (60, 20) and not {*learn} & {*choose}
+    folds = Protocol(development=0.25).folds(labels[:32], 0)  # a quarter of 16 of each would be 4
+    assert len(folds) == 4
+    assert sorted(np.concatenate([choose for _, choose in folds]).tolist()) == list(range(32))
+    assert len(Protocol().folds(["a", "a", "a", "b", "b"], 0)) == 2
+
+
+MISTAKES = [
+    ({"shots": -1}, "shots=-1: expected a whole number"),
+    ({"shots": 1.5}, "shots=1.5: expected"),
+    ({"shots": 2.0}, "shots=2.0: expected"),
+    ({"shots": True}, "shots=True: expected"),
+    ({"shots": "most"}, "shots='most': expected"),
+    ({"shots": (4, 4)}, "expected one or more, none of them twice"),
+    ({"seeds": 0}, r"seeds=\(\): expected one or more"),
+    ({"test_rows": 0}, "test_rows=0, but it has to be at least 1"),
+    ({"development": 1}, "development=1: expected a share"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), MISTAKES)
+def test_mistakes(settings, message):
+    with pytest.raises(ExperimentError, match=message):
+        Protocol(**settings)
+
+
+def test_too_few_rows():
+    with pytest.raises(ExperimentError, match="11 rows of each class are wanted, but '一般' has 10"):
+        Protocol(shots=11).draws(LABELS)
+    with pytest.raises(ExperimentError, match=r"shots=35 need more rows than there are of a class: .*'很好': 60"):
+        Protocol(shots=35, balanced=False).draws(LABELS)
+    with pytest.raises(ExperimentError, match="a class has a single row"):
+        Protocol().folds(["a", "a", "b"], 0)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from softcloze import PromptClassifier
+from softcloze.experiments import tfidf
+from softcloze.experiments.score_cache import Readings
+from softcloze.prompt import PromptSet
+
+TEXTS = ["A delight from start to finish.", "A dull, endless bore.", "很好看", "不好看", "A film."]
+LABELS = ["positive", "negative", "positive", "negative", "negative"]
+WORDS = {"negative": "bad", "positive": "good"}
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How often the model reads all texts."""
+    seen = []
+    read = PromptSet.label_scores
+
+    def counted(self, X):
+        seen.append(len(X))
+        return read(self, X)
+
+    monkeypatch.setattr(PromptSet, "label_scores", counted)
+    return seen
+
+
+def prompt(bert_tiny, template="<text> It was <mask>.", **settings):
+    return PromptClassifier(bert_tiny, template, WORDS, random_state=0, **settings)
+
+
+@pytest.mark.parametrize("calibration", [None, "batch", "domain", "temperature"])
+def test_the_same_as_the_classifier_gives_by_itself(bert_tiny, calibration, passes):
+    readings = Readings(TEXTS)
+    readings.predict_proba(prompt(bert_tiny))
+    own = prompt(bert_tiny, calibration=calibration).fit(TEXTS * 2, LABELS * 2)
+    passes.clear()  # whatever learning the calibration took
+    found, seconds = readings.predict_proba(own)
+    assert passes == []
+    assert seconds > 0
+    np.testing.assert_allclose(found, own.predict_proba(TEXTS), atol=1e-6)
+
+
+def test_other_words_are_read_on_their_own(bert_tiny, passes):
+    readings = Readings(TEXTS)
+    first, _ = readings.predict_proba(prompt(bert_tiny))
+    for other in (prompt(bert_tiny, "<text> All in all <mask>."), prompt(bert_tiny, max_length=6)):
+        passes.clear()
+        found, _ = readings.predict_proba(other)
+        assert passes == [5]
+        np.testing.assert_allclose(found, other.predict_proba(TEXTS), atol=1e-6)
+        assert np.abs(found - first).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "learns",
+    [
+        {"template": "<soft*2> <text> It was <mask>.", "epochs": 1},
+        {"template": "<demos*1> <text> It was <mask>."},
+        {"head": "soft", "epochs": 1},
+        {"head": "prototypes"},
+    ],
+)
+def test_what_learns_more_reads_by_itself(bert_tiny, learns):
+    assert Readings(TEXTS).predict_proba(prompt(bert_tiny, **learns).fit(TEXTS, LABELS)) is None
+
+
+def test_what_is_no_prompt_or_has_no_calibration_yet_reads_by_itself(bert_tiny):
+    readings = Readings(TEXTS)
+    assert readings.predict_proba(tfidf().fit(TEXTS, LABELS)) is None
+    assert readings.predict_proba(prompt(bert_tiny, calibration="contextual")) is None

@@ -1,0 +1,106 @@
+"""Several runs at a time: the same as one after the other, and nothing is lost whatever happens to a process."""
+
+import copy
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from support.noise import SPLIT, Deadly, Endless, Noisy
+
+from softcloze import PromptClassifier
+from softcloze.backbone import Backbone, load_backbone
+from softcloze.errors import ExperimentError
+from softcloze.experiments import Method, Protocol, compare, tfidf
+from softcloze.experiments.workers import packed, unpacked
+
+WORDS = {"good": "good", "bad": "bad"}
+PROTOCOL = Protocol(shots=2, seeds=2, test_rows=10)
+
+
+class Watcher:
+    """Keeps what it is told of a comparison, and interrupts it after so many runs, as Ctrl-C would."""
+
+    def __init__(self, stop):
+        self.stop = stop
+        self.events, self.processes = [], set()
+
+    def __call__(self, event):
+        self.events.append(event)
+        self.processes |= {*psutil.Process().children()}
+        if event.done == self.stop:
+            raise KeyboardInterrupt
+
+
+def methods(model):
+    """One wording with two calibrations, a soft prompt, and classifiers."""
+    return [
+        Method("hard", PromptClassifier(model, "It was <mask>. <text>", WORDS)),
+        Method(
+            "soft", PromptClassifier(model, "<soft*2> It was <mask>. <text>", WORDS, epochs=1, on_epoch=lambda _: 0)
+        ),
+        Method("hard, batch", PromptClassifier(model, "It was <mask>. <text>", WORDS, calibration="batch")),
+        Method("characters", tfidf("char")),
+    ]
+
+
+def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
+    """A comparison in which one run kills its process, and another never comes to an end: processes start slowly."""
+    watcher = Watcher(stop=10)
+    troubled = [Method("deadly", Deadly()), *methods(bert_tiny), Method("endless", Endless())]
+    with pytest.raises(KeyboardInterrupt):
+        compare(troubled, SPLIT, PROTOCOL, processes=2, folder=tmp_path, on_progress=watcher)
+    found = watcher.events[-1].comparison
+
+    # the same as one after the other, and in the same cells: nothing is left to be measured
+    alone = compare(methods(bert_tiny), SPLIT, PROTOCOL)
+    runs = [run for run in found.runs if run.method not in ("deadly", "endless")]
+    assert [(run.method, run.shots, run.seed, run.error) for run in runs] == [
+        (run.method, run.shots, run.seed, None) for run in alone.runs
+    ]
+    for one, other in zip(runs, alone.runs, strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+        assert one.trainable == other.trainable and one.peak_memory > 10_000_000
+    assert (found.model, found.parameters) == (alone.model, alone.parameters)
+    again = compare(methods(bert_tiny), SPLIT, PROTOCOL, folder=tmp_path)
+    assert [run.fit_seconds for run in again.runs] == [run.fit_seconds for run in runs]
+
+    # a process that dies takes its run alone with it
+    errors = {(run.method, run.seed): run.error for run in found.runs if run.error is not None}
+    assert list(errors) == [("deadly", 1)]
+    assert errors["deadly", 1].startswith("WorkerError: the process of this run died of SIGKILL, as happens where mem")
+
+    # the interruption ended the processes at once, and what was finished is kept
+    assert len(watcher.processes) >= 3  # two, and one in the place of that which died
+    assert not any(process.is_running() and "Process" in " ".join(process.cmdline()) for process in watcher.processes)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 9  # of ten that came to an end, one died
+
+    # progress tells of all that is under way
+    assert watcher.events[0].doing == (("deadly", 2, 0), ("deadly", 2, 1)) and watcher.events[0].done == 0
+    assert watcher.events[-1].doing == (("endless", 2, 1),)
+    assert all((event.total, len(event.comparison.runs)) == (11, event.done) for event in watcher.events)
+    assert all(event.seconds_left > 0 for event in watcher.events if event.done > 1)
+
+
+def test_backbones_go_by_name(bert_tiny):
+    one, other = unpacked(packed([bert_tiny, bert_tiny]))
+    assert one is other is load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
+    assert one.fingerprint == bert_tiny.fingerprint
+    assert len(packed(methods(bert_tiny))) < 20_000
+    changed = copy.deepcopy(bert_tiny.model)
+    with torch.no_grad():
+        changed.get_input_embeddings().weight += 1
+    for model, name, reason in (
+        (bert_tiny.model, "my own model", "loading it by that name fails"),
+        (changed, "starter:bert-tiny", "by that name other weights"),
+    ):
+        own = Backbone(model, bert_tiny.tokenizer, name)
+        with pytest.raises(ExperimentError, match=rf"(?s)the backbone '{name}' .*{reason}.*compare with processes=1"):
+            unpacked(packed(own))
+
+
+def test_what_cannot_be_sent():
+    with pytest.raises(ExperimentError, match=r"cannot be sent to other processes: .*generator.*; processes=1 keeps"):
+        packed(one for one in [1])
+    with pytest.raises(ExperimentError, match="processes=0, but it has to be at least 1"):
+        compare({"noise": Noisy()}, SPLIT, PROTOCOL, processes=0)

@@ -1,0 +1,191 @@
+"""Rows in the place of the vocabulary's, and rows that start at random."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from support import models
+from support.fits import settings
+
+from softcloze import PromptClassifier, Template, Verbalizer
+from softcloze.errors import HeadError
+from softcloze.heads import initial_head
+from softcloze.prompt import BoundPrompt
+from softcloze.training import train
+
+HARD = "<text> It was <mask>"
+ONE_EACH = {"pos": "good", "neg": "bad"}
+SEVERAL = {"pos": {"good": 3, "great": 1}, "neg": ["bad", "terrible"]}
+TEXTS = models.SENTENCES[:12]
+TARGETS = [0, 1] * 6
+
+
+def bound(architecture, table, head, source=HARD):
+    return BoundPrompt(Template(source), Verbalizer(table), models.backbone(architecture), None, head)
+
+
+def start(prompt, head):
+    dice = np.random.default_rng(0)
+    return initial_head(head, prompt.verbalizer, prompt.words, prompt.scorer.backbone, dice)
+
+
+def states_by_transformers(backbone, prompts):
+    """What the output embedding reads at the mask, one example at a time."""
+    seen = []
+    hook = backbone.model.get_output_embeddings().register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    mask_id = backbone.vocabulary.mask_id
+    try:
+        with torch.no_grad():
+            for prompt in prompts:
+                row = [*prompt.left, mask_id, *prompt.right] if mask_id is not None else list(prompt.left)
+                models.logits_of(backbone.model, row)
+    finally:
+        hook.remove()
+    places = [len(prompt.left) - (mask_id is None) for prompt in prompts]
+    return torch.stack([state[0, place] for state, place in zip(seen, places, strict=True)])
+
+
+@pytest.mark.parametrize("architecture", [*models.MASKED, *models.CAUSAL])
+def test_features_are_the_states_of_plain_transformers(architecture):
+    prompt = bound(architecture, ONE_EACH, "linear")
+    prompts = prompt.encode(TEXTS)
+    (found,) = prompt.features(prompts, [None])
+    torch.testing.assert_close(found, states_by_transformers(prompt.scorer.backbone, prompts), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "albert", "gpt2", "llama", "opt"])
+def test_soft_rows_start_as_the_label_words(architecture):
+    """Weighted means of the vocabulary's scores, here by the whole head of plain transformers."""
+    prompt = bound(architecture, SEVERAL, "soft")
+    backbone, prompts = prompt.scorer.backbone, prompt.encode(TEXTS)
+    found = start(prompt, "soft").label_scores(prompt.features(prompts, [None])[0])
+    expected = []
+    for one in prompts:
+        mask_id = backbone.vocabulary.mask_id
+        row = [*one.left, mask_id, *one.right] if mask_id is not None else list(one.left)
+        with torch.no_grad():
+            logits = models.logits_of(backbone.model, row)[len(one.left) - (mask_id is None)]
+        good, great, bad, terrible = (logits[list(word)].mean() for word in (prompt.words[i] for i in (2, 3, 0, 1)))
+        expected.append(torch.stack([(bad + terrible) / 2, (3 * good + great) / 4]))
+    expected = torch.stack(expected)
+    torch.testing.assert_close(found.detach(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_linear_head_ends_at_logistic_regression():
+    """Without soft slots it is logistic regression on the states, whose optimum scikit-learn finds."""
+    prompt = bound("bert", ONE_EACH, "linear")
+    # each text three times, once with the other label, so that there is an optimum
+    prompts = prompt.encode(TEXTS * 3)
+    targets = [*TARGETS, *TARGETS, *(1 - target for target in TARGETS)]
+    head = start(prompt, "linear")
+    train(None, head, prompt.scorer, prompts, targets, settings(epochs=1500, head_learning_rate=1.0, batch_size=36))
+    (states,) = prompt.features(prompts, [None])
+    reference = LogisticRegression(C=np.inf, max_iter=10_000).fit(states.numpy(), targets)
+    ours = head.label_scores(states).softmax(-1)[:, 1].detach().numpy()
+    np.testing.assert_allclose(ours, reference.predict_proba(states.numpy())[:, 1], atol=0.03)
+
+
+@pytest.mark.parametrize("head", ["soft", "linear"])
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_slots_and_head_are_trained_together(architecture, head):
+    options = {"epochs": 6, "stop_loss": 0.0, "head_learning_rate": 1.0, "random_state": 0}
+    clf = PromptClassifier(models.backbone(architecture), "<soft*2> " + HARD, ONE_EACH, head=head, **options)
+    labels = ["neg", "pos"] * 6
+    clf.fit(TEXTS, labels)
+    begun = clf._initial(clf.prompt_.bind(clf.backbone_), [], "template", np.random.default_rng(0))
+    (vectors,) = clf.prompt_.vectors.values()
+    assert not torch.equal(vectors, begun.soft.weight)
+    assert not torch.equal(clf.prompt_.head_tensors["weight"], begun.head.weight)
+    assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
+    again = PromptClassifier(**clf.get_params()).fit(TEXTS, labels)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
+@pytest.mark.parametrize("head", ["soft", "linear", "prototypes"])
+@pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
+def test_a_head_survives_saving(tmp_path, head, source):
+    backbone, options = models.backbone("gpt2"), {"epochs": 6, "head_learning_rate": 1.0, "random_state": 0}
+    clf = PromptClassifier(backbone, source, SEVERAL, head=head, **options).fit(TEXTS, ["neg", "pos"] * 6)
+    clf.save(tmp_path / "prompt")
+    loaded = PromptClassifier.load(tmp_path / "prompt", model=backbone)
+    assert loaded.head == head
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+
+
+def stop_after_first(record):
+    if record["epoch"] == 1:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
+@pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
+def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
+    options = {"head": "soft", "epochs": 3, "stop_loss": 0.0, "random_state": 0, "checkpoint": tmp_path}
+    backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
+    whole = PromptClassifier(backbone, source, ONE_EACH, **options).fit(TEXTS, labels)
+    with pytest.raises(KeyboardInterrupt):
+        PromptClassifier(backbone, source, ONE_EACH, **options, on_epoch=stop_after_first).fit(TEXTS, labels)
+    assert len(list(tmp_path.iterdir())) == 1
+    told = []
+    resumed = PromptClassifier(backbone, source, ONE_EACH, **options, on_epoch=told.append).fit(TEXTS, labels)
+    assert [record["epoch"] for record in told] == [2, 3]
+    np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
+
+
+def test_warm_start_goes_on_from_the_head():
+    backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
+    clf = PromptClassifier(
+        backbone, HARD, ONE_EACH, head="linear", epochs=30, stop_loss=0.0, warm_start=True, random_state=0
+    )
+    first = clf.fit(TEXTS, labels).history_
+    assert clf.fit(TEXTS, labels).history_[0]["loss"] < first[0]["loss"]
+
+
+def test_a_linear_head_needs_no_label_words():
+    labels = ["sci.space", "rec.autos"] * 6
+    clf = PromptClassifier(models.backbone("bert"), HARD, head="linear", random_state=0).fit(TEXTS, labels)
+    assert clf.classes_.tolist() == ["rec.autos", "sci.space"]
+    assert set(clf.predict(TEXTS)) <= set(labels)
+
+
+def test_chinese():
+    texts = [line for line in models.SENTENCES if line[0] > "z"]
+    labels = ["差" if "不" in line or "差" in line or "失望" in line or "坏" in line else "好" for line in texts]
+    clf = PromptClassifier(
+        models.backbone("llama"), "<text>总之，很<mask>", head="soft", epochs=20, stop_loss=0.0, random_state=0
+    )
+    assert clf.fit(texts, labels).score(texts, labels) > 0.8
+
+
+class TestErrors:
+    def test_an_unknown_head_is_named(self):
+        with pytest.raises(HeadError, match="did you mean 'linear'"):
+            PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head="linaer").fit(TEXTS, ["neg", "pos"] * 6)
+
+    def test_text_behind_the_mask_of_a_causal_model(self):
+        with pytest.raises(HeadError, match="put <mask> at the end"):
+            bound("gpt2", ONE_EACH, "soft", source="<text> It was <mask>, I say")
+        assert bound("bert", ONE_EACH, "soft", source="<text> It was <mask>, I say")
+
+    @pytest.mark.parametrize("head", ["soft", "linear", "prototypes"])
+    def test_a_head_has_to_be_learnt(self, head):
+        with pytest.raises(Exception, match="call fit first"):
+            PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head=head).predict(TEXTS)
+
+    def test_explain_is_for_label_words(self):
+        clf = PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head="linear", random_state=0)
+        clf.fit(TEXTS, ["neg", "pos"] * 6)
+        with pytest.raises(ValueError, match="label words"):
+            clf.explain(TEXTS[0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
+def test_warm_start_with_other_words_reads_these():
+    backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
+    clf = PromptClassifier(backbone, "<soft*2> " + HARD, ONE_EACH, epochs=1, warm_start=True, random_state=0)
+    clf.fit(TEXTS, labels)
+    clf.set_params(verbalizer={"pos": "great", "neg": "terrible"}, learning_rate=1e-9).fit(TEXTS, labels)
+    # the vectors have not moved, so that the loss in training is that of the predictions
+    probabilities = clf.predict_proba(TEXTS)[np.arange(12), TARGETS]
+    assert clf.history_[0]["loss"] == pytest.approx(-np.log(probabilities).mean(), abs=1e-4)

@@ -1,0 +1,412 @@
+"""What a check finds in a template and in label words, where, and that it never fails itself."""
+
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softcloze import RuleVerbalizer
+from softcloze.errors import TemplateTypeError
+from softcloze.lint import Finding
+from softcloze.lint.template import check, check_source
+from softcloze.template import Template
+
+TAG = "looks like a tag, but is text"
+ANGLE = "write the field's name in angle brackets, as in <text>"
+OPENPROMPT = "read OpenPrompt's templates with Template.from_openprompt"
+LMBFF = "read LM-BFF's templates with Template.from_lmbff"
+
+FORGOTTEN = [  # the characters that look like a tag stand between « and »
+    ("«[MASK]»<text><mask>", "write <mask>"),
+    ("<text>很<mask>«【mask】»", "write <mask>"),
+    ("<text><mask>\n«[SEP]»", "write <sep>"),
+    ("«[pad]»<text><mask>", "leave it out: no tag stands for this token"),
+    ("<text><mask>«<|endoftext|>»", "write <eos>"),
+    ("«<|im_start|>»<text><mask>", "as text it is never a special token: <bos>, <eos>, <sep> and <cls> are"),
+    ("<text><mask>«</s>»", "write <eos>"),
+    ("<text>«</text>»<mask>", "leave it out: tags are not closed"),
+    ("评论：«＜text＞»<text><mask>", "write <text>"),
+    ("评论：«《mask》»<text><mask>", "write <mask>"),
+    ("<text>1 < 2 «< mask >» <mask>", "write <mask>"),
+    ("«{text}»<text><mask>", "write <text>"),
+    ("«{ 评论 !r}»<text><mask>", "write <评论>"),
+    ("«${name}»<text><mask>", "write <name>"),
+    ("«{}»<text><mask>", ANGLE),
+    ("«{0}»<text><mask>", ANGLE),
+    ("«%(text)s»<text><mask>", "write <text>"),
+    ("100% «%s»<text><mask>", ANGLE),
+    ("«[text]»<text><mask>", "write <text>"),
+    ('«{"placeholder": "text_a"}»<text><mask>', OPENPROMPT),
+    ("«{'mask'}»<text><mask>", OPENPROMPT),
+    ("«*cls*»<text><mask>", LMBFF),
+    ("«*+sentl_1*»<text><mask>", LMBFF),
+    ("«{# why? #}»<text><mask>", "write a comment as <!-- … -->"),
+    ("text «}}»<text><mask>", "it closes nothing: put {{ in front of the expression"),
+    ("if title «%}»<text><mask>", "it closes nothing: put {% in front of the statement"),
+]
+
+QUIET = [
+    "评论：<text>\n情感：<mask>",
+    "\\[MASK] \\{text} \\%s<text><mask>",  # a backslash says that it is meant
+    "\\<mask> \\{{ text }} \\{% if %}<text><mask>",
+    "<!-- [MASK] {text} --><text><mask><!-- %s -->",
+    "{1, 2} {a, b} [1] [see below] 5 < 6 > 4 100%sure %d4 {{ text }} <mask>",
+    "(a) *bold* _it_ [b]bold[/b] <= => <3 </ 3><text><mask>",
+    '<soft*2 init="[MASK] {text}" name=s1><text><mask>',
+]
+
+
+def marked(source):
+    start, end = source.index("«"), source.index("»") - 1
+    return source.replace("«", "").replace("»", ""), start, end
+
+
+@pytest.mark.parametrize(("source", "advice"), FORGOTTEN)
+def test_forgotten_tags(source, advice):
+    source, start, end = marked(source)
+    (finding,) = Template(source).check()
+    assert finding == Finding("forgotten-tag", "warning", f"{source[start:end]!r} {TAG}", advice, source, start, end)
+
+
+@pytest.mark.parametrize("source", QUIET)
+def test_what_is_meant_is_not_mentioned(source):
+    assert Template(source).check() == []
+
+
+FOUND = [
+    (
+        "<text><mask>«<demos*4>»",
+        ("demos-behind-mask", "warning", "demonstrations behind the mask show the model nothing before it answers"),
+        "put <demos> at the beginning",
+    ),
+    (
+        "<text>{% if text %}«<mask>»{% endif %}",
+        (
+            "mask-in-condition",
+            "warning",
+            "the mask does not come out for every example: it stands in a condition or loop",
+        ),
+        "move it out",
+    ),
+    (
+        "«»It was <mask>",
+        ("no-field", "warning", "no field: the model would be asked the same of every example"),
+        "write one where its text belongs, as in <text>",
+    ),
+    (
+        "<text>«<MASK>»<mask>",
+        ("odd-field", "warning", "<MASK> is a field, though it looks like another tag"),
+        "write <mask>",
+    ),
+    (
+        "«<s>»<text><mask>",
+        ("odd-field", "warning", "<s> is a field, though it looks like another tag"),
+        "write <bos>",
+    ),
+    (
+        "{{ Text }}«<text>»<mask>",
+        ("odd-field", "warning", "the fields 'text', 'Text' differ in nothing but capital letters"),
+        "write one name everywhere",
+    ),
+    (
+        "很«<text keep=ends shorten=0>»<mask>",
+        ("no-effect", "note", "keep=ends does nothing for a field that is never cut"),
+        "leave out shorten=0, or give it a max=",
+    ),
+    # what is no template
+    ("<text> It was «»", ("no-mask", "error", "the template has no <mask>, expected exactly one"), ""),
+    ("«»", ("no-mask", "error", "the template has no <mask>, expected exactly one"), ""),
+    (
+        "<mask><text>\n«<mask>»",
+        (
+            "two-masks",
+            "error",
+            "a template has only one <mask>, and this is the second: the first is at line 1, column 1; "
+            "several need names, as in <mask name=quality>",
+        ),
+        "",
+    ),
+    (
+        "<mask name=好><text>«<mask>»",
+        (
+            "two-masks",
+            "error",
+            "this mask has no name, but that at line 1, column 1 has: where there are several, all are named",
+        ),
+        "",
+    ),
+    (
+        "<mask name=a><text>«<mask name=a>»",
+        ("two-masks", "error", "two masks are named 'a', and this is the second: the first is at line 1, column 1"),
+        "",
+    ),
+    (
+        "<text><mask name=a>«<demos>»<mask name=b>",
+        (
+            "demos-between-masks",
+            "error",
+            "<demos> stands between two masks, and a demonstration has to show all of them: put it in front",
+        ),
+        "",
+    ),
+    (
+        "<demos>«<demos>»<text><mask>",
+        (
+            "two-demos",
+            "error",
+            "a template has only one <demos>, and this is the second: the first is at line 1, column 1",
+        ),
+        "",
+    ),
+    (
+        "<soft*2 name=a>«<soft*3 name=a>»<text><mask>",
+        (
+            "soft-conflict",
+            "error",
+            "soft slots named 'a' share one block, but its count is 2 at line 1, column 1 and 3 here",
+        ),
+        "",
+    ),
+    (
+        "<text «mx»=5><mask>",
+        (
+            "syntax",
+            "error",
+            "the field <text> has no attribute 'mx': it takes max, keep and shorten; did you mean 'max'?",
+        ),
+        "",
+    ),
+    (
+        "<text>«{{»text}<mask>",
+        ("syntax", "error", "this '{{' is never closed: expected '}}', or \\{{ for a literal one"),
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "expected", "advice"), FOUND)
+def test_findings(source, expected, advice):
+    source, start, end = marked(source)
+    assert check_source(source) == [Finding(*expected, advice, source, start, end)]
+
+
+def test_broken_jinja_is_no_sign_of_a_template_without_fields():
+    assert [finding.code for finding in check_source("{{ text | trimm }} is <mask>")] == ["logic"]
+
+
+def test_logic_that_cannot_be_read():
+    (finding,) = check_source("<text>{% if %}<mask>")
+    assert (finding.code, finding.severity, finding.start) == ("logic", "error", 6)
+
+
+def test_all_of_a_broken_template_is_looked_at():
+    found = check_source("[MASK] <Demos> {text} <text>", fields=["text"])
+    assert [(finding.code, finding.start) for finding in found] == [
+        ("forgotten-tag", 0),
+        ("odd-field", 7),
+        ("forgotten-tag", 15),
+        ("no-mask", 28),
+    ]
+
+
+def test_fields_that_only_one_side_has():
+    found = Template("<titel> {{ body }} <mask>").check(fields=["title", "text"])
+    assert [(f.code, f.severity, f.message, f.advice, f.source[f.start : f.end]) for f in found] == [
+        (
+            "missing-field",
+            "error",
+            "the examples have no field 'titel'; did you mean 'title'?",
+            "they have 'title', 'text'",
+            "<titel>",
+        ),
+        ("missing-field", "warning", "the examples have no field 'body'", "they have 'title', 'text'", "{{ body }}"),
+        ("unused-field", "note", "the template has no place for the field 'title'", "", ""),
+        ("unused-field", "note", "the template has no place for the field 'text'", "", ""),
+    ]
+    assert Template("<text><mask>").check(fields=iter(["text"])) == []
+    (finding,) = Template("<text><mask>").check(fields=[])
+    assert finding.advice == "they have none"
+
+
+LANGUAGE = "take all label words from one language: behind one template two are seldom equally likely"
+WORDS = [
+    (
+        {"积极": ["好", "满意"], "消极": ["差", "bad"]},
+        "积极: 好, 满意\n消极: 差, «bad»",
+        ("mixed-scripts", "warning", "'bad' in Latin letters, '好', '满意', '差' in Han"),
+        LANGUAGE,
+    ),
+    (
+        {"a": "g\u043e\u043ed", "b": "bad"},
+        "a: «g\u043e\u043ed»\nb: bad",
+        ("mixed-scripts", "warning", "'g\u043e\u043ed' mixes Cyrillic and Latin letters, some of which look the same"),
+        "type it again in one script",
+    ),
+    (
+        {1: ["good", "fine"], 0: ["bad", "fine"]},
+        "1: good, fine\n0: bad, «fine»",
+        ("shared-word", "error", "'fine' stands for a label already: line 1, column 10"),
+        "each word may stand for one label once",
+    ),
+    (
+        {"a": "good", "b": " bad"},
+        "a: good\nb: « bad»",
+        ("word-space", "warning", "' bad' has white space around it"),
+        "a space belongs into the template, before <mask>",
+    ),
+    (
+        {"a": "good", "b": ""},
+        "a: good\nb: «»",
+        ("empty-word", "error", "label 'b' has an empty word"),
+        "write a word that stands for it",
+    ),
+    (
+        {"a": "good", "b": []},
+        "a: good\nb: «»",
+        ("few-labels", "error", "a verbalizer needs words for two labels or more"),
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("labels", "table", "expected", "advice"), WORDS)
+def test_label_words(labels, table, expected, advice):
+    table, start, end = marked(table)
+    assert Template("<text><mask>").check(labels=labels) == [Finding(*expected, advice, table, start, end)]
+    assert check_source("<text>", labels=labels)[1:] == Template("<text><mask>").check(labels=labels)
+
+
+def test_words_of_one_language_may_have_letters_of_others():
+    assert Template("<text><mask>").check(labels={"a": ["T恤", "裤子"], "b": ["ワンピース", "靴"]}) == []
+
+
+def test_labels_may_come_as_a_verbalizer():
+    class Words:
+        def as_dict(self):
+            return {"a": ["good"], "b": ["good"]}
+
+    assert [finding.code for finding in Template("<text><mask>").check(labels=Words())] == ["shared-word"]
+
+
+@pytest.mark.parametrize("labels", [5, "good", {"a": [1]}, {"a": None}])
+def test_labels_that_are_none(labels):
+    with pytest.raises(TemplateTypeError):
+        check(Template("<text><mask>"), labels=labels)
+
+
+def test_options():
+    labels = {"a": "good, really", "b": "bad"}
+    (finding,) = Template("<options> <text><mask>").check(labels=labels)
+    assert (finding.code, finding.start, finding.end) == ("options-separator", 0, 9)
+    assert finding.message == "'good, really' holds the separator ', ' of the options"
+    assert Template('<options sep=" / "> <text><mask>').check(labels=labels) == []
+    labels = {"a": "积极", "b": "消极", "c": "中性"}
+    (finding,) = Template("<text>是积极还是消极？<mask>").check(labels=labels)
+    assert (finding.code, finding.severity) == ("options-missing", "warning")
+    assert finding.message == "the template lists the label words '积极', '消极', but not '中性'"
+    assert Template("<text>是积极？<mask>").check(labels=labels) == []
+    assert Template("good or badly: <text><mask>").check(labels={"a": "good", "b": "bad", "c": "ugly"}) == []
+    assert Template("good or bad: <text><mask>").check(labels={"a": "Good", "b": "bad"}) == []
+
+
+def test_places_are_those_of_the_source_as_it_was_given():
+    source = "<!-- 注释 --><text max=0200 > \\<b> «{x}»<mask>"
+    source, start, end = marked(source)
+    (finding,) = Template(source).check()
+    assert (finding.source, finding.start, finding.end) == (source, start, end)
+    (finding,) = pickle.loads(pickle.dumps(Template(source))).check()
+    assert finding.source[finding.start : finding.end] == "{x}"
+
+
+PICTURE = """\
+warning: '[MASK]' looks like a tag, but is text (forgotten-tag)
+  at line 2, column 4:
+    很好 [MASK]<mask>
+         ^^^^^^
+  write <mask>"""
+
+
+def test_a_finding_prints_like_an_error():
+    (finding,) = Template("<text>\n很好 [MASK]<mask>").check()
+    assert str(finding) == PICTURE
+
+
+any_char = st.one_of(st.sampled_from('\\<>{}[]%$"*_# \n!-很字T3'), st.characters(exclude_categories=()))
+pieces = st.sampled_from(
+    [
+        "<text>",
+        "<mask>",
+        "[MASK]",
+        "{text}",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "if x",
+        "endif",
+        "<!--",
+        "-->",
+        "\\",
+        "%s",
+        "*",
+        "很",
+        "<soft",
+    ]
+)
+texts = st.one_of(st.text(any_char, max_size=30), st.lists(pieces, max_size=12).map("".join))
+words = st.text(st.one_of(st.sampled_from("gobad 好，,\n"), st.characters(exclude_categories=())), max_size=6)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    texts,
+    st.none() | st.lists(words, max_size=3),
+    st.none() | st.dictionaries(words, words | st.lists(words, max_size=3)),
+)
+def test_any_text_can_be_checked(source, fields, labels):
+    for finding in check_source(source + "<mask>" * (len(source) % 2), fields=fields, labels=labels):
+        assert 0 <= finding.start <= finding.end <= len(finding.source)
+        assert finding.severity in ("error", "warning", "note") and finding.message
+        assert pickle.loads(pickle.dumps(finding)) == finding
+        head, place, _line, carets, *_ = str(finding).split("\n")
+        assert head.startswith(finding.severity) and place.startswith("  at line ") and "^" in carets
+        str(finding).encode()
+
+
+RULES = {"+": {"quality": ["good", "fine"], "part": "plot"}, "-": {"quality": "bad", "part": "plot"}}
+OF_RULES = [
+    ("<text> <mask name=quality>, <mask name=part>", RULES, []),
+    ("<text> <mask name=quality>, <mask name=parts>", RULES, ["mask-names"] * 2),
+    ("<text> <mask name=quality>", RULES, ["mask-names"]),
+    ("<text> <mask name=quality>, <mask name=part> <mask name=c>", RULES, ["mask-names"]),
+    ("<text> <mask>", RULES, ["mask-names"]),
+    ("<text> <mask name=quality>, <mask name=part>", {"+": "good", "-": "bad"}, ["mask-names"]),
+    ("<text> <mask name=quality>", {"+": "good", "-": "bad"}, []),
+    ("<text> <mask name=a>", {"+": {"a": ["good", "good"]}, "-": {"a": " bad"}}, ["shared-word", "word-space"]),
+    ("<text> <mask name=a>", {"+": {"a": ""}, "-": {"a": "bad"}}, ["empty-word"]),
+]
+
+
+@pytest.mark.parametrize(("template", "rules", "expected"), OF_RULES)
+def test_rules(template, rules, expected):
+    assert [finding.code for finding in Template(template).check(labels=rules)] == expected
+
+
+def test_a_mask_that_a_rule_names_wrongly():
+    template = Template("<text> <mask name=quality>, <mask name=parts>")
+    one, other = template.check(labels=RuleVerbalizer(RULES))
+    assert str(one) == (
+        "error: no rule has a word for the mask 'parts' (mask-names)\n"
+        "  at line 1, column 29:\n"
+        "    <text> <mask name=quality>, <mask name=parts>\n"
+        "                                ^^^^^^^^^^^^^^^^^\n"
+        "  the rules have words for 'part', 'quality'"
+    )
+    assert str(other) == (
+        "error: the template has no mask 'part'; did you mean 'parts'? (mask-names)\n"
+        "  at line 1, column 9:\n"
+        "    +: part=plot; quality=good, fine\n"
+        "            ^^^^\n"
+        "  it has 'quality', 'parts'"
+    )

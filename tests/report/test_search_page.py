@@ -1,0 +1,57 @@
+"""The page of a search: complete, self-contained, and nothing in it is obeyed."""
+
+import re
+
+import pytest
+from support.pages import Page
+
+from softcloze.errors import ReportError
+from softcloze.report.search_page import search_page
+from softcloze.search import Candidate, Round, SearchSummary
+from softcloze.search.importance import effects, noise_share
+
+HOSTILE = "<script>alert(1)</script>{{ 7*7 }}\u202e$\\frac{1}{2}$<img src=x onerror=alert(1)>"
+
+
+def summary(names=("<text>很<mask>", "<soft*3><text>很<mask>"), held_out=0.71):
+    first = tuple(
+        Candidate({"template": name, "epochs": epochs}, mean, (mean - 0.1, mean, mean + 0.1))
+        for name, epochs, mean in ((names[1], 3, 0.82), (names[1], 9, 0.8), (names[0], 9, 0.61), (names[0], 3, 0.6))
+    )
+    rounds = (Round(first, "n_samples=40", 1), Round(first[1:2], "n_samples=120", 0))
+    return SearchSummary(rounds, effects(first), noise_share(first), True, held_out)
+
+
+def test_what_it_says(tmp_path):
+    path = summary().report(tmp_path / "新" / "search.html")
+    html = path.read_text(encoding="utf-8")
+    text = Page(html).text
+    for said in ("Round 2 of 2, n_samples=120", "Round 1 of 2, n_samples=40, 1 without a score", "0.820 ± 0.100"):
+        assert said in text
+    assert "is optimistic" in text and "the winner's score is 0.710" in text and "compare within a round" in text
+    assert html.count("<svg") == 2 and "<soft*3><text>很<mask>" in text
+    assert html == search_page(summary())
+
+
+def test_needs_nothing_else():
+    html = search_page(summary())
+    assert not {"script", "link", "iframe", "object", "form", "img"} & Page(html).tags
+    assert "default-src 'none'" in html and "@import" not in html
+    assert "url(" not in re.sub(r"url\(#[\w.-]+\)", "", html)
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    referred = {name for names in re.findall(r'aria-labelledby="([^"]+)"', html) for name in names.split()}
+    assert {*referred, *re.findall(r'href="#([^"]+)"', html)} <= set(ids)
+
+
+def test_text_of_users_is_text():
+    html = search_page(summary((HOSTILE, "b")))
+    assert not {"script", "img"} & Page(html).tags and "\u202e" not in html
+    assert "<script>alert(1)</script>{{ 7*7 }}⟨U+202E⟩" in Page(html).text
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("softcloze.report.html.find_spec", lambda name: None)
+    with pytest.raises(ReportError, match=r"pip install 'softcloze\[report\]'"):
+        summary().report(tmp_path / "search.html")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,68 @@
+"""A small task to fit: sentences from the corpus, a template, label words, and vectors to start from."""
+
+import torch
+
+from softcloze.encoding import CompiledTemplate
+from softcloze.heads import WordHead
+from softcloze.scoring import Scorer
+from softcloze.soft import SoftVectors
+from softcloze.template import Template
+from softcloze.training import TrainingSettings, train
+from softcloze.verbalizer import Verbalizer
+from support import models
+
+DEFAULTS = {
+    "epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 0.05,
+    "head_learning_rate": 0.1,
+    "warmup_fraction": 0.1,
+    "max_grad_norm": 1.0,
+    "stop_loss": 0.0,
+    "averaged_epochs": 0,
+    "early_stopping": False,
+    "validation_fraction": 0.25,
+    "patience": 3,
+    "seed": 0,
+}
+
+
+def settings(**changes):
+    return TrainingSettings(**{**DEFAULTS, **changes})
+
+
+class Task:
+    """Everything `train` takes."""
+
+    def __init__(self, backbone, source, *, texts=12, table=None):
+        self.backbone = models.backbone(backbone) if isinstance(backbone, str) else backbone
+        self.verbalizer = Verbalizer(table or {"pos": ["good", "great"], "neg": "bad"})
+        compiled = CompiledTemplate(Template(source), self.backbone.vocabulary, self.backbone.max_length)
+        self.blocks = compiled.blocks
+        self.words = [compiled.word_ids(word) for word in self.verbalizer.all_words]
+        examples = models.SENTENCES[:texts]
+        self.prompts = compiled.encode(examples, answer_length=max(map(len, self.words)))
+        self.targets = [i % 2 for i in range(texts)]
+        self.scorer = Scorer(self.backbone, compiled, self.words)
+        dice = torch.Generator().manual_seed(0)
+        noise = torch.randn(compiled.soft_count, self.backbone.width, generator=dice)
+        self.initial = noise * self.backbone.embedding_rms
+
+    def soft(self):
+        return SoftVectors(self.blocks, self.initial)
+
+    def fit(self, *, checkpoint=None, cache_memory=2**30, on_epoch=None, soft=None, **changes):
+        """Trained vectors and the history."""
+        soft = self.soft() if soft is None else soft
+        history = train(
+            soft,
+            WordHead(self.verbalizer),
+            self.scorer,
+            self.prompts,
+            self.targets,
+            settings(**changes),
+            checkpoint=checkpoint,
+            cache_memory=cache_memory,
+            on_epoch=on_epoch,
+        )
+        return soft, history

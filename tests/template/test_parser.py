@@ -1,0 +1,409 @@
+"""Good templates and their nodes; mistakes with their exact message and span."""
+
+import time
+
+import pytest
+
+from softcloze.errors import TemplateSyntaxError
+from softcloze.template import Demos, Expression, Field, Literal, Mask, Options, Soft, Special, Statement, Template
+from softcloze.template.nodes import edges, write
+from softcloze.template.parser import parse
+
+MASK = Mask()
+
+GOOD = [
+    ("<mask>", [MASK]),
+    ("<mask name=quality>", [Mask(name="quality")]),
+    ('<mask*2  name="评价" >，<mask name=b>', [Mask(2, "评价"), Literal("，"), Mask(name="b")]),
+    ("<demos><mask name=a><mask name=_>", [Demos(), Mask(name="a"), Mask(name="_")]),
+    ("<text> It was <mask>", [Field("text"), Literal(" It was "), MASK]),
+    ("<soft*10> <text>\nSo: <mask>", [Soft(10), Literal(" "), Field("text"), Literal("\nSo: "), MASK]),
+    ("<soft><mask>", [Soft(), MASK]),
+    ("<soft*1><mask>", [Soft(1), MASK]),
+    ("<soft*007><mask>", [Soft(7), MASK]),
+    ("<soft*10000><mask>", [Soft(10_000), MASK]),
+    ('<soft init="It is about"><mask>', [Soft(init="It is about"), MASK]),
+    ("<soft init=about><mask>", [Soft(init="about"), MASK]),
+    ("<soft init=情感><mask>", [Soft(init="情感"), MASK]),
+    ("<soft init=-0.5><mask>", [Soft(init="-0.5"), MASK]),
+    ("<soft*3 name=task init=x><mask>", [Soft(3, "x", "task"), MASK]),
+    ('<soft*3\n  name="task"\u3000init=x\t><mask>', [Soft(3, "x", "task"), MASK]),
+    (r'<soft init="\"a\" \\ > \d <mask>"><mask>', [Soft(init=r'"a" \ > \d <mask>'), MASK]),
+    (r'<soft init="a\n\tb\\n"><mask>', [Soft(init="a\n\tb\\n"), MASK]),
+    ('<soft init="two\nlines"><mask>', [Soft(init="two\nlines"), MASK]),
+    ("<文本 ><हिन्दी><_x1><mask>", [Field("文本"), Field("हिन्दी"), Field("_x1"), MASK]),
+    ("<SOFT><mask>", [Field("SOFT"), MASK]),
+    ("1 < 2, <3, </s>, <=, <> <<mask>", [Literal("1 < 2, <3, </s>, <=, <> <"), MASK]),
+    ("<mask><", [MASK, Literal("<")]),
+    ("a > b <mask>", [Literal("a > b "), MASK]),
+    (r"\<b> <mask>", [Literal("<b> "), MASK]),
+    (r"\\<b> <mask>", [Literal("\\"), Field("b"), Literal(" "), MASK]),
+    (r"\\\<b> <mask>", [Literal(r"\<b> "), MASK]),
+    (r"\< \\< \\\< 3<mask>", [Literal(r"< \< \< 3"), MASK]),
+    (r"\frac \\ \n<mask>\\", [Literal(r"\frac \\ \n"), MASK, Literal(r"\\")]),
+    ("<text max=200><mask>", [Field("text", max=200), MASK]),
+    ('<text shorten=0 keep="ends"\n max=007><mask>', [Field("text", 7, "ends", 0.0), MASK]),
+    ("<a keep=head shorten=1.00><b shorten=999.999><mask>", [Field("a"), Field("b", shorten=999.999), MASK]),
+    (
+        "<a shorten=0.125><b shorten=1000 max=1000000><mask>",
+        [
+            Field("a", shorten=0.125),
+            Field("b", 1_000_000, shorten=1000.0),
+            MASK,
+        ],
+    ),
+    ("<mask*2>", [Mask(2)]),
+    ("<mask*1 >", [Mask(1)]),
+    ("<options><mask>", [Options(), MASK]),
+    ('<options sep=" / "><options sep=or><options sep=""><mask>', [Options(" / "), Options("or"), Options(""), MASK]),
+    ("<demos><mask>", [Demos(), MASK]),
+    (r'<demos*4 sep="\n---\n"><mask>', [Demos(4, "\n---\n"), MASK]),
+    ("<bos><eos><sep><cls ><mask>", [Special("bos"), Special("eos"), Special("sep"), Special("cls"), MASK]),
+    ("<a><!-- why <mask> {{ -- > --><mask>", [Field("a"), MASK]),
+    ("a <!----> b<!--\n--><!-- --><mask>", [Literal("a  b"), MASK]),
+    (r"<!-- --\--><mask>", [MASK]),
+    ("<<!-- -->text><mask>", [Literal("<text>"), MASK]),
+    (r"\\<!-- -->{{ a }}<mask>", [Literal("\\"), Expression("a"), MASK]),
+    (r"\<!-- a --> <!- <! <mask>", [Literal("<!-- a --> <!- <! "), MASK]),
+    ("{{text}}<mask>", [Expression("text"), MASK]),
+    (
+        '{{ text | trim }}<mask>{{\n\'}}\' ~ "a\\"}}" }}',
+        [
+            Expression("text | trim"),
+            MASK,
+            Expression('\'}}\' ~ "a\\"}}"'),
+        ],
+    ),
+    ("{{ a <b }}{{ a }}}<mask>", [Expression("a <b"), Expression("a"), Literal("}"), MASK]),
+    ("{% if a %}x{% endif %}<mask>", [Statement("if a"), Literal("x"), Statement("endif"), MASK]),
+    (
+        "{%if a == '%}'%}{%else%}{% endif%}<mask>",
+        [
+            Statement("if a == '%}'"),
+            Statement("else"),
+            Statement("endif"),
+            MASK,
+        ],
+    ),
+    ("{%- if a -%}{%endif-%}<mask>", [Statement("- if a -"), Statement("endif -"), MASK]),
+    (
+        "{{-a}}{{- a -}}{{ -a }}{{ - a }}{{--a-}}<mask>",
+        [
+            Expression("- a"),
+            Expression("- a -"),
+            Expression("-a"),
+            Expression("-a"),
+            Expression("- -a -"),
+            MASK,
+        ],
+    ),
+    (
+        r"\{{ a }} \{% if \\{{ a }}\\\{{a}}<mask>",
+        [Literal("{{ a }} {% if \\"), Expression("a"), Literal(r"\{{a}}"), MASK],
+    ),
+    (
+        r"\{\{\{{{ a }}\{{% if a %}{% endif %}<mask>",
+        [
+            Literal("{{{"),
+            Expression("a"),
+            Literal("{"),
+            Statement("if a"),
+            Statement("endif"),
+            MASK,
+        ],
+    ),
+    (r"{a} {# a #} {\ \frac{1}{2} {'{<mask>", [Literal(r"{a} {# a #} {\ \frac{1}{2} {'{"), MASK]),
+    (r"\{ \\{ \\\{ {\{<mask>", [Literal(r"{ \{ \{ {{"), MASK]),
+    ('<soft init="{{ a }} <!-- b -->"><mask>', [Soft(init="{{ a }} <!-- b -->"), MASK]),
+]
+
+
+@pytest.mark.parametrize(("source", "nodes"), GOOD)
+def test_nodes(source, nodes):
+    template = Template(source)
+    assert template.nodes == tuple(nodes)
+    assert Template(str(template)) == template
+    assert Template.from_nodes(nodes) == template
+
+
+NO_MASK = "the template has no <mask>, expected exactly one"
+COUNT = "expected a whole number from 1 to 10000 after '*'"
+INIT = 'as in init="It is about"'
+SEP = 'as in sep=" / "'
+BEHIND = "the count goes right behind the name, as in <soft*10>"
+
+
+def unclosed(name):
+    return f"this tag is never closed: expected '>', or \\<{name} for a literal '<'"
+
+
+def literally(name):
+    return f" (a literal '<' is written \\<{name})"
+
+
+def has(*attributes):
+    return f"it takes {', '.join(attributes[:-1])} and {attributes[-1]}"
+
+
+OF_FIELDS = has("max", "keep", "shorten")
+WHOLE = "max must be a whole number from 1 to 1000000, as in max=200"
+NUMBER = "shorten must be a number from 0 to 1000 with at most three decimals, as in shorten=2"
+
+# (source, problem, the part of the source at fault between two ‸ marks, or one mark where something is missing)
+MISTAKES = [
+    ("‸", NO_MASK),
+    ("Review: <text>‸", NO_MASK),
+    ("<MASK> it\n‸", f"{NO_MASK}; did you mean <mask> where it says <MASK>?"),
+    (
+        "<mask> and\n‸<mask>‸",
+        "a template has only one <mask>, and this is the second: the first is at line 1, column 1; "
+        "several need names, as in <mask name=quality>",
+    ),
+    ("‸<text‸", unclosed("text")),
+    ("‸<text‸ ", unclosed("text")),
+    ("‸<text‸<mask>", unclosed("text")),
+    ("if a‸<b‸ then c\n<mask>", unclosed("b")),
+    ("a‸<b‸*c, <mask>", unclosed("b")),
+    ("‸<b‸, <mask>", unclosed("b")),
+    ("‸<soft‸ init=a", unclosed("soft")),
+    ("<text‸.‸foo><mask>", f"expected white space or '>', found '.'{literally('text')}"),
+    ("<a‸²‸><mask>", f"expected white space or '>', found '²'{literally('a')}"),
+    ("<mask‸.‸>", "expected white space or '>', found '.'"),
+    ('<soft init="a"‸n‸ame=b><mask>', "expected white space or '>', found 'n'"),
+    ("<soft init=a‸=‸b><mask>", "expected white space or '>', found '='"),
+    ('<soft ‸"‸abc"><mask>', """expected init="It is about" or '>', found '"'"""),
+    ("<text ‸,‸><mask>", f"expected max=200 or '>', found ','{literally('text')}"),
+    ("<mask ‸,‸>", "expected name=quality or '>', found ','"),
+    ("<options ‸,‸><mask>", """expected sep=" / " or '>', found ','"""),
+    ("<‸text*3‸><mask>", "the field <text> takes no count"),
+    ("<‸sfot*3‸><mask>", "the field <sfot> takes no count; did you mean <soft*3>?"),
+    ("<‸maks*2‸>", "the field <maks> takes no count; did you mean <mask*2>?"),
+    ("<‸demo*4‸><mask>", "the field <demo> takes no count; did you mean <demos*4>?"),
+    *((f"<‸{name}*3‸><mask>", f"<{name}> takes no count") for name in ("options", "bos", "eos", "sep", "cls")),
+    ("<text ‸maxx‸=200><mask>", f"the field <text> has no attribute 'maxx': {OF_FIELDS}; did you mean 'max'?"),
+    ("<text ‸and‸><mask>", f"the field <text> has no attribute 'and': {OF_FIELDS}{literally('text')}"),
+    ("<sotf ‸init‸=a><mask>", f"the field <sotf> has no attribute 'init': {OF_FIELDS}; did you mean <soft>?"),
+    ("<option ‸sep‸=a><mask>", f"the field <option> has no attribute 'sep': {OF_FIELDS}; did you mean <options>?"),
+    ("<mask ‸wide‸=1>", "<mask> has no attribute 'wide': it takes only name"),
+    ("<mask ‸nmae‸=a>", "<mask> has no attribute 'nmae': it takes only name; did you mean 'name'?"),
+    ("<mask name=‸1a‸>", "name must be an identifier, as in name=quality, found '1a'"),
+    ("<mask name=a ‸name‸=a>", "name is given twice in one tag"),
+    (
+        "<maks ‸name‸=a><mask>",
+        "the field <maks> has no attribute 'name': it takes max, keep and shorten; did you mean <mask>?",
+    ),
+    (
+        "<mask name=a> 很\n<mask name=b>，‸<mask name=a>‸",
+        "two masks are named 'a', and this is the second: the first is at line 1, column 1",
+    ),
+    (
+        "好：<mask name=评价>，‸<mask>‸",
+        "this mask has no name, but that at line 1, column 3 has: where there are several, all are named",
+    ),
+    (
+        "‸<mask>‸ <mask name=a><mask name=b>",
+        "this mask has no name, but that at line 1, column 8 has: where there are several, all are named",
+    ),
+    (
+        "<mask name=a><mask> ‸<mask*2>‸",
+        "a template has only one <mask>, and this is the second: the first is at line 1, column 14; "
+        "several need names, as in <mask name=quality>",
+    ),
+    (
+        "<mask name=a> ‸<demos>‸ <mask name=b>",
+        "<demos> stands between two masks, and a demonstration has to show all of them: put it in front",
+    ),
+    ("<sep ‸sep‸=a><mask>", "<sep> takes no attributes, found 'sep'"),
+    ("<demos ‸spe‸=a><mask>", "<demos> has no attribute 'spe': it takes only sep; did you mean 'sep'?"),
+    ("<options ‸max‸=a><mask>", "<options> has no attribute 'max': it takes only sep"),
+    ("<mask*‸0‸>", f"{COUNT}, found '0'"),
+    ("<mask‸*‸>", f"{COUNT}, as in <mask*2>"),
+    ("<demos*‸x‸><mask>", f"{COUNT}, found 'x'"),
+    ("<demos ‸4‸><mask>", "unexpected '4': the count goes right behind the name, as in <demos*4>"),
+    ("<text max=‸0‸><mask>", f"{WHOLE}, found '0'"),
+    ("<text max=‸1.5‸><mask>", f"{WHOLE}, found '1.5'"),
+    ('<text max=‸""‸><mask>', f"{WHOLE}, found ''"),
+    ("<text max=‸1000001‸><mask>", f"{WHOLE}, found '1000001'"),
+    ("<text max=‸" + "9" * 5000 + "‸><mask>", f"{WHOLE}, found '{'9' * 38}…"),
+    (
+        "<text keep=‸haed‸><mask>",
+        "keep must be head, tail or ends, as in keep=tail, found 'haed'; did you mean 'head'?",
+    ),
+    ("<text keep=‸both‸><mask>", "keep must be head, tail or ends, as in keep=tail, found 'both'"),
+    *(
+        (f"<text shorten=‸{wrong}‸><mask>", f"{NUMBER}, found '{wrong}'")
+        for wrong in ("-1", "1000.001", "0.1234", ".5", "1e2", "nan", "two", "１")
+    ),
+    ("<text max=3 keep=tail ‸max‸=3><mask>", "max is given twice in one tag"),
+    ("<text ‸max‸ 200><mask>", "expected '=' right behind max, as in max=200"),
+    ("<text ‸keep‸><mask>", "expected '=' right behind keep, as in keep=tail"),
+    ("<text ‸shorten=‸><mask>", "shorten needs a value right behind '=', as in shorten=2"),
+    ("<options ‸sep=‸><mask>", f"sep needs a value right behind '=', {SEP}"),
+    ("<options sep=‸、‸><mask>", f"put '、' in plain double quotes, {SEP}"),
+    ("<options sep=‸'‸ '><mask>", f"""put "'" in plain double quotes, {SEP}"""),
+    ('<demos sep=‸"‸, ><mask>', "this quote is never closed: expected another '\"'"),
+    (
+        "<demos>\n‸<demos*2>‸<mask>",
+        "a template has only one <demos>, and this is the second: the first is at line 1, column 1",
+    ),
+    ("<mask> ‸<!--‸ a -- >", "this comment is never closed: expected '-->', or \\<!-- for literal text"),
+    ("<mask> ‸<!--‸>", "this comment is never closed: expected '-->', or \\<!-- for literal text"),
+    ("<mask> ‸{{‸ a }", "this '{{' is never closed: expected '}}', or \\{{ for a literal one"),
+    ("<mask> ‸{%‸ if a }}", "this '{%' is never closed: expected '%}', or \\{% for a literal one"),
+    ("<mask> {{ don‸'‸t }}", 'this quote is never closed: expected another "\'"'),
+    ('{% if ‸"‸a\\" %}<mask>', "this quote is never closed: expected another '\"'"),
+    ("<mask> ‸{{- -}}‸", "nothing stands inside: expected an expression, as in {{ text | trim }}"),
+    ("<mask> ‸{%-%}‸", "nothing stands inside: expected a statement, as in {% if title %}"),
+    ("<soft*‸0‸><mask>", f"{COUNT}, found '0'"),
+    ("<soft*‸-3‸><mask>", f"{COUNT}, found '-3'"),
+    ("<soft*‸1.5‸><mask>", f"{COUNT}, found '1.5'"),
+    ("<soft*‸１０‸><mask>", f"{COUNT}, found '１０'"),
+    ("<soft*‸10001‸><mask>", f"{COUNT}, found '10001'"),
+    ("<soft*‸" + "9" * 5000 + "‸><mask>", f"{COUNT}, found '{'9' * 38}…"),
+    ("<soft‸*‸><mask>", f"{COUNT}, as in <soft*10>"),
+    ("<soft‸*‸", f"{COUNT}, as in <soft*10>"),
+    ("<soft ‸*‸3><mask>", f"unexpected '*': {BEHIND}"),
+    ("<soft ‸3‸><mask>", f"unexpected '3': {BEHIND}"),
+    ("<soft ‸int‸=a><mask>", "<soft> has no attribute 'int': it takes init and name; did you mean 'init'?"),
+    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init and name"),
+    ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
+    ("<soft ‸init‸><mask>", f"expected '=' right behind init, {INIT}"),
+    ("<soft ‸name‸ =a><mask>", "expected '=' right behind name, as in name=task"),
+    ("<soft ‸init=‸><mask>", f"init needs a value right behind '=', {INIT}"),
+    ("<soft ‸init=‸ name=a><mask>", f"init needs a value right behind '=', {INIT}"),
+    ('<soft init=‸""‸><mask>', f"init must be one word or more, {INIT}, found ''"),
+    ('<soft init=‸" "‸><mask>', f"init must be one word or more, {INIT}, found ' '"),
+    ('<soft init=‸"‸It is><mask>', "this quote is never closed: expected another '\"'"),
+    ('<soft init=‸"‸It is\\"><mask>', "this quote is never closed: expected another '\"'"),
+    ("<soft init=‸“It‸ is”><mask>", f"put '“It' in plain double quotes, {INIT}"),
+    ("<soft name=‸3‸><mask>", "name must be an identifier, as in name=task, found '3'"),
+    ("<soft name=‸“a”‸><mask>", "name must be an identifier, as in name=task, found '“a”'"),
+    ('<soft name=‸"a b"‸><mask>', "name must be an identifier, as in name=task, found 'a b'"),
+    (
+        "<soft*3 name=t><soft name=t>\n‸<soft*5 name=t>‸<mask>",
+        "soft slots named 't' share one block, but its count is 3 at line 1, column 1 and 5 here",
+    ),
+    (
+        "<soft*3 name=t><soft init=a name=t>‸<soft init=b name=t>‸<mask>",
+        "soft slots named 't' share one block, but its init is 'a' at line 1, column 16 and 'b' here",
+    ),
+]
+
+
+@pytest.mark.parametrize(("marked", "problem"), MISTAKES)
+def test_mistakes(marked, problem):
+    source = marked.replace("‸", "")
+    with pytest.raises(TemplateSyntaxError) as caught:
+        Template(source)
+    error = caught.value
+    assert error.problem == problem
+    assert error.source == source
+    shown = source[: error.start] + "‸" + source[error.start : error.end]
+    shown += ("‸" if error.end > error.start else "") + source[error.end :]
+    assert shown == marked
+
+
+EDGES = [
+    ("a", (False, "a", False)),
+    ("- a", (True, "a", False)),
+    ("a -", (False, "a", True)),
+    ("- a -", (True, "a", True)),
+    ("-a", (False, "-a", False)),
+    ("- -a", (True, "-a", False)),
+    ("a - b", (False, "a - b", False)),
+]
+
+
+@pytest.mark.parametrize(("source", "expected"), EDGES)
+def test_edges(source, expected):
+    assert edges(source) == expected
+    for kind in (Expression, Statement):
+        assert [placed.node for placed in parse("".join(write([kind(source)])))] == [kind(source)]
+
+
+# what stands before, what is repeated, what stands behind
+LARGE = {
+    "fields": ("", "<text>", ""),
+    "attributes": ("", "<text max=20 keep=tail shorten=0.5>", ""),
+    "soft": ("", '<soft*3 init="a b" name=x>', ""),
+    "openings": ("", "<", ""),
+    "escaped": ("", "\\<", ""),
+    "escaped braces": ("", "\\{{", ""),
+    "comments": ("", "a<!-- <a -->", ""),
+    "one comment": ("<!--", "<!--{{<a", "-->"),
+    "backslashes": ("", "\\", ""),
+    "backslashes before a tag": ("", "\\\\", "<text>"),
+    "letters": ("", "字", ""),
+    "name": ("<", "字", ">"),
+    "space": ("<text", " ", ">"),
+    "quoted": ('<soft init="', '\\"', '">'),
+    "tags in quotes": ('<soft init="', "<a>", '">'),
+    "closing braces": ("", "}}", ""),
+    "expressions": ("", "{{a}}", ""),
+    "dashes": ("", "{{- -a -}}", ""),
+    "statements": ("", "{% set a = 1 %}", ""),
+    "long string": ("{{ '", "\"}}\\'", "' }}"),
+    "strings": ("{{ ''", " ~ '}}'", "}}"),
+    "space in Jinja": ("{{ -", " ", "-}}"),
+    "pairs": ("{{ ", "{}", " }}"),
+}
+LARGE_AND_WRONG = {
+    "unclosed": ("", "<a ", ""),
+    "unclosed quotes": ("", '<soft init=" ', ""),
+    "one unclosed quote": ('<soft init="', '\\"', ""),
+    "unclosed comments": ("", "<!-- ", ""),
+    "unclosed comments behind others": ("<!-- -->", "<!--", ""),
+    "opening braces": ("", "{", ""),
+    "unclosed expressions": ("", "{{ '", ""),
+    "quotes in Jinja": ("{{ ", "'", ""),
+    "quotes of two kinds": ("{{ ", "'\"", ""),
+    "unclosed statements": ("", "{% }} ", ""),
+    "pairs never closed": ("{{", "{}", ""),
+    "dashes alone": ("{{", "-", ""),
+    "masks": ("", "<mask>", ""),
+    "demos": ("<mask>", "<demos>", ""),
+    "digits": ("<soft*", "9", ">"),
+    "digits of an attribute": ("<text max=", "9", ">"),
+    "keep": ("<text keep=", "head", ">"),
+    "attributes": ("<text", " max=1", ">"),
+    "lines": ("", "\n", "<soft"),
+    "almost soft": ("<", "soft", "*3>"),
+}
+
+
+def large(shape, size):
+    before, again, behind = shape
+    return before + again * (size // len(again)) + behind
+
+
+def seconds(shape, size):
+    """Time to parse, the best of three, and whether it could be parsed."""
+    source = large(shape, size)
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        try:
+            parse(source)
+        except TemplateSyntaxError:
+            assert shape in LARGE_AND_WRONG.values()
+        spent.append(time.process_time() - start)
+    return min(spent)
+
+
+@pytest.mark.parametrize("shape", LARGE)
+def test_large_templates_print_and_parse(shape):
+    placed = parse(large(LARGE[shape], 100_000))
+    nodes = [node for node, _, _ in placed]
+    assert [node for node, _, _ in parse("".join(write(nodes)))] == nodes
+
+
+@pytest.mark.parametrize("shape", LARGE_AND_WRONG)
+def test_large_mistakes_have_short_messages(shape):
+    with pytest.raises(TemplateSyntaxError) as caught:
+        Template(large(LARGE_AND_WRONG[shape], 300_000))
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("shape", [*LARGE.values(), *LARGE_AND_WRONG.values()], ids=[*LARGE, *LARGE_AND_WRONG])
+def test_ten_times_the_length_takes_ten_times_the_time(shape):
+    assert seconds(shape, 200_000) < 40 * seconds(shape, 20_000) + 0.01  # a square would be 100 times

@@ -1,0 +1,224 @@
+"""parse(print(tree)) == tree for every tree, and nothing but our own error for any text."""
+
+import pickle
+import re
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from support.cases import cases
+
+from softcloze.errors import TemplateSyntaxError
+from softcloze.template import Demos, Expression, Field, Literal, Mask, Options, Soft, Special, Statement, Template
+from softcloze.template.nodes import write
+from softcloze.template.parser import parse
+
+RESERVED = ("soft", "mask", "options", "demos", "bos", "eos", "sep", "cls")
+
+any_char = st.one_of(st.sampled_from("\\\\<<{{}%!->\"'=*a_ \n\t字3"), st.characters(exclude_categories=()))
+any_text = st.text(any_char, max_size=12)
+names = st.one_of(
+    st.sampled_from(["text", "class", "情感", "_", "हिन्दी", "ﬁ", "℘", "a1"]),
+    st.from_regex(r"[^\W\d]\w{0,5}", fullmatch=True).filter(str.isidentifier),
+).filter(lambda name: name not in RESERVED)
+counts = st.integers(1, 10_000)
+inits = any_text.filter(str.strip)
+weights = st.integers(0, 1_000_000).map(lambda thousandths: thousandths / 1000)
+tags = [
+    st.builds(Literal, any_text),
+    st.builds(Field, names),
+    st.builds(Field, names, st.none() | st.integers(1, 1_000_000), st.sampled_from(["head", "tail", "ends"]), weights),
+    st.builds(Options, any_text),
+    st.builds(Special, st.sampled_from(["bos", "eos", "sep", "cls"])),
+]
+demos = st.builds(Demos, st.none() | counts, any_text).map(lambda node: [node])
+logic = st.sampled_from(
+    [
+        [Expression("text | trim")],
+        [Expression("- '}}' ~ 标题 -")],
+        [Expression("-3")],
+        [Statement("- set a = '%}{{<mask>' -"), Expression("a")],
+        [Statement("if a -"), Literal(" {"), Expression("a"), Statement("else"), Literal("\\"), Statement("endif")],
+        [Statement("for a in b"), Expression("- a ~\n loop.index"), Literal("<"), Statement("- endfor -")],
+    ]
+)
+
+
+@st.composite
+def trees(draw):
+    shared = draw(st.dictionaries(names, st.tuples(counts, inits), max_size=2))
+
+    def named(name, has_count, has_init):
+        count, init = shared[name]
+        return Soft(count if has_count else None, init if has_init else None, name)
+
+    kinds = [*tags, st.builds(Soft, st.none() | counts, st.none() | inits)]
+    if shared:
+        kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.booleans(), st.booleans()))
+    groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]), max_size=8))
+    if draw(st.booleans()):
+        masks = [st.builds(Mask, st.none() | counts)]
+    else:
+        masks = [st.builds(Mask, st.none() | counts, st.just(name)) for name in draw(st.sets(names, min_size=1))]
+    extras = [mask.map(lambda mask: [mask]) for mask in masks]
+    extras += draw(st.lists(st.sampled_from([demos, logic]), max_size=2, unique=True))
+    for extra in extras:
+        groups.insert(draw(st.integers(0, len(groups))), draw(extra))
+    nodes = [node for group in groups for node in group]
+    if len(masks) > 1 and any(isinstance(node, Demos) for node in nodes):  # which stand on one side of all masks
+        nodes.sort(key=lambda node: isinstance(node, Mask))
+    return nodes
+
+
+def merged(nodes):
+    """Neighbouring literals as one, empty ones dropped; written without a look at the library's own."""
+    done = []
+    for node in nodes:
+        if isinstance(node, Literal) and done and isinstance(done[-1], Literal):
+            done[-1] = Literal(done[-1].text + node.text)
+        elif node != Literal(""):
+            done.append(node)
+    return tuple(done)
+
+
+def assert_places(template):
+    """Between the places of the nodes there is nothing but comments, and from its place each reads as itself."""
+    end = 0
+    for node, (start, stop) in zip(template.nodes, template.spans, strict=True):
+        assert parse(template.source[end:start]) == []
+        assert parse(template.source[start:])[0] == (node, 0, stop - start)
+        end = stop
+    assert parse(template.source[end:]) == []
+
+
+@cases()
+@given(trees())
+def test_printing_and_parsing_give_the_tree_back(nodes):
+    template = Template.from_nodes(nodes)
+    assert template.nodes == merged(nodes)
+    again = Template(str(template))
+    assert again == template
+    for name in ("fields", "blocks", "variables", "masks", "demos", "has_logic"):
+        assert getattr(again, name) == getattr(template, name)
+    assert_places(template)
+    assert pickle.loads(pickle.dumps(template)) == template
+
+
+jinja_pieces = st.sampled_from(
+    ["a", "-1", "'}}'", '"%}\\""', "{", "}", "%", "<mask>", "<!--", "\\", "字", "-", "--", "\n", "|"]
+)
+
+
+@st.composite
+def jinja_sources(draw):
+    inside = draw(st.lists(jinja_pieces, max_size=6).map("".join))
+    assume(inside.strip() == inside != "" and not re.search(r"^-\s|\s-$", inside))
+    assume(not re.search("}}|%}", re.sub(r"""'}}'|"%}\\"\"""", "", inside)))
+    return "- " * draw(st.booleans()) + inside + " -" * draw(st.booleans())
+
+
+@cases()
+@given(
+    st.lists(
+        st.one_of(*tags, st.builds(Expression, jinja_sources()), st.builds(Statement, jinja_sources())), max_size=6
+    )
+)
+def test_printing_and_parsing_jinja_of_any_kind(nodes):
+    nodes = merged(nodes)
+    assert tuple(placed.node for placed in parse("".join(write(nodes)))) == nodes
+
+
+@cases()
+@given(st.text(st.sampled_from("\\<{%a> "), max_size=20), st.booleans())
+def test_literals_of_backslashes_and_brackets(text, mask_first):
+    nodes = (Mask(), Literal(text)) if mask_first else (Literal(text), Expression("a"), Mask())
+    assert Template.from_nodes(nodes).nodes == merged(nodes)
+
+
+pieces = st.sampled_from(
+    [
+        "<",
+        ">",
+        "\\",
+        '"',
+        "=",
+        "*",
+        " ",
+        "\n",
+        "<mask>",
+        "<soft",
+        "<text",
+        "<demos",
+        "<options>",
+        "<!--",
+        "-->",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{",
+        "-",
+        "'",
+        "if ",
+        "endif",
+        "for a in ",
+        "max=",
+        "keep=",
+        "head",
+        "sep=",
+        "init=",
+        "name=",
+        "<mask name=a>",
+        "<mask name=b>",
+        "t",
+        "3",
+        "0",
+        "，",
+        "\ud800",
+    ]
+)
+sources = st.one_of(any_text, st.lists(pieces, max_size=15).map("".join))
+
+
+@cases()
+@given(sources, st.booleans())
+def test_any_text_parses_or_raises_our_error(source, with_mask):
+    source = source + "<mask>" * with_mask
+    try:
+        template = Template(source)
+    except TemplateSyntaxError as error:
+        assert error.source == source
+        assert 0 <= error.start <= error.end <= len(source)
+        problem, where, _line, carets = str(error).split("\n")
+        assert problem == error.problem
+        assert where.startswith("  at line ")
+        assert carets.strip(" \t^") == "" and "^" in carets
+        str(error).encode()  # no surrogate is left to stop a terminal
+    else:
+        assert Template(str(template)) == template == Template.from_nodes(template.nodes)
+        assert_places(template)
+
+
+texts = st.text(st.characters(exclude_categories=()), max_size=10)
+anything = st.none() | st.integers() | st.booleans() | st.floats() | texts
+
+
+@cases()
+@given(st.lists(st.one_of(
+    st.builds(Field, texts | st.just("a"), anything, anything, anything),
+    st.builds(Soft, anything, anything, anything),
+    st.builds(Options, anything),
+    st.builds(Demos, anything, anything),
+    st.builds(Special, anything),
+    st.builds(Mask, anything, anything),
+    st.builds(Expression, anything),
+    st.builds(Statement, anything),
+), max_size=4))  # fmt: skip
+def test_any_nodes_make_a_template_that_prints_or_raise_our_error(nodes):
+    try:
+        template = Template.from_nodes(nodes)
+    except TemplateSyntaxError as error:
+        assert 0 <= error.start <= error.end <= len(error.source)
+        assert str(error)
+    else:
+        assert template.nodes == tuple(nodes)
+        assert Template(str(template)) == template

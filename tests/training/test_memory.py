@@ -1,0 +1,59 @@
+"""What training reads once: in memory or in a file, the vectors are the same bit for bit, and no file stays."""
+
+import numpy as np
+import pytest
+import torch
+from support import models
+from support.fits import Task
+
+from softcloze import PromptClassifier
+from softcloze.errors import SettingsError
+from softcloze.training import bytes_of
+
+AFTER = "<text> <soft*2> It was <mask>"
+WORDS = {"pos": "good", "neg": "bad"}
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3_text", "mistral", "qwen3"])
+def test_a_file_changes_nothing(architecture):
+    task = Task(architecture, AFTER)
+    weights = [task.fit(cache_memory=memory)[0].weight for memory in (2**30, 0)]
+    assert torch.equal(*weights) and not torch.equal(weights[0], task.initial)
+
+
+def test_beginnings_of_every_length_are_kept_where_they_belong(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOFTCLOZE_CACHE", str(tmp_path))
+    task = Task("llama", AFTER)
+    in_file, in_memory = (task.scorer.read_frozen(task.prompts, memory) for memory in (0, 2**30))
+    for in_both in zip(in_file.layers, in_memory.layers, strict=True):
+        assert all(torch.equal(*sides) for sides in zip(*in_both, strict=True))
+    for i in range(len(task.prompts)):
+        alone = task.scorer.read_frozen([task.prompts[i]], 2**30)
+        row = in_file.rows([i])
+        assert row.lengths.tolist() == alone.lengths.tolist() == [task.prompts[i].left.index(-1)]
+        for own, other in zip(row.layers, alone.layers, strict=True):
+            torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # it has no name
+
+
+@pytest.mark.parametrize(("memory", "size"), [("2GiB", 2**31), ("500MB", 500_000_000), ("1.5 kB", 1500), (7, 7)])
+def test_sizes(memory, size):
+    assert bytes_of(memory) == size
+
+
+@pytest.mark.parametrize("memory", ["lots", "2", "-1GB", "GB", "1 XB"])
+def test_no_sizes(memory):
+    clf = PromptClassifier(models.backbone("llama"), AFTER, WORDS, cache_memory=memory)
+    with pytest.raises(SettingsError, match=f"'{memory}' is no size in memory; write for example"):
+        clf.fit(["good", "bad"], ["pos", "neg"])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
+def test_fit_takes_it():
+    texts, labels = models.SENTENCES[:4], ["pos", "neg"] * 2
+    options = {"random_state": 0, "stop_loss": 0, "epochs": 1}
+    vectors = []
+    for memory in ("1GiB", 0):
+        clf = PromptClassifier(models.backbone("gpt2"), AFTER, WORDS, cache_memory=memory, **options)
+        vectors.append(clf.fit(texts, labels).predict_proba(texts))
+    np.testing.assert_array_equal(*vectors)
