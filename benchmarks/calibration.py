@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import Backbone, PromptClassifier, load_backbone
-from softcloze.calibration import METHODS, expected_calibration_error, fit_mixture, fit_shift
+from softcloze.calibration import METHODS, expected_calibration_error, fit_bias, fit_mixture
 from softcloze.data import Examples, few_shot
 from softcloze.starters import load_data
 
@@ -73,7 +73,7 @@ def measure(
     for method in METHODS:
         match method:
             case "batch":
-                calibration = fit_shift(scores, method)
+                calibration = fit_bias(scores, method)
             case "prototypical":
                 calibration = fit_mixture(scores, 0)
             case _:

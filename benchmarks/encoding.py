@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from transformers import AutoTokenizer
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Vocabulary
+from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer
 from softcloze.starters import fetch_model, load_data
 from softcloze.template import Template
 
@@ -51,7 +51,7 @@ def seconds(work: Callable[[], object]) -> float:
 def measure(source: str, plain: str, texts: Sequence[str]) -> tuple[float, float, float]:
     """Median seconds of the tokenizer and of the template, and the median of their ratio in each round."""
     tokenizer = AutoTokenizer.from_pretrained(fetch_model("bert-tiny"))
-    template = CompiledTemplate(Template(source), Vocabulary(tokenizer, masked=True), 512)
+    template = CompiledTemplate(Template(source), PromptTokenizer(tokenizer, masked=True), 512)
     strings = [plain.format(text) for text in texts]
     shown = [SHOWN] * len(texts) if template.template.demos is not None else None
     alone, ours = [], []

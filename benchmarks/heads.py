@@ -46,7 +46,7 @@ SETUPS = {
 }
 
 
-class Bench:
+class ExperimentGrid:
     """One model and template, with the held-out rows read."""
 
     def __init__(self, setup: Setup):
@@ -82,7 +82,7 @@ def main() -> None:
     print("| setup | head | epochs | accuracy | each draw |")
     print("| --- | --- | --- | --- | --- |")
     for name in sys.argv[1:] or SETUPS:
-        bench = Bench(SETUPS[name])
+        bench = ExperimentGrid(SETUPS[name])
         for head, epochs in RUNS:
             draws = DRAWS if head != "words" else 1
             found = [bench.accuracy(head, seed, epochs) for seed in range(draws)]

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_error
 
 from softcloze import Backbone, OrdinalVerbalizer, PromptClassifier, PromptSet, Verbalizer, load_backbone
-from softcloze.calibration import fit_shift
+from softcloze.calibration import fit_bias
 from softcloze.data import Examples, few_shot
 from softcloze.starters import load_data
 
@@ -56,7 +56,7 @@ def print_untrained(backbone: Backbone, test: Examples) -> None:
     for name, verbalizer in VERBALIZERS.items():
         scores = PromptClassifier(backbone, TEMPLATE, verbalizer).decision_function(test.texts)
         show(name, "no training", [metrics(test.labels, scores)])
-        corrected = fit_shift(scores, "batch").apply(scores)
+        corrected = fit_bias(scores, "batch").apply(scores)
         show(name, 'no training, calibration="batch"', [metrics(test.labels, corrected)])
 
 

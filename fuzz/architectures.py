@@ -147,7 +147,7 @@ def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
         backbone = Backbone(model, tokenizer, name)
     except BackboneError as error:
         return "refused", str(error)
-    ways = f"packed: {backbone.can_pack}, in parts: {backbone.why_whole or backbone.can_read}"
+    ways = f"packed: {backbone.can_pack}, in parts: {backbone.prefix_cache_reason or backbone.supports_prefix_cache}"
     if dtype != torch.float32:
         return "taken", ways
     try:

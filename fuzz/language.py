@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import SoftclozeError, TemplateSyntaxError
 from softcloze.template import Template, expand, read_fields
 
@@ -88,7 +88,7 @@ values = st.text(
     st.one_of(st.sampled_from([*"<>{}%[]\\\0\ud800 ", "字", "é"]), st.characters(exclude_categories=())), max_size=30
 )
 VOCABULARIES = {
-    kind: Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS) for kind in models.TOKENIZERS
+    kind: PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS) for kind in models.TOKENIZERS
 }
 TEMPLATES = [
     Template(source)

@@ -80,7 +80,7 @@ def _memory_of(case: Case, name: str) -> dict[str, int]:
         peft.score(texts[:1])  # so that the weights are in memory
     else:
         # what is found by trying once is no part of a fit, and neither are the weights
-        case.backbone.fingerprint, case.backbone.embedding_rms, case.backbone.can_read  # noqa: B018
+        case.backbone.fingerprint, case.backbone.embedding_rms, case.backbone.supports_prefix_cache  # noqa: B018
         clf = case.classifier(name)
         work = partial(clf.fit, texts, labels)
     with PeakMemory() as before:

@@ -99,7 +99,7 @@ class Case:
             "verbalizer": self.words,
             "batch_size": self.batch,
             "epochs": 1,
-            "stop_loss": 0.0,
+            "target_loss": 0.0,
             "random_state": 0,
         }
         return PromptClassifier(template=template, **{**given, **settings})

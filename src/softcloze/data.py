@@ -5,16 +5,18 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from softcloze.encoding import Example
-from softcloze.errors import DataError, ExperimentError
+from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.verbalizer import AnyVerbalizer, Label
+
+Example: TypeAlias = str | Mapping[str, object]
+"""The text of the only field, or field name -> value."""
 
 
 def as_examples(X: Iterable[Example]) -> list[Example]:
@@ -237,20 +239,20 @@ def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int
         Indices of the drawn rows, ascending.
 
     Raises:
-        ExperimentError: a class has fewer rows, or `shots` is less than 1.
+        ParameterError: a class has fewer rows, or `shots` is less than 1.
 
     >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
     [2, 3]
     """
     if shots < 1:
-        raise ExperimentError(f"shots={shots}, but it has to be at least 1")
+        raise ParameterError(f"shots={shots}, but it has to be at least 1")
     rows_of: dict[Label, list[int]] = defaultdict(list)
     for row, label in enumerate(labels):
         rows_of[label].append(row)
     short = {label: len(rows) for label, rows in sorted(rows_of.items()) if len(rows) < shots}
     if short:
         found = ", ".join(f"{label!r} has {count}" for label, count in short.items())
-        raise ExperimentError(f"{shots} rows of each class are wanted, but {found}; ask for fewer or bring more")
+        raise ParameterError(f"{shots} rows of each class are wanted, but {found}; ask for fewer or bring more")
     generator = np.random.default_rng(random_state)
     drawn = [row for _, rows in sorted(rows_of.items()) for row in generator.choice(rows, shots, replace=False)]
     return sorted(map(int, drawn))

@@ -7,7 +7,11 @@ from softcloze.formatting import picture
 
 
 class SoftclozeError(Exception):
-    """Something the caller can mend. Every subclass is also a builtin or scikit-learn kind of error."""
+    """Root of all errors that the caller can mend. Every subclass is also one of Python's built-in errors."""
+
+
+class ParameterError(SoftclozeError, ValueError):
+    """A parameter or setting outside its range, or one that the template, the prompt or the data does not allow."""
 
 
 class TemplateSyntaxError(SoftclozeError, ValueError):
@@ -17,7 +21,7 @@ class TemplateSyntaxError(SoftclozeError, ValueError):
         problem: what is wrong and how to mend it, one line.
         source: the whole template; for a template made from nodes, its printed form.
         start: index in `source` of the first character at fault.
-        end: index behind the last one; equals `start` where something is missing.
+        end: index after the last one; equals `start` where something is missing.
 
     >>> print(TemplateSyntaxError("expected '>'", "评论: <text", 4, 9))
     expected '>'
@@ -35,7 +39,7 @@ class TemplateSyntaxError(SoftclozeError, ValueError):
 
 
 class TemplateTypeError(SoftclozeError, TypeError):
-    """Something that is no template, or a node of another kind than the one asked for."""
+    """An object that is not a template, or a node of another kind than expected."""
 
 
 class FieldError(SoftclozeError, ValueError):
@@ -43,11 +47,11 @@ class FieldError(SoftclozeError, ValueError):
 
 
 class TemplateLogicError(SoftclozeError, ValueError):
-    """A template whose logic makes of an example what is no prompt: too much, or not every mask exactly once."""
+    """A template whose logic renders no prompt: the result is too long, or a mask is missing or repeated."""
 
 
 class DataError(SoftclozeError, ValueError):
-    """Examples or labels that do not fit."""
+    """Examples or labels that do not fit each other, the template or the verbalizer."""
 
 
 class ArtifactError(SoftclozeError, OSError):
@@ -77,32 +81,12 @@ class StarterNameError(SoftclozeError, LookupError):
         return f"no starter {self.kind} is called {self.name!r}{guess}\n  there are: {', '.join(self.known)}"
 
 
-class EnsembleError(SoftclozeError, ValueError):
-    """Classifiers that do not go together, or too little to learn their weights from."""
-
-
-class SettingsError(SoftclozeError, ValueError):
-    """A training parameter out of its range."""
-
-
 class CheckpointError(SoftclozeError, OSError):
     """A checkpoint that cannot be read."""
 
 
-class RefinementError(SoftclozeError, ValueError):
-    """Label words that cannot be refined with this template, with these texts, or as asked."""
-
-
-class TuningError(SoftclozeError, ValueError):
-    """Candidates that cannot be made, or a search of which nothing can be said."""
-
-
 class VerbalizerError(SoftclozeError, ValueError):
     """Label words that cannot tell the labels apart."""
-
-
-class InspectionError(SoftclozeError, ValueError):
-    """A soft prompt that cannot be looked into as asked for."""
 
 
 class LibraryError(SoftclozeError, LookupError):
@@ -113,20 +97,8 @@ class ReportError(SoftclozeError, RuntimeError):
     """A report that cannot be drawn or written."""
 
 
-class HeadError(SoftclozeError, ValueError):
-    """A head that there is not, or that does not fit the template."""
-
-
-class SearchError(SoftclozeError, ValueError):
-    """A search for label words that cannot be done as asked for."""
-
-
 class BackboneError(SoftclozeError, ValueError):
     """A model that cannot be loaded or cannot be used as a backbone."""
-
-
-class ExplanationError(SoftclozeError, ValueError):
-    """An explanation that cannot be given as asked for."""
 
 
 class CommandError(SoftclozeError, ValueError):
@@ -137,25 +109,9 @@ class FileError(SoftclozeError, OSError):
     """A file that cannot be read or written, or that is not what the command needs; names it."""
 
 
-class ExperimentError(SoftclozeError, ValueError):
-    """An experiment that its data or settings do not allow."""
-
-
 class EncodingError(SoftclozeError, ValueError):
     """An example, a label word or a template that cannot be encoded."""
 
 
 class TokenizerError(SoftclozeError, TypeError):
     """A tokenizer that softcloze cannot work with."""
-
-
-class SoftSlotError(SoftclozeError, ValueError):
-    """Soft slots that do not fit their template, or that training does not reach."""
-
-
-class CalibrationError(SoftclozeError, ValueError):
-    """Scores that cannot be calibrated as asked, or a calibration that cannot be read."""
-
-
-class DemonstrationError(SoftclozeError, ValueError):
-    """Demonstrations that cannot be chosen as asked."""

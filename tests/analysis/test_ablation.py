@@ -11,8 +11,8 @@ from support import models
 
 from softcloze import PromptClassifier, RuleVerbalizer, Template
 from softcloze.analysis import delete_vectors
-from softcloze.calibration import Shift
-from softcloze.errors import DataError, InspectionError, SoftclozeError
+from softcloze.calibration import LabelBias
+from softcloze.errors import DataError, ParameterError, SoftclozeError
 
 WORDS = {"bad": "bad", "good": ["good", "great"]}
 CHINESE = {"bad": "差", "good": ["好", "满意"]}
@@ -87,7 +87,7 @@ RULES = RuleVerbalizer({"good": {"how": "good", "far": "great"}, "bad": {"how": 
         ("bert", "<soft*3><text> <sep> It was <soft*2> <mask>.", WORDS, None),  # two token types
         ("bert", "<soft*3> <text> <mask name=how> <soft*2> and <mask name=far>.", RULES, None),
         ("gpt2", "<soft*3> <text> <soft*2> <mask name=how> and <mask name=far>", RULES, None),
-        ("gpt2", "<text> <soft*3> It <soft*2> was <mask>", WORDS, Shift("batch", (0.5, -1.0))),
+        ("gpt2", "<text> <soft*3> It <soft*2> was <mask>", WORDS, LabelBias("batch", (0.5, -1.0))),
     ],
 )
 def test_it_is_the_template_with_a_slot_less(soft_prompt, tmp_path, architecture, source, table, calibration):
@@ -130,7 +130,7 @@ def test_the_model_stays_as_it_was(soft_prompt):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_heads_have_their_say():
-    clf = PromptClassifier(models.backbone("bert"), "<soft*2> <text> <mask>", WORDS, head="soft", random_state=0)
+    clf = PromptClassifier(models.backbone("bert"), "<soft*2> <text> <mask>", WORDS, head="warp", random_state=0)
     clf.fit(TEXTS, LABELS)
     assert delete_vectors(clf, TEXTS, LABELS).whole.accuracy == clf.score(TEXTS, LABELS)
 
@@ -152,5 +152,5 @@ def test_mistakes(soft_prompt):
     with pytest.raises(SoftclozeError, match="nothing stands before <mask>"):
         delete_vectors(soft_prompt("gpt2", "<soft><mask> <text>", WORDS), TEXTS, LABELS)
     several = soft_prompt("bert", "<soft*2> <text> <mask>", WORDS, **THRESHOLDS)
-    with pytest.raises(InspectionError, match="this prompt gives an example several"):
+    with pytest.raises(ParameterError, match="this prompt gives an example several"):
         delete_vectors(several, TEXTS, LABELS)

@@ -10,7 +10,7 @@ from torch import tensor
 
 from softcloze import Template, Verbalizer
 from softcloze.analysis import explain
-from softcloze.errors import EncodingError, ExplanationError, SoftclozeError
+from softcloze.errors import EncodingError, ParameterError, SoftclozeError
 from softcloze.prompt import BoundPrompt
 from softcloze.soft import SoftVectors
 
@@ -109,7 +109,7 @@ def test_no_prompts_and_no_top_words():
 
 def test_mistakes():
     bound = bind("bert", "<text> It was <mask>.")
-    with pytest.raises(ExplanationError, match=r"^top=-1 words cannot be named; expected 0 or more$") as error:
+    with pytest.raises(ParameterError, match=r"^top=-1 words cannot be named; expected 0 or more$") as error:
         explain(bound, bound.encode([TEXT]), None, top=-1)
     assert isinstance(error.value, SoftclozeError) and isinstance(error.value, ValueError)
     bound = bind("qwen3", "<mask>: <text>")

@@ -102,7 +102,7 @@ def test_numbers(architecture, source, table):
         words, vocabulary = at_the_mask(bound, soft, prompt)
         scores = scores_of(bound, soft, prompt)
         assert [(word.label, word.word) for word in explanation.words] == [
-            (label, word) for label, own in verbalizer.as_dict().items() for word in own
+            (label, word) for label, own in verbalizer.label_words().items() for word in own
         ]
         close([word.log_probability for word in explanation.words], words, 1e-4)
         close([word.probability for word in explanation.words], words.exp())

@@ -13,7 +13,7 @@ from support.models import TOKENIZERS, borrowed
 from support.pages import Page
 
 from softcloze.analysis import Explanation, TopWord, WordShare
-from softcloze.encoding import Vocabulary
+from softcloze.encoding import PromptTokenizer
 from softcloze.encoding.tokens import readable_token
 from softcloze.formatting import JOINERS, UNSEEN, one_line
 
@@ -145,7 +145,7 @@ def test_tokens_are_fit_to_be_read(byte_level, token, shown):
 @pytest.mark.parametrize("kind", TOKENIZERS)
 def test_the_whole_vocabulary_is(kind):
     tokenizer = borrowed(kind)
-    vocabulary = Vocabulary(tokenizer, masked=False)
+    vocabulary = PromptTokenizer(tokenizer, masked=False)
     for token_id in range(len(tokenizer)):
         shown = readable_token(tokenizer.convert_ids_to_tokens(token_id), byte_level=vocabulary.byte_level)
         assert shown and shown.isprintable() and not shown.startswith(("Ġ", "▁", " "))

@@ -14,8 +14,8 @@ from softcloze import PromptClassifier, Template
 from softcloze.analysis import Score, harden
 from softcloze.analysis.hardening import with_words
 from softcloze.analysis.nearest_words import real_words, writable_words
-from softcloze.encoding import Vocabulary
-from softcloze.errors import InspectionError
+from softcloze.encoding import PromptTokenizer
+from softcloze.errors import ParameterError
 from softcloze.template import Field, Literal, Mask, without_slots
 
 WORDS = {"bad": "bad", "good": ["good", "great"]}
@@ -25,7 +25,7 @@ LABELS = ["good", "bad"] * 6
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 # a tokenizer, a template, the words in its slots, and how they are written
@@ -173,7 +173,7 @@ def test_a_real_model(soft_prompt, bert_tiny):
 
 def test_mistakes(soft_prompt):
     clf = soft_prompt("bert", "<soft*2> <text> <mask>", WORDS)
-    with pytest.raises(InspectionError, match="by='cosin' is unknown; expected 'cosine' or 'distance'"):
+    with pytest.raises(ParameterError, match="by='cosin' is unknown; expected 'cosine' or 'distance'"):
         harden(clf, by="cosin")
-    with pytest.raises(InspectionError, match="give both X and y, or neither"):
+    with pytest.raises(ParameterError, match="give both X and y, or neither"):
         harden(clf, TEXTS)

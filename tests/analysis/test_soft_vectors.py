@@ -9,7 +9,7 @@ from support import models
 from softcloze import PromptClassifier
 from softcloze.analysis import inspect_soft
 from softcloze.encoding.tokens import readable_token
-from softcloze.errors import InspectionError
+from softcloze.errors import ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -121,7 +121,7 @@ def test_how_far_they_moved_from_words_of_the_examples():
     start = [vector.start for vector in inspect_soft(clf, examples=TEXTS).vectors]
     assert len(set(start)) == 3
     check_moved(clf, clf.backbone_.tokenizer.convert_tokens_to_ids(start))
-    with pytest.raises(InspectionError, match="8 training examples, found 7; give those that fit trained on, or none"):
+    with pytest.raises(ParameterError, match="8 training examples, found 7; give those that fit trained on, or none"):
         inspect_soft(clf, examples=TEXTS[1:])
     assert all(vector.moved is None for vector in inspect_soft(clf).vectors)
 
@@ -151,7 +151,7 @@ def test_after_a_warm_start_they_have_come_further():
 def test_mistakes(soft_prompt):
     with pytest.raises(NotFittedError, match="call fit first, or load a saved prompt"):
         inspect_soft(PromptClassifier("starter:bert-tiny", "<soft*2> <text> <mask>"))
-    with pytest.raises(InspectionError, match=r"'<text> <mask>' has no soft slots, so there are no vectors"):
+    with pytest.raises(ParameterError, match=r"'<text> <mask>' has no soft slots, so there are no vectors"):
         inspect_soft(soft_prompt("bert", "<text> <mask>", WORDS))
-    with pytest.raises(InspectionError, match="words=0 cannot be named; expected 1 or more"):
+    with pytest.raises(ParameterError, match="words=0 cannot be named; expected 1 or more"):
         inspect_soft(soft_prompt("bert", "<soft*2> <text> <mask>", WORDS), words=0)

@@ -7,7 +7,7 @@ from support import fits, models
 
 from softcloze import PromptClassifier
 from softcloze.analysis import VectorLog, inspect_soft, trajectory
-from softcloze.errors import InspectionError
+from softcloze.errors import ParameterError
 from softcloze.training import Checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
@@ -34,11 +34,11 @@ def test_the_log_has_the_vectors_of_every_epoch(tmp_path, architecture):
 
 def classifier(folder, template="<soft*2> 总之，<text> It was <mask>", **parameters):
     parameters = {"checkpoint": folder, "on_epoch": VectorLog(folder)} | parameters
-    return PromptClassifier(models.backbone("gpt2"), template, WORDS, stop_loss=0.0, random_state=0, **parameters)
+    return PromptClassifier(models.backbone("gpt2"), template, WORDS, target_loss=0.0, random_state=0, **parameters)
 
 
 def test_distances(tmp_path):
-    clf = classifier(tmp_path, averaged_epochs=0).fit(TEXTS, LABELS)
+    clf = classifier(tmp_path, average_last_epochs=0).fit(TEXTS, LABELS)
     log, backbone = clf.on_epoch, clf.backbone_
     assert torch.equal(log.vectors[-1], clf.prompt_.vectors["#1"])
     tokens = backbone.tokenizer("总之，", add_special_tokens=False)["input_ids"][:2]
@@ -83,10 +83,10 @@ def test_where_vectors_start_may_not_be_known(tmp_path):
 
 
 def test_mistakes(tmp_path):
-    with pytest.raises(InspectionError, match=r"no checkpoint of this fit in .*; give the classifier checkpoint="):
+    with pytest.raises(ParameterError, match=r"no checkpoint of this fit in .*; give the classifier checkpoint="):
         classifier(tmp_path, checkpoint=None).fit(TEXTS, LABELS)
-    with pytest.raises(InspectionError, match="trains no soft vectors"):
-        classifier(tmp_path / "head", "<text> <mask>", head="soft").fit(TEXTS, LABELS)
+    with pytest.raises(ParameterError, match="trains no soft vectors"):
+        classifier(tmp_path / "head", "<text> <mask>", head="warp").fit(TEXTS, LABELS)
     clf = classifier(tmp_path, on_epoch=None).fit(TEXTS, LABELS)
-    with pytest.raises(InspectionError, match="the log is not of this fit"):
+    with pytest.raises(ParameterError, match="the log is not of this fit"):
         trajectory(clf, VectorLog(tmp_path))

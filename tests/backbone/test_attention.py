@@ -5,7 +5,7 @@ import torch
 from support import models
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from softcloze.backbone import Prefix, attention
+from softcloze.backbone import PrefixCache, attention
 
 BEGINNINGS = [[7, 8, 9, 10, 11, 12, 13, 14, 15], [16, 17]]  # the first longer than a window of 8
 ROWS = [[-1, -2, 20], [-1, 21, -2, 22], [-2, -1, 23, 24, 25]]
@@ -34,7 +34,7 @@ def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, cas
     found, expected = (soft.clone().requires_grad_() for _ in range(2))
     with backbone.frozen():
         # in parts, so that shorter ones are padded
-        prefix = Prefix.join([backbone.read([ids]) for ids in BEGINNINGS])
+        prefix = PrefixCache.join([backbone.read([ids]) for ids in BEGINNINGS])
         last = torch.tensor([[len(row) - 1] for row in rows])
         logits = backbone.outputs(rows, last, soft=found, prefix=prefix, behind=behind).logits[:, 0]
         (logits[:, 30:33] * weights).sum().backward()
@@ -113,7 +113,7 @@ def test_against_transformers(kept, groups, form, scaling, width):
     results = []
     for ours in (True, False):
         leaves = [tensor.clone().requires_grad_() for tensor in (query, key[:, :, 6:], value[:, :, 6:])]
-        layer = attention.KeptLayer(key.clone(), value.clone(), room=4)
+        layer = attention.PrefixKVLayer(key.clone(), value.clone(), room=4)
         assert layer.get_seq_length() == 6 and layer.get_mask_sizes(4) == (10, 0)
         joined = layer.update(*leaves[1:])
         assert layer.get_seq_length() == 10
@@ -141,7 +141,7 @@ def test_in_half_precision_it_is_as_near_as_transformers(kept, form, calls):
     expected, _ = sdpa_attention_forward(module, *leaves, masks.get(form))
     expected.sin().sum().backward()
 
-    layer = attention.KeptLayer(key.bfloat16(), value.bfloat16(), room=4)
+    layer = attention.PrefixKVLayer(key.bfloat16(), value.bfloat16(), room=4)
     found = [query.bfloat16().requires_grad_()]
     found += [
         tensor.bfloat16().requires_grad_()
@@ -222,6 +222,6 @@ def test_what_is_found_by_trying_is_found_in_half_precision_as_well(architecture
     backbone = models.new_backbone(architecture)
     backbone.model.to(torch.bfloat16)
     exact = models.backbone(architecture)
-    assert not backbone.why_whole
+    assert not backbone.prefix_cache_reason
     assert backbone.can_pack == exact.can_pack
     assert backbone._can_cut_head == exact._can_cut_head

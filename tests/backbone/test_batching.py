@@ -10,7 +10,7 @@ from support.cases import cases
 from transformers import BertConfig, BertForMaskedLM
 
 from softcloze import Backbone, Template
-from softcloze.backbone import in_batches
+from softcloze.backbone import run_length_bucketed
 from softcloze.backbone.batching import BATCH_TOKENS, FEWEST_TOKENS
 from softcloze.encoding import CompiledTemplate
 from softcloze.starters import load_data
@@ -27,7 +27,7 @@ def test_every_row_once_whatever_there_is_room_for(lengths, room):
             raise torch.OutOfMemoryError("no room")
         done.extend(chosen)
 
-    in_batches(lengths, lambda i: lengths[i], work, BATCH_TOKENS)
+    run_length_bucketed(lengths, lambda i: lengths[i], work, BATCH_TOKENS)
     assert sorted(done) == list(range(len(lengths)))
 
 
@@ -36,7 +36,7 @@ def test_no_room_for_a_single_row():
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        in_batches([3, 5], lambda i: 1, work, BATCH_TOKENS)
+        run_length_bucketed([3, 5], lambda i: 1, work, BATCH_TOKENS)
 
 
 def prompt_lengths(data, template, backbone):
@@ -52,7 +52,7 @@ def batch_sizes(lengths, room=BATCH_TOKENS):
     def work(rows):
         sizes.append(len(rows) * max(lengths[i] for i in rows))
 
-    in_batches(lengths, lengths.__getitem__, work, room)
+    run_length_bucketed(lengths, lengths.__getitem__, work, room)
     return sizes
 
 
@@ -67,11 +67,11 @@ def test_hardly_any_padding(bert_tiny, data, template, room):
 
 def test_wide_layers_take_fewer_tokens(bert_tiny):
     """By what the widest layer gives; an embedding of every position is none."""
-    assert bert_tiny.batch_tokens == 3072  # 512 numbers of four bytes
+    assert bert_tiny.token_budget == 3072  # 512 numbers of four bytes
     config = BertConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=1, intermediate_size=700)
     positions = BertForMaskedLM(BertConfig(**(config.to_dict() | {"max_position_embeddings": 3000})))
     found = [Backbone(model, bert_tiny.tokenizer, "") for model in (BertForMaskedLM(config), positions)]
-    assert [backbone.batch_tokens for backbone in found] == [2246, 2246]
+    assert [backbone.token_budget for backbone in found] == [2246, 2246]
 
 
 def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):

@@ -70,7 +70,7 @@ def test_looking_at_a_backbone_changes_nothing(architecture):
         backbone.outputs([[7, 8, 9]], torch.tensor([[2]]), columns=torch.tensor([4, 5]))
     assert backbone.fingerprint["model"]
     assert backbone.embedding_rms > 0
-    assert backbone.can_read == (architecture in models.CAUSAL)
+    assert backbone.supports_prefix_cache == (architecture in models.CAUSAL)
     assert flags(backbone.model) == before
     assert torch.equal(torch.get_rng_state(), state) or any(before[1])  # dropout of modules in training mode
     for name, parameter in backbone.model.named_parameters():

@@ -148,8 +148,8 @@ def test_a_model_that_would_be_read_wrongly_is_refused(model_class, config_class
 )
 def test_other_causal_models_score_as_plain_transformers(model_class, config_class, options, in_parts):
     backbone = backbone_of(model_class, config_class, "gpt2", **options)
-    assert backbone.can_read == in_parts
-    assert in_parts or backbone.why_whole == "tried in two parts it gave other scores"
+    assert backbone.supports_prefix_cache == in_parts
+    assert in_parts or backbone.prefix_cache_reason == "tried in two parts it gave other scores"
     soft = soft_vectors(backbone, 2)
     members = [
         Member(

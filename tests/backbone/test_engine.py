@@ -37,7 +37,7 @@ def test_a_hard_prompt_without_fit():
     engine = clf.engine_
     assert (engine.family, engine.dtype, engine.device, engine.attention) == ("causal", "float32", "cpu", "softcloze")
     assert engine.threads == torch.get_num_threads() and not engine.compiled
-    assert engine.can_read and engine.can_pack and not engine.why_whole and engine.cached is None
+    assert engine.supports_prefix_cache and engine.can_pack and not engine.prefix_cache_reason and engine.cached is None
     assert repr(engine).startswith("Engine(family='causal', dtype='float32', device='cpu', attention='softcloze', ")
     with pytest.raises(NotFittedError, match="soft slots"):
         _ = classifier("llama", "<text> <soft> <mask>").engine_
@@ -58,8 +58,8 @@ def test_the_attention_that_is_used(loaded, used):
 @pytest.mark.parametrize("architecture", ["bert", "t5", "bloom"])
 def test_why_not(architecture):
     engine = classifier(architecture, "<text> It was <mask>").engine_
-    assert engine.can_read == (not engine.why_whole) == (architecture == "bloom")
+    assert engine.supports_prefix_cache == (not engine.prefix_cache_reason) == (architecture == "bloom")
     assert not engine.can_pack
-    assert engine.why_whole.startswith(
+    assert engine.prefix_cache_reason.startswith(
         {"bert": "a masked model reads", "t5": "a seq2seq model reads"}.get(architecture, "")
     )

@@ -43,7 +43,7 @@ def architecture(request):
 def test_family(architecture):
     backbone = models.backbone(architecture)
     assert backbone.family == "seq2seq"
-    assert not backbone.can_read
+    assert not backbone.supports_prefix_cache
     assert backbone.decoder_start == (0 if "t5" in architecture else 2)
     assert models.backbone("bert").decoder_start is None
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from softcloze.calibration import Shift, fit_shift
-from softcloze.calibration.bias import SHIFTS
-from softcloze.errors import CalibrationError
+from softcloze.calibration import LabelBias, fit_bias
+from softcloze.calibration.bias import LABEL_BIASES
+from softcloze.errors import ParameterError
 
 scores = st.integers(2, 5).flatmap(
     lambda labels: st.tuples(
@@ -29,12 +29,12 @@ def divided(learnt_from, applied_to):
     return weighted / weighted.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("method", SHIFTS)
+@pytest.mark.parametrize("method", LABEL_BIASES)
 @settings(deadline=None, max_examples=100)
 @given(pair=scores)
 def test_probabilities_are_divided_by_their_mean(method, pair):
     neutral, new = pair
-    corrected = fit_shift(neutral, method).apply(new)
+    corrected = fit_bias(neutral, method).apply(new)
     assert corrected.dtype == np.float64
     assert corrected.shape == new.shape
     if len(new):
@@ -46,67 +46,67 @@ def test_probabilities_are_divided_by_their_mean(method, pair):
 @given(pair=scores, data=st.data())
 def test_constants_of_rows_and_the_order_of_labels_do_not_matter(pair, data):
     neutral, new = pair
-    expected = fit_shift(neutral, "domain").apply(new)
+    expected = fit_bias(neutral, "domain").apply(new)
     constants = [data.draw(arrays(float, (len(part), 1), elements=st.floats(-50, 50))) for part in pair]
-    moved = fit_shift(neutral + constants[0], "domain").apply(new + constants[1])
+    moved = fit_bias(neutral + constants[0], "domain").apply(new + constants[1])
     np.testing.assert_allclose(moved, expected, atol=1e-9)
     order = data.draw(st.permutations(range(new.shape[1])))
-    np.testing.assert_allclose(fit_shift(neutral[:, order], "domain").apply(new[:, order]), expected[:, order])
+    np.testing.assert_allclose(fit_bias(neutral[:, order], "domain").apply(new[:, order]), expected[:, order])
 
 
 @settings(deadline=None, max_examples=100)
 @given(row=arrays(float, (1, 4), elements=st.floats(-30, 30)))
 def test_one_content_free_input_becomes_uniform(row):
-    np.testing.assert_allclose(softmax(fit_shift(row, "contextual").apply(row)), 0.25)
+    np.testing.assert_allclose(softmax(fit_bias(row, "contextual").apply(row)), 0.25)
 
 
 def test_inputs_that_favour_different_labels_cancel():
-    shift = fit_shift(np.log([[0.9, 0.1], [0.1, 0.9]]), "contextual")
+    shift = fit_bias(np.log([[0.9, 0.1], [0.1, 0.9]]), "contextual")
     np.testing.assert_allclose(shift.bias, np.log([0.5, 0.5]))
 
 
 def test_hopeless_labels_keep_a_finite_bias():
-    shift = fit_shift([[0.0, -2000.0]], "pmi")
+    shift = fit_bias([[0.0, -2000.0]], "pmi")
     assert shift.bias == (0.0, -2000.0)
     assert shift.apply([[0.0, -2000.0]]).tolist() == [[0.0, 0.0]]
 
 
 MISTAKES = [
     (
-        lambda: fit_shift(np.empty((0, 2)), "contextual"),
+        lambda: fit_bias(np.empty((0, 2)), "contextual"),
         "'contextual' calibration has no input to learn from; score at least one",
     ),
     (
-        lambda: fit_shift([[0.0, 1.0]], "temperature"),
+        lambda: fit_bias([[0.0, 1.0]], "temperature"),
         "method='temperature' is no shift; expected contextual, domain, pmi, batch",
     ),
     (
-        lambda: fit_shift([[0.0, 1.0], [0.0, np.nan]], "batch"),
+        lambda: fit_bias([[0.0, 1.0], [0.0, np.nan]], "batch"),
         "example 1 has the scores [0.0, nan]; every label needs a finite score in every example",
     ),
     (
-        lambda: fit_shift([0.0, 1.0], "batch"),
+        lambda: fit_bias([0.0, 1.0], "batch"),
         "scores need the shape (batch, labels) with at least two labels, found (2,)",
     ),
     (
-        lambda: fit_shift([[0.0]], "batch"),
+        lambda: fit_bias([[0.0]], "batch"),
         "scores need the shape (batch, labels) with at least two labels, found (1, 1)",
     ),
     (
-        lambda: fit_shift([["a", "b"]], "batch"),
+        lambda: fit_bias([["a", "b"]], "batch"),
         "scores have to be a table of numbers, one row an example: could not convert string to float: 'a'",
     ),
     (
-        lambda: Shift("batch", (0.0, 0.0)).apply([[0.0, 1.0, 2.0]]),
+        lambda: LabelBias("batch", (0.0, 0.0)).apply([[0.0, 1.0, 2.0]]),
         "scores of 3 labels, but the calibration was learnt on 2; apply it to the labels it was learnt on",
     ),
-    (lambda: Shift("batch", (0.0,)), "bias: expected 2 finite numbers, found (0.0,)"),
-    (lambda: Shift("batch", (0.0, np.inf)), "bias: expected 2 finite numbers, found (0.0, inf)"),
+    (lambda: LabelBias("batch", (0.0,)), "bias: expected 2 finite numbers, found (0.0,)"),
+    (lambda: LabelBias("batch", (0.0, np.inf)), "bias: expected 2 finite numbers, found (0.0, inf)"),
 ]
 
 
 @pytest.mark.parametrize(("mistake", "message"), MISTAKES)
 def test_mistakes_are_explained(mistake, message):
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softcloze.calibration import domain_texts
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 ENGLISH = ["A dull film.", "Wonderful, really wonderful acting!", "I slept."]
 CHINESE = ["这部电影很好看。", "剧情太差了，我睡着了！"]
@@ -65,7 +65,7 @@ def test_frequent_words_come_often():
 @given(texts=st.lists(st.text(), min_size=1), seed=st.integers(0, 2**32), count=st.integers(1, 5))
 def test_any_texts(texts, seed, count):
     if not any(text.split() for text in texts):
-        with pytest.raises(CalibrationError, match="have no words to draw from"):
+        with pytest.raises(ParameterError, match="have no words to draw from"):
             domain_texts(texts, dice(seed), count)
         return
     drawn = domain_texts(texts, dice(seed), count)
@@ -96,6 +96,6 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("mistake", "message"), MISTAKES)
 def test_mistakes_are_explained(mistake, message):
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message

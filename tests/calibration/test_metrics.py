@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from softcloze.calibration import expected_calibration_error
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 
 def by_definition(truth, probs, labels, bins):
@@ -122,6 +122,6 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("mistake", "message"), MISTAKES)
 def test_mistakes_are_explained(mistake, message):
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message

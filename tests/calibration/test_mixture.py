@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softcloze.calibration import Mixture, fit_mixture, mixture
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 # a column for each row of scores: orthonormal, and constants are gone
 COORDINATES = {
@@ -131,12 +131,12 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("mistake", "message"), MISTAKES)
 def test_mistakes_are_explained(mistake, message):
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message
 
 
 def test_clusters_that_do_not_settle_are_an_error_and_no_warning(monkeypatch):
     monkeypatch.setattr(mixture, "ROUNDS", 1)
-    with pytest.raises(CalibrationError, match="no clusters found in the scores of 60 examples: Best performing init"):
+    with pytest.raises(ParameterError, match="no clusters found in the scores of 60 examples: Best performing init"):
         fit_mixture(clusters(3, lead=0.5)[0], 0)

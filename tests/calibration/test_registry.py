@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softcloze.calibration import METHODS, fit_mixture, fit_shift, fit_temperature, from_dict
-from softcloze.errors import CalibrationError
+from softcloze.calibration import METHODS, fit_bias, fit_mixture, fit_temperature, from_dict
+from softcloze.errors import ParameterError
 
 
 def learnt(method, seed=0, labels=3):
@@ -22,7 +22,7 @@ def learnt(method, seed=0, labels=3):
         case "prototypical":
             return fit_mixture(scores, seed)
         case _:
-            return fit_shift(scores, method)
+            return fit_bias(scores, method)
 
 
 def test_all_methods_are_named():
@@ -35,8 +35,8 @@ def test_all_methods_are_named():
 @given(seed=st.integers(0, 2**32), labels=st.integers(2, 4))
 def test_json_keeps_every_bit(method, seed, labels):
     calibration = learnt(method, seed, labels)
-    again = from_dict(json.loads(json.dumps(calibration.as_dict())))
-    assert again == calibration == from_dict(calibration.as_dict())
+    again = from_dict(json.loads(json.dumps(calibration.to_dict())))
+    assert again == calibration == from_dict(calibration.to_dict())
     assert hash(again) == hash(calibration)
     scores = 5 * np.random.default_rng(seed + 1).normal(size=(7, labels))
     assert again.apply(scores).tobytes() == calibration.apply(scores).tobytes()
@@ -53,7 +53,7 @@ def test_calibrations_pickle_and_print(method):
 
 SHIFT = {"method": "batch", "bias": [0.0, 1.0]}
 MIXTURE = {"method": "prototypical", "weights": [0.5, 0.5], "means": [[0.0], [1.0]], "covariances": [[[1.0]], [[1.0]]]}
-DAMAGED = "a saved calibration is damaged; expected what its as_dict wrote, found "
+DAMAGED = "a saved calibration is damaged; expected what its to_dict wrote, found "
 MISTAKES = [
     (
         {"method": "magic"},
@@ -84,7 +84,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("data", "message"), MISTAKES)
 def test_damaged_data_is_refused(data, message):
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ParameterError) as caught:
         from_dict(data)
     assert message is None or str(caught.value) == message
 
@@ -104,6 +104,6 @@ plain = st.recursive(
 def test_nothing_but_calibration_errors(method, data):
     try:
         calibration = from_dict({"method": method, **data})
-    except CalibrationError:
+    except ParameterError:
         return
-    assert from_dict(calibration.as_dict()) == calibration
+    assert from_dict(calibration.to_dict()) == calibration

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from softcloze.calibration import Temperature, fit_temperature
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 
 def softmax(logits):
@@ -114,6 +114,6 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("mistake", "message"), MISTAKES)
 def test_mistakes_are_explained(mistake, message):
-    with pytest.raises(CalibrationError) as caught:
+    with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message

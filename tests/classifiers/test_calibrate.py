@@ -8,7 +8,7 @@ from support import models
 
 from softcloze import PromptClassifier, Template
 from softcloze.calibration import METHODS, fit_mixture, fit_temperature
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 from softcloze.template import domain_template
 
 HARD = "Review: <text>\nIt was <mask>"
@@ -129,7 +129,7 @@ def test_with_demonstrations(backbone):
 def test_unknown_methods_are_refused_before_anything_is_loaded():
     message = "calibration='contextal' is unknown; expected None, 'contextual', .*; did you mean 'contextual'?"
     for use in (lambda clf: clf.fit(TEXTS, LABELS), lambda clf: clf.predict(NEW)):
-        with pytest.raises(CalibrationError, match=message):
+        with pytest.raises(ParameterError, match=message):
             use(PromptClassifier("no such model", HARD, WORDS, calibration="contextal"))
 
 

@@ -57,7 +57,7 @@ def test_stacking_trusts_the_member_that_is_right(labels):
     "combination", [WeightedMean((0.25, 0.75), "log_probabilities"), Stacked.learn(answers(2, 20, 2), [0, 1] * 10)]
 )
 def test_cards(combination):
-    assert load_combination(combination.as_card()) == combination
+    assert load_combination(combination.to_dict()) == combination
 
 
 def test_pseudo_labels():

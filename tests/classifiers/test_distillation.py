@@ -9,7 +9,7 @@ from support.fits import Task
 from torch.nn.functional import cross_entropy
 
 from softcloze import PromptClassifier, PromptEnsemble
-from softcloze.errors import DataError, EnsembleError
+from softcloze.errors import DataError, ParameterError
 from softcloze.starters import load_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know little
@@ -70,12 +70,12 @@ def test_temperature_and_parameters():
     student = teachers.distil(TEXTS, STUDENT, **settings)
     log = np.log(teachers.predict_proba(TEXTS)) / 2
     odds = np.exp(log - log.max(1, keepdims=True))
-    by_hand = PromptClassifier(backbone, STUDENT, WORDS, stop_loss=0.0, **settings)
+    by_hand = PromptClassifier(backbone, STUDENT, WORDS, target_loss=0.0, **settings)
     by_hand.fit_probabilities(TEXTS, odds / odds.sum(1, keepdims=True))
     np.testing.assert_allclose(student.predict_proba(TEXTS), by_hand.predict_proba(TEXTS), atol=1e-4)
     hotter = teachers.distil(TEXTS, STUDENT, temperature=50, **settings)
     assert not torch.equal(hotter.prompt_.vectors["#1"], student.prompt_.vectors["#1"])
-    with pytest.raises(EnsembleError, match="temperature=0 has to be"):
+    with pytest.raises(ParameterError, match="temperature=0 has to be"):
         teachers.distil(TEXTS, STUDENT, temperature=0)
 
 
@@ -145,9 +145,9 @@ class TestSelfTraining:
 
     @pytest.mark.parametrize("wrong", [{"generations": 0}, {"growth": 1}, {"teachers": 0}, {"teachers": 1.5}])
     def test_parameters_out_of_range(self, wrong):
-        with pytest.raises(EnsembleError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+        with pytest.raises(ParameterError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
             self.ensemble().self_train(TEXTS, LABELS, TEXTS, **wrong)
 
     def test_one_member_is_too_few(self):
-        with pytest.raises(EnsembleError, match="at least two of them"):
+        with pytest.raises(ParameterError, match="at least two of them"):
             PromptEnsemble(members(models.backbone("llama"))[:1]).self_train(TEXTS, LABELS, TEXTS)

@@ -13,7 +13,7 @@ from support import models
 
 from softcloze import PromptClassifier, PromptEnsemble
 from softcloze.classifiers.combination import CARD
-from softcloze.errors import ArtifactError, DataError, EnsembleError
+from softcloze.errors import ArtifactError, DataError, ParameterError
 from softcloze.starters import load_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know little
@@ -115,11 +115,11 @@ def test_scikit_learn(bert_tiny, reviews):
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"classifiers": []}, EnsembleError, "at least one classifier"),
-        ({"weights": "equals"}, EnsembleError, "weights='equals' is unknown.*did you mean 'equal'"),
-        ({"average": "median"}, EnsembleError, "average='median' is unknown"),
-        ({"cv": 1}, EnsembleError, "cv=1"),
-        ({"weights": "stacked", "cv": 20}, EnsembleError, "20 folds, and 'negative' has 12 examples"),
+        ({"classifiers": []}, ParameterError, "at least one classifier"),
+        ({"weights": "equals"}, ParameterError, "weights='equals' is unknown.*did you mean 'equal'"),
+        ({"average": "median"}, ParameterError, "average='median' is unknown"),
+        ({"cv": 1}, ParameterError, "cv=1"),
+        ({"weights": "stacked", "cv": 20}, ParameterError, "20 folds, and 'negative' has 12 examples"),
     ],
 )
 def test_bad_parameters_are_named(bert_tiny, reviews, change, error, match):

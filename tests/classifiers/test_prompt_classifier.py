@@ -22,9 +22,8 @@ from softcloze.errors import (
     ArtifactError,
     DataError,
     FieldError,
-    SettingsError,
+    ParameterError,
     SoftclozeError,
-    SoftSlotError,
     TemplateSyntaxError,
     VerbalizerError,
 )
@@ -50,7 +49,7 @@ def reviews():
 
 def classifier(backbone, template=SOFT, **parameters):
     return PromptClassifier(
-        backbone, template, WORDS, **{"random_state": 0, "epochs": 2, "stop_loss": 0.0, **parameters}
+        backbone, template, WORDS, **{"random_state": 0, "epochs": 2, "target_loss": 0.0, **parameters}
     )
 
 
@@ -92,7 +91,7 @@ class TestPredicting:
 
     def test_without_a_verbalizer_labels_are_their_own_words(self, backbone):
         clf = PromptClassifier(backbone, HARD).fit(["A delight.", "A bore."], ["good", "bad"])
-        assert clf.prompt_.verbalizer.as_dict() == {"bad": ["bad"], "good": ["good"]}
+        assert clf.prompt_.verbalizer.label_words() == {"bad": ["bad"], "good": ["good"]}
 
     def test_named_template_and_verbalizer(self, backbone):
         clf = PromptClassifier(backbone, "sentiment/en", "sentiment/en")
@@ -245,9 +244,9 @@ class TestInputs:
             ({"template": "<text> <mask> <mask>"}, TemplateSyntaxError, "mask"),
             ({"template": "sentiment/fr"}, SoftclozeError, "sentiment/"),
             ({"verbalizer": {"positive": "good", "negative": "good"}}, VerbalizerError, "'good'"),
-            ({"epochs": 0}, SettingsError, "epochs=0"),
-            ({"learning_rate": -1.0}, SettingsError, r"learning_rate=-1\.0"),
-            ({"soft_init": "zeros"}, SoftSlotError, "soft_init='zeros'"),
+            ({"epochs": 0}, ParameterError, "epochs=0"),
+            ({"learning_rate": -1.0}, ParameterError, r"learning_rate=-1\.0"),
+            ({"soft_init": "zeros"}, ParameterError, "soft_init='zeros'"),
         ],
     )
     def test_bad_parameters_are_named(self, backbone, reviews, parameters, error, match):
@@ -356,6 +355,6 @@ class TestTraining:
 
     def test_template_and_verbalizer_objects(self, backbone, reviews, fitted):
         clf = PromptClassifier(
-            backbone, Template(SOFT), Verbalizer(WORDS), random_state=0, epochs=2, stop_loss=0.0
+            backbone, Template(SOFT), Verbalizer(WORDS), random_state=0, epochs=2, target_loss=0.0
         ).fit(*reviews)
         assert torch.equal(clf.prompt_.vectors["#1"], fitted.prompt_.vectors["#1"])

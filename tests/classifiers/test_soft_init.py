@@ -8,7 +8,7 @@ from sklearn.base import clone
 from support import models
 
 from softcloze import PromptClassifier
-from softcloze.errors import ArtifactError, SoftSlotError
+from softcloze.errors import ArtifactError, ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -106,13 +106,13 @@ def test_clone_and_pickle(source):
     ],
 )
 def test_blocks_that_do_not_fit_are_refused(source, template, match):
-    with pytest.raises(SoftSlotError, match=match):
+    with pytest.raises(ParameterError, match=match):
         classifier(template, source).fit(TEXTS, LABELS)
 
 
 def test_unnamed_blocks_are_never_shared():
     unnamed = classifier("<soft*2> <text> <mask>").fit(TEXTS, LABELS).prompt_
-    with pytest.raises(SoftSlotError, match="here none, there none"):
+    with pytest.raises(ParameterError, match="here none, there none"):
         classifier("<soft*2> <text> It was <mask>", unnamed).fit(TEXTS, LABELS)
 
 
@@ -123,7 +123,7 @@ def test_another_model_is_refused(source):
 
 @pytest.mark.parametrize("soft_init", ["zeros", "vocabulry", 3, None])
 def test_anything_else_is_refused(soft_init):
-    with pytest.raises(SoftSlotError, match=rf"soft_init={soft_init!r} is unknown; .* folder of a saved prompt"):
+    with pytest.raises(ParameterError, match=rf"soft_init={soft_init!r} is unknown; .* folder of a saved prompt"):
         classifier(TARGET, soft_init).fit(TEXTS, LABELS)
 
 

@@ -8,7 +8,7 @@ from support.models import borrowed
 
 from softcloze.cli.inspect_render import example_text, look_lines, node_table, token_lines
 from softcloze.cli.inspect_view import Look, TokenView, cells_of, filled, token_view, word_view
-from softcloze.encoding import CompiledTemplate, Demonstration, Piece, Vocabulary
+from softcloze.encoding import CompiledTemplate, Demonstration, Piece, PromptTokenizer
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
@@ -70,7 +70,7 @@ x cut from field text: 1   m mask: 1
 def test_a_chinese_example_with_bytes_for_tokens():
     template = Template('<demos sep="\\n"><soft*2> 电影：「<title>」<text max=5> ； 总之，很 <mask>')
     words = Verbalizer({"good": ["满意"], "bad": ["失望", "差"]})
-    compiled = CompiledTemplate(template, Vocabulary(borrowed("gpt2"), masked=False), 64)
+    compiled = CompiledTemplate(template, PromptTokenizer(borrowed("gpt2"), masked=False), 64)
     example = {"title": "龘", "text": "还不错 good"}
     shown = [
         Demonstration({"title": "差", "text": "太差了"}, "失望"),

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softcloze.data import few_shot
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1), st.integers(1, 4), st.integers(0, 2**31))
 def test_as_many_of_each_class_without_repetition(labels, shots, seed):
     if any(labels.count(label) < shots for label in set(labels)):
-        with pytest.raises(ExperimentError):
+        with pytest.raises(ParameterError):
             few_shot(labels, shots, seed)
         return
     rows = few_shot(labels, shots, seed)
@@ -28,7 +28,7 @@ def test_own_dice():
 
 
 def test_messages():
-    with pytest.raises(ExperimentError, match="shots=0, but it has to be at least 1"):
+    with pytest.raises(ParameterError, match="shots=0, but it has to be at least 1"):
         few_shot(["a"], 0, 0)
-    with pytest.raises(ExperimentError, match="3 rows of each class are wanted, but 'b' has 1; ask for fewer"):
+    with pytest.raises(ParameterError, match="3 rows of each class are wanted, but 'b' has 1; ask for fewer"):
         few_shot(["a", "a", "a", "b"], 3, 0)

@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from support import models
 
 from softcloze import PromptClassifier, PromptSet
-from softcloze.errors import DemonstrationError
+from softcloze.errors import ParameterError
 from softcloze.prompt import CARD, BoundPrompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
@@ -144,7 +144,7 @@ class TestFitting:
             assert text not in [d.values["text"] for d in own]
 
     def test_soft_slots_are_trained_behind_demonstrations(self):
-        clf = classifier("gpt2", "<demos*2><text><soft*3> It was <mask>", epochs=3, learning_rate=0.1, stop_loss=0.0)
+        clf = classifier("gpt2", "<demos*2><text><soft*3> It was <mask>", epochs=3, learning_rate=0.1, target_loss=0.0)
         clf.fit(ENGLISH, LABELS)
         assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
         assert clf.prompt_.vectors["#1"].shape == (3, 32)
@@ -166,7 +166,7 @@ class TestFitting:
         assert (clf.truncation_.rows, clf.truncation_.rows_cut, clf.truncation_.demonstrations) == (6, 0, 0)
 
     def test_an_unknown_choice_is_refused(self):
-        with pytest.raises(DemonstrationError, match="did you mean 'random'"):
+        with pytest.raises(ParameterError, match="did you mean 'random'"):
             classifier("gpt2", demonstrations="randm").fit(ENGLISH, LABELS)
 
     def test_too_few_warn_once(self):
@@ -243,7 +243,7 @@ class TestSaving:
 
     def test_a_transformer_is_not_pickled(self, tmp_path):
         clf = classifier("gpt2", demonstrations=TfidfVectorizer(analyzer="char")).fit(CHINESE, LABELS)
-        with pytest.raises(DemonstrationError, match=r'cannot be saved.*Fit with demonstrations="nearest"'):
+        with pytest.raises(ParameterError, match=r'cannot be saved.*Fit with demonstrations="nearest"'):
             clf.save(tmp_path / "p")
         assert list(tmp_path.iterdir()) == []
 

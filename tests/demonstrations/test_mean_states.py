@@ -29,7 +29,7 @@ def test_every_architecture(architecture):
 def test_batches_do_not_matter(monkeypatch):
     backbone = models.backbone("llama")
     whole = mean_states(backbone, TEXTS)
-    monkeypatch.setattr(backbone, "batch_tokens", 1)
+    monkeypatch.setattr(backbone, "token_budget", 1)
     torch.testing.assert_close(mean_states(backbone, TEXTS), whole, atol=1e-5, rtol=1e-5)
 
 

@@ -15,7 +15,7 @@ from support import models
 
 from softcloze.demonstrations import Pool, choose, mean_states
 from softcloze.demonstrations.pool import alternate, divide
-from softcloze.errors import DemonstrationError
+from softcloze.errors import ParameterError
 
 WORDS = ("bad", "good")
 LETTERS = TfidfVectorizer(analyzer="char")
@@ -243,7 +243,7 @@ class TestTransformer:
             def transform(self, texts):
                 return np.ones((1, 3))
 
-        with pytest.raises(DemonstrationError, match="gave 1 vectors for 24 texts"):
+        with pytest.raises(ParameterError, match="gave 1 vectors for 24 texts"):
             chosen(Short(), pool, 2)
 
     @pytest.mark.parametrize(
@@ -256,5 +256,5 @@ class TestTransformer:
         ],
     )
     def test_anything_else_is_refused(self, pool, how, match):
-        with pytest.raises(DemonstrationError, match=match):
+        with pytest.raises(ParameterError, match=match):
             chosen(how, pool, 2)

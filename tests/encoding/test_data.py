@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import models
 from support.cases import cases
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Vocabulary
+from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer
 from softcloze.errors import EncodingError, SoftclozeError
 from softcloze.template import Template
 
@@ -62,7 +62,7 @@ def seconds(limit):
 
 @cache
 def compiled(source, kind, max_length=10**7):
-    vocabulary = Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    vocabulary = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
     return CompiledTemplate(Template(source), vocabulary, max_length)
 
 
@@ -110,7 +110,7 @@ NEW_TAGS = [
 )
 def test_nor_in_any_other_tag(text, other, word, kind, source):
     tokenizer = models.borrowed(kind)
-    vocabulary = Vocabulary(tokenizer, masked=kind in models.MASKED_TOKENIZERS)
+    vocabulary = PromptTokenizer(tokenizer, masked=kind in models.MASKED_TOKENIZERS)
     bound = CompiledTemplate(Template(source), vocabulary, 10**7, options=[word, "bad"])
     plain = CompiledTemplate(Template(source), vocabulary, 10**7, options=["good", "bad"])
     shown = [Demonstration({"text": other}, word)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Piece, Vocabulary
+from softcloze.encoding import CompiledTemplate, Demonstration, Piece, PromptTokenizer
 from softcloze.errors import EncodingError
 from softcloze.template import Template
 
@@ -20,7 +20,7 @@ SHOWN = [
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, max_length=NO_LIMIT, options=()):

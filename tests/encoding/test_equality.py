@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import models
 from support.cases import cases
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.template import Field, Literal, Mask, Options, Soft, Special, Template
 
 NO_LIMIT = 10**7
@@ -42,7 +42,7 @@ examples = st.fixed_dictionaries(dict.fromkeys(FIELDS, texts))
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def render(nodes, example, mask=""):

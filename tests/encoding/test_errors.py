@@ -5,13 +5,13 @@ import pickle
 import pytest
 from support import models
 
-from softcloze.encoding import CompiledBlock, CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledBlock, CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError, FieldError
 from softcloze.template import Template
 
 
 def compiled(source, kind="wordpiece"):
-    vocabulary = Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    vocabulary = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
     return CompiledTemplate(Template(source), vocabulary, 64)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support import models
 from support.cases import cases
 
-from softcloze.encoding import CompiledTemplate, Piece, Vocabulary
+from softcloze.encoding import CompiledTemplate, Piece, PromptTokenizer
 from softcloze.template import Template
 
 SOURCES = (
@@ -20,7 +20,7 @@ SOURCES = (
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 @cases()

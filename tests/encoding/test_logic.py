@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Vocabulary
+from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer
 from softcloze.errors import FieldError, TemplateLogicError
 from softcloze.template import Template
 
@@ -16,7 +16,7 @@ NO_LIMIT = 10**7
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 @cache

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError
 from softcloze.lint.tokens import check_encoding
 from softcloze.template import Template
@@ -22,7 +22,7 @@ def kind(request):
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=True, decoder=True)
+    return PromptTokenizer(models.borrowed(kind), masked=True, decoder=True)
 
 
 def compiled(source, kind, max_length=64):
@@ -119,7 +119,7 @@ def test_inspect(kind):
 
 
 def test_the_vocabulary_of_a_tokenizer_without_its_model():
-    guesses = {kind: Vocabulary.guessed(models.borrowed(kind)) for kind in ("t5", "mt5", "wordpiece", "gpt2")}
+    guesses = {kind: PromptTokenizer.guessed(models.borrowed(kind)) for kind in ("t5", "mt5", "wordpiece", "gpt2")}
     assert {kind: (v.decoder, v.mask_id is None) for kind, v in guesses.items()} == {
         "t5": (True, False),
         "mt5": (True, False),

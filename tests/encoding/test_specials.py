@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import models
 from support.cases import cases
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import TokenizerError
 from softcloze.template import Template
 
@@ -27,7 +27,7 @@ CASES = [(kind, special) for kind, names in HAS.items() for special in names]
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, max_length=NO_LIMIT):
@@ -100,7 +100,7 @@ def test_a_tokenizer_that_adds_an_end_itself():
     backend = tokenizer.backend_tokenizer
     ends = [("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)]
     backend.post_processor = models.processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
-    both = Vocabulary(tokenizer, masked=False)
+    both = PromptTokenizer(tokenizer, masked=False)
     (plain,) = CompiledTemplate(Template("<text> It was <mask>"), both, 64).encode(["good"])
     (ended,) = CompiledTemplate(Template("<text> It was <mask><eos>"), both, 64).encode(["good"])
     assert (plain.right, ended.right) == ((), (tokenizer.eos_token_id,))

@@ -4,7 +4,7 @@ import pytest
 from support import models
 from tokenizers import Tokenizer
 
-from softcloze.encoding import Vocabulary
+from softcloze.encoding import PromptTokenizer
 from softcloze.errors import TokenizerError
 
 
@@ -18,7 +18,7 @@ def test_the_borrowed_tokenizer_stays_as_it_is(kind):
     tokenizer.backend_tokenizer.enable_padding(length=9)
     before = tokenizer.backend_tokenizer.to_str()
     size, names = len(tokenizer), list(tokenizer.all_special_tokens)
-    vocabulary = Vocabulary(tokenizer, masked=masked(kind))
+    vocabulary = PromptTokenizer(tokenizer, masked=masked(kind))
     vocabulary.encode(["a text"])
     assert tokenizer.backend_tokenizer.to_str() == before
     assert (len(tokenizer), tokenizer.all_special_tokens) == (size, names)
@@ -28,28 +28,28 @@ def test_padding_and_truncation_left_over_from_others_do_not_matter(kind):
     clean, used = models.tokenizer(kind), models.tokenizer(kind)
     used(["a", "a b c"], truncation=True, max_length=4)
     used.backend_tokenizer.enable_padding(length=40)
-    of_clean, of_used = (Vocabulary(t, masked=masked(kind)) for t in (clean, used))
+    of_clean, of_used = (PromptTokenizer(t, masked=masked(kind)) for t in (clean, used))
     text = "It was good, and the acting was good too."
     assert of_used.encode([text])[0].ids == of_clean.encode([text])[0].ids == clean(text)["input_ids"]
     assert of_used.fingerprint == of_clean.fingerprint
 
 
 def test_the_fingerprint_tells_tokenizers_apart():
-    prints = {Vocabulary(models.tokenizer(kind), masked=masked(kind)).fingerprint for kind in models.TOKENIZERS}
+    prints = {PromptTokenizer(models.tokenizer(kind), masked=masked(kind)).fingerprint for kind in models.TOKENIZERS}
     assert len(prints) == len(models.TOKENIZERS)
     tokenizer = models.tokenizer("gpt2")
     tokenizer.add_tokens(["softcloze"])
-    assert Vocabulary(tokenizer, masked=False).fingerprint not in prints
+    assert PromptTokenizer(tokenizer, masked=False).fingerprint not in prints
 
 
 def test_markers_differ_between_copies(kind):
-    one, other = (Vocabulary(models.tokenizer(kind), masked=masked(kind)) for _ in range(2))
+    one, other = (PromptTokenizer(models.tokenizer(kind), masked=masked(kind)) for _ in range(2))
     assert one.slot != other.slot
     assert one.slot_id not in other.ids(one.slot)
 
 
 def test_slots_have_ids_that_no_token_has(kind):
-    vocabulary = Vocabulary(models.tokenizer(kind), masked=masked(kind))
+    vocabulary = PromptTokenizer(models.tokenizer(kind), masked=masked(kind))
     assert vocabulary.slot_id >= len(models.tokenizer(kind))
     assert vocabulary.ids(f"{vocabulary.slot}good{vocabulary.slot}").count(vocabulary.slot_id) == 2
     if masked(kind):
@@ -60,7 +60,7 @@ def test_slots_have_ids_that_no_token_has(kind):
 
 def test_special_tokens_are_shown_by_their_own_names(kind):
     tokenizer = models.tokenizer(kind)
-    vocabulary = Vocabulary(tokenizer, masked=masked(kind))
+    vocabulary = PromptTokenizer(tokenizer, masked=masked(kind))
     for number in range(len(tokenizer)):
         assert vocabulary.token(number) == tokenizer.convert_ids_to_tokens(number)
 
@@ -70,18 +70,18 @@ def test_a_slow_tokenizer_is_refused():
         mask_token_id = 3
 
     with pytest.raises(TokenizerError, match="Slow is not backed by the tokenizers library"):
-        Vocabulary(Slow(), masked=True)
+        PromptTokenizer(Slow(), masked=True)
 
 
 def test_a_masked_model_needs_a_mask_token():
     with pytest.raises(TokenizerError, match="has no mask token, which a masked model needs"):
-        Vocabulary(models.tokenizer("gpt2"), masked=True)
+        PromptTokenizer(models.tokenizer("gpt2"), masked=True)
 
 
 def test_ordinary_added_tokens_stay_what_they_are():
     tokenizer = models.tokenizer("gpt2")
     tokenizer.add_tokens(["softcloze"])
-    vocabulary = Vocabulary(tokenizer, masked=False)
+    vocabulary = PromptTokenizer(tokenizer, masked=False)
     assert vocabulary.ids("good softcloze bad") == tokenizer("good softcloze bad")["input_ids"]
     assert tokenizer.convert_tokens_to_ids("softcloze") in vocabulary.ids("good softcloze bad")
 
@@ -89,6 +89,6 @@ def test_ordinary_added_tokens_stay_what_they_are():
 def test_the_copy_survives_a_round_trip_of_the_original(kind):
     tokenizer = models.tokenizer(kind)
     again = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    vocabulary = Vocabulary(tokenizer, masked=masked(kind))
+    vocabulary = PromptTokenizer(tokenizer, masked=masked(kind))
     for line in models.SENTENCES:
         assert vocabulary.encode([line])[0].ids == again.encode(line).ids

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import models
 
-from softcloze.encoding import Vocabulary
+from softcloze.encoding import PromptTokenizer
 from softcloze.encoding.tokens import spell
 
 BYTE_LEVEL = ("roberta", "gpt2")
@@ -16,7 +16,7 @@ BYTE_LEVEL = ("roberta", "gpt2")
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def spelt(kind, text):

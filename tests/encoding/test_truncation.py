@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import models
 from support.cases import cases
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.encoding.truncation import ends, shares
 from softcloze.errors import EncodingError
 from softcloze.template import Demos, Field, Literal, Mask, Options, Soft, Special, Template
@@ -22,7 +22,7 @@ MOST = 10**6
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, max_length=MOST):

@@ -3,14 +3,14 @@
 import pytest
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.template import Template
 
 MARK = {"wordpiece": "", "roberta": "Ġ", "gpt2": "Ġ", "xlmr": "▁", "albert": "▁", "gemma": "▁", "llama": "▁"}
 
 
 def compiled(source, kind):
-    vocabulary = Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    vocabulary = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
     return CompiledTemplate(Template(source), vocabulary, 64)
 
 

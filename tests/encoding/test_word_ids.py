@@ -5,14 +5,14 @@ from functools import cache
 import pytest
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError
 from softcloze.template import Template
 
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind):
@@ -72,7 +72,7 @@ def test_white_space_of_the_nearest_literal(kind, source, like):
 def test_each_mask_has_its_own_space_and_number_of_tokens():
     bound = CompiledTemplate(
         Template("It was <mask name=a>, (<mask*2 name=b>) 很<mask name=c>"),
-        Vocabulary(models.borrowed("gpt2"), masked=False),
+        PromptTokenizer(models.borrowed("gpt2"), masked=False),
         64,
     )
     tokenizer = models.borrowed("gpt2")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import METRICS, Comparison, MethodCard, Protocol, Run
 from softcloze.experiments.table import differences_table
 
@@ -23,7 +23,7 @@ def run(method, shots, seed, skill, **changes):
 
 
 def failed(method, shots, seed):
-    return Run(method, shots, seed, None, 0, 0.0, 0.0, 0, None, "HeadError: [/] no head")
+    return Run(method, shots, seed, None, 0, 0.0, 0.0, 0, None, "ParameterError: [/] no head")
 
 
 RUNS = (
@@ -108,9 +108,9 @@ def test_two_methods_without_shots_are_compared_once():
 
 
 def test_mistakes():
-    with pytest.raises(ExperimentError, match=r"there is no method 'hard promt'; .*did you mean 'hard prompt'"):
+    with pytest.raises(ParameterError, match=r"there is no method 'hard promt'; .*did you mean 'hard prompt'"):
         COMPARISON.differences(baseline="hard promt")
-    with pytest.raises(ExperimentError, match=r"nothing was measured with shots=5; there are \[0, 4, 16\]"):
+    with pytest.raises(ParameterError, match=r"nothing was measured with shots=5; there are \[0, 4, 16\]"):
         COMPARISON.differences(shots=5)
 
 
@@ -143,10 +143,10 @@ TABLE = """\
                                                       0.018    30.5 s    905 MB
   TF-IDF                     4   0.505 ± 0.000        0.831     5,760    20.0 s
   logistic regression                                 0.245    30.5 s    905 MB
-  1 failed: HeadError:
+  1 failed: ParameterError:
   [/] no head
   TF-IDF                    16
-  3 failed: HeadError:
+  3 failed: ParameterError:
   [/] no head
 
 starter:smollm2-135m, 134,515,008 parameters; movie-reviews: 200 held-out rows;

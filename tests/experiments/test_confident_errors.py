@@ -27,7 +27,7 @@ def test_the_words_are_those_that_the_classifier_explains(bert_tiny, template, c
 
 
 def test_what_cannot_be_explained_has_none(bert_tiny):
-    head = PromptClassifier(bert_tiny, "<text> It was <mask>.", WORDS, head="soft", epochs=1, random_state=0)
+    head = PromptClassifier(bert_tiny, "<text> It was <mask>.", WORDS, head="warp", epochs=1, random_state=0)
     labels = ["good", "good", "bad"]
     assert top_words(head.fit(TEXTS, labels), TEXTS, [0]) == {} == top_words(tfidf().fit(TEXTS, labels), TEXTS, [0])
 

@@ -11,11 +11,11 @@ from sklearn.svm import LinearSVC
 
 from softcloze import PromptClassifier, Template
 from softcloze.data import Examples
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import FineTunedClassifier, Method, Protocol, standard_methods, tfidf
 from softcloze.experiments.methods import measure_classifier
 from softcloze.experiments.run_cache import identity
-from softcloze.experiments.score_cache import Readings
+from softcloze.experiments.score_cache import ScoreCache
 
 GOOD = ["a delight", "warm and wise", "i loved it", "a great film", "很好看", "非常满意"]
 BAD = ["a mess", "i hated it", "boring", "a terrible film", "太差了", "很失望"]
@@ -32,7 +32,7 @@ def test_every_standard_method_runs(bert_tiny):
     for method in methods:
         classifier = method.prepared(0, list)
         found = measure_classifier(
-            classifier, TRAIN if method.learns else Examples((), ()), Readings(["a film", "好"]), CLASSES
+            classifier, TRAIN if method.learns else Examples((), ()), ScoreCache(["a film", "好"]), CLASSES
         )
         assert found.probabilities.shape == (2, 2) and found.probabilities.dtype == np.float32
         assert found.probabilities.sum(1) == pytest.approx(1, abs=1e-5)
@@ -54,7 +54,7 @@ def test_slots_go_behind_the_text_where_more_follows():
     }
     assert methods["soft after the text"] == "<text> <soft*10> 总之，很 <mask>"
     for template in (methods["soft in front"], "{{ text }} <mask>"):
-        with pytest.raises(ExperimentError, match="to a template with a field and without either"):
+        with pytest.raises(ParameterError, match="to a template with a field and without either"):
             standard_methods("no model", template, "sentiment/zh")
 
 
@@ -86,23 +86,23 @@ def test_every_seed_in_a_classifier_is_set_and_searches_choose_by_the_protocol()
     prepared = Method("search", search).prepared(7, lambda: folds)
     assert prepared.estimator[-1].random_state == 7 and prepared.cv is folds
     assert search.estimator[-1].random_state is None and search.cv is None
-    found = measure_classifier(prepared, TRAIN, Readings(["a film"]), CLASSES)
+    found = measure_classifier(prepared, TRAIN, ScoreCache(["a film"]), CLASSES)
     assert prepared.n_splits_ == len(folds) and found.trainable == 1 + prepared.best_estimator_[-1].coef_.size
     own = Method("own", GridSearchCV(tfidf(), {"logisticregression__C": [1.0]}, cv=2)).prepared(0, list)
     assert own.cv == 2
 
 
 def test_without_probabilities_the_label_has_all_of_it():
-    found = measure_classifier(make_pipeline(TfidfVectorizer(), LinearSVC()), TRAIN, Readings(GOOD), CLASSES)
+    found = measure_classifier(make_pipeline(TfidfVectorizer(), LinearSVC()), TRAIN, ScoreCache(GOOD), CLASSES)
     assert found.probabilities.tolist() == [[0, 1]] * len(GOOD)
 
 
 def test_columns_go_by_the_classes_of_the_data():
     few = Examples(TRAIN.texts, TRAIN.labels)
-    found = measure_classifier(tfidf("char"), few, Readings(["好", "差"]), ("bad", "fair", "good"))
+    found = measure_classifier(tfidf("char"), few, ScoreCache(["好", "差"]), ("bad", "fair", "good"))
     assert found.probabilities[:, 1].tolist() == [0, 0] and found.artifact_bytes is None
-    with pytest.raises(ExperimentError, match="the classifier has labels 'good', and the data 'bad', 'fair'"):
-        measure_classifier(tfidf(), few, Readings(["a"]), ("bad", "fair"))
+    with pytest.raises(ParameterError, match="the classifier has labels 'good', and the data 'bad', 'fair'"):
+        measure_classifier(tfidf(), few, ScoreCache(["a"]), ("bad", "fair"))
 
 
 class Wrong(LogisticRegression):
@@ -111,8 +111,8 @@ class Wrong(LogisticRegression):
 
 
 def test_what_is_no_probability_is_refused():
-    with pytest.raises(ExperimentError, match="negative, no numbers or do not sum to 1"):
-        measure_classifier(make_pipeline(TfidfVectorizer(), Wrong()), TRAIN, Readings(["a"]), CLASSES)
+    with pytest.raises(ParameterError, match="negative, no numbers or do not sum to 1"):
+        measure_classifier(make_pipeline(TfidfVectorizer(), Wrong()), TRAIN, ScoreCache(["a"]), CLASSES)
 
 
 def test_identity_tells_methods_apart(bert_tiny):
@@ -143,7 +143,7 @@ def test_identity_tells_methods_apart(bert_tiny):
     ]
     found = [repr(identity(each)) for each in different]
     assert len({repr(plain), *found}) == 1 + len(different)
-    with pytest.raises(ExperimentError, match="cannot be told in another process"):
+    with pytest.raises(ParameterError, match="cannot be told in another process"):
         identity(TfidfVectorizer(tokenizer=lambda text: text.split()))
 
 
@@ -198,10 +198,10 @@ def test_adapters_without_peft_name_the_command(bert_tiny, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ExperimentError, match=r"needs the library peft, .*pip install 'softcloze\[lora\]'"):
+    with pytest.raises(ParameterError, match=r"needs the library peft, .*pip install 'softcloze\[lora\]'"):
         FineTunedClassifier(bert_tiny, trained="lora").fit(TRAIN.texts, TRAIN.labels)
 
 
 def test_unknown_part_to_train(bert_tiny):
-    with pytest.raises(ExperimentError, match="trained='tail' is unknown; expected all, head, lora"):
+    with pytest.raises(ParameterError, match="trained='tail' is unknown; expected all, head, lora"):
         FineTunedClassifier(bert_tiny, trained="tail").fit(TRAIN.texts, TRAIN.labels)

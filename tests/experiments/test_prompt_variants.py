@@ -2,7 +2,7 @@
 
 import pytest
 
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import wordings
 from softcloze.library import list_templates, load_template
 
@@ -29,5 +29,5 @@ def test_with_a_calibration_and_other_words():
 
 
 def test_no_such_templates():
-    with pytest.raises(ExperimentError, match=r"no hard prompts with one field for sentimnt/en; it has .*sentiment/en"):
+    with pytest.raises(ParameterError, match=r"no hard prompts with one field for sentimnt/en; it has .*sentiment/en"):
         wordings("starter:bert-tiny", "sentimnt", "en")

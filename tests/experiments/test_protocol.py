@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softcloze.data import few_shot
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import Protocol
 
 LABELS = ["很好"] * 60 + ["差"] * 30 + ["一般"] * 10
@@ -57,10 +57,10 @@ def test_json_gives_the_same_protocol(shots, seeds, test_rows, balanced, develop
 
 def test_a_changed_protocol_is_refused():
     saved = json.loads(Protocol().to_json())
-    with pytest.raises(ExperimentError, match="do not go with its hash"):
+    with pytest.raises(ParameterError, match="do not go with its hash"):
         Protocol.from_json(json.dumps({**saved, "test_rows": 10}))
     for text in ("[]", "{}", "no JSON", json.dumps({**saved, "more": 1})):
-        with pytest.raises(ExperimentError, match="no protocol as its to_json writes it"):
+        with pytest.raises(ParameterError, match="no protocol as its to_json writes it"):
             Protocol.from_json(text)
 
 
@@ -89,14 +89,14 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("settings", "message"), MISTAKES)
 def test_mistakes(settings, message):
-    with pytest.raises(ExperimentError, match=message):
+    with pytest.raises(ParameterError, match=message):
         Protocol(**settings)
 
 
 def test_too_few_rows():
-    with pytest.raises(ExperimentError, match="11 rows of each class are wanted, but '一般' has 10"):
+    with pytest.raises(ParameterError, match="11 rows of each class are wanted, but '一般' has 10"):
         Protocol(shots=11).draws(LABELS)
-    with pytest.raises(ExperimentError, match=r"shots=35 need more rows than there are of a class: .*'很好': 60"):
+    with pytest.raises(ParameterError, match=r"shots=35 need more rows than there are of a class: .*'很好': 60"):
         Protocol(shots=35, balanced=False).draws(LABELS)
-    with pytest.raises(ExperimentError, match="a class has a single row"):
+    with pytest.raises(ParameterError, match="a class has a single row"):
         Protocol().folds(["a", "a", "b"], 0)

@@ -12,7 +12,7 @@ from support.noise import LONG, PROTOCOL, SLOW, SPLIT, Broken, Noisy, same
 
 from softcloze import PromptClassifier
 from softcloze.data import Examples, Split, few_shot
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import Method, Protocol, compare, tfidf
 
 
@@ -213,5 +213,5 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("methods", "split", "settings", "message"), MISTAKES)
 def test_mistakes_are_found_before_anything_runs(methods, split, settings, message):
-    with pytest.raises(ExperimentError, match=message):
+    with pytest.raises(ParameterError, match=message):
         compare(methods, split, Protocol(**{"shots": 2, **settings}))

@@ -3,7 +3,7 @@ import pytest
 
 from softcloze import PromptClassifier
 from softcloze.experiments import tfidf
-from softcloze.experiments.score_cache import Readings
+from softcloze.experiments.score_cache import ScoreCache
 from softcloze.prompt import PromptSet
 
 TEXTS = ["A delight from start to finish.", "A dull, endless bore.", "很好看", "不好看", "A film."]
@@ -31,7 +31,7 @@ def prompt(bert_tiny, template="<text> It was <mask>.", **settings):
 
 @pytest.mark.parametrize("calibration", [None, "batch", "domain", "temperature"])
 def test_the_same_as_the_classifier_gives_by_itself(bert_tiny, calibration, passes):
-    readings = Readings(TEXTS)
+    readings = ScoreCache(TEXTS)
     readings.predict_proba(prompt(bert_tiny))
     own = prompt(bert_tiny, calibration=calibration).fit(TEXTS * 2, LABELS * 2)
     passes.clear()  # whatever learning the calibration took
@@ -42,7 +42,7 @@ def test_the_same_as_the_classifier_gives_by_itself(bert_tiny, calibration, pass
 
 
 def test_other_words_are_read_on_their_own(bert_tiny, passes):
-    readings = Readings(TEXTS)
+    readings = ScoreCache(TEXTS)
     first, _ = readings.predict_proba(prompt(bert_tiny))
     for other in (prompt(bert_tiny, "<text> All in all <mask>."), prompt(bert_tiny, max_length=6)):
         passes.clear()
@@ -57,15 +57,15 @@ def test_other_words_are_read_on_their_own(bert_tiny, passes):
     [
         {"template": "<soft*2> <text> It was <mask>.", "epochs": 1},
         {"template": "<demos*1> <text> It was <mask>."},
-        {"head": "soft", "epochs": 1},
+        {"head": "warp", "epochs": 1},
         {"head": "prototypes"},
     ],
 )
 def test_what_learns_more_reads_by_itself(bert_tiny, learns):
-    assert Readings(TEXTS).predict_proba(prompt(bert_tiny, **learns).fit(TEXTS, LABELS)) is None
+    assert ScoreCache(TEXTS).predict_proba(prompt(bert_tiny, **learns).fit(TEXTS, LABELS)) is None
 
 
 def test_what_is_no_prompt_or_has_no_calibration_yet_reads_by_itself(bert_tiny):
-    readings = Readings(TEXTS)
+    readings = ScoreCache(TEXTS)
     assert readings.predict_proba(tfidf().fit(TEXTS, LABELS)) is None
     assert readings.predict_proba(prompt(bert_tiny, calibration="contextual")) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import Method, SetFitClassifier
 from softcloze.experiments import baselines as module
 from softcloze.experiments.run_cache import identity
@@ -11,7 +11,7 @@ from softcloze.experiments.run_cache import identity
 def test_what_is_missing_is_named_with_the_command_that_installs_it(monkeypatch):
     found = {"setfit": None, "datasets": object()}
     monkeypatch.setattr(module, "find_spec", found.get)
-    with pytest.raises(ExperimentError, match=r"needs setfit; install with: pip install setfit$"):
+    with pytest.raises(ParameterError, match=r"needs setfit; install with: pip install setfit$"):
         SetFitClassifier("encoder").fit(["好", "差"], ["good", "bad"])
 
 

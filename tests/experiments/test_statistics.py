@@ -4,7 +4,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss
 
 from softcloze.calibration import expected_calibration_error
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import METRICS, Spread
 from softcloze.experiments.statistics import Resampling, check_metric, holm, measure, paired
 
@@ -138,5 +138,5 @@ def test_holm():
 def test_spread_and_names():
     assert Spread.of([0.5, 0.6, 0.8]).sd == pytest.approx(np.std([0.5, 0.6, 0.8], ddof=1))
     assert Spread.of([0.5]).sd is None
-    with pytest.raises(ExperimentError, match=r"'acuracy' is unknown; expected accuracy, .*did you mean 'accuracy'"):
+    with pytest.raises(ParameterError, match=r"'acuracy' is unknown; expected accuracy, .*did you mean 'accuracy'"):
         check_metric("acuracy")

@@ -10,7 +10,7 @@ from support.noise import SPLIT, Deadly, Endless, Noisy
 
 from softcloze import PromptClassifier
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments import Method, Protocol, compare, tfidf
 from softcloze.experiments.workers import packed, unpacked
 
@@ -95,12 +95,12 @@ def test_backbones_go_by_name(bert_tiny):
         (changed, "starter:bert-tiny", "by that name other weights"),
     ):
         own = Backbone(model, bert_tiny.tokenizer, name)
-        with pytest.raises(ExperimentError, match=rf"(?s)the backbone '{name}' .*{reason}.*compare with processes=1"):
+        with pytest.raises(ParameterError, match=rf"(?s)the backbone '{name}' .*{reason}.*compare with processes=1"):
             unpacked(packed(own))
 
 
 def test_what_cannot_be_sent():
-    with pytest.raises(ExperimentError, match=r"cannot be sent to other processes: .*generator.*; processes=1 keeps"):
+    with pytest.raises(ParameterError, match=r"cannot be sent to other processes: .*generator.*; processes=1 keeps"):
         packed(one for one in [1])
-    with pytest.raises(ExperimentError, match="processes=0, but it has to be at least 1"):
+    with pytest.raises(ParameterError, match="processes=0, but it has to be at least 1"):
         compare({"noise": Noisy()}, SPLIT, PROTOCOL, processes=0)

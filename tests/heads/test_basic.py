@@ -8,7 +8,7 @@ from support import models
 from support.fits import settings
 
 from softcloze import PromptClassifier, Template, Verbalizer
-from softcloze.errors import HeadError
+from softcloze.errors import ParameterError
 from softcloze.heads import initial_head
 from softcloze.prompt import BoundPrompt
 from softcloze.training import train
@@ -56,9 +56,9 @@ def test_features_are_the_states_of_plain_transformers(architecture):
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "albert", "gpt2", "llama", "opt"])
 def test_soft_rows_start_as_the_label_words(architecture):
     """Weighted means of the vocabulary's scores, here by the whole head of plain transformers."""
-    prompt = bound(architecture, SEVERAL, "soft")
+    prompt = bound(architecture, SEVERAL, "warp")
     backbone, prompts = prompt.scorer.backbone, prompt.encode(TEXTS)
-    found = start(prompt, "soft").label_scores(prompt.features(prompts, [None])[0])
+    found = start(prompt, "warp").label_scores(prompt.features(prompts, [None])[0])
     expected = []
     for one in prompts:
         mask_id = backbone.vocabulary.mask_id
@@ -85,10 +85,10 @@ def test_the_linear_head_ends_at_logistic_regression():
     np.testing.assert_allclose(ours, reference.predict_proba(states.numpy())[:, 1], atol=0.03)
 
 
-@pytest.mark.parametrize("head", ["soft", "linear"])
+@pytest.mark.parametrize("head", ["warp", "linear"])
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_slots_and_head_are_trained_together(architecture, head):
-    options = {"epochs": 6, "stop_loss": 0.0, "head_learning_rate": 1.0, "random_state": 0}
+    options = {"epochs": 6, "target_loss": 0.0, "head_learning_rate": 1.0, "random_state": 0}
     clf = PromptClassifier(models.backbone(architecture), "<soft*2> " + HARD, ONE_EACH, head=head, **options)
     labels = ["neg", "pos"] * 6
     clf.fit(TEXTS, labels)
@@ -102,7 +102,7 @@ def test_slots_and_head_are_trained_together(architecture, head):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
-@pytest.mark.parametrize("head", ["soft", "linear", "prototypes"])
+@pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_a_head_survives_saving(tmp_path, head, source):
     backbone, options = models.backbone("gpt2"), {"epochs": 6, "head_learning_rate": 1.0, "random_state": 0}
@@ -121,7 +121,7 @@ def stop_after_first(record):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
-    options = {"head": "soft", "epochs": 3, "stop_loss": 0.0, "random_state": 0, "checkpoint": tmp_path}
+    options = {"head": "warp", "epochs": 3, "target_loss": 0.0, "random_state": 0, "checkpoint": tmp_path}
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
     whole = PromptClassifier(backbone, source, ONE_EACH, **options).fit(TEXTS, labels)
     with pytest.raises(KeyboardInterrupt):
@@ -136,7 +136,7 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
 def test_warm_start_goes_on_from_the_head():
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
     clf = PromptClassifier(
-        backbone, HARD, ONE_EACH, head="linear", epochs=30, stop_loss=0.0, warm_start=True, random_state=0
+        backbone, HARD, ONE_EACH, head="linear", epochs=30, target_loss=0.0, warm_start=True, random_state=0
     )
     first = clf.fit(TEXTS, labels).history_
     assert clf.fit(TEXTS, labels).history_[0]["loss"] < first[0]["loss"]
@@ -153,22 +153,22 @@ def test_chinese():
     texts = [line for line in models.SENTENCES if line[0] > "z"]
     labels = ["差" if "不" in line or "差" in line or "失望" in line or "坏" in line else "好" for line in texts]
     clf = PromptClassifier(
-        models.backbone("llama"), "<text>总之，很<mask>", head="soft", epochs=20, stop_loss=0.0, random_state=0
+        models.backbone("llama"), "<text>总之，很<mask>", head="warp", epochs=20, target_loss=0.0, random_state=0
     )
     assert clf.fit(texts, labels).score(texts, labels) > 0.8
 
 
 class TestErrors:
     def test_an_unknown_head_is_named(self):
-        with pytest.raises(HeadError, match="did you mean 'linear'"):
+        with pytest.raises(ParameterError, match="did you mean 'linear'"):
             PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head="linaer").fit(TEXTS, ["neg", "pos"] * 6)
 
     def test_text_behind_the_mask_of_a_causal_model(self):
-        with pytest.raises(HeadError, match="put <mask> at the end"):
-            bound("gpt2", ONE_EACH, "soft", source="<text> It was <mask>, I say")
-        assert bound("bert", ONE_EACH, "soft", source="<text> It was <mask>, I say")
+        with pytest.raises(ParameterError, match="put <mask> at the end"):
+            bound("gpt2", ONE_EACH, "warp", source="<text> It was <mask>, I say")
+        assert bound("bert", ONE_EACH, "warp", source="<text> It was <mask>, I say")
 
-    @pytest.mark.parametrize("head", ["soft", "linear", "prototypes"])
+    @pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
     def test_a_head_has_to_be_learnt(self, head):
         with pytest.raises(Exception, match="call fit first"):
             PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head=head).predict(TEXTS)

@@ -6,7 +6,7 @@ import torch
 from support import models
 
 from softcloze import Template, Verbalizer
-from softcloze.encoding import CompiledTemplate, Vocabulary
+from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.label_words.candidates import comes_back, is_word, read_candidates, whole_words
 from softcloze.prompt import BoundPrompt
 
@@ -107,7 +107,7 @@ def test_only_the_likeliest_of_each_label_stay(monkeypatch):
 
 
 def test_a_private_marker_is_no_text():
-    vocabulary = Vocabulary(models.borrowed("wordpiece"), masked=True)
+    vocabulary = PromptTokenizer(models.borrowed("wordpiece"), masked=True)
     texts = vocabulary.texts()
     assert texts[vocabulary.ids("good")[0]] == "good"
     assert not any(is_word(text.strip()) for text in (texts[vocabulary.slot_id], texts[vocabulary.hole_id]))

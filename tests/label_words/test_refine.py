@@ -7,7 +7,7 @@ from support import models
 
 from softcloze import PromptClassifier, Verbalizer, refine_words
 from softcloze.encoding import CompiledTemplate
-from softcloze.errors import DataError, EncodingError, RefinementError, VerbalizerError
+from softcloze.errors import DataError, EncodingError, ParameterError, VerbalizerError
 from softcloze.label_words import relevance
 from softcloze.library import load_verbalizer
 from softcloze.template import Template
@@ -132,16 +132,16 @@ def test_names_may_be_longer_than_other_words():
 MISTAKES = [
     (
         {"template": "<soft*2> <text> <mask>"},
-        RefinementError,
+        ParameterError,
         "the soft slots of .* are not trained yet; refine the words",
     ),
-    ({"template": "<demos*2><text> <mask>"}, RefinementError, "the demonstrations of .* are chosen in fit"),
-    ({"texts": []}, RefinementError, "there are no texts to refine words by"),
-    ({"words": None}, RefinementError, "there are no words to refine"),
-    ({"frequency": 1}, RefinementError, "frequency=1 is the share of words to drop; expected 0 to below 1"),
-    ({"frequency": float("nan")}, RefinementError, "frequency=nan"),
-    ({"relevance": -1}, RefinementError, "relevance=-1 is the least ratio of a word to keep; expected 0 or more"),
-    ({"penalty": 0}, RefinementError, "penalty=0 has to be a number above 0"),
+    ({"template": "<demos*2><text> <mask>"}, ParameterError, "the demonstrations of .* are chosen in fit"),
+    ({"texts": []}, ParameterError, "there are no texts to refine words by"),
+    ({"words": None}, ParameterError, "there are no words to refine"),
+    ({"frequency": 1}, ParameterError, "frequency=1 is the share of words to drop; expected 0 to below 1"),
+    ({"frequency": float("nan")}, ParameterError, "frequency=nan"),
+    ({"relevance": -1}, ParameterError, "relevance=-1 is the least ratio of a word to keep; expected 0 or more"),
+    ({"penalty": 0}, ParameterError, "penalty=0 has to be a number above 0"),
     ({"labels": ["good"]}, DataError, f"there are {len(TEXTS)} texts but 1 labels"),
     ({"labels": ["god"] * len(TEXTS)}, DataError, "row 0 has label 'god', which the verbalizer does not name"),
     ({"texts": "one text"}, DataError, "X has to be a list of texts"),

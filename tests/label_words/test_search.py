@@ -5,7 +5,7 @@ import pytest
 from support import models
 
 from softcloze import PromptClassifier, SoftclozeError, Verbalizer, search_label_words
-from softcloze.errors import DataError, FieldError, SearchError
+from softcloze.errors import DataError, FieldError, ParameterError
 
 GOOD = ["A delight from the first scene to the last.", "A great film with a great cast.", "I liked the story."]
 BAD = ["A dull film about dull people.", "Terrible acting, terrible story!", "I did not like the end."]
@@ -20,7 +20,7 @@ def test_what_is_found_is_an_ordinary_verbalizer(architecture, source, method):
     backbone = models.backbone(architecture)
     found = search_label_words(backbone, source, TEXTS, LABELS, method=method, words=2)
     assert found.labels == ("neg", "pos") and [len(own) for own in found.words] == [2, 2]
-    assert found == Verbalizer(found.as_dict())
+    assert found == Verbalizer(found.label_words())
     classifier = PromptClassifier(backbone, source, found)
     assert {len(word) for word in classifier.fit(TEXTS, LABELS).predict_proba(TEXTS)} == {2}
 
@@ -43,7 +43,10 @@ def test_labels_that_are_words_come_first(method):
     others = search_label_words(backbone, ENGLISH, TEXTS, NAMED, method=method, words=3, start={})
     renamed = search_label_words(backbone, ENGLISH, TEXTS, LABELS, method=method, words=3)  # "neg" is no word
     assert list(others.words) == list(renamed.words) != list(found.words)
-    assert search_label_words(backbone, ENGLISH, TEXTS, NAMED, words=1).as_dict() == {"bad": ["bad"], "good": ["good"]}
+    assert search_label_words(backbone, ENGLISH, TEXTS, NAMED, words=1).label_words() == {
+        "bad": ["bad"],
+        "good": ["good"],
+    }
 
 
 def test_words_to_start_with():
@@ -126,7 +129,7 @@ MISTAKES = [
 def test_mistakes(changes, message):
     given = {"model": "bert", "template": ENGLISH, "texts": TEXTS, "labels": LABELS} | changes
     given["model"] = models.backbone(given["model"])
-    with pytest.raises(SearchError, match=message) as error:
+    with pytest.raises(ParameterError, match=message) as error:
         search_label_words(**given)
     assert isinstance(error.value, SoftclozeError) and isinstance(error.value, ValueError)
 

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Vocabulary
+from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer
 from softcloze.library import list_templates, list_verbalizers, load_template, load_verbalizer
 from softcloze.lint.tokens import check_encoding
 from softcloze.template import Mask, Soft, Template
@@ -83,7 +83,7 @@ def _only_ours():
 
 @cache
 def vocabulary(kind):
-    return Vocabulary(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 @cache

@@ -283,7 +283,7 @@ def test_words_of_one_language_may_have_letters_of_others():
 
 def test_labels_may_come_as_a_verbalizer():
     class Words:
-        def as_dict(self):
+        def to_dict(self):
             return {"a": ["good"], "b": ["good"]}
 
     assert [finding.code for finding in Template("<text><mask>").check(labels=Words())] == ["shared-word"]

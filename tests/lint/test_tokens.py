@@ -3,7 +3,7 @@
 import pytest
 from support.models import MASKED_TOKENIZERS, TOKENIZERS, borrowed, tokenizer
 
-from softcloze.encoding import NO_LIMIT, CompiledTemplate, Vocabulary
+from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError, TokenizerError, VerbalizerError
 from softcloze.lint import Finding
 from softcloze.lint.tokens import check_encoding
@@ -14,7 +14,7 @@ from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 def look(template, tokenizer, masked=None, max_length=None, labels=None):
     """What is found for a tokenizer, or the kind of one."""
     tokenizer = borrowed(tokenizer) if isinstance(tokenizer, str) else tokenizer
-    vocabulary = Vocabulary(tokenizer, masked=tokenizer.mask_token is not None if masked is None else masked)
+    vocabulary = PromptTokenizer(tokenizer, masked=tokenizer.mask_token is not None if masked is None else masked)
     limit = min(tokenizer.model_max_length, NO_LIMIT) if max_length is None else max_length
     return check_encoding(Template(template), vocabulary, limit, labels=labels)
 
@@ -67,7 +67,7 @@ def test_special_tokens_that_the_tokenizer_lacks(kind, special):
     (finding,) = found
     assert (finding.code, finding.severity, finding.start, finding.end) == ("no-special-token", "error", 7, 12)
     with pytest.raises(TokenizerError) as caught:
-        CompiledTemplate(Template(f"<text>。<{special}>好<mask>"), Vocabulary(borrowed(kind), masked=False), 64)
+        CompiledTemplate(Template(f"<text>。<{special}>好<mask>"), PromptTokenizer(borrowed(kind), masked=False), 64)
     assert finding.message == str(caught.value)
 
 
@@ -105,7 +105,7 @@ def test_label_words(kind):
     labels = {"积极": ["good", "good bad"], "消极": "bad"}
     finding, other = look("<text> It was <mask>", kind, labels=labels)
     assert (other.code, other.severity) == ("uneven-tokens", "note")
-    vocabulary = Vocabulary(borrowed(kind), masked=borrowed(kind).mask_token is not None)
+    vocabulary = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
     ids = CompiledTemplate(Template("<text> It was <mask>"), vocabulary, 64).word_ids("good bad")
     spelt = " ".join(map(vocabulary.token, ids))
     message = f"'good bad' has {len(ids)} tokens: {spelt}"
@@ -116,7 +116,7 @@ def test_label_words(kind):
 
 def test_label_words_that_the_vocabulary_does_not_know(kind):
     template, labels = Template("<text><mask>"), {"a": "好", "b": "龘"}
-    vocabulary = Vocabulary(borrowed(kind), masked=borrowed(kind).mask_token is not None)
+    vocabulary = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
     try:
         CompiledTemplate(template, vocabulary, 64).word_ids("龘")
     except EncodingError as error:
@@ -161,7 +161,7 @@ def test_words_that_begin_with_others(kind, template):
     labels = {"a": ["bad", "好"], "b": ["good", "bad good"]}
     errors = {f[0] for f in codes(template, kind, labels=labels) if f[1] == "error"}
     masked = borrowed(kind).mask_token is not None
-    compiled = CompiledTemplate(Template(template), Vocabulary(borrowed(kind), masked=masked), 64)
+    compiled = CompiledTemplate(Template(template), PromptTokenizer(borrowed(kind), masked=masked), 64)
     try:
         words = Verbalizer(labels)
         words.check_tokens(

@@ -13,7 +13,7 @@ from support.pages import Page
 from softcloze import PromptClassifier, RuleVerbalizer, Template, Verbalizer
 from softcloze.analysis import Explanation, WordShare
 from softcloze.calibration.content_free import CONTENT_FREE
-from softcloze.encoding import Vocabulary
+from softcloze.encoding import PromptTokenizer
 from softcloze.lint import CheckedWord, VerbalizerCheck, check_verbalizer, with_priors
 
 WORDS = {"好": ["good", "very good"], "差": {"bad": 2, "好": 0.5}}
@@ -87,7 +87,7 @@ def test_what_has_to_be_fitted_first():
     with pytest.raises(NotFittedError, match="not trained yet"):
         PromptClassifier(backbone("bert"), "<soft> <text> <mask>", {"a": "good", "b": "bad"}).check()
     clf = PromptClassifier(backbone("llama"), "<soft*2> <text> 很<mask>", {"a": "好", "b": "差"}, random_state=0)
-    clf.set_params(epochs=20, learning_rate=0.5, stop_loss=0)
+    clf.set_params(epochs=20, learning_rate=0.5, target_loss=0)
     checked = clf.fit(["好好", "差差"], ["a", "b"]).check()
     np.testing.assert_allclose(checked.priors, clf.predict_proba(list(CONTENT_FREE)).mean(0), atol=1e-6)
     shown = PromptClassifier(backbone("llama"), "<demos*1><text> 很<mask>", {"a": "好", "b": "差"}, random_state=0)
@@ -112,10 +112,10 @@ def test_rules():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
-@pytest.mark.parametrize("head", ["soft", "linear"])
+@pytest.mark.parametrize("head", ["warp", "linear"])
 def test_a_head_decides_without_label_words(head):
     clf = PromptClassifier(backbone("bert"), "<text> <mask>", {"a": "good", "b": "bad"}, head=head, random_state=0)
-    clf.set_params(epochs=20, stop_loss=0)
+    clf.set_params(epochs=20, target_loss=0)
     assert clf.fit(["good good", "bad", "good", "bad bad"], ["a", "b", "a", "b"]).check().priors is None
 
 
@@ -191,6 +191,8 @@ def test_the_table_as_html():
     assert "| | | 好| 1| | 50.00%" in page.lines
     assert html.count("<pre>") == len(SHOWN.findings) and "http" not in html
     empty = check_verbalizer(
-        Verbalizer({"a": "good", "b": "bad"}), Template("<text> <mask>"), Vocabulary(borrowed("gpt2"), masked=False)
+        Verbalizer({"a": "good", "b": "bad"}),
+        Template("<text> <mask>"),
+        PromptTokenizer(borrowed("gpt2"), masked=False),
     )
     assert "nothing found" in empty._repr_html_() and "<pre>" not in empty._repr_html_()

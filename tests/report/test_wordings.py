@@ -3,7 +3,7 @@
 from dataclasses import replace
 from statistics import median
 
-from softcloze.experiments import MethodCard, spread_over_wordings
+from softcloze.experiments import MethodCard, spread_over_variants
 
 
 def test_the_spread_and_where_it_is_shown(make, tmp_path):
@@ -11,7 +11,7 @@ def test_the_spread_and_where_it_is_shown(make, tmp_path):
     cards = [MethodCard(name, name, f"<text> {name} <mask>", "films") for name in names[:3]]
     skill = {"one": 0.2, "two": 2.0, "三": 0.8}
     found = make(methods=[*cards, MethodCard("other", "alone", "<text> <mask>")], skill=skill, rows=100, seeds=1)
-    (spread,) = spread_over_wordings(found)
+    (spread,) = spread_over_variants(found)
     accuracy = {each.method: each.accuracy.mean for each in found.summary()}
     assert (spread.worst.method, spread.best.method, spread.count) == ("one", "two", 3)
     assert spread.median == median(accuracy[name] for name in names[:3])
@@ -19,4 +19,4 @@ def test_the_spread_and_where_it_is_shown(make, tmp_path):
     assert f"3 wordings of films: {told}" in found.table().caption.plain
     assert "the 3 wordings of <b>films</b> are right on" in found.report(tmp_path / "page.html").read_text("utf-8")
     single = replace(found, methods=(cards[0], *(replace(card, wording_of=None) for card in found.methods[1:])))
-    assert spread_over_wordings(single) == () and "wordings" not in single.table().caption.plain
+    assert spread_over_variants(single) == () and "wordings" not in single.table().caption.plain

@@ -125,7 +125,7 @@ def test_a_beginning_read_once_for_all(architecture, right):
     for words in (WORDS["one token"], WORDS["mixed lengths"]):
         expected = expected_scores(backbone, prompts, words, soft)
         assert_same(make_scorer(backbone, words, right=right).all(prompts, [soft])[0], expected)
-    assert backbone.can_read
+    assert backbone.supports_prefix_cache
 
 
 @pytest.mark.parametrize("architecture", list(models.CAUSAL))

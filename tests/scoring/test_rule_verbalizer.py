@@ -8,7 +8,7 @@ from sklearn.base import clone
 from support import models
 
 from softcloze import PromptClassifier, RuleVerbalizer, Verbalizer
-from softcloze.errors import CalibrationError, ExplanationError, VerbalizerError
+from softcloze.errors import ParameterError, VerbalizerError
 from softcloze.prompt import CARD, Prompt
 from softcloze.template import Template, domain_template
 from softcloze.verbalizer import KINDS
@@ -43,7 +43,7 @@ def classifier(model, template=REVIEWS, verbalizer=RULES, **parameters):
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_fit_predict_save_load(architecture, tmp_path):
-    clf = classifier(architecture, epochs=3, stop_loss=0).fit(TEXTS, LABELS)
+    clf = classifier(architecture, epochs=3, target_loss=0).fit(TEXTS, LABELS)
     assert clf.classes_.tolist() == ["bad", "good", "mixed"]
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
     clf.save(tmp_path / "p")
@@ -132,12 +132,12 @@ def test_pmi_asks_the_words_around_and_between_the_masks():
     assert str(domain_template(Template(REVIEWS.replace(" <soft>", "")))) == (
         " It was <mask name=quality>, and I liked the <mask name=part>."
     )
-    with pytest.raises(CalibrationError, match="there is more than words between them"):
+    with pytest.raises(ParameterError, match="there is more than words between them"):
         domain_template(Template(RELATIONS))
 
 
 def test_nothing_is_explained():
-    with pytest.raises(ExplanationError, match="rules are about words at several"):
+    with pytest.raises(ParameterError, match="rules are about words at several"):
         classifier("bert").fit(TEXTS, LABELS).explain("x")
 
 

@@ -9,11 +9,11 @@ from support import models
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
-from softcloze.prompt import BoundPrompt, Parts
+from softcloze.prompt import BoundPrompt, TrainedParts
 from softcloze.scoring import Scorer, plan_rules
 from softcloze.scoring.causal import CausalRules
 from softcloze.scoring.masked import MaskedRules
-from softcloze.scoring.plan import Query, Read
+from softcloze.scoring.plan import LogitRead, ModelInput
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
 from softcloze.verbalizer import RuleVerbalizer, Verbalizer
@@ -148,7 +148,7 @@ def assert_as_expected(backbone, source, rules):
         expected, words = expected_scores(bound, prompts, rules, soft.weight)
     expected = expected.log_softmax(-1)
     assert expected.std(0).max() > 0.01  # else nothing would be compared
-    found = bound.label_scores(prompts, [Parts(soft, WordHead(bound.verbalizer))])[0].log_softmax(-1)
+    found = bound.label_scores(prompts, [TrainedParts(soft, WordHead(bound.verbalizer))])[0].log_softmax(-1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     return words
 
@@ -191,7 +191,7 @@ def test_one_named_mask_is_as_good_as_one_without_a_name(architecture, behind):
         bound = BoundPrompt(Template(f"<text> It <soft> was {mask}{behind}"), verbalizer, backbone, None)
         weight = torch.linspace(-1, 1, bound.compiled.soft_count * backbone.width).view(-1, backbone.width)
         prompts = bound.encode(models.SENTENCES[:6])
-        parts = Parts(SoftVectors(bound.compiled.blocks, weight), WordHead(bound.verbalizer))
+        parts = TrainedParts(SoftVectors(bound.compiled.blocks, weight), WordHead(bound.verbalizer))
         scores.append(bound.label_scores(prompts, [parts])[0].log_softmax(-1))
     assert torch.equal(scores[0], scores[1])
     torch.testing.assert_close(scores[2], scores[0], atol=1e-5, rtol=1e-5)
@@ -234,9 +234,15 @@ def test_rows_of_a_masked_model():
     assert plan.normalised
     one, two = plan.queries(PROMPT)
     assert (one.ids, one.types) == ((5, -1, 4, 7, 8, 4, 9), (0, 0, 0, 1, 1, 1, 1))
-    assert set(one.reads) == {Read(2, 20, 0), Read(2, 21, 1), Read(2, 20, 2), Read(5, 30, 0), Read(5, 30, 1)}
-    reads = (Read(5, 31, 2), Read(6, 32, 2))
-    assert two == Query((5, -1, 4, 7, 8, 4, 4, 9), reads, (0, 0, 0, 1, 1, 1, 1, 1))
+    assert set(one.reads) == {
+        LogitRead(2, 20, 0),
+        LogitRead(2, 21, 1),
+        LogitRead(2, 20, 2),
+        LogitRead(5, 30, 0),
+        LogitRead(5, 30, 1),
+    }
+    reads = (LogitRead(5, 31, 2), LogitRead(6, 32, 2))
+    assert two == ModelInput((5, -1, 4, 7, 8, 4, 4, 9), reads, (0, 0, 0, 1, 1, 1, 1, 1))
 
 
 def test_words_of_two_tokens_alone_make_one_row():

@@ -8,7 +8,7 @@ from support.scores import SLOTS, assert_same, make_scorer, random_prompts, soft
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
-from softcloze.prompt import BoundPrompt, Parts
+from softcloze.prompt import BoundPrompt, TrainedParts
 from softcloze.scoring import Scorer, log_probabilities, plan_rules
 from softcloze.scoring.seq2seq import Seq2seqPlan
 from softcloze.template import Template
@@ -181,7 +181,7 @@ def test_t5_scores_a_word_as_the_target_of_its_pretraining(name):
     """Written out for its own tokenizer: the loss of the words behind the sentinel."""
     backbone = models.backbone(name)
     bound = BoundPrompt(Template("<text> It was <mask> ."), Verbalizer({0: "good", 1: "bad"}), backbone, None)
-    scores = bound.label_scores(bound.encode(["A dull film"]), [Parts(None, WordHead(bound.verbalizer))])[0, 0]
+    scores = bound.label_scores(bound.encode(["A dull film"]), [TrainedParts(None, WordHead(bound.verbalizer))])[0, 0]
     ids = backbone.tokenizer
     losses = []
     for word in ("good", "bad"):

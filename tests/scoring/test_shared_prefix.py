@@ -8,7 +8,7 @@ from support.scores import assert_same, filled_score, make_scorer, random_prompt
 from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import Member, Scorer, score_together
-from softcloze.scoring.shared_prefix import LEVELS, WORTH, shared_beginnings
+from softcloze.scoring.shared_prefix import LEVELS, WORTH, prefix_tree
 from softcloze.template import Template
 
 ARCHITECTURES = ["llama", "gpt2", "gemma3_text", "mistral", "bloom", "opt", "gpt_neox", "bert", "roberta"]
@@ -84,7 +84,7 @@ def test_vectors_of_one_template(architecture):
 @pytest.mark.parametrize("architecture", CAUSAL)
 def test_a_text_is_read_once(architecture):
     backbone = models.backbone(architecture)
-    assert backbone.can_read
+    assert backbone.supports_prefix_cache
     members = [member(backbone, ((), (90 + k, 80), ()), ONE, texts=[TEXTS[0], TEXTS[2]])[0] for k in range(6)]
     found, read = tokens_read(backbone, lambda: score_together(members))
     assert read == (18 + 25) + (25 - 18) + 6 * 2 * 2  # the texts with their padding, and tails of two tokens
@@ -206,7 +206,7 @@ def test_shared_beginnings_are_those_of_their_rows():
     for _ in range(40):
         text = torch.randint(3, (30,), generator=dice).tolist()
         rows += [(*text[:length], 5) for length in torch.randint(31, (4,), generator=dice).tolist()]
-    leaves = leaves_of(shared_beginnings(rows, [1] * len(rows)))
+    leaves = leaves_of(prefix_tree(rows, [1] * len(rows)))
     assert sorted(leaves) == list(range(len(rows)))
     assert all(rows[row][: len(ids)] == ids for row, ids in leaves.items())
     read = sum(map(len, set(leaves.values())))
@@ -226,13 +226,13 @@ def test_shared_beginnings_are_those_of_their_rows():
     ],
 )
 def test_how_much_is_shared(rows, ends):
-    leaves = leaves_of(shared_beginnings(rows, [1] * len(rows)))
+    leaves = leaves_of(prefix_tree(rows, [1] * len(rows)))
     assert [len(leaves[row]) for row in range(len(rows))] == ends
 
 
 def test_a_row_that_is_read_often_is_a_beginning_by_itself():
     long, short = tuple(range(20)), tuple(range(10))
-    assert leaves_of(shared_beginnings([long, short], [3, 1])) == {0: long, 1: ()}
+    assert leaves_of(prefix_tree([long, short], [3, 1])) == {0: long, 1: ()}
 
 
 @pytest.mark.parametrize("right", [False, True], ids=["end", "text behind"])

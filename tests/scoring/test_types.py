@@ -101,7 +101,7 @@ def test_a_causal_model_with_types(source):
     backbone = models.bert_decoder()
     assert backbone.family == "causal"
     assert backbone.uses_types
-    assert not backbone.can_read
+    assert not backbone.supports_prefix_cache
     prompts, words, scores = scored(backbone, source)
     for prompt, score in zip(prompts, scores, strict=True):
         found = []

@@ -110,10 +110,10 @@ def test_slots_of_no_length_are_not_compared_with_long_ones():
 
 def test_conditional_parameters_are_compared_where_they_apply():
     """As a study of optuna has them, or a list of grids."""
-    tried = [{"head": "words"}] * 2 + [{"head": "soft", "head_learning_rate": rate} for rate in (0.1, 0.3)]
+    tried = [{"head": "words"}] * 2 + [{"head": "warp", "head_learning_rate": rate} for rate in (0.1, 0.3)]
     found = effects([*map(Candidate, tried, (0.5, 0.5, 0.6, 0.8))])
     means = {each.name: {level.value: round(level.mean, 6) for level in each.levels} for each in found}
-    assert means == {"head": {"words": 0.5, "soft": 0.7}, "head_learning_rate": {"0.1": 0.6, "0.3": 0.8}}
+    assert means == {"head": {"words": 0.5, "warp": 0.7}, "head_learning_rate": {"0.1": 0.6, "0.3": 0.8}}
 
 
 def test_what_follows_from_another_parameter_is_named_beside_it():

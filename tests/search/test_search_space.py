@@ -1,7 +1,7 @@
 import pytest
 
 from softcloze import Template
-from softcloze.errors import TuningError
+from softcloze.errors import ParameterError
 from softcloze.library import load_template
 from softcloze.search import library_prompts
 from softcloze.template import with_slots
@@ -46,7 +46,7 @@ def test_templates_of_ones_own(tmp_path, monkeypatch):
     ],
 )
 def test_what_the_library_does_not_have(task, language, fields, message):
-    with pytest.raises(TuningError, match=message):
+    with pytest.raises(ParameterError, match=message):
         library_prompts(task, language, fields=fields)
 
 
@@ -65,8 +65,8 @@ def test_slots_in_either_place(front, after, expected):
 
 
 def test_slots_that_cannot_be():
-    with pytest.raises(TuningError, match="front=-1, after=0: a slot has one vector or more"):
+    with pytest.raises(ParameterError, match="front=-1, after=0: a slot has one vector or more"):
         with_slots("<text> <mask>", front=-1)
-    with pytest.raises(TuningError, match="has no field as a tag, such as <text>"):
+    with pytest.raises(ParameterError, match="has no field as a tag, such as <text>"):
         with_slots("{{ text }} <mask>", after=2)
     assert str(with_slots("{{ text }} <mask>", front=2)) == "<soft*2> {{ text }} <mask>"

@@ -15,7 +15,7 @@ from sklearn.model_selection import (
 )
 
 from softcloze import PromptClassifier
-from softcloze.errors import TuningError
+from softcloze.errors import ParameterError
 from softcloze.experiments import tfidf
 from softcloze.search import library_prompts, summarise_search
 from softcloze.template import with_slots
@@ -137,7 +137,7 @@ def test_a_study_that_looks_for_the_lowest():
     assert found.best.parameters == {"a": 1, "b": 1} and not found.higher_is_better
     assert [level.best for level in found.parameters[0].levels] == pytest.approx([1.1, 2.1])
     both = optuna.create_study(directions=["minimize", "maximize"])
-    with pytest.raises(TuningError, match="2 objectives"):
+    with pytest.raises(ParameterError, match="2 objectives"):
         summarise_search(both)
 
 
@@ -155,7 +155,7 @@ def test_several_scores():
     space, scores = {"logisticregression__C": [0.01, 1.0]}, ["accuracy", "neg_log_loss"]
     search = GridSearchCV(tfidf("char"), space, cv=2, scoring=scores, refit="neg_log_loss").fit(TEXTS, LABELS)
     assert summarise_search(search).best.mean == pytest.approx(search.best_score_)
-    with pytest.raises(TuningError, match="refit= has to name the one that chooses, found False"):
+    with pytest.raises(ParameterError, match="refit= has to name the one that chooses, found False"):
         summarise_search(GridSearchCV(tfidf("char"), space, cv=2, scoring=scores, refit=False).fit(TEXTS, LABELS))
 
 
@@ -164,5 +164,5 @@ def test_what_is_no_search():
         (GridSearchCV(tfidf(), {}), "found GridSearchCV, which is not fitted"),
         ([0.5, 0.6], "found list$"),
     ):
-        with pytest.raises(TuningError, match=message):
+        with pytest.raises(ParameterError, match=message):
             summarise_search(wrong)

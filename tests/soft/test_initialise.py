@@ -8,7 +8,7 @@ import torch
 from support import models
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.errors import SoftclozeError, SoftSlotError
+from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.soft import INITS, initial_vectors
 from softcloze.template import Template
 
@@ -152,7 +152,7 @@ def test_nothing_to_start_from_is_no_crash(name, source, init):
 
 def test_an_unknown_way_is_refused():
     message = "soft_init='zeros' is unknown; expected one of 'template', 'labels', 'vocabulary'"
-    with pytest.raises(SoftSlotError, match=message):
+    with pytest.raises(ParameterError, match=message):
         start(models.backbone("gpt2"), "<soft*5> It <mask>", "zeros", prompts_of([40, 41]))
 
 

@@ -6,7 +6,7 @@ from peft import PromptTuningConfig, get_peft_model
 from support import models
 
 from softcloze.encoding import CompiledBlock
-from softcloze.errors import SoftSlotError
+from softcloze.errors import ParameterError
 from softcloze.soft import SoftVectors
 
 BLOCKS = (CompiledBlock("#1", 0, 2, ()), CompiledBlock("task", 2, 3, ()))
@@ -36,7 +36,7 @@ def test_vectors_are_a_copy_in_float32():
     "found", [{"#1": 2}, {"#1": 2, "task": 4}, {"#1": 2, "tusk": 3}, {"#1": 2, "task": 3, "more": 1}, {}]
 )
 def test_vectors_of_another_template_are_refused(found):
-    with pytest.raises(SoftSlotError, match=r"has soft blocks of lengths \{'#1': 2, 'task': 3\}, the vectors are for"):
+    with pytest.raises(ParameterError, match=r"has soft blocks of lengths \{'#1': 2, 'task': 3\}, the vectors are for"):
         SoftVectors.from_blocks(BLOCKS, {key: torch.zeros(count, 4) for key, count in found.items()})
 
 
@@ -45,7 +45,7 @@ def test_a_slot_without_gradient_is_named():
     soft.weight.grad = torch.ones(5, 4)
     soft.check_gradient()
     soft.weight.grad[3] = 0
-    with pytest.raises(SoftSlotError, match=r"vectors \[1\] of soft block 'task' get no gradient"):
+    with pytest.raises(ParameterError, match=r"vectors \[1\] of soft block 'task' get no gradient"):
         soft.check_gradient()
     soft.weight.grad[0, 0] = 0
     soft.weight.grad[3] = torch.tensor([0, 0, 0, 1e-20])

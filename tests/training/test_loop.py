@@ -12,7 +12,7 @@ from support import models
 from support.fits import Task, settings
 from torch.nn.functional import cross_entropy
 
-from softcloze.errors import SettingsError, SoftSlotError
+from softcloze.errors import ParameterError
 from softcloze.training import warn_if_stuck
 
 SOURCE = "<soft*2> <text> <soft> It was <mask>"
@@ -128,14 +128,14 @@ def test_learning_rate_schedule(steps, warmup, expected):
         ("warmup_fraction", 1.0, "from 0 to below 1"),
         ("warmup_fraction", -0.1, "from 0 to below 1"),
         ("max_grad_norm", 0, "above 0"),
-        ("stop_loss", -1, "0 or above"),
+        ("target_loss", -1, "0 or above"),
         ("validation_fraction", 0, "between 0 and 1"),
         ("validation_fraction", 1.0, "between 0 and 1"),
         ("patience", 0, "at least 1"),
     ],
 )
 def test_settings_out_of_range(name, value, expected):
-    with pytest.raises(SettingsError, match=f"{name}={value!r}, but it has to be {expected}"):
+    with pytest.raises(ParameterError, match=f"{name}={value!r}, but it has to be {expected}"):
         settings(**{name: value})
 
 
@@ -150,7 +150,7 @@ def test_settings_out_of_range(name, value, expected):
 )
 def test_a_slot_behind_everything_is_refused_by_name(source, block):
     task = Task("gpt2", source)
-    with pytest.raises(SoftSlotError, match=f"of soft block '{block}' get no gradient"):
+    with pytest.raises(ParameterError, match=f"of soft block '{block}' get no gradient"):
         task.fit(epochs=1)
 
 
@@ -169,13 +169,13 @@ def test_a_causal_slot_before_text_behind_the_mask_learns():
 
 def test_training_stops_below_the_loss_to_stop_at():
     task = Task("gpt2", SOURCE)
-    _, history = task.fit(epochs=8, stop_loss=1e9)
+    _, history = task.fit(epochs=8, target_loss=1e9)
     assert len(history) == 1
     _, whole = task.fit(epochs=8)
     assert len(whole) == 8
     losses = [record["loss"] for record in whole]
     limit = sorted(losses)[1] + 1e-6  # reached at the latest by the second-lowest epoch
-    _, short = task.fit(epochs=8, stop_loss=limit)
+    _, short = task.fit(epochs=8, target_loss=limit)
     assert len(short) == next(i for i, loss in enumerate(losses, 1) if loss < limit)
     assert without_seconds(short) == without_seconds(whole)[: len(short)]
 
@@ -196,7 +196,7 @@ def test_early_stopping_keeps_the_best_vectors(rate, patience, epochs):
 
 
 def test_too_few_examples_to_hold_some_out():
-    with pytest.raises(SettingsError, match="cannot hold out a share of 2 examples"):
+    with pytest.raises(ParameterError, match="cannot hold out a share of 2 examples"):
         Task("gpt2", SOURCE, texts=2).fit(early_stopping=True)
 
 
@@ -214,11 +214,11 @@ def history_of(*losses, labels=2):
 )
 def test_a_fit_that_learnt_nothing_warns(losses, labels, message):
     with pytest.warns(ConvergenceWarning, match=message):
-        warn_if_stuck(history_of(*losses, labels=labels), settings(stop_loss=0.2))
+        warn_if_stuck(history_of(*losses, labels=labels), settings(target_loss=0.2))
 
 
 @pytest.mark.parametrize("losses", [(0.7, 0.3), (0.7,), (0.1, 0.1)])
 def test_a_fit_that_learnt_does_not_warn(losses):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_if_stuck(history_of(*losses), settings(stop_loss=0.2))
+        warn_if_stuck(history_of(*losses), settings(target_loss=0.2))

@@ -7,7 +7,7 @@ from support import models
 from support.fits import Task
 
 from softcloze import PromptClassifier
-from softcloze.errors import SettingsError
+from softcloze.errors import ParameterError
 from softcloze.training import bytes_of
 
 AFTER = "<text> <soft*2> It was <mask>"
@@ -44,14 +44,14 @@ def test_sizes(memory, size):
 @pytest.mark.parametrize("memory", ["lots", "2", "-1GB", "GB", "1 XB"])
 def test_no_sizes(memory):
     clf = PromptClassifier(models.backbone("llama"), AFTER, WORDS, cache_memory=memory)
-    with pytest.raises(SettingsError, match=f"'{memory}' is no size in memory; write for example"):
+    with pytest.raises(ParameterError, match=f"'{memory}' is no size in memory; write for example"):
         clf.fit(["good", "bad"], ["pos", "neg"])
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 def test_fit_takes_it():
     texts, labels = models.SENTENCES[:4], ["pos", "neg"] * 2
-    options = {"random_state": 0, "stop_loss": 0, "epochs": 1}
+    options = {"random_state": 0, "target_loss": 0, "epochs": 1}
     vectors = []
     for memory in ("1GiB", 0):
         clf = PromptClassifier(models.backbone("gpt2"), AFTER, WORDS, cache_memory=memory, **options)

@@ -27,7 +27,7 @@ def without_seconds(history):
 
 
 @pytest.mark.parametrize(
-    "way", [{}, {"averaged_epochs": 3}, {"early_stopping": True}], ids=["plain", "mean", "stopping"]
+    "way", [{}, {"average_last_epochs": 3}, {"early_stopping": True}], ids=["plain", "mean", "stopping"]
 )
 @pytest.mark.parametrize("architecture", ["gpt2", "bert"])
 def test_interrupted_at_each_epoch_in_turn(tmp_path, architecture, way):

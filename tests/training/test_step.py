@@ -69,14 +69,14 @@ def test_the_mean_of_the_vectors_after_each_step(averaged):
     task = Task("gpt2", "<soft*2> <text> It was <mask>", texts=4)
     soft, after = task.soft(), []
     _, history = task.fit(soft=soft, epochs=5, on_epoch=lambda _: after.append(soft.weight.detach().clone()))
-    mean, same = task.fit(epochs=5, averaged_epochs=averaged)
+    mean, same = task.fit(epochs=5, average_last_epochs=averaged)
     torch.testing.assert_close(mean.weight.detach(), torch.stack(after[-averaged:]).mean(0))
     assert [record["loss"] for record in same] == [record["loss"] for record in history]
 
 
 def test_no_mean_where_a_fit_ends_before_its_last_epochs_or_keeps_the_best():
     task = Task("gpt2", "<soft*2> <text> It was <mask>")
-    for way in ({"stop_loss": 9.0}, {"early_stopping": True}):
+    for way in ({"target_loss": 9.0}, {"early_stopping": True}):
         last, history = task.fit(epochs=4, **way)
         assert len(history) == 1 or "early_stopping" in way
-        assert torch.equal(task.fit(epochs=4, averaged_epochs=3, **way)[0].weight, last.weight)
+        assert torch.equal(task.fit(epochs=4, average_last_epochs=3, **way)[0].weight, last.weight)

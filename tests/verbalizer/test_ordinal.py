@@ -61,7 +61,7 @@ def test_the_order_is_that_given_and_the_labels_are_sorted(order):
 
 def test_what_it_has_in_common_with_a_verbalizer():
     verbalizer = OrdinalVerbalizer(CHINESE, **POLES, per="character")
-    assert verbalizer.as_dict() == {"很好": ["好", "满意"], "很差": {"差": 1.0, "坏": 0.5}}
+    assert verbalizer.label_words() == {"很好": ["好", "满意"], "很差": {"差": 1.0, "坏": 0.5}}
     assert verbalizer.all_words == ("好", "满意", "差", "坏") and verbalizer.first_words == ()
     assert verbalizer.lengths([(1,), (2, 3), (4,), (5,)]) == [1, 2, 1, 1]
     with pytest.raises(VerbalizerError, match=r"'满意' has the same tokens .* label '很好'"):
@@ -69,7 +69,7 @@ def test_what_it_has_in_common_with_a_verbalizer():
     assert pickle.loads(pickle.dumps(verbalizer)) == verbalizer
     assert eval(repr(verbalizer), {"OrdinalVerbalizer": OrdinalVerbalizer}) == verbalizer  # noqa: S307
     assert verbalizer != OrdinalVerbalizer(CHINESE[::-1], **POLES, per="character")
-    assert verbalizer != Verbalizer(verbalizer.as_dict(), per="character")
+    assert verbalizer != Verbalizer(verbalizer.label_words(), per="character")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_what_it_has_in_common_with_a_verbalizer():
     ],
 )
 def test_cards(verbalizer):
-    card = {"kind": "x"} | json.loads(json.dumps(verbalizer.as_card()))
-    assert type(verbalizer).from_card(card) == verbalizer
+    card = {"kind": "x"} | json.loads(json.dumps(verbalizer.to_dict()))
+    assert type(verbalizer).from_dict(card) == verbalizer
     assert type(verbalizer) in KINDS.values()
 
 
@@ -112,7 +112,7 @@ TEXTS = ["bad bad bad", "bad", "good bad", "good", "good good good"]
 def test_soft_vectors_are_trained_through_it_and_saved(name, tmp_path):
     verbalizer = OrdinalVerbalizer(CHINESE, low="bad", high="good")
     clf = PromptClassifier(backbone(name), "<soft*3> <text> It was <mask>", verbalizer, random_state=0)
-    clf = clone(clf.set_params(epochs=30, learning_rate=0.5, stop_loss=0)).fit(TEXTS, CHINESE)
+    clf = clone(clf.set_params(epochs=30, learning_rate=0.5, target_loss=0)).fit(TEXTS, CHINESE)
     assert clf.classes_.tolist() == sorted(CHINESE)
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
     clf.save(tmp_path / "stars")
@@ -146,7 +146,7 @@ def test_templates_that_show_a_word_for_each_label_are_refused(template):
 def test_a_head_that_starts_from_a_word_for_each_label_is_refused():
     words = OrdinalVerbalizer(CHINESE, low="bad", high="good")
     with pytest.raises(VerbalizerError, match="head='soft' takes a word for each label"):
-        PromptClassifier(backbone("bert"), "<text> <mask>", words, head="soft").fit(TEXTS, CHINESE)
+        PromptClassifier(backbone("bert"), "<text> <mask>", words, head="warp").fit(TEXTS, CHINESE)
 
 
 def test_checks_know_it():

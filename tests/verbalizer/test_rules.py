@@ -75,10 +75,10 @@ def test_equality_copies_and_cards():
     assert rules != RuleVerbalizer({"a": A, "b": B})
     assert rules != RULES and rules != Verbalizer({"a": "a", "b": "b"})
     assert pickle.loads(pickle.dumps(rules)) == rules
-    assert RuleVerbalizer.from_card(rules.as_card()) == RuleVerbalizer(rules.as_dict()) == rules
+    assert RuleVerbalizer.from_dict(rules.to_dict()) == RuleVerbalizer(rules.label_words()) == rules
     assert eval(repr(rules), {"RuleVerbalizer": RuleVerbalizer}) == rules  # noqa: S307
     numbers = RuleVerbalizer({1: A, 0: B})
-    assert RuleVerbalizer.from_card(numbers.as_card()).labels == (0, 1)
+    assert RuleVerbalizer.from_dict(numbers.to_dict()).labels == (0, 1)
 
 
 def test_label_scores():

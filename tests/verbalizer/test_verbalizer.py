@@ -61,12 +61,12 @@ def test_labels_are_in_the_order_of_scikit_learn():
     assert verbalizer.words == (("awful",), ("great", "fine"), ("so-so",))
     assert verbalizer.all_words == ("awful", "great", "fine", "so-so")
     assert Verbalizer({10: "a", 9: "b"}).labels == (9, 10)
-    assert verbalizer.as_dict() == {"bad": ["awful"], "good": ["great", "fine"], "mixed": ["so-so"]}
+    assert verbalizer.label_words() == {"bad": ["awful"], "good": ["great", "fine"], "mixed": ["so-so"]}
 
 
 def test_equality_and_copies():
     verbalizer = Verbalizer(TABLE)
-    again = Verbalizer(verbalizer.as_dict())
+    again = Verbalizer(verbalizer.label_words())
     assert verbalizer == again
     assert hash(verbalizer) == hash(again)
     assert verbalizer != Verbalizer(TABLE, "max_log_prob")
@@ -74,8 +74,10 @@ def test_equality_and_copies():
     assert pickle.loads(pickle.dumps(verbalizer)) == verbalizer
     weighted = Verbalizer({"good": {"great": 2, "fine": 1}, "bad": "awful"}, per="token")
     assert weighted == Verbalizer({"good": {"great": 2.0, "fine": 1.0}, "bad": ["awful"]}, per="token")
-    assert weighted.as_dict() == {"bad": ["awful"], "good": {"great": 2.0, "fine": 1.0}}
-    assert weighted != Verbalizer(weighted.as_dict()) and weighted == Verbalizer(weighted.as_dict(), per="token")
+    assert weighted.label_words() == {"bad": ["awful"], "good": {"great": 2.0, "fine": 1.0}}
+    assert weighted != Verbalizer(weighted.label_words()) and weighted == Verbalizer(
+        weighted.label_words(), per="token"
+    )
     assert weighted != Verbalizer({"good": ["great", "fine"], "bad": "awful"}, per="token")
     in_turn = Verbalizer(TABLE, fill="most_confident")
     assert in_turn.fill == "most_confident" and verbalizer.fill == "together"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from softcloze.analysis.evaluation import Fitted, Outcome, Score, opened, outcome, places, read_rows
+from softcloze.data import Example
 from softcloze.display import Column, Shown, Table, change, named
-from softcloze.encoding import EncodedPrompt, Example
+from softcloze.encoding import EncodedPrompt
 from softcloze.verbalizer import Label
 
 
@@ -82,7 +83,7 @@ def delete_vectors(clf: Fitted, X: Iterable[Example], y: Iterable[Label]) -> Del
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        InspectionError: its template has no soft slots, or it gives an example several labels.
+        ParameterError: its template has no soft slots, or it gives an example several labels.
         DataError: examples and labels that do not fit together or the prompt.
         EncodingError: without its only vector nothing stands before the mask of a causal model.
 

@@ -11,12 +11,11 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.data import as_examples, as_labels
-from softcloze.encoding import Example
-from softcloze.errors import DataError, InspectionError
+from softcloze.data import Example, as_examples, as_labels
+from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
-from softcloze.prompt import BoundPrompt, Parts, Prompt
+from softcloze.prompt import BoundPrompt, Prompt, TrainedParts
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Label
 
@@ -68,10 +67,10 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
 
     Raises:
         DataError: not one label for each example, none at all, or one that the prompt does not have.
-        InspectionError: the prompt gives an example several labels.
+        ParameterError: the prompt gives an example several labels.
     """
     if prompt.head not in EXCLUSIVE:
-        raise InspectionError("accuracy is for one label an example, and this prompt gives an example several")
+        raise ParameterError("accuracy is for one label an example, and this prompt gives an example several")
     examples = as_examples(X)
     if not examples:
         raise DataError("there are no examples to measure on")
@@ -88,7 +87,7 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
     return Rows(examples, np.array([index[label] for label in labels]))
 
 
-def outcome(prompt: Prompt, parts: Parts, features: Tensor, targets: NDArray[np.int64]) -> Outcome:
+def outcome(prompt: Prompt, parts: TrainedParts, features: Tensor, targets: NDArray[np.int64]) -> Outcome:
     """What becomes of rows of these features, by the head and the calibration of a prompt.
 
     Args:
@@ -109,7 +108,7 @@ class Fitted(Protocol):
     backbone_: Backbone
 
 
-class Opened(NamedTuple):
+class FittedPrompt(NamedTuple):
     """What there is to look into.
 
     Attributes:
@@ -121,7 +120,7 @@ class Opened(NamedTuple):
 
     prompt: Prompt
     bound: BoundPrompt
-    parts: Parts
+    parts: TrainedParts
     soft: SoftVectors
 
     @property
@@ -130,13 +129,13 @@ class Opened(NamedTuple):
         return self.bound.scorer.backbone
 
 
-def opened(clf: Fitted) -> Opened:
+def opened(clf: Fitted) -> FittedPrompt:
     """The soft prompt of a fitted classifier.
 
     Raises:
         NotFittedError: it is not fitted.
         ArtifactError: its prompt belongs to another model.
-        InspectionError: its template has no soft slots.
+        ParameterError: its template has no soft slots.
     """
     if not hasattr(clf, "prompt_"):
         raise NotFittedError("there are no trained vectors to look into yet; call fit first, or load a saved prompt")
@@ -145,11 +144,11 @@ def opened(clf: Fitted) -> Opened:
     bound = prompt.bind(backbone)
     parts = prompt.parts(bound)
     if parts.soft is None:
-        raise InspectionError(
+        raise ParameterError(
             f"{str(prompt.template)!r} has no soft slots, so there are no vectors to look into; explain tells what "
             "its label words do"
         )
-    return Opened(prompt, bound, parts, parts.soft)
+    return FittedPrompt(prompt, bound, parts, parts.soft)
 
 
 def places(soft: SoftVectors) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ from softcloze.analysis.explanation import Explanation, TopWord, WordShare
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
-from softcloze.errors import ExplanationError
+from softcloze.errors import ParameterError
 from softcloze.prompt import BoundPrompt
 from softcloze.scoring import log_probabilities
 from softcloze.soft import SoftVectors
@@ -34,7 +34,7 @@ def explain(
         else: `dataclasses.replace` puts the corrected ones in.
 
     Raises:
-        ExplanationError: `top` is below 0, or labels are rules about several masks.
+        ParameterError: `top` is below 0, or labels are rules about several masks.
         EncodingError: nothing stands before the mask of a causal model.
 
     Example:
@@ -48,10 +48,10 @@ def explain(
         [('bad',), ('good',), ('great',)]
     """
     if top < 0:
-        raise ExplanationError(f"top={top} words cannot be named; expected 0 or more")
+        raise ParameterError(f"top={top} words cannot be named; expected 0 or more")
     scorer, verbalizer = bound.scorer, bound.verbalizer
     if isinstance(verbalizer, RuleVerbalizer):
-        raise ExplanationError("what is explained is label words at one mask, and rules are about words at several")
+        raise ParameterError("what is explained is label words at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]
@@ -88,7 +88,7 @@ def likeliest_words(
     """
     verbalizer, backbone = bound.verbalizer, bound.scorer.backbone
     if isinstance(verbalizer, RuleVerbalizer):
-        raise ExplanationError("the likeliest words are those at one mask, and rules are about words at several")
+        raise ParameterError("the likeliest words are those at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with backbone.frozen():
         found = [log_probabilities(backbone, prompt, soft=weight)[1] for prompt in prompts]

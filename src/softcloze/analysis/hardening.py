@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from softcloze.analysis.evaluation import Fitted, Opened, Rows, Score, opened, outcome, read_rows
+from softcloze.analysis.evaluation import Fitted, FittedPrompt, Rows, Score, opened, outcome, read_rows
 from softcloze.analysis.nearest_words import nearest_words, word_of, writable_words
 from softcloze.backbone import Backbone
+from softcloze.data import Example
 from softcloze.display import Column, Shown, Table
-from softcloze.encoding import EncodedPrompt, Example, Vocabulary
-from softcloze.errors import InspectionError
+from softcloze.encoding import EncodedPrompt, PromptTokenizer
+from softcloze.errors import ParameterError
 from softcloze.prompt import Prompt
 from softcloze.soft import SoftVectors
 from softcloze.template import Expression, Field, Literal, Node, Options, Soft, Template, without_slots
@@ -104,7 +105,7 @@ def harden(
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        InspectionError: its template has no soft slots, it gives an example several labels, `by` is unknown, or there
+        ParameterError: its template has no soft slots, it gives an example several labels, `by` is unknown, or there
             are examples without labels.
         DataError: examples and labels that do not fit together or the prompt.
         EncodingError: nothing stands before the mask of a causal model without the slots.
@@ -124,9 +125,9 @@ def harden(
         Template('a film: It was <mask>. <text>')
     """
     if by not in ("cosine", "distance"):
-        raise InspectionError(f"by={by!r} is unknown; expected 'cosine' or 'distance'")
+        raise ParameterError(f"by={by!r} is unknown; expected 'cosine' or 'distance'")
     if (X is None) != (y is None):
-        raise InspectionError("accuracy takes examples and their labels; give both X and y, or neither")
+        raise ParameterError("accuracy takes examples and their labels; give both X and y, or neither")
     prompt = opened(clf)
     backbone = prompt.backbone
     nearest = nearest_words(backbone, prompt.soft.weight, writable_words(backbone), 1)
@@ -140,7 +141,7 @@ def harden(
     return HardPrompt(template, words, measured)
 
 
-def _measure(soft_prompt: Opened, template: Template, ids: Tensor, rows: Rows) -> Hardening:
+def _measure(soft_prompt: FittedPrompt, template: Template, ids: Tensor, rows: Rows) -> Hardening:
     """The soft prompt, its nearest words in the slots, `template` with the words, and the template with neither."""
     prompt, bound, parts, soft = soft_prompt
     backbone = soft_prompt.backbone
@@ -175,7 +176,7 @@ def _filled(prompt: EncodedPrompt, ids: Sequence[int]) -> tuple[tuple[int, ...],
     return tuple(tuple(ids[-1 - i] if i < 0 else i for i in piece) for piece in prompt.pieces)
 
 
-def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabulary: Vocabulary) -> Template:
+def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabulary: PromptTokenizer) -> Template:
     """The template with words in the place of its soft slots.
 
     They are written so that the tokenizer reads these words behind what stands before them, where it can. They are
@@ -205,7 +206,7 @@ def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabula
     return Template.from_nodes(nodes)
 
 
-def _spelt(ids: Sequence[int], before: str, vocabulary: Vocabulary) -> str:
+def _spelt(ids: Sequence[int], before: str, vocabulary: PromptTokenizer) -> str:
     """The text of tokens, with or without a space in front, so that behind `before` it is read as these tokens."""
     text = vocabulary.decode(ids)
     known = vocabulary.ids(before)

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softcloze.analysis.evaluation import Fitted, Opened, opened, places
+from softcloze.analysis.evaluation import Fitted, FittedPrompt, opened, places
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.backbone import Backbone
-from softcloze.data import as_examples
+from softcloze.data import Example, as_examples
 from softcloze.display import Column, Shown, Table, fixed, named
-from softcloze.encoding import Example
-from softcloze.errors import InspectionError
+from softcloze.errors import ParameterError
 from softcloze.soft import INITS, initial_vectors
 
 MATRIX = 12  # vectors whose similarities fit on a screen
@@ -115,7 +114,7 @@ def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        InspectionError: its template has no soft slots; `words` is below 1; other than the training examples.
+        ParameterError: its template has no soft slots; `words` is below 1; other than the training examples.
         ArtifactError: its prompt belongs to another model.
 
     Source:
@@ -134,7 +133,7 @@ def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None
         [('a', 'a'), ('film', 'film')]
     """
     if words < 1:
-        raise InspectionError(f"words={words} cannot be named; expected 1 or more")
+        raise ParameterError(f"words={words} cannot be named; expected 1 or more")
     prompt = opened(clf)
     backbone, unit = prompt.backbone, typical_length(prompt.backbone)
     vectors = prompt.soft.weight.detach().cpu()
@@ -176,7 +175,7 @@ def _words_of(backbone: Backbone, found: Neighbours) -> list[tuple[VocabularyWor
     ]
 
 
-def starting_vectors(opened: Opened, examples: Iterable[Example] | None) -> Tensor | None:
+def starting_vectors(opened: FittedPrompt, examples: Iterable[Example] | None) -> Tensor | None:
     """The vectors before any training, shape (soft, width), on the CPU.
 
     Vectors that started from words of the template or from label words are made again from these alone; those of
@@ -191,7 +190,7 @@ def starting_vectors(opened: Opened, examples: Iterable[Example] | None) -> Tens
         None where they are not known: they came from another prompt, or there are no `examples` to draw from.
 
     Raises:
-        InspectionError: other than the training examples, by their number.
+        ParameterError: other than the training examples, by their number.
     """
     training, bound = opened.prompt.training, opened.bound
     init = training.get("soft_init")
@@ -204,7 +203,7 @@ def starting_vectors(opened: Opened, examples: Iterable[Example] | None) -> Tens
             return None
         known = as_examples(examples)
         if len(known) != training["examples"]:
-            raise InspectionError(
+            raise ParameterError(
                 f"the vectors started from words of {training['examples']} training examples, found {len(known)}; "
                 "give those that fit trained on, or none"
             )

@@ -10,9 +10,9 @@ from torch import Tensor
 from softcloze.analysis.evaluation import Fitted, opened
 from softcloze.analysis.nearest_words import typical_length
 from softcloze.analysis.soft_vectors import starting_vectors
+from softcloze.data import Example
 from softcloze.display import Column, Shown, Table, fixed
-from softcloze.encoding import Example
-from softcloze.errors import InspectionError
+from softcloze.errors import ParameterError
 from softcloze.training import Checkpoint, Record
 
 
@@ -31,7 +31,7 @@ class VectorLog:
         >>> folder = getfixture("tmp_path")
         >>> clf = PromptClassifier(
         ...     "starter:bert-tiny", "<soft*2> It was <mask>. <text>", {"bad": "bad", "good": "good"},
-        ...     checkpoint=folder, on_epoch=VectorLog(folder), stop_loss=0.0,
+        ...     checkpoint=folder, on_epoch=VectorLog(folder), target_loss=0.0,
         ...     random_state=0, dtype="float32", device="cpu",
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
@@ -50,7 +50,7 @@ class VectorLog:
         """Keep the vectors of the epoch that has just ended; the first epoch of a fit begins a new log.
 
         Raises:
-            InspectionError: there is no checkpoint of this fit in the folder, or nothing soft in it.
+            ParameterError: there is no checkpoint of this fit in the folder, or nothing soft in it.
             CheckpointError: a checkpoint there is damaged.
         """
         vectors = self._read(record)
@@ -65,9 +65,9 @@ class VectorLog:
             progress = Checkpoint(self.folder, path.stem.removeprefix("fit-")).load()
             if progress is not None and progress.history[-1:] == [record]:
                 if "soft/weight" not in progress.tensors:
-                    raise InspectionError("this fit trains no soft vectors, so there are none to follow")
+                    raise ParameterError("this fit trains no soft vectors, so there are none to follow")
                 return progress.tensors["soft/weight"]
-        raise InspectionError(
+        raise ParameterError(
             f"there is no checkpoint of this fit in {self.folder}, where its vectors are looked for; "
             f"give the classifier checkpoint={str(self.folder)!r} as well"
         )
@@ -128,13 +128,13 @@ def trajectory(clf: Fitted, log: VectorLog, examples: Iterable[Example] | None =
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        InspectionError: its template has no soft slots, or the log is of another fit.
+        ParameterError: its template has no soft slots, or the log is of another fit.
         ArtifactError: its prompt belongs to another model.
     """
     prompt = opened(clf)
     history = prompt.prompt.training["history"]
     if not log.records or log.records != history[-len(log.records) :]:
-        raise InspectionError(
+        raise ParameterError(
             "the log is not of this fit; give VectorLog(folder) to the classifier as on_epoch, with checkpoint=folder, "
             "and the classifier's own on_epoch to trajectory: clone copies it"
         )

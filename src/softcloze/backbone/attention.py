@@ -32,7 +32,7 @@ REGISTER = 16
 _UNUSUAL = ("softcap", "s_aux", "position_bias", "cache")
 
 
-def takes_ours(model: PreTrainedModel) -> bool:
+def use_custom_attention(model: PreTrainedModel) -> bool:
     """Whether `model` runs "sdpa" now, and would do nothing else differently with ours in its place."""
     config = model.config
     # measured on processors alone; a config with others inside says nothing of what its parts run
@@ -50,7 +50,7 @@ def _goes_by_name(module: str) -> bool:
     return "ALL_ATTENTION_FUNCTIONS" in code and '"sdpa"' not in code
 
 
-class KeptLayer(DynamicLayer):
+class PrefixKVLayer(DynamicLayer):
     """A layer of transformers' cache that starts with what is kept, and has room behind it for what is new.
 
     New keys and values hang, as `added`, on those that `update` gives. This tells our attention that all before them
@@ -80,7 +80,7 @@ class KeptLayer(DynamicLayer):
         return self._whole
 
 
-class KeptCache(DynamicCache):
+class PrefixKVCache(DynamicCache):
     """A cache of transformers that compiled layers leave to itself: by a layer's number it would be compiled anew."""
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -13,15 +13,15 @@ from torch._dynamo.exc import TorchDynamoException
 from torch.func import functional_call
 from transformers import PreTrainedModel
 
-from softcloze.backbone.attention import OURS, KeptCache, takes_ours
-from softcloze.backbone.batching import BATCH_TOKENS, tokens_in_batch
-from softcloze.backbone.compatibility import MISSING, check_encoding, check_reading, same_scores
+from softcloze.backbone.attention import OURS, PrefixKVCache, use_custom_attention
+from softcloze.backbone.batching import BATCH_TOKENS, tokens_per_batch
+from softcloze.backbone.compatibility import MISSING, check_compatible, check_encoding, scores_close
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt, per_layer_embedding
-from softcloze.backbone.kv_cache import Prefix
+from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
 from softcloze.backbone.torch_compile import compile_layers, undo
-from softcloze.encoding import PretrainedTokenizer, Vocabulary
+from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
 from softcloze.errors import BackboneError
 
 
@@ -66,8 +66,8 @@ class Backbone:
 
         Raises:
             BackboneError: the model has no language-modelling head of a known family, does not read vectors among
-                words as it reads words (see `check_reading`, for seq2seq models `check_encoding`), or it is a seq2seq
-                model whose decoder begins with no known token.
+                words as it reads words (see `check_compatible`, for seq2seq models `check_encoding`), or it is a
+                seq2seq model whose decoder begins with no known token.
             TokenizerError: the tokenizer is not backed by the tokenizers library.
         """
         self.model = model
@@ -75,7 +75,7 @@ class Backbone:
         self.name = name
         self.compiled = False
         self.family = family_of(model.config, tokenizer)
-        self.vocabulary = Vocabulary(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
+        self.vocabulary = PromptTokenizer(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
         if model.get_output_embeddings() is None:
             raise BackboneError(
                 f"{type(model).__name__} has no language-modelling head; "
@@ -125,11 +125,11 @@ class Backbone:
         return sum(sum(shape) for shape in self._layer_shapes) * int(self.model.dtype.itemsize)
 
     @cached_property
-    def batch_tokens(self) -> int:
+    def token_budget(self) -> int:
         """Tokens in a batch without gradient; on a processor by what the widest layer gives for each."""
         if self.device.type != "cpu":
             return BATCH_TOKENS
-        return tokens_in_batch(max(map(max, self._layer_shapes), default=1), self.model.dtype.itemsize)
+        return tokens_per_batch(max(map(max, self._layer_shapes), default=1), self.model.dtype.itemsize)
 
     @property
     def _layer_shapes(self) -> list[torch.Size]:
@@ -142,7 +142,7 @@ class Backbone:
     def attention(self) -> str:
         """The implementation of attention that the model runs with here: its own, or ours in the place of "sdpa"."""
         found: str = self.model.config._attn_implementation
-        return OURS if self.family != "seq2seq" and takes_ours(self.model) else found
+        return OURS if self.family != "seq2seq" and use_custom_attention(self.model) else found
 
     @property
     def decoder_start(self) -> int | None:
@@ -204,7 +204,7 @@ class Backbone:
             embedded: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
         return embedded
 
-    def output_rows(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+    def lm_head_rows(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows of the output embedding for token ids, shape (*ids, state width), and their biases, shape ids.
 
         In float32 on the CPU, without gradient; None for the biases of an output embedding that has none.
@@ -242,7 +242,7 @@ class Backbone:
         sources: Sequence[tuple[int, ...]] = (),
         soft: Tensor | None = None,
         columns: Tensor | None = None,
-        prefix: Prefix | None = None,
+        prefix: PrefixCache | None = None,
         behind: Sequence[int] = (),
     ) -> Outputs:
         """Word scores and states at some positions of some rows; the head runs on nothing else.
@@ -263,10 +263,10 @@ class Backbone:
         if prefix is not None:
             # in this order, for what is tried to find the room has one row behind each beginning
             shared = len(set(behind)) < len(behind)
-            if shared and max(map(len, rows)) <= (room := self.room_behind(prefix)):
+            if shared and max(map(len, rows)) <= (room := self.packing_capacity(prefix)):
                 return self._packed_outputs(pack(rows, behind, room), positions, soft, columns, prefix)
             prefix = prefix.rows(behind, room=max(map(len, rows)))
-        elif worth_packing(rows) and max(map(len, rows)) <= (room := self.room_behind(None)):
+        elif worth_packing(rows) and max(map(len, rows)) <= (room := self.packing_capacity(None)):
             return self._packed_outputs(pack_evenly(rows, room), positions, soft, columns, None)
         if self.family == "seq2seq":
             number = {source: i for i, source in enumerate(dict.fromkeys(sources))}
@@ -281,7 +281,12 @@ class Backbone:
         return self._head_at(torch.arange(len(rows)), positions, columns, inputs)
 
     def _packed_outputs(
-        self, packing: Packing, positions: Tensor, soft: Tensor | None, columns: Tensor | None, prefix: Prefix | None
+        self,
+        packing: Packing,
+        positions: Tensor,
+        soft: Tensor | None,
+        columns: Tensor | None,
+        prefix: PrefixCache | None,
     ) -> Outputs:
         """As `outputs`, of rows that are packed."""
         places, sees = packing.depths + self._first_position, packing.sees
@@ -298,15 +303,17 @@ class Backbone:
             inputs["past_key_values"] = prefix.cache(self.device)
         return self._head_at(packing.tree, packing.place.gather(1, positions), columns, inputs)
 
-    def read(self, rows: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: Prefix | None = None) -> Prefix:
-        """Keys and values of rows with which longer rows begin, without gradient; for causal models that `can_read`.
+    def read(
+        self, rows: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: PrefixCache | None = None
+    ) -> PrefixCache:
+        """Keys and values of a shared prefix, without gradient; for causal models with `supports_prefix_cache`.
 
         Args:
             rows: lists of ids as in `outputs`.
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
-        cache = KeptCache()
+        cache = PrefixKVCache()
         if prefix is not None:
             prefix = prefix.rows(range(len(rows)), room=max(map(len, rows)))
             cache = prefix.cache(self.device)
@@ -326,16 +333,16 @@ class Backbone:
         def aligned(tensor: Tensor) -> Tensor:
             return tensor.gather(2, source.expand(-1, tensor.shape[1], -1, tensor.shape[3]))
 
-        return Prefix(tuple((aligned(layer.keys), aligned(layer.values)) for layer in cache.layers), lengths)
+        return PrefixCache(tuple((aligned(layer.keys), aligned(layer.values)) for layer in cache.layers), lengths)
 
     @property
-    def can_read(self) -> bool:
+    def supports_prefix_cache(self) -> bool:
         """Whether the model gives the same scores when it reads a row in two parts."""
-        return not self.why_whole
+        return not self.prefix_cache_reason
 
     @cached_property
-    def why_whole(self) -> str:
-        """Why the model has to read a row as a whole; empty where it `can_read` it in two parts.
+    def prefix_cache_reason(self) -> str:
+        """Why the model has to read a row as a whole; empty where it `supports_prefix_cache` it in two parts.
 
         Found by trying, since some architectures remember in other ways than by keys and values.
         """
@@ -346,15 +353,15 @@ class Backbone:
         with self.frozen(), torch.no_grad():
             whole = self.outputs([[0, 1, 2, 3, 1], [1, 2]], torch.tensor([[4], [1]])).logits
             try:
-                prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
+                prefix = PrefixCache.join([self.read([[0, 1, 2]]), self.read([[1]])])
                 split = self.outputs([[3, 1], [2]], torch.tensor([[1], [0]]), prefix=prefix, behind=[0, 1]).logits
             except MISSING as error:
                 return f"tried in two parts it raised {type(error).__name__}: {error}"
         # the shorter beginning has padding in front, which not every model leaves out in counting positions
-        same = all(same_scores(*both, self.model.dtype) for both in zip(split, whole, strict=True))
+        same = all(scores_close(*both, self.model.dtype) for both in zip(split, whole, strict=True))
         return "" if same else "tried in two parts it gave other scores"
 
-    def room_behind(self, prefix: Prefix | None) -> int:
+    def packing_capacity(self, prefix: PrefixCache | None) -> int:
         """Tokens of rows that may be packed in one behind a beginning, or behind nothing; 0 where rows stay apart."""
         known = prefix.padded_length if prefix is not None else 0
         # a mask of our own says nothing of a layer's window, so all has to fit in it
@@ -366,17 +373,17 @@ class Backbone:
 
         Found by trying, since some architectures count positions, or see what is before them, in ways of their own.
         """
-        if not self.can_read or "position_ids" not in self._takes:
+        if not self.supports_prefix_cache or "position_ids" not in self._takes:
             return False
         rows, positions = [[3, 1], [3, 2, 4], [2]], torch.tensor([[1], [2], [0]])
         with self.frozen(), torch.no_grad():
-            prefix = Prefix.join([self.read([[0, 1, 2]]), self.read([[1]])])
+            prefix = PrefixCache.join([self.read([[0, 1, 2]]), self.read([[1]])])
             apart = self.outputs(rows, positions, prefix=prefix.rows([0, 0, 1]), behind=[0, 1, 2]).logits
             try:
                 packed = self._packed_outputs(pack(rows, [0, 0, 1], PACKED), positions, None, None, prefix).logits
             except MISSING:
                 return False
-        return same_scores(apart, packed, self.model.dtype)
+        return scores_close(apart, packed, self.model.dtype)
 
     @cached_property
     def _window(self) -> int:
@@ -391,7 +398,7 @@ class Backbone:
         rows: Sequence[Sequence[int]],
         types: Sequence[Sequence[int] | None] | None,
         soft: Tensor | None,
-        prefix: Prefix | None,
+        prefix: PrefixCache | None,
     ) -> dict[str, Any]:
         """Embeddings, token types, attention mask and position ids of `rows` behind `prefix`."""
         lengths = torch.tensor([len(row) for row in rows])
@@ -430,7 +437,7 @@ class Backbone:
         ids = ordinary[len(ordinary) // 2 :][:4]
         with self.frozen(), torch.no_grad():
             if self.family != "seq2seq":
-                check_reading(self.model, self.family, ids, lambda rows, soft: self._inputs(rows, None, soft, None))
+                check_compatible(self.model, self.family, ids, lambda rows, soft: self._inputs(rows, None, soft, None))
                 return
             if self.decoder_start is None:
                 raise BackboneError(
@@ -504,7 +511,7 @@ class Backbone:
                 return None
             finally:
                 hook.remove()
-        return found[-1] if same_scores(alone, whole, self.model.dtype) else None
+        return found[-1] if scores_close(alone, whole, self.model.dtype) else None
 
     def _cut_head(self, columns: Tensor) -> dict[str, Tensor]:
         """The output embedding's parameters with only the rows of `columns`, by their names in the model."""
@@ -535,4 +542,4 @@ class Backbone:
                 cut = functional_call(self.model, self._cut_head(columns), (), inputs, tie_weights=False).logits
             except RuntimeError:  # shapes that no longer agree
                 return False
-        return same_scores(cut, full, self.model.dtype)
+        return scores_close(cut, full, self.model.dtype)

@@ -16,7 +16,7 @@ ALIKE = 0.92
 EXACT = 16
 
 
-def tokens_in_batch(width: int, itemsize: int) -> int:
+def tokens_per_batch(width: int, itemsize: int) -> int:
     """How many tokens a batch without gradient holds on a processor.
 
     Memory for long answers of wide layers is given back to the system and asked for again: SmolLM2 in bfloat16 scored
@@ -28,13 +28,13 @@ def tokens_in_batch(width: int, itemsize: int) -> int:
         width: numbers that the widest layer gives for a token.
         itemsize: bytes of a number.
 
-    >>> [tokens_in_batch(*layer) for layer in ((512, 2), (1536, 2), (1536, 4), (3072, 4))]
+    >>> [tokens_per_batch(*layer) for layer in ((512, 2), (1536, 2), (1536, 4), (3072, 4))]
     [4096, 2048, 1024, 1024]
     """
     return min(BATCH_TOKENS, max(FEWEST_TOKENS, LAYER_BYTES // (width * itemsize)))
 
 
-def in_batches(
+def run_length_bucketed(
     lengths: Sequence[int], cost: Callable[[int], int], work: Callable[[list[int]], None], room: int
 ) -> None:
     """Do some work on all rows, longest first, as many of like length at a time as there is room for.
@@ -51,7 +51,7 @@ def in_batches(
         OutOfMemoryError: there is no room for a single row.
 
     >>> lengths = [2000, 3000, 2001]
-    >>> in_batches(lengths, lambda row: lengths[row], print, room=4096)
+    >>> run_length_bucketed(lengths, lambda row: lengths[row], print, room=4096)
     [1]
     [2, 0]
     """

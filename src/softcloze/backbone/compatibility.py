@@ -19,7 +19,7 @@ from softcloze.errors import BackboneError
 MISSING = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def check_reading(
+def check_compatible(
     model: PreTrainedModel,
     family: Family,
     ids: Sequence[int],
@@ -58,15 +58,15 @@ def check_reading(
             f"the head of {_kind(model)} does not run its output embedding on one state for each word, and softcloze "
             "reads there what the head is given; take another model, such as BERT or GPT-2"
         )
-    if not same_scores(found, by_ids, model.dtype):
+    if not scores_close(found, by_ids, model.dtype):
         raise _scores_differ(model)
     if family == "causal":
-        if not same_scores(found[0, :2], found[1, :2], model.dtype):
+        if not scores_close(found[0, :2], found[1, :2], model.dtype):
             raise BackboneError(
                 f"{_kind(model)} is no causal model as it is configured: it sees what stands behind a word; "
                 "where it can be either, set is_decoder=True in its configuration"
             )
-    elif not same_scores(padded, alone[0], model.dtype):
+    elif not scores_close(padded, alone[0], model.dtype):
         raise _sees_padding(model)
 
 
@@ -97,9 +97,9 @@ def check_encoding(
         alone = logits([answer], [(a, b)])
     except MISSING as error:
         raise _does_not_run(model, error) from error
-    if not same_scores(found, by_ids, model.dtype):
+    if not scores_close(found, by_ids, model.dtype):
         raise _scores_differ(model)
-    if not same_scores(padded, alone[0], model.dtype):
+    if not scores_close(padded, alone[0], model.dtype):
         raise _sees_padding(model)
 
 
@@ -129,7 +129,7 @@ def _sees_padding(model: PreTrainedModel) -> BackboneError:
     )
 
 
-def same_scores(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+def scores_close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
     """Whether scores agree as far as a precision lets them: up to a thousandth, in half precision what rounding makes.
 
     What all scores of a place have in common makes no difference to probabilities, and none here.
@@ -140,9 +140,9 @@ def same_scores(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
         dtype: what the model counts in.
 
     >>> found, expected = torch.tensor([5.0, 7.03]), torch.tensor([1.0, 3.0])
-    >>> same_scores(found, expected, torch.bfloat16), same_scores(found, expected, torch.float32)
+    >>> scores_close(found, expected, torch.bfloat16), scores_close(found, expected, torch.float32)
     (True, False)
-    >>> same_scores(torch.ones(2), torch.ones(3), torch.float32)
+    >>> scores_close(torch.ones(2), torch.ones(3), torch.float32)
     False
     """
     if found.shape != expected.shape:

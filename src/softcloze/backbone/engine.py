@@ -7,7 +7,7 @@ import torch
 
 from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import Family
-from softcloze.backbone.kv_cache import Prefix
+from softcloze.backbone.kv_cache import PrefixCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Cached:
     in_file: bool
 
     @classmethod
-    def of(cls, prefix: Prefix) -> Self:
+    def of(cls, prefix: PrefixCache) -> Self:
         """The figures of what was read."""
         return cls(int(prefix.lengths.sum()), prefix.bytes, prefix.in_file)
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class RuntimeInfo:
     """How a classifier's model is run; docs/engine.md tells what it means.
 
     Attributes:
@@ -42,17 +42,17 @@ class Engine:
             "softcloze", ours in the place of "sdpa".
         threads: of the processor that torch uses.
         compiled: whether torch compiled the model's layers for scoring.
-        can_read: whether the model reads a row in two parts, so that what rows begin with is read once.
-        why_whole: why not; empty where it can.
+        supports_prefix_cache: whether the model reads a row in two parts, so that what rows begin with is read once.
+        prefix_cache_reason: why not; empty where it can.
         can_pack: whether rows behind one beginning are packed in one.
         cached: what the last `fit` read before training; None where there was nothing to read once.
 
     Example:
         >>> from softcloze import load_backbone
-        >>> engine = Engine.of(load_backbone("starter:bert-tiny", dtype="float32", device="cpu"))
-        >>> engine.family, engine.dtype, engine.can_read
+        >>> engine = RuntimeInfo.of(load_backbone("starter:bert-tiny", dtype="float32", device="cpu"))
+        >>> engine.family, engine.dtype, engine.supports_prefix_cache
         ('masked', 'float32', False)
-        >>> engine.why_whole
+        >>> engine.prefix_cache_reason
         'a masked model reads every word in the light of those behind it'
     """
 
@@ -62,8 +62,8 @@ class Engine:
     attention: str
     threads: int
     compiled: bool
-    can_read: bool
-    why_whole: str
+    supports_prefix_cache: bool
+    prefix_cache_reason: str
     can_pack: bool
     cached: Cached | None = None
 
@@ -77,8 +77,8 @@ class Engine:
             attention=backbone.attention,
             threads=torch.get_num_threads(),
             compiled=backbone.compiled,
-            can_read=backbone.can_read,
-            why_whole=backbone.why_whole,
+            supports_prefix_cache=backbone.supports_prefix_cache,
+            prefix_cache_reason=backbone.prefix_cache_reason,
             can_pack=backbone.can_pack,
             cached=cached,
         )

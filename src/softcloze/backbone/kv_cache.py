@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from softcloze.backbone.attention import KeptCache, KeptLayer
+from softcloze.backbone.attention import PrefixKVCache, PrefixKVLayer
 from softcloze.files import cache_dir
 
 
 @dataclass(frozen=True)
-class Prefix:
+class PrefixCache:
     """Keys and values of the beginnings of some rows, so that only the rest has to be computed.
 
     Attributes:
@@ -110,9 +110,9 @@ class Prefix:
         """Which places are no padding, shape (rows, length)."""
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
-    def cache(self, device: torch.device) -> KeptCache:
+    def cache(self, device: torch.device) -> PrefixKVCache:
         """A cache of transformers that begins with this; running a model on it fills the room, and needs all of it."""
         # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
-        cache = KeptCache()
-        cache.layers += [KeptLayer(keys.to(device), values.to(device), self.room) for keys, values in self.layers]
+        cache = PrefixKVCache()
+        cache.layers += [PrefixKVLayer(keys.to(device), values.to(device), self.room) for keys, values in self.layers]
         return cache

@@ -99,7 +99,7 @@ def pack_evenly(rows: Sequence[Sequence[int]], room: int) -> Packing:
     >>> pack_evenly([(7, 8), (7, 8)], room=2).ids
     ((7, 8),)
     """
-    shared = shared_beginning(rows)
+    shared = shared_prefix(rows)
     own = sum(len(row) - shared for row in rows)  # none where all rows are the same
     trees = max(1, -(-own // max(1, room - shared)))
     # in turn, for rows may come sorted by length
@@ -108,13 +108,13 @@ def pack_evenly(rows: Sequence[Sequence[int]], room: int) -> Packing:
 
 def worth_packing(rows: Sequence[Sequence[int]]) -> bool:
     """Whether rows that nothing was read for spare enough by sharing what they begin with."""
-    return len(rows) > 1 and shared_beginning(rows) * (len(rows) - 1) > SPARED * sum(map(len, rows))
+    return len(rows) > 1 and shared_prefix(rows) * (len(rows) - 1) > SPARED * sum(map(len, rows))
 
 
-def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
+def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
     """How many ids all rows begin with.
 
-    >>> shared_beginning([(7, 8, 9), (7, 8), (7, 8, 5)])
+    >>> shared_prefix([(7, 8, 9), (7, 8), (7, 8, 5)])
     2
     """
     return sum(1 for _ in takewhile(lambda own: len(set(own)) == 1, zip(*rows, strict=False)))

@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from softcloze.calibration.scores import Scores, as_tuples, check_numbers, log_probs
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
-SHIFTS = ("contextual", "domain", "pmi", "batch")
+LABEL_BIASES = ("contextual", "domain", "pmi", "batch")
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class LabelBias:
     """A bias of each label, which is subtracted from its score.
 
     Attributes:
@@ -26,8 +26,8 @@ class Shift:
     bias: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.method not in SHIFTS:
-            raise CalibrationError(f"method={self.method!r} is no shift; expected {', '.join(SHIFTS)}")
+        if self.method not in LABEL_BIASES:
+            raise ParameterError(f"method={self.method!r} is no shift; expected {', '.join(LABEL_BIASES)}")
         check_numbers("bias", self.bias, (max(2, len(self.bias)),))
 
     def apply(self, scores: ArrayLike) -> Scores:
@@ -40,20 +40,20 @@ class Shift:
             The same kind of scores, float64; a softmax over labels makes probabilities of them.
 
         Raises:
-            CalibrationError: scores of another number of labels, or scores that are not finite.
+            ParameterError: scores of another number of labels, or scores that are not finite.
 
-        >>> Shift("pmi", (0.5, -0.5)).apply([[0.0, 0.0]]).round(2)
+        >>> LabelBias("pmi", (0.5, -0.5)).apply([[0.0, 0.0]]).round(2)
         array([[-1.19, -0.19]])
         """
         corrected: Scores = log_probs(scores, len(self.bias)) - np.asarray(self.bias)
         return corrected
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_dict` reads back."""
         return {"method": self.method, "bias": list(self.bias)}
 
 
-def fit_shift(scores: ArrayLike, method: str) -> Shift:
+def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
     """Learn the bias of each label: the log of its mean probability over inputs that should favour none.
 
     All four methods compute the same; they differ in the inputs that are scored:
@@ -69,7 +69,7 @@ def fit_shift(scores: ArrayLike, method: str) -> Shift:
         method: one of the four names.
 
     Raises:
-        CalibrationError: no inputs, an unknown method, or scores that are not finite.
+        ParameterError: no inputs, an unknown method, or scores that are not finite.
 
     Source:
         "contextual": Zhao et al., ICML 2021, arXiv:2102.09690, W = diag(p)^-1 and b = 0, here in logarithms.
@@ -80,11 +80,11 @@ def fit_shift(scores: ArrayLike, method: str) -> Shift:
         "batch": Zhou et al., ICLR 2024, arXiv:2309.17249, without the strength that they learn from labelled examples.
 
     >>> biased = np.log([[0.8, 0.2]])
-    >>> shift = fit_shift(biased, "contextual")
+    >>> shift = fit_bias(biased, "contextual")
     >>> shift.apply(biased)  # nothing is left of the bias
     array([[0., 0.]])
     """
     log_p = log_probs(scores)
     if not len(log_p):
-        raise CalibrationError(f"{method!r} calibration has no input to learn from; score at least one")
-    return Shift(method, as_tuples((logsumexp(log_p, axis=0) - np.log(len(log_p))).tolist()))
+        raise ParameterError(f"{method!r} calibration has no input to learn from; score at least one")
+    return LabelBias(method, as_tuples((logsumexp(log_p, axis=0) - np.log(len(log_p))).tolist()))

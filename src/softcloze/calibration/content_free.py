@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 from softcloze.template import Template
 
 # letters and punctuation that are written without spaces: Chinese and Japanese, but not Korean
@@ -29,7 +29,7 @@ def domain_texts(texts: Sequence[str], generator: np.random.Generator, count: in
         `count` texts, each with the mean number of words of `texts`, rounded.
 
     Raises:
-        CalibrationError: no words in `texts`, something else than texts, or a count below 1.
+        ParameterError: no words in `texts`, something else than texts, or a count below 1.
 
     Source:
         Fei et al., ACL 2023, arXiv:2305.19148, with 20 texts. Their code also puts all in lower case, adds a full stop
@@ -41,12 +41,12 @@ def domain_texts(texts: Sequence[str], generator: np.random.Generator, count: in
     ['欢喜不！', '！好好好']
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise CalibrationError(f"texts have to be a list of texts, found {type(texts).__name__} with {texts!r:.60}")
+        raise ParameterError(f"texts have to be a list of texts, found {type(texts).__name__} with {texts!r:.60}")
     if count < 1:
-        raise CalibrationError(f"count={count}, but it has to be at least 1")
+        raise ParameterError(f"count={count}, but it has to be at least 1")
     words = [word for text in texts for word in _WORD.findall(text)]
     if not words:
-        raise CalibrationError(f"{len(texts)} texts have no words to draw from; bring texts to classify")
+        raise ParameterError(f"{len(texts)} texts have no words to draw from; bring texts to classify")
     length = max(1, round(len(words) / len(texts)))
     drawn = generator.integers(len(words), size=(count, length))
     return [_NEEDLESS_SPACE.sub("", " ".join(words[i] for i in row)) for row in drawn]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 TOLERANCE = 1e-4  # how far probabilities in single precision may sum to something else than 1
 
@@ -29,7 +29,7 @@ def expected_calibration_error(
         numbers of examples.
 
     Raises:
-        CalibrationError: shapes that do not fit, labels that are not in `labels`, rows that are no probabilities.
+        ParameterError: shapes that do not fit, labels that are not in `labels`, rows that are no probabilities.
 
     Source:
         Naeini et al., AAAI 2015, section "Calibration measures", with bins of equal width and the probability of the
@@ -42,17 +42,17 @@ def expected_calibration_error(
     truth, names = np.asarray(y_true), np.asarray(labels).tolist()
     probs = _probabilities(y_prob, len(names))
     if bins < 1:
-        raise CalibrationError(f"bins={bins}, but it has to be at least 1")
+        raise ParameterError(f"bins={bins}, but it has to be at least 1")
     if truth.shape != (len(probs),):
-        raise CalibrationError(
+        raise ParameterError(
             f"y_prob holds {len(probs)} examples, so y_true needs as many labels, found the shape {truth.shape}"
         )
     number = {name: column for column, name in enumerate(names)}
     if len(number) < len(names):
-        raise CalibrationError(f"labels have to be different, found {names!r}")
+        raise ParameterError(f"labels have to be different, found {names!r}")
     unknown = [name for name in dict.fromkeys(truth.tolist()) if name not in number]
     if unknown:
-        raise CalibrationError(f"y_true holds {', '.join(map(repr, unknown))}, but labels are {names!r}")
+        raise ParameterError(f"y_true holds {', '.join(map(repr, unknown))}, but labels are {names!r}")
     right = np.array([number[name] for name in truth.tolist()]) == probs.argmax(axis=1)
     sure = probs.max(axis=1)
     bin_of = np.searchsorted(np.arange(1, bins) / bins, sure, side="left")
@@ -65,16 +65,16 @@ def _probabilities(y_prob: ArrayLike, labels: int) -> np.ndarray:
     try:
         probs = np.asarray(y_prob, dtype=np.float64)
     except (TypeError, ValueError) as problem:
-        raise CalibrationError(f"y_prob has to be a table of numbers, one row an example: {problem}") from problem
+        raise ParameterError(f"y_prob has to be a table of numbers, one row an example: {problem}") from problem
     if probs.ndim != 2 or not len(probs) or probs.shape[1] != labels:
-        raise CalibrationError(
+        raise ParameterError(
             f"y_prob needs a row for each of one or more examples and a column for each of {labels} labels, found the "
             f"shape {probs.shape}"
         )
     proper = (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= TOLERANCE)
     if not proper.all():
         row = int(proper.argmin())
-        raise CalibrationError(
+        raise ParameterError(
             f"row {row} of y_prob is {probs[row].tolist()}, with the sum {probs[row].sum():.4g}; probabilities are not "
             "negative and sum to 1, so take a softmax of scores first"
         )

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from softcloze.calibration.scores import Scores, as_tuples, check_numbers, log_probs
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 STARTS = 10
 ROUNDS = 1000
@@ -48,11 +48,11 @@ class Mixture:
         check_numbers("means", self.means, (labels, labels - 1))
         check_numbers("covariances", self.covariances, (labels, labels - 1, labels - 1))
         if min(self.weights) <= 0:
-            raise CalibrationError(f"weights have to be above 0, found {shortened(self.weights)}")
+            raise ParameterError(f"weights have to be above 0, found {shortened(self.weights)}")
         try:
             np.linalg.cholesky(self.covariances)
         except np.linalg.LinAlgError as problem:
-            raise CalibrationError(
+            raise ParameterError(
                 f"covariances have to be positive definite, found {shortened(self.covariances)}"
             ) from problem
 
@@ -66,7 +66,7 @@ class Mixture:
             Log-probabilities, float64, shape (batch, labels); `exp` of each row sums to 1.
 
         Raises:
-            CalibrationError: scores of another number of labels, or scores that are not finite.
+            ParameterError: scores of another number of labels, or scores that are not finite.
 
         >>> mixture = Mixture((0.5, 0.5), ((3.0,), (1.0,)), (((1.0,),), ((1.0,),)))
         >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half way
@@ -81,7 +81,7 @@ class Mixture:
         result: Scores = log_softmax(np.log(self.weights) - (distances + volumes).T / 2, axis=1)
         return result
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_dict` reads back."""
         arrays = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
         return {"method": self.method, **{name: np.asarray(value).tolist() for name, value in arrays.items()}}
@@ -99,7 +99,7 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
         random_state: seed of the starting points; the same one gives the same clusters.
 
     Raises:
-        CalibrationError: fewer than two examples a label, examples that all score alike, or scores that are not finite.
+        ParameterError: fewer than two examples a label, examples that all score alike, or scores that are not finite.
 
     Source:
         Han et al., ICLR 2023, arXiv:2205.10183. Like their code we take log-probabilities and full covariances. Unlike
@@ -119,7 +119,7 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
     log_p = log_probs(scores)
     batch, labels = log_p.shape
     if batch < 2 * labels:
-        raise CalibrationError(
+        raise ParameterError(
             f"prototypical calibration of {labels} labels needs at least {2 * labels} unlabelled examples, found "
             f"{batch}; bring more, or choose another method"
         )
@@ -127,7 +127,7 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
     points = log_p @ basis.T
     distinct = len(np.unique(points.round(6), axis=0))
     if distinct < labels:
-        raise CalibrationError(
+        raise ParameterError(
             f"prototypical calibration of {labels} labels needs examples with at least {labels} different scores, "
             f"found {distinct} among {batch} examples; bring others, or choose another method"
         )
@@ -143,7 +143,7 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
             warnings.simplefilter("error", ConvergenceWarning)
             model.fit(points)
     except ConvergenceWarning as problem:
-        raise CalibrationError(
+        raise ParameterError(
             f"no clusters found in the scores of {batch} examples: {problem}; bring others, or choose another method"
         ) from problem
     # these mean scores lack a constant for each cluster, which changes no assignment

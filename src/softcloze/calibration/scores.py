@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 Scores: TypeAlias = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
         float64, shape (batch, labels); `exp` of each row sums to 1.
 
     Raises:
-        CalibrationError: another shape, or something else than finite numbers.
+        ParameterError: another shape, or something else than finite numbers.
 
     >>> np.exp(log_probs([[1.0, 1.0], [0.0, -np.log(3)]])).round(2)
     array([[0.5 , 0.5 ],
@@ -32,18 +32,18 @@ def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
     try:
         given = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError) as problem:
-        raise CalibrationError(f"scores have to be a table of numbers, one row an example: {problem}") from problem
+        raise ParameterError(f"scores have to be a table of numbers, one row an example: {problem}") from problem
     if given.ndim != 2 or given.shape[1] < 2:
-        raise CalibrationError(f"scores need the shape (batch, labels) with at least two labels, found {given.shape}")
+        raise ParameterError(f"scores need the shape (batch, labels) with at least two labels, found {given.shape}")
     if labels is not None and given.shape[1] != labels:
-        raise CalibrationError(
+        raise ParameterError(
             f"scores of {given.shape[1]} labels, but the calibration was learnt on {labels}; "
             "apply it to the labels it was learnt on"
         )
     broken = np.flatnonzero(~np.isfinite(given).all(axis=1))
     if broken.size:
         row = int(broken[0])
-        raise CalibrationError(
+        raise ParameterError(
             f"example {row} has the scores {given[row].tolist()}; every label needs a finite score in every example"
         )
     result: Scores = log_softmax(given, axis=1)
@@ -54,7 +54,7 @@ def check_numbers(name: str, value: object, shape: tuple[int, ...]) -> None:
     """Refuse what is not finite numbers of this shape.
 
     Raises:
-        CalibrationError: it is not.
+        ParameterError: it is not.
     """
     try:
         found = np.asarray(value)
@@ -62,7 +62,7 @@ def check_numbers(name: str, value: object, shape: tuple[int, ...]) -> None:
         found = np.asarray(None)
     if found.dtype.kind not in "fi" or found.shape != shape or not np.isfinite(found).all():
         size = f"{' x '.join(map(str, shape))} finite numbers" if shape else "1 finite number"
-        raise CalibrationError(f"{name}: expected {size}, found {shortened(value)}")
+        raise ParameterError(f"{name}: expected {size}, found {shortened(value)}")
 
 
 def as_tuples(value: Any) -> Any:  # noqa: ANN401

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from softcloze.calibration.scores import Scores, check_numbers, log_probs
-from softcloze.errors import CalibrationError
+from softcloze.errors import ParameterError
 
 # Where every held-out example is right the best temperature is 0, where scores tell nothing it is infinite. Within
 # these bounds a lead of 1 nat becomes one of 20, which is certainty, or one of 0.05, which is next to chance.
@@ -31,7 +31,7 @@ class Temperature:
     def __post_init__(self) -> None:
         check_numbers("temperature", self.temperature, ())
         if self.temperature <= 0:
-            raise CalibrationError(f"temperature has to be above 0, found {self.temperature!r}")
+            raise ParameterError(f"temperature has to be above 0, found {self.temperature!r}")
 
     def apply(self, scores: ArrayLike) -> Scores:
         """Corrected scores: log-probabilities over the labels, divided by the temperature.
@@ -43,14 +43,14 @@ class Temperature:
             The same kind of scores, float64; a softmax over labels makes probabilities of them.
 
         Raises:
-            CalibrationError: scores of another shape, or scores that are not finite.
+            ParameterError: scores of another shape, or scores that are not finite.
 
         >>> np.exp(Temperature(0.5).apply(np.log([[0.5, 0.5]])))
         array([[0.25, 0.25]])
         """
         return log_probs(scores) / self.temperature
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_dict` reads back."""
         return {"method": self.method, "temperature": self.temperature}
 
@@ -68,7 +68,7 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
         examples are right, so that nothing keeps it up; one next to 20 that scores tell nothing of the labels.
 
     Raises:
-        CalibrationError: no examples, targets of another shape or out of range, or scores that are not finite.
+        ParameterError: no examples, targets of another shape or out of range, or scores that are not finite.
 
     Source:
         Guo et al., ICML 2017, arXiv:1706.04599, section 4.2. In the logarithm of the temperature there is a single
@@ -81,15 +81,15 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
     log_p = log_probs(scores)
     right = np.asarray(targets)
     if not len(log_p):
-        raise CalibrationError("temperature calibration has no examples to learn from; hold out some with labels")
+        raise ParameterError("temperature calibration has no examples to learn from; hold out some with labels")
     if right.shape != (len(log_p),):
-        raise CalibrationError(f"scores of {len(log_p)} examples need as many targets, found the shape {right.shape}")
+        raise ParameterError(f"scores of {len(log_p)} examples need as many targets, found the shape {right.shape}")
     if right.dtype.kind not in "iu":
-        raise CalibrationError(f"targets have to be numbers of columns of the scores, found {right.dtype} values")
+        raise ParameterError(f"targets have to be numbers of columns of the scores, found {right.dtype} values")
     wrong = np.flatnonzero((right < 0) | (right >= log_p.shape[1]))
     if wrong.size:
         row = int(wrong[0])
-        raise CalibrationError(
+        raise ParameterError(
             f"example {row} has the target {right[row]}; scores of {log_p.shape[1]} labels have targets from 0 to "
             f"{log_p.shape[1] - 1}"
         )

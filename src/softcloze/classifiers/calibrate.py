@@ -10,15 +10,15 @@ from softcloze.calibration import (
     Calibration,
     content_free,
     domain_texts,
+    fit_bias,
     fit_mixture,
-    fit_shift,
     fit_temperature,
 )
 from softcloze.calibration.content_free import COUNT
-from softcloze.encoding import Example
-from softcloze.errors import CalibrationError
+from softcloze.data import Example
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.prompt import BoundPrompt, Parts, Prompt
+from softcloze.prompt import BoundPrompt, Prompt, TrainedParts
 from softcloze.template import domain_template, read_fields
 
 
@@ -26,10 +26,10 @@ def check_method(method: str | None) -> None:
     """Refuse a calibration that there is not.
 
     Raises:
-        CalibrationError: names those that there are.
+        ParameterError: names those that there are.
     """
     if method is not None and method not in METHODS:
-        raise CalibrationError(
+        raise ParameterError(
             f"calibration={method!r} is unknown; expected None, {', '.join(map(repr, METHODS))}"
             f"{did_you_mean(str(method), METHODS)}"
         )
@@ -39,7 +39,7 @@ def learn_calibration(
     method: str,
     prompt: Prompt,
     bound: BoundPrompt,
-    parts: Parts,
+    parts: TrainedParts,
     *,
     examples: Sequence[Example],
     scores: Callable[[], np.ndarray],
@@ -60,7 +60,7 @@ def learn_calibration(
         seed: for what is drawn.
 
     Raises:
-        CalibrationError: too few examples for it, or more than words between masks, for "pmi".
+        ParameterError: too few examples for it, or more than words between masks, for "pmi".
         EncodingError: nothing stands around the mask, where "pmi" asks what fits there.
     """
 
@@ -72,19 +72,19 @@ def learn_calibration(
     fields = prompt.template.fields
     match method:
         case "contextual":
-            return fit_shift(score(content_free(prompt.template)), method)
+            return fit_bias(score(content_free(prompt.template)), method)
         case "domain":
             generator = np.random.default_rng(seed)
             values = [read_fields(prompt.template, example, row) for row, example in enumerate(examples)]
             drawn = [_random_words([str(own[field]) for own in values], generator) for field in fields]
             rows = [dict(zip(fields, texts, strict=True)) for texts in zip(*drawn, strict=True)]
-            return fit_shift(score(rows), method)
+            return fit_bias(score(rows), method)
         case "pmi":
             alone = replace(prompt, template=domain_template(prompt.template)).bind(bound.scorer.backbone)
-            found = alone.label_scores(alone.encode([{}]), [Parts(None, parts.head)])[0].double().numpy()
-            return fit_shift(found, method)
+            found = alone.label_scores(alone.encode([{}]), [TrainedParts(None, parts.head)])[0].double().numpy()
+            return fit_bias(found, method)
         case "batch":
-            return fit_shift(scores(), method)
+            return fit_bias(scores(), method)
         case "prototypical":
             return fit_mixture(scores(), seed)
         case _:

@@ -48,7 +48,7 @@ class WeightedMean:
             mean = logsumexp(members, axis=0, b=weights)
         return mean
 
-    def as_card(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All that `load_combination` needs, as something that JSON takes."""
         return {"weights": list(self.weights), "average": self.average}
 
@@ -88,7 +88,7 @@ class Stacked:
         found: NDArray[np.float64] = log_softmax(scores, axis=1)
         return found
 
-    def as_card(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All that `load_combination` needs, as something that JSON takes."""
         return {"coefficients": [list(row) for row in self.coefficients], "intercepts": list(self.intercepts)}
 
@@ -97,7 +97,7 @@ Combination: TypeAlias = WeightedMean | Stacked
 
 
 def load_combination(card: Mapping[str, Any]) -> Combination:
-    """The combination that `as_card` was taken of.
+    """The combination that `to_dict` was taken of.
 
     >>> load_combination({"weights": [0.5, 0.5], "average": "probabilities"})
     WeightedMean(weights=(0.5, 0.5), average='probabilities')
@@ -144,7 +144,7 @@ def write_ensemble(folder: Path, prompts: Sequence[Prompt], combination: Combina
             prompt.save(draft / name)
         card = {
             "weights": weights,
-            "combination": combination.as_card(),
+            "combination": combination.to_dict(),
             "members": {name: _digest_of_file(draft / name / PROMPT_CARD) for name in names},
         }
         write_card(draft / CARD, card)

@@ -25,9 +25,8 @@ from softcloze.classifiers.combination import (
     write_ensemble,
 )
 from softcloze.classifiers.prompt_classifier import PromptClassifier, ready_prompts
-from softcloze.data import as_examples, as_labels, label_numbers
-from softcloze.encoding import Example
-from softcloze.errors import DataError, EnsembleError
+from softcloze.data import Example, as_examples, as_labels, label_numbers
+from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.prompt import PromptSet
 from softcloze.template import Template
@@ -98,7 +97,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             The ensemble itself.
 
         Raises:
-            EnsembleError: a parameter is unknown, or there are too few examples of a label to learn weights from.
+            ParameterError: a parameter is unknown, or there are too few examples of a label to learn weights from.
             DataError: the members have different labels or backbones.
             SoftclozeError: whatever `PromptClassifier.fit` raises.
         """
@@ -157,7 +156,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             The student, fitted.
 
         Raises:
-            EnsembleError: `temperature` is not above 0.
+            ParameterError: `temperature` is not above 0.
             NotFittedError: as `predict`.
             SoftclozeError: whatever `PromptClassifier.fit_probabilities` raises.
 
@@ -165,11 +164,11 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             PET, section 3.3, with temperature 2 as there; the student there is the whole model with a linear layer.
         """
         if not 0 < temperature < np.inf:
-            raise EnsembleError(f"temperature={temperature!r} has to be a number above 0")
+            raise ParameterError(f"temperature={temperature!r} has to be a number above 0")
         examples = as_examples(X)
         (first, *_), backbone = ready_prompts(self._members())
         soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
-        student = PromptClassifier(backbone, template, first.verbalizer, stop_loss=0.0)
+        student = PromptClassifier(backbone, template, first.verbalizer, target_loss=0.0)
         student.set_params(**parameters)
         student.fit_probabilities(examples, soft_labels)
         return student
@@ -201,7 +200,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             The ensemble itself, with the members of the last generation and the weights learnt from `X` and `y`.
 
         Raises:
-            EnsembleError: fewer than two members, or a parameter out of range.
+            ParameterError: fewer than two members, or a parameter out of range.
             SoftclozeError: whatever `fit` raises.
 
         Source:
@@ -209,9 +208,9 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             given there. Where there are too few examples of a label, all are taken.
         """
         if len(self.classifiers) < 2:
-            raise EnsembleError("members label for each other in self_train, which takes at least two of them")
+            raise ParameterError("members label for each other in self_train, which takes at least two of them")
         if generations < 1 or not growth > 1 or not 0 < teachers <= 1:
-            raise EnsembleError(
+            raise ParameterError(
                 f"generations={generations!r}, growth={growth!r}, teachers={teachers!r}: expected at least 1, above 1, "
                 "and above 0 to 1"
             )
@@ -285,7 +284,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         """Log-probabilities by members that were fitted without the example, shape (members, examples, labels)."""
         fewest = min(sorted(set(labels)), key=labels.count)
         if labels.count(fewest) < self.cv:
-            raise EnsembleError(
+            raise ParameterError(
                 f"weights={self.weights!r} are learnt in {self.cv} folds, and {fewest!r} has {labels.count(fewest)} "
                 'examples; give at least one of each label for each fold, lower cv, or take weights="equal"'
             )
@@ -300,15 +299,15 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def _check(self) -> None:
         if not self.classifiers:
-            raise EnsembleError("an ensemble takes at least one classifier")
+            raise ParameterError("an ensemble takes at least one classifier")
         for name, value, known in (("weights", self.weights, WEIGHTS), ("average", self.average, AVERAGES)):
             if value not in known:
-                raise EnsembleError(
+                raise ParameterError(
                     f"{name}={value!r} is unknown; expected {', '.join(map(repr, known))}"
                     f"{did_you_mean(str(value), known)}"
                 )
         if self.cv < 2:
-            raise EnsembleError(f"cv={self.cv!r}, but it has to be at least 2")
+            raise ParameterError(f"cv={self.cv!r}, but it has to be at least 2")
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `predict` works as it stands."""

@@ -14,8 +14,8 @@ from sklearn.utils import Tags
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers.base import seed_of
-from softcloze.data import as_examples, as_indicators
-from softcloze.encoding import Example, summarise_cuts
+from softcloze.data import Example, as_examples, as_indicators
+from softcloze.encoding import summarise_cuts
 from softcloze.errors import ArtifactError, DataError
 from softcloze.heads import learn_thresholds
 from softcloze.library import resolve_template, resolve_verbalizer
@@ -42,7 +42,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: highest step of AdamW, in units of the root mean square of the model's embeddings.
-        stop_loss: training ends when an epoch's mean training loss, in nats a label, falls below it; 0 never.
+        target_loss: training ends when an epoch's mean training loss, in nats a label, falls below it; 0 never.
         max_length: tokens a prompt may have; None for the model's own limit.
         dtype: "auto", "float32", "bfloat16" or "float16"; see `load_backbone`.
         device: "auto", "cpu", "cuda" or "mps".
@@ -81,7 +81,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 3,
         batch_size: int = 4,
         learning_rate: float = 0.04,
-        stop_loss: float = 0.0,
+        target_loss: float = 0.0,
         max_length: int | None = None,
         dtype: str = "auto",
         device: str = "auto",
@@ -95,7 +95,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.stop_loss = stop_loss
+        self.target_loss = target_loss
         self.max_length = max_length
         self.dtype = dtype
         self.device = device
@@ -240,8 +240,8 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
             head_learning_rate=0.1,
             warmup_fraction=0.1,
             max_grad_norm=1.0,
-            stop_loss=self.stop_loss,
-            averaged_epochs=3,
+            target_loss=self.target_loss,
+            average_last_epochs=3,
             early_stopping=False,
             validation_fraction=0.2,
             patience=3,

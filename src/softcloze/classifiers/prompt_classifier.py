@@ -14,20 +14,20 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.analysis import Explanation, explain
-from softcloze.backbone import Backbone, Engine, Prefix, load_backbone
+from softcloze.backbone import Backbone, PrefixCache, RuntimeInfo, load_backbone
 from softcloze.backbone.engine import Cached
 from softcloze.calibration import content_free
 from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.calibrate import check_method, learn_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
-from softcloze.data import as_examples, as_labels, as_probabilities, label_numbers
+from softcloze.data import Example, as_examples, as_labels, as_probabilities, label_numbers
 from softcloze.demonstrations import Pool, Transformer, choose
-from softcloze.encoding import EncodedPrompt, Example, summarise_cuts
-from softcloze.errors import ArtifactError, DataError, ExplanationError
+from softcloze.encoding import EncodedPrompt, summarise_cuts
+from softcloze.errors import ArtifactError, DataError, ParameterError
 from softcloze.heads import EXCLUSIVE, RowHead, check_head, initial_head, learn_prototypes
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
-from softcloze.prompt import BoundPrompt, Parts, Prompt, PromptSet
+from softcloze.prompt import BoundPrompt, Prompt, PromptSet, TrainedParts
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import Checkpoint, Record, TrainingSettings, bytes_of, hold_out, train, warn_if_stuck
@@ -48,7 +48,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
             `RuleVerbalizer` for several named masks, or None: every label is its own word.
         head: how the model's answer at the mask becomes label scores: "words" (by the scores of the label words),
-            "soft" (by a trained row for each label in the place of the vocabulary's, which starts from them: WARP),
+            "warp" (by a trained row for each label in the place of the vocabulary's, which starts from them: WARP),
             "linear" (by a trained linear layer on the state at the mask) or "prototypes" (by the label words together
             with prototypes of each label that are learnt from the examples: ProtoVerb).
         demonstrations: how the examples that `<demos>` shows are chosen among those given to `fit`: "random" (drawn
@@ -67,14 +67,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the embeddings.
-        head_learning_rate: highest step of AdamW for a "soft" or "linear" head, in nats by which it may move a
+        head_learning_rate: highest step of AdamW for a "warp" or "linear" head, in nats by which it may move a
             label's score of the average example.
         warmup_fraction: share of the steps in which the rate rises, before it falls to 0 linearly.
         max_grad_norm: length to which a longer gradient is cut.
-        stop_loss: training ends when an epoch's mean training loss, in nats, falls below it; 0 never.
-        averaged_epochs: end with the mean of the vectors after each step of so many epochs, the last of `epochs`, and
-            so of a "soft" or "linear" head beside them; 0 for those after the last step, which lean more to one label.
-            A fit that `stop_loss` ends before these epochs has the latter too.
+        target_loss: training ends when an epoch's mean training loss, in nats, falls below it; 0 never.
+        average_last_epochs: end with the mean of the vectors, and of a "warp" or "linear" head, after each step of this
+            many last epochs; 0 for the values after the last step, which lean more to one label. A fit that
+            `target_loss` ends before these epochs has the latter too.
         early_stopping: hold out examples, stop when their loss no longer falls, and keep the vectors of the best epoch
             instead of a mean.
         validation_fraction: share of each class held out then, or for "temperature".
@@ -95,7 +95,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         backbone_: the frozen `Backbone`.
         history_: one dict per epoch; see `softcloze.training.train`.
         truncation_: what did not fit of the training examples, after `fit`.
-        engine_: how the model is run: precision, attention, what is read once; see `softcloze.backbone.engine.Engine`.
+        engine_: how the model is run: precision, attention, prefix cache; see
+            `softcloze.backbone.engine.RuntimeInfo`.
 
     Example:
         >>> clf = PromptClassifier(
@@ -128,8 +129,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         head_learning_rate: float = 0.1,
         warmup_fraction: float = 0.1,
         max_grad_norm: float = 1.0,
-        stop_loss: float = 0.2,
-        averaged_epochs: int = 3,
+        target_loss: float = 0.2,
+        average_last_epochs: int = 3,
         early_stopping: bool = False,
         validation_fraction: float = 0.2,
         n_iter_no_change: int = 3,
@@ -155,8 +156,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.head_learning_rate = head_learning_rate
         self.warmup_fraction = warmup_fraction
         self.max_grad_norm = max_grad_norm
-        self.stop_loss = stop_loss
-        self.averaged_epochs = averaged_epochs
+        self.target_loss = target_loss
+        self.average_last_epochs = average_last_epochs
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -186,10 +187,10 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             DataError: examples and labels that do not fit together or the verbalizer.
             FieldError: an example lacks a field; names the row.
             EncodingError: an example or a label word cannot be encoded.
-            SoftSlotError: `soft_init` is unknown, or the prompt it names does not fit.
-            DemonstrationError: `demonstrations` is unknown.
-            CalibrationError: `calibration` is unknown, or there are too few examples for it.
-            HeadError: `head` is unknown, or cannot see the text behind the mask.
+            ParameterError: `soft_init` is unknown, or the prompt it names does not fit.
+            ParameterError: `demonstrations` is unknown.
+            ParameterError: `calibration` is unknown, or there are too few examples for it.
+            ParameterError: `head` is unknown, or cannot see the text behind the mask.
         """
         check_method(self.calibration)
         check_head(self.head)
@@ -238,7 +239,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
     def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
         """Train on the probabilities of labels that a teacher gives, instead of on labels (distillation).
 
-        The loss is the cross-entropy to them, which ends at their own entropy and not at 0: mind `stop_loss`.
+        The loss is the cross-entropy to them, which ends at their own entropy and not at 0: mind `target_loss`.
 
         Args:
             X: examples as for `fit`; they need no labels.
@@ -309,13 +310,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             NotFittedError: soft slots that were not trained.
             FieldError: the example lacks a field.
-            ExplanationError: `top` is below 0, or it is rules or a head that decide, and no label words.
+            ParameterError: `top` is below 0, or it is rules or a head that decide, and no label words.
         """
         prompt, backbone = self._ready()
         if prompt.head != "words":
-            raise ExplanationError(
-                f"explain tells what label words do to the decision, which head={prompt.head!r} takes"
-            )
+            raise ParameterError(f"explain tells what label words do to the decision, which head={prompt.head!r} takes")
         bound = prompt.bind(backbone)
         prompts = bound.encode([example], prompt.demonstrations_for([example], backbone))
         (explanation,) = explain(bound, prompts, prompt.parts(bound).soft, top)
@@ -354,7 +353,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             NotFittedError: soft slots that were not trained.
             ArtifactError: something else is at `path`.
-            DemonstrationError: a transformer chooses the demonstrations; only a pickle could hold it.
+            ParameterError: a transformer chooses the demonstrations; only a pickle could hold it.
         """
         self._ready()[0].save(path)
 
@@ -399,7 +398,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
         return start, bound, seed_of(self.random_state)
 
-    def _prompt(self, bound: BoundPrompt, parts: Parts, training: Mapping[str, Any]) -> Prompt:
+    def _prompt(self, bound: BoundPrompt, parts: TrainedParts, training: Mapping[str, Any]) -> Prompt:
         """What was learnt, to be kept."""
         backbone = bound.scorer.backbone
         return Prompt(
@@ -428,8 +427,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             head_learning_rate=self.head_learning_rate,
             warmup_fraction=self.warmup_fraction,
             max_grad_norm=self.max_grad_norm,
-            stop_loss=self.stop_loss,
-            averaged_epochs=self.averaged_epochs,
+            target_loss=self.target_loss,
+            average_last_epochs=self.average_last_epochs,
             early_stopping=self.early_stopping,
             validation_fraction=self.validation_fraction,
             patience=self.n_iter_no_change,
@@ -448,7 +447,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         start: str | Prompt,
         generator: np.random.Generator,
         seed: int,
-    ) -> tuple[Parts, dict[str, Any]]:
+    ) -> tuple[TrainedParts, dict[str, Any]]:
         """Soft vectors and head, trained, and the record of it."""
         parts = self._initial(bound, prompts, start, generator)
         record: dict[str, Any] = {}
@@ -462,7 +461,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             if self.checkpoint is not None:
                 checkpoint = Checkpoint(self.checkpoint, _digest(record, parts, bound, prompts, targets))
 
-            def keep(prefix: Prefix) -> None:
+            def keep(prefix: PrefixCache) -> None:
                 self._cached = Cached.of(prefix)
 
             history = train(
@@ -489,7 +488,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         prompts: Sequence[EncodedPrompt],
         start: str | Prompt,
         generator: np.random.Generator,
-    ) -> Parts:
+    ) -> TrainedParts:
         """What training starts from."""
         backbone = bound.scorer.backbone
         head = initial_head(self.head, bound.verbalizer, bound.words, backbone, generator)
@@ -511,7 +510,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
                 generator=generator,
             )
             soft = transfer(soft, start, backbone) if isinstance(start, Prompt) else soft
-        return Parts(soft, head)
+        return TrainedParts(soft, head)
 
     def _ready(self) -> tuple[Prompt, Backbone]:
         """The prompt to predict with: the fitted one, or a hard one that needs no fit."""
@@ -540,9 +539,9 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         return Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length), backbone
 
     @property
-    def engine_(self) -> Engine:
+    def engine_(self) -> RuntimeInfo:
         """How the model is run; there once `predict` works as it stands."""
-        return Engine.of(self._ready()[1], getattr(self, "_cached", None))
+        return RuntimeInfo.of(self._ready()[1], getattr(self, "_cached", None))
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `predict` works as it stands."""
@@ -576,7 +575,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
 
 def _digest(
     training: Mapping[str, Any],
-    parts: Parts,
+    parts: TrainedParts,
     bound: BoundPrompt,
     prompts: Sequence[EncodedPrompt],
     targets: Sequence[int] | Tensor,

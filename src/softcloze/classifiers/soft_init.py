@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from softcloze.backbone import Backbone
-from softcloze.errors import SoftSlotError
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.prompt import Prompt
 from softcloze.soft import INITS, SoftVectors
@@ -18,7 +18,7 @@ def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
     """The saved prompt that `soft_init` is or names, or else one of `INITS`.
 
     Raises:
-        SoftSlotError: it is neither.
+        ParameterError: it is neither.
         ArtifactError: the folder holds no prompt, or a damaged one.
 
     >>> resolve_soft_init("labels")
@@ -34,7 +34,7 @@ def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
         case str() if Path(soft_init).expanduser().is_dir():
             return Prompt.load(soft_init)
     hint = did_you_mean(soft_init, INITS) if isinstance(soft_init, str) else ""
-    raise SoftSlotError(
+    raise ParameterError(
         f"soft_init={soft_init!r} is unknown; expected one of {', '.join(map(repr, INITS))}, a Prompt, or the folder "
         f"of a saved prompt, and there is no such folder{hint}"
     )
@@ -47,7 +47,7 @@ def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVecto
 
     Raises:
         ArtifactError: `source` belongs to another model.
-        SoftSlotError: no block has the same name, or one has another length.
+        ParameterError: no block has the same name, or one has another length.
 
     Source:
         SPoT: Vu et al., ACL 2022, arXiv:2110.07904.
@@ -57,14 +57,14 @@ def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVecto
     shared = [block for block in soft.blocks if block.key in _names(source.vectors)]
     if not shared:
         here, there = (", ".join(map(repr, _names(keys))) or "none" for keys in (vectors, source.vectors))
-        raise SoftSlotError(
+        raise ParameterError(
             f"no soft block has a name in common with the prompt that soft_init names: here {here}, there {there}; "
             "give the slots the same name in both templates, as in <soft*10 name=task>"
         )
     for block in shared:
         found = len(source.vectors[block.key])
         if found != block.count:
-            raise SoftSlotError(
+            raise ParameterError(
                 f"soft block {block.key!r} has {block.count} vectors, but {found} in the prompt that soft_init names; "
                 f"write <soft*{found} name={block.key}>"
             )

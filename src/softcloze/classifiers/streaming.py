@@ -8,10 +8,10 @@ import numpy as np
 from scipy.special import softmax
 
 from softcloze.classifiers.prompt_classifier import PromptClassifier
-from softcloze.data import iterate_examples
-from softcloze.encoding import EncodedPrompt, Example
-from softcloze.errors import CalibrationError, DataError, EncodingError, FieldError
-from softcloze.prompt import BoundPrompt, Parts, Prompt
+from softcloze.data import Example, iterate_examples
+from softcloze.encoding import EncodedPrompt
+from softcloze.errors import DataError, EncodingError, FieldError, ParameterError
+from softcloze.prompt import BoundPrompt, Prompt, TrainedParts
 from softcloze.verbalizer import Label
 
 # rows sorted by length and scored together: enough to fill batches with rows of like length, few enough that a large
@@ -58,7 +58,7 @@ def predict_stream(
     Raises:
         DataError: `rows` is one text or a matrix of numbers, or `window` is below 1.
         NotFittedError: soft slots that were not trained.
-        CalibrationError: a calibration that was not learnt; without `fit` it takes all rows together.
+        ParameterError: a calibration that was not learnt; without `fit` it takes all rows together.
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -73,7 +73,7 @@ def predict_stream(
         raise DataError(f"window={window}: at least one row has to be read at a time")
     prompt, backbone = classifier._ready()
     if classifier.calibration is not None and not hasattr(classifier, "prompt_"):
-        raise CalibrationError(
+        raise ParameterError(
             f"calibration={classifier.calibration!r} without fit is learnt from all rows together, which a stream "
             "never holds; call fit first"
         )
@@ -108,7 +108,9 @@ def _encode(prompt: Prompt, bound: BoundPrompt, examples: Sequence[Example]) -> 
     return _encode(prompt, bound, examples[:middle]) + _encode(prompt, bound, examples[middle:])
 
 
-def _probabilities(prompt: Prompt, bound: BoundPrompt, parts: Parts, prompts: Sequence[EncodedPrompt]) -> np.ndarray:
+def _probabilities(
+    prompt: Prompt, bound: BoundPrompt, parts: TrainedParts, prompts: Sequence[EncodedPrompt]
+) -> np.ndarray:
     """Probabilities of the labels, shape (batch, labels)."""
     scores = prompt.calibrated(bound.label_scores(prompts, [parts])[0].double().numpy())
     probabilities: np.ndarray = softmax(scores, axis=1)

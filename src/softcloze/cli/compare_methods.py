@@ -56,7 +56,7 @@ class Builder:
         """The hard prompts of the library for a task in a language, given as TASK/LANGUAGE.
 
         Raises:
-            ExperimentError: there are none.
+            ParameterError: there are none.
         """
         task, _, language = named.partition("/")
         words = None if self.verbalizer is None else read_verbalizer(self.verbalizer, named)

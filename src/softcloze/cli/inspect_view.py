@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Example, Piece
+from softcloze.data import Example
+from softcloze.encoding import CompiledTemplate, Demonstration, Piece
 from softcloze.encoding.rendering import write_demonstration
 from softcloze.encoding.tokens import spell
 from softcloze.errors import SoftclozeError
@@ -145,7 +146,7 @@ def word_view(verbalizer: "Verbalizer", compiled: CompiledTemplate) -> list[Word
         EncodingError: a word has no tokens, or the wrong number.
     """
     shown = []
-    for label, words in verbalizer.as_dict().items():
+    for label, words in verbalizer.label_words().items():
         for word in words:
             ids = compiled.word_ids(word)
             spelt = spell(map(compiled.vocabulary.token, ids), byte_level=compiled.vocabulary.byte_level)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from softcloze.backbone import Backbone
     from softcloze.cli.lint_sources import SourceFile
-    from softcloze.encoding import Vocabulary
+    from softcloze.encoding import PromptTokenizer
     from softcloze.errors import LibraryError
     from softcloze.lint import Finding, VerbalizerCheck
     from softcloze.template import Template
@@ -138,7 +138,7 @@ class Labels(NamedTuple):
 class Model(NamedTuple):
     """A tokenizer, what its model takes, and the model itself if it was loaded."""
 
-    vocabulary: "Vocabulary"
+    vocabulary: "PromptTokenizer"
     max_length: int
     backbone: "Backbone | None" = None
 
@@ -281,13 +281,13 @@ def _given_labels(verbalizer: str | None) -> Labels | None:
         return None
     if isinstance(words, str):
         return Labels(words, load_verbalizer(words).words)
-    return Labels("--verbalizer", words if isinstance(words, dict) else words.as_dict())
+    return Labels("--verbalizer", words if isinstance(words, dict) else words.label_words())
 
 
 def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
     from softcloze.backbone import load_tokenizer
     from softcloze.cli.console import quiet
-    from softcloze.encoding import Vocabulary
+    from softcloze.encoding import PromptTokenizer
 
     def limit(most: int) -> int:
         return most if max_length is None else min(max_length, most)
@@ -299,7 +299,7 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
         return Model(backbone.vocabulary, limit(backbone.max_length), backbone)
     quiet()
     tokenizer, family, most = load_tokenizer(model)
-    return Model(Vocabulary(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), limit(most))
+    return Model(PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), limit(most))
 
 
 def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -> "VerbalizerCheck":

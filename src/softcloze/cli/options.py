@@ -78,7 +78,7 @@ class Kind(StrEnum):
     """How label scores are read: `softcloze.heads.EXCLUSIVE`, which is slow to import."""
 
     words = "words"
-    soft = "soft"
+    warp = "warp"
     linear = "linear"
     prototypes = "prototypes"
 

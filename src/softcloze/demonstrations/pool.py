@@ -7,7 +7,8 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import Self
 
-from softcloze.encoding import Answer, Demonstration, Example
+from softcloze.data import Example
+from softcloze.encoding import Answer, Demonstration
 from softcloze.template import Template, read_fields
 
 Values = Mapping[str, object]

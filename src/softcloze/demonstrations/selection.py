@@ -13,10 +13,10 @@ from sklearn.utils import check_array
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from softcloze.backbone import Backbone, in_batches
+from softcloze.backbone import Backbone, run_length_bucketed
 from softcloze.demonstrations.pool import Pool, Values, alternate, divide, text_of
 from softcloze.encoding import Demonstration
-from softcloze.errors import DemonstrationError
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 
 
@@ -150,7 +150,7 @@ def _vectors(values: Sequence[Values], transformer: Transformer, backbone: Backb
         return mean_states(backbone, texts).numpy()
     vectors = check_array(transformer.transform(texts), accept_sparse="csr")
     if vectors.shape[0] != len(texts):
-        raise DemonstrationError(
+        raise ParameterError(
             f"demonstrations={transformer!r} gave {vectors.shape[0]} vectors for {len(texts)} texts; "
             "its transform has to give one row for each"
         )
@@ -180,7 +180,7 @@ def choose(
         itself or another one with the same words.
 
     Raises:
-        DemonstrationError: `how` is none of these, or makes no vector for each text.
+        ParameterError: `how` is none of these, or makes no vector for each text.
     """
     if count is None:
         count = len(pool.words)
@@ -192,7 +192,7 @@ def choose(
     if hasattr(how, "transform") and not isinstance(how, type):  # a class would lack its parameters
         return find_nearest(pool, count, how, backbone)
     hint = did_you_mean(how, CHOICES) if isinstance(how, str) else ""
-    raise DemonstrationError(
+    raise ParameterError(
         f"demonstrations={how!r} is unknown; expected {' or '.join(map(repr, CHOICES))}, or a transformer "
         f"such as scikit-learn's TfidfVectorizer(){hint}"
     )
@@ -234,7 +234,7 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
         order.extend(chosen)
 
     with backbone.frozen(), torch.inference_mode():
-        in_batches(lengths, lambda i: lengths[i], read, backbone.batch_tokens)
+        run_length_bucketed(lengths, lambda i: lengths[i], read, backbone.token_budget)
     return torch.cat(means)[torch.tensor(order).argsort()]
 
 

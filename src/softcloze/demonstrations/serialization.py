@@ -9,7 +9,7 @@ from torch import Tensor
 from softcloze.demonstrations.pool import Pool
 from softcloze.demonstrations.selection import Demonstrations, FixedDemonstrations, NearestDemonstrations
 from softcloze.encoding import Answer
-from softcloze.errors import DemonstrationError
+from softcloze.errors import ParameterError
 
 
 def pack(demonstrations: Demonstrations, labels: Sequence[str | int]) -> tuple[dict[str, Any], Tensor | None]:
@@ -20,7 +20,7 @@ def pack(demonstrations: Demonstrations, labels: Sequence[str | int]) -> tuple[d
         labels: the labels that the pool's numbers stand for.
 
     Raises:
-        DemonstrationError: a transformer makes the vectors, which could only be saved by pickling it.
+        ParameterError: a transformer makes the vectors, which could only be saved by pickling it.
     """
     card: dict[str, Any]
     match demonstrations:
@@ -29,7 +29,7 @@ def pack(demonstrations: Demonstrations, labels: Sequence[str | int]) -> tuple[d
         case NearestDemonstrations(pool, count, matrix, None):
             card, vectors = {"count": count}, torch.from_numpy(matrix)
         case _:
-            raise DemonstrationError(
+            raise ParameterError(
                 f"demonstrations chosen by {demonstrations.transformer!r} cannot be saved: a transformer can only be "
                 'kept as a pickle, which runs code when it is loaded. Fit with demonstrations="nearest", which '
                 'compares by the model itself, or "random"'

@@ -1,8 +1,8 @@
 """Templates bound to tokenizers: examples in, encoded prompts out."""
 
-from softcloze.encoding.compiled import CompiledBlock, CompiledTemplate, Example
+from softcloze.encoding.compiled import CompiledBlock, CompiledTemplate
 from softcloze.encoding.encoded import Answer, Demonstration, EncodedPrompt, Piece, Truncation, summarise_cuts
-from softcloze.encoding.tokenizer import NO_LIMIT, PretrainedTokenizer, Vocabulary, sentinels_of
+from softcloze.encoding.tokenizer import NO_LIMIT, PretrainedTokenizer, PromptTokenizer, sentinels_of
 
 __all__ = [
     "NO_LIMIT",
@@ -11,11 +11,10 @@ __all__ = [
     "CompiledTemplate",
     "Demonstration",
     "EncodedPrompt",
-    "Example",
     "Piece",
     "PretrainedTokenizer",
+    "PromptTokenizer",
     "Truncation",
-    "Vocabulary",
     "sentinels_of",
     "summarise_cuts",
 ]

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from tokenizers import Encoding
 
+from softcloze.data import Example
 from softcloze.encoding.encoded import Demonstration, EncodedPrompt, Piece
 from softcloze.encoding.rendering import Rendered, Renderer
-from softcloze.encoding.tokenizer import Vocabulary
-from softcloze.encoding.truncation import Fit, Room, fit, owners_of
+from softcloze.encoding.tokenizer import PromptTokenizer
+from softcloze.encoding.truncation import Fit, TokenBudget, fit, owners_of
 from softcloze.encoding.word_ids import word_ids
 from softcloze.errors import EncodingError
 from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template, read_fields
-
-Example = str | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class CompiledTemplate:
     """
 
     def __init__(
-        self, template: Template, vocabulary: Vocabulary, max_length: int, *, options: Sequence[str] = ()
+        self, template: Template, vocabulary: PromptTokenizer, max_length: int, *, options: Sequence[str] = ()
     ) -> None:
         """Bind `template` to `vocabulary`.
 
@@ -188,7 +187,7 @@ class CompiledTemplate:
             encodings = self.vocabulary.encode([rendered.text for rendered in prompts])
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
-                room = Room(self.max_length, self._slot_positions(rendered) + answer)
+                room = TokenBudget(self.max_length, self._slot_positions(rendered) + answer)
                 try:
                     found = fit(encoding, rendered, self._counting(encoding), room, self._shortest_max)
                 except EncodingError as error:
@@ -275,7 +274,7 @@ class CompiledBlock:
         return range(self.start, self.start + self.count)
 
 
-def compile_blocks(template: Template, vocabulary: Vocabulary) -> tuple[CompiledBlock, ...]:
+def compile_blocks(template: Template, vocabulary: PromptTokenizer) -> tuple[CompiledBlock, ...]:
     """Count the vectors of each soft block of `template` and put the blocks one below the other.
 
     Raises:

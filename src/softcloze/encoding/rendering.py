@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from softcloze.encoding.encoded import Answer, Demonstration
-from softcloze.encoding.tokenizer import Vocabulary
+from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
 from softcloze.template import (
     Demos,
@@ -66,7 +66,7 @@ class Renderer:
         spaces: the white space before each mask, which belongs to the label word.
     """
 
-    def __init__(self, template: Template, vocabulary: Vocabulary, options: Sequence[str]):
+    def __init__(self, template: Template, vocabulary: PromptTokenizer, options: Sequence[str]):
         """Write `template` with `options`, the label words for <options>.
 
         Raises:

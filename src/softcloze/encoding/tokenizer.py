@@ -19,7 +19,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # no tokenizer takes them
 _SENTINEL = re.compile(r"▁?<extra_id_(\d+)>")  # T5's, and mT5's, in whose vocabulary they are ordinary pieces
 
 
-class Vocabulary:
+class PromptTokenizer:
     """A private copy of a tokenizer whose special tokens go by names that no text contains.
 
     `[MASK]`, `</s>` and the like are renamed inside the copy, in its list of added tokens and in its

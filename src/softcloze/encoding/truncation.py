@@ -14,7 +14,7 @@ from softcloze.template import Field, Keep
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class TokenBudget:
     """Where a prompt has to fit in.
 
     Attributes:
@@ -46,7 +46,7 @@ class Fit:
     drop: int = 0
 
 
-def fit(encoding: Encoding, rendered: Rendered, used: Sequence[int], room: Room, shortest_max: float) -> Fit:
+def fit(encoding: Encoding, rendered: Rendered, used: Sequence[int], room: TokenBudget, shortest_max: float) -> Fit:
     """Choose the tokens that stay, so that they fit.
 
     Each field is first cut to its own `max`. Then demonstrations go, whole, the first ones first. Then the fields
@@ -117,7 +117,9 @@ def _to_drop(demos: Sequence[range], sizes: Mapping[int, int], excess: int) -> i
     return len(demos)
 
 
-def _shared(places: Sequence[tuple[int, Field]], wanted: Mapping[int, int], room: Room, excess: int) -> dict[int, int]:
+def _shared(
+    places: Sequence[tuple[int, Field]], wanted: Mapping[int, int], room: TokenBudget, excess: int
+) -> dict[int, int]:
     """Tokens that each place of a field keeps when `excess` tokens have to go."""
     budget = sum(wanted.values()) - excess
     if budget < 0:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from softcloze.encoding.tokenizer import Vocabulary
+from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
 from softcloze.template import Literal, Mask, Part
 from softcloze.template.nodes import write
 
 
 def word_ids(
-    word: str, vocabulary: Vocabulary, outline: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
+    word: str, vocabulary: PromptTokenizer, outline: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
 ) -> tuple[int, ...]:
     """Token ids of a label word in the mask's place, as the tokenizer would write it there.
 
@@ -52,7 +52,7 @@ def word_ids(
     return tuple(ids)
 
 
-def _ids_behind(before: Part | None, text: str, vocabulary: Vocabulary) -> list[int]:
+def _ids_behind(before: Part | None, text: str, vocabulary: PromptTokenizer) -> list[int]:
     if before is None:
         return vocabulary.ids(text)
     anchors = [before.text.rstrip()] if isinstance(before.node, Literal) else []

@@ -4,7 +4,7 @@ from softcloze.experiments.baselines import FineTunedClassifier, SetFitClassifie
 from softcloze.experiments.comparison import Comparison
 from softcloze.experiments.grid import Progress
 from softcloze.experiments.methods import Method, standard_methods
-from softcloze.experiments.prompt_variants import WordingSpread, spread_over_wordings, wordings
+from softcloze.experiments.prompt_variants import VariantSpread, spread_over_variants, wordings
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.results import Difference, MethodCard, Run, Summary
 from softcloze.experiments.runner import compare
@@ -25,9 +25,9 @@ __all__ = [
     "Shots",
     "Spread",
     "Summary",
-    "WordingSpread",
+    "VariantSpread",
     "compare",
-    "spread_over_wordings",
+    "spread_over_variants",
     "standard_methods",
     "tfidf",
     "wordings",

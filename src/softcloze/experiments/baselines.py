@@ -19,7 +19,7 @@ from transformers import AutoModelForSequenceClassification
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers import seed_of
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.verbalizer import Label
 
 Trained: TypeAlias = OneOf["all", "head", "lora"]
@@ -89,11 +89,11 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         """Train on texts and their labels.
 
         Raises:
-            ExperimentError: `trained` is unknown, or peft is missing.
+            ParameterError: `trained` is unknown, or peft is missing.
             BackboneError: the model cannot be loaded.
         """
         if self.trained not in get_args(Trained):
-            raise ExperimentError(f"trained={self.trained!r} is unknown; expected {', '.join(get_args(Trained))}")
+            raise ParameterError(f"trained={self.trained!r} is unknown; expected {', '.join(get_args(Trained))}")
         self.classes_, targets = np.unique(np.asarray(list(y)), return_inverse=True)
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         self._tokenizer = _padding_tokenizer(backbone)
@@ -190,7 +190,7 @@ def _with_adapters(network: nn.Module, rank: int) -> nn.Module:
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as error:
-        raise ExperimentError(
+        raise ParameterError(
             "trained='lora' needs the library peft, which is not installed: pip install 'softcloze[lora]'"
         ) from error
     settings = LoraConfig(
@@ -243,11 +243,11 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
         """Train a copy of the encoder, and the regression on what it gives.
 
         Raises:
-            ExperimentError: a package is missing.
+            ParameterError: a package is missing.
         """
         missing = [name for name in ("setfit", "datasets") if find_spec(name) is None]
         if missing:
-            raise ExperimentError(
+            raise ParameterError(
                 f"SetFitClassifier needs {' and '.join(missing)}; install with: pip install {' '.join(missing)}"
             )
         from datasets import Dataset

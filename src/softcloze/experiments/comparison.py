@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.results import Difference, MethodCard, Run, Summary, columns_of
 from softcloze.experiments.statistics import METRICS, Metric, Resampling, Spread, check_metric, holm, measure, paired
@@ -81,7 +81,7 @@ class Comparison:
             Corrected for their number, all that are returned.
 
         Raises:
-            ExperimentError: an unknown metric, method, or number of shots.
+            ParameterError: an unknown metric, method, or number of shots.
 
         Source:
             See `softcloze.experiments.statistics`: `paired` and `holm`.
@@ -89,10 +89,10 @@ class Comparison:
         check_metric(metric)
         names = [card.name for card in self.methods]
         if baseline is not None and baseline not in names:
-            raise ExperimentError(f"there is no method {baseline!r}; there are {names}{did_you_mean(baseline, names)}")
+            raise ParameterError(f"there is no method {baseline!r}; there are {names}{did_you_mean(baseline, names)}")
         sizes = sorted({run.shots for run in self.runs}, key=lambda size: (isinstance(size, str), size))
         if shots is not None and shots not in sizes:
-            raise ExperimentError(f"nothing was measured with shots={shots!r}; there are {sizes}")
+            raise ParameterError(f"nothing was measured with shots={shots!r}; there are {sizes}")
         truth, resampling = self.truth, Resampling(len(self.labels))
         pairs = [
             (one, other, size, paired(*self._side_by_side(one, other, size), truth, metric, resampling))

@@ -13,7 +13,7 @@ EXPLAINED = 10  # mistakes of each run: those of the means over several runs are
 WORDS = 8  # likeliest ones at the mask
 
 
-def surest_mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int) -> list[int]:
+def most_confident_errors(probabilities: np.ndarray, truth: np.ndarray, count: int) -> list[int]:
     """The rows that are given a wrong label with the highest probability, the surest first.
 
     Args:
@@ -21,7 +21,7 @@ def surest_mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int) ->
         truth: column of the right class of each row, shape (rows,).
         count: rows at most.
 
-    >>> surest_mistakes(np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]), np.array([0, 0, 0]), 5)
+    >>> most_confident_errors(np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]), np.array([0, 0, 0]), 5)
     [2, 0]
     """
     sure = np.where(probabilities.argmax(1) == truth, -1.0, probabilities.max(1))

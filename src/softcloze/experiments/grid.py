@@ -14,14 +14,14 @@ from sklearn.base import BaseEstimator
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples, Split, normalise
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments.comparison import Comparison
-from softcloze.experiments.confident_errors import EXPLAINED, surest_mistakes, top_words
+from softcloze.experiments.confident_errors import EXPLAINED, most_confident_errors, top_words
 from softcloze.experiments.methods import Method, measure_classifier
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.results import Run, columns_of
-from softcloze.experiments.run_cache import cell_key, own_backbone, read_cell, write_cell
-from softcloze.experiments.score_cache import Readings
+from softcloze.experiments.run_cache import own_backbone, read_run, run_key, write_run
+from softcloze.experiments.score_cache import ScoreCache
 from softcloze.library import resolve_template, resolve_verbalizer
 
 Cell: TypeAlias = tuple[str, Shots, int]  # name of a method, shots, seed
@@ -45,7 +45,7 @@ class Finished:
 
 
 @dataclass
-class Bench:
+class ExperimentGrid:
     """What all runs of a comparison share."""
 
     methods: Sequence[Method]
@@ -56,11 +56,11 @@ class Bench:
     def __post_init__(self) -> None:
         train, test = self.split.train, self.split.test
         self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
-        self.readings = Readings(self.test.texts)
+        self.readings = ScoreCache(self.test.texts)
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
         self.truth = columns_of(self.test.labels, self.classes)
         if not len(self.test):
-            raise ExperimentError("there are no held-out rows to measure on")
+            raise ParameterError("there are no held-out rows to measure on")
         _check_apart(train, self.test)
         for method in self.methods:
             if isinstance(method.classifier, PromptClassifier):
@@ -87,18 +87,18 @@ class Bench:
                 model = _load(classifier)
                 key = None
                 if self.folder is not None:
-                    key = cell_key(classifier, train, self.test.texts, self.classes)
-                    kept = read_cell(self.folder, key, name, shots, seed)
+                    key = run_key(classifier, train, self.test.texts, self.classes)
+                    kept = read_run(self.folder, key, name, shots, seed)
                     if kept is not None:
                         return Finished(cell, kept, measured=False, model=model)
                 found = measure_classifier(classifier, train, self.readings, self.classes)
-                worst = surest_mistakes(found.probabilities, self.truth, EXPLAINED)
+                worst = most_confident_errors(found.probabilities, self.truth, EXPLAINED)
                 words = top_words(classifier, self.test.texts, worst)
             except Exception as error:  # noqa: BLE001  a method may be anybody's, and the others go on
                 return Finished(cell, failed(cell, f"{type(error).__name__}: {error}"), measured=False, model=model)
         run = Run(name, shots, seed, peak_memory=memory.peak, top_words=words, **found._asdict())
         if self.folder is not None and key is not None:
-            write_cell(self.folder, key, run)
+            write_run(self.folder, key, run)
         return Finished(cell, run, measured=True, model=model)
 
     def _cells_of(self, method: Method) -> list[Cell]:
@@ -106,7 +106,7 @@ class Bench:
             return [(method.name, 0, self.protocol.seeds[0])]
         cells: list[Cell] = [(method.name, *draw) for draw in self.draws if draw[0]]
         if not cells:
-            raise ExperimentError(f"{method.name!r} learns from rows, but shots={self.protocol.shots} gives it none")
+            raise ParameterError(f"{method.name!r} learns from rows, but shots={self.protocol.shots} gives it none")
         return cells
 
 
@@ -130,7 +130,7 @@ def _check_apart(train: Examples, test: Examples) -> None:
     """Refuse texts that are on both sides: who has learnt a row by heart would look good."""
     both = {normalise(text) for text in train.texts} & {normalise(text) for text in test.texts}
     if both:
-        raise ExperimentError(
+        raise ParameterError(
             f"{len(both)} texts are among the training rows and the held-out rows, such as {min(both)!r:.80}; "
             "softcloze.data.split_rows parts rows so that none is"
         )
@@ -140,13 +140,13 @@ def _check_prompt(classifier: PromptClassifier, classes: Sequence[str]) -> None:
     """Refuse what no run could mend, before a model is loaded."""
     template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
     if len(template.fields) != 1:
-        raise ExperimentError(
+        raise ParameterError(
             f"a comparison fills one field with the text, but {str(template)!r} has "
             f"{', '.join(map(repr, template.fields)) or 'none'}"
         )
     unknown = [] if verbalizer is None else sorted({*classes} - {*verbalizer.labels})
     if verbalizer is not None and unknown:
-        raise ExperimentError(
+        raise ParameterError(
             f"the data has labels {', '.join(map(repr, unknown))}, which the verbalizer does not name; "
             f"it has {', '.join(map(repr, verbalizer.labels))}"
         )

@@ -14,11 +14,11 @@ from sklearn.pipeline import Pipeline
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples
-from softcloze.errors import DemonstrationError, ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier, Trained, tfidf
 from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
-from softcloze.experiments.score_cache import Readings
+from softcloze.experiments.score_cache import ScoreCache
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
@@ -94,7 +94,7 @@ class Method:
 
 
 def measure_classifier(
-    classifier: BaseEstimator, train: Examples, readings: Readings, classes: Sequence[str]
+    classifier: BaseEstimator, train: Examples, readings: ScoreCache, classes: Sequence[str]
 ) -> Measured:
     """Train a classifier, unless there is nothing to train on, and score texts.
 
@@ -105,7 +105,7 @@ def measure_classifier(
         classes: the order of the columns.
 
     Raises:
-        ExperimentError: the classifier has labels that are none of `classes`, or gives something else than
+        ParameterError: the classifier has labels that are none of `classes`, or gives something else than
             probabilities.
     """
     started = time.perf_counter()
@@ -147,7 +147,7 @@ def standard_methods(
         fine_tuning: what `FineTunedClassifier` trains: "head", "all" and "lora", which needs peft.
 
     Raises:
-        ExperimentError: a template of another kind.
+        ParameterError: a template of another kind.
 
     >>> [method.name for method in standard_methods("starter:bert-tiny", "sentiment/en-cloze", "sentiment/en-cloze")]
     ['hard', 'hard, contextual', 'hard, pmi', 'hard, domain', 'hard, batch', 'demonstrations', 'soft in front',
@@ -156,7 +156,7 @@ def standard_methods(
     """
     hard = resolve_template(template)
     if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
-        raise ExperimentError(
+        raise ParameterError(
             f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves, to a template with a "
             "field and without either"
         )
@@ -179,7 +179,7 @@ def standard_methods(
             prompt(with_slots(hard, front=-(-soft // 2), after=soft // 2)),
             "half of the trained vectors in either place",
         ),
-        Method("soft head", prompt(hard, head="soft", epochs=20), "a trained row for each label, from its words"),
+        Method("soft head", prompt(hard, head="warp", epochs=20), "a trained row for each label, from its words"),
         Method("linear head", prompt(hard, head="linear", epochs=100), "a linear layer on the state at the mask"),
         Method("TF-IDF", tfidf(analyzer), "logistic regression on words or runs of characters"),
         *(
@@ -211,11 +211,11 @@ def _in_order(found: np.ndarray, labels: Sequence[str], classes: Sequence[str]) 
     """Probabilities in the order of `classes`; 0 for those that no training row had."""
     unknown = sorted({*labels} - {*classes})
     if unknown:
-        raise ExperimentError(
+        raise ParameterError(
             f"the classifier has labels {', '.join(map(repr, unknown))}, and the data {', '.join(map(repr, classes))}"
         )
     if not np.isfinite(found).all() or found.min() < 0 or np.abs(found.sum(1) - 1).max() > ROUNDING:
-        raise ExperimentError("the classifier gives probabilities that are negative, no numbers or do not sum to 1")
+        raise ParameterError("the classifier gives probabilities that are negative, no numbers or do not sum to 1")
     ordered = np.zeros((len(found), len(classes)), np.float32)
     ordered[:, [classes.index(label) for label in labels]] = found
     return ordered
@@ -246,6 +246,6 @@ def _artifact_bytes(classifier: BaseEstimator) -> int | None:
         folder = Path(scratch) / "prompt"
         try:
             fitted.save(folder)
-        except DemonstrationError:  # a transformer chooses them
+        except ParameterError:  # a transformer chooses them
             return None
         return sum(file.stat().st_size for file in folder.iterdir())

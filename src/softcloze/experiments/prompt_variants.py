@@ -7,7 +7,7 @@ from statistics import median
 
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments.comparison import Comparison
 from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Shots
@@ -17,7 +17,7 @@ from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 
 @dataclass(frozen=True, slots=True)
-class WordingSpread:
+class VariantSpread:
     """The accuracies of wordings that differ in nothing else.
 
     Attributes:
@@ -55,7 +55,7 @@ def wordings(
         calibration: as for `PromptClassifier`, with all of them.
 
     Raises:
-        ExperimentError: the library has no such template; names the tasks and languages that it has.
+        ParameterError: the library has no such template; names the tasks and languages that it has.
 
     >>> [method.name for method in wordings("starter:gemma3-270m", "spam", "zh", calibration="batch")]
     ['spam/zh, batch']
@@ -66,7 +66,7 @@ def wordings(
     chosen = [card for card in cards if (card.task, card.language) == (task, language)]
     if not chosen:
         there = ", ".join(sorted({f"{card.task}/{card.language}" for card in cards}))
-        raise ExperimentError(f"the library has no hard prompts with one field for {task}/{language}; it has {there}")
+        raise ParameterError(f"the library has no hard prompts with one field for {task}/{language}; it has {there}")
     ending = "" if calibration is None else f", {calibration}"
     return tuple(
         Method(
@@ -84,13 +84,13 @@ def wordings(
     )
 
 
-def spread_over_wordings(comparison: Comparison) -> tuple[WordingSpread, ...]:
+def spread_over_variants(comparison: Comparison) -> tuple[VariantSpread, ...]:
     """How far apart the wordings of one thing are, for each with two or more that came to an end.
 
     >>> from softcloze.experiments.protocol import Protocol
     >>> from softcloze.experiments.runner import compare
     >>> found = compare(wordings("starter:bert-tiny", "sentiment", "en"), "movie-reviews", Protocol(test_rows=40))
-    >>> (spread,) = spread_over_wordings(found)
+    >>> (spread,) = spread_over_variants(found)
     >>> spread.count, spread.worst.accuracy.mean <= spread.median <= spread.best.accuracy.mean
     (3, True)
     """
@@ -102,7 +102,7 @@ def spread_over_wordings(comparison: Comparison) -> tuple[WordingSpread, ...]:
     return tuple(_spread(*key, summaries) for key, summaries in found.items() if len(summaries) > 1)
 
 
-def _spread(wording_of: str, shots: Shots, summaries: list[Summary]) -> WordingSpread:
+def _spread(wording_of: str, shots: Shots, summaries: list[Summary]) -> VariantSpread:
     ranked = sorted(summaries, key=lambda summary: summary.accuracy.mean)
     middle = median(summary.accuracy.mean for summary in ranked)
-    return WordingSpread(wording_of, shots, len(ranked), ranked[0], middle, ranked[-1])
+    return VariantSpread(wording_of, shots, len(ranked), ranked[0], middle, ranked[-1])

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from softcloze.data import few_shot
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 
 Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -60,7 +60,7 @@ class Protocol:
         """A protocol; `seeds` may be their number.
 
         Raises:
-            ExperimentError: names what it cannot be.
+            ParameterError: names what it cannot be.
         """
         sizes = tuple(shots) if isinstance(shots, Sequence) and not isinstance(shots, str) else (shots,)
         dice = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -68,11 +68,11 @@ class Protocol:
             _check_shots(size)
         for name, values in (("shots", sizes), ("seeds", dice)):
             if not values or len(set(values)) < len(values):
-                raise ExperimentError(f"{name}={values!r}: expected one or more, none of them twice")
+                raise ParameterError(f"{name}={values!r}: expected one or more, none of them twice")
         if test_rows is not None and test_rows < 1:
-            raise ExperimentError(f"test_rows={test_rows}, but it has to be at least 1, or None for all")
+            raise ParameterError(f"test_rows={test_rows}, but it has to be at least 1, or None for all")
         if not 0 < development < 1:
-            raise ExperimentError(f"development={development}: expected a share between 0 and 1")
+            raise ParameterError(f"development={development}: expected a share between 0 and 1")
         for name, value in zip(
             self.__slots__, (sizes, dice, test_rows, bool(balanced), float(development)), strict=True
         ):
@@ -92,18 +92,18 @@ class Protocol:
         """Read what `to_json` wrote.
 
         Raises:
-            ExperimentError: something else, or settings that were changed without their hash.
+            ParameterError: something else, or settings that were changed without their hash.
         """
         try:
             settings: Any = json.loads(text)
             digest = settings.pop("sha256")
             protocol = cls(**settings)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, ExperimentError):
+            if isinstance(error, ParameterError):
                 raise
-            raise ExperimentError(f"this is no protocol as its to_json writes it: {error!r}") from error
+            raise ParameterError(f"this is no protocol as its to_json writes it: {error!r}") from error
         if protocol.hash != digest:
-            raise ExperimentError(
+            raise ParameterError(
                 f"the protocol's settings do not go with its hash: {protocol.hash} was expected, {digest} found; "
                 "write a changed protocol with to_json"
             )
@@ -119,7 +119,7 @@ class Protocol:
             Indices, ascending, by (shots, seed). 0 shots and "all" are the same for every seed.
 
         Raises:
-            ExperimentError: a class has too few rows.
+            ParameterError: a class has too few rows.
         """
         return {(shots, seed): tuple(self._draw(labels, shots, seed)) for shots in self.shots for seed in self.seeds}
 
@@ -137,7 +137,7 @@ class Protocol:
             wanted = _apportion(shots * len(names), sizes)
         short = {str(name): int(has) for name, has, want in zip(names, sizes, wanted, strict=True) if has < want}
         if short:
-            raise ExperimentError(f"shots={shots} need more rows than there are of a class: {short}")
+            raise ParameterError(f"shots={shots} need more rows than there are of a class: {short}")
         generator = np.random.default_rng(seed)
         of_class = (np.flatnonzero(np.asarray(labels) == name) for name in names)
         drawn = [generator.choice(rows, want, replace=False) for rows, want in zip(of_class, wanted, strict=True)]
@@ -157,14 +157,14 @@ class Protocol:
             Pairs of indices: to learn from, and to choose by.
 
         Raises:
-            ExperimentError: a class has a single row.
+            ParameterError: a class has a single row.
 
         Source:
             Choosing with the few labelled rows that there are: Perez et al., NeurIPS 2021, arXiv:2105.11447.
         """
         rarest = int(np.unique(np.asarray(labels), return_counts=True)[1].min())
         if rarest < 2:
-            raise ExperimentError("settings are chosen on rows that are held out, but a class has a single row")
+            raise ParameterError("settings are chosen on rows that are held out, but a class has a single row")
         if int(self.development * rarest) >= LEAST:
             splitter = StratifiedShuffleSplit(1, test_size=self.development, random_state=seed)
         else:
@@ -179,7 +179,7 @@ def _check_shots(shots: object) -> None:
         and (shots == 0 or 0 < shots < 1 or shots % 1 == 0 < shots)
     )
     if not fits or (isinstance(shots, float) and shots % 1 == 0):
-        raise ExperimentError(
+        raise ParameterError(
             f"shots={shots!r}: expected a whole number of rows per class, a share between 0 and 1, or 'all'"
         )
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier
 from softcloze.experiments.confident_errors import as_json, from_json
 from softcloze.experiments.protocol import Shots
@@ -32,17 +32,17 @@ from softcloze.template import Template
 VERSIONS = [version(name) for name in ("softcloze", "torch", "transformers", "scikit-learn")]
 
 
-def cell_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]) -> str:
+def run_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]) -> str:
     """SHA-256 of all that a run follows from: parameters, seed, model, rows, and versions of libraries.
 
     Raises:
-        ExperimentError: a parameter that only its place in memory tells from others.
+        ParameterError: a parameter that only its place in memory tells from others.
     """
     parts = [identity(classifier), train.texts, train.labels, list(texts), list(classes), VERSIONS]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def read_cell(folder: Path, key: str, method: str, shots: Shots, seed: int) -> Run | None:
+def read_run(folder: Path, key: str, method: str, shots: Shots, seed: int) -> Run | None:
     """The run of that key, under the names that it goes by now; None if there is none that can be read."""
     try:
         with safe_open(folder / f"{key}.safetensors", "np") as file:
@@ -54,7 +54,7 @@ def read_cell(folder: Path, key: str, method: str, shots: Shots, seed: int) -> R
         return None  # what is damaged is measured again
 
 
-def write_cell(folder: Path, key: str, run: Run) -> None:
+def write_run(folder: Path, key: str, run: Run) -> None:
     """Keep a run that did not fail; a reader sees all of it or nothing."""
     costs = asdict(run)
     probabilities = costs.pop("probabilities")
@@ -74,7 +74,7 @@ def identity(value: object) -> Plain:
     Backbones go by their fingerprints and precision, estimators by their parameters.
 
     Raises:
-        ExperimentError: something that only its place in memory tells from others, such as a lambda.
+        ParameterError: something that only its place in memory tells from others, such as a lambda.
 
     >>> from sklearn.linear_model import Ridge
     >>> identity([Ridge(alpha=2.0), {"a": ("b", None)}])[1]
@@ -107,7 +107,7 @@ def identity(value: object) -> Plain:
             return [_name(type(value)), identity(own)]
         case _ if not _ADDRESS.search(repr(value)):
             return repr(value)
-    raise ExperimentError(
+    raise ParameterError(
         f"what {value!r} does cannot be told in another process, so its results cannot be kept in a folder; give a "
         "function that a module defines, or an object whose repr says what it does"
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 from sklearn.base import BaseEstimator
 
 from softcloze.data import Split
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.experiments.comparison import Comparison
-from softcloze.experiments.grid import Bench, Cell, Finished, Progress, seconds_left
+from softcloze.experiments.grid import Cell, ExperimentGrid, Finished, Progress, seconds_left
 from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.workers import in_processes, in_turn
@@ -52,7 +52,7 @@ def compare(
         command: what repeats the comparison, for people.
 
     Raises:
-        ExperimentError: no methods or two of one name, too few rows, a text on both sides, nothing to learn from, a
+        ParameterError: no methods or two of one name, too few rows, a text on both sides, nothing to learn from, a
             template with several fields, labels without words, or methods that other processes cannot have.
         StarterError: the data cannot be fetched.
 
@@ -67,10 +67,10 @@ def compare(
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
     if processes < 1:
-        raise ExperimentError(f"processes={processes}, but it has to be at least 1")
+        raise ParameterError(f"processes={processes}, but it has to be at least 1")
     protocol = protocol if protocol is not None else Protocol()
     split = load_data(data) if isinstance(data, str) else data
-    bench = Bench(_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
+    bench = ExperimentGrid(_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
     if bench.folder is not None:
         with replacing_file(bench.folder / "protocol.json") as draft:
             draft.write_text(protocol.to_json() + "\n", encoding="utf-8")
@@ -88,7 +88,7 @@ def compare(
 class _State:
     """How far a comparison is."""
 
-    bench: Bench
+    bench: ExperimentGrid
     task: str
     command: str | None
     processes: int
@@ -126,7 +126,7 @@ def _methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Me
     listed = [Method(name, found) for name, found in methods.items()] if isinstance(methods, Mapping) else list(methods)
     names = [method.name for method in listed]
     if not listed or len(set(names)) < len(names):
-        raise ExperimentError(f"a comparison needs one or more methods, each with a name of its own, found {names}")
+        raise ParameterError(f"a comparison needs one or more methods, each with a name of its own, found {names}")
     return listed
 
 

@@ -20,7 +20,7 @@ class _Reading(NamedTuple):
     seconds: float
 
 
-class Readings:
+class ScoreCache:
     """Probabilities of the same texts by prompts that share the words, and differ in their calibration alone.
 
     Each draw of training rows makes a calibration of its own, which takes no time beside reading the texts.

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from softcloze.calibration import expected_calibration_error
-from softcloze.errors import ExperimentError
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 
 Metric: TypeAlias = Literal["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error"]
@@ -81,10 +81,10 @@ def check_metric(metric: str) -> None:
     """Refuse a metric that there is not.
 
     Raises:
-        ExperimentError: names those that there are.
+        ParameterError: names those that there are.
     """
     if metric not in METRICS:
-        raise ExperimentError(
+        raise ParameterError(
             f"metric={metric!r} is unknown; expected {', '.join(METRICS)}{did_you_mean(str(metric), METRICS)}"
         )
 

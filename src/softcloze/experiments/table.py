@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softcloze.experiments.comparison import Comparison
-from softcloze.experiments.prompt_variants import WordingSpread, spread_over_wordings
+from softcloze.experiments.prompt_variants import VariantSpread, spread_over_variants
 from softcloze.experiments.protocol import Shots
 from softcloze.experiments.results import Difference, Summary
 from softcloze.experiments.statistics import Spread
@@ -97,10 +97,10 @@ def _caption(comparison: Comparison) -> Text:
             f"mean ± standard deviation of {draws} {'draw' if draws == 1 else 'draws'} of training rows, shots {each}"
         )
     parts.append("time is per run, memory the whole process at its peak")
-    return Text("\n\n".join(["; ".join(parts), *map(_wordings, spread_over_wordings(comparison))]))
+    return Text("\n\n".join(["; ".join(parts), *map(_wordings, spread_over_variants(comparison))]))
 
 
-def _wordings(spread: WordingSpread) -> str:
+def _wordings(spread: VariantSpread) -> str:
     given = f" with {shots_name(spread.shots)} shots" if spread.shots else ""
     return (
         f"{spread.count} wordings of {one_line(spread.wording_of)}{given}: worst {spread.worst.accuracy.mean:.3f} "

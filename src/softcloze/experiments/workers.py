@@ -14,8 +14,8 @@ import torch
 from joblib.externals.loky.backend import get_context
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.errors import BackboneError, ExperimentError
-from softcloze.experiments.grid import Bench, Cell, Finished, failed
+from softcloze.errors import BackboneError, ParameterError
+from softcloze.experiments.grid import Cell, ExperimentGrid, Finished, failed
 from softcloze.experiments.score_cache import shared_reading
 
 
@@ -32,7 +32,7 @@ class Step:
     doing: tuple[Cell, ...]
 
 
-def in_turn(bench: Bench) -> Generator[Step]:
+def in_turn(bench: ExperimentGrid) -> Generator[Step]:
     """Run the cells one after the other, here."""
     finished: tuple[Finished, ...] = ()
     for cell in bench.cells:
@@ -41,11 +41,11 @@ def in_turn(bench: Bench) -> Generator[Step]:
     yield Step(finished, ())
 
 
-def in_processes(bench: Bench, processes: int) -> Generator[Step]:
+def in_processes(bench: ExperimentGrid, processes: int) -> Generator[Step]:
     """Run cells side by side; when the caller has enough, or an error comes up, all processes end at once.
 
     Raises:
-        ExperimentError: what cannot be sent to another process, or be loaded there.
+        ParameterError: what cannot be sent to another process, or be loaded there.
         OSError: a run cannot be kept in the folder.
     """
     content, waiting = packed(bench), list(bench.cells)
@@ -71,7 +71,9 @@ def in_processes(bench: Bench, processes: int) -> Generator[Step]:
             worker.end()
 
 
-def _next_cell(bench: Bench, waiting: list[Cell], owners: dict[Hashable, "_Worker"], worker: "_Worker") -> Cell | None:
+def _next_cell(
+    bench: ExperimentGrid, waiting: list[Cell], owners: dict[Hashable, "_Worker"], worker: "_Worker"
+) -> Cell | None:
     """The first cell that waits and is no other worker's: what shares a reading is one worker's own."""
     for at, cell in enumerate(waiting):
         reading = shared_reading(bench.method(cell).classifier)
@@ -110,7 +112,7 @@ class _Worker:
         """What came of the cell.
 
         Raises:
-            ExperimentError: the process cannot load what it was sent.
+            ParameterError: the process cannot load what it was sent.
             OSError: the run cannot be kept in the folder.
         """
         cell, self.cell = self.cell, None
@@ -165,7 +167,7 @@ def _serve(connection: Connection, content: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable_progress_bar()  # several at once cannot be read
     try:
-        bench = cast("Bench", unpacked(content))
+        bench = cast("ExperimentGrid", unpacked(content))
         while True:
             cell = connection.recv()
             connection.send(bench.run(cell))
@@ -203,9 +205,9 @@ class _Unpacker(pickle.Unpickler):
         try:
             found = load_backbone(pid.name, dtype=pid.dtype, device=pid.device, compile=pid.compiled)
         except BackboneError as error:
-            raise ExperimentError(_unknown(pid, f"loading it by that name fails: {error}")) from error
+            raise ParameterError(_unknown(pid, f"loading it by that name fails: {error}")) from error
         if found.fingerprint != pid.fingerprint:
-            raise ExperimentError(_unknown(pid, "by that name other weights or another tokenizer are loaded"))
+            raise ParameterError(_unknown(pid, "by that name other weights or another tokenizer are loaded"))
         return found
 
 
@@ -213,13 +215,13 @@ def packed(value: object) -> bytes:
     """Bytes for a process of our own; never for files, which anybody may have written.
 
     Raises:
-        ExperimentError: something that stays in its process, such as an open file.
+        ParameterError: something that stays in its process, such as an open file.
     """
     buffer = BytesIO()
     try:
         _Packer(buffer).dump(value)
     except Exception as error:
-        raise ExperimentError(
+        raise ParameterError(
             f"the methods cannot be sent to other processes: {error}; processes=1 keeps them here"
         ) from error
     return buffer.getvalue()
@@ -229,7 +231,7 @@ def unpacked(content: bytes) -> object:
     """What `packed` was given.
 
     Raises:
-        ExperimentError: a backbone whose name does not lead to it.
+        ParameterError: a backbone whose name does not lead to it.
     """
     return _Unpacker(BytesIO(content)).load()
 

@@ -62,7 +62,7 @@ def word_rows(verbalizer: Verbalizer, words: list[tuple[int, ...]], backbone: Ba
         backbone: whose output embedding to copy.
     """
     tokens = torch.tensor([token for word in words for token in word])
-    rows, bias = backbone.output_rows(tokens)
+    rows, bias = backbone.lm_head_rows(tokens)
     # what each token counts for in each label: a label's words by weight, a word's tokens alike
     shares = torch.zeros(len(verbalizer.labels), len(tokens))
     lengths = iter(map(len, words))

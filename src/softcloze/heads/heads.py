@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.errors import HeadError
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.heads.basic import RowHead, ThresholdHead, WordHead, random_rows, word_rows
 from softcloze.heads.prototypes import PrototypeHead
@@ -26,7 +26,7 @@ class Reads(NamedTuple):
 
 HEADS = {
     "words": Reads(words=True, normalised=False, state=False),
-    "soft": Reads(words=False, normalised=False, state=True),
+    "warp": Reads(words=False, normalised=False, state=True),
     "linear": Reads(words=False, normalised=False, state=True),
     "prototypes": Reads(words=True, normalised=False, state=True),
     "thresholds": Reads(words=True, normalised=True, state=False),
@@ -38,10 +38,10 @@ def check_head(name: str) -> None:
     """Refuse a head that there is not for one label an example.
 
     Raises:
-        HeadError: names those that there are.
+        ParameterError: names those that there are.
     """
     if name not in EXCLUSIVE:
-        raise HeadError(
+        raise ParameterError(
             f"head={name!r} is unknown; expected {', '.join(map(repr, EXCLUSIVE))}{did_you_mean(str(name), EXCLUSIVE)}"
         )
 
@@ -63,7 +63,7 @@ def initial_head(
         generator: the dice.
     """
     match name:
-        case "soft" if isinstance(verbalizer, Verbalizer):
+        case "warp" if isinstance(verbalizer, Verbalizer):
             return word_rows(verbalizer, list(words), backbone)
         case "linear":
             return random_rows(len(verbalizer.labels), backbone, generator)

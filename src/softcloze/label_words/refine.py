@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.data import as_examples, as_labels, label_numbers
-from softcloze.encoding import CompiledTemplate, Example
-from softcloze.errors import DataError, EncodingError, RefinementError
+from softcloze.data import Example, as_examples, as_labels, label_numbers
+from softcloze.encoding import CompiledTemplate
+from softcloze.errors import DataError, EncodingError, ParameterError
 from softcloze.label_words.word_statistics import (
     among_words,
     calibrated_weights,
@@ -73,7 +73,7 @@ def refine_words(
         `PromptClassifier` of the same model and template, with which it is saved.
 
     Raises:
-        RefinementError: a template with soft slots or demonstrations, no texts, or an option out of range.
+        ParameterError: a template with soft slots or demonstrations, no texts, or an option out of range.
         VerbalizerError: words that cannot tell the labels apart, or a word given twice.
         DataError: labels that do not fit the texts or the words.
         FieldError: an example lacks a field; names the row.
@@ -99,11 +99,11 @@ def refine_words(
     """
     template, verbalizer = resolve_template(template), resolve_verbalizer(words)
     if not isinstance(verbalizer, Verbalizer):
-        raise RefinementError("there are no words to refine; give label -> words, or the name of a library table")
+        raise ParameterError("there are no words to refine; give label -> words, or the name of a library table")
     _check(template, frequency, relevance, penalty)
     examples = as_examples(texts)
     if not examples:
-        raise RefinementError("there are no texts to refine words by; give some of those that are to be classified")
+        raise ParameterError("there are no texts to refine words by; give some of those that are to be classified")
     targets = None
     if labels is not None:
         given = as_labels(labels)
@@ -171,18 +171,18 @@ def _by_label(verbalizer: Verbalizer) -> Iterator[tuple[Label, tuple[str, ...]]]
 
 def _check(template: Template, frequency: float, relevance: float, penalty: float) -> None:
     if template.blocks:
-        raise RefinementError(
+        raise ParameterError(
             f"the soft slots of {str(template)!r} are not trained yet; refine the words with the hard part, without "
             "<soft>, then give them to the classifier with the soft template"
         )
     if template.demos is not None:
-        raise RefinementError(
+        raise ParameterError(
             f"the demonstrations of {str(template)!r} are chosen in fit; refine the words without <demos>, then give "
             "them to the classifier with this template"
         )
     if not 0 <= frequency < 1:
-        raise RefinementError(f"frequency={frequency!r} is the share of words to drop; expected 0 to below 1")
+        raise ParameterError(f"frequency={frequency!r} is the share of words to drop; expected 0 to below 1")
     if not relevance >= 0:
-        raise RefinementError(f"relevance={relevance!r} is the least ratio of a word to keep; expected 0 or more")
+        raise ParameterError(f"relevance={relevance!r} is the least ratio of a word to keep; expected 0 or more")
     if not 0 < penalty < math.inf:
-        raise RefinementError(f"penalty={penalty!r} has to be a number above 0")
+        raise ParameterError(f"penalty={penalty!r} has to be a number above 0")

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.data import as_examples, as_labels
-from softcloze.encoding import CompiledTemplate, Example
-from softcloze.errors import SearchError
+from softcloze.data import Example, as_examples, as_labels
+from softcloze.encoding import CompiledTemplate
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.label_words.beam_search import select
 from softcloze.label_words.candidates import METHODS, is_word, read_candidates, tokens_of
@@ -51,13 +51,13 @@ def search_label_words(
         random_state: seed of the folds of the cross-validation.
 
     Returns:
-        A verbalizer like one written by hand: print its `as_dict()`, strike out or add words, and give it to
+        A verbalizer like one written by hand: print its `label_words()`, strike out or add words, and give it to
         `PromptClassifier`. To give it a name, put the words into a folder of your own as
         `verbalizers/TASK/NAME.toml` (see `softcloze.library.list_templates`); `softcloze words --output` writes such
         a file.
 
     Raises:
-        SearchError: an unknown method; too few examples, labels or candidates; a template that leaves open more than
+        ParameterError: an unknown method; too few examples, labels or candidates; a template that leaves open more than
             the label word; a first word that is more than one token, or not one for each label.
         DataError: texts or labels that are no list of such.
         FieldError: an example lacks a field; names the row.
@@ -75,18 +75,18 @@ def search_label_words(
         >>> PromptClassifier("starter:smollm2-135m", template, found).predict(["A delight."])  # doctest: +SKIP
     """
     if method not in METHODS:
-        raise SearchError(
+        raise ParameterError(
             f"method={method!r} is unknown; expected {', '.join(map(repr, METHODS))}"
             f"{did_you_mean(str(method), METHODS)}"
         )
     if words < 1:
-        raise SearchError(f"words={words}: a label needs at least 1")
+        raise ParameterError(f"words={words}: a label needs at least 1")
     examples = as_examples(texts)
     if not examples:
-        raise SearchError("there are no examples to search in")
+        raise ParameterError("there are no examples to search in")
     given = as_labels(labels)
     if len(examples) != len(given):
-        raise SearchError(f"there are {len(examples)} texts but {len(given)} labels")
+        raise ParameterError(f"there are {len(examples)} texts but {len(given)} labels")
     classes = _classes(given)
     targets = np.searchsorted(classes, given)
     parsed = resolve_template(template)
@@ -97,7 +97,7 @@ def search_label_words(
     limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
     compiled = CompiledTemplate(parsed, backbone.vocabulary, limit)
     if backbone.family == "causal" and compiled.has_right:
-        raise SearchError(
+        raise ParameterError(
             f"text behind <mask> takes {backbone.name} a pass for every word of its vocabulary; "
             f"end the template {str(parsed)!r} with the mask"
         )
@@ -106,7 +106,7 @@ def search_label_words(
     found = read_candidates(backbone, compiled, compiled.encode(examples), targets, contents, first)
     needed = words * len(classes)
     if len(found.words) < needed:
-        raise SearchError(
+        raise ParameterError(
             f"{needed} words are wanted, {words} for each of {len(classes)} labels, but the vocabulary of "
             f"{backbone.name} has only {len(found.words)} that fit the mask of {str(parsed)!r}; ask for fewer"
         )
@@ -119,24 +119,24 @@ def first_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Map
     """The word that each label begins with; none at all where a label's own name is no such word.
 
     Raises:
-        SearchError: `start` has words for other labels, one that is not one token, or one twice.
+        ParameterError: `start` has words for other labels, one that is not one token, or one twice.
     """
     if start is None:
         names = [label for label in classes if isinstance(label, str)]
         fits = all(is_word(name) and len(tokens_of(compiled, name)) == 1 for name in names)
         return names if fits and len(names) == len(classes) else []
     if start and set(start) != set(classes):
-        raise SearchError(f"start has words for {list(start)!r:.200}, but the labels are {classes!r:.200}")
+        raise ParameterError(f"start has words for {list(start)!r:.200}, but the labels are {classes!r:.200}")
     chosen = [start[label] for label in classes if label in start]
     for word in chosen:
         tokens = tokens_of(compiled, word)
         if len(tokens) != 1:
-            raise SearchError(
+            raise ParameterError(
                 f"start has {word!r}, which is {len(tokens)} tokens in the mask's place of {str(compiled.template)!r}; "
                 "a search joins words of one token"
             )
     if len({tokens_of(compiled, word) for word in chosen}) < len(chosen):
-        raise SearchError(f"start has one word for two labels: {chosen!r:.200}")
+        raise ParameterError(f"start has one word for two labels: {chosen!r:.200}")
     return chosen
 
 
@@ -144,17 +144,17 @@ def _classes(labels: Sequence[Label]) -> list[Label]:
     """The labels, sorted.
 
     Raises:
-        SearchError: fewer than two, one that is neither text nor number, or one with a single example.
+        ParameterError: fewer than two, one that is neither text nor number, or one with a single example.
     """
     counts = Counter(labels)
     if not any(all(isinstance(label, kind) for label in counts) for kind in (str, int)):
-        raise SearchError(f"labels must all be str or all be int, got {list(counts)!r:.200}")
+        raise ParameterError(f"labels must all be str or all be int, got {list(counts)!r:.200}")
     classes = sorted(counts)
     if len(classes) < 2:
-        raise SearchError(f"label words tell at least two labels apart, found {classes}")
+        raise ParameterError(f"label words tell at least two labels apart, found {classes}")
     few = [repr(label) for label in classes if counts[label] < 2]
     if few:
-        raise SearchError(
+        raise ParameterError(
             f"there is only one example of {', '.join(few)}, and cross-validation takes at least 2 of each label; "
             "16 are a good start"
         )
@@ -165,23 +165,25 @@ def _check_template(template: Template) -> None:
     """Refuse a template that leaves open more than the label word."""
     written = repr(str(template))
     if len(template.masks) > 1:
-        raise SearchError(f"a search finds words for one mask, and {written} has {len(template.masks)}")
+        raise ParameterError(f"a search finds words for one mask, and {written} has {len(template.masks)}")
     for node in template.nodes:
         match node:
             case Soft():
                 hard = Template.from_nodes(other for other in template.nodes if not isinstance(other, Soft))
-                raise SearchError(
+                raise ParameterError(
                     f"the soft slots of {written} are trained with label words, so they cannot help to find any; "
                     f"search with the hard part, {str(hard)!r}, and fit {written} with the words that it finds"
                 )
             case Demos():
-                raise SearchError(
+                raise ParameterError(
                     f"the demonstrations of {written} show label words, which are still to be found; "
                     "search without <demos>"
                 )
             case Options():
-                raise SearchError(
+                raise ParameterError(
                     f"<options> in {written} lists the label words, which are still to be found; search without it"
                 )
             case Mask(count) if count not in (None, 1):
-                raise SearchError(f"a search finds words of one token, but {written} has <mask*{count}>; write <mask>")
+                raise ParameterError(
+                    f"a search finds words of one token, but {written} has <mask*{count}>; write <mask>"
+                )

@@ -15,7 +15,7 @@ from softcloze.template import Literal, Mask, Node, Options, Template
 class HasWords(Protocol):
     """A verbalizer, such as softcloze.verbalizer.Verbalizer or RuleVerbalizer."""
 
-    def as_dict(self) -> Mapping[Any, Iterable[str]]:
+    def label_words(self) -> Mapping[Any, Iterable[str]]:
         """The words of each label."""
         ...
 
@@ -71,7 +71,7 @@ def word_table(labels: Labels) -> WordTable:
     >>> word_table(rules).source
     '好: quality=good, fine; advice=buy\n坏: quality=bad; advice=avoid'
     """
-    mapping = labels.as_dict() if isinstance(labels, HasWords) else labels
+    mapping = labels.label_words() if isinstance(labels, HasWords) else labels
     if not isinstance(mapping, Mapping):
         raise TemplateTypeError(f"labels map each label to its words, found {type(labels).__name__}")
     written, words = "", []

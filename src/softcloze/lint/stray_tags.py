@@ -64,7 +64,7 @@ _LOOKS = [
 ]
 
 
-def forgotten_tags(source: str, literals: Iterable[tuple[int, int]], fields: Collection[str]) -> Iterator[Finding]:
+def stray_tags(source: str, literals: Iterable[tuple[int, int]], fields: Collection[str]) -> Iterator[Finding]:
     """What looks like a tag in the literals of a template; a backslash before it says that it is meant as text.
 
     Args:
@@ -72,7 +72,7 @@ def forgotten_tags(source: str, literals: Iterable[tuple[int, int]], fields: Col
         literals: start and end of each literal in it.
         fields: names that fields have, in the template or in the data.
 
-    >>> [finding.advice for finding in forgotten_tags("很[MASK] </s> {text}", [(0, 19)], ["text"])]
+    >>> [finding.advice for finding in stray_tags("很[MASK] </s> {text}", [(0, 19)], ["text"])]
     ['write <mask>', 'write <eos>', 'write <text>']
     """
     names = "|".join(map(re.escape, (*TAGS, *fields)))

@@ -8,7 +8,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, listed
 from softcloze.lint.finding import Finding, Severity, by_place
 from softcloze.lint.label_words import Labels, check_masks, check_mentions, check_words, word_table
-from softcloze.lint.stray_tags import forgotten_tags, odd_name
+from softcloze.lint.stray_tags import odd_name, stray_tags
 from softcloze.template import Demos, Expression, Field, Literal, Mask, Node, Statement, Template
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
@@ -72,10 +72,10 @@ def check(
         found += check_mentions(table, template.nodes, template.spans, template.source)
         found += check_words(table)
     if tokenizer is not None:
-        from softcloze.encoding import NO_LIMIT, Vocabulary  # needs what templates themselves do not
+        from softcloze.encoding import NO_LIMIT, PromptTokenizer  # needs what templates themselves do not
         from softcloze.lint.tokens import check_encoding
 
-        vocabulary = Vocabulary.guessed(tokenizer)
+        vocabulary = PromptTokenizer.guessed(tokenizer)
         limit = min(tokenizer.model_max_length, NO_LIMIT)
         found += check_encoding(template, vocabulary, limit, labels=labels)
     return in_order(found, template.source)
@@ -138,7 +138,7 @@ def _code(placed: Sequence[Placed], source: str) -> str:
 def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) -> Iterator[Finding]:
     """Findings about each node, and about where they stand; `names` are those of fields."""
     literals = [(start, end) for node, start, end in placed if isinstance(node, Literal)]
-    yield from forgotten_tags(source, literals, dict.fromkeys(names))
+    yield from stray_tags(source, literals, dict.fromkeys(names))
     alike: dict[str, dict[str, None]] = {}
     for name in names:
         alike.setdefault(name.casefold(), {})[name] = None

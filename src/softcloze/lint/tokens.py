@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
-from softcloze.encoding import NO_LIMIT, CompiledTemplate, Vocabulary
+from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError, FieldError, TemplateLogicError, TokenizerError, VerbalizerError
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.label_words import Labels, Word, WordTable, check_masks, word_table
@@ -13,7 +13,7 @@ from softcloze.verbalizer.verbalizer import find_openings
 
 
 def check_encoding(
-    template: Template, vocabulary: Vocabulary, max_length: int = NO_LIMIT, *, labels: Labels | None = None
+    template: Template, vocabulary: PromptTokenizer, max_length: int = NO_LIMIT, *, labels: Labels | None = None
 ) -> list[Finding]:
     """What is wrong, doubtful or worth knowing about a template with this vocabulary.
 
@@ -67,7 +67,7 @@ def _finding(template: Template, i: int, code: str, severity: Severity, message:
     return Finding(code, severity, message, advice, template.source, *template.spans[i])
 
 
-def _check_specials(template: Template, vocabulary: Vocabulary) -> Iterator[Finding]:
+def _check_specials(template: Template, vocabulary: PromptTokenizer) -> Iterator[Finding]:
     last = len(template.nodes) - 1
     for i, node in enumerate(template.nodes):
         if not isinstance(node, Special):

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from softcloze.analysis import Explanation
 from softcloze.analysis.explanation import percent
-from softcloze.encoding import NO_LIMIT, CompiledTemplate, Vocabulary
+from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import EncodingError, TokenizerError
 from softcloze.formatting import one_line
@@ -98,7 +98,7 @@ class VerbalizerCheck:
 
 
 def check_verbalizer(
-    verbalizer: AnyVerbalizer, template: Template, vocabulary: Vocabulary, max_length: int = NO_LIMIT
+    verbalizer: AnyVerbalizer, template: Template, vocabulary: PromptTokenizer, max_length: int = NO_LIMIT
 ) -> VerbalizerCheck:
     """Label words with their tokens, and the findings of `Template.check`.
 
@@ -111,7 +111,7 @@ def check_verbalizer(
     >>> from softcloze.backbone import load_tokenizer
     >>> tokenizer, *_ = load_tokenizer("starter:bert-tiny")
     >>> words = Verbalizer({"good": ["great", "top notch"], "bad": "meh"})
-    >>> checked = check_verbalizer(words, Template("<text> It was <mask>."), Vocabulary(tokenizer, masked=True))
+    >>> checked = check_verbalizer(words, Template("<text> It was <mask>."), PromptTokenizer(tokenizer, masked=True))
     >>> [(word.word, word.tokens) for word in checked.words]
     [('meh', ('me', '##h')), ('great', ('great',)), ('top notch', ('top', 'notch'))]
     >>> checked.works
@@ -174,7 +174,7 @@ def _one_sided(labels: Sequence[Label], priors: Sequence[float], template: Templ
     return [Finding("one-sided", "warning", message, advice, template.source, *span)]
 
 
-def _spell(table: WordTable, template: Template, vocabulary: Vocabulary) -> dict[Word, tuple[str, ...]]:
+def _spell(table: WordTable, template: Template, vocabulary: PromptTokenizer) -> dict[Word, tuple[str, ...]]:
     """The tokens of each word in the mask's place, of those that can be encoded; why not is among the findings."""
     spelt: dict[Word, tuple[str, ...]] = {}
     if any(check_masks(table, template)):

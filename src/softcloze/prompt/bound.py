@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt, Example
-from softcloze.errors import HeadError, VerbalizerError
+from softcloze.data import Example
+from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
+from softcloze.errors import ParameterError, VerbalizerError
 from softcloze.formatting import listed
 from softcloze.heads import HEADS, Head
 from softcloze.scoring import Scorer, plan_rules
@@ -17,7 +18,7 @@ from softcloze.template import Options, Template
 from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
 
 
-class Parts(NamedTuple):
+class TrainedParts(NamedTuple):
     """What training moves."""
 
     soft: SoftVectors | None
@@ -48,7 +49,7 @@ class BoundPrompt:
             EncodingError: a label word is unknown to the vocabulary.
             VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's,
                 or fewer than the template or the head takes.
-            HeadError: the head reads a state, and there are several masks, or text behind that of a causal model.
+            ParameterError: the head reads a state, and there are several masks, or text behind that of a causal model.
         """
         _check_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
@@ -73,7 +74,7 @@ class BoundPrompt:
         with self.scorer.backbone.frozen():
             return self.scorer.all(prompts, weights)
 
-    def label_scores(self, prompts: Sequence[EncodedPrompt], parts: Sequence[Parts]) -> Tensor:
+    def label_scores(self, prompts: Sequence[EncodedPrompt], parts: Sequence[TrainedParts]) -> Tensor:
         """Log-scores of labels with each set of trained parts.
 
         Returns:
@@ -88,7 +89,7 @@ class BoundPrompt:
 def _check_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
     """Refuse what takes a word for each label where not each has one."""
     shown = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
-    if (shown or head in ("soft", "thresholds")) and not verbalizer.first_words:
+    if (shown or head in ("warp", "thresholds")) and not verbalizer.first_words:
         what = f"{str(template)!r} shows" if shown else f"head={head!r} takes"
         raise VerbalizerError(
             f"{what} a word for each label, and {verbalizer!r} has words for two of them; "
@@ -107,7 +108,7 @@ def _word_scorer(
             "say what stands at each of them for every label with a RuleVerbalizer"
         )
     if reads.state and backbone.family == "causal" and compiled.has_right:
-        raise HeadError(
+        raise ParameterError(
             f"head={head!r} reads the state at the mask, where a causal model has not seen the text behind it; "
             'put <mask> at the end of the template, or use head="words"'
         )
@@ -130,7 +131,7 @@ def _word_scorer(
 def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:
     """What scores conjunctions at all masks together."""
     if head != "words":
-        raise HeadError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
+        raise ParameterError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
     names = verbalizer.check_masks([mask.name for mask in compiled.template.masks])
     ids = {
         (name, word): compiled.word_ids(word, name)

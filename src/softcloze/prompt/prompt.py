@@ -14,12 +14,13 @@ from torch import Tensor
 
 from softcloze import calibration as calibrations
 from softcloze.backbone import Backbone
+from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, pack, unpack
-from softcloze.encoding import Demonstration, Example
+from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder
 from softcloze.heads import load_head
-from softcloze.prompt.bound import BoundPrompt, Parts
+from softcloze.prompt.bound import BoundPrompt, TrainedParts
 from softcloze.prompt.card import read_card, read_saved, write_card
 from softcloze.soft import SoftVectors
 from softcloze.template import Template, read_fields
@@ -71,7 +72,7 @@ class Prompt:
 
         Raises:
             ArtifactError: something else is at `path`.
-            DemonstrationError: a transformer chooses the demonstrations, which only a pickle could hold.
+            ParameterError: a transformer chooses the demonstrations, which only a pickle could hold.
         """
         folder = Path(path).expanduser()
         if folder.exists() and not (folder / CARD).is_file():
@@ -84,13 +85,13 @@ class Prompt:
         vectors = save_tensors(tensors)
         card = {
             "template": str(self.template),
-            "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.as_card()},
+            "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.to_dict()},
             "head": self.head,
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
             "demonstrations": shown,
-            "calibration": self.calibration.as_dict() if self.calibration is not None else None,
+            "calibration": self.calibration.to_dict() if self.calibration is not None else None,
             "training": dict(self.training),
             "metrics": dict(self.metrics),
             "vectors_sha256": sha256(vectors).hexdigest(),
@@ -115,7 +116,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = KINDS[card["verbalizer"]["kind"]].from_card(card["verbalizer"])
+        verbalizer = KINDS[card["verbalizer"]["kind"]].from_dict(card["verbalizer"])
         shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         return cls(
             template=Template(card["template"]),
@@ -136,12 +137,12 @@ class Prompt:
         """Template and label words on `backbone`; raises what `BoundPrompt` does."""
         return BoundPrompt(self.template, self.verbalizer, backbone, self.max_length, self.head)
 
-    def parts(self, bound: "BoundPrompt") -> "Parts":
+    def parts(self, bound: "BoundPrompt") -> "TrainedParts":
         """What the prompt learnt, in the order in which `bound` reads it."""
         soft = None
         if bound.compiled.blocks:
             soft = SoftVectors.from_blocks(bound.compiled.blocks, self.vectors).to(bound.scorer.backbone.device)
-        return Parts(soft, load_head(self.head, self.verbalizer, self.head_tensors))
+        return TrainedParts(soft, load_head(self.head, self.verbalizer, self.head_tensors))
 
     def demonstrations_for(
         self, examples: Sequence[Example], backbone: Backbone

@@ -7,8 +7,8 @@ import torch
 from scipy.special import expit, softmax
 
 from softcloze.backbone import Backbone
-from softcloze.data import as_examples
-from softcloze.encoding import EncodedPrompt, Example
+from softcloze.data import Example, as_examples
+from softcloze.encoding import EncodedPrompt
 from softcloze.errors import DataError
 from softcloze.heads import EXCLUSIVE
 from softcloze.prompt.bound import BoundPrompt
@@ -52,7 +52,7 @@ class PromptSet:
         Raises:
             DataError: there are no prompts.
             ArtifactError: a prompt belongs to another model.
-            SoftSlotError: a prompt lacks the vectors of a soft slot.
+            ParameterError: a prompt lacks the vectors of a soft slot.
             SoftclozeError: a prompt does not fit the model's vocabulary, as with `Prompt.bind`.
         """
         self.prompts, self.backbone = tuple(prompts), backbone

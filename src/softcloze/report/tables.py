@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from softcloze.analysis import TopWord
 from softcloze.experiments import Comparison, Run, Shots, Spread, Summary
-from softcloze.experiments.confident_errors import surest_mistakes
+from softcloze.experiments.confident_errors import most_confident_errors
 from softcloze.formatting import visible
 from softcloze.report.numbers import ABSENT, count, mean_sd, quantity, sentence, shots_phrase, size
 from softcloze.report.verdict import Findings, Standing
@@ -207,7 +207,7 @@ def worst_mistakes(comparison: Comparison, standing: Standing) -> Mistakes:
             float(mean[row].max()),
             next((run.top_words[row] for run in runs if row in run.top_words), ()),
         )
-        for row in surest_mistakes(mean, truth, WORST)
+        for row in most_confident_errors(mean, truth, WORST)
     )
     return Mistakes(best.method, best.shots, len(runs), tuple(worst))
 

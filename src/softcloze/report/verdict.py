@@ -6,7 +6,7 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from softcloze.experiments import Comparison, Difference, Shots, Summary, WordingSpread
+from softcloze.experiments import Comparison, Difference, Shots, Summary, VariantSpread
 from softcloze.formatting import one_line
 from softcloze.report.numbers import p_value, percent, points, seconds, sentence, shots_phrase
 
@@ -118,7 +118,7 @@ def verdict(standing: Standing, rows: int) -> Markup:
     return said + _lead(leads[0]) + _rivals(standing.ranked, leads)
 
 
-def spread(wordings: WordingSpread) -> Markup:
+def spread(wordings: VariantSpread) -> Markup:
     """How far the same task hangs on its wording."""
     return Markup(
         "{}, the {} wordings of <b>{}</b> are right on {} to {} of the rows: <b>{}</b> on the fewest, <b>{}</b> on the "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.experiments import Comparison, Difference, MethodCard, Run, Spread, Summary, spread_over_wordings
+from softcloze.experiments import Comparison, Difference, MethodCard, Run, Spread, Summary, spread_over_variants
 from softcloze.formatting import one_line, visible
 from softcloze.report.html import Plot
 from softcloze.report.numbers import count, sentence, shots_name, shots_phrase
@@ -64,7 +64,7 @@ def view(comparison: Comparison) -> Report:
     shown, standings = columns(findings), findings.standings
     verdicts = [
         *(verdict(standing, len(comparison.texts)) for standing in standings),
-        *map(spread, spread_over_wordings(comparison)),
+        *map(spread, spread_over_variants(comparison)),
     ]
     return Report(
         task=comparison.task,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import Conjunction, Plan, Query, Read, fill, last_before, types_of
+from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, fill, last_before, types_of
 
 
 class CausalPlan(Plan):
@@ -23,10 +23,10 @@ class CausalPlan(Plan):
         ends = sorted(p for p in prefixes if not any(q[: len(p)] == p and q != p for q in prefixes))
         # each prefix is read off the first row that passes through it
         row_of = {p: next(r for r, end in enumerate(ends) if end[: len(p)] == p) for p in prefixes}
-        self._rows: list[tuple[tuple[int, ...], list[Read]]] = [(end, []) for end in ends]
+        self._rows: list[tuple[tuple[int, ...], list[LogitRead]]] = [(end, []) for end in ends]
         for i, word in enumerate(words):
             for k, token in enumerate(word):
-                self._rows[row_of[word[:k]]][1].append(Read(k, token, i))
+                self._rows[row_of[word[:k]]][1].append(LogitRead(k, token, i))
         paths = {tuple(word[:k] for k in range(len(word))) for word in words}
         self.normalised = has_right or len(paths) > 1
 
@@ -34,7 +34,7 @@ class CausalPlan(Plan):
         """One for each end of a word's tokens, or for each word where text follows."""
         return len(self.words if prompt.right else self._rows)
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """Rows that pass through every prefix of a word, or one for each word where text follows.
 
         Raises:
@@ -45,14 +45,14 @@ class CausalPlan(Plan):
             queries = []
             for i, word in enumerate(self.words):
                 row = prompt.left + word + prompt.right
-                reads = tuple(Read(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
+                reads = tuple(LogitRead(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
                 types = types_of(prompt, len(word))
-                queries.append(Query(row[:-1], reads, types[:-1] if types is not None else None))
+                queries.append(ModelInput(row[:-1], reads, types[:-1] if types is not None else None))
             return queries
         return [
-            Query(
+            ModelInput(
                 prompt.left + end,
-                tuple(Read(at + read.position, read.token, read.cell) for read in reads),
+                tuple(LogitRead(at + read.position, read.token, read.cell) for read in reads),
                 types_of(prompt, len(end)),
             )
             for end, reads in self._rows
@@ -78,7 +78,7 @@ class CausalRules(Plan):
         ]
         self.normalised = len(conjunctions[0]) > 1 or self._groups[0][1].normalised
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """The rows of each group of conjunctions that differ in the last word only.
 
         Raises:
@@ -89,12 +89,12 @@ class CausalRules(Plan):
 
     def _group_queries(
         self, prompt: EncodedPrompt, first: Conjunction, plan: CausalPlan, members: Sequence[int]
-    ) -> Iterator[Query]:
+    ) -> Iterator[ModelInput]:
         filled = prompt
         for word in first:
             filled = fill(filled, word)
         row, behind = filled.left, range(len(prompt.left), len(filled.left))
-        shared = [Read(p - 1, row[p], i) for p in behind if row[p] >= 0 for i in members]
+        shared = [LogitRead(p - 1, row[p], i) for p in behind if row[p] >= 0 for i in members]
         for query in plan.queries(filled):
             own = [replace(read, cell=members[read.cell]) for read in query.reads]
             yield replace(query, reads=(*shared, *own))

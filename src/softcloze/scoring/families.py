@@ -7,7 +7,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.causal import CausalPlan, CausalRules
 from softcloze.scoring.masked import MaskedRules, masked_plan
-from softcloze.scoring.plan import Conjunction, Plan, Query, last_before, types_of
+from softcloze.scoring.plan import Conjunction, ModelInput, Plan, last_before, types_of
 from softcloze.scoring.seq2seq import Infilling, Seq2seqPlan
 from softcloze.verbalizer import Fill
 
@@ -45,7 +45,7 @@ def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_r
     return CausalRules(conjunctions, has_right=has_right)
 
 
-def with_state(backbone: Backbone, queries: Sequence[Query], prompt: EncodedPrompt) -> list[Query]:
+def with_state(backbone: Backbone, queries: Sequence[ModelInput], prompt: EncodedPrompt) -> list[ModelInput]:
     """The rows of a prompt, one of which reads the state at its mask.
 
     It is that of one mask token in the mask's place; of a causal model that of the last token before, and of a seq2seq
@@ -62,12 +62,12 @@ def with_state(backbone: Backbone, queries: Sequence[Query], prompt: EncodedProm
     return [*queries, row]
 
 
-def _state_row(backbone: Backbone, prompt: EncodedPrompt) -> Query:
+def _state_row(backbone: Backbone, prompt: EncodedPrompt) -> ModelInput:
     mask_id, start = backbone.vocabulary.mask_id, backbone.decoder_start
     if start is not None:
         written = Infilling.of(prompt, backbone.vocabulary, start)
-        return Query(written.opening, (), state=len(written.opening) - 1, source=written.source)
+        return ModelInput(written.opening, (), state=len(written.opening) - 1, source=written.source)
     if mask_id is not None:
-        return Query((*prompt.left, mask_id, *prompt.right), (), types_of(prompt, 1), state=len(prompt.left))
+        return ModelInput((*prompt.left, mask_id, *prompt.right), (), types_of(prompt, 1), state=len(prompt.left))
     types = prompt.types[: len(prompt.left)] if prompt.types is not None else None
-    return Query(prompt.left, (), types, state=last_before(prompt))
+    return ModelInput(prompt.left, (), types, state=last_before(prompt))

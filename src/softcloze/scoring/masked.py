@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import Conjunction, Plan, Query, Read, Reader, fill, types_of
+from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, Reader, fill, types_of
 from softcloze.verbalizer import Fill
 
 
@@ -33,13 +33,13 @@ class MaskedPlan(Plan):
         """One for each length."""
         return len(self._by_length)
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """One row for each length that label words have."""
         at = len(prompt.left)
         return [
-            Query(
+            ModelInput(
                 prompt.left + (self._mask_id,) * length + prompt.right,
-                tuple(Read(at + j, token, i) for i, word in words for j, token in enumerate(word)),
+                tuple(LogitRead(at + j, token, i) for i, word in words for j, token in enumerate(word)),
                 types_of(prompt, length),
             )
             for length, words in self._by_length
@@ -71,14 +71,14 @@ class LeftToRightPlan(Plan):
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
         """Plan for `words`, token ids of each label word."""
         self.words = tuple(words)
-        self._rows: dict[tuple[int, ...], list[Read]] = {}  # what is in the mask's place -> what is read there
+        self._rows: dict[tuple[int, ...], list[LogitRead]] = {}  # what is in the mask's place -> what is read there
         for i, word in enumerate(words):
             for k, token in enumerate(word):
                 filling = word[:k] + (mask_id,) * (len(word) - k)
-                self._rows.setdefault(filling, []).append(Read(k, token, i))
+                self._rows.setdefault(filling, []).append(LogitRead(k, token, i))
         self.normalised = len({word[:-1] for word in words}) > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """One row for each beginning of a word and number of masks that follow it."""
         return [_query(prompt, filling, reads) for filling, reads in self._rows.items()]
 
@@ -109,7 +109,7 @@ class MostConfidentPlan(Plan):
         self._places = torch.arange(self._longest) < lengths[:, None]  # the places that words have, (words, longest)
         self.normalised = self._longest > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """One row for each length that label words have."""
         return self._round(prompt, self._places.tolist())
 
@@ -131,29 +131,29 @@ class MostConfidentPlan(Plan):
             still_masked.scatter_(-1, likeliest, False)
         return torch.cat(chosen, -1).sum(-1)
 
-    def _round(self, prompt: EncodedPrompt, still_masked: Sequence[Sequence[bool]]) -> list[Query]:
+    def _round(self, prompt: EncodedPrompt, still_masked: Sequence[Sequence[bool]]) -> list[ModelInput]:
         """One row for each way in which unfinished words are filled in, to read all that is masked in it.
 
         Args:
             prompt: the prompt.
             still_masked: for each word, which of its places are masked; beyond its end there are none.
         """
-        rows: dict[tuple[int, ...], list[Read]] = {}
+        rows: dict[tuple[int, ...], list[LogitRead]] = {}
         for i, (word, masked) in enumerate(zip(self.words, still_masked, strict=True)):
             if any(masked):
                 filling = tuple(self._mask_id if masked[k] else token for k, token in enumerate(word))
                 first = i * self._longest
-                reads = [Read(k, token, first + k) for k, token in enumerate(word) if masked[k]]
+                reads = [LogitRead(k, token, first + k) for k, token in enumerate(word) if masked[k]]
                 rows.setdefault(filling, []).extend(reads)
         return [_query(prompt, filling, reads) for filling, reads in rows.items()]
 
 
-def _query(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[Read]) -> Query:
+def _query(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[LogitRead]) -> ModelInput:
     """The row with `filling` in the mask's place, read at places that are counted from there."""
     at = len(prompt.left)
-    return Query(
+    return ModelInput(
         prompt.left + filling + prompt.right,
-        tuple(Read(at + read.position, read.token, read.cell) for read in reads),
+        tuple(LogitRead(at + read.position, read.token, read.cell) for read in reads),
         types_of(prompt, len(filling)),
     )
 
@@ -180,7 +180,7 @@ class MaskedRules(Plan):
                 self._rows.setdefault(row, []).append((mask, word, i))
         self.normalised = max(map(len, lengths)) > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """One row for each combination of lengths that is read."""
         queries = []
         for lengths, words in self._rows.items():
@@ -191,9 +191,11 @@ class MaskedRules(Plan):
                 filled = fill(filled, (self._mask_id,) * length)
             starts.append(len(filled.left))
             queries.append(
-                Query(
+                ModelInput(
                     filled.left + (self._mask_id,) * last + filled.right,
-                    tuple(Read(starts[mask] + j, token, i) for mask, word, i in words for j, token in enumerate(word)),
+                    tuple(
+                        LogitRead(starts[mask] + j, token, i) for mask, word, i in words for j, token in enumerate(word)
+                    ),
                     types_of(filled, last),
                 )
             )

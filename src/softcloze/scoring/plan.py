@@ -12,7 +12,7 @@ from softcloze.errors import EncodingError
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class LogitRead:
     """One factor of a label word's probability.
 
     Attributes:
@@ -27,7 +27,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class ModelInput:
     """One row for the model, with everything that is read off it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Query:
     """
 
     ids: tuple[int, ...]
-    reads: tuple[Read, ...]
+    reads: tuple[LogitRead, ...]
     types: tuple[int, ...] | None = None
     state: int | None = None
     source: tuple[int, ...] = ()
@@ -52,7 +52,7 @@ class Query:
 
 
 # the rows of each prompt and the number of sums that they are read for -> those sums in nats, shape (batch, sums)
-Reader = Callable[[Sequence[Sequence[Query]], int], Tensor]
+Reader = Callable[[Sequence[Sequence[ModelInput]], int], Tensor]
 
 
 class Plan(ABC):
@@ -71,7 +71,7 @@ class Plan(ABC):
     adaptive = False
 
     @abstractmethod
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """The rows of a prompt; where later ones depend on what is read off others, those to begin with."""
 
     def most_rows(self, prompt: EncodedPrompt) -> int:

@@ -6,10 +6,10 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, Prefix, in_batches
+from softcloze.backbone import Backbone, PrefixCache, run_length_bucketed
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
-from softcloze.scoring.plan import Plan, Query
+from softcloze.scoring.plan import ModelInput, Plan
 from softcloze.scoring.shared_prefix import JoinedPlan, Member, score_together
 from softcloze.verbalizer import Fill
 
@@ -93,7 +93,7 @@ class Scorer:
         self,
         prompts: Sequence[EncodedPrompt],
         soft: Tensor | None,
-        prefix: Prefix | None = None,
+        prefix: PrefixCache | None = None,
         behind: Sequence[int] = (),
     ) -> Tensor:
         """Features of one batch, differentiable in `soft`.
@@ -112,7 +112,7 @@ class Scorer:
         """
         states: list[Tensor] = []
 
-        def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
+        def read(queries: Sequence[Sequence[ModelInput]], cells: int) -> Tensor:
             if self._states and not states:  # the first pass serves for both
                 queries = [with_state(self.backbone, *both) for both in zip(queries, prompts, strict=True)]
             sums, found = self._read(queries, cells, soft, prefix, behind)
@@ -126,10 +126,10 @@ class Scorer:
 
     def _read(
         self,
-        queries: Sequence[Sequence[Query]],
+        queries: Sequence[Sequence[ModelInput]],
         cells: int,
         soft: Tensor | None,
-        prefix: Prefix | None,
+        prefix: PrefixCache | None,
         behind: Sequence[int],
     ) -> tuple[Tensor, Tensor]:
         """Read the rows of each prompt in one pass.
@@ -194,29 +194,29 @@ class Scorer:
         """
         return torch.stack(score_together([Member(self, prompts, soft) for soft in softs]))
 
-    def read_frozen(self, prompts: Sequence[EncodedPrompt], memory: int) -> Prefix | None:
+    def read_frozen(self, prompts: Sequence[EncodedPrompt], memory: int) -> PrefixCache | None:
         """What stands before the first soft slot of each prompt, read once; it does not change in training.
 
         Args:
             prompts: encoded prompts.
-            memory: bytes that it may take; what takes more is kept in a file (see `Prefix.empty`).
+            memory: bytes that it may take; what takes more is kept in a file (see `PrefixCache.empty`).
 
         Returns:
             One row per prompt; None where there is nothing to gain, or the model cannot read in parts.
         """
         lengths = [_frozen_length(prompt) for prompt in prompts]
-        if min(lengths) < 1 or not self.backbone.can_read:
+        if min(lengths) < 1 or not self.backbone.supports_prefix_cache:
             return None
-        kept: Prefix | None = None
+        kept: PrefixCache | None = None
 
         def read(chosen: list[int]) -> None:
             nonlocal kept
             part = self.backbone.read([prompts[i].left[: lengths[i]] for i in chosen])
             if kept is None:  # the longest come first, and all are padded to them
-                kept = Prefix.empty(part, len(prompts), memory)
+                kept = PrefixCache.empty(part, len(prompts), memory)
             kept.put(chosen, part)
 
-        in_batches(lengths, lambda i: lengths[i], read, self.backbone.batch_tokens)
+        run_length_bucketed(lengths, lambda i: lengths[i], read, self.backbone.token_budget)
         return kept
 
     def rows(self, prompt: EncodedPrompt) -> int:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Self
 
-from softcloze.encoding import EncodedPrompt, Vocabulary
+from softcloze.encoding import EncodedPrompt, PromptTokenizer
 from softcloze.errors import EncodingError
-from softcloze.scoring.plan import Plan, Query, Read
+from softcloze.scoring.plan import LogitRead, ModelInput, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Infilling:
     joints: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, prompt: EncodedPrompt, vocabulary: Vocabulary, start: int) -> Self:
+    def of(cls, prompt: EncodedPrompt, vocabulary: PromptTokenizer, start: int) -> Self:
         """Write `prompt` for a model with this vocabulary, whose decoder begins with the token `start`.
 
         Raises:
@@ -74,7 +74,7 @@ class Seq2seqPlan(Plan):
     Where a word ends is not scored, as it is not for a causal model: "good" is as likely as all answers that begin so.
     """
 
-    def __init__(self, conjunctions: Sequence[tuple[tuple[int, ...], ...]], vocabulary: Vocabulary, start: int):
+    def __init__(self, conjunctions: Sequence[tuple[tuple[int, ...], ...]], vocabulary: PromptTokenizer, start: int):
         """Plan for the token ids of a word at each mask.
 
         Args:
@@ -89,7 +89,7 @@ class Seq2seqPlan(Plan):
         # what is known where the last token is read; the same for all where only that token differs
         self.normalised = len({(*first, last[:-1]) for *first, last in conjunctions}) > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """Rows of the decoder that pass through everything behind which a token of some word is read."""
         written = Infilling.of(prompt, self._vocabulary, self._start)
         steps = [list(_steps(conjunction, written.joints)) for conjunction in self._conjunctions]
@@ -97,13 +97,13 @@ class Seq2seqPlan(Plan):
         # in this order what goes on from something stands directly behind it
         ends = [one for one, behind in pairwise(known) if behind[: len(one)] != one] + known[-1:]
         row_of = {end[:k]: row for row, end in reversed(list(enumerate(ends))) for k in range(len(end) + 1)}
-        reads: list[list[Read]] = [[] for _ in ends]
+        reads: list[list[LogitRead]] = [[] for _ in ends]
         first = len(written.opening) - 1
         for cell, own in enumerate(steps):
             for before, token in own:
-                reads[row_of[before]].append(Read(first + len(before), token, cell))
+                reads[row_of[before]].append(LogitRead(first + len(before), token, cell))
         return [
-            Query(written.opening + end, tuple(own), source=written.source)
+            ModelInput(written.opening + end, tuple(own), source=written.source)
             for end, own in zip(ends, reads, strict=True)
         ]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Prefix, in_batches, shared_beginning
+from softcloze.backbone import PrefixCache, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import Plan, Query
+from softcloze.scoring.plan import ModelInput, Plan
 
 if TYPE_CHECKING:
     from softcloze.scoring.scorer import Scorer
@@ -39,7 +39,7 @@ class Beginning:
     rows: list[int] = field(default_factory=list)
 
 
-def shared_beginnings(rows: Sequence[tuple[int, ...]], times: Sequence[int]) -> Beginning:
+def prefix_tree(rows: Sequence[tuple[int, ...]], times: Sequence[int]) -> Beginning:
     """The tree of shared beginnings that are worth a pass of their own.
 
     Args:
@@ -50,7 +50,7 @@ def shared_beginnings(rows: Sequence[tuple[int, ...]], times: Sequence[int]) -> 
         An empty beginning, which all rows have.
 
     >>> text, other = tuple(range(20)), tuple(range(20, 40))
-    >>> tree = shared_beginnings([(*text, 1, 2), (*other, 3), (*text, 3), (*other, 1), (7,)], [1] * 5)
+    >>> tree = prefix_tree([(*text, 1, 2), (*other, 3), (*text, 3), (*other, 1), (7,)], [1] * 5)
     >>> tree.rows, [(longer.ids[0], longer.end, longer.rows) for longer in tree.longer]
     ([4], [(20, 20, [1, 3]), (0, 20, [2, 0])])
     """
@@ -63,7 +63,7 @@ def shared_beginnings(rows: Sequence[tuple[int, ...]], times: Sequence[int]) -> 
             continue
         first, last = rows[members[0]], rows[members[-1]]
         # what the first and the last in order have in common, all have
-        end = beginning.end + shared_beginning([first[beginning.end :], last[beginning.end :]])
+        end = beginning.end + shared_prefix([first[beginning.end :], last[beginning.end :]])
         ways = _ways(rows, members, end)
         ended = ways.pop(0) if len(rows[members[0]]) == end else []
         # rows that go the same way from here may share this as part of a longer beginning of their own
@@ -102,7 +102,7 @@ class JoinedPlan(Plan):
         self.normalised = any(plan.normalised for plan in plans)
         self._first_cells = [0, *accumulate(len(plan.words) for plan in plans)]
 
-    def queries(self, prompt: EncodedPrompt) -> list[Query]:
+    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """The rows of the prompt's own plan."""
         owner = cast(OwnedPrompt, prompt).owner
         first = self._first_cells[owner]
@@ -169,21 +169,21 @@ class _Reading:
         by_manner: dict[Hashable, dict[Scorer, None]] = {}
         for member in members:
             by_manner.setdefault(member.scorer.manner, {})[member.scorer] = None
-        self._companies = [_Company(list(scorers)) for scorers in by_manner.values()]
+        self._companies = [ScorerGroup(list(scorers)) for scorers in by_manner.values()]
         company_of = {manner: number for number, manner in enumerate(by_manner)}
         self._rows: list[_Row] = []
         for m, (member, first) in enumerate(zip(members, first_slots, strict=True)):
             company = company_of[member.scorer.manner]
             owner = self._companies[company].scorers.index(member.scorer)
             self._rows += [_Row(m, i, company, _owned(own, owner, first)) for i, own in enumerate(member.prompts)]
-        if self._backbone.can_read:
+        if self._backbone.supports_prefix_cache:
             # the last id before the mask is read together with the mask
             ids = [row.prompt.left[:-1] for row in self._rows]
-            self.tree = shared_beginnings(ids, [members[row.member].scorer.rows(row.prompt) for row in self._rows])
+            self.tree = prefix_tree(ids, [members[row.member].scorer.rows(row.prompt) for row in self._rows])
         else:
             self.tree = Beginning(rows=list(range(len(self._rows))))
 
-    def go_on(self, beginnings: Sequence[Beginning], prefix: Prefix | None) -> None:
+    def go_on(self, beginnings: Sequence[Beginning], prefix: PrefixCache | None) -> None:
         """Score all rows that begin like one of these.
 
         Args:
@@ -200,14 +200,16 @@ class _Reading:
             before = prefix.rows([longer[i][1] for i in chosen]) if prefix is not None else None
             self.go_on(own, self._backbone.read([one.ids for one in own], self._soft, before))
 
-        in_batches([len(own.ids) for own, _ in longer], lambda i: longer[i][0].end, read, self._backbone.batch_tokens)
+        run_length_bucketed(
+            [len(own.ids) for own, _ in longer], lambda i: longer[i][0].end, read, self._backbone.token_budget
+        )
 
-    def _score(self, company: "_Company", rows: Sequence[tuple[_Row, int]], prefix: Prefix | None) -> None:
+    def _score(self, company: "ScorerGroup", rows: Sequence[tuple[_Row, int]], prefix: PrefixCache | None) -> None:
         """Score rows, each behind the beginning with the number that stands beside it."""
         known = prefix.lengths.tolist() if prefix is not None else [0]
         left = [len(row.prompt) - known[place] for row, place in rows]
         scorers = [company.scorers[row.prompt.owner] for row, _ in rows]
-        room = self._backbone.room_behind(prefix) if prefix is not None else 0
+        room = self._backbone.packing_capacity(prefix) if prefix is not None else 0
         bundles = _bundles([place for _, place in rows], left, room)
 
         def score(chosen: list[int]) -> None:
@@ -224,10 +226,10 @@ class _Reading:
             copies = 1 + tokens // room if room else scorers[own[0]].rows(rows[own[0]][0].prompt)
             return tokens + copies * remembered // REMEMBERED
 
-        in_batches([sum(left[i] for i in own) for own in bundles], cost, score, self._backbone.batch_tokens)
+        run_length_bucketed([sum(left[i] for i in own) for own in bundles], cost, score, self._backbone.token_budget)
 
 
-class _Company:
+class ScorerGroup:
     """Scorers that read in one pass.
 
     Attributes:

@@ -9,7 +9,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
-from softcloze.scoring.plan import Query
+from softcloze.scoring.plan import ModelInput
 from softcloze.verbalizer import Fill
 
 
@@ -44,13 +44,13 @@ def log_probabilities(
         types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
         prompt = replace(prompt, right=(), types=types)
 
-    def read_places(query: Query) -> Tensor:
+    def read_places(query: ModelInput) -> Tensor:
         """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
         places = torch.tensor([query.places])
         outputs = backbone.outputs([query.ids], places, types=[query.types], sources=[query.source], soft=soft)
         return outputs.logits[0].cpu().double().log_softmax(-1)
 
-    def read(queries: Sequence[Sequence[Query]], cells: int) -> Tensor:
+    def read(queries: Sequence[Sequence[ModelInput]], cells: int) -> Tensor:
         found = torch.zeros(1, cells, dtype=torch.float64)
         for query in queries[0]:
             logs = read_places(query)

@@ -70,7 +70,7 @@ def effects(candidates: Sequence[Candidate], higher: bool = True, random_state: 
         every combination, also those that were tried, and values are drawn evenly from their ranges; here the scores
         themselves count where there are any, and values as often as candidates have them.
 
-    >>> grid = [{"epochs": epochs, "head": head} for epochs in (3, 6) for head in ("words", "soft")]
+    >>> grid = [{"epochs": epochs, "head": head} for epochs in (3, 6) for head in ("words", "warp")]
     >>> scores = (0.5, 0.6, 0.7, 0.8)
     >>> [(each.name, round(each.share, 3)) for each in effects([*map(Candidate, grid, scores)])]
     [('epochs', 0.8), ('head', 0.2)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from softcloze.errors import TuningError
+from softcloze.errors import ParameterError
 
 if TYPE_CHECKING:
     import optuna
@@ -52,19 +52,19 @@ def rounds_of(search: "BaseEstimator | optuna.Study") -> tuple[Round, ...]:
     """The rounds of a fitted searcher, or the only one of a study, in the order in which they were run.
 
     Raises:
-        TuningError: not a search that has run, one by several scores, or one without any score.
+        ParameterError: not a search that has run, one by several scores, or one without any score.
     """
     if hasattr(search, "cv_results_"):
         rounds = _of_searcher(search)
     elif hasattr(search, "trials") and hasattr(search, "directions"):
         rounds = (_of_study(search),)
     else:
-        raise TuningError(
+        raise ParameterError(
             f"expected a searcher of scikit-learn after fit, or a study of optuna, found {type(search).__name__}"
             f"{', which is not fitted' if hasattr(search, 'fit') else ''}"
         )
     if not rounds[-1].candidates:
-        raise TuningError("no candidate has a score: all of them failed, or none was tried")
+        raise ParameterError("no candidate has a score: all of them failed, or none was tried")
     return rounds
 
 
@@ -77,7 +77,7 @@ def _of_searcher(search: Any) -> tuple[Round, ...]:  # noqa: ANN401
     found = search.cv_results_
     name = search.refit if search.multimetric_ else "score"
     if not isinstance(name, str):
-        raise TuningError(f"the search has several scores; refit= has to name the one that chooses, found {name!r}")
+        raise ParameterError(f"the search has several scores; refit= has to name the one that chooses, found {name!r}")
     folds = np.array([found[f"split{fold}_test_{name}"] for fold in range(search.n_splits_)]).T
     numbers = found.get("iter", np.zeros(len(folds), int))
     rounds = []
@@ -93,7 +93,7 @@ def _of_searcher(search: Any) -> tuple[Round, ...]:  # noqa: ANN401
 
 def _of_study(study: Any) -> Round:  # noqa: ANN401
     if len(study.directions) != 1:
-        raise TuningError(f"the study has {len(study.directions)} objectives, and what mattered is asked of one")
+        raise ParameterError(f"the study has {len(study.directions)} objectives, and what mattered is asked of one")
     candidates = []
     for trial in study.trials:
         done = trial.state.name == "COMPLETE"

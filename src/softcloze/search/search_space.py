@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from softcloze.errors import TuningError
+from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.library import list_templates, load_template
 
@@ -31,7 +31,7 @@ def library_prompts(
         variable SOFTCLOZE_LIBRARY names, are among them.
 
     Raises:
-        TuningError: the library has no such template.
+        ParameterError: the library has no such template.
 
     >>> for grid in library_prompts("spam", "zh", epochs=[3, 6]):
     ...     print(grid)
@@ -43,7 +43,7 @@ def library_prompts(
     has = None if fields is None else {*fields}
     cards = [card for card in there if card.language == language and (has is None or has >= {*card.fields})]
     if not cards:
-        raise TuningError(_missing(task, language, has, there))
+        raise ParameterError(_missing(task, language, has, there))
     return [{"template": [card.name], "verbalizer": [card.verbalizer], **others} for card in cards]
 
 

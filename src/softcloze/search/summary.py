@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
 
-from softcloze.errors import TuningError
+from softcloze.errors import ParameterError
 from softcloze.search.importance import Parameter, effects, noise_share
 from softcloze.search.results import Candidate, Round, higher_is_better, rounds_of
 
@@ -75,7 +75,7 @@ def summarise_search(
         random_state: seed of the forest that stands in for what was not tried.
 
     Raises:
-        TuningError: not a search that has run, one by several scores, or one without any score.
+        ParameterError: not a search that has run, one by several scores, or one without any score.
 
     Example:
         >>> from sklearn.model_selection import GridSearchCV
@@ -92,6 +92,6 @@ def summarise_search(
     """
     rounds, higher = rounds_of(search), higher_is_better(search)
     if held_out is not None and not isinstance(held_out, float | int):
-        raise TuningError(f"held_out={held_out!r}: expected the winner's score on held-out rows, a number")
+        raise ParameterError(f"held_out={held_out!r}: expected the winner's score on held-out rows, a number")
     first = rounds[0].candidates
     return SearchSummary(rounds, effects(first, higher, random_state), noise_share(first), higher, held_out)

@@ -8,7 +8,7 @@ import torch
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.errors import SoftSlotError
+from softcloze.errors import ParameterError
 from softcloze.soft.vectors import SoftVectors
 
 INITS = ("template", "labels", "vocabulary")
@@ -39,7 +39,7 @@ def initial_vectors(
         generator: the dice.
 
     Raises:
-        SoftSlotError: `init` is unknown.
+        ParameterError: `init` is unknown.
 
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2, for "labels" and "vocabulary". They draw from the
@@ -56,7 +56,7 @@ def initial_vectors(
         case "vocabulary":
             pool = _sample(prompts, drawn, generator)
         case _:
-            raise SoftSlotError(f"soft_init={init!r} is unknown; expected one of {', '.join(map(repr, INITS))}")
+            raise ParameterError(f"soft_init={init!r} is unknown; expected one of {', '.join(map(repr, INITS))}")
     ids: list[int] = []
     for block in template.blocks:
         if block.init:
@@ -80,5 +80,5 @@ def _in_turn(words: Sequence[Sequence[int]], count: int) -> list[int]:
     """The tokens of all words from the first to the last, again and again, `count` in all."""
     tokens = [token for word in words for token in word]
     if count and not tokens:
-        raise SoftSlotError("there are no words to start the soft vectors from; name some with init=")
+        raise ParameterError("there are no words to start the soft vectors from; name some with init=")
     return [tokens[i % len(tokens)] for i in range(count)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from softcloze.encoding import CompiledBlock
-from softcloze.errors import SoftSlotError
+from softcloze.errors import ParameterError
 
 
 class SoftVectors(nn.Module):
@@ -43,19 +43,19 @@ class SoftVectors(nn.Module):
         """Put vectors back in the rows of their blocks.
 
         Raises:
-            SoftSlotError: a block is missing, is not in the template, or has another length.
+            ParameterError: a block is missing, is not in the template, or has another length.
         """
         expected = {block.key: block.count for block in blocks}
         found = {key: len(tensor) for key, tensor in vectors.items()}
         if expected != found:
-            raise SoftSlotError(f"the template has soft blocks of lengths {expected}, the vectors are for {found}")
+            raise ParameterError(f"the template has soft blocks of lengths {expected}, the vectors are for {found}")
         return cls(blocks, torch.cat([vectors[block.key] for block in blocks]))
 
     def check_gradient(self) -> None:
         """Refuse to go on when some slot cannot learn.
 
         Raises:
-            SoftSlotError: the scores do not depend on some slot; names its block.
+            ParameterError: the scores do not depend on some slot; names its block.
         """
         gradient = self.weight.grad
         reached = torch.zeros(len(self.weight), dtype=torch.bool)
@@ -64,7 +64,7 @@ class SoftVectors(nn.Module):
         for block in self.blocks:
             missing = [row - block.start for row in block.rows if not reached[row]]
             if missing:
-                raise SoftSlotError(
+                raise ParameterError(
                     f"vectors {missing} of soft block {block.key!r} get no gradient: nothing that is scored "
                     "depends on them. In a causal model a soft slot has to stand before the mask, or before some "
                     "text after the mask"

@@ -1,6 +1,6 @@
 """Derive one template from another: add or remove soft slots, keep the words around the mask."""
 
-from softcloze.errors import CalibrationError, TuningError
+from softcloze.errors import ParameterError
 from softcloze.template.nodes import Field, Literal, Mask, Node, Soft
 from softcloze.template.template import Template
 
@@ -36,7 +36,7 @@ def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> T
         after: vectors behind the last field; 0 for none.
 
     Raises:
-        TuningError: a number below 0, or a place behind a field that no tag names.
+        ParameterError: a number below 0, or a place behind a field that no tag names.
         TemplateSyntaxError: the template does not parse.
 
     >>> with_slots("<text> It was <mask>.", front=5)
@@ -45,11 +45,11 @@ def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> T
     ['<soft*5> <text> 总之，很 <mask>', '<soft*5> <text> <soft*5> 总之，很 <mask>']
     """
     if min(front, after) < 0:
-        raise TuningError(f"front={front}, after={after}: a slot has one vector or more, and 0 is none")
+        raise ParameterError(f"front={front}, after={after}: a slot has one vector or more, and 0 is none")
     resolved = template if isinstance(template, Template) else Template(template)
     fields = [at for at, node in enumerate(resolved.nodes) if isinstance(node, Field)]
     if after and not fields:
-        raise TuningError(f"{str(resolved)!r} has no field as a tag, such as <text>, for a slot to stand behind")
+        raise ParameterError(f"{str(resolved)!r} has no field as a tag, such as <text>, for a slot to stand behind")
     behind = fields[-1] + 1 if fields else 0
     first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
     second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
@@ -60,7 +60,7 @@ def domain_template(template: Template) -> Template:
     r"""The words around the mask alone, or around and between several: the domain string of Holtzman et al.
 
     Raises:
-        CalibrationError: something else than words stands between two masks.
+        ParameterError: something else than words stands between two masks.
 
     >>> domain_template(Template("<soft*10> Review: <text>\nSentiment: <mask>"))
     Template('\nSentiment: <mask>')
@@ -69,7 +69,7 @@ def domain_template(template: Template) -> Template:
     masks = [i for i, node in enumerate(nodes) if isinstance(node, Mask)]
     first, last = masks[0], masks[-1]
     if not all(isinstance(node, Literal | Mask) for node in nodes[first:last]):
-        raise CalibrationError(
+        raise ParameterError(
             'calibration="pmi" asks what fits the words around the masks alone, and there is more than words between '
             "them; choose another calibration"
         )

@@ -28,7 +28,7 @@ def read_fields(template: Template, example: str | Mapping[str, object], row: in
     Raises:
         FieldError: a field is missing, has no value, or its value is of a kind that it cannot be.
 
-    >>> read_fields(Template("<title>: <text> It was <mask>"), {"title": 1984, "text": "Read it.", "label": 1})
+    >>> read_fields(Template("<title>: <text> It was <mask>"), {"title": 1984, "text": "LogitRead it.", "label": 1})
     {'title': '1984', 'text': 'Read it.'}
     >>> read_fields(Template("{% if stars > 3 %}很{% endif %}<mask>: <text>"), {"text": "好看", "stars": 5})
     {'stars': 5, 'text': '好看'}

@@ -13,9 +13,9 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from softcloze.backbone import Backbone, Prefix, shared_beginning
+from softcloze.backbone import Backbone, PrefixCache, shared_prefix
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import SettingsError
+from softcloze.errors import ParameterError
 from softcloze.heads import Head, ThresholdHead
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
@@ -37,7 +37,7 @@ def train(
     *,
     checkpoint: Checkpoint | None = None,
     cache_memory: int = CACHE_MEMORY,
-    on_cached: Callable[[Prefix], None] | None = None,
+    on_cached: Callable[[PrefixCache], None] | None = None,
     on_epoch: Callable[[Record], None] | None = None,
 ) -> list[Record]:
     """Train `soft` and `head` in place by cross-entropy over label scores.
@@ -66,8 +66,8 @@ def train(
         early stopping validation_loss.
 
     Raises:
-        SoftSlotError: some soft slot gets no gradient.
-        SettingsError: too few examples to hold some out.
+        ParameterError: some soft slot gets no gradient.
+        ParameterError: too few examples to hold some out.
         CheckpointError: the checkpoint is damaged.
     """
     goal = torch.as_tensor(targets)
@@ -87,7 +87,7 @@ def train(
     steps = steps_per_epoch * settings.epochs
 
     # a head alone comes to rest, and of epochs with a held-out loss the best is known
-    averaged = settings.averaged_epochs if soft is not None and not held_out else 0
+    averaged = settings.average_last_epochs if soft is not None and not held_out else 0
     first_averaged = max(0, settings.epochs - averaged) * steps_per_epoch
     kept = _copies(weights)  # what the fit ends with where that is not what the last step left
     history: list[Record] = []
@@ -156,14 +156,14 @@ class _Features:
     def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
         self._scorer, self._prompts, self._soft = scorer, prompts, soft
         self.sample = list(range(len(prompts)))[:32]  # rows that tell how large features are
-        self.frozen: Prefix | None = None  # what stands before the first soft slot
+        self.frozen: PrefixCache | None = None  # what stands before the first soft slot
         with scorer.backbone.frozen():
             if soft is not None:
                 soft.to(scorer.backbone.device)
                 self.frozen = scorer.read_frozen(prompts, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
                 packed = self.frozen is None and scorer.backbone.can_pack
-                self._shared = shared_beginning([prompt.left for prompt in prompts]) if packed else 0
+                self._shared = shared_prefix([prompt.left for prompt in prompts]) if packed else 0
             else:
                 self._fixed = scorer.all(prompts, [None])[0]
 
@@ -234,7 +234,7 @@ def _groups(
 def warn_if_stuck(history: Sequence[Record], settings: TrainingSettings) -> None:
     """Warn when training did not learn: the loss did not fall, or every example got the same label to the end."""
     first, last = history[0]["loss"], history[-1]["loss"]
-    if len(history) > 1 and last > 0.99 * first and last > settings.stop_loss:
+    if len(history) > 1 and last > 0.99 * first and last > settings.target_loss:
         warnings.warn(
             f"the training loss did not fall ({first:.3f} nats in the first epoch, {last:.3f} in the last); "
             "try another template, other label words or more epochs",
@@ -254,7 +254,7 @@ def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int]
     """Rows to train on and rows held out, the same share of each class.
 
     Raises:
-        SettingsError: too few examples to hold some out.
+        ParameterError: too few examples to hold some out.
 
     >>> hold_out([0, 0, 0, 0, 1, 1, 1, 1], share=0.25, seed=0)
     ([3, 4, 6, 2, 1, 5], [7, 0])
@@ -264,14 +264,14 @@ def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int]
             range(len(targets)), test_size=share, stratify=targets, random_state=seed % 2**32
         )
     except ValueError as error:
-        raise SettingsError(f"cannot hold out a share of {len(targets)} examples: {error}") from error
+        raise ParameterError(f"cannot hold out a share of {len(targets)} examples: {error}") from error
     return chosen, held_out
 
 
 def _finished(history: Sequence[Record], settings: TrainingSettings) -> bool:
     if not history:
         return False
-    if len(history) >= settings.epochs or history[-1]["loss"] < settings.stop_loss:
+    if len(history) >= settings.epochs or history[-1]["loss"] < settings.target_loss:
         return True
     if settings.early_stopping:
         losses = [record["validation_loss"] for record in history]

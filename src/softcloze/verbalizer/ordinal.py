@@ -19,7 +19,7 @@ class OrdinalVerbalizer(Verbalizer):
     one peak: neighbours of the likeliest label are likelier than labels further away.
 
     It is a `Verbalizer` in which only the ends have words. What takes a word for each label is refused: templates with
-    <options> or <demos>, head="soft", and several labels for one example.
+    <options> or <demos>, head="warp", and several labels for one example.
 
     Attributes:
         order: the labels from the lowest to the highest; `labels` has them sorted, as everywhere.
@@ -95,27 +95,27 @@ class OrdinalVerbalizer(Verbalizer):
     @property
     def _poles(self) -> tuple[list[str] | dict[str, float], list[str] | dict[str, float]]:
         """The words of the lowest label and of the highest."""
-        words = self.as_dict()
+        words = self.label_words()
         return words[self.order[0]], words[self.order[-1]]
 
-    def as_dict(self) -> dict[Label, list[str] | dict[str, float]]:
+    def label_words(self) -> dict[Label, list[str] | dict[str, float]]:
         """The lowest and the highest label with their words, or word -> weight where some weight is not 1."""
-        return {label: words for label, words in super().as_dict().items() if words}
+        return {label: words for label, words in super().label_words().items() if words}
 
     @property
     def first_words(self) -> tuple[str, ...]:
         """None: not every label has a word that could be shown."""
         return ()
 
-    def as_card(self) -> dict[str, Any]:
-        """All that `from_card` needs, as something that JSON takes."""
+    def to_dict(self) -> dict[str, Any]:
+        """All that `from_dict` needs, as something that JSON takes."""
         low, high = self._poles
         scoring = {"aggregate": self.aggregate, "per": self.per, "fill": self.fill}
         return {"labels": list(self.order), "low": low, "high": high, **scoring}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> Self:
-        """The verbalizer that `as_card` was taken of."""
+    def from_dict(cls, card: Mapping[str, Any]) -> Self:
+        """The verbalizer that `to_dict` was taken of."""
         return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"], card["fill"])
 
     def label_scores(self, word_scores: Tensor) -> Tensor:

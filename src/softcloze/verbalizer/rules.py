@@ -87,7 +87,7 @@ class RuleVerbalizer:
 
     def __repr__(self) -> str:
         """The rules as they could be written."""
-        return f"RuleVerbalizer({self.as_dict()!r})"
+        return f"RuleVerbalizer({self.label_words()!r})"
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same rules."""
@@ -101,20 +101,20 @@ class RuleVerbalizer:
     def _key(self) -> tuple[Hashable, ...]:
         return self.labels, self.masks, self.words
 
-    def as_dict(self) -> dict[Label, dict[str, list[str]]]:
+    def label_words(self) -> dict[Label, dict[str, list[str]]]:
         """Label -> mask -> words."""
         return {
             label: {name: list(words) for name, words in zip(self.masks, own, strict=True)}
             for label, own in zip(self.labels, self.words, strict=True)
         }
 
-    def as_card(self) -> dict[str, Any]:
-        """All that `from_card` needs, as something that JSON takes."""
-        return {"rules": [list(item) for item in self.as_dict().items()]}
+    def to_dict(self) -> dict[str, Any]:
+        """All that `from_dict` needs, as something that JSON takes."""
+        return {"rules": [list(item) for item in self.label_words().items()]}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> Self:
-        """The verbalizer that `as_card` was taken of."""
+    def from_dict(cls, card: Mapping[str, Any]) -> Self:
+        """The verbalizer that `to_dict` was taken of."""
         return cls(dict(card["rules"]))
 
     @property

@@ -128,7 +128,7 @@ class Verbalizer:
 
     def __repr__(self) -> str:
         """The table as it could be written."""
-        return f"Verbalizer({self.as_dict()!r}, aggregate={self.aggregate!r}, per={self.per!r}, fill={self.fill!r})"
+        return f"Verbalizer({self.label_words()!r}, aggregate={self.aggregate!r}, per={self.per!r}, fill={self.fill!r})"
 
     def __eq__(self, other: object) -> bool:
         """Whether both have the same words, weights, aggregation, unit and filling."""
@@ -142,22 +142,22 @@ class Verbalizer:
     def _key(self) -> tuple[Hashable, ...]:
         return self.labels, self.words, self.weights, self.aggregate, self.per, self.fill
 
-    def as_dict(self) -> dict[Label, list[str] | dict[str, float]]:
+    def label_words(self) -> dict[Label, list[str] | dict[str, float]]:
         """Label -> words, or word -> weight where some weight is not 1."""
         return {
             label: list(own) if set(weights) == {1.0} else dict(zip(own, weights, strict=True))
             for label, own, weights in zip(self.labels, self.words, self.weights, strict=True)
         }
 
-    def as_card(self) -> dict[str, Any]:
-        """All that `from_card` needs, as something that JSON takes."""
+    def to_dict(self) -> dict[str, Any]:
+        """All that `from_dict` needs, as something that JSON takes."""
         # a list keeps int labels int, which JSON's keys would not
-        words = [list(item) for item in self.as_dict().items()]
+        words = [list(item) for item in self.label_words().items()]
         return {"words": words, "aggregate": self.aggregate, "per": self.per, "fill": self.fill}
 
     @classmethod
-    def from_card(cls, card: Mapping[str, Any]) -> Self:
-        """The verbalizer that `as_card` was taken of."""
+    def from_dict(cls, card: Mapping[str, Any]) -> Self:
+        """The verbalizer that `to_dict` was taken of."""
         return cls(dict(card["words"]), card["aggregate"], card["per"], card["fill"])
 
     @property
@@ -245,11 +245,11 @@ class Verbalizer:
                   ^^^^^
           choose words that this vocabulary tells apart
         """
-        from softcloze.encoding import NO_LIMIT, Vocabulary
+        from softcloze.encoding import NO_LIMIT, PromptTokenizer
         from softcloze.lint import check_verbalizer  # needs what label words themselves do not
         from softcloze.template import Template
 
-        vocabulary = Vocabulary.guessed(tokenizer)
+        vocabulary = PromptTokenizer.guessed(tokenizer)
         placed = Template(template) if isinstance(template, str) else template
         return check_verbalizer(self, placed, vocabulary, min(tokenizer.model_max_length, NO_LIMIT))
 

@@ -1,0 +1,109 @@
+"""The order of the packages: each imports only those before it, lazy imports included, so there is no circle."""
+
+import ast
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src" / "softcloze"
+ORDER = [
+    "formatting",
+    "errors",
+    "files",
+    "display",
+    "template",
+    "verbalizer",
+    "library",
+    "data",
+    "encoding",
+    "calibration",
+    "starters",
+    "backbone",
+    "scoring",
+    "soft",
+    "heads",
+    "demonstrations",
+    "prompt",
+    "training",
+    "label_words",
+    "analysis",
+    "lint",
+    "classifiers",
+    "experiments",
+    "search",
+    "report",
+    "cli",
+]
+# the only arrows up: one-line forwards that users expect as methods
+FORWARDS = {
+    ("experiments/comparison.py", "Comparison.report", "report"),
+    ("search/summary.py", "SearchSummary.report", "report"),
+}
+
+
+def imports(path):
+    """Package, enclosing function and line of each import of softcloze in a file; `if TYPE_CHECKING` included."""
+
+    def visit(node, scope):
+        for child in ast.iter_child_nodes(node):
+            match child:
+                case ast.ImportFrom(module=str(module)) if module.split(".")[0] == "softcloze":
+                    parts = module.split(".")[1:]
+                    for package in parts[:1] or [alias.name for alias in child.names]:
+                        yield package, scope, child.lineno
+                case ast.Import():
+                    for alias in child.names:
+                        if alias.name.startswith("softcloze."):
+                            yield alias.name.split(".")[1], scope, child.lineno
+            inner = getattr(child, "name", None) if isinstance(child, ast.FunctionDef | ast.ClassDef) else None
+            yield from visit(child, f"{scope}.{inner}".lstrip(".") if inner else scope)
+
+    return visit(ast.parse(path.read_text(encoding="utf-8")), "")
+
+
+def package_of(path):
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+FILES = sorted(path for path in SRC.rglob("*.py") if path != SRC / "__init__.py")
+
+
+def test_every_package_has_a_place():
+    assert {package_of(path) for path in FILES} - {"__main__"} == {*ORDER}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))
+def test_a_package_imports_only_packages_before_it(path):
+    place = ORDER.index(package_of(path)) if package_of(path) in ORDER else len(ORDER)
+    upward = [
+        f"{path.relative_to(SRC)}:{line} imports softcloze.{package}"
+        for package, scope, line in imports(path)
+        if ORDER.index(package) > place and (str(path.relative_to(SRC)), scope, package) not in FORWARDS
+    ]
+    assert not upward
+
+
+def test_modules_of_a_package_form_no_circle():
+    arrows = {}
+    modules = {".".join(("softcloze", *path.relative_to(SRC).with_suffix("").parts)): path for path in FILES}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module in modules]
+        arrows[name] = {*found} - {name}
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, "circle: " + " -> ".join(
+            one.removeprefix("softcloze.") for one, _ in pairwise([*path[path.index(name) :], name, name])
+        )
+        if name in done:
+            return
+        path.append(name)
+        for other in sorted(arrows[name]):
+            visit(other)
+        path.pop()
+        done.add(name)
+
+    for name in sorted(modules):
+        visit(name)
