@@ -25,12 +25,12 @@ fuzz: .venv/ready
 architectures: .venv/ready
 	$(BIN)/python fuzz/architectures.py
 
-# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/benchmarks.md; takes two hours, and
+# speed, memory and accuracy beside PEFT's prompt tuning, on one core: docs/measurements/benchmarks.md; takes two hours, and
 # `.venv/bin/python -m benchmarks.engine KIND` measures one kind
 bench: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine --json build/engine.json
 
-# measures the tables of docs/defaults.md; takes about an hour
+# measures the tables of docs/measurements/defaults.md; takes about an hour
 defaults: .venv/ready
 	$(BIN)/python benchmarks/defaults.py
 

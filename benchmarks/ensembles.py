@@ -1,4 +1,4 @@
-"""What an ensemble of three hard prompts and its student achieve on BERT-tiny: the second table of docs/ensembles.md.
+"""An ensemble of three hard prompts and its student on BERT-tiny; results in docs/measurements/ensembles.md.
 
 Usage: python benchmarks/ensembles.py
 

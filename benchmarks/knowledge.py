@@ -1,4 +1,4 @@
-"""What hundreds of label words make of hard prompts, and each refinement of them: the tables of docs/knowledge.md.
+"""Hundreds of label words for hard prompts, and each refinement of them; results in docs/measurements/knowledge.md.
 
 Usage: python benchmarks/knowledge.py [english|chinese|masked ...]     (all three without an argument)
 

@@ -1,4 +1,4 @@
-"""Label words found in 16 examples per class against words written by hand: the tables of docs/label-words.md.
+"""Label words found in 16 examples per class and words written by hand; results in docs/measurements/label-words.md.
 
 Usage: python benchmarks/label_words.py [english|chinese|masked ...]     (all without an argument)
 

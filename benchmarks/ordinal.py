@@ -1,4 +1,4 @@
-"""Five ordered labels by a word each, or by words for the two poles alone: the table of docs/ordinal.md.
+"""Five ordered labels by a word each, or by words for the two poles alone: the table of docs/measurements/ordinal.md.
 
 Usage: python benchmarks/ordinal.py
 

@@ -2,10 +2,12 @@
 
     python examples/hard_vs_soft.py            a minute, in English
 
-With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --processes 2` it makes docs/results.md in an hour or more.
+With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --processes 2` it makes the tables of
+docs/measurements/results.md in an hour or more.
 
 Every finished run is kept in the folder: after an interruption the same command goes on. The wordings were chosen on
-other rows (docs/defaults.md). TF-IDF knows no words before it sees them, so it gets many more rows as well.
+other rows (docs/measurements/defaults.md). TF-IDF knows no words before it sees them, so it gets many more rows as
+well.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from softcloze.template.parser import parse
 from softcloze.template.tags import TAGS
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["docs/language.md", "docs/language.zh-CN.md"]
+PAGES = ["docs/reference/language.md", "docs/reference/language.zh-CN.md"]
 READMES = ["README.md", "README.zh-CN.md"]
 
 # of what the grammar says between question marks, in its order: what it matches, and examples
