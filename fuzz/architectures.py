@@ -29,7 +29,7 @@ from transformers.utils import logging
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support import models
-from support.scores import make_scorer, soft_vectors
+from support.reference_scores import make_scorer, soft_vectors
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt

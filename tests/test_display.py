@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
-from support.cases import cases
-from support.pages import Page
+from support.html_page import Page
+from support.properties import cases
 
 from softcloze import Template
 from softcloze.analysis import (

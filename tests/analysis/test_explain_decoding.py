@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 from support import models
-from support.scores import filled_score, logits_at_masks, soft_vectors
+from support.reference_scores import filled_score, logits_at_masks, soft_vectors
 from torch import tensor
 
 from softcloze import Template, Verbalizer

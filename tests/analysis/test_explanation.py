@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
-from support.cases import cases
+from support.html_page import Page
 from support.models import TOKENIZERS, borrowed
-from support.pages import Page
+from support.properties import cases
 
 from softcloze.analysis import Explanation, TopWord, WordShare
 from softcloze.encoding import PromptTokenizer

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support import models
-from support.cases import cases
+from support.properties import cases
 
 from softcloze import PromptClassifier, Template
 from softcloze.analysis import Score, harden

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from support import fits, models
+from support import models, training_task
 
 from softcloze import PromptClassifier
 from softcloze.analysis import VectorLog, inspect_soft, trajectory
@@ -18,7 +18,7 @@ TEXTS, LABELS = models.SENTENCES[:8], ["good", "bad"] * 4
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_the_log_has_the_vectors_of_every_epoch(tmp_path, architecture):
-    task, log, seen = fits.Task(architecture, "<soft*2> <text> 总之，很<mask>"), VectorLog(tmp_path), []
+    task, log, seen = training_task.Task(architecture, "<soft*2> <text> 总之，很<mask>"), VectorLog(tmp_path), []
     soft = task.soft()
 
     def on_epoch(record):

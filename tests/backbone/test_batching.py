@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cases import cases
+from support.properties import cases
 from transformers import BertConfig, BertForMaskedLM
 
 from softcloze import Backbone, Template

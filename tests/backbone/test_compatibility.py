@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import models
-from support.scores import assert_same, make_scorer, soft_vectors
+from support.reference_scores import assert_same, make_scorer, soft_vectors
 from transformers import (
     BartConfig,
     BartForCausalLM,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from support import models
-from support.fits import Task
+from support.training_task import Task
 from torch.nn.functional import cross_entropy
 
 from softcloze import PromptClassifier, PromptEnsemble

@@ -5,8 +5,8 @@ import re
 import sys
 
 import pytest
+from support.html_page import Page
 from support.models import ARCHITECTURES, model, tokenizer
-from support.pages import Page
 
 from softcloze.cli import main
 from softcloze.cli.options import Choice

@@ -5,7 +5,7 @@ from functools import cache
 from hypothesis import given
 from hypothesis import strategies as st
 from support import models
-from support.cases import cases
+from support.properties import cases
 
 from softcloze.encoding import CompiledTemplate, Piece, PromptTokenizer
 from softcloze.template import Template

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support import models
-from support.cases import cases
+from support.properties import cases
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import TokenizerError

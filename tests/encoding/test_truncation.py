@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import models
-from support.cases import cases
+from support.properties import cases
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.encoding.truncation import ends, shares

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.noise import SPLIT
+from support.random_classifiers import SPLIT
 
 from softcloze import PromptClassifier
 from softcloze.experiments import Method, Protocol, compare, tfidf

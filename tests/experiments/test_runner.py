@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
-from support.noise import LONG, PROTOCOL, SLOW, SPLIT, Broken, Noisy, same
+from support.random_classifiers import LONG, PROTOCOL, SLOW, SPLIT, Broken, Noisy, same
 
 from softcloze import PromptClassifier
 from softcloze.data import Examples, Split, few_shot
@@ -103,7 +103,7 @@ KILLS = 20
 VICTIM = f"""
 import os, random, signal, time
 from pathlib import Path
-from support.noise import LONG, SLOW, SPLIT
+from support.random_classifiers import LONG, SLOW, SPLIT
 from softcloze.experiments import compare
 
 dice, finished = random.Random(0), {{}}

@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from support.noise import SPLIT, Deadly, Endless, Noisy
+from support.random_classifiers import SPLIT, Deadly, Endless, Noisy
 
 from softcloze import PromptClassifier
 from softcloze.backbone import Backbone, load_backbone

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from support import models
-from support.fits import settings
+from support.training_task import settings
 
 from softcloze import PromptClassifier, Template, Verbalizer
 from softcloze.errors import ParameterError

@@ -7,8 +7,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 from sklearn.exceptions import NotFittedError
+from support.html_page import Page
 from support.models import TOKENIZERS, backbone, borrowed
-from support.pages import Page
 
 from softcloze import PromptClassifier, RuleVerbalizer, Template, Verbalizer
 from softcloze.analysis import Explanation, WordShare

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from support.pages import Page
+from support.html_page import Page
 
 from softcloze.analysis import TopWord
 from softcloze.report.page import page

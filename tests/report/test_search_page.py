@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.pages import Page
+from support.html_page import Page
 
 from softcloze.errors import ReportError
 from softcloze.report.search_page import search_page

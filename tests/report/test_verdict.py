@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.pages import Page
+from support.html_page import Page
 
 from softcloze.experiments import Comparison, Difference
 from softcloze.report.verdict import Findings, verdict

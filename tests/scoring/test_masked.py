@@ -5,7 +5,15 @@ from typing import get_args
 import pytest
 import torch
 from support import models
-from support.scores import SLOTS, assert_same, filled_score, logits_at_masks, make_scorer, random_prompts, soft_vectors
+from support.reference_scores import (
+    SLOTS,
+    assert_same,
+    filled_score,
+    logits_at_masks,
+    make_scorer,
+    random_prompts,
+    soft_vectors,
+)
 
 from softcloze.backbone.batching import BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate

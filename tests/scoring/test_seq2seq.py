@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import models
-from support.scores import SLOTS, assert_same, make_scorer, random_prompts, soft_vectors
+from support.reference_scores import SLOTS, assert_same, make_scorer, random_prompts, soft_vectors
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError

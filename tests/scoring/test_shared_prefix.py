@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import models
-from support.scores import assert_same, filled_score, make_scorer, random_prompts, soft_vectors
+from support.reference_scores import assert_same, filled_score, make_scorer, random_prompts, soft_vectors
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt

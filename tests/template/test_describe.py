@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.pages import Page
+from support.html_page import Page
 
 from softcloze.formatting import visible
 from softcloze.template import Node, Template

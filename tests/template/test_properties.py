@@ -5,7 +5,7 @@ import re
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from support.cases import cases
+from support.properties import cases
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.template import Demos, Expression, Field, Literal, Mask, Options, Soft, Special, Statement, Template

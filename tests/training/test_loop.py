@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from support import models
-from support.fits import Task, settings
+from support.training_task import Task, settings
 from torch.nn.functional import cross_entropy
 
 from softcloze.errors import ParameterError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from support import models
-from support.fits import Task
+from support.training_task import Task
 
 from softcloze import PromptClassifier
 from softcloze.errors import ParameterError

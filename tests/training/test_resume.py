@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.fits import Task
+from support.training_task import Task
 
 from softcloze.errors import CheckpointError
 from softcloze.training import Checkpoint

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.base import clone
-from support.cases import cases
+from support.html_page import Page
 from support.models import backbone, borrowed
-from support.pages import Page
+from support.properties import cases
 
 from softcloze import OrdinalVerbalizer, PromptClassifier, Verbalizer
 from softcloze.analysis.explanation import percent
