@@ -120,7 +120,7 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write the comparison as one page of HTML; see `softcloze.report.write_report`."""
-        from softcloze.report import write_report
+        from softcloze.report.page import write_report
 
         return write_report(self, path)
 
