@@ -20,7 +20,7 @@ from support import models
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import SoftclozeError, TemplateSyntaxError
-from softcloze.template import Template, expand, read_fields
+from softcloze.template import Template
 
 ROUND = settings(
     max_examples=1000, deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)
@@ -128,7 +128,7 @@ def any_values(source: str, text: str, title: object) -> None:
     """A template with logic gives parts for any values, or one of our own errors."""
     try:
         template = Template(f"{source}<mask>")
-        expand(template, read_fields(template, {"text": text, "title": title}))
+        template.expand(template.read_fields({"text": text, "title": title}))
     except SoftclozeError:
         return
 

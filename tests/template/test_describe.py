@@ -26,11 +26,19 @@ SMALL = (
 )
 
 
+def described(template):
+    return describe(template.nodes, template.node_blocks)
+
+
+def html(template):
+    return as_html(template.nodes, template.node_blocks)
+
+
 def test_golden():
     from softcloze.template.describe import BOX
 
     template = Template("<text max=9> a \\<b>\t很\n<mask>")
-    assert template._repr_html_() == as_html(template) == SMALL.format(box=BOX, **STYLES)
+    assert template._repr_html_() == html(template) == SMALL.format(box=BOX, **STYLES)
 
 
 def test_every_kind_has_a_name_a_style_and_a_line():
@@ -41,14 +49,14 @@ def test_every_kind_has_a_name_a_style_and_a_line():
 
 
 def test_masks_go_by_their_names():
-    assert describe(Template("<mask name=评价><mask*2 name=b>")) == [
+    assert described(Template("<mask name=评价><mask*2 name=b>")) == [
         Described("mask", "<mask name=评价>", "where the label word of '评价' goes"),
         Described("mask", "<mask*2 name=b>", "where the label word of 'b' goes, tokens: 2"),
     ]
 
 
 def test_what_each_part_is():
-    assert describe(Template(EVERYTHING)) == [
+    assert described(Template(EVERYTHING)) == [
         Described("special", "<cls>", "the tokenizer's own cls token"),
         Described("demo", '<demos*4 sep="\\n">', "labelled examples, 4 in all, with '\\n' behind each"),
         Described("soft", '<soft*2 init="很 <b>" name=task>', "vectors: 2, block task, starting from '很 <b>'"),
@@ -86,7 +94,7 @@ def test_nothing_in_a_template_is_html():
         '\\<script>alert(1)\\</script>\\{{7*7}} &amp; \'" <text><soft init="\'><img src=x onerror=alert(1)>">'
         "{{ '<b>' | trim }}<mask>"
     )
-    page = Page(as_html(template))
+    page = Page(html(template))
     assert set(page.tags) == {"div", "span"}
     shown = "".join(page.text)
     assert "<script>alert(1)</script>{{7*7}} &amp; '\"␣<text>" in shown
@@ -96,10 +104,10 @@ def test_nothing_in_a_template_is_html():
 @given(st.text(max_size=40), st.text(alphabet="<>&\"'a\\{}%", max_size=20))
 def test_any_text_stays_text(literal, more):
     template = Template.from_nodes([*_literals(literal + more), *Template("<mask>").nodes])
-    page = Page(as_html(template))
+    page = Page(html(template))
     assert page.tags == {"div", "span"} and page.attributes == {"title", "style", "lang"}
     assert page.text.lstrip("\n").startswith(visible(literal + more) + "<mask>")
-    as_html(template).encode()  # no surrogates are left
+    html(template).encode()  # no surrogates are left
 
 
 def _literals(text):

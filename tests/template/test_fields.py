@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softcloze.errors import FieldError
-from softcloze.template import Template, read_fields
+from softcloze.template import Template
 
 ONE = Template("<text> <mask>")
 TWO = Template("<premise>? <mask>, <hypothesis> <premise>")
@@ -51,7 +51,7 @@ GOOD = [
 
 @pytest.mark.parametrize(("template", "example", "values"), GOOD)
 def test_values(template, example, values):
-    found = read_fields(template, example)
+    found = template.read_fields(example)
     assert found == values
     assert all(type(value) is str for value in found.values())
 
@@ -59,7 +59,7 @@ def test_values(template, example, values):
 @settings(deadline=None)
 @given(st.text())
 def test_text_without_surrogates_stays_as_it_is(text):
-    assert read_fields(ONE, text) == read_fields(ONE, {"text": text}) == {"text": text}
+    assert ONE.read_fields(text) == ONE.read_fields({"text": text}) == {"text": text}
 
 
 ABSENT = "drop the row or give it a text, if only an empty one"
@@ -89,7 +89,7 @@ BAD = [
 @pytest.mark.parametrize(("template", "example", "row", "message"), BAD)
 def test_mistakes(template, example, row, message):
     with pytest.raises(FieldError) as caught:
-        read_fields(template, example, row)
+        template.read_fields(example, row)
     assert str(caught.value) == message
 
 
@@ -115,15 +115,15 @@ FILLED = [
 
 @pytest.mark.parametrize(("example", "values"), FILLED)
 def test_what_jinja_reads_stays_what_it_is(example, values):
-    found = read_fields(LOGIC, example)
+    found = LOGIC.read_fields(example)
     assert found == values
     plain = (type(None), bool, int, float, str, list)
     assert all(type(value) in plain for value in found.values())
 
 
 def test_a_string_fills_the_only_field_that_jinja_reads():
-    assert read_fields(Template("{{ text | trim }} <mask>"), "a\ud800") == {"text": "a\ufffd"}
-    assert read_fields(Template("{% set a = text %}<a> {{ a }} <mask>"), "a") == {"text": "a"}
+    assert Template("{{ text | trim }} <mask>").read_fields("a\ud800") == {"text": "a\ufffd"}
+    assert Template("{% set a = text %}<a> {{ a }} <mask>").read_fields("a") == {"text": "a"}
 
 
 KINDS = "must be text, a number, a truth value, None or a list of such"
@@ -147,20 +147,20 @@ BAD_FOR_JINJA = [
 @pytest.mark.parametrize(("example", "message"), BAD_FOR_JINJA)
 def test_mistakes_in_what_jinja_reads(example, message):
     with pytest.raises(FieldError) as caught:
-        read_fields(LOGIC, example, 2)
+        LOGIC.read_fields(example, 2)
     assert str(caught.value) == message
 
 
 def test_a_number_too_long_for_jinja():
     with pytest.raises(FieldError, match="row 1: field 'title' is a number that cannot be written"):
-        read_fields(LOGIC, {"stars": 4, "title": 10**5000}, 1)
+        LOGIC.read_fields({"stars": 4, "title": 10**5000}, 1)
 
 
 def test_a_number_too_long_to_write():
     with pytest.raises(FieldError, match="row 1: field 'text' is a number that cannot be written"):
-        read_fields(ONE, {"text": 10**5000}, 1)
+        ONE.read_fields({"text": 10**5000}, 1)
 
 
 def test_many_columns_are_not_all_named():
     with pytest.raises(FieldError, match=r"'c19' and 980 more$"):
-        read_fields(ONE, {f"c{i}": "a" for i in range(1000)})
+        ONE.read_fields({f"c{i}": "a" for i in range(1000)})

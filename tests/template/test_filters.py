@@ -6,14 +6,14 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from softcloze.errors import FieldError, TemplateSyntaxError
-from softcloze.template import Template, expand
+from softcloze.template import Template
 from softcloze.template.jinja.filters import FILTERS, MOST_CHARACTERS, TESTS, LimitReached
 
 OWN = {"lower_first", "split", "strip_punctuation", "upper_first"}
 
 
 def written(expression, **values):
-    parts = expand(Template(f"{{{{ {expression} }}}}<mask>"), values)
+    parts = Template(f"{{{{ {expression} }}}}<mask>").expand(values)
     return "".join(part.text for part in parts)
 
 

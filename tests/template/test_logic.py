@@ -20,8 +20,6 @@ from softcloze.template import (
     SoftBlock,
     Special,
     Template,
-    expand,
-    read_fields,
 )
 
 PROFILE = settings(max_examples=300, deadline=None)
@@ -29,7 +27,7 @@ PROFILE = settings(max_examples=300, deadline=None)
 
 def parts_of(source, example, row=None):
     template = Template(source)
-    return expand(template, read_fields(template, example, row), row, example)
+    return template.expand(template.read_fields(example, row), row, example)
 
 
 def written(source, example):
@@ -372,7 +370,7 @@ def test_too_much_work_is_stopped(source, problem):
     values = {"b": ["x"] * 1000, "text": "x" * 300_000}
     started = time.process_time()
     with pytest.raises(TemplateLogicError, match=problem):
-        expand(template, values)
+        template.expand(values)
     assert time.process_time() - started < 20
 
 
@@ -416,8 +414,8 @@ OPAQUE = Template(
 @PROFILE
 @given(values, values, st.lists(values, min_size=2, max_size=2))
 def test_values_are_opaque(a, b, items):
-    plain = expand(OPAQUE, read_fields(OPAQUE, {"a": "x", "b": "y", "items": ["p", "q"]}))
-    found = expand(OPAQUE, read_fields(OPAQUE, {"a": a, "b": b, "items": items}))
+    plain = OPAQUE.expand(OPAQUE.read_fields({"a": "x", "b": "y", "items": ["p", "q"]}))
+    found = OPAQUE.expand(OPAQUE.read_fields({"a": a, "b": b, "items": items}))
     assert [part.node for part in found] == [part.node for part in plain]
 
     def clean(text):
@@ -448,15 +446,15 @@ def test_any_jinja_is_read_or_refused_with_our_own_errors(logic, a):
         return
     assert Template(str(template)) == template
     try:
-        expand(template, read_fields(template, {"a": a}), 0)
+        template.expand(template.read_fields({"a": a}), 0)
     except (FieldError, TemplateLogicError) as error:
         assert str(error).startswith(("row 0: ", "field 'a'"))
 
 
 def test_templates_without_jinja_do_not_import_it():
     program = (
-        "import sys; from softcloze.template import Template, expand, read_fields; t = Template('<text> <mask>');"
-        "expand(t, read_fields(t, 'a')); print('jinja2' in sys.modules); Template('{{ a }}<mask>');"
+        "import sys; from softcloze.template import Template; t = Template('<text> <mask>');"
+        "t.expand(t.read_fields('a')); print('jinja2' in sys.modules); Template('{{ a }}<mask>');"
         "print('jinja2' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -468,5 +466,5 @@ def test_a_thousand_rows_are_fast():
     rows = [{"text": f"A good film, number {i}! "} for i in range(1000)]
     started = time.process_time()
     for row, example in enumerate(rows):
-        expand(template, read_fields(template, example, row), row, example)
+        template.expand(template.read_fields(example, row), row, example)
     assert time.process_time() - started < 1

@@ -6,7 +6,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from softcloze.errors import FieldError
-from softcloze.template import Field, Literal, Template, expand, read_fields
+from softcloze.template import Field, Literal, Template
 
 FILTERS = ["trim", "lower", "upper", "title", "capitalize", "replace('a', 'bb')", "default('d', true)", "first", "last"]
 PLAIN = ["x", " ", "\n", " \n y ", "<a>", "<s>", "好 ", "{ ", " } }"]
@@ -89,7 +89,7 @@ def bodies(draw, in_loop=False, depth=2, scope=True):
 
 def ours(source, example):
     template = Template(f"{source}<mask>")
-    parts = expand(template, read_fields(template, example))
+    parts = template.expand(template.read_fields(example))
     return "".join(part.text for part in parts if isinstance(part.node, Field | Literal))
 
 

@@ -19,7 +19,7 @@ from softcloze.data import Example
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.prompt import BoundPrompt, Prompt, TrainedParts
-from softcloze.template import domain_template, read_fields
+from softcloze.template import domain_template
 
 
 def check_method(method: str | None) -> None:
@@ -75,7 +75,7 @@ def learn_calibration(
             return fit_bias(score(content_free(prompt.template)), method)
         case "domain":
             generator = np.random.default_rng(seed)
-            values = [read_fields(prompt.template, example, row) for row, example in enumerate(examples)]
+            values = [prompt.template.read_fields(example, row) for row, example in enumerate(examples)]
             drawn = [_random_words([str(own[field]) for own in values], generator) for field in fields]
             rows = [dict(zip(fields, texts, strict=True)) for texts in zip(*drawn, strict=True)]
             return fit_bias(score(rows), method)

@@ -150,9 +150,8 @@ def _look(
     """All there is to be seen of an example."""
     from softcloze.cli.inspect_view import Look, filled, token_view, word_view
     from softcloze.template import Options
-    from softcloze.template import read_fields as fill
 
-    values = fill(template, example)
+    values = template.read_fields(example)
     bare = filled(template, values)  # what is wrong with the example should be said before a model is fetched
     if model is None and labelled is None and not any(isinstance(node, Options) for node in template.nodes):
         return Look(template, bare)

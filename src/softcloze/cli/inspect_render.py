@@ -61,7 +61,7 @@ def node_table(template: Template) -> RenderableType:
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("kind")
     shown.add_column("what")
-    for kind, _, what in describe(template):
+    for kind, _, what in describe(template.nodes, template.node_blocks):
         shown.add_row(plain(kind, STYLES[kind]), plain(what))
     return shown
 
@@ -121,8 +121,9 @@ def page(look: Look) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {"visible": visible, "one_line": lambda text: text.replace("\n", "")}
     source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
+    nodes, blocks = look.template.nodes, look.template.node_blocks
     return environment.from_string(source).render(
-        look=look, drawn=as_html(look.template), parts=describe(look.template), mark=mark, names=NAMES, styles=CSS
+        look=look, drawn=as_html(nodes, blocks), parts=describe(nodes, blocks), mark=mark, names=NAMES, styles=CSS
     )
 
 

@@ -11,7 +11,7 @@ from softcloze.encoding import CompiledTemplate, Demonstration, Piece
 from softcloze.encoding.rendering import write_demonstration
 from softcloze.encoding.tokens import spell
 from softcloze.errors import SoftclozeError
-from softcloze.template import Demos, Field, Literal, Options, Part, Soft, Template, expand
+from softcloze.template import Demos, Field, Literal, Options, Part, Soft, Template
 from softcloze.template.describe import kind_of
 from softcloze.template.nodes import write
 
@@ -186,4 +186,4 @@ def filled(
             case _:
                 return "".join(write([part.node]))
 
-    return [(kind_of(part.node), text_of(part)) for part in expand(template, values)]
+    return [(kind_of(part.node), text_of(part)) for part in template.expand(values)]

@@ -9,7 +9,7 @@ from typing import Self
 
 from softcloze.data import Example
 from softcloze.encoding import Answer, Demonstration
-from softcloze.template import Template, read_fields
+from softcloze.template import Template
 
 Values = Mapping[str, object]
 
@@ -19,7 +19,7 @@ class Pool:
     """Labelled examples at hand.
 
     Attributes:
-        values: the field values of each example, as `read_fields` gives them.
+        values: the field values of each example, as `Template.read_fields` gives them.
         labels: the number of each example's label.
         words: for each label the word that stands in the mask's place, or that of each named mask.
     """
@@ -37,7 +37,7 @@ class Pool:
         Raises:
             FieldError: an example lacks a field; names the row.
         """
-        values = tuple(read_fields(template, example, row) for row, example in enumerate(examples))
+        values = tuple(template.read_fields(example, row) for row, example in enumerate(examples))
         return cls(values, tuple(labels), tuple(words))
 
     def __len__(self) -> int:

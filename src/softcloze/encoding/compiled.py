@@ -13,7 +13,7 @@ from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.encoding.truncation import Fit, TokenBudget, fit, owners_of
 from softcloze.encoding.word_ids import word_ids
 from softcloze.errors import EncodingError
-from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template, read_fields
+from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class CompiledTemplate:
             FieldError: an example lacks a field or holds something that is no text; names the row.
             EncodingError: what must not be cut does not fit into `max_length`; says by how many tokens.
         """
-        values = [read_fields(self.template, example, row) for row, example in enumerate(examples)]
+        values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
         shown = self._demonstrate(demonstrations) if demonstrations is not None else [[]] * len(values)
         fitted = self._fitted(examples, values, shown, answer_length)
         prompts = {row: self._encoded(prompt) for row, prompt in fitted}
@@ -122,7 +122,7 @@ class CompiledTemplate:
 
         Demonstrations that do not fit are left out.
         """
-        values = read_fields(self.template, example)
+        values = self.template.read_fields(example)
         ((_, fitted),) = self._fitted([example], [values], self._demonstrate([demonstrations]), answer_length)
         rendered, ids = fitted.rendered, fitted.encoding.ids
         owners = owners_of(fitted.encoding, rendered)

@@ -14,7 +14,7 @@ class Demonstration:
     """A labelled example to be shown in the context.
 
     Attributes:
-        values: of its fields, as `read_fields` gives them.
+        values: of its fields, as `Template.read_fields` gives them.
         word: the label word that stands in the mask's place, or that of each named mask.
     """
 

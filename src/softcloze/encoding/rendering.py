@@ -19,7 +19,6 @@ from softcloze.template import (
     Special,
     Statement,
     Template,
-    expand,
 )
 from softcloze.template.nodes import literal_text
 from softcloze.template.parts import merge_literals
@@ -96,7 +95,7 @@ class Renderer:
         """Write the prompt of an example.
 
         Args:
-            values: as `read_fields` gives them.
+            values: as `Template.read_fields` gives them.
             demonstrations: what `demonstrate` makes of each.
             row: the example's number, for error messages.
             example: as it was given, for error messages.
@@ -106,7 +105,7 @@ class Renderer:
             TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
         """
         if self._template.has_logic:
-            parts = expand(self._template, values, row, example)
+            parts = self._template.expand(values, row, example)
             parts = self._arranged(with_options(parts, self._options) if self._has_options else parts)
         else:
             parts = list(self.outline)
@@ -203,7 +202,7 @@ def write_demonstration(template: Template, demonstration: Demonstration, option
     >>> "".join(part.text for part in parts)
     'Dull. It was bad\n\n'
     """
-    parts = with_options(expand(template, demonstration.values), options)
+    parts = with_options(template.expand(demonstration.values), options)
     hole = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
     breaks = [i for i, part in enumerate(parts) if isinstance(part.node, Demos)]
     first = max((i + 1 for i in breaks if i < hole), default=0)

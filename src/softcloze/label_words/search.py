@@ -13,7 +13,7 @@ from softcloze.formatting import did_you_mean
 from softcloze.label_words.beam_search import select
 from softcloze.label_words.candidates import METHODS, is_word, read_candidates, tokens_of
 from softcloze.library import resolve_template
-from softcloze.template import Demos, Mask, Options, Soft, Template, read_fields
+from softcloze.template import Demos, Mask, Options, Soft, Template
 from softcloze.verbalizer import Label, Verbalizer
 
 
@@ -91,7 +91,7 @@ def search_label_words(
     targets = np.searchsorted(classes, given)
     parsed = resolve_template(template)
     _check_template(parsed)
-    values = [read_fields(parsed, example, row) for row, example in enumerate(examples)]
+    values = [parsed.read_fields(example, row) for row, example in enumerate(examples)]
 
     backbone = load_backbone(model)
     limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length

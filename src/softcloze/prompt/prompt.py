@@ -23,7 +23,7 @@ from softcloze.heads import load_head
 from softcloze.prompt.bound import BoundPrompt, TrainedParts
 from softcloze.prompt.card import read_card, read_saved, write_card
 from softcloze.soft import SoftVectors
-from softcloze.template import Template, read_fields
+from softcloze.template import Template
 from softcloze.verbalizer import KINDS, AnyVerbalizer
 
 CARD = "prompt.json"
@@ -154,7 +154,7 @@ class Prompt:
         """
         if self.demonstrations is None:
             return None
-        values = [read_fields(self.template, example, row) for row, example in enumerate(examples)]
+        values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
         return self.demonstrations.of_inputs(values, backbone)
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:

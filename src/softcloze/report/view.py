@@ -169,6 +169,7 @@ def _method(card: MethodCard) -> Method:
 def _drawn(template: str) -> Markup:
     """A template in its colours; one that is none, such as a name, as it is."""
     try:
-        return Markup(as_html(Template(template)))  # which escapes all text
+        parsed = Template(template)
+        return Markup(as_html(parsed.nodes, parsed.node_blocks))  # which escapes all text
     except TemplateSyntaxError:
         return Markup('<p class="text" lang="">{}</p>').format(visible(template))

@@ -8,7 +8,6 @@ r"""The template language: text with fields, soft slots and a mask, or several w
 """
 
 from softcloze.template.edit import domain_template, with_slots, without_slots
-from softcloze.template.fields import read_fields
 from softcloze.template.nodes import (
     Demos,
     Expression,
@@ -22,7 +21,7 @@ from softcloze.template.nodes import (
     Special,
     Statement,
 )
-from softcloze.template.parts import Part, expand
+from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock
 from softcloze.template.template import Template
 
@@ -42,8 +41,6 @@ __all__ = [
     "Statement",
     "Template",
     "domain_template",
-    "expand",
-    "read_fields",
     "with_slots",
     "without_slots",
 ]

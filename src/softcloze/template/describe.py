@@ -1,5 +1,6 @@
 """A template for the eye: what each part of it is, and all of them as HTML."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from softcloze.template.nodes import (
     Statement,
     write,
 )
-from softcloze.template.template import Template
+from softcloze.template.soft_blocks import SoftBlock
 
 _KINDS: dict[type[Node], str] = {
     Literal: "literal",
@@ -74,10 +75,16 @@ def kind_of(node: Node) -> str:
     return _KINDS[type(node)]
 
 
-def describe(template: Template) -> list[Described]:
-    """What each node of a template is.
+def describe(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> list[Described]:
+    """Describe each node of a template.
 
-    >>> for part in describe(Template("<soft*2><text max=9 keep=tail> 很<mask>")):
+    Args:
+        nodes: the nodes.
+        blocks: the soft block of each node, None for nodes other than soft slots.
+
+    >>> from softcloze import Template
+    >>> template = Template("<soft*2><text max=9 keep=tail> 很<mask>")
+    >>> for part in describe(template.nodes, template.node_blocks):
     ...     print(part)
     Described(kind='soft', text='<soft*2>', what='vectors: 2, block #1')
     Described(kind='field', text='<text max=9 keep=tail>', what='text, at most 9 tokens, the last ones kept')
@@ -85,18 +92,20 @@ def describe(template: Template) -> list[Described]:
     Described(kind='mask', text='<mask>', what='where the label word goes')
     """
     return [
-        Described(kind_of(node), node.text if isinstance(node, Literal) else source, _what(template, i, source))
-        for i, (node, source) in enumerate(zip(template.nodes, write(template.nodes), strict=True))
+        Described(kind_of(node), node.text if isinstance(node, Literal) else source, _what(node, block, source))
+        for node, block, source in zip(nodes, blocks, write(nodes), strict=True)
     ]
 
 
-def as_html(template: Template) -> str:
-    """The template as a piece of HTML that needs nothing else: parts by colour and line, and a legend.
+def as_html(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> str:
+    """Render the nodes as a self-contained piece of HTML, with a colour and line for each kind, and a legend.
 
-    >>> '<span title="field: text"' in as_html(Template("<text> 很<mask>"))
+    `blocks` as for `describe`.
+
+    >>> '<span title="field: text"' in as_html([Field("text"), Literal(" 很"), Mask()], [None] * 3)
     True
     """
-    parts = describe(template)
+    parts = describe(nodes, blocks)
     spans = (
         f'<span title="{_safe(NAMES[kind] if kind == "literal" else f"{NAMES[kind]}: {what}")}" '
         f'style="{BOX};{STYLES[kind]}">{_safe(text)}</span>'
@@ -114,16 +123,15 @@ def _safe(text: str) -> str:
     return escape(visible(text))
 
 
-def _what(template: Template, i: int, source: str) -> str:
-    match template.nodes[i]:
+def _what(node: Node, block: SoftBlock | None, source: str) -> str:
+    match node:
         case Literal(text):
             return repr(text)
         case Field(name, most, keep, shorten):
             limit = "" if most is None else f", at most {most} tokens"
             soon = "never shortened" if shorten == 0 else f"shortened {shorten:g} times as soon"
             return name + limit + _KEPT[keep] + (f", {soon}" if shorten != 1 else "")
-        case Soft():
-            block = template.block_of(i)
+        case Soft() if block is not None:
             count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
             start = f", starting from {block.init!r}" if block.init is not None else ""
             return f"{count}, block {block.key}{start}"
@@ -139,5 +147,5 @@ def _what(template: Template, i: int, source: str) -> str:
             return f"the tokenizer's own {kind} token"
         case Expression():
             return f"the value of {source}"
-        case Statement():
+        case _:
             return f"{source} decides what comes out"

@@ -1,40 +1,45 @@
 """The field values of an example: text, or what the template's logic works on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Number
 
 from softcloze.errors import FieldError
 from softcloze.formatting import clean, listed, no_field
-from softcloze.template.template import Template
 
 DEEPEST_LIST = 8  # lists within lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
 
 
-def read_fields(template: Template, example: str | Mapping[str, object], row: int | None = None) -> dict[str, object]:
-    """The value of each field of `template` that `example` holds.
+def read_fields(
+    fields: Sequence[str],
+    variables: Collection[str],
+    example: str | Mapping[str, object],
+    row: int | None = None,
+) -> dict[str, object]:
+    """Read the field values of an example.
 
-    A string is the value of the only field; a mapping must have every field and may have more. Numbers become
-    text by `str`, and surrogates, which no tokenizer takes, become U+FFFD; nothing else is changed.
+    A string is the value of the only field. A mapping must have every field and may have more. Numbers become
+    text by `str`. Surrogates, which tokenizers reject, become U+FFFD. Nothing else changes.
 
-    What Jinja reads, `template.variables`, may be missing, and may be text, a number, a truth value, None, or a list
-    of such: the template decides. There numbers stay numbers, tuples become lists, and NaN, a missing value, None.
+    The template decides about `variables`, the fields that Jinja reads. They may be missing, and may be text, a
+    number, a truth value, None or a list of these. Their numbers stay numbers, tuples become lists, and NaN (a missing
+    value) becomes None.
 
     Args:
-        template: the template whose fields are wanted.
-        example: the only field's text, or a mapping from field to text or number.
-        row: the example's number, for error messages.
+        fields: names of the fields to read.
+        variables: those of `fields` that Jinja reads.
+        example: the text of the only field, or a mapping from field names to values.
+        row: index of the example, for error messages.
 
     Raises:
-        FieldError: a field is missing, has no value, or its value is of a kind that it cannot be.
+        FieldError: a field is missing, has no value, or has a value of an unsupported type.
 
-    >>> read_fields(Template("<title>: <text> It was <mask>"), {"title": 1984, "text": "LogitRead it.", "label": 1})
+    >>> read_fields(["title", "text"], (), {"title": 1984, "text": "Read it.", "label": 1})
     {'title': '1984', 'text': 'Read it.'}
-    >>> read_fields(Template("{% if stars > 3 %}很{% endif %}<mask>: <text>"), {"text": "好看", "stars": 5})
+    >>> read_fields(["stars", "text"], ["stars"], {"text": "好看", "stars": 5})
     {'stars': 5, 'text': '好看'}
     """
     where = "" if row is None else f"row {row}: "
-    fields = template.fields
     if isinstance(example, str):
         if len(fields) != 1:
             has = f"has the fields {listed(fields)}" if fields else "has no fields"
@@ -44,7 +49,7 @@ def read_fields(template: Template, example: str | Mapping[str, object], row: in
         raise FieldError(f"{where}expected a string or a mapping of fields, found {type(example).__name__}")
     values: dict[str, object] = {}
     for name in fields:
-        if name in template.variables:
+        if name in variables:
             if name in example:
                 values[name] = _plain(example[name], f"{where}field {name!r}")
         elif name in example:

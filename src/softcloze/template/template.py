@@ -1,13 +1,30 @@
 """A template: its nodes, checked, with the fields and soft blocks they name."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
 from softcloze.formatting import cut, nearest, place
-from softcloze.template.nodes import Demos, Expression, Field, Literal, Mask, Node, Placed, Statement, write
+from softcloze.template.fields import read_fields
+from softcloze.template.nodes import (
+    Demos,
+    Expression,
+    Field,
+    Literal,
+    Mask,
+    Node,
+    Options,
+    Placed,
+    Soft,
+    Special,
+    Statement,
+    write,
+)
 from softcloze.template.parser import parse, read_node
+from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
 
 if TYPE_CHECKING:
@@ -34,6 +51,7 @@ class Template:
         masks: its masks, in order: one, or several that differ in their names.
         demos: the place of the demonstrations, None if it has none.
         logic: its Jinja, compiled; None if it has none.
+        node_blocks: the soft block of each of `nodes`, None for nodes other than soft slots.
 
     Raises:
         TemplateSyntaxError: the source breaks a rule of the language.
@@ -54,7 +72,7 @@ class Template:
     masks: tuple[Mask, ...] = field(compare=False)
     demos: Demos | None = field(compare=False)
     logic: "Logic | None" = field(compare=False)
-    _block_at: tuple[SoftBlock | None, ...] = field(compare=False)
+    node_blocks: tuple[SoftBlock | None, ...] = field(compare=False)
 
     def __init__(self, source: str) -> None:
         if not isinstance(source, str):
@@ -62,22 +80,22 @@ class Template:
         placed = parse(source)
         masks = _check_masks(placed, source)
         demos = _check_demos(placed, source)
-        block_at = assign_blocks(placed, source)
+        node_blocks = assign_blocks(placed, source)
         nodes = tuple(node for node, _, _ in placed)
         spans = tuple((start, end) for _, start, end in placed)
-        logic = _logic(placed, block_at, source)
+        logic = _logic(placed, node_blocks, source)
         fields = tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Field)))
         remember = object.__setattr__  # the class is frozen
         remember(self, "nodes", nodes)
         remember(self, "fields", fields if logic is None else logic.fields)
-        remember(self, "blocks", tuple(dict.fromkeys(block for block in block_at if block is not None)))
+        remember(self, "blocks", tuple(dict.fromkeys(block for block in node_blocks if block is not None)))
         remember(self, "source", source)
         remember(self, "spans", spans)
         remember(self, "variables", () if logic is None else logic.variables)
         remember(self, "masks", masks)
         remember(self, "demos", demos)
         remember(self, "logic", logic)
-        remember(self, "_block_at", block_at)
+        remember(self, "node_blocks", node_blocks)
 
     @classmethod
     def from_nodes(cls, nodes: Iterable[Node]) -> Self:
@@ -113,7 +131,7 @@ class Template:
         >>> Template("<text><soft*3 name=tail><mask>").block_of(1)
         SoftBlock(key='tail', count=3, init=None)
         """
-        block = self._block_at[i]
+        block = self.node_blocks[i]
         if block is None:
             raise TemplateTypeError(f"node {i} of the template is {cut(repr(self.nodes[i]), 80)}, not a Soft")
         return block
@@ -129,31 +147,101 @@ class Template:
 
         return check(self, tokenizer=tokenizer, fields=fields, labels=labels)
 
-    @staticmethod
-    def from_openprompt(text: str) -> "Template":
-        """Make a template from one of OpenPrompt: see `softcloze.template.importers`."""
-        from softcloze.template.importers.openprompt import from_openprompt
+    @classmethod
+    def from_openprompt(cls, text: str) -> Self:
+        """Make a template from an OpenPrompt template: see `softcloze.template.importers.openprompt`.
 
-        return from_openprompt(text)
+        Raises:
+            TemplateSyntaxError: `text` breaks the rules of OpenPrompt, or has no equivalent here; shows the place.
+            TemplateTypeError: `text` is not a string.
+        """
+        from softcloze.template.importers.openprompt import read_openprompt
 
-    @staticmethod
-    def from_ruprompts(text: str) -> "Template":
-        """Make a template from one of ruPrompts: see `softcloze.template.importers`."""
-        from softcloze.template.importers.ruprompts import from_ruprompts
+        return cls._from_imported(text, read_openprompt(text))
 
-        return from_ruprompts(text)
+    @classmethod
+    def from_ruprompts(cls, text: str) -> Self:
+        """Make a template from a ruPrompts template: see `softcloze.template.importers.ruprompts`.
 
-    @staticmethod
-    def from_lmbff(text: str) -> "Template":
-        """Make a template from one of LM-BFF: see `softcloze.template.importers`."""
-        from softcloze.template.importers.lmbff import from_lmbff
+        Raises:
+            TemplateSyntaxError: `text` breaks the rules of ruPrompts, or has no equivalent here; shows the place.
+            TemplateTypeError: `text` is not a string.
+        """
+        from softcloze.template.importers.ruprompts import read_ruprompts
 
-        return from_lmbff(text)
+        return cls._from_imported(text, read_ruprompts(text))
+
+    @classmethod
+    def from_lmbff(cls, text: str) -> Self:
+        """Make a template from an LM-BFF template: see `softcloze.template.importers.lmbff`.
+
+        Raises:
+            TemplateSyntaxError: `text` breaks the rules of LM-BFF, or has no equivalent here; shows the place.
+            TemplateTypeError: `text` is not a string.
+        """
+        from softcloze.template.importers.lmbff import read_lmbff
+
+        return cls._from_imported(text, read_lmbff(text))
+
+    @classmethod
+    def _from_imported(cls, source: str, placed: Sequence[Placed]) -> Self:
+        """Build from nodes that were read from `source`, which errors show."""
+        nodes = [node for node, _, _ in placed]
+        try:
+            return cls.from_nodes(nodes)
+        except TemplateSyntaxError as error:
+            ends = list(accumulate(map(len, write(nodes))))
+            at_fault = placed[min(bisect_right(ends, error.start), len(placed) - 1)]
+            raise TemplateSyntaxError(error.problem, source, at_fault.start, at_fault.end) from error
+
+    def read_fields(self, example: str | Mapping[str, object], row: int | None = None) -> dict[str, object]:
+        """Read the field values of an example: see `softcloze.template.fields`.
+
+        >>> Template("<title>: <text> It was <mask>").read_fields({"title": 1984, "text": "Read it.", "label": 1})
+        {'title': '1984', 'text': 'Read it.'}
+        """
+        return read_fields(self.fields, self.variables, example, row)
+
+    def expand(
+        self,
+        values: Mapping[str, object],
+        row: int | None = None,
+        example: str | Mapping[str, object] | None = None,
+    ) -> list[Part]:
+        """Fill the template with the field values of an example; with Jinja, neighbouring literals are merged.
+
+        Args:
+            values: field values as `read_fields` returns them.
+            row: index of the example, for error messages.
+            example: the example itself, for error messages to list its fields.
+
+        Raises:
+            FieldError: Jinja uses a value that is missing or of the wrong type.
+            TemplateLogicError: the Jinja exceeds a limit, or does not write every mask exactly once.
+
+        >>> for part in Template("{% if title %}<title>: {% endif %}<text> <mask>").expand({"title": "", "text": "好"}):
+        ...     print(part.node, repr(part.text))
+        Field(name='text', max=None, keep='head', shorten=1.0) '好'
+        Literal(text=' ') ' '
+        Mask(count=None, name=None) ''
+        """
+        if self.logic is not None:
+            return self.logic.expand(values, row, example if isinstance(example, Mapping) else values)
+        parts = []
+        for node, block in zip(self.nodes, self.node_blocks, strict=True):
+            match node:
+                case Literal(text):
+                    parts.append(Part(node, text))
+                case Field(name):
+                    parts.append(Part(node, str(values[name])))
+                case Soft() | Mask() | Options() | Demos() | Special():
+                    parts.append(Part(node, block=block))
+        return parts
 
     def _repr_html_(self) -> str:
         from softcloze.template.describe import as_html
 
-        return as_html(self)
+        return as_html(self.nodes, self.node_blocks)
 
     def __str__(self) -> str:
         return "".join(write(self.nodes))
@@ -208,12 +296,12 @@ def _check_demos(placed: Sequence[Placed], source: str) -> Demos | None:
     return node
 
 
-def _logic(placed: Sequence[Placed], block_at: Sequence[SoftBlock | None], source: str) -> "Logic | None":
+def _logic(placed: Sequence[Placed], node_blocks: Sequence[SoftBlock | None], source: str) -> "Logic | None":
     if not any(isinstance(tag.node, Expression | Statement) for tag in placed):
         return None
     from softcloze.template.jinja.program import Logic  # most templates need neither this nor Jinja
 
-    return Logic(placed, block_at, source)
+    return Logic(placed, node_blocks, source)
 
 
 def _merge_literals(nodes: Iterable[Node]) -> list[Node]:

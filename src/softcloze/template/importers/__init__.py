@@ -1,7 +1,7 @@
-"""Templates of other libraries, read into ours. Nothing in them is ever evaluated."""
+"""Templates of other libraries, read into nodes of our language. Nothing in them is ever evaluated."""
 
-from softcloze.template.importers.lmbff import from_lmbff
-from softcloze.template.importers.openprompt import from_openprompt
-from softcloze.template.importers.ruprompts import from_ruprompts
+from softcloze.template.importers.lmbff import read_lmbff
+from softcloze.template.importers.openprompt import read_openprompt
+from softcloze.template.importers.ruprompts import read_ruprompts
 
-__all__ = ["from_lmbff", "from_openprompt", "from_ruprompts"]
+__all__ = ["read_lmbff", "read_openprompt", "read_ruprompts"]

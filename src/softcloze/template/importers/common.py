@@ -1,18 +1,15 @@
-"""From nodes that another library's template was read into to a template of ours."""
+"""Steps that all importers share."""
 
-from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import accumulate
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
 from softcloze.formatting import cut, place
-from softcloze.template.nodes import Field, Literal, Mask, Placed, write
+from softcloze.template.nodes import Field, Literal, Mask, Placed
 from softcloze.template.tags import TAGS
-from softcloze.template.template import Template
 
 
-def check_text(text: object, example: str) -> None:
-    """Refuse what is no string, before anything looks into it.
+def validate_text(text: object, example: str) -> None:
+    """Raise if a template is not a string.
 
     Raises:
         TemplateTypeError: `text` is no string; names its type and an example.
@@ -38,11 +35,11 @@ def field(name: str, source: str, start: int, end: int, *, shorten: float = 1.0)
     return Field(name, shorten=shorten)
 
 
-def build(source: str, placed: Iterable[Placed]) -> Template:
-    """The template of these nodes; whatever is wrong with it is shown in `source`, which they were read from.
+def finish(source: str, placed: Iterable[Placed]) -> list[Placed]:
+    """Merge neighbouring literals, drop empty ones, and validate that exactly one node is a mask.
 
     Raises:
-        TemplateSyntaxError: the nodes make no template.
+        TemplateSyntaxError: `source`, which the nodes were read from, has no mask or several.
     """
     merged = _merged(placed)
     masks = [node for node in merged if isinstance(node.node, Mask)]
@@ -51,13 +48,7 @@ def build(source: str, placed: Iterable[Placed]) -> Template:
     if len(masks) > 1:
         problem = f"only one mask can be read here: the first is at {place(source, masks[0].start)}"
         raise TemplateSyntaxError(problem, source, masks[1].start, masks[1].end)
-    nodes = [node for node, _, _ in merged]
-    try:
-        return Template.from_nodes(nodes)
-    except TemplateSyntaxError as error:
-        ends = list(accumulate(map(len, write(nodes))))
-        at_fault = merged[min(bisect_right(ends, error.start), len(merged) - 1)]
-        raise TemplateSyntaxError(error.problem, source, at_fault.start, at_fault.end) from error
+    return merged
 
 
 def _merged(placed: Iterable[Placed]) -> list[Placed]:

@@ -5,10 +5,9 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import cut, did_you_mean
-from softcloze.template.importers.common import build, check_text, field
+from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.importers.python_syntax import expression
 from softcloze.template.nodes import Expression, Field, Literal, Mask, Node, Placed, Special
-from softcloze.template.template import Template
 
 _EXAMPLE = "*cls**sent_0*_It_was*mask*.*sep+*"
 _SENTENCE = re.compile(r"(?P<space>\+?)sent(?P<letter>[lu]?)(?P<shorter>-?)_(?P<number>[0-9]+)", re.ASCII)
@@ -16,7 +15,7 @@ _LETTERS = {"l": "lower_first", "u": "upper_first"}
 _NAMES = ("cls", "mask", "sep", "sep+", "sent_0", "sent_1", "+sent_0", "+sent_1", "sentl_0", "sent-_0", "sentl-_0")
 
 
-def from_lmbff(text: str) -> Template:
+def read_lmbff(text: str) -> list[Placed]:
     """Read a template of LM-BFF.
 
     `_` is a space. `*sent_0*` becomes the field `<sent_0>`; in its name `l` and `u` lower and raise the first letter,
@@ -30,12 +29,13 @@ def from_lmbff(text: str) -> Template:
     Source:
         Gao et al., ACL 2021, arXiv:2012.15723; the format is described at https://github.com/princeton-nlp/LM-BFF.
 
-    >>> print(from_lmbff("*cls**sent_0*_It_was*mask*.*sep+*"))
+    >>> from softcloze import Template
+    >>> print(Template.from_lmbff("*cls**sent_0*_It_was*mask*.*sep+*"))
     <sent_0> It was <mask>.
-    >>> print(from_lmbff("*cls**sentl_0*?*mask*,*+sentl_1**sep+*"))
+    >>> print(Template.from_lmbff("*cls**sentl_0*?*mask*,*+sentl_1**sep+*"))
     {{ sent_0 | lower_first }}? <mask>, {{ sent_1 | lower_first }}
     """
-    check_text(text, _EXAMPLE)
+    validate_text(text, _EXAMPLE)
     pieces = text.split("*")
     if len(pieces) % 2 == 0:
         at = text.rfind("*")
@@ -52,7 +52,7 @@ def from_lmbff(text: str) -> Template:
                 placed.append(Placed(Literal(" "), at, at))
             placed += [Placed(node, at - 1, end + 1) for node in _variable(text, at, end)]
         at = end + 1
-    return build(text, placed)
+    return finish(text, placed)
 
 
 def _variable(text: str, start: int, end: int) -> list[Node]:

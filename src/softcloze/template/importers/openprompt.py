@@ -5,11 +5,10 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import cut, did_you_mean, listed
-from softcloze.template.importers.common import build, check_text, field
+from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.importers.python_syntax import KNOWN, Steps, braces_end, expression, read_braces, read_function
 from softcloze.template.nodes import Expression, Literal, Mask, Node, Placed, Soft, Special, SpecialKind
 from softcloze.template.tags import MOST
-from softcloze.template.template import Template
 
 _EXAMPLE = '{"placeholder": "text_a"} It was {"mask"}'
 _KINDS = {  # what a tag is, and what else may stand in it
@@ -26,7 +25,7 @@ _TEXTS = {"placeholder": "text_a", "meta": "title", "text": "It was", "soft": "I
 _SPECIALS: dict[str, SpecialKind] = {"<bos>": "bos", "<eos>": "eos", "<sep>": "sep", "<cls>": "cls"}
 
 
-def from_openprompt(text: str) -> Template:
+def read_openprompt(text: str) -> list[Placed]:
     """Read a template of OpenPrompt, as its MixedTemplate does, but without `eval`.
 
     A placeholder or a meta key becomes a field, never cut where it is not shortenable (a meta key is not unless it
@@ -40,13 +39,15 @@ def from_openprompt(text: str) -> Template:
     Source:
         Ding et al., ACL 2022, arXiv:2111.01998; the format is described at https://thunlp.github.io/OpenPrompt.
 
-    >>> print(from_openprompt('{"placeholder": "text_a"} It was {"mask"}'))
+    >>> from softcloze import Template
+    >>> print(Template.from_openprompt('{"placeholder": "text_a"} It was {"mask"}'))
     <text_a> It was <mask>
-    >>> print(from_openprompt('{"soft": "总之"} {"meta": "题目", "post_processing": lambda s: s.strip()} {"mask"}'))
+    >>> text = '{"soft": "总之"} {"meta": "题目", "post_processing": lambda s: s.strip()} {"mask"}'
+    >>> print(Template.from_openprompt(text))
     <soft init="总之"> {{ 题目 | trim }} <mask>
     """
-    check_text(text, _EXAMPLE)
-    return build(text, _Reader(text).read())
+    validate_text(text, _EXAMPLE)
+    return finish(text, _Reader(text).read())
 
 
 class _Reader:

@@ -5,10 +5,9 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import cut
-from softcloze.template.importers.common import build, check_text, field
+from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.nodes import Literal, Mask, Node, Placed, Soft
 from softcloze.template.tags import MOST, whole
-from softcloze.template.template import Template
 
 _EXAMPLE = "<P*20>{text}<P*10>"
 _PIECE = re.compile(
@@ -19,7 +18,7 @@ _PIECE = re.compile(
 _BRACE = re.compile(r"(?P<literal>\{\{|\}\})|[{}]")
 
 
-def from_ruprompts(text: str) -> Template:
+def read_ruprompts(text: str) -> list[Placed]:
     r"""Read a template of ruPrompts, which goes on to write a text behind it: there our mask stands, at the end.
 
     `<P>` becomes one trainable vector, `<P*20>` twenty, `<P>words</P>` as many as the words have tokens, starting
@@ -31,12 +30,13 @@ def from_ruprompts(text: str) -> Template:
     Source:
         Konodyuk, ruPrompts, 2022, https://github.com/ai-forever/ru-prompts.
 
-    >>> print(from_ruprompts("<P*20>{text}<P*10>"))
+    >>> from softcloze import Template
+    >>> print(Template.from_ruprompts("<P*20>{text}<P*10>"))
     <soft*20><text><soft*10><mask>
-    >>> print(from_ruprompts("<P>Passage:</P>{passage}<P>\nIs it so:</P>"))
+    >>> print(Template.from_ruprompts("<P>Passage:</P>{passage}<P>\nIs it so:</P>"))
     <soft init="Passage:"><passage><soft init="\nIs it so:"><mask>
     """
-    check_text(text, _EXAMPLE)
+    validate_text(text, _EXAMPLE)
     placed: list[Placed] = []
     at = 0
     for found in _PIECE.finditer(text):
@@ -45,7 +45,7 @@ def from_ruprompts(text: str) -> Template:
         at = found.end()
     placed.append(Placed(Literal(text[at:]), at, len(text)))
     placed.append(Placed(Mask(), len(text), len(text)))
-    return build(text, placed)
+    return finish(text, placed)
 
 
 def _node(found: re.Match[str]) -> Node:
