@@ -1,13 +1,14 @@
 # Everything from a fresh clone with nothing but Python 3.11 and make:
-#   make test   checks style and types and runs all tests
-#   make fuzz SECONDS=600   tries the template language on text that nobody would write
+#   make test        checks style and types and runs the tests, in at most six minutes on two cores
+#   make test-slow   runs the slow tests, and properties on five times as many cases
+#   make fuzz SECONDS=600   tries the template language on random text
 #   make architectures   tries every masked and causal architecture of transformers, in two minutes
 #   make demo   a hard prompt against a soft prompt on real movie reviews, as a table and as a page, demo.html
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fuzz architectures bench defaults clean
+.PHONY: demo test test-slow fuzz architectures bench defaults clean
 
 demo: .venv/ready
 	$(BIN)/softcloze compare --report demo.html
@@ -16,7 +17,10 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+test-slow: .venv/ready
+	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
 SECONDS ?= 60
 fuzz: .venv/ready

@@ -3,8 +3,9 @@
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import cases
 
 from softcloze import RuleVerbalizer
 from softcloze.errors import TemplateTypeError
@@ -358,7 +359,7 @@ texts = st.one_of(st.text(any_char, max_size=30), st.lists(pieces, max_size=12).
 words = st.text(st.one_of(st.sampled_from("gobad 好，,\n"), st.characters(exclude_categories=())), max_size=6)
 
 
-@settings(max_examples=500, deadline=None)
+@cases()
 @given(
     texts,
     st.none() | st.lists(words, max_size=3),

@@ -1,8 +1,9 @@
 """Templates of OpenPrompt, ruPrompts and LM-BFF, and what is said of those that ours cannot express."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import cases
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
 from softcloze.template import Field, Literal, Mask, Soft, Template
@@ -311,7 +312,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@cases()
 @given(st.sampled_from(IMPORTERS), texts)
 def test_any_text_imports_or_raises_our_error(read, text):
     try:

@@ -5,8 +5,9 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.properties import cases
 
 from softcloze.errors import FieldError, TemplateLogicError, TemplateSyntaxError
 from softcloze.template import (
@@ -21,8 +22,6 @@ from softcloze.template import (
     Special,
     Template,
 )
-
-PROFILE = settings(max_examples=300, deadline=None)
 
 
 def parts_of(source, example, row=None):
@@ -411,7 +410,7 @@ OPAQUE = Template(
 )
 
 
-@PROFILE
+@cases()
 @given(values, values, st.lists(values, min_size=2, max_size=2))
 def test_values_are_opaque(a, b, items):
     plain = OPAQUE.expand(OPAQUE.read_fields({"a": "x", "b": "y", "items": ["p", "q"]}))
@@ -435,7 +434,7 @@ PIECES = [
 pieces = st.sampled_from(PIECES)
 
 
-@PROFILE
+@cases()
 @given(st.lists(pieces, max_size=12).map("".join), st.sampled_from(["a", 1, None, [1, "b"], [[1]]]))
 def test_any_jinja_is_read_or_refused_with_our_own_errors(logic, a):
     try:

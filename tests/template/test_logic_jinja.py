@@ -1,9 +1,10 @@
 """What our logic lets come out, next to what Jinja's own sandbox writes for the same template."""
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from support.properties import cases
 
 from softcloze.errors import FieldError
 from softcloze.template import Field, Literal, Template
@@ -93,7 +94,7 @@ def ours(source, example):
     return "".join(part.text for part in parts if isinstance(part.node, Field | Literal))
 
 
-@settings(max_examples=1000, deadline=None)
+@cases()
 @given(
     bodies(),
     st.sampled_from(["aA b", "", "好 a\n"]),
