@@ -5,24 +5,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
 from torch.func import functional_call
-from transformers import PreTrainedModel
 
-from softcloze.backbone.attention import OURS, PrefixKVCache, use_custom_attention
 from softcloze.backbone.batching import BATCH_TOKENS, tokens_per_batch
 from softcloze.backbone.compatibility import MISSING, check_compatible, check_encoding, scores_close
 from softcloze.backbone.family import AUTO, family_of, first_position, longest_prompt, per_layer_embedding
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.packing import PACKED, Packing, pack, pack_evenly, worth_packing
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
-from softcloze.backbone.torch_compile import compile_layers, undo
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
 from softcloze.errors import BackboneError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Outputs(NamedTuple):
@@ -61,7 +60,7 @@ class Backbone:
         ... )  # doctest: +SKIP
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PretrainedTokenizer, name: str):
+    def __init__(self, model: "PreTrainedModel", tokenizer: PretrainedTokenizer, name: str):
         """Take `model` and `tokenizer` as they are.
 
         Raises:
@@ -78,8 +77,7 @@ class Backbone:
         self.vocabulary = PromptTokenizer(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
         if model.get_output_embeddings() is None:
             raise BackboneError(
-                f"{type(model).__name__} has no language-modelling head; "
-                f"load {name!r} with {AUTO[self.family].__name__}"
+                f"{type(model).__name__} has no language-modelling head; load {name!r} with {AUTO[self.family]}"
             )
         self._takes = set(inspect.signature(model.forward).parameters)
         # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
@@ -141,6 +139,8 @@ class Backbone:
     @property
     def attention(self) -> str:
         """The implementation of attention that the model runs with here: its own, or ours in the place of "sdpa"."""
+        from softcloze.backbone.attention import OURS, use_custom_attention
+
         found: str = self.model.config._attn_implementation
         return OURS if self.family != "seq2seq" and use_custom_attention(self.model) else found
 
@@ -182,6 +182,10 @@ class Backbone:
         Raises:
             BackboneError: the model marks no layers, or torch cannot compile them, above all without a C++ compiler.
         """
+        from torch._dynamo.exc import TorchDynamoException
+
+        from softcloze.backbone.torch_compile import compile_layers, undo
+
         if self.compiled:
             return
         layers = compile_layers(self.model, without=self._behind_attention)
@@ -313,6 +317,8 @@ class Backbone:
             soft: the soft vectors, shape (soft, width).
             prefix: what stands before each row, read earlier; the result has it in front.
         """
+        from softcloze.backbone.attention import PrefixKVCache
+
         cache = PrefixKVCache()
         if prefix is not None:
             prefix = prefix.rows(range(len(rows)), room=max(map(len, rows)))

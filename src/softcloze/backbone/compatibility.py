@@ -6,21 +6,23 @@ wrong scores without a word.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from softcloze.backbone.family import Family
 from softcloze.errors import BackboneError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # what models raise that miss token ids, or are given vectors that are no token's
 MISSING = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def check_compatible(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     family: Family,
     ids: Sequence[int],
     inputs: Callable[[Sequence[Sequence[int]], Tensor], dict[str, Any]],
@@ -71,7 +73,7 @@ def check_compatible(
 
 
 def check_encoding(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     start: int,
     ids: Sequence[int],
     logits: Callable[[Sequence[Sequence[int]], Sequence[tuple[int, ...]]], Tensor],
@@ -103,18 +105,18 @@ def check_encoding(
         raise _sees_padding(model)
 
 
-def _kind(model: PreTrainedModel) -> str:
+def _kind(model: "PreTrainedModel") -> str:
     return type(model).__name__
 
 
-def _does_not_run(model: PreTrainedModel, error: Exception) -> BackboneError:
+def _does_not_run(model: "PreTrainedModel", error: Exception) -> BackboneError:
     return BackboneError(
         f"{_kind(model)} does not run as softcloze runs it, with vectors among its words: "
         f"{type(error).__name__}: {error}"
     )
 
 
-def _scores_differ(model: PreTrainedModel) -> BackboneError:
+def _scores_differ(model: "PreTrainedModel") -> BackboneError:
     # Pegasus multiplies what it looks up, and not what it is given
     return BackboneError(
         f"{_kind(model)} gives other scores for the embeddings of tokens, with a mask, than for their ids, so that "
@@ -122,7 +124,7 @@ def _scores_differ(model: PreTrainedModel) -> BackboneError:
     )
 
 
-def _sees_padding(model: PreTrainedModel) -> BackboneError:
+def _sees_padding(model: "PreTrainedModel") -> BackboneError:
     return BackboneError(
         f"{_kind(model)} sees the padding behind a row, so that scores would depend on what else is in a batch; "
         "take another model"

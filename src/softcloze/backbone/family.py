@@ -1,28 +1,22 @@
 """How a model predicts words, and how long its rows may be, as its configuration says."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForSeq2SeqLM,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
 
 from softcloze.encoding import NO_LIMIT, PretrainedTokenizer, sentinels_of
 from softcloze.errors import BackboneError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
 Family = Literal["masked", "causal", "seq2seq"]
-AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
+# names of the transformers classes that load a model of each family
+AUTO = {"masked": "AutoModelForMaskedLM", "causal": "AutoModelForCausalLM", "seq2seq": "AutoModelForSeq2SeqLM"}
 
 
-def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Family:
+def family_of(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer) -> Family:
     """How a model of this configuration predicts a word, from what transformers offers for it.
 
     Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token; so
@@ -32,6 +26,12 @@ def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Famil
     Raises:
         BackboneError: it has none of these heads, or nothing for the answer's place.
     """
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MASKED_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    )
+
     if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
         if not sentinels_of(tokenizer) and tokenizer.mask_token is None:
             raise BackboneError(
@@ -54,7 +54,7 @@ def family_of(config: PreTrainedConfig, tokenizer: PretrainedTokenizer) -> Famil
     )
 
 
-def longest_prompt(config: PreTrainedConfig, tokenizer: PretrainedTokenizer, first_position: int = 0) -> int:
+def longest_prompt(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer, first_position: int = 0) -> int:
     """Positions that a model of this configuration takes, the first of them having the id `first_position`."""
     positions = getattr(config, "max_position_embeddings", None)
     limits: list[int] = [tokenizer.model_max_length, NO_LIMIT]
@@ -63,7 +63,7 @@ def longest_prompt(config: PreTrainedConfig, tokenizer: PretrainedTokenizer, fir
     return min(limits)
 
 
-def first_position(model: PreTrainedModel) -> int:
+def first_position(model: "PreTrainedModel") -> int:
     """The position id of the first token: after the padding's own where that has one (RoBERTa)."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
@@ -71,7 +71,7 @@ def first_position(model: PreTrainedModel) -> int:
     return 0
 
 
-def per_layer_embedding(model: PreTrainedModel) -> Callable[[Tensor], Tensor] | None:
+def per_layer_embedding(model: "PreTrainedModel") -> Callable[[Tensor], Tensor] | None:
     """What embeds token ids once more for each layer, as Gemma 3n and the small ones of Gemma 4 do; None for others.
 
     Negative ids, which stand for soft vectors, count as padding: as images do there that come among words.

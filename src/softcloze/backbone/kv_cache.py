@@ -4,15 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryFile
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from softcloze.backbone.attention import PrefixKVCache, PrefixKVLayer
 from softcloze.files import cache_dir
+
+if TYPE_CHECKING:
+    from softcloze.backbone.attention import PrefixKVCache
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,10 @@ class PrefixCache:
         """Which places are no padding, shape (rows, length)."""
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
-    def cache(self, device: torch.device) -> PrefixKVCache:
+    def cache(self, device: torch.device) -> "PrefixKVCache":
         """A cache of transformers that begins with this; running a model on it fills the room, and needs all of it."""
+        from softcloze.backbone.attention import PrefixKVCache, PrefixKVLayer
+
         # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
         cache = PrefixKVCache()
         cache.layers += [PrefixKVLayer(keys.to(device), values.to(device), self.room) for keys, values in self.layers]

@@ -4,16 +4,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import AUTO, Family, family_of, longest_prompt
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError
 from softcloze.starters import fetch_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 STARTER = "starter:"
 
@@ -60,10 +63,12 @@ def load_tokenizer(model: str) -> tuple[PretrainedTokenizer, Family, int]:
 # two, for comparing one model with another; a model can be hundreds of megabytes
 @lru_cache(maxsize=2)
 def _load(name: str, dtype: torch.dtype, device: torch.device) -> Backbone:
+    import transformers
+
     place, options = _place(name)
     with _explained(name):
         _, tokenizer, family = _read_configuration(place, options)
-        model = AUTO[family].from_pretrained(place, dtype=dtype, **options)
+        model = getattr(transformers, AUTO[family]).from_pretrained(place, dtype=dtype, **options)
     return Backbone(model.to(device), tokenizer, name)
 
 
@@ -79,7 +84,9 @@ def _place(name: str) -> tuple[str | Path, dict[str, str]]:
 
 def _read_configuration(
     place: str | Path, options: Mapping[str, str]
-) -> tuple[PreTrainedConfig, PretrainedTokenizer, Family]:
+) -> "tuple[PreTrainedConfig, PretrainedTokenizer, Family]":
+    from transformers import AutoConfig, AutoTokenizer
+
     config = AutoConfig.from_pretrained(place, **options)
     tokenizer = AutoTokenizer.from_pretrained(place, **options)
     return config, tokenizer, family_of(config, tokenizer)

@@ -1,14 +1,16 @@
 """What a model with an encoder and a decoder of its own takes besides what others do."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
-def decoder_start(model: PreTrainedModel) -> int | None:
+def decoder_start(model: "PreTrainedModel") -> int | None:
     """The id of the token with which the decoder begins every text; None where the model names none."""
     for config in (model.config, model.generation_config):
         start = getattr(config, "decoder_start_token_id", None)
@@ -18,7 +20,7 @@ def decoder_start(model: PreTrainedModel) -> int | None:
 
 
 def decoder_inputs(
-    model: PreTrainedModel, encoder_inputs: dict[str, Any], of: Sequence[int], rows: Sequence[Sequence[int]]
+    model: "PreTrainedModel", encoder_inputs: dict[str, Any], of: Sequence[int], rows: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
     """Run the encoder, and say to the whole model what its decoder is to read of that.
 

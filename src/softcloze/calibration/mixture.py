@@ -7,11 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import helmert
-from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from softcloze.calibration.scores import Scores, as_tuples, check_numbers, log_probs
 from softcloze.errors import ParameterError
@@ -72,6 +69,8 @@ class Mixture:
         >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half way
         array([[0.5, 0.5]])
         """
+        from scipy.linalg import helmert
+
         labels = len(self.weights)
         covariances = np.asarray(self.covariances)
         points = log_probs(scores, labels) @ helmert(labels).T
@@ -116,6 +115,10 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
     >>> float((mixture.apply(scores).argmax(1) == right).mean())
     1.0
     """
+    from scipy.linalg import helmert
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.mixture import GaussianMixture
+
     log_p = log_probs(scores)
     batch, labels = log_p.shape
     if batch < 2 * labels:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from softcloze.calibration.scores import Scores, check_numbers, log_probs
@@ -78,6 +77,8 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
     >>> round(fit_temperature(too_sure, [0, 0, 1, 1]).temperature, 2)  # log odds of 3 to 1 are 1.10
     2.73
     """
+    from scipy.optimize import minimize_scalar
+
     log_p = log_probs(scores)
     right = np.asarray(targets)
     if not len(log_p):

@@ -9,7 +9,6 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
-from sklearn.linear_model import LogisticRegression
 
 from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder
@@ -76,6 +75,8 @@ class Stacked:
             members: log-probabilities in nats.
             targets: the number of each example's label; every label has to be among them.
         """
+        from sklearn.linear_model import LogisticRegression
+
         regression = LogisticRegression(max_iter=1000).fit(_side_by_side(members), targets)
         coefficients, intercepts = regression.coef_, regression.intercept_
         if len(coefficients) == 1:  # of two labels scikit-learn has the second against the first

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import StratifiedKFold
 
 from softcloze.backbone import Backbone
 from softcloze.classifiers.base import seed_of
@@ -282,6 +281,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def _held_out(self, examples: Sequence[Example], labels: Sequence[Label]) -> NDArray[np.float64]:
         """Log-probabilities by members that were fitted without the example, shape (members, examples, labels)."""
+        from sklearn.model_selection import StratifiedKFold
+
         fewest = min(sorted(set(labels)), key=labels.count)
         if labels.count(fewest) < self.cv:
             raise ParameterError(

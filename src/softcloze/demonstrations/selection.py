@@ -8,8 +8,6 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.metrics.pairwise import cosine_similarity
-from sklearn.utils import check_array
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -105,6 +103,8 @@ class NearestDemonstrations:
         return self._nearest(self.vectors, self.pool.values, self.pool.sizes_for_own)
 
     def _nearest(self, vectors: Matrix, values: Sequence[Values], sizes: Sequence[int]) -> list[list[Demonstration]]:
+        from sklearn.metrics.pairwise import cosine_similarity
+
         found = []
         for start in range(0, len(values), CHUNK):
             alike = cosine_similarity(vectors[start : start + CHUNK], self.vectors)
@@ -145,6 +145,8 @@ def find_nearest(
 
 def _vectors(values: Sequence[Values], transformer: Transformer, backbone: Backbone) -> Matrix:
     """One vector for each example, as rows of a matrix."""
+    from sklearn.utils import check_array
+
     texts = [text_of(own) for own in values]
     if transformer is None:
         return mean_states(backbone, texts).numpy()

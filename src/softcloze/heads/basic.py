@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from softcloze.backbone import Backbone
@@ -116,6 +115,8 @@ def learn_thresholds(verbalizer: AnyVerbalizer, features: Tensor, targets: Tenso
         features: log-probabilities of the label words, shape (batch, words).
         targets: 1 where the example has the label and 0 elsewhere, shape (batch, labels); both occur for each label.
     """
+    from sklearn.linear_model import LogisticRegression
+
     scores = WordHead(verbalizer).label_scores(features).double().numpy()
     slopes, thresholds = [], []
     for own, present in zip(scores.T, targets.T.numpy(), strict=True):

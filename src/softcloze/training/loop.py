@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -70,6 +68,8 @@ def train(
         ParameterError: too few examples to hold some out.
         CheckpointError: the checkpoint is damaged.
     """
+    from accelerate import Accelerator
+
     goal = torch.as_tensor(targets)
     chosen, held_out = list(range(len(goal))), list[int]()
     if settings.early_stopping:
@@ -259,6 +259,8 @@ def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int]
     >>> hold_out([0, 0, 0, 0, 1, 1, 1, 1], share=0.25, seed=0)
     ([3, 4, 6, 2, 1, 5], [7, 0])
     """
+    from sklearn.model_selection import train_test_split
+
     try:
         chosen, held_out = train_test_split(
             range(len(targets)), test_size=share, stratify=targets, random_state=seed % 2**32
