@@ -3,12 +3,13 @@
 #   make test-slow   runs the slow tests, and properties on five times as many cases
 #   make fuzz SECONDS=600   tries the template language on random text
 #   make architectures   tries every masked and causal architecture of transformers, in two minutes
+#   make docs   builds the documentation as a site, build/site/index.html
 #   make demo   a hard prompt against a soft prompt on real movie reviews, as a table and as a page, demo.html
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow fuzz architectures bench defaults clean
+.PHONY: demo docs test test-slow fuzz architectures bench defaults clean
 
 demo: .venv/ready
 	$(BIN)/softcloze compare --report demo.html
@@ -21,6 +22,9 @@ test: .venv/ready
 
 test-slow: .venv/ready
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
+
+docs: .venv/docs
+	$(BIN)/mkdocs build --strict --quiet
 
 SECONDS ?= 60
 fuzz: .venv/ready
@@ -44,4 +48,8 @@ clean:
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@

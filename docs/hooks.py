@@ -1,0 +1,83 @@
+"""Pages of the site that are made from the code when it is built: one a package, and the options of each command."""
+
+from collections.abc import Iterator
+from inspect import cleandoc
+from pathlib import Path
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+import softcloze
+from softcloze.cli import app
+
+SRC = Path(softcloze.__file__).parent
+COMMANDS = "<!-- commands -->"
+NAMES = "<!-- names -->"
+PACKAGES = sorted(
+    path.stem for path in SRC.iterdir() if (path.is_dir() or path.suffix == ".py") and path.stem[0] not in "_."
+)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the packages to the section of the navigation whose first page is the overview of the Python interface."""
+    _python_section(config.nav or []).extend({name: f"reference/api/{name}.md"} for name in PACKAGES)
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add a page for each package, which mkdocstrings fills from its docstrings."""
+    for name in PACKAGES:
+        files.append(File.generated(config, f"reference/api/{name}.md", content=f"::: softcloze.{name}\n"))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Fill in the options of the commands, and the names that `softcloze` exports."""
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, "\n".join(_commands()))
+    if NAMES in markdown:
+        markdown = markdown.replace(NAMES, "\n".join(_names()))
+    return markdown
+
+
+def _python_section(nav: list) -> list:
+    for entry in nav:
+        for value in entry.values() if isinstance(entry, dict) else ():
+            if isinstance(value, list):
+                if {"Overview": "reference/api/index.md"} in value:
+                    return value
+                if section := _python_section(value):
+                    return section
+    return []
+
+
+def _names() -> Iterator[str]:
+    yield "| name | |"
+    yield "| --- | --- |"
+    for name in sorted(softcloze.__all__, key=str.casefold):
+        thing = getattr(softcloze, name)
+        if hasattr(thing, "__module__"):
+            package = thing.__module__.split(".")[1]
+            summary = (thing.__doc__ or "").strip().splitlines()[0]
+            yield f"| [`{name}`]({package}.md#softcloze.{package}.{name}) | {summary} |"
+
+
+def _commands() -> Iterator[str]:
+    group = typer.main.get_command(app)
+    context = typer.Context(group, info_name="softcloze")
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        with typer.Context(command, info_name=name, parent=context) as inside:
+            yield f"## {name}\n\n{_plain(cleandoc(command.help))}\n"
+            yield "| argument or option | |\n| --- | --- |"
+            for parameter in command.get_params(inside):
+                usage, meaning = parameter.get_help_record(inside)
+                yield "| `{}` | {} |".format(usage.replace("|", r"\|"), _plain(meaning).replace("|", r"\|"))
+            yield ""
+
+
+def _plain(text: str) -> str:
+    """Return the text as Markdown that shows its tags."""
+    return text.replace("<", "&lt;").replace("\b\n", "")
