@@ -70,7 +70,7 @@ class Reading:
 def read(setup: Setup) -> Reading:
     """One pass over the training examples of all draws, and one over the held-out rows."""
     data, backbone = load_data(setup.data), load_backbone(f"starter:{setup.model}")
-    compiled = CompiledTemplate(Template(setup.template), backbone.vocabulary, backbone.max_length)
+    compiled = CompiledTemplate(Template(setup.template), backbone.prompt_tokenizer, backbone.max_length)
     names = first_words(compiled, LABELS, None)
     draws = [_candidates(backbone, compiled, data.train, seed, names) for seed in range(DRAWS)]
     written = by_hand(setup).all_words

@@ -129,7 +129,9 @@ def gaps(backbone: Backbone) -> Iterator[float]:
         members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(behind)), prompts, soft))
     for number, (member, scores) in enumerate(zip(members, score_together(members), strict=True)):
         rows = [
-            models.word_scores(backbone.model, prompt, WORDS[number % 2], member.soft, backbone.vocabulary.mask_id)
+            models.word_scores(
+                backbone.model, prompt, WORDS[number % 2], member.soft, backbone.prompt_tokenizer.mask_id
+            )
             for prompt in member.prompts
         ]
         own, expected = (one - one.mean(-1, keepdim=True) for one in (scores, torch.stack(rows)))

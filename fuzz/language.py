@@ -135,17 +135,17 @@ def any_values(source: str, text: str, title: object) -> None:
 
 def any_prompt(template: Template, kind: str, text: str, title: str, room: int) -> None:
     """Slots and mask survive whatever the fields hold, and the prompt fits."""
-    vocabulary = VOCABULARIES[kind]
-    compiled = CompiledTemplate(template, vocabulary, room)
+    prompt_tokenizer = VOCABULARIES[kind]
+    compiled = CompiledTemplate(template, prompt_tokenizer, room)
     try:
         (prompt,) = compiled.encode([{"text": text, "title": title}])
     except SoftclozeError:  # too little room for the template alone
         return
-    ids = [i for piece in prompt.pieces for i in piece]
+    ids = [i for piece in prompt.chunks for i in piece]
     slots = sorted(-i for i in ids if i < 0)
     assert slots == list(range(1, compiled.soft_count + 1))
     assert len(prompt) + len(template.masks) <= room
-    assert vocabulary.slot_id not in ids and vocabulary.hole_id not in ids
+    assert prompt_tokenizer.slot_marker_id not in ids and prompt_tokenizer.mask_marker_id not in ids
 
 
 FOREIGN = ['{"mask"}', '{"placeholder":"text_a"}', "*mask*", "*sent_0*", "<P*2>", "{", "}", "*", "_", "lambda x: x"]

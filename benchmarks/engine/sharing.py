@@ -82,7 +82,7 @@ def _plain_scores(case: Case, prompts: Sequence[Sequence[int]], words: torch.Ten
 
 def prompts(case: Case, rounds: int) -> Iterator[Record]:
     """Ten prompts on the same texts, together and one after the other."""
-    lengths = {text: len(case.backbone.vocabulary.ids(text)) for text in load_data("movie-reviews").test.texts}
+    lengths = {text: len(case.backbone.prompt_tokenizer.ids(text)) for text in load_data("movie-reviews").test.texts}
     texts = sorted(lengths, key=lambda text: abs(lengths[text] - case.tokens))[:16]
     for name, templates in SETS[case.model].items():
         own = prompts_of(case, templates)

@@ -42,7 +42,7 @@ def outcomes(clf, slot=None):
         left, last = ([i for i in piece if i != slot] for piece in (encoded.left, encoded.right))
         rest = SimpleNamespace(left=left, right=last)
         with torch.no_grad():
-            words = models.word_scores(backbone.model, rest, bound.words, vectors, backbone.vocabulary.mask_id)
+            words = models.word_scores(backbone.model, rest, bound.words, vectors, backbone.prompt_tokenizer.mask_id)
         parts = np.split(words.double().numpy(), np.cumsum([len(own) for own in prompt.verbalizer.words])[:-1])
         logs = log_softmax([logsumexp(own) - np.log(len(own)) for own in parts])
         at = prompt.verbalizer.labels.index(label)

@@ -34,8 +34,8 @@ def test_the_second_text_of_a_pair(family):
     (prompt,) = bound.encode([{"a": TEXT, "b": "很好"}])
     (explanation,) = explain(bound, [prompt], None)
     at = len(prompt.left)
-    ids = [*prompt.left, backbone.vocabulary.mask_id, *prompt.right] if family == "masked" else list(prompt.left)
-    inputs = {"input_ids": tensor([ids]), "token_type_ids": tensor([prompt.types[: len(ids)]])}
+    ids = [*prompt.left, backbone.prompt_tokenizer.mask_id, *prompt.right] if family == "masked" else list(prompt.left)
+    inputs = {"input_ids": tensor([ids]), "token_type_ids": tensor([prompt.token_type_ids[: len(ids)]])}
     with torch.no_grad():
         logs = backbone.model(**inputs).logits[0].log_softmax(-1)[at if family == "masked" else at - 1]
     assert inputs["token_type_ids"].max() == 1

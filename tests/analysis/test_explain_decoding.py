@@ -35,7 +35,7 @@ def test_numbers(source, fill):
     for prompt, explanation in zip(prompts, explain(bound, prompts, soft), strict=True):
         with torch.no_grad():
             logs = [filled_score(backbone, prompt, word, fill, vectors) for word in bound.scorer.words]
-            one_mask = logits_at_masks(backbone, prompt, [backbone.vocabulary.mask_id], vectors)[0].softmax(-1)
+            one_mask = logits_at_masks(backbone, prompt, [backbone.prompt_tokenizer.mask_id], vectors)[0].softmax(-1)
         words = torch.stack(logs)
         found = tensor([word.log_probability for word in explanation.words])
         torch.testing.assert_close(found, words, atol=1e-4, rtol=1e-5)

@@ -51,7 +51,7 @@ def logs_of(bound, soft, ids):
 
 def at_the_mask(bound, soft, prompt):
     """Log-probabilities of each label word at the mask, and of the vocabulary, one row a word."""
-    mask_id, found, at = bound.scorer.backbone.vocabulary.mask_id, [], len(prompt.left)
+    mask_id, found, at = bound.scorer.backbone.prompt_tokenizer.mask_id, [], len(prompt.left)
     for word in bound.scorer.words:
         if mask_id is not None:
             logs = logs_of(bound, soft, (*prompt.left, *[mask_id] * len(word), *prompt.right))[at:]
@@ -70,7 +70,9 @@ def scores_of(bound, soft, prompt):
     vectors = soft.weight.detach() if soft is not None else None
     backbone = bound.scorer.backbone
     with torch.no_grad():
-        scores = models.word_scores(backbone.model, prompt, bound.scorer.words, vectors, backbone.vocabulary.mask_id)
+        scores = models.word_scores(
+            backbone.model, prompt, bound.scorer.words, vectors, backbone.prompt_tokenizer.mask_id
+        )
     return scores.double()
 
 
@@ -87,7 +89,11 @@ def spelt(bound, token_id):
     """A token as it is to be shown; the tiny models have rows that are no token's."""
     backbone = bound.scorer.backbone
     token = backbone.tokenizer.convert_ids_to_tokens(token_id)
-    return readable_token(token, byte_level=backbone.vocabulary.byte_level) if token is not None else f"<id {token_id}>"
+    return (
+        readable_token(token, byte_level=backbone.prompt_tokenizer.byte_level)
+        if token is not None
+        else f"<id {token_id}>"
+    )
 
 
 def close(found, expected, tolerance=1e-5):

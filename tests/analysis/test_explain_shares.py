@@ -27,7 +27,9 @@ def scores_of(bound, prompt):
     """By plain transformers: log-probabilities of the label words."""
     backbone = bound.scorer.backbone
     with torch.no_grad():
-        scores = models.word_scores(backbone.model, prompt, bound.scorer.words, mask_id=backbone.vocabulary.mask_id)
+        scores = models.word_scores(
+            backbone.model, prompt, bound.scorer.words, mask_id=backbone.prompt_tokenizer.mask_id
+        )
     return scores.double()
 
 

@@ -145,10 +145,10 @@ def test_tokens_are_fit_to_be_read(byte_level, token, shown):
 @pytest.mark.parametrize("kind", TOKENIZERS)
 def test_the_whole_vocabulary_is(kind):
     tokenizer = borrowed(kind)
-    vocabulary = PromptTokenizer(tokenizer, masked=False)
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=False)
     for token_id in range(len(tokenizer)):
-        shown = readable_token(tokenizer.convert_ids_to_tokens(token_id), byte_level=vocabulary.byte_level)
+        shown = readable_token(tokenizer.convert_ids_to_tokens(token_id), byte_level=prompt_tokenizer.byte_level)
         assert shown and shown.isprintable() and not shown.startswith(("Ġ", "▁", " "))
-        text = vocabulary.decode([token_id])
-        if vocabulary.byte_level and token_id not in tokenizer.all_special_ids and "\ufffd" not in text:
+        text = prompt_tokenizer.decode([token_id])
+        if prompt_tokenizer.byte_level and token_id not in tokenizer.all_special_ids and "\ufffd" not in text:
             assert shown == one_line(text)

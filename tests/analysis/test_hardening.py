@@ -24,7 +24,7 @@ LABELS = ["good", "bad"] * 6
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
@@ -48,9 +48,11 @@ WRITTEN = [
 
 @pytest.mark.parametrize(("kind", "source", "words", "expected"), WRITTEN)
 def test_words_in_the_place_of_slots(kind, source, words, expected):
-    ids = vocabulary(kind).ids(words)
+    ids = prompt_tokenizer(kind).ids(words)
     template = Template(source.replace("soft*2", f"soft*{len(ids)}"))
-    assert with_words(template, {block.key: ids for block in template.blocks}, vocabulary(kind)) == Template(expected)
+    assert with_words(template, {block.key: ids for block in template.blocks}, prompt_tokenizer(kind)) == Template(
+        expected
+    )
 
 
 UNFRIENDLY = ["<text>", "<mask>", "<soft*9>", "{{ 7*7 }}", "{% if %}", "<!-- -->", "\\<text>", '<soft init="', "<", "{"]
@@ -62,9 +64,9 @@ UNFRIENDLY = ["<text>", "<mask>", "<soft*9>", "{{ 7*7 }}", "{% if %}", "<!-- -->
     "source", ["<soft*{}>text> <text><mask>", "\\\\<soft*{}>{{{{ text }}}}<mask>", "<soft*{}><mask>"]
 )
 def test_words_never_become_tags(kind, words, source):
-    ids = vocabulary(kind).ids(words)
+    ids = prompt_tokenizer(kind).ids(words)
     template = Template(source.format(len(ids)))
-    hard = with_words(template, {"#1": ids}, vocabulary(kind))
+    hard = with_words(template, {"#1": ids}, prompt_tokenizer(kind))
     assert not hard.blocks and hard.fields == template.fields and hard == Template(str(hard))
     assert words in next(node.text for node in hard.nodes if isinstance(node, Literal))
     tags = [[node for node in own.nodes if not isinstance(node, Literal)] for own in (template, hard)]
@@ -74,7 +76,7 @@ def test_words_never_become_tags(kind, words, source):
 @given(st.lists(st.integers(0, 899), min_size=1, max_size=6), st.sampled_from(models.TOKENIZERS))
 @cases(10)
 def test_any_tokens_can_be_written(ids, kind):
-    known = vocabulary(kind)
+    known = prompt_tokenizer(kind)
     ids = [i % len(models.borrowed(kind)) for i in ids]
     hard = with_words(Template(f"Review: <soft*{len(ids)}> <text>. <mask>"), {"#1": ids}, known)
     assert [node for node in hard.nodes if not isinstance(node, Literal)] == [Field("text"), Mask()]
@@ -102,7 +104,9 @@ def test_words_that_text_can_hold(kind):
     tokenizer, known = backbone.tokenizer, set(writable_words(backbone).tolist())
     assert real_words(backbone).tolist() == list(range(len(tokenizer)))  # the models have five rows more
     assert not known & set(tokenizer.all_special_ids)
-    ordinary = {i: backbone.vocabulary.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids}
+    ordinary = {
+        i: backbone.prompt_tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids
+    }
     assert known == {i for i, text in ordinary.items() if text and "\ufffd" not in text}
     assert {"g", "."} <= {ordinary[i] for i in known}
 
@@ -139,7 +143,7 @@ def test_each_step_is_measured(soft_prompt, architecture, source, table, by):
     else:
         nearest = known[torch.cdist(vectors, whole, compute_mode="donot_use_mm_for_euclid_dist").argmin(-1)]
     hard = harden(clf, TEXTS, LABELS, by=by)
-    assert hard.template == with_words(clf.prompt_.template, {"#1": nearest.tolist()}, backbone.vocabulary)
+    assert hard.template == with_words(clf.prompt_.template, {"#1": nearest.tolist()}, backbone.prompt_tokenizer)
     assert harden(clf, by=by).template == hard.template and harden(clf).measured is None
     measured = hard.measured
     assert measured.soft == score_of(clf, source, {"#1": vectors})

@@ -28,7 +28,7 @@ def table_of(backbone):
 
 def spelt(backbone, ids):
     tokens = backbone.tokenizer.convert_ids_to_tokens(ids)
-    return [readable_token(token, byte_level=backbone.vocabulary.byte_level) for token in tokens]
+    return [readable_token(token, byte_level=backbone.prompt_tokenizer.byte_level) for token in tokens]
 
 
 CASES = [

@@ -41,7 +41,7 @@ def test_no_room_for_a_single_row():
 
 def prompt_lengths(data, template, backbone):
     """Tokens of the prompts around the texts of a part of a data set."""
-    compiled = CompiledTemplate(Template(template), backbone.vocabulary, 512)
+    compiled = CompiledTemplate(Template(template), backbone.prompt_tokenizer, 512)
     return [len(prompt) for prompt in compiled.encode(data.texts)]
 
 

@@ -19,7 +19,7 @@ def test_an_unused_mask_token_makes_no_masked_model():
     assert tokenizer.mask_token is not None
     backbone = models.backbone("gemma3_text")
     assert backbone.family == "causal"
-    assert backbone.vocabulary.mask_id is None
+    assert backbone.prompt_tokenizer.mask_id is None
 
 
 def test_bert_as_a_decoder_is_causal():

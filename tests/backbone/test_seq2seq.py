@@ -50,11 +50,11 @@ def test_family(architecture):
 
 def test_the_blank_is_a_sentinel_where_there_are_some():
     for name, mark in (("t5", ""), ("mt5", "▁")):
-        vocabulary, ids = models.backbone(name).vocabulary, models.borrowed(name).get_vocab()
-        assert vocabulary.sentinels == tuple(ids[f"{mark}<extra_id_{i}>"] for i in range(models.SENTINELS))
-        assert vocabulary.mask_id == vocabulary.sentinels[0]
-    vocabulary = models.backbone("bart").vocabulary
-    assert (vocabulary.sentinels, vocabulary.mask_id) == ((), models.borrowed("roberta").mask_token_id)
+        prompt_tokenizer, ids = models.backbone(name).prompt_tokenizer, models.borrowed(name).get_vocab()
+        assert prompt_tokenizer.sentinels == tuple(ids[f"{mark}<extra_id_{i}>"] for i in range(models.SENTINELS))
+        assert prompt_tokenizer.mask_id == prompt_tokenizer.sentinels[0]
+    prompt_tokenizer = models.backbone("bart").prompt_tokenizer
+    assert (prompt_tokenizer.sentinels, prompt_tokenizer.mask_id) == ((), models.borrowed("roberta").mask_token_id)
 
 
 def test_a_model_that_only_translates_is_refused():

@@ -41,7 +41,7 @@ def test_the_loss_is_the_cross_entropy_to_probabilities(architecture):
     task.targets = torch.rand(len(task.prompts), 2, generator=dice).softmax(-1)
     _, history = task.fit(epochs=1, batch_size=len(task.prompts))
     with torch.no_grad():
-        mask_id = task.backbone.vocabulary.mask_id
+        mask_id = task.backbone.prompt_tokenizer.mask_id
         scores = [models.word_scores(task.backbone.model, p, task.words, task.initial, mask_id) for p in task.prompts]
     scores = task.verbalizer.label_scores(torch.stack(scores)).log_softmax(-1)
     expected = -(task.targets * scores).sum(-1).mean()

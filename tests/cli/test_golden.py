@@ -8,7 +8,7 @@ from support.models import borrowed
 
 from softcloze.cli.inspect_render import example_text, look_lines, node_table, token_lines
 from softcloze.cli.inspect_view import Look, TokenView, cells_of, filled, token_view, word_view
-from softcloze.encoding import CompiledTemplate, Demonstration, Piece, PromptTokenizer
+from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer, TokenInfo
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
@@ -21,14 +21,14 @@ def printed(*parts, width):
 
 
 PIECES = [
-    Piece("[CLS]", "special", "", True),
-    *[Piece("", "soft", "#1", True)] * 2,
-    *[Piece(token, "field", "text", True) for token in ("这", "[/]", "##ing")],
-    *[Piece(token, "field", "text", False) for token in ("好", "看")],
-    Piece("，", "literal", "", True),
-    Piece("\n", "literal", "", True),
-    Piece("<mask>", "mask", "", True),
-    Piece("[SEP]", "special", "", True),
+    TokenInfo("[CLS]", "special", "", True),
+    *[TokenInfo("", "soft", "#1", True)] * 2,
+    *[TokenInfo(token, "field", "text", True) for token in ("这", "[/]", "##ing")],
+    *[TokenInfo(token, "field", "text", False) for token in ("好", "看")],
+    TokenInfo("，", "literal", "", True),
+    TokenInfo("\n", "literal", "", True),
+    TokenInfo("<mask>", "mask", "", True),
+    TokenInfo("[SEP]", "special", "", True),
 ]
 
 TOKENS = """\

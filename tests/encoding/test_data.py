@@ -62,8 +62,8 @@ def seconds(limit):
 
 @cache
 def compiled(source, kind, max_length=10**7):
-    vocabulary = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
-    return CompiledTemplate(Template(source), vocabulary, max_length)
+    prompt_tokenizer = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return CompiledTemplate(Template(source), prompt_tokenizer, max_length)
 
 
 def check_is_data(bound, kind, text):
@@ -110,9 +110,9 @@ NEW_TAGS = [
 )
 def test_nor_in_any_other_tag(text, other, word, kind, source):
     tokenizer = models.borrowed(kind)
-    vocabulary = PromptTokenizer(tokenizer, masked=kind in models.MASKED_TOKENIZERS)
-    bound = CompiledTemplate(Template(source), vocabulary, 10**7, options=[word, "bad"])
-    plain = CompiledTemplate(Template(source), vocabulary, 10**7, options=["good", "bad"])
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=kind in models.MASKED_TOKENIZERS)
+    bound = CompiledTemplate(Template(source), prompt_tokenizer, 10**7, options=[word, "bad"])
+    plain = CompiledTemplate(Template(source), prompt_tokenizer, 10**7, options=["good", "bad"])
     shown = [Demonstration({"text": other}, word)]
     harmless = [Demonstration({"text": "a film"}, "good")]
     (prompt,) = bound.encode([text], demonstrations=[shown])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import models
 
-from softcloze.encoding import CompiledTemplate, Demonstration, Piece, PromptTokenizer
+from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer, TokenInfo
 from softcloze.errors import EncodingError
 from softcloze.template import Template
 
@@ -19,12 +19,12 @@ SHOWN = [
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, max_length=NO_LIMIT, options=()):
-    return CompiledTemplate(Template(source), vocabulary(kind), max_length, options=options)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length, options=options)
 
 
 def read(kind, prompt):
@@ -102,7 +102,7 @@ def test_a_separator_in_a_demonstration():
     (prompt,) = bound.encode([{"a": "bad", "b": "story"}], demonstrations=[shown])
     spelt = models.borrowed("wordpiece").convert_ids_to_tokens(prompt.left)
     assert " ".join(spelt) == "[CLS] good [SEP] film great bad [SEP] story"
-    assert prompt.types == (0, 0, 0, 1, 1, 1, 1, 1, 1, 1)
+    assert prompt.token_type_ids == (0, 0, 0, 1, 1, 1, 1, 1, 1, 1)
 
 
 def words(n, word="film"):
@@ -181,12 +181,12 @@ def test_in_the_view_of_tokens():
     bound = compiled('<demos sep=" ; "><text> was <mask>', "wordpiece")
     pieces = bound.inspect("film", demonstrations=[Demonstration({"text": "story"}, "bad")])
     assert pieces == [
-        Piece("[CLS]", "special", "", True),
-        *(Piece(token, "demo", "", True) for token in ("story", "was", "bad", ";")),
-        Piece("film", "field", "text", True),
-        Piece("was", "literal", "", True),
-        Piece("<mask>", "mask", "", True),
-        Piece("[SEP]", "special", "", True),
+        TokenInfo("[CLS]", "special", "", True),
+        *(TokenInfo(token, "demo", "", True) for token in ("story", "was", "bad", ";")),
+        TokenInfo("film", "field", "text", True),
+        TokenInfo("was", "literal", "", True),
+        TokenInfo("<mask>", "mask", "", True),
+        TokenInfo("[SEP]", "special", "", True),
     ]
 
 

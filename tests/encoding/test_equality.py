@@ -41,7 +41,7 @@ examples = st.fixed_dictionaries(dict.fromkeys(FIELDS, texts))
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
@@ -101,7 +101,7 @@ def test_masked_template_is_the_rendered_string(kind, before, after, example):
     nodes = merged(before, [Mask()], after)
     assume(not spells_special(kind, render(nodes, example, mask="\0")))
     tokenizer = models.borrowed(kind)
-    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
     expected = tokenizer(render(nodes, example, mask=tokenizer.mask_token))["input_ids"]
     assert [*prompt.left, tokenizer.mask_token_id, *prompt.right] == expected
     assert prompt.cut == {}
@@ -119,7 +119,7 @@ def test_causal_template_is_the_rendered_string_up_to_the_mask(kind, before, aft
     left, right = render(left, example), render(right, example)
     assume(not spells_special(kind, left, right))
     tokenizer = models.borrowed(kind)
-    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
     assert list(prompt.left) == tokenizer(left)["input_ids"]
     if kind != "llama":  # it writes a space before every text, which stands in the middle here
         assert list(prompt.right) == tokenizer(right, add_special_tokens=False)["input_ids"]
@@ -134,7 +134,7 @@ def test_masked_template_of_all_tags_is_the_rendered_string(kind, data, example)
     assume(not spells_special(kind, *example.values(), *(n.text for n in before + after if isinstance(n, Literal))))
     nodes = merged(before, [Mask()], after)
     template = Template.from_nodes(nodes)
-    (prompt,) = CompiledTemplate(template, vocabulary(kind), NO_LIMIT, options=OPTIONS).encode([example])
+    (prompt,) = CompiledTemplate(template, prompt_tokenizer(kind), NO_LIMIT, options=OPTIONS).encode([example])
     tokenizer = models.borrowed(kind)
     text = spelt_out(kind, nodes, example)
     assume(text.count("<mask>") + text.count("[MASK]") == 1)
@@ -150,10 +150,10 @@ def test_masked_template_of_several_masks_is_the_rendered_string(kind, runs, exa
     nodes = merged(*(part for pair in zip(runs, [*masks, []], strict=True) for part in pair))
     assume(not spells_special(kind, render(nodes, example, mask="\0")))
     tokenizer = models.borrowed(kind)
-    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
-    found = [i for piece in prompt.pieces for i in (*piece, tokenizer.mask_token_id)][:-1]
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
+    found = [i for piece in prompt.chunks for i in (*piece, tokenizer.mask_token_id)][:-1]
     assert found == tokenizer(render(nodes, example, mask=tokenizer.mask_token))["input_ids"]
-    assert len(prompt.pieces) == len(runs)
+    assert len(prompt.chunks) == len(runs)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "gemma"])  # llama's writes a space before every text
@@ -171,10 +171,10 @@ def test_causal_template_of_several_masks_is_the_rendered_strings(kind, runs, ex
         texts[-1] += text.rstrip() if isinstance(node, Literal) and isinstance(following, Mask) else text
     assume(not spells_special(kind, *texts))
     tokenizer = models.borrowed(kind)
-    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
     frame = tokenizer("")["input_ids"]
     assert list(prompt.left) == tokenizer(texts[0])["input_ids"]
-    for piece, text in zip(prompt.pieces[1:], texts[1:], strict=True):
+    for piece, text in zip(prompt.chunks[1:], texts[1:], strict=True):
         assert [*frame, *piece] == tokenizer(text)["input_ids"]
 
 
@@ -186,7 +186,7 @@ def test_causal_template_of_all_tags_is_the_rendered_string(kind, data, example)
     left = list(merged(data.draw(st.lists(node, min_size=1, max_size=6)), [Mask()]))[:-1]
     assume(not spells_special(kind, *example.values(), *(n.text for n in left if isinstance(n, Literal))))
     template = Template.from_nodes([*left, Mask()])
-    (prompt,) = CompiledTemplate(template, vocabulary(kind), NO_LIMIT, options=OPTIONS).encode([example])
+    (prompt,) = CompiledTemplate(template, prompt_tokenizer(kind), NO_LIMIT, options=OPTIONS).encode([example])
     if left and isinstance(left[-1], Literal):  # its white space goes to the label word
         left[-1] = Literal(left[-1].text.rstrip())
     tokenizer = models.borrowed(kind)
@@ -207,7 +207,7 @@ def test_every_soft_row_stands_once_in_order_and_the_rest_is_text(nodes, hole, e
     assume(not spells_special(kind, render([n for n in nodes if isinstance(n, Literal | Field)], example)))
     assume(not spells_special(kind, *example.values()))
     template = Template.from_nodes(nodes)
-    compiled = CompiledTemplate(template, vocabulary(kind), NO_LIMIT)
+    compiled = CompiledTemplate(template, prompt_tokenizer(kind), NO_LIMIT)
     (prompt,) = compiled.encode([example])
     rows = [-1 - i for i in prompt.left + prompt.right if i < 0]
     assert rows == list(range(sum(node.count for node in nodes if isinstance(node, Soft))))
@@ -222,7 +222,7 @@ def test_every_soft_row_stands_once_in_order_and_the_rest_is_text(nodes, hole, e
 @given(nodes=st.lists(st.one_of(hard_nodes, soft_nodes), min_size=1, max_size=6), example=examples)
 def test_text_between_slots_is_tokenized_as_one_run(kind, nodes, example):
     nodes = merged(nodes, [Mask()])
-    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), vocabulary(kind), NO_LIMIT).encode([example])
+    (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
     runs, run = [], []
     for node, following in zip(nodes, [*nodes[1:], None], strict=True):
         if isinstance(node, Literal) and isinstance(following, Soft | Mask):
@@ -257,19 +257,19 @@ def test_text_between_slots_is_tokenized_as_one_run(kind, nodes, example):
 
 def test_a_shared_block_repeats_its_rows():
     template = Template("<soft*2 name=task> <a> <soft> <soft*2 name=task> <b> <mask>")
-    (prompt,) = CompiledTemplate(template, vocabulary("gpt2"), NO_LIMIT).encode([{"a": "good", "b": "bad"}])
+    (prompt,) = CompiledTemplate(template, prompt_tokenizer("gpt2"), NO_LIMIT).encode([{"a": "good", "b": "bad"}])
     assert [i for i in prompt.left if i < 0] == [-1, -2, -3, -1, -2]
 
 
 def test_a_slot_may_stand_between_the_halves_of_a_word():
-    (prompt,) = CompiledTemplate(Template("go<soft>od <mask>"), vocabulary("gpt2"), 64).encode([{}])
+    (prompt,) = CompiledTemplate(Template("go<soft>od <mask>"), prompt_tokenizer("gpt2"), 64).encode([{}])
     tokenizer = models.borrowed("gpt2")
     expected = [*tokenizer("go")["input_ids"], -1, *tokenizer("od")["input_ids"]]
     assert list(prompt.left) == expected
 
 
 def test_examples_are_encoded_one_by_one_and_in_order(kind):
-    compiled = CompiledTemplate(Template("<soft*2> <a> and <b>: <mask>."), vocabulary(kind), NO_LIMIT)
+    compiled = CompiledTemplate(Template("<soft*2> <a> and <b>: <mask>."), prompt_tokenizer(kind), NO_LIMIT)
     rows = [{"a": a, "b": b} for a, b in zip(models.SENTENCES, reversed(models.SENTENCES), strict=True)]
     assert compiled.encode(rows) == [compiled.encode([row])[0] for row in rows]
     assert compiled.encode([]) == []

@@ -11,8 +11,8 @@ from softcloze.template import Template
 
 
 def compiled(source, kind="wordpiece"):
-    vocabulary = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
-    return CompiledTemplate(Template(source), vocabulary, 64)
+    prompt_tokenizer = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return CompiledTemplate(Template(source), prompt_tokenizer, 64)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support import models
 from support.properties import cases
 
-from softcloze.encoding import CompiledTemplate, Piece, PromptTokenizer
+from softcloze.encoding import CompiledTemplate, PromptTokenizer, TokenInfo
 from softcloze.template import Template
 
 SOURCES = (
@@ -19,7 +19,7 @@ SOURCES = (
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
@@ -31,7 +31,7 @@ def vocabulary(kind):
     max_length=st.integers(26, 60),
 )
 def test_pieces_are_the_encoded_prompt(kind, source, text, max_length):
-    bound = CompiledTemplate(Template(source), vocabulary(kind), max_length)
+    bound = CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length)
     (prompt,) = bound.encode([text], answer_length=2)
     pieces = bound.inspect(text, answer_length=2)
     names = models.borrowed(kind).convert_ids_to_tokens
@@ -45,17 +45,17 @@ def test_pieces_are_the_encoded_prompt(kind, source, text, max_length):
 
 
 def test_every_piece_says_where_it_comes_from():
-    bound = CompiledTemplate(Template("<soft*2 name=task> the <text> was <mask>"), vocabulary("wordpiece"), 10)
+    bound = CompiledTemplate(Template("<soft*2 name=task> the <text> was <mask>"), prompt_tokenizer("wordpiece"), 10)
     assert bound.inspect("film film film film") == [
-        Piece("[CLS]", "special", "", True),
-        Piece("", "soft", "task", True),
-        Piece("", "soft", "task", True),
-        Piece("the", "literal", "", True),
-        Piece("film", "field", "text", True),
-        Piece("film", "field", "text", True),
-        Piece("film", "field", "text", True),
-        Piece("film", "field", "text", False),
-        Piece("was", "literal", "", True),
-        Piece("<mask>", "mask", "", True),
-        Piece("[SEP]", "special", "", True),
+        TokenInfo("[CLS]", "special", "", True),
+        TokenInfo("", "soft", "task", True),
+        TokenInfo("", "soft", "task", True),
+        TokenInfo("the", "literal", "", True),
+        TokenInfo("film", "field", "text", True),
+        TokenInfo("film", "field", "text", True),
+        TokenInfo("film", "field", "text", True),
+        TokenInfo("film", "field", "text", False),
+        TokenInfo("was", "literal", "", True),
+        TokenInfo("<mask>", "mask", "", True),
+        TokenInfo("[SEP]", "special", "", True),
     ]

@@ -15,13 +15,13 @@ NO_LIMIT = 10**7
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 @cache
 def compiled(source, kind, max_length=NO_LIMIT, options=("good", "很差")):
-    return CompiledTemplate(Template(source), vocabulary(kind), max_length, options=options)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length, options=options)
 
 
 texts = st.one_of(
@@ -50,7 +50,7 @@ def test_what_comes_out_is_encoded_like_any_template(kind, source, same, text, t
     example = {"text": text.strip() if "trim" in source else text, "title": title, "yes": True}
     (prompt,) = compiled(source, kind).encode([example | {"text": text}])
     (plain,) = compiled(same, kind).encode([example])
-    assert (prompt.left, prompt.right, prompt.types) == (plain.left, plain.right, plain.types)
+    assert (prompt.left, prompt.right, prompt.token_type_ids) == (plain.left, plain.right, plain.token_type_ids)
     assert compiled(source, kind).word_ids("good") == compiled(same, kind).word_ids("good")
 
 

@@ -11,12 +11,12 @@ from softcloze.template import Template
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, options=("good", "很差")):
-    return CompiledTemplate(Template(source), vocabulary(kind), 64, options=options)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), 64, options=options)
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,16 @@ def kind(request):
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=True, decoder=True)
 
 
 def compiled(source, kind, max_length=64):
-    return CompiledTemplate(Template(source), vocabulary(kind), max_length)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length)
 
 
 def row(prompt, kind):
-    return [*prompt.left, vocabulary(kind).mask_id, *prompt.right]
+    return [*prompt.left, prompt_tokenizer(kind).mask_id, *prompt.right]
 
 
 TEMPLATES = [
@@ -62,25 +62,25 @@ def test_special_tokens_in_a_field_are_text(kind, name):
     for text in (name, f"x {name} y", f"好{name}好"):
         (prompt,) = compiled("<text> It was <mask>.", kind).encode([text])
         (harmless,) = compiled("<text> It was <mask>.", kind).encode(["x y"])
-        special = {*models.borrowed(kind).all_special_ids, *vocabulary(kind).sentinels}
+        special = {*models.borrowed(kind).all_special_ids, *prompt_tokenizer(kind).sentinels}
         unknown = models.borrowed(kind).unk_token_id  # of characters that it does not have
         found = [[i for i in (*p.left, *p.right) if i in special - {unknown}] for p in (prompt, harmless)]
         assert found[0] == found[1]
-        assert vocabulary(kind).mask_id not in prompt.left
+        assert prompt_tokenizer(kind).mask_id not in prompt.left
 
 
 @pytest.mark.parametrize("kind", ["t5", "mt5"])
 @pytest.mark.parametrize("word", ["good", "really good", "terrible", "好", "不好"])
 def test_a_label_word_is_what_follows_the_sentinel_in_a_target(kind, word):
     target = models.borrowed(kind)(f"<extra_id_0> {word} <extra_id_1>")["input_ids"]
-    first, second = vocabulary(kind).sentinels[:2]
+    first, second = prompt_tokenizer(kind).sentinels[:2]
     expected = target[target.index(first) + 1 : target.index(second)]
     assert list(compiled("<text> It was <mask>.", kind).word_ids(word)) == expected
 
 
 @pytest.mark.parametrize("kind", ["t5", "mt5"])
 def test_a_label_word_within_running_text_is_what_was_left_out_of_it(kind):
-    spelt = vocabulary(kind).token
+    spelt = prompt_tokenizer(kind).token
     for source, word in (("<text>，很<mask>", "好"), ("<text> (<mask>)", "good")):
         assert not spelt(compiled(source, kind).word_ids(word)[0]).startswith("▁")
         assert spelt(compiled(source.replace("<mask>", " <mask>"), kind).word_ids(word)[0]).startswith("▁")
@@ -97,7 +97,7 @@ def test_the_end_is_the_tokenizer_s_own(kind):
 def test_a_sentinel_takes_one_position_whatever_the_word(answer):
     (prompt,) = compiled("<soft*4><text> It was <mask>.", "t5", 20).encode(["good " * 30], answer_length=answer)
     assert len(prompt) + 1 == 20
-    assert prompt.cut == {"text": 30 - sum(prompt.left.count(i) for i in vocabulary("t5").ids("good"))}
+    assert prompt.cut == {"text": 30 - sum(prompt.left.count(i) for i in prompt_tokenizer("t5").ids("good"))}
     assert prompt.left[:4] == (-1, -2, -3, -4)
 
 
@@ -131,7 +131,7 @@ def test_the_vocabulary_of_a_tokenizer_without_its_model():
 def test_check():
     template = Template("<text> It was <mask> in all")
     words = Verbalizer({"good": "good", "better": "good film", "bad": "bad"})
-    codes = {finding.code for finding in check_encoding(template, vocabulary("t5"), 64, labels=words)}
+    codes = {finding.code for finding in check_encoding(template, prompt_tokenizer("t5"), 64, labels=words)}
     assert "word-in-word" in codes  # although text stands behind the mask
     assert "behind-mask" not in codes
     assert codes == {finding.code for finding in template.check(models.borrowed("t5"), labels=words)}
@@ -143,5 +143,5 @@ def test_check_counts_a_sentinel_once():
     source = "<text> It was <mask>."
     size = len(compiled(source, "t5").encode([""])[0]) + 1
     for limit, codes in ((size, ["little-room"]), (size - 1, ["too-long"])):
-        found = check_encoding(Template(source), vocabulary("t5"), limit, labels=words)
+        found = check_encoding(Template(source), prompt_tokenizer("t5"), limit, labels=words)
         assert [finding.code for finding in found if finding.source == source] == codes

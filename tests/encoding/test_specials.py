@@ -26,12 +26,12 @@ CASES = [(kind, special) for kind, names in HAS.items() for special in names]
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, max_length=NO_LIMIT):
-    return CompiledTemplate(Template(source), vocabulary(kind), max_length)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length)
 
 
 def special_id(kind, special):
@@ -132,9 +132,9 @@ def test_a_pair_is_what_the_tokenizer_makes_of_two_texts(kind, source, pair):
     expected = tokenizer(pair[0], f"{pair[1]} {tokenizer.mask_token}.")
     assert [*prompt.left, tokenizer.mask_token_id, *prompt.right] == expected["input_ids"]
     if "token_type_ids" in expected:
-        assert list(prompt.types) == expected["token_type_ids"]
+        assert list(prompt.token_type_ids) == expected["token_type_ids"]
     else:
-        assert prompt.types is None
+        assert prompt.token_type_ids is None
 
 
 texts = st.one_of(st.sampled_from(models.SENTENCES), st.text(alphabet="ab好 é😀", max_size=12)).map(str.strip)
@@ -152,21 +152,21 @@ def test_any_pair(kind, a, b, after):
     expected = tokenizer(*pair)
     if kind == "wordpiece" or not after:  # a mask behind <sep> needs no mark of a beginning
         assert [*prompt.left, tokenizer.mask_token_id, *prompt.right] == expected["input_ids"]
-        assert list(prompt.types) == expected["token_type_ids"]
+        assert list(prompt.token_type_ids) == expected["token_type_ids"]
 
 
 def test_types_of_slots_and_cut_fields():
     bound = compiled("<soft*2><a><sep><soft*3><b> <mask> <soft>", "wordpiece", 18)
     (prompt,) = bound.encode([{"a": "good " * 9, "b": "bad " * 9}])
-    assert prompt.types == (0,) * (1 + 2 + 4) + (0,) + (1,) * (3 + 4 + 1 + 1 + 1)
-    assert len(prompt.types) == len(prompt) + 1 == 18
+    assert prompt.token_type_ids == (0,) * (1 + 2 + 4) + (0,) + (1,) * (3 + 4 + 1 + 1 + 1)
+    assert len(prompt.token_type_ids) == len(prompt) + 1 == 18
     assert [i for i in prompt.left if i < 0] == [-1, -2, -3, -4, -5]
 
 
 @pytest.mark.parametrize("source", ["<a> <b> <mask>", "<cls><a> <b> <mask><sep>", "<a> <b><cls><mask>"])
 def test_one_segment_has_no_types(source):
     (prompt,) = compiled(source, "wordpiece").encode([{"a": "good", "b": "bad"}])
-    assert prompt.types is None
+    assert prompt.token_type_ids is None
 
 
 def test_specials_in_the_view_of_tokens():

@@ -18,8 +18,8 @@ def test_the_borrowed_tokenizer_stays_as_it_is(kind):
     tokenizer.backend_tokenizer.enable_padding(length=9)
     before = tokenizer.backend_tokenizer.to_str()
     size, names = len(tokenizer), list(tokenizer.all_special_tokens)
-    vocabulary = PromptTokenizer(tokenizer, masked=masked(kind))
-    vocabulary.encode(["a text"])
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=masked(kind))
+    prompt_tokenizer.encode(["a text"])
     assert tokenizer.backend_tokenizer.to_str() == before
     assert (len(tokenizer), tokenizer.all_special_tokens) == (size, names)
 
@@ -44,25 +44,30 @@ def test_the_fingerprint_tells_tokenizers_apart():
 
 def test_markers_differ_between_copies(kind):
     one, other = (PromptTokenizer(models.tokenizer(kind), masked=masked(kind)) for _ in range(2))
-    assert one.slot != other.slot
-    assert one.slot_id not in other.ids(one.slot)
+    assert one.slot_marker != other.slot_marker
+    assert one.slot_marker_id not in other.ids(one.slot_marker)
 
 
 def test_slots_have_ids_that_no_token_has(kind):
-    vocabulary = PromptTokenizer(models.tokenizer(kind), masked=masked(kind))
-    assert vocabulary.slot_id >= len(models.tokenizer(kind))
-    assert vocabulary.ids(f"{vocabulary.slot}good{vocabulary.slot}").count(vocabulary.slot_id) == 2
+    prompt_tokenizer = PromptTokenizer(models.tokenizer(kind), masked=masked(kind))
+    assert prompt_tokenizer.slot_marker_id >= len(models.tokenizer(kind))
+    assert (
+        prompt_tokenizer.ids(f"{prompt_tokenizer.slot_marker}good{prompt_tokenizer.slot_marker}").count(
+            prompt_tokenizer.slot_marker_id
+        )
+        == 2
+    )
     if masked(kind):
-        assert vocabulary.hole_id == vocabulary.mask_id == models.tokenizer(kind).mask_token_id
+        assert prompt_tokenizer.mask_marker_id == prompt_tokenizer.mask_id == models.tokenizer(kind).mask_token_id
     else:
-        assert vocabulary.mask_id is None
+        assert prompt_tokenizer.mask_id is None
 
 
 def test_special_tokens_are_shown_by_their_own_names(kind):
     tokenizer = models.tokenizer(kind)
-    vocabulary = PromptTokenizer(tokenizer, masked=masked(kind))
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=masked(kind))
     for number in range(len(tokenizer)):
-        assert vocabulary.token(number) == tokenizer.convert_ids_to_tokens(number)
+        assert prompt_tokenizer.token(number) == tokenizer.convert_ids_to_tokens(number)
 
 
 def test_a_slow_tokenizer_is_refused():
@@ -81,14 +86,14 @@ def test_a_masked_model_needs_a_mask_token():
 def test_ordinary_added_tokens_stay_what_they_are():
     tokenizer = models.tokenizer("gpt2")
     tokenizer.add_tokens(["softcloze"])
-    vocabulary = PromptTokenizer(tokenizer, masked=False)
-    assert vocabulary.ids("good softcloze bad") == tokenizer("good softcloze bad")["input_ids"]
-    assert tokenizer.convert_tokens_to_ids("softcloze") in vocabulary.ids("good softcloze bad")
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=False)
+    assert prompt_tokenizer.ids("good softcloze bad") == tokenizer("good softcloze bad")["input_ids"]
+    assert tokenizer.convert_tokens_to_ids("softcloze") in prompt_tokenizer.ids("good softcloze bad")
 
 
 def test_the_copy_survives_a_round_trip_of_the_original(kind):
     tokenizer = models.tokenizer(kind)
     again = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    vocabulary = PromptTokenizer(tokenizer, masked=masked(kind))
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=masked(kind))
     for line in models.SENTENCES:
-        assert vocabulary.encode([line])[0].ids == again.encode(line).ids
+        assert prompt_tokenizer.encode([line])[0].ids == again.encode(line).ids

@@ -9,30 +9,30 @@ from hypothesis import strategies as st
 from support import models
 
 from softcloze.encoding import PromptTokenizer
-from softcloze.encoding.tokens import spell
+from softcloze.encoding.tokens import detokenize
 
 BYTE_LEVEL = ("roberta", "gpt2")
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def spelt(kind, text):
-    bound = vocabulary(kind)
-    return list(spell(map(bound.token, bound.ids(text)), byte_level=bound.byte_level))
+    bound = prompt_tokenizer(kind)
+    return list(detokenize(map(bound.token, bound.ids(text)), byte_level=bound.byte_level))
 
 
 @pytest.mark.parametrize("kind", models.TOKENIZERS)
 def test_who_spells_bytes(kind):
-    assert vocabulary(kind).byte_level == (kind in BYTE_LEVEL)
+    assert prompt_tokenizer(kind).byte_level == (kind in BYTE_LEVEL)
 
 
 @settings(deadline=None, max_examples=200)
 @given(kind=st.sampled_from(models.TOKENIZERS), text=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_every_token_is_shown_once(kind, text):
-    bound = vocabulary(kind)
+    bound = prompt_tokenizer(kind)
     found = spelt(kind, text)
     assert sum(count for _, count in found) == len(bound.ids(text))
     assert all(count >= 1 for _, count in found)
@@ -47,7 +47,7 @@ def test_characters_split_into_bytes_come_together():
 
 def test_all_else_stays_as_its_tokenizer_spells_it():
     assert spelt("wordpiece", "gooda") == [("good", 1), ("##a", 1)]
-    assert list(spell(["▁good", "<0xE4>", "▁", "<0xE4"], byte_level=False)) == [
+    assert list(detokenize(["▁good", "<0xE4>", "▁", "<0xE4"], byte_level=False)) == [
         ("▁good", 1),
         ("\ufffd", 1),
         ("▁", 1),
@@ -56,9 +56,9 @@ def test_all_else_stays_as_its_tokenizer_spells_it():
 
 
 def test_special_tokens_with_letters_that_stand_for_no_byte():
-    assert list(spell(["ä½", "<｜end｜>", "Ġ"], byte_level=True)) == [("\ufffd", 1), ("<｜end｜>", 1), ("␣", 1)]
+    assert list(detokenize(["ä½", "<｜end｜>", "Ġ"], byte_level=True)) == [("\ufffd", 1), ("<｜end｜>", 1), ("␣", 1)]
 
 
 def test_bytes_that_are_no_text_at_all():
-    assert list(spell(["ÿ", "Ġa"], byte_level=True)) == [("\ufffd", 1), ("␣a", 1)]
-    assert re.fullmatch("\ufffd+", next(spell(["ä"], byte_level=True))[0])
+    assert list(detokenize(["ÿ", "Ġa"], byte_level=True)) == [("\ufffd", 1), ("␣a", 1)]
+    assert re.fullmatch("\ufffd+", next(detokenize(["ä"], byte_level=True))[0])

@@ -21,12 +21,12 @@ MOST = 10**6
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind, max_length=MOST):
-    return CompiledTemplate(Template(source), vocabulary(kind), max_length)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length)
 
 
 def spelt(kind, ids):
@@ -232,15 +232,17 @@ def test_nothing_but_field_tokens_is_cut(kind, before, after, special, example, 
     first = next((i for i, node in enumerate(nodes) if isinstance(node, Demos)), None)
     nodes = [node for i, node in enumerate(nodes) if i == first or not isinstance(node, Demos)]
     template = Template.from_nodes(nodes)
-    bound, whole = (CompiledTemplate(template, vocabulary(kind), n, options=["good", "差"]) for n in (limit, MOST))
+    bound, whole = (
+        CompiledTemplate(template, prompt_tokenizer(kind), n, options=["good", "差"]) for n in (limit, MOST)
+    )
     try:
         (prompt,) = bound.encode([example], answer_length=2)
     except EncodingError as error:
         missing = int(re.search(r"(\d+) tokens too long", str(error))[1])
-        enough = CompiledTemplate(template, vocabulary(kind), limit + missing, options=["good", "差"])
+        enough = CompiledTemplate(template, prompt_tokenizer(kind), limit + missing, options=["good", "差"])
         with contextlib.suppress(EncodingError):  # then a field that may not be cut is what does not fit
             enough.encode([example], answer_length=2)
-        less = CompiledTemplate(template, vocabulary(kind), limit + missing - 1, options=["good", "差"])
+        less = CompiledTemplate(template, prompt_tokenizer(kind), limit + missing - 1, options=["good", "差"])
         with pytest.raises(EncodingError, match=r"are 1 tokens too long|is 1 tokens too long"):
             less.encode([example], answer_length=2)
         return
@@ -256,13 +258,13 @@ def test_nothing_but_field_tokens_is_cut(kind, before, after, special, example, 
 @pytest.mark.parametrize("limit", [11, 14, 30])
 def test_several_masks_survive_and_fields_give_up_their_tokens(kind, limit):
     template = Template("<soft*2> <a> <mask name=x> <b keep=tail> <mask name=y>.")
-    bound, whole = (CompiledTemplate(template, vocabulary(kind), room) for room in (limit, MOST))
+    bound, whole = (CompiledTemplate(template, prompt_tokenizer(kind), room) for room in (limit, MOST))
     example = {"a": "the film is good and the cast is great", "b": "a story as well"}
     (prompt,), (uncut,) = bound.encode([example], answer_length=3), whole.encode([example], answer_length=3)
     assert len(prompt) + 3 <= limit or not prompt.cut
     assert len(prompt) + sum(prompt.cut.values()) == len(uncut)
     assert len(prompt) + 3 == limit or not prompt.cut
-    assert len(prompt.pieces) == 3 and prompt.right == uncut.right
+    assert len(prompt.chunks) == 3 and prompt.right == uncut.right
     pieces = bound.inspect(example, answer_length=3)
     assert [piece.name for piece in pieces if piece.kind == "mask"] == ["x", "y"]
     assert sum(piece.kept for piece in pieces) == len(prompt) + 2

@@ -10,8 +10,8 @@ MARK = {"wordpiece": "", "roberta": "Ġ", "gpt2": "Ġ", "xlmr": "▁", "albert":
 
 
 def compiled(source, kind):
-    vocabulary = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
-    return CompiledTemplate(Template(source), vocabulary, 64)
+    prompt_tokenizer = PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    return CompiledTemplate(Template(source), prompt_tokenizer, 64)
 
 
 def spelt(kind, ids):

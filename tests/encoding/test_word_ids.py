@@ -11,12 +11,12 @@ from softcloze.template import Template
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
 def compiled(source, kind):
-    return CompiledTemplate(Template(source), vocabulary(kind), 64)
+    return CompiledTemplate(Template(source), prompt_tokenizer(kind), 64)
 
 
 def test_a_mask_of_fixed_length(kind):
@@ -29,7 +29,7 @@ def test_a_mask_of_fixed_length(kind):
             if length == count:
                 assert fixed.word_ids(word) == free.word_ids(word)
                 continue
-            spelt = " ".join(vocabulary(kind).token(i) for i in free.word_ids(word))
+            spelt = " ".join(prompt_tokenizer(kind).token(i) for i in free.word_ids(word))
             with pytest.raises(EncodingError) as caught:
                 fixed.word_ids(word)
             assert f"label word {word!r} has {length} tokens in this model's vocabulary, {spelt}, where <mask*" in str(

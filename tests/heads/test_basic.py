@@ -33,7 +33,7 @@ def states_by_transformers(backbone, prompts):
     """What the output embedding reads at the mask, one example at a time."""
     seen = []
     hook = backbone.model.get_output_embeddings().register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    mask_id = backbone.vocabulary.mask_id
+    mask_id = backbone.prompt_tokenizer.mask_id
     try:
         with torch.no_grad():
             for prompt in prompts:
@@ -61,7 +61,7 @@ def test_soft_rows_start_as_the_label_words(architecture):
     found = start(prompt, "warp").label_scores(prompt.features(prompts, [None])[0])
     expected = []
     for one in prompts:
-        mask_id = backbone.vocabulary.mask_id
+        mask_id = backbone.prompt_tokenizer.mask_id
         row = [*one.left, mask_id, *one.right] if mask_id is not None else list(one.left)
         with torch.no_grad():
             logits = models.logits_of(backbone.model, row)[len(one.left) - (mask_id is None)]

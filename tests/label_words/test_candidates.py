@@ -15,7 +15,7 @@ TEXTS = ["A dull film.", "这部电影很好。", "It was great: a great film wi
 
 
 def compiled_for(architecture, source):
-    return CompiledTemplate(Template(source), models.backbone(architecture).vocabulary, 64)
+    return CompiledTemplate(Template(source), models.backbone(architecture).prompt_tokenizer, 64)
 
 
 def words_of(compiled, texts=TEXTS):
@@ -26,7 +26,7 @@ def words_of(compiled, texts=TEXTS):
 def test_every_candidate_is_read_as_its_own_token(architecture):
     for source in (ENGLISH, CHINESE):
         backbone = models.backbone(architecture)
-        compiled = CompiledTemplate(Template(source), backbone.vocabulary, 64)
+        compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64)
         words = words_of(compiled)
         assert words and len(set(words.values())) == len(words)
         table = {label: [word for word in words if (len(word) + ord(word[0])) % 2 == label] for label in (0, 1)}
@@ -44,17 +44,17 @@ def test_words_of_both_languages(architecture):
 
 def test_pieces_of_words_are_no_candidates():
     compiled = compiled_for("bert", ENGLISH)
-    pieces = {text for text in compiled.vocabulary.texts() if text.startswith("##")}
+    pieces = {text for text in compiled.prompt_tokenizer.texts() if text.startswith("##")}
     assert pieces and not {piece.removeprefix("##") for piece in pieces} & {
-        word for word, token in words_of(compiled).items() if compiled.vocabulary.token(token).startswith("##")
+        word for word, token in words_of(compiled).items() if compiled.prompt_tokenizer.token(token).startswith("##")
     }
 
 
 def test_white_space_before_the_mask_decides_which_token_a_word_is():
     with_space, without = (words_of(compiled_for("gpt2", f"<text> It was{space}<mask>")) for space in (" ", ""))
-    vocabulary = models.backbone("gpt2").vocabulary
-    assert all(vocabulary.token(token).startswith("Ġ") for token in with_space.values())
-    assert not any(vocabulary.token(token).startswith("Ġ") for token in without.values())
+    prompt_tokenizer = models.backbone("gpt2").prompt_tokenizer
+    assert all(prompt_tokenizer.token(token).startswith("Ġ") for token in with_space.values())
+    assert not any(prompt_tokenizer.token(token).startswith("Ġ") for token in without.values())
 
 
 def test_a_template_without_letters_takes_the_script_of_the_texts():
@@ -78,11 +78,11 @@ def test_what_is_a_word(text):
 @pytest.mark.parametrize("architecture", ["bert", "gpt2", "gemma3_text"])
 def test_log_probabilities_are_those_of_the_model(architecture):
     backbone = models.backbone(architecture)
-    compiled = CompiledTemplate(Template(ENGLISH), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template(ENGLISH), backbone.prompt_tokenizer, 64)
     prompts = compiled.encode(TEXTS)
     found = read_candidates(backbone, compiled, prompts, np.array([0, 0, 1, 1]), TEXTS)
     assert set(found.words) == words_of(compiled).keys()  # fewer than there may be
-    mask_id = backbone.vocabulary.mask_id
+    mask_id = backbone.prompt_tokenizer.mask_id
     for row, prompt in enumerate(prompts):
         ids = [*prompt.left, *([mask_id] if mask_id is not None else []), *prompt.right]
         at = len(prompt.left) - (mask_id is None)
@@ -94,7 +94,7 @@ def test_log_probabilities_are_those_of_the_model(architecture):
 
 def test_only_the_likeliest_of_each_label_stay(monkeypatch):
     backbone = models.backbone("bert")
-    compiled = CompiledTemplate(Template(ENGLISH), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template(ENGLISH), backbone.prompt_tokenizer, 64)
     prompts, targets = compiled.encode(TEXTS), np.array([0, 0, 1, 1])
     whole = read_candidates(backbone, compiled, prompts, targets, TEXTS)
     monkeypatch.setattr("softcloze.label_words.candidates.LIKELIEST", 3)
@@ -107,7 +107,10 @@ def test_only_the_likeliest_of_each_label_stay(monkeypatch):
 
 
 def test_a_private_marker_is_no_text():
-    vocabulary = PromptTokenizer(models.borrowed("wordpiece"), masked=True)
-    texts = vocabulary.texts()
-    assert texts[vocabulary.ids("good")[0]] == "good"
-    assert not any(is_word(text.strip()) for text in (texts[vocabulary.slot_id], texts[vocabulary.hole_id]))
+    prompt_tokenizer = PromptTokenizer(models.borrowed("wordpiece"), masked=True)
+    texts = prompt_tokenizer.texts()
+    assert texts[prompt_tokenizer.ids("good")[0]] == "good"
+    assert not any(
+        is_word(text.strip())
+        for text in (texts[prompt_tokenizer.slot_marker_id], texts[prompt_tokenizer.mask_marker_id])
+    )

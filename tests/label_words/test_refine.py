@@ -28,11 +28,11 @@ def backbone(request):
 
 def probabilities(backbone, template, words, texts):
     """Of each word among all words, one text at a time, all logits computed."""
-    compiled = CompiledTemplate(Template(template), backbone.vocabulary, backbone.max_length)
+    compiled = CompiledTemplate(Template(template), backbone.prompt_tokenizer, backbone.max_length)
     ids = [compiled.word_ids(word) for word in words]
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
     with torch.no_grad():
-        rows = [models.word_scores(backbone.model, p, ids, None, backbone.vocabulary.mask_id) for p in prompts]
+        rows = [models.word_scores(backbone.model, p, ids, None, backbone.prompt_tokenizer.mask_id) for p in prompts]
     return torch.stack(rows).double().softmax(-1).numpy()
 
 

@@ -82,7 +82,7 @@ def _only_ours():
 
 
 @cache
-def vocabulary(kind):
+def prompt_tokenizer(kind):
     return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
 
 
@@ -94,7 +94,7 @@ def in_use():
 
 def compiled(card, kind):
     options = [words[0] for _, words in sorted(load_verbalizer(card.verbalizer).words.items())]
-    return CompiledTemplate(card.template, vocabulary(kind), NO_LIMIT, options=options)
+    return CompiledTemplate(card.template, prompt_tokenizer(kind), NO_LIMIT, options=options)
 
 
 def example(card):
@@ -193,7 +193,7 @@ def test_nothing_is_wrong_or_doubtful_with_a_tokenizer(name):
     card = load_template(name)
     words = load_verbalizer(card.verbalizer).words
     for kind in ("roberta", "gpt2"):
-        found = check_encoding(card.template, vocabulary(kind), 512, labels=words)
+        found = check_encoding(card.template, prompt_tokenizer(kind), 512, labels=words)
         assert {finding.code for finding in found} <= {"several-tokens", "uneven-tokens", "behind-mask"}
         assert all(finding.severity == "note" for finding in found)
 
@@ -212,7 +212,7 @@ def test_templates_encode_with_every_tokenizer(name):
         assert any(isinstance(node, Soft) for node in card.template.nodes) == bool(slots)
         assert (prompt.cut, prompt.dropped) == ({}, 0), kind
         if kind in models.LOSSLESS and not card.template.has_logic:
-            text = vocabulary(kind).decode([i for i in ids if i >= 0])
+            text = prompt_tokenizer(kind).decode([i for i in ids if i >= 0])
             assert all(example(card)[field] in text for field in card.fields), kind
 
 
@@ -225,4 +225,6 @@ def test_label_words_have_tokens_that_tell_them_apart(name):
             continue
         ids = [compiled(card, kind).word_ids(word) for word in verbalizer.all_words]
         assert all(ids), kind
-        verbalizer.check_tokens(ids, chained=kind in models.CAUSAL_TOKENIZERS and card.template.nodes[-1] == Mask())
+        verbalizer.check_tokens(
+            ids, autoregressive=kind in models.CAUSAL_TOKENIZERS and card.template.nodes[-1] == Mask()
+        )

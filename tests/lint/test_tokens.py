@@ -14,9 +14,9 @@ from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 def look(template, tokenizer, masked=None, max_length=None, labels=None):
     """What is found for a tokenizer, or the kind of one."""
     tokenizer = borrowed(tokenizer) if isinstance(tokenizer, str) else tokenizer
-    vocabulary = PromptTokenizer(tokenizer, masked=tokenizer.mask_token is not None if masked is None else masked)
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=tokenizer.mask_token is not None if masked is None else masked)
     limit = min(tokenizer.model_max_length, NO_LIMIT) if max_length is None else max_length
-    return check_encoding(Template(template), vocabulary, limit, labels=labels)
+    return check_encoding(Template(template), prompt_tokenizer, limit, labels=labels)
 
 
 def codes(template, kind, **options):
@@ -105,9 +105,9 @@ def test_label_words(kind):
     labels = {"积极": ["good", "good bad"], "消极": "bad"}
     finding, other = look("<text> It was <mask>", kind, labels=labels)
     assert (other.code, other.severity) == ("uneven-tokens", "note")
-    vocabulary = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
-    ids = CompiledTemplate(Template("<text> It was <mask>"), vocabulary, 64).word_ids("good bad")
-    spelt = " ".join(map(vocabulary.token, ids))
+    prompt_tokenizer = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
+    ids = CompiledTemplate(Template("<text> It was <mask>"), prompt_tokenizer, 64).word_ids("good bad")
+    spelt = " ".join(map(prompt_tokenizer.token, ids))
     message = f"'good bad' has {len(ids)} tokens: {spelt}"
     advice = "words of one token are scored soonest"
     table = "积极: good, good bad\n消极: bad"
@@ -116,9 +116,9 @@ def test_label_words(kind):
 
 def test_label_words_that_the_vocabulary_does_not_know(kind):
     template, labels = Template("<text><mask>"), {"a": "好", "b": "龘"}
-    vocabulary = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
+    prompt_tokenizer = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
     try:
-        CompiledTemplate(template, vocabulary, 64).word_ids("龘")
+        CompiledTemplate(template, prompt_tokenizer, 64).word_ids("龘")
     except EncodingError as error:
         assert [f.message for f in look(str(template), kind, labels=labels)] == [str(error)]
         assert codes("<text><mask>", kind, labels=labels) == [("word-tokens", "error", "龘")]
@@ -165,7 +165,7 @@ def test_words_that_begin_with_others(kind, template):
     try:
         words = Verbalizer(labels)
         words.check_tokens(
-            [compiled.word_ids(word) for word in words.all_words], chained=not masked and not compiled.has_right
+            [compiled.word_ids(word) for word in words.all_words], autoregressive=not masked and not compiled.has_right
         )
     except VerbalizerError:
         assert errors == {"word-in-word"}

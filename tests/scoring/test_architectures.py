@@ -16,7 +16,7 @@ WORDS = {
 
 
 def expected_scores(backbone, prompts, words, soft=None):
-    mask_id = backbone.vocabulary.mask_id
+    mask_id = backbone.prompt_tokenizer.mask_id
     with torch.no_grad():
         return torch.stack([models.word_scores(backbone.model, p, words, soft, mask_id) for p in prompts])
 
@@ -165,7 +165,7 @@ def test_gradients_behind_a_beginning_read_before(architecture, right):
             scorer.batch(prompts, soft, prefix, range(4)).log_softmax(-1)[:, 0].sum().backward()
             gradients.append(soft.grad)
     reference = soft_vectors(backbone, 2).requires_grad_()
-    mask_id = backbone.vocabulary.mask_id
+    mask_id = backbone.prompt_tokenizer.mask_id
     for prompt in prompts:
         models.word_scores(backbone.model, prompt, words, reference, mask_id).log_softmax(-1)[0].backward()
     backbone.model.zero_grad()

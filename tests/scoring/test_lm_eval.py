@@ -50,7 +50,7 @@ def harness(monkeypatch):
 
 
 def check(harness, backbone, source, texts, words):
-    compiled = CompiledTemplate(Template(source), backbone.vocabulary, backbone.max_length)
+    compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, backbone.max_length)
     ids = [compiled.word_ids(word) for word in words]
     assert len({len(word) for word in ids}) > 1
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))

@@ -42,7 +42,7 @@ def close(found, expected):
 def orders(backbone, prompts, word):
     """The first place that is filled in of `word`, in each prompt."""
     with torch.no_grad():
-        masks = [backbone.vocabulary.mask_id] * len(word)
+        masks = [backbone.prompt_tokenizer.mask_id] * len(word)
         logs = [logits_at_masks(backbone, p, masks).log_softmax(-1) for p in prompts]
     return {int(own[range(len(word)), list(word)].argmax()) for own in logs}
 
@@ -197,11 +197,11 @@ TEXTS = [
 @pytest.mark.parametrize(("name", "source", "texts", "words"), TEXTS, ids=[f"{name} {s}" for name, s, _, _ in TEXTS])
 def test_real_text(name, source, texts, words, fill, bert_tiny):
     backbone = bert_tiny if name == "bert-tiny" else models.backbone(name)
-    compiled = CompiledTemplate(Template(source), backbone.vocabulary, backbone.max_length)
+    compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, backbone.max_length)
     ids = [compiled.word_ids(word) for word in words]
     assert max(map(len, ids)) > 1
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
-    assert (prompts[0].types is not None) == ("<sep>" in source)
+    assert (prompts[0].token_type_ids is not None) == ("<sep>" in source)
     soft = soft_vectors(backbone, compiled.soft_count) if compiled.soft_count else None
     found = Scorer(backbone, compiled, ids, fill=fill).all(prompts, [soft])[0]
     assert_same(found, expected_scores(backbone, prompts, ids, fill, soft))

@@ -24,7 +24,7 @@ CHINESE = [
 
 
 def check(backbone, source, table, texts, seed=0):
-    compiled = CompiledTemplate(Template(source), backbone.vocabulary, backbone.max_length)
+    compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, backbone.max_length)
     verbalizer = Verbalizer(table)
     words = [compiled.word_ids(word) for word in verbalizer.all_words]
     prompts = compiled.encode(texts, answer_length=max(map(len, words)))
@@ -33,7 +33,7 @@ def check(backbone, source, table, texts, seed=0):
         dice = torch.Generator().manual_seed(seed)
         soft = torch.randn(compiled.soft_count, backbone.width, generator=dice) * backbone.embedding_rms
     with torch.no_grad():
-        expected = [word_scores(backbone.model, p, words, soft, backbone.vocabulary.mask_id) for p in prompts]
+        expected = [word_scores(backbone.model, p, words, soft, backbone.prompt_tokenizer.mask_id) for p in prompts]
     expected = verbalizer.label_scores(torch.stack(expected)).log_softmax(-1)
     found = verbalizer.label_scores(Scorer(backbone, compiled, words).all(prompts, [soft])[0]).log_softmax(-1)
     assert expected.std(0).max() > 0.01

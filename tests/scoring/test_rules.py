@@ -58,35 +58,39 @@ def bind(backbone, source, rules):
 def filled(prompt, words):
     """A row with ids in the masks' places, and where each of them begins."""
     row, starts = list(prompt.left), []
-    for ids, piece in zip(words, prompt.pieces[1:], strict=True):
+    for ids, piece in zip(words, prompt.chunks[1:], strict=True):
         starts.append(len(row))
         row += [*ids, *piece]
     return row, starts
 
 
-def logs(backbone, ids, types, soft):
+def logs(backbone, ids, token_type_ids, soft):
     """All log-probabilities of one row."""
     embed = backbone.model.get_input_embeddings()
     rows = [soft[-1 - i].to(embed.weight.dtype) if i < 0 else embed(torch.tensor(i)) for i in ids]
-    more = {} if types is None or not backbone.uses_types else {"token_type_ids": torch.tensor([types])}
+    more = (
+        {}
+        if token_type_ids is None or not backbone.uses_token_types
+        else {"token_type_ids": torch.tensor([token_type_ids])}
+    )
     return backbone.model(inputs_embeds=torch.stack(rows)[None], **more).logits[0].float().log_softmax(-1)
 
 
-def types_of(prompt, words):
-    if prompt.types is None:
+def token_type_ids_of(prompt, words):
+    if prompt.token_type_ids is None:
         return None
-    types, at = [], 0
-    for ids, piece in zip([*words, ()], prompt.pieces, strict=True):
-        types += prompt.types[at : at + len(piece)]
+    token_type_ids, at = [], 0
+    for ids, piece in zip([*words, ()], prompt.chunks, strict=True):
+        token_type_ids += prompt.token_type_ids[at : at + len(piece)]
         at += len(piece)
-        types += prompt.types[at : at + 1] * len(ids)
+        token_type_ids += prompt.token_type_ids[at : at + 1] * len(ids)
         at += 1
-    return types
+    return token_type_ids
 
 
 def masked_scores(backbone, prompt, rules, words, names, soft):
     """log P(label), each mask's words normalised over its own word set, as in the paper."""
-    mask_id = backbone.vocabulary.mask_id
+    mask_id = backbone.prompt_tokenizer.mask_id
     sets = {name: {w for rule in rules.values() for w in listed(rule[name])} for name in names}
     shortest = {name: min(len(words[name, w]) for w in sets[name]) for name in names}
     found = {}
@@ -97,7 +101,7 @@ def masked_scores(backbone, prompt, rules, words, names, soft):
             lengths[at] = len(ids)
             fill = [[mask_id] * length for length in lengths]
             row, starts = filled(prompt, fill)
-            all_logs = logs(backbone, row, types_of(prompt, fill), soft)
+            all_logs = logs(backbone, row, token_type_ids_of(prompt, fill), soft)
             found[name, word] = sum(all_logs[starts[at] + k, token] for k, token in enumerate(ids))
         whole = torch.stack([found[name, word] for word in sets[name]]).logsumexp(0)
         for word in sets[name]:
@@ -119,7 +123,7 @@ def causal_scores(backbone, prompt, rules, words, names, soft):
         parts = []
         for way in ways:
             row, _ = filled(prompt, way)
-            all_logs = logs(backbone, row, types_of(prompt, way), soft)
+            all_logs = logs(backbone, row, token_type_ids_of(prompt, way), soft)
             parts.append(sum(all_logs[p - 1, row[p]] for p in range(len(prompt.left), len(row)) if row[p] >= 0))
         scores.append(torch.stack(parts).logsumexp(0) - math.log(len(parts)))
     return torch.stack(scores)
@@ -226,14 +230,14 @@ def test_gradients_reach_every_slot_and_are_those_of_plain_transformers(architec
     torch.testing.assert_close(gradient / expected.abs().max(), expected / expected.abs().max(), atol=1e-4, rtol=1e-3)
 
 
-PROMPT = EncodedPrompt((5, -1), (9,), {}, types=(0, 0, 0, 1, 1, 1, 1), between=((7, 8),))
+PROMPT = EncodedPrompt((5, -1), (9,), {}, token_type_ids=(0, 0, 0, 1, 1, 1, 1), between=((7, 8),))
 
 
 def test_rows_of_a_masked_model():
     plan = MaskedRules([((20,), (30,)), ((21,), (30,)), ((20,), (31, 32))], mask_id=4)
     assert plan.normalised
     one, two = plan.queries(PROMPT)
-    assert (one.ids, one.types) == ((5, -1, 4, 7, 8, 4, 9), (0, 0, 0, 1, 1, 1, 1))
+    assert (one.ids, one.token_type_ids) == ((5, -1, 4, 7, 8, 4, 9), (0, 0, 0, 1, 1, 1, 1))
     assert set(one.reads) == {
         LogitRead(2, 20, 0),
         LogitRead(2, 21, 1),
@@ -276,6 +280,6 @@ def test_a_causal_model_needs_something_before_the_first_mask():
 
 def test_no_prompts():
     backbone = models.backbone("bert")
-    compiled = CompiledTemplate(Template("<mask name=a> <mask name=b>"), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template("<mask name=a> <mask name=b>"), backbone.prompt_tokenizer, 64)
     plan = plan_rules(backbone, [((20,), (21,)), ((22,), (21,))], has_right=False)
     assert Scorer(backbone, compiled, [(20, 21), (22, 21)], plan=plan).all([], [None]).shape == (1, 0, 2)

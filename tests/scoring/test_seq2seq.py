@@ -157,9 +157,9 @@ def test_a_text_is_read_once_for_all_words():
     ],
 )
 def test_words_share_rows_of_the_decoder(words, rows):
-    vocabulary = models.backbone("t5").vocabulary
-    queries = Seq2seqPlan([(word,) for word in words], vocabulary, 0).queries(EncodedPrompt((8, 9), (10, 1), {}))
-    sentinel = vocabulary.sentinels[0]
+    prompt_tokenizer = models.backbone("t5").prompt_tokenizer
+    queries = Seq2seqPlan([(word,) for word in words], prompt_tokenizer, 0).queries(EncodedPrompt((8, 9), (10, 1), {}))
+    sentinel = prompt_tokenizer.sentinels[0]
     assert [query.ids for query in queries] == [(0, sentinel, *row) for row in rows]
     assert {query.source for query in queries} == {(8, 9, sentinel, 10, 1)}
 
@@ -211,7 +211,7 @@ def test_what_the_model_would_write(architecture):
 def test_the_state_where_the_answer_is_predicted(architecture):
     backbone = models.backbone(architecture)
     prompts = random_prompts([7, 2], right=True)
-    compiled = CompiledTemplate(Template("a <mask> b"), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template("a <mask> b"), backbone.prompt_tokenizer, 64)
     for words in ([], WORDS["one token"], WORDS["mixed lengths"]):
         scorer = Scorer(backbone, compiled, words, states=True)
         states = scorer.all(prompts, [None])[0][:, len(words) :]

@@ -41,7 +41,7 @@ def expected_scores(own, words):
     with torch.no_grad():
         return torch.stack(
             [
-                models.word_scores(backbone.model, prompt, words, own.soft, backbone.vocabulary.mask_id)
+                models.word_scores(backbone.model, prompt, words, own.soft, backbone.prompt_tokenizer.mask_id)
                 for prompt in own.prompts
             ]
         )
@@ -174,7 +174,7 @@ def test_words_filled_in_by_how_sure_the_model_is():
 def test_states(architecture):
     backbone = models.backbone(architecture)
     right = (2,) if backbone.family == "masked" else ()
-    compiled = CompiledTemplate(Template("a <mask> b" if right else "a <mask>"), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template("a <mask> b" if right else "a <mask>"), backbone.prompt_tokenizer, 64)
     members = []
     for k, words in enumerate(([], ONE, [])):
         prompts = [EncodedPrompt((*text, 90 + k), right, {}) for text in TEXTS]

@@ -18,7 +18,7 @@ WORDS = ["good", "bad", "really good", "terrible story"]
 
 
 def scored(backbone, source, pairs=PAIRS, words=WORDS, soft=None, max_length=64):
-    compiled = CompiledTemplate(Template(source), backbone.vocabulary, max_length)
+    compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, max_length)
     ids = [compiled.word_ids(word) for word in words]
     prompts = compiled.encode([{"a": a, "b": b} for a, b in pairs], answer_length=max(map(len, ids)))
     return prompts, ids, Scorer(backbone, compiled, ids).all(prompts, [soft])[0].log_softmax(-1)
@@ -39,7 +39,7 @@ def plain_scores(backbone, pair, words, after="."):
 @pytest.mark.parametrize("architecture", WITH_TYPES)
 def test_scores_of_a_pair_are_those_of_plain_transformers(architecture):
     backbone = models.backbone(architecture)
-    assert backbone.uses_types
+    assert backbone.uses_token_types
     _, words, scores = scored(backbone, "<a><sep><b> <mask>.")
     assert {len(word) for word in words} != {1}
     expected = [plain_scores(backbone, pair, words) for pair in PAIRS]
@@ -54,7 +54,7 @@ def test_types_matter(architecture):
     backbone = models.backbone(architecture)
     prompts, words, scores = scored(backbone, "<a><sep><b> <mask>.")
     flat = [EncodedPrompt(prompt.left, prompt.right, {}) for prompt in prompts]
-    compiled = CompiledTemplate(Template("<a><sep><b> <mask>."), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template("<a><sep><b> <mask>."), backbone.prompt_tokenizer, 64)
     without = Scorer(backbone, compiled, words).all(flat, [None])[0].log_softmax(-1)
     assert (without - scores).abs().max() > 0.01
     mixed = [prompts[0], flat[0]]  # a batch may hold both
@@ -64,7 +64,7 @@ def test_types_matter(architecture):
 
 def test_a_pair_of_roberta():
     backbone = models.backbone("roberta")
-    assert not backbone.uses_types
+    assert not backbone.uses_token_types
     prompts, words, scores = scored(backbone, "<a><sep><sep><b> <mask>.")
     tokenizer = backbone.tokenizer
     for pair, prompt, score in zip(PAIRS, prompts, scores, strict=True):
@@ -84,12 +84,18 @@ def test_slots_have_the_type_of_their_segment(architecture):
     for prompt, score in zip(prompts, scores, strict=True):
         found = []
         for word in words:
-            ids = [*prompt.left, *[backbone.vocabulary.mask_id] * len(word), *prompt.right]
+            ids = [*prompt.left, *[backbone.prompt_tokenizer.mask_id] * len(word), *prompt.right]
             at = len(prompt.left)
-            types = [*prompt.types[:at], *[prompt.types[at]] * len(word), *prompt.types[at + 1 :]]
+            token_type_ids = [
+                *prompt.token_type_ids[:at],
+                *[prompt.token_type_ids[at]] * len(word),
+                *prompt.token_type_ids[at + 1 :],
+            ]
             rows = [soft[-1 - i] if i < 0 else embed(torch.tensor(i)) for i in ids]
             with torch.no_grad():
-                logits = backbone.model(inputs_embeds=torch.stack(rows)[None], token_type_ids=torch.tensor([types]))
+                logits = backbone.model(
+                    inputs_embeds=torch.stack(rows)[None], token_type_ids=torch.tensor([token_type_ids])
+                )
             logs = logits.logits[0, at : at + len(word)].log_softmax(-1)
             found.append(logs[torch.arange(len(word)), torch.tensor(word)].sum())
         torch.testing.assert_close(score, torch.stack(found).log_softmax(-1), atol=1e-4, rtol=1e-4)
@@ -100,7 +106,7 @@ def test_a_causal_model_with_types(source):
     """BERT as a decoder: no beginning is read before, since it would have to remember its types."""
     backbone = models.bert_decoder()
     assert backbone.family == "causal"
-    assert backbone.uses_types
+    assert backbone.uses_token_types
     assert not backbone.supports_prefix_cache
     prompts, words, scores = scored(backbone, source)
     for prompt, score in zip(prompts, scores, strict=True):
@@ -108,15 +114,23 @@ def test_a_causal_model_with_types(source):
         at = len(prompt.left)
         for word in words:
             ids = torch.tensor([[*prompt.left, *word, *prompt.right]])
-            types = [*prompt.types[:at], *[prompt.types[at]] * len(word), *prompt.types[at + 1 :]]
+            token_type_ids = [
+                *prompt.token_type_ids[:at],
+                *[prompt.token_type_ids[at]] * len(word),
+                *prompt.token_type_ids[at + 1 :],
+            ]
             with torch.no_grad():
-                logs = backbone.model(input_ids=ids, token_type_ids=torch.tensor([types])).logits[0].log_softmax(-1)
+                logs = (
+                    backbone.model(input_ids=ids, token_type_ids=torch.tensor([token_type_ids]))
+                    .logits[0]
+                    .log_softmax(-1)
+                )
             found.append(sum(logs[i - 1, ids[0, i]] for i in range(at, ids.shape[1])))
         torch.testing.assert_close(score, torch.stack(found).log_softmax(-1), atol=1e-4, rtol=1e-4)
 
 
 def test_which_models_use_types(architecture):
-    assert models.backbone(architecture).uses_types == (architecture in WITH_TYPES)
+    assert models.backbone(architecture).uses_token_types == (architecture in WITH_TYPES)
 
 
 def test_a_mask_of_fixed_length_takes_so_many_masks():

@@ -13,10 +13,10 @@ from softcloze.scoring import log_probabilities
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "gpt2", "gemma3_text"])
 def test_the_vocabulary_at_the_mask(architecture, source):
     backbone = models.backbone(architecture)
-    compiled = CompiledTemplate(Template(source), backbone.vocabulary, 64)
+    compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64)
     (prompt,) = compiled.encode(["A dull film."])
     words, vocabulary = log_probabilities(backbone, prompt)
-    mask_id = backbone.vocabulary.mask_id
+    mask_id = backbone.prompt_tokenizer.mask_id
     ids, at = list(prompt.left), len(prompt.left) - 1  # a causal model does not read what stands behind
     if mask_id is not None:
         ids, at = [*prompt.left, mask_id, *prompt.right], len(prompt.left)

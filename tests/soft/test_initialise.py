@@ -22,7 +22,7 @@ def embedded(backbone, ids):
 
 
 def compiled(backbone, source):
-    return CompiledTemplate(Template(source), backbone.vocabulary, 64)
+    return CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64)
 
 
 def start(backbone, source, init="template", prompts=(), words=((20, 21), (30,)), seed=0):

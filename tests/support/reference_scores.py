@@ -41,7 +41,7 @@ def soft_vectors(backbone, count, seed=0):
 
 def make_scorer(backbone, words, *, right, lengths=None, fill="together"):
     source = "a <mask> b" if right else "a <mask>"
-    return Scorer(backbone, CompiledTemplate(Template(source), backbone.vocabulary, 64), words, lengths, fill)
+    return Scorer(backbone, CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64), words, lengths, fill)
 
 
 def assert_same(scores, expected, tolerance=1e-4):
@@ -52,7 +52,7 @@ def assert_same(scores, expected, tolerance=1e-4):
 
 def filled_score(backbone, prompt, word, fill, soft=None):
     """log P of one word of a masked model in nats: plain transformers, called once for each of its tokens."""
-    filling = [backbone.vocabulary.mask_id] * len(word)
+    filling = [backbone.prompt_tokenizer.mask_id] * len(word)
     still_masked = list(range(len(word)))
     total = 0.0
     while still_masked:
@@ -73,7 +73,11 @@ def logits_at_masks(backbone, prompt, filling, soft=None):
     embed = backbone.model.get_input_embeddings()
     ids = [*prompt.left, *filling, *prompt.right]
     inputs = {"inputs_embeds": torch.stack([soft[-1 - i] if i < 0 else embed(torch.tensor(i)) for i in ids])[None]}
-    if prompt.types is not None:
-        types = [*prompt.types[:at], *[prompt.types[at]] * len(filling), *prompt.types[at + 1 :]]
-        inputs["token_type_ids"] = torch.tensor([types])
+    if prompt.token_type_ids is not None:
+        token_type_ids = [
+            *prompt.token_type_ids[:at],
+            *[prompt.token_type_ids[at]] * len(filling),
+            *prompt.token_type_ids[at + 1 :],
+        ]
+        inputs["token_type_ids"] = torch.tensor([token_type_ids])
     return backbone.model(**inputs).logits[0, at : at + len(filling)]

@@ -37,7 +37,7 @@ class Task:
     def __init__(self, backbone, source, *, texts=12, table=None):
         self.backbone = models.backbone(backbone) if isinstance(backbone, str) else backbone
         self.verbalizer = Verbalizer(table or {"pos": ["good", "great"], "neg": "bad"})
-        compiled = CompiledTemplate(Template(source), self.backbone.vocabulary, self.backbone.max_length)
+        compiled = CompiledTemplate(Template(source), self.backbone.prompt_tokenizer, self.backbone.max_length)
         self.blocks = compiled.blocks
         self.words = [compiled.word_ids(word) for word in self.verbalizer.all_words]
         examples = models.SENTENCES[:texts]

@@ -23,7 +23,7 @@ def plain_fit(task, epochs, learning_rate, warmup, clip):
         optimizer.param_groups[0]["lr"] = rate * share
         rows = []
         for prompt in task.prompts:
-            words = models.word_scores(backbone.model, prompt, task.words, weight, backbone.vocabulary.mask_id)
+            words = models.word_scores(backbone.model, prompt, task.words, weight, backbone.prompt_tokenizer.mask_id)
             at, labels = 0, []
             for own in task.verbalizer.words:
                 labels.append(words[at : at + len(own)].double().exp().mean().log())

@@ -65,7 +65,7 @@ def test_what_it_has_in_common_with_a_verbalizer():
     assert verbalizer.all_words == ("好", "满意", "差", "坏") and verbalizer.first_words == ()
     assert verbalizer.lengths([(1,), (2, 3), (4,), (5,)]) == [1, 2, 1, 1]
     with pytest.raises(VerbalizerError, match=r"'满意' has the same tokens .* label '很好'"):
-        verbalizer.check_tokens([(1,), (1,), (4,), (5,)], chained=True)
+        verbalizer.check_tokens([(1,), (1,), (4,), (5,)], autoregressive=True)
     assert pickle.loads(pickle.dumps(verbalizer)) == verbalizer
     assert eval(repr(verbalizer), {"OrdinalVerbalizer": OrdinalVerbalizer}) == verbalizer  # noqa: S307
     assert verbalizer != OrdinalVerbalizer(CHINESE[::-1], **POLES, per="character")

@@ -128,16 +128,16 @@ def test_masks_of_a_template(names, message):
 
 def test_tokens():
     rules = RuleVerbalizer({"a": A, "b": B})
-    rules.check_tokens([((5,), (6,)), ((5,), (7,))], chained=True)
+    rules.check_tokens([((5,), (6,)), ((5,), (7,))], autoregressive=True)
     with pytest.raises(VerbalizerError) as caught:
-        rules.check_tokens([((5,), (6,)), ((5,), (6,))], chained=False)
+        rules.check_tokens([((5,), (6,)), ((5,), (6,))], autoregressive=False)
     assert str(caught.value) == (
         "label 'b' and, before it, label 'a' have words of the same tokens in this model's vocabulary at all masks: "
         "x='b', y='a'; they must differ at one mask or more"
     )
     begun = [((5,), (6,)), ((5,), (6, 7))]
-    rules.check_tokens(begun, chained=False)
-    rules.check_tokens([((5,), (6,)), ((4,), (6, 7))], chained=True)
-    rules.check_tokens([((5, 6), (7,)), ((5,), (6, 7))], chained=True)  # the same tokens, but at other masks
+    rules.check_tokens(begun, autoregressive=False)
+    rules.check_tokens([((5,), (6,)), ((4,), (6, 7))], autoregressive=True)
+    rules.check_tokens([((5, 6), (7,)), ((5,), (6, 7))], autoregressive=True)  # the same tokens, but at other masks
     with pytest.raises(VerbalizerError, match=r"of label 'b', 'b', 'a', begin with the tokens of those of label 'a'"):
-        rules.check_tokens(begun, chained=True)
+        rules.check_tokens(begun, autoregressive=True)

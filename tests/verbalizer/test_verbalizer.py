@@ -178,7 +178,7 @@ def test_lengths():
 
 def test_a_word_per_token_may_begin_with_another():
     verbalizer = Verbalizer({"a": "good", "b": "good for nothing"}, per="token")
-    assert verbalizer.check_tokens([(5,), (5, 7, 8)], chained=True) is verbalizer
+    assert verbalizer.check_tokens([(5,), (5, 7, 8)], autoregressive=True) is verbalizer
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)
@@ -191,9 +191,9 @@ def test_gradients_reach_the_words(name):
 def test_words_with_the_same_tokens_are_refused():
     verbalizer = Verbalizer({"a": ["Good", "fine"], "b": "good"})
     message = "'good' has the same tokens in this model's vocabulary for label 'b' and, as 'Good', for label 'a'"
-    for chained in (False, True):
+    for autoregressive in (False, True):
         with pytest.raises(VerbalizerError, match=message):
-            verbalizer.check_tokens([(5,), (6,), (5,)], chained=chained)
+            verbalizer.check_tokens([(5,), (6,), (5,)], autoregressive=autoregressive)
 
 
 def test_a_word_that_another_label_begins_with_is_refused_in_a_chain():
@@ -201,14 +201,14 @@ def test_a_word_that_another_label_begins_with_is_refused_in_a_chain():
     ids = [(5,), (6,), (5, 7, 8)]
     message = "'good for nothing' of label 'b' begins with the tokens of 'good' of label 'a'"
     with pytest.raises(VerbalizerError, match=message):
-        verbalizer.check_tokens(ids, chained=True)
-    assert verbalizer.check_tokens(ids, chained=False) is verbalizer
+        verbalizer.check_tokens(ids, autoregressive=True)
+    assert verbalizer.check_tokens(ids, autoregressive=False) is verbalizer
     with pytest.raises(VerbalizerError, match="begins with the tokens of"):
-        Verbalizer({"a": "good for nothing", "b": "good"}).check_tokens([(5, 7, 8), (5,)], chained=True)
+        Verbalizer({"a": "good for nothing", "b": "good"}).check_tokens([(5, 7, 8), (5,)], autoregressive=True)
 
 
 def test_words_of_one_label_may_begin_alike():
     verbalizer = Verbalizer({"a": ["good", "good fun"], "b": "bad"})
-    assert verbalizer.check_tokens([(5,), (5, 7), (6,)], chained=True) is verbalizer
+    assert verbalizer.check_tokens([(5,), (5, 7), (6,)], autoregressive=True) is verbalizer
     shared = Verbalizer({"a": "very good", "b": "very bad"})
-    assert shared.check_tokens([(5, 7), (5, 8)], chained=True) is shared
+    assert shared.check_tokens([(5, 7), (5, 8)], autoregressive=True) is shared

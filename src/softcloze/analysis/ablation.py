@@ -121,17 +121,17 @@ def delete_vectors(clf: Fitted, X: Iterable[Example], y: Iterable[Label]) -> Del
 def without(prompt: EncodedPrompt, row: int) -> EncodedPrompt:
     """A prompt without the slots of one row of the soft vectors; other rows keep their numbers.
 
-    >>> without(EncodedPrompt((5, -1, -2), (6, -1), {}, types=(0, 0, 0, 0, 1, 1)), 0)
-    EncodedPrompt(left=(5, -2), right=(6,), cut={}, types=(0, 0, 0, 1), dropped=0, between=())
+    >>> without(EncodedPrompt((5, -1, -2), (6, -1), {}, token_type_ids=(0, 0, 0, 0, 1, 1)), 0)
+    EncodedPrompt(left=(5, -2), right=(6,), cut={}, token_type_ids=(0, 0, 0, 1), dropped=0, between=())
     """
     slot = -1 - row
-    left, *between, right = (tuple(i for i in piece if i != slot) for piece in prompt.pieces)
-    types = prompt.types
-    if types is not None:  # of the ids and of each mask between two pieces
-        first, *others = prompt.pieces
+    left, *between, right = (tuple(i for i in piece if i != slot) for piece in prompt.chunks)
+    token_type_ids = prompt.token_type_ids
+    if token_type_ids is not None:  # of the ids and of each mask between two pieces
+        first, *others = prompt.chunks
         ids = [*first, *(i for piece in others for i in (None, *piece))]
-        types = tuple(own for i, own in zip(ids, types, strict=True) if i != slot)
-    return replace(prompt, left=left, between=tuple(between), right=right, types=types)
+        token_type_ids = tuple(own for i, own in zip(ids, token_type_ids, strict=True) if i != slot)
+    return replace(prompt, left=left, between=tuple(between), right=right, token_type_ids=token_type_ids)
 
 
 def _compared(whole: Outcome, other: Outcome, block: str, number: int) -> DeletedVector:

@@ -139,4 +139,4 @@ def _spell(backbone: Backbone, token_id: int) -> str:
     token = backbone.tokenizer.convert_ids_to_tokens(token_id)
     if token is None:  # models have more rows than their tokenizer has tokens
         return f"<id {token_id}>"
-    return readable_token(token, byte_level=backbone.vocabulary.byte_level)
+    return readable_token(token, byte_level=backbone.prompt_tokenizer.byte_level)

@@ -133,7 +133,7 @@ def harden(
     nearest = nearest_words(backbone, prompt.soft.weight, writable_words(backbone), 1)
     ids = (nearest.by_cosine if by == "cosine" else nearest.by_distance).ids[:, 0]
     blocks = {block.key: ids[list(block.rows)].tolist() for block in prompt.soft.blocks}
-    template = with_words(prompt.prompt.template, blocks, backbone.vocabulary)
+    template = with_words(prompt.prompt.template, blocks, backbone.prompt_tokenizer)
     measured = None
     if X is not None and y is not None:
         measured = _measure(prompt, template, ids, read_rows(prompt.prompt, X, y))
@@ -150,7 +150,7 @@ def _measure(soft_prompt: FittedPrompt, template: Template, ids: Tensor, rows: R
     features = bound.features(prompts, [soft, SoftVectors(soft.blocks, words)])
     in_slots, nearest = (outcome(prompt, parts, own, rows.targets).score for own in features)
     as_text, bare = (_hard(prompt, own, backbone, rows) for own in (template, without_slots(prompt.template)))
-    same = sum(_filled(one, ids.tolist()) == other.pieces for one, other in zip(prompts, as_text.prompts, strict=True))
+    same = sum(_filled(one, ids.tolist()) == other.chunks for one, other in zip(prompts, as_text.prompts, strict=True))
     return Hardening(len(rows.examples), in_slots, nearest, as_text.score, bare.score, same)
 
 
@@ -173,10 +173,10 @@ def _hard(prompt: Prompt, template: Template, backbone: Backbone, rows: Rows) ->
 
 def _filled(prompt: EncodedPrompt, ids: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """The pieces of a prompt with tokens in its slots."""
-    return tuple(tuple(ids[-1 - i] if i < 0 else i for i in piece) for piece in prompt.pieces)
+    return tuple(tuple(ids[-1 - i] if i < 0 else i for i in piece) for piece in prompt.chunks)
 
 
-def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabulary: PromptTokenizer) -> Template:
+def with_words(template: Template, blocks: Mapping[str, Sequence[int]], prompt_tokenizer: PromptTokenizer) -> Template:
     """The template with words in the place of its soft slots.
 
     They are written so that the tokenizer reads these words behind what stands before them, where it can. They are
@@ -185,7 +185,7 @@ def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabula
     Args:
         template: the template.
         blocks: block key -> token ids of its words.
-        vocabulary: the tokenizer that they belong to.
+        prompt_tokenizer: the tokenizer that they belong to.
     """
     nodes: list[Node] = []
     after_words = False
@@ -195,7 +195,7 @@ def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabula
             if nodes and isinstance(last := nodes[-1], Literal):
                 before = last.text.rstrip()  # a slot takes in the white space before it
                 nodes.pop()
-            words = _spelt(blocks[template.block_of(i).key], before, vocabulary)
+            words = _spelt(blocks[template.block_of(i).key], before, prompt_tokenizer)
             parted = " " if _run_together(before if before or not nodes else nodes[-1], words) else ""
             nodes.append(Literal(before + parted + words))
         elif after_words and isinstance(last := nodes[-1], Literal) and _run_together(last.text, node):
@@ -206,12 +206,12 @@ def with_words(template: Template, blocks: Mapping[str, Sequence[int]], vocabula
     return Template.from_nodes(nodes)
 
 
-def _spelt(ids: Sequence[int], before: str, vocabulary: PromptTokenizer) -> str:
+def _spelt(ids: Sequence[int], before: str, prompt_tokenizer: PromptTokenizer) -> str:
     """The text of tokens, with or without a space in front, so that behind `before` it is read as these tokens."""
-    text = vocabulary.decode(ids)
-    known = vocabulary.ids(before)
+    text = prompt_tokenizer.decode(ids)
+    known = prompt_tokenizer.ids(before)
     candidates = (text, f" {text.lstrip()}", text.lstrip())
-    return next((own for own in candidates if vocabulary.ids(before + own) == [*known, *ids]), text)
+    return next((own for own in candidates if prompt_tokenizer.ids(before + own) == [*known, *ids]), text)
 
 
 def _run_together(one: str | Node, other: str | Node) -> bool:

@@ -70,14 +70,14 @@ def real_words(backbone: Backbone) -> Tensor:
 
 def writable_words(backbone: Backbone) -> Tensor:
     """Those of `real_words` that text can hold: no special tokens, and no parts of a character."""
-    vocabulary = backbone.vocabulary
-    special = {*vocabulary.special_tokens}
-    texts = vocabulary.texts()
+    prompt_tokenizer = backbone.prompt_tokenizer
+    special = {*prompt_tokenizer.special_tokens}
+    texts = prompt_tokenizer.texts()
     return torch.tensor(
         [
             i
             for i in real_words(backbone).tolist()
-            if i < len(texts) and texts[i] and "\ufffd" not in texts[i] and vocabulary.token(i) not in special
+            if i < len(texts) and texts[i] and "\ufffd" not in texts[i] and prompt_tokenizer.token(i) not in special
         ]
     )
 
@@ -85,7 +85,7 @@ def writable_words(backbone: Backbone) -> Tensor:
 def word_of(backbone: Backbone, token_id: int) -> str:
     """A word of the vocabulary, fit to be read."""
     token = backbone.tokenizer.convert_ids_to_tokens(token_id)
-    return readable_token(token, byte_level=backbone.vocabulary.byte_level)
+    return readable_token(token, byte_level=backbone.prompt_tokenizer.byte_level)
 
 
 def _measure(vectors: Tensor, ids: Tensor, words: Tensor, unit: float) -> Neighbours:

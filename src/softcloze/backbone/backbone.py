@@ -47,9 +47,9 @@ class Backbone:
         tokenizer: its tokenizer, of which softcloze keeps a private copy.
         name: where it came from, as written into saved prompts.
         family: "masked", "causal" or "seq2seq".
-        vocabulary: the private copy of the tokenizer.
+        prompt_tokenizer: the private copy of the tokenizer.
         max_length: positions that the model takes.
-        uses_types: whether tokenizer and model tell the two texts of a pair apart by token types.
+        uses_token_types: whether tokenizer and model tell the two texts of a pair apart by token types.
         compiled: whether torch compiled the model's layers for scoring; see `compile`.
 
     Example:
@@ -74,7 +74,9 @@ class Backbone:
         self.name = name
         self.compiled = False
         self.family = family_of(model.config, tokenizer)
-        self.vocabulary = PromptTokenizer(tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq")
+        self.prompt_tokenizer = PromptTokenizer(
+            tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq"
+        )
         if model.get_output_embeddings() is None:
             raise BackboneError(
                 f"{type(model).__name__} has no language-modelling head; load {name!r} with {AUTO[self.family]}"
@@ -82,7 +84,7 @@ class Backbone:
         self._takes = set(inspect.signature(model.forward).parameters)
         # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
         several = getattr(model.config, "type_vocab_size", 0) > 1
-        self.uses_types = several and self.vocabulary.has_types and "token_type_ids" in self._takes
+        self.uses_token_types = several and self.prompt_tokenizer.has_token_types and "token_type_ids" in self._takes
         self._first_position = first_position(model)
         self._per_layer = per_layer_embedding(model)
         self.max_length = longest_prompt(model.config, tokenizer, self._first_position)
@@ -161,7 +163,7 @@ class Backbone:
             sample = flat[:: max(1, len(flat) // 4096)].to(torch.bfloat16).cpu()
             digest.update(f"{name}{tuple(parameter.shape)}".encode())
             digest.update(sample.view(torch.int16).numpy().tobytes())
-        return {"model": digest.hexdigest(), "tokenizer": self.vocabulary.fingerprint}
+        return {"model": digest.hexdigest(), "tokenizer": self.prompt_tokenizer.fingerprint}
 
     @cached_property
     def embedding_rms(self) -> float:
@@ -242,7 +244,7 @@ class Backbone:
         rows: Sequence[Sequence[int]],
         positions: Tensor,
         *,
-        types: Sequence[Sequence[int] | None] | None = None,
+        token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
         soft: Tensor | None = None,
         columns: Tensor | None = None,
@@ -257,7 +259,7 @@ class Backbone:
         Args:
             rows: `batch` lists of ids; -1 - r stands for row r of `soft`. For a seq2seq model, the decoder's token ids.
             positions: places in the rows, shape (batch, reads).
-            types: the token types of each row, None for a row of one type; for a model that `uses_types`.
+            token_type_ids: token types of each row, None for a row of one type; for a model that `uses_token_types`.
             sources: for a seq2seq model, the ids that the encoder reads for each row; the same ones are read once.
             soft: the soft vectors, shape (soft, width).
             columns: vocabulary ids to score, shape (words,); all of them if None.
@@ -277,7 +279,7 @@ class Backbone:
             read = self._inputs(list(number), None, soft, None)
             inputs = decoder_inputs(self.model, read, [number[source] for source in sources], rows)
         else:
-            inputs = self._inputs(rows, types, soft, prefix)
+            inputs = self._inputs(rows, token_type_ids, soft, prefix)
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
         if "use_cache" in self._takes:
@@ -354,7 +356,7 @@ class Backbone:
         """
         if self.family != "causal":
             return f"a {self.family} model reads every word in the light of those behind it"
-        if self.uses_types:
+        if self.uses_token_types:
             return "token types of a beginning are not remembered"
         with self.frozen(), torch.no_grad():
             whole = self.outputs([[0, 1, 2, 3, 1], [1, 2]], torch.tensor([[4], [1]])).logits
@@ -402,7 +404,7 @@ class Backbone:
     def _inputs(
         self,
         rows: Sequence[Sequence[int]],
-        types: Sequence[Sequence[int] | None] | None,
+        token_type_ids: Sequence[Sequence[int] | None] | None,
         soft: Tensor | None,
         prefix: PrefixCache | None,
     ) -> dict[str, Any]:
@@ -421,9 +423,9 @@ class Backbone:
         inputs: dict[str, Any] = {"inputs_embeds": embedded}
         if self._per_layer is not None:
             inputs["per_layer_inputs"] = self._per_layer(ids)
-        if self.uses_types and types is not None:
+        if self.uses_token_types and token_type_ids is not None:
             segments = torch.zeros(place.shape, dtype=torch.long)
-            filled = [own if own is not None else [0] * len(row) for row, own in zip(rows, types, strict=True)]
+            filled = [own if own is not None else [0] * len(row) for row, own in zip(rows, token_type_ids, strict=True)]
             segments[real] = torch.tensor([segment for own in filled for segment in own])
             inputs["token_type_ids"] = segments.to(self.device)
         if prefix is not None:

@@ -337,7 +337,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """
         prompt, backbone = self._ready()
         limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
-        checked = check_verbalizer(prompt.verbalizer, prompt.template, backbone.vocabulary, limit)
+        checked = check_verbalizer(prompt.verbalizer, prompt.template, backbone.prompt_tokenizer, limit)
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
         bound = prompt.bind(backbone)
@@ -585,7 +585,9 @@ def _digest(
     digest.update(repr(bound.verbalizer).encode())
     # demonstrations are in the prompts
     digest.update(
-        repr((bound.scorer.words, [(p.pieces, p.types) for p in prompts], torch.as_tensor(targets).tolist())).encode()
+        repr(
+            (bound.scorer.words, [(p.chunks, p.token_type_ids) for p in prompts], torch.as_tensor(targets).tolist())
+        ).encode()
     )
     weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
     for weight in weights:

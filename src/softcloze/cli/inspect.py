@@ -174,7 +174,7 @@ def _look(
     if backbone is None:
         return Look(template, filled(template, values, options, shown))
     limit = backbone.max_length if max_length is None else min(max_length, backbone.max_length)
-    compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=options)
+    compiled = CompiledTemplate(template, backbone.prompt_tokenizer, limit, options=options)
     answer, spelt, problem = len(template.masks), [], None
     if words is not None:
         try:

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from softcloze.data import Example
-from softcloze.encoding import CompiledTemplate, Demonstration, Piece
+from softcloze.encoding import CompiledTemplate, Demonstration, TokenInfo
 from softcloze.encoding.rendering import write_demonstration
-from softcloze.encoding.tokens import spell
+from softcloze.encoding.tokens import detokenize
 from softcloze.errors import SoftclozeError
 from softcloze.template import Demos, Field, Literal, Options, Part, Soft, Template
 from softcloze.template.describe import kind_of
@@ -32,7 +32,7 @@ class Cell:
     """
 
     text: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TokenInfo, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +117,25 @@ def token_view(
     pieces = compiled.inspect(example, answer_length=answer, demonstrations=demonstrations)
     (prompt,) = compiled.encode([example], answer_length=answer, demonstrations=[demonstrations])
     return TokenView(
-        cells=tuple(cells_of(pieces, byte_level=compiled.vocabulary.byte_level)),
+        cells=tuple(cells_of(pieces, byte_level=compiled.prompt_tokenizer.byte_level)),
         limit=compiled.max_length,
         answer=answer,
         shown=len(demonstrations) - prompt.dropped,
         dropped=prompt.dropped,
-        second=sum(prompt.types) if prompt.types is not None else 0,
+        second=sum(prompt.token_type_ids) if prompt.token_type_ids is not None else 0,
     )
 
 
-def cells_of(pieces: Sequence[Piece], *, byte_level: bool) -> list[Cell]:
-    """Tokens as they are shown; `byte_level` as for `spell`.
+def cells_of(pieces: Sequence[TokenInfo], *, byte_level: bool) -> list[Cell]:
+    """Tokens as they are shown; `byte_level` as for `detokenize`.
 
-    >>> kept = [Piece("å¾", "field", "text", True), Piece("Ī", "field", "text", True), Piece("", "soft", "#1", True)]
-    >>> [(cell.text, len(cell.pieces)) for cell in cells_of(kept, byte_level=True)]
+    >>> tokens = [TokenInfo("å¾", "field", "text", True), TokenInfo("Ī", "field", "text", True)]
+    >>> tokens.append(TokenInfo("", "soft", "#1", True))
+    >>> [(cell.text, len(cell.pieces)) for cell in cells_of(tokens, byte_level=True)]
     [('很', 2), ('◆', 1)]
     """
     left = iter(pieces)
-    spelt = spell((piece.token for piece in pieces), byte_level=byte_level)
+    spelt = detokenize((piece.token for piece in pieces), byte_level=byte_level)
     cells = [Cell(text, tuple(islice(left, count))) for text, count in spelt]
     return [Cell(SLOT, cell.pieces) if cell.pieces[0].kind == "soft" else cell for cell in cells]
 
@@ -149,7 +150,9 @@ def word_view(verbalizer: "Verbalizer", compiled: CompiledTemplate) -> list[Word
     for label, words in verbalizer.label_words().items():
         for word in words:
             ids = compiled.word_ids(word)
-            spelt = spell(map(compiled.vocabulary.token, ids), byte_level=compiled.vocabulary.byte_level)
+            spelt = detokenize(
+                map(compiled.prompt_tokenizer.token, ids), byte_level=compiled.prompt_tokenizer.byte_level
+            )
             shown.append(WordView(str(label), word, " ".join(text for text, _ in spelt), len(ids)))
     return shown
 

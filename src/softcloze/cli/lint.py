@@ -138,7 +138,7 @@ class Labels(NamedTuple):
 class Model(NamedTuple):
     """A tokenizer, what its model takes, and the model itself if it was loaded."""
 
-    vocabulary: "PromptTokenizer"
+    prompt_tokenizer: "PromptTokenizer"
     max_length: int
     backbone: "Backbone | None" = None
 
@@ -191,7 +191,7 @@ class Looker:
             from softcloze.lint.tokens import check_encoding
 
             sound = all(finding.severity != "error" for finding in found)
-            found += check_encoding(parsed, self.model.vocabulary, self.model.max_length, labels=words)
+            found += check_encoding(parsed, self.model.prompt_tokenizer, self.model.max_length, labels=words)
             if self.wants_tables and sound and words is not None:
                 checked = _check_words(parsed, words, self.model)
                 self.tables[source.name] = checked
@@ -296,7 +296,7 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
         from softcloze.cli.progress import open_backbone
 
         backbone = open_backbone(model)
-        return Model(backbone.vocabulary, limit(backbone.max_length), backbone)
+        return Model(backbone.prompt_tokenizer, limit(backbone.max_length), backbone)
     quiet()
     tokenizer, family, most = load_tokenizer(model)
     return Model(PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), limit(most))
@@ -311,5 +311,5 @@ def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -
 
     verbalizer = RuleVerbalizer(words) if word_table(words).masks else Verbalizer(words)
     if model.backbone is None or template.blocks or template.demos is not None:
-        return check_verbalizer(verbalizer, template, model.vocabulary, model.max_length)
+        return check_verbalizer(verbalizer, template, model.prompt_tokenizer, model.max_length)
     return PromptClassifier(model.backbone, template, verbalizer, max_length=model.max_length).check()

@@ -224,7 +224,7 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
     Returns:
         Shape (texts, width of the hidden states), float32, on the CPU; zeros for a text without any tokens.
     """
-    rows = [encoding.ids[: backbone.max_length] for encoding in backbone.vocabulary.encode(texts)]
+    rows = [encoding.ids[: backbone.max_length] for encoding in backbone.prompt_tokenizer.encode(texts)]
     if not rows:
         return torch.empty(0, backbone.width)
     means: list[Tensor] = []

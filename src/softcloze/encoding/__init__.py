@@ -1,7 +1,7 @@
 """Templates bound to tokenizers: examples in, encoded prompts out."""
 
 from softcloze.encoding.compiled import CompiledBlock, CompiledTemplate
-from softcloze.encoding.encoded import Answer, Demonstration, EncodedPrompt, Piece, Truncation, summarise_cuts
+from softcloze.encoding.encoded import Answer, Demonstration, EncodedPrompt, TokenInfo, Truncation, summarise_cuts
 from softcloze.encoding.tokenizer import NO_LIMIT, PretrainedTokenizer, PromptTokenizer, sentinels_of
 
 __all__ = [
@@ -11,9 +11,9 @@ __all__ = [
     "CompiledTemplate",
     "Demonstration",
     "EncodedPrompt",
-    "Piece",
     "PretrainedTokenizer",
     "PromptTokenizer",
+    "TokenInfo",
     "Truncation",
     "sentinels_of",
     "summarise_cuts",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from tokenizers import Encoding
 
 from softcloze.data import Example
-from softcloze.encoding.encoded import Demonstration, EncodedPrompt, Piece
+from softcloze.encoding.encoded import Demonstration, EncodedPrompt, TokenInfo
 from softcloze.encoding.rendering import Rendered, Renderer
 from softcloze.encoding.tokenizer import PromptTokenizer
-from softcloze.encoding.truncation import Fit, TokenBudget, fit, owners_of
+from softcloze.encoding.truncation import Fit, TokenBudget, fit, part_indices
 from softcloze.encoding.word_ids import word_ids
 from softcloze.errors import EncodingError
 from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template
@@ -38,13 +38,13 @@ class CompiledTemplate:
     """
 
     def __init__(
-        self, template: Template, vocabulary: PromptTokenizer, max_length: int, *, options: Sequence[str] = ()
+        self, template: Template, prompt_tokenizer: PromptTokenizer, max_length: int, *, options: Sequence[str] = ()
     ) -> None:
         """Bind `template` to `vocabulary`.
 
         Args:
             template: what to encode with.
-            vocabulary: the tokenizer.
+            prompt_tokenizer: the tokenizer.
             max_length: tokens and slots that the model takes, the answer included.
             options: the first label word of each label, for <options>.
 
@@ -53,28 +53,28 @@ class CompiledTemplate:
             TokenizerError: the template has a special token that the tokenizer lacks.
         """
         self.template = template
-        self.vocabulary = vocabulary
+        self.prompt_tokenizer = prompt_tokenizer
         self.max_length = max_length
-        self.blocks = compile_blocks(template, vocabulary)
+        self.blocks = compile_blocks(template, prompt_tokenizer)
         self.soft_count = sum(block.count for block in self.blocks)
         self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
-        self._renderer = Renderer(template, vocabulary, options)
+        self._renderer = Renderer(template, prompt_tokenizer, options)
         self._outline = self._renderer.outline
         self.has_right = not isinstance(self._outline[-1].node, Mask)
-        self._has_types = vocabulary.has_types and Special("sep") in template.nodes
+        self._has_token_types = prompt_tokenizer.has_token_types and Special("sep") in template.nodes
         limits = [node.max for node in template.nodes if isinstance(node, Field) and node.max is not None]
         self._shortest_max = min(limits, default=max_length)
 
     @property
-    def chained(self) -> bool:
+    def autoregressive(self) -> bool:
         """Whether a label word's score is that of its tokens one after the other, with nothing behind them."""
-        return self.vocabulary.decoder or (self.vocabulary.mask_id is None and not self.has_right)
+        return self.prompt_tokenizer.decoder or (self.prompt_tokenizer.mask_id is None and not self.has_right)
 
     @property
     def first_words(self) -> tuple[int, ...]:
         """Token ids of the first literal that has any, without the white space around it; empty if none has."""
         texts = (part.text.strip() for part in self._outline if isinstance(part.node, Literal))
-        return next((ids for ids in (tuple(self.vocabulary.ids(text)) for text in texts) if ids), ())
+        return next((ids for ids in (tuple(self.prompt_tokenizer.ids(text)) for text in texts) if ids), ())
 
     def encode(
         self,
@@ -113,11 +113,11 @@ class CompiledTemplate:
             EncodingError: the word has no tokens, some of it is unknown to the vocabulary, or it has other than the
                 number of tokens that the mask asks for.
         """
-        return word_ids(word, self.vocabulary, self._outline, self._renderer.spaces, mask)
+        return word_ids(word, self.prompt_tokenizer, self._outline, self._renderer.spaces, mask)
 
     def inspect(
         self, example: Example, *, answer_length: int | None = None, demonstrations: Sequence[Demonstration] = ()
-    ) -> list[Piece]:
+    ) -> list[TokenInfo]:
         """Every token of `example` with its origin, those that truncation cuts from fields included.
 
         Demonstrations that do not fit are left out.
@@ -125,30 +125,30 @@ class CompiledTemplate:
         values = self.template.read_fields(example)
         ((_, fitted),) = self._fitted([example], [values], self._demonstrate([demonstrations]), answer_length)
         rendered, ids = fitted.rendered, fitted.encoding.ids
-        owners = owners_of(fitted.encoding, rendered)
+        owners = part_indices(fitted.encoding, rendered)
         shown = {i for demo in rendered.demos for i in demo}
         kept = set(fitted.fit.used)
-        pieces: list[Piece] = []
+        pieces: list[TokenInfo] = []
         for i in self._counting(fitted.encoding):
             owner = owners[i]
-            token = self.vocabulary.token(ids[i])
+            token = self.prompt_tokenizer.token(ids[i])
             if owner is None:
-                pieces.append(Piece(token, "special", "", True))
+                pieces.append(TokenInfo(token, "special", "", True))
                 continue
             part = rendered.parts[owner]
             match part.node:
                 case _ if owner in shown:
-                    pieces.append(Piece(token, "demo", "", i in kept))
+                    pieces.append(TokenInfo(token, "demo", "", i in kept))
                 case Soft() if part.block is not None:
-                    pieces += [Piece("", "soft", part.block.key, True)] * len(self._slots[part.block.key])
+                    pieces += [TokenInfo("", "soft", part.block.key, True)] * len(self._slots[part.block.key])
                 case Mask(_, name):
-                    pieces.append(Piece("<mask>", "mask", "" if name is None else name, True))
+                    pieces.append(TokenInfo("<mask>", "mask", "" if name is None else name, True))
                 case Field(name):
-                    pieces.append(Piece(token, "field", name, i in kept))
+                    pieces.append(TokenInfo(token, "field", name, i in kept))
                 case Special():
-                    pieces.append(Piece(token, "special", "", True))
+                    pieces.append(TokenInfo(token, "special", "", True))
                 case _:
-                    pieces.append(Piece(token, "literal", "", True))
+                    pieces.append(TokenInfo(token, "literal", "", True))
         return pieces
 
     def _demonstrate(self, demonstrations: Sequence[Sequence[Demonstration]]) -> list[list[list[Part]]]:
@@ -173,7 +173,7 @@ class CompiledTemplate:
         """Rows with their tokens as far as they fit, those that lose demonstrations last."""
         several = len(values) > 1
         answer = 0  # beyond one for each mask
-        if answer_length is not None and not self.vocabulary.sentinels:
+        if answer_length is not None and not self.prompt_tokenizer.sentinels:
             answer = answer_length - len(self.template.masks)
         dropped = [0] * len(values)
         waiting = list(range(len(values)))
@@ -184,7 +184,7 @@ class CompiledTemplate:
                 )
                 for row in waiting
             ]
-            encodings = self.vocabulary.encode([rendered.text for rendered in prompts])
+            encodings = self.prompt_tokenizer.encode([rendered.text for rendered in prompts])
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
                 room = TokenBudget(self.max_length, self._slot_positions(rendered) + answer)
@@ -207,7 +207,7 @@ class CompiledTemplate:
     def _counting(self, encoding: Encoding) -> Sequence[int]:
         """The tokens that count: for a causal model not the end of sequence that a tokenizer may add."""
         count = len(encoding.ids)
-        if self.vocabulary.mask_id is None:
+        if self.prompt_tokenizer.mask_id is None:
             origins = encoding.sequence_ids
             while count and origins[count - 1] is None:
                 count -= 1
@@ -218,19 +218,19 @@ class CompiledTemplate:
         ids = [whole[i] for i in used]
         blocks = (part.block for part in fitted.rendered.parts)
         slots = (self._slots[block.key] for block in blocks if block is not None)
-        sep = self._sep_of(fitted) if self._has_types else None
+        sep = self._sep_of(fitted) if self._has_token_types else None
         first = bisect_right(used, sep) if sep is not None else len(ids)  # tokens of the first segment
         one, two = self._with_slots(ids[:first], slots), self._with_slots(ids[first:], slots)
-        types = (0,) * len(one) + (1,) * len(two) if sep is not None else None
+        token_type_ids = (0,) * len(one) + (1,) * len(two) if sep is not None else None
         filled = one + two
         left, *between, right = self._pieces(filled)
-        return EncodedPrompt(left, right, fitted.fit.cut, types, fitted.dropped, tuple(between))
+        return EncodedPrompt(left, right, fitted.fit.cut, token_type_ids, fitted.dropped, tuple(between))
 
     def _pieces(self, ids: list[int]) -> Iterator[tuple[int, ...]]:
         """What stands before, between and after the masks."""
         start = 0
         for _ in self.template.masks:
-            hole = ids.index(self.vocabulary.hole_id, start)
+            hole = ids.index(self.prompt_tokenizer.mask_marker_id, start)
             yield tuple(ids[start:hole])
             start = hole + 1
         yield tuple(ids[start:])
@@ -244,8 +244,8 @@ class CompiledTemplate:
         """Ids with the rows of the next soft blocks where a token stands for each."""
         filled: list[int] = []
         start = 0
-        for _ in range(ids.count(self.vocabulary.slot_id)):
-            at = ids.index(self.vocabulary.slot_id, start)
+        for _ in range(ids.count(self.prompt_tokenizer.slot_marker_id)):
+            at = ids.index(self.prompt_tokenizer.slot_marker_id, start)
             filled += ids[start:at]
             filled += next(slots)
             start = at + 1
@@ -274,7 +274,7 @@ class CompiledBlock:
         return range(self.start, self.start + self.count)
 
 
-def compile_blocks(template: Template, vocabulary: PromptTokenizer) -> tuple[CompiledBlock, ...]:
+def compile_blocks(template: Template, prompt_tokenizer: PromptTokenizer) -> tuple[CompiledBlock, ...]:
     """Count the vectors of each soft block of `template` and put the blocks one below the other.
 
     Raises:
@@ -283,7 +283,7 @@ def compile_blocks(template: Template, vocabulary: PromptTokenizer) -> tuple[Com
     blocks = []
     start = 0
     for block in template.blocks:
-        init = tuple(vocabulary.ids(block.init)) if block.init is not None else ()
+        init = tuple(prompt_tokenizer.ids(block.init)) if block.init is not None else ()
         if block.init is not None and not init:
             raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
         count = block.count if block.count is not None else len(init)

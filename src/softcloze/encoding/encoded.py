@@ -42,18 +42,18 @@ class EncodedPrompt:
     left: tuple[int, ...]
     right: tuple[int, ...]
     cut: Mapping[str, int]
-    types: tuple[int, ...] | None = None
+    token_type_ids: tuple[int, ...] | None = None
     dropped: int = 0
     between: tuple[tuple[int, ...], ...] = ()
 
     @property
-    def pieces(self) -> tuple[tuple[int, ...], ...]:
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
         """The ids before, between and after the masks: one piece more than there are masks."""
         return self.left, *self.between, self.right
 
     def __len__(self) -> int:
         """Tokens and soft slots, masks not counted."""
-        return sum(map(len, self.pieces))
+        return sum(map(len, self.chunks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def summarise_cuts(prompts: Sequence[EncodedPrompt]) -> Truncation:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TokenInfo:
     """One token of an encoded prompt with what it comes from, for people to look at.
 
     Attributes:

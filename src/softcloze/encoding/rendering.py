@@ -65,7 +65,7 @@ class Renderer:
         spaces: the white space before each mask, which belongs to the label word.
     """
 
-    def __init__(self, template: Template, vocabulary: PromptTokenizer, options: Sequence[str]):
+    def __init__(self, template: Template, prompt_tokenizer: PromptTokenizer, options: Sequence[str]):
         """Write `template` with `options`, the label words for <options>.
 
         Raises:
@@ -73,7 +73,7 @@ class Renderer:
             TokenizerError: the template has a special token that the tokenizer lacks.
         """
         self._template = template
-        self._vocabulary = vocabulary
+        self._vocabulary = prompt_tokenizer
         self._options = tuple(options)
         parts = list(outline(template))
         self._has_options = any(isinstance(part.node, Options) for part in parts)
@@ -82,7 +82,7 @@ class Renderer:
         self.spaces = spaces_before_masks(parts)
         self.outline = self._arranged(with_options(parts, self._options))
         self._fields = [(i, part.node) for i, part in enumerate(self.outline) if isinstance(part.node, Field)]
-        self._fresh = {Special(kind) for kind in vocabulary.fresh_behind} & set(template.nodes)
+        self._fresh = {Special(kind) for kind in prompt_tokenizer.space_after} & set(template.nodes)
 
     def render(
         self,
@@ -127,8 +127,10 @@ class Renderer:
 
     def _arranged(self, parts: Sequence[Part]) -> list[Part]:
         """Parts with markers, without the white space that belongs to slots or tokens that the tokenizer adds."""
-        vocabulary = self._vocabulary
-        hands_over = vocabulary.mask_id is None  # a mask token takes in the space before it as its tokenizer would
+        prompt_tokenizer = self._vocabulary
+        hands_over = (
+            prompt_tokenizer.mask_id is None
+        )  # a mask token takes in the space before it as its tokenizer would
         arranged: list[Part] = []
         for i, part in enumerate(parts):
             text = part.text
@@ -142,13 +144,13 @@ class Renderer:
                     if not text:
                         continue
                 case Soft():
-                    text = vocabulary.slot
+                    text = prompt_tokenizer.slot_marker
                 case Mask():
-                    text = vocabulary.hole
+                    text = prompt_tokenizer.mask_marker
                 case Special(kind):
-                    text = vocabulary.special(kind)
+                    text = prompt_tokenizer.special(kind)
             arranged.append(part if text is part.text else Part(part.node, text, part.block))
-        return _without_frame(arranged, vocabulary.front, vocabulary.back)
+        return _without_frame(arranged, prompt_tokenizer.prefix_markers, prompt_tokenizer.suffix_markers)
 
 
 def _without_frame(parts: list[Part], front: Sequence[str], back: Sequence[str]) -> list[Part]:

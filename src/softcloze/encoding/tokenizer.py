@@ -76,17 +76,17 @@ class PromptTokenizer:
         markers = {content: f"\x02{nonce}:{i}\x03" for i, content in enumerate(sorted(special))}
         everywhere = not masked and _prepend_once(definition)
         first = any(part.get("prepend_scheme") == "first" for part in _pre_tokenizers(definition))
-        self.fresh_behind: tuple[SpecialKind, ...] = get_args(SpecialKind) if everywhere else ("sep",) if first else ()
+        self.space_after: tuple[SpecialKind, ...] = get_args(SpecialKind) if everywhere else ("sep",) if first else ()
         self.byte_level = '"type": "ByteLevel"' in json.dumps(definition["decoder"])
         self._copy = Tokenizer.from_str(json.dumps(_renamed(definition, markers)))
-        self.slot = f"\x02{nonce}:slot\x03"
+        self.slot_marker = f"\x02{nonce}:slot\x03"
         spare_hole = f"\x02{nonce}:hole\x03"
         # the ids of the first two lie beyond the vocabulary and never reach the model
-        added = [self.slot, spare_hole, *(markers[sentinel] for sentinel in sentinels[:1])]
+        added = [self.slot_marker, spare_hole, *(markers[sentinel] for sentinel in sentinels[:1])]
         self._copy.add_special_tokens([AddedToken(marker, special=True, normalized=False) for marker in added])
-        self.hole = markers[mask] if mask is not None else spare_hole
-        (self.slot_id,), (self.hole_id,) = self.ids(self.slot), self.ids(self.hole)
-        self.mask_id = self.hole_id if masked else None
+        self.mask_marker = markers[mask] if mask is not None else spare_hole
+        (self.slot_marker_id,), (self.mask_marker_id,) = self.ids(self.slot_marker), self.ids(self.mask_marker)
+        self.mask_id = self.mask_marker_id if masked else None
         self.sentinels: tuple[int, ...] = tuple(tokenizer.convert_tokens_to_ids(sentinels))
         self.decoder = decoder
         self.unknown_id: int | None = tokenizer.unk_token_id
@@ -94,11 +94,11 @@ class PromptTokenizer:
         named = {kind: getattr(tokenizer, f"{kind}_token") for kind in get_args(SpecialKind)}
         self._special = {kind: markers[token] for kind, token in named.items() if token is not None}
         # by id, since the frame itself still goes by the old names
-        framed = [str(self._copy.id_to_token(i)) for i in self._copy.encode(self.slot).ids]
-        at = framed.index(self.slot)
-        self.front, self.back = tuple(framed[:at]), tuple(framed[at + 1 :]) if masked else ()
-        pair = self._copy.encode(self.slot, self.slot)
-        self.has_types = "token_type_ids" in tokenizer.model_input_names and 1 in pair.type_ids
+        framed = [str(self._copy.id_to_token(i)) for i in self._copy.encode(self.slot_marker).ids]
+        at = framed.index(self.slot_marker)
+        self.prefix_markers, self.suffix_markers = tuple(framed[:at]), tuple(framed[at + 1 :]) if masked else ()
+        pair = self._copy.encode(self.slot_marker, self.slot_marker)
+        self.has_token_types = "token_type_ids" in tokenizer.model_input_names and 1 in pair.type_ids
 
     @classmethod
     def guessed(cls, tokenizer: PretrainedTokenizer) -> Self:

@@ -10,7 +10,7 @@ from softcloze.formatting import one_line
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # what SentencePiece falls back on for characters it does not have
 
 
-def spell(tokens: Iterable[str], *, byte_level: bool) -> Iterator[tuple[str, int]]:
+def detokenize(tokens: Iterable[str], *, byte_level: bool) -> Iterator[tuple[str, int]]:
     r"""Tokens as text, where a tokenizer spells bytes, and how many tokens each piece of text stands for.
 
     The tokens of one character come out as one piece. White space of byte-level tokens is shown as it is, but a space
@@ -20,9 +20,9 @@ def spell(tokens: Iterable[str], *, byte_level: bool) -> Iterator[tuple[str, int
         tokens: as their tokenizer spells them.
         byte_level: whether it spells all of them in bytes, as GPT-2's does: "å¥½" for 好.
 
-    >>> list(spell(["Ġgood", "å¥½", "å¾", "Ī", "Ċ"], byte_level=True))
+    >>> list(detokenize(["Ġgood", "å¥½", "å¾", "Ī", "Ċ"], byte_level=True))
     [('␣good', 1), ('好', 1), ('很', 2), ('\n', 1)]
-    >>> list(spell(["▁good", "<0xE5>", "<0xA5>", "<0xBD>", "##ing"], byte_level=False))
+    >>> list(detokenize(["▁good", "<0xE5>", "<0xA5>", "<0xBD>", "##ing"], byte_level=False))
     [('▁good', 1), ('好', 3), ('##ing', 1)]
     """
     begun, count = b"", 0

@@ -64,7 +64,7 @@ def fit(encoding: Encoding, rendered: Rendered, used: Sequence[int], room: Token
     """
     if len(used) <= min(room.tokens, shortest_max):
         return Fit(used, {})
-    owners = owners_of(encoding, rendered)
+    owners = part_indices(encoding, rendered)
     sizes = Counter([owner for i in used if (owner := owners[i]) is not None])
     places = [(i, part.node) for i, part in enumerate(rendered.parts) if isinstance(part.node, Field)]
     wanted = {i: min(sizes[i], field.max) if field.max is not None else sizes[i] for i, field in places}
@@ -76,7 +76,7 @@ def fit(encoding: Encoding, rendered: Rendered, used: Sequence[int], room: Token
     return _cut(encoding, rendered, used, owners, wanted)
 
 
-def owners_of(encoding: Encoding, rendered: Rendered) -> list[int | None]:
+def part_indices(encoding: Encoding, rendered: Rendered) -> list[int | None]:
     """The number of the part that each token comes from; None for special tokens that the tokenizer added.
 
     White space at a token's start does not count, since many tokenizers put the space before a word

@@ -10,7 +10,7 @@ from softcloze.template.nodes import write
 
 
 def word_ids(
-    word: str, vocabulary: PromptTokenizer, outline: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
+    word: str, prompt_tokenizer: PromptTokenizer, outline: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
 ) -> tuple[int, ...]:
     """Token ids of a label word in the mask's place, as the tokenizer would write it there.
 
@@ -20,7 +20,7 @@ def word_ids(
 
     Args:
         word: the label word.
-        vocabulary: the tokenizer.
+        prompt_tokenizer: the tokenizer.
         outline: the parts of the template.
         spaces: the white space before each mask.
         name: of the mask; None where there is only one.
@@ -34,11 +34,11 @@ def word_ids(
         for i, part in enumerate(outline)
         if isinstance(part.node, Mask) and name in (None, part.node.name)
     )
-    ids = _ids_behind(outline[hole - 1] if hole > 0 else None, spaces[mask] + word, vocabulary)
+    ids = _ids_behind(outline[hole - 1] if hole > 0 else None, spaces[mask] + word, prompt_tokenizer)
     if not ids:
         raise EncodingError(f"label word {word!r} has no tokens in this model's vocabulary")
-    tokens = " ".join(vocabulary.token(i) for i in ids)
-    if vocabulary.unknown_id in ids:
+    tokens = " ".join(prompt_tokenizer.token(i) for i in ids)
+    if prompt_tokenizer.unknown_id in ids:
         raise EncodingError(
             f"label word {word!r} is unknown to this model's vocabulary: it becomes {tokens}; choose another word"
         )
@@ -52,12 +52,12 @@ def word_ids(
     return tuple(ids)
 
 
-def _ids_behind(before: Part | None, text: str, vocabulary: PromptTokenizer) -> list[int]:
+def _ids_behind(before: Part | None, text: str, prompt_tokenizer: PromptTokenizer) -> list[int]:
     if before is None:
-        return vocabulary.ids(text)
+        return prompt_tokenizer.ids(text)
     anchors = [before.text.rstrip()] if isinstance(before.node, Literal) else []
     for anchor in (*anchors, ".", "。"):
-        anchor_ids, ids = vocabulary.ids(anchor), vocabulary.ids(anchor + text)
+        anchor_ids, ids = prompt_tokenizer.ids(anchor), prompt_tokenizer.ids(anchor + text)
         if anchor_ids and ids[: len(anchor_ids)] == anchor_ids:
             return ids[len(anchor_ids) :]
-    return vocabulary.ids(vocabulary.slot + text)[1:]
+    return prompt_tokenizer.ids(prompt_tokenizer.slot_marker + text)[1:]

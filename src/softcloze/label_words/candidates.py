@@ -82,7 +82,7 @@ def whole_words(compiled: CompiledTemplate, texts: Iterable[str]) -> dict[int, s
     """
     literals = "".join(node.text for node in compiled.template.nodes if isinstance(node, Literal))
     allowed = _scripts(literals) or _scripts("".join(texts))
-    words = enumerate(text.strip() for text in compiled.vocabulary.texts())
+    words = enumerate(text.strip() for text in compiled.prompt_tokenizer.texts())
     return {token: word for token, word in words if is_word(word) and _scripts(word) <= allowed}
 
 

@@ -135,7 +135,9 @@ def usable_words(
 
     The first word of each label stays as it is; `BoundPrompt` says what is wrong with it.
     """
-    compiled = CompiledTemplate(template, backbone.vocabulary, backbone.max_length, options=verbalizer.first_words)
+    compiled = CompiledTemplate(
+        template, backbone.prompt_tokenizer, backbone.max_length, options=verbalizer.first_words
+    )
     ids = {word: compiled.word_ids(word) for word in verbalizer.first_words}
     for word in verbalizer.all_words:
         try:
@@ -144,7 +146,7 @@ def usable_words(
             continue
         if tokens not in ids.values() and (max_tokens is None or len(tokens) <= max_tokens):
             ids[word] = tokens
-    if compiled.chained and verbalizer.per == "word":
+    if compiled.autoregressive and verbalizer.per == "word":
         label_of = {word: label for label, own in _by_label(verbalizer) for word in own}
         known = list(ids)
         for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in known]):

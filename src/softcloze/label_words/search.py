@@ -95,7 +95,7 @@ def search_label_words(
 
     backbone = load_backbone(model)
     limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-    compiled = CompiledTemplate(parsed, backbone.vocabulary, limit)
+    compiled = CompiledTemplate(parsed, backbone.prompt_tokenizer, limit)
     if backbone.family == "causal" and compiled.has_right:
         raise ParameterError(
             f"text behind <mask> takes {backbone.name} a pass for every word of its vocabulary; "

@@ -75,9 +75,9 @@ def check(
         from softcloze.encoding import NO_LIMIT, PromptTokenizer  # needs what templates themselves do not
         from softcloze.lint.tokens import check_encoding
 
-        vocabulary = PromptTokenizer.guessed(tokenizer)
+        prompt_tokenizer = PromptTokenizer.guessed(tokenizer)
         limit = min(tokenizer.model_max_length, NO_LIMIT)
-        found += check_encoding(template, vocabulary, limit, labels=labels)
+        found += check_encoding(template, prompt_tokenizer, limit, labels=labels)
     return in_order(found, template.source)
 
 

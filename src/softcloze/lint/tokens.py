@@ -13,13 +13,13 @@ from softcloze.verbalizer.verbalizer import find_openings
 
 
 def check_encoding(
-    template: Template, vocabulary: PromptTokenizer, max_length: int = NO_LIMIT, *, labels: Labels | None = None
+    template: Template, prompt_tokenizer: PromptTokenizer, max_length: int = NO_LIMIT, *, labels: Labels | None = None
 ) -> list[Finding]:
     """What is wrong, doubtful or worth knowing about a template with this vocabulary.
 
     Args:
         template: what to look at.
-        vocabulary: the tokenizer of the model that it is meant for.
+        prompt_tokenizer: the tokenizer of the model that it is meant for.
         max_length: tokens that a prompt may have.
         labels: label -> its words, or a verbalizer.
 
@@ -27,13 +27,13 @@ def check_encoding(
         TemplateTypeError: `labels` are no label words.
     """
     table = word_table(labels) if labels is not None else WordTable("", ())
-    found = [*_check_specials(template, vocabulary), *_check_names(template, vocabulary.special_tokens)]
-    if vocabulary.mask_id is None:
+    found = [*_check_specials(template, prompt_tokenizer), *_check_names(template, prompt_tokenizer.special_tokens)]
+    if prompt_tokenizer.mask_id is None:
         found += _check_behind_mask(template)
     if any(finding.severity == "error" for finding in found):
         return found  # it cannot be compiled
     try:
-        compiled = CompiledTemplate(template, vocabulary, max_length, options=table.options or ("",))
+        compiled = CompiledTemplate(template, prompt_tokenizer, max_length, options=table.options or ("",))
     except EncodingError as error:
         i = next(i for i, node in enumerate(template.nodes) if isinstance(node, Soft) and node.init is not None)
         return [*found, _finding(template, i, "no-tokens", "error", str(error), "start from other words")]
@@ -50,7 +50,7 @@ def check_encoding(
         found += _check_rules(compiled, table, tokens, labels)
     if max_length < NO_LIMIT:
         longest = dict.fromkeys(template.masks, 1)
-        for word, ids in tokens.items() if not vocabulary.sentinels else ():
+        for word, ids in tokens.items() if not prompt_tokenizer.sentinels else ():
             mask = _mask_of(word, template)
             longest[mask] = max(longest[mask], len(ids))
         found += _check_length(compiled, sum(longest.values()))
@@ -67,17 +67,19 @@ def _finding(template: Template, i: int, code: str, severity: Severity, message:
     return Finding(code, severity, message, advice, template.source, *template.spans[i])
 
 
-def _check_specials(template: Template, vocabulary: PromptTokenizer) -> Iterator[Finding]:
+def _check_specials(template: Template, prompt_tokenizer: PromptTokenizer) -> Iterator[Finding]:
     last = len(template.nodes) - 1
     for i, node in enumerate(template.nodes):
         if not isinstance(node, Special):
             continue
         try:
-            marker = vocabulary.special(node.kind)
+            marker = prompt_tokenizer.special(node.kind)
         except TokenizerError as error:
             yield _finding(template, i, "no-special-token", "error", str(error), "")
             continue
-        added = (i == 0 and vocabulary.front[-1:] == (marker,)) or (i == last and vocabulary.back[:1] == (marker,))
+        added = (i == 0 and prompt_tokenizer.prefix_markers[-1:] == (marker,)) or (
+            i == last and prompt_tokenizer.suffix_markers[:1] == (marker,)
+        )
         if added:
             message = f"the tokenizer adds its {node.kind} token here itself, and it is not doubled"
             yield _finding(template, i, "added-anyway", "note", message, f"<{node.kind}> can be left out")
@@ -122,7 +124,7 @@ def _check_words(
         known = words.setdefault((word.mask, ids), word)
         if known is not word and table.masks:
             continue  # rules share words
-        spelt = " ".join(map(compiled.vocabulary.token, ids))
+        spelt = " ".join(map(compiled.prompt_tokenizer.token, ids))
         if known.text.strip() != word.text.strip():  # or else it is said without a tokenizer
             message = f"{word.text!r} has the same tokens as {known.text!r}: {spelt}"
             yield table.finding(word, "same-tokens", "error", message, "choose words that this vocabulary tells apart")
@@ -136,7 +138,7 @@ def _check_lengths(
 ) -> Iterator[Finding]:
     """Findings about words that are longer than others, where every token counts."""
     known = list(tokens)
-    if compiled.chained:
+    if compiled.autoregressive:
         for longer, shorter in find_openings(list(tokens.values()), [word.label for word in known]):
             word, opening = known[longer], known[shorter].text
             message = f"{word.text!r} begins with the tokens of {opening!r}, so it is never the likelier one"
@@ -158,7 +160,7 @@ def _check_rules(
     names = [mask.name for mask in compiled.template.masks]
     conjunctions = [tuple(ids[name, words[str(name)]] for name in names) for words in rules.conjunctions]
     try:
-        rules.check_tokens(conjunctions, chained=compiled.chained)
+        rules.check_tokens(conjunctions, autoregressive=compiled.autoregressive)
     except VerbalizerError as error:
         yield Finding("same-tokens", "error", str(error), "", table.source, 0, len(table.source))
 

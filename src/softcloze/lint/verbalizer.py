@@ -98,14 +98,14 @@ class VerbalizerCheck:
 
 
 def check_verbalizer(
-    verbalizer: AnyVerbalizer, template: Template, vocabulary: PromptTokenizer, max_length: int = NO_LIMIT
+    verbalizer: AnyVerbalizer, template: Template, prompt_tokenizer: PromptTokenizer, max_length: int = NO_LIMIT
 ) -> VerbalizerCheck:
     """Label words with their tokens, and the findings of `Template.check`.
 
     Args:
         verbalizer: the label words.
         template: where they are to stand.
-        vocabulary: the tokenizer.
+        prompt_tokenizer: the tokenizer.
         max_length: tokens that a prompt may have.
 
     >>> from softcloze.backbone import load_tokenizer
@@ -117,9 +117,12 @@ def check_verbalizer(
     >>> checked.works
     True
     """
-    found = [*check(template, labels=verbalizer), *check_encoding(template, vocabulary, max_length, labels=verbalizer)]
+    found = [
+        *check(template, labels=verbalizer),
+        *check_encoding(template, prompt_tokenizer, max_length, labels=verbalizer),
+    ]
     table = word_table(verbalizer)
-    spelt = _spell(table, template, vocabulary)
+    spelt = _spell(table, template, prompt_tokenizer)
     own = [weight for weights in verbalizer.weights for weight in weights] if isinstance(verbalizer, Verbalizer) else []
     words = tuple(
         CheckedWord(cast("Label", word.label), word.text, weight, spelt.get(word, ()), mask=word.mask)
@@ -174,17 +177,17 @@ def _one_sided(labels: Sequence[Label], priors: Sequence[float], template: Templ
     return [Finding("one-sided", "warning", message, advice, template.source, *span)]
 
 
-def _spell(table: WordTable, template: Template, vocabulary: PromptTokenizer) -> dict[Word, tuple[str, ...]]:
+def _spell(table: WordTable, template: Template, prompt_tokenizer: PromptTokenizer) -> dict[Word, tuple[str, ...]]:
     """The tokens of each word in the mask's place, of those that can be encoded; why not is among the findings."""
     spelt: dict[Word, tuple[str, ...]] = {}
     if any(check_masks(table, template)):
         return spelt
     with suppress(EncodingError, TokenizerError):
-        compiled = CompiledTemplate(template, vocabulary, NO_LIMIT, options=table.options or ("",))
+        compiled = CompiledTemplate(template, prompt_tokenizer, NO_LIMIT, options=table.options or ("",))
         for word in table.words:
             with suppress(EncodingError):
-                tokens = map(vocabulary.token, compiled.word_ids(word.text, word.mask))
-                spelt[word] = tuple(readable_token(token, byte_level=vocabulary.byte_level) for token in tokens)
+                tokens = map(prompt_tokenizer.token, compiled.word_ids(word.text, word.mask))
+                spelt[word] = tuple(readable_token(token, byte_level=prompt_tokenizer.byte_level) for token in tokens)
     return spelt
 
 

@@ -53,7 +53,7 @@ class BoundPrompt:
         """
         _check_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-        self.compiled = CompiledTemplate(template, backbone.vocabulary, limit, options=verbalizer.options)
+        self.compiled = CompiledTemplate(template, backbone.prompt_tokenizer, limit, options=verbalizer.options)
         self.verbalizer = verbalizer
         if isinstance(verbalizer, RuleVerbalizer):
             self.words: list[tuple[int, ...]] = []
@@ -115,7 +115,7 @@ def _word_scorer(
     words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
     if reads.words:
         # a word that begins with another's tokens may still be likely enough for a threshold of its own
-        verbalizer.check_tokens(words, chained=compiled.chained and not reads.normalised)
+        verbalizer.check_tokens(words, autoregressive=compiled.autoregressive and not reads.normalised)
     scorer = Scorer(
         backbone,
         compiled,
@@ -140,6 +140,6 @@ def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbon
         for word in words
     }
     conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
-    verbalizer.check_tokens(conjunctions, chained=compiled.chained)
+    verbalizer.check_tokens(conjunctions, autoregressive=compiled.autoregressive)
     plan = plan_rules(backbone, conjunctions, has_right=compiled.has_right)
     return Scorer(backbone, compiled, plan.words, plan=plan)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, fill, last_before, types_of
+from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, fill, last_before, token_type_ids_of
 
 
 class CausalPlan(Plan):
@@ -46,14 +46,14 @@ class CausalPlan(Plan):
             for i, word in enumerate(self.words):
                 row = prompt.left + word + prompt.right
                 reads = tuple(LogitRead(p - 1, row[p], i) for p in range(at + 1, len(row)) if row[p] >= 0)
-                types = types_of(prompt, len(word))
-                queries.append(ModelInput(row[:-1], reads, types[:-1] if types is not None else None))
+                token_type_ids = token_type_ids_of(prompt, len(word))
+                queries.append(ModelInput(row[:-1], reads, token_type_ids[:-1] if token_type_ids is not None else None))
             return queries
         return [
             ModelInput(
                 prompt.left + end,
                 tuple(LogitRead(at + read.position, read.token, read.cell) for read in reads),
-                types_of(prompt, len(end)),
+                token_type_ids_of(prompt, len(end)),
             )
             for end, reads in self._rows
         ]

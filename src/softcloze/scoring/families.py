@@ -7,7 +7,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.causal import CausalPlan, CausalRules
 from softcloze.scoring.masked import MaskedRules, masked_plan
-from softcloze.scoring.plan import Conjunction, ModelInput, Plan, last_before, types_of
+from softcloze.scoring.plan import Conjunction, ModelInput, Plan, last_before, token_type_ids_of
 from softcloze.scoring.seq2seq import Infilling, Seq2seqPlan
 from softcloze.verbalizer import Fill
 
@@ -21,9 +21,9 @@ def plan_words(backbone: Backbone, words: Sequence[tuple[int, ...]], fill: Fill,
         fill: how a masked model fills in words of several tokens.
         has_right: whether anything may stand after the mask.
     """
-    mask_id, start = backbone.vocabulary.mask_id, backbone.decoder_start
+    mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
-        return Seq2seqPlan([(word,) for word in words], backbone.vocabulary, start)
+        return Seq2seqPlan([(word,) for word in words], backbone.prompt_tokenizer, start)
     if mask_id is not None:
         return masked_plan(words, mask_id, fill)
     return CausalPlan(words, has_right=has_right)
@@ -37,9 +37,9 @@ def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_r
         conjunctions: of words at the masks of one template.
         has_right: whether anything may stand after the last mask.
     """
-    mask_id, start = backbone.vocabulary.mask_id, backbone.decoder_start
+    mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
-        return Seq2seqPlan(conjunctions, backbone.vocabulary, start)
+        return Seq2seqPlan(conjunctions, backbone.prompt_tokenizer, start)
     if mask_id is not None:
         return MaskedRules(conjunctions, mask_id)
     return CausalRules(conjunctions, has_right=has_right)
@@ -63,11 +63,13 @@ def with_state(backbone: Backbone, queries: Sequence[ModelInput], prompt: Encode
 
 
 def _state_row(backbone: Backbone, prompt: EncodedPrompt) -> ModelInput:
-    mask_id, start = backbone.vocabulary.mask_id, backbone.decoder_start
+    mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
-        written = Infilling.of(prompt, backbone.vocabulary, start)
+        written = Infilling.of(prompt, backbone.prompt_tokenizer, start)
         return ModelInput(written.opening, (), state=len(written.opening) - 1, source=written.source)
     if mask_id is not None:
-        return ModelInput((*prompt.left, mask_id, *prompt.right), (), types_of(prompt, 1), state=len(prompt.left))
-    types = prompt.types[: len(prompt.left)] if prompt.types is not None else None
-    return ModelInput(prompt.left, (), types, state=last_before(prompt))
+        return ModelInput(
+            (*prompt.left, mask_id, *prompt.right), (), token_type_ids_of(prompt, 1), state=len(prompt.left)
+        )
+    token_type_ids = prompt.token_type_ids[: len(prompt.left)] if prompt.token_type_ids is not None else None
+    return ModelInput(prompt.left, (), token_type_ids, state=last_before(prompt))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, Reader, fill, types_of
+from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, Reader, fill, token_type_ids_of
 from softcloze.verbalizer import Fill
 
 
@@ -40,7 +40,7 @@ class MaskedPlan(Plan):
             ModelInput(
                 prompt.left + (self._mask_id,) * length + prompt.right,
                 tuple(LogitRead(at + j, token, i) for i, word in words for j, token in enumerate(word)),
-                types_of(prompt, length),
+                token_type_ids_of(prompt, length),
             )
             for length, words in self._by_length
         ]
@@ -154,7 +154,7 @@ def _query(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[Logi
     return ModelInput(
         prompt.left + filling + prompt.right,
         tuple(LogitRead(at + read.position, read.token, read.cell) for read in reads),
-        types_of(prompt, len(filling)),
+        token_type_ids_of(prompt, len(filling)),
     )
 
 
@@ -196,7 +196,7 @@ class MaskedRules(Plan):
                     tuple(
                         LogitRead(starts[mask] + j, token, i) for mask, word, i in words for j, token in enumerate(word)
                     ),
-                    types_of(filled, last),
+                    token_type_ids_of(filled, last),
                 )
             )
         return queries

@@ -33,14 +33,14 @@ class ModelInput:
     Attributes:
         ids: tokens, and soft slots as negative ids; of a seq2seq model the decoder's, which are tokens.
         reads: what to read.
-        types: the token type of each id; None where all are of one.
+        token_type_ids: the token type of each id; None where all are of one.
         state: the place whose state is read as well, if any.
         source: what the encoder of a seq2seq model reads, soft slots among it; empty for other models.
     """
 
     ids: tuple[int, ...]
     reads: tuple[LogitRead, ...]
-    types: tuple[int, ...] | None = None
+    token_type_ids: tuple[int, ...] | None = None
     state: int | None = None
     source: tuple[int, ...] = ()
 
@@ -97,10 +97,14 @@ def last_before(prompt: EncodedPrompt) -> int:
     return len(prompt.left) - 1
 
 
-def types_of(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
+def token_type_ids_of(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
     """The token types of a prompt with so many ids in the first mask's place, which have the mask's own."""
-    types, at = prompt.types, len(prompt.left)
-    return types[:at] + types[at : at + 1] * length + types[at + 1 :] if types is not None else None
+    token_type_ids, at = prompt.token_type_ids, len(prompt.left)
+    return (
+        token_type_ids[:at] + token_type_ids[at : at + 1] * length + token_type_ids[at + 1 :]
+        if token_type_ids is not None
+        else None
+    )
 
 
 Conjunction: TypeAlias = tuple[tuple[int, ...], ...]
@@ -110,7 +114,12 @@ def fill(prompt: EncodedPrompt, ids: tuple[int, ...]) -> EncodedPrompt:
     """The prompt with ids in the place of its first mask, one of several.
 
     >>> fill(EncodedPrompt((5,), (8,), {}, between=((6,), (7,))), (1, 2))
-    EncodedPrompt(left=(5, 1, 2, 6), right=(8,), cut={}, types=None, dropped=0, between=((7,),))
+    EncodedPrompt(left=(5, 1, 2, 6), right=(8,), cut={}, token_type_ids=None, dropped=0, between=((7,),))
     """
     piece, *between = prompt.between
-    return replace(prompt, left=prompt.left + ids + piece, between=tuple(between), types=types_of(prompt, len(ids)))
+    return replace(
+        prompt,
+        left=prompt.left + ids + piece,
+        between=tuple(between),
+        token_type_ids=token_type_ids_of(prompt, len(ids)),
+    )

@@ -140,7 +140,7 @@ class Scorer:
         """
         known = prefix.lengths[torch.tensor(behind)].tolist() if prefix is not None else [0] * len(queries)
         rows: list[tuple[int, ...]] = []
-        types: list[tuple[int, ...] | None] = []
+        token_type_ids: list[tuple[int, ...] | None] = []
         sources: list[tuple[int, ...]] = []
         beginnings: list[int] = []
         places: list[list[int]] = []
@@ -156,7 +156,7 @@ class Scorer:
                     (len(rows), nth[read.position], read.token, number * cells + read.cell) for read in query.reads
                 ]
                 rows.append(query.ids[known[number] :])
-                types.append(query.types)
+                token_type_ids.append(query.token_type_ids)
                 sources.append(query.source)
                 beginnings += behind[number : number + 1]  # none without a prefix
                 places.append([position - known[number] for position in wanted])
@@ -166,7 +166,14 @@ class Scorer:
 
         columns = None if self._plan.normalised else self._columns.to(self.backbone.device)
         outputs = self.backbone.outputs(
-            rows, positions, types=types, sources=sources, soft=soft, columns=columns, prefix=prefix, behind=beginnings
+            rows,
+            positions,
+            token_type_ids=token_type_ids,
+            sources=sources,
+            soft=soft,
+            columns=columns,
+            prefix=prefix,
+            behind=beginnings,
         )
         row, place, token, cell = self._indices(reads, 4)
         if columns is None:

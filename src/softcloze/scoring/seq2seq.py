@@ -44,17 +44,17 @@ class Infilling:
     joints: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, prompt: EncodedPrompt, vocabulary: PromptTokenizer, start: int) -> Self:
+    def of(cls, prompt: EncodedPrompt, prompt_tokenizer: PromptTokenizer, start: int) -> Self:
         """Write `prompt` for a model with this vocabulary, whose decoder begins with the token `start`.
 
         Raises:
             EncodingError: there are more masks than sentinels.
         """
         masks = len(prompt.between) + 1
-        sentinels = vocabulary.sentinels
+        sentinels = prompt_tokenizer.sentinels
         if sentinels and masks > len(sentinels):
             raise EncodingError(f"there are {masks} masks, and this model has only {len(sentinels)} sentinels for them")
-        blanks = sentinels[:masks] or (vocabulary.hole_id,) * masks
+        blanks = sentinels[:masks] or (prompt_tokenizer.mask_marker_id,) * masks
         pieces = (prompt.left, *prompt.between)
         source = chain(*((*piece, blank) for piece, blank in zip(pieces, blanks, strict=True)), prompt.right)
         if sentinels:
@@ -74,17 +74,19 @@ class Seq2seqPlan(Plan):
     Where a word ends is not scored, as it is not for a causal model: "good" is as likely as all answers that begin so.
     """
 
-    def __init__(self, conjunctions: Sequence[tuple[tuple[int, ...], ...]], vocabulary: PromptTokenizer, start: int):
+    def __init__(
+        self, conjunctions: Sequence[tuple[tuple[int, ...], ...]], prompt_tokenizer: PromptTokenizer, start: int
+    ):
         """Plan for the token ids of a word at each mask.
 
         Args:
             conjunctions: of words at the masks, in their order; at one mask, each a single word.
-            vocabulary: the tokenizer.
+            prompt_tokenizer: the tokenizer.
             start: the token with which the decoder begins.
         """
         self.words = tuple(tuple(chain(*conjunction)) for conjunction in conjunctions)
         self._conjunctions = tuple(conjunctions)
-        self._vocabulary = vocabulary
+        self._vocabulary = prompt_tokenizer
         self._start = start
         # what is known where the last token is read; the same for all where only that token differs
         self.normalised = len({(*first, last[:-1]) for *first, last in conjunctions}) > 1

@@ -275,5 +275,5 @@ def _joined_vectors(softs: Sequence[Tensor | None]) -> tuple[Tensor | None, list
 
 def _owned(prompt: EncodedPrompt, owner: int, first_slot: int) -> OwnedPrompt:
     """The prompt with its owner's number, its soft slots counted from `first_slot`."""
-    left, *between, right = (tuple(i - first_slot if i < 0 else i for i in piece) for piece in prompt.pieces)
-    return OwnedPrompt(left, right, prompt.cut, prompt.types, prompt.dropped, tuple(between), owner=owner)
+    left, *between, right = (tuple(i - first_slot if i < 0 else i for i in piece) for piece in prompt.chunks)
+    return OwnedPrompt(left, right, prompt.cut, prompt.token_type_ids, prompt.dropped, tuple(between), owner=owner)

@@ -41,13 +41,15 @@ def log_probabilities(
     """
     plan = plan_words(backbone, words, fill, has_right=False)
     if backbone.family == "causal":
-        types = prompt.types[: len(prompt.left) + 1] if prompt.types is not None else None
-        prompt = replace(prompt, right=(), types=types)
+        token_type_ids = prompt.token_type_ids[: len(prompt.left) + 1] if prompt.token_type_ids is not None else None
+        prompt = replace(prompt, right=(), token_type_ids=token_type_ids)
 
     def read_places(query: ModelInput) -> Tensor:
         """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
         places = torch.tensor([query.places])
-        outputs = backbone.outputs([query.ids], places, types=[query.types], sources=[query.source], soft=soft)
+        outputs = backbone.outputs(
+            [query.ids], places, token_type_ids=[query.token_type_ids], sources=[query.source], soft=soft
+        )
         return outputs.logits[0].cpu().double().log_softmax(-1)
 
     def read(queries: Sequence[Sequence[ModelInput]], cells: int) -> Tensor:

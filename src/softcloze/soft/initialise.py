@@ -69,7 +69,7 @@ def initial_vectors(
 
 def _sample(prompts: Sequence[EncodedPrompt], count: int, generator: np.random.Generator) -> list[int]:
     """`count` different tokens among the ten times as many that occur in most prompts."""
-    occurrences = Counter(token for prompt in prompts for token in set().union(*prompt.pieces) if token >= 0)
+    occurrences = Counter(token for prompt in prompts for token in set().union(*prompt.chunks) if token >= 0)
     # by id where counts are equal, so that the order of the examples does not matter
     frequent = sorted(occurrences, key=lambda token: (-occurrences[token], token))[: 10 * count]
     order = generator.permutation(len(frequent))

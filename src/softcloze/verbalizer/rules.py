@@ -181,13 +181,13 @@ class RuleVerbalizer:
                 )
         return named
 
-    def check_tokens(self, ids: Sequence[tuple[tuple[int, ...], ...]], *, chained: bool) -> Self:
+    def check_tokens(self, ids: Sequence[tuple[tuple[int, ...], ...]], *, autoregressive: bool) -> Self:
         """Refuse words whose tokens cannot tell the labels apart.
 
         Args:
             ids: token ids of each conjunction's words in the order of the template's masks; the conjunctions in the
                 order of `conjunctions`.
-            chained: whether words are scored token after token with nothing behind the last mask, so that a word there
+            autoregressive: whether words are scored token after token with nothing after the last mask, so that a word
                 that begins with another's tokens can never be the likelier one.
 
         Raises:
@@ -195,7 +195,7 @@ class RuleVerbalizer:
                 with the other's.
         """
         self._check_distinct(ids, "words of the same tokens in this model's vocabulary")
-        if chained:
+        if autoregressive:
             rows: list[tuple[Hashable, ...]] = [(*conjunction[:-1], *conjunction[-1]) for conjunction in ids]
             for longer, short in find_openings(rows, self._owners):
                 raise VerbalizerError(

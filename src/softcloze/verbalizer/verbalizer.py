@@ -249,16 +249,16 @@ class Verbalizer:
         from softcloze.lint import check_verbalizer  # needs what label words themselves do not
         from softcloze.template import Template
 
-        vocabulary = PromptTokenizer.guessed(tokenizer)
+        prompt_tokenizer = PromptTokenizer.guessed(tokenizer)
         placed = Template(template) if isinstance(template, str) else template
-        return check_verbalizer(self, placed, vocabulary, min(tokenizer.model_max_length, NO_LIMIT))
+        return check_verbalizer(self, placed, prompt_tokenizer, min(tokenizer.model_max_length, NO_LIMIT))
 
-    def check_tokens(self, ids: Sequence[tuple[int, ...]], *, chained: bool) -> Self:
+    def check_tokens(self, ids: Sequence[tuple[int, ...]], *, autoregressive: bool) -> Self:
         """Refuse label words whose tokens cannot tell the labels apart.
 
         Args:
             ids: token ids of each word, in the order of `all_words`.
-            chained: whether words are scored token after token with nothing behind them, so that a word that
+            autoregressive: whether words are scored token after token with nothing behind them, so that a word that
                 begins with another's tokens can never be the likelier one.
 
         Raises:
@@ -271,7 +271,7 @@ class Verbalizer:
             by_label.append(rest[:size])
             rest = rest[size:]
         _check_distinct(self, by_label, "has the same tokens in this model's vocabulary for")
-        if chained and self.per == "word":
+        if autoregressive and self.per == "word":
             owners = [label for label, own in zip(self.labels, self.words, strict=True) for _ in own]
             openings = find_openings(ids, owners)
             for longer, short in sorted(openings, key=lambda pair: (owners[pair[1]], owners[pair[0]], pair[::-1])):
