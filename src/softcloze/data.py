@@ -3,7 +3,7 @@
 import hashlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -16,14 +16,14 @@ from softcloze.formatting import did_you_mean
 from softcloze.verbalizer import AnyVerbalizer, Label
 
 Example: TypeAlias = str | Mapping[str, object]
-"""The text of the only field, or field name -> value."""
+"""The text of the only field, or a mapping from field names to values."""
 
 
 def as_examples(X: Iterable[Example]) -> list[Example]:
-    """Examples from what people keep them in.
+    """Convert a collection, a one-dimensional array or a data frame to a list of examples.
 
     Raises:
-        DataError: `X` is one text, or a matrix of numbers.
+        DataError: `X` is a single text, a single example or a matrix.
 
     >>> as_examples(np.array(["good", "bad"]))
     ['good', 'bad']
@@ -32,17 +32,14 @@ def as_examples(X: Iterable[Example]) -> list[Example]:
 
 
 def iterate_examples(X: Iterable[Example]) -> Iterator[Example]:
-    """The same one after the other, no sooner than they are asked for.
-
-    Raises:
-        DataError: `X` is one text, or a matrix of numbers.
+    """Iterate lazily over the examples of `X`; otherwise as `as_examples`.
 
     >>> next(iterate_examples(text for text in ["good", "bad"]))
     'good'
     """
     if isinstance(X, str | bytes | Mapping) or not isinstance(X, Iterable):
         raise DataError(f"X has to be a list of texts or of mappings, got one {type(X).__name__}: {X!r:.60}")
-    if hasattr(X, "columns") and hasattr(X, "to_dict"):  # a pandas frame; pandas itself is not needed
+    if hasattr(X, "columns") and hasattr(X, "to_dict"):  # a pandas frame, without importing pandas
         return iter(X.to_dict("records"))
     if isinstance(X, np.ndarray):
         if X.ndim != 1:
@@ -52,10 +49,10 @@ def iterate_examples(X: Iterable[Example]) -> Iterator[Example]:
 
 
 def as_labels(y: Iterable[Label]) -> list[Label]:
-    """Labels as plain Python values.
+    """Convert labels to plain Python values.
 
     Raises:
-        DataError: they are neither text nor whole numbers, or not one per example.
+        DataError: `y` is not one-dimensional, or its values are neither text nor whole numbers.
 
     >>> as_labels(np.array([1, 0]))
     [1, 0]
@@ -68,29 +65,45 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
     return list(values.tolist())
 
 
-def label_numbers(labels: Sequence[Label], verbalizer: AnyVerbalizer) -> list[int]:
-    """The place of each label among those of `verbalizer`.
+def validate_lengths(X: Sized, y: Sized) -> None:
+    """Raise if `X` and `y` differ in length.
 
     Raises:
-        DataError: the verbalizer does not name a label, or all are the same.
+        DataError: they differ; gives both lengths.
+
+    >>> validate_lengths(["good", "bad"], [1, 0])
+    """
+    if len(X) != len(y):
+        raise DataError(f"X has {len(X)} examples but y has {len(y)} labels")
+
+
+def label_indices(labels: Sequence[Label], verbalizer: AnyVerbalizer) -> list[int]:
+    """The index of each label among `verbalizer.labels`.
+
+    Raises:
+        DataError: the verbalizer lacks a label, or all labels are the same.
     """
     index = {label: i for i, label in enumerate(verbalizer.labels)}
-    for row, label in enumerate(labels):
-        if label not in index:
-            raise DataError(
-                f"row {row} has label {label!r}, which the verbalizer does not name; it has {list(index)}"
-                f"{did_you_mean(str(label), map(str, index))}"
-            )
+    indices = [_index_of(label, index, row) for row, label in enumerate(labels)]
     if len(set(labels)) < 2:
         raise DataError(f"y holds only the label {labels[0]!r}; fitting takes examples of at least two labels")
-    return [index[label] for label in labels]
+    return indices
+
+
+def _index_of(label: Label, index: Mapping[Label, int], row: int) -> int:
+    if label not in index:
+        raise DataError(
+            f"row {row} has label {label!r}, which the verbalizer does not name; it has {list(index)}"
+            f"{did_you_mean(str(label), map(str, index))}"
+        )
+    return index[label]
 
 
 def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVerbalizer) -> Tensor:
-    """Probabilities of labels to train on, shape (examples, labels), in float32.
+    """Validate label probabilities for training and convert them to float32, shape (examples, labels).
 
     Raises:
-        DataError: there are no examples, or the probabilities have another shape, are negative or do not sum to 1.
+        DataError: `examples` is 0, or the probabilities have another shape, are negative or do not sum to 1.
 
     >>> from softcloze import Verbalizer
     >>> as_probabilities(np.array([[0.25, 0.75]]), 1, Verbalizer({"积极": "好", "消极": "差"}))
@@ -109,15 +122,15 @@ def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVe
 
 
 def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
-    """Which labels each example has, shape (examples, labels), 1.0 or 0.0 in the order of `verbalizer.labels`.
+    """Convert several labels an example to an indicator matrix of 1.0 and 0.0, shape (examples, labels).
 
     Args:
         y: a collection of labels for each example, or scikit-learn's indicator matrix (an array, a sparse matrix, or
             a pandas frame whose columns are the labels).
-        verbalizer: names the labels.
+        verbalizer: its labels are the columns, in order.
 
     Raises:
-        DataError: a label without words, a matrix of another shape or with other numbers than 0 and 1.
+        DataError: the verbalizer lacks a label, or the matrix has another shape or values other than 0 and 1.
 
     >>> from softcloze import Verbalizer
     >>> as_indicators([{"cars", "space"}, []], Verbalizer({"space": "space", "cars": "cars"}))
@@ -140,16 +153,13 @@ def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
     index = {label: i for i, label in enumerate(labels)}
     rows = list(y)
     matrix = np.zeros((len(rows), len(labels)))
-    for row, own in enumerate(rows):
-        if isinstance(own, str) or not isinstance(own, Iterable):
-            raise DataError(f"row {row} of y is {own!r}; expected a collection of labels, as in ['space', 'cars']")
-        for label in own:
-            if label not in index:
-                raise DataError(
-                    f"row {row} has label {label!r}, which the verbalizer does not name; it has {list(index)}"
-                    f"{did_you_mean(str(label), map(str, index))}"
-                )
-            matrix[row, index[label]] = 1
+    for row, labels_of_row in enumerate(rows):
+        if isinstance(labels_of_row, str) or not isinstance(labels_of_row, Iterable):
+            raise DataError(
+                f"row {row} of y is {labels_of_row!r}; expected a collection of labels, as in ['space', 'cars']"
+            )
+        for label in labels_of_row:
+            matrix[row, _index_of(label, index, row)] = 1
     return matrix
 
 
@@ -158,7 +168,7 @@ _TEST_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Texts and their labels, row by row."""
+    """Texts and the label of each."""
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
@@ -168,17 +178,17 @@ class Examples:
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[str, str]]) -> Self:
-        """Examples of rows of text and label."""
+        """Build from (text, label) pairs."""
         rows = list(rows)
         return cls(tuple(text for text, _ in rows), tuple(label for _, label in rows))
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A data set's training and test rows, both in an order as good as random.
+    """Training and test rows of a data set, each in pseudo-random order.
 
-    The test set holds as many rows of each label, and so do its first n rows when n is a multiple
-    of the number of labels.
+    The test set is balanced: it holds equally many rows of each label, and so do its first n rows where n is a
+    multiple of the number of labels.
     """
 
     train: Examples
@@ -186,7 +196,7 @@ class Split:
 
 
 def normalise(text: str) -> str:
-    """What two spellings of one text have in common.
+    """Normalise Unicode form, case and white space, so that spellings of one text compare equal.
 
     >>> normalise("  ＡBC   Def ")
     'abc def'
@@ -195,29 +205,29 @@ def normalise(text: str) -> str:
 
 
 def split_rows(rows: Iterable[tuple[str, str]]) -> Split:
-    """Clean rows of text and label and part them.
+    """Clean (text, label) rows and split them into training and test sets.
 
-    White space around a text goes, and so do empty texts and repetitions. A text that has two
-    labels goes altogether. Rows whose hash falls in the lowest 30 % are for testing; the largest
-    labels give up rows there until all have equally many.
+    Texts are stripped. Empty texts and duplicates are dropped, and so is every text with two different labels.
+    Rows whose hash is in the lowest 30 % go to the test set, where the larger labels lose rows until all labels have
+    equally many.
 
     >>> split = split_rows((f"text {n}", "odd" if n % 2 else "even") for n in [*range(100), *range(100)])
     >>> len(split.train), split.test.labels[:4], len(split.test)
     (71, ('even', 'odd', 'even', 'odd'), 28)
     """
     kept: dict[str, tuple[str, str]] = {}
-    disputed = set()
+    ambiguous = set()
     for raw, label in rows:
         text = raw.strip()
         key = normalise(text)
         if not key:
             continue
         if kept.setdefault(key, (text, label))[1] != label:
-            disputed.add(key)
+            ambiguous.add(key)
 
     train: list[tuple[str, str]] = []
     test: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for digest, key in sorted((hashlib.sha256(key.encode()).digest(), key) for key in kept if key not in disputed):
+    for digest, key in sorted((hashlib.sha256(key.encode()).digest(), key) for key in kept if key not in ambiguous):
         text, label = kept[key]
         if int.from_bytes(digest[:8], "big") < _TEST_SHARE * 2**64:
             test[label].append((text, label))
@@ -228,18 +238,18 @@ def split_rows(rows: Iterable[tuple[str, str]]) -> Split:
 
 
 def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int]:
-    """Draw rows without replacement, as many of each class.
+    """Draw the same number of rows of each class without replacement.
 
     Args:
         labels: the label of each row.
         shots: rows to draw of each class.
-        random_state: seed of a generator of its own; the same one gives the same rows.
+        random_state: seed; equal seeds draw equal rows. The global generator is not used.
 
     Returns:
         Indices of the drawn rows, ascending.
 
     Raises:
-        ParameterError: a class has fewer rows, or `shots` is less than 1.
+        ParameterError: a class has fewer rows than `shots`, or `shots` is less than 1.
 
     >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
     [2, 3]
@@ -251,8 +261,8 @@ def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int
         rows_of[label].append(row)
     short = {label: len(rows) for label, rows in sorted(rows_of.items()) if len(rows) < shots}
     if short:
-        found = ", ".join(f"{label!r} has {count}" for label, count in short.items())
-        raise ParameterError(f"{shots} rows of each class are wanted, but {found}; ask for fewer or bring more")
+        counts = ", ".join(f"{label!r} has {count}" for label, count in short.items())
+        raise ParameterError(f"{shots} rows of each class are wanted, but {counts}; ask for fewer or bring more")
     generator = np.random.default_rng(random_state)
     drawn = [row for _, rows in sorted(rows_of.items()) for row in generator.choice(rows, shots, replace=False)]
     return sorted(map(int, drawn))

@@ -159,7 +159,7 @@ class TestErrors:
             classifier(backbone).fit(TEXTS, [{*own, "acting"} for own in SETS])
 
     def test_lengths_that_differ(self, backbone):
-        with pytest.raises(DataError, match="X has 14 examples but y has 13 rows"):
+        with pytest.raises(DataError, match="X has 14 examples but y has 13 labels"):
             classifier(backbone).fit(TEXTS, SETS[1:])
 
     def test_demonstrations(self, backbone):

@@ -142,7 +142,7 @@ MISTAKES = [
     ({"frequency": float("nan")}, ParameterError, "frequency=nan"),
     ({"relevance": -1}, ParameterError, "relevance=-1 is the least ratio of a word to keep; expected 0 or more"),
     ({"penalty": 0}, ParameterError, "penalty=0 has to be a number above 0"),
-    ({"labels": ["good"]}, DataError, f"there are {len(TEXTS)} texts but 1 labels"),
+    ({"labels": ["good"]}, DataError, f"X has {len(TEXTS)} examples but y has 1 labels"),
     ({"labels": ["god"] * len(TEXTS)}, DataError, "row 0 has label 'god', which the verbalizer does not name"),
     ({"texts": "one text"}, DataError, "X has to be a list of texts"),
     ({"words": {"bad": ["bad", "poor"], "good": ["poor"]}}, VerbalizerError, "'poor' stands for label 'good' and"),

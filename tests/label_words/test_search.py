@@ -96,7 +96,6 @@ def test_bert_tiny(bert_tiny, seed):
 MISTAKES = [
     ({"method": "petl"}, r"^method='petl' is unknown; expected 'petal', 'lm-bff'; did you mean 'petal'\?$"),
     ({"words": 0}, r"^words=0: a label needs at least 1$"),
-    ({"texts": TEXTS[:5]}, r"^there are 5 texts but 6 labels$"),
     ({"labels": ["pos"] * 6}, r"^label words tell at least two labels apart, found \['pos'\]$"),
     ({"texts": [], "labels": []}, r"^there are no examples to search in$"),
     ({"labels": ["a", None, "a", "b", "b", "b"]}, r"^labels must all be str or all be int, got \['a', None, 'b'\]$"),
@@ -138,5 +137,7 @@ def test_mistakes_in_examples():
     backbone = models.backbone("bert")
     with pytest.raises(DataError, match="list of texts"):
         search_label_words(backbone, ENGLISH, "A dull film.", LABELS)
+    with pytest.raises(DataError, match="^X has 5 examples but y has 6 labels$"):
+        search_label_words(backbone, ENGLISH, TEXTS[:5], LABELS)
     with pytest.raises(FieldError, match="row 2"):
         search_label_words(backbone, ENGLISH, [{"text": "good"}] * 2 + [{"txt": "good"}] * 4, LABELS)

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.data import Example, as_examples, as_labels
+from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
@@ -75,8 +75,7 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
     if not examples:
         raise DataError("there are no examples to measure on")
     labels = as_labels(y)
-    if len(examples) != len(labels):
-        raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
+    validate_lengths(examples, labels)
     index = {label: i for i, label in enumerate(prompt.verbalizer.labels)}
     for row, label in enumerate(labels):
         if label not in index:

@@ -24,7 +24,7 @@ from softcloze.classifiers.combination import (
     write_ensemble,
 )
 from softcloze.classifiers.prompt_classifier import PromptClassifier, ready_prompts
-from softcloze.data import Example, as_examples, as_labels, label_numbers
+from softcloze.data import Example, as_examples, as_labels, label_indices
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.prompt import PromptSet
@@ -107,7 +107,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         combination: Combination = WeightedMean(equal(len(members)), self.average)
         if self.weights != "equal":
             answers = self._held_out(examples, labels)
-            targets = label_numbers(labels, members[0].prompt_.verbalizer)
+            targets = label_indices(labels, members[0].prompt_.verbalizer)
             if self.weights == "development":
                 combination = WeightedMean(by_accuracy(answers, targets), self.average)
             else:

@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers.base import seed_of
-from softcloze.data import Example, as_examples, as_indicators
+from softcloze.data import Example, as_examples, as_indicators, validate_lengths
 from softcloze.encoding import summarise_cuts
 from softcloze.errors import ArtifactError, DataError
 from softcloze.heads import learn_thresholds
@@ -124,8 +124,7 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         if template.demos is not None:
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
         examples, present = as_examples(X), as_indicators(y, verbalizer)
-        if len(examples) != len(present):
-            raise DataError(f"X has {len(examples)} examples but y has {len(present)} rows")
+        validate_lengths(examples, present)
         for label, share in zip(verbalizer.labels, present.mean(0) if len(present) else [], strict=True):
             if share in (0, 1):
                 found = "every" if share else "no"

@@ -20,7 +20,7 @@ from softcloze.calibration import content_free
 from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.calibrate import check_method, learn_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
-from softcloze.data import Example, as_examples, as_labels, as_probabilities, label_numbers
+from softcloze.data import Example, as_examples, as_labels, as_probabilities, label_indices, validate_lengths
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import ArtifactError, DataError, ParameterError
@@ -195,15 +195,14 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         check_method(self.calibration)
         check_head(self.head)
         examples, labels = as_examples(X), as_labels(y)
-        if len(examples) != len(labels):
-            raise DataError(f"X has {len(examples)} examples but y has {len(labels)} labels")
+        validate_lengths(examples, labels)
         if not examples:
             raise DataError("there are no examples to fit")
         template = resolve_template(self.template)
         verbalizer = resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
             verbalizer = Verbalizer({label: str(label) for label in labels})
-        targets = label_numbers(labels, verbalizer)
+        targets = label_indices(labels, verbalizer)
         start, bound, seed = self._begin(template, verbalizer)
         generator = np.random.default_rng(seed)
         shown, own = None, None

@@ -195,11 +195,11 @@ def _choose(
     import numpy as np
 
     from softcloze.cli.console import quiet
-    from softcloze.data import label_numbers
+    from softcloze.data import label_indices
     from softcloze.demonstrations import Pool, choose
 
     quiet()
-    pool = Pool.read(template, labelled.rows, label_numbers(labelled.labels, words), words.first_words)
+    pool = Pool.read(template, labelled.rows, label_indices(labelled.labels, words), words.first_words)
     count = template.demos.count if template.demos is not None else None
     asked = cast("Backbone", backbone)  # without one there are only random ones, which do not ask it
     chooser, _ = choose(labelled.how.value, pool, count, asked, np.random.default_rng(0))

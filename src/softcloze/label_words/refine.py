@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.data import Example, as_examples, as_labels, label_numbers
+from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
 from softcloze.encoding import CompiledTemplate
-from softcloze.errors import DataError, EncodingError, ParameterError
+from softcloze.errors import EncodingError, ParameterError
 from softcloze.label_words.word_statistics import (
     among_words,
     calibrated_weights,
@@ -107,9 +107,8 @@ def refine_words(
     targets = None
     if labels is not None:
         given = as_labels(labels)
-        if len(given) != len(examples):
-            raise DataError(f"there are {len(examples)} texts but {len(given)} labels")
-        targets = label_numbers(given, verbalizer)
+        validate_lengths(examples, given)
+        targets = label_indices(given, verbalizer)
     backbone = load_backbone(model)
     verbalizer = usable_words(verbalizer, template, backbone, max_tokens)
     bound = BoundPrompt(template, verbalizer, backbone, max_length)

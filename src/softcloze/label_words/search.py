@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.data import Example, as_examples, as_labels
+from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
@@ -85,8 +85,7 @@ def search_label_words(
     if not examples:
         raise ParameterError("there are no examples to search in")
     given = as_labels(labels)
-    if len(examples) != len(given):
-        raise ParameterError(f"there are {len(examples)} texts but {len(given)} labels")
+    validate_lengths(examples, given)
     classes = _classes(given)
     targets = np.searchsorted(classes, given)
     parsed = resolve_template(template)
