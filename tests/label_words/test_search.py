@@ -137,7 +137,7 @@ def test_mistakes_in_examples():
     backbone = models.backbone("bert")
     with pytest.raises(DataError, match="list of texts"):
         search_label_words(backbone, ENGLISH, "A dull film.", LABELS)
-    with pytest.raises(DataError, match="^X has 5 examples but y has 6 labels$"):
+    with pytest.raises(DataError, match=r"^X has 5 examples but y has 6 labels$"):
         search_label_words(backbone, ENGLISH, TEXTS[:5], LABELS)
     with pytest.raises(FieldError, match="row 2"):
         search_label_words(backbone, ENGLISH, [{"text": "good"}] * 2 + [{"txt": "good"}] * 4, LABELS)
