@@ -27,10 +27,19 @@ def pytest_configure(config):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
     """In CI a test that is skipped fails: its machine has to have what the test needs."""
-    report = yield
+    return _failed_if_skipped_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """As above, for a file that is skipped as a whole."""
+    return _failed_if_skipped_in_ci((yield))
+
+
+def _failed_if_skipped_in_ci(report):
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, which is an error in CI: {report.longrepr[-1]}"
+        report.longrepr = f"{report.nodeid} was skipped, which is an error in CI: {report.longrepr[-1]}"
     return report
 
 

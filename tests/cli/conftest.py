@@ -2,9 +2,11 @@ import csv
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.command_line import CommandLine
 
 SCRIPT = Path(sys.executable).with_name("softcloze")
 
@@ -12,22 +14,33 @@ GOOD = ["a delight from start to finish", "warm, funny and wise", "i loved it [b
 BAD = ["a dull mess", "i hated every minute", "boring, slow and stupid", "awful acting [/] and bad music"]
 
 
+def environment(changes):
+    """The environment of a command: no terminal, one thread."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"} | (changes or {})
+
+
 @pytest.fixture(scope="session")
-def run():
-    """Run the installed script as a user would, with no terminal."""
+def run_script():
+    """Run the installed script as a user would, with no terminal; its imports take seconds."""
 
     def run(*args, cwd, env=None):
-        extra = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONIOENCODING": "utf-8", **(env or {})}
         return subprocess.run(
             [SCRIPT, *map(str, args)],
             cwd=cwd,
-            env=os.environ | extra,
+            env=environment(env),
             capture_output=True,
             encoding="utf-8",
             timeout=300,
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """Run a command in a process of its own that has its imports already."""
+    with closing(CommandLine(tmp_path_factory.mktemp("command-line"))) as line:
+        yield lambda *args, cwd, env=None: line.run([*map(str, args)], cwd=cwd, env=environment(env))
 
 
 def write_reviews(path):

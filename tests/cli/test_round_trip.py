@@ -16,9 +16,9 @@ WORDS = '{"positive": ["good", "great"], "negative": "bad"}'
 
 
 @pytest.fixture(scope="module")
-def fitted(run, reviews, tmp_path_factory):
+def fitted(run_script, reviews, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fitted")
-    done = run(
+    done = run_script(
         *("fit", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--verbalizer", WORDS),
         *("--out", "prompt", "--epochs", "2", "--shots", "8"),
         cwd=folder,
@@ -66,13 +66,13 @@ def test_bad_rows_are_named_and_all_others_scored(run, fitted):
     assert rows[0]["probability_negative"] + rows[0]["probability_positive"] == pytest.approx(1)
 
 
-def test_parquet_in_and_out(run, fitted):
+def test_parquet_in_and_out(run_script, fitted):
     from datasets import Dataset
 
     folder, _ = fitted
     Dataset.from_dict({"review": ["a great film", None, "很好看"], "id": [1, 2, 3]}).to_parquet(folder / "in.parquet")
     cache = folder / "hub"
-    done = run(
+    done = run_script(
         *("predict", "in.parquet", "--prompt", "prompt", "--text-column", "review", "--out", "out.parquet"),
         cwd=folder,
         env={"HF_HOME": str(cache)},
