@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 from support.models import borrowed, model
 
-from softcloze.analysis.explanation import percent
 from softcloze.classifiers import PromptClassifier
 from softcloze.cli import main
 from softcloze.cli.lint import Shown, finding_text, summary
 from softcloze.cli.lint_sources import read_source
+from softcloze.display import percent
 from softcloze.template import Template
 
 CARD = r"""# 中文

@@ -15,7 +15,7 @@ from support.models import backbone, borrowed
 from support.properties import cases
 
 from softcloze import OrdinalVerbalizer, PromptClassifier, Verbalizer
-from softcloze.analysis.explanation import percent
+from softcloze.display import percent
 from softcloze.errors import VerbalizerError
 from softcloze.verbalizer import KINDS
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from softcloze.analysis.evaluation import Fitted, Outcome, Score, opened, outcome, places, read_rows
 from softcloze.data import Example
-from softcloze.display import Column, Shown, Table, change, named
+from softcloze.display import Block, Column, Displayable, Table, change, named
 from softcloze.encoding import EncodedPrompt
 from softcloze.verbalizer import Label
 
@@ -36,7 +36,7 @@ class DeletedVector:
 
 
 @dataclass(frozen=True, slots=True)
-class Deletions(Shown):
+class Deletions(Displayable):
     """A soft prompt without each of its vectors; `print` and `rich.print` show it as a table, and so do notebooks.
 
     `dataclasses.asdict` makes JSON of it.
@@ -51,20 +51,22 @@ class Deletions(Shown):
     whole: Score
     vectors: tuple[DeletedVector, ...]
 
-    def shown(self) -> Sequence[str | Table]:
+    def content(self) -> Sequence[Block]:
         """The whole prompt in a line, and a table of the vectors."""
-        own = self.vectors
-        losses = [f"{change(vector.log_loss_change)} ± {vector.log_loss_error:.3f}" for vector in own]
+        vectors = self.vectors
+        losses = [f"{change(vector.log_loss_change)} ± {vector.log_loss_error:.3f}" for vector in vectors]
         return [
             f"{self.rows:,} rows: with all vectors accuracy {self.whole.accuracy:.3f}, log-loss "
             f"{self.whole.log_loss:.3f} nats; changes without each (± standard error)",
-            [
-                Column("without", named([(vector.block, vector.number) for vector in own])),
-                Column("accuracy", [change(vector.accuracy_change) for vector in own], is_number=True),
-                Column("rows lost", [f"{vector.lost:,}" for vector in own], is_number=True),
-                Column("gained", [f"{vector.gained:,}" for vector in own], is_number=True),
-                Column("log-loss", losses, is_number=True),
-            ],
+            Table(
+                [
+                    Column("without", named([(vector.block, vector.number) for vector in vectors])),
+                    Column("accuracy", [change(vector.accuracy_change) for vector in vectors], is_number=True),
+                    Column("rows lost", [f"{vector.lost:,}" for vector in vectors], is_number=True),
+                    Column("gained", [f"{vector.gained:,}" for vector in vectors], is_number=True),
+                    Column("log-loss", losses, is_number=True),
+                ]
+            ),
         ]
 
 

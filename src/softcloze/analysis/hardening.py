@@ -11,7 +11,7 @@ from softcloze.analysis.evaluation import Fitted, FittedPrompt, Rows, Score, ope
 from softcloze.analysis.nearest_words import nearest_words, word_of, writable_words
 from softcloze.backbone import Backbone
 from softcloze.data import Example
-from softcloze.display import Column, Shown, Table
+from softcloze.display import Block, Column, Displayable, Table
 from softcloze.encoding import EncodedPrompt, PromptTokenizer
 from softcloze.errors import ParameterError
 from softcloze.prompt import Prompt
@@ -45,7 +45,7 @@ class Hardening:
 
 
 @dataclass(frozen=True, slots=True)
-class HardPrompt(Shown):
+class HardPrompt(Displayable):
     """The hard prompt read off a soft one; `print` and `rich.print` show it, and so do notebooks.
 
     Attributes:
@@ -58,32 +58,37 @@ class HardPrompt(Shown):
     words: Mapping[str, tuple[str, ...]]
     measured: Hardening | None = None
 
-    def shown(self) -> Sequence[str | Table]:
-        """The words, the template, and how well each step does."""
-        parts: list[str | Table] = [
-            [
-                Column("block", list(self.words)),
-                Column("nearest words", [" ".join(own) for own in self.words.values()]),
-            ],
+    def content(self) -> Sequence[Block]:
+        """The words, the template, and the scores of each step."""
+        blocks: list[Block] = [
+            Table(
+                [
+                    Column("block", list(self.words)),
+                    Column("nearest words", [" ".join(words) for words in self.words.values()]),
+                ]
+            ),
             f"template: {self.template}",
         ]
         if self.measured is not None:
-            found = self.measured
+            measured = self.measured
             steps = {
-                "soft prompt": found.soft,
-                "nearest words in the slots": found.nearest,
-                "nearest words as text": found.hard,
-                "template without its slots": found.bare,
+                "soft prompt": measured.soft,
+                "nearest words in the slots": measured.nearest,
+                "nearest words as text": measured.hard,
+                "template without its slots": measured.bare,
             }
-            parts += [
-                f"{found.rows:,} rows; the text has the very tokens of the words in {found.same_tokens:,} of them",
-                [
-                    Column("prompt", list(steps)),
-                    Column("accuracy", [f"{score.accuracy:.3f}" for score in steps.values()], is_number=True),
-                    Column("log-loss", [f"{score.log_loss:.3f}" for score in steps.values()], is_number=True),
-                ],
+            blocks += [
+                f"{measured.rows:,} rows; the text has the very tokens of the words in "
+                f"{measured.same_tokens:,} of them",
+                Table(
+                    [
+                        Column("prompt", list(steps)),
+                        Column("accuracy", [f"{score.accuracy:.3f}" for score in steps.values()], is_number=True),
+                        Column("log-loss", [f"{score.log_loss:.3f}" for score in steps.values()], is_number=True),
+                    ]
+                ),
             ]
-        return parts
+        return blocks
 
 
 def harden(

@@ -11,7 +11,7 @@ from softcloze.analysis.evaluation import Fitted, FittedPrompt, opened, places
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
-from softcloze.display import Column, Shown, Table, fixed, named
+from softcloze.display import Block, Column, Displayable, Table, fixed, named
 from softcloze.errors import ParameterError
 from softcloze.soft import INITS, initial_vectors
 
@@ -58,7 +58,7 @@ class SoftVector:
 
 
 @dataclass(frozen=True, slots=True)
-class SoftInspection(Shown):
+class SoftInspection(Displayable):
     """The vectors of a soft prompt; `print` and `rich.print` show them as tables, and so do notebooks.
 
     `dataclasses.asdict` makes JSON of it.
@@ -71,15 +71,15 @@ class SoftInspection(Shown):
     vectors: tuple[SoftVector, ...]
     similarities: tuple[tuple[float, ...], ...]
 
-    def shown(self) -> Sequence[str | Table]:
+    def content(self) -> Sequence[Block]:
         """A summary, the vectors with their words, and their similarities where there is room for them."""
         names = named([(vector.block, vector.number) for vector in self.vectors])
-        parts: list[str | Table] = [self._summary(), self._vector_table(names)]
+        blocks: list[Block] = [self._summary(), self._vector_table(names)]
         if 1 < len(names) <= MATRIX:
             columns = zip(names, zip(*self.similarities, strict=True), strict=True)
             numbers = [Column(name, [*map(fixed, values)], is_number=True) for name, values in columns]
-            parts += ["cosine between vectors", [Column("vector", names), *numbers]]
-        return parts
+            blocks += ["cosine between vectors", Table([Column("vector", names), *numbers])]
+        return blocks
 
     def _summary(self) -> str:
         count = len(self.vectors)
@@ -90,17 +90,20 @@ class SoftInspection(Shown):
         return said
 
     def _vector_table(self, names: list[str]) -> Table:
-        shown = [Column("vector", names)]
+        columns = [Column("vector", names)]
         if any(vector.start is not None for vector in self.vectors):
-            shown.append(Column("start", ["" if own.start is None else own.start for own in self.vectors]))
-            moved = ["" if own.moved is None else fixed(own.moved) for own in self.vectors]
-            shown.append(Column("moved", moved, is_number=True))
-        shown.append(Column("length", [fixed(own.length) for own in self.vectors], is_number=True))
-        by_cosine = [[f"{word.token} {fixed(word.cosine)}" for word in own.by_cosine] for own in self.vectors]
-        by_distance = [[f"{word.token} {fixed(word.distance)}" for word in own.by_distance] for own in self.vectors]
-        for heading, words in (("nearest by cosine", by_cosine), ("nearest by distance", by_distance)):
-            shown.append(Column(heading, [" · ".join(own) for own in words]))
-        return shown
+            columns.append(Column("start", ["" if vector.start is None else vector.start for vector in self.vectors]))
+            moved = ["" if vector.moved is None else fixed(vector.moved) for vector in self.vectors]
+            columns.append(Column("moved", moved, is_number=True))
+        columns.append(Column("length", [fixed(vector.length) for vector in self.vectors], is_number=True))
+        by_cosine = [
+            " · ".join(f"{word.token} {fixed(word.cosine)}" for word in vector.by_cosine) for vector in self.vectors
+        ]
+        by_distance = [
+            " · ".join(f"{word.token} {fixed(word.distance)}" for word in vector.by_distance) for vector in self.vectors
+        ]
+        columns += [Column("nearest by cosine", by_cosine), Column("nearest by distance", by_distance)]
+        return Table(columns)
 
 
 def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:

@@ -11,7 +11,7 @@ from softcloze.analysis.evaluation import Fitted, opened
 from softcloze.analysis.nearest_words import typical_length
 from softcloze.analysis.soft_vectors import starting_vectors
 from softcloze.data import Example
-from softcloze.display import Column, Shown, Table, fixed
+from softcloze.display import Block, Column, Displayable, Table, fixed
 from softcloze.errors import ParameterError
 from softcloze.training import Checkpoint, Record
 
@@ -94,7 +94,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Trajectory(Shown):
+class Trajectory(Displayable):
     """How soft vectors moved; `print` and `rich.print` show it as a table, and so do notebooks.
 
     `dataclasses.asdict` makes JSON of it.
@@ -106,7 +106,7 @@ class Trajectory(Shown):
 
     epochs: tuple[Epoch, ...]
 
-    def shown(self) -> Sequence[str | Table]:
+    def content(self) -> Sequence[Block]:
         """A table of the epochs, with the mean over the vectors, the least and the most."""
         columns = [
             Column("epoch", [f"{epoch.number}" for epoch in self.epochs], is_number=True),
@@ -115,7 +115,10 @@ class Trajectory(Shown):
             Column("step", [_spread(epoch.step) for epoch in self.epochs], is_number=True),
             Column("moved", [_spread(epoch.moved) for epoch in self.epochs], is_number=True),
         ]
-        return ["distances in lengths of a typical word: the mean of all vectors (the least to the most)", columns]
+        return [
+            "distances in lengths of a typical word: the mean of all vectors (the least to the most)",
+            Table(columns),
+        ]
 
 
 def trajectory(clf: Fitted, log: VectorLog, examples: Iterable[Example] | None = None) -> Trajectory:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softcloze.analysis import Explanation
-from softcloze.analysis.explanation import percent
+from softcloze.display import percent
 from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import EncodingError, TokenizerError
