@@ -152,3 +152,74 @@ def no_field(name: str, example: Mapping[str, object]) -> str:
     """
     has = f"has {listed(example)}" if example else "is empty"
     return f"no field {name!r}: the example {has}{did_you_mean(name, example)}"
+
+
+ABSENT = "–"
+NONE = "none"  # shots of a method without training
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent.
+
+    >>> percent(0.84251), percent(0.4251, digits=0)
+    ('84.3%', '43%')
+    """
+    return f"{100 * share:.{digits}f}%"
+
+
+def mean_sd(mean: float, sd: float | None = None, *, scale: float = 1, digits: int = 3) -> str:
+    """A mean, with its standard deviation if there is one.
+
+    >>> mean_sd(0.84251, 0.0213, scale=100, digits=1), mean_sd(0.5)
+    ('84.3 ± 2.1', '0.500')
+    """
+    spread = "" if sd is None else f" ± {scale * sd:.{digits}f}"
+    return f"{scale * mean:.{digits}f}{spread}"
+
+
+def quantity(number: float) -> str:
+    """A duration or a rate, to about three digits.
+
+    >>> [quantity(number) for number in (0, 0.0123, 4.567, 45.67, 4567.8)]
+    ['0', '0.012', '4.57', '45.7', '4,568']
+    """
+    if number == 0:
+        return "0"
+    digits = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
+    return f"{number:,.{digits}f}"
+
+
+def seconds(duration: float) -> str:
+    """A duration with its unit.
+
+    >>> seconds(0), seconds(4.567), seconds(150)
+    ('0 s', '4.57 s', '150 s')
+    """
+    return f"{quantity(duration)} s"
+
+
+def size(number: int | None) -> str:
+    """A number of bytes, in powers of 1,000.
+
+    >>> size(812), size(31_250), size(812_000_000), size(1_930_000_000), size(None)
+    ('812 B', '31.2 kB', '812 MB', '1.93 GB', '–')
+    """
+    if number is None:
+        return ABSENT
+    amount, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
+
+
+def shots_name(shots: float | int | str) -> str:
+    """The number of training rows per class, a share of all rows, or "all".
+
+    >>> shots_name(16), shots_name(0), shots_name(0.1), shots_name("all")
+    ('16', 'none', '10%', 'all')
+    """
+    if isinstance(shots, float):
+        return f"{100 * shots:g}%"
+    return NONE if shots == 0 else str(shots)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from softcloze import PromptClassifier
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.backbone.loading import _load
 from softcloze.errors import BackboneError
-from softcloze.experiments.workers import packed, unpacked
+from softcloze.experiments.workers import pickle_methods
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # models that know nothing
@@ -84,9 +85,9 @@ def test_asked_for_by_name_a_backbone_is_compiled_once_in_each_process(tmp_path)
     assert load_backbone(str(tmp_path), dtype="float32", device="cpu", compile=True) is backbone
     assert load_backbone(backbone, compile=True) is backbone
     assert backbone.compiled and versions() == before > 0
-    sent = packed(backbone)
+    sent = pickle_methods(backbone)
     _load.cache_clear()  # as in another process
-    received = unpacked(sent)
+    received = pickle.loads(sent)
     assert received is not backbone and received.compiled
 
 

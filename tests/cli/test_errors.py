@@ -93,7 +93,7 @@ MISTAKES = [
         "error: 90 rows of each class are wanted, but 'negative' has ",
     ),
     (
-        ["compare", "--data", "reviews.csv", "--wordings", "sentimnt/en"],
+        ["compare", "--data", "reviews.csv", "--variants", "sentimnt/en"],
         "error: the library has no hard prompts with one field for sentimnt/en; it has ",
     ),
     (

@@ -70,7 +70,7 @@ def test_summary():
     ]
     hard, soft, *_ = summaries
     right = [np.mean((run.probabilities[:, 1] > 0.5) == (np.array(LABELS) == "good")) for run in RUNS[1:4]]
-    assert soft.accuracy.each == tuple(right) and soft.accuracy.mean == pytest.approx(np.mean(right))
+    assert soft.accuracy.values == tuple(right) and soft.accuracy.mean == pytest.approx(np.mean(right))
     assert hard.accuracy.sd is None and soft.accuracy.sd == pytest.approx(np.std(right, ddof=1))
     assert hard.log_loss.mean == pytest.approx(
         -hard.accuracy.mean * np.log(0.75) - (1 - hard.accuracy.mean) * np.log(0.25)
@@ -90,7 +90,7 @@ def test_a_method_without_shots_is_compared_at_every_number_of_shots():
     assert found["hard prompt", "软提示", 16].mean == pytest.approx(
         summaries["hard prompt", 0].mean - summaries["软提示", 16].mean
     )
-    both = [summaries["软提示", 4].each[seed] for seed in (0, 2)]  # what TF-IDF failed on counts for neither
+    both = [summaries["软提示", 4].values[seed] for seed in (0, 2)]  # what TF-IDF failed on counts for neither
     assert found["软提示", "TF-IDF", 4].mean == pytest.approx(np.mean(both) - summaries["TF-IDF", 4].mean)
     assert all(each.p <= each.p_corrected <= min(1, 4 * each.p) for each in found.values())
     assert all(each.low <= each.mean <= each.high for each in found.values())
@@ -108,9 +108,9 @@ def test_two_methods_without_shots_are_compared_once():
 
 
 def test_mistakes():
-    with pytest.raises(ParameterError, match=r"there is no method 'hard promt'; .*did you mean 'hard prompt'"):
+    with pytest.raises(ParameterError, match=r"unknown method 'hard promt'; .*did you mean 'hard prompt'"):
         COMPARISON.differences(baseline="hard promt")
-    with pytest.raises(ParameterError, match=r"nothing was measured with shots=5; there are \[0, 4, 16\]"):
+    with pytest.raises(ParameterError, match=r"no run has shots=5; expected one of \[0, 4, 16\]"):
         COMPARISON.differences(shots=5)
 
 
@@ -131,7 +131,7 @@ TABLE = """\
                                                    log loss   trained   scoring
   method                 shots        accuracy   cal. error        in    memory
  ───────────────────────────────────────────────────────────────────────────────
-  hard prompt                0           0.515        0.821              20.0 s
+  hard prompt             none           0.515        0.821              20.0 s
   Review:                                             0.235              905 MB
   <text>↵Sentiment:
   <mask>
@@ -143,15 +143,17 @@ TABLE = """\
                                                       0.018    30.5 s    905 MB
   TF-IDF                     4   0.505 ± 0.000        0.831     5,760    20.0 s
   logistic regression                                 0.245    30.5 s    905 MB
-  1 failed: ParameterError:
-  [/] no head
+  1 failed:
+  ParameterError: [/]
+  no head
   TF-IDF                    16
-  3 failed: ParameterError:
-  [/] no head
+  3 failed:
+  ParameterError: [/]
+  no head
 
 starter:smollm2-135m, 134,515,008 parameters; movie-reviews: 200 held-out rows;
 mean ± standard deviation of 3 draws of training rows, shots per class; time is
-per run, memory the whole process at its peak"""
+per run, memory is the peak of the whole process"""
 
 
 def test_table():
@@ -160,15 +162,15 @@ def test_table():
 
 DIFFERENCES = """\
 
-  method   other         shots   difference      95 % interval       p
+  method   other         shots   difference       95% interval       p
  ──────────────────────────────────────────────────────────────────────
   软提示   hard prompt       4       +0.138   +0.058 to +0.217   0.001
   TF-IDF   hard prompt       4       -0.010   -0.100 to +0.078   0.868
   软提示   hard prompt      16       +0.253   +0.175 to +0.330   0.001
 
-accuracy of the first less that of the second, with its 95 % interval;
-p: how often chance alone makes as much, corrected for 3 comparisons
-(Holm)"""
+accuracy of the first method minus that of the second, with its 95%
+interval; p: how often chance alone makes as large a difference,
+corrected for 3 comparisons (Holm)"""
 
 
 def test_table_of_differences():

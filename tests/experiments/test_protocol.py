@@ -48,20 +48,20 @@ def test_classes_keep_their_shares(shots, balanced, expected):
     st.booleans(),
     st.floats(0.01, 0.99),
 )
-def test_json_gives_the_same_protocol(shots, seeds, test_rows, balanced, development):
+def test_a_saved_protocol_is_the_same(shots, seeds, test_rows, balanced, development):
     protocol = Protocol(shots, seeds, test_rows, balanced, development)
-    again = Protocol.from_json(protocol.to_json())
+    again = Protocol.from_dict(json.loads(json.dumps(protocol.to_dict())))
     assert again == protocol and again.hash == protocol.hash
-    assert again.to_json() == protocol.to_json()
+    assert again.to_dict() == protocol.to_dict()
 
 
 def test_a_changed_protocol_is_refused():
-    saved = json.loads(Protocol().to_json())
-    with pytest.raises(ParameterError, match="do not go with its hash"):
-        Protocol.from_json(json.dumps({**saved, "test_rows": 10}))
-    for text in ("[]", "{}", "no JSON", json.dumps({**saved, "more": 1})):
-        with pytest.raises(ParameterError, match="no protocol as its to_json writes it"):
-            Protocol.from_json(text)
+    saved = Protocol().to_dict()
+    with pytest.raises(ParameterError, match="do not match their hash"):
+        Protocol.from_dict({**saved, "test_rows": 10})
+    for other in ([], {}, "a text", {**saved, "more": 1}):
+        with pytest.raises(ParameterError, match="not a protocol as to_dict returns it"):
+            Protocol.from_dict(other)
 
 
 def test_settings_are_chosen_on_a_share_where_that_is_enough_and_else_by_cross_validation():
@@ -80,7 +80,7 @@ MISTAKES = [
     ({"shots": 2.0}, "shots=2.0: expected"),
     ({"shots": True}, "shots=True: expected"),
     ({"shots": "most"}, "shots='most': expected"),
-    ({"shots": (4, 4)}, "expected one or more, none of them twice"),
+    ({"shots": (4, 4)}, "expected one or more distinct values"),
     ({"seeds": 0}, r"seeds=\(\): expected one or more"),
     ({"test_rows": 0}, "test_rows=0, but it has to be at least 1"),
     ({"development": 1}, "development=1: expected a share"),
@@ -96,7 +96,7 @@ def test_mistakes(settings, message):
 def test_too_few_rows():
     with pytest.raises(ParameterError, match="11 rows of each class are wanted, but '一般' has 10"):
         Protocol(shots=11).draws(LABELS)
-    with pytest.raises(ParameterError, match=r"shots=35 need more rows than there are of a class: .*'很好': 60"):
+    with pytest.raises(ParameterError, match=r"shots=35 needs more rows than a class has: .*'很好': 60"):
         Protocol(shots=35, balanced=False).draws(LABELS)
     with pytest.raises(ParameterError, match="a class has a single row"):
         Protocol().folds(["a", "a", "b"], 0)

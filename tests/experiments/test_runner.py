@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import random
 import subprocess
@@ -60,7 +61,7 @@ def test_finished_runs_are_not_run_again(whole, tmp_path):
     assert Noisy.fits == fits
     assert same(first, whole) and same(again, whole)
     assert [run.fit_seconds for run in again.runs] == [run.fit_seconds for run in first.runs]
-    assert Protocol.from_json((tmp_path / "protocol.json").read_text(encoding="utf-8")) == PROTOCOL
+    assert Protocol.from_dict(json.loads((tmp_path / "protocol.json").read_text(encoding="utf-8"))) == PROTOCOL
     # what is new is run, under whatever name
     more = {"renamed": METHODS["noise"], "new": Noisy(strength=2.0)}
     compare(more, SPLIT, replaced(seeds=3), folder=tmp_path)
@@ -190,12 +191,12 @@ def test_hard_prompts_run_once_and_soft_ones_with_each_draw(bert_tiny):
 
 
 MISTAKES = [
-    ([], SPLIT, {}, r"one or more methods, each with a name of its own, found \[\]"),
+    ([], SPLIT, {}, r"one or more methods with distinct names, found \[\]"),
     ([Method("a", tfidf()), Method("a", tfidf())], SPLIT, {}, r"found \['a', 'a'\]"),
     ({"a": tfidf()}, SPLIT, {"shots": 70}, "70 rows of each class are wanted"),
-    ({"a": tfidf()}, SPLIT, {"shots": 0}, r"'a' learns from rows, but shots=\(0,\) gives it none"),
+    ({"a": tfidf()}, SPLIT, {"shots": 0}, r"'a' needs training rows, but shots=\(0,\) provides none"),
     ({"a": tfidf()}, Split(SPLIT.train, Examples((), ())), {}, "no held-out rows"),
-    ({"a": tfidf()}, Split(SPLIT.train, SPLIT.train), {}, "texts are among the training rows and the held-out rows"),
+    ({"a": tfidf()}, Split(SPLIT.train, SPLIT.train), {}, "texts are in both the training and the held-out rows"),
     (
         {"a": PromptClassifier("no model", "<a> <b> <mask>", {"good": "x", "bad": "y"})},
         SPLIT,

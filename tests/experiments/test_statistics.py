@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 from softcloze.calibration import expected_calibration_error
 from softcloze.errors import ParameterError
 from softcloze.experiments import METRICS, Spread
-from softcloze.experiments.statistics import Resampling, check_metric, holm, measure, paired
+from softcloze.experiments.statistics import Resampling, holm, measure, paired, validate_metric
 
 ROWS, CLASSES = 120, 3
 
@@ -139,4 +139,4 @@ def test_spread_and_names():
     assert Spread.of([0.5, 0.6, 0.8]).sd == pytest.approx(np.std([0.5, 0.6, 0.8], ddof=1))
     assert Spread.of([0.5]).sd is None
     with pytest.raises(ParameterError, match=r"'acuracy' is unknown; expected accuracy, .*did you mean 'accuracy'"):
-        check_metric("acuracy")
+        validate_metric("acuracy")

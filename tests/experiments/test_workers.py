@@ -1,6 +1,7 @@
 """Several runs at a time: the same as one after the other, and nothing is lost whatever happens to a process."""
 
 import copy
+import pickle
 
 import numpy as np
 import psutil
@@ -12,7 +13,7 @@ from softcloze import PromptClassifier
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.errors import ParameterError
 from softcloze.experiments import Method, Protocol, compare, tfidf
-from softcloze.experiments.workers import packed, unpacked
+from softcloze.experiments.workers import pickle_methods
 
 WORDS = {"good": "good", "bad": "bad"}
 PROTOCOL = Protocol(shots=2, seeds=2, test_rows=10)
@@ -68,7 +69,7 @@ def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
     # a process that dies takes its run alone with it
     errors = {(run.method, run.seed): run.error for run in found.runs if run.error is not None}
     assert list(errors) == [("deadly", 1)]
-    assert errors["deadly", 1].startswith("WorkerError: the process of this run died of SIGKILL, as happens where mem")
+    assert errors["deadly", 1].startswith("WorkerError: the process of this run died of SIGKILL, as happens when mem")
 
     # the interruption ended the processes at once, and what was finished is kept
     assert len(watcher.processes) >= 3  # two, and one in the place of that which died
@@ -83,24 +84,24 @@ def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
 
 
 def test_backbones_go_by_name(bert_tiny):
-    one, other = unpacked(packed([bert_tiny, bert_tiny]))
+    one, other = pickle.loads(pickle_methods([bert_tiny, bert_tiny]))
     assert one is other is load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
     assert one.fingerprint == bert_tiny.fingerprint
-    assert len(packed(methods(bert_tiny))) < 20_000
+    assert len(pickle_methods(methods(bert_tiny))) < 20_000
     changed = copy.deepcopy(bert_tiny.model)
     with torch.no_grad():
         changed.get_input_embeddings().weight += 1
     for model, name, reason in (
         (bert_tiny.model, "my own model", "loading it by that name fails"),
-        (changed, "starter:bert-tiny", "by that name other weights"),
+        (changed, "starter:bert-tiny", "that name loads other weights"),
     ):
         own = Backbone(model, bert_tiny.tokenizer, name)
-        with pytest.raises(ParameterError, match=rf"(?s)the backbone '{name}' .*{reason}.*compare with processes=1"):
-            unpacked(packed(own))
+        with pytest.raises(ParameterError, match=rf"(?s)the backbone '{name}' .*{reason}.*use processes=1"):
+            pickle.loads(pickle_methods(own))
 
 
 def test_what_cannot_be_sent():
-    with pytest.raises(ParameterError, match=r"cannot be sent to other processes: .*generator.*; processes=1 keeps"):
-        packed(one for one in [1])
+    with pytest.raises(ParameterError, match=r"cannot be pickled for other processes: .*generator.*; use processes=1"):
+        pickle_methods(one for one in [1])
     with pytest.raises(ParameterError, match="processes=0, but it has to be at least 1"):
         compare({"noise": Noisy()}, SPLIT, PROTOCOL, processes=0)

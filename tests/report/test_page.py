@@ -169,7 +169,7 @@ def test_confusions_count_every_row_of_every_run(html, make_once):
         last = [each for each in summaries if each.method == card.name][-1]
         runs = comparison.of(card.name, last.shots)
         assert sum(cells) == len(runs) * len(comparison.texts)
-        right = sum(round(value * len(comparison.texts)) for value in last.accuracy.each)
+        right = sum(round(value * len(comparison.texts)) for value in last.accuracy.values)
         assert cells[0] + cells[3] == right
 
 

@@ -52,7 +52,7 @@ def test_without_matplotlib_the_extra_is_named(small, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("softcloze.report")]:
         monkeypatch.delitem(sys.modules, name)
     report = import_module("softcloze.report")  # which needs no matplotlib
-    with pytest.raises(report.ReportError, match=r"pip install 'softcloze\[report\]'"):
+    with pytest.raises(ReportError, match=r"pip install 'softcloze\[report\]'"):
         report.write_report(small, tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
 

@@ -60,7 +60,11 @@ def test_what_the_library_does_not_have(task, language, fields, message):
     ],
 )
 def test_slots_in_either_place(front, after, expected):
-    for template in ("sentiment/zh", "<text> 总之，很 <mask>", Template("<text> 总之，很 <mask>")):
+    for template in (
+        load_template("sentiment/zh").template,
+        "<text> 总之，很 <mask>",
+        Template("<text> 总之，很 <mask>"),
+    ):
         assert str(with_slots(template, front=front, after=after)) == expected
 
 

@@ -17,6 +17,7 @@ from sklearn.model_selection import (
 from softcloze import PromptClassifier
 from softcloze.errors import ParameterError
 from softcloze.experiments import tfidf
+from softcloze.library import load_template
 from softcloze.search import library_prompts, summarise_search
 from softcloze.template import with_slots
 
@@ -77,7 +78,13 @@ def test_random_search_keeps_label_words_with_their_template(classifier, bert_ti
 
 @pytest.mark.parametrize("kind", [HalvingGridSearchCV, HalvingRandomSearchCV])
 def test_halving(kind, classifier, bert_tiny):
-    space = {"template": ["sentiment/en-cloze", with_slots("sentiment/zh", front=2), "<text>很<mask>"]}
+    space = {
+        "template": [
+            "sentiment/en-cloze",
+            with_slots(load_template("sentiment/zh").template, front=2),
+            "<text>很<mask>",
+        ]
+    }
     draws = {} if kind is HalvingGridSearchCV else {"n_candidates": 3}
     search = kind(classifier, space, resource="epochs", max_resources=3, cv=2, random_state=0, **draws)
     search.fit(TEXTS, LABELS)

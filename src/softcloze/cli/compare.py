@@ -23,10 +23,8 @@ from softcloze.cli.options import (
     VerbalizerOption,
 )
 from softcloze.errors import CommandError
-from softcloze.experiments import Progress
-from softcloze.experiments.grid import Cell
-from softcloze.experiments.table import shots_name
-from softcloze.formatting import one_line
+from softcloze.experiments import Progress, RunId
+from softcloze.formatting import one_line, shots_name
 
 if TYPE_CHECKING:
     from softcloze import experiments
@@ -46,7 +44,7 @@ def compare(
         list[str] | None,
         typer.Option(help="A template without soft slots, or its name in the library; may be repeated."),
     ] = None,
-    wordings: Annotated[
+    variants: Annotated[
         list[str] | None,
         typer.Option(
             metavar="TASK/LANGUAGE",
@@ -94,7 +92,7 @@ def compare(
 ) -> None:
     """Measure prompts and baselines on the same rows: accuracy, what was trained, time, memory, and what is chance.
 
-    Without --hard, --wordings, --soft, --baseline and --methods it compares a hard and a soft prompt for movie
+    Without --hard, --variants, --soft, --baseline and --methods it compares a hard and a soft prompt for movie
     reviews. All that learns trains on the same few rows, several times over with other rows. A starter data set comes
     with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out,
     and of those as many are kept of each class.
@@ -106,7 +104,7 @@ def compare(
     split = _split(data, text_column, label_column)
     builder = Builder(model, verbalizer, split.train)
     hards, softs = hard or [], soft or []
-    if not (hards or wordings or softs or baseline or methods):
+    if not (hards or variants or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
     for template in hards:
         if resolve_template(template).blocks:
@@ -125,9 +123,9 @@ def compare(
         ),
         *(
             each
-            for named in wordings or ()
+            for named in variants or ()
             for method in (None, *(calibration or ()))
-            for each in builder.wordings(named, None if method is None else method.value)
+            for each in builder.variants(named, None if method is None else method.value)
         ),
         *(builder.read(methods) if methods is not None else ()),
         *(map(builder.baseline, baseline or ())),
@@ -220,7 +218,7 @@ class LiveTable:
         """Show the state of a comparison."""
         self._table = event.comparison.table() if event.done else ""
         self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left
-        self._doing = f"run {event.done + 1} of {event.total}: {', '.join(map(_cell_name, event.doing))}"
+        self._doing = f"run {event.done + 1} of {event.total}: {', '.join(map(_run_name, event.doing))}"
 
     def __rich__(self) -> RenderableType:
         line = self._doing
@@ -229,11 +227,11 @@ class LiveTable:
         return Group(self._table, Text(line, no_wrap=True, overflow="ellipsis"))
 
 
-def _cell_name(cell: Cell) -> str:
-    """A run for people.
+def _run_name(run_id: RunId) -> str:
+    """The name of a run in the progress line.
 
-    >>> _cell_name(("soft", 16, 2)), _cell_name(("hard", 0, 0))
+    >>> _run_name(RunId("soft", 16, 2)), _run_name(RunId("hard", 0, 0))
     ('soft (16 shots, seed 2)', 'hard')
     """
-    method, shots, seed = cell
+    method, shots, seed = run_id
     return one_line(method) + (f" ({shots_name(shots)} shots, seed {seed})" if shots else "")

@@ -13,7 +13,7 @@ from softcloze.classifiers import PromptClassifier
 from softcloze.cli.options import Baseline, Words, read_verbalizer
 from softcloze.data import Examples
 from softcloze.errors import FileError
-from softcloze.experiments import FineTunedClassifier, Method, tfidf, wordings
+from softcloze.experiments import FineTunedClassifier, Method, prompt_variants, tfidf
 from softcloze.experiments.baselines import Trained
 from softcloze.formatting import did_you_mean
 from softcloze.library import resolve_template
@@ -52,7 +52,7 @@ class Builder:
         kind = "soft prompt" if resolve_template(template).blocks else "hard prompt"
         return Method(name if name is not None else template, classifier, kind)
 
-    def wordings(self, named: str, calibration: str | None) -> tuple[Method, ...]:
+    def variants(self, named: str, calibration: str | None) -> tuple[Method, ...]:
         """The hard prompts of the library for a task in a language, given as TASK/LANGUAGE.
 
         Raises:
@@ -60,7 +60,7 @@ class Builder:
         """
         task, _, language = named.partition("/")
         words = None if self.verbalizer is None else read_verbalizer(self.verbalizer, named)
-        return wordings(self.model, task, language, words, calibration=calibration)
+        return prompt_variants(self.model, task, language, words, calibration=calibration)
 
     def baseline(self, kind: Baseline, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
         """A baseline: by default it goes by its kind."""

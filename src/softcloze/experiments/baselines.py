@@ -27,28 +27,28 @@ SCORING_BATCH = 32
 
 
 class FineTunedClassifier(ClassifierMixin, BaseEstimator):
-    """Sequence classification with transformers: a baseline for prompts.
+    """Fine-tuning for sequence classification with transformers, as a baseline for prompts.
 
-    `fit` copies the weights of the model, which stay as they are, puts a new classification head on them, and trains in
-    float32 with AdamW, with a tenth of the steps to warm up and linear decay.
+    `fit` copies the weights of the backbone, adds a new classification head, and trains in float32 with AdamW; the
+    learning rate warms up over a tenth of the steps and then decays linearly. The backbone is not changed.
 
     Args:
         model: as for `PromptClassifier`.
-        trained: "all" weights, the "head" alone (with the pooler before it, where the model has none), or the head and
+        trained: "all" weights, only the "head" (with the pooler before it, if the model has none), or the head and
             low-rank adapters of all linear layers ("lora", which needs peft: `pip install 'softcloze[lora]'`).
         epochs: passes over the training texts.
         batch_size: texts per step.
-        learning_rate: highest step of AdamW; None for 2e-5 ("all"), 1e-3 ("head") or 5e-4 ("lora").
+        learning_rate: peak learning rate of AdamW; None for 2e-5 ("all"), 1e-3 ("head") or 5e-4 ("lora").
         rank: of the adapters.
-        max_length: tokens a text may have; None for the model's own limit, at most 512.
-        dtype: of the backbone that the weights are copied from; see `load_backbone`.
+        max_length: maximum tokens of a text; None for the model's own limit, at most 512.
+        dtype: of the backbone from which the weights are copied; see `load_backbone`.
         device: "auto", "cpu", "cuda" or "mps".
         random_state: seed of the head, of dropout and of the order of texts.
 
     Attributes:
         classes_: the labels, sorted.
-        trainable_: numbers that were trained.
-        artifact_bytes_: their size.
+        trainable_: number of trainable parameters.
+        artifact_bytes_: their size in bytes.
 
     Source:
         Devlin et al., NAACL 2019, arXiv:1810.04805; more epochs for few texts: Mosbach et al., ICLR 2021,
@@ -113,7 +113,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`."""
         check_is_fitted(self)
         texts = list(X)
-        # texts of like length together: less padding
+        # texts of similar length together: less padding
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
         self.network_.eval()
@@ -126,17 +126,16 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """The most probable label of each text, shape (batch,)."""
-        best = self.predict_proba(X).argmax(1)
-        found: np.ndarray = self.classes_[best]
-        return found
+        labels: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        return labels
 
     def _new_network(self, backbone: Backbone) -> nn.Module:
-        """The model with a new head; what is to be trained has `requires_grad`."""
+        """The model with a new head; the weights to train have `requires_grad`."""
         config = copy.deepcopy(backbone.model.config)
         config.num_labels = len(self.classes_)
         config.pad_token_id = self._tokenizer.pad_token_id
         network = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-        # a language model may lack the pooler that stands before the head: it is new like the head then
+        # a language model may lack the pooler before the head: it is then newly initialised, like the head
         missing = network.base_model.load_state_dict(backbone.model.base_model.state_dict(), strict=False).missing_keys
         network.to(backbone.device)
         if self.trained == "head":
@@ -150,7 +149,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
             rate = {"all": 2e-5, "head": 1e-3, "lora": 5e-4}[self.trained]
         optimizer = torch.optim.AdamW(learning, lr=rate)
         steps = self.epochs * -(-len(texts) // self.batch_size)
-        from transformers import get_linear_schedule_with_warmup  # with the whole of its Trainer: seconds
+        from transformers import get_linear_schedule_with_warmup  # imports the Trainer, which is slow
 
         schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
         self.network_.train()
@@ -178,7 +177,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _padding_tokenizer(backbone: Backbone) -> Any:  # noqa: ANN401
-    """A copy of the backbone's tokenizer that pads on the right; the borrowed one stays as it is."""
+    """A copy of the backbone's tokenizer that pads on the right."""
     tokenizer = copy.deepcopy(backbone.tokenizer)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
@@ -196,15 +195,14 @@ def _with_adapters(network: nn.Module, rank: int) -> nn.Module:
     settings = LoraConfig(
         task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, lora_dropout=0.1, target_modules="all-linear"
     )
-    adapted: nn.Module = get_peft_model(network, settings)
-    return adapted
+    return get_peft_model(network, settings)
 
 
 def tfidf(analyzer: str = "word") -> Pipeline:
-    """Logistic regression on TF-IDF, the baseline that needs no model.
+    """Logistic regression on TF-IDF features, a baseline without a language model.
 
     Args:
-        analyzer: "word" for words and pairs of them; "char" for runs of one to three characters, which suits Chinese.
+        analyzer: "word" for unigrams and bigrams of words; "char" for character n-grams up to 3, for Chinese.
 
     >>> tfidf("char").fit(["很好", "很差"], ["good", "bad"]).predict(["真好"])
     array(['good'], dtype='<U4')
@@ -215,22 +213,22 @@ def tfidf(analyzer: str = "word") -> Pipeline:
 
 
 class SetFitClassifier(ClassifierMixin, BaseEstimator):
-    """A baseline that needs an encoder of sentences, and the packages `setfit` and `datasets`.
+    """SetFit as a baseline; needs a sentence encoder and the packages `setfit` and `datasets`.
 
-    setfit seeds the global generators of random numbers while it trains.
+    Training seeds the global random generators, as setfit does.
 
     Args:
-        encoder: a folder or the name of a model for sentence-transformers.
+        encoder: folder or name of a sentence-transformers model.
         epochs: passes over the pairs of examples.
         batch_size: pairs per step.
-        random_state: seed of the pairs, their order and the regression.
+        random_state: seed of the pairs, their order and the logistic regression.
 
     Attributes:
         classes_: the labels, sorted.
         model_: the trained `setfit.SetFitModel`.
 
     Source:
-        Tunstall et al. 2022, arXiv:2209.11055, by their own package.
+        Tunstall et al. 2022, arXiv:2209.11055, in the authors' package.
     """
 
     def __init__(self, encoder: str, *, epochs: int = 1, batch_size: int = 16, random_state: int | None = None):
@@ -240,7 +238,7 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Sequence[str], y: Sequence[Label]) -> Self:
-        """Train a copy of the encoder, and the regression on what it gives.
+        """Train a copy of the encoder, and a logistic regression on its embeddings.
 
         Raises:
             ParameterError: a package is missing.
@@ -254,7 +252,7 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
         from setfit import SetFitModel, Trainer, TrainingArguments
         from transformers import ProgressCallback
 
-        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
         seed = seed_of(self.random_state)
         self.model_ = SetFitModel.from_pretrained(self.encoder, head_params={"random_state": seed})
         with tempfile.TemporaryDirectory() as scratch:
@@ -268,17 +266,17 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
                 logging_strategy="no",
                 show_progress_bar=False,
             )
-            rows = Dataset.from_dict({"text": list(X), "label": numbers.tolist()})
+            rows = Dataset.from_dict({"text": list(X), "label": targets.tolist()})
             trainer = Trainer(model=self.model_, args=settings, train_dataset=rows)
-            trainer.remove_callback(ProgressCallback)  # a bar that its own setting leaves
+            trainer.remove_callback(ProgressCallback)  # show_progress_bar=False leaves this bar
             trainer.train()
         return self
 
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:
         """Probabilities of the labels, shape (texts, labels) in the order of `classes_`."""
         check_is_fitted(self)
-        found: np.ndarray = self.model_.predict_proba(list(X), as_numpy=True, show_progress_bar=False)
-        return found
+        probabilities: np.ndarray = self.model_.predict_proba(list(X), as_numpy=True, show_progress_bar=False)
+        return probabilities
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
         """The most probable label of each text, shape (texts,)."""

@@ -1,4 +1,4 @@
-"""The mistakes that a method is surest of, and what its model would rather have written there."""
+"""The most confident errors of a method, and the most probable words at the mask for them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,56 +9,56 @@ from softcloze.analysis import TopWord, likeliest_words
 from softcloze.classifiers import PromptClassifier, ready_prompts
 from softcloze.verbalizer import RuleVerbalizer
 
-EXPLAINED = 10  # mistakes of each run: those of the means over several runs are nearly all among them
-WORDS = 8  # likeliest ones at the mask
+EXPLAINED = 10  # errors of each run with top words; they contain nearly all worst errors of the mean over runs
+WORDS = 8  # top words at the mask
 
 
 def most_confident_errors(probabilities: np.ndarray, truth: np.ndarray, count: int) -> list[int]:
-    """The rows that are given a wrong label with the highest probability, the surest first.
+    """Indices of the rows with the most probable wrong labels, the most confident first.
 
     Args:
         probabilities: shape (rows, classes).
-        truth: column of the right class of each row, shape (rows,).
-        count: rows at most.
+        truth: class index of each row, shape (rows,).
+        count: maximum number of rows.
 
     >>> most_confident_errors(np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]), np.array([0, 0, 0]), 5)
     [2, 0]
     """
-    sure = np.where(probabilities.argmax(1) == truth, -1.0, probabilities.max(1))
-    return [int(row) for row in np.argsort(-sure, kind="stable")[:count] if sure[row] >= 0]
+    confidence = np.where(probabilities.argmax(1) == truth, -1.0, probabilities.max(1))
+    return [int(row) for row in np.argsort(-confidence, kind="stable")[:count] if confidence[row] >= 0]
 
 
 def top_words(classifier: BaseEstimator, texts: Sequence[str], rows: Sequence[int]) -> dict[int, tuple[TopWord, ...]]:
-    """The likeliest words at the mask, by row; none for what is no prompt, or decides by a head or by rules.
+    """The most probable words at the mask, by row; empty unless the classifier is a prompt with label words.
 
     Args:
-        classifier: one that has predicted, or a search that has found one.
-        texts: all of them.
-        rows: those that are asked for.
+        classifier: a classifier ready to predict, or a fitted search.
+        texts: of all rows.
+        rows: indices of the rows to explain.
     """
     fitted = getattr(classifier, "best_estimator_", classifier)
     if not rows or not isinstance(fitted, PromptClassifier):
         return {}
-    if not hasattr(fitted, "prompt_"):  # the words alone; a calibration that is not learnt yet does not change them
+    if not hasattr(fitted, "prompt_"):  # a calibration that is not learnt yet does not change the words
         fitted = clone(fitted).set_params(calibration=None)
     (prompt,), backbone = ready_prompts([fitted])
     if prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
         return {}
-    bound, asked = prompt.bind(backbone), [texts[row] for row in rows]
-    prompts = bound.encode(asked, prompt.demonstrations_for(asked, backbone))
+    bound, examples = prompt.bind(backbone), [texts[row] for row in rows]
+    prompts = bound.encode(examples, prompt.demonstrations_for(examples, backbone))
     return dict(zip(rows, likeliest_words(bound, prompts, prompt.parts(bound).soft, WORDS), strict=True))
 
 
-def as_json(words: Mapping[int, Sequence[TopWord]]) -> dict[str, list[list[object]]]:
-    """Top words as JSON can hold them.
+def top_words_to_dict(words: Mapping[int, Sequence[TopWord]]) -> dict[str, list[list[object]]]:
+    """Top words as plain data for JSON.
 
     >>> words = {3: (TopWord("good", 0.5, "positive"), TopWord("很", 0.25))}
-    >>> from_json(as_json(words)) == words
+    >>> top_words_from_dict(top_words_to_dict(words)) == words
     True
     """
-    return {str(row): [[word.token, word.probability, word.label] for word in own] for row, own in words.items()}
+    return {str(row): [[word.token, word.probability, word.label] for word in top] for row, top in words.items()}
 
 
-def from_json(found: Mapping[str, Sequence[Sequence[object]]]) -> dict[int, tuple[TopWord, ...]]:
-    """The other way round."""
-    return {int(row): tuple(TopWord(*word) for word in own) for row, own in found.items()}  # type: ignore[arg-type]
+def top_words_from_dict(saved: Mapping[str, Sequence[Sequence[object]]]) -> dict[int, tuple[TopWord, ...]]:
+    """Restore top words from `top_words_to_dict`."""
+    return {int(row): tuple(TopWord(*word) for word in top) for row, top in saved.items()}  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What can be compared: any classifier of texts, and the usual ones by name."""
+"""Methods to compare: any text classifier with a name, and the standard ones."""
 
 import tempfile
 import time
@@ -23,12 +23,12 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
-ROUNDING = 1e-3  # by which the sum of probabilities may miss 1
-WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that ask the model alone
+ROUNDING = 1e-3  # allowed deviation of a sum of probabilities from 1
+WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that need no training rows
 
 
 class Measured(NamedTuple):
-    """What a method makes of the held-out texts, and what it took; see `softcloze.experiments.results.Run`."""
+    """Probabilities and costs of a trained method; see `softcloze.experiments.results.Run`."""
 
     probabilities: np.ndarray
     trainable: int
@@ -39,38 +39,38 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A classifier of texts with a name.
+    """A text classifier with a name.
 
     Attributes:
         name: unique in a comparison.
-        classifier: any estimator of scikit-learn that takes texts: a `PromptClassifier`, a pipeline that begins with a
-            vectorizer, a search over settings. It is cloned for each run, and every `random_state` in it becomes the
-            run's seed. A search without a `cv` of its own chooses as `Protocol.folds` says. Without
-            `predict_proba` the label that it predicts has probability 1.
-        description: one line for people; by default what the classifier is.
-        wording_of: the same text for methods that differ in their wording alone; tables and reports then tell how far
-            apart these are.
+        classifier: any scikit-learn estimator that takes texts: a `PromptClassifier`, a pipeline that starts with a
+            vectorizer, a search over settings. It is cloned for each run, and every `random_state` in it is set to the
+            run's seed. A search with `cv=None` uses the splits of `Protocol.folds`. Without `predict_proba` the
+            predicted label gets probability 1.
+        description: one line for tables and reports; by default the name of the class.
+        variant_of: name of a group of methods that differ only in their prompt; tables and reports show the spread
+            of each group.
     """
 
     name: str
     classifier: BaseEstimator
     description: str = ""
-    wording_of: str | None = None
+    variant_of: str | None = None
 
     @property
     def card(self) -> MethodCard:
-        """What it is, for people."""
+        """The description of the method in tables and reports."""
         prompt = isinstance(self.classifier, PromptClassifier)
         template = str(resolve_template(self.classifier.template)) if prompt else None
         steps = (
             [step for _, step in self.classifier.steps] if isinstance(self.classifier, Pipeline) else [self.classifier]
         )
-        what = ", ".join(type(step).__name__ for step in steps)
-        return MethodCard(self.name, self.description or what, template, self.wording_of)
+        classes = ", ".join(type(step).__name__ for step in steps)
+        return MethodCard(self.name, self.description or classes, template, self.variant_of)
 
     @property
     def learns(self) -> bool:
-        """Whether it needs training rows: all do but hard prompts without demonstrations or a calibration by rows."""
+        """True if it needs training rows: all but hard prompts without demonstrations or a calibration by rows."""
         classifier = self.classifier
         if not isinstance(classifier, PromptClassifier):
             return True
@@ -84,38 +84,37 @@ class Method:
         )
 
     def prepared(self, seed: int, folds: Callable[[], list[Fold]]) -> BaseEstimator:
-        """A fresh classifier for one run."""
+        """A clone of the classifier for one run, with its seed and splits."""
         classifier = clone(self.classifier)
         parameters = classifier.get_params()
-        dice = {name: seed for name in parameters if name.rpartition("__")[2] == "random_state"}
-        choices = [name for name, value in parameters.items() if name.rpartition("__")[2] == "cv" and value is None]
-        classifier.set_params(**dice, **{name: folds() for name in choices})
+        seeds = {name: seed for name in parameters if name.rpartition("__")[2] == "random_state"}
+        searches = [name for name, value in parameters.items() if name.rpartition("__")[2] == "cv" and value is None]
+        classifier.set_params(**seeds, **{name: folds() for name in searches})
         return classifier
 
 
 def measure_classifier(
-    classifier: BaseEstimator, train: Examples, readings: ScoreCache, classes: Sequence[str]
+    classifier: BaseEstimator, train: Examples, score_cache: ScoreCache, classes: Sequence[str]
 ) -> Measured:
-    """Train a classifier, unless there is nothing to train on, and score texts.
+    """Train a classifier if there are training rows, and score the held-out texts.
 
     Args:
-        classifier: a fresh one; it keeps what it learns.
-        train: rows to learn from, or none.
-        readings: the texts to score, and what is known of them.
+        classifier: a new clone; it is fitted in place.
+        train: training rows; may be empty.
+        score_cache: the held-out texts and their cached scores.
         classes: the order of the columns.
 
     Raises:
-        ParameterError: the classifier has labels that are none of `classes`, or gives something else than
-            probabilities.
+        ParameterError: the classifier has labels that are not in `classes`, or its output is not a distribution.
     """
     started = time.perf_counter()
     if len(train):
         classifier.fit(list(train.texts), list(train.labels))
     fitted = time.perf_counter()
-    known = readings.predict_proba(classifier)
-    found, seconds = known if known is not None else _scores(classifier, readings.texts)
+    cached = score_cache.predict_proba(classifier)
+    probabilities, seconds = cached if cached is not None else _predict_proba(classifier, score_cache.texts)
     return Measured(
-        probabilities=_in_order(found, _labels(classifier), classes),
+        probabilities=_in_order(probabilities, _labels(classifier), classes),
         trainable=_trainable(classifier),
         fit_seconds=fitted - started if len(train) else 0.0,
         predict_seconds=seconds,
@@ -134,20 +133,20 @@ def standard_methods(
     analyzer: str = "word",
     fine_tuning: Iterable[Trained] = ("head", "all"),
 ) -> tuple[Method, ...]:
-    """One wording in all the usual ways, and the usual baselines.
+    """One template as a hard prompt, as soft prompts and with other heads, and the standard baselines.
 
     Args:
         model: as for `PromptClassifier`.
-        template: without soft slots or demonstrations, with one field as a tag.
+        template: with one field as a tag, without soft slots or demonstrations.
         verbalizer: label words.
-        calibrations: a hard prompt with each.
-        demonstrations: labelled examples in the context of the one that has some.
+        calibrations: one more hard prompt with each.
+        demonstrations: labelled examples in the context of the method "demonstrations".
         soft: vectors of each soft prompt.
         analyzer: "word" or "char"; see `tfidf`.
-        fine_tuning: what `FineTunedClassifier` trains: "head", "all" and "lora", which needs peft.
+        fine_tuning: values of `trained` for `FineTunedClassifier`: "head", "all" and "lora", which needs peft.
 
     Raises:
-        ParameterError: a template of another kind.
+        ParameterError: the template has no field tag, or already has soft slots or demonstrations.
 
     >>> [method.name for method in standard_methods("starter:bert-tiny", "sentiment/en-cloze", "sentiment/en-cloze")]
     ['hard', 'hard, contextual', 'hard, pmi', 'hard, domain', 'hard, batch', 'demonstrations', 'soft in front',
@@ -157,47 +156,57 @@ def standard_methods(
     hard = resolve_template(template)
     if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
         raise ParameterError(
-            f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves, to a template with a "
-            "field and without either"
+            f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves; expected a template "
+            "with a field tag and without soft slots or demonstrations"
         )
 
     def prompt(template: Template, **settings: Any) -> PromptClassifier:  # noqa: ANN401
         return PromptClassifier(model, template, verbalizer, **settings)
 
-    shown = Template.from_nodes([Demos(demonstrations), *hard.nodes])
+    with_demonstrations = Template.from_nodes([Demos(demonstrations), *hard.nodes])
     return (
         Method("hard", prompt(hard), "the words alone"),
         *(
             Method(f"hard, {name}", prompt(hard, calibration=name), f"the words alone, with {name} calibration")
             for name in calibrations
         ),
-        Method("demonstrations", prompt(shown), "labelled examples in the context"),
+        Method("demonstrations", prompt(with_demonstrations), "labelled examples in the context"),
         Method("soft in front", prompt(with_slots(hard, front=soft)), "trained vectors in front"),
         Method("soft after the text", prompt(with_slots(hard, after=soft)), "trained vectors after the text"),
         Method(
             "soft in both places",
             prompt(with_slots(hard, front=-(-soft // 2), after=soft // 2)),
-            "half of the trained vectors in either place",
+            "half of the trained vectors in each position",
         ),
-        Method("soft head", prompt(hard, head="warp", epochs=20), "a trained row for each label, from its words"),
-        Method("linear head", prompt(hard, head="linear", epochs=100), "a linear layer on the state at the mask"),
-        Method("TF-IDF", tfidf(analyzer), "logistic regression on words or runs of characters"),
+        Method(
+            "soft head",
+            prompt(hard, head="warp", epochs=20),
+            "a trained weight vector for each label, initialised from its words",
+        ),
+        Method(
+            "linear head", prompt(hard, head="linear", epochs=100), "a linear layer on the hidden state at the mask"
+        ),
+        Method("TF-IDF", tfidf(analyzer), "logistic regression on word or character n-grams"),
         *(
-            Method(f"fine-tuning, {name}", FineTunedClassifier(model, trained=name), "a new head on the model")
+            Method(
+                f"fine-tuning, {name}",
+                FineTunedClassifier(model, trained=name),
+                "a new classification head on the model",
+            )
             for name in fine_tuning
         ),
     )
 
 
-def _scores(classifier: BaseEstimator, texts: Sequence[str]) -> tuple[np.ndarray, float]:
-    """Probabilities by the classifier itself, and the seconds that takes."""
+def _predict_proba(classifier: BaseEstimator, texts: Sequence[str]) -> tuple[np.ndarray, float]:
+    """Probabilities from the classifier itself, and the seconds it takes."""
     started = time.perf_counter()
     if hasattr(classifier, "predict_proba"):
-        found = np.asarray(classifier.predict_proba(texts), np.float32)
+        probabilities = np.asarray(classifier.predict_proba(texts), np.float32)
     else:
         best = np.asarray(classifier.predict(texts))
-        found = np.asarray(best[:, None] == np.asarray(_labels(classifier)), np.float32)
-    return found, time.perf_counter() - started
+        probabilities = np.asarray(best[:, None] == np.asarray(_labels(classifier)), np.float32)
+    return probabilities, time.perf_counter() - started
 
 
 def _labels(classifier: BaseEstimator) -> list[str]:
@@ -207,17 +216,18 @@ def _labels(classifier: BaseEstimator) -> list[str]:
     return [str(label) for label in classifier.classes_]
 
 
-def _in_order(found: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Probabilities in the order of `classes`; 0 for those that no training row had."""
+def _in_order(probabilities: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Probabilities in the order of `classes`; 0 for classes that the classifier does not know."""
     unknown = sorted({*labels} - {*classes})
     if unknown:
         raise ParameterError(
             f"the classifier has labels {', '.join(map(repr, unknown))}, and the data {', '.join(map(repr, classes))}"
         )
-    if not np.isfinite(found).all() or found.min() < 0 or np.abs(found.sum(1) - 1).max() > ROUNDING:
-        raise ParameterError("the classifier gives probabilities that are negative, no numbers or do not sum to 1")
-    ordered = np.zeros((len(found), len(classes)), np.float32)
-    ordered[:, [classes.index(label) for label in labels]] = found
+    sums = probabilities.sum(1)
+    if not np.isfinite(probabilities).all() or probabilities.min() < 0 or np.abs(sums - 1).max() > ROUNDING:
+        raise ParameterError("the classifier's probabilities are negative, not finite or do not sum to 1")
+    ordered = np.zeros((len(probabilities), len(classes)), np.float32)
+    ordered[:, [classes.index(label) for label in labels]] = probabilities
     return ordered
 
 
@@ -236,7 +246,7 @@ def _trainable(classifier: BaseEstimator) -> int:
 
 
 def _artifact_bytes(classifier: BaseEstimator) -> int | None:
-    """What a saved prompt or the trained weights take; of other estimators only a pickle could be kept."""
+    """Size of the saved prompt or the trained weights; None for estimators that could only be pickled."""
     fitted = getattr(classifier, "best_estimator_", classifier)
     if isinstance(fitted, FineTunedClassifier):
         return fitted.artifact_bytes_
@@ -246,6 +256,6 @@ def _artifact_bytes(classifier: BaseEstimator) -> int | None:
         folder = Path(scratch) / "prompt"
         try:
             fitted.save(folder)
-        except ParameterError:  # a transformer chooses them
+        except ParameterError:  # demonstrations chosen by an estimator cannot be saved
             return None
         return sum(file.stat().st_size for file in folder.iterdir())

@@ -1,7 +1,7 @@
-"""What makes a comparison fair and repeatable: how many rows, which ones, how often."""
+"""The protocol of a comparison: sizes and draws of the training rows, and the held-out rows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Literal, Self, TypeAlias
@@ -14,30 +14,30 @@ from softcloze.errors import ParameterError
 
 Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
-LEAST = 8  # development rows of the rarest class; with fewer, a single one moves the choice by over a tenth
+LEAST = 8  # development rows of the rarest class; with fewer, one row moves the score by over a tenth
 FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Protocol:
-    """The rows of a comparison: which a method may learn from, and how many it is measured on.
+    """The selection of training and held-out rows in a comparison.
 
-    A protocol and labelled rows give the same draws on every machine and every day.
+    The same protocol and labelled rows give the same draws on every machine.
 
     Attributes:
-        shots: for each size of the training set k >= 1 rows of each class, a share 0 < x < 1 of each class's rows, or
-            "all" rows; 0 is none, for methods that need none.
-        seeds: a draw of the training rows for each; what is random in a method goes by it as well.
-        test_rows: held-out rows to measure on, at most; None for all there are. The first ones are taken.
-        balanced: whether k shots are k rows of each class, or k times the number of classes in all, with the
-            classes' own shares. Shares and "all" keep these in any case.
-        development: share of the training rows that are held out for choosing a method's settings; see `folds`.
+        shots: sizes of the training set: k >= 1 rows of each class, a share 0 < x < 1 of the rows of each class, or
+            "all" rows; 0 for none, for methods without training.
+        seeds: one draw of the training rows for each; also the random state of the methods.
+        test_rows: maximum number of held-out rows, taken from the start; None for all.
+        balanced: True if k shots are k rows of each class; False for k times the number of classes in total, in
+            proportion to the class sizes. Shares and "all" are always proportional.
+        development: share of the training rows held out to choose a method's settings; see `folds`.
 
     Example:
         >>> protocol = Protocol(shots=(4, 16), seeds=3)
         >>> protocol.seeds
         (0, 1, 2)
-        >>> Protocol.from_json(protocol.to_json()) == protocol
+        >>> Protocol.from_dict(protocol.to_dict()) == protocol
         True
         >>> [len(rows) for rows in protocol.draws(["good", "bad"] * 50).values()]
         [8, 8, 8, 32, 32, 32]
@@ -57,24 +57,24 @@ class Protocol:
         balanced: bool = True,
         development: float = 0.25,
     ):
-        """A protocol; `seeds` may be their number.
+        """Create a protocol; an integer for `seeds` is their number.
 
         Raises:
-            ParameterError: names what it cannot be.
+            ParameterError: a value is out of range.
         """
         sizes = tuple(shots) if isinstance(shots, Sequence) and not isinstance(shots, str) else (shots,)
-        dice = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+        seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
         for size in sizes:
-            _check_shots(size)
-        for name, values in (("shots", sizes), ("seeds", dice)):
+            _validate_shots(size)
+        for name, values in (("shots", sizes), ("seeds", seeds)):
             if not values or len(set(values)) < len(values):
-                raise ParameterError(f"{name}={values!r}: expected one or more, none of them twice")
+                raise ParameterError(f"{name}={values!r}: expected one or more distinct values")
         if test_rows is not None and test_rows < 1:
             raise ParameterError(f"test_rows={test_rows}, but it has to be at least 1, or None for all")
         if not 0 < development < 1:
             raise ParameterError(f"development={development}: expected a share between 0 and 1")
         for name, value in zip(
-            self.__slots__, (sizes, dice, test_rows, bool(balanced), float(development)), strict=True
+            self.__slots__, (sizes, seeds, test_rows, bool(balanced), float(development)), strict=True
         ):
             object.__setattr__(self, name, value)
 
@@ -83,29 +83,29 @@ class Protocol:
         """SHA-256 of the settings."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
-    def to_json(self) -> str:
-        """All settings, and their hash."""
-        return json.dumps({**asdict(self), "sha256": self.hash}, indent=2)
+    def to_dict(self) -> dict[str, Any]:
+        """All settings and their hash, as plain data for JSON."""
+        return {**asdict(self), "sha256": self.hash}
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Restore a protocol from `to_dict`.
 
         Raises:
-            ParameterError: something else, or settings that were changed without their hash.
+            ParameterError: `saved` has other keys, or settings that do not match their hash.
         """
         try:
-            settings: Any = json.loads(text)
+            settings = dict(saved)
             digest = settings.pop("sha256")
             protocol = cls(**settings)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, ParameterError):
                 raise
-            raise ParameterError(f"this is no protocol as its to_json writes it: {error!r}") from error
+            raise ParameterError(f"this is not a protocol as to_dict returns it: {error!r}") from error
         if protocol.hash != digest:
             raise ParameterError(
-                f"the protocol's settings do not go with its hash: {protocol.hash} was expected, {digest} found; "
-                "write a changed protocol with to_json"
+                f"the protocol's settings do not match their hash: expected {protocol.hash}, found {digest}; "
+                "save a changed protocol with to_dict"
             )
         return protocol
 
@@ -113,10 +113,10 @@ class Protocol:
         """The training rows of every size and seed.
 
         Args:
-            labels: the label of each row that may be drawn.
+            labels: the labels of all training rows.
 
         Returns:
-            Indices, ascending, by (shots, seed). 0 shots and "all" are the same for every seed.
+            Ascending indices by (shots, seed); for 0 shots and "all" the same for every seed.
 
         Raises:
             ParameterError: a class has too few rows.
@@ -137,34 +137,34 @@ class Protocol:
             wanted = _apportion(shots * len(names), sizes)
         short = {str(name): int(has) for name, has, want in zip(names, sizes, wanted, strict=True) if has < want}
         if short:
-            raise ParameterError(f"shots={shots} need more rows than there are of a class: {short}")
+            raise ParameterError(f"shots={shots} needs more rows than a class has: {short}")
         generator = np.random.default_rng(seed)
         of_class = (np.flatnonzero(np.asarray(labels) == name) for name in names)
         drawn = [generator.choice(rows, want, replace=False) for rows, want in zip(of_class, wanted, strict=True)]
         return sorted(np.concatenate(drawn).tolist())
 
     def folds(self, labels: Sequence[str], seed: int) -> list[Fold]:
-        """How the training rows are parted for choosing a method's settings, without a look at the held-out rows.
+        """Splits of the training rows for choosing a method's settings; the held-out rows are not used.
 
-        A share of `development` is held out; where that would leave fewer than 8 rows of a class, the choice is made
-        by cross-validation with four folds, or as many as the rarest class has rows.
+        A share of `development` rows is split off; if that leaves fewer than 8 rows of a class, cross-validation is
+        used with four folds, or as many as the rarest class has rows.
 
         Args:
             labels: the labels of the training rows.
             seed: of the draw.
 
         Returns:
-            Pairs of indices: to learn from, and to choose by.
+            Pairs of indices: rows to train on, and rows to validate on.
 
         Raises:
             ParameterError: a class has a single row.
 
         Source:
-            Choosing with the few labelled rows that there are: Perez et al., NeurIPS 2021, arXiv:2105.11447.
+            Model selection with only the few labelled rows at hand: Perez et al., NeurIPS 2021, arXiv:2105.11447.
         """
         rarest = int(np.unique(np.asarray(labels), return_counts=True)[1].min())
         if rarest < 2:
-            raise ParameterError("settings are chosen on rows that are held out, but a class has a single row")
+            raise ParameterError("settings are chosen on held-out training rows, but a class has a single row")
         if int(self.development * rarest) >= LEAST:
             splitter = StratifiedShuffleSplit(1, test_size=self.development, random_state=seed)
         else:
@@ -172,7 +172,7 @@ class Protocol:
         return list(splitter.split(np.zeros(len(labels)), labels))
 
 
-def _check_shots(shots: object) -> None:
+def _validate_shots(shots: object) -> None:
     fits = shots == "all" or (
         isinstance(shots, int | float)
         and not isinstance(shots, bool)
@@ -185,10 +185,9 @@ def _check_shots(shots: object) -> None:
 
 
 def _apportion(total: int, sizes: np.ndarray) -> np.ndarray:
-    """`total` rows in proportion to `sizes`, one of each at least: largest remainders."""
+    """Rows of each class: `total` in proportion to `sizes` by largest remainders, at least one each."""
     exact = total * sizes / sizes.sum()
-    counts = np.maximum(1, np.floor(exact).astype(int))
+    counts: np.ndarray = np.maximum(1, np.floor(exact).astype(int))
     for name in np.argsort(counts - exact, kind="stable")[: max(0, total - counts.sum())]:
         counts[name] += 1
-    whole: np.ndarray = counts
-    return whole
+    return counts

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,22 +11,30 @@ from softcloze.experiments.protocol import Shots
 from softcloze.experiments.statistics import Spread
 
 
+class RunId(NamedTuple):
+    """The name of a method, and the draw of training rows that it gets."""
+
+    method: str
+    shots: Shots
+    seed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One cell that was measured: a method, with one draw of training rows.
+    """One method, trained on one draw of training rows and measured on the held-out rows.
 
     Attributes:
         method: its name.
-        shots: rows per class that it was given, a share, or "all"; 0 is none.
+        shots: rows per class, a share, or "all"; 0 for a method that needs no training rows.
         seed: of the draw and of the method.
-        probabilities: of the classes for the held-out rows, shape (rows, classes), float32; None where `error`.
-        trainable: numbers that were trained; 0 also where a foreign estimator does not tell.
+        probabilities: of the classes for the held-out rows, shape (rows, classes), float32; None if the run failed.
+        trainable: trainable parameters; 0 if the estimator does not report them.
         fit_seconds: wall time of training.
         predict_seconds: wall time of scoring all held-out rows.
-        peak_memory: bytes of the whole process at its peak; see `softcloze.experiments.grid.PeakMemory`.
-        artifact_bytes: what has to be kept of the trained method, next to the model; None where it does not tell.
-        error: what went wrong, if something did.
-        top_words: the likeliest words at the mask, for the held-out rows that it is surest of and wrong about; by row.
+        peak_memory: peak resident bytes of the whole process; see `softcloze.experiments.grid.PeakMemory`.
+        artifact_bytes: size of the trained method without the model; None if the estimator does not report it.
+        error: message of a run that failed, else None.
+        top_words: the most probable words at the mask for the most confident errors, by held-out row.
     """
 
     method: str
@@ -40,43 +49,48 @@ class Run:
     error: str | None = None
     top_words: Mapping[int, tuple[TopWord, ...]] = field(default_factory=dict)
 
+    @classmethod
+    def failed(cls, run_id: RunId, error: str) -> "Run":
+        """A run that ended with an error."""
+        return cls(*run_id, None, 0, 0.0, 0.0, 0, None, error)
+
 
 @dataclass(frozen=True, slots=True)
 class MethodCard:
-    """What a method is, for people.
+    """The description of a method in tables and reports.
 
     Attributes:
         name: unique in a comparison.
         description: one line.
-        template: the template as it is written, where it is a prompt.
-        wording_of: what it is one of several wordings of; see `Method`.
+        template: the template as written; None if the method is not a prompt.
+        variant_of: name of the group of prompt variants that it belongs to; see `Method`.
     """
 
     name: str
     description: str
     template: str | None
-    wording_of: str | None = None
+    variant_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The runs of a method with the same number of shots, taken together.
+    """All runs of a method with the same number of shots.
 
     Attributes:
         method: its name.
-        shots: rows per class that it was given, a share, or "all".
-        n: runs that came to an end.
+        shots: rows per class, a share, or "all".
+        n: runs that finished.
         errors: runs that failed.
-        accuracy: share of held-out rows that are right.
-        balanced_accuracy: mean over classes of the share of their rows that are right.
-        macro_f1: mean over classes of the harmonic mean of precision and recall.
-        log_loss: mean of -log of the right class's probability, in nats.
+        accuracy: share of held-out rows with the right label.
+        balanced_accuracy: recall, averaged over classes.
+        macro_f1: F1, averaged over classes.
+        log_loss: mean negative log probability of the right class, in nats.
         calibration_error: see `softcloze.calibration.expected_calibration_error`.
-        trainable: numbers that were trained.
+        trainable: trainable parameters.
         fit_seconds: mean wall time of training.
         predict_seconds: mean wall time of scoring the held-out rows.
-        peak_memory: largest of the runs, bytes.
-        artifact_bytes: mean; None where a method does not tell.
+        peak_memory: largest over the runs, bytes.
+        artifact_bytes: mean size; None if the method does not report it.
     """
 
     method: str
@@ -97,17 +111,17 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far two methods are apart, and how sure that is.
+    """The difference between two methods in one metric, with its uncertainty.
 
     Attributes:
-        method: the first.
-        other: the second.
-        shots: what the one or both of them were given that learn.
-        mean: metric of the first less that of the second, mean over the draws.
-        low: lower end of the 95 % bootstrap interval.
-        high: its upper end.
-        p: how often chance alone makes a difference as large as this one; see `softcloze.experiments.statistics`.
-        p_corrected: the same after Holm's correction for all differences that were asked for together.
+        method: the first method.
+        other: the second method.
+        shots: of the method that learns, or of both.
+        mean: metric of the first minus that of the second, averaged over the draws.
+        low: lower end of the 95% bootstrap interval.
+        high: upper end of that interval.
+        p: two-sided p-value; see `softcloze.experiments.statistics.paired`.
+        p_corrected: p-value after Holm's correction for all differences computed together.
     """
 
     method: str
@@ -120,11 +134,11 @@ class Difference:
     p_corrected: float
 
 
-def columns_of(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """The number of each label among the classes, shape (labels,).
+def class_indices(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Index of each label among the classes, shape (labels,).
 
-    >>> columns_of(["好", "差", "好"], ("差", "好"))
+    >>> class_indices(["好", "差", "好"], ("差", "好"))
     array([1, 0, 1])
     """
-    column = {name: at for at, name in enumerate(classes)}
-    return np.array([column[label] for label in labels])
+    index = {name: at for at, name in enumerate(classes)}
+    return np.array([index[label] for label in labels])

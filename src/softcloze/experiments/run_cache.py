@@ -1,4 +1,4 @@
-"""Runs that are kept in a folder, so that an interrupted comparison goes on where it was."""
+"""Cache of finished runs in a folder, from which an interrupted comparison resumes."""
 
 import json
 import re
@@ -21,60 +21,59 @@ from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples
 from softcloze.errors import ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier
-from softcloze.experiments.confident_errors import as_json, from_json
-from softcloze.experiments.protocol import Shots
-from softcloze.experiments.results import Run
+from softcloze.experiments.confident_errors import top_words_from_dict, top_words_to_dict
+from softcloze.experiments.results import Run, RunId
 from softcloze.files import replacing_file
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.template import Template
 
-# other versions may predict otherwise
+# part of the key: other versions may predict differently
 VERSIONS = [version(name) for name in ("softcloze", "torch", "transformers", "scikit-learn")]
 
 
 def run_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]) -> str:
-    """SHA-256 of all that a run follows from: parameters, seed, model, rows, and versions of libraries.
+    """SHA-256 of everything that determines a run: parameters, seed, model, rows, and versions of libraries.
 
     Raises:
-        ParameterError: a parameter that only its place in memory tells from others.
+        ParameterError: a parameter has no identity besides its address in memory.
     """
     parts = [identity(classifier), train.texts, train.labels, list(texts), list(classes), VERSIONS]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def read_run(folder: Path, key: str, method: str, shots: Shots, seed: int) -> Run | None:
-    """The run of that key, under the names that it goes by now; None if there is none that can be read."""
+def read_run(folder: Path, key: str, run_id: RunId) -> Run | None:
+    """The run cached under `key`, with the current name of its method; None if it is missing or damaged."""
     try:
         with safe_open(folder / f"{key}.safetensors", "np") as file:
             costs = json.loads(file.metadata()["run"])
-            words = from_json(costs.pop("top_words"))
-            kept = Run(**costs, probabilities=file.get_tensor("probabilities"), top_words=words)
-            return replace(kept, method=method, shots=shots, seed=seed)
+            words = top_words_from_dict(costs.pop("top_words"))
+            run = Run(**costs, probabilities=file.get_tensor("probabilities"), top_words=words)
+            return replace(run, **run_id._asdict())
     except (FileNotFoundError, SafetensorError, ValueError, KeyError, TypeError):
-        return None  # what is damaged is measured again
+        return None
 
 
 def write_run(folder: Path, key: str, run: Run) -> None:
-    """Keep a run that did not fail; a reader sees all of it or nothing."""
+    """Write a finished run atomically."""
     costs = asdict(run)
     probabilities = costs.pop("probabilities")
-    costs["top_words"] = as_json(run.top_words)
+    costs["top_words"] = top_words_to_dict(run.top_words)
     with replacing_file(folder / f"{key}.safetensors") as draft:
         save_file({"probabilities": probabilities}, draft, metadata={"run": json.dumps(costs)})
 
 
 Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"] | None
-WITHOUT_EFFECT = ("on_epoch", "checkpoint", "verbose", "n_jobs", "memory")  # on what is predicted
+WITHOUT_EFFECT = ("on_epoch", "checkpoint", "verbose", "n_jobs", "memory")  # on predictions
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def identity(value: object) -> Plain:
-    """Plain data that is the same in another process, and differs where two methods would predict differently.
+    """Plain data that is equal in every process, and differs if two methods would predict differently.
 
-    Backbones go by their fingerprints and precision, estimators by their parameters.
+    Backbones are identified by fingerprint and precision, estimators by their parameters.
 
     Raises:
-        ParameterError: something that only its place in memory tells from others, such as a lambda.
+        ParameterError: the value has no identity besides its address in memory, such as a lambda.
 
     >>> from sklearn.linear_model import Ridge
     >>> identity([Ridge(alpha=2.0), {"a": ("b", None)}])[1]
@@ -96,37 +95,37 @@ def identity(value: object) -> Plain:
         case list() | tuple():
             return [identity(item) for item in value]
         case BaseEstimator():
-            own = value.get_params(deep=False) | _resolved(value)
-            return [_name(type(value)), {key: identity(own[key]) for key in sorted(own) if key not in WITHOUT_EFFECT}]
+            settings = value.get_params(deep=False) | _resolved(value)
+            effective = {key: identity(settings[key]) for key in sorted(settings) if key not in WITHOUT_EFFECT}
+            return [_name(type(value)), effective]
         case Tensor():
             return identity(value.detach().cpu().float().numpy())
-        case type() | FunctionType() if "<" not in value.__qualname__:  # which a lambda has, and what is local
+        case type() | FunctionType() if "<" not in value.__qualname__:  # no lambdas or local functions
             return _name(value)
         case _ if is_dataclass(value):
-            own = {field.name: getattr(value, field.name) for field in fields(value)}
-            return [_name(type(value)), identity(own)]
+            return [_name(type(value)), {field.name: identity(getattr(value, field.name)) for field in fields(value)}]
         case _ if not _ADDRESS.search(repr(value)):
             return repr(value)
     raise ParameterError(
-        f"what {value!r} does cannot be told in another process, so its results cannot be kept in a folder; give a "
-        "function that a module defines, or an object whose repr says what it does"
+        f"{value!r} cannot be identified in another process, so its results cannot be kept in a folder; use a "
+        "function defined in a module, or an object whose repr describes what it does"
     )
 
 
 def _resolved(estimator: BaseEstimator) -> dict[str, object]:
-    """What names stand for: the weights behind a name may change, and the card of a library as well."""
-    found: dict[str, object] = {}
+    """The objects that names refer to: the weights or the library card of a name may change."""
+    resolved: dict[str, object] = {}
     if isinstance(estimator, PromptClassifier):
-        found = {
+        resolved = {
             "template": resolve_template(estimator.template),
             "verbalizer": resolve_verbalizer(estimator.verbalizer),
         }
     backbone = own_backbone(estimator)
-    return found if backbone is None else {**found, "model": backbone, "dtype": None, "device": None}
+    return resolved if backbone is None else {**resolved, "model": backbone, "dtype": None, "device": None}
 
 
 def own_backbone(estimator: BaseEstimator) -> Backbone | None:
-    """The backbone that an estimator runs on itself, loaded if it was not."""
+    """The backbone of an estimator, loaded if necessary; None if it has none."""
     if not isinstance(estimator, PromptClassifier | FineTunedClassifier):
         return None
     return load_backbone(estimator.model, dtype=estimator.dtype, device=estimator.device)

@@ -1,25 +1,47 @@
-"""Run methods on the same rows, cell by cell, and keep what is done."""
+"""Run a comparison: every method on the same rows, with finished runs kept in a folder."""
 
+import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 
 from sklearn.base import BaseEstimator
 
 from softcloze.data import Split
 from softcloze.errors import ParameterError
 from softcloze.experiments.comparison import Comparison
-from softcloze.experiments.grid import Cell, ExperimentGrid, Finished, Progress, seconds_left
+from softcloze.experiments.grid import ExperimentGrid, FinishedRun
 from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Protocol
-from softcloze.experiments.workers import in_processes, in_turn
+from softcloze.experiments.results import Run, RunId
+from softcloze.experiments.workers import run_in_processes, run_in_turn
 from softcloze.files import replacing_file
 from softcloze.starters import load_data
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of a comparison before each run and after the last.
+
+    Attributes:
+        comparison: the finished runs.
+        done: number of finished runs.
+        total: number of all runs.
+        doing: the runs in progress: method, shots and seed of each; empty after the last.
+        seconds_left: estimated from the finished runs; None before the first.
+    """
+
+    comparison: Comparison
+    done: int
+    total: int
+    doing: tuple[RunId, ...]
+    seconds_left: float | None
 
 
 def compare(
@@ -33,52 +55,52 @@ def compare(
     task: str | None = None,
     command: str | None = None,
 ) -> Comparison:
-    """Measure classifiers of texts on the same rows: each with every draw of training rows that the protocol names.
+    """Measure text classifiers on the same rows, each with every draw of training rows in the protocol.
 
-    A method that learns nothing from rows is run once. One that fails becomes a run with its error; the others go on.
+    A method that needs no training is run once. If a run fails, it is recorded with its error and the others continue.
 
     Args:
-        methods: what to compare: classifiers by name, as of `Method`, or several of those; `standard_methods` gives the
-            usual ones.
-        data: name of a starter data set, or training and held-out rows. `softcloze.data.split_rows` parts rows
-            so that no text stands on both sides.
-        protocol: which rows, and how often; `Protocol()` if None.
-        folder: where finished runs are kept, so that the same comparison goes on where it was and new ones run only
-            what is new. None keeps nothing. Runs that failed are tried again.
-        processes: runs at a time, each in a process of its own that loads the model for itself and has its share of
-            the cores; docs/comparing.md says when that pays. Where one dies, its run has failed and the others go on.
+        methods: classifiers by name, or `Method`s; `standard_methods` returns the usual ones.
+        data: name of a starter data set, or training and held-out rows; `split_rows` splits your own rows so that no
+            text is in both parts.
+        protocol: selection of the rows; `Protocol()` if None.
+        folder: where finished runs are kept: an interrupted comparison resumes, and a changed one runs only what is
+            new. Failed runs are tried again. None keeps nothing.
+        processes: runs at a time, each in a process that loads the model and gets its share of the cores;
+            docs/how-to/compare.md says when that pays. If a process dies, its run fails and the others continue.
         on_progress: called before each run and after the last.
-        task: name of the data for people; by default that of the starter data set.
-        command: what repeats the comparison, for people.
+        task: name of the data in tables; by default that of the starter data set.
+        command: the command that repeats the comparison, shown in reports.
 
     Raises:
-        ParameterError: no methods or two of one name, too few rows, a text on both sides, nothing to learn from, a
-            template with several fields, labels without words, or methods that other processes cannot have.
-        StarterError: the data cannot be fetched.
+        ParameterError: no methods or two with one name, too few rows, a text in both parts, no training rows for a
+            method that needs them, a template with several fields, labels without words, or methods that cannot be
+            pickled for other processes.
+        StarterError: the data cannot be downloaded.
 
     Example:
         >>> from softcloze import PromptClassifier
-        >>> from softcloze.experiments.baselines import tfidf
+        >>> from softcloze.experiments import tfidf
         >>> words = {"positive": "good", "negative": "bad"}
         >>> hard = PromptClassifier("starter:bert-tiny", "It was <mask>. <text>", words)
         >>> protocol = Protocol(shots=4, seeds=2, test_rows=20)
-        >>> found = compare({"words": hard, "TF-IDF": tfidf()}, "movie-reviews", protocol)
-        >>> [(summary.method, summary.shots, summary.n) for summary in found.summary()]
+        >>> comparison = compare({"words": hard, "TF-IDF": tfidf()}, "movie-reviews", protocol)
+        >>> [(summary.method, summary.shots, summary.n) for summary in comparison.summary()]
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
     if processes < 1:
         raise ParameterError(f"processes={processes}, but it has to be at least 1")
     protocol = protocol if protocol is not None else Protocol()
     split = load_data(data) if isinstance(data, str) else data
-    bench = ExperimentGrid(_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
-    if bench.folder is not None:
-        with replacing_file(bench.folder / "protocol.json") as draft:
-            draft.write_text(protocol.to_json() + "\n", encoding="utf-8")
+    grid = ExperimentGrid(_as_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
+    if grid.folder is not None:
+        with replacing_file(grid.folder / "protocol.json") as draft:
+            draft.write_text(json.dumps(protocol.to_dict(), indent=2) + "\n", encoding="utf-8")
     name = task if task is not None else data if isinstance(data, str) else "data"
-    state = _State(bench, name, command, processes)
-    with closing(in_turn(bench) if processes == 1 else in_processes(bench, processes)) as steps:
+    state = _State(grid, name, command, processes)
+    with closing(run_in_turn(grid) if processes == 1 else run_in_processes(grid, processes)) as steps:
         for step in steps:
-            state.finished |= {each.cell: each for each in step.finished}
+            state.finished |= {done.run_id: done for done in step.finished}
             if on_progress is not None:
                 on_progress(state.progress(step.doing))
     return state.comparison()
@@ -86,48 +108,75 @@ def compare(
 
 @dataclass
 class _State:
-    """How far a comparison is."""
+    """The finished runs of a comparison."""
 
-    bench: ExperimentGrid
+    grid: ExperimentGrid
     task: str
     command: str | None
     processes: int
-    finished: dict[Cell, Finished] = field(default_factory=dict)
+    finished: dict[RunId, FinishedRun] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=lambda: _environment())
 
     def comparison(self) -> Comparison:
-        """What there is so far."""
-        bench = self.bench
-        finished = [self.finished[cell] for cell in bench.cells if cell in self.finished]
-        models = [each.model for each in finished if each.model is not None]
+        grid = self.grid
+        finished = [self.finished[run_id] for run_id in grid.run_ids if run_id in self.finished]
+        models = [done.model for done in finished if done.model is not None]
         model, parameters = models[0] if models else (None, None)
         return Comparison(
             task=self.task,
             model=model,
             parameters=parameters,
-            classes=bench.classes,
-            texts=bench.test.texts,
-            labels=bench.test.labels,
-            methods=tuple(method.card for method in bench.methods),
-            runs=tuple(each.run for each in finished),
-            protocol=bench.protocol,
+            classes=grid.classes,
+            texts=grid.test.texts,
+            labels=grid.test.labels,
+            methods=tuple(method.card for method in grid.methods),
+            runs=tuple(done.run for done in finished),
+            protocol=grid.protocol,
             environment=self.environment,
             command=self.command,
         )
 
-    def progress(self, doing: tuple[Cell, ...]) -> Progress:
-        """The same, with what is under way and what is left."""
-        measured = [each.run for each in self.finished.values() if each.measured]
-        left = seconds_left(measured, [cell for cell in self.bench.cells if cell not in self.finished], self.processes)
-        return Progress(self.comparison(), len(self.finished), len(self.bench.cells), doing, left)
+    def progress(self, doing: tuple[RunId, ...]) -> Progress:
+        run_ids = self.grid.run_ids
+        measured = [done.run for done in self.finished.values() if done.measured]
+        waiting = [run_id for run_id in run_ids if run_id not in self.finished]
+        left = _seconds_left(measured, waiting, self.processes)
+        return Progress(self.comparison(), len(self.finished), len(run_ids), doing, left)
 
 
-def _methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Method]:
-    listed = [Method(name, found) for name, found in methods.items()] if isinstance(methods, Mapping) else list(methods)
-    names = [method.name for method in listed]
-    if not listed or len(set(names)) < len(names):
-        raise ParameterError(f"a comparison needs one or more methods, each with a name of its own, found {names}")
-    return listed
+def _seconds_left(measured: Sequence[Run], waiting: Sequence[RunId], processes: int) -> float | None:
+    """Estimate from runs of the same method and shots, else of the same method, else of all.
+
+    Args:
+        measured: runs of this session.
+        waiting: runs to do.
+        processes: runs at a time.
+    """
+    if not measured:
+        return None
+
+    def expected(run_id: RunId) -> float:
+        for like in (run_id[:2], run_id[:1], ()):
+            known = [
+                run.fit_seconds + run.predict_seconds
+                for run in measured
+                if (run.method, run.shots)[: len(like)] == like
+            ]
+            if known:
+                return fmean(known)
+        return 0.0
+
+    return sum(map(expected, waiting)) / processes
+
+
+def _as_methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Method]:
+    if isinstance(methods, Mapping):
+        methods = [Method(name, classifier) for name, classifier in methods.items()]
+    methods = list(methods)
+    names = [method.name for method in methods]
+    if not methods or len(set(names)) < len(names):
+        raise ParameterError(f"expected one or more methods with distinct names, found {names}")
+    return methods
 
 
 def _environment() -> dict[str, str]:
@@ -141,10 +190,10 @@ def _environment() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name; Linux has it in a file, where Python does not look."""
+    """Name of the processor; on Linux read from /proc/cpuinfo, which `platform` does not use."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

@@ -1,4 +1,4 @@
-"""What the model says of the held-out texts, read once for all calibrations of a wording."""
+"""Cache of the label scores of the held-out texts, shared by all calibrations of one prompt."""
 
 import time
 from collections.abc import Hashable, Sequence
@@ -15,26 +15,26 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.prompt import PromptSet
 
 
-class _Reading(NamedTuple):
+class _CachedScores(NamedTuple):
     scores: np.ndarray  # nats, shape (texts, labels)
     seconds: float
 
 
 class ScoreCache:
-    """Probabilities of the same texts by prompts that share the words, and differ in their calibration alone.
+    """Probabilities of the same texts under prompts that differ only in their calibration.
 
-    Each draw of training rows makes a calibration of its own, which takes no time beside reading the texts.
+    Each draw of training rows gives another calibration, which costs little beside the forward passes over the texts.
     """
 
     def __init__(self, texts: Sequence[str]):
-        """Nothing is read yet of `texts`."""
+        """Start with an empty cache for `texts`."""
         self.texts = list(texts)
-        self._known: dict[Hashable, _Reading] = {}
+        self._cached: dict[Hashable, _CachedScores] = {}
 
     def predict_proba(self, classifier: BaseEstimator) -> tuple[np.ndarray, float] | None:
-        """Probabilities as the classifier gives them by itself, shape (texts, labels), and the seconds that takes.
+        """The probabilities that the classifier itself predicts, shape (texts, labels), and the seconds it takes.
 
-        None for what is no prompt, or has learnt more than a calibration: it has to read by itself.
+        None for a classifier that is not a prompt, or has learnt more than a calibration.
         """
         if not isinstance(classifier, PromptClassifier):
             return None
@@ -44,23 +44,23 @@ class ScoreCache:
             return None
         if prompt.training or prompt.head != "words" or prompt.demonstrations is not None:
             return None
-        words = (prompt.template, prompt.verbalizer, prompt.max_length, id(backbone))
-        if words not in self._known:
+        key = (prompt.template, prompt.verbalizer, prompt.max_length, id(backbone))
+        if key not in self._cached:
             started = time.perf_counter()
             (scores,) = PromptSet([replace(prompt, calibration=None)], backbone).label_scores(self.texts)
-            self._known[words] = _Reading(scores, time.perf_counter() - started)
-        reading, started = self._known[words], time.perf_counter()
-        found: np.ndarray = softmax(prompt.calibrated(reading.scores), axis=1)
-        return found, reading.seconds + time.perf_counter() - started
+            self._cached[key] = _CachedScores(scores, time.perf_counter() - started)
+        cached, started = self._cached[key], time.perf_counter()
+        probabilities: np.ndarray = softmax(prompt.calibrated(cached.scores), axis=1)
+        return probabilities, cached.seconds + time.perf_counter() - started
 
 
-def shared_reading(classifier: BaseEstimator) -> Hashable | None:
-    """What is the same for all methods that share one reading; None for a method that reads by itself.
+def shared_scores_key(classifier: BaseEstimator) -> Hashable | None:
+    """A key that is equal for all methods that share cached scores; None for a method that shares none.
 
     >>> words = {"good": "good", "bad": "bad"}
     >>> hard = PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words)
     >>> corrected = PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words, calibration="batch")
-    >>> shared_reading(hard) == shared_reading(corrected)
+    >>> shared_scores_key(hard) == shared_scores_key(corrected)
     True
     """
     if not isinstance(classifier, PromptClassifier) or classifier.head != "words":

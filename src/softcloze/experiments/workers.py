@@ -1,4 +1,4 @@
-"""The order of runs: one after the other, or several at a time in processes of their own."""
+"""Schedule runs: in turn in this process, or several at a time in worker processes."""
 
 import pickle
 import signal
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple, cast
+from typing import Any
 
 import cloudpickle
 import torch
@@ -15,8 +15,9 @@ from joblib.externals.loky.backend import get_context
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.errors import BackboneError, ParameterError
-from softcloze.experiments.grid import Cell, ExperimentGrid, Finished, failed
-from softcloze.experiments.score_cache import shared_reading
+from softcloze.experiments.grid import ExperimentGrid, FinishedRun
+from softcloze.experiments.results import Run, RunId
+from softcloze.experiments.score_cache import shared_scores_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,114 +25,114 @@ class Step:
     """A moment between runs.
 
     Attributes:
-        finished: runs since the moment before.
-        doing: cells that are under way from here on; none at the end.
+        finished: runs that ended since the previous step.
+        doing: runs in progress; empty at the end.
     """
 
-    finished: tuple[Finished, ...]
-    doing: tuple[Cell, ...]
+    finished: tuple[FinishedRun, ...]
+    doing: tuple[RunId, ...]
 
 
-def in_turn(bench: ExperimentGrid) -> Generator[Step]:
-    """Run the cells one after the other, here."""
-    finished: tuple[Finished, ...] = ()
-    for cell in bench.cells:
-        yield Step(finished, (cell,))
-        finished = (bench.run(cell),)
+def run_in_turn(grid: ExperimentGrid) -> Generator[Step]:
+    """Do one run after the other in this process."""
+    finished: tuple[FinishedRun, ...] = ()
+    for run_id in grid.run_ids:
+        yield Step(finished, (run_id,))
+        finished = (grid.run(run_id),)
     yield Step(finished, ())
 
 
-def in_processes(bench: ExperimentGrid, processes: int) -> Generator[Step]:
-    """Run cells side by side; when the caller has enough, or an error comes up, all processes end at once.
+def run_in_processes(grid: ExperimentGrid, processes: int) -> Generator[Step]:
+    """Do several runs at a time; closing the generator or an error ends all processes at once.
 
     Raises:
-        ParameterError: what cannot be sent to another process, or be loaded there.
-        OSError: a run cannot be kept in the folder.
+        ParameterError: a method cannot be pickled, or a backbone cannot be loaded in another process.
+        OSError: a run cannot be written to the folder.
     """
-    content, waiting = packed(bench), list(bench.cells)
-    # as many threads as one process would use, shared out
+    pickled, waiting = pickle_methods(grid), list(grid.run_ids)
+    # share the threads that one process would use
     threads = max(1, torch.get_num_threads() // processes)
     workers: list[_Worker] = []
-    owners: dict[Hashable, _Worker] = {}  # who reads the held-out texts for all calibrations of a wording
-    finished: tuple[Finished, ...] = ()
+    owners: dict[Hashable, _Worker] = {}  # the worker that scores the held-out texts for all calibrations of a prompt
+    finished: tuple[FinishedRun, ...] = ()
     try:
-        workers += (_Worker(content, threads) for _ in range(min(processes, len(waiting))))
+        workers += (_Worker(pickled, threads) for _ in range(min(processes, len(waiting))))
         while True:
             for worker in workers:
-                if worker.cell is None:
-                    worker.take(_next_cell(bench, waiting, owners, worker))
-            yield Step(finished, tuple(worker.cell for worker in workers if worker.cell is not None))
-            busy = [worker for worker in workers if worker.cell is not None]
+                if worker.run_id is None:
+                    worker.start_run(_next_run(grid, waiting, owners, worker))
+            yield Step(finished, tuple(worker.run_id for worker in workers if worker.run_id is not None))
+            busy = [worker for worker in workers if worker.run_id is not None]
             if not busy:
                 return
             ready = wait([worker.connection for worker in busy])
-            finished = tuple(worker.give() for worker in busy if worker.connection in ready)
+            finished = tuple(worker.finish_run() for worker in busy if worker.connection in ready)
     finally:
         for worker in workers:
             worker.end()
 
 
-def _next_cell(
-    bench: ExperimentGrid, waiting: list[Cell], owners: dict[Hashable, "_Worker"], worker: "_Worker"
-) -> Cell | None:
-    """The first cell that waits and is no other worker's: what shares a reading is one worker's own."""
-    for at, cell in enumerate(waiting):
-        reading = shared_reading(bench.method(cell).classifier)
-        if reading is None or owners.setdefault(reading, worker) is worker:
+def _next_run(
+    grid: ExperimentGrid, waiting: list[RunId], owners: dict[Hashable, "_Worker"], worker: "_Worker"
+) -> RunId | None:
+    """Pop the first waiting run for this worker: runs that share cached scores belong to one worker."""
+    for at, run_id in enumerate(waiting):
+        key = shared_scores_key(grid.method_of(run_id).classifier)
+        if key is None or owners.setdefault(key, worker) is worker:
             return waiting.pop(at)
     return None
 
 
 class _Worker:
-    """A process that runs one cell at a time; when it dies, the next cell gets a new one.
+    """A process that does one run at a time; if it dies, a new process takes its place.
 
     Attributes:
-        cell: what it does now.
-        connection: to be read when there is an answer, or none will come.
+        run_id: the run in progress, or None.
+        connection: readable when the run has ended or the process has died.
     """
 
-    def __init__(self, content: bytes, threads: int):
-        self.cell: Cell | None = None
-        self._content = content
+    def __init__(self, pickled: bytes, threads: int):
+        self.run_id: RunId | None = None
+        self._pickled = pickled
         self._threads = threads
         self._start()
 
-    def take(self, cell: Cell | None) -> None:
-        """Begin with a cell; None is none."""
-        self.cell = cell
-        if cell is None:
+    def start_run(self, run_id: RunId | None) -> None:
+        """Send a run to the process; None leaves it idle."""
+        self.run_id = run_id
+        if run_id is None:
             return
         try:
-            self.connection.send(cell)
-        except OSError:  # it died while it had nothing to do
+            self.connection.send(run_id)
+        except OSError:  # it died while idle
             self.end()
             self._start()
-            self.connection.send(cell)
+            self.connection.send(run_id)
 
-    def give(self) -> Finished:
-        """What came of the cell.
+    def finish_run(self) -> FinishedRun:
+        """Receive the finished run.
 
         Raises:
-            ParameterError: the process cannot load what it was sent.
-            OSError: the run cannot be kept in the folder.
+            ParameterError: the process cannot unpickle the methods.
+            OSError: the run cannot be written to the folder.
         """
-        cell, self.cell = self.cell, None
-        if cell is None:
-            raise ValueError("this worker has nothing to do")
+        run_id, self.run_id = self.run_id, None
+        if run_id is None:
+            raise ValueError("this worker has no run in progress")
         try:
             answer = self.connection.recv()
         except (EOFError, OSError):
             self.end()
-            ended = self._process.exitcode
+            exit_code = self._process.exitcode
             self._start()
-            return Finished(cell, failed(cell, _epitaph(ended)), measured=False, model=None)
+            return FinishedRun(run_id, Run.failed(run_id, _death_message(exit_code)), measured=False, model=None)
         if isinstance(answer, Exception):
             raise answer
-        found: Finished = answer
-        return found
+        finished: FinishedRun = answer
+        return finished
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """End the process at once."""
         self._process.terminate()
         self._process.join()
         self.connection.close()
@@ -141,103 +142,83 @@ class _Worker:
         context = get_context("loky")
         self.connection, other = context.Pipe()
         environment = {"OMP_NUM_THREADS": str(self._threads)}
-        self._process = context.Process(target=_serve, args=(other, self._content), env=environment)
+        self._process = context.Process(target=_serve, args=(other, self._pickled), env=environment)
         self._process.start()
         other.close()
 
 
-def _epitaph(code: int | None) -> str:
-    """Why a process gave no answer.
+def _death_message(code: int | None) -> str:
+    """Error of a run whose process died.
 
-    >>> _epitaph(-9)
-    'WorkerError: the process of this run died of SIGKILL, as happens where memory runs out; fewer processes leave ...'
+    >>> _death_message(-9)
+    'WorkerError: the process of this run died of SIGKILL, as happens when memory runs out; use fewer processes'
     """
     how = f"of {signal.Signals(-code).name}" if code is not None and code < 0 else f"with exit code {code}"
-    return (
-        f"WorkerError: the process of this run died {how}, as happens where memory runs out; "
-        "fewer processes leave more to each"
-    )
+    return f"WorkerError: the process of this run died {how}, as happens when memory runs out; use fewer processes"
 
 
-def _serve(connection: Connection, content: bytes) -> None:
-    """Run cells for another process, until it is gone."""
+def _serve(connection: Connection, pickled: bytes) -> None:
+    """Do runs for the main process until it is gone."""
     from transformers.utils import logging
 
-    # Ctrl-C goes to all processes of a terminal; the first ends the others
+    # Ctrl-C reaches all processes of a terminal; the main process ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.disable_progress_bar()  # several at once cannot be read
+    logging.disable_progress_bar()  # bars of several processes overwrite each other
     try:
-        bench = cast("ExperimentGrid", unpacked(content))
+        grid: ExperimentGrid = pickle.loads(pickled)
         while True:
-            cell = connection.recv()
-            connection.send(bench.run(cell))
-    except EOFError:  # the other process is gone
+            run_id = connection.recv()
+            connection.send(grid.run(run_id))
+    except EOFError:  # the main process is gone
         return
-    except Exception as error:  # noqa: BLE001  it is raised there
+    except Exception as error:  # noqa: BLE001  it is raised in the main process
         with suppress(OSError):
             connection.send(error)
 
 
-class _Named(NamedTuple):
-    """What `load_backbone` needs for a backbone, and what tells whether it is the same."""
+class _Pickler(cloudpickle.Pickler):
+    """Pickles functions and classes of scripts and notebooks too, and backbones by name instead of with weights."""
 
-    name: str
-    dtype: str
-    device: str
-    compiled: bool
-    fingerprint: dict[str, str]
-
-
-class _Packer(cloudpickle.Pickler):
-    """Pickles functions and classes of scripts and notebooks as well."""
-
-    def persistent_id(self, obj: object) -> _Named | None:
-        """What goes by name."""
+    def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401
+        """Replace a backbone by a call that loads it."""
         if not isinstance(obj, Backbone):
-            return None
+            return super().reducer_override(obj)
         dtype = str(obj.model.dtype).removeprefix("torch.")
-        return _Named(obj.name, dtype, str(obj.device), obj.compiled, obj.fingerprint)
+        settings = {"dtype": dtype, "device": str(obj.device), "compile": obj.compiled}
+        return _load_same, (obj.name, settings, dict(obj.fingerprint))
 
 
-class _Unpacker(pickle.Unpickler):
-    def persistent_load(self, pid: _Named) -> Backbone:
-        """What goes by name, found again."""
-        try:
-            found = load_backbone(pid.name, dtype=pid.dtype, device=pid.device, compile=pid.compiled)
-        except BackboneError as error:
-            raise ParameterError(_unknown(pid, f"loading it by that name fails: {error}")) from error
-        if found.fingerprint != pid.fingerprint:
-            raise ParameterError(_unknown(pid, "by that name other weights or another tokenizer are loaded"))
-        return found
-
-
-def packed(value: object) -> bytes:
-    """Bytes for a process of our own; never for files, which anybody may have written.
+def pickle_methods(value: object) -> bytes:
+    """Pickle methods for a worker process.
 
     Raises:
-        ParameterError: something that stays in its process, such as an open file.
+        ParameterError: the value cannot be pickled, such as an open file.
     """
     buffer = BytesIO()
     try:
-        _Packer(buffer).dump(value)
+        _Pickler(buffer).dump(value)
     except Exception as error:
-        raise ParameterError(
-            f"the methods cannot be sent to other processes: {error}; processes=1 keeps them here"
-        ) from error
+        raise ParameterError(f"the methods cannot be pickled for other processes: {error}; use processes=1") from error
     return buffer.getvalue()
 
 
-def unpacked(content: bytes) -> object:
-    """What `packed` was given.
+def _load_same(name: str, settings: dict[str, Any], fingerprint: dict[str, str]) -> Backbone:
+    """Load a backbone by name, and check that it is the one that was pickled.
 
     Raises:
-        ParameterError: a backbone whose name does not lead to it.
+        ParameterError: it cannot be loaded, or has another fingerprint.
     """
-    return _Unpacker(BytesIO(content)).load()
+    try:
+        backbone = load_backbone(name, **settings)
+    except BackboneError as error:
+        raise ParameterError(_unknown(name, f"loading it by that name fails: {error}")) from error
+    if backbone.fingerprint != fingerprint:
+        raise ParameterError(_unknown(name, "that name loads other weights or another tokenizer"))
+    return backbone
 
 
-def _unknown(backbone: _Named, reason: str) -> str:
+def _unknown(name: str, reason: str) -> str:
     return (
-        f"each process loads the backbone {backbone.name!r} for itself, and {reason}\n"
-        "give the methods a model as load_backbone takes it, or compare with processes=1"
+        f"each process loads the backbone {name!r} by its name, and {reason}\n"
+        "give the methods a model that load_backbone accepts, or use processes=1"
     )

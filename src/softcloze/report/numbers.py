@@ -1,17 +1,8 @@
 """Numbers for people: each kind of quantity is written in one way throughout a report."""
 
+from softcloze.formatting import shots_name
+
 MINUS = "\N{MINUS SIGN}"
-ABSENT = "–"
-NONE = "none"  # how many training rows a method sees that learns nothing
-
-
-def percent(share: float) -> str:
-    """A share of one.
-
-    >>> percent(0.84251)
-    '84.3%'
-    """
-    return f"{100 * share:.1f}%"
 
 
 def points(difference: float) -> str:
@@ -23,16 +14,6 @@ def points(difference: float) -> str:
     number = f"{100 * difference:z.1f}"
     sign = MINUS if number.startswith("-") else "+" if float(number) else ""
     return sign + number.removeprefix("-")
-
-
-def mean_sd(mean: float, sd: float | None, *, scale: float = 1, digits: int = 3) -> str:
-    """A mean with its standard deviation, if there are several runs.
-
-    >>> mean_sd(0.84251, 0.0213, scale=100, digits=1), mean_sd(0.5, None)
-    ('84.3 ± 2.1', '0.500')
-    """
-    spread = "" if sd is None else f" ± {scale * sd:.{digits}f}"
-    return f"{scale * mean:.{digits}f}{spread}"
 
 
 def p_number(p: float) -> str:
@@ -62,43 +43,6 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def quantity(number: float) -> str:
-    """Seconds or rows a second, to about three digits.
-
-    >>> [quantity(number) for number in (0, 0.0123, 4.567, 45.67, 4567.8)]
-    ['0', '0.012', '4.57', '45.7', '4,568']
-    """
-    if number == 0:
-        return "0"
-    digits = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
-    return f"{number:,.{digits}f}"
-
-
-def seconds(duration: float) -> str:
-    """How long something took.
-
-    >>> seconds(0), seconds(4.567), seconds(150)
-    ('0 s', '4.57 s', '150 s')
-    """
-    return f"{quantity(duration)} s"
-
-
-def size(number: int | None) -> str:
-    """Bytes, in powers of a thousand.
-
-    >>> size(812), size(31_250), size(812_000_000), size(1_930_000_000), size(None)
-    ('812 B', '31.2 kB', '812 MB', '1.93 GB', '–')
-    """
-    if number is None:
-        return ABSENT
-    amount, unit = float(number), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
-
-
 def power_of_ten(exponent: int) -> str:
     """Ten to the power of something, as short as it gets.
 
@@ -109,17 +53,6 @@ def power_of_ten(exponent: int) -> str:
         return f"{10.0**exponent:.{-exponent}f}"
     prefix = min(exponent // 3, 4)
     return f"{10 ** (exponent - 3 * prefix)}{('', 'k', 'M', 'G', 'T')[prefix]}"
-
-
-def shots_name(shots: float | int | str) -> str:
-    """How many training rows there were: a number per class, a share of all, or all of them.
-
-    >>> shots_name(16), shots_name(0), shots_name(0.1), shots_name("all")
-    ('16', 'none', '10%', 'all')
-    """
-    if isinstance(shots, float):
-        return f"{100 * shots:g}%"
-    return NONE if shots == 0 else str(shots)
 
 
 def shots_phrase(shots: float | int | str) -> str:

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from softcloze.experiments import Comparison
-from softcloze.formatting import one_line, visible
+from softcloze.formatting import one_line, percent, visible
 from softcloze.report import numbers
 from softcloze.report.html import check_installed, render, write_page
 from softcloze.report.tables import excerpt
@@ -53,7 +53,7 @@ def page(comparison: Comparison) -> str:
         "lines": _lines,
         "excerpt": excerpt,
         "shots_phrase": numbers.shots_phrase,
-        "percent": numbers.percent,
+        "percent": percent,
         "points": numbers.points,
         "count": numbers.count,
         "p": numbers.p_number,

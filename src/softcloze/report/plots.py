@@ -8,7 +8,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from softcloze.report.numbers import MINUS, NONE, percent, points, power_of_ten, quantity
+from softcloze.formatting import NONE, percent, quantity
+from softcloze.report.numbers import MINUS, points, power_of_ten
 from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
 
 _ROW = 19  # height of a line of a legend

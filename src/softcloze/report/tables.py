@@ -10,8 +10,8 @@ from sklearn.metrics import confusion_matrix
 from softcloze.analysis import TopWord
 from softcloze.experiments import Comparison, Run, Shots, Spread, Summary
 from softcloze.experiments.confident_errors import most_confident_errors
-from softcloze.formatting import visible
-from softcloze.report.numbers import ABSENT, count, mean_sd, quantity, sentence, shots_phrase, size
+from softcloze.formatting import ABSENT, mean_sd, quantity, size, visible
+from softcloze.report.numbers import count, sentence, shots_phrase
 from softcloze.report.verdict import Findings, Standing
 
 

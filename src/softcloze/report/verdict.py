@@ -7,8 +7,8 @@ from functools import cached_property
 from markupsafe import Markup
 
 from softcloze.experiments import Comparison, Difference, Shots, Summary, VariantSpread
-from softcloze.formatting import one_line
-from softcloze.report.numbers import p_value, percent, points, seconds, sentence, shots_phrase
+from softcloze.formatting import one_line, percent, seconds
+from softcloze.report.numbers import p_value, points, sentence, shots_phrase
 
 ALPHA = 0.05
 
@@ -121,12 +121,12 @@ def verdict(standing: Standing, rows: int) -> Markup:
 def spread(wordings: VariantSpread) -> Markup:
     """How far the same task hangs on its wording."""
     return Markup(
-        "{}, the {} wordings of <b>{}</b> are right on {} to {} of the rows: <b>{}</b> on the fewest, <b>{}</b> on the "
-        "most; half of them on {} or more."
+        "{}, the {} prompt variants of <b>{}</b> are right on {} to {} of the rows: <b>{}</b> on the fewest, <b>{}</b> "
+        "on the most; half of them on {} or more."
     ).format(
         sentence(shots_phrase(wordings.shots)),
         wordings.count,
-        one_line(wordings.wording_of),
+        one_line(wordings.variant_of),
         percent(wordings.worst.accuracy.mean),
         percent(wordings.best.accuracy.mean),
         one_line(wordings.worst.method),

@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.experiments import Comparison, Difference, MethodCard, Run, Spread, Summary, spread_over_variants
-from softcloze.formatting import one_line, visible
+from softcloze.formatting import one_line, shots_name, visible
 from softcloze.report.html import Plot
-from softcloze.report.numbers import count, sentence, shots_name, shots_phrase
+from softcloze.report.numbers import count, sentence, shots_phrase
 from softcloze.report.plots import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
 from softcloze.report.tables import Confusion, Group, Mistakes, columns, confusions, groups, worst_mistakes
 from softcloze.report.verdict import Findings, Standing, clear, spread, verdict
@@ -148,7 +148,7 @@ def _series(findings: Findings, x: Callable[[Summary], float], spread: Callable[
     """The summaries of each method as points, in the order of training rows."""
     found = []
     for number, card in enumerate(findings.comparison.methods):
-        points = tuple(Point(x(each), spread(each).mean, spread(each).each) for each in findings.of(card.name))
+        points = tuple(Point(x(each), spread(each).mean, spread(each).values) for each in findings.of(card.name))
         if points:
             found.append(Series(number, card.name, points))
     return found

@@ -1,15 +1,15 @@
-"""All wordings of the library for a task, and how far apart they are."""
+"""All prompts of the library for a task, and the spread of their results."""
 
 import pytest
 
 from softcloze.errors import ParameterError
-from softcloze.experiments import wordings
+from softcloze.experiments import prompt_variants
 from softcloze.library import list_templates, load_template
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_hard_prompt_with_one_field(language):
-    found = {method.name: method.classifier for method in wordings("starter:bert-tiny", "sentiment", language)}
+    found = {method.name: method.classifier for method in prompt_variants("starter:bert-tiny", "sentiment", language)}
     assert len(found) >= 3
     for name in list_templates():
         card = load_template(name)
@@ -21,13 +21,13 @@ def test_every_hard_prompt_with_one_field(language):
 
 def test_with_a_calibration_and_other_words():
     words = {"positive": "great", "negative": "bad"}
-    plain = wordings("starter:bert-tiny", "sentiment", "en")
-    changed = wordings("starter:bert-tiny", "sentiment", "en", words, calibration="batch")
+    plain = prompt_variants("starter:bert-tiny", "sentiment", "en")
+    changed = prompt_variants("starter:bert-tiny", "sentiment", "en", words, calibration="batch")
     assert [method.name for method in changed] == [f"{method.name}, batch" for method in plain]
-    assert {method.wording_of for method in (*plain, *changed)} == {"sentiment/en", "sentiment/en, batch"}
+    assert {method.variant_of for method in (*plain, *changed)} == {"sentiment/en", "sentiment/en, batch"}
     assert all((each.classifier.verbalizer, each.classifier.calibration) == (words, "batch") for each in changed)
 
 
 def test_no_such_templates():
     with pytest.raises(ParameterError, match=r"no hard prompts with one field for sentimnt/en; it has .*sentiment/en"):
-        wordings("starter:bert-tiny", "sentimnt", "en")
+        prompt_variants("starter:bert-tiny", "sentimnt", "en")
