@@ -1,13 +1,12 @@
 """中文商品评论:掩码在句子中间的模板,可训练的软提示,冻结的 Gemma。
 
-Chinese product reviews with the mask in the middle of a sentence: the text behind it counts too.
+Chinese product reviews, with the mask in the middle of a sentence: the text after it is scored too.
 """
 
 from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import PromptClassifier, load_backbone
-from softcloze.data import few_shot
-from softcloze.starters import load_data
+from softcloze.experiments import few_shot, load_data
 
 reviews = load_data("chinese-reviews")
 rows = few_shot(reviews.train.labels, shots=4, random_state=0)

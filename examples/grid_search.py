@@ -1,12 +1,11 @@
-"""Where should soft slots stand, how long, how many epochs? scikit-learn's own grid search, and what mattered in it."""
+"""Search the position and length of soft slots and the number of epochs with scikit-learn's grid search."""
 
 from rich import print
 from sklearn.model_selection import GridSearchCV
 
 from softcloze import PromptClassifier, load_backbone
-from softcloze.data import few_shot
+from softcloze.experiments import few_shot, load_data
 from softcloze.search import summarise_search
-from softcloze.starters import load_data
 from softcloze.template import with_slots
 
 reviews = load_data("movie-reviews")

@@ -1,13 +1,13 @@
-"""Does training help? Hard prompts against soft ones and TF-IDF, in English and in Chinese, with few labelled rows.
+"""Compare hard prompts, soft prompts and TF-IDF on few labelled rows, in English and in Chinese.
 
     python examples/hard_vs_soft.py            a minute, in English
 
 With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --processes 2` it makes the tables of
 docs/measurements/results.md in an hour or more.
 
-Every finished run is kept in the folder: after an interruption the same command goes on. The wordings were chosen on
-other rows (docs/measurements/defaults.md). TF-IDF knows no words before it sees them, so it gets many more rows as
-well.
+Finished runs are kept in the folder; run the same command again to resume. The prompts were chosen on other rows
+(docs/measurements/defaults.md). TF-IDF learns words only from the rows that it is given, so it is also trained on
+many more.
 """
 
 import argparse

