@@ -16,6 +16,7 @@ def run(*command, folder):
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
 def test_example(example, tmp_path):
     assert run(ROOT / "examples" / example, folder=tmp_path).strip()

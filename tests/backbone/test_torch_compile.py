@@ -40,7 +40,10 @@ def nothing_compiled():
     counters.clear()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma3_text", "gpt2", "bert", "t5"])
+SLOW = ("llama", "gemma3_text", "gpt2", "t5")
+
+
+@pytest.mark.parametrize("architecture", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_scores_and_training_are_those_of_layers_as_written(architecture):
     plain = models.new_backbone(architecture)
     compiled = Backbone(copy.deepcopy(plain.model), plain.tokenizer, plain.name)
@@ -64,6 +67,7 @@ def test_scores_and_training_are_those_of_layers_as_written(architecture):
         np.testing.assert_allclose(np.log(found), np.log(expected), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_other_rows_and_lengths_are_not_compiled_anew():
     backbone = models.new_backbone("llama")
     backbone.compile()
@@ -77,6 +81,7 @@ def test_other_rows_and_lengths_are_not_compiled_anew():
     assert versions() == before
 
 
+@pytest.mark.slow
 def test_asked_for_by_name_a_backbone_is_compiled_once_in_each_process(tmp_path):
     models.model("llama").save_pretrained(tmp_path)
     models.tokenizer("llama").save_pretrained(tmp_path)
@@ -96,6 +101,7 @@ def test_a_model_without_layers_that_can_be_compiled():
         models.new_backbone("albert").compile()
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_model_still_runs_as_it_is(tmp_path):
     models.model("bert").save_pretrained(tmp_path / "model")
     models.tokenizer("wordpiece").save_pretrained(tmp_path / "model")

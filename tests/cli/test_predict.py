@@ -79,6 +79,7 @@ def test_probabilities_are_the_classifiers(folder):
             assert [row["probability_positive"], row["probability_消极"]] == pytest.approx(own.tolist(), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a compiler for C++")
 def test_compiled_by_torch_it_says_the_same(folder):
     # in a process of its own, for the model is shared within one
@@ -96,6 +97,7 @@ def test_compiled_by_torch_it_says_the_same(folder):
         assert row["probability_positive"] == pytest.approx(own["probability_positive"], abs=0.03)
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment(folder, capsys):
     """As `kill -9` does it, which no program can catch."""
     code = "from softcloze.cli import main, resumable; resumable.PART_SECONDS = 0; main()"

@@ -125,6 +125,7 @@ for kill in range({KILLS}):
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_it_finds_the_same(tmp_path):
     """SIGKILL, twenty times, before, while and after cells are written; the last time it may come to its end."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -68,6 +68,7 @@ def test_smollm2(harness, smollm2, source, texts, words):
     check(harness, smollm2, source, texts, words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "texts", "words"), CASES, ids=[source for source, _, _ in CASES])
 def test_gemma3(harness, gemma3, source, texts, words):
     check(harness, gemma3, source, texts, words)
