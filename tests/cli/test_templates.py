@@ -172,7 +172,7 @@ def test_own_templates(softcloze, own, monkeypatch):
             ["topic/en", "--kind", "hard"],
             "error: --kind chooses among all templates; leave it out to show topic/en\n",
         ),
-        (["--library", "nowhere"], "error: nowhere is no folder\n"),
+        (["--library", "nowhere"], "error: nowhere is not a folder\n"),
     ],
 )
 def test_mistakes(args, message, softcloze, tmp_path, monkeypatch):

@@ -132,14 +132,14 @@ def test_folders_that_are_no_library(tmp_path, monkeypatch):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(LibraryError) as caught:
         list_templates(nowhere)
-    assert str(caught.value) == f"{nowhere} is no folder"
+    assert str(caught.value) == f"{nowhere} is not a folder"
     with pytest.raises(LibraryError) as caught:
         load_verbalizer("spam/en", tmp_path)
-    assert str(caught.value) == f"{tmp_path} is no library: it has neither a folder 'templates' nor 'verbalizers'"
+    assert str(caught.value) == f"{tmp_path} is not a library: it has neither a folder 'templates' nor 'verbalizers'"
     monkeypatch.setenv("SOFTCLOZE_LIBRARY", str(nowhere))
     with pytest.raises(LibraryError) as caught:
         load_template("spam/en")
-    assert str(caught.value) == f"{nowhere}, named by SOFTCLOZE_LIBRARY, is no folder"
+    assert str(caught.value) == f"{nowhere}, named by SOFTCLOZE_LIBRARY, is not a folder"
 
 
 def test_files_that_may_not_be_read(tmp_path, monkeypatch):

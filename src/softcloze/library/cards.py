@@ -1,4 +1,4 @@
-"""One card, one file: a named template or a table of label words, checked as it is read."""
+"""Cards: a named template or verbalizer in a TOML file, validated on reading."""
 
 import re
 import tomllib
@@ -19,19 +19,19 @@ _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")  # a Chinese characte
 
 @dataclass(frozen=True, slots=True)
 class TemplateCard:
-    """A template of the library, and what it is for.
+    """A template of the library and its metadata.
 
     Attributes:
         name: path in the library, as in "sentiment/en".
         template: the template itself.
-        task: what it asks of the model.
-        language: of its words, as an ISO 639-1 code.
+        task: the task, as in "sentiment".
+        language: language of its text, as an ISO 639-1 code.
         fields: the fields that an example must have.
-        verbalizer: name of the label words that fit its mask.
-        source: where it comes from.
-        description: one line for people who choose.
-        file: where the card is, if it is one of the user's own.
-        replaces: whether it stands in the place of a card of that name that comes with softcloze.
+        verbalizer: name of a verbalizer whose words fit its mask.
+        source: origin of the text.
+        description: one-line description.
+        file: path of a card in a user's folder; None for a shipped card.
+        replaces: whether a shipped card of the same name exists.
     """
 
     name: str
@@ -47,9 +47,9 @@ class TemplateCard:
 
     @property
     def kind(self) -> Kind:
-        """What carries the task: words ("hard"), trainable vectors ("soft"), both, or demonstrations ("in-context").
+        """Kind of template: "hard" (text only), "soft" (mostly trainable vectors), "mixed" or "in-context" (with demonstrations).
 
-        A template with slots is soft if its vectors outnumber its words; a Chinese character counts as a word.
+        A template with slots is soft if its vectors outnumber its words. A Chinese character counts as a word.
         """
         nodes = self.template.nodes
         if self.template.demos is not None:
@@ -64,19 +64,19 @@ class TemplateCard:
 
 @dataclass(frozen=True, slots=True)
 class VerbalizerCard:
-    """Label words of the library, and what they are for.
+    """Label words of the library and their metadata.
 
     Attributes:
         name: path in the library, as in "sentiment/en".
-        words: the words of each label, or word -> weight.
-        task: what the labels answer.
-        language: of the words, as an ISO 639-1 code.
-        source: where they come from.
-        description: one line for people who choose.
+        words: the words of each label, as a list or a mapping from word to weight.
+        task: the task, as in "sentiment".
+        language: language of the words, as an ISO 639-1 code.
+        source: origin of the words.
+        description: one-line description.
         aggregate: how the words of a label add up; as for `Verbalizer`.
         per: the unit of a word's score; as for `Verbalizer`.
-        file: where the card is, if it is one of the user's own.
-        replaces: whether it stands in the place of a card of that name that comes with softcloze.
+        file: path of a card in a user's folder; None for a shipped card.
+        replaces: whether a shipped card of the same name exists.
     """
 
     name: str
@@ -91,15 +91,15 @@ class VerbalizerCard:
     replaces: bool = False
 
 
-_TEXTS = ("task", "language", "source", "description")  # on every card
-_WAYS = ("aggregate", "per")  # on cards with label words, where they are not the usual ones
+_TEXTS = ("task", "language", "source", "description")  # keys of every card
+_OPTIONAL = ("aggregate", "per")  # optional keys of cards with label words
 
 
 def read_template_card(name: str, file: Traversable) -> TemplateCard:
-    """Read the card of the template called `name` from `file`.
+    """Read the card of the template `name` from `file`.
 
     Raises:
-        LibraryError: a key is missing or unknown, a value of the wrong kind, or the template does not parse.
+        LibraryError: a key is missing or unknown, a value has the wrong type, or the template does not parse.
     """
     card = _read(file, (*_TEXTS, "template", "verbalizer", "fields"))
     texts: dict[str, Any] = {key: _text(card, key, file) for key in (*_TEXTS, "verbalizer")}
@@ -114,27 +114,27 @@ def read_template_card(name: str, file: Traversable) -> TemplateCard:
 
 
 def read_verbalizer_card(name: str, file: Traversable) -> VerbalizerCard:
-    """Read the card of the label words called `name` from `file`.
+    """Read the card of the verbalizer `name` from `file`.
 
     Raises:
-        LibraryError: a key is missing or unknown, a value of the wrong kind, or a label has no words.
+        LibraryError: a key is missing or unknown, a value has the wrong type, or a label has no words.
     """
-    card = _read(file, (*_TEXTS, "words"), optional=_WAYS)
-    texts: dict[str, Any] = {key: _text(card, key, file) for key in (*_TEXTS, *_WAYS) if key in card}
+    card = _read(file, (*_TEXTS, "words"), optional=_OPTIONAL)
+    texts: dict[str, Any] = {key: _text(card, key, file) for key in (*_TEXTS, *_OPTIONAL) if key in card}
     words = card["words"]
     if not isinstance(words, dict) or not words:
         raise LibraryError(f"{file}: 'words' must be a table from label to words, found {words!r}")
-    words = {label: _label_words(own, f"words.{label}", file) for label, own in words.items()}
+    words = {label: _label_words(value, f"words.{label}", file) for label, value in words.items()}
     return VerbalizerCard(name=name, words=words, **texts)
 
 
 def _read(file: Traversable, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
-    """The card as a table with these keys, and perhaps the optional ones."""
+    """Parse the file and validate its keys."""
     try:
         card = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise LibraryError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8, or nested without end
+    except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or nested too deeply
         raise LibraryError(f"{file}: not a TOML file: {error}") from error
     known = {*keys, *optional}
     for key in card:
@@ -160,7 +160,7 @@ def _texts(value: object, key: str, file: Traversable) -> list[str]:
 
 
 def _label_words(value: object, key: str, file: Traversable) -> list[str] | dict[str, float]:
-    """The words of a label: a list, or a table from word to weight."""
+    """Validate the words of a label: a list, or a table from word to weight."""
     if not isinstance(value, dict):
         return _texts(value, key, file)
     if not value or not all(word and type(weight) in (int, float) for word, weight in value.items()):

@@ -1,4 +1,4 @@
-"""Find cards by name: those that come with softcloze, and the user's own."""
+"""Find cards by name, among those that ship with softcloze and in the user's own folders."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,9 +15,9 @@ from softcloze.library.cards import TemplateCard, VerbalizerCard, read_template_
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
-SEARCH_PATH = "SOFTCLOZE_LIBRARY"  # the environment variable that names folders of the user's own
+SEARCH_PATH = "SOFTCLOZE_LIBRARY"  # environment variable: folders with the user's own cards
 Folder: TypeAlias = str | os.PathLike[str]
-_Shelf: TypeAlias = Literal["templates", "verbalizers"]
+_Section: TypeAlias = Literal["templates", "verbalizers"]
 _Card = TypeVar("_Card", TemplateCard, VerbalizerCard)
 _SUFFIX = ".toml"
 
@@ -26,37 +26,37 @@ def list_templates(folder: Folder | None = None) -> list[str]:
     """Names of all templates of the library, sorted.
 
     Args:
-        folder: a library of your own to look in first, with the folders `templates` and `verbalizers` or one
-            of them below, each with cards as TASK/NAME.toml. Next come the folders that the environment
-            variable SOFTCLOZE_LIBRARY names. A card there wins over ours of the same name.
+        folder: a library of your own, searched first. It contains `templates` or `verbalizers` or both, with cards
+            as TASK/NAME.toml. The folders in the environment variable SOFTCLOZE_LIBRARY come next. A card in any of
+            these takes precedence over a shipped card of the same name.
 
     >>> [name for name in list_templates() if name.startswith("spam/en")]
     ['spam/en', 'spam/en-mixed', 'spam/en-soft']
     """
-    return sorted(_own("templates", folder) | _ours("templates"))
+    return sorted(_user_cards("templates", folder) | _shipped_cards("templates"))
 
 
 def list_verbalizers(folder: Folder | None = None) -> list[str]:
-    """Names of all tables of label words of the library, sorted; arguments as for `list_templates`.
+    """Names of all verbalizers of the library, sorted; `folder` as for `list_templates`.
 
     >>> [name for name in list_verbalizers() if name.startswith("spam/")]
     ['spam/en', 'spam/zh']
     """
-    return sorted(_own("verbalizers", folder) | _ours("verbalizers"))
+    return sorted(_user_cards("verbalizers", folder) | _shipped_cards("verbalizers"))
 
 
 def load_template(name: str, folder: Folder | None = None) -> TemplateCard:
     """Load a template of the library; `folder` as for `list_templates`.
 
     Raises:
-        LibraryError: there is no template of that name, its card is not as it should be, or the library does
-            not have the label words that it names.
+        LibraryError: the library has no template of that name, the card is malformed, or the library lacks the
+            verbalizer that the card names.
 
     >>> load_template("sentiment/zh-soft").template.fields
     ('text',)
     """
     card = _load(name, "templates", folder, read_template_card)
-    words = _own("verbalizers", folder) | _ours("verbalizers")
+    words = _user_cards("verbalizers", folder) | _shipped_cards("verbalizers")
     if card.verbalizer not in words:
         where = card.file if card.file is not None else card.name
         raise LibraryError(f"{where}: {_unknown(card.verbalizer, 'verbalizers', words)}")
@@ -64,10 +64,10 @@ def load_template(name: str, folder: Folder | None = None) -> TemplateCard:
 
 
 def load_verbalizer(name: str, folder: Folder | None = None) -> VerbalizerCard:
-    """Load label words of the library; `folder` as for `list_templates`.
+    """Load a verbalizer of the library; `folder` as for `list_templates`.
 
     Raises:
-        LibraryError: there are no label words of that name, or their card is not as it should be.
+        LibraryError: the library has no verbalizer of that name, or the card is malformed.
 
     >>> load_verbalizer("sentiment/zh").words
     {'positive': ['满意'], 'negative': ['失望']}
@@ -76,13 +76,13 @@ def load_verbalizer(name: str, folder: Folder | None = None) -> VerbalizerCard:
 
 
 def resolve_template(template: str | Template, folder: Folder | None = None) -> Template:
-    """The template that a string spells, or names in the library; `folder` as for `list_templates`.
+    """Parse a template string, or load a template by name; `folder` as for `list_templates`.
 
-    Every template has a mask, and so a `<`; a string without one is a name.
+    Every template string has a mask, and therefore a `<`. A string without `<` is a name.
 
     Raises:
-        TemplateSyntaxError: it does not parse.
-        LibraryError: there is no template of that name.
+        TemplateSyntaxError: the string does not parse.
+        LibraryError: the library has no template of that name.
 
     >>> resolve_template("It was <mask>") == resolve_template(Template("It was <mask>"))
     True
@@ -94,74 +94,10 @@ def resolve_template(template: str | Template, folder: Folder | None = None) -> 
     return Template(template) if "<" in template else load_template(template, folder).template
 
 
-def _load(name: str, shelf: _Shelf, folder: Folder | None, read: Callable[[str, Traversable], _Card]) -> _Card:
-    """Read a card; only what is listed is found, so no name leads out of the library."""
-    own, ours = _own(shelf, folder), _ours(shelf)
-    if name in own:
-        return replace(read(name, own[name]), file=own[name], replaces=name in ours)
-    if name in ours:
-        return read(name, ours[name])
-    raise LibraryError(_unknown(str(name), shelf, own | ours))
-
-
-def _unknown(name: str, shelf: _Shelf, known: Iterable[str]) -> str:
-    """What there is instead: the names of the same task, or if there is no such task, the tasks."""
-    task = name.split("/")[0]
-    names = sorted(known)
-    listed = [near for near in names if near.split("/")[0] == task]
-    if not listed:
-        listed = list(dict.fromkeys(near.split("/")[0] + "/…" if "/" in near else near for near in names))
-    return f"no {name!r} among the library's {shelf}: {', '.join(listed)}{did_you_mean(name, names)}"
-
-
-@cache
-def _ours(shelf: _Shelf) -> dict[str, Traversable]:
-    """The cards that come with softcloze, which stay the same: name to file."""
-    packaged = files("softcloze.library") / shelf
-    # an installed package holds the folder, a checkout has it at its top
-    return dict(_cards(packaged if packaged.is_dir() else Path(__file__).parents[3] / shelf))
-
-
-def _own(shelf: _Shelf, folder: Folder | None) -> dict[str, Path]:
-    """The user's cards: name to file, from the first folder that has it."""
-    found: dict[str, Path] = {}
-    for library in reversed(_libraries(folder)):
-        place = library / shelf
-        try:
-            found |= {name: Path(str(file)) for name, file in _cards(place)} if place.is_dir() else {}
-        except OSError as error:
-            raise LibraryError(f"cannot read {place}: {error.strerror}") from error
-    return found
-
-
-def _libraries(folder: Folder | None) -> list[Path]:
-    """The user's libraries, that with the first say first."""
-    named = [Path(path) for path in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if path]
-    if folder is not None:
-        named.insert(0, Path(folder))
-    libraries = [path.expanduser() for path in named]
-    for i, library in enumerate(libraries):
-        where = f"{library}, named by {SEARCH_PATH}," if folder is None or i > 0 else f"{library}"
-        if not library.is_dir():
-            raise LibraryError(f"{where} is no folder")
-        if not any((library / shelf).is_dir() for shelf in get_args(_Shelf)):
-            raise LibraryError(f"{where} is no library: it has neither a folder 'templates' nor 'verbalizers'")
-    return libraries
-
-
-def _cards(shelf: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
-    """Name and file of each card on a shelf: NAME.toml, or TASK/NAME.toml."""
-    for entry in shelf.iterdir():
-        if entry.is_dir() and not prefix:
-            yield from _cards(entry, f"{entry.name}/")
-        elif entry.name.endswith(_SUFFIX) and entry.is_file():
-            yield prefix + entry.name.removesuffix(_SUFFIX), entry
-
-
 def resolve_verbalizer(
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None,
 ) -> AnyVerbalizer | None:
-    """The verbalizer that a table spells, or a string names in the library.
+    """Make a verbalizer from a mapping, or load one by name; other values pass through unchanged.
 
     >>> resolve_verbalizer({0: "bad", 1: "good"}).labels
     (0, 1)
@@ -172,3 +108,67 @@ def resolve_verbalizer(
         card = load_verbalizer(verbalizer)
         return Verbalizer(dict(card.words.items()), card.aggregate, card.per)
     return Verbalizer(verbalizer)
+
+
+def _load(name: str, section: _Section, folder: Folder | None, read: Callable[[str, Traversable], _Card]) -> _Card:
+    """Read a card. Names are looked up in a listing, so none can lead out of the library."""
+    user, shipped = _user_cards(section, folder), _shipped_cards(section)
+    if name in user:
+        return replace(read(name, user[name]), file=user[name], replaces=name in shipped)
+    if name in shipped:
+        return read(name, shipped[name])
+    raise LibraryError(_unknown(str(name), section, user | shipped))
+
+
+def _unknown(name: str, section: _Section, known: Iterable[str]) -> str:
+    """The message for an unknown name; lists the names of its task, or all tasks if the task is unknown too."""
+    task = name.split("/")[0]
+    names = sorted(known)
+    shown = [known_name for known_name in names if known_name.split("/")[0] == task]
+    if not shown:
+        shown = list(dict.fromkeys(other.split("/")[0] + "/…" if "/" in other else other for other in names))
+    return f"no {name!r} among the library's {section}: {', '.join(shown)}{did_you_mean(name, names)}"
+
+
+@cache
+def _shipped_cards(section: _Section) -> dict[str, Traversable]:
+    """Cards that ship with softcloze, by name."""
+    packaged = files("softcloze.library") / section
+    # a wheel carries the folder inside the package, a checkout has it at the top
+    return dict(_cards(packaged if packaged.is_dir() else Path(__file__).parents[3] / section))
+
+
+def _user_cards(section: _Section, folder: Folder | None) -> dict[str, Path]:
+    """Cards in the user's folders, by name; the first folder that has a name wins."""
+    cards: dict[str, Path] = {}
+    for library in reversed(_user_libraries(folder)):
+        path = library / section
+        try:
+            cards |= {name: Path(str(file)) for name, file in _cards(path)} if path.is_dir() else {}
+        except OSError as error:
+            raise LibraryError(f"cannot read {path}: {error.strerror}") from error
+    return cards
+
+
+def _user_libraries(folder: Folder | None) -> list[Path]:
+    """The user's libraries, in order of precedence."""
+    named = [Path(path) for path in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if path]
+    if folder is not None:
+        named.insert(0, Path(folder))
+    libraries = [path.expanduser() for path in named]
+    for i, library in enumerate(libraries):
+        where = f"{library}, named by {SEARCH_PATH}," if folder is None or i > 0 else f"{library}"
+        if not library.is_dir():
+            raise LibraryError(f"{where} is not a folder")
+        if not any((library / section).is_dir() for section in get_args(_Section)):
+            raise LibraryError(f"{where} is not a library: it has neither a folder 'templates' nor 'verbalizers'")
+    return libraries
+
+
+def _cards(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Name and file of each card in a folder: NAME.toml or TASK/NAME.toml."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not prefix:
+            yield from _cards(entry, f"{entry.name}/")
+        elif entry.name.endswith(_SUFFIX) and entry.is_file():
+            yield prefix + entry.name.removesuffix(_SUFFIX), entry
