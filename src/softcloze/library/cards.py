@@ -47,9 +47,10 @@ class TemplateCard:
 
     @property
     def kind(self) -> Kind:
-        """Kind of template: "hard" (text only), "soft" (mostly trainable vectors), "mixed" or "in-context" (with demonstrations).
+        """Kind of template: "hard" (text only), "soft", "mixed", or "in-context" (with demonstrations).
 
-        A template with slots is soft if its vectors outnumber its words. A Chinese character counts as a word.
+        A template with slots is soft if its vectors outnumber its words, else mixed. A Chinese character counts as a
+        word.
         """
         nodes = self.template.nodes
         if self.template.demos is not None:
