@@ -20,6 +20,7 @@ from support import models
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import SoftclozeError, TemplateSyntaxError
+from softcloze.lint import lint
 from softcloze.template import Template
 
 ROUND = settings(
@@ -111,7 +112,7 @@ def any_source(source: str) -> None:
         assert str(error)
         return
     assert Template(str(template)) == template
-    for finding in template.check(fields=["text"], labels={"good": ["good"], "差": ["差"]}):
+    for finding in lint(template, {"good": ["good"], "差": ["差"]}, fields=["text"]):
         assert 0 <= finding.start <= finding.end <= len(finding.source)
 
 

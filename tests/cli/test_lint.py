@@ -11,10 +11,10 @@ from support.models import borrowed, model
 
 from softcloze.classifiers import PromptClassifier
 from softcloze.cli import main
-from softcloze.cli.lint import Shown, finding_text, summary
+from softcloze.cli.lint import Located, finding_text, summary
 from softcloze.cli.lint_sources import read_source
 from softcloze.display import percent
-from softcloze.template import Template
+from softcloze.lint import lint as lint_template
 
 CARD = r"""# 中文
 task = "sentiment"
@@ -80,15 +80,15 @@ def test_a_file_with_a_template(lint):
 
 
 IN_CARD = """\
-a.toml:8:36: warning: '{x}' looks like a tag, but is text (forgotten-tag)
-    template = "评论：\\"<text>\\"\\n\\u60c5感：{x} <mask>"
-                                            ^^^
+a.toml:8:1: template: warning: '{x}' looks like a tag, but is text (forgotten-tag)
+    情感：{x} <mask>
+          ^^^
   write <x>
 1 warning in 1 file
 """
 
 
-def test_a_card_is_shown_as_it_is_written(lint):
+def test_a_card_is_shown_by_its_key_and_the_template_itself(lint):
     assert lint("a.toml", a__toml=CARD) == (0, IN_CARD)
     assert lint("a.toml", "--strict", a__toml=CARD) == (1, IN_CARD)
 
@@ -101,25 +101,23 @@ def test_a_card_is_shown_as_it_is_written(lint):
         ('x = "template = 1"\ntemplate = "<mask>\\\\" # "', "<mask>\\"),
         ("template = '''\n很\n<mask>'''", "很\n<mask>"),
         ('template = """\n很 \\\n   好"<mask>""""', '很 好"<mask>"'),
-        ('template = """很<mask>"""', "很<mask>"),
     ],
 )
-def test_places_in_toml(text, template, tmp_path):
+def test_keys_in_toml(text, template, tmp_path):
     path = tmp_path / "a.toml"
     path.write_text(text, encoding="utf-8", newline="\r\n")
     source = read_source(str(path))
-    assert source.template == template and len(source.places) == len(template) + 1
-    for char, at in zip(template, source.places, strict=False):
-        assert source.text[at] in (char, "\\")
-    at = source.places[template.index("<mask>")]
-    assert source.text[at : at + 6] == "<mask>"
+    assert source.template == template
+    start, end = source.key_span("template")
+    assert source.text[start:end].strip(" '=") == "template" and source.text[end:].lstrip()[0] in "'\""
+    assert source.key_span("words") == (0, 0)
 
 
 WORDS_SHOWN = """\
-w.toml:7:8: warning: 'bad' in Latin letters, '好', '满意' in Han (mixed-scripts)
-    bad = ["bad"]
-           ^^^^^
-  take all label words from one language: behind one template two are seldom equally likely
+w.toml:5:1: words: warning: 'bad' in Latin letters, '好', '满意' in Han (mixed-scripts)
+    bad: bad
+         ^^^
+  take all label words from one language: two languages are seldom equally likely in one template
 1 warning in 1 file
 """
 
@@ -130,8 +128,8 @@ def test_a_card_with_label_words(lint):
     assert code == 1
     heads = [line for line in out.splitlines() if line.startswith("w.toml")]
     assert heads == [
-        "w.toml:7:13: error: '好' stands for a label already: line 1, column 4 (shared-word)",
-        "w.toml:7:18: error: '好' stands for a label already: line 1, column 4 (shared-word)",
+        "w.toml:5:1: words: error: '好' is a label word already: line 1, column 4 (shared-word)",
+        "w.toml:5:1: words: error: '好' is a label word already: line 1, column 4 (shared-word)",
     ]
 
 
@@ -150,8 +148,8 @@ CARD_MISTAKES = [
     ),
     (CARD.replace('source = "我们"\n', ""), "a.toml:1:1: error: missing 'source' (card)"),
     ("x = 1\n", "a.toml:1:1: error: the card has neither a template nor a table of label words (card)"),
-    ('x = 1\ny = "', "a.toml:2:6: error: this is no TOML: Unterminated string (not-toml)"),
-    ("x = 1\n很\n", "a.toml:2:1: error: this is no TOML: "),
+    ('x = 1\ny = "', "a.toml:2:6: error: not valid TOML: Unterminated string (not-toml)"),
+    ("x = 1\n很\n", "a.toml:2:1: error: not valid TOML: "),
     (WORDS.replace('["bad"]', "5"), "a.toml:5:1: error: 'words.bad' must be a list of texts, found 5 (card)"),
 ]
 
@@ -181,16 +179,16 @@ FIELDS = """\
     <text> It was <mask>
     ^^^^^^
   they have 'txt', 'label'
--:1:21: note: the template has no place for the field 'txt' (unused-field)
+-:1:21: note: the template does not use the field 'txt' (unused-field)
     <text> It was <mask>
                         ^
--:1:21: note: the template has no place for the field 'label' (unused-field)
+-:1:21: note: the template does not use the field 'label' (unused-field)
     <text> It was <mask>
                         ^
---verbalizer: error: 'good' stands for a label already: line 1, column 4 (shared-word)
+--verbalizer: error: 'good' is a label word already: line 1, column 4 (shared-word)
     b: good
        ^^^^
-  each word may stand for one label once
+  use each word for one label, once
 2 errors, 2 notes in 1 file
 """
 
@@ -212,7 +210,7 @@ def folders(tmp_path_factory):
 
 
 TOKENS = """\
--:1:14: note: a causal model scores what stands behind the mask once a label word, which takes longer (behind-mask)
+-:1:14: note: a causal model scores the text after the mask once for each label word, which takes longer (after-mask)
     <text>很<mask>。
                   ^^
   put the mask last if you can
@@ -285,8 +283,8 @@ def test_what_cannot_be_done_at_all(lint):
     assert lint(".") == (2, "error: cannot read .: Is a directory\n")
     code, err = lint("a.txt", a__txt="很<mask>".encode("gbk"))
     assert code == 2 and err.startswith("error: a.txt is not UTF-8 text: ")
-    assert lint("-", "--max-length", 5)[1] == "error: --max-length is about tokens: name a model with --model\n"
-    assert lint("-", "--priors")[1] == "error: --priors is about tokens: name a model with --model\n"
+    assert lint("-", "--max-length", 5)[1] == "error: --max-length needs a tokenizer: name a model with --model\n"
+    assert lint("-", "--priors")[1] == "error: --priors needs a tokenizer: name a model with --model\n"
     assert lint("-", "--verbalizer", "sentiment/nn")[1].startswith("error: no 'sentiment/nn' among the library's")
     assert lint("-", "--model", "./nowhere")[1].startswith("error: cannot load the model './nowhere': ")
 
@@ -298,10 +296,10 @@ def test_the_library_has_no_findings(lint):
 
 
 def test_colours_and_brackets():
-    (finding,) = Template("[b]<text>{x}<mask>").check()
+    (finding,) = lint_template("[b]<text>{x}<mask>")
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
-    console.print(finding_text(Shown("[/b].txt:1:10", finding)), soft_wrap=True)
-    console.print(summary([Shown("a", finding)] * 2, 1), soft_wrap=True)
+    console.print(finding_text(Located("[/b].txt:1:10", finding)), soft_wrap=True)
+    console.print(summary([Located("a", finding)] * 2, 1), soft_wrap=True)
     coded = console.file.getvalue()
     assert "\x1b[1m[/b].txt:1:10\x1b[0m: \x1b[33mwarning\x1b[0m: '{x}' looks like a tag" in coded
     assert "    [b]<text>{x}<mask>\n             ^^^\n" in coded

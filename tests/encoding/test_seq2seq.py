@@ -7,7 +7,8 @@ from support import models
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError
-from softcloze.lint.tokens import check_encoding
+from softcloze.lint import check_verbalizer, lint
+from softcloze.lint.tokens import check_tokens
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
@@ -131,17 +132,17 @@ def test_the_vocabulary_of_a_tokenizer_without_its_model():
 def test_check():
     template = Template("<text> It was <mask> in all")
     words = Verbalizer({"good": "good", "better": "good film", "bad": "bad"})
-    codes = {finding.code for finding in check_encoding(template, prompt_tokenizer("t5"), 64, labels=words)}
+    codes = {finding.code for finding in check_tokens(template, prompt_tokenizer("t5"), 64, words)}
     assert "word-in-word" in codes  # although text stands behind the mask
-    assert "behind-mask" not in codes
-    assert codes == {finding.code for finding in template.check(models.borrowed("t5"), labels=words)}
-    assert not words.check(models.borrowed("mt5")).works
+    assert "after-mask" not in codes
+    assert codes == {finding.code for finding in lint(template, words, tokenizer=models.borrowed("t5"))}
+    assert not check_verbalizer(words, models.borrowed("mt5")).works
 
 
 def test_check_counts_a_sentinel_once():
     words = Verbalizer({"good": "good and great and wonderful", "bad": "bad"})
     source = "<text> It was <mask>."
     size = len(compiled(source, "t5").encode([""])[0]) + 1
-    for limit, codes in ((size, ["little-room"]), (size - 1, ["too-long"])):
-        found = check_encoding(Template(source), prompt_tokenizer("t5"), limit, labels=words)
+    for limit, codes in ((size, ["few-positions"]), (size - 1, ["too-long"])):
+        found = check_tokens(Template(source), prompt_tokenizer("t5"), limit, words)
         assert [finding.code for finding in found if finding.source == source] == codes

@@ -8,7 +8,8 @@ from support import models
 
 from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer
 from softcloze.library import list_templates, list_verbalizers, load_template, load_verbalizer
-from softcloze.lint.tokens import check_encoding
+from softcloze.lint import lint
+from softcloze.lint.tokens import check_tokens
 from softcloze.template import Mask, Soft, Template
 from softcloze.verbalizer import Verbalizer
 
@@ -185,7 +186,7 @@ def test_the_mask_is_last_but_in_clozes(name):
 @pytest.mark.parametrize("name", list_templates())
 def test_nothing_is_wrong_or_doubtful(name):
     card = load_template(name)
-    assert card.template.check(fields=card.fields, labels=load_verbalizer(card.verbalizer).words) == []
+    assert lint(card.template, load_verbalizer(card.verbalizer).words, fields=card.fields) == []
 
 
 @pytest.mark.parametrize("name", list_templates())
@@ -193,8 +194,8 @@ def test_nothing_is_wrong_or_doubtful_with_a_tokenizer(name):
     card = load_template(name)
     words = load_verbalizer(card.verbalizer).words
     for kind in ("roberta", "gpt2"):
-        found = check_encoding(card.template, prompt_tokenizer(kind), 512, labels=words)
-        assert {finding.code for finding in found} <= {"several-tokens", "uneven-tokens", "behind-mask"}
+        found = check_tokens(card.template, prompt_tokenizer(kind), 512, words)
+        assert {finding.code for finding in found} <= {"several-tokens", "uneven-tokens", "after-mask"}
         assert all(finding.severity == "note" for finding in found)
 
 

@@ -9,8 +9,7 @@ from support.properties import cases
 
 from softcloze import RuleVerbalizer
 from softcloze.errors import TemplateTypeError
-from softcloze.lint import Finding
-from softcloze.lint.template import check, check_source
+from softcloze.lint import Finding, lint
 from softcloze.template import Template
 
 TAG = "looks like a tag, but is text"
@@ -22,7 +21,7 @@ FORGOTTEN = [  # the characters that look like a tag stand between « and »
     ("«[MASK]»<text><mask>", "write <mask>"),
     ("<text>很<mask>«【mask】»", "write <mask>"),
     ("<text><mask>\n«[SEP]»", "write <sep>"),
-    ("«[pad]»<text><mask>", "leave it out: no tag stands for this token"),
+    ("«[pad]»<text><mask>", "leave it out: no tag writes this token"),
     ("<text><mask>«<|endoftext|>»", "write <eos>"),
     ("«<|im_start|>»<text><mask>", "as text it is never a special token: <bos>, <eos>, <sep> and <cls> are"),
     ("<text><mask>«</s>»", "write <eos>"),
@@ -66,19 +65,19 @@ def marked(source):
 @pytest.mark.parametrize(("source", "advice"), FORGOTTEN)
 def test_forgotten_tags(source, advice):
     source, start, end = marked(source)
-    (finding,) = Template(source).check()
+    (finding,) = lint(Template(source))
     assert finding == Finding("forgotten-tag", "warning", f"{source[start:end]!r} {TAG}", advice, source, start, end)
 
 
 @pytest.mark.parametrize("source", QUIET)
 def test_what_is_meant_is_not_mentioned(source):
-    assert Template(source).check() == []
+    assert lint(Template(source)) == []
 
 
 FOUND = [
     (
         "<text><mask>«<demos*4>»",
-        ("demos-behind-mask", "warning", "demonstrations behind the mask show the model nothing before it answers"),
+        ("demos-after-mask", "warning", "demonstrations after the mask come too late for the model's answer"),
         "put <demos> at the beginning",
     ),
     (
@@ -86,13 +85,13 @@ FOUND = [
         (
             "mask-in-condition",
             "warning",
-            "the mask does not come out for every example: it stands in a condition or loop",
+            "the mask is inside a condition or loop: some examples may get a prompt without one",
         ),
         "move it out",
     ),
     (
         "«»It was <mask>",
-        ("no-field", "warning", "no field: the model would be asked the same of every example"),
+        ("no-field", "warning", "no field: every example gets the same prompt"),
         "write one where its text belongs, as in <text>",
     ),
     (
@@ -107,12 +106,12 @@ FOUND = [
     ),
     (
         "{{ Text }}«<text>»<mask>",
-        ("odd-field", "warning", "the fields 'text', 'Text' differ in nothing but capital letters"),
+        ("odd-field", "warning", "the fields 'text', 'Text' differ only in capital letters"),
         "write one name everywhere",
     ),
     (
         "很«<text keep=ends shorten=0>»<mask>",
-        ("no-effect", "note", "keep=ends does nothing for a field that is never cut"),
+        ("no-effect", "note", "keep=ends has no effect on a field that is never cut"),
         "leave out shorten=0, or give it a max=",
     ),
     # what is no template
@@ -189,20 +188,20 @@ FOUND = [
 @pytest.mark.parametrize(("source", "expected", "advice"), FOUND)
 def test_findings(source, expected, advice):
     source, start, end = marked(source)
-    assert check_source(source) == [Finding(*expected, advice, source, start, end)]
+    assert lint(source) == [Finding(*expected, advice, source, start, end)]
 
 
 def test_broken_jinja_is_no_sign_of_a_template_without_fields():
-    assert [finding.code for finding in check_source("{{ text | trimm }} is <mask>")] == ["logic"]
+    assert [finding.code for finding in lint("{{ text | trimm }} is <mask>")] == ["logic"]
 
 
 def test_logic_that_cannot_be_read():
-    (finding,) = check_source("<text>{% if %}<mask>")
+    (finding,) = lint("<text>{% if %}<mask>")
     assert (finding.code, finding.severity, finding.start) == ("logic", "error", 6)
 
 
 def test_all_of_a_broken_template_is_looked_at():
-    found = check_source("[MASK] <Demos> {text} <text>", fields=["text"])
+    found = lint("[MASK] <Demos> {text} <text>", fields=["text"])
     assert [(finding.code, finding.start) for finding in found] == [
         ("forgotten-tag", 0),
         ("odd-field", 7),
@@ -212,7 +211,7 @@ def test_all_of_a_broken_template_is_looked_at():
 
 
 def test_fields_that_only_one_side_has():
-    found = Template("<titel> {{ body }} <mask>").check(fields=["title", "text"])
+    found = lint(Template("<titel> {{ body }} <mask>"), fields=["title", "text"])
     assert [(f.code, f.severity, f.message, f.advice, f.source[f.start : f.end]) for f in found] == [
         (
             "missing-field",
@@ -222,15 +221,15 @@ def test_fields_that_only_one_side_has():
             "<titel>",
         ),
         ("missing-field", "warning", "the examples have no field 'body'", "they have 'title', 'text'", "{{ body }}"),
-        ("unused-field", "note", "the template has no place for the field 'title'", "", ""),
-        ("unused-field", "note", "the template has no place for the field 'text'", "", ""),
+        ("unused-field", "note", "the template does not use the field 'title'", "", ""),
+        ("unused-field", "note", "the template does not use the field 'text'", "", ""),
     ]
-    assert Template("<text><mask>").check(fields=iter(["text"])) == []
-    (finding,) = Template("<text><mask>").check(fields=[])
+    assert lint(Template("<text><mask>"), fields=iter(["text"])) == []
+    (finding,) = lint(Template("<text><mask>"), fields=[])
     assert finding.advice == "they have none"
 
 
-LANGUAGE = "take all label words from one language: behind one template two are seldom equally likely"
+LANGUAGE = "take all label words from one language: two languages are seldom equally likely in one template"
 WORDS = [
     (
         {"积极": ["好", "满意"], "消极": ["差", "bad"]},
@@ -247,20 +246,20 @@ WORDS = [
     (
         {1: ["good", "fine"], 0: ["bad", "fine"]},
         "1: good, fine\n0: bad, «fine»",
-        ("shared-word", "error", "'fine' stands for a label already: line 1, column 10"),
-        "each word may stand for one label once",
+        ("shared-word", "error", "'fine' is a label word already: line 1, column 10"),
+        "use each word for one label, once",
     ),
     (
         {"a": "good", "b": " bad"},
         "a: good\nb: « bad»",
         ("word-space", "warning", "' bad' has white space around it"),
-        "a space belongs into the template, before <mask>",
+        "put the space into the template, before <mask>",
     ),
     (
         {"a": "good", "b": ""},
         "a: good\nb: «»",
         ("empty-word", "error", "label 'b' has an empty word"),
-        "write a word that stands for it",
+        "write a word for it",
     ),
     (
         {"a": "good", "b": []},
@@ -274,49 +273,49 @@ WORDS = [
 @pytest.mark.parametrize(("labels", "table", "expected", "advice"), WORDS)
 def test_label_words(labels, table, expected, advice):
     table, start, end = marked(table)
-    assert Template("<text><mask>").check(labels=labels) == [Finding(*expected, advice, table, start, end)]
-    assert check_source("<text>", labels=labels)[1:] == Template("<text><mask>").check(labels=labels)
+    assert lint(Template("<text><mask>"), labels) == [Finding(*expected, advice, table, start, end)]
+    assert lint("<text>", labels)[1:] == lint(Template("<text><mask>"), labels)
 
 
 def test_words_of_one_language_may_have_letters_of_others():
-    assert Template("<text><mask>").check(labels={"a": ["T恤", "裤子"], "b": ["ワンピース", "靴"]}) == []
+    assert lint(Template("<text><mask>"), {"a": ["T恤", "裤子"], "b": ["ワンピース", "靴"]}) == []
 
 
 def test_labels_may_come_as_a_verbalizer():
     class Words:
-        def to_dict(self):
+        def label_words(self):
             return {"a": ["good"], "b": ["good"]}
 
-    assert [finding.code for finding in Template("<text><mask>").check(labels=Words())] == ["shared-word"]
+    assert [finding.code for finding in lint(Template("<text><mask>"), Words())] == ["shared-word"]
 
 
 @pytest.mark.parametrize("labels", [5, "good", {"a": [1]}, {"a": None}])
 def test_labels_that_are_none(labels):
     with pytest.raises(TemplateTypeError):
-        check(Template("<text><mask>"), labels=labels)
+        lint("<text><mask>", labels)
 
 
 def test_options():
     labels = {"a": "good, really", "b": "bad"}
-    (finding,) = Template("<options> <text><mask>").check(labels=labels)
+    (finding,) = lint(Template("<options> <text><mask>"), labels)
     assert (finding.code, finding.start, finding.end) == ("options-separator", 0, 9)
-    assert finding.message == "'good, really' holds the separator ', ' of the options"
-    assert Template('<options sep=" / "> <text><mask>').check(labels=labels) == []
+    assert finding.message == "'good, really' contains the separator ', ' of the options"
+    assert lint(Template('<options sep=" / "> <text><mask>'), labels) == []
     labels = {"a": "积极", "b": "消极", "c": "中性"}
-    (finding,) = Template("<text>是积极还是消极？<mask>").check(labels=labels)
+    (finding,) = lint(Template("<text>是积极还是消极？<mask>"), labels)
     assert (finding.code, finding.severity) == ("options-missing", "warning")
     assert finding.message == "the template lists the label words '积极', '消极', but not '中性'"
-    assert Template("<text>是积极？<mask>").check(labels=labels) == []
-    assert Template("good or badly: <text><mask>").check(labels={"a": "good", "b": "bad", "c": "ugly"}) == []
-    assert Template("good or bad: <text><mask>").check(labels={"a": "Good", "b": "bad"}) == []
+    assert lint(Template("<text>是积极？<mask>"), labels) == []
+    assert lint(Template("good or badly: <text><mask>"), {"a": "good", "b": "bad", "c": "ugly"}) == []
+    assert lint(Template("good or bad: <text><mask>"), {"a": "Good", "b": "bad"}) == []
 
 
 def test_places_are_those_of_the_source_as_it_was_given():
     source = "<!-- 注释 --><text max=0200 > \\<b> «{x}»<mask>"
     source, start, end = marked(source)
-    (finding,) = Template(source).check()
+    (finding,) = lint(Template(source))
     assert (finding.source, finding.start, finding.end) == (source, start, end)
-    (finding,) = pickle.loads(pickle.dumps(Template(source))).check()
+    (finding,) = lint(pickle.loads(pickle.dumps(Template(source))))
     assert finding.source[finding.start : finding.end] == "{x}"
 
 
@@ -329,7 +328,7 @@ warning: '[MASK]' looks like a tag, but is text (forgotten-tag)
 
 
 def test_a_finding_prints_like_an_error():
-    (finding,) = Template("<text>\n很好 [MASK]<mask>").check()
+    (finding,) = lint(Template("<text>\n很好 [MASK]<mask>"))
     assert str(finding) == PICTURE
 
 
@@ -366,7 +365,7 @@ words = st.text(st.one_of(st.sampled_from("gobad 好，,\n"), st.characters(excl
     st.none() | st.dictionaries(words, words | st.lists(words, max_size=3)),
 )
 def test_any_text_can_be_checked(source, fields, labels):
-    for finding in check_source(source + "<mask>" * (len(source) % 2), fields=fields, labels=labels):
+    for finding in lint(source + "<mask>" * (len(source) % 2), labels, fields=fields):
         assert 0 <= finding.start <= finding.end <= len(finding.source)
         assert finding.severity in ("error", "warning", "note") and finding.message
         assert pickle.loads(pickle.dumps(finding)) == finding
@@ -391,12 +390,12 @@ OF_RULES = [
 
 @pytest.mark.parametrize(("template", "rules", "expected"), OF_RULES)
 def test_rules(template, rules, expected):
-    assert [finding.code for finding in Template(template).check(labels=rules)] == expected
+    assert [finding.code for finding in lint(Template(template), rules)] == expected
 
 
 def test_a_mask_that_a_rule_names_wrongly():
     template = Template("<text> <mask name=quality>, <mask name=parts>")
-    one, other = template.check(labels=RuleVerbalizer(RULES))
+    one, other = lint(template, RuleVerbalizer(RULES))
     assert str(one) == (
         "error: no rule has a word for the mask 'parts' (mask-names)\n"
         "  at line 1, column 29:\n"

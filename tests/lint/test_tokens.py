@@ -5,8 +5,8 @@ from support.models import MASKED_TOKENIZERS, TOKENIZERS, borrowed, tokenizer
 
 from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError, TokenizerError, VerbalizerError
-from softcloze.lint import Finding
-from softcloze.lint.tokens import check_encoding
+from softcloze.lint import Finding, lint
+from softcloze.lint.tokens import check_tokens
 from softcloze.template import Template
 from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 
@@ -16,7 +16,7 @@ def look(template, tokenizer, masked=None, max_length=None, labels=None):
     tokenizer = borrowed(tokenizer) if isinstance(tokenizer, str) else tokenizer
     prompt_tokenizer = PromptTokenizer(tokenizer, masked=tokenizer.mask_token is not None if masked is None else masked)
     limit = min(tokenizer.model_max_length, NO_LIMIT) if max_length is None else max_length
-    return check_encoding(Template(template), prompt_tokenizer, limit, labels=labels)
+    return check_tokens(Template(template), prompt_tokenizer, limit, labels)
 
 
 def codes(template, kind, **options):
@@ -28,23 +28,23 @@ def test_nothing_to_say(kind):
     assert codes("<text> 总之，很<mask>", kind, labels={"a": "好", "b": "差"}) == []
 
 
-def test_template_check_asks_it(kind):
+def test_lint_includes_them(kind):
     template = Template("<text max=60> {x} <mask>")
-    found = template.check(borrowed(kind), labels={"a": "good", "b": "bad 好"})
+    found = lint(template, {"a": "good", "b": "bad 好"}, tokenizer=borrowed(kind))
     assert [finding.code for finding in found][:2] == ["no-effect", "forgotten-tag"]
     assert set(found[2:]) == {*look(str(template), kind, labels={"a": "good", "b": "bad 好"})} - {*found[:2]}
 
 
 CAUSAL = [
     ("<text> <mask>", []),
-    ("<text> <mask>.", [("behind-mask", "note", ".")]),
-    ("<mask> 是<text><!-- x -->评价", [("behind-mask", "note", " 是<text><!-- x -->评价")]),
-    ("<text><mask> \n<soft>", [("behind-mask", "warning", " \n"), ("idle-soft", "warning", "<soft>")]),
+    ("<text> <mask>.", [("after-mask", "note", ".")]),
+    ("<mask> 是<text><!-- x -->评价", [("after-mask", "note", " 是<text><!-- x -->评价")]),
+    ("<text><mask> \n<soft>", [("after-mask", "warning", " \n"), ("idle-soft", "warning", "<soft>")]),
     ("<text><mask><soft*3>", [("idle-soft", "warning", "<soft*3>")]),
     (
         "<soft><text><mask><soft>!<soft*2><soft*3>",
         [
-            ("behind-mask", "note", "!"),
+            ("after-mask", "note", "!"),
             ("idle-soft", "warning", "<soft*2>"),
             ("idle-soft", "warning", "<soft*3>"),
         ],
@@ -109,7 +109,7 @@ def test_label_words(kind):
     ids = CompiledTemplate(Template("<text> It was <mask>"), prompt_tokenizer, 64).word_ids("good bad")
     spelt = " ".join(map(prompt_tokenizer.token, ids))
     message = f"'good bad' has {len(ids)} tokens: {spelt}"
-    advice = "words of one token are scored soonest"
+    advice = "words of one token are scored fastest"
     table = "积极: good, good bad\n消极: bad"
     assert finding == Finding("several-tokens", "note", message, advice, table, 10, 18)
 
@@ -190,10 +190,10 @@ def test_length(kind):
 
 def test_little_room(kind):
     (finding,) = look("<soft*50> <text> <mask>", kind)
-    assert (finding.code, finding.severity) == ("little-room", "warning")
+    assert (finding.code, finding.severity) == ("few-positions", "warning")
     assert finding.message.startswith("the template alone takes 5") and "of 64 positions" in finding.message
     assert codes("<soft*40> <text> <mask>", kind) == []
-    assert codes("<soft*50> {% for x in items %}{{ x }}{% endfor %}<mask>", kind)[0][0] == "little-room"
+    assert codes("<soft*50> {% for x in items %}{{ x }}{% endfor %}<mask>", kind)[0][0] == "few-positions"
     assert codes("<soft*50> {{ items[0] }}<mask>", kind) == []  # nobody knows what comes out
 
 
@@ -224,7 +224,7 @@ def test_rules(kind):
     causal = borrowed(kind).mask_token is None
     assert ("several-tokens", "note", "bad 好") in found
     assert ("same-tokens" in [code for code, _, _ in found]) == causal  # "bad 好" begins with "bad"
-    assert ("behind-mask" in [code for code, _, _ in found]) == causal
+    assert ("after-mask" in [code for code, _, _ in found]) == causal
     assert "same-tokens" not in [code for code, _, _ in codes(f"{template}.", kind, labels=RULES)]
 
 

@@ -14,7 +14,7 @@ from softcloze import PromptClassifier, RuleVerbalizer, Template, Verbalizer
 from softcloze.analysis import Explanation, WordShare
 from softcloze.calibration.content_free import CONTENT_FREE
 from softcloze.encoding import PromptTokenizer
-from softcloze.lint import CheckedWord, VerbalizerCheck, check_verbalizer, with_priors
+from softcloze.lint import CheckedWord, VerbalizerCheck, check_verbalizer, lint, with_priors
 
 WORDS = {"好": ["good", "very good"], "差": {"bad": 2, "好": 0.5}}
 
@@ -25,38 +25,38 @@ def codes(checked):
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
 def test_tokens_and_findings_are_those_of_the_template(kind):
-    """The words in the order of the labels, spelt by their own tokenizer, and what `Template.check` says of them."""
+    """The words in the order of the labels, spelt by their own tokenizer, and the findings of `lint`."""
     tokenizer, template = borrowed(kind), Template("<text> It was <mask>")
-    checked = Verbalizer(WORDS).check(tokenizer, template)
+    checked = check_verbalizer(Verbalizer(WORDS), tokenizer, template)
     assert [(word.label, word.word, word.weight) for word in checked.words] == [
         ("好", "good", 1.0),
         ("好", "very good", 1.0),
         ("差", "bad", 2.0),
         ("差", "好", 0.5),
     ]
-    assert list(checked.findings) == template.check(tokenizer, labels=Verbalizer(WORDS))
+    assert list(checked.findings) == lint(template, Verbalizer(WORDS), tokenizer=tokenizer)
     whole = tokenizer("It was good", add_special_tokens=False).input_ids
     before = tokenizer("It was", add_special_tokens=False).input_ids
     assert len(checked.words[0].tokens) == len(whole) - len(before)
     assert checked.priors is None and all(word.prior is None for word in checked.words)
-    assert Verbalizer(WORDS).check(tokenizer, str(template)) == checked
+    assert check_verbalizer(Verbalizer(WORDS), tokenizer, str(template)) == checked
 
 
 def test_words_that_do_not_work_are_shown_without_tokens():
-    checked = Verbalizer({"a": "䨺", "b": "好", "c": "不好", "d": "差"}).check(borrowed("wordpiece"))
+    checked = check_verbalizer(Verbalizer({"a": "䨺", "b": "好", "c": "不好", "d": "差"}), borrowed("wordpiece"))
     assert [word.tokens for word in checked.words] == [(), ("好",), ("不", "好"), ("差",)]
     assert ("word-tokens", "error") in codes(checked) and not checked.works
-    checked = Verbalizer({"a": "good", "b": "Good"}).check(borrowed("wordpiece"))
+    checked = check_verbalizer(Verbalizer({"a": "good", "b": "Good"}), borrowed("wordpiece"))
     assert [word.tokens for word in checked.words] == [("good",), ("good",)]
     assert codes(checked) == [("same-tokens", "error")] and not checked.works
-    checked = Verbalizer({"a": "bad", "b": "good"}).check(borrowed("gpt2"), "<cls> <text> <mask>")
+    checked = check_verbalizer(Verbalizer({"a": "bad", "b": "good"}), borrowed("gpt2"), "<cls> <text> <mask>")
     assert [word.tokens for word in checked.words] == [(), ()]
     assert codes(checked) == [("no-special-token", "error")]
 
 
 def test_words_may_stand_without_a_space():
     words = Verbalizer({"a": "很好", "b": "差"})
-    spaced, close = (words.check(borrowed("gpt2"), t) for t in ("<text> <mask>", "<text> 总之，<mask>"))
+    spaced, close = (check_verbalizer(words, borrowed("gpt2"), t) for t in ("<text> <mask>", "<text> 总之，<mask>"))
     assert "".join(spaced.words[0].tokens)[0] == "␣" and "".join(close.words[0].tokens)[0] != "␣"
 
 
@@ -158,7 +158,7 @@ SHOWN = VerbalizerCheck(
         CheckedWord("[red]a&", "<b>", 2.0, ("<", "b>"), 0.00001),
         CheckedWord("[red]a&", "好", 1.0, (), 0.5),
     ),
-    tuple(Template("<text> {a} <mask>").check(fields=["text", "a"], labels=HOSTILE)),
+    tuple(lint("<text> {a} <mask>", HOSTILE, fields=["text", "a"])),
     (0.125, 0.875),
 )
 TABLE = """
@@ -192,7 +192,7 @@ def test_the_table_as_html():
     assert html.count("<pre>") == len(SHOWN.findings) and "http" not in html
     empty = check_verbalizer(
         Verbalizer({"a": "good", "b": "bad"}),
-        Template("<text> <mask>"),
         PromptTokenizer(borrowed("gpt2"), masked=False),
+        Template("<text> <mask>"),
     )
     assert "nothing found" in empty._repr_html_() and "<pre>" not in empty._repr_html_()

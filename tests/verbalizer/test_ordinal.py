@@ -17,6 +17,7 @@ from support.properties import cases
 from softcloze import OrdinalVerbalizer, PromptClassifier, Verbalizer
 from softcloze.display import percent
 from softcloze.errors import VerbalizerError
+from softcloze.lint import check_verbalizer
 from softcloze.verbalizer import KINDS
 
 CHINESE = ["很差", "较差", "一般", "较好", "很好"]  # which sort as 一般, 很好, 很差, 较好, 较差
@@ -145,13 +146,13 @@ def test_templates_that_show_a_word_for_each_label_are_refused(template):
 
 def test_a_head_that_starts_from_a_word_for_each_label_is_refused():
     words = OrdinalVerbalizer(CHINESE, low="bad", high="good")
-    with pytest.raises(VerbalizerError, match="head='soft' takes a word for each label"):
+    with pytest.raises(VerbalizerError, match="head='warp' takes a word for each label"):
         PromptClassifier(backbone("bert"), "<text> <mask>", words, head="warp").fit(TEXTS, CHINESE)
 
 
 def test_checks_know_it():
     verbalizer = OrdinalVerbalizer([1, 2, 3], low="bad", high="bad good")
-    checked = verbalizer.check(borrowed("gpt2"))
+    checked = check_verbalizer(verbalizer, borrowed("gpt2"))
     assert checked.labels == (1, 2, 3) and [word.label for word in checked.words] == [1, 3]
     assert {finding.code for finding in checked.findings} >= {"word-in-word", "uneven-tokens"}
     checked = PromptClassifier(backbone("bert"), "<text> <mask>", OrdinalVerbalizer(CHINESE, "bad", "good")).check()

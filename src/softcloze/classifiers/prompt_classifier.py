@@ -326,7 +326,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """What the model makes of the label words: their tokens, and how likely each is where the input says nothing.
 
         Returns:
-            A table for the terminal and for notebooks, with the findings of `Template.check` and one more: a warning
+            A table for the terminal and for notebooks, with the findings of `lint` and one more: a warning
             where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a calibration
             corrects that. The probabilities are those before any calibration; there are none where a finding is an
             error, or rules or a head decide and no label words.
@@ -336,7 +336,7 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         """
         prompt, backbone = self._ready()
         limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
-        checked = check_verbalizer(prompt.verbalizer, prompt.template, backbone.prompt_tokenizer, limit)
+        checked = check_verbalizer(prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit)
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
         bound = prompt.bind(backbone)

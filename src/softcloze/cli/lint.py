@@ -1,9 +1,9 @@
-"""softcloze lint: what is wrong or doubtful about templates and label words, found before a model is loaded."""
+"""softcloze lint: find faults of templates and label words before a model is loaded."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -35,29 +35,29 @@ def lint(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Look with the tokenizer of this model, which is not loaded itself but for --priors: starter:NAME, a "
-            "name on a hub, or a folder."
+            help="Check with the tokenizer of this model: starter:NAME, a name on a hub, or a folder. Its weights are "
+            "loaded for --priors only."
         ),
     ] = None,
-    words: Annotated[bool, typer.Option("--words", help="Show the label words with their tokens as well.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Also show the label words with their tokens.")] = False,
     priors: Annotated[
         bool,
         typer.Option(
             "--priors",
-            help="Load the model and show how likely each label and label word is where the input says nothing; for "
+            help="Load the model and show the probability of each label and label word on content-free input; for "
             "templates without soft slots and demonstrations.",
         ),
     ] = False,
     fields: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Fields that the examples have, as in title,text.")
+        str | None, typer.Option(metavar="NAMES", help="Fields of the examples, as in title,text.")
     ] = None,
     verbalizer: VerbalizerOption = None,
     max_length: Annotated[
-        int | None, typer.Option(min=1, help="Tokens a prompt may have; by default what the model takes.")
+        int | None, typer.Option(min=1, help="Tokens of a prompt, at most; the model's own limit by default.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings as well.")] = False,
 ) -> None:
-    """Say what is wrong or doubtful about templates and label words, with place and advice.
+    """Find faults of templates and label words, each with its place and advice.
 
     Exits with 1 if there are errors, with --strict also if there are warnings.
     """
@@ -66,42 +66,42 @@ def lint(
 
     for option, given in (("--max-length", max_length is not None), ("--words", words), ("--priors", priors)):
         if given and model is None:
-            raise CommandError(f"{option} is about tokens: name a model with --model")
+            raise CommandError(f"{option} needs a tokenizer: name a model with --model")
     labels = _given_labels(verbalizer)
     names = None if fields is None else [name.strip() for name in fields.split(",") if name.strip()]
     opened = None if model is None else _open(model, max_length, weights=priors)
-    looker = Looker(names, labels, opened, tables=words or priors)
-    found = [shown for file in files for shown in looker.look(file)]
+    linter = Linter(names, labels, opened, tables=words or priors)
+    findings = [located for file in files for located in linter.lint(file)]
     console = results()
-    for shown in found:
-        console.print(finding_text(shown), soft_wrap=True)
-    for file, checked in looker.tables.items():
+    for located in findings:
+        console.print(finding_text(located), soft_wrap=True)
+    for file, checked in linter.tables.items():
         console.print(*_titled(file, checked), sep="\n")
-    console.print(summary(found, len(files)), soft_wrap=True)
-    severities = {shown.finding.severity for shown in found}
+    console.print(summary(findings, len(files)), soft_wrap=True)
+    severities = {located.finding.severity for located in findings}
     if "error" in severities or (strict and "warning" in severities):
         raise typer.Exit(1)
 
 
-class Shown(NamedTuple):
-    """A finding and the place that is named for it, as in "card.toml:1:12"."""
+class Located(NamedTuple):
+    """A finding and its place: position in a file, as in "a.txt:1:12", and the key of a card, or the label words."""
 
     where: str
     finding: "Finding"
 
 
-def finding_text(shown: Shown) -> "Text":
-    """A finding as it is printed: place and fact, the line with carets, the advice."""
+def finding_text(located: Located) -> "Text":
+    """A finding as text: place and fact, the line with carets, the advice."""
     from rich.text import Text
 
     from softcloze.cli.console import plain
     from softcloze.formatting import picture
     from softcloze.lint.finding import STYLES
 
-    finding = shown.finding
+    finding = located.finding
     _, line, carets = picture(finding.source, finding.start, finding.end).split("\n")
     head = Text.assemble(
-        plain(shown.where, "bold"), ": ", (finding.severity, STYLES[finding.severity]), ": ", plain(finding.message)
+        plain(located.where, "bold"), ": ", (finding.severity, STYLES[finding.severity]), ": ", plain(finding.message)
     )
     advice = [Text.assemble("  ", plain(finding.advice))] if finding.advice else []
     return Text("\n").join([Text.assemble(head, (f" ({finding.code})", "dim")), Text(line), Text(carets), *advice])
@@ -109,18 +109,19 @@ def finding_text(shown: Shown) -> "Text":
 
 def _titled(file: str, checked: "VerbalizerCheck") -> "tuple[RenderableType, ...]":
     from softcloze.cli.console import plain
-    from softcloze.lint.verbalizer import rich_word_table
+    from softcloze.display import rich_table
+    from softcloze.lint.verbalizer import words_table
 
-    return plain(file, "bold"), rich_word_table(checked)
+    return plain(file, "bold"), rich_table(words_table(checked))
 
 
-def summary(found: Sequence[Shown], files: int) -> "Text":
-    """How many findings of each severity there are."""
+def summary(findings: Sequence[Located], files: int) -> "Text":
+    """The number of findings of each severity."""
     from rich.text import Text
 
     from softcloze.lint.finding import SEVERITIES, STYLES
 
-    counts = Counter(shown.finding.severity for shown in found)
+    counts = Counter(located.finding.severity for located in findings)
     where = "in 1 file" if files == 1 else f"in {files} files"
     if not counts:
         return Text(f"nothing found {where}")
@@ -129,31 +130,31 @@ def summary(found: Sequence[Shown], files: int) -> "Text":
 
 
 class Labels(NamedTuple):
-    """Label words, and what to call them."""
+    """Label words, and their name for findings."""
 
     name: str
     words: Mapping[Any, Any]
 
 
 class Model(NamedTuple):
-    """A tokenizer, what its model takes, and the model itself if it was loaded."""
+    """A tokenizer, the limit of its model, and the model itself if it is loaded."""
 
     prompt_tokenizer: "PromptTokenizer"
     max_length: int
     backbone: "Backbone | None" = None
 
 
-class Looker:
-    """Looks at files with what the command was told about all of them."""
+class Linter:
+    """Lints files with the options of the command."""
 
     def __init__(
         self, fields: Sequence[str] | None, labels: Labels | None, model: Model | None, *, tables: bool
     ) -> None:
         self.fields, self.labels, self.model, self.wants_tables = fields, labels, model, tables
-        self.said: set[Finding] = set()  # about label words, which many templates may share
+        self.reported: set[Finding] = set()  # about label words, which many templates may share
         self.tables: dict[str, VerbalizerCheck] = {}  # by file
 
-    def look(self, name: str) -> Iterator[Shown]:
+    def lint(self, name: str) -> Iterator[Located]:
         """Findings about one file.
 
         Raises:
@@ -164,54 +165,59 @@ class Looker:
         try:
             source = read_source(name)
         except TomlError as error:
-            yield _shown(error.source, "not-toml", f"this is no TOML: {error.problem}", (error.at, error.at))
+            yield _error(error.source, "not-toml", f"not valid TOML: {error.problem}", (error.at, error.at))
             return
         if source.template is not None:
             yield from self._template(source, source.template)
         elif source.words is not None:
             yield from _words(source, source.words)
         else:
-            yield _shown(source, "card", "the card has neither a template nor a table of label words", (0, 0))
+            yield _error(source, "card", "the card has neither a template nor a table of label words", (0, 0))
 
-    def _template(self, source: "SourceFile", template: str) -> Iterator[Shown]:
+    def _template(self, source: "SourceFile", template: str) -> Iterator[Located]:
         from softcloze.errors import LibraryError, TemplateSyntaxError
         from softcloze.library.cards import read_template_card
-        from softcloze.lint.finding import by_place
-        from softcloze.lint.template import check_source
         from softcloze.template import Template
 
         labels, problem = self._labels_of(source)
-        words = None if labels is None else labels.words
-        found = check_source(template, self.fields, words)
-        try:
+        parsed: str | Template = template
+        with suppress(TemplateSyntaxError):  # which becomes a finding
             parsed = Template(template)
-        except TemplateSyntaxError:
-            parsed = None  # which is found already
-        if parsed is not None and self.model is not None:
-            from softcloze.lint.tokens import check_encoding
-
-            sound = all(finding.severity != "error" for finding in found)
-            found += check_encoding(parsed, self.model.prompt_tokenizer, self.model.max_length, labels=words)
-            if self.wants_tables and sound and words is not None:
-                checked = _check_words(parsed, words, self.model)
-                self.tables[source.name] = checked
-                found = list(dict.fromkeys((*found, *checked.findings)))  # with what only the model can tell
+        findings = self._findings(source, parsed, None if labels is None else labels.words)
         if problem is not None:
-            yield _shown(source, "card", str(problem), source.key_place("verbalizer"))
-        if parsed is not None and source.card is not None:
+            yield _error(source, "card", str(problem), source.key_span("verbalizer"))
+        if source.card is not None and isinstance(parsed, Template):
             try:
                 read_template_card(source.name, Path(source.name).expanduser())
             except LibraryError as error:
                 yield _card_problem(source, error)
-        for finding in sorted((each for each in found if each.source == template), key=by_place):
-            yield _located(source, finding, _in_template(source, finding))
-        for finding in found:
-            if finding.source != template and finding not in self.said and labels is not None:
-                self.said.add(finding)
-                yield Shown(labels.name, finding)
+        for finding in findings:
+            if finding.source == template:
+                yield _in_file(source, "template", finding)
+            elif finding not in self.reported and labels is not None:
+                self.reported.add(finding)
+                yield Located(labels.name, finding)
+
+    def _findings(
+        self, source: "SourceFile", template: "str | Template", words: Mapping[Any, Any] | None
+    ) -> "list[Finding]":
+        """Findings about a template and its label words; keeps the table of the words if it is wanted."""
+        from softcloze.lint import lint as lint_template
+        from softcloze.lint.finding import sort_findings
+
+        findings = lint_template(template, words, fields=self.fields)
+        if self.model is None or isinstance(template, str):
+            return findings
+        sound = all(finding.severity != "error" for finding in findings)
+        prompt_tokenizer, limit, _ = self.model
+        findings = lint_template(template, words, tokenizer=prompt_tokenizer, fields=self.fields, max_length=limit)
+        if self.wants_tables and sound and words is not None:
+            checked = self.tables[source.name] = _check_words(template, words, self.model)
+            findings = sort_findings(dict.fromkeys((*findings, *checked.findings)), template.source)
+        return findings
 
     def _labels_of(self, source: "SourceFile") -> "tuple[Labels | None, LibraryError | None]":
-        """The label words for a template: those that were given, or else those that its card names."""
+        """The label words for a template: those of the options, or else those that its card names."""
         from softcloze.errors import LibraryError
         from softcloze.library import load_verbalizer
 
@@ -226,51 +232,46 @@ class Looker:
             return None, error
 
 
-def _words(source: "SourceFile", words: Mapping[str, Any]) -> Iterator[Shown]:
+def _words(source: "SourceFile", words: Mapping[str, Any]) -> Iterator[Located]:
     """Findings about a card with label words."""
     from softcloze.errors import LibraryError
     from softcloze.library.cards import read_verbalizer_card
-    from softcloze.lint.finding import by_place
-    from softcloze.lint.label_words import check_words, word_table
+    from softcloze.lint.finding import sort_findings
+    from softcloze.lint.label_words import check_words, list_words
 
     try:
         read_verbalizer_card(source.name, Path(source.name).expanduser())
     except LibraryError as error:
         yield _card_problem(source, error)
         return
-    table = word_table(words)
-    places = source.word_places([word.text for word in table.words])
-    place_of = {(word.start, word.end): place for word, place in zip(table.words, places, strict=True)}
-    for finding in sorted(check_words(table), key=by_place):
-        place = place_of.get((finding.start, finding.end), source.key_place("words"))
-        yield _located(source, finding, place)
+    for finding in sort_findings(check_words(list_words(words)), ""):
+        yield _in_file(source, "words", finding)
 
 
-def _in_template(source: "SourceFile", finding: "Finding") -> tuple[int, int]:
-    """Where in a file a finding about its template is."""
-    if not source.places:
-        return source.key_place("template")
-    return source.places[finding.start], source.places[finding.end]
-
-
-def _card_problem(source: "SourceFile", problem: "LibraryError") -> Shown:
-    """What the library says of a card, at the key that it names first."""
+def _card_problem(source: "SourceFile", problem: "LibraryError") -> Located:
+    """An error of the library about a card, at the first key that it names."""
     message = str(problem).removeprefix(f"{Path(source.name).expanduser()}: ")
-    keys = (source.key_place(key) for key in re.findall(r"\w+", message))
-    return _shown(source, "card", message, next((place for place in keys if place != (0, 0)), (0, 0)))
+    keys = (source.key_span(key) for key in re.findall(r"\w+", message))
+    return _error(source, "card", message, next((span for span in keys if span != (0, 0)), (0, 0)))
 
 
-def _shown(source: "SourceFile", code: str, message: str, place: tuple[int, int]) -> Shown:
+def _error(source: "SourceFile", code: str, message: str, span: tuple[int, int]) -> Located:
+    """An error about the file itself."""
     from softcloze.lint import Finding
 
-    return _located(source, Finding(code, "error", message, "", source.text, *place), place)
+    return Located(_place(source, span[0]), Finding(code, "error", message, "", source.text, *span))
 
 
-def _located(source: "SourceFile", finding: "Finding", place: tuple[int, int]) -> Shown:
-    """A finding with its place in the file instead of in the template or the label words."""
-    start, end = place
-    line, column = source.text.count("\n", 0, start) + 1, start - source.text.rfind("\n", 0, start)
-    return Shown(f"{source.name}:{line}:{column}", replace(finding, source=source.text, start=start, end=end))
+def _in_file(source: "SourceFile", key: str, finding: "Finding") -> Located:
+    """A finding with its place: in a card the key, in any other file the position."""
+    if source.card is None:
+        return Located(_place(source, finding.start), finding)
+    return Located(f"{_place(source, source.key_span(key)[0])}: {key}", finding)
+
+
+def _place(source: "SourceFile", at: int) -> str:
+    line, column = source.text.count("\n", 0, at) + 1, at - source.text.rfind("\n", 0, at)
+    return f"{source.name}:{line}:{column}"
 
 
 def _given_labels(verbalizer: str | None) -> Labels | None:
@@ -303,13 +304,13 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
 
 
 def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -> "VerbalizerCheck":
-    """The label words with their tokens; with priors where the model is loaded and the template needs no training."""
+    """Check label words; with priors if the model is loaded and the template needs no training."""
     from softcloze.classifiers import PromptClassifier
     from softcloze.lint import check_verbalizer
-    from softcloze.lint.label_words import word_table
+    from softcloze.lint.label_words import list_words
     from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 
-    verbalizer = RuleVerbalizer(words) if word_table(words).masks else Verbalizer(words)
+    verbalizer = RuleVerbalizer(words) if list_words(words).masks else Verbalizer(words)
     if model.backbone is None or template.blocks or template.demos is not None:
-        return check_verbalizer(verbalizer, template, model.prompt_tokenizer, model.max_length)
+        return check_verbalizer(verbalizer, model.prompt_tokenizer, template, model.max_length)
     return PromptClassifier(model.backbone, template, verbalizer, max_length=model.max_length).check()

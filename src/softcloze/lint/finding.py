@@ -1,5 +1,6 @@
-"""What a check has to say about a template: the facts, the place and the advice."""
+"""Findings of the linter: fact, place and advice."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -7,21 +8,21 @@ from softcloze.formatting import picture
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
-STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}  # as rich calls them
+STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "cyan"}  # styles of rich
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, doubtful or worth knowing.
+    """One fault, doubt or remark about a template or its label words.
 
     Attributes:
-        code: what kind of thing it is, as in "forgotten-tag".
+        code: its kind, as in "forgotten-tag".
         severity: "error" (it will not work), "warning" (it works, but hardly as meant) or "note" (good to know).
         message: the fact, one line.
-        advice: what to do; empty where the message says it.
-        source: the text that it is about: the template, or the label words.
-        start: index in `source` of the first character that it is about.
-        end: index behind the last one; equals `start` where something is missing.
+        advice: the fix; empty if the message names it.
+        source: the text in which it lies: the template, or the label words.
+        start: index in `source` of the first character at fault.
+        end: index after the last one; equals `start` if something is missing.
 
     >>> print(Finding("forgotten-tag", "warning", "'[MASK]' is text", "write <mask>", "很[MASK]", 1, 7))
     warning: '[MASK]' is text (forgotten-tag)
@@ -44,6 +45,6 @@ class Finding:
         return f"{self.severity}: {self.message} ({self.code})\n{picture(self.source, self.start, self.end)}{advice}"
 
 
-def by_place(finding: Finding) -> tuple[int, int]:
-    """The order in which findings of one source are shown: by place, the worst first where they share one."""
-    return finding.start, SEVERITIES.index(finding.severity)
+def sort_findings(findings: Iterable[Finding], template: str) -> list[Finding]:
+    """Sort by position, the worst first at one position; findings in the template before those in the label words."""
+    return sorted(findings, key=lambda found: (found.source != template, found.start, SEVERITIES.index(found.severity)))

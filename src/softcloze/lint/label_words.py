@@ -1,4 +1,4 @@
-"""What can be said of label words without a tokenizer."""
+"""Rules for label words that need no tokenizer."""
 
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from unicodedata import name as character_name
 from softcloze.errors import TemplateTypeError
 from softcloze.formatting import cut, did_you_mean, listed, place
 from softcloze.lint.finding import Finding, Severity
-from softcloze.template import Literal, Mask, Node, Options, Template
+from softcloze.template import Literal, Mask, Options, Template
 
 
 @runtime_checkable
@@ -20,13 +20,13 @@ class HasWords(Protocol):
         ...
 
 
-Labels: TypeAlias = Mapping[Any, str | Sequence[str] | Mapping[str, float | str | Sequence[str]]] | HasWords
+LabelWords: TypeAlias = Mapping[Any, str | Sequence[str] | Mapping[str, float | str | Sequence[str]]] | HasWords
 _HAN = ("CJK", "HIRAGANA", "KATAKANA", "IDEOGRAPHIC")  # written together in Japanese
-_ALIKE = frozenset(("Latin", "Cyrillic", "Greek"))  # with letters that look the same
+_ALIKE = frozenset(("Latin", "Cyrillic", "Greek"))  # scripts that share the shapes of letters
 
 
 class Word(NamedTuple):
-    """A label word and its place in the drawn table, `table[start:end]`; in a rule, the mask that it is for."""
+    """A label word and its span in the listing, `source[start:end]`; in a rule, also the name of its mask."""
 
     label: Hashable
     text: str
@@ -35,15 +35,22 @@ class Word(NamedTuple):
     mask: str | None = None
 
 
-class WordTable(NamedTuple):
-    """Label words as findings show them: a line for each label."""
+class WordListing(NamedTuple):
+    """Label words written out for findings, a line for each label.
+
+    Attributes:
+        source: the text.
+        words: all label words with their spans in it.
+        labels: the labels, including those without words.
+    """
 
     source: str
     words: tuple[Word, ...]
+    labels: tuple[Hashable, ...]
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What <options> lists: the first word of each label, or where there are rules, the labels."""
+        """Texts that <options> lists: the first word of each label, or with rules, the labels."""
         first: dict[Hashable, str] = {}
         for word in self.words:
             first.setdefault(word.label, word.text if word.mask is None else str(word.label))
@@ -51,144 +58,165 @@ class WordTable(NamedTuple):
 
     @property
     def masks(self) -> tuple[str, ...]:
-        """The masks that rules have words for; none where the words are for the only mask."""
+        """Names of the masks of rules; none if the words are for the only mask."""
         return tuple(dict.fromkeys(word.mask for word in self.words if word.mask is not None))
 
     def finding(self, word: Word, code: str, severity: Severity, message: str, advice: str) -> Finding:
         """A finding about `word`."""
         return Finding(code, severity, message, advice, self.source, word.start, word.end)
 
+    def finding_at_end(self, code: str, severity: Severity, message: str, advice: str) -> Finding:
+        """A finding about something that is missing from the listing."""
+        return Finding(code, severity, message, advice, self.source, len(self.source), len(self.source))
 
-def word_table(labels: Labels) -> WordTable:
-    r"""Draw label words, and remember where each stands.
+
+def list_words(verbalizer: LabelWords) -> WordListing:
+    r"""Write label words out, and keep the span of each.
 
     Raises:
-        TemplateTypeError: `labels` is no mapping to words, and has none.
+        TemplateTypeError: `verbalizer` is neither a mapping to words nor a verbalizer.
 
-    >>> word_table({"好": ["good", "fine"], "坏": "bad"}).source
+    >>> list_words({"好": ["good", "fine"], "坏": "bad"}).source
     '好: good, fine\n坏: bad'
     >>> rules = {"好": {"quality": ["good", "fine"], "advice": "buy"}, "坏": {"quality": "bad", "advice": "avoid"}}
-    >>> word_table(rules).source
+    >>> list_words(rules).source
     '好: quality=good, fine; advice=buy\n坏: quality=bad; advice=avoid'
     """
-    mapping = labels.label_words() if isinstance(labels, HasWords) else labels
+    mapping = verbalizer.label_words() if isinstance(verbalizer, HasWords) else verbalizer
     if not isinstance(mapping, Mapping):
-        raise TemplateTypeError(f"labels map each label to its words, found {type(labels).__name__}")
+        raise TemplateTypeError(f"label words map each label to its words, found {type(verbalizer).__name__}")
     written, words = "", []
-    for label, own in mapping.items():
+    for label, label_words in mapping.items():
         written += f"{chr(10) if written else ''}{label}: "
-        for number, (mask, at_mask) in enumerate(_by_mask(own)):
+        for number, (mask, at_mask) in enumerate(_by_mask(label_words)):
             written += ("; " if number else "") + ("" if mask is None else f"{mask}=")
             for i, word in enumerate(at_mask):
                 if not isinstance(word, str):
-                    raise TemplateTypeError(f"label {label!r} needs a word or a list of words, found {cut(repr(own))}")
+                    raise TemplateTypeError(
+                        f"label {label!r} needs a word or a list of words, found {cut(repr(label_words))}"
+                    )
                 written += ", " if i else ""
                 words.append(Word(label, word, len(written), len(written) + len(word), mask))
                 written += word
-    return WordTable(written, tuple(words))
+    return WordListing(written, tuple(words), tuple(getattr(verbalizer, "labels", mapping)))
 
 
-def _by_mask(own: object) -> list[tuple[Any, list[object]]]:
-    """The words of a label, by the mask that they are for if they make a rule, whose values are no weights."""
-    is_rule = isinstance(own, Mapping) and any(isinstance(value, str | Sequence) for value in own.values())
-    rule = own.items() if isinstance(own, Mapping) and is_rule else [(None, own)]
+def _by_mask(label_words: object) -> list[tuple[Any, list[object]]]:
+    """The words of a label by mask, None for the only one; a mapping to words is a rule, one to numbers has weights."""
+    is_rule = isinstance(label_words, Mapping) and any(
+        isinstance(value, str | Sequence) for value in label_words.values()
+    )
+    rule = label_words.items() if isinstance(label_words, Mapping) and is_rule else [(None, label_words)]
     return [
         (mask, list(words) if isinstance(words, Iterable) and not isinstance(words, str) else [words])
         for mask, words in rule
     ]
 
 
-def check_words(table: WordTable) -> Iterator[Finding]:
-    """Findings about the words alone."""
-    if len({word.label for word in table.words}) < 2:
-        message = "a verbalizer needs words for two labels or more"
-        yield Finding("few-labels", "error", message, "", table.source, len(table.source), len(table.source))
+def check_words(listing: WordListing) -> Iterator[Finding]:
+    """Check the words alone."""
+    if len({word.label for word in listing.words}) < 2:
+        yield listing.finding_at_end("few-labels", "error", "a verbalizer needs words for two labels or more", "")
     first: dict[Hashable, Word] = {}
-    for word in table.words:
+    for word in listing.words:
         bare = word.text.strip()
         if not bare:
             message = f"label {cut(repr(word.label))} has an empty word"
-            yield table.finding(word, "empty-word", "error", message, "write a word that stands for it")
+            yield listing.finding(word, "empty-word", "error", message, "write a word for it")
             continue
         if bare != word.text:
             message = f"{cut(repr(word.text))} has white space around it"
-            yield table.finding(
-                word, "word-space", "warning", message, "a space belongs into the template, before <mask>"
-            )
-        # rules share words, but at one mask each word of a label is there once
-        known = first.setdefault(bare if word.mask is None else (word.label, word.mask, bare), word)
-        if known is not word:
-            message = f"{cut(repr(bare))} stands for a label already: {place(table.source, known.start)}"
-            yield table.finding(word, "shared-word", "error", message, "each word may stand for one label once")
-    yield from _check_scripts(table)
+            advice = "put the space into the template, before <mask>"
+            yield listing.finding(word, "word-space", "warning", message, advice)
+        # labels of rules share words, but a label has each word once at one mask
+        earlier = first.setdefault(bare if word.mask is None else (word.label, word.mask, bare), word)
+        if earlier is not word:
+            message = f"{cut(repr(bare))} is a label word already: {place(listing.source, earlier.start)}"
+            yield listing.finding(word, "shared-word", "error", message, "use each word for one label, once")
+    yield from _check_scripts(listing)
 
 
-def check_mentions(
-    table: WordTable, nodes: Sequence[Node], spans: Sequence[tuple[int, int]], source: str
-) -> Iterator[Finding]:
-    """Findings about what the template says of the labels: by <options>, or in its own words."""
-    options = [(node, span) for node, span in zip(nodes, spans, strict=True) if isinstance(node, Options)]
+def check_labels(listing: WordListing, labels: Iterable[Hashable]) -> Iterator[Finding]:
+    """Compare the labels of the examples with those that have words.
+
+    >>> words = list_words({"good": "great", "bad": "awful"})
+    >>> [finding.message for finding in check_labels(words, ["good", "good", "Bad"])]
+    ["no label word for the label 'Bad'; did you mean 'bad'?", "no example has the label 'bad'"]
+    """
+    used = tuple(dict.fromkeys(labels))
+    for label in used:
+        if label not in listing.labels:
+            message = f"no label word for the label {cut(repr(label))}{did_you_mean(str(label), listing.labels)}"
+            yield listing.finding_at_end("missing-label", "error", message, f"the labels are {listed(listing.labels)}")
+    for label in listing.labels:
+        if label not in used:
+            yield listing.finding_at_end("unused-label", "note", f"no example has the label {cut(repr(label))}", "")
+
+
+def check_mentions(listing: WordListing, template: Template) -> Iterator[Finding]:
+    """Compare the labels that the template lists, by <options> or in its own text, with the label words."""
+    nodes = list(zip(template.nodes, template.spans, strict=True))
+    options = [(node, span) for node, span in nodes if isinstance(node, Options)]
     for node, span in options:
-        ambiguous = [word for word in table.options if node.sep.strip() and node.sep in word]
+        ambiguous = [word for word in listing.options if node.sep.strip() and node.sep in word]
         if ambiguous:
-            message = f"{listed(ambiguous)} holds the separator {node.sep!r} of the options"
-            advice = 'separate them by something else, as in <options sep=" / ">'
-            yield Finding("options-separator", "warning", message, advice, source, *span)
-    text = "\n".join(node.text for node in nodes if isinstance(node, Literal))
-    mentioned = [word for word in table.options if word.strip() and _mentions(text, word.strip())]
-    missing = [word for word in table.options if word not in mentioned]
+            message = f"{listed(ambiguous)} contains the separator {node.sep!r} of the options"
+            advice = 'choose another separator, as in <options sep=" / ">'
+            yield Finding("options-separator", "warning", message, advice, template.source, *span)
+    text = "\n".join(node.text for node, _ in nodes if isinstance(node, Literal))
+    mentioned = [word for word in listing.options if word.strip() and _mentions(text, word.strip())]
+    missing = [word for word in listing.options if word not in mentioned]
     if not options and len(mentioned) > 1 and missing:
         message = f"the template lists the label words {listed(mentioned)}, but not {listed(missing)}"
-        yield Finding(
-            "options-missing", "warning", message, "list them all, or write <options>", source, 0, len(source)
-        )
+        advice = "list them all, or write <options>"
+        yield Finding("options-missing", "warning", message, advice, template.source, 0, len(template.source))
 
 
-def check_masks(table: WordTable, template: Template) -> Iterator[Finding]:
-    """Findings about the masks that there are words for, and those that the template has."""
-    places = zip(template.nodes, template.spans, strict=True)
-    masks = [(node.name, span) for node, span in places if isinstance(node, Mask)]
+def check_masks(listing: WordListing, template: Template) -> Iterator[Finding]:
+    """Compare the masks of the label words with those of the template."""
+    nodes = zip(template.nodes, template.spans, strict=True)
+    masks = [(node.name, span) for node, span in nodes if isinstance(node, Mask)]
     names = [name for name, _ in masks]
-    if not table.masks:
+    if not listing.masks:
         for _, span in masks[1:]:
-            message = "label words are for one mask, and this is another"
+            message = "the label words are for one mask, and this is another"
             yield Finding("mask-names", "error", message, "give rules: a word for each mask", template.source, *span)
         return
     for name, span in masks:
-        if name is None or name not in table.masks:
+        if name is None or name not in listing.masks:
             message = "the mask has no name" if name is None else f"no rule has a word for the mask {name!r}"
-            advice = f"the rules have words for {listed(table.masks)}"
+            advice = f"the rules have words for {listed(listing.masks)}"
             yield Finding("mask-names", "error", message, advice, template.source, *span)
-    for name in table.masks:
+    for name in listing.masks:
         if name not in names and None not in names:
             message = f"the template has no mask {name!r}{did_you_mean(name, names)}"
-            word = next(word for word in table.words if word.mask == name)
-            yield table.finding(word, "mask-names", "error", message, f"it has {listed(names)}")
+            word = next(word for word in listing.words if word.mask == name)
+            yield listing.finding(word, "mask-names", "error", message, f"it has {listed(names)}")
 
 
 def _mentions(text: str, word: str) -> bool:
-    """Whether `word` stands in `text`, as a whole word where words have spaces between them."""
+    """True if `text` contains `word`, as a whole word in scripts that separate words by spaces."""
     edge = r"\b" if _scripts(word) != {"Han"} else ""
     return re.search(f"{edge}{re.escape(word)}{edge}", text, re.IGNORECASE) is not None
 
 
-def _check_scripts(table: WordTable) -> Iterator[Finding]:
+def _check_scripts(listing: WordListing) -> Iterator[Finding]:
     by_script: dict[str, list[Word]] = {}
-    for word in table.words:
+    for word in listing.words:
         scripts = _scripts(word.text)
         alike = sorted(scripts & _ALIKE)
         if len(alike) > 1:
             message = f"{cut(repr(word.text))} mixes {' and '.join(alike)} letters, some of which look the same"
-            yield table.finding(word, "mixed-scripts", "warning", message, "type it again in one script")
+            yield listing.finding(word, "mixed-scripts", "warning", message, "type it again in one script")
         elif len(scripts) == 1:
             by_script.setdefault(scripts.pop(), []).append(word)
     usual = max(by_script, key=lambda script: len(by_script[script]), default="")
     for script, words in by_script.items():
         if script != usual:
-            these, others = (listed(word.text for word in by_script[name]) for name in (script, usual))
-            message = f"{these} in {script} letters, {others} in {usual}"
-            advice = "take all label words from one language: behind one template two are seldom equally likely"
-            yield table.finding(words[0], "mixed-scripts", "warning", message, advice)
+            rare, common = (listed(word.text for word in by_script[name]) for name in (script, usual))
+            message = f"{rare} in {script} letters, {common} in {usual}"
+            advice = "take all label words from one language: two languages are seldom equally likely in one template"
+            yield listing.finding(words[0], "mixed-scripts", "warning", message, advice)
 
 
 def _scripts(text: str) -> set[str]:

@@ -1,51 +1,40 @@
-"""Label words with their tokens, their probabilities without content, and all that is wrong or doubtful about them."""
+"""A report on label words: tokens, probabilities on content-free input, and findings."""
 
-import io
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
-import jinja2
-import numpy as np
-from jinja2 import Environment, StrictUndefined
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from softcloze.analysis import Explanation
-from softcloze.display import percent
-from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
-from softcloze.encoding.tokens import readable_token
-from softcloze.errors import EncodingError, TokenizerError
+from softcloze.display import Block, Column, Displayable, Preformatted, Table, percent
 from softcloze.formatting import one_line
-from softcloze.lint.finding import STYLES, Finding
-from softcloze.lint.label_words import Word, WordTable, check_masks, word_table
-from softcloze.lint.template import check, in_order
-from softcloze.lint.tokens import check_encoding
+from softcloze.lint.finding import STYLES, Finding, sort_findings
+from softcloze.lint.label_words import list_words
+from softcloze.lint.linter import lint
 from softcloze.template import Mask, Template
-from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from softcloze.analysis import Explanation
+    from softcloze.encoding import PromptTokenizer
+    from softcloze.verbalizer import AnyVerbalizer, Label
 
 WINS = 3.0  # times the odds of chance: 0.75 for one of two labels, 0.43 for one of five
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedWord:
-    """A label word, and what a tokenizer and a model make of it.
+    """A label word with its tokens, and perhaps its probability.
 
     Attributes:
-        label: the label that it stands for.
+        label: its label.
         word: the word.
-        weight: what it counts.
-        tokens: its tokens in the mask's place, fit to be read; none where it cannot be encoded.
-        prior: its probability at the mask of content-free input; None where no model was asked.
-        mask: the name of the mask that it is for, in a rule.
+        weight: its weight in the label's score.
+        tokens: its readable tokens at the mask; none if it cannot be encoded.
+        prior: its probability at the mask of content-free input; None if no model was run.
+        mask: the name of its mask, in a rule.
     """
 
-    label: Label
+    label: "Label"
     word: str
     weight: float
     tokens: tuple[str, ...]
@@ -54,14 +43,14 @@ class CheckedWord:
 
 
 @dataclass(frozen=True, slots=True)
-class VerbalizerCheck:
-    """What there is to say about label words; `print` and `rich.print` show it as a table, and so do notebooks.
+class VerbalizerCheck(Displayable):
+    """A report on label words; `print`, `rich.print` and notebooks show it as a table.
 
     Attributes:
         labels: the labels, sorted.
         words: all label words, in the order of the labels.
-        findings: what is wrong, doubtful or worth knowing, about the template as well.
-        priors: the probability of each label on content-free input; None where no model was asked.
+        findings: faults, doubts and remarks, about the template as well.
+        priors: the probability of each label on content-free input; None if no model was run.
 
     >>> words = (CheckedWord("bad", "差", 1.0, ("差",)), CheckedWord("good", "very good", 1.0, ("very", "␣good")))
     >>> print(VerbalizerCheck(("bad", "good"), words, findings=()))
@@ -74,99 +63,134 @@ class VerbalizerCheck:
     nothing found
     """
 
-    labels: tuple[Label, ...]
+    labels: "tuple[Label, ...]"
     words: tuple[CheckedWord, ...]
     findings: tuple[Finding, ...]
     priors: tuple[float, ...] | None = None
 
     @property
     def works(self) -> bool:
-        """Whether nothing is wrong: no finding is an error."""
+        """True if no finding is an error."""
         return all(finding.severity != "error" for finding in self.findings)
 
-    def __str__(self) -> str:
-
-        return check_text(self)
-
-    def __rich__(self) -> "RenderableType":
-
-        return check_rich(self)
-
-    def _repr_html_(self) -> str:
-
-        return check_html(self)
+    def content(self) -> Sequence[Block]:
+        """The table, and the findings below."""
+        findings = [Preformatted(_printable(finding), STYLES[finding.severity]) for finding in self.findings]
+        return [words_table(self), *(findings or ["nothing found"])]
 
 
 def check_verbalizer(
-    verbalizer: AnyVerbalizer, template: Template, prompt_tokenizer: PromptTokenizer, max_length: int = NO_LIMIT
+    verbalizer: "AnyVerbalizer",
+    tokenizer: "PreTrainedTokenizerBase | PromptTokenizer",
+    template: str | Template = "<text> <mask>",
+    max_length: int | None = None,
 ) -> VerbalizerCheck:
-    """Label words with their tokens, and the findings of `Template.check`.
+    """Show label words with their tokens, and the findings of `lint`.
 
     Args:
         verbalizer: the label words.
-        template: where they are to stand.
-        prompt_tokenizer: the tokenizer.
-        max_length: tokens that a prompt may have.
+        tokenizer: the model's tokenizer, as for `lint`.
+        template: the template of the label words; Chinese words often have no space before them, unlike the default.
+        max_length: tokens of a prompt, at most; None for the tokenizer's own limit.
+
+    Raises:
+        TokenizerError: softcloze does not support this tokenizer.
+        TemplateSyntaxError: `template` does not parse.
 
     >>> from softcloze.backbone import load_tokenizer
+    >>> from softcloze.verbalizer import Verbalizer
     >>> tokenizer, *_ = load_tokenizer("starter:bert-tiny")
-    >>> words = Verbalizer({"good": ["great", "top notch"], "bad": "meh"})
-    >>> checked = check_verbalizer(words, Template("<text> It was <mask>."), PromptTokenizer(tokenizer, masked=True))
-    >>> [(word.word, word.tokens) for word in checked.words]
-    [('meh', ('me', '##h')), ('great', ('great',)), ('top notch', ('top', 'notch'))]
-    >>> checked.works
-    True
+    >>> print(check_verbalizer(Verbalizer({"good": ["great", "fine"], "bad": {"awful": 1, "GREAT": 0.5}}), tokenizer))
+    <BLANKLINE>
+      label   word    weight   tokens
+     ─────────────────────────────────
+      bad     awful        1   awful
+              GREAT      0.5   great
+      good    great        1   great
+              fine         1   fine
+    <BLANKLINE>
+    error: 'great' has the same tokens as 'GREAT': great (same-tokens)
+      at line 2, column 7:
+        good: great, fine
+              ^^^^^
+      choose words that have different tokens
     """
-    found = [
-        *check(template, labels=verbalizer),
-        *check_encoding(template, prompt_tokenizer, max_length, labels=verbalizer),
-    ]
-    table = word_table(verbalizer)
-    spelt = _spell(table, template, prompt_tokenizer)
-    own = [weight for weights in verbalizer.weights for weight in weights] if isinstance(verbalizer, Verbalizer) else []
+    from softcloze.lint.tokens import readable_tokens, resolve_tokenizer  # the tokenizers library is heavy
+    from softcloze.verbalizer import Verbalizer
+
+    parsed = Template(template) if isinstance(template, str) else template
+    prompt_tokenizer, limit = resolve_tokenizer(tokenizer, max_length)
+    findings = lint(parsed, verbalizer, tokenizer=prompt_tokenizer, max_length=limit)
+    listing = list_words(verbalizer)
+    tokens = readable_tokens(listing, parsed, prompt_tokenizer)
+    weights = [1.0] * len(listing.words)  # rules have no others
+    if isinstance(verbalizer, Verbalizer):
+        weights = [weight for of_label in verbalizer.weights for weight in of_label]
     words = tuple(
-        CheckedWord(cast("Label", word.label), word.text, weight, spelt.get(word, ()), mask=word.mask)
-        for word, weight in zip(table.words, own or [1.0] * len(table.words), strict=True)  # rules have no weights
+        CheckedWord(cast("Label", word.label), word.text, weight, tokens.get(word, ()), mask=word.mask)
+        for word, weight in zip(listing.words, weights, strict=True)
     )
-    return VerbalizerCheck(verbalizer.labels, words, tuple(in_order(found, template.source)))
+    return VerbalizerCheck(verbalizer.labels, words, tuple(findings))
 
 
 def with_priors(
-    checked: VerbalizerCheck, template: Template, explanations: Sequence[Explanation], *, calibrated: bool
+    check: VerbalizerCheck, template: Template, explanations: "Sequence[Explanation]", *, calibrated: bool
 ) -> VerbalizerCheck:
-    """The same with what a model says of content-free inputs, on average over them.
+    """Add the mean probabilities of labels and label words on content-free inputs.
 
     Args:
-        checked: the label words without.
+        check: the report without them.
         template: the template of the inputs.
         explanations: of each of the inputs, before any calibration.
-        calibrated: whether a calibration corrects the label scores, so that it is no matter which label wins.
+        calibrated: True if a calibration corrects the label scores, so that no label wins unduly.
 
-    >>> from softcloze.analysis import WordShare
+    >>> from softcloze.analysis import Explanation, WordShare
     >>> words = (CheckedWord("bad", "差", 1.0, ("差",)), CheckedWord("good", "好", 1.0, ("好",)))
-    >>> checked = VerbalizerCheck(("bad", "good"), words, ())
+    >>> check = VerbalizerCheck(("bad", "good"), words, ())
     >>> shares = (WordShare("bad", "差", ("差",), -3.0, -2.0, 1.0), WordShare("good", "好", ("好",), -1.0, 0.0, 1.0))
     >>> empty = Explanation(("bad", "good"), (0.1, 0.9), shares, (), mass=0.5)
-    >>> checked = with_priors(checked, Template("<text>很<mask>"), [empty], calibrated=False)
-    >>> print(*checked.findings)
+    >>> check = with_priors(check, Template("<text>很<mask>"), [empty], calibrated=False)
+    >>> print(*check.findings)
     warning: label 'good' wins on content-free input with probability 0.90, where chance is 0.50 (one-sided)
       at line 1, column 8:
         <text>很<mask>
                 ^^^^^^
       measure whether calibration='batch' helps
     """
-    priors = np.mean([explanation.probabilities for explanation in explanations], axis=0).tolist()
-    of_words = [[word.probability for word in explanation.words] for explanation in explanations]
-    means = np.mean(of_words, axis=0).tolist()
-    words = tuple(replace(word, prior=prior) for word, prior in zip(checked.words, means, strict=True))
-    findings = checked.findings
+    count = len(explanations)
+    priors = tuple(sum(ps) / count for ps in zip(*(each.probabilities for each in explanations), strict=True))
+    of_words = zip(*([word.probability for word in each.words] for each in explanations), strict=True)
+    words = tuple(replace(word, prior=sum(ps) / count) for word, ps in zip(check.words, of_words, strict=True))
+    findings = check.findings
     if not calibrated:
-        findings = tuple(in_order([*findings, *_one_sided(checked.labels, priors, template)], template.source))
-    return replace(checked, words=words, findings=findings, priors=tuple(priors))
+        findings = tuple(sort_findings([*findings, *_one_sided(check.labels, priors, template)], template.source))
+    return replace(check, words=words, findings=findings, priors=priors)
 
 
-def _one_sided(labels: Sequence[Label], priors: Sequence[float], template: Template) -> list[Finding]:
-    """A finding where one label is `WINS` times as likely as chance, in odds, if the input says nothing."""
+def words_table(check: VerbalizerCheck) -> Table:
+    """The label words as a table, with the columns that have content; the first word of a label shows the label."""
+    rows: list[tuple[int, CheckedWord | None]] = []  # the index of the label in its first row, else -1
+    for i, label in enumerate(check.labels):
+        words = [word for word in check.words if word.label == label]
+        rows += [(i, words[0] if words else None), *((-1, word) for word in words[1:])]
+    columns = [Column("label", [str(check.labels[i]) if i >= 0 else "" for i, _ in rows])]
+    if check.priors is not None:
+        priors = [percent(check.priors[i]) if i >= 0 else "" for i, _ in rows]
+        columns.append(Column("prior", priors, is_number=True))
+    if any(word.mask is not None for word in check.words):
+        columns.append(Column("mask", [str(word.mask) if word else "" for _, word in rows]))
+    columns.append(Column("word", [word.word if word else "" for _, word in rows]))
+    if any(word.weight != 1 for word in check.words):
+        columns.append(Column("weight", [f"{word.weight:g}" if word else "" for _, word in rows], is_number=True))
+    columns.append(Column("tokens", [" ".join(word.tokens) if word else "" for _, word in rows]))
+    if check.priors is not None:
+        priors = ["" if word is None or word.prior is None else percent(word.prior) for _, word in rows]
+        columns.append(Column("prior of the word", priors, is_number=True))
+    return Table(columns)
+
+
+def _one_sided(labels: "Sequence[Label]", priors: Sequence[float], template: Template) -> list[Finding]:
+    """A finding if one label has `WINS` times the odds of chance on content-free input."""
     prior, chance = max(priors), 1 / len(labels)
     if prior * (1 - chance) <= WINS * chance * (1 - prior):
         return []
@@ -177,96 +201,6 @@ def _one_sided(labels: Sequence[Label], priors: Sequence[float], template: Templ
     return [Finding("one-sided", "warning", message, advice, template.source, *span)]
 
 
-def _spell(table: WordTable, template: Template, prompt_tokenizer: PromptTokenizer) -> dict[Word, tuple[str, ...]]:
-    """The tokens of each word in the mask's place, of those that can be encoded; why not is among the findings."""
-    spelt: dict[Word, tuple[str, ...]] = {}
-    if any(check_masks(table, template)):
-        return spelt
-    with suppress(EncodingError, TokenizerError):
-        compiled = CompiledTemplate(template, prompt_tokenizer, NO_LIMIT, options=table.options or ("",))
-        for word in table.words:
-            with suppress(EncodingError):
-                tokens = map(prompt_tokenizer.token, compiled.word_ids(word.text, word.mask))
-                spelt[word] = tuple(readable_token(token, byte_level=prompt_tokenizer.byte_level) for token in tokens)
-    return spelt
-
-
-WIDTH = 120  # cells of plain text
-
-
-class Column(NamedTuple):
-    """A column of the table: its heading and a cell for each line."""
-
-    name: str
-    cells: list[str]
-    is_number: bool = False
-
-
-def columns(checked: VerbalizerCheck) -> list[Column]:
-    """The columns that have something to show; a label stands beside the first of its words, or has a line alone."""
-    own = [[word for word in checked.words if word.label == label] for label in checked.labels]
-    first = [line for words in own for line in (True, *[False] * (len(words) - 1))]
-    words: list[CheckedWord | None] = [word for words in own for word in (*words,) or (None,)]
-
-    def beside(texts: list[str]) -> list[str]:
-        left = iter(texts)
-        return [next(left) if is_first else "" for is_first in first]
-
-    shown = [Column("label", beside([one_line(label) for label in checked.labels]))]
-    if checked.priors is not None:
-        shown.append(Column("prior", beside([percent(prior) for prior in checked.priors]), is_number=True))
-    if any(word.mask is not None for word in checked.words):
-        shown.append(Column("mask", ["" if word is None else one_line(word.mask) for word in words]))
-    shown.append(Column("word", ["" if word is None else one_line(word.word) for word in words]))
-    if any(word.weight != 1 for word in checked.words):
-        shown.append(Column("weight", ["" if word is None else f"{word.weight:g}" for word in words], is_number=True))
-    shown.append(Column("tokens", ["" if word is None else one_line(" ".join(word.tokens)) for word in words]))
-    if checked.priors is not None:
-        priors = ["" if word is None or word.prior is None else percent(word.prior) for word in words]
-        shown.append(Column("prior of the word", priors, is_number=True))
-    return shown
-
-
-def check_text(checked: VerbalizerCheck) -> str:
-    """The table and the findings as plain text."""
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
-    with console.capture() as captured:
-        console.print(checked)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
-
-
-def check_rich(checked: VerbalizerCheck) -> RenderableType:
-    """The table, and the findings below."""
-    found = [Text(_printed(finding), STYLES[finding.severity]) for finding in checked.findings]
-    return Group(rich_word_table(checked), *(found or [Text("nothing found")]))
-
-
-def check_html(checked: VerbalizerCheck) -> str:
-    """The same as a piece of HTML that needs nothing else; all text in it is escaped."""
-    shown = columns(checked)
-    lines = zip(*(column.cells for column in shown), strict=True)
-    return _fragment().render(columns=shown, lines=lines, findings=[*map(_printed, checked.findings)])
-
-
-def rich_word_table(checked: VerbalizerCheck) -> Table:
-    """The label words with what a tokenizer, and perhaps a model, makes of them."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    for column in columns(checked):
-        if column.is_number:
-            shown.add_column(column.name, justify="right", no_wrap=True)
-        else:
-            shown.add_column(column.name, overflow="fold")
-    for line in zip(*(column.cells for column in columns(checked)), strict=True):
-        shown.add_row(*map(Text, line))
-    return shown
-
-
-def _printed(finding: Finding) -> str:
-    """A finding whose words from outside are fit for a terminal, as its picture of the place is already."""
+def _printable(finding: Finding) -> str:
+    """A finding without invisible characters in its message and advice; its picture has none anyway."""
     return str(replace(finding, message=one_line(finding.message), advice=one_line(finding.advice)))
-
-
-@cache
-def _fragment() -> jinja2.Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(files("softcloze.lint").joinpath("verbalizer.html").read_text(encoding="utf-8"))

@@ -28,10 +28,6 @@ from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from softcloze.lint import Finding
-    from softcloze.lint.label_words import Labels
     from softcloze.template.jinja.program import Logic
 
 
@@ -135,17 +131,6 @@ class Template:
         if block is None:
             raise TemplateTypeError(f"node {i} of the template is {cut(repr(self.nodes[i]), 80)}, not a Soft")
         return block
-
-    def check(
-        self,
-        tokenizer: "PreTrainedTokenizerBase | None" = None,
-        fields: Iterable[str] | None = None,
-        labels: "Labels | None" = None,
-    ) -> "list[Finding]":
-        """What is doubtful about it, with place and advice: see `softcloze.lint.template.check`."""
-        from softcloze.lint.template import check
-
-        return check(self, tokenizer=tokenizer, fields=fields, labels=labels)
 
     @classmethod
     def from_openprompt(cls, text: str) -> Self:

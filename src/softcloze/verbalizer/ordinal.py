@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Self
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from softcloze.errors import VerbalizerError
 from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, Words
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class OrdinalVerbalizer(Verbalizer):
@@ -118,7 +119,7 @@ class OrdinalVerbalizer(Verbalizer):
         """The verbalizer that `to_dict` was taken of."""
         return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"], card["fill"])
 
-    def label_scores(self, word_scores: Tensor) -> Tensor:
+    def label_scores(self, word_scores: "Tensor") -> "Tensor":
         """Scores of labels from scores of words.
 
         Args:

@@ -3,14 +3,14 @@
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from math import prod
-from typing import Any, Self, TypeAlias
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from softcloze.errors import VerbalizerError
 from softcloze.formatting import did_you_mean, listed
 from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob, sorted_labels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Rule: TypeAlias = Mapping[str, str | Sequence[str]]
 
@@ -38,6 +38,7 @@ class RuleVerbalizer:
         token at a mask, and the model is a masked one; all else here is ours.
 
     Example:
+        >>> import torch
         >>> verbalizer = RuleVerbalizer({
         ...     "praise": {"quality": "good", "advice": "recommend"},
         ...     "warning": {"quality": "bad", "advice": "avoid"},
@@ -137,7 +138,7 @@ class RuleVerbalizer:
         """What <options> lists: the labels themselves, for which no one word stands."""
         return tuple(map(str, self.labels))
 
-    def label_scores(self, word_scores: Tensor) -> Tensor:
+    def label_scores(self, word_scores: "Tensor") -> "Tensor":
         """Scores of labels from scores of conjunctions.
 
         Args:
@@ -147,6 +148,8 @@ class RuleVerbalizer:
         Returns:
             Log-scores up to the same constant, shape (batch, labels).
         """
+        import torch  # rules themselves need it not
+
         parts = word_scores.split(self._sizes, -1)
         return torch.stack([log_mean_prob(part, part.new_ones(part.shape[-1])) for part in parts], -1)
 

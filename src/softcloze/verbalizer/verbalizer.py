@@ -4,39 +4,33 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-import torch
-from torch import Tensor
-
 from softcloze.errors import VerbalizerError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from softcloze.lint import VerbalizerCheck
-    from softcloze.template import Template
+    from torch import Tensor
 
 
-def log_mean_prob(scores: Tensor, weights: Tensor) -> Tensor:
+def log_mean_prob(scores: "Tensor", weights: "Tensor") -> "Tensor":
     """Log of the mean probability: one good word suffices, and more words are no advantage."""
     return log_sum_prob(scores, weights) - weights.sum().log()
 
 
-def mean_log_prob(scores: Tensor, weights: Tensor) -> Tensor:
+def mean_log_prob(scores: "Tensor", weights: "Tensor") -> "Tensor":
     """Mean of the log-probabilities: every word has to fit."""
     return (scores * weights).sum(-1) / weights.sum()
 
 
-def max_log_prob(scores: Tensor, weights: Tensor) -> Tensor:
+def max_log_prob(scores: "Tensor", weights: "Tensor") -> "Tensor":
     """The best word's log-probability."""
     return (scores + weights.log()).amax(-1)
 
 
-def log_sum_prob(scores: Tensor, weights: Tensor) -> Tensor:
+def log_sum_prob(scores: "Tensor", weights: "Tensor") -> "Tensor":
     """Log of the probability that it is one of the words: more words are an advantage."""
     return (scores + weights.log()).logsumexp(-1)
 
 
-AGGREGATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+AGGREGATIONS: "dict[str, Callable[[Tensor, Tensor], Tensor]]" = {
     "log_mean_prob": log_mean_prob,
     "mean_log_prob": mean_log_prob,
     "max_log_prob": max_log_prob,
@@ -78,6 +72,7 @@ class Verbalizer:
         every word as many as the longest one has.
 
     Example:
+        >>> import torch
         >>> verbalizer = Verbalizer({"good": ["great", "fine"], "bad": ["awful"]})
         >>> verbalizer.labels
         ('bad', 'good')
@@ -180,7 +175,7 @@ class Verbalizer:
         """What <options> lists: the first word of each label."""
         return self.first_words
 
-    def label_scores(self, word_scores: Tensor) -> Tensor:
+    def label_scores(self, word_scores: "Tensor") -> "Tensor":
         """Scores of labels from scores of words.
 
         Args:
@@ -190,9 +185,11 @@ class Verbalizer:
         Returns:
             Log-scores up to the same constant, shape (batch, labels).
         """
+        import torch  # label words themselves need it not
+
         return torch.stack(self._aggregated(word_scores), -1)
 
-    def _aggregated(self, word_scores: Tensor) -> list[Tensor]:
+    def _aggregated(self, word_scores: "Tensor") -> "list[Tensor]":
         """The score of each label that has words, shape (batch,)."""
         combine = AGGREGATIONS[self.aggregate]
         parts = word_scores.split([len(own) for own in self.words], -1)
@@ -213,45 +210,6 @@ class Verbalizer:
             return None
         measure = LENGTHS[self.per]
         return [measure(word, len(tokens)) for word, tokens in zip(self.all_words, ids, strict=True)]
-
-    def check(
-        self, tokenizer: "PreTrainedTokenizerBase", template: "str | Template" = "<text> <mask>"
-    ) -> "VerbalizerCheck":
-        """The label words with their tokens, and what is wrong, doubtful or worth knowing about them.
-
-        Args:
-            tokenizer: of the model that they are meant for; one with sentinels like <extra_id_0> belongs to a
-                seq2seq model, one without a mask token to a causal model.
-            template: where they are to stand; in Chinese words often stand without the space of the default.
-
-        Raises:
-            TokenizerError: softcloze cannot work with this tokenizer.
-            TemplateSyntaxError: `template` does not parse.
-
-        >>> from softcloze.backbone import load_tokenizer
-        >>> tokenizer, *_ = load_tokenizer("starter:bert-tiny")
-        >>> print(Verbalizer({"good": ["great", "fine"], "bad": {"awful": 1, "GREAT": 0.5}}).check(tokenizer))
-        <BLANKLINE>
-          label   word    weight   tokens
-         ─────────────────────────────────
-          bad     awful        1   awful
-                  GREAT      0.5   great
-          good    great        1   great
-                  fine         1   fine
-        <BLANKLINE>
-        error: 'great' has the same tokens as 'GREAT': great (same-tokens)
-          at line 2, column 7:
-            good: great, fine
-                  ^^^^^
-          choose words that this vocabulary tells apart
-        """
-        from softcloze.encoding import NO_LIMIT, PromptTokenizer
-        from softcloze.lint import check_verbalizer  # needs what label words themselves do not
-        from softcloze.template import Template
-
-        prompt_tokenizer = PromptTokenizer.guessed(tokenizer)
-        placed = Template(template) if isinstance(template, str) else template
-        return check_verbalizer(self, placed, prompt_tokenizer, min(tokenizer.model_max_length, NO_LIMIT))
 
     def check_tokens(self, ids: Sequence[tuple[int, ...]], *, autoregressive: bool) -> Self:
         """Refuse label words whose tokens cannot tell the labels apart.
