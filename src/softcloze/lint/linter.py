@@ -64,14 +64,14 @@ def lint(
     names = None if fields is None else tuple(fields)
     words = None if verbalizer is None else list_words(verbalizer)
     findings: list[Finding] = []
+    parsed: Template | None = None
     try:
         parsed = template if isinstance(template, Template) else Template(template)
-    except TemplateSyntaxError as error:
-        parsed, source = None, error.source
-        findings += check_broken_template(error, names or ())
-    else:
         source = parsed.source
         findings += check_template(parsed, names)
+    except TemplateSyntaxError as error:
+        source = error.source
+        findings += check_broken_template(error, names or ())
     if words is not None:
         findings += check_words(words)
         if parsed is not None:

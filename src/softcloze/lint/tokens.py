@@ -116,8 +116,8 @@ def _check_specials(template: Template, prompt_tokenizer: PromptTokenizer) -> It
         except TokenizerError as error:
             yield _finding(template, i, "no-special-token", "error", str(error), "")
             continue
-        added = (i == 0 and prompt_tokenizer.front[-1:] == (marker,)) or (
-            i == last and prompt_tokenizer.back[:1] == (marker,)
+        added = (i == 0 and prompt_tokenizer.prefix_markers[-1:] == (marker,)) or (
+            i == last and prompt_tokenizer.suffix_markers[:1] == (marker,)
         )
         if added:
             message = f"the tokenizer adds its {node.kind} token here itself, and softcloze does not double it"
