@@ -75,8 +75,9 @@ class VerbalizerCheck(Displayable):
 
     def content(self) -> Sequence[Block]:
         """The table, and the findings below."""
-        findings = [Preformatted(_printable(finding), STYLES[finding.severity]) for finding in self.findings]
-        return [words_table(self), *(findings or ["nothing found"])]
+        if not self.findings:
+            return [words_table(self), "nothing found"]
+        return [words_table(self), *(Preformatted(_printable(each), STYLES[each.severity]) for each in self.findings)]
 
 
 def check_verbalizer(
