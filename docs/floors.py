@@ -28,7 +28,8 @@ def read_imports() -> tuple[Arrows, set[tuple[str, str]]]:
     up: set[tuple[str, str]] = set()
     for path in layers["FILES"]:
         importer = layers["package_of"](path)
-        for imported, *_ in layers["imports"](path):
+        for module, *_ in layers["imports"](path):
+            imported = module.split(".")[0]
             if importer not in order or imported not in order or imported == importer:
                 continue
             if order.index(imported) < order.index(importer):
