@@ -5,15 +5,16 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.verbalizer import AnyVerbalizer, Label
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Example: TypeAlias = str | Mapping[str, object]
 """The text of the only field, or a mapping from field names to values."""
@@ -99,7 +100,7 @@ def _index_of(label: Label, index: Mapping[Label, int], row: int) -> int:
     return index[label]
 
 
-def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVerbalizer) -> Tensor:
+def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVerbalizer) -> "Tensor":
     """Validate label probabilities for training and convert them to float32, shape (examples, labels).
 
     Raises:
@@ -109,6 +110,8 @@ def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVe
     >>> as_probabilities(np.array([[0.25, 0.75]]), 1, Verbalizer({"积极": "好", "消极": "差"}))
     tensor([[0.2500, 0.7500]])
     """
+    import torch
+
     values, expected = np.asarray(probabilities, dtype=float), (examples, len(verbalizer.labels))
     if values.shape != expected or not examples:
         raise DataError(

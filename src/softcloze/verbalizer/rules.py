@@ -50,6 +50,7 @@ class RuleVerbalizer:
         {'advice': 'recommend', 'quality': 'silly'}
         {'advice': 'recommend', 'quality': 'good'}
         {'advice': 'avoid', 'quality': 'bad'}
+        >>> import torch
         >>> verbalizer.label_scores(torch.tensor([[0.3, 0.1, 0.5, 0.1]]).log()).exp()
         tensor([[0.2000, 0.5000, 0.1000]])
     """
@@ -151,6 +152,8 @@ class RuleVerbalizer:
         import torch  # rules themselves need it not
 
         parts = word_scores.split(self._sizes, -1)
+        import torch
+
         return torch.stack([log_mean_prob(part, part.new_ones(part.shape[-1])) for part in parts], -1)
 
     def check_masks(self, names: Sequence[str | None]) -> tuple[str, ...]:
