@@ -1,7 +1,28 @@
 """Prompts: templates, label words and trained vectors that are saved, bound to a backbone and scored."""
 
-from softcloze.prompt.bound import BoundPrompt, TrainedParts
-from softcloze.prompt.prompt import CARD, Prompt
-from softcloze.prompt.prompt_set import PromptSet
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["CARD", "BoundPrompt", "Prompt", "PromptSet", "TrainedParts"]
+if TYPE_CHECKING:
+    from softcloze.prompt.bound import BoundPrompt as BoundPrompt
+    from softcloze.prompt.bound import TrainedParts as TrainedParts
+    from softcloze.prompt.card import CARD as CARD
+    from softcloze.prompt.prompt import Prompt as Prompt
+    from softcloze.prompt.prompt_set import PromptSet as PromptSet
+
+_MODULES = {
+    "CARD": "card",
+    "BoundPrompt": "bound",
+    "Prompt": "prompt",
+    "PromptSet": "prompt_set",
+    "TrainedParts": "bound",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a name on first use: the card of a saved prompt is read without torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'softcloze.prompt' has no attribute {name!r}")
+    return getattr(import_module(f"softcloze.prompt.{_MODULES[name]}"), name)

@@ -2,14 +2,44 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from softcloze.errors import ArtifactError
+from softcloze.template import Template
+from softcloze.verbalizer import KINDS, AnyVerbalizer
 
 FORMAT = 1
+CARD = "prompt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCard:
+    """Facts about a saved prompt that need neither its vectors nor torch.
+
+    Attributes:
+        template: the template.
+        verbalizer: labels and their words.
+        model: the backbone's name.
+    """
+
+    template: Template
+    verbalizer: AnyVerbalizer
+    model: str
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read the card in the folder of a saved prompt.
+
+        Raises:
+            ArtifactError: as `read_card`.
+        """
+        card = read_card(Path(path).expanduser() / CARD, "prompt")
+        verbalizer = KINDS[card["verbalizer"]["kind"]].from_dict(card["verbalizer"])
+        return cls(Template(card["template"]), verbalizer, card["model"])
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:

@@ -21,12 +21,11 @@ from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder
 from softcloze.heads import load_head
 from softcloze.prompt.bound import BoundPrompt, TrainedParts
-from softcloze.prompt.card import read_card, read_saved, write_card
+from softcloze.prompt.card import CARD, read_card, read_saved, write_card
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
 from softcloze.verbalizer import KINDS, AnyVerbalizer
 
-CARD = "prompt.json"
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
