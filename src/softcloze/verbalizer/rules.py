@@ -152,8 +152,6 @@ class RuleVerbalizer:
         import torch  # rules themselves need it not
 
         parts = word_scores.split(self._sizes, -1)
-        import torch
-
         return torch.stack([log_mean_prob(part, part.new_ones(part.shape[-1])) for part in parts], -1)
 
     def check_masks(self, names: Sequence[str | None]) -> tuple[str, ...]:
