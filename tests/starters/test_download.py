@@ -50,7 +50,7 @@ def test_a_wheel_with_another_checksum_is_refused(shop, folder):
     with pytest.raises(StarterError) as caught:
         download(wrong, folder)
     assert str(caught.value) == (
-        "tiny-1.0-py3-none-any.whl is not the file it should be (SHA-256)\n"
+        "tiny-1.0-py3-none-any.whl has the wrong SHA-256 checksum\n"
         f"  expected: {'0' * 64}\n"
         f"  found:    {package.sha256}\n"
         "  the index served another or a damaged file: try again, or set PIP_INDEX_URL to another index"
@@ -98,7 +98,7 @@ def test_a_python_without_pip(shop, tmp_path, folder, monkeypatch):
     with pytest.raises(StarterError) as caught:
         download(shop.wheel("tiny", {}), folder)
     assert str(caught.value) == (
-        f"tiny==1.0 is fetched with pip, which {python} does not have\n  install it: {python} -m ensurepip"
+        f"tiny==1.0 is downloaded with pip, which {python} does not have\n  install it: {python} -m ensurepip"
     )
 
 

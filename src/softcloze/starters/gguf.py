@@ -1,12 +1,11 @@
-"""A GGUF file turned into a folder that transformers loads, once.
+"""Convert a GGUF file to a folder that transformers loads.
 
-transformers reads GGUF itself (`gguf_file=`), but how it does so changes from release to release, and
-scores must not. So the few steps that our two causal models need are spelt out here, and a
-converted folder holds nothing but plain weights, a plain tokenizer and a config. Where the result
-differs from what transformers 5.23 makes of the same file, a comment says why.
+transformers reads GGUF itself (`gguf_file=`), but its conversion changes from release to release, and scores must
+not. The steps that the two causal starters need are therefore written here, and a converted folder holds only plain
+weights, a plain tokenizer and a config. A comment explains every difference from the conversion of transformers 5.23.
 """
 
-from __future__ import annotations  # so that the types of packages that are slow to import can be named
+from __future__ import annotations  # so that types can be named without importing slow packages
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +40,7 @@ def convert(gguf: Path, folder: Path) -> None:
     """Write `config.json`, `model.safetensors` (float32) and the tokenizer of `gguf` to `folder`.
 
     Raises:
-        ValueError: the file is of an architecture that no starter has.
+        ValueError: the architecture of the file is neither llama nor gemma3.
     """
     from gguf import GGUFReader
     from safetensors.numpy import save_file
@@ -59,40 +58,40 @@ def convert(gguf: Path, folder: Path) -> None:
     kind.tokenizer(meta).save_pretrained(folder)
     weights = folder / "model.safetensors"
     save_file(dict(_weights(reader.tensors, kind, config)), weights, metadata={"format": "pt"})
-    shutil.copymode(folder / "config.json", weights)  # safetensors lets nobody but its writer read the file
+    shutil.copymode(folder / "config.json", weights)  # safetensors makes the file readable for its owner only
 
 
 @dataclass(frozen=True)
 class _Architecture:
-    """What one kind of model needs.
+    """Conversion rules of one architecture.
 
     Attributes:
-        config: its transformers config, from the metadata of the file.
-        tokenizer: its tokenizer, likewise.
-        norms: names of the normalisation layers of a block beyond those that all kinds share.
-        mend: undoes what was done to a tensor on its way into GGUF, given name, values and config.
+        config: makes the transformers config from the metadata of the file.
+        tokenizer: makes the tokenizer from the metadata of the file.
+        norms: names of normalisation layers of a block that not all architectures share.
+        restore: undoes the change that GGUF makes to a tensor, given name, values and config.
     """
 
     config: Callable[[dict[str, Any]], PreTrainedConfig]
     tokenizer: Callable[[dict[str, Any]], PreTrainedTokenizerFast]
     norms: dict[str, str]
-    mend: Callable[[str, Values, PreTrainedConfig], Values]
+    restore: Callable[[str, Values, PreTrainedConfig], Values]
 
 
 def _weights(
     tensors: Sequence[ReaderTensor], kind: _Architecture, config: PreTrainedConfig
 ) -> Iterator[tuple[str, Values]]:
-    """Name and float32 values of every tensor, under the name transformers has for it."""
+    """Yield the transformers name and the float32 values of every tensor."""
     import numpy as np
     from gguf import dequantize
 
     for tensor in tensors:
         values = np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
-        yield _name(tensor.name, kind.norms), np.ascontiguousarray(kind.mend(tensor.name, values, config))
+        yield _name(tensor.name, kind.norms), np.ascontiguousarray(kind.restore(tensor.name, values, config))
 
 
 def _name(gguf_name: str, norms: dict[str, str]) -> str:
-    """The name that transformers has for a tensor.
+    """Return the name of a tensor in transformers.
 
     >>> _name("blk.3.attn_q.weight", {}), _name("output_norm.weight", {})
     ('model.layers.3.self_attn.q_proj.weight', 'model.norm.weight')
@@ -105,7 +104,7 @@ def _name(gguf_name: str, norms: dict[str, str]) -> str:
         case ["blk", number, part, "weight"] if part in _BLOCK_NAMES or part in norms:
             return f"model.layers.{number}.{norms.get(part) or _BLOCK_NAMES[part]}.weight"
         case _:
-            raise ValueError(f"the GGUF file holds a tensor that no starter has: {gguf_name}")
+            raise ValueError(f"unknown tensor in the GGUF file: {gguf_name}")
 
 
 def _token_ids(meta: dict[str, Any]) -> dict[str, int]:
@@ -117,7 +116,7 @@ def _token_ids(meta: dict[str, Any]) -> dict[str, int]:
 
 
 def _sizes(meta: dict[str, Any], architecture: str) -> dict[str, Any]:
-    """The entries of a config that all our architectures share."""
+    """Return the entries of a config that both architectures share."""
     names = {
         "context_length": "max_position_embeddings",
         "embedding_length": "hidden_size",
@@ -127,8 +126,8 @@ def _sizes(meta: dict[str, Any], architecture: str) -> dict[str, Any]:
         "attention.head_count_kv": "num_key_value_heads",
     }
     return {
-        **{ours: meta[f"{architecture}.{theirs}"] for theirs, ours in names.items()},
-        # The file has it in float32: 9.99999974e-06 for what was published as 1e-05.
+        **{name: meta[f"{architecture}.{key}"] for key, name in names.items()},
+        # stored in float32: 9.99999974e-06 for the published 1e-05
         "rms_norm_eps": float(f"{meta[f'{architecture}.attention.layer_norm_rms_epsilon']:.6g}"),
         "vocab_size": len(meta["tokenizer.ggml.tokens"]),
         "tie_word_embeddings": True,
@@ -153,7 +152,7 @@ def _gemma3_config(meta: dict[str, Any]) -> PreTrainedConfig:
         head_dim=meta["gemma3.attention.key_length"],
         query_pre_attn_scalar=meta["gemma3.attention.key_length"],
         sliding_window=meta["gemma3.attention.sliding_window"],
-        # The file says neither which layers see the whole text nor how their neighbours turn: as published.
+        # The file has neither the attention type of each layer nor the rotation of local layers: as published.
         layer_types=["full_attention" if at % 6 == 5 else "sliding_attention" for at in range(layers)],
         rope_parameters={
             "full_attention": {"rope_type": "default", "rope_theta": meta["gemma3.rope.freq_base"]},
@@ -163,8 +162,8 @@ def _gemma3_config(meta: dict[str, Any]) -> PreTrainedConfig:
     )
 
 
-def _mend_llama(name: str, values: Values, config: PreTrainedConfig) -> Values:
-    """Put the rows of the query and key weights back: GGUF has the two halves of each head interleaved."""
+def _restore_llama(name: str, values: Values, config: PreTrainedConfig) -> Values:
+    """Restore the order of query and key weights: GGUF interleaves the two halves of each head."""
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(name.split(".")[-2])
     if heads is None:
         return values
@@ -172,19 +171,19 @@ def _mend_llama(name: str, values: Values, config: PreTrainedConfig) -> Values:
     return values.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 
 
-def _mend_gemma3(name: str, values: Values, config: PreTrainedConfig) -> Values:
-    """Take off the 1 that GGUF adds to normalisation weights, which transformers adds when it runs."""
+def _restore_gemma3(name: str, values: Values, config: PreTrainedConfig) -> Values:
+    """Subtract the 1 that GGUF adds to normalisation weights and transformers adds in the forward pass."""
     return values - 1 if name.endswith("norm.weight") else values
 
 
 def _llama_tokenizer(meta: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """SmolLM2's byte-level BPE. It adds no token in front, and its unknown bytes vanish."""
+    """Make SmolLM2's byte-level BPE, which adds no special token and drops unknown bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     merges = [tuple(merge.split(" ")) for merge in meta["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE(vocab=_vocabulary(meta["tokenizer.ggml.tokens"]), merges=merges))
-    # transformers has no rule for this file's pre-tokenizer ("smollm") and takes GPT-2's. The
-    # published one sets every digit apart first: "  5" is then two tokens, and not three.
+    # transformers has no rule for this file's pre-tokenizer ("smollm") and uses GPT-2's. The published one splits
+    # digits first: "  5" is then two tokens instead of three.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
@@ -193,10 +192,10 @@ def _llama_tokenizer(meta: dict[str, Any]) -> PreTrainedTokenizerFast:
 
 
 def _gemma3_tokenizer(meta: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """Gemma's BPE over characters, which falls back to bytes and begins every text with `<bos>`."""
+    """Make Gemma's BPE over characters, which falls back to bytes and adds `<bos>` before every text."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    # Runs of spaces stand in the file as spaces, and everywhere else as "▁".
+    # Tokens of spaces alone are stored as spaces, all others with "▁".
     tokens = ["▁" * len(token) if not token.strip(" ") else token for token in meta["tokenizer.ggml.tokens"]]
     vocabulary = _vocabulary(tokens)
     tokenizer = Tokenizer(
@@ -216,13 +215,13 @@ def _gemma3_tokenizer(meta: dict[str, Any]) -> PreTrainedTokenizerFast:
 
 
 def _vocabulary(tokens: Sequence[str]) -> dict[str, int]:
-    return {token: number for number, token in enumerate(tokens)}
+    return {token: index for index, token in enumerate(tokens)}
 
 
 def _merges(vocabulary: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """Every way to make a token of two others, earlier tokens first.
+    """Yield every pair of tokens that merges into a token, earlier tokens first.
 
-    The file lists no merges. In Gemma's vocabulary a token's place is its rank.
+    The file lists no merges. In Gemma's vocabulary the index of a token is its rank.
 
     >>> list(_merges({"a": 0, "b": 1, "ab": 2, "aba": 3}))
     [('a', 'b'), ('ab', 'a')]
@@ -234,28 +233,28 @@ def _merges(vocabulary: dict[str, int]) -> Iterator[tuple[str, str]]:
 
 
 def _wrapped(tokenizer: Tokenizer, meta: dict[str, Any], **options: str) -> PreTrainedTokenizerFast:
-    """The tokenizer as transformers saves it, with the tokens that are found whole in any text."""
+    """Wrap a tokenizer for transformers, with control and user-defined tokens as added tokens."""
     from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast
 
     tokens = meta["tokenizer.ggml.tokens"]
     types = meta["tokenizer.ggml.token_type"]
     architecture = meta["general.architecture"]
-    # The file calls Gemma's two image marks ordinary text; published, they are special like those of a turn.
-    marks = {"<start_of_image>", "<end_of_image>"}
-    whole = [
-        AddedToken(token, normalized=False, special=kind == _CONTROL or token in marks)
+    # The file calls Gemma's two image tokens ordinary text; the published ones are special, like those of a turn.
+    image_tokens = {"<start_of_image>", "<end_of_image>"}
+    added = [
+        AddedToken(token, normalized=False, special=kind == _CONTROL or token in image_tokens)
         for token, kind in zip(tokens, types, strict=True)
         if kind in (_CONTROL, _USER_DEFINED) and token.strip(" ")
     ]
-    tokenizer.add_tokens(whole)
+    tokenizer.add_tokens(added)
     names = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=meta[f"{architecture}.context_length"],
         clean_up_tokenization_spaces=False,
         chat_template=meta.get("tokenizer.chat_template"),
-        **{ours: tokens[meta[f"tokenizer.ggml.{theirs}_token_id"]] for ours, theirs in names.items()},
+        **{name: tokens[meta[f"tokenizer.ggml.{key}_token_id"]] for name, key in names.items()},
         **options,
     )
 
@@ -265,7 +264,7 @@ _ARCHITECTURES = {
         config=_llama_config,
         tokenizer=_llama_tokenizer,
         norms={"ffn_norm": "post_attention_layernorm"},
-        mend=_mend_llama,
+        restore=_restore_llama,
     ),
     "gemma3": _Architecture(
         config=_gemma3_config,
@@ -277,6 +276,6 @@ _ARCHITECTURES = {
             "ffn_norm": "pre_feedforward_layernorm",
             "post_ffw_norm": "post_feedforward_layernorm",
         },
-        mend=_mend_gemma3,
+        restore=_restore_gemma3,
     ),
 }
