@@ -164,8 +164,8 @@ def test_rows_do_not_depend_on_each_other(kind, texts, shown, limit):
 def test_shared_demonstrations_are_written_once(monkeypatch):
     bound = compiled("<demos><text> It was <mask>", "wordpiece")
     written = []
-    demonstrate = bound._renderer.demonstrate
-    monkeypatch.setattr(bound._renderer, "demonstrate", lambda one: written.append(one) or demonstrate(one))
+    demonstrate = bound._renderer.write_demonstration
+    monkeypatch.setattr(bound._renderer, "write_demonstration", lambda one: written.append(one) or demonstrate(one))
     bound.encode(["good"] * 50, demonstrations=[SHOWN] * 50)
     assert len(written) == 2
     bound.encode(["good"] * 50, demonstrations=[SHOWN[i % 2 :] for i in range(50)])

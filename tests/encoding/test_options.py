@@ -50,5 +50,5 @@ def test_label_words_are_text(kind):
 
 
 def test_without_label_words():
-    with pytest.raises(EncodingError, match="<options> stands for the label words, and none are given"):
+    with pytest.raises(EncodingError, match="<options> lists the label words, and none are given"):
         compiled("<options> <text> <mask>", "gpt2", options=())

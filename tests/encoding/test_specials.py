@@ -110,7 +110,7 @@ def test_a_tokenizer_that_adds_an_end_itself():
     ("kind", "special", "has"), [("wordpiece", "bos", "sep, cls"), ("gpt2", "sep", "bos, eos"), ("xlmr", "eos", "bos,")]
 )
 def test_a_token_that_the_tokenizer_lacks(kind, special, has):
-    message = rf"the tokenizer has no {special} token, for which <{special}> .* \(it has {has}"
+    message = rf"the tokenizer has no {special} token for <{special}> .* \(it has {has}"
     with pytest.raises(TokenizerError, match=message):
         compiled(f"<text><{special}><mask>", kind)
 

@@ -12,7 +12,7 @@ from support import models
 from support.properties import cases
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
-from softcloze.encoding.truncation import ends, shares
+from softcloze.encoding.truncation import allocate, ends
 from softcloze.errors import EncodingError
 from softcloze.template import Demos, Field, Literal, Mask, Options, Soft, Special, Template
 
@@ -44,7 +44,7 @@ def keep_longest_first(lengths, budget):
 @cases()
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5), budget=st.integers(0, 100))
 def test_the_longest_field_gives_first(lengths, budget):
-    kept = shares(lengths, budget)
+    kept = allocate(lengths, budget)
     assert sorted(kept) == sorted(keep_longest_first(lengths, budget))
     assert all(k <= length for k, length in zip(kept, lengths, strict=True))
     assert sum(kept) == min(budget, sum(lengths))
@@ -72,12 +72,12 @@ def lowest_levels_first(lengths, budget, weights):
 def test_fields_give_by_their_weights(fields, spare):
     lengths, weights = zip(*fields, strict=True)
     budget = spare + sum(length for length, weight in fields if weight == 0)
-    kept = shares(lengths, budget, weights)
+    kept = allocate(lengths, budget, weights)
     assert kept == lowest_levels_first(lengths, budget, weights)
     assert sum(kept) == min(budget, sum(lengths))
     assert all(0 <= keeps <= length for keeps, length in zip(kept, lengths, strict=True))
     assert all(keeps == length for keeps, (length, weight) in zip(kept, fields, strict=True) if weight == 0)
-    more = shares(lengths, budget + 1, weights)
+    more = allocate(lengths, budget + 1, weights)
     assert all(keeps <= then for keeps, then in zip(kept, more, strict=True))
 
 
@@ -88,14 +88,14 @@ def test_fields_give_by_their_weights(fields, spare):
     weight=st.sampled_from([0.001, 0.7, 2.0, 1000.0]),
 )
 def test_equal_weights_are_no_weights(lengths, budget, weight):
-    assert shares(lengths, budget, [weight] * len(lengths)) == shares(lengths, budget)
+    assert allocate(lengths, budget, [weight] * len(lengths)) == allocate(lengths, budget)
 
 
 def test_weights_in_use():
-    assert shares([100, 100], 60, [1, 2]) == [40, 20]
-    assert shares([100, 10], 60, [1, 2]) == [50, 10]  # the short one is below the level anyway
-    assert shares([100, 100, 7], 37, [1, 1, 0]) == [15, 15, 7]
-    assert shares([5, 5], 20, [3, 0]) == [5, 5]
+    assert allocate([100, 100], 60, [1, 2]) == [40, 20]
+    assert allocate([100, 10], 60, [1, 2]) == [50, 10]  # the short one is below the level anyway
+    assert allocate([100, 100, 7], 37, [1, 1, 0]) == [15, 15, 7]
+    assert allocate([5, 5], 20, [3, 0]) == [5, 5]
 
 
 spans_of_characters = st.lists(st.integers(1, 4), max_size=6).map(
@@ -343,7 +343,7 @@ def test_tokens_are_shared_by_weight(a, b, spare, most, weights):
         return
     (prompt,) = bound.encode([example])
     tokens = spelt("wordpiece", prompt.left)
-    wanted = shares([min(a, limit), b], spare, weights)
+    wanted = allocate([min(a, limit), b], spare, weights)
     assert [tokens.count("good"), tokens.count("bad")] == wanted
     assert prompt.cut == {
         name: length - keeps for name, length, keeps in zip("ab", (a, b), wanted, strict=True) if keeps < length

@@ -1,4 +1,4 @@
-"""Templates bound to tokenizers: examples in, encoded prompts out."""
+"""Encoding: from a template and examples to token ids with soft slots."""
 
 from softcloze.encoding.compiled import CompiledBlock, CompiledTemplate
 from softcloze.encoding.encoded import Answer, Demonstration, EncodedPrompt, TokenInfo, Truncation, summarise_cuts

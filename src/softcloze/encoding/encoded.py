@@ -1,4 +1,4 @@
-"""What encoding takes besides examples, and what it produces."""
+"""Inputs and results of encoding: demonstrations, encoded prompts and truncation counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 Answer: TypeAlias = str | Mapping[str, str]
-"""The label word in the mask's place; of a template with named masks, the word of each by its name."""
+"""The label word at the mask; for a template with named masks, a mapping from mask name to word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A labelled example to be shown in the context.
+    """A labelled example for the context.
 
     Attributes:
-        values: of its fields, as `Template.read_fields` gives them.
-        word: the label word that stands in the mask's place, or that of each named mask.
+        values: its field values, as `Template.read_fields` returns them.
+        word: the label word at the mask, or at each named mask.
     """
 
     values: Mapping[str, object]
@@ -24,19 +24,19 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """One example as the model will see it, split at the mask, or at each of several.
+    """One encoded example, split at the mask or at each of several masks.
 
-    Ids from 0 are tokens. Negative ids are soft slots: -1 is row 0 of the soft vectors, -2 row 1 and so on.
-    What goes in the place of a mask (mask tokens, or the tokens of a label word) is decided by scoring.
+    Ids from 0 are tokens. Negative ids are soft slots: -1 is row 0 of the soft vectors, -2 is row 1 and so on.
+    The masks themselves are not stored: scoring fills each with mask tokens or with the tokens of a label word.
 
     Attributes:
-        left: ids before the mask, the first of several.
-        right: ids after it, the last of several.
-        cut: tokens that truncation took from each field; only fields that lost some are listed.
-        types: the token type of every id and of every mask, counted once, in order; None where there is only one
-            segment, or the tokenizer knows no token types.
-        dropped: demonstrations left out because they did not fit, the first ones first.
-        between: ids between each mask and the next; empty where there is only one.
+        left: ids before the first mask.
+        right: ids after the last mask.
+        cut: tokens that truncation removed, by field; only fields that lost some.
+        token_type_ids: token type of each id and, once, of each mask, in order; None if the prompt has one segment or
+            the tokenizer has no token types.
+        dropped: number of demonstrations left out by truncation, from the first on.
+        between: ids between each mask and the next; empty for a single mask.
     """
 
     left: tuple[int, ...]
@@ -48,23 +48,23 @@ class EncodedPrompt:
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
-        """The ids before, between and after the masks: one piece more than there are masks."""
+        """The ids before, between and after the masks: one chunk more than masks."""
         return self.left, *self.between, self.right
 
     def __len__(self) -> int:
-        """Tokens and soft slots, masks not counted."""
+        """Number of tokens and soft slots, without masks."""
         return sum(map(len, self.chunks))
 
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """What did not fit of some examples.
+    """Truncation counts over a set of examples.
 
     Attributes:
-        rows: examples in all.
-        rows_cut: those of which something was left out.
-        tokens: tokens cut from each field, in all rows together; only fields that lost some are listed.
-        demonstrations: demonstrations left out, in all rows together.
+        rows: number of examples.
+        rows_cut: number of examples that lost tokens or demonstrations.
+        tokens: tokens removed from all examples, by field; only fields that lost some.
+        demonstrations: demonstrations left out of all examples.
     """
 
     rows: int
@@ -74,7 +74,7 @@ class Truncation:
 
 
 def summarise_cuts(prompts: Sequence[EncodedPrompt]) -> Truncation:
-    """Add up what was cut from each of `prompts`.
+    """Add up the truncation of `prompts`.
 
     >>> summarise_cuts([EncodedPrompt((5,), (), {}), EncodedPrompt((5,), (), {"text": 3}, dropped=1)])
     Truncation(rows=2, rows_cut=1, tokens={'text': 3}, demonstrations=1)
@@ -92,13 +92,13 @@ def summarise_cuts(prompts: Sequence[EncodedPrompt]) -> Truncation:
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """One token of an encoded prompt with what it comes from, for people to look at.
+    """One token of an encoded prompt and its origin, for display.
 
     Attributes:
-        token: the token as its tokenizer spells it; "" for soft slots.
-        kind: "special" (added by the tokenizer, or a tag such as <sep>), "literal" (label words of <options>
-            included), "field", "soft", "mask" or "demo".
-        name: the field's, soft block's or mask's name, else "".
+        token: the token as the tokenizer writes it; "" for a soft slot.
+        kind: "special" (added by the tokenizer, or a tag such as <sep>), "literal" (including the words of <options>),
+            "field", "soft", "mask" or "demo".
+        name: name of the field, soft block or mask; else "".
         kept: whether it survived truncation.
     """
 

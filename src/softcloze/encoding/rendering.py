@@ -1,4 +1,4 @@
-"""From examples to text with markers, which is then tokenized in one run."""
+"""Render an example as one text with markers for slots, masks and special tokens."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +29,8 @@ class Rendered:
     """A prompt as text with markers.
 
     Attributes:
-        parts: what it is made of, in order; `text` is what stands in the prompt, for slots and special tokens a marker.
-        demos: the numbers of the parts of each demonstration.
+        parts: its parts in order; the `text` of a slot, mask or special token is its marker.
+        demos: indices of the parts of each demonstration.
     """
 
     parts: list[Part]
@@ -43,12 +43,12 @@ class Rendered:
 
     @property
     def ends(self) -> list[int]:
-        """Where each part ends in the text."""
+        """End of each part in the text."""
         return list(accumulate(len(part.text) for part in self.parts))
 
     @property
-    def second_segment(self) -> int | None:
-        """Where in the text the <sep> stands behind which the second segment begins; None if there is none."""
+    def sep_position(self) -> int | None:
+        """Position in the text of the first <sep>, which ends the first segment; None without one."""
         at = 0
         for part in self.parts:
             if part.node == Special("sep"):
@@ -58,31 +58,32 @@ class Rendered:
 
 
 class Renderer:
-    """Writes prompts of one template in the markers of one vocabulary.
+    """Renders prompts of one template with the markers of one tokenizer.
 
     Attributes:
-        outline: the template's parts without an example: fields are empty, and what Jinja decides about stands there.
+        static_parts: the parts of the template without an example: fields are empty, and conditional parts are
+            included.
         spaces: the white space before each mask, which belongs to the label word.
     """
 
     def __init__(self, template: Template, prompt_tokenizer: PromptTokenizer, options: Sequence[str]):
-        """Write `template` with `options`, the label words for <options>.
+        """Prepare `template`; `options` are the label words for <options>.
 
         Raises:
-            EncodingError: the template has <options>, and there are none.
+            EncodingError: the template has <options> but `options` is empty.
             TokenizerError: the template has a special token that the tokenizer lacks.
         """
         self._template = template
-        self._vocabulary = prompt_tokenizer
+        self._prompt_tokenizer = prompt_tokenizer
         self._options = tuple(options)
-        parts = list(outline(template))
+        parts = list(static_parts(template))
         self._has_options = any(isinstance(part.node, Options) for part in parts)
         if self._has_options and not options:
-            raise EncodingError("<options> stands for the label words, and none are given: name them in a verbalizer")
+            raise EncodingError("<options> lists the label words, and none are given: name them in a verbalizer")
         self.spaces = spaces_before_masks(parts)
-        self.outline = self._arranged(with_options(parts, self._options))
-        self._fields = [(i, part.node) for i, part in enumerate(self.outline) if isinstance(part.node, Field)]
-        self._fresh = {Special(kind) for kind in prompt_tokenizer.space_after} & set(template.nodes)
+        self.static_parts = self._with_markers(with_options(parts, self._options))
+        self._fields = [(i, part.node) for i, part in enumerate(self.static_parts) if isinstance(part.node, Field)]
+        self._space_after = {Special(kind) for kind in prompt_tokenizer.space_after} & set(template.nodes)
 
     def render(
         self,
@@ -92,46 +93,43 @@ class Renderer:
         row: int | None = None,
         example: str | Mapping[str, object] | None = None,
     ) -> Rendered:
-        """Write the prompt of an example.
+        """Render the prompt of an example; errors as for `Template.expand`.
 
         Args:
-            values: as `Template.read_fields` gives them.
-            demonstrations: what `demonstrate` makes of each.
-            row: the example's number, for error messages.
-            example: as it was given, for error messages.
-
-        Raises:
-            FieldError: Jinja uses a value that is missing or of the wrong kind.
-            TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
+            values: its field values, as `Template.read_fields` returns them.
+            demonstrations: demonstrations as `write_demonstration` returns them.
+            row: index of the example, for error messages.
+            example: the example itself, for error messages.
         """
         if self._template.has_logic:
             parts = self._template.expand(values, row, example)
-            parts = self._arranged(with_options(parts, self._options) if self._has_options else parts)
+            parts = self._with_markers(with_options(parts, self._options) if self._has_options else parts)
         else:
-            parts = list(self.outline)
+            parts = list(self.static_parts)
             for i, field in self._fields:
                 parts[i] = Part(field, str(values[field.name]))
         demos: list[range] = []
         if self._template.demos is not None:
             parts, demos = _with_demonstrations(parts, demonstrations)
-        if self._fresh:
-            _begin_anew(parts, self._fresh)
+        if self._space_after:
+            _add_spaces(parts, self._space_after)
         return Rendered(parts, demos)
 
-    def demonstrate(self, demonstration: Demonstration) -> list[Part]:
-        """Write a demonstration: see `write_demonstration`."""
+    def write_demonstration(self, demonstration: Demonstration) -> list[Part]:
+        """Write a demonstration with markers: see `write_demonstration`."""
         return [
-            replace(part, text=self._vocabulary.special(part.node.kind)) if isinstance(part.node, Special) else part
+            replace(part, text=self._prompt_tokenizer.special(part.node.kind))
+            if isinstance(part.node, Special)
+            else part
             for part in write_demonstration(self._template, demonstration, self._options)
         ]
 
-    def _arranged(self, parts: Sequence[Part]) -> list[Part]:
-        """Parts with markers, without the white space that belongs to slots or tokens that the tokenizer adds."""
-        prompt_tokenizer = self._vocabulary
-        hands_over = (
-            prompt_tokenizer.mask_id is None
-        )  # a mask token takes in the space before it as its tokenizer would
-        arranged: list[Part] = []
+    def _with_markers(self, parts: Sequence[Part]) -> list[Part]:
+        """Insert markers; drop white space that belongs to slots or masks, and tokens that the tokenizer adds."""
+        prompt_tokenizer = self._prompt_tokenizer
+        # a mask token absorbs the space before it; without one, the space belongs to the label word
+        strips_before_mask = prompt_tokenizer.mask_id is None
+        marked: list[Part] = []
         for i, part in enumerate(parts):
             text = part.text
             match part.node:
@@ -139,7 +137,7 @@ class Renderer:
                     following = parts[i + 1].node if i + 1 < len(parts) else None
                     if isinstance(following, Soft):
                         text = text.rstrip()
-                    elif isinstance(following, Mask) and hands_over:
+                    elif isinstance(following, Mask) and strips_before_mask:
                         text = text.removesuffix(self.spaces[following])
                     if not text:
                         continue
@@ -149,20 +147,20 @@ class Renderer:
                     text = prompt_tokenizer.mask_marker
                 case Special(kind):
                     text = prompt_tokenizer.special(kind)
-            arranged.append(part if text is part.text else Part(part.node, text, part.block))
-        return _without_frame(arranged, prompt_tokenizer.prefix_markers, prompt_tokenizer.suffix_markers)
+            marked.append(part if text is part.text else Part(part.node, text, part.block))
+        return _without_added_specials(marked, prompt_tokenizer.prefix_markers, prompt_tokenizer.suffix_markers)
 
 
-def _without_frame(parts: list[Part], front: Sequence[str], back: Sequence[str]) -> list[Part]:
-    """Parts without the special tokens at either end that the tokenizer adds there itself."""
+def _without_added_specials(parts: list[Part], prefix: Sequence[str], suffix: Sequence[str]) -> list[Part]:
+    """Drop special tokens at either end that the tokenizer adds there itself."""
     start, stop = 0, len(parts)
     if not isinstance(parts[0].node, Special) and not isinstance(parts[-1].node, Special):
         return parts
-    for size in range(1, min(len(front), len(parts)) + 1):
-        if [part.text for part in parts[:size]] == list(front[-size:]):
+    for size in range(1, min(len(prefix), len(parts)) + 1):
+        if [part.text for part in parts[:size]] == list(prefix[-size:]):
             start = size
-    for size in range(1, min(len(back), len(parts) - start) + 1):
-        if [part.text for part in parts[-size:]] == list(back[:size]):
+    for size in range(1, min(len(suffix), len(parts) - start) + 1):
+        if [part.text for part in parts[-size:]] == list(suffix[:size]):
             stop = len(parts) - size
     return parts[start:stop]
 
@@ -170,7 +168,7 @@ def _without_frame(parts: list[Part], front: Sequence[str], back: Sequence[str])
 def _with_demonstrations(
     parts: Sequence[Part], demonstrations: Sequence[Sequence[Part]]
 ) -> tuple[list[Part], list[range]]:
-    """Parts with the demonstrations in their place, and the numbers of the parts of each."""
+    """Insert the demonstrations at <demos>; also return the indices of the parts of each."""
     whole: list[Part] = []
     demos: list[range] = []
     for part in parts:
@@ -183,21 +181,21 @@ def _with_demonstrations(
     return whole, demos
 
 
-def _begin_anew(parts: list[Part], fresh: Container[object]) -> None:
-    """Put a space between special tokens of `fresh` and text, so that it is tokenized as the beginning of one."""
+def _add_spaces(parts: list[Part], kinds: Container[object]) -> None:
+    """Put a space between special tokens of these kinds and text, which is then tokenized as word-initial."""
     last = 0
     for i, part in enumerate(parts):
         if not part.text:
             continue
-        if parts[last].node in fresh and isinstance(part.node, Literal | Field) and part.text[0] not in " ▁":
+        if parts[last].node in kinds and isinstance(part.node, Literal | Field) and part.text[0] not in " ▁":
             parts[last] = replace(parts[last], text=parts[last].text + " ")
         last = i
 
 
 def write_demonstration(template: Template, demonstration: Demonstration, options: Sequence[str]) -> list[Part]:
-    r"""The side of <demos> on which the masks stand, with label words in their places, and then the separator.
+    r"""Write a demonstration: the side of <demos> with the masks, filled with label words, and then the separator.
 
-    Soft slots are left out; white space on both sides of one becomes that behind it.
+    Soft slots are left out. White space on both sides of a slot collapses to that after it.
 
     >>> template = Template("Good or bad?\n<demos><soft*5> <text> It was <mask>")
     >>> parts = write_demonstration(template, Demonstration({"text": "Dull."}, "bad"), options=())
@@ -205,17 +203,17 @@ def write_demonstration(template: Template, demonstration: Demonstration, option
     'Dull. It was bad\n\n'
     """
     parts = with_options(template.expand(demonstration.values), options)
-    hole = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
+    mask = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
     breaks = [i for i, part in enumerate(parts) if isinstance(part.node, Demos)]
-    first = max((i + 1 for i in breaks if i < hole), default=0)
-    behind = min((i for i in breaks if i > hole), default=len(parts))
+    start = max((i + 1 for i in breaks if i < mask), default=0)
+    stop = min((i for i in breaks if i > mask), default=len(parts))
     sep = template.demos.sep if template.demos is not None else ""
-    written = (_filled(part, demonstration.word) for part in _without_slots(parts[first:behind]))
+    written = (_filled(part, demonstration.word) for part in _without_slots(parts[start:stop]))
     return [*written, Part(Literal(sep), sep)]
 
 
 def _filled(part: Part, answer: Answer) -> Part:
-    """The part, or the word that stands in its place if it is a mask."""
+    """Replace a mask by its label word; other parts stay."""
     if not isinstance(part.node, Mask):
         return part
     word = answer if isinstance(answer, str) else answer[str(part.node.name)]
@@ -223,7 +221,7 @@ def _filled(part: Part, answer: Answer) -> Part:
 
 
 def _without_slots(parts: Sequence[Part]) -> list[Part]:
-    """Parts without soft slots and without the white space that would be double, or at an edge, where one was."""
+    """Drop soft slots, and white space that would be doubled or left at an edge."""
     written: list[Part] = []
 
     def strip_last() -> None:
@@ -248,8 +246,8 @@ def _without_slots(parts: Sequence[Part]) -> list[Part]:
     return written
 
 
-def outline(template: Template) -> Iterable[Part]:
-    """The parts of a template of which nothing is known but the source: Jinja's values are empty fields."""
+def static_parts(template: Template) -> Iterable[Part]:
+    """The parts of a template without an example: Jinja expressions become empty fields."""
     nodes = template.nodes
     for i, node in enumerate(nodes):
         match node:
@@ -267,9 +265,9 @@ def outline(template: Template) -> Iterable[Part]:
 
 
 def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
-    """Parts with the label words written out for <options>, and literals next to each other made one.
+    """Replace <options> by the label words, then merge neighbouring literals.
 
-    >>> [part.node for part in with_options(outline(Template("(<options>) <mask>")), ["好", "差"])]
+    >>> [part.node for part in with_options(static_parts(Template("(<options>) <mask>")), ["好", "差"])]
     [Literal(text='(好, 差) '), Mask(count=None, name=None)]
     """
 
@@ -283,7 +281,7 @@ def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
 
 
 def spaces_before_masks(parts: Sequence[Part]) -> dict[Mask, str]:
-    """The white space at the end of the literal before each mask, "" where there is none."""
+    """The white space at the end of the literal before each mask; "" if none."""
     spaces = {}
     for i, part in enumerate(parts):
         if isinstance(part.node, Mask):

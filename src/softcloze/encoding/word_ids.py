@@ -1,4 +1,4 @@
-"""The tokens of a label word in the mask's place."""
+"""Token ids of a label word at a mask."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,31 +10,28 @@ from softcloze.template.nodes import write
 
 
 def word_ids(
-    word: str, prompt_tokenizer: PromptTokenizer, outline: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
+    word: str, prompt_tokenizer: PromptTokenizer, parts: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
 ) -> tuple[int, ...]:
-    """Token ids of a label word in the mask's place, as the tokenizer would write it there.
+    """Token ids of a label word at a mask, as the tokenizer would write it there.
 
-    White space between the last literal and the mask belongs to the word (" good"). The word is
-    tokenized behind the literal before the mask, or behind a full stop where there is none, if those
-    keep their own tokens, so that no prefix marker is added that the running text would not have.
+    White space between the last literal and the mask belongs to the word (" good"). The word is tokenized after the
+    literal before the mask, or after a full stop if there is none, provided that the tokens of that text stay the
+    same. This avoids a word-initial marker that running text would not have.
 
     Args:
         word: the label word.
         prompt_tokenizer: the tokenizer.
-        outline: the parts of the template.
+        parts: the static parts of the template.
         spaces: the white space before each mask.
-        name: of the mask; None where there is only one.
+        name: name of the mask; None if the template has only one.
 
     Raises:
-        EncodingError: the word has no tokens, some of it is unknown to the vocabulary, or it has other than the
-            number of tokens that the mask asks for.
+        EncodingError: the word has no tokens, an unknown token, or another number of tokens than the mask's count.
     """
-    hole, mask = next(
-        (i, part.node)
-        for i, part in enumerate(outline)
-        if isinstance(part.node, Mask) and name in (None, part.node.name)
+    at, mask = next(
+        (i, part.node) for i, part in enumerate(parts) if isinstance(part.node, Mask) and name in (None, part.node.name)
     )
-    ids = _ids_behind(outline[hole - 1] if hole > 0 else None, spaces[mask] + word, prompt_tokenizer)
+    ids = _ids_after(parts[at - 1] if at > 0 else None, spaces[mask] + word, prompt_tokenizer)
     if not ids:
         raise EncodingError(f"label word {word!r} has no tokens in this model's vocabulary")
     tokens = " ".join(prompt_tokenizer.token(i) for i in ids)
@@ -52,7 +49,7 @@ def word_ids(
     return tuple(ids)
 
 
-def _ids_behind(before: Part | None, text: str, prompt_tokenizer: PromptTokenizer) -> list[int]:
+def _ids_after(before: Part | None, text: str, prompt_tokenizer: PromptTokenizer) -> list[int]:
     if before is None:
         return prompt_tokenizer.ids(text)
     anchors = [before.text.rstrip()] if isinstance(before.node, Literal) else []
