@@ -12,7 +12,7 @@ from softcloze import Template, Verbalizer
 from softcloze.analysis import explain
 from softcloze.prompt import BoundPrompt
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Fill
+from softcloze.verbalizer import Decoding
 
 TABLES = {
     "<soft*2> <text> It was <mask> <soft>.": {
@@ -23,10 +23,10 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("fill", get_args(Fill))
+@pytest.mark.parametrize("decoding", get_args(Decoding))
 @pytest.mark.parametrize("source", TABLES)
-def test_numbers(source, fill):
-    backbone, verbalizer = models.backbone("bert"), Verbalizer(TABLES[source], "log_sum_prob", fill=fill)
+def test_numbers(source, decoding):
+    backbone, verbalizer = models.backbone("bert"), Verbalizer(TABLES[source], "log_sum_prob", decoding=decoding)
     bound = BoundPrompt(Template(source), verbalizer, backbone, None)
     count = bound.compiled.soft_count
     soft = SoftVectors(bound.compiled.blocks, soft_vectors(backbone, count)) if count else None
@@ -34,7 +34,7 @@ def test_numbers(source, fill):
     prompts = bound.encode(["A dull film.", "这部电影很好，演员也很好。"])
     for prompt, explanation in zip(prompts, explain(bound, prompts, soft), strict=True):
         with torch.no_grad():
-            logs = [filled_score(backbone, prompt, word, fill, vectors) for word in bound.scorer.words]
+            logs = [filled_score(backbone, prompt, word, decoding, vectors) for word in bound.scorer.words]
             one_mask = logits_at_masks(backbone, prompt, [backbone.prompt_tokenizer.mask_id], vectors)[0].softmax(-1)
         words = torch.stack(logs)
         found = tensor([word.log_probability for word in explanation.words])

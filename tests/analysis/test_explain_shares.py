@@ -46,14 +46,14 @@ SHARES = {
 
 
 @pytest.mark.parametrize("table", [SEVERAL, WEIGHTED], ids=["words", "weights"])
-@pytest.mark.parametrize("aggregate", SHARES)
+@pytest.mark.parametrize("aggregation", SHARES)
 @pytest.mark.parametrize(("architecture", "source"), PLACES)
-def test_shares_follow_the_aggregation(architecture, source, aggregate, table):
-    bound = bind(architecture, source, table, aggregate=aggregate)
+def test_shares_follow_the_aggregation(architecture, source, aggregation, table):
+    bound = bind(architecture, source, table, aggregation=aggregation)
     for prompt, explanation in explained(bound):
         parts = scores_of(bound, prompt).split([len(own) for own in bound.verbalizer.words])
         weights = [tensor(own).double() for own in bound.verbalizer.weights]
-        expected = [SHARES[aggregate](part, own) for part, own in zip(parts, weights, strict=True)]
+        expected = [SHARES[aggregation](part, own) for part, own in zip(parts, weights, strict=True)]
         close([word.share for word in explanation.words], torch.cat(expected))
         for label in explanation.labels:
             shares = [word.share for word in explanation.words if word.label == label]
@@ -62,7 +62,7 @@ def test_shares_follow_the_aggregation(architecture, source, aggregate, table):
 
 @pytest.mark.parametrize(("architecture", "source"), PLACES)
 def test_scores_of_words_measured_by_their_tokens(architecture, source):
-    bound = bind(architecture, source, SEVERAL, per="token")
+    bound = bind(architecture, source, SEVERAL, length_norm="token")
     lengths = tensor([len(word) for word in bound.scorer.words])
     for prompt, explanation in explained(bound):
         scores = scores_of(bound, prompt) / lengths

@@ -264,17 +264,17 @@ class TestSaving:
         assert loaded.history_ == fitted.history_
         assert loaded.epochs == fitted.epochs
 
-    @pytest.mark.parametrize("fill", ["left_to_right", "most_confident"])
-    def test_how_words_are_filled_in_comes_back(self, backbone, reviews, tmp_path, fill):
+    @pytest.mark.parametrize("decoding", ["left_to_right", "most_confident"])
+    def test_how_words_are_filled_in_comes_back(self, backbone, reviews, tmp_path, decoding):
         words = {"positive": "really good", "negative": "not very good"}
         clf, together = (
-            PromptClassifier(backbone, SOFT, Verbalizer(words, fill=how), epochs=1, random_state=0).fit(*reviews)
-            for how in (fill, "together")
+            PromptClassifier(backbone, SOFT, Verbalizer(words, decoding=how), epochs=1, random_state=0).fit(*reviews)
+            for how in (decoding, "together")
         )
         assert not torch.equal(clf.prompt_.vectors["#1"], together.prompt_.vectors["#1"])
         clf.save(tmp_path / "p")
         loaded = PromptClassifier.load(tmp_path / "p", backbone)
-        assert loaded.prompt_.verbalizer == Verbalizer(words, fill=fill)
+        assert loaded.prompt_.verbalizer == Verbalizer(words, decoding=decoding)
         found = loaded.predict_proba(reviews[0])
         np.testing.assert_array_equal(found, clf.predict_proba(reviews[0]))
         np.testing.assert_allclose(loaded.explain(reviews[0][0]).probabilities, found[0], atol=1e-6)

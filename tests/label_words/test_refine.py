@@ -48,7 +48,7 @@ def test_zero_shot(backbone, template):
     stay += [6, *sorted({6 + i for i in np.argsort(priors[6:])[2:]} - {6})]
     ratios = relevance(np.log(given[:, stay]), owners[stay])
     kept = [i for i, ratio in zip(stay, ratios, strict=True) if ratio >= 1 or i in (0, 6)]
-    assert found.labels == ("bad", "good") and found.aggregate == "log_sum_prob"
+    assert found.labels == ("bad", "good") and found.aggregation == "log_sum_prob"
     assert list(found.all_words) == [listed[i] for i in kept]
     counts = np.bincount(owners[kept])
     weights = [w for own in found.weights for w in own]
@@ -103,16 +103,16 @@ def test_words_that_the_model_cannot_use_go():
 
 def test_words_that_begin_with_another_label_s_go_where_they_cannot_win():
     words = {"bad": ["bad", "good for nothing", "bad fun"], "good": ["good", "good fun"]}
-    for template, per, stays in (
-        (HARD, "word", False),
-        (HARD + ", really", "word", True),
+    for template, norm, stays in (
+        (HARD, "none", False),
+        (HARD + ", really", "none", True),
         (HARD, "token", True),
     ):
         found = refine_words(
-            models.backbone("llama"), template, Verbalizer(words, per=per), TEXTS, frequency=0, relevance=0
+            models.backbone("llama"), template, Verbalizer(words, length_norm=norm), TEXTS, frequency=0, relevance=0
         )
         assert ("good for nothing" in found.all_words) == stays
-        assert {"bad fun", "good fun"} <= {*found.all_words} and found.per == per
+        assert {"bad fun", "good fun"} <= {*found.all_words} and found.length_norm == norm
 
 
 def test_names_that_the_model_cannot_use_are_told():

@@ -87,10 +87,20 @@ def test_good_cards(tmp_path):
 
 def test_a_card_says_how_words_add_up_if_not_as_usual(tmp_path):
     usual = read_verbalizer_card("a", written(tmp_path / "a.toml", VERBALIZER_CARD))
-    assert Verbalizer({"good": "x", "bad": "y"}) == Verbalizer({"good": "x", "bad": "y"}, usual.aggregate, usual.per)
-    weighted = {"aggregate": '"log_sum_prob"', "per": '"token"', "words": '{good = {great = 2, "不错" = 0.5}}'}
+    assert Verbalizer({"good": "x", "bad": "y"}) == Verbalizer(
+        {"good": "x", "bad": "y"}, usual.aggregation, usual.length_norm
+    )
+    weighted = {
+        "aggregation": '"log_sum_prob"',
+        "length_norm": '"token"',
+        "words": '{good = {great = 2, "不错" = 0.5}}',
+    }
     card = read_verbalizer_card("b", written(tmp_path / "b.toml", VERBALIZER_CARD | weighted))
-    assert (card.words, card.aggregate, card.per) == ({"good": {"great": 2, "不错": 0.5}}, "log_sum_prob", "token")
+    assert (card.words, card.aggregation, card.length_norm) == (
+        {"good": {"great": 2, "不错": 0.5}},
+        "log_sum_prob",
+        "token",
+    )
 
 
 @pytest.mark.parametrize(("change", "problem"), BAD_TEMPLATES)
@@ -115,8 +125,8 @@ BAD_VERBALIZERS = [
         "'words.good' must be a list of words, or give each word a number, found {'great': True}",
     ),
     ({"words": '{good = {"" = 1}}'}, "'words.good' must be a list of words, or give each word a number, found {'': 1}"),
-    ({"per": "1"}, "'per' must be text, found 1"),
-    ({"agregate": '"log_sum_prob"'}, "unknown key 'agregate'; did you mean 'aggregate'?"),
+    ({"length_norm": "1"}, "'length_norm' must be text, found 1"),
+    ({"agregation": '"log_sum_prob"'}, "unknown key 'agregation'; did you mean 'aggregation'?"),
 ]
 
 

@@ -226,6 +226,6 @@ def test_label_words_have_tokens_that_tell_them_apart(name):
             continue
         ids = [compiled(card, kind).word_ids(word) for word in verbalizer.all_words]
         assert all(ids), kind
-        verbalizer.check_tokens(
+        verbalizer.validate_tokens(
             ids, autoregressive=kind in models.CAUSAL_TOKENIZERS and card.template.nodes[-1] == Mask()
         )

@@ -67,7 +67,7 @@ def test_own_cards_stand_beside_ours(tmp_path):
 
 
 def test_own_words_may_have_weights_and_a_way_to_add_up(tmp_path, monkeypatch):
-    words = 'aggregate = "log_sum_prob"\nwords = {positive = {"好" = 2, "不错" = 0.5}, negative = ["差"]}\n'
+    words = 'aggregation = "log_sum_prob"\nwords = {positive = {"好" = 2, "不错" = 0.5}, negative = ["差"]}\n'
     file = write(tmp_path / "verbalizers", "shop/words", "\n".join([*WORDS.splitlines()[:-1], words]))
     monkeypatch.setenv("SOFTCLOZE_LIBRARY", str(tmp_path))
     expected = Verbalizer({"positive": {"好": 2, "不错": 0.5}, "negative": "差"}, "log_sum_prob")

@@ -138,7 +138,7 @@ UNEVEN = [
     ({"积极": ["good", "good good"], "消极": "bad"}, "1 or 2 for label '积极', 1 for label '消极'"),
     ({"积极": "good bad good", "消极": "bad"}, "3 for label '积极', 1 for label '消极'"),
     (Verbalizer({"积极": "good bad good", "消极": "bad"}), "1 for label '消极', 3 for label '积极'"),
-    (Verbalizer({"积极": "good bad good", "消极": "bad"}, per="token"), None),
+    (Verbalizer({"积极": "good bad good", "消极": "bad"}, length_norm="token"), None),
 ]
 
 
@@ -164,7 +164,7 @@ def test_words_that_begin_with_others(kind, template):
     compiled = CompiledTemplate(Template(template), PromptTokenizer(borrowed(kind), masked=masked), 64)
     try:
         words = Verbalizer(labels)
-        words.check_tokens(
+        words.validate_tokens(
             [compiled.word_ids(word) for word in words.all_words], autoregressive=not masked and not compiled.has_right
         )
     except VerbalizerError:
@@ -176,7 +176,9 @@ def test_words_that_begin_with_others(kind, template):
 def test_words_that_begin_with_others_are_fine_where_length_does_not_count():
     words = {"a": "good", "b": "good bad"}
     assert "word-in-word" in [f[0] for f in codes("<text> <mask>", "gpt2", labels=Verbalizer(words))]
-    assert "word-in-word" not in [f[0] for f in codes("<text> <mask>", "gpt2", labels=Verbalizer(words, per="byte"))]
+    assert "word-in-word" not in [
+        f[0] for f in codes("<text> <mask>", "gpt2", labels=Verbalizer(words, length_norm="byte"))
+    ]
 
 
 def test_length(kind):

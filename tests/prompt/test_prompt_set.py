@@ -21,7 +21,7 @@ def classifiers(backbone):
     kinds = [
         (last, WORDS, {"random_state": 0}),
         (last, WORDS, {"random_state": 1, "calibration": "domain"}),
-        ("<soft*2> <text> It was <mask>", Verbalizer(WORDS, per="character"), {}),
+        ("<soft*2> <text> It was <mask>", Verbalizer(WORDS, length_norm="character"), {}),
         ("<text>总之，很<mask>。", {"good": "满意", "bad": "失望"}, {"calibration": "batch"}),
         ("<text> It was <mask>", WORDS, {"head": "linear"}),
         ("<text> It was a <mask name=a> <mask name=b>.", RULES, {}),

@@ -19,19 +19,19 @@ from softcloze.backbone.batching import BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate
 from softcloze.scoring import Scorer
 from softcloze.template import Template
-from softcloze.verbalizer import Fill
+from softcloze.verbalizer import Decoding
 
-FILLS = get_args(Fill)
+DECODINGS = get_args(Decoding)
 IN_TURN = ("left_to_right", "most_confident")
 MASKED = ("bert", "roberta", "albert")
 # some begin alike, some have a token twice, one is a part of another
 WORDS = [(20,), (31, 32), (31, 33), (40, 41, 42), (40, 41, 43), (50, 51, 51, 52), (31,), (40, 41), (60, 61, 62, 60)]
 
 
-def expected_scores(backbone, prompts, words, fill, soft=None):
+def expected_scores(backbone, prompts, words, decoding, soft=None):
     with torch.no_grad():
         return torch.stack(
-            [torch.stack([filled_score(backbone, p, word, fill, soft) for word in words]) for p in prompts]
+            [torch.stack([filled_score(backbone, p, word, decoding, soft) for word in words]) for p in prompts]
         )
 
 
@@ -47,15 +47,15 @@ def orders(backbone, prompts, word):
     return {int(own[range(len(word)), list(word)].argmax()) for own in logs}
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("decoding", DECODINGS)
 @pytest.mark.parametrize("slots", SLOTS.values(), ids=SLOTS)
 @pytest.mark.parametrize("architecture", MASKED)
-def test_every_filling(architecture, slots, fill):
+def test_every_decoding(architecture, slots, decoding):
     backbone = models.backbone(architecture)
     soft = soft_vectors(backbone, 5)
     prompts = random_prompts([9, 6, 14], slots=slots, right=True)
-    found = make_scorer(backbone, WORDS, right=True, fill=fill).all(prompts, [soft])[0]
-    close(found, expected_scores(backbone, prompts, WORDS, fill, soft))
+    found = make_scorer(backbone, WORDS, right=True, decoding=decoding).all(prompts, [soft])[0]
+    close(found, expected_scores(backbone, prompts, WORDS, decoding, soft))
 
 
 @pytest.mark.parametrize("architecture", MASKED)
@@ -64,63 +64,67 @@ def test_the_fillings_differ(architecture):
     backbone = models.backbone(architecture)
     prompts = random_prompts([9, 3, 14, 1, 5, 7, 11], right=True)
     assert len(orders(backbone, prompts, (40, 41, 42))) > 1
-    together, ltr, confident = (expected_scores(backbone, prompts[:2], WORDS, fill) for fill in FILLS)
+    together, ltr, confident = (expected_scores(backbone, prompts[:2], WORDS, decoding) for decoding in DECODINGS)
     several = [len(word) > 1 for word in WORDS]
     for one, other in ((together, ltr), (ltr, confident), (confident, together)):
         assert (one - other)[:, several].abs().max() > 0.1
         assert torch.equal(one[:, [0, 6]], other[:, [0, 6]])
 
 
-@pytest.mark.parametrize("fill", IN_TURN)
+@pytest.mark.parametrize("decoding", IN_TURN)
 @pytest.mark.parametrize("words", [[(20, 21), (20, 22)], [(20, 21), (30, 31), (21, 20)]], ids=["one path", "two paths"])
-def test_words_of_one_length(words, fill):
+def test_words_of_one_length(words, decoding):
     backbone = models.backbone("bert")
     prompts = random_prompts([9, 3], right=True)
-    found = make_scorer(backbone, words, right=True, fill=fill).all(prompts, [None])[0]
-    assert_same(found, expected_scores(backbone, prompts, words, fill))
+    found = make_scorer(backbone, words, right=True, decoding=decoding).all(prompts, [None])[0]
+    assert_same(found, expected_scores(backbone, prompts, words, decoding))
 
 
-@pytest.mark.parametrize("fill", IN_TURN)
-def test_scores_by_length(fill):
+@pytest.mark.parametrize("decoding", IN_TURN)
+def test_scores_by_length(decoding):
     backbone = models.backbone("roberta")
     prompts, lengths = random_prompts([9, 3], right=True), [len(word) for word in WORDS]
-    found = make_scorer(backbone, WORDS, right=True, lengths=lengths, fill=fill).all(prompts, [None])[0]
-    close(found, expected_scores(backbone, prompts, WORDS, fill) / torch.tensor(lengths))
+    found = make_scorer(backbone, WORDS, right=True, lengths=lengths, decoding=decoding).all(prompts, [None])[0]
+    close(found, expected_scores(backbone, prompts, WORDS, decoding) / torch.tensor(lengths))
 
 
 @pytest.mark.parametrize("architecture", MASKED)
 def test_words_of_one_token_are_scored_alike(architecture):
     backbone = models.backbone(architecture)
     prompts, words = random_prompts([9, 3, 14], right=True), [(20,), (31,), (42,)]
-    together, *others = (make_scorer(backbone, words, right=True, fill=fill).all(prompts, [None]) for fill in FILLS)
+    together, *others = (
+        make_scorer(backbone, words, right=True, decoding=decoding).all(prompts, [None]) for decoding in DECODINGS
+    )
     assert all(torch.equal(other, together) for other in others)
 
 
 @pytest.mark.parametrize("right", [False, True], ids=["end", "text behind"])
 def test_causal_models_go_from_left_to_right_whatever_is_said(right):
     backbone, prompts = models.backbone("llama"), random_prompts([9, 3, 14], right=right)
-    together, *others = (make_scorer(backbone, WORDS, right=right, fill=fill).all(prompts, [None]) for fill in FILLS)
+    together, *others = (
+        make_scorer(backbone, WORDS, right=right, decoding=decoding).all(prompts, [None]) for decoding in DECODINGS
+    )
     assert all(torch.equal(other, together) for other in others)
 
 
-@pytest.mark.parametrize("fill", IN_TURN)
+@pytest.mark.parametrize("decoding", IN_TURN)
 @pytest.mark.parametrize("architecture", MASKED)
-def test_company_does_not_matter(architecture, fill):
+def test_company_does_not_matter(architecture, decoding):
     backbone = models.backbone(architecture)
     soft = soft_vectors(backbone, 3)
     prompts = random_prompts([2, 25, 7, 13, 7, 1], slots=((0, 1, 2), ()), right=True)
-    scorer = make_scorer(backbone, WORDS, right=True, fill=fill)
+    scorer = make_scorer(backbone, WORDS, right=True, decoding=decoding)
     together = scorer.all(prompts, [soft])[0]
     with torch.no_grad():
         alone = torch.cat([scorer.batch([prompt], soft) for prompt in prompts])
         pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2, 4)])
     close(alone, together)
     close(pairs, together)
-    fewer = make_scorer(backbone, WORDS[3:6], right=True, fill=fill).all(prompts, [soft])[0]
+    fewer = make_scorer(backbone, WORDS[3:6], right=True, decoding=decoding).all(prompts, [soft])[0]
     assert_same(fewer, together[:, 3:6])
 
 
-def passes(monkeypatch, backbone, prompts, words, fill):
+def passes(monkeypatch, backbone, prompts, words, decoding):
     """The rows of every pass of the model in which `prompts` are scored."""
     seen = []
     whole = type(backbone).outputs
@@ -130,46 +134,46 @@ def passes(monkeypatch, backbone, prompts, words, fill):
         return whole(self, rows, *arguments, **options)
 
     monkeypatch.setattr(type(backbone), "outputs", outputs)
-    make_scorer(backbone, words, right=True, fill=fill).all(prompts, [None])
+    make_scorer(backbone, words, right=True, decoding=decoding).all(prompts, [None])
     return seen
 
 
 @pytest.mark.parametrize(
-    ("fill", "expected"), [("together", [4]), ("left_to_right", [14]), ("most_confident", [4, 7, 4, 2])]
+    ("decoding", "expected"), [("together", [4]), ("left_to_right", [14]), ("most_confident", [4, 7, 4, 2])]
 )
-def test_rows_and_passes(monkeypatch, fill, expected):
+def test_rows_and_passes(monkeypatch, decoding, expected):
     """All words of all prompts go in one pass, or one for each token, and what they share is read once."""
     backbone, prompts = models.backbone("bert"), random_prompts([9, 6, 14], right=True)
-    found = passes(monkeypatch, backbone, prompts, WORDS, fill)
+    found = passes(monkeypatch, backbone, prompts, WORDS, decoding)
     assert len(found) == len(expected)
     for rows, most in zip(found, expected, strict=True):
         assert len({tuple(row) for row in rows}) == len(rows)
-        if fill == "most_confident":  # some may have the same filled in
+        if decoding == "most_confident":  # some may have the same filled in
             assert len(rows) <= 3 * most
         else:
             assert len(rows) == 3 * most
 
 
-@pytest.mark.parametrize("fill", FILLS)
-def test_no_pass_is_larger_than_a_batch_may_be(monkeypatch, fill):
+@pytest.mark.parametrize("decoding", DECODINGS)
+def test_no_pass_is_larger_than_a_batch_may_be(monkeypatch, decoding):
     backbone, prompts = models.backbone("bert"), random_prompts([30] * 60, right=True)
-    found = passes(monkeypatch, backbone, prompts, WORDS, fill)
+    found = passes(monkeypatch, backbone, prompts, WORDS, decoding)
     sizes = [len(rows) * max(map(len, rows)) for rows in found]
     assert max(sizes) <= BATCH_TOKENS
     assert max(sizes) > BATCH_TOKENS / 2
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("decoding", DECODINGS)
 @pytest.mark.parametrize("architecture", MASKED)
-def test_gradients(architecture, fill):
+def test_gradients(architecture, decoding):
     backbone = models.backbone(architecture)
     prompts = random_prompts([3, 14, 9], slots=((0, -1), (1,)), right=True)
     found, expected = (soft_vectors(backbone, 3).requires_grad_() for _ in range(2))
     with backbone.frozen():
-        scores = make_scorer(backbone, WORDS, right=True, fill=fill).batch(prompts, found)
+        scores = make_scorer(backbone, WORDS, right=True, decoding=decoding).batch(prompts, found)
         scores.log_softmax(-1)[:, 5].sum().backward()
         for prompt in prompts:
-            scores = torch.stack([filled_score(backbone, prompt, word, fill, expected) for word in WORDS])
+            scores = torch.stack([filled_score(backbone, prompt, word, decoding, expected) for word in WORDS])
             scores.log_softmax(-1)[5].backward()
     scale = expected.grad.abs().max()
     assert expected.grad.abs().amax(-1).min() > 0
@@ -193,9 +197,9 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("fill", IN_TURN)
+@pytest.mark.parametrize("decoding", IN_TURN)
 @pytest.mark.parametrize(("name", "source", "texts", "words"), TEXTS, ids=[f"{name} {s}" for name, s, _, _ in TEXTS])
-def test_real_text(name, source, texts, words, fill, bert_tiny):
+def test_real_text(name, source, texts, words, decoding, bert_tiny):
     backbone = bert_tiny if name == "bert-tiny" else models.backbone(name)
     compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, backbone.max_length)
     ids = [compiled.word_ids(word) for word in words]
@@ -203,5 +207,5 @@ def test_real_text(name, source, texts, words, fill, bert_tiny):
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
     assert (prompts[0].token_type_ids is not None) == ("<sep>" in source)
     soft = soft_vectors(backbone, compiled.soft_count) if compiled.soft_count else None
-    found = Scorer(backbone, compiled, ids, fill=fill).all(prompts, [soft])[0]
-    assert_same(found, expected_scores(backbone, prompts, ids, fill, soft))
+    found = Scorer(backbone, compiled, ids, decoding=decoding).all(prompts, [soft])[0]
+    assert_same(found, expected_scores(backbone, prompts, ids, decoding, soft))

@@ -120,8 +120,8 @@ def test_several_prompts_together(architecture):
 
 def test_how_a_masked_model_fills_in_makes_no_difference(architecture):
     scores = [
-        classifier(architecture, "<text> It was <mask>.", Verbalizer(WORDS, fill=fill)).predict_proba(TEXTS)
-        for fill in ("together", "left_to_right", "most_confident")
+        classifier(architecture, "<text> It was <mask>.", Verbalizer(WORDS, decoding=decoding)).predict_proba(TEXTS)
+        for decoding in ("together", "left_to_right", "most_confident")
     ]
     np.testing.assert_array_equal(scores[0], scores[1])
     np.testing.assert_array_equal(scores[0], scores[2])

@@ -157,7 +157,7 @@ def test_scores_by_length_and_as_probabilities(architecture):
 
 def test_words_filled_in_by_how_sure_the_model_is():
     backbone = models.backbone("bert")
-    members = [member(backbone, shape, MIXED, fill="most_confident")[0] for shape in (SHAPES[0], SHAPES[3])]
+    members = [member(backbone, shape, MIXED, decoding="most_confident")[0] for shape in (SHAPES[0], SHAPES[3])]
     members.append(member(backbone, SHAPES[1], ONE)[0])
     found = score_together(members)
     with torch.no_grad():

@@ -39,9 +39,9 @@ def soft_vectors(backbone, count, seed=0):
     return torch.randn(count, backbone.width, generator=dice) * backbone.embedding_rms
 
 
-def make_scorer(backbone, words, *, right, lengths=None, fill="together"):
+def make_scorer(backbone, words, *, right, lengths=None, decoding="together"):
     source = "a <mask> b" if right else "a <mask>"
-    return Scorer(backbone, CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64), words, lengths, fill)
+    return Scorer(backbone, CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64), words, lengths, decoding)
 
 
 def assert_same(scores, expected, tolerance=1e-4):
@@ -50,7 +50,7 @@ def assert_same(scores, expected, tolerance=1e-4):
     torch.testing.assert_close(scores.log_softmax(-1), expected.log_softmax(-1), atol=tolerance, rtol=1e-5)
 
 
-def filled_score(backbone, prompt, word, fill, soft=None):
+def filled_score(backbone, prompt, word, decoding, soft=None):
     """log P of one word of a masked model in nats: plain transformers, called once for each of its tokens."""
     filling = [backbone.prompt_tokenizer.mask_id] * len(word)
     still_masked = list(range(len(word)))
@@ -58,9 +58,9 @@ def filled_score(backbone, prompt, word, fill, soft=None):
     while still_masked:
         logs = logits_at_masks(backbone, prompt, filling, soft).log_softmax(-1)
         found = {k: logs[k, word[k]] for k in still_masked}
-        if fill == "together":
+        if decoding == "together":
             return sum(found.values())
-        k = still_masked[0] if fill == "left_to_right" else max(found, key=lambda k: found[k].item())
+        k = still_masked[0] if decoding == "left_to_right" else max(found, key=lambda k: found[k].item())
         total += found[k]
         filling[k] = word[k]
         still_masked.remove(k)

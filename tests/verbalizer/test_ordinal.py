@@ -38,10 +38,10 @@ def test_labels_are_binomial_and_have_one_peak(count, low, high, shift):
     np.testing.assert_allclose(again, found, atol=1e-9)
 
 
-@pytest.mark.parametrize("aggregate", ["log_mean_prob", "mean_log_prob", "max_log_prob", "log_sum_prob"])
-def test_two_labels_are_those_of_a_plain_verbalizer(aggregate):
-    plain = Verbalizer({1: POLES["low"], 0: POLES["high"]}, aggregate)
-    ordinal = OrdinalVerbalizer([1, 0], **POLES, aggregate=aggregate)
+@pytest.mark.parametrize("aggregation", ["log_mean_prob", "mean_log_prob", "max_log_prob", "log_sum_prob"])
+def test_two_labels_are_those_of_a_plain_verbalizer(aggregation):
+    plain = Verbalizer({1: POLES["low"], 0: POLES["high"]}, aggregation)
+    ordinal = OrdinalVerbalizer([1, 0], **POLES, aggregation=aggregation)
     scores = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     assert ordinal.all_words == plain.all_words and ordinal.labels == plain.labels
     torch.testing.assert_close(ordinal.label_scores(scores).softmax(-1), plain.label_scores(scores).softmax(-1))
@@ -61,22 +61,22 @@ def test_the_order_is_that_given_and_the_labels_are_sorted(order):
 
 
 def test_what_it_has_in_common_with_a_verbalizer():
-    verbalizer = OrdinalVerbalizer(CHINESE, **POLES, per="character")
+    verbalizer = OrdinalVerbalizer(CHINESE, **POLES, length_norm="character")
     assert verbalizer.label_words() == {"很好": ["好", "满意"], "很差": {"差": 1.0, "坏": 0.5}}
     assert verbalizer.all_words == ("好", "满意", "差", "坏") and verbalizer.first_words == ()
     assert verbalizer.lengths([(1,), (2, 3), (4,), (5,)]) == [1, 2, 1, 1]
     with pytest.raises(VerbalizerError, match=r"'满意' has the same tokens .* label '很好'"):
-        verbalizer.check_tokens([(1,), (1,), (4,), (5,)], autoregressive=True)
+        verbalizer.validate_tokens([(1,), (1,), (4,), (5,)], autoregressive=True)
     assert pickle.loads(pickle.dumps(verbalizer)) == verbalizer
     assert eval(repr(verbalizer), {"OrdinalVerbalizer": OrdinalVerbalizer}) == verbalizer  # noqa: S307
-    assert verbalizer != OrdinalVerbalizer(CHINESE[::-1], **POLES, per="character")
-    assert verbalizer != Verbalizer(verbalizer.label_words(), per="character")
+    assert verbalizer != OrdinalVerbalizer(CHINESE[::-1], **POLES, length_norm="character")
+    assert verbalizer != Verbalizer(verbalizer.label_words(), length_norm="character")
 
 
 @pytest.mark.parametrize(
     "verbalizer",
     [
-        OrdinalVerbalizer([3, 1, 2], low="bad", high={"good": 2.0}, aggregate="max_log_prob", per="byte"),
+        OrdinalVerbalizer([3, 1, 2], low="bad", high={"good": 2.0}, aggregation="max_log_prob", length_norm="byte"),
         OrdinalVerbalizer(CHINESE, **POLES),
         Verbalizer({1: {"积极": 2, "好": 0.5}, 0: ["消极"]}, "mean_log_prob"),
     ],
@@ -95,7 +95,7 @@ REFUSED = [
     ([1, "2"], {}, "all be str or all be int"),
     ([1, 2, 3], {"high": []}, "label 3 has no words"),
     ([1, 2, 3], {"high": "bad"}, "'bad' stands for label 3 and, as 'bad', for label 1"),
-    ([1, 2, 3], {"per": "line"}, "per='line' is unknown"),
+    ([1, 2, 3], {"length_norm": "line"}, "length_norm='line' is unknown"),
 ]
 
 

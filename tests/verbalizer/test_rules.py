@@ -29,8 +29,11 @@ MISTAKES = [
         {"a": A, "b": {"x": "b", "z": "a"}},
         "label 'a' has words for 'x', 'y', but none for 'z', as 'b' has; every label needs a word for every mask",
     ),
-    ({"a": {"2": "a"}, "b": {"2": "b"}}, "'2' is no name of a mask; expected an identifier, as in <mask name=quality>"),
-    ({"a": {2: "a"}, "b": {2: "b"}}, "2 is no name of a mask; expected an identifier, as in <mask name=quality>"),
+    (
+        {"a": {"2": "a"}, "b": {"2": "b"}},
+        "'2' is not a name of a mask; expected an identifier, as in <mask name=quality>",
+    ),
+    ({"a": {2: "a"}, "b": {2: "b"}}, "2 is not a name of a mask; expected an identifier, as in <mask name=quality>"),
     ({"a": A, "b": {"x": [], "y": "a"}}, "label 'b' has no words for the mask 'x'"),
     ({"a": A, "b": {"x": " ", "y": "a"}}, "label 'b' has ' ' among its words for the mask 'x'; expected text"),
     ({"a": A, "b": {"x": ["b", 3], "y": "a"}}, "label 'b' has 3 among its words for the mask 'x'; expected text"),
@@ -119,25 +122,25 @@ MASKS = [
 @pytest.mark.parametrize(("names", "message"), MASKS)
 def test_masks_of_a_template(names, message):
     if message is None:
-        assert RuleVerbalizer(RULES).check_masks(names) == tuple(names)
+        assert RuleVerbalizer(RULES).validate_masks(names) == tuple(names)
         return
     with pytest.raises(VerbalizerError) as caught:
-        RuleVerbalizer(RULES).check_masks(names)
+        RuleVerbalizer(RULES).validate_masks(names)
     assert str(caught.value) == message
 
 
 def test_tokens():
     rules = RuleVerbalizer({"a": A, "b": B})
-    rules.check_tokens([((5,), (6,)), ((5,), (7,))], autoregressive=True)
+    rules.validate_tokens([((5,), (6,)), ((5,), (7,))], autoregressive=True)
     with pytest.raises(VerbalizerError) as caught:
-        rules.check_tokens([((5,), (6,)), ((5,), (6,))], autoregressive=False)
+        rules.validate_tokens([((5,), (6,)), ((5,), (6,))], autoregressive=False)
     assert str(caught.value) == (
         "label 'b' and, before it, label 'a' have words of the same tokens in this model's vocabulary at all masks: "
         "x='b', y='a'; they must differ at one mask or more"
     )
     begun = [((5,), (6,)), ((5,), (6, 7))]
-    rules.check_tokens(begun, autoregressive=False)
-    rules.check_tokens([((5,), (6,)), ((4,), (6, 7))], autoregressive=True)
-    rules.check_tokens([((5, 6), (7,)), ((5,), (6, 7))], autoregressive=True)  # the same tokens, but at other masks
+    rules.validate_tokens(begun, autoregressive=False)
+    rules.validate_tokens([((5,), (6,)), ((4,), (6, 7))], autoregressive=True)
+    rules.validate_tokens([((5, 6), (7,)), ((5,), (6, 7))], autoregressive=True)  # the same tokens, but at other masks
     with pytest.raises(VerbalizerError, match=r"of label 'b', 'b', 'a', begin with the tokens of those of label 'a'"):
-        rules.check_tokens(begun, autoregressive=True)
+        rules.validate_tokens(begun, autoregressive=True)

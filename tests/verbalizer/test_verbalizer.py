@@ -23,14 +23,17 @@ MISTAKES = [
     (({"a": "x", "b": ["y", ""]},), r"label 'b' has '' among its words; expected text"),
     (({"a": "x", "b": " \n"},), r"label 'b' has ' \\n' among its words; expected text"),
     (({"a": "x", "b": ["y", 3]},), r"label 'b' has 3 among its words; expected text"),
-    (({"a": "x", "b": "x"},), r"'x' stands for label 'b' and, as 'x', for label 'a'; each word may stand for one"),
+    (({"a": "x", "b": "x"},), r"'x' stands for label 'b' and, as 'x', for label 'a'; use each word for one label"),
     (({"a": ["x", "x"], "b": "y"},), r"'x' stands for label 'a' and, as 'x', for label 'a'"),
     (({"a": "x", "b": " x "},), r"' x ' stands for label 'b' and, as 'x', for label 'a'"),
-    ((TABLE, "sum"), r"aggregate='sum' is unknown; expected log_mean_prob, mean_log_prob, max_log_prob, log_sum_prob"),
-    ((TABLE, "log_mean_prob", "tokens"), r"per='tokens' is unknown; expected word, token, character, byte"),
     (
-        (TABLE, "log_mean_prob", "word", "ltr"),
-        r"fill='ltr' is unknown; expected together, left_to_right, most_confident",
+        (TABLE, "sum"),
+        r"aggregation='sum' is unknown; expected log_mean_prob, mean_log_prob, max_log_prob, log_sum_prob",
+    ),
+    ((TABLE, "log_mean_prob", "tokens"), r"length_norm='tokens' is unknown; expected none, token, character, byte"),
+    (
+        (TABLE, "log_mean_prob", "none", "ltr"),
+        r"decoding='ltr' is unknown; expected together, left_to_right, most_confident",
     ),
     (({"a": {"x": 0}, "b": "y"},), r"'x' of label 'a' has weight 0; expected a number above 0"),
     (({"a": {"x": True}, "b": "y"},), r"'x' of label 'a' has weight True"),
@@ -72,18 +75,18 @@ def test_equality_and_copies():
     assert verbalizer != Verbalizer(TABLE, "max_log_prob")
     assert verbalizer != TABLE
     assert pickle.loads(pickle.dumps(verbalizer)) == verbalizer
-    weighted = Verbalizer({"good": {"great": 2, "fine": 1}, "bad": "awful"}, per="token")
-    assert weighted == Verbalizer({"good": {"great": 2.0, "fine": 1.0}, "bad": ["awful"]}, per="token")
+    weighted = Verbalizer({"good": {"great": 2, "fine": 1}, "bad": "awful"}, length_norm="token")
+    assert weighted == Verbalizer({"good": {"great": 2.0, "fine": 1.0}, "bad": ["awful"]}, length_norm="token")
     assert weighted.label_words() == {"bad": ["awful"], "good": {"great": 2.0, "fine": 1.0}}
     assert weighted != Verbalizer(weighted.label_words()) and weighted == Verbalizer(
-        weighted.label_words(), per="token"
+        weighted.label_words(), length_norm="token"
     )
-    assert weighted != Verbalizer({"good": ["great", "fine"], "bad": "awful"}, per="token")
-    in_turn = Verbalizer(TABLE, fill="most_confident")
-    assert in_turn.fill == "most_confident" and verbalizer.fill == "together"
-    assert in_turn != verbalizer and in_turn != Verbalizer(TABLE, fill="left_to_right")
-    assert in_turn == Verbalizer(TABLE, fill="most_confident") == pickle.loads(pickle.dumps(in_turn))
-    assert len({verbalizer, in_turn, Verbalizer(TABLE, fill="most_confident")}) == 2
+    assert weighted != Verbalizer({"good": ["great", "fine"], "bad": "awful"}, length_norm="token")
+    in_turn = Verbalizer(TABLE, decoding="most_confident")
+    assert in_turn.decoding == "most_confident" and verbalizer.decoding == "together"
+    assert in_turn != verbalizer and in_turn != Verbalizer(TABLE, decoding="left_to_right")
+    assert in_turn == Verbalizer(TABLE, decoding="most_confident") == pickle.loads(pickle.dumps(in_turn))
+    assert len({verbalizer, in_turn, Verbalizer(TABLE, decoding="most_confident")}) == 2
     assert eval(repr(in_turn), {"Verbalizer": Verbalizer}) == in_turn  # noqa: S307
     assert eval(repr(weighted), {"Verbalizer": Verbalizer}) == weighted  # noqa: S307
     assert eval(repr(verbalizer), {"Verbalizer": Verbalizer}) == verbalizer  # noqa: S307
@@ -170,15 +173,15 @@ def test_a_weight_counts_as_so_many_words_in_the_mean():
 def test_lengths():
     ids = [(5, 6), (7,), (8, 9, 10)]
     lengths = {
-        per: Verbalizer({"a": "not good ", "b": ["很满意", "fine"]}, per=per).lengths(ids)
-        for per in ("word", "token", "character", "byte")
+        norm: Verbalizer({"a": "not good ", "b": ["很满意", "fine"]}, length_norm=norm).lengths(ids)
+        for norm in ("none", "token", "character", "byte")
     }
-    assert lengths == {"word": None, "token": [2, 1, 3], "character": [8, 3, 4], "byte": [8, 9, 4]}
+    assert lengths == {"none": None, "token": [2, 1, 3], "character": [8, 3, 4], "byte": [8, 9, 4]}
 
 
 def test_a_word_per_token_may_begin_with_another():
-    verbalizer = Verbalizer({"a": "good", "b": "good for nothing"}, per="token")
-    assert verbalizer.check_tokens([(5,), (5, 7, 8)], autoregressive=True) is verbalizer
+    verbalizer = Verbalizer({"a": "good", "b": "good for nothing"}, length_norm="token")
+    assert verbalizer.validate_tokens([(5,), (5, 7, 8)], autoregressive=True) is verbalizer
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)
@@ -193,7 +196,7 @@ def test_words_with_the_same_tokens_are_refused():
     message = "'good' has the same tokens in this model's vocabulary for label 'b' and, as 'Good', for label 'a'"
     for autoregressive in (False, True):
         with pytest.raises(VerbalizerError, match=message):
-            verbalizer.check_tokens([(5,), (6,), (5,)], autoregressive=autoregressive)
+            verbalizer.validate_tokens([(5,), (6,), (5,)], autoregressive=autoregressive)
 
 
 def test_a_word_that_another_label_begins_with_is_refused_in_a_chain():
@@ -201,14 +204,14 @@ def test_a_word_that_another_label_begins_with_is_refused_in_a_chain():
     ids = [(5,), (6,), (5, 7, 8)]
     message = "'good for nothing' of label 'b' begins with the tokens of 'good' of label 'a'"
     with pytest.raises(VerbalizerError, match=message):
-        verbalizer.check_tokens(ids, autoregressive=True)
-    assert verbalizer.check_tokens(ids, autoregressive=False) is verbalizer
+        verbalizer.validate_tokens(ids, autoregressive=True)
+    assert verbalizer.validate_tokens(ids, autoregressive=False) is verbalizer
     with pytest.raises(VerbalizerError, match="begins with the tokens of"):
-        Verbalizer({"a": "good for nothing", "b": "good"}).check_tokens([(5, 7, 8), (5,)], autoregressive=True)
+        Verbalizer({"a": "good for nothing", "b": "good"}).validate_tokens([(5, 7, 8), (5,)], autoregressive=True)
 
 
 def test_words_of_one_label_may_begin_alike():
     verbalizer = Verbalizer({"a": ["good", "good fun"], "b": "bad"})
-    assert verbalizer.check_tokens([(5,), (5, 7), (6,)], autoregressive=True) is verbalizer
+    assert verbalizer.validate_tokens([(5,), (5, 7), (6,)], autoregressive=True) is verbalizer
     shared = Verbalizer({"a": "very good", "b": "very bad"})
-    assert shared.check_tokens([(5, 7), (5, 8)], autoregressive=True) is shared
+    assert shared.validate_tokens([(5, 7), (5, 8)], autoregressive=True) is shared

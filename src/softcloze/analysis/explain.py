@@ -56,7 +56,7 @@ def explain(
     with scorer.backbone.frozen():
         scores = scorer.all(prompts, [weight])[0]
         found = [
-            log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.fill) for prompt in prompts
+            log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.decoding) for prompt in prompts
         ]
     probabilities = verbalizer.label_scores(scores).double().softmax(-1)
     owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]

@@ -70,7 +70,7 @@ class Explanation(Displayable):
         mass: the probability that some label word stands at the mask. A word that begins with another's tokens is
             part of the other's probability and is not added to it. To a masked model words of one number of tokens
             compete with each other alone; where there are several such numbers it is the mass at the best of them.
-            With fill="most_confident" words of several tokens do not share one distribution, and it may pass 1.
+            With decoding="most_confident" words of several tokens do not share one distribution, and it may pass 1.
 
     >>> words = (
     ...     WordShare("bad", "dull", ("dull",), log_probability=-3.0, score=-1.0, share=1.0),

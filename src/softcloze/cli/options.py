@@ -135,7 +135,7 @@ def read_verbalizer(given: str | None, template: str | None = None) -> "Words | 
         return _table(table, str(path), FileError)
     # a card of the library has its table under "words", and may say how they add up
     words = _table(table["words"], str(path), FileError)
-    ways = {key: table[key] for key in ("aggregate", "per") if key in table}
+    ways = {key: table[key] for key in ("aggregation", "length_norm") if key in table}
     if not ways:
         return words
     from softcloze.verbalizer import Verbalizer

@@ -58,7 +58,7 @@ def refine_words(
         model: as for `PromptClassifier`.
         template: with neither soft slots nor demonstrations; as for `PromptClassifier`.
         words: label -> words, as many as you like, or word -> weight; or the name of a table in the library, as
-            "sentiment/en-knowledge"; or a `Verbalizer`. Weights are not kept, and neither is `aggregate`.
+            "sentiment/en-knowledge"; or a `Verbalizer`. Weights are not kept, and neither is `aggregation`.
         texts: examples of what is to be classified, as for `PromptClassifier.fit`; 200 unlabelled ones are what the
             paper takes.
         labels: the label of each, to learn weights from.
@@ -124,7 +124,7 @@ def refine_words(
     table = {
         label: {word: weight_of[word] for word in own if word in weight_of} for label, own in _by_label(verbalizer)
     }
-    return Verbalizer(table, "log_sum_prob", verbalizer.per, verbalizer.fill)
+    return Verbalizer(table, "log_sum_prob", verbalizer.length_norm, verbalizer.decoding)
 
 
 def usable_words(
@@ -145,14 +145,14 @@ def usable_words(
             continue
         if tokens not in ids.values() and (max_tokens is None or len(tokens) <= max_tokens):
             ids[word] = tokens
-    if compiled.autoregressive and verbalizer.per == "word":
+    if compiled.autoregressive and verbalizer.length_norm == "none":
         label_of = {word: label for label, own in _by_label(verbalizer) for word in own}
         known = list(ids)
         for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in known]):
             if known[longer] not in verbalizer.first_words:
                 ids.pop(known[longer], None)
     table: dict[Label, Words] = {label: [word for word in own if word in ids] for label, own in _by_label(verbalizer)}
-    return Verbalizer(table, verbalizer.aggregate, verbalizer.per, verbalizer.fill)
+    return Verbalizer(table, verbalizer.aggregation, verbalizer.length_norm, verbalizer.decoding)
 
 
 def word_log_probs(bound: BoundPrompt, examples: Sequence[Example]) -> NDArray[np.float64]:

@@ -74,8 +74,8 @@ class VerbalizerCard:
         language: language of the words, as an ISO 639-1 code.
         source: origin of the words.
         description: one-line description.
-        aggregate: how the words of a label add up; as for `Verbalizer`.
-        per: the unit of a word's score; as for `Verbalizer`.
+        aggregation: how the words of a label add up; as for `Verbalizer`.
+        length_norm: the unit of a word's score; as for `Verbalizer`.
         file: path of a card in a user's folder; None for a shipped card.
         replaces: whether a shipped card of the same name exists.
     """
@@ -86,14 +86,14 @@ class VerbalizerCard:
     language: str
     source: str
     description: str
-    aggregate: str = "log_mean_prob"
-    per: str = "word"
+    aggregation: str = "log_mean_prob"
+    length_norm: str = "none"
     file: Path | None = None
     replaces: bool = False
 
 
 _TEXTS = ("task", "language", "source", "description")  # keys of every card
-_OPTIONAL = ("aggregate", "per")  # optional keys of cards with label words
+_OPTIONAL = ("aggregation", "length_norm")  # optional keys of cards with label words
 
 
 def read_template_card(name: str, file: Traversable) -> TemplateCard:

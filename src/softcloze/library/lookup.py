@@ -106,7 +106,7 @@ def resolve_verbalizer(
         return verbalizer
     if isinstance(verbalizer, str):
         card = load_verbalizer(verbalizer)
-        return Verbalizer(dict(card.words.items()), card.aggregate, card.per)
+        return Verbalizer(dict(card.words.items()), card.aggregation, card.length_norm)
     return Verbalizer(verbalizer)
 
 

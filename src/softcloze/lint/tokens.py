@@ -67,7 +67,7 @@ def check_tokens(
         except EncodingError as error:
             findings.append(listing.finding(word, "word-tokens", "error", str(error), ""))
     findings += _check_words(compiled, listing, tokens)
-    if not listing.masks and (not isinstance(verbalizer, Verbalizer) or verbalizer.per == "word"):
+    if not listing.masks and (not isinstance(verbalizer, Verbalizer) or verbalizer.length_norm == "none"):
         findings += _check_lengths(compiled, listing, tokens)  # other units divide by the length
     if isinstance(verbalizer, RuleVerbalizer) and len(tokens) == len(listing.words) > 0:
         findings += _check_rules(compiled, listing, tokens, verbalizer)
@@ -194,7 +194,7 @@ def _check_lengths(
     if len(set().union(*counts.values())) > 1:
         by_label = (f"{' or '.join(map(str, sorted(sizes)))} for label {label!r}" for label, sizes in counts.items())
         message = f"the words have different numbers of tokens: {', '.join(by_label)}"
-        advice = "more tokens make a word less likely: choose words of equally many tokens, or per='token'"
+        advice = "more tokens make a word less likely: choose words of equally many tokens, or length_norm='token'"
         yield Finding("uneven-tokens", "note", message, advice, listing.source, 0, len(listing.source))
 
 
@@ -205,7 +205,7 @@ def _check_rules(
     names = [mask.name for mask in compiled.template.masks]
     conjunctions = [tuple(ids[name, words[str(name)]] for name in names) for words in rules.conjunctions]
     try:
-        rules.check_tokens(conjunctions, autoregressive=compiled.autoregressive)
+        rules.validate_tokens(conjunctions, autoregressive=compiled.autoregressive)
     except VerbalizerError as error:
         yield Finding("same-tokens", "error", str(error), "", listing.source, 0, len(listing.source))
 

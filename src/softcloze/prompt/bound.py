@@ -115,13 +115,13 @@ def _word_scorer(
     words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
     if reads.words:
         # a word that begins with another's tokens may still be likely enough for a threshold of its own
-        verbalizer.check_tokens(words, autoregressive=compiled.autoregressive and not reads.normalised)
+        verbalizer.validate_tokens(words, autoregressive=compiled.autoregressive and not reads.normalised)
     scorer = Scorer(
         backbone,
         compiled,
         words if reads.words else [],
         verbalizer.lengths(words) if reads.words else None,
-        verbalizer.fill,
+        verbalizer.decoding,
         normalised=reads.normalised,
         states=reads.state,
     )
@@ -132,7 +132,7 @@ def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbon
     """What scores conjunctions at all masks together."""
     if head != "words":
         raise ParameterError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
-    names = verbalizer.check_masks([mask.name for mask in compiled.template.masks])
+    names = verbalizer.validate_masks([mask.name for mask in compiled.template.masks])
     ids = {
         (name, word): compiled.word_ids(word, name)
         for own in verbalizer.words
@@ -140,6 +140,6 @@ def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbon
         for word in words
     }
     conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
-    verbalizer.check_tokens(conjunctions, autoregressive=compiled.autoregressive)
+    verbalizer.validate_tokens(conjunctions, autoregressive=compiled.autoregressive)
     plan = plan_rules(backbone, conjunctions, has_right=compiled.has_right)
     return Scorer(backbone, compiled, plan.words, plan=plan)

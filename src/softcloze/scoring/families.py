@@ -9,23 +9,23 @@ from softcloze.scoring.causal import CausalPlan, CausalRules
 from softcloze.scoring.masked import MaskedRules, masked_plan
 from softcloze.scoring.plan import Conjunction, ModelInput, Plan, last_before, token_type_ids_of
 from softcloze.scoring.seq2seq import Infilling, Seq2seqPlan
-from softcloze.verbalizer import Fill
+from softcloze.verbalizer import Decoding
 
 
-def plan_words(backbone: Backbone, words: Sequence[tuple[int, ...]], fill: Fill, *, has_right: bool) -> Plan:
+def plan_words(backbone: Backbone, words: Sequence[tuple[int, ...]], decoding: Decoding, *, has_right: bool) -> Plan:
     """How `backbone` scores label words at one mask.
 
     Args:
         backbone: the model.
         words: token ids of each.
-        fill: how a masked model fills in words of several tokens.
+        decoding: how a masked model fills in words of several tokens.
         has_right: whether anything may stand after the mask.
     """
     mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
         return Seq2seqPlan([(word,) for word in words], backbone.prompt_tokenizer, start)
     if mask_id is not None:
-        return masked_plan(words, mask_id, fill)
+        return masked_plan(words, mask_id, decoding)
     return CausalPlan(words, has_right=has_right)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, Reader, fill, token_type_ids_of
-from softcloze.verbalizer import Fill
+from softcloze.verbalizer import Decoding
 
 
 class MaskedPlan(Plan):
@@ -46,9 +46,9 @@ class MaskedPlan(Plan):
         ]
 
 
-def masked_plan(words: Sequence[tuple[int, ...]], mask_id: int, fill: Fill) -> Plan:
+def masked_plan(words: Sequence[tuple[int, ...]], mask_id: int, decoding: Decoding) -> Plan:
     """Plan how a masked model scores `words`, token ids of each label word."""
-    match fill:
+    match decoding:
         case "together":
             return MaskedPlan(words, mask_id)
         case "left_to_right":

@@ -11,7 +11,7 @@ from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
 from softcloze.scoring.plan import ModelInput, Plan
 from softcloze.scoring.shared_prefix import JoinedPlan, Member, score_together
-from softcloze.verbalizer import Fill
+from softcloze.verbalizer import Decoding
 
 
 class Scorer:
@@ -30,7 +30,7 @@ class Scorer:
         template: CompiledTemplate,
         words: Sequence[tuple[int, ...]],
         lengths: Sequence[int] | None = None,
-        fill: Fill = "together",
+        decoding: Decoding = "together",
         *,
         plan: Plan | None = None,
         normalised: bool = False,
@@ -43,7 +43,7 @@ class Scorer:
             template: the compiled template.
             words: token ids of each label word; none where the state alone is wanted.
             lengths: what the words' scores are divided by.
-            fill: how a masked model fills in words of several tokens: see `Verbalizer`.
+            decoding: how a masked model fills in words of several tokens: see `Verbalizer`.
             plan: how conjunctions are scored, which have a word at each of several masks and are given as `words`.
             normalised: whether words have their probabilities over the whole vocabulary, and not up to a constant.
             states: whether the state at the mask is read as well.
@@ -51,7 +51,7 @@ class Scorer:
         self.backbone = backbone
         self.words = tuple(words)
         self._states = states
-        self._plan = plan if plan is not None else plan_words(backbone, words, fill, has_right=template.has_right)
+        self._plan = plan if plan is not None else plan_words(backbone, words, decoding, has_right=template.has_right)
         self._lengths = None if lengths is None else torch.tensor(lengths, device=backbone.device)
         # what is divided must not have a constant of its own
         self._plan.normalised |= normalised or lengths is not None
@@ -98,7 +98,7 @@ class Scorer:
     ) -> Tensor:
         """Features of one batch, differentiable in `soft`.
 
-        It takes one pass of the model, or where `fill` is "most_confident" one for each token of the longest word.
+        It takes one pass of the model, or where `decoding` is "most_confident" one for each token of the longest word.
 
         Args:
             prompts: encoded prompts.

@@ -10,7 +10,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
 from softcloze.scoring.plan import ModelInput
-from softcloze.verbalizer import Fill
+from softcloze.verbalizer import Decoding
 
 
 def log_probabilities(
@@ -18,7 +18,7 @@ def log_probabilities(
     prompt: EncodedPrompt,
     words: Sequence[tuple[int, ...]] = (),
     soft: Tensor | None = None,
-    fill: Fill = "together",
+    decoding: Decoding = "together",
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities at the one mask of one prompt, without gradient.
 
@@ -31,7 +31,7 @@ def log_probabilities(
         prompt: an encoded prompt.
         words: token ids of words to score as well, of any length.
         soft: the soft vectors, shape (soft, width), or None where the template has none.
-        fill: how a masked model fills in words of several tokens: see `Verbalizer`.
+        decoding: how a masked model fills in words of several tokens: see `Verbalizer`.
 
     Returns:
         Nats in float64 on the CPU: of each word, shape (words,), and of the whole vocabulary, shape (vocab,).
@@ -39,7 +39,7 @@ def log_probabilities(
     Raises:
         EncodingError: nothing stands before the mask of a causal model.
     """
-    plan = plan_words(backbone, words, fill, has_right=False)
+    plan = plan_words(backbone, words, decoding, has_right=False)
     if backbone.family == "causal":
         token_type_ids = prompt.token_type_ids[: len(prompt.left) + 1] if prompt.token_type_ids is not None else None
         prompt = replace(prompt, right=(), token_type_ids=token_type_ids)

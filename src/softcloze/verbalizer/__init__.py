@@ -1,10 +1,10 @@
-"""Label words, and how their scores become label scores."""
+"""Label words, and the aggregation of their scores to label scores."""
 
 from typing import TypeAlias
 
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
 from softcloze.verbalizer.rules import RuleVerbalizer
-from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, Words
+from softcloze.verbalizer.verbalizer import Decoding, Label, Verbalizer, Words
 
 AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
 
@@ -13,7 +13,7 @@ KINDS: dict[str, type[AnyVerbalizer]] = {
     "ordinal": OrdinalVerbalizer,
     "rules": RuleVerbalizer,
 }
-"""The classes of verbalizers, by the names under which saved prompts know them."""
+"""Verbalizer classes by their names in saved prompts."""
 
 
-__all__ = ["KINDS", "AnyVerbalizer", "Fill", "Label", "OrdinalVerbalizer", "RuleVerbalizer", "Verbalizer", "Words"]
+__all__ = ["KINDS", "AnyVerbalizer", "Decoding", "Label", "OrdinalVerbalizer", "RuleVerbalizer", "Verbalizer", "Words"]

@@ -1,34 +1,33 @@
-"""Labels in an order, told apart by words for the two ends of it."""
+"""Ordered labels, scored by words for the two ends of their scale."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from softcloze.errors import VerbalizerError
-from softcloze.verbalizer.verbalizer import Fill, Label, Verbalizer, Words
+from softcloze.verbalizer.verbalizer import Decoding, Label, Verbalizer, Words
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class OrdinalVerbalizer(Verbalizer):
-    """Ordered labels between two poles, such as one to five stars: words for the lowest and the highest label suffice.
+    """Ordered labels between two poles, such as one to five stars; only the lowest and the highest label have words.
 
-    How much likelier the high pole is than the low one says where on the scale an input lies. Of K labels the one at
-    place k, from 0, gets `log C(K - 1, k) + k * (high - low)`, where high and low are the scores of the poles: the
-    binomial distribution of K - 1 tosses of a coin that falls on the high side as often as the model says so. It has
-    one peak: neighbours of the likeliest label are likelier than labels further away.
+    Of K labels the one at position k, from 0, scores `log C(K - 1, k) + k * (high - low)`, where high and low are the
+    scores of the poles. That is the binomial distribution of K - 1 trials whose success probability is P(high) /
+    (P(high) + P(low)). It has one peak: neighbours of the likeliest label are likelier than labels further away.
 
-    It is a `Verbalizer` in which only the ends have words. What takes a word for each label is refused: templates with
-    <options> or <demos>, head="warp", and several labels for one example.
+    Templates with <options> or <demos>, head="warp" and several labels for one example need a word for each label, so
+    they raise an error with this verbalizer.
 
     Attributes:
-        order: the labels from the lowest to the highest; `labels` has them sorted, as everywhere.
+        order: the labels from the lowest to the highest; `labels` has them sorted, as in every verbalizer.
 
     Source:
         Pinto da Costa, Alonso and Cardoso, Neural Networks 21, 2008, "The unimodal model for the classification of
-        ordinal data": the binomial model, whose parameter there is a trained network's output. Here it is
-        P(high) / (P(high) + P(low)) of the label words, which works without training.
+        ordinal data": the binomial model. Its parameter there is the output of a trained network; here it comes from
+        the label words, without training.
 
     Example:
         >>> import torch
@@ -48,45 +47,43 @@ class OrdinalVerbalizer(Verbalizer):
         labels: Sequence[Label],
         low: Words,
         high: Words,
-        aggregate: str = "log_mean_prob",
-        per: str = "word",
-        fill: Fill = "together",
+        aggregation: str = "log_mean_prob",
+        length_norm: str = "none",
+        decoding: Decoding = "together",
     ):
-        """Check and keep the labels and the words of the poles.
+        """Validate and keep the labels and the words of the poles.
 
         Args:
             labels: the labels from the lowest to the highest, all str or all int.
-            low: what stands for the lowest label: its word, its words, or word -> weight.
+            low: for the lowest label its word, its words, or word -> weight.
             high: the same for the highest label.
-            aggregate: how the words of a pole become one score: see `Verbalizer`.
-            per: the unit of a word's score: see `Verbalizer`.
-            fill: how a masked model fills in words of several tokens: see `Verbalizer`.
+            aggregation: see `Verbalizer`, as for `length_norm` and `decoding`.
+            length_norm: see `Verbalizer`.
+            decoding: see `Verbalizer`.
 
         Raises:
-            VerbalizerError: fewer than two labels, one that comes twice, labels of mixed types, or whatever
-                `Verbalizer` refuses.
+            VerbalizerError: fewer than two labels, a label given twice, labels of mixed types, or an argument that
+                `Verbalizer` rejects.
         """
         order = tuple(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else ()
         if len(order) < 2 or len(set(order)) < len(order):
             raise VerbalizerError(f"expected two or more different labels in their order, got {labels!r}")
         if not any(all(isinstance(label, kind) for label in order) for kind in (str, int)):
             raise VerbalizerError(f"labels must all be str or all be int, got {labels!r}")
-        super().__init__({order[0]: low, order[-1]: high}, aggregate, per, fill)
-        words, weights = (
-            dict(zip(self.labels, self.words, strict=True)),
-            dict(zip(self.labels, self.weights, strict=True)),
-        )
+        super().__init__({order[0]: low, order[-1]: high}, aggregation, length_norm, decoding)
+        words = dict(zip(self.labels, self.words, strict=True))
+        weights = dict(zip(self.labels, self.weights, strict=True))
         self.order: tuple[Label, ...] = order
         self.labels = tuple(sorted(order))
         self.words = tuple(words.get(label, ()) for label in self.labels)
         self.weights = tuple(weights.get(label, ()) for label in self.labels)
 
     def __repr__(self) -> str:
-        """As it could be written."""
+        """The constructor call."""
         low, high = self._poles
         return (
             f"OrdinalVerbalizer({list(self.order)!r}, low={low!r}, high={high!r}, "
-            f"aggregate={self.aggregate!r}, per={self.per!r}, fill={self.fill!r})"
+            f"aggregation={self.aggregation!r}, length_norm={self.length_norm!r}, decoding={self.decoding!r})"
         )
 
     @property
@@ -100,39 +97,40 @@ class OrdinalVerbalizer(Verbalizer):
         return words[self.order[0]], words[self.order[-1]]
 
     def label_words(self) -> dict[Label, list[str] | dict[str, float]]:
-        """The lowest and the highest label with their words, or word -> weight where some weight is not 1."""
+        """The lowest and the highest label -> words, or word -> weight if some weight is not 1."""
         return {label: words for label, words in super().label_words().items() if words}
 
     @property
     def first_words(self) -> tuple[str, ...]:
-        """None: not every label has a word that could be shown."""
+        """Empty: not every label has a word."""
         return ()
 
     def to_dict(self) -> dict[str, Any]:
-        """All that `from_dict` needs, as something that JSON takes."""
+        """Plain data for JSON, which `from_dict` reads."""
         low, high = self._poles
-        scoring = {"aggregate": self.aggregate, "per": self.per, "fill": self.fill}
+        scoring = {"aggregation": self.aggregation, "length_norm": self.length_norm, "decoding": self.decoding}
         return {"labels": list(self.order), "low": low, "high": high, **scoring}
 
     @classmethod
-    def from_dict(cls, card: Mapping[str, Any]) -> Self:
-        """The verbalizer that `to_dict` was taken of."""
-        return cls(card["labels"], card["low"], card["high"], card["aggregate"], card["per"], card["fill"])
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build a verbalizer from the data of `to_dict`."""
+        return cls(
+            data["labels"], data["low"], data["high"], data["aggregation"], data["length_norm"], data["decoding"]
+        )
 
     def label_scores(self, word_scores: "Tensor") -> "Tensor":
-        """Scores of labels from scores of words.
+        """Aggregate the word scores of the poles, and spread them over the labels.
 
         Args:
-            word_scores: log-probabilities, up to a constant per row, or means by `lengths`; shape (batch, words) in
-                the order of `all_words`.
+            word_scores: see `Verbalizer.label_scores`.
 
         Returns:
-            Log-scores in nats up to a constant per row, shape (batch, labels), in the order of `labels`.
+            Log-scores in nats up to a constant per example, shape (batch, labels), in the order of `labels`.
         """
         low, high = self._aggregated(word_scores)
         if self.labels.index(self.order[0]) > self.labels.index(self.order[-1]):
             low, high = high, low
-        tosses = len(self.order) - 1
-        places = [self.order.index(label) for label in self.labels]
-        ways = word_scores.new_tensor([math.log(math.comb(tosses, place)) for place in places])
-        return ways + word_scores.new_tensor(places) * (high - low).unsqueeze(-1)
+        trials = len(self.order) - 1
+        positions = [self.order.index(label) for label in self.labels]
+        log_combinations = word_scores.new_tensor([math.log(math.comb(trials, k)) for k in positions])
+        return log_combinations + word_scores.new_tensor(positions) * (high - low).unsqueeze(-1)

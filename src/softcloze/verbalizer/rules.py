@@ -1,4 +1,4 @@
-"""Labels as conjunctions: a word at each of several masks."""
+"""Labels as conjunctions of words at several masks."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
@@ -16,17 +16,16 @@ Rule: TypeAlias = Mapping[str, str | Sequence[str]]
 
 
 class RuleVerbalizer:
-    """Rules: a label holds where the right word stands at every named mask of the template.
+    """Rules: for each label a word at every named mask of the template.
 
-    Labels may share words, as long as no two of them agree at all masks. A label's score is
+    Labels may share words, as long as no two labels agree at all masks. A label's score is
 
         log P(label) = sum over masks of log P(its word at that mask)
 
-    for a masked model, each mask read with the others masked; what normalises a mask's words over its word set is the
-    same for all labels, and drops out where label scores become probabilities. A causal model scores the words filled
-    in, with all text from the first mask on; a seq2seq model each word given those at the masks before. Where a label
-    has several words at a mask, any of them will do: of all conjunctions that they make, the score is the log of the
-    mean probability, so that more words are no advantage.
+    A masked model scores each mask with the others masked; normalising a mask's words over its word set would add the
+    same constant to all labels. A causal model scores the text from the first mask on with the words filled in, a
+    seq2seq model each word given those at the masks before. If a label has several words at a mask, its score is the
+    log of the mean probability over all its conjunctions, so that more words are not an advantage.
 
     Attributes:
         labels: the labels in scikit-learn's order (sorted).
@@ -34,8 +33,8 @@ class RuleVerbalizer:
         words: of each label at each mask, in that order.
 
     Source:
-        Han et al., AI Open 2022, arXiv:2105.11259 (PTR). There the model is fine-tuned, each label has one word of one
-        token at a mask, and the model is a masked one; all else here is ours.
+        Han et al., AI Open 2022, arXiv:2105.11259 (PTR). There a masked model is fine-tuned, and each label has one
+        word of one token at a mask; causal and seq2seq models and several words are additions.
 
     Example:
         >>> import torch
@@ -56,14 +55,14 @@ class RuleVerbalizer:
     """
 
     def __init__(self, rules: Mapping[Label, Rule]):
-        """Check and keep the rules.
+        """Validate and keep the rules.
 
         Args:
-            rules: label -> mask -> its word, or words of which any will do; labels are all str or all int.
+            rules: label -> mask -> its word, or alternative words; labels are all str or all int.
 
         Raises:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without a word for some mask, an
-                empty word, a word given twice, or two labels that the same words stand for.
+                empty word, a word given twice, or two labels with the same words.
         """
         self.labels = sorted_labels(rules)
         for label in self.labels:
@@ -82,21 +81,21 @@ class RuleVerbalizer:
                         f"{other!r} has; every label needs a word for every mask"
                     )
         self.words: tuple[tuple[tuple[str, ...], ...], ...] = tuple(
-            tuple(_own_words(label, name, rules[label][name]) for name in self.masks) for label in self.labels
+            tuple(_mask_words(label, name, rules[label][name]) for name in self.masks) for label in self.labels
         )
-        spelt = [tuple(word.strip() for word in conjunction.values()) for conjunction in self.conjunctions]
-        self._check_distinct(spelt, "the same words")
+        stripped = [tuple(word.strip() for word in conjunction.values()) for conjunction in self.conjunctions]
+        self._validate_distinct(stripped, "the same words")
 
     def __repr__(self) -> str:
-        """The rules as they could be written."""
+        """The constructor call."""
         return f"RuleVerbalizer({self.label_words()!r})"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both have the same rules."""
+        """Equal if the rules are equal."""
         return self._key == other._key if isinstance(other, RuleVerbalizer) else NotImplemented
 
     def __hash__(self) -> int:
-        """Hash of all that decides whether two are the same."""
+        """Hash of the rules."""
         return hash(self._key)
 
     @property
@@ -106,65 +105,67 @@ class RuleVerbalizer:
     def label_words(self) -> dict[Label, dict[str, list[str]]]:
         """Label -> mask -> words."""
         return {
-            label: {name: list(words) for name, words in zip(self.masks, own, strict=True)}
-            for label, own in zip(self.labels, self.words, strict=True)
+            label: {name: list(words) for name, words in zip(self.masks, by_mask, strict=True)}
+            for label, by_mask in zip(self.labels, self.words, strict=True)
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """All that `from_dict` needs, as something that JSON takes."""
+        """Plain data for JSON, which `from_dict` reads."""
         return {"rules": [list(item) for item in self.label_words().items()]}
 
     @classmethod
-    def from_dict(cls, card: Mapping[str, Any]) -> Self:
-        """The verbalizer that `to_dict` was taken of."""
-        return cls(dict(card["rules"]))
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build a verbalizer from the data of `to_dict`."""
+        return cls(dict(data["rules"]))
 
     @property
     def conjunctions(self) -> tuple[dict[str, str], ...]:
-        """The words that stand for labels together, by mask: of all labels in one row, as their scores are ordered."""
-        return tuple(dict(zip(self.masks, words, strict=True)) for own in self.words for words in product(*own))
+        """Mask -> word for all conjunctions of all labels, in the order of their scores."""
+        return tuple(dict(zip(self.masks, words, strict=True)) for by_mask in self.words for words in product(*by_mask))
 
     @property
     def scored(self) -> int:
-        """How many scores `label_scores` takes of each example."""
+        """Number of conjunction scores of an example."""
         return len(self.conjunctions)
 
     @property
     def first_words(self) -> tuple[dict[str, str], ...]:
-        """The first word of each label at each mask, which is shown in demonstrations."""
-        return tuple({name: words[0] for name, words in zip(self.masks, own, strict=True)} for own in self.words)
+        """The first word of each label at each mask, which demonstrations show."""
+        return tuple(
+            {name: words[0] for name, words in zip(self.masks, by_mask, strict=True)} for by_mask in self.words
+        )
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What <options> lists: the labels themselves, for which no one word stands."""
+        """Texts that <options> lists: the labels, since no label has a single word."""
         return tuple(map(str, self.labels))
 
     def label_scores(self, word_scores: "Tensor") -> "Tensor":
-        """Scores of labels from scores of conjunctions.
+        """Aggregate the scores of conjunctions to label scores.
 
         Args:
-            word_scores: log-probabilities, up to a constant per row; shape (batch, conjunctions) in the order of
-                `conjunctions`.
+            word_scores: log-probabilities in nats, up to a constant per example, shape (batch, conjunctions) in the
+                order of `conjunctions`.
 
         Returns:
             Log-scores up to the same constant, shape (batch, labels).
         """
-        import torch  # rules themselves need it not
+        import torch  # only scores need it
 
         parts = word_scores.split(self._sizes, -1)
         return torch.stack([log_mean_prob(part, part.new_ones(part.shape[-1])) for part in parts], -1)
 
-    def check_masks(self, names: Sequence[str | None]) -> tuple[str, ...]:
-        """Refuse a template whose masks are not those of the rules.
+    def validate_masks(self, names: Sequence[str | None]) -> tuple[str, ...]:
+        """Raise if a template's masks are not those of the rules.
 
         Args:
-            names: of its masks; None for one without a name.
+            names: names of the template's masks; None for one without a name.
 
         Returns:
             The names.
 
         Raises:
-            VerbalizerError: a mask is missing on either side, or has no name; says which.
+            VerbalizerError: a mask is missing on either side, or has no name.
         """
         named = tuple(name for name in names if name is not None)
         if len(named) < len(names):
@@ -185,42 +186,43 @@ class RuleVerbalizer:
                 )
         return named
 
-    def check_tokens(self, ids: Sequence[tuple[tuple[int, ...], ...]], *, autoregressive: bool) -> Self:
-        """Refuse words whose tokens cannot tell the labels apart.
+    def validate_tokens(self, ids: Sequence[tuple[tuple[int, ...], ...]], *, autoregressive: bool) -> Self:
+        """Raise if the tokens of words cannot tell the labels apart.
 
         Args:
             ids: token ids of each conjunction's words in the order of the template's masks; the conjunctions in the
                 order of `conjunctions`.
-            autoregressive: whether words are scored token after token with nothing after the last mask, so that a word
-                that begins with another's tokens can never be the likelier one.
+            autoregressive: True if words are scored token after token with nothing after the last mask: a word there
+                that begins with another's tokens is then never the likelier one.
 
         Raises:
             VerbalizerError: two labels have the same tokens at all masks, or the same but for a last word that begins
                 with the other's.
         """
-        self._check_distinct(ids, "words of the same tokens in this model's vocabulary")
+        self._validate_distinct(ids, "words of the same tokens in this model's vocabulary")
         if autoregressive:
-            rows: list[tuple[Hashable, ...]] = [(*conjunction[:-1], *conjunction[-1]) for conjunction in ids]
-            for longer, short in find_openings(rows, self._owners):
+            keys: list[tuple[Hashable, ...]] = [(*conjunction[:-1], *conjunction[-1]) for conjunction in ids]
+            for longer, short in find_openings(keys, self._owners):
                 raise VerbalizerError(
                     f"the words of label {self._owners[longer]!r}, {listed(self.conjunctions[longer].values())}, begin "
                     f"with the tokens of those of label {self._owners[short]!r}, "
-                    f"{listed(self.conjunctions[short].values())}, so they can never be the likelier ones; choose "
+                    f"{listed(self.conjunctions[short].values())}, so they are never the likelier ones; choose "
                     "words that do not contain each other"
                 )
         return self
 
     @property
     def _sizes(self) -> list[int]:
-        """Conjunctions of each label."""
-        return [prod(map(len, own)) for own in self.words]
+        """Number of conjunctions of each label."""
+        return [prod(map(len, by_mask)) for by_mask in self.words]
 
     @property
     def _owners(self) -> list[Label]:
         """The label of each conjunction."""
         return [label for label, size in zip(self.labels, self._sizes, strict=True) for _ in range(size)]
 
-    def _check_distinct(self, keys: Sequence[Hashable], problem: str) -> None:
+    def _validate_distinct(self, keys: Sequence[Hashable], problem: str) -> None:
+        """Raise if two conjunctions have the same key."""
         seen: dict[Hashable, Label] = {}
         for label, key, conjunction in zip(self._owners, keys, self.conjunctions, strict=True):
             if key in seen:
@@ -234,17 +236,18 @@ class RuleVerbalizer:
 
 def _mask_name(name: object) -> str:
     if not isinstance(name, str) or not name.isidentifier():
-        raise VerbalizerError(f"{name!r} is no name of a mask; expected an identifier, as in <mask name=quality>")
+        raise VerbalizerError(f"{name!r} is not a name of a mask; expected an identifier, as in <mask name=quality>")
     return name
 
 
-def _own_words(label: Label, mask: str, words: str | Sequence[str]) -> tuple[str, ...]:
-    own = (words,) if isinstance(words, str) or not isinstance(words, Sequence) else tuple(words)
-    if not own:
+def _mask_words(label: Label, mask: str, words: str | Sequence[str]) -> tuple[str, ...]:
+    """The words of a label at a mask, validated."""
+    texts = (words,) if isinstance(words, str) or not isinstance(words, Sequence) else tuple(words)
+    if not texts:
         raise VerbalizerError(f"label {label!r} has no words for the mask {mask!r}")
-    for i, word in enumerate(own):
+    for i, word in enumerate(texts):
         if not isinstance(word, str) or not word.strip():
             raise VerbalizerError(f"label {label!r} has {word!r} among its words for the mask {mask!r}; expected text")
-        if word.strip() in (other.strip() for other in own[:i]):
+        if word.strip() in (other.strip() for other in texts[:i]):
             raise VerbalizerError(f"label {label!r} has {word!r} twice for the mask {mask!r}")
-    return own
+    return texts
