@@ -40,5 +40,5 @@ def test_a_report_shows_them_also_of_kept_runs(bert_tiny, tmp_path):
     wrong = sorted(np.flatnonzero(given != found.truth), key=lambda row: -run.probabilities[row].max())
     assert list(run.top_words) == wrong[:EXPLAINED] and again.runs[0].top_words == run.top_words
     html = again.report(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "below, the likeliest words at the mask.</p>" in html
+    assert "below each, the most probable words at the mask.</p>" in html
     assert f"{run.top_words[wrong[0]][0].token}</bdi>" in html

@@ -1,4 +1,4 @@
-"""What a report says, that nothing in it is obeyed, and that everybody can read it."""
+"""Contents of a report; text from outside is escaped; the page is accessible."""
 
 import re
 from dataclasses import replace
@@ -180,7 +180,7 @@ def test_what_is_not_there_is_not_mentioned(make):
     assert "Differences" not in titles
     assert "Cost" not in titles  # nothing was trained
     assert "Runs that failed" not in titles
-    assert "Confusions" in titles
+    assert "Confusion matrices" in titles
     assert "±" not in "".join(text for _, text in found.of("td"))
 
 

@@ -1,6 +1,7 @@
 """The page of a search: complete, self-contained, and nothing in it is obeyed."""
 
 import re
+import sys
 
 import pytest
 from support.html_page import Page
@@ -8,7 +9,7 @@ from support.html_page import Page
 from softcloze.errors import ReportError
 from softcloze.report.search_page import search_page
 from softcloze.search import Candidate, Round, SearchSummary
-from softcloze.search.importance import effects, noise_share
+from softcloze.search.importance import noise_share, parameter_importance
 
 HOSTILE = "<script>alert(1)</script>{{ 7*7 }}\u202e$\\frac{1}{2}$<img src=x onerror=alert(1)>"
 
@@ -19,7 +20,7 @@ def summary(names=("<text>很<mask>", "<soft*3><text>很<mask>"), held_out=0.71)
         for name, epochs, mean in ((names[1], 3, 0.82), (names[1], 9, 0.8), (names[0], 9, 0.61), (names[0], 3, 0.6))
     )
     rounds = (Round(first, "n_samples=40", 1), Round(first[1:2], "n_samples=120", 0))
-    return SearchSummary(rounds, effects(first), noise_share(first), True, held_out)
+    return SearchSummary(rounds, parameter_importance(first), noise_share(first), True, held_out)
 
 
 def test_what_it_says(tmp_path):
@@ -51,7 +52,9 @@ def test_text_of_users_is_text():
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("softcloze.report.html.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in [name for name in sys.modules if name.startswith("softcloze.report")]:
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ReportError, match=r"pip install 'softcloze\[report\]'"):
         summary().report(tmp_path / "search.html")
     assert not list(tmp_path.iterdir())

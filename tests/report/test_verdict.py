@@ -1,4 +1,4 @@
-"""What the sentences say: who is best, by how much, and whether that may be luck."""
+"""The sentences of a report: the best method, its lead, and whether that may be chance."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from support.html_page import Page
 
 from softcloze.experiments import Comparison, Difference
-from softcloze.report.verdict import Findings, verdict
+from softcloze.report.verdict import ReportData, verdict
 
 
 @pytest.fixture
@@ -33,67 +33,67 @@ def told(make, monkeypatch):
 
         monkeypatch.setattr(Comparison, "summary", lambda self: summaries)
         monkeypatch.setattr(Comparison, "differences", differences)
-        findings = Findings(found)
-        return Page(str(verdict(findings.standings[-1], len(found.texts)))).text
+        data = ReportData(found)
+        return Page(str(verdict(data.rankings[-1], len(found.texts)))).text
 
     return tell
 
 
 def test_more_than_luck(told):
     assert told() == (
-        "With 16 rows per class, soft prompt does best: it is right on 90.0% of 20 held-out rows. "
-        "It is 10.0 points ahead of hard prompt, the next (95% interval +9.0 to +13.0; corrected p < 0.001), "
-        "more than luck. All others are clearly behind."
+        "With 16 rows per class, soft prompt performs best: its accuracy is 90.0% on 20 held-out rows. "
+        "Its lead over hard prompt, the next best, is 10.0 points (95% interval +9.0 to +13.0; corrected p < 0.001), "
+        "more than chance explains. All others are clearly behind."
     )
 
 
 def test_may_be_luck_and_what_is_cheaper(told):
     assert told(level=["hard prompt"]).endswith(
-        "(95% interval +9.0 to +13.0; corrected p = 0.4), which may be luck alone. "
-        "Of the two, hard prompt takes the least training: 0 s against 41.0 s."
+        "(95% interval +9.0 to +13.0; corrected p = 0.4), which may be chance. "
+        "Of the two, hard prompt needs the least training time: 0 s instead of 41.0 s."
     )
     assert told(level=["hard prompt", "TF-IDF"]).endswith(
-        "which may be luck alone. Nor is its lead over TF-IDF clear. "
-        "Of the methods that may be as good, hard prompt takes the least training: 0 s against 41.0 s."
+        "which may be chance. Its lead over TF-IDF is not clear either. "
+        "Of the methods that may be as good, hard prompt needs the least training time: 0 s instead of 41.0 s."
     )
 
 
 def test_the_lead_is_seen_from_the_best_whatever_the_order_of_methods(told):
     said = told(mean={"soft prompt": 0.6, "hard prompt": 0.7, "TF-IDF": 0.75})
-    assert "TF-IDF does best" in said
-    assert "5.0 points ahead of hard prompt, the next (95% interval +4.0 to +8.0;" in said
+    assert "TF-IDF performs best" in said
+    assert "over hard prompt, the next best, is 5.0 points (95% interval +4.0 to +8.0;" in said
 
 
 def test_a_method_that_ends_level_with_the_best_in_training_is_not_called_cheaper(told):
     said = told(level=["hard prompt"], seconds={"soft prompt": 0.0, "hard prompt": 0.0, "TF-IDF": 0.0})
-    assert "least training" not in said
+    assert "least training time" not in said
 
 
 def test_alone(make):
     found = make(rows=20, methods=make().methods[:1])
-    (standing,) = Findings(found).standings
+    (ranking,) = ReportData(found).rankings
     accuracy = f"{100 * found.summary()[0].accuracy.mean:.1f}%"
-    assert Page(str(verdict(standing, 20))).text == (
-        f"Without training rows, hard prompt stands alone: it is right on {accuracy} of 20 held-out rows."
+    assert Page(str(verdict(ranking, 20))).text == (
+        f"Without training rows, hard prompt is the only method: its accuracy is {accuracy} on 20 held-out rows."
     )
 
 
 def test_methods_that_learn_nothing_compete_everywhere(make):
-    findings = Findings(make(shots=(4, 16), rows=40))
-    assert findings.shots == (0, 4, 16)
-    assert [len(standing.ranked) for standing in findings.standings] == [1, 3, 3]
-    for standing in findings.standings:
-        means = [each.accuracy.mean for each in standing.ranked]
+    data = ReportData(make(shots=(4, 16), rows=40))
+    assert data.shots == (0, 4, 16)
+    assert [len(ranking.ranked) for ranking in data.rankings] == [1, 3, 3]
+    for ranking in data.rankings:
+        means = [each.accuracy.mean for each in ranking.ranked]
         assert means == sorted(means, reverse=True)
-        assert len(standing.differences) == len(means) * (len(means) - 1) / 2
-        assert all(each.mean >= 0 for each in standing.differences)
-        assert all(each.low <= each.mean <= each.high for each in standing.differences)
+        assert len(ranking.differences) == len(means) * (len(means) - 1) / 2
+        assert all(each.mean >= 0 for each in ranking.differences)
+        assert all(each.low <= each.mean <= each.high for each in ranking.differences)
 
 
 def test_differences_are_those_of_the_comparison(make):
     found = make(shots=(16,), rows=40)
     given = {frozenset((each.method, each.other)): each for each in found.differences()}
-    shown = Findings(found).standings[-1].differences
+    shown = ReportData(found).rankings[-1].differences
     assert len(shown) == len(given)
     for each in shown:
         same = given[frozenset((each.method, each.other))]

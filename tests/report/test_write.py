@@ -15,8 +15,8 @@ from softcloze.errors import ReportError
 from softcloze.experiments import Protocol, compare, tfidf
 from softcloze.report import write_report
 from softcloze.report.page import page
-from softcloze.report.tables import worst_mistakes
-from softcloze.report.verdict import Findings
+from softcloze.report.tables import confident_errors
+from softcloze.report.verdict import ReportData
 
 
 @pytest.fixture
@@ -66,14 +66,14 @@ def test_matplotlib_is_left_as_it_was_and_the_users_settings_do_not_matter(make)
         assert dict(matplotlib.rcParams) == before
 
 
-def test_worst_mistakes_are_the_surest_wrong_rows(make):
+def test_confident_errors_are_the_surest_wrong_rows(make):
     found = make(rows=60, seeds=3)
-    standing = Findings(found).standings[-1]
-    first, second, third = found.of(standing.best.method, 16)
+    ranking = ReportData(found).rankings[-1]
+    first, second, third = found.of(ranking.best.method, 16)
     told = {run.seed: {row: (TopWord(f"{row} by {run.seed}", 0.5),) for row in range(60)} for run in (second, third)}
     runs = tuple(replace(run, top_words=told.get(run.seed, {})) for run in found.runs)
-    shown = worst_mistakes(replace(found, runs=runs), standing)
-    probabilities = [run.probabilities for run in found.of(standing.best.method, 16)]
+    shown = confident_errors(replace(found, runs=runs), ranking)
+    probabilities = [run.probabilities for run in found.of(ranking.best.method, 16)]
     expected = []
     for row, label in enumerate(found.labels):  # one row after the other
         mean = [float(np.mean([run[row, column] for run in probabilities])) for column in range(2)]
@@ -82,8 +82,8 @@ def test_worst_mistakes_are_the_surest_wrong_rows(make):
             expected.append((max(mean), found.texts[row], label, given, row))
     expected.sort(key=lambda each: -each[0])
     assert expected
-    assert [(each.text, each.label, each.given) for each in shown.worst] == [each[1:4] for each in expected[:10]]
-    assert [each.given_probability for each in shown.worst] == pytest.approx([each[0] for each in expected[:10]])
+    assert [(each.text, each.label, each.predicted) for each in shown.worst] == [each[1:4] for each in expected[:10]]
+    assert [each.predicted_probability for each in shown.worst] == pytest.approx([each[0] for each in expected[:10]])
     assert first.seed not in told
     assert [each.top_words[0].token for each in shown.worst] == [
         f"{each[4]} by {second.seed}" for each in expected[:10]
@@ -94,7 +94,7 @@ def test_nothing_worked(make):
     found = make(rows=4, seeds=1)
     runs = tuple(replace(run, probabilities=None, error="no memory") for run in found.runs)
     html = page(replace(found, runs=runs))
-    assert "No run came to an end." in html
+    assert "No run finished." in html
     assert html.count("no memory") == len(runs)
 
 
@@ -105,5 +105,5 @@ def test_a_comparison_that_was_run(tmp_path):
     split = Split(Examples.from_rows(rows), Examples.from_rows(held_out))
     found = compare({"字": tfidf("char"), "words": tfidf()}, split, Protocol(shots=(1, 2), seeds=2))
     html = found.report(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "With 2 rows per class, <strong>字</strong> does best" in html
+    assert "With 2 rows per class, <strong>字</strong> performs best" in html
     assert html.count("<svg") == 6  # learning curves, leads at one and two rows, seconds and numbers trained

@@ -8,14 +8,14 @@ import pytest
 from softcloze import Template
 from softcloze.search import Candidate
 from softcloze.search.factors import factors_of
-from softcloze.search.importance import effects, noise_share
+from softcloze.search.importance import noise_share, parameter_importance
 from softcloze.template import with_slots
 
 WORDING = "<text> 总之，很<mask>"
 
 
 def shares(parameters, scores):
-    return {each.name: each.share for each in effects([*map(Candidate, parameters, scores)])}
+    return {each.name: each.share for each in parameter_importance([*map(Candidate, parameters, scores)])}
 
 
 def grid(**values):
@@ -35,7 +35,7 @@ def test_a_full_grid_is_an_analysis_of_variance():
             own = [score for cell, score in zip(cells, scores, strict=True) if cell[name] == level]
             squares += len(own) * (sum(own) / len(own) - scores.mean()) ** 2
         expected[name] = squares / total
-    found = effects([*map(Candidate, cells, scores)])
+    found = parameter_importance([*map(Candidate, cells, scores)])
     assert {each.name: each.share for each in found} == pytest.approx(expected)
     assert [each.share for each in found] == sorted((each.share for each in found), reverse=True)
     (levels,) = [each.levels for each in found if each.name == "b"]
@@ -96,7 +96,7 @@ def test_slots_of_no_length_are_not_compared_with_long_ones():
     ]
     scores = dict(zip(map(str, templates), (0.5, 0.6, 0.8, 0.7, 0.9), strict=True))
     cells = grid(template=templates, epochs=[3, 6])
-    found = effects([Candidate(cell, scores[str(cell["template"])]) for cell in cells])
+    found = parameter_importance([Candidate(cell, scores[str(cell["template"])]) for cell in cells])
     means = {each.name: {level.value: round(level.mean, 6) for level in each.levels} for each in found}
     assert means == {
         "template: slot position": {"none": 0.5, "in front": 0.7, "after <text>": 0.8},
@@ -111,7 +111,7 @@ def test_slots_of_no_length_are_not_compared_with_long_ones():
 def test_conditional_parameters_are_compared_where_they_apply():
     """As a study of optuna has them, or a list of grids."""
     tried = [{"head": "words"}] * 2 + [{"head": "warp", "head_learning_rate": rate} for rate in (0.1, 0.3)]
-    found = effects([*map(Candidate, tried, (0.5, 0.5, 0.6, 0.8))])
+    found = parameter_importance([*map(Candidate, tried, (0.5, 0.5, 0.6, 0.8))])
     means = {each.name: {level.value: round(level.mean, 6) for level in each.levels} for each in found}
     assert means == {"head": {"words": 0.5, "warp": 0.7}, "head_learning_rate": {"0.1": 0.6, "0.3": 0.8}}
 

@@ -42,7 +42,7 @@ def test_templates_of_ones_own(tmp_path, monkeypatch):
     [
         ("sentimnt", "en", None, "no templates for 'sentimnt', only for .*did you mean 'sentiment'"),
         ("spam", "fr", None, "templates for 'spam' are in en, zh, none is in 'fr'"),
-        ("nli", "zh", ["text"], r"ask for the fields premise, hypothesis; fields=\['text'\]"),
+        ("nli", "zh", ["text"], r"need the fields premise, hypothesis; found fields=\['text'\]"),
     ],
 )
 def test_what_the_library_does_not_have(task, language, fields, message):

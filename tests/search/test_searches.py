@@ -162,7 +162,7 @@ def test_several_scores():
     space, scores = {"logisticregression__C": [0.01, 1.0]}, ["accuracy", "neg_log_loss"]
     search = GridSearchCV(tfidf("char"), space, cv=2, scoring=scores, refit="neg_log_loss").fit(TEXTS, LABELS)
     assert summarise_search(search).best.mean == pytest.approx(search.best_score_)
-    with pytest.raises(ParameterError, match="refit= has to name the one that chooses, found False"):
+    with pytest.raises(ParameterError, match="refit= must name the one to select by, found False"):
         summarise_search(GridSearchCV(tfidf("char"), space, cv=2, scoring=scores, refit=False).fit(TEXTS, LABELS))
 
 

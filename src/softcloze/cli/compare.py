@@ -132,9 +132,9 @@ def compare(
     ]
     sizes = [_shots(given) for given in shots or ["16"]]
     if report is not None:
-        from softcloze.report import check_installed
+        from softcloze.report import require_matplotlib
 
-        check_installed()
+        require_matplotlib()
 
     from rich.live import Live
 

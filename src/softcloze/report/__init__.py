@@ -1,6 +1,6 @@
-"""The report of a comparison: one page of HTML."""
+"""Reports of comparisons and searches: self-contained HTML pages."""
 
-from softcloze.report.html import check_installed
+from softcloze.report.html import require_matplotlib
 from softcloze.report.page import write_report
 
-__all__ = ["check_installed", "write_report"]
+__all__ = ["require_matplotlib", "write_report"]

@@ -1,4 +1,4 @@
-"""What every page of ours is: one file of HTML that needs nothing else, with no script, no font and no network."""
+"""The frame of every report: one self-contained HTML file without scripts, fonts or network access."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from markupsafe import Markup
 
 from softcloze.errors import ReportError
 from softcloze.files import replacing_file
-from softcloze.formatting import one_line
+from softcloze.formatting import one_line, visible
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure with what stands above it."""
+    """A figure with its title and note."""
 
     title: str
     note: str
     svg: Markup
 
 
-def check_installed() -> None:
-    """Raise a ReportError if matplotlib is not there, before hours are spent on what cannot be drawn."""
+def require_matplotlib() -> None:
+    """Raise ReportError if matplotlib is not installed, before time is spent on a report that cannot be drawn."""
     if find_spec("matplotlib") is None:
         raise ReportError(
             "the plots of a report are drawn with matplotlib, which is not installed; "
@@ -35,28 +35,27 @@ def check_installed() -> None:
 def render(
     source: str,
     *,
-    filters: Mapping[str, Callable[..., str]] | None = None,
+    filters: Mapping[str, Callable[..., object]] | None = None,
     tests: Mapping[str, Callable[..., bool]] | None = None,
     **values: object,
 ) -> str:
-    """The page that a template makes, which extends `frame.html`; all text of users in it is escaped.
+    """Render a page from a Jinja template that extends `frame.html`; text from outside is escaped.
 
     Args:
-        source: of the template, in Jinja.
-        filters: its own, besides `one_line`, which makes visible what cannot be seen.
-        tests: its own.
-        values: what it shows, of which the frame takes `report.facts` and `report.verdicts`; text is as users wrote it,
-            `Markup` is ours.
+        source: the Jinja template.
+        filters: more filters than `one_line` and `visible`.
+        tests: more tests.
+        values: variables of the template, `facts` and `verdicts` of the frame among them; only `Markup` is not escaped.
     """
     loader = DictLoader({name: _file(name) for name in ("frame.html", "macros.html")})
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=loader)
-    environment.filters |= {"one_line": one_line, **(filters or {})}
+    environment.filters |= {"one_line": one_line, "visible": visible, **(filters or {})}
     environment.tests |= tests or {}
     return environment.from_string(source).render(**values, style=Markup(_file("style.css")))
 
 
 def write_page(text: str, path: str | Path) -> Path:
-    """Write a page to a file, which is there as a whole or not at all; folders are made.
+    """Write a page to a file atomically; missing folders are created.
 
     Raises:
         ReportError: the file cannot be written.

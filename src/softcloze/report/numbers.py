@@ -1,4 +1,4 @@
-"""Numbers for people: each kind of quantity is written in one way throughout a report."""
+"""Formats of numbers in a report: one for each kind of quantity."""
 
 from softcloze.formatting import shots_name
 
@@ -6,7 +6,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def points(difference: float) -> str:
-    """A difference of shares, in percentage points, with its sign.
+    """A difference of shares in percentage points, with its sign.
 
     >>> points(0.0314), points(-0.0314), points(0.0001)
     ('+3.1', '−3.1', '0.0')
@@ -17,7 +17,7 @@ def points(difference: float) -> str:
 
 
 def p_number(p: float) -> str:
-    """A p-value, for tables.
+    """A p-value in a table.
 
     >>> p_number(0.0312), p_number(0.00002), p_number(1.0)
     ('0.031', '<0.001', '1')
@@ -26,7 +26,7 @@ def p_number(p: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p-value with its relation, for sentences.
+    """A p-value in a sentence.
 
     >>> p_value(0.0312), p_value(0.00002)
     ('p = 0.031', 'p < 0.001')
@@ -35,7 +35,7 @@ def p_value(p: float) -> str:
 
 
 def count(number: float) -> str:
-    """Whole things.
+    """A whole number.
 
     >>> count(7680)
     '7,680'
@@ -44,7 +44,7 @@ def count(number: float) -> str:
 
 
 def power_of_ten(exponent: int) -> str:
-    """Ten to the power of something, as short as it gets.
+    """A power of ten in its shortest form.
 
     >>> [power_of_ten(exponent) for exponent in (-2, 0, 3, 4, 6, 9)]
     ['0.01', '1', '1k', '10k', '1M', '1G']
@@ -56,7 +56,7 @@ def power_of_ten(exponent: int) -> str:
 
 
 def shots_phrase(shots: float | int | str) -> str:
-    """The same, as part of a sentence.
+    """The number of training rows as part of a sentence.
 
     >>> shots_phrase(16), shots_phrase(1), shots_phrase(0), shots_phrase(0.1), shots_phrase("all")
     ('with 16 rows per class', 'with 1 row per class', 'without training rows', 'with 10% of the rows', 'with all rows')
@@ -69,7 +69,7 @@ def shots_phrase(shots: float | int | str) -> str:
 
 
 def sentence(phrase: str) -> str:
-    """With a capital at the beginning.
+    """The phrase with a capital first letter.
 
     >>> sentence("with all rows")
     'With all rows'

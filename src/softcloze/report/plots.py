@@ -1,4 +1,4 @@
-"""The plots of a report: quality over training rows, accuracy against cost, how far the best is ahead."""
+"""The plots of reports: learning curves, accuracy against cost, leads with intervals, and scores of a search."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,29 +8,32 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from softcloze.formatting import NONE, percent, quantity
+from softcloze.formatting import NONE, mean_sd, percent, quantity
 from softcloze.report.numbers import MINUS, points, power_of_ten
 from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
+from softcloze.search import Parameter
 
-_ROW = 19  # height of a line of a legend
-_NAME_CELLS = 40  # that fit beside the marker
+_ROW = 19  # height of a legend line
+_NAME_CELLS = 40  # width of a name beside its marker
 _PLOT_HEIGHT = 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 24, 44  # room around a plot
+_LIST_ROW, _LIST_TOP, _LIST_BOTTOM = 40, 4, 46  # of a plot with a row for each name
+_LIST_CELLS = 44  # width of a name beside its number
+_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 24, 44  # margins of a plot
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a method reached with so many training rows.
+    """The result of a method with one number of training rows.
 
     Attributes:
-        x: where it stands: which number of training rows it is, or what it cost.
-        mean: of accuracy or whatever it is that is plotted.
-        each: of each run.
+        x: index of the number of training rows, or the cost.
+        mean: mean of the plotted metric.
+        values: the metric of each run.
     """
 
     x: float
     mean: float
-    each: tuple[float, ...]
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +41,27 @@ class Series:
     """The points of one method.
 
     Attributes:
-        number: which method of the comparison it is; gives the colour and the marker.
+        index: of the method in the comparison; determines colour and marker.
         method: its name.
         points: in the order of training rows.
     """
 
-    number: int
+    index: int
     method: str
     points: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is plotted upwards.
+    """The metric on the vertical axis.
 
     Attributes:
-        label: its name and unit.
-        write: a number of it for people.
+        label: name and unit.
+        text: formats a value.
     """
 
     label: str
-    write: Callable[[float], str]
+    text: Callable[[float], str]
 
 
 ACCURACY = Measure("accuracy, %", lambda share: f"{100 * share:.3g}")
@@ -67,14 +70,14 @@ LOG_LOSS = Measure("log loss, nats", lambda loss: f"{loss:.3g}")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How far a method is ahead of another, on the same rows.
+    """The lead of the best method over another, with its interval.
 
     Attributes:
-        other: the method that is behind, or may be ahead.
-        mean: of the difference.
-        low: where the interval begins.
-        high: where it ends.
-        clear: whether it is more than luck.
+        other: the other method.
+        mean: mean difference.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        clear: True if the difference is significant.
     """
 
     other: str
@@ -85,51 +88,52 @@ class Interval:
 
 
 def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Series], shots: Sequence[str]) -> Markup:
-    """Quality over training rows: a line through the means, a dot for each run.
+    """Plot a metric over training rows: a line through the means, a dot for each run.
 
     Args:
         name: of the drawing.
-        title: what the plot shows.
-        measure: what quality is.
-        series: each `x` is an index in `shots`.
-        shots: the numbers of training rows, as `shots_name` writes them.
+        title: of the plot.
+        measure: the metric.
+        series: with indices into `shots` as `x`.
+        shots: the numbers of training rows, formatted by `shots_name`.
     """
     drawing, axes = _plot(name, measure, series)
-    for each in series:
-        colour, marker = _look(each)
-        beside = 0.09 + 0.035 * (each.number % 4)  # dots of methods that are alike stand side by side
-        for point in each.points:
-            if len(point.each) > 1:
-                axes.plot([point.x + beside] * len(point.each), point.each, "o", color=colour, alpha=0.6, ms=3, mew=0)
-        xs, means = [point.x for point in each.points], [point.mean for point in each.points]
-        if xs == [0] and shots[0] == NONE:  # it learns nothing, so that it stands where it is
+    for line in series:
+        colour, marker = _colour_and_marker(line)
+        offset = 0.09 + 0.035 * (line.index % 4)  # dots of similar methods do not overlap
+        for point in line.points:
+            if len(point.values) > 1:
+                xs = [point.x + offset] * len(point.values)
+                axes.plot(xs, point.values, "o", color=colour, alpha=0.6, ms=3, mew=0)
+        xs, means = [point.x for point in line.points], [point.mean for point in line.points]
+        if xs == [0] and shots[0] == NONE:  # a method without training: the same at every number of rows
             axes.axhline(means[0], color=colour, lw=1, ls=(0, (2, 3)))
         axes.plot(xs, means, color=colour, marker=marker, ms=6.5, mec=GROUND, mew=0.75, lw=1.6)
     axes.set_xlim(-0.3, len(shots) - 0.7)
-    axes.set_xticks(range(len(shots)), labels=[drawing.stand_in(label, 12) for label in shots])
+    axes.set_xticks(range(len(shots)), labels=[drawing.placeholder(label, 12) for label in shots])
     axes.set_xlabel("training rows per class")
-    said = "; ".join(
-        f"{each.method}: " + ", ".join(f"{measure.write(point.mean)} at {shots[int(point.x)]}" for point in each.points)
-        for each in series
+    values = "; ".join(
+        f"{line.method}: " + ", ".join(f"{measure.text(point.mean)} at {shots[int(point.x)]}" for point in line.points)
+        for line in series
     )
-    return drawing.svg(title, f"Mean {measure.label} of each method. {said}.")
+    return drawing.svg(title, f"Mean {measure.label} of each method. {values}.")
 
 
 def cost(name: str, title: str, series: Sequence[Series], label: str) -> Markup:
-    """Accuracy against what it cost, on a scale of powers of ten that has a place for nothing at all.
+    """Plot accuracy against cost, on a logarithmic scale with a position for 0.
 
     Args:
         name: of the drawing.
-        title: what the plot shows.
-        series: `x` is the cost, at least 0.
-        label: what the cost is, with its unit.
+        title: of the plot.
+        series: with costs of at least 0 as `x`.
+        label: name and unit of the cost.
     """
     drawing, axes = _plot(name, ACCURACY, series)
-    costs = [point.x for each in series for point in each.points]
-    place, ticks = _powers(costs)
-    for each in series:
-        colour, marker = _look(each)
-        xs, means = [place(point.x) for point in each.points], [point.mean for point in each.points]
+    costs = [point.x for line in series for point in line.points]
+    position, ticks = _log_scale(costs)
+    for line in series:
+        colour, marker = _colour_and_marker(line)
+        xs, means = [position(point.x) for point in line.points], [point.mean for point in line.points]
         axes.plot(xs, means, color=colour, lw=1, alpha=0.5)
         sizes = [5.0 + 4.0 * i / max(len(xs) - 1, 1) for i in range(len(xs))] if len(xs) > 1 else [7.5]
         for x, mean, size in zip(xs, means, sizes, strict=True):
@@ -137,68 +141,95 @@ def cost(name: str, title: str, series: Sequence[Series], label: str) -> Markup:
     axes.set_xlim(min(ticks) - 0.25, max(ticks) + 0.25)
     axes.set_xticks(list(ticks), labels=list(ticks.values()))
     axes.set_xlabel(label)
-    said = "; ".join(
-        f"{each.method}: " + ", ".join(f"{percent(point.mean)} for {quantity(point.x)}" for point in each.points)
-        for each in series
+    values = "; ".join(
+        f"{line.method}: " + ", ".join(f"{percent(point.mean)} for {quantity(point.x)}" for point in line.points)
+        for line in series
     )
-    return drawing.svg(title, f"Mean accuracy of each method against {label}. {said}.")
+    return drawing.svg(title, f"Mean accuracy of each method against {label}. {values}.")
 
 
 def forest(name: str, title: str, intervals: Sequence[Interval]) -> Markup:
-    """How far one method is ahead of each of the others, with intervals, one below the other."""
-    row, top, bottom = 40, 4, 46
-    drawing = Drawing(name, top + row * len(intervals) + bottom)
-    axes = drawing.axes(0, top, 0, bottom)
+    """Plot the lead of one method over each of the others, with intervals."""
+    drawing = Drawing(name, _LIST_TOP + _LIST_ROW * len(intervals) + _LIST_BOTTOM)
+    axes = drawing.axes(0, _LIST_TOP, 0, _LIST_BOTTOM)
     axes.set_ylim(len(intervals), 0)
-    for i, each in enumerate(intervals):
-        y = i + 0.72
+    for i, lead in enumerate(intervals):
+        y, baseline = i + 0.72, _LIST_TOP + _LIST_ROW * i + 18
         axes.plot([0, 0], [i + 0.56, i + 0.9], color=FAINT, lw=1)
-        axes.plot([100 * each.low, 100 * each.high], [y, y], color=INK, lw=1.4, marker="|", ms=7, mew=1.4)
-        axes.plot([100 * each.mean], [y], color=INK, marker="o", ms=7, mfc=INK if each.clear else GROUND, mew=1.4)
-        baseline = top + row * i + 18
-        drawing.text(0, baseline, drawing.stand_in(each.other, 44))
-        weight = "bold" if each.clear else "normal"
-        drawing.text(Drawing.WIDTH, baseline, points(each.mean), ha="right", weight=weight)
-    low, high = min(0, *(each.low for each in intervals)), max(0, *(each.high for each in intervals))
-    room = 0.04 * (high - low) or 0.01
-    axes.set_xlim(100 * (low - room), 100 * (high + room))
+        axes.plot([100 * lead.low, 100 * lead.high], [y, y], color=INK, lw=1.4, marker="|", ms=7, mew=1.4)
+        axes.plot([100 * lead.mean], [y], color=INK, marker="o", ms=7, mfc=INK if lead.clear else GROUND, mew=1.4)
+        drawing.text(0, baseline, drawing.placeholder(lead.other, _LIST_CELLS))
+        weight = "bold" if lead.clear else "normal"
+        drawing.text(Drawing.WIDTH, baseline, points(lead.mean), ha="right", weight=weight)
+    low, high = min(0, *(lead.low for lead in intervals)), max(0, *(lead.high for lead in intervals))
+    margin = 0.04 * (high - low) or 0.01
+    axes.set_xlim(100 * (low - margin), 100 * (high + margin))
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", MINUS) if value else "0"))
     axes.set_yticks([])
     axes.set_xlabel("lead in accuracy, percentage points")
-    said = "; ".join(
-        f"{each.other}: {points(each.mean)}, from {points(each.low)} to {points(each.high)}" for each in intervals
+    values = "; ".join(
+        f"{lead.other}: {points(lead.mean)}, from {points(lead.low)} to {points(lead.high)}" for lead in intervals
     )
-    return drawing.svg(title, f"Mean lead with its 95% interval, in percentage points, over {said}.")
+    return drawing.svg(title, f"Mean lead with its 95% interval, in percentage points, over {values}.")
+
+
+def scores_by_value(name: str, parameter: Parameter, limits: tuple[float, float]) -> Markup:
+    """Plot a row for each value: a small dot for the score of each candidate, a diamond for their mean.
+
+    Args:
+        name: of the drawing.
+        parameter: the parameter to plot.
+        limits: the lowest and the highest score of all candidates, so that all plots of a page have one scale.
+    """
+    drawing = Drawing(name, _LIST_TOP + _LIST_ROW * len(parameter.levels) + _LIST_BOTTOM)
+    axes = drawing.axes(8, _LIST_TOP, 8, _LIST_BOTTOM)
+    axes.set_ylim(len(parameter.levels), 0)
+    for row, level in enumerate(parameter.levels):
+        y, baseline = row + 0.72, _LIST_TOP + _LIST_ROW * row + 18
+        axes.plot(limits, [y, y], color=FAINT, lw=0.5, zorder=0)
+        axes.plot(level.scores, [y] * len(level.scores), "o", color=method_colour(0), alpha=0.5, ms=4, mew=0)
+        axes.plot([level.mean], [y], "D", color=INK, ms=6.5, mec=GROUND, mew=0.75)
+        drawing.text(0, baseline, drawing.placeholder(level.value, _LIST_CELLS))
+        drawing.text(Drawing.WIDTH, baseline, mean_sd(level.mean), ha="right")
+    margin = 0.04 * (limits[1] - limits[0]) or 0.01
+    axes.set_xlim(limits[0] - margin, limits[1] + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_yticks([])
+    axes.set_xlabel("score")
+    values = "; ".join(
+        f"{level.value}: mean {mean_sd(level.mean)}, best {mean_sd(level.best)}" for level in parameter.levels
+    )
+    return drawing.svg(parameter.name, f"Scores by value. {values}.")
 
 
 def _plot(name: str, measure: Measure, series: Sequence[Series]) -> tuple[Drawing, Axes]:
-    """A plot with a legend below, one line for each method."""
+    """Make an empty plot with a legend below it, one line for each method."""
     drawing = Drawing(name, _PLOT_HEIGHT + _ROW * len(series))
     axes = drawing.axes(_LEFT, _TOP, _RIGHT, _BOTTOM + _ROW * len(series))
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: measure.write(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: measure.text(value)))
     axes.margins(y=0.08)
     drawing.text(0, 12, measure.label, color=FAINT)
     legend = drawing.axes(0, _PLOT_HEIGHT, 0, 0)
     legend.set_axis_off()
     legend.set(xlim=(0, Drawing.WIDTH), ylim=(_ROW * len(series), 0))
-    for i, each in enumerate(series):
-        colour, marker = _look(each)
+    for i, line in enumerate(series):
+        colour, marker = _colour_and_marker(line)
         y = _ROW * (i + 0.5)
         legend.plot([_LEFT, _LEFT + 22], [y, y], color=colour, lw=1.6)
         legend.plot([_LEFT + 11], [y], color=colour, marker=marker, ms=6.5)
-        legend.text(_LEFT + 30, y, drawing.stand_in(each.method, _NAME_CELLS), va="center_baseline")
+        legend.text(_LEFT + 30, y, drawing.placeholder(line.method, _NAME_CELLS), va="center_baseline")
     return drawing, axes
 
 
-def _look(series: Series) -> tuple[str, str]:
-    return method_colour(series.number), MARKERS[series.number % len(MARKERS)]
+def _colour_and_marker(series: Series) -> tuple[str, str]:
+    return method_colour(series.index), MARKERS[series.index % len(MARKERS)]
 
 
-def _powers(costs: Sequence[float]) -> tuple[Callable[[float], float], dict[float, str]]:
-    """Where a cost stands on the axis, and the ticks; nothing at all stands left of the smallest power of ten."""
+def _log_scale(costs: Sequence[float]) -> tuple[Callable[[float], float], dict[float, str]]:
+    """The position of a cost on the axis, and the ticks; 0 is left of the smallest power of ten."""
     positive = [cost for cost in costs if cost > 0]
     low = math.floor(math.log10(min(positive))) if positive else 1
     high = max(math.ceil(math.log10(max(positive))), low + 1) if positive else 0

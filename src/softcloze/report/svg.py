@@ -1,7 +1,7 @@
-"""Figures of matplotlib as SVG that is part of a page: its colours and letters are the page's, its ids are its own.
+"""Figures of matplotlib as inline SVG with the colours and fonts of the page and with unique ids.
 
-Text of users never passes through matplotlib, which would read formulas in it and has no Chinese letters to measure: a
-figure is drawn with stand-ins, which are exchanged at the end.
+Text from outside never passes through matplotlib, which would parse formulas in it and lacks Chinese glyphs to measure:
+figures are drawn with placeholders, which are replaced in the SVG.
 """
 
 import io
@@ -19,12 +19,12 @@ from rich.cells import set_cell_size
 
 from softcloze.formatting import one_line
 
-# What a figure is drawn in, and what the page shows instead. Each is a colour of its own that stands for a role.
+# Colours in the figure, and their replacements in the page: each role has a unique colour.
 INK, FAINT, LINE, GROUND = "#000001", "#000002", "#000003", "#000004"
 _ROLES = {INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)", GROUND: "var(--ground)"}
-METHOD_COLOURS = 8  # --method-0 and so on of the style sheet
-MARKERS = "os^Dv<>"  # not as many as colours: two methods that share a colour have different markers
-TEXT_SIZE = 11.5  # in units of the figure, which are pixels where there is room
+METHOD_COLOURS = 8  # --method-0 and so on in the style sheet
+MARKERS = "os^Dv<>"  # fewer than colours, so that two methods with one colour have different markers
+TEXT_SIZE = 11.5  # in units of the figure, which are pixels on a phone
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "softcloze",
@@ -57,17 +57,17 @@ _REFERENCE = re.compile(r"(?<=#)[\w.-]+(?=\)|$)")
 
 @contextmanager
 def quiet_style() -> Iterator[None]:
-    """Draw alike whatever the user's own settings of matplotlib are, and leave them as they were."""
+    """Use our matplotlib settings inside the block, and restore the user's settings after it."""
     defaults: dict[str, Any] = {
         key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith(("backend", "date."))
     }
-    settings: Any = defaults | _STYLE  # the names of all settings are its type
+    settings: Any = defaults | _STYLE  # rc_context types the names of all settings
     with matplotlib.rc_context(settings):
         yield
 
 
 def method_colour(i: int) -> str:
-    """What to draw method number `i` in."""
+    """The colour of the method with index `i`."""
     return f"#0000{0x10 + i % METHOD_COLOURS:02x}"
 
 
@@ -75,8 +75,8 @@ class Drawing:
     """One figure of a page.
 
     Args:
-        name: what its ids begin with; no other figure of the page has the same.
-        height: in units that are pixels on a telephone, where figures are `WIDTH` wide.
+        name: prefix of its ids; unique on the page.
+        height: in units that are pixels on a phone, where figures are `WIDTH` wide.
     """
 
     WIDTH = 360
@@ -88,7 +88,7 @@ class Drawing:
         self._texts: dict[str, str] = {}
 
     def axes(self, left: float, top: float, right: float, bottom: float) -> Axes:
-        """A plot with that much room on each side."""
+        """Add a plot with these margins."""
         width, height = self.WIDTH - left - right, self.height - top - bottom
         return self.figure.add_axes((left / self.WIDTH, bottom / self.height, width / self.WIDTH, height / self.height))
 
@@ -102,23 +102,23 @@ class Drawing:
         ha: Literal["left", "right"] = "left",
         weight: str = "normal",
     ) -> None:
-        """Write text of ours or a stand-in, so many units from the left and from the top."""
+        """Write our own text or a placeholder, at a distance from the left and the top."""
         self.figure.text(x / self.WIDTH, 1 - y / self.height, text, color=color, ha=ha, fontweight=weight)
 
-    def stand_in(self, text: object, cells: int) -> str:
-        """What to draw for a text of a user, which takes so many cells of a terminal at most."""
-        shown = one_line(text)
-        fitting = set_cell_size(shown, cells).rstrip()
+    def placeholder(self, text: object, cells: int) -> str:
+        """A placeholder to draw for text from outside, which is cut to a width in terminal cells."""
+        line = one_line(text)
+        fitting = set_cell_size(line, cells).rstrip()
         key = f"#{len(self._texts)}"
-        self._texts[key] = shown if fitting == shown else set_cell_size(shown, cells - 1).rstrip() + "…"
+        self._texts[key] = line if fitting == line else set_cell_size(line, cells - 1).rstrip() + "…"
         return key
 
     def svg(self, title: str, description: str) -> Markup:
-        """The figure as an image with a name and a description for those who do not see it."""
+        """The figure as SVG with a title and a description for screen readers."""
         written = io.StringIO()
         self.figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
         root = ElementTree.fromstring(written.getvalue())
-        for unwanted in ("metadata", "defs"):  # the second has a style that would hold for the whole page
+        for unwanted in ("metadata", "defs"):  # the style in defs would apply to the whole page
             for child in root.findall(f"{{{_SVG}}}{unwanted}"):
                 if unwanted == "metadata" or child.find(f"{{{_SVG}}}style") is not None:
                     root.remove(child)
@@ -128,21 +128,21 @@ class Drawing:
         return Markup(ElementTree.tostring(root, encoding="unicode"))
 
     def _adapt(self, element: ElementTree.Element) -> None:
-        """The page's colours and letters, ids of its own, and the texts that stand-ins stand for."""
+        """Replace colours, fonts, ids and placeholders of an element."""
         element.tag = element.tag.removeprefix(f"{{{_SVG}}}")
         element.text, element.tail = (element.text or "").strip(), None
         element.text = self._texts.get(element.text, element.text)
         if href := element.attrib.pop(f"{{{_XLINK}}}href", None):
             element.set("href", href)
         if element.tag == "g":
-            element.attrib.pop("id", None)  # nothing refers to groups
+            element.attrib.pop("id", None)  # groups are never referenced
         for key, value in element.attrib.items():
             if key == "id":
                 element.set(key, f"{self.name}-{value}")
             elif key in ("href", "clip-path"):
-                element.set(key, _REFERENCE.sub(lambda found: f"{self.name}-{found[0]}", value))
+                element.set(key, _REFERENCE.sub(lambda match: f"{self.name}-{match[0]}", value))
             elif key == "style":
-                element.set(key, _OURS.sub(lambda found: _role(found[0]), _FAMILY.sub("", value)))
+                element.set(key, _OURS.sub(lambda match: _role(match[0]), _FAMILY.sub("", value)))
             elif key == "d":
                 element.set(key, " ".join(value.split()))
 

@@ -1,4 +1,4 @@
-"""The table of results: methods by training rows, quality and cost side by side."""
+"""The tables of a report: results, confusion matrices and the most confident errors."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,107 +11,72 @@ from softcloze.analysis import TopWord
 from softcloze.experiments import Comparison, Run, Shots, Spread, Summary
 from softcloze.experiments.confident_errors import most_confident_errors
 from softcloze.formatting import ABSENT, mean_sd, quantity, size, visible
-from softcloze.report.numbers import count, sentence, shots_phrase
-from softcloze.report.verdict import Findings, Standing
+from softcloze.report.numbers import count
+from softcloze.report.verdict import Ranking, ReportData
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One quantity.
+class ResultColumn:
+    """A quantity in the table of results.
 
     Attributes:
-        title: its name, in two lines.
-        text: how it is written.
-        rank: what is smallest where the quantity is best; None where nothing is called best.
+        title: two lines.
+        text: formats the quantity of a method.
+        rank: smallest for the best method; None if no value is marked as best.
     """
 
     title: tuple[str, str]
     text: Callable[[Summary], str]
     rank: Callable[[Summary], float] | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A number as text, and whether it is the best of its group."""
-
-    text: str
-    best: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The cells of a method."""
-
-    method: str
-    cells: tuple[Cell, ...]
+    def is_best(self, summary: Summary, group: Sequence[Summary]) -> bool:
+        """True if no method of the group has a better value as formatted."""
+        if self.rank is None or len(group) < 2:
+            return False
+        best = min(group, key=self.rank)
+        return self.text(summary).split()[0] == self.text(best).split()[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The methods at one number of training rows."""
-
-    title: str
-    rows: tuple[Row, ...]
-
-
-def columns(findings: Findings) -> list[Column]:
-    """What the table shows; balanced accuracy only where it says something else than accuracy."""
-    rows = len(findings.comparison.texts)
+def result_columns(data: ReportData) -> list[ResultColumn]:
+    """The columns of the table; balanced accuracy only if it differs from accuracy."""
+    rows = len(data.comparison.texts)
     quality = [
-        _share(("accuracy", "%"), lambda each: each.accuracy),
-        _share(("balanced", "accuracy, %"), lambda each: each.balanced_accuracy),
-        _share(("macro F1", "%"), lambda each: each.macro_f1),
-        _loss(("log loss", "nats"), lambda each: each.log_loss),
-        _loss(("calibration", "error"), lambda each: each.calibration_error),
+        _share(("accuracy", "%"), lambda summary: summary.accuracy),
+        _share(("balanced", "accuracy, %"), lambda summary: summary.balanced_accuracy),
+        _share(("macro F1", "%"), lambda summary: summary.macro_f1),
+        _loss(("log loss", "nats"), lambda summary: summary.log_loss),
+        _loss(("calibration", "error"), lambda summary: summary.calibration_error),
     ]
-    if len(set(Counter(findings.comparison.labels).values())) == 1:
+    if len(set(Counter(data.comparison.labels).values())) == 1:
         del quality[1]
     return [
         *quality,
-        Column(("trained", "numbers"), lambda each: count(each.trainable)),
-        Column(("training", "s"), lambda each: quantity(each.fit_seconds)),
-        Column(("scoring", "rows/s"), lambda each: _speed(rows, each)),
-        Column(("peak", "memory"), lambda each: size(each.peak_memory)),
-        Column(("artifact", "size"), lambda each: size(each.artifact_bytes)),
+        ResultColumn(("trainable", "parameters"), lambda summary: count(summary.trainable)),
+        ResultColumn(("training", "s"), lambda summary: quantity(summary.fit_seconds)),
+        ResultColumn(("scoring", "rows/s"), lambda summary: _rows_per_second(rows, summary)),
+        ResultColumn(("peak", "memory"), lambda summary: size(summary.peak_memory)),
+        ResultColumn(("artifact", "size"), lambda summary: size(summary.artifact_bytes)),
     ]
 
 
-def groups(findings: Findings, shown: Sequence[Column]) -> list[Group]:
-    """The rows of the table, together where methods had the same number of training rows."""
-    found = []
-    for shots in findings.shots:
-        there = [each for each in findings.summaries if each.shots == shots]
-        rows = tuple(
-            Row(each.method, tuple(Cell(column.text(each), _is_best(column, each, there)) for column in shown))
-            for each in there
-        )
-        found.append(Group(sentence(shots_phrase(shots)), rows))
-    return found
-
-
-def _is_best(column: Column, each: Summary, there: Sequence[Summary]) -> bool:
-    """Whether no other of several reads better; what reads alike is alike."""
-    if column.rank is None or len(there) < 2:
-        return False
-    best = min(there, key=column.rank)
-    return column.text(each).split()[0] == column.text(best).split()[0]
-
-
-def _share(title: tuple[str, str], of: Callable[[Summary], Spread]) -> Column:
-    """Better if higher."""
-    return Column(
-        title, lambda each: mean_sd(of(each).mean, of(each).sd, scale=100, digits=1), lambda each: -of(each).mean
+def _share(title: tuple[str, str], of: Callable[[Summary], Spread]) -> ResultColumn:
+    """A column in percent, where higher is better."""
+    return ResultColumn(
+        title,
+        lambda summary: mean_sd(of(summary).mean, of(summary).sd, scale=100, digits=1),
+        lambda summary: -of(summary).mean,
     )
 
 
-def _loss(title: tuple[str, str], of: Callable[[Summary], Spread]) -> Column:
-    """Better if lower."""
-    return Column(title, lambda each: mean_sd(of(each).mean, of(each).sd), lambda each: of(each).mean)
+def _loss(title: tuple[str, str], of: Callable[[Summary], Spread]) -> ResultColumn:
+    """A column where lower is better."""
+    return ResultColumn(
+        title, lambda summary: mean_sd(of(summary).mean, of(summary).sd), lambda summary: of(summary).mean
+    )
 
 
-def _speed(rows: int, each: Summary) -> str:
-    """Rows a second."""
-    return quantity(rows / each.predict_seconds) if each.predict_seconds else ABSENT
+def _rows_per_second(rows: int, summary: Summary) -> str:
+    return quantity(rows / summary.predict_seconds) if summary.predict_seconds else ABSENT
 
 
 WORST = 10
@@ -120,13 +85,13 @@ EXCERPT = 600  # characters of a text that are shown
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often a method took one label for another.
+    """The confusion matrix of a method.
 
     Attributes:
         method: its name.
-        shots: training rows that it had.
-        runs: runs that are added up.
-        rows: each true label with how often each label was given, both in the order of the classes.
+        shots: training rows.
+        runs: number of runs in the sum.
+        rows: each true label with the counts of predicted labels, both in the order of the classes.
     """
 
     method: str
@@ -136,84 +101,80 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """A held-out row that is taken for something else.
+class ConfidentError:
+    """A held-out row with a wrong prediction.
 
     Attributes:
         text: of the row.
-        label: the true one.
-        label_probability: what it is given.
-        given: the likeliest label.
-        given_probability: its probability.
-        top_words: the likeliest words at the mask, in the first run that tells.
+        label: the true label.
+        label_probability: its predicted probability.
+        predicted: the most probable label.
+        predicted_probability: its probability.
+        top_words: the most probable words at the mask, from the first run that has them.
     """
 
     text: str
     label: str
     label_probability: float
-    given: str
-    given_probability: float
+    predicted: str
+    predicted_probability: float
     top_words: tuple[TopWord, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Mistakes:
-    """The mistakes that one method is surest of.
+class ConfidentErrors:
+    """The most confident errors of one method.
 
     Attributes:
         method: its name.
-        shots: training rows that it had.
-        runs: runs whose probabilities are averaged.
-        worst: the surest first.
+        shots: training rows.
+        runs: number of runs whose probabilities are averaged.
+        worst: the most confident first.
     """
 
     method: str
     shots: Shots
     runs: int
-    worst: tuple[Mistake, ...]
+    worst: tuple[ConfidentError, ...]
 
 
-def confusions(findings: Findings) -> list[Confusion]:
-    """The confusion matrix of each method with the most training rows that it had."""
-    comparison, found = findings.comparison, []
+def confusions(data: ReportData) -> list[Confusion]:
+    """The confusion matrix of each method at its largest number of training rows."""
+    comparison, matrices = data.comparison, []
     for card in comparison.methods:
-        if not (summaries := findings.of(card.name)):
+        if not (summaries := data.of(card.name)):
             continue
         runs = comparison.of(card.name, summaries[-1].shots)
-        given = np.concatenate([_probabilities(run).argmax(1) for run in runs])
-        counts = confusion_matrix(np.tile(comparison.truth, len(runs)), given, labels=range(len(comparison.classes)))
+        predicted = np.concatenate([_probabilities(run).argmax(1) for run in runs])
+        truth = np.tile(comparison.truth, len(runs))
+        counts = confusion_matrix(truth, predicted, labels=range(len(comparison.classes)))
         rows = tuple(zip(comparison.classes, map(tuple, counts.tolist()), strict=True))
-        found.append(Confusion(card.name, summaries[-1].shots, len(runs), rows))
-    return found
+        matrices.append(Confusion(card.name, summaries[-1].shots, len(runs), rows))
+    return matrices
 
 
-def worst_mistakes(comparison: Comparison, standing: Standing) -> Mistakes:
-    """The rows that the best method of a standing is surest of and wrong about.
-
-    Args:
-        comparison: what was measured.
-        standing: at one number of training rows.
-    """
-    best = standing.best
+def confident_errors(comparison: Comparison, ranking: Ranking) -> ConfidentErrors:
+    """The most confident errors of the best method of a ranking."""
+    best = ranking.best
     runs = comparison.of(best.method, best.shots)
     mean = np.stack([_probabilities(run) for run in runs]).mean(0, dtype=np.float64)
-    truth, given = comparison.truth, mean.argmax(1)
+    truth, predicted = comparison.truth, mean.argmax(1)
     worst = (
-        Mistake(
+        ConfidentError(
             comparison.texts[row],
             comparison.labels[row],
             float(mean[row, truth[row]]),
-            comparison.classes[given[row]],
+            comparison.classes[predicted[row]],
             float(mean[row].max()),
             next((run.top_words[row] for run in runs if row in run.top_words), ()),
         )
         for row in most_confident_errors(mean, truth, WORST)
     )
-    return Mistakes(best.method, best.shots, len(runs), tuple(worst))
+    return ConfidentErrors(best.method, best.shots, len(runs), tuple(worst))
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a text, made visible, and how much is left out.
+    """The start of a text with invisible characters made visible, and the number of characters left out.
 
     >>> excerpt("好" * 608)[-25:]
     '好好好 … (8 more characters)'

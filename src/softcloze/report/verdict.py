@@ -1,4 +1,4 @@
-"""What a report asks of a comparison, computed once: summaries, differences, and who is ahead where."""
+"""The ranking of methods, and the sentences that describe it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,19 +13,19 @@ from softcloze.report.numbers import p_value, points, sentence, shots_phrase
 ALPHA = 0.05
 
 
-def clear(difference: Difference) -> bool:
-    """Whether a difference is more than luck."""
+def is_clear(difference: Difference) -> bool:
+    """True if a difference is significant after correction."""
     return difference.p_corrected < ALPHA
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Ranking:
     """The methods that can be compared at one number of training rows.
 
     Attributes:
-        shots: training rows.
-        ranked: the best accuracy first; methods that learn nothing compete everywhere.
-        differences: between each two of them, seen from the better one, in the order of `ranked`.
+        shots: number of training rows.
+        ranked: by accuracy, the best first; methods without training compete at every number of rows.
+        differences: between each pair, the better method first, in the order of `ranked`.
     """
 
     shots: Shots
@@ -39,131 +39,142 @@ class Standing:
 
     @property
     def leads(self) -> list[Difference]:
-        """How far the best is ahead of each of the others, the nearest first."""
-        return [each for each in self.differences if each.method == self.best.method]
+        """Differences between the best method and each of the others, the smallest first."""
+        return [difference for difference in self.differences if difference.method == self.best.method]
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A comparison with all that is computed from it.
+class ReportData:
+    """A comparison with its statistics, each computed once.
 
     Attributes:
-        comparison: what was measured.
+        comparison: the results.
     """
 
     comparison: Comparison
 
     @cached_property
     def summaries(self) -> tuple[Summary, ...]:
-        """One for each method and number of training rows."""
+        """A summary for each method and number of training rows."""
         return self.comparison.summary()
 
     @cached_property
     def shots(self) -> tuple[Shots, ...]:
-        """The numbers of training rows that some run came to an end with; none comes first."""
-        there = {each.shots for each in self.summaries}
-        return tuple(shots for shots in dict.fromkeys((0, *self.comparison.protocol.shots)) if shots in there)
+        """The numbers of training rows with a finished run; 0 comes first."""
+        finished = {summary.shots for summary in self.summaries}
+        return tuple(shots for shots in dict.fromkeys((0, *self.comparison.protocol.shots)) if shots in finished)
+
+    @property
+    def groups(self) -> list[tuple[Shots, list[Summary]]]:
+        """The summaries for each number of training rows."""
+        return [(shots, [summary for summary in self.summaries if summary.shots == shots]) for shots in self.shots]
 
     @cached_property
-    def standings(self) -> tuple[Standing, ...]:
-        """The standing at every number of training rows."""
+    def rankings(self) -> tuple[Ranking, ...]:
+        """A ranking for each number of training rows."""
         differences = self.comparison.differences()
-        return tuple(self._standing(shots, differences) for shots in self.shots)
+        return tuple(self._ranking(shots, differences) for shots in self.shots)
 
     def of(self, method: str) -> list[Summary]:
         """The summaries of a method, by number of training rows."""
-        return sorted(
-            (each for each in self.summaries if each.method == method), key=lambda each: self.shots.index(each.shots)
+        summaries = (summary for summary in self.summaries if summary.method == method)
+        return sorted(summaries, key=lambda summary: self.shots.index(summary.shots))
+
+    def _ranking(self, shots: Shots, differences: Sequence[Difference]) -> Ranking:
+        learning = {summary.method for summary in self.summaries if summary.shots != 0}
+        competing = (summary for summary in self.summaries if summary.shots == shots or summary.method not in learning)
+        ranked = tuple(sorted(competing, key=lambda summary: -summary.accuracy.mean))
+        rank = {summary.method: i for i, summary in enumerate(ranked)}
+        pairs = (
+            difference if rank[difference.method] < rank[difference.other] else _reversed(difference)
+            for difference in differences
+            if {difference.method, difference.other} <= rank.keys()
+            and (difference.shots == shots or not {difference.method, difference.other} & learning)
         )
-
-    def _standing(self, shots: Shots, differences: Sequence[Difference]) -> Standing:
-        learning = {each.method for each in self.summaries if each.shots != 0}
-        there = [each for each in self.summaries if each.shots == shots or each.method not in learning]
-        ranked = tuple(sorted(there, key=lambda each: -each.accuracy.mean))
-        place = {each.method: i for i, each in enumerate(ranked)}
-        between = (
-            each if place[each.method] < place[each.other] else _turned(each)
-            for each in differences
-            if {each.method, each.other} <= place.keys()
-            and (each.shots == shots or not {each.method, each.other} & learning)
-        )
-        return Standing(shots, ranked, tuple(sorted(between, key=lambda each: (place[each.method], place[each.other]))))
+        return Ranking(shots, ranked, tuple(sorted(pairs, key=lambda pair: (rank[pair.method], rank[pair.other]))))
 
 
-def _turned(each: Difference) -> Difference:
-    """The same difference, seen from the other side."""
+def _reversed(difference: Difference) -> Difference:
+    """The same difference with the methods swapped."""
     return replace(
-        each, method=each.other, other=each.method, mean=0.0 - each.mean, low=0.0 - each.high, high=0.0 - each.low
+        difference,
+        method=difference.other,
+        other=difference.method,
+        mean=0.0 - difference.mean,
+        low=0.0 - difference.high,
+        high=0.0 - difference.low,
     )
 
 
-def verdict(standing: Standing, rows: int) -> Markup:
-    """Which method is best, by how much, whether that may be luck, and which cheaper one does as well.
+def verdict(ranking: Ranking, rows: int) -> Markup:
+    """Name the best method, its lead, whether that may be chance, and a cheaper method that may be as good.
 
     Args:
-        standing: at one number of training rows.
-        rows: held-out rows.
+        ranking: at one number of training rows.
+        rows: number of held-out rows.
     """
-    best = standing.best
-    said = Markup("{}, <strong>{}</strong> {}: it is right on {} of {} held-out rows.").format(
-        sentence(shots_phrase(standing.shots)),
+    best = ranking.best
+    text = Markup("{}, <strong>{}</strong> {}: its accuracy is {} on {} held-out rows.").format(
+        sentence(shots_phrase(ranking.shots)),
         one_line(best.method),
-        "does best" if len(standing.ranked) > 1 else "stands alone",
+        "performs best" if len(ranking.ranked) > 1 else "is the only method",
         percent(best.accuracy.mean),
         f"{rows:,}",
     )
-    leads = standing.leads
+    leads = ranking.leads
     if not leads:
-        return said
-    return said + _lead(leads[0]) + _rivals(standing.ranked, leads)
+        return text
+    return text + _lead(leads[0]) + _rivals(ranking.ranked, leads)
 
 
-def spread(wordings: VariantSpread) -> Markup:
-    """How far the same task hangs on its wording."""
+def variants_verdict(spread: VariantSpread) -> Markup:
+    """Describe the spread in accuracy over prompt variants."""
     return Markup(
-        "{}, the {} prompt variants of <b>{}</b> are right on {} to {} of the rows: <b>{}</b> on the fewest, <b>{}</b> "
-        "on the most; half of them on {} or more."
+        "{}, the accuracy of the {} prompt variants of <b>{}</b> ranges from {} (<b>{}</b>) to {} (<b>{}</b>), with a "
+        "median of {}."
     ).format(
-        sentence(shots_phrase(wordings.shots)),
-        wordings.count,
-        one_line(wordings.variant_of),
-        percent(wordings.worst.accuracy.mean),
-        percent(wordings.best.accuracy.mean),
-        one_line(wordings.worst.method),
-        one_line(wordings.best.method),
-        percent(wordings.median),
+        sentence(shots_phrase(spread.shots)),
+        spread.count,
+        one_line(spread.variant_of),
+        percent(spread.worst.accuracy.mean),
+        one_line(spread.worst.method),
+        percent(spread.best.accuracy.mean),
+        one_line(spread.best.method),
+        percent(spread.median),
     )
 
 
 def _lead(lead: Difference) -> Markup:
-    """How far the first is ahead of the second."""
-    judged = "more than luck" if clear(lead) else "which may be luck alone"
-    return Markup(" It is {} points ahead of <b>{}</b>, the next (95% interval {} to {}; {}), {}.").format(
-        points(lead.mean).removeprefix("+"),
+    """Describe the lead of the best method over the second."""
+    judgement = "more than chance explains" if is_clear(lead) else "which may be chance"
+    return Markup(
+        " Its lead over <b>{}</b>, the next best, is {} points (95% interval {} to {}; corrected {}), {}."
+    ).format(
         one_line(lead.other),
+        points(lead.mean).removeprefix("+"),
         points(lead.low),
         points(lead.high),
-        f"corrected {p_value(lead.p_corrected)}",
-        judged,
+        p_value(lead.p_corrected),
+        judgement,
     )
 
 
 def _rivals(ranked: tuple[Summary, ...], leads: list[Difference]) -> Markup:
-    """Those that the data does not tell from the best, and which of them all is trained soonest."""
-    level = {each.other for each in leads if not clear(each)}
+    """Name the methods that are not clearly worse than the best, and the one of them that trains fastest."""
+    level = {lead.other for lead in leads if not is_clear(lead)}
     if not level:
         return Markup(" All others are clearly behind.") if len(leads) > 1 else Markup("")
-    rivals = [each for each in ranked if each.method in level]
-    said = Markup("")
+    rivals = [summary for summary in ranked if summary.method in level]
+    text = Markup("")
     if len(rivals) > 1:
-        names = Markup(", ").join(Markup("<b>{}</b>").format(one_line(each.method)) for each in rivals[1:])
-        said += Markup(" Nor is its lead over {} clear.").format(names)
-    soonest = min((ranked[0], *rivals), key=lambda each: each.fit_seconds)
-    if soonest.method == ranked[0].method:
-        return said
-    return said + Markup(" Of the {}, <b>{}</b> takes the least training: {} against {}.").format(
+        names = Markup(", ").join(Markup("<b>{}</b>").format(one_line(rival.method)) for rival in rivals[1:])
+        text += Markup(" Its lead over {} is not clear either.").format(names)
+    fastest = min((ranked[0], *rivals), key=lambda summary: summary.fit_seconds)
+    if fastest.method == ranked[0].method:
+        return text
+    return text + Markup(" Of the {}, <b>{}</b> needs the least training time: {} instead of {}.").format(
         "two" if len(rivals) == 1 else "methods that may be as good",
-        one_line(soonest.method),
-        seconds(soonest.fit_seconds),
+        one_line(fastest.method),
+        seconds(fastest.fit_seconds),
         seconds(ranked[0].fit_seconds),
     )

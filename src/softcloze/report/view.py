@@ -1,90 +1,53 @@
-"""All that a report shows, as plain data and finished drawings."""
+"""The values and plots on the page of a comparison."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 from markupsafe import Markup
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.experiments import Comparison, Difference, MethodCard, Run, Spread, Summary, spread_over_variants
+from softcloze.experiments import Comparison, Difference, Spread, Summary, spread_over_variants
 from softcloze.formatting import one_line, shots_name, visible
 from softcloze.report.html import Plot
 from softcloze.report.numbers import count, sentence, shots_phrase
 from softcloze.report.plots import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
-from softcloze.report.tables import Confusion, Group, Mistakes, columns, confusions, groups, worst_mistakes
-from softcloze.report.verdict import Findings, Standing, clear, spread, verdict
+from softcloze.report.tables import confident_errors, confusions, result_columns
+from softcloze.report.verdict import Ranking, ReportData, is_clear, variants_verdict, verdict
 from softcloze.template import Template
 from softcloze.template.describe import as_html
 
 
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """The pairs of methods at one number of training rows."""
-
-    title: str
-    plot: Plot
-    differences: tuple[Difference, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """A method and its template, drawn."""
-
-    name: str
-    description: str
-    drawn: Markup
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything on the page, in its order; text is as users wrote it, `Markup` is ours."""
-
-    task: str
-    facts: Mapping[str, str]
-    verdicts: Sequence[Markup]
-    rows: str
-    columns: Sequence[tuple[str, str]]
-    groups: Sequence[Group]
-    failures: Sequence[Run]
-    curves: Sequence[Plot]
-    duels: Sequence[Duel]
-    costs: Sequence[Plot]
-    classes: Sequence[str]
-    confusions: Sequence[Confusion]
-    mistakes: Mistakes | None
-    methods: Sequence[Method]
-    command: str | None
-    protocol: Mapping[str, str]
-    environment: Mapping[str, str]
-
-
-def view(comparison: Comparison) -> Report:
-    """Compute and draw what there is to show of a comparison."""
-    findings = Findings(comparison)
-    shown, standings = columns(findings), findings.standings
+def page_values(comparison: Comparison) -> dict[str, Any]:
+    """The variables of the Jinja template: statistics, text and finished plots."""
+    data = ReportData(comparison)
+    rankings = data.rankings
     verdicts = [
-        *(verdict(standing, len(comparison.texts)) for standing in standings),
-        *map(spread, spread_over_variants(comparison)),
+        *(verdict(ranking, len(comparison.texts)) for ranking in rankings),
+        *map(variants_verdict, spread_over_variants(comparison)),
     ]
-    return Report(
-        task=comparison.task,
-        facts=_facts(comparison),
-        verdicts=verdicts or [Markup("No run came to an end.")],
-        rows=count(len(comparison.texts)),
-        columns=[column.title for column in shown],
-        groups=groups(findings, shown),
-        failures=[run for run in comparison.runs if run.error is not None],
-        curves=_curves(findings),
-        duels=[_duel(i, standing) for i, standing in enumerate(standings) if standing.leads],
-        costs=_costs(findings),
-        classes=comparison.classes,
-        confusions=confusions(findings),
-        mistakes=worst_mistakes(comparison, standings[-1]) if standings else None,
-        methods=[_method(card) for card in comparison.methods],
-        command=comparison.command,
-        protocol=_protocol(comparison),
-        environment=comparison.environment,
-    )
+    return {
+        "comparison": comparison,
+        "facts": _facts(comparison),
+        "verdicts": verdicts or [Markup("No run finished.")],
+        "columns": result_columns(data),
+        "groups": data.groups,
+        "failures": [run for run in comparison.runs if run.error is not None],
+        "curves": _curves(data),
+        "leads": [_leads(i, ranking) for i, ranking in enumerate(rankings) if ranking.leads],
+        "costs": _costs(data),
+        "confusions": confusions(data),
+        "errors": confident_errors(comparison, rankings[-1]) if rankings else None,
+        "protocol": _protocol(comparison),
+    }
+
+
+def draw_template(template: str) -> Markup:
+    """A template with its tags highlighted; text that does not parse, such as a name, as it is."""
+    try:
+        parsed = Template(template)
+        return Markup(as_html(parsed.nodes, parsed.node_blocks))  # as_html escapes all text
+    except TemplateSyntaxError:
+        return Markup('<p class="text" lang="">{}</p>').format(visible(template))
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:
@@ -92,7 +55,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     if comparison.model is not None:
         facts["model"] = comparison.model
     if comparison.parameters is not None:
-        facts["its parameters"] = count(comparison.parameters)
+        facts["parameters"] = count(comparison.parameters)
     facts["held-out rows"] = count(len(comparison.texts))
     facts["classes"] = count(len(comparison.classes))
     facts["methods"] = count(len(comparison.methods))
@@ -104,72 +67,66 @@ def _protocol(comparison: Comparison) -> dict[str, str]:
     protocol = comparison.protocol
     return {
         "training rows per class": ", ".join(map(shots_name, protocol.shots)),
-        "as many of each class": "yes" if protocol.balanced else "no, as many as there are",
+        "balanced classes": "yes" if protocol.balanced else "no, in proportion to the data",
         "seeds": ", ".join(map(str, protocol.seeds)),
-        "held-out rows, at most": "all" if protocol.test_rows is None else count(protocol.test_rows),
+        "maximum of held-out rows": "all" if protocol.test_rows is None else count(protocol.test_rows),
         "SHA-256 of the protocol": protocol.hash,
     }
 
 
-def _curves(findings: Findings) -> list[Plot]:
-    """Accuracy and log loss over training rows, where there are several numbers of them."""
-    if len(findings.shots) < 2:
+def _curves(data: ReportData) -> list[Plot]:
+    """Accuracy and log loss over training rows, if there are several numbers of them."""
+    if len(data.shots) < 2:
         return []
-    names = [shots_name(shots) for shots in findings.shots]
+    names = [shots_name(shots) for shots in data.shots]
     kinds: list[tuple[str, str, Measure, Callable[[Summary], Spread]]] = [
-        ("accuracy", "Accuracy: higher is better", ACCURACY, lambda each: each.accuracy),
-        ("loss", "Log loss: lower is better", LOG_LOSS, lambda each: each.log_loss),
+        ("accuracy", "Accuracy: higher is better", ACCURACY, lambda summary: summary.accuracy),
+        ("loss", "Log loss: lower is better", LOG_LOSS, lambda summary: summary.log_loss),
     ]
     note = "Lines join the means; each small dot beside them is one draw of the training rows."
-    if 0 in findings.shots:
-        note += " What learns nothing goes on as a dotted line."
+    if 0 in data.shots:
+        note += " Methods without training are drawn as dotted lines."
     plots = []
-    for name, title, measure, of in kinds:
-        series = _series(findings, lambda each: findings.shots.index(each.shots), of)
+    for name, title, measure, spread_of in kinds:
+        series = _series(data, lambda summary: data.shots.index(summary.shots), spread_of)
         plots.append(Plot(title, note, learning_curves(name, title, measure, series, names)))
     return plots
 
 
-def _costs(findings: Findings) -> list[Plot]:
+def _costs(data: ReportData) -> list[Plot]:
     kinds: list[tuple[str, str, str, Callable[[Summary], float]]] = [
-        ("seconds", "Accuracy and training time", "training, seconds", lambda each: each.fit_seconds),
-        ("trained", "Accuracy and trained numbers", "trained numbers", lambda each: float(each.trainable)),
+        ("seconds", "Accuracy and training time", "training, seconds", lambda summary: summary.fit_seconds),
+        (
+            "trained",
+            "Accuracy and trainable parameters",
+            "trainable parameters",
+            lambda summary: float(summary.trainable),
+        ),
     ]
     plots = []
-    for name, title, label, of in kinds:
-        series = _series(findings, of, lambda each: each.accuracy)
-        if any(point.x for each in series for point in each.points):
-            note = "Up and to the left is better. Larger marks had more training rows."
+    for name, title, label, cost_of in kinds:
+        series = _series(data, cost_of, lambda summary: summary.accuracy)
+        if any(point.x for line in series for point in line.points):
+            note = "Better is up and to the left. Larger markers had more training rows."
             plots.append(Plot(title, note, cost(name, title, series, label)))
     return plots
 
 
-def _series(findings: Findings, x: Callable[[Summary], float], spread: Callable[[Summary], Spread]) -> list[Series]:
+def _series(data: ReportData, x_of: Callable[[Summary], float], spread_of: Callable[[Summary], Spread]) -> list[Series]:
     """The summaries of each method as points, in the order of training rows."""
-    found = []
-    for number, card in enumerate(findings.comparison.methods):
-        points = tuple(Point(x(each), spread(each).mean, spread(each).values) for each in findings.of(card.name))
+    series = []
+    for index, card in enumerate(data.comparison.methods):
+        summaries = data.of(card.name)
+        points = [Point(x_of(each), spread_of(each).mean, spread_of(each).values) for each in summaries]
         if points:
-            found.append(Series(number, card.name, points))
-    return found
+            series.append(Series(index, card.name, tuple(points)))
+    return series
 
 
-def _duel(i: int, standing: Standing) -> Duel:
-    title = sentence(shots_phrase(standing.shots))
-    best = one_line(standing.best.method)
-    intervals = [Interval(each.other, each.mean, each.low, each.high, clear(each)) for each in standing.leads]
-    plot = Plot(title, f"How far {best} is ahead of the others.", forest(f"forest{i}", title, intervals))
-    return Duel(title, plot, tuple(each for each in standing.differences if each.shots == standing.shots))
-
-
-def _method(card: MethodCard) -> Method:
-    return Method(card.name, card.description, Markup("") if card.template is None else _drawn(card.template))
-
-
-def _drawn(template: str) -> Markup:
-    """A template in its colours; one that is none, such as a name, as it is."""
-    try:
-        parsed = Template(template)
-        return Markup(as_html(parsed.nodes, parsed.node_blocks))  # which escapes all text
-    except TemplateSyntaxError:
-        return Markup('<p class="text" lang="">{}</p>').format(visible(template))
+def _leads(i: int, ranking: Ranking) -> tuple[Plot, list[Difference]]:
+    """A plot of the lead of the best method, and the differences between all methods with this number of rows."""
+    title = sentence(shots_phrase(ranking.shots))
+    best = one_line(ranking.best.method)
+    intervals = [Interval(lead.other, lead.mean, lead.low, lead.high, is_clear(lead)) for lead in ranking.leads]
+    plot = Plot(title, f"The lead of {best} over the others.", forest(f"forest{i}", title, intervals))
+    return plot, [difference for difference in ranking.differences if difference.shots == ranking.shots]

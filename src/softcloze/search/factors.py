@@ -1,4 +1,4 @@
-"""What candidates differ in: a column of levels for each parameter."""
+"""Factors: the parameters in which candidates differ, with the levels of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +11,19 @@ from softcloze.errors import SoftclozeError
 from softcloze.library import resolve_template
 from softcloze.template import Field, Literal, Mask, Soft, Template, without_slots
 
-MOST = 6  # values of a number that are levels of their own
-BINS = 4  # what more of them are taken together to
-ABSENT = object()  # the value of a parameter that does not apply to a candidate
+MOST = 6  # a numeric parameter with more values is binned
+BINS = 4
+NOT_APPLICABLE = object()  # value of a parameter that does not apply to a candidate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factor:
-    """A parameter that takes two values or more.
+    """A parameter, or part of one, with two or more levels.
 
     Attributes:
-        name: of the parameter, or of a part of it.
-        levels: its values, for people.
-        codes: which of them each candidate has, shape (candidates,); -1 for one to which it does not apply.
+        name: of the parameter, or of the part.
+        levels: its values as text.
+        codes: index of each candidate's level, shape (candidates,); -1 if the parameter does not apply.
     """
 
     name: str
@@ -31,63 +31,63 @@ class Factor:
     codes: np.ndarray
 
     def determines(self, other: "Factor") -> bool:
-        """Whether candidates with the same value of this one always have the same value of the other."""
+        """True if candidates with the same level of this factor always have the same level of the other."""
         return len({*zip(self.codes, other.codes, strict=True)}) == len({*self.codes})
 
 
 def factors_of(candidates: Sequence[Mapping[str, Any]]) -> list[Factor]:
-    """The parameters that vary, in the order in which candidates name them.
+    """The parameters that vary, in the order of the candidates' parameters.
 
-    A template with soft slots counts as three: its wording, where its slots stand, and how long they are, which does
-    not apply to a template without any. Of a number with many values four ranges with about as many candidates each are
-    levels. A parameter whose value follows from another's in every candidate cannot be told from it, and is named
-    beside it.
+    A template with soft slots is split into three factors: its wording, the position of its slots, and their length,
+    which does not apply to a template without slots. A number with many values is binned into four ranges of about
+    equal size. A parameter that is determined by another one in every candidate is confounded with it, and only
+    mentioned in its name.
 
     Args:
-        candidates: parameters of each.
+        candidates: parameters of each candidate.
     """
     names = dict.fromkeys(name for parameters in candidates for name in parameters)
-    found = []
+    factors = []
     for name in names:
-        values = [parameters.get(name, ABSENT) for parameters in candidates]
-        for part, own in _parts(name, values).items():
-            levels, codes = _levels(own)
+        values = [parameters.get(name, NOT_APPLICABLE) for parameters in candidates]
+        for part, column in _split_template(name, values).items():
+            levels, codes = _levels(column)
             if len(levels) > 1:
-                found.append(Factor(part, levels, codes))
-    return _told_apart(found)
+                factors.append(Factor(part, levels, codes))
+    return _without_confounded(factors)
 
 
-def shown(value: object) -> str:
-    """A parameter's value, for people.
+def format_value(value: object) -> str:
+    """A parameter's value as text.
 
-    >>> shown(0.03), shown({"好": ["好", "棒"], "差": "差"}), shown(None)
+    >>> format_value(0.03), format_value({"好": ["好", "棒"], "差": "差"}), format_value(None)
     ('0.03', '好: 好, 棒; 差: 差', 'None')
     """
-    if value is ABSENT:
+    if value is NOT_APPLICABLE:
         return "–"
     if isinstance(value, Mapping):
-        return "; ".join(f"{shown(key)}: {shown(own)}" for key, own in value.items())
+        return "; ".join(f"{format_value(key)}: {format_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(format_value, value))
     if _is_number(value):
         return f"{value:.4g}"
     return str(value)
 
 
-def _parts(name: str, values: list[Any]) -> dict[str, list[Any]]:
-    """A column for each part of a template that has slots, or the column as it is."""
+def _split_template(name: str, values: list[Any]) -> dict[str, list[Any]]:
+    """Values of each part if they are templates with slots, else the values themselves."""
     if name.rpartition("__")[2] != "template":
         return {name: values}
     try:
-        templates = [None if value is ABSENT else resolve_template(value) for value in values]
+        templates = [None if value is NOT_APPLICABLE else resolve_template(value) for value in values]
     except (SoftclozeError, TypeError):
         return {name: values}
     if not any(template is not None and template.blocks for template in templates):
         return {name: values}
-    kinds = {"wording": _wording, "slot position": _position, "slot length": _length}
+    parts = {"wording": _wording, "slot position": _position, "slot length": _length}
     return {
-        f"{name}: {kind}": [ABSENT if template is None else part(template) for template in templates]
-        for kind, part in kinds.items()
+        f"{name}: {part}": [NOT_APPLICABLE if template is None else value_of(template) for template in templates]
+        for part, value_of in parts.items()
     }
 
 
@@ -96,29 +96,31 @@ def _wording(template: Template) -> str:
 
 
 def _length(template: Template) -> object:
-    """Vectors of each slot; one that starts from words has as many as their tokens. Does not apply without slots."""
+    """Vectors of each slot, or the words that it is initialised from; does not apply without slots."""
     blocks = [template.block_of(at) for at, node in enumerate(template.nodes) if isinstance(node, Soft)]
-    return " + ".join(f'"{block.init}"' if block.count is None else f"{block.count}" for block in blocks) or ABSENT
+    return (
+        " + ".join(f'"{block.init}"' if block.count is None else f"{block.count}" for block in blocks) or NOT_APPLICABLE
+    )
 
 
 def _position(template: Template) -> str:
-    """Where the slots stand.
+    """The position of the slots.
 
     >>> [_position(Template(f"{source} <mask>")) for source in ("<soft> <text>", "好<text> <soft>", "<text> 很 <soft>")]
     ['in front', 'after <text>', 'before <mask>']
     """
     nodes = [node for node in template.nodes if not (isinstance(node, Literal) and node.text.isspace())]
-    places = []
+    positions = []
     for at, node in enumerate(nodes):
         if isinstance(node, Soft):
             before = nodes[at - 1] if at else None
-            behind = nodes[at + 1] if at + 1 < len(nodes) else None
-            places.append(_place(before, behind))
-    return " and ".join(places) or "none"
+            after = nodes[at + 1] if at + 1 < len(nodes) else None
+            positions.append(_position_between(before, after))
+    return " and ".join(positions) or "none"
 
 
-def _place(before: object, behind: object) -> str:
-    match before, behind:
+def _position_between(before: object, after: object) -> str:
+    match before, after:
         case None, _:
             return "in front"
         case Field(name), _:
@@ -132,28 +134,28 @@ def _place(before: object, behind: object) -> str:
 
 
 def _levels(values: Sequence[Any]) -> tuple[tuple[str, ...], np.ndarray]:
-    """The values for people, and which of them each candidate has."""
-    distinct = {_key(value): value for value in values if value is not ABSENT}
+    """The distinct values as text, and the index of each candidate's value."""
+    distinct = {_key(value): value for value in values if value is not NOT_APPLICABLE}
     if all(map(_is_number, distinct.values())):
         distinct = dict(sorted(distinct.items()))
         if len(distinct) > MOST:
-            return _ranges(np.array([np.nan if value is ABSENT else value for value in values], float))
-    numbers = {key: number for number, key in enumerate(distinct)}
-    return tuple(map(shown, distinct.values())), np.array([numbers.get(_key(value), -1) for value in values])
+            return _ranges(np.array([np.nan if value is NOT_APPLICABLE else value for value in values], float))
+    index = {key: i for i, key in enumerate(distinct)}
+    return tuple(map(format_value, distinct.values())), np.array([index.get(_key(value), -1) for value in values])
 
 
 def _ranges(values: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Ranges with about as many values each; nan does not apply."""
-    there = ~np.isnan(values)
-    edges = np.unique(np.quantile(values[there], np.arange(1, BINS) / BINS))
+    """Ranges of about equal size; nan if the parameter does not apply."""
+    applies = ~np.isnan(values)
+    edges = np.unique(np.quantile(values[applies], np.arange(1, BINS) / BINS))
     codes = np.full(len(values), -1)
-    codes[there] = np.unique(np.searchsorted(edges, values[there], side="right"), return_inverse=True)[1]
-    members = [values[codes == code] for code in range(codes.max() + 1)]
-    return tuple(f"{shown(own.min())} to {shown(own.max())}" for own in members), codes
+    codes[applies] = np.unique(np.searchsorted(edges, values[applies], side="right"), return_inverse=True)[1]
+    bins = [values[codes == code] for code in range(codes.max() + 1)]
+    return tuple(f"{format_value(members.min())} to {format_value(members.max())}" for members in bins), codes
 
 
 def _key(value: Any) -> Any:  # noqa: ANN401
-    """What tells values apart: templates and other things by how they are written."""
+    """A hashable key of a value: numbers by value, other objects by their repr."""
     return float(value) if _is_number(value) else repr(value)
 
 
@@ -161,14 +163,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _told_apart(factors: Sequence[Factor]) -> list[Factor]:
-    """Those that follow from no other one; what follows from one is named beside it."""
+def _without_confounded(factors: Sequence[Factor]) -> list[Factor]:
+    """Drop factors that are determined by another one, and mention them in its name."""
     owners = [
-        max((other for other in factors if other.determines(own)), key=lambda each: len(each.levels)) for own in factors
+        max((other for other in factors if other.determines(factor)), key=lambda other: len(other.levels))
+        for factor in factors
     ]
     kept = []
     for factor in factors:
-        names = [own.name for own, owner in zip(factors, owners, strict=True) if owner is factor and own is not factor]
+        names = [
+            other.name for other, owner in zip(factors, owners, strict=True) if owner is factor and other is not factor
+        ]
         if factor in owners:
             kept.append(replace(factor, name=f"{factor.name} (with {', '.join(names)})" if names else factor.name))
     return kept

@@ -1,4 +1,4 @@
-"""What a search measured, as plain data, whoever searched: scikit-learn or optuna."""
+"""Results of a search by scikit-learn or optuna as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One choice of parameters, and how well it did.
+    """One choice of parameters and its score.
 
     Attributes:
-        parameters: as the searcher set them.
-        mean: score over the folds.
-        folds: the score of each fold; empty where the searcher does not tell.
+        parameters: as set by the search.
+        mean: mean score over the folds.
+        folds: the score of each fold; empty if the search does not report them.
     """
 
     parameters: Mapping[str, Any]
@@ -29,18 +29,18 @@ class Candidate:
 
     @property
     def sd(self) -> float | None:
-        """Sample standard deviation of the score over the folds; None where there are not two of them."""
+        """Sample standard deviation of the score over the folds; None with fewer than two."""
         return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Candidates that had the same resources, and can be compared.
+    """Candidates with the same resources, which can be compared.
 
     Attributes:
         candidates: the best first.
-        resource: what each of them had in a round of successive halving, such as "n_samples=40"; else "".
-        failed: candidates without a score, because they failed or were stopped early.
+        resource: of each candidate in a round of successive halving, such as "n_samples=40"; else "".
+        failed: number of candidates without a score, because they failed or were pruned.
     """
 
     candidates: tuple[Candidate, ...]
@@ -49,10 +49,10 @@ class Round:
 
 
 def rounds_of(search: "BaseEstimator | optuna.Study") -> tuple[Round, ...]:
-    """The rounds of a fitted searcher, or the only one of a study, in the order in which they were run.
+    """The rounds of a fitted search, or the only round of a study, in the order of running.
 
     Raises:
-        ParameterError: not a search that has run, one by several scores, or one without any score.
+        ParameterError: `search` is not a finished search, has several objectives, or no score.
     """
     if hasattr(search, "cv_results_"):
         rounds = _of_searcher(search)
@@ -60,40 +60,40 @@ def rounds_of(search: "BaseEstimator | optuna.Study") -> tuple[Round, ...]:
         rounds = (_of_study(search),)
     else:
         raise ParameterError(
-            f"expected a searcher of scikit-learn after fit, or a study of optuna, found {type(search).__name__}"
+            f"expected a fitted search of scikit-learn or a study of optuna, found {type(search).__name__}"
             f"{', which is not fitted' if hasattr(search, 'fit') else ''}"
         )
     if not rounds[-1].candidates:
-        raise ParameterError("no candidate has a score: all of them failed, or none was tried")
+        raise ParameterError("no candidate has a score: all failed, or none was tried")
     return rounds
 
 
 def higher_is_better(search: "BaseEstimator | optuna.Study") -> bool:
-    """Whether a search looks for the highest score; all of scikit-learn do."""
+    """True if the search maximises the score, as all of scikit-learn do."""
     return hasattr(search, "cv_results_") or search.directions[0].name != "MINIMIZE"
 
 
 def _of_searcher(search: Any) -> tuple[Round, ...]:  # noqa: ANN401
-    found = search.cv_results_
+    results = search.cv_results_
     name = search.refit if search.multimetric_ else "score"
     if not isinstance(name, str):
-        raise ParameterError(f"the search has several scores; refit= has to name the one that chooses, found {name!r}")
-    folds = np.array([found[f"split{fold}_test_{name}"] for fold in range(search.n_splits_)]).T
-    numbers = found.get("iter", np.zeros(len(folds), int))
+        raise ParameterError(f"the search has several scores; refit= must name the one to select by, found {name!r}")
+    folds = np.array([results[f"split{fold}_test_{name}"] for fold in range(search.n_splits_)]).T
+    iterations = results.get("iter", np.zeros(len(folds), int))
     rounds = []
-    for number in np.unique(numbers):
-        rows = np.flatnonzero(numbers == number)
+    for iteration in np.unique(iterations):
+        rows = np.flatnonzero(iterations == iteration)
         candidates = [
-            Candidate(found["params"][row], float(folds[row].mean()), tuple(folds[row].tolist())) for row in rows
+            Candidate(results["params"][row], float(folds[row].mean()), tuple(folds[row].tolist())) for row in rows
         ]
-        resource = f"{search.resource}={found['n_resources'][rows[0]]}" if "iter" in found else ""
+        resource = f"{search.resource}={results['n_resources'][rows[0]]}" if "iter" in results else ""
         rounds.append(_round(candidates, resource))
     return tuple(rounds)
 
 
 def _of_study(study: Any) -> Round:  # noqa: ANN401
     if len(study.directions) != 1:
-        raise ParameterError(f"the study has {len(study.directions)} objectives, and what mattered is asked of one")
+        raise ParameterError(f"the study has {len(study.directions)} objectives; expected one")
     candidates = []
     for trial in study.trials:
         done = trial.state.name == "COMPLETE"
@@ -103,7 +103,7 @@ def _of_study(study: Any) -> Round:  # noqa: ANN401
 
 
 def _round(candidates: list[Candidate], resource: str, higher: bool = True) -> Round:
-    """The candidates in order; those that are alike stay in the order in which they were tried."""
-    measured = [each for each in candidates if np.isfinite(each.mean)]
-    measured.sort(key=lambda each: -each.mean if higher else each.mean)
+    """Sort the candidates by score; ties stay in the order of trial."""
+    measured = [candidate for candidate in candidates if np.isfinite(candidate.mean)]
+    measured.sort(key=lambda candidate: -candidate.mean if higher else candidate.mean)
     return Round(tuple(measured), resource, len(candidates) - len(measured))

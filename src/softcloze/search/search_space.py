@@ -1,4 +1,4 @@
-"""What a search may choose among: prompts of the library, and a wording with soft slots in it."""
+"""Search spaces over the prompts of the library."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,20 +15,20 @@ def library_prompts(
     fields: Iterable[str] | None = None,
     **others: Any,  # noqa: ANN401
 ) -> list[dict[str, Any]]:
-    """The library's templates for a task, each with the label words that its card recommends.
+    """A grid for each template of the library for a task, with its recommended label words.
 
-    Every template is a grid of its own, so that its label words go with it: a list of such grids is what
-    `GridSearchCV`, `RandomizedSearchCV` and both successive halvings take.
+    Each template is a separate grid, which keeps its label words with it. `GridSearchCV`, `RandomizedSearchCV` and
+    both successive halving searches accept such a list of grids.
 
     Args:
-        task: the first part of the templates' names, such as "sentiment".
-        language: of their words, as an ISO 639-1 code.
-        fields: those that the examples have; templates that ask for another one are left out.
-        others: values of further parameters, or distributions of them; the same in every grid.
+        task: first part of the templates' names, such as "sentiment".
+        language: of the templates, as an ISO 639-1 code.
+        fields: fields of the examples; templates with other fields are left out.
+        others: values or distributions of further parameters; the same in every grid.
 
     Returns:
-        A grid for each template, in the order of their names. Those of your own, in the folders that the environment
-        variable SOFTCLOZE_LIBRARY names, are among them.
+        A grid for each template, sorted by name. Your own templates, in the folders listed in the environment
+        variable SOFTCLOZE_LIBRARY, are included.
 
     Raises:
         ParameterError: the library has no such template.
@@ -39,21 +39,21 @@ def library_prompts(
     {'template': ['spam/zh-mixed'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
     {'template': ['spam/zh-soft'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
     """
-    there = [load_template(name) for name in list_templates() if name.partition("/")[0] == task]
-    has = None if fields is None else {*fields}
-    cards = [card for card in there if card.language == language and (has is None or has >= {*card.fields})]
+    of_task = [load_template(name) for name in list_templates() if name.partition("/")[0] == task]
+    given = None if fields is None else {*fields}
+    cards = [card for card in of_task if card.language == language and (given is None or given >= {*card.fields})]
     if not cards:
-        raise ParameterError(_missing(task, language, has, there))
+        raise ParameterError(_missing(task, language, given, of_task))
     return [{"template": [card.name], "verbalizer": [card.verbalizer], **others} for card in cards]
 
 
-def _missing(task: str, language: str, fields: set[str] | None, there: list[Any]) -> str:
-    """Which of the three conditions nothing meets, and what there is instead."""
+def _missing(task: str, language: str, fields: set[str] | None, of_task: list[Any]) -> str:
+    """Message that names the condition without a match, and the available values."""
     tasks = sorted({name.partition("/")[0] for name in list_templates()})
-    if not there:
+    if not of_task:
         return f"the library has no templates for {task!r}, only for {', '.join(tasks)}{did_you_mean(task, tasks)}"
-    languages = sorted({card.language for card in there})
+    languages = sorted({card.language for card in of_task})
     if language not in languages:
         return f"the library's templates for {task!r} are in {', '.join(languages)}, none is in {language!r}"
-    needed = sorted({", ".join(card.fields) for card in there if card.language == language})
-    return f"the templates for {task!r} ask for the fields {' or '.join(needed)}; fields={sorted(fields or ())}"
+    needed = sorted({", ".join(card.fields) for card in of_task if card.language == language})
+    return f"the templates for {task!r} need the fields {' or '.join(needed)}; found fields={sorted(fields or ())}"

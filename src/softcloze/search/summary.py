@@ -1,4 +1,4 @@
-"""What is to be known of a search: its candidates round by round, and what mattered among its parameters."""
+"""Summary of a search: its candidates round by round, and the importance of its parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator
 
 from softcloze.errors import ParameterError
-from softcloze.search.importance import Parameter, effects, noise_share
+from softcloze.search.importance import Parameter, noise_share, parameter_importance
 from softcloze.search.results import Candidate, Round, higher_is_better, rounds_of
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SearchSummary:
-    """A search, as plain data.
+    """The result of a search as plain data.
 
     Attributes:
-        rounds: of successive halving, the first one first; other searches have one. Candidates of different rounds
-            had different resources, and are not compared.
-        parameters: those that vary in the first round, which alone has all candidates; the one that explains most of
-            the variance of their scores first. See `softcloze.search.importance.effects`.
-        noise: share of that variance that chance in the folds would make if all candidates were equally good, None
-            without the scores of folds. See `softcloze.search.importance.noise_share`.
-        higher_is_better: whether the search looked for the highest score.
-        held_out: score of the winner on rows that the search did not have, if it was given.
+        rounds: the rounds of successive halving in order; other searches have one. Candidates of different rounds
+            had different resources and are not compared.
+        parameters: parameters that vary in the first round, the only one with all candidates, the most important
+            first; see `softcloze.search.importance.parameter_importance`.
+        noise: share of the variance of scores expected from chance in the folds if all candidates were equally good;
+            None without scores of folds. See `softcloze.search.importance.noise_share`.
+        higher_is_better: True if the search maximised the score.
+        held_out: score of the winner on rows that the search did not use, or None.
     """
 
     rounds: tuple[Round, ...]
@@ -38,21 +38,21 @@ class SearchSummary:
 
     @property
     def best(self) -> Candidate:
-        """The winner: the best candidate of the last round. It was chosen by its score, which is optimistic."""
+        """The best candidate of the last round. It was selected by its score, which is therefore optimistic."""
         return self.rounds[-1].candidates[0]
 
     def table(self, top: int = 10) -> "RenderableType":
-        """The parameters and the best candidates of each round, for the terminal.
+        """Tables of the parameters and the best candidates of each round, for the terminal.
 
         Args:
-            top: candidates of each round, at most.
+            top: maximum number of candidates of each round.
         """
         from softcloze.search.table import search_tables
 
         return search_tables(self, top)
 
     def report(self, path: str | Path) -> Path:
-        """Write it all as one page of HTML that needs nothing else; folders are made.
+        """Write the summary as one self-contained HTML page; missing folders are created.
 
         Raises:
             ReportError: matplotlib is not installed, or the file cannot be written.
@@ -65,17 +65,17 @@ class SearchSummary:
 def summarise_search(
     search: "BaseEstimator | optuna.Study", *, held_out: float | None = None, random_state: int = 0
 ) -> SearchSummary:
-    """What mattered in a search.
+    """Summarise a search: its candidates, and the importance of its parameters.
 
     Args:
-        search: a fitted searcher of scikit-learn (grid, random, either successive halving), or a study of optuna with
-            one objective. What an objective of optuna puts into `trial.set_user_attr("scores", [...])` counts as the
+        search: a fitted search of scikit-learn (grid, random, or successive halving), or a study of optuna with one
+            objective. Values that an objective stores with `trial.set_user_attr("scores", [...])` are used as the
             scores of the folds.
-        held_out: score of the winner on rows that the search did not have, as `search.score(texts, labels)` gives it.
-        random_state: seed of the forest that stands in for what was not tried.
+        held_out: score of the winner on rows that the search did not use, such as `search.score(texts, labels)`.
+        random_state: seed of the forest that predicts combinations that were not tried.
 
     Raises:
-        ParameterError: not a search that has run, one by several scores, or one without any score.
+        ParameterError: `search` is not a finished search, has several objectives, or no score.
 
     Example:
         >>> from sklearn.model_selection import GridSearchCV
@@ -84,14 +84,15 @@ def summarise_search(
         >>> search = GridSearchCV(
         ...     tfidf("char"), {"logisticregression__C": [0.001, 10.0], "tfidfvectorizer__use_idf": [True, False]}, cv=2
         ... )
-        >>> found = summarise_search(search.fit(texts, ["good"] * 4 + ["bad"] * 4))
-        >>> found.best.parameters == search.best_params_
+        >>> summary = summarise_search(search.fit(texts, ["good"] * 4 + ["bad"] * 4))
+        >>> summary.best.parameters == search.best_params_
         True
-        >>> len(found.rounds[0].candidates), sorted(each.name for each in found.parameters)
+        >>> len(summary.rounds[0].candidates), sorted(parameter.name for parameter in summary.parameters)
         (4, ['logisticregression__C', 'tfidfvectorizer__use_idf'])
     """
     rounds, higher = rounds_of(search), higher_is_better(search)
     if held_out is not None and not isinstance(held_out, float | int):
-        raise ParameterError(f"held_out={held_out!r}: expected the winner's score on held-out rows, a number")
+        raise ParameterError(f"held_out={held_out!r}: expected a number, the winner's score on held-out rows")
     first = rounds[0].candidates
-    return SearchSummary(rounds, effects(first, higher, random_state), noise_share(first), higher, held_out)
+    parameters = parameter_importance(first, higher, random_state)
+    return SearchSummary(rounds, parameters, noise_share(first), higher, held_out)
