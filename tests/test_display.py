@@ -26,7 +26,7 @@ from softcloze.analysis import (
     Trajectory,
     VocabularyWord,
 )
-from softcloze.formatting import JOINERS, UNSEEN, one_line
+from softcloze.formatting import INVISIBLE, JOINERS, one_line
 
 INSPECTION = SoftInspection(
     vectors=(
@@ -177,4 +177,4 @@ def test_any_text_stays_text(text):
         assert page.tags <= TAGS and page.attributes == {"class", "lang"}
         assert one_line(text) in page.text
         shown = printed(found, 500)
-        assert not any(category(char) in UNSEEN and char not in ("\n", *JOINERS) for char in shown)
+        assert not any(category(char) in INVISIBLE and char not in ("\n", *JOINERS) for char in shown)

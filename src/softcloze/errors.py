@@ -1,27 +1,26 @@
-"""Exceptions. Every class is a SoftclozeError and one of Python's own kinds."""
+"""All exceptions. Every class is a SoftclozeError and a subclass of a built-in exception."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
-from softcloze.formatting import picture
+from softcloze.formatting import did_you_mean, source_excerpt
 
 
 class SoftclozeError(Exception):
-    """Root of all errors that the caller can mend. Every subclass is also one of Python's built-in errors."""
+    """Root of all errors that a caller can fix. Every subclass is also a built-in exception."""
 
 
 class ParameterError(SoftclozeError, ValueError):
-    """A parameter or setting outside its range, or one that the template, the prompt or the data does not allow."""
+    """A parameter or setting outside its range, or incompatible with the template, the prompt or the data."""
 
 
 class TemplateSyntaxError(SoftclozeError, ValueError):
-    """A template that breaks the rules of the language, with the characters at fault.
+    """A template that breaks the rules of the language.
 
     Attributes:
-        problem: what is wrong and how to mend it, one line.
+        problem: the problem and its fix, one line.
         source: the whole template; for a template made from nodes, its printed form.
-        start: index in `source` of the first character at fault.
-        end: index after the last one; equals `start` where something is missing.
+        start: index in `source` of the first wrong character.
+        end: index after the last wrong character; equals `start` if something is missing.
 
     >>> print(TemplateSyntaxError("expected '>'", "评论: <text", 4, 9))
     expected '>'
@@ -31,54 +30,53 @@ class TemplateSyntaxError(SoftclozeError, ValueError):
     """
 
     def __init__(self, problem: str, source: str, start: int, end: int) -> None:
-        super().__init__(problem, source, start, end)  # all of them, so that it pickles
+        super().__init__(problem, source, start, end)  # all arguments, so that it pickles
         self.problem, self.source, self.start, self.end = problem, source, start, end
 
     def __str__(self) -> str:
-        return f"{self.problem}\n{picture(self.source, self.start, self.end)}"
+        return f"{self.problem}\n{source_excerpt(self.source, self.start, self.end)}"
 
 
 class TemplateTypeError(SoftclozeError, TypeError):
-    """An object that is not a template, or a node of another kind than expected."""
+    """An object that is not a template, or a node of the wrong type."""
 
 
 class FieldError(SoftclozeError, ValueError):
-    """An example that does not fill the fields of a template."""
+    """An example whose values do not fit the fields of a template."""
 
 
 class TemplateLogicError(SoftclozeError, ValueError):
-    """A template whose logic renders no prompt: the result is too long, or a mask is missing or repeated."""
+    """A template whose Jinja renders no valid prompt: it exceeds a limit, or omits or repeats a mask."""
 
 
 class DataError(SoftclozeError, ValueError):
-    """Examples or labels that do not fit each other, the template or the verbalizer."""
+    """Examples or labels inconsistent with each other, the template or the verbalizer."""
 
 
 class ArtifactError(SoftclozeError, OSError):
-    """A saved prompt or ensemble that cannot be read, or does not belong to the model at hand."""
+    """A saved prompt or ensemble that cannot be read, or was trained with another model."""
 
 
 class StarterError(SoftclozeError, OSError):
-    """A starter could not be fetched, checked, converted or stored; the message says how to mend it."""
+    """A starter that could not be fetched, verified, converted or stored."""
 
 
 class StarterNameError(SoftclozeError, LookupError):
-    """No starter has this name.
+    """An unknown name of a starter model or data set.
 
     >>> raise StarterNameError("model", "bert-tny", ["bert-tiny", "gemma3-270m"])
     Traceback (most recent call last):
-    softcloze.errors.StarterNameError: no starter model is called 'bert-tny', did you mean 'bert-tiny'?
-      there are: bert-tiny, gemma3-270m
+    softcloze.errors.StarterNameError: unknown starter model 'bert-tny'; did you mean 'bert-tiny'?
+      known: bert-tiny, gemma3-270m
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         self.kind, self.name, self.known = kind, name, tuple(known)
-        super().__init__(kind, name, self.known)  # all of them, so it pickles
+        super().__init__(kind, name, self.known)  # all arguments, so that it pickles
 
     def __str__(self) -> str:
-        near = get_close_matches(self.name, self.known, n=1)
-        guess = f", did you mean {near[0]!r}?" if near else ""
-        return f"no starter {self.kind} is called {self.name!r}{guess}\n  there are: {', '.join(self.known)}"
+        hint = did_you_mean(self.name, self.known)
+        return f"unknown starter {self.kind} {self.name!r}{hint}\n  known: {', '.join(self.known)}"
 
 
 class CheckpointError(SoftclozeError, OSError):
@@ -86,15 +84,15 @@ class CheckpointError(SoftclozeError, OSError):
 
 
 class VerbalizerError(SoftclozeError, ValueError):
-    """Label words that cannot tell the labels apart."""
+    """Label words that cannot distinguish the labels."""
 
 
 class LibraryError(SoftclozeError, LookupError):
-    """A name that the library does not have, or a card in it that is not as it should be."""
+    """An unknown name in the library, or a malformed card."""
 
 
 class ReportError(SoftclozeError, RuntimeError):
-    """A report that cannot be drawn or written."""
+    """A report that cannot be rendered or written."""
 
 
 class BackboneError(SoftclozeError, ValueError):
@@ -102,11 +100,11 @@ class BackboneError(SoftclozeError, ValueError):
 
 
 class CommandError(SoftclozeError, ValueError):
-    """An option that cannot be used as it is."""
+    """An invalid option of a command."""
 
 
 class FileError(SoftclozeError, OSError):
-    """A file that cannot be read or written, or that is not what the command needs; names it."""
+    """A file that cannot be read or written, or has the wrong content."""
 
 
 class EncodingError(SoftclozeError, ValueError):
@@ -114,4 +112,4 @@ class EncodingError(SoftclozeError, ValueError):
 
 
 class TokenizerError(SoftclozeError, TypeError):
-    """A tokenizer that softcloze cannot work with."""
+    """A tokenizer that softcloze does not support."""

@@ -1,28 +1,28 @@
-"""Text in messages: carets under a fault, the nearest valid name, invisible characters made visible."""
+"""Text of messages and tables: source excerpts, quoted names, suggestions, visible white space, numbers."""
 
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from unicodedata import category, east_asian_width
 
-_REACH = 100  # characters of a long line shown on either side of the fault's first
-JOINERS = "\u200c\u200d"  # no width of their own, and letters of several scripts and emoji need them
-UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # a terminal obeys these, or fails on them
+_CONTEXT = 100  # characters of a long line shown on either side of the start of an error
+JOINERS = "\u200c\u200d"  # invisible, but part of letters in several scripts and of emoji
+INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # categories that terminals interpret or cannot print
 
 
-def place(source: str, at: int) -> str:
-    r"""Where a character stands, for people: both numbers count from one.
+def line_and_column(source: str, at: int) -> str:
+    r"""Line and column of a character, both counted from one.
 
-    >>> place("one\ntwo", 5)
+    >>> line_and_column("one\ntwo", 5)
     'line 2, column 2'
     """
     return f"line {source.count(chr(10), 0, at) + 1}, column {at - source.rfind(chr(10), 0, at)}"
 
 
-def picture(source: str, start: int, end: int) -> str:
-    """Three lines, indented: where `source[start:end]` is, the line that it begins in, and carets under it.
+def source_excerpt(source: str, start: int, end: int) -> str:
+    """Three indented lines: the position of `source[start:end]`, its first line, and carets under it.
 
-    >>> print(picture("评论: <text", 4, 9))
+    >>> print(source_excerpt("评论: <text", 4, 9))
       at line 1, column 5:
         评论: <text
               ^^^^^
@@ -31,19 +31,19 @@ def picture(source: str, start: int, end: int) -> str:
     line_end = source.find("\n", start)
     if line_end < 0:
         line_end = len(source)
-    left, right = max(line_start, start - _REACH), min(line_end, start + _REACH)
-    before = ("…" if left > line_start else "") + _shown(source[left:start])
-    behind = _shown(source[start:right].removesuffix("\r")) + ("…" if right < line_end else "")
-    carets = _fill(_shown(source[start : min(end, right)]), "^")
+    left, right = max(line_start, start - _CONTEXT), min(line_end, start + _CONTEXT)
+    before = ("…" if left > line_start else "") + _printable(source[left:start])
+    after = _printable(source[start:right].removesuffix("\r")) + ("…" if right < line_end else "")
+    carets = _fill(_printable(source[start : min(end, right)]), "^")
     return (
-        f"  at {place(source, start)}:\n"
-        f"    {before}{behind}\n"
+        f"  at {line_and_column(source, start)}:\n"
+        f"    {before}{after}\n"
         f"    {_fill(before, ' ')}{carets if '^' in carets else '^'}"
     )
 
 
 def nearest(name: str, choices: Iterable[object]) -> str | None:
-    """The choice that `name` was probably meant to be, letter case aside; None if nothing is near.
+    """The choice most similar to `name`, ignoring case; None if no choice is similar.
 
     >>> nearest("Txet", ["label", "text"])
     'text'
@@ -54,7 +54,7 @@ def nearest(name: str, choices: Iterable[object]) -> str | None:
 
 
 def did_you_mean(name: str, choices: Iterable[object]) -> str:
-    """The end of an error message, to be put straight behind it: empty if nothing is near.
+    """The end of an error message that suggests a choice; empty if no choice is similar.
 
     >>> did_you_mean("txet", ["label", "text"])
     "; did you mean 'text'?"
@@ -65,66 +65,75 @@ def did_you_mean(name: str, choices: Iterable[object]) -> str:
     return "" if near is None else f"; did you mean {near!r}?"
 
 
-def cut(text: str, longest: int = 40) -> str:
-    """`text`, or its beginning where it is too long for a message.
+def abbreviate(text: str, longest: int = 40) -> str:
+    """Shorten a text that is too long for a message.
 
-    >>> cut("abcdefgh", 5)
+    >>> abbreviate("abcdefgh", 5)
     'abcd…'
     """
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def listed(names: Iterable[object], most: int = 20) -> str:
-    """Names for a message: quoted, with commas, the first `most` of them.
+def quoted(value: object, longest: int = 40) -> str:
+    """The representation of a value, shortened for a message.
 
-    >>> listed(["text", "label"])
+    >>> quoted("text"), quoted("abcdefgh", 5)
+    ("'text'", "'abc…")
+    """
+    return abbreviate(repr(value), longest)
+
+
+def quoted_list(names: Iterable[object], most: int = 20) -> str:
+    """Names for a message: quoted, separated by commas, `most` of them at most.
+
+    >>> quoted_list(["text", "label"])
     "'text', 'label'"
-    >>> listed("abc", most=2)
+    >>> quoted_list("abc", most=2)
     "'a', 'b' and 1 more"
     """
-    quoted = [cut(repr(name)) for name in names]
-    more = len(quoted) - most
-    return ", ".join(quoted[:most]) + (f" and {more} more" if more > 0 else "")
+    texts = [quoted(name) for name in names]
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def _shown(text: str) -> str:
-    """`text` fit for a terminal: control characters, surrogates and the like as U+FFFD."""
-    return "".join("\ufffd" if category(c) in UNSEEN and c not in f"\t{JOINERS}" else c for c in text)
+def _printable(text: str) -> str:
+    """Replace characters that a terminal would interpret, such as control characters, by U+FFFD."""
+    return "".join("\ufffd" if category(c) in INVISIBLE and c not in f"\t{JOINERS}" else c for c in text)
 
 
 def _fill(text: str, mark: str) -> str:
-    """As wide on a terminal as `text`, but of `mark` alone; a tab stays one, so that any tab size lines up."""
+    """Repeat `mark` to the width of `text` on a terminal; tabs stay, so that any tab size lines up."""
     return "".join(c if c == "\t" else mark * _cells(c) for c in text)
 
 
 def _cells(char: str) -> int:
-    """Terminal cells a character takes: two for a wide letter, none for a mark that combines."""
+    """Terminal cells of a character: two for a wide letter, none for a combining mark."""
     if char in JOINERS or category(char) in ("Mn", "Me"):
         return 0
     return 2 if east_asian_width(char) in "WF" else 1
 
 
-_LONE_SPACE = re.compile(r"(?<!\S) | (?!\S)")  # all but the single ones between words
+_LONE_SPACE = re.compile(r"(?<!\S) | (?!\S)")  # all spaces except single ones between words
 _SIGNS = {" ": " ", "\n": "↵\n", "\t": "⇥"}
 
 
 def visible(text: str) -> str:
-    r"""Text in which white space and all else that cannot be seen, can; single spaces between words stay.
+    r"""Make white space and invisible characters visible; single spaces between words stay.
 
     >>> print(visible(" a b\t\u3000很\u202e "))
     ␣a b⇥⟨U+3000⟩很⟨U+202E⟩␣
     """
-    return "".join(map(_seen, _LONE_SPACE.sub("␣", text)))
+    return "".join(map(_visible_char, _LONE_SPACE.sub("␣", text)))
 
 
-def _seen(char: str) -> str:
+def _visible_char(char: str) -> str:
     if char in _SIGNS:
         return _SIGNS[char]
-    return f"⟨U+{ord(char):04X}⟩" if category(char) in (*UNSEEN, "Zs") and char not in JOINERS else char
+    return f"⟨U+{ord(char):04X}⟩" if category(char) in (*INVISIBLE, "Zs") and char not in JOINERS else char
 
 
 def one_line(value: object) -> str:
-    r"""What cannot be seen made visible, line ends included.
+    r"""Text as one line, with white space, line ends and invisible characters made visible.
 
     >>> one_line("very\ngood\u202e")
     'very↵good⟨U+202E⟩'
@@ -135,22 +144,22 @@ def one_line(value: object) -> str:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def clean(text: str) -> str:
-    r"""The text without surrogates, and as a plain string if it is of a subclass.
+def replace_surrogates(text: str) -> str:
+    r"""Replace surrogates by U+FFFD, and turn an instance of a subclass into a plain string.
 
-    >>> clean("a\ud800b")
+    >>> replace_surrogates("a\ud800b")
     'a�b'
     """
     return _SURROGATE.sub("\ufffd", str.__str__(text))
 
 
-def no_field(name: str, example: Mapping[str, object]) -> str:
-    """What is wrong where the example does not have the field, for messages.
+def missing_field(name: str, example: Mapping[str, object]) -> str:
+    """The message about a field that the example lacks.
 
-    >>> no_field("titel", {"title": "a", "text": "b"})
+    >>> missing_field("titel", {"title": "a", "text": "b"})
     "no field 'titel': the example has 'title', 'text'; did you mean 'title'?"
     """
-    has = f"has {listed(example)}" if example else "is empty"
+    has = f"has {quoted_list(example)}" if example else "is empty"
     return f"no field {name!r}: the example {has}{did_you_mean(name, example)}"
 
 

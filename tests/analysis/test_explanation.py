@@ -15,7 +15,7 @@ from support.properties import cases
 from softcloze.analysis import Explanation, TopWord, WordShare
 from softcloze.encoding import PromptTokenizer
 from softcloze.encoding.tokens import readable_token
-from softcloze.formatting import JOINERS, UNSEEN, one_line
+from softcloze.formatting import INVISIBLE, JOINERS, one_line
 
 
 def printed(explanation, width):
@@ -112,7 +112,7 @@ def test_any_text_stays_text_in_html(label, word):
 def test_any_text_stays_text_in_the_terminal(label, word):
     shown = printed(with_texts(label, word), 500)
     assert shown.startswith(f"{one_line(label)} 75.00%; the label words")
-    assert not any(category(char) in UNSEEN and char not in ("\n", *JOINERS) for char in shown)
+    assert not any(category(char) in INVISIBLE and char not in ("\n", *JOINERS) for char in shown)
 
 
 TOKENS = [

@@ -77,8 +77,8 @@ MISTAKES = [
     ),
     (
         ["compare", "--data", "starter:movie-review"],
-        "error: no starter data set is called 'movie-review', did you mean 'movie-reviews'?\n"
-        "  there are: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
+        "error: unknown starter data set 'movie-review'; did you mean 'movie-reviews'?\n"
+        "  known: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
     ),
     (
         ["compare", "--data", "reviews.csv", "--hard", "<soft> <text> <mask>"],
@@ -121,7 +121,7 @@ MISTAKES = [
     ),
     (
         ["models", "--fetch", "bert-tny"],
-        "error: no starter model or data set is called 'bert-tny', did you mean 'bert-tiny'?\n",
+        "error: unknown starter model or data set 'bert-tny'; did you mean 'bert-tiny'?\n",
     ),
 ]
 

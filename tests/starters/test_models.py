@@ -52,15 +52,15 @@ def test_a_failed_fetch_leaves_nothing(tiny, shop, cache):
 @pytest.mark.parametrize(
     ("look_up", "name", "message"),
     [
-        (fetch_model, "bert-tny", "no starter model is called 'bert-tny', did you mean 'bert-tiny'?"),
-        (fetch_model, "tweets", "no starter model is called 'tweets'"),
-        (load_data, "movie_reviews", "no starter data set is called 'movie_reviews', did you mean 'movie-reviews'?"),
-        (is_cached, "gemma", "no starter model or data set is called 'gemma'"),
-        (remove, "", "no starter model or data set is called ''"),
+        (fetch_model, "bert-tny", "unknown starter model 'bert-tny'; did you mean 'bert-tiny'?"),
+        (fetch_model, "tweets", "unknown starter model 'tweets'"),
+        (load_data, "movie_reviews", "unknown starter data set 'movie_reviews'; did you mean 'movie-reviews'?"),
+        (is_cached, "gemma", "unknown starter model or data set 'gemma'"),
+        (remove, "", "unknown starter model or data set ''"),
     ],
 )
 def test_a_name_that_no_starter_has(look_up, name, message):
-    with pytest.raises(StarterNameError, match=f"^{re.escape(message)}.*\n  there are: ") as caught:
+    with pytest.raises(StarterNameError, match=f"^{re.escape(message)}.*\n  known: ") as caught:
         look_up(name)
     assert isinstance(caught.value, LookupError)
     assert isinstance(caught.value, SoftclozeError)

@@ -95,11 +95,11 @@ def finding_text(located: Located) -> "Text":
     from rich.text import Text
 
     from softcloze.cli.console import plain
-    from softcloze.formatting import picture
+    from softcloze.formatting import source_excerpt
     from softcloze.lint.finding import STYLES
 
     finding = located.finding
-    _, line, carets = picture(finding.source, finding.start, finding.end).split("\n")
+    _, line, carets = source_excerpt(finding.source, finding.start, finding.end).split("\n")
     head = Text.assemble(
         plain(located.where, "bold"), ": ", (finding.severity, STYLES[finding.severity]), ": ", plain(finding.message)
     )

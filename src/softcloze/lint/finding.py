@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from softcloze.formatting import picture
+from softcloze.formatting import source_excerpt
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
@@ -42,7 +42,8 @@ class Finding:
 
     def __str__(self) -> str:
         advice = f"\n  {self.advice}" if self.advice else ""
-        return f"{self.severity}: {self.message} ({self.code})\n{picture(self.source, self.start, self.end)}{advice}"
+        excerpt = source_excerpt(self.source, self.start, self.end)
+        return f"{self.severity}: {self.message} ({self.code})\n{excerpt}{advice}"
 
 
 def sort_findings(findings: Iterable[Finding], template: str) -> list[Finding]:

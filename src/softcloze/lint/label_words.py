@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from unicodedata import name as character_name
 
 from softcloze.errors import TemplateTypeError
-from softcloze.formatting import cut, did_you_mean, listed, place
+from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.template import Literal, Mask, Options, Template
 
@@ -93,7 +93,7 @@ def list_words(verbalizer: LabelWords) -> WordListing:
             for i, word in enumerate(at_mask):
                 if not isinstance(word, str):
                     raise TemplateTypeError(
-                        f"label {label!r} needs a word or a list of words, found {cut(repr(label_words))}"
+                        f"label {label!r} needs a word or a list of words, found {quoted(label_words)}"
                     )
                 written += ", " if i else ""
                 words.append(Word(label, word, len(written), len(written) + len(word), mask))
@@ -121,17 +121,17 @@ def check_words(listing: WordListing) -> Iterator[Finding]:
     for word in listing.words:
         bare = word.text.strip()
         if not bare:
-            message = f"label {cut(repr(word.label))} has an empty word"
+            message = f"label {quoted(word.label)} has an empty word"
             yield listing.finding(word, "empty-word", "error", message, "write a word for it")
             continue
         if bare != word.text:
-            message = f"{cut(repr(word.text))} has white space around it"
+            message = f"{quoted(word.text)} has white space around it"
             advice = "put the space into the template, before <mask>"
             yield listing.finding(word, "word-space", "warning", message, advice)
         # labels of rules share words, but a label has each word once at one mask
         earlier = first.setdefault(bare if word.mask is None else (word.label, word.mask, bare), word)
         if earlier is not word:
-            message = f"{cut(repr(bare))} is a label word already: {place(listing.source, earlier.start)}"
+            message = f"{quoted(bare)} is a label word already: {line_and_column(listing.source, earlier.start)}"
             yield listing.finding(word, "shared-word", "error", message, "use each word for one label, once")
     yield from _check_scripts(listing)
 
@@ -146,11 +146,13 @@ def check_labels(listing: WordListing, labels: Iterable[Hashable]) -> Iterator[F
     used = tuple(dict.fromkeys(labels))
     for label in used:
         if label not in listing.labels:
-            message = f"no label word for the label {cut(repr(label))}{did_you_mean(str(label), listing.labels)}"
-            yield listing.finding_at_end("missing-label", "error", message, f"the labels are {listed(listing.labels)}")
+            message = f"no label word for the label {quoted(label)}{did_you_mean(str(label), listing.labels)}"
+            yield listing.finding_at_end(
+                "missing-label", "error", message, f"the labels are {quoted_list(listing.labels)}"
+            )
     for label in listing.labels:
         if label not in used:
-            yield listing.finding_at_end("unused-label", "note", f"no example has the label {cut(repr(label))}", "")
+            yield listing.finding_at_end("unused-label", "note", f"no example has the label {quoted(label)}", "")
 
 
 def check_mentions(listing: WordListing, template: Template) -> Iterator[Finding]:
@@ -160,14 +162,14 @@ def check_mentions(listing: WordListing, template: Template) -> Iterator[Finding
     for node, span in options:
         ambiguous = [word for word in listing.options if node.sep.strip() and node.sep in word]
         if ambiguous:
-            message = f"{listed(ambiguous)} contains the separator {node.sep!r} of the options"
+            message = f"{quoted_list(ambiguous)} contains the separator {node.sep!r} of the options"
             advice = 'choose another separator, as in <options sep=" / ">'
             yield Finding("options-separator", "warning", message, advice, template.source, *span)
     text = "\n".join(node.text for node, _ in nodes if isinstance(node, Literal))
     mentioned = [word for word in listing.options if word.strip() and _mentions(text, word.strip())]
     missing = [word for word in listing.options if word not in mentioned]
     if not options and len(mentioned) > 1 and missing:
-        message = f"the template lists the label words {listed(mentioned)}, but not {listed(missing)}"
+        message = f"the template lists the label words {quoted_list(mentioned)}, but not {quoted_list(missing)}"
         advice = "list them all, or write <options>"
         yield Finding("options-missing", "warning", message, advice, template.source, 0, len(template.source))
 
@@ -185,13 +187,13 @@ def check_masks(listing: WordListing, template: Template) -> Iterator[Finding]:
     for name, span in masks:
         if name is None or name not in listing.masks:
             message = "the mask has no name" if name is None else f"no rule has a word for the mask {name!r}"
-            advice = f"the rules have words for {listed(listing.masks)}"
+            advice = f"the rules have words for {quoted_list(listing.masks)}"
             yield Finding("mask-names", "error", message, advice, template.source, *span)
     for name in listing.masks:
         if name not in names and None not in names:
             message = f"the template has no mask {name!r}{did_you_mean(name, names)}"
             word = next(word for word in listing.words if word.mask == name)
-            yield listing.finding(word, "mask-names", "error", message, f"it has {listed(names)}")
+            yield listing.finding(word, "mask-names", "error", message, f"it has {quoted_list(names)}")
 
 
 def _mentions(text: str, word: str) -> bool:
@@ -206,14 +208,14 @@ def _check_scripts(listing: WordListing) -> Iterator[Finding]:
         scripts = _scripts(word.text)
         alike = sorted(scripts & _ALIKE)
         if len(alike) > 1:
-            message = f"{cut(repr(word.text))} mixes {' and '.join(alike)} letters, some of which look the same"
+            message = f"{quoted(word.text)} mixes {' and '.join(alike)} letters, some of which look the same"
             yield listing.finding(word, "mixed-scripts", "warning", message, "type it again in one script")
         elif len(scripts) == 1:
             by_script.setdefault(scripts.pop(), []).append(word)
     usual = max(by_script, key=lambda script: len(by_script[script]), default="")
     for script, words in by_script.items():
         if script != usual:
-            rare, common = (listed(word.text for word in by_script[name]) for name in (script, usual))
+            rare, common = (quoted_list(word.text for word in by_script[name]) for name in (script, usual))
             message = f"{rare} in {script} letters, {common} in {usual}"
             advice = "take all label words from one language: two languages are seldom equally likely in one template"
             yield listing.finding(words[0], "mixed-scripts", "warning", message, advice)

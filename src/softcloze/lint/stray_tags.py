@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from softcloze.formatting import cut
+from softcloze.formatting import quoted
 from softcloze.lint.finding import Finding
 from softcloze.template.tags import TAGS
 
@@ -89,7 +89,7 @@ def check_stray_tags(source: str, literals: Iterable[tuple[int, int]], fields: C
                     continue
                 matched[first:last] = b"\1" * (last - first)
                 advice = kind.advice(next(filter(None, match.groups()), ""))
-                message = f"{cut(repr(match[0]))} looks like a tag, but is text"
+                message = f"{quoted(match[0])} looks like a tag, but is text"
                 yield Finding("forgotten-tag", "warning", message, advice, source, start + first, start + last)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import did_you_mean, listed
+from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.stray_tags import check_stray_tags, odd_name
 from softcloze.template import Demos, Expression, Field, Literal, Mask, Node, Statement, Template
@@ -118,7 +118,7 @@ def _check_field(node: Field, alike: Iterable[str], source: str, start: int, end
         yield Finding("odd-field", "warning", message, advice, source, start, end)
     twins = [name for name in alike if name != node.name]
     if twins:
-        message = f"the fields {listed([node.name, *twins])} differ only in capital letters"
+        message = f"the fields {quoted_list([node.name, *twins])} differ only in capital letters"
         yield Finding("odd-field", "warning", message, "write one name everywhere", source, start, end)
     if node.keep != "head" and node.shorten == 0 and node.max is None:
         message = f"keep={node.keep} has no effect on a field that is never cut"
@@ -135,7 +135,7 @@ def _check_fields(template: Template, names: Sequence[str]) -> Iterator[Finding]
             message = f"the examples have no field {name!r}{did_you_mean(name, names)}"
             in_tag = any(isinstance(node, Field) and node.name == name for node in template.nodes)
             severity: Severity = "error" if in_tag else "warning"  # Jinja can test whether it is defined
-            has = f"they have {listed(names)}" if names else "they have none"
+            has = f"they have {quoted_list(names)}" if names else "they have none"
             yield Finding("missing-field", severity, message, has, template.source, *span)
     end = len(template.source)
     for name in names:

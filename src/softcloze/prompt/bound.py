@@ -10,7 +10,7 @@ from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import ParameterError, VerbalizerError
-from softcloze.formatting import listed
+from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS, Head
 from softcloze.scoring import Scorer, plan_rules
 from softcloze.soft import SoftVectors
@@ -104,8 +104,8 @@ def _word_scorer(
     masks, reads = compiled.template.masks, HEADS[head]
     if len(masks) > 1:
         raise VerbalizerError(
-            f"the template has masks named {listed(mask.name for mask in masks)}, and label words are for one mask; "
-            "say what stands at each of them for every label with a RuleVerbalizer"
+            f"the template has masks named {quoted_list(mask.name for mask in masks)}, and label words are for one "
+            "mask; say what stands at each of them for every label with a RuleVerbalizer"
         )
     if reads.state and backbone.family == "causal" and compiled.has_right:
         raise ParameterError(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Number
 
 from softcloze.errors import FieldError
-from softcloze.formatting import clean, listed, no_field
+from softcloze.formatting import missing_field, quoted_list, replace_surrogates
 
 DEEPEST_LIST = 8  # lists within lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
@@ -42,9 +42,9 @@ def read_fields(
     where = "" if row is None else f"row {row}: "
     if isinstance(example, str):
         if len(fields) != 1:
-            has = f"has the fields {listed(fields)}" if fields else "has no fields"
+            has = f"has the fields {quoted_list(fields)}" if fields else "has no fields"
             raise FieldError(f"{where}a plain string fills one field, but the template {has}: pass a mapping instead")
-        return {fields[0]: clean(example)}
+        return {fields[0]: replace_surrogates(example)}
     if not isinstance(example, Mapping):
         raise FieldError(f"{where}expected a string or a mapping of fields, found {type(example).__name__}")
     values: dict[str, object] = {}
@@ -55,7 +55,7 @@ def read_fields(
         elif name in example:
             values[name] = _text(example[name], f"{where}field {name!r}")
         else:
-            raise FieldError(where + no_field(name, example))
+            raise FieldError(where + missing_field(name, example))
     return values
 
 
@@ -63,7 +63,7 @@ def _text(value: object, where: str) -> str:
     """The value of a field that only stands in a tag."""
     match value:
         case str():
-            return clean(value)
+            return replace_surrogates(value)
         case None:
             raise FieldError(f"{where} is None: {_ABSENT}")
         case Number():
@@ -81,7 +81,7 @@ def _plain(value: object, where: str, levels: int = DEEPEST_LIST) -> object:
         case None | bool():
             return value
         case str():
-            return clean(value)
+            return replace_surrogates(value)
         case Integral():
             _written(value, where)
             return int(value)

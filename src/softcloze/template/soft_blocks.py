@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut, place
+from softcloze.formatting import line_and_column, quoted
 from softcloze.template.nodes import Placed, Soft
 
 
@@ -56,22 +56,20 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
 
 
 def _merge(draft: _Draft, node: Soft, source: str, start: int, end: int) -> None:
-    shared = cut(repr(node.name))
+    shared = quoted(node.name)
     if node.count is not None:
         if draft.count is None:
             draft.count, draft.count_at = node.count, start
         elif draft.count != node.count:
-            there = f"{draft.count} at {place(source, draft.count_at)}"
+            there = f"{draft.count} at {line_and_column(source, draft.count_at)}"
             problem = f"soft slots named {shared} share one block, but its count is {there} and {node.count} here"
             raise TemplateSyntaxError(problem, source, start, end)
     if node.init is not None:
         if draft.init is None:
             draft.init, draft.init_at = node.init, start
         elif draft.init != node.init:
-            there = f"{cut(repr(draft.init))} at {place(source, draft.init_at)}"
-            problem = (
-                f"soft slots named {shared} share one block, but its init is {there} and {cut(repr(node.init))} here"
-            )
+            there = f"{quoted(draft.init)} at {line_and_column(source, draft.init_at)}"
+            problem = f"soft slots named {shared} share one block, but its init is {there} and {quoted(node.init)} here"
             raise TemplateSyntaxError(problem, source, start, end)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NoReturn, get_args
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut, did_you_mean, nearest
+from softcloze.formatting import abbreviate, did_you_mean, nearest, quoted
 from softcloze.template.nodes import (
     Demos,
     Field,
@@ -147,7 +147,7 @@ class _TagReader:
             self._fail(f"{expected}, as in {self._counted()}", star, self.at)
         count = whole(token, MOST)
         if count is None:
-            self._fail(f"{expected}, found {cut(repr(token))}", star + 1, self.at)
+            self._fail(f"{expected}, found {quoted(token)}", star + 1, self.at)
         return {"count": count}
 
     def _attributes(self) -> dict[str, object]:
@@ -192,7 +192,7 @@ class _TagReader:
         if value is None:
             expected = f"{key} must be {attribute.expected}, as in {attribute.example}"
             hint = did_you_mean(text, attribute.choices)
-            self._fail(f"{expected}, found {cut(repr(text))}{hint}", start, self.at)
+            self._fail(f"{expected}, found {quoted(text)}{hint}", start, self.at)
         return value
 
     def _quoted(self) -> str:
@@ -209,7 +209,7 @@ class _TagReader:
         if not bare:
             self._fail(f"{key} needs a value right behind '=', as in {example}", start - len(key) - 1, start)
         if '"' in example and not continues_name(re.sub(r"[-+.]", "", bare)):
-            self._fail(f"put {cut(bare)!r} in plain double quotes, as in {example}", start, self.at)
+            self._fail(f"put {abbreviate(bare)!r} in plain double quotes, as in {example}", start, self.at)
         return bare
 
     def _name(self) -> str:
@@ -234,7 +234,7 @@ class _TagReader:
         return found[0]
 
     def _kind(self) -> str:
-        return f"the field <{cut(self.name)}>" if self.is_field else f"<{self.name}>"
+        return f"the field <{abbreviate(self.name)}>" if self.is_field else f"<{self.name}>"
 
     def _counted(self) -> str:
         return f"<{self.name}*{self.tag.count}>"
@@ -242,20 +242,20 @@ class _TagReader:
     def _meant(self, names: Iterable[str], behind: str = "") -> str:
         """The one of `names` that the name of a field was probably meant to be, for the end of a message."""
         near = nearest(self.name, names) if self.is_field else None
-        return "" if near is None else f"; did you mean <{near}{cut(behind)}>?"
+        return "" if near is None else f"; did you mean <{near}{abbreviate(behind)}>?"
 
     def _literally(self) -> str:
-        return f" (a literal '<' is written \\<{cut(self.name)})" if self.is_field else ""
+        return f" (a literal '<' is written \\<{abbreviate(self.name)})" if self.is_field else ""
 
     def _unknown(self, key: str, start: int) -> NoReturn:
         known = self.tag.attributes
         meant = self._meant(name for name, tag in TAGS.items() if key in tag.attributes)
         if not known:
-            self._fail(f"{self._kind()} takes no attributes, found {cut(repr(key))}", start, self.at)
+            self._fail(f"{self._kind()} takes no attributes, found {quoted(key)}", start, self.at)
         *others, last = known
         takes = f"{', '.join(others)} and {last}" if others else f"only {last}"
         hint = meant or did_you_mean(key, known) or self._literally()
-        self._fail(f"{self._kind()} has no attribute {cut(repr(key))}: it takes {takes}{hint}", start, self.at)
+        self._fail(f"{self._kind()} has no attribute {quoted(key)}: it takes {takes}{hint}", start, self.at)
 
     def _stray(self) -> NoReturn:
         found = self._next()
@@ -270,7 +270,7 @@ class _TagReader:
         """Complain of the tag as a whole if another one, or the end, comes before a `>`."""
         closing, opening = self.source.find(">", self.at), self.source.find("<", self.at)
         if closing < 0 or 0 <= opening < closing:
-            problem = f"this tag is never closed: expected '>', or \\<{cut(self.name)} for a literal '<'"
+            problem = f"this tag is never closed: expected '>', or \\<{abbreviate(self.name)} for a literal '<'"
             self._fail(problem, self.start, self.head_end)
 
     def _fail(self, problem: str, start: int, end: int) -> NoReturn:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
-from softcloze.formatting import cut, nearest, place
+from softcloze.formatting import abbreviate, line_and_column, nearest, quoted
 from softcloze.template.fields import read_fields
 from softcloze.template.nodes import (
     Demos,
@@ -111,7 +111,7 @@ class Template:
         for node, piece in zip(merged, pieces, strict=True):
             end = at + len(piece)
             if not isinstance(node, Literal) and (read := read_node(source, at).node) != node:
-                problem = f"{cut(repr(node), 80)} cannot be written: this reads as {cut(repr(read), 80)}"
+                problem = f"{quoted(node, 80)} cannot be written: this reads as {quoted(read, 80)}"
                 raise TemplateSyntaxError(problem, source, at, end)
             at = end
         return cls(source)
@@ -129,7 +129,7 @@ class Template:
         """
         block = self.node_blocks[i]
         if block is None:
-            raise TemplateTypeError(f"node {i} of the template is {cut(repr(self.nodes[i]), 80)}, not a Soft")
+            raise TemplateTypeError(f"node {i} of the template is {quoted(self.nodes[i], 80)}, not a Soft")
         return block
 
     @classmethod
@@ -243,23 +243,23 @@ def _check_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
     masks = [(tag, tag.node) for tag in placed if isinstance(tag.node, Mask)]
     if not masks:
         near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
-        hint = "" if near is None else f"; did you mean <mask> where it says <{cut(near)}>?"
+        hint = "" if near is None else f"; did you mean <mask> where it says <{abbreviate(near)}>?"
         raise TemplateSyntaxError(f"the template has no <mask>, expected exactly one{hint}", source, *[len(source)] * 2)
     first: dict[str | None, Placed] = {}
     for tag, mask in masks:
         if mask.name in first:
-            there = place(source, first[mask.name].start)
+            there = line_and_column(source, first[mask.name].start)
             problem = (
                 f"a template has only one <mask>, and this is the second: the first is at {there}; "
                 "several need names, as in <mask name=quality>"
                 if mask.name is None
-                else f"two masks are named {cut(repr(mask.name))}, and this is the second: the first is at {there}"
+                else f"two masks are named {quoted(mask.name)}, and this is the second: the first is at {there}"
             )
             raise TemplateSyntaxError(problem, source, tag.start, tag.end)
         first[mask.name] = tag
     nameless = first.pop(None, None)
     if nameless is not None and first:
-        there = place(source, min(tag.start for tag in first.values()))
+        there = line_and_column(source, min(tag.start for tag in first.values()))
         problem = f"this mask has no name, but that at {there} has: where there are several, all are named"
         raise TemplateSyntaxError(problem, source, nameless.start, nameless.end)
     return tuple(mask for _, mask in masks)
@@ -272,7 +272,8 @@ def _check_demos(placed: Sequence[Placed], source: str) -> Demos | None:
         return None
     (tag, node), *more = demos
     if more:
-        problem = f"a template has only one <demos>, and this is the second: the first is at {place(source, tag.start)}"
+        there = line_and_column(source, tag.start)
+        problem = f"a template has only one <demos>, and this is the second: the first is at {there}"
         raise TemplateSyntaxError(problem, source, more[0][0].start, more[0][0].end)
     masks = [other.start for other in placed if isinstance(other.node, Mask)]
     if masks[0] < tag.start < masks[-1]:
@@ -315,4 +316,4 @@ def _merge_literals(nodes: Iterable[Node]) -> list[Node]:
 
 
 def _kind(value: object) -> str:
-    return f"{type(value).__name__} {cut(repr(value))}"
+    return f"{type(value).__name__} {quoted(value)}"

@@ -6,7 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from softcloze.errors import VerbalizerError
-from softcloze.formatting import did_you_mean, listed
+from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob, sorted_labels
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class RuleVerbalizer:
                 if name not in rules[label]:
                     other = next(label for label in self.labels if name in rules[label])
                     raise VerbalizerError(
-                        f"label {label!r} has words for {listed(sorted(rules[label]))}, but none for {name!r}, as "
+                        f"label {label!r} has words for {quoted_list(sorted(rules[label]))}, but none for {name!r}, as "
                         f"{other!r} has; every label needs a word for every mask"
                     )
         self.words: tuple[tuple[tuple[str, ...], ...], ...] = tuple(
@@ -170,19 +170,20 @@ class RuleVerbalizer:
         named = tuple(name for name in names if name is not None)
         if len(named) < len(names):
             raise VerbalizerError(
-                f"the template's mask has no name, and the rules have words for {listed(self.masks)}: name it, as in "
-                f"<mask name={self.masks[0]}>"
+                f"the template's mask has no name, and the rules have words for {quoted_list(self.masks)}: name it, as "
+                f"in <mask name={self.masks[0]}>"
             )
         for name in self.masks:
             if name not in named:
                 raise VerbalizerError(
                     f"the rules have words for a mask {name!r}, which the template does not have: it has "
-                    f"{listed(named)}{did_you_mean(name, named)}"
+                    f"{quoted_list(named)}{did_you_mean(name, named)}"
                 )
         for name in named:
             if name not in self.masks:
                 raise VerbalizerError(
-                    f"no rule has a word for the template's mask {name!r}: they have words for {listed(self.masks)}"
+                    f"no rule has a word for the template's mask {name!r}: "
+                    f"they have words for {quoted_list(self.masks)}"
                 )
         return named
 
@@ -204,9 +205,9 @@ class RuleVerbalizer:
             keys: list[tuple[Hashable, ...]] = [(*conjunction[:-1], *conjunction[-1]) for conjunction in ids]
             for longer, short in find_openings(keys, self._owners):
                 raise VerbalizerError(
-                    f"the words of label {self._owners[longer]!r}, {listed(self.conjunctions[longer].values())}, begin "
-                    f"with the tokens of those of label {self._owners[short]!r}, "
-                    f"{listed(self.conjunctions[short].values())}, so they are never the likelier ones; choose "
+                    f"the words of label {self._owners[longer]!r}, {quoted_list(self.conjunctions[longer].values())}, "
+                    f"begin with the tokens of those of label {self._owners[short]!r}, "
+                    f"{quoted_list(self.conjunctions[short].values())}, so they are never the likelier ones; choose "
                     "words that do not contain each other"
                 )
         return self

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
-from softcloze.formatting import cut, place
+from softcloze.formatting import line_and_column, quoted
 from softcloze.template.nodes import Field, Literal, Mask, Placed
 from softcloze.template.tags import TAGS
 
@@ -15,7 +15,7 @@ def validate_text(text: object, example: str) -> None:
         TemplateTypeError: `text` is no string; names its type and an example.
     """
     if not isinstance(text, str):
-        found = f"{type(text).__name__} {cut(repr(text))}"
+        found = f"{type(text).__name__} {quoted(text)}"
         raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {found}")
 
 
@@ -26,7 +26,7 @@ def field(name: str, source: str, start: int, end: int, *, shorten: float = 1.0)
         TemplateSyntaxError: no field of ours can have that name.
     """
     if not name.isidentifier():
-        problem = f"a field's name is an identifier, as in text_a, found {cut(repr(name))}: rename the column"
+        problem = f"a field's name is an identifier, as in text_a, found {quoted(name)}: rename the column"
         raise TemplateSyntaxError(problem, source, start, end)
     if name in TAGS:
         raise TemplateSyntaxError(
@@ -46,7 +46,7 @@ def finish(source: str, placed: Iterable[Placed]) -> list[Placed]:
     if not masks:
         raise TemplateSyntaxError("the template has no mask, expected exactly one", source, len(source), len(source))
     if len(masks) > 1:
-        problem = f"only one mask can be read here: the first is at {place(source, masks[0].start)}"
+        problem = f"only one mask can be read here: the first is at {line_and_column(source, masks[0].start)}"
         raise TemplateSyntaxError(problem, source, masks[1].start, masks[1].end)
     return merged
 

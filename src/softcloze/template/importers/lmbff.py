@@ -4,7 +4,7 @@ import re
 from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut, did_you_mean
+from softcloze.formatting import did_you_mean, quoted
 from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.importers.python_syntax import expression
 from softcloze.template.nodes import Expression, Field, Literal, Mask, Node, Placed, Special
@@ -75,7 +75,7 @@ def _variable(text: str, start: int, end: int) -> list[Node]:
     sentence = _SENTENCE.fullmatch(name)
     if sentence is None:
         expected = f"expected one of *{'*, *'.join(_NAMES)}*"
-        _fail(f"{cut(repr(name))} is no variable: {expected}{did_you_mean(name, _NAMES)}", text, start, end)
+        _fail(f"{quoted(name)} is no variable: {expected}{did_you_mean(name, _NAMES)}", text, start, end)
     node = _sentence(sentence, field(f"sent_{sentence['number'].lstrip('0') or '0'}", text, start, end))
     return [Literal(" "), node] if sentence["space"] else [node]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut, did_you_mean, listed
+from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.importers.python_syntax import KNOWN, Steps, braces_end, expression, read_braces, read_function
 from softcloze.template.nodes import Expression, Literal, Mask, Node, Placed, Soft, Special, SpecialKind
@@ -111,17 +111,17 @@ class _Tag:
         if "soft" in kinds and "soft_id" in kinds:
             kinds.remove("soft_id")
         if len(kinds) > 1:
-            self._fail(f"a tag is one of {listed(_KINDS)}: this one is {listed(kinds)}", kinds[1])
+            self._fail(f"a tag is one of {quoted_list(_KINDS)}: this one is {quoted_list(kinds)}", kinds[1])
         for key in self.entries:
             if not kinds and key not in _OTHERS:
                 self._fail(
-                    f"{cut(repr(key))} is unknown: a tag is one of {listed(_KINDS)}{did_you_mean(key, _KINDS)}", key
+                    f"{quoted(key)} is unknown: a tag is one of {quoted_list(_KINDS)}{did_you_mean(key, _KINDS)}", key
                 )
             if kinds and key != kinds[0] and key not in _KINDS[kinds[0]]:
-                known = f"it takes {listed(_KINDS[kinds[0]])}{did_you_mean(key, _KINDS[kinds[0]])}"
-                self._fail(f"{kinds[0]!r} has no {cut(repr(key))}: {known}", key)
+                known = f"it takes {quoted_list(_KINDS[kinds[0]])}{did_you_mean(key, _KINDS[kinds[0]])}"
+                self._fail(f"{kinds[0]!r} has no {quoted(key)}: {known}", key)
         if not kinds:
-            self._fail(f"a tag is one of {listed(_KINDS)}")
+            self._fail(f"a tag is one of {quoted_list(_KINDS)}")
         return kinds[0]
 
     def _field(self, shortenable: bool) -> list[Node]:
@@ -180,8 +180,8 @@ class _Tag:
     def _special(self) -> Special:
         found = self._text("special")
         if found not in _SPECIALS:
-            expected = f"expected one of {listed(_SPECIALS)}{did_you_mean(found, _SPECIALS)}"
-            self._fail(f"the special token {cut(repr(found))} cannot be expressed: {expected}", "special")
+            expected = f"expected one of {quoted_list(_SPECIALS)}{did_you_mean(found, _SPECIALS)}"
+            self._fail(f"the special token {quoted(found)} cannot be expressed: {expected}", "special")
         return Special(_SPECIALS[found])
 
     def _space(self, space: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut
+from softcloze.formatting import abbreviate, quoted
 
 _INSIDE = re.compile(r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|[{}]""", re.DOTALL)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -80,9 +80,9 @@ def read_braces(source: str, start: int, end: int) -> dict[str, Entry]:
     for key, value in pairs:
         if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
             at = places.of(key) if key is not None else (start, end)
-            raise TemplateSyntaxError(f"expected a key in quotes, found {cut(source[slice(*at)])}", source, *at)
+            raise TemplateSyntaxError(f"expected a key in quotes, found {abbreviate(source[slice(*at)])}", source, *at)
         if key.value in entries:
-            raise TemplateSyntaxError(f"{cut(repr(key.value))} comes twice in one tag", source, *places.of(key))
+            raise TemplateSyntaxError(f"{quoted(key.value)} comes twice in one tag", source, *places.of(key))
         entries[key.value] = Entry(value, key, places)
     return entries
 

@@ -4,7 +4,7 @@ import re
 from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut
+from softcloze.formatting import quoted
 from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.nodes import Literal, Mask, Node, Placed, Soft
 from softcloze.template.tags import MOST, whole
@@ -57,7 +57,7 @@ def _node(found: re.Match[str]) -> Node:
             if count is None:
                 _fail(
                     found,
-                    f"expected a whole number from 1 to {MOST} after '*', found {cut(repr(found['count']))}",
+                    f"expected a whole number from 1 to {MOST} after '*', found {quoted(found['count'])}",
                     "count",
                 )
             return Soft(count)
@@ -88,7 +88,7 @@ def _field(found: re.Match[str]) -> Node:
     name = found["field"].strip()
     if not name or re.search(r"[!:.\[]", name):
         advice = "only the name of a field, as in {text}"
-        _fail(found, f"{cut(repr(found[0]))} cannot be expressed: the braces may hold {advice}")
+        _fail(found, f"{quoted(found[0])} cannot be expressed: the braces may hold {advice}")
     return field(name, found.string, *found.span("field"))
 
 

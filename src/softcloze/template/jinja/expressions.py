@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jinja2 import nodes
 
-from softcloze.formatting import clean, cut, did_you_mean, listed
+from softcloze.formatting import abbreviate, did_you_mean, quoted, quoted_list, replace_surrogates
 from softcloze.template.jinja.filters import FILTERS, TAKE_MISSING, TESTS, Missing, Refusal, joined, kind
 from softcloze.template.jinja.runtime import LOOP, Evaluate, Loop, Run, present, reader
 
@@ -65,7 +65,7 @@ def _present(node: nodes.Expr, reads: list[str]) -> Evaluate:
 def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
     match node:
         case nodes.Const(value=value):
-            constant = clean(value) if isinstance(value, str) else value
+            constant = replace_surrogates(value) if isinstance(value, str) else value
             return lambda run: constant
         case nodes.Name(name="loop"):
             known = "loop.index, loop.first, loop.last and so on"
@@ -118,11 +118,10 @@ def _advice(node: nodes.Expr) -> str:
         case nodes.Call(node=nodes.Getattr(attr=attr)) if (name := _METHODS.get(attr, attr)) in FILTERS:
             return f"values have no methods: write | {name} instead of .{attr}()"
         case nodes.Call():
-            return f"nothing can be called: use a filter, as in {{{{ text | trim }}}}; there are {listed(FILTERS)}"
+            return f"nothing can be called: use a filter, as in {{{{ text | trim }}}}; there are {quoted_list(FILTERS)}"
         case nodes.Getattr(attr=attr):
-            return (
-                f"values have no attributes such as .{cut(attr)}: a field is read by its name, an item as in items[0]"
-            )
+            name = abbreviate(attr)
+            return f"values have no attributes such as .{name}: a field is read by its name, an item as in items[0]"
         case nodes.BinExpr(operator=operator) | nodes.UnaryExpr(operator=operator):
             return f"there is no {operator}: the only arithmetic is + and - of numbers"
         case nodes.Dict():
@@ -133,8 +132,8 @@ def _advice(node: nodes.Expr) -> str:
 
 def _loop_attribute(attr: str, reads: list[str]) -> Evaluate:
     if attr not in _LOOP_ATTRIBUTES:
-        known = listed(_LOOP_ATTRIBUTES)
-        raise Refusal(f"there is no loop.{cut(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}")
+        known = quoted_list(_LOOP_ATTRIBUTES)
+        raise Refusal(f"there is no loop.{abbreviate(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}")
     reads.append(LOOP)
     read = _LOOP_ATTRIBUTES[attr]
 
@@ -191,7 +190,9 @@ def _list(items: list[Evaluate]) -> Evaluate:
 
 def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
     if name not in FILTERS:
-        raise Refusal(f"there is no filter {cut(repr(name))}: there are {listed(FILTERS)}{did_you_mean(name, FILTERS)}")
+        raise Refusal(
+            f"there is no filter {quoted(name)}: there are {quoted_list(FILTERS)}{did_you_mean(name, FILTERS)}"
+        )
     function = FILTERS[name]
     value = _compile(operand, reads) if name in TAKE_MISSING else _present(operand, reads)
     arguments, keywords = _arguments(node, name, reads)
@@ -209,7 +210,9 @@ def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]
 
 def _test(node: nodes.Test, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
     if name not in TESTS:
-        raise Refusal(f"there is no test 'is {cut(name)}': there are {listed(TESTS)}{did_you_mean(name, TESTS)}")
+        raise Refusal(
+            f"there is no test 'is {abbreviate(name)}': there are {quoted_list(TESTS)}{did_you_mean(name, TESTS)}"
+        )
     function = TESTS[name]
     value = _compile(operand, reads) if name in TAKE_MISSING else _present(operand, reads)
     _arguments(node, name, reads)  # none takes any

@@ -10,7 +10,7 @@ from typing import TypeVar
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
-from softcloze.formatting import cut
+from softcloze.formatting import abbreviate, quoted
 from softcloze.template.jinja.filters import Refusal
 
 _ENVIRONMENT = Environment()  # only reads: nothing is ever rendered by it
@@ -73,16 +73,16 @@ def _read(source: str, read: Callable[[Parser], _T]) -> _T:
     """Let `read` read all of `source`."""
     for escape in _ESCAPE.finditer(source):
         if escape[1] not in _KNOWN_ESCAPES:
-            raise Refusal(f"there is no escape {cut(repr(escape[0]))}: write a backslash as \\\\")
+            raise Refusal(f"there is no escape {quoted(escape[0])}: write a backslash as \\\\")
     try:
         parser = Parser(_ENVIRONMENT, source, state="variable")
         found = read(parser)
         parser.stream.expect("eof")
     except TemplateSyntaxError as error:
         said = " ".join((error.message or "").replace("end of template", "the end").split()).removesuffix(".")
-        raise Refusal(f"cannot be read: {said[:1].lower()}{cut(said[1:], 100)}") from None
+        raise Refusal(f"cannot be read: {said[:1].lower()}{abbreviate(said[1:], 100)}") from None
     except RecursionError:
         raise Refusal("this is nested too deeply: {% set %} can give its pieces names") from None
     except ValueError as error:  # a number of thousands of digits
-        raise Refusal(f"cannot be read: {cut(str(error), 100)}") from None
+        raise Refusal(f"cannot be read: {abbreviate(str(error), 100)}") from None
     return found

@@ -7,7 +7,7 @@ out are parts, never one string that would have to be taken apart again. So a va
 from collections.abc import Iterable, Mapping, Sequence
 
 from softcloze.errors import FieldError, TemplateLogicError
-from softcloze.formatting import cut, place
+from softcloze.formatting import abbreviate, line_and_column
 from softcloze.template.jinja.filters import LimitReached, Refusal
 from softcloze.template.jinja.runtime import Run, run_steps
 from softcloze.template.jinja.statements import compile_statements
@@ -72,4 +72,4 @@ class Logic:
 
     def _named(self, i: int) -> str:
         node, start, _ = self._placed[i]
-        return f"{cut(write([node])[0], 60)} at {place(self._source, start)}"
+        return f"{abbreviate(write([node])[0], 60)} at {line_and_column(self._source, start)}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
-from softcloze.formatting import cut, nearest, no_field
+from softcloze.formatting import abbreviate, missing_field, nearest
 from softcloze.template.jinja.filters import MOST_CHARACTERS, LimitReached, Missing, Refusal
 from softcloze.template.parts import Part
 
@@ -79,8 +79,8 @@ def reader(name: str) -> Evaluate:
 
 
 def _missing(name: str, example: Mapping[str, object]) -> str:
-    ask = "" if nearest(name, example) else f"; where it may be missing, ask whether {cut(name)} is defined"
-    return no_field(name, example) + ask
+    ask = "" if nearest(name, example) else f"; where it may be missing, ask whether {abbreviate(name)} is defined"
+    return missing_field(name, example) + ask
 
 
 def present(evaluate: Evaluate) -> Evaluate:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import cut, did_you_mean, listed, place
+from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
 from softcloze.template.jinja.expressions import Compiled, compile_expression
 from softcloze.template.jinja.filters import Refusal, kind, text_of
 from softcloze.template.jinja.parsing import read_expression, read_for, read_set
@@ -104,11 +104,11 @@ class _Compiler:
                 self.open.pop()
                 return step
             case _ if keyword not in KEYWORDS:
-                problem = f"there is no {cut(repr(keyword))} in templates: there are {listed(KEYWORDS)}"
+                problem = f"there is no {quoted(keyword)} in templates: there are {quoted_list(KEYWORDS)}"
                 self.fail(i, problem + did_you_mean(keyword, KEYWORDS))
             case _ if ends:
-                opener = place(self.source, self.placed[self.open[-1][0]].start)
-                self.fail(i, f"expected {listed(ends)} for the block opened at {opener}, found {keyword!r}")
+                opener = line_and_column(self.source, self.placed[self.open[-1][0]].start)
+                self.fail(i, f"expected {quoted_list(ends)} for the block opened at {opener}, found {keyword!r}")
             case _:
                 self.fail(i, f"this {keyword!r} belongs to no block: none is open here")
 
@@ -197,7 +197,7 @@ class _Compiler:
     def nothing(self, i: int, keyword: str, rest: str) -> None:
         if rest:
             hint = "; did you mean 'elif'?" if keyword == "else" else ""
-            self.fail(i, f"nothing can stand behind {keyword!r}, found {cut(repr(rest))}{hint}")
+            self.fail(i, f"nothing can stand behind {keyword!r}, found {quoted(rest)}{hint}")
 
     def expression(self, i: int, source: str) -> tuple[Evaluate, str | None]:
         """An expression compiled, and the field that its value comes from."""
