@@ -1,4 +1,4 @@
-"""Grammars in EBNF, as a page of the documentation gives them: what they make, and what they accept."""
+"""Grammars in EBNF, as the documentation gives them: generate texts, and recognize them."""
 
 import re
 
@@ -14,14 +14,14 @@ class Grammar:
 
     Args:
         source: the rules.
-        meanings: of what is said between question marks, in the order in which it is said first: a regular
-            expression, and examples of what that matches.
+        meanings: for each special sequence (between question marks), in order of its first use: a regular expression
+            and examples that it matches.
     """
 
     def __init__(self, source, meanings):
         tokens = [*_TOKEN.finditer(source)]
-        assert "".join(found[0] for found in tokens) == source
-        self._tokens = [(found.lastgroup, found[0]) for found in tokens if found.lastgroup][::-1]
+        assert "".join(token[0] for token in tokens) == source
+        self._tokens = [(token.lastgroup, token[0]) for token in tokens if token.lastgroup][::-1]
         self.rules = {}
         while self._tokens:
             name = self._take()[1]
@@ -35,30 +35,30 @@ class Grammar:
         said = dict.fromkeys(words for kind, words in leaves if kind == "words")
         self.meanings = dict(zip(said, meanings, strict=True))
 
-    def make(self, name, dice, between="", depth=20):
-        """A text that the rule makes, with `between` between its parts; not much deeper than `depth` rules."""
-        return between.join(self._make(self.rules[name], dice, depth))
+    def make(self, name, generator, between="", depth=20):
+        """Generate a text of the rule, with `between` between its parts; rules nest to about `depth`."""
+        return between.join(self._make(self.rules[name], generator, depth))
 
     def accepts(self, name, text):
-        """Whether the rule makes `text`."""
+        """Return whether `text` follows the rule."""
         return len(text) in self._ends(("name", name), text, 0, {})
 
     def _take(self):
         return self._tokens.pop()
 
     def _choice(self):
-        found = [self._sequence()]
+        sequences = [self._sequence()]
         while self._tokens[-1][1] == "|":
             self._take()
-            found.append(self._sequence())
-        return ("|", *found) if len(found) > 1 else found[0]
+            sequences.append(self._sequence())
+        return ("|", *sequences) if len(sequences) > 1 else sequences[0]
 
     def _sequence(self):
-        found = [self._part()]
+        parts = [self._part()]
         while self._tokens[-1][1] == ",":
             self._take()
-            found.append(self._part())
-        return (",", *found)
+            parts.append(self._part())
+        return (",", *parts)
 
     def _part(self):
         kind, token = self._take()
@@ -75,24 +75,24 @@ class Grammar:
             else:
                 yield from self._leaves(tree[1:])
 
-    def _make(self, tree, dice, depth):
+    def _make(self, tree, generator, depth):
         kind, *inside = tree
         match kind:
             case "text":
                 return inside
             case "words":
-                return [dice.choice(self.meanings[inside[0]][1])]
+                return [generator.choice(self.meanings[inside[0]][1])]
             case "name":
-                return self._make(self.rules[inside[0]], dice, depth - 1)
+                return self._make(self.rules[inside[0]], generator, depth - 1)
             case "|":
-                return self._make(dice.choice(inside) if depth > 0 else inside[0], dice, depth)
+                return self._make(generator.choice(inside) if depth > 0 else inside[0], generator, depth)
             case "," | "(":
-                return [piece for part in inside for piece in self._make(part, dice, depth)]
-        times = 0 if depth <= 0 else dice.choice((0, 1) if kind == "[" else (0, 0, 0, 1, 2))
-        return [piece for _ in range(times) for piece in self._make(inside[0], dice, depth)]
+                return [piece for part in inside for piece in self._make(part, generator, depth)]
+        times = 0 if depth <= 0 else generator.choice((0, 1) if kind == "[" else (0, 0, 0, 1, 2))
+        return [piece for _ in range(times) for piece in self._make(inside[0], generator, depth)]
 
     def _ends(self, tree, text, start, known):
-        """Where a part of `text` may end that begins at `start` and is made by `tree`."""
+        """Return the possible ends of a part of `text` that begins at `start` and follows `tree`."""
         if (tree, start) in known:
             return known[tree, start]
         known[tree, start] = ends = set()
@@ -101,8 +101,8 @@ class Grammar:
             case "text":
                 ends |= {start + len(inside[0])} if text.startswith(inside[0], start) else set()
             case "words":
-                found = re.compile(self.meanings[inside[0]][0], re.DOTALL).match(text, start)
-                ends |= {found.end()} if found else set()
+                word = re.compile(self.meanings[inside[0]][0], re.DOTALL).match(text, start)
+                ends |= {word.end()} if word else set()
             case "name":
                 ends |= self._ends(self.rules[inside[0]], text, start, known)
             case "|":

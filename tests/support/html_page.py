@@ -1,4 +1,4 @@
-"""What a browser makes of HTML."""
+"""HTML, parsed to the text that a browser shows."""
 
 from html.parser import HTMLParser
 
@@ -6,7 +6,7 @@ BLOCKS = {"div", "h1", "h2", "p", "tr", "li", "title", "style"}
 
 
 class Page(HTMLParser):
-    """The tags of a page, their attributes, and its text: a line for each block, columns parted by bars."""
+    """The tags and attributes of a page, and its text: one line per block, table columns separated by bars."""
 
     def __init__(self, html):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tiny tokenizers and models, made on the spot from a fixed corpus and a fixed seed."""
+"""Tiny tokenizers and models, made from a fixed corpus and a fixed seed."""
 
 import json
 import math
@@ -102,15 +102,15 @@ MASKED_TOKENIZERS = ("wordpiece", "roberta", "xlmr", "albert")
 CAUSAL_TOKENIZERS = ("gpt2", "gemma", "llama")
 TOKENIZERS = MASKED_TOKENIZERS + CAUSAL_TOKENIZERS
 
-# what a tokenizer gives that tells the two texts of a pair apart by token types
+# the output of a tokenizer with token types for the two texts of a pair
 WITH_TYPES = ["input_ids", "token_type_ids", "attention_mask"]
 
-# those whose tokens give back every character that went in
+# tokenizers whose tokens decode to the original text
 LOSSLESS = ("roberta", "gpt2", "gemma")
 
 
 def tokenizer(kind, padding_side="right"):
-    """A fresh tokenizer that nothing else holds."""
+    """Make a tokenizer."""
     backend, names = _trained(kind)
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(backend), padding_side=padding_side, model_max_length=64, **names
@@ -118,7 +118,7 @@ def tokenizer(kind, padding_side="right"):
 
 
 def model(architecture, seed=0):
-    """A fresh tiny model in float32 and evaluation mode, with weights large enough that scores differ."""
+    """Make a tiny model in float32 and evaluation mode, with weights large enough that scores differ."""
     vocabulary = len(tokenizer(_KINDS[architecture])) + 5  # real models have unused rows as well
     config = _config(architecture, vocabulary)
     families = {AutoModelForMaskedLM: MASKED, AutoModelForCausalLM: CAUSAL, AutoModelForSeq2SeqLM: SEQ2SEQ}
@@ -136,7 +136,7 @@ def model(architecture, seed=0):
 
 
 def with_random_weights(made, seed=0):
-    """`made` in evaluation mode with random weights, all of which change scores: norms and biases too."""
+    """Give `made` random weights that all change scores, norms and biases too, and evaluation mode."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         for parameter in made.parameters():
@@ -145,24 +145,24 @@ def with_random_weights(made, seed=0):
 
 
 def new_backbone(architecture, *, padding_side="right", seed=0):
-    """A backbone whose model and tokenizer nothing else holds."""
+    """Make a backbone with a model and a tokenizer of its own."""
     return Backbone(model(architecture, seed), tokenizer(_KINDS[architecture], padding_side), architecture)
 
 
 @cache
 def borrowed(kind):
-    """A shared tokenizer, for tests that only read from it."""
+    """Return a shared tokenizer, for tests that do not change it."""
     return tokenizer(kind)
 
 
 @cache
 def backbone(architecture, padding_side="right"):
-    """A shared backbone, for tests that only read from it."""
+    """Return a shared backbone, for tests that do not change it."""
     return new_backbone(architecture, padding_side=padding_side)
 
 
 def logits_of(model, ids, soft=None):
-    """Plain transformers: all scores of one row without padding; -1 - r in `ids` is row r of `soft`."""
+    """Return the logits of plain transformers for one unpadded sequence; -1 - r in `ids` is vector r of `soft`."""
     if soft is None:
         return model(input_ids=torch.tensor([ids])).logits[0].float()
     embed = model.get_input_embeddings()
@@ -174,10 +174,10 @@ def logits_of(model, ids, soft=None):
 
 
 def word_scores(model, prompt, words, soft=None, mask_id=None):
-    """log P of each label word in the prompt's hole, one row a word, all scores computed; `words` log-probabilities.
+    """Return log P of each label word at the mask, from one forward pass per word over the full vocabulary.
 
-    A masked model fills as many masks as the word has tokens; a causal model scores the filled row from the
-    hole on, what follows the hole included.
+    A masked model gets as many masks as the word has tokens; a causal model scores the filled prompt from the mask to
+    its end.
     """
     scores = []
     for word in words:
@@ -223,7 +223,7 @@ def _trained(kind):
 
 
 def _wordpiece():
-    """The words of the corpus, letters and endings: a trainer breaks ties in another way in every process."""
+    """Use words, letters and endings of the corpus: a trainer breaks ties differently in every process."""
     words = sorted(set(re.findall(r"[a-z]+", " ".join(CORPUS).lower())))
     letters = sorted({letter for line in CORPUS for letter in line.lower()} | {chr(i) for i in range(33, 127)})
     endings = sorted({word[-size:] for word in words for size in (2, 3, 4)})
@@ -307,7 +307,7 @@ def _unigram(prepend_scheme, special, mask, frame):
 
 
 def _t5(sentinels, pieces):
-    """The steps of T5's tokenizer; sentinels that are special tokens, or pieces of the model's own."""
+    """Make a tokenizer like T5's; its sentinels are special tokens, or pieces of the model."""
     made = Tokenizer(models.Unigram())
     made.normalizer = normalizers.NFKC()
     made.pre_tokenizer = pre_tokenizers.Sequence(
@@ -333,7 +333,7 @@ def _t5(sentinels, pieces):
 
 
 def _sentencepiece_bpe(*, metaspace):
-    """Gemma's way of writing spaces, or with `metaspace` Llama's, which puts one in front of every text."""
+    """Write spaces as Gemma does, or with `metaspace` as Llama does, which puts one before every text."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"] if not metaspace else ["<unk>", "<s>", "</s>"]
     made = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     if metaspace:
@@ -356,7 +356,7 @@ def _sentencepiece_bpe(*, metaspace):
         single=f"{bos} $A", special_tokens=[(bos, made.token_to_id(bos))]
     )
     state = made.to_str()
-    # the bytes are ordinary tokens of the model; only the trainer wanted them as special ones
+    # the bytes are ordinary tokens of the model; only the trainer needs them as special ones
     made = Tokenizer.from_str(_without_added(state, byte_tokens))
     if metaspace:
         return made.to_str(), {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -370,7 +370,7 @@ def _sentencepiece_bpe(*, metaspace):
 
 
 def _scored_by_count(state):
-    """The pieces of a Unigram model in one order, by count: the scores of a trainer change with every process."""
+    """Score the pieces of a Unigram model by count: the scores of a trainer differ in every process."""
     definition = json.loads(state)
     special = len(definition["added_tokens"])
     text = "\n".join("▁" + line.replace(" ", "▁") for line in CORPUS)
@@ -449,9 +449,9 @@ def _config(architecture, vocabulary):
                 word_embed_proj_dim=32,
             )
         case "t5" | "t5-gated" | "mt5":
-            own = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+            sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
             gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False} if architecture != "t5" else {}
-            return (MT5Config if architecture == "mt5" else T5Config)(vocab_size=vocabulary, **own, **gated)
+            return (MT5Config if architecture == "mt5" else T5Config)(vocab_size=vocabulary, **sizes, **gated)
         case "bart" | "mbart":
             sides = {
                 f"{side}_{name}": number
@@ -468,7 +468,7 @@ def _config(architecture, vocabulary):
 
 
 def bert_decoder():
-    """BERT as a causal model, which has token types."""
+    """Make a BERT as a causal model, which has token types."""
     config = BertConfig(
         vocab_size=len(borrowed("wordpiece")),
         hidden_size=16,

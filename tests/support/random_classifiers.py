@@ -1,4 +1,4 @@
-"""Rows, and classifiers that take no time, in a module that other processes can import."""
+"""Random examples, and classifiers that take no time, in a module that other processes can import."""
 
 import os
 import random
@@ -15,10 +15,10 @@ WORDS = ["好", "差", "film", "book", "very", "not", "the", "really"]
 
 
 def rows(count, seed=0):
-    dice = random.Random(seed)
+    generator = random.Random(seed)
     for number in range(count):
         label = "good" if number % 2 else "bad"
-        yield f"{number} {' '.join(dice.choices(WORDS, k=6))} {'好' if label == 'good' else '差'}", label
+        yield f"{number} {' '.join(generator.choices(WORDS, k=6))} {'好' if label == 'good' else '差'}", label
 
 
 SPLIT = split_rows(rows(120))
@@ -26,7 +26,7 @@ PROTOCOL = Protocol(shots=(2, 0.5), seeds=2, test_rows=20)
 
 
 class Noisy(ClassifierMixin, BaseEstimator):
-    """Gives probabilities at random, by its seed and what it was trained on, and counts its fits."""
+    """Predicts random probabilities, seeded by `random_state` and the training texts; counts its fits."""
 
     fits = 0
 
@@ -45,7 +45,7 @@ class Noisy(ClassifierMixin, BaseEstimator):
 
 
 class Broken(Noisy):
-    """Fails where it is given more than two rows of a class."""
+    """Raises on more than four training texts."""
 
     def fit(self, X, y):
         if len(X) > 4:
@@ -54,7 +54,7 @@ class Broken(Noisy):
 
 
 class Deadly(Noisy):
-    """Kills the process that fits it with seed 1, as the system does where memory runs out."""
+    """Kills its process in a fit with seed 1, as the system does when memory runs out."""
 
     def fit(self, X, y):
         if self.random_state == 1:
@@ -63,7 +63,7 @@ class Deadly(Noisy):
 
 
 class Endless(Noisy):
-    """Never gets ready with seed 1, and with others not at once."""
+    """Never finishes a fit with seed 1, and takes a moment with others."""
 
     def fit(self, X, y):
         time.sleep(1000 if self.random_state == 1 else 0.05)
@@ -71,7 +71,7 @@ class Endless(Noisy):
 
 
 class Slow(Noisy):
-    """Takes a moment, in which a process can be killed."""
+    """Takes a moment to fit, so that its process can be killed meanwhile."""
 
     def fit(self, X, y):
         time.sleep(0.01)
@@ -83,10 +83,10 @@ LONG = Protocol(shots=4, seeds=40, test_rows=20)
 
 
 def same(one, other):
-    """Whether two comparisons found the same; only what they took may differ."""
+    """Return whether two comparisons have the same results; time and memory may differ."""
     pairs = list(zip(one.runs, other.runs, strict=True))
     return all(
         (a.method, a.shots, a.seed, a.trainable, a.error) == (b.method, b.shots, b.seed, b.trainable, b.error)
         and np.array_equal(a.probabilities, b.probabilities)
         for a, b in pairs
-    ) and [each.accuracy for each in one.summary()] == [each.accuracy for each in other.summary()]
+    ) and [mean.accuracy for mean in one.summary()] == [mean.accuracy for mean in other.summary()]

@@ -1,4 +1,4 @@
-"""Prompts of random tokens, scorers for them, and when two sets of scores are the same."""
+"""Prompts of random tokens, scorers for them, and reference scores from plain transformers."""
 
 import torch
 
@@ -19,24 +19,24 @@ SLOTS = {
 
 
 def random_prompts(lengths, *, slots=((), ()), right, seed=0):
-    """Prompts of random tokens with soft rows put in at places of the left and the right part."""
-    dice = torch.Generator().manual_seed(seed)
+    """Make prompts of random tokens with soft vectors at the given positions of the left and the right part."""
+    generator = torch.Generator().manual_seed(seed)
     prompts = []
     for length in lengths:
-        left = torch.randint(FIRST, 200, (length,), generator=dice).tolist()
-        behind = torch.randint(FIRST, 200, (4,), generator=dice).tolist() if right else []
-        row = 0
-        for part, places in ((left, slots[0]), (behind, slots[1])):
-            for place in places:
-                part.insert(len(part) if place < 0 else min(place, len(part)), -1 - row)
-                row += 1
-        prompts.append(EncodedPrompt(tuple(left), tuple(behind), {}))
+        left = torch.randint(FIRST, 200, (length,), generator=generator).tolist()
+        after = torch.randint(FIRST, 200, (4,), generator=generator).tolist() if right else []
+        index = 0
+        for part, positions in ((left, slots[0]), (after, slots[1])):
+            for position in positions:
+                part.insert(len(part) if position < 0 else min(position, len(part)), -1 - index)
+                index += 1
+        prompts.append(EncodedPrompt(tuple(left), tuple(after), {}))
     return prompts
 
 
 def soft_vectors(backbone, count, seed=0):
-    dice = torch.Generator().manual_seed(seed)
-    return torch.randn(count, backbone.width, generator=dice) * backbone.embedding_rms
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, backbone.width, generator=generator) * backbone.embedding_rms
 
 
 def make_scorer(backbone, words, *, right, lengths=None, decoding="together"):
@@ -45,30 +45,30 @@ def make_scorer(backbone, words, *, right, lengths=None, decoding="together"):
 
 
 def assert_same(scores, expected, tolerance=1e-4):
-    """Equal up to a constant per prompt."""
+    """Assert that scores are equal up to a constant per prompt."""
     assert scores.shape == expected.shape
     torch.testing.assert_close(scores.log_softmax(-1), expected.log_softmax(-1), atol=tolerance, rtol=1e-5)
 
 
 def filled_score(backbone, prompt, word, decoding, soft=None):
-    """log P of one word of a masked model in nats: plain transformers, called once for each of its tokens."""
+    """Return log P of one word under a masked model in nats: plain transformers, called once per token."""
     filling = [backbone.prompt_tokenizer.mask_id] * len(word)
     still_masked = list(range(len(word)))
     total = 0.0
     while still_masked:
         logs = logits_at_masks(backbone, prompt, filling, soft).log_softmax(-1)
-        found = {k: logs[k, word[k]] for k in still_masked}
+        scores = {k: logs[k, word[k]] for k in still_masked}
         if decoding == "together":
-            return sum(found.values())
-        k = still_masked[0] if decoding == "left_to_right" else max(found, key=lambda k: found[k].item())
-        total += found[k]
+            return sum(scores.values())
+        k = still_masked[0] if decoding == "left_to_right" else max(scores, key=lambda k: scores[k].item())
+        total += scores[k]
         filling[k] = word[k]
         still_masked.remove(k)
     return total
 
 
 def logits_at_masks(backbone, prompt, filling, soft=None):
-    """Plain transformers: all scores where `filling` stands in the mask's place, shape (len(filling), vocab)."""
+    """Return the logits of plain transformers with `filling` at the mask, shape (len(filling), vocab)."""
     at = len(prompt.left)
     embed = backbone.model.get_input_embeddings()
     ids = [*prompt.left, *filling, *prompt.right]

@@ -1,4 +1,4 @@
-"""A small task to fit: sentences from the corpus, a template, label words, and vectors to start from."""
+"""A small training task: sentences of the corpus, a template, label words and initial vectors."""
 
 import torch
 
@@ -32,7 +32,7 @@ def settings(**changes):
 
 
 class Task:
-    """Everything `train` takes."""
+    """All arguments of `train`."""
 
     def __init__(self, backbone, source, *, texts=12, table=None):
         self.backbone = models.backbone(backbone) if isinstance(backbone, str) else backbone
@@ -44,15 +44,15 @@ class Task:
         self.prompts = compiled.encode(examples, answer_length=max(map(len, self.words)))
         self.targets = [i % 2 for i in range(texts)]
         self.scorer = Scorer(self.backbone, compiled, self.words)
-        dice = torch.Generator().manual_seed(0)
-        noise = torch.randn(compiled.soft_count, self.backbone.width, generator=dice)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(compiled.soft_count, self.backbone.width, generator=generator)
         self.initial = noise * self.backbone.embedding_rms
 
     def soft(self):
         return SoftVectors(self.blocks, self.initial)
 
     def fit(self, *, checkpoint=None, cache_memory=2**30, on_epoch=None, soft=None, **changes):
-        """Trained vectors and the history."""
+        """Train, and return the vectors and the history."""
         soft = self.soft() if soft is None else soft
         history = train(
             soft,
