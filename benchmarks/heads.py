@@ -15,7 +15,7 @@ from softcloze import PromptClassifier, Verbalizer, load_backbone
 from softcloze.data import Examples, few_shot
 from softcloze.heads import HEADS
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import BoundPrompt, CompiledPrompt
 from softcloze.starters import load_data
 
 ROWS, DRAWS = 1000, 5
@@ -57,7 +57,7 @@ class ExperimentGrid:
         verbalizer = resolve_verbalizer(setup.verbalizer)
         assert isinstance(verbalizer, Verbalizer)
         # this head reads all that any head does
-        bound = BoundPrompt(resolve_template(setup.template), verbalizer, self.backbone, None, "prototypes")
+        bound = CompiledPrompt(resolve_template(setup.template), verbalizer, self.backbone, None, "prototypes")
         (self.features,) = bound.features(bound.encode(test.texts), [None])
         self.words = len(verbalizer.all_words)
         self.expected = np.array(test.labels)
@@ -71,7 +71,7 @@ class ExperimentGrid:
             self.backbone, template, verbalizer, head=head, epochs=epochs, batch_size=8, random_state=seed
         )
         clf.fit(texts, labels)
-        learnt = clf.prompt_.parts(clf.prompt_.bind(self.backbone)).head
+        learnt = BoundPrompt(clf.prompt_, self.backbone).parts.head
         with torch.no_grad():
             scores = learnt.label_scores(self.features if HEADS[head].words else self.features[:, self.words :])
         return float(np.mean(clf.classes_[scores.argmax(-1).numpy()] == self.expected))

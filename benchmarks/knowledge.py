@@ -18,7 +18,7 @@ from softcloze.data import few_shot
 from softcloze.label_words import calibrated_weights, frequent, learn_weights, log_priors, relevant
 from softcloze.label_words.refine import usable_words, word_log_probs, word_owners
 from softcloze.library import resolve_verbalizer
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 from softcloze.starters import load_data
 from softcloze.template import Template
 
@@ -83,7 +83,7 @@ def score(setup: Setup) -> Scored:
     data, backbone, template = load_data(setup.data), load_backbone(f"starter:{setup.model}"), Template(setup.template)
     short, long = resolve_verbalizer(setup.short), resolve_verbalizer(setup.long)
     verbalizer = usable_words(long, template, backbone, setup.max_tokens)
-    bound = BoundPrompt(template, verbalizer, backbone, None)
+    bound = CompiledPrompt(template, verbalizer, backbone, None)
     numbers = {label: number for number, label in enumerate(verbalizer.labels)}
 
     def of(rows: list[int]) -> tuple[np.ndarray, np.ndarray]:

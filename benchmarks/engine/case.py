@@ -10,6 +10,7 @@ import torch
 
 from softcloze import Backbone, PromptClassifier, load_backbone
 from softcloze.starters import load_data
+from softcloze.training import TrainingSettings
 
 SLOTS = 10
 LABELS = ("negative", "positive")
@@ -99,7 +100,7 @@ class Case:
             "verbalizer": self.words,
             "batch_size": self.batch,
             "epochs": 1,
-            "target_loss": 0.0,
+            "training": TrainingSettings(target_loss=0.0),
             "random_state": 0,
         }
         return PromptClassifier(template=template, **{**given, **settings})
@@ -133,6 +134,6 @@ def seconds(work: Callable[[], object]) -> float:
 def epoch_seconds(clf: PromptClassifier, texts: list[str], labels: list[str]) -> tuple[float, list[float]]:
     """Fit; how long all of it took, and each epoch but the first, before which other things are done."""
     ticks: list[float] = []
-    clf.set_params(on_epoch=lambda record: ticks.append(clock()))
+    clf.set_params(training__on_epoch=lambda record: ticks.append(clock()))
     whole = seconds(lambda: clf.fit(texts, labels))
     return whole, [after - before for before, after in pairwise(ticks)]

@@ -72,7 +72,7 @@ def limit(case: Case, rounds: int) -> Iterator[Record]:
 
                 products.counting = False
                 with products:
-                    clf.set_params(on_epoch=second_epoch_alone).fit(texts, labels)
+                    clf.set_params(training__on_epoch=second_epoch_alone).fit(texts, labels)
                 taken = [epoch_seconds(clf, texts, labels)[1][0] for _ in range(rounds)]
             else:
                 with products:

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.engine.case import Case, Record, timed
 from softcloze import Prompt, PromptSet, Template, Verbalizer
+from softcloze.prompt import BoundPrompt
 from softcloze.soft import SoftVectors
 from softcloze.starters import load_data
 
@@ -46,10 +47,9 @@ def demonstrations(case: Case, rounds: int) -> Iterator[Record]:
     texts, labels = case.texts(32 + 64)
     clf = case.classifier(SHOWN).fit(texts[:32], labels[:32])
     rows, few = texts[32:], texts[32 : 32 + 16]  # a row costs plain transformers the same however many there are
-    bound = clf.prompt_.bind(case.backbone)
-    shown = clf.prompt_.demonstrations_for(few, case.backbone)
-    prompts = [list(prompt.left) for prompt in bound.encode(few, shown)]
-    words = torch.tensor([ids[0] for ids in bound.words])
+    bound = BoundPrompt(clf.prompt_, case.backbone)
+    prompts = [list(prompt.left) for prompt in bound.encode(few)]
+    words = torch.tensor([ids[0] for ids in bound.compiled.words])
 
     def plain() -> np.ndarray:
         return np.concatenate([_plain_scores(case, prompts[i : i + 8], words) for i in range(0, len(few), 8)])
@@ -110,7 +110,7 @@ def prompts_of(case: Case, templates: Sequence[str]) -> list[Prompt]:
     backbone, words, found = case.backbone, Verbalizer(case.words), []
     for seed, source in enumerate(templates):
         hard = Prompt(Template(source), words, backbone.name, backbone.fingerprint)
-        compiled = hard.bind(backbone).compiled
+        compiled = BoundPrompt(hard, backbone).compiled.template
         dice = torch.Generator().manual_seed(seed)
         weight = torch.randn(compiled.soft_count, backbone.width, generator=dice) * backbone.embedding_rms
         vectors = SoftVectors(compiled.blocks, weight).by_block() if compiled.blocks else {}

@@ -7,7 +7,7 @@ import torch
 from support import models
 
 from softcloze import Prompt, Template, Verbalizer
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 
 
 @pytest.fixture
@@ -17,11 +17,11 @@ def soft_prompt():
     def made(backbone, source, table, *, vectors=None, **rest):
         backbone = models.backbone(backbone) if isinstance(backbone, str) else backbone
         template, verbalizer = Template(source), table if not isinstance(table, dict) else Verbalizer(table)
-        bound = BoundPrompt(template, verbalizer, backbone, None)
+        bound = CompiledPrompt(template, verbalizer, backbone, None)
         if vectors is None:
             dice = torch.Generator().manual_seed(0)
-            noise = torch.randn(bound.compiled.soft_count, backbone.width, generator=dice)
-            vectors = {b.key: noise[list(b.rows)] * backbone.embedding_rms for b in bound.compiled.blocks}
+            noise = torch.randn(bound.template.soft_count, backbone.width, generator=dice)
+            vectors = {b.key: noise[list(b.rows)] * backbone.embedding_rms for b in bound.template.blocks}
         prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, vectors, **rest)
         return SimpleNamespace(prompt_=prompt, backbone_=backbone)
 

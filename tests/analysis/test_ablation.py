@@ -13,6 +13,7 @@ from softcloze import PromptClassifier, RuleVerbalizer, Template
 from softcloze.analysis import delete_vectors
 from softcloze.calibration import LabelBias
 from softcloze.errors import DataError, ParameterError, SoftclozeError
+from softcloze.prompt import BoundPrompt
 
 WORDS = {"bad": "bad", "good": ["good", "great"]}
 CHINESE = {"bad": "差", "good": ["好", "满意"]}
@@ -35,14 +36,16 @@ IDS = [f"{architecture} {source}" for architecture, source, _ in CASES]
 def outcomes(clf, slot=None):
     """By plain transformers without this slot: which rows are right, and -log of the right label."""
     prompt, backbone = clf.prompt_, clf.backbone_
-    bound = prompt.bind(backbone)
-    vectors = torch.cat([prompt.vectors[block.key] for block in bound.compiled.blocks])
+    bound = BoundPrompt(prompt, backbone)
+    vectors = torch.cat([prompt.vectors[block.key] for block in bound.compiled.template.blocks])
     right, losses = [], []
     for encoded, label in zip(bound.encode(TEXTS), LABELS, strict=True):
         left, last = ([i for i in piece if i != slot] for piece in (encoded.left, encoded.right))
         rest = SimpleNamespace(left=left, right=last)
         with torch.no_grad():
-            words = models.word_scores(backbone.model, rest, bound.words, vectors, backbone.prompt_tokenizer.mask_id)
+            words = models.word_scores(
+                backbone.model, rest, bound.compiled.words, vectors, backbone.prompt_tokenizer.mask_id
+            )
         parts = np.split(words.double().numpy(), np.cumsum([len(own) for own in prompt.verbalizer.words])[:-1])
         logs = log_softmax([logsumexp(own) - np.log(len(own)) for own in parts])
         at = prompt.verbalizer.labels.index(label)
@@ -116,7 +119,7 @@ def test_what_stands_before_the_slots_is_read_once(soft_prompt):
         delete_vectors(clf, texts, LABELS)
     finally:
         hook.remove()
-    once = sum(len(prompt) for prompt in clf.prompt_.bind(clf.backbone_).encode(texts))
+    once = sum(len(prompt) for prompt in BoundPrompt(clf.prompt_, clf.backbone_).encode(texts))
     assert sum(read) < 2 * once  # for four passes
 
 

@@ -11,7 +11,7 @@ from torch import tensor
 from softcloze import Template, Verbalizer
 from softcloze.analysis import explain
 from softcloze.errors import EncodingError, ParameterError, SoftclozeError
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 from softcloze.soft import SoftVectors
 
 ONE = {"pos": ["good", "great"], "neg": "bad"}
@@ -20,7 +20,7 @@ TEXT = "A dull film."
 
 def bind(backbone, source, table=ONE):
     backbone = models.backbone(backbone) if isinstance(backbone, str) else backbone
-    return BoundPrompt(Template(source), Verbalizer(table), backbone, None)
+    return CompiledPrompt(Template(source), Verbalizer(table), backbone, None)
 
 
 def close(found, expected, tolerance=1e-5):
@@ -88,7 +88,7 @@ def test_an_explanation_is_plain_data():
 def test_model_and_vectors_are_given_back_as_found(outer):
     backbone = models.new_backbone("bert")
     bound = bind(backbone, "<soft*2><text> It was <mask>.")
-    soft = SoftVectors(bound.compiled.blocks, torch.ones(2, backbone.width))
+    soft = SoftVectors(bound.template.blocks, torch.ones(2, backbone.width))
     prompts = bound.encode([TEXT])
     backbone.model.train()
     flags = [parameter.requires_grad for parameter in backbone.model.parameters()]

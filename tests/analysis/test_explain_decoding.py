@@ -10,7 +10,7 @@ from torch import tensor
 
 from softcloze import Template, Verbalizer
 from softcloze.analysis import explain
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Decoding
 
@@ -27,9 +27,9 @@ TABLES = {
 @pytest.mark.parametrize("source", TABLES)
 def test_numbers(source, decoding):
     backbone, verbalizer = models.backbone("bert"), Verbalizer(TABLES[source], "log_sum_prob", decoding=decoding)
-    bound = BoundPrompt(Template(source), verbalizer, backbone, None)
-    count = bound.compiled.soft_count
-    soft = SoftVectors(bound.compiled.blocks, soft_vectors(backbone, count)) if count else None
+    bound = CompiledPrompt(Template(source), verbalizer, backbone, None)
+    count = bound.template.soft_count
+    soft = SoftVectors(bound.template.blocks, soft_vectors(backbone, count)) if count else None
     vectors = soft.weight.detach() if soft is not None else None
     prompts = bound.encode(["A dull film.", "这部电影很好，演员也很好。"])
     for prompt, explanation in zip(prompts, explain(bound, prompts, soft), strict=True):

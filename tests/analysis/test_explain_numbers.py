@@ -8,7 +8,7 @@ from torch import tensor
 from softcloze import Prompt, PromptClassifier, Template, Verbalizer
 from softcloze.analysis import explain
 from softcloze.encoding.tokens import readable_token
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 from softcloze.soft import SoftVectors
 
 ONE = {"pos": ["good", "great"], "neg": "bad"}
@@ -34,12 +34,12 @@ IDS = [f"{architecture} {source}" for architecture, source, _ in CASES]
 
 def bind(architecture, source, table):
     backbone = models.backbone(architecture)
-    bound = BoundPrompt(Template(source), Verbalizer(table), backbone, None)
-    if not bound.compiled.blocks:
+    bound = CompiledPrompt(Template(source), Verbalizer(table), backbone, None)
+    if not bound.template.blocks:
         return bound, None
     dice = torch.Generator().manual_seed(0)
-    noise = torch.randn(bound.compiled.soft_count, backbone.width, generator=dice)
-    return bound, SoftVectors(bound.compiled.blocks, noise * backbone.embedding_rms)
+    noise = torch.randn(bound.template.soft_count, backbone.width, generator=dice)
+    return bound, SoftVectors(bound.template.blocks, noise * backbone.embedding_rms)
 
 
 def logs_of(bound, soft, ids):

@@ -7,7 +7,7 @@ from torch import tensor
 
 from softcloze import Template, Verbalizer
 from softcloze.analysis import explain
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 
 SEVERAL = {"pos": ["good", "really good", "wonderful"], "neg": ["bad", "terrible story"]}
 WEIGHTED = {"pos": {"good": 1, "great": 3}, "neg": {"bad": 0.5, "terrible": 2}}
@@ -15,7 +15,7 @@ PLACES = [("bert", "<text> It was <mask>."), ("gpt2", "<text> <mask>")]
 
 
 def bind(architecture, source, table, **options):
-    return BoundPrompt(Template(source), Verbalizer(table, **options), models.backbone(architecture), None)
+    return CompiledPrompt(Template(source), Verbalizer(table, **options), models.backbone(architecture), None)
 
 
 def explained(bound):

@@ -16,6 +16,7 @@ from softcloze.analysis.hardening import with_words
 from softcloze.analysis.nearest_words import real_words, writable_words
 from softcloze.encoding import PromptTokenizer
 from softcloze.errors import ParameterError
+from softcloze.prompt import BoundPrompt
 from softcloze.template import Field, Literal, Mask, without_slots
 
 WORDS = {"bad": "bad", "good": ["good", "great"]}
@@ -123,9 +124,8 @@ def score_of(clf, template, vectors):
     prompt = clf.prompt_
     other = PromptClassifier(clf.backbone_, template, prompt.verbalizer)
     if vectors is not None:
-        other._adopt(
-            type(prompt)(Template(template), prompt.verbalizer, "", prompt.fingerprint, vectors), clf.backbone_
-        )
+        soft = type(prompt)(Template(template), prompt.verbalizer, "", prompt.fingerprint, vectors)
+        other._adopt(BoundPrompt(soft, clf.backbone_))
     chances = other.predict_proba(TEXTS)[np.arange(12), [list(prompt.verbalizer.labels).index(y) for y in LABELS]]
     return Score(pytest.approx(other.score(TEXTS, LABELS)), pytest.approx(-np.log(chances).mean(), abs=1e-4))
 

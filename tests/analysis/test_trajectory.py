@@ -8,7 +8,7 @@ from support import models, training_task
 from softcloze import PromptClassifier
 from softcloze.analysis import VectorLog, inspect_soft, trajectory
 from softcloze.errors import ParameterError
-from softcloze.training import Checkpoint
+from softcloze.training import Checkpoint, TrainingSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -33,13 +33,14 @@ def test_the_log_has_the_vectors_of_every_epoch(tmp_path, architecture):
 
 
 def classifier(folder, template="<soft*2> 总之，<text> It was <mask>", **parameters):
-    parameters = {"checkpoint": folder, "on_epoch": VectorLog(folder)} | parameters
-    return PromptClassifier(models.backbone("gpt2"), template, WORDS, target_loss=0.0, random_state=0, **parameters)
+    training = TrainingSettings(target_loss=0.0, checkpoint=folder, on_epoch=VectorLog(folder))
+    clf = PromptClassifier(models.backbone("gpt2"), template, WORDS, training=training, random_state=0)
+    return clf.set_params(**parameters)
 
 
 def test_distances(tmp_path):
-    clf = classifier(tmp_path, average_last_epochs=0).fit(TEXTS, LABELS)
-    log, backbone = clf.on_epoch, clf.backbone_
+    clf = classifier(tmp_path, training__average_last_epochs=0).fit(TEXTS, LABELS)
+    log, backbone = clf.training.on_epoch, clf.backbone_
     assert torch.equal(log.vectors[-1], clf.prompt_.vectors["#1"])
     tokens = backbone.tokenizer("总之，", add_special_tokens=False)["input_ids"][:2]
     embed = backbone.model.get_input_embeddings()
@@ -65,11 +66,11 @@ def test_a_fit_that_goes_on(tmp_path):
             raise InterruptedFitError
 
     with pytest.raises(InterruptedFitError):
-        classifier(tmp_path, on_epoch=stop).fit(TEXTS, LABELS)
+        classifier(tmp_path, training__on_epoch=stop).fit(TEXTS, LABELS)
     clf = classifier(tmp_path).fit(TEXTS, LABELS)
-    later = trajectory(clf, clf.on_epoch).epochs
+    later = trajectory(clf, clf.training.on_epoch).epochs
     whole = classifier(tmp_path).fit(TEXTS, LABELS)
-    epochs = trajectory(whole, whole.on_epoch).epochs
+    epochs = trajectory(whole, whole.training.on_epoch).epochs
     assert [epoch.number for epoch in later] == [2, 3]
     assert later[0].step is None and later[1].step == epochs[2].step
     assert [epoch.moved for epoch in later] == [epoch.moved for epoch in epochs[1:]]
@@ -77,16 +78,16 @@ def test_a_fit_that_goes_on(tmp_path):
 
 def test_where_vectors_start_may_not_be_known(tmp_path):
     clf = classifier(tmp_path, soft_init="vocabulary").fit(TEXTS, LABELS)
-    epochs = trajectory(clf, clf.on_epoch).epochs
+    epochs = trajectory(clf, clf.training.on_epoch).epochs
     assert [epoch.moved for epoch in epochs] == [None] * 3 and epochs[0].step is None
-    assert all(epoch.moved is not None for epoch in trajectory(clf, clf.on_epoch, TEXTS).epochs)
+    assert all(epoch.moved is not None for epoch in trajectory(clf, clf.training.on_epoch, TEXTS).epochs)
 
 
 def test_mistakes(tmp_path):
     with pytest.raises(ParameterError, match=r"no checkpoint of this fit in .*; give the classifier checkpoint="):
-        classifier(tmp_path, checkpoint=None).fit(TEXTS, LABELS)
+        classifier(tmp_path, training__checkpoint=None).fit(TEXTS, LABELS)
     with pytest.raises(ParameterError, match="trains no soft vectors"):
         classifier(tmp_path / "head", "<text> <mask>", head="warp").fit(TEXTS, LABELS)
-    clf = classifier(tmp_path, on_epoch=None).fit(TEXTS, LABELS)
+    clf = classifier(tmp_path, training__on_epoch=None).fit(TEXTS, LABELS)
     with pytest.raises(ParameterError, match="the log is not of this fit"):
         trajectory(clf, VectorLog(tmp_path))

@@ -7,6 +7,7 @@ from support import models
 
 from softcloze import PromptClassifier
 from softcloze.backbone.engine import Cached
+from softcloze.prompt import BoundPrompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -15,14 +16,15 @@ WORDS = {"pos": "good", "neg": "bad"}
 
 
 def classifier(architecture, template, **options):
-    options = {"epochs": 1, "random_state": 0, **options}
-    return PromptClassifier(models.backbone(architecture), template, WORDS, **options)
+    return PromptClassifier(models.backbone(architecture), template, WORDS, epochs=1, random_state=0).set_params(
+        **options
+    )
 
 
 @pytest.mark.parametrize(("memory", "in_file"), [("2GiB", False), (0, True)])
 def test_what_was_read_before_training(memory, in_file):
-    clf = classifier("llama", "<text> <soft*2> It was <mask>", cache_memory=memory).fit(TEXTS, LABELS)
-    lengths = [prompt.left.index(-1) for prompt in clf.prompt_.bind(clf.backbone_).encode(TEXTS)]
+    clf = classifier("llama", "<text> <soft*2> It was <mask>", training__cache_memory=memory).fit(TEXTS, LABELS)
+    lengths = [prompt.left.index(-1) for prompt in BoundPrompt(clf.prompt_, clf.backbone_).encode(TEXTS)]
     config = clf.backbone_.model.config
     numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
     padded = len(TEXTS) * max(lengths)
@@ -38,7 +40,9 @@ def test_a_hard_prompt_without_fit():
     assert (engine.family, engine.dtype, engine.device, engine.attention) == ("causal", "float32", "cpu", "softcloze")
     assert engine.threads == torch.get_num_threads() and not engine.compiled
     assert engine.supports_prefix_cache and engine.can_pack and not engine.prefix_cache_reason and engine.cached is None
-    assert repr(engine).startswith("Engine(family='causal', dtype='float32', device='cpu', attention='softcloze', ")
+    assert repr(engine).startswith(
+        "RuntimeInfo(family='causal', dtype='float32', device='cpu', attention='softcloze', "
+    )
     with pytest.raises(NotFittedError, match="soft slots"):
         _ = classifier("llama", "<text> <soft> <mask>").engine_
 

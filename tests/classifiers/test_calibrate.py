@@ -8,7 +8,7 @@ from support import models
 
 from softcloze import PromptClassifier, Template
 from softcloze.calibration import METHODS, fit_mixture, fit_temperature
-from softcloze.errors import ParameterError
+from softcloze.errors import DataError, ParameterError
 from softcloze.template import domain_template
 
 HARD = "Review: <text>\nIt was <mask>"
@@ -25,7 +25,7 @@ def backbone():
 
 
 def classifier(backbone, template=HARD, **parameters):
-    return PromptClassifier(backbone, template, WORDS, epochs=1, random_state=3, **parameters)
+    return PromptClassifier(backbone, template, WORDS, epochs=1, random_state=3).set_params(**parameters)
 
 
 def softmax(scores):
@@ -42,7 +42,7 @@ def shifted(scores, reference):
 def test_contextual(backbone):
     plain = classifier(backbone)
     expected = shifted(plain.decision_function(NEW), plain.decision_function(["N/A", "[MASK]", ""]))
-    found = classifier(backbone, calibration="contextual")
+    found = classifier(backbone, calibration="contextual").calibrate()
     np.testing.assert_allclose(found.predict_proba(NEW), expected, atol=1e-6)
     np.testing.assert_allclose(found.fit(TEXTS, LABELS).predict_proba(NEW), expected, atol=1e-6)
 
@@ -50,15 +50,49 @@ def test_contextual(backbone):
 def test_pmi(backbone):
     alone = PromptClassifier(backbone, "\nIt was <mask>", WORDS).decision_function([{}])
     expected = shifted(classifier(backbone).decision_function(NEW), alone)
-    np.testing.assert_allclose(classifier(backbone, calibration="pmi").predict_proba(NEW), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        classifier(backbone, calibration="pmi").calibrate().predict_proba(NEW), expected, atol=1e-6
+    )
 
 
 def test_batch(backbone):
     plain = classifier(backbone)
     of_new, of_texts = plain.decision_function(NEW), plain.decision_function(TEXTS)
-    found = classifier(backbone, calibration="batch")
+    found = classifier(backbone, calibration="batch").calibrate(NEW)
     np.testing.assert_allclose(found.predict_proba(NEW), shifted(of_new, of_new), atol=1e-6)
     np.testing.assert_allclose(found.fit(TEXTS, LABELS).predict_proba(NEW), shifted(of_new, of_texts), atol=1e-6)
+
+
+def test_predicting_takes_a_calibration_that_is_learnt(backbone):
+    clf = classifier(backbone, calibration="batch")
+    with pytest.raises(NotFittedError, match="call calibrate with examples, or fit with labelled ones, first"):
+        clf.predict(NEW)
+    clf.calibrate(NEW)
+    assert np.array_equal(clf.predict(NEW)[:1], clf.predict(NEW[:1]))
+    np.testing.assert_allclose(clf.predict_proba(NEW)[:1], clf.predict_proba(NEW[:1]), atol=1e-6)
+
+
+def test_a_fitted_prompt_is_calibrated_anew(backbone):
+    clf = classifier(backbone, SOFT, calibration="batch").fit(TEXTS, LABELS)
+    vectors, plain = clf.prompt_.vectors, classifier(backbone, SOFT).fit(TEXTS, LABELS)
+    clf.calibrate(NEW)
+    assert clf.prompt_.vectors is vectors and clf.history_ == clf.prompt_.training["history"]
+    of_new = plain.decision_function(NEW)
+    np.testing.assert_allclose(clf.predict_proba(NEW), shifted(of_new, of_new), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({}, ParameterError, "calibration=None learns nothing; choose one"),
+        ({"calibration": "temperature"}, ParameterError, "learnt from labelled examples; call fit"),
+        ({"calibration": "batch"}, DataError, "calibration='batch' is learnt from examples, and there are none"),
+        ({"calibration": "pmi", "template": SOFT}, NotFittedError, "soft slots .* are not trained yet; call fit first"),
+    ],
+)
+def test_what_cannot_be_calibrated(backbone, parameters, error, message):
+    with pytest.raises(error, match=message):
+        classifier(backbone, **parameters).calibrate()
 
 
 def test_domain_words_come_from_the_examples_and_the_seed(backbone):
@@ -98,7 +132,7 @@ def test_a_hard_prompt_learns_its_temperature_from_all_examples(backbone):
 
 
 def test_a_soft_prompt_learns_its_temperature_from_examples_that_it_was_not_trained_on(backbone):
-    found = classifier(backbone, SOFT, calibration="temperature", validation_fraction=0.25).fit(TEXTS, LABELS)
+    found = classifier(backbone, SOFT, calibration="temperature", training__validation_fraction=0.25).fit(TEXTS, LABELS)
     assert found.prompt_.training["examples"] == 9
     plain = classifier(backbone, SOFT).fit(TEXTS, LABELS)
     assert plain.prompt_.training["examples"] == 12

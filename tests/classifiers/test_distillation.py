@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from softcloze import PromptClassifier, PromptEnsemble
 from softcloze.errors import DataError, ParameterError
 from softcloze.starters import load_data
+from softcloze.training import TrainingSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know little
 
@@ -70,7 +71,7 @@ def test_temperature_and_parameters():
     student = teachers.distil(TEXTS, STUDENT, **settings)
     log = np.log(teachers.predict_proba(TEXTS)) / 2
     odds = np.exp(log - log.max(1, keepdims=True))
-    by_hand = PromptClassifier(backbone, STUDENT, WORDS, target_loss=0.0, **settings)
+    by_hand = PromptClassifier(backbone, STUDENT, WORDS, training=TrainingSettings(target_loss=0.0), **settings)
     by_hand.fit_probabilities(TEXTS, odds / odds.sum(1, keepdims=True))
     np.testing.assert_allclose(student.predict_proba(TEXTS), by_hand.predict_proba(TEXTS), atol=1e-4)
     hotter = teachers.distil(TEXTS, STUDENT, temperature=50, **settings)
@@ -86,9 +87,9 @@ def test_temperature_and_parameters():
         ({}, [[0.5, 0.5], [0.5, 0.6]], r"row 1 of the probabilities is \[0.5, 0.6\]"),
         ({}, [[0.5, 0.5], [-0.5, 1.5]], "row 1"),
         ({}, [[0.5, 0.5], [float("nan"), 0.5]], "row 1"),
-        ({"calibration": "batch"}, [[0.5, 0.5]] * 2, "there are probabilities and no labels"),
-        ({"head": "prototypes"}, [[0.5, 0.5]] * 2, "there are probabilities and no labels"),
-        ({"verbalizer": None}, [[0.5, 0.5]] * 2, "there are probabilities and no labels"),
+        ({"calibration": "batch"}, [[0.5, 0.5]] * 2, "fit_probabilities has no labels"),
+        ({"head": "prototypes"}, [[0.5, 0.5]] * 2, "fit_probabilities has no labels"),
+        ({"verbalizer": None}, [[0.5, 0.5]] * 2, "fit_probabilities has no labels"),
     ],
 )
 def test_what_a_student_cannot_learn_from(parameters, probabilities, match):
@@ -98,7 +99,14 @@ def test_what_a_student_cannot_learn_from(parameters, probabilities, match):
 
 
 def test_early_stopping_holds_out_by_the_likeliest_label():
-    student = PromptClassifier(models.backbone("bert"), STUDENT, WORDS, early_stopping=True, epochs=2, random_state=0)
+    student = PromptClassifier(
+        models.backbone("bert"),
+        STUDENT,
+        WORDS,
+        training=TrainingSettings(early_stopping=True),
+        epochs=2,
+        random_state=0,
+    )
     odds = np.random.default_rng(0).uniform(size=(12, 1))
     student.fit_probabilities(TEXTS, np.hstack([odds, 1 - odds]))
     assert all("validation_loss" in record for record in student.history_)

@@ -95,7 +95,7 @@ def test_hard_prompts_need_no_fit(bert_tiny, reviews):
         PromptEnsemble(mixed(bert_tiny)[:2]),
         PromptEnsemble([PromptClassifier(bert_tiny, HARD[0], WORDS, calibration="batch")]),
     ):
-        with pytest.raises(NotFittedError, match="call fit first"):
+        with pytest.raises(NotFittedError, match=r"call fit first|call calibrate with examples"):
             needs_fit.predict(texts)
         with pytest.raises(NotFittedError):
             check_is_fitted(needs_fit)

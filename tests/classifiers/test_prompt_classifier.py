@@ -28,6 +28,7 @@ from softcloze.errors import (
     VerbalizerError,
 )
 from softcloze.starters import load_data
+from softcloze.training import TrainingSettings
 
 WORDS = {"positive": ["good", "great"], "negative": ["bad", "awful"]}
 SOFT = "<soft*4> <text> It was <mask>."
@@ -48,9 +49,8 @@ def reviews():
 
 
 def classifier(backbone, template=SOFT, **parameters):
-    return PromptClassifier(
-        backbone, template, WORDS, **{"random_state": 0, "epochs": 2, "target_loss": 0.0, **parameters}
-    )
+    clf = PromptClassifier(backbone, template, WORDS)
+    return clf.set_params(**{"random_state": 0, "epochs": 2, "training__target_loss": 0.0, **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,9 @@ class TestScikitLearn:
         assert search.best_estimator_.backbone_ is backbone
 
     def test_a_model_given_by_name_is_loaded_once(self, reviews):
-        clf = PromptClassifier("starter:bert-tiny", SOFT, WORDS, epochs=1, random_state=0, dtype="float32")
+        clf = PromptClassifier(
+            "starter:bert-tiny", SOFT, WORDS, epochs=1, random_state=0, model_options={"dtype": "float32"}
+        )
         first, second = clone(clf).fit(*reviews), clone(clf).fit(*reviews)
         assert first.backbone_ is second.backbone_
 
@@ -280,9 +282,11 @@ class TestSaving:
         np.testing.assert_allclose(loaded.explain(reviews[0][0]).probabilities, found[0], atol=1e-6)
 
     def test_by_name_alone(self, reviews, tmp_path):
-        clf = PromptClassifier("starter:bert-tiny", SOFT, WORDS, epochs=1, random_state=0, dtype="float32")
+        clf = PromptClassifier(
+            "starter:bert-tiny", SOFT, WORDS, epochs=1, random_state=0, model_options={"dtype": "float32"}
+        )
         clf.fit(*reviews).save(tmp_path / "p")
-        loaded = PromptClassifier.load(tmp_path / "p", dtype="float32")
+        loaded = PromptClassifier.load(tmp_path / "p", model_options={"dtype": "float32"})
         np.testing.assert_array_equal(loaded.predict_proba(reviews[0]), clf.predict_proba(reviews[0]))
 
     def test_another_model_is_refused_with_both_fingerprints(self, fitted, tmp_path):
@@ -313,7 +317,7 @@ class TestSaving:
 class TestTraining:
     def test_the_loss_falls_and_the_record_is_plain(self, backbone, reviews):
         seen = []
-        clf = classifier(backbone, epochs=8, on_epoch=seen.append).fit(*reviews)
+        clf = classifier(backbone, epochs=8, training__on_epoch=seen.append).fit(*reviews)
         assert seen == clf.history_
         assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
         assert {type(value) for record in clf.history_ for value in record.values()} <= {int, float}
@@ -344,17 +348,24 @@ class TestTraining:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            classifier(backbone, epochs=3, checkpoint=tmp_path, on_epoch=stop).fit(*reviews)
+            classifier(backbone, epochs=3, training__checkpoint=tmp_path, training__on_epoch=stop).fit(*reviews)
         # another fit in the same folder keeps out of its way
-        classifier(backbone, epochs=1, checkpoint=tmp_path).fit(*reviews)
+        classifier(backbone, epochs=1, training__checkpoint=tmp_path).fit(*reviews)
         seen = []
-        resumed = classifier(backbone, epochs=3, checkpoint=tmp_path, on_epoch=seen.append).fit(*reviews)
+        resumed = classifier(backbone, epochs=3, training__checkpoint=tmp_path, training__on_epoch=seen.append).fit(
+            *reviews
+        )
         assert [record["epoch"] for record in seen] == [3]
         assert torch.equal(resumed.prompt_.vectors["#1"], whole.prompt_.vectors["#1"])
         assert list(tmp_path.iterdir()) == []
 
     def test_template_and_verbalizer_objects(self, backbone, reviews, fitted):
         clf = PromptClassifier(
-            backbone, Template(SOFT), Verbalizer(WORDS), random_state=0, epochs=2, target_loss=0.0
+            backbone,
+            Template(SOFT),
+            Verbalizer(WORDS),
+            random_state=0,
+            epochs=2,
+            training=TrainingSettings(target_loss=0.0),
         ).fit(*reviews)
         assert torch.equal(clf.prompt_.vectors["#1"], fitted.prompt_.vectors["#1"])

@@ -44,7 +44,7 @@ def start_of(clf):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "softcloze.training.loop.train", lambda soft, *_, **__: found.update(soft.by_block()) or stop(None)
+            "softcloze.classifiers.base.train", lambda soft, *_, **__: found.update(soft.by_block()) or stop(None)
         )
         with pytest.raises(KeyboardInterrupt):
             clf.fit(TEXTS, LABELS)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from datasets import Dataset
+from sklearn.exceptions import NotFittedError
 from support import models
 
 from softcloze import PromptClassifier, predict_stream
-from softcloze.errors import DataError, ParameterError, SoftclozeError
+from softcloze.errors import DataError, SoftclozeError
 
 WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"]}
 TEXTS = [text * times for times in (1, 3, 2) for text in models.SENTENCES]
@@ -106,7 +107,7 @@ def test_mistakes_are_told_before_the_first_row(bert):
         with pytest.raises(DataError):
             predict_stream(bert, rows, **options)
     unlearnt = PromptClassifier(models.backbone("bert"), "<text> <mask>", WORDS, calibration="batch")
-    with pytest.raises(ParameterError, match="call fit first"):
+    with pytest.raises(NotFittedError, match="call calibrate with examples"):
         predict_stream(unlearnt, TEXTS)
     with pytest.raises(ValueError, match="call fit first"):
         predict_stream(PromptClassifier(models.backbone("bert"), "<soft> <text> <mask>", WORDS), TEXTS)

@@ -11,7 +11,7 @@ from support import models
 
 from softcloze import PromptClassifier, PromptSet
 from softcloze.errors import ParameterError
-from softcloze.prompt import CARD, BoundPrompt
+from softcloze.prompt import CARD, CompiledPrompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -23,7 +23,7 @@ INPUTS = ["the best", "people", "书", "服务好"]
 
 
 def classifier(architecture, template='<demos*4 sep="\\n"><text> It was <mask>', **parameters):
-    return PromptClassifier(models.backbone(architecture), template, WORDS, **{"random_state": 0, **parameters})
+    return PromptClassifier(models.backbone(architecture), template, WORDS, random_state=0).set_params(**parameters)
 
 
 def shown_with(clf, text):
@@ -106,7 +106,7 @@ class TestFitting:
 
     def test_it_has_to_be_fitted(self, tmp_path):
         clf = classifier("gpt2")
-        with pytest.raises(NotFittedError, match="chosen among the examples given to fit; call fit first"):
+        with pytest.raises(NotFittedError, match="selected among the examples given to fit; call fit first"):
             clf.predict(["x"])
         with pytest.raises(NotFittedError):
             clf.save(tmp_path / "p")
@@ -128,13 +128,13 @@ class TestFitting:
     @pytest.mark.parametrize("template", ["<demos*2><text><soft*2> It was <mask>", "<demos*2><text> It was <mask>"])
     def test_no_training_prompt_shows_its_own_example(self, monkeypatch, how, template):
         seen = []
-        encode = BoundPrompt.encode
+        encode = CompiledPrompt.encode
 
         def watched(self, examples, demonstrations=None):
             seen.append((examples, demonstrations))
             return encode(self, examples, demonstrations)
 
-        monkeypatch.setattr(BoundPrompt, "encode", watched)
+        monkeypatch.setattr(CompiledPrompt, "encode", watched)
         texts, labels = [*ENGLISH, ENGLISH[0]], [*LABELS, 0]
         classifier("gpt2", template, demonstrations=how, epochs=1).fit(texts, labels)
         ((examples, demonstrations),) = seen
@@ -144,7 +144,9 @@ class TestFitting:
             assert text not in [d.values["text"] for d in own]
 
     def test_soft_slots_are_trained_behind_demonstrations(self):
-        clf = classifier("gpt2", "<demos*2><text><soft*3> It was <mask>", epochs=3, learning_rate=0.1, target_loss=0.0)
+        clf = classifier(
+            "gpt2", "<demos*2><text><soft*3> It was <mask>", epochs=3, learning_rate=0.1, training__target_loss=0.0
+        )
         clf.fit(ENGLISH, LABELS)
         assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
         assert clf.prompt_.vectors["#1"].shape == (3, 32)
@@ -183,7 +185,9 @@ class TestFitting:
         template = "<demos*2><text><soft*2> It was <mask>"
         for how in ("random", "nearest"):
             with pytest.raises(KeyboardInterrupt):
-                classifier("gpt2", template, demonstrations=how, checkpoint=tmp_path, on_epoch=stop).fit(texts, labels)
+                classifier(
+                    "gpt2", template, demonstrations=how, training__checkpoint=tmp_path, training__on_epoch=stop
+                ).fit(texts, labels)
         assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -255,4 +259,4 @@ class TestSaving:
 
 
 def bound(clf):
-    return BoundPrompt(clf.prompt_.template, clf.prompt_.verbalizer, clf.backbone_, clf.max_length)
+    return CompiledPrompt(clf.prompt_.template, clf.prompt_.verbalizer, clf.backbone_, clf.max_length)

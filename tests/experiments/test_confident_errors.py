@@ -18,6 +18,8 @@ def test_the_words_are_those_that_the_classifier_explains(bert_tiny, template, c
     clf = PromptClassifier(bert_tiny, template, WORDS, calibration=calibration, epochs=1, random_state=0)
     if "soft" in template or calibration == "batch":
         clf.fit(TEXTS, ["good", "good", "bad"])
+    elif calibration is not None:
+        clf.calibrate()
     found = top_words(clf, TEXTS, [2, 0])
     assert list(found) == [2, 0]
     for row, words in found.items():

@@ -16,6 +16,7 @@ from softcloze.experiments import FineTunedClassifier, Method, Protocol, standar
 from softcloze.experiments.methods import measure_classifier
 from softcloze.experiments.run_cache import identity
 from softcloze.experiments.score_cache import ScoreCache
+from softcloze.training import TrainingSettings
 
 GOOD = ["a delight", "warm and wise", "i loved it", "a great film", "很好看", "非常满意"]
 BAD = ["a mess", "i hated it", "boring", "a terrible film", "太差了", "很失望"]
@@ -122,9 +123,9 @@ def test_identity_tells_methods_apart(bert_tiny):
     plain = identity(prompt())
     for same in (
         prompt(template=Template(HARD)),
-        prompt(on_epoch=print, checkpoint="here"),
-        prompt(model="starter:bert-tiny", dtype="float32"),
-        PromptClassifier("starter:bert-tiny", HARD, WORDS, dtype="float32"),
+        prompt(training=TrainingSettings(on_epoch=print, checkpoint="here")),
+        prompt(model="starter:bert-tiny", model_options={"dtype": "float32"}),
+        PromptClassifier("starter:bert-tiny", HARD, WORDS, model_options={"dtype": "float32"}),
     ):
         assert identity(same) == plain
     different = [

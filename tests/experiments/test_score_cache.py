@@ -4,7 +4,7 @@ import pytest
 from softcloze import PromptClassifier
 from softcloze.experiments import tfidf
 from softcloze.experiments.score_cache import ScoreCache
-from softcloze.prompt import PromptSet
+from softcloze.prompt import BoundPrompt
 
 TEXTS = ["A delight from start to finish.", "A dull, endless bore.", "很好看", "不好看", "A film."]
 LABELS = ["positive", "negative", "positive", "negative", "negative"]
@@ -13,15 +13,15 @@ WORDS = {"negative": "bad", "positive": "good"}
 
 @pytest.fixture
 def passes(monkeypatch):
-    """How often the model reads all texts."""
+    """The number of texts of each pass of the model."""
     seen = []
-    read = PromptSet.label_scores
+    features = BoundPrompt.features
 
-    def counted(self, X):
-        seen.append(len(X))
-        return read(self, X)
+    def counted(self, prompts):
+        seen.append(len(prompts))
+        return features(self, prompts)
 
-    monkeypatch.setattr(PromptSet, "label_scores", counted)
+    monkeypatch.setattr(BoundPrompt, "features", counted)
     return seen
 
 

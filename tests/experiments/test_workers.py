@@ -14,6 +14,7 @@ from softcloze.backbone import Backbone, load_backbone
 from softcloze.errors import ParameterError
 from softcloze.experiments import Method, Protocol, compare, tfidf
 from softcloze.experiments.workers import pickle_methods
+from softcloze.training import TrainingSettings
 
 WORDS = {"good": "good", "bad": "bad"}
 PROTOCOL = Protocol(shots=2, seeds=2, test_rows=10)
@@ -38,7 +39,14 @@ def methods(model):
     return [
         Method("hard", PromptClassifier(model, "It was <mask>. <text>", WORDS)),
         Method(
-            "soft", PromptClassifier(model, "<soft*2> It was <mask>. <text>", WORDS, epochs=1, on_epoch=lambda _: 0)
+            "soft",
+            PromptClassifier(
+                model,
+                "<soft*2> It was <mask>. <text>",
+                WORDS,
+                epochs=1,
+                training=TrainingSettings(on_epoch=lambda _: 0),
+            ),
         ),
         Method("hard, batch", PromptClassifier(model, "It was <mask>. <text>", WORDS, calibration="batch")),
         Method("characters", tfidf("char")),

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from support import models
-from support.training_task import settings
+from support.training_task import options
 
 from softcloze import PromptClassifier, Template, Verbalizer
 from softcloze.errors import ParameterError
 from softcloze.heads import initial_head
-from softcloze.prompt import BoundPrompt
-from softcloze.training import train
+from softcloze.prompt import CompiledPrompt
+from softcloze.training import TrainingSettings, train
 
 HARD = "<text> It was <mask>"
 ONE_EACH = {"pos": "good", "neg": "bad"}
@@ -21,7 +22,7 @@ TARGETS = [0, 1] * 6
 
 
 def bound(architecture, table, head, source=HARD):
-    return BoundPrompt(Template(source), Verbalizer(table), models.backbone(architecture), None, head)
+    return CompiledPrompt(Template(source), Verbalizer(table), models.backbone(architecture), None, head)
 
 
 def start(prompt, head):
@@ -78,7 +79,7 @@ def test_the_linear_head_ends_at_logistic_regression():
     prompts = prompt.encode(TEXTS * 3)
     targets = [*TARGETS, *TARGETS, *(1 - target for target in TARGETS)]
     head = start(prompt, "linear")
-    train(None, head, prompt.scorer, prompts, targets, settings(epochs=1500, head_learning_rate=1.0, batch_size=36))
+    train(None, head, prompt.scorer, prompts, targets, **options(epochs=1500, head_learning_rate=1.0, batch_size=36))
     (states,) = prompt.features(prompts, [None])
     reference = LogisticRegression(C=np.inf, max_iter=10_000).fit(states.numpy(), targets)
     ours = head.label_scores(states).softmax(-1)[:, 1].detach().numpy()
@@ -88,16 +89,17 @@ def test_the_linear_head_ends_at_logistic_regression():
 @pytest.mark.parametrize("head", ["warp", "linear"])
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_slots_and_head_are_trained_together(architecture, head):
-    options = {"epochs": 6, "target_loss": 0.0, "head_learning_rate": 1.0, "random_state": 0}
+    training = TrainingSettings(target_loss=0.0, head_learning_rate=1.0)
+    options = {"epochs": 6, "training": training, "random_state": 0}
     clf = PromptClassifier(models.backbone(architecture), "<soft*2> " + HARD, ONE_EACH, head=head, **options)
     labels = ["neg", "pos"] * 6
     clf.fit(TEXTS, labels)
-    begun = clf._initial(clf.prompt_.bind(clf.backbone_), [], "template", np.random.default_rng(0))
+    begun = clf._initial_parts(clf._bound.compiled, [], "template", np.random.default_rng(0))
     (vectors,) = clf.prompt_.vectors.values()
     assert not torch.equal(vectors, begun.soft.weight)
     assert not torch.equal(clf.prompt_.head_tensors["weight"], begun.head.weight)
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
-    again = PromptClassifier(**clf.get_params()).fit(TEXTS, labels)
+    again = PromptClassifier(**clf.get_params(deep=False)).fit(TEXTS, labels)
     np.testing.assert_array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
 
 
@@ -105,7 +107,8 @@ def test_slots_and_head_are_trained_together(architecture, head):
 @pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_a_head_survives_saving(tmp_path, head, source):
-    backbone, options = models.backbone("gpt2"), {"epochs": 6, "head_learning_rate": 1.0, "random_state": 0}
+    training = TrainingSettings(head_learning_rate=1.0)
+    backbone, options = models.backbone("gpt2"), {"epochs": 6, "training": training, "random_state": 0}
     clf = PromptClassifier(backbone, source, SEVERAL, head=head, **options).fit(TEXTS, ["neg", "pos"] * 6)
     clf.save(tmp_path / "prompt")
     loaded = PromptClassifier.load(tmp_path / "prompt", model=backbone)
@@ -121,14 +124,16 @@ def stop_after_first(record):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
-    options = {"head": "warp", "epochs": 3, "target_loss": 0.0, "random_state": 0, "checkpoint": tmp_path}
+    training = TrainingSettings(target_loss=0.0, checkpoint=tmp_path)
+    options = {"head": "warp", "epochs": 3, "random_state": 0}
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
-    whole = PromptClassifier(backbone, source, ONE_EACH, **options).fit(TEXTS, labels)
+    clf = PromptClassifier(backbone, source, ONE_EACH, training=training, **options)
+    whole = clone(clf).fit(TEXTS, labels)
     with pytest.raises(KeyboardInterrupt):
-        PromptClassifier(backbone, source, ONE_EACH, **options, on_epoch=stop_after_first).fit(TEXTS, labels)
+        clone(clf).set_params(training__on_epoch=stop_after_first).fit(TEXTS, labels)
     assert len(list(tmp_path.iterdir())) == 1
     told = []
-    resumed = PromptClassifier(backbone, source, ONE_EACH, **options, on_epoch=told.append).fit(TEXTS, labels)
+    resumed = clf.set_params(training__on_epoch=told.append).fit(TEXTS, labels)
     assert [record["epoch"] for record in told] == [2, 3]
     np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
 
@@ -136,7 +141,14 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
 def test_warm_start_goes_on_from_the_head():
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
     clf = PromptClassifier(
-        backbone, HARD, ONE_EACH, head="linear", epochs=30, target_loss=0.0, warm_start=True, random_state=0
+        backbone,
+        HARD,
+        ONE_EACH,
+        head="linear",
+        epochs=30,
+        training=TrainingSettings(target_loss=0.0),
+        warm_start=True,
+        random_state=0,
     )
     first = clf.fit(TEXTS, labels).history_
     assert clf.fit(TEXTS, labels).history_[0]["loss"] < first[0]["loss"]
@@ -153,7 +165,12 @@ def test_chinese():
     texts = [line for line in models.SENTENCES if line[0] > "z"]
     labels = ["差" if "不" in line or "差" in line or "失望" in line or "坏" in line else "好" for line in texts]
     clf = PromptClassifier(
-        models.backbone("llama"), "<text>总之，很<mask>", head="warp", epochs=20, target_loss=0.0, random_state=0
+        models.backbone("llama"),
+        "<text>总之，很<mask>",
+        head="warp",
+        epochs=20,
+        training=TrainingSettings(target_loss=0.0),
+        random_state=0,
     )
     assert clf.fit(texts, labels).score(texts, labels) > 0.8
 

@@ -10,6 +10,7 @@ from softcloze.backbone import load_backbone
 from softcloze.heads import PrototypeHead, learn_prototypes
 from softcloze.heads.prototypes import instance_loss
 from softcloze.starters import load_data
+from softcloze.training import TrainingSettings
 
 VERBALIZER = Verbalizer({"a": "good", "b": "bad", "c": "so"})
 
@@ -95,7 +96,7 @@ def test_with_a_real_model():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 def test_soft_slots_are_trained_with_the_words_first():
     backbone, texts, labels = models.backbone("bert"), models.SENTENCES[:12], ["neg", "pos"] * 6
-    options = {"random_state": 0, "epochs": 2, "target_loss": 0.0}
+    options = {"random_state": 0, "epochs": 2, "training": TrainingSettings(target_loss=0.0)}
     table = {"pos": "good", "neg": "bad"}
     words = PromptClassifier(backbone, "<soft*2> <text> It was <mask>.", table, **options).fit(texts, labels)
     both = PromptClassifier(backbone, "<soft*2> <text> It was <mask>.", table, head="prototypes", **options)

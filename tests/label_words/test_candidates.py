@@ -8,7 +8,7 @@ from support import models
 from softcloze import Template, Verbalizer
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.label_words.candidates import comes_back, is_word, read_candidates, whole_words
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 
 ENGLISH, CHINESE = "<text> It was <mask>", "<text> 总之，很<mask>"
 TEXTS = ["A dull film.", "这部电影很好。", "It was great: a great film with a great cast.", "质量太差了"]
@@ -30,7 +30,7 @@ def test_every_candidate_is_read_as_its_own_token(architecture):
         words = words_of(compiled)
         assert words and len(set(words.values())) == len(words)
         table = {label: [word for word in words if (len(word) + ord(word[0])) % 2 == label] for label in (0, 1)}
-        bound = BoundPrompt(Template(source), Verbalizer(table), backbone, None)  # as PromptClassifier does it
+        bound = CompiledPrompt(Template(source), Verbalizer(table), backbone, None)  # as PromptClassifier does it
         assert list(bound.scorer.words) == [(words[word],) for word in bound.verbalizer.all_words]
 
 

@@ -87,7 +87,7 @@ def test_what_has_to_be_fitted_first():
     with pytest.raises(NotFittedError, match="not trained yet"):
         PromptClassifier(backbone("bert"), "<soft> <text> <mask>", {"a": "good", "b": "bad"}).check()
     clf = PromptClassifier(backbone("llama"), "<soft*2> <text> 很<mask>", {"a": "好", "b": "差"}, random_state=0)
-    clf.set_params(epochs=20, learning_rate=0.5, target_loss=0)
+    clf.set_params(epochs=20, learning_rate=0.5, training__target_loss=0)
     checked = clf.fit(["好好", "差差"], ["a", "b"]).check()
     np.testing.assert_allclose(checked.priors, clf.predict_proba(list(CONTENT_FREE)).mean(0), atol=1e-6)
     shown = PromptClassifier(backbone("llama"), "<demos*1><text> 很<mask>", {"a": "好", "b": "差"}, random_state=0)
@@ -115,7 +115,7 @@ def test_rules():
 @pytest.mark.parametrize("head", ["warp", "linear"])
 def test_a_head_decides_without_label_words(head):
     clf = PromptClassifier(backbone("bert"), "<text> <mask>", {"a": "good", "b": "bad"}, head=head, random_state=0)
-    clf.set_params(epochs=20, target_loss=0)
+    clf.set_params(epochs=20, training__target_loss=0)
     assert clf.fit(["good good", "bad", "good", "bad bad"], ["a", "b", "a", "b"]).check().priors is None
 
 

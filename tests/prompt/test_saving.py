@@ -57,7 +57,7 @@ def test_saving_again_replaces(prompt, tmp_path):
 def test_a_folder_with_something_else_is_not_replaced(prompt, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with pytest.raises(ArtifactError, match="thesis is there already and holds no prompt"):
+    with pytest.raises(ArtifactError, match="thesis already exists and is not a saved prompt"):
         prompt.save(tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 

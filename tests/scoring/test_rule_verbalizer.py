@@ -38,12 +38,12 @@ TEXTS, LABELS = models.SENTENCES[:12], ["good", "bad", "mixed"] * 4
 
 def classifier(model, template=REVIEWS, verbalizer=RULES, **parameters):
     backbone = models.backbone(model) if isinstance(model, str) else model
-    return PromptClassifier(backbone, template, verbalizer, **{"epochs": 1, "random_state": 0, **parameters})
+    return PromptClassifier(backbone, template, verbalizer, epochs=1, random_state=0).set_params(**parameters)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_fit_predict_save_load(architecture, tmp_path):
-    clf = classifier(architecture, epochs=3, target_loss=0).fit(TEXTS, LABELS)
+    clf = classifier(architecture, epochs=3, training__target_loss=0).fit(TEXTS, LABELS)
     assert clf.classes_.tolist() == ["bad", "good", "mixed"]
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
     clf.save(tmp_path / "p")

@@ -9,7 +9,7 @@ from support import models
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
-from softcloze.prompt import BoundPrompt, TrainedParts
+from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import Scorer, plan_rules
 from softcloze.scoring.causal import CausalRules
 from softcloze.scoring.masked import MaskedRules
@@ -48,11 +48,11 @@ TEMPLATES = [
 
 def bind(backbone, source, rules):
     """The verbalizer on its template, the prompts, and random soft vectors."""
-    bound = BoundPrompt(Template(source), RuleVerbalizer(rules), backbone, None)
+    bound = CompiledPrompt(Template(source), RuleVerbalizer(rules), backbone, None)
     prompts = bound.encode(models.SENTENCES[:5])
     dice = torch.Generator().manual_seed(0)
-    noise = torch.randn(bound.compiled.soft_count, backbone.width, generator=dice) * backbone.embedding_rms
-    return bound, prompts, SoftVectors(bound.compiled.blocks, noise)
+    noise = torch.randn(bound.template.soft_count, backbone.width, generator=dice) * backbone.embedding_rms
+    return bound, prompts, SoftVectors(bound.template.blocks, noise)
 
 
 def filled(prompt, words):
@@ -135,9 +135,9 @@ def listed(words):
 
 def expected_scores(bound, prompts, rules, soft):
     backbone = bound.scorer.backbone
-    names = [mask.name for mask in bound.compiled.template.masks]
+    names = [mask.name for mask in bound.template.template.masks]
     words = {
-        (name, word): bound.compiled.word_ids(word, name)
+        (name, word): bound.template.word_ids(word, name)
         for rule in rules.values()
         for name in names
         for word in listed(rule[name])
@@ -152,7 +152,7 @@ def assert_as_expected(backbone, source, rules):
         expected, words = expected_scores(bound, prompts, rules, soft.weight)
     expected = expected.log_softmax(-1)
     assert expected.std(0).max() > 0.01  # else nothing would be compared
-    found = bound.label_scores(prompts, [TrainedParts(soft, WordHead(bound.verbalizer))])[0].log_softmax(-1)
+    found = WordHead(bound.verbalizer).label_scores(bound.features(prompts, [soft])[0]).log_softmax(-1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     return words
 
@@ -192,11 +192,11 @@ def test_one_named_mask_is_as_good_as_one_without_a_name(architecture, behind):
         ("<mask name=quality>", Verbalizer(SAME)),
         ("<mask name=quality>", RuleVerbalizer({label: {"quality": words} for label, words in SAME.items()})),
     ]:
-        bound = BoundPrompt(Template(f"<text> It <soft> was {mask}{behind}"), verbalizer, backbone, None)
-        weight = torch.linspace(-1, 1, bound.compiled.soft_count * backbone.width).view(-1, backbone.width)
+        bound = CompiledPrompt(Template(f"<text> It <soft> was {mask}{behind}"), verbalizer, backbone, None)
+        weight = torch.linspace(-1, 1, bound.template.soft_count * backbone.width).view(-1, backbone.width)
         prompts = bound.encode(models.SENTENCES[:6])
-        parts = TrainedParts(SoftVectors(bound.compiled.blocks, weight), WordHead(bound.verbalizer))
-        scores.append(bound.label_scores(prompts, [parts])[0].log_softmax(-1))
+        soft = SoftVectors(bound.template.blocks, weight)
+        scores.append(WordHead(bound.verbalizer).label_scores(bound.features(prompts, [soft])[0]).log_softmax(-1))
     assert torch.equal(scores[0], scores[1])
     torch.testing.assert_close(scores[2], scores[0], atol=1e-5, rtol=1e-5)
 
@@ -271,7 +271,7 @@ def test_rows_of_a_causal_model_are_shared_where_only_the_last_word_differs():
 
 def test_a_causal_model_needs_something_before_the_first_mask():
     backbone = models.backbone("gpt2")
-    bound = BoundPrompt(
+    bound = CompiledPrompt(
         Template("<mask name=quality> <text> <mask name=part>"), RuleVerbalizer(RULES["one token"]), backbone, None
     )
     with pytest.raises(EncodingError, match="nothing stands before <mask>"):

@@ -8,7 +8,7 @@ from support.reference_scores import SLOTS, assert_same, make_scorer, random_pro
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
-from softcloze.prompt import BoundPrompt, TrainedParts
+from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import Scorer, log_probabilities, plan_rules
 from softcloze.scoring.seq2seq import Seq2seqPlan
 from softcloze.template import Template
@@ -180,8 +180,8 @@ def test_bart_says_at_the_mask_what_transformers_has_it_say():
 def test_t5_scores_a_word_as_the_target_of_its_pretraining(name):
     """Written out for its own tokenizer: the loss of the words behind the sentinel."""
     backbone = models.backbone(name)
-    bound = BoundPrompt(Template("<text> It was <mask> ."), Verbalizer({0: "good", 1: "bad"}), backbone, None)
-    scores = bound.label_scores(bound.encode(["A dull film"]), [TrainedParts(None, WordHead(bound.verbalizer))])[0, 0]
+    bound = CompiledPrompt(Template("<text> It was <mask> ."), Verbalizer({0: "good", 1: "bad"}), backbone, None)
+    scores = WordHead(bound.verbalizer).label_scores(bound.features(bound.encode(["A dull film"]), [None])[0])[0]
     ids = backbone.tokenizer
     losses = []
     for word in ("good", "bad"):
@@ -236,14 +236,14 @@ RULES = {
 def test_words_at_several_masks(architecture, source):
     backbone = models.backbone(architecture)
     rules, template = RuleVerbalizer(RULES), Template(source)
-    bound = BoundPrompt(template, rules, backbone, None)
+    bound = CompiledPrompt(template, rules, backbone, None)
     prompts = bound.encode(["A film", "这部电影"])
     soft = soft_vectors(backbone, 2)
     scores = bound.scorer.all(prompts, [soft])[0]
     expected = []
     for prompt in prompts:
         for chosen in rules.conjunctions:
-            words = [bound.compiled.word_ids(chosen[mask.name], mask.name) for mask in template.masks]
+            words = [bound.template.word_ids(chosen[mask.name], mask.name) for mask in template.masks]
             tokens = [token for word in words for token in word]
             logs = reference(backbone, prompt, words, soft)
             expected.append(sum(log[token] for log, token in zip(logs, tokens, strict=True)))

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptSet, RuleVerbalizer, Verbalizer
 from softcloze.cli import app
+from softcloze.training import TrainingSettings
 
 # models of random weights learn little
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -27,7 +28,9 @@ def architecture(request):
 
 def classifier(architecture, template="<soft*4> <text> It was <mask>.", words=WORDS, **parameters):
     backbone = models.backbone(architecture) if isinstance(architecture, str) else architecture
-    return PromptClassifier(backbone, template, words, random_state=0, epochs=2, target_loss=0.0, **parameters)
+    training = TrainingSettings(target_loss=0.0)
+    clf = PromptClassifier(backbone, template, words, random_state=0, epochs=2, training=training)
+    return clf.set_params(**parameters)
 
 
 def test_fit_moves_the_soft_vectors_and_nothing_else(architecture):
@@ -68,7 +71,7 @@ def test_templates_in_both_languages(architecture, template):
 
 @pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
 def test_heads(architecture, head):
-    fitted = classifier(architecture, head=head, head_learning_rate=1.0).fit(TEXTS, LABELS)
+    fitted = classifier(architecture, head=head, training__head_learning_rate=1.0).fit(TEXTS, LABELS)
     assert fitted.predict_proba(TEXTS).shape == (8, 2)
 
 
@@ -77,7 +80,7 @@ def test_a_soft_head_starts_from_the_words_of_the_decoder():
     words = {"pos": "good", "neg": "bad"}
     template = "<text> It was <mask>."
     plain = classifier("t5", template, words)
-    headed = classifier("t5", template, words, head="warp", head_learning_rate=1e-9).fit(TEXTS, LABELS)
+    headed = classifier("t5", template, words, head="warp", training__head_learning_rate=1e-9).fit(TEXTS, LABELS)
     np.testing.assert_allclose(headed.predict_proba(TEXTS), plain.predict_proba(TEXTS), atol=1e-4)
 
 

@@ -11,24 +11,14 @@ from softcloze.training import TrainingSettings, train
 from softcloze.verbalizer import Verbalizer
 from support import models
 
-DEFAULTS = {
-    "epochs": 3,
-    "batch_size": 4,
-    "learning_rate": 0.05,
-    "head_learning_rate": 0.1,
-    "warmup_fraction": 0.1,
-    "max_grad_norm": 1.0,
-    "target_loss": 0.0,
-    "average_last_epochs": 0,
-    "early_stopping": False,
-    "validation_fraction": 0.25,
-    "patience": 3,
-    "seed": 0,
-}
+SETTINGS = {"target_loss": 0.0, "average_last_epochs": 0, "validation_fraction": 0.25}
+FLAT = {"epochs": 3, "batch_size": 4, "learning_rate": 0.05, "seed": 0}
 
 
-def settings(**changes):
-    return TrainingSettings(**{**DEFAULTS, **changes})
+def options(**changes):
+    """Arguments of `train` with these changes, be they options of `TrainingSettings` or its own."""
+    flat = {name: changes.pop(name, default) for name, default in FLAT.items()}
+    return {"settings": TrainingSettings(**{**SETTINGS, **changes}), **flat}
 
 
 class Task:
@@ -51,8 +41,8 @@ class Task:
     def soft(self):
         return SoftVectors(self.blocks, self.initial)
 
-    def fit(self, *, checkpoint=None, cache_memory=2**30, on_epoch=None, soft=None, **changes):
-        """Train, and return the vectors and the history."""
+    def fit(self, *, checkpoint=None, soft=None, **changes):
+        """Trained vectors and the history."""
         soft = self.soft() if soft is None else soft
         history = train(
             soft,
@@ -60,9 +50,7 @@ class Task:
             self.scorer,
             self.prompts,
             self.targets,
-            settings(**changes),
             checkpoint=checkpoint,
-            cache_memory=cache_memory,
-            on_epoch=on_epoch,
+            **options(**changes),
         )
         return soft, history

@@ -9,11 +9,12 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from support import models
-from support.training_task import Task, settings
+from support.training_task import Task
 from torch.nn.functional import cross_entropy
 
 from softcloze.errors import ParameterError
 from softcloze.training import warn_if_stuck
+from softcloze.training.settings import learning_rate_share
 
 SOURCE = "<soft*2> <text> <soft> It was <mask>"
 CAUSAL_AND_MASKED = pytest.mark.parametrize("architecture", ["gpt2", "bert"])
@@ -114,8 +115,7 @@ def test_records():
     ],
 )
 def test_learning_rate_schedule(steps, warmup, expected):
-    chosen = settings(warmup_fraction=warmup)
-    assert [chosen.rate(step, steps) for step in range(steps)] == pytest.approx(expected)
+    assert [learning_rate_share(step, steps, warmup) for step in range(steps)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_learning_rate_schedule(steps, warmup, expected):
         ("target_loss", -1, "0 or above"),
         ("validation_fraction", 0, "between 0 and 1"),
         ("validation_fraction", 1.0, "between 0 and 1"),
-        ("patience", 0, "at least 1"),
+        ("n_iter_no_change", 0, "at least 1"),
     ],
 )
 def test_settings_out_of_range(name, value, expected):
     with pytest.raises(ParameterError, match=f"{name}={value!r}, but it has to be {expected}"):
-        settings(**{name: value})
+        Task("gpt2", SOURCE, texts=4).fit(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,15 @@ def test_training_stops_below_the_loss_to_stop_at():
     assert without_seconds(short) == without_seconds(whole)[: len(short)]
 
 
-@pytest.mark.parametrize(("rate", "patience", "epochs"), [(2.0, 1, 10), (2.0, 2, 10), (0.02, 3, 4)])
-def test_early_stopping_keeps_the_best_vectors(rate, patience, epochs):
+@pytest.mark.parametrize(("rate", "n_iter_no_change", "epochs"), [(2.0, 1, 10), (2.0, 2, 10), (0.02, 3, 4)])
+def test_early_stopping_keeps_the_best_vectors(rate, n_iter_no_change, epochs):
     task = Task("gpt2", SOURCE, texts=24)
-    soft, history = task.fit(epochs=epochs, learning_rate=rate, early_stopping=True, patience=patience, seed=1)
+    soft, history = task.fit(
+        epochs=epochs, learning_rate=rate, early_stopping=True, n_iter_no_change=n_iter_no_change, seed=1
+    )
     losses = [record["validation_loss"] for record in history]
     best = losses.index(min(losses))
-    assert len(history) == min(epochs, best + 1 + patience)
+    assert len(history) == min(epochs, best + 1 + n_iter_no_change)
     _, held_out = train_test_split(np.arange(24), test_size=0.25, stratify=task.targets, random_state=1)
     with torch.no_grad():
         scores = [models.word_scores(task.backbone.model, task.prompts[i], task.words, soft.weight) for i in held_out]
@@ -214,11 +216,11 @@ def history_of(*losses, labels=2):
 )
 def test_a_fit_that_learnt_nothing_warns(losses, labels, message):
     with pytest.warns(ConvergenceWarning, match=message):
-        warn_if_stuck(history_of(*losses, labels=labels), settings(target_loss=0.2))
+        warn_if_stuck(history_of(*losses, labels=labels), target_loss=0.2)
 
 
 @pytest.mark.parametrize("losses", [(0.7, 0.3), (0.7,), (0.1, 0.1)])
 def test_a_fit_that_learnt_does_not_warn(losses):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_if_stuck(history_of(*losses), settings(target_loss=0.2))
+        warn_if_stuck(history_of(*losses), target_loss=0.2)

@@ -8,7 +8,7 @@ from support.training_task import Task
 
 from softcloze import PromptClassifier
 from softcloze.errors import ParameterError
-from softcloze.training import bytes_of
+from softcloze.training import TrainingSettings, parse_size
 
 AFTER = "<text> <soft*2> It was <mask>"
 WORDS = {"pos": "good", "neg": "bad"}
@@ -38,22 +38,22 @@ def test_beginnings_of_every_length_are_kept_where_they_belong(tmp_path, monkeyp
 
 @pytest.mark.parametrize(("memory", "size"), [("2GiB", 2**31), ("500MB", 500_000_000), ("1.5 kB", 1500), (7, 7)])
 def test_sizes(memory, size):
-    assert bytes_of(memory) == size
+    assert parse_size(memory) == size
 
 
 @pytest.mark.parametrize("memory", ["lots", "2", "-1GB", "GB", "1 XB"])
 def test_no_sizes(memory):
-    clf = PromptClassifier(models.backbone("llama"), AFTER, WORDS, cache_memory=memory)
-    with pytest.raises(ParameterError, match=f"'{memory}' is no size in memory; write for example"):
+    clf = PromptClassifier(models.backbone("llama"), AFTER, WORDS, training=TrainingSettings(cache_memory=memory))
+    with pytest.raises(ParameterError, match=f"'{memory}' is not a size in memory; write for example"):
         clf.fit(["good", "bad"], ["pos", "neg"])
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 def test_fit_takes_it():
     texts, labels = models.SENTENCES[:4], ["pos", "neg"] * 2
-    options = {"random_state": 0, "target_loss": 0, "epochs": 1}
     vectors = []
     for memory in ("1GiB", 0):
-        clf = PromptClassifier(models.backbone("gpt2"), AFTER, WORDS, cache_memory=memory, **options)
+        training = TrainingSettings(target_loss=0, cache_memory=memory)
+        clf = PromptClassifier(models.backbone("gpt2"), AFTER, WORDS, epochs=1, training=training, random_state=0)
         vectors.append(clf.fit(texts, labels).predict_proba(texts))
     np.testing.assert_array_equal(*vectors)

@@ -32,7 +32,7 @@ def without_seconds(history):
 @pytest.mark.parametrize("architecture", ["gpt2", "bert"])
 def test_interrupted_at_each_epoch_in_turn(tmp_path, architecture, way):
     task = Task(architecture, SOURCE)
-    options = {"epochs": EPOCHS, "learning_rate": 0.5, "patience": 2, **way}
+    options = {"epochs": EPOCHS, "learning_rate": 0.5, "n_iter_no_change": 2, **way}
     expected, history = task.fit(**options)
     for epoch in range(1, len(history) + 1):
         checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")

@@ -113,7 +113,7 @@ TEXTS = ["bad bad bad", "bad", "good bad", "good", "good good good"]
 def test_soft_vectors_are_trained_through_it_and_saved(name, tmp_path):
     verbalizer = OrdinalVerbalizer(CHINESE, low="bad", high="good")
     clf = PromptClassifier(backbone(name), "<soft*3> <text> It was <mask>", verbalizer, random_state=0)
-    clf = clone(clf.set_params(epochs=30, learning_rate=0.5, target_loss=0)).fit(TEXTS, CHINESE)
+    clf = clone(clf.set_params(epochs=30, learning_rate=0.5, training__target_loss=0)).fit(TEXTS, CHINESE)
     assert clf.classes_.tolist() == sorted(CHINESE)
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
     clf.save(tmp_path / "stars")

@@ -97,7 +97,7 @@ def delete_vectors(clf: Fitted, X: Iterable[Example], y: Iterable[Label]) -> Del
         >>> from softcloze import PromptClassifier
         >>> clf = PromptClassifier(
         ...     "starter:bert-tiny", "<soft*2> It was <mask>. <text>", {"bad": "bad", "good": "good"},
-        ...     random_state=0, dtype="float32", device="cpu",
+        ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
         >>> found = delete_vectors(clf.fit(texts, labels), texts, labels)
@@ -106,16 +106,14 @@ def delete_vectors(clf: Fitted, X: Iterable[Example], y: Iterable[Label]) -> Del
         >>> bool(found.whole.accuracy == clf.score(texts, labels))
         True
     """
-    prompt, bound, parts, soft = opened(clf)
-    rows = read_rows(prompt, X, y)
-    prompts = bound.encode(rows.examples, prompt.demonstrations_for(rows.examples, bound.scorer.backbone))
+    bound, soft = opened(clf)
+    rows = read_rows(bound.prompt, X, y)
+    prompts = bound.encode(rows.examples)
     variants = [prompts]
     variants += [[without(own, row) for own in prompts] for row in range(len(soft.weight))]
-    with bound.scorer.backbone.frozen():
-        # what variants of a prompt begin with is found on the ids and read once
-        together = bound.scorer.all([own for variant in variants for own in variant], [soft.weight.detach()])[0]
-    features = together.split(len(prompts))
-    whole, *others = (outcome(prompt, parts, own, rows.targets) for own in features)
+    # common prefixes of the variants are computed once
+    features = bound.features([prompt for variant in variants for prompt in variant]).split(len(prompts))
+    whole, *others = (outcome(bound, of_variant, rows.targets) for of_variant in features)
     vectors = [_compared(whole, other, *place) for other, place in zip(others, places(soft), strict=True)]
     return Deletions(len(rows.examples), whole.score, tuple(vectors))
 

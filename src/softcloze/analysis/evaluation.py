@@ -15,7 +15,7 @@ from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
-from softcloze.prompt import BoundPrompt, Prompt, TrainedParts
+from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Label
 
@@ -86,16 +86,15 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
     return Rows(examples, np.array([index[label] for label in labels]))
 
 
-def outcome(prompt: Prompt, parts: TrainedParts, features: Tensor, targets: NDArray[np.int64]) -> Outcome:
-    """What becomes of rows of these features, by the head and the calibration of a prompt.
+def outcome(bound: BoundPrompt, features: Tensor, targets: NDArray[np.int64]) -> Outcome:
+    """Evaluate examples, given as features, by the head and the calibration of a prompt.
 
     Args:
-        prompt: the prompt.
-        parts: what it learnt.
-        features: what its scorer read, shape (rows, features).
-        targets: the number of the right label of each, shape (rows,).
+        bound: the prompt.
+        features: input of its head, shape (rows, features).
+        targets: index of the right label of each, shape (rows,).
     """
-    scores = prompt.calibrated(parts.head.label_scores(features).detach().double().numpy())
+    scores = bound.label_scores(features)
     losses = -log_softmax(scores, axis=-1)[np.arange(len(targets)), targets]
     return Outcome(scores.argmax(-1) == targets, losses)
 
@@ -111,21 +110,22 @@ class FittedPrompt(NamedTuple):
     """What there is to look into.
 
     Attributes:
-        prompt: the prompt.
-        bound: its template and label words on the backbone.
-        parts: what it learnt.
-        soft: its soft vectors, of which there is at least one.
+        bound: the prompt on its backbone.
+        soft: its soft vectors, at least one.
     """
 
-    prompt: Prompt
     bound: BoundPrompt
-    parts: TrainedParts
     soft: SoftVectors
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt."""
+        return self.bound.prompt
 
     @property
     def backbone(self) -> Backbone:
         """The model."""
-        return self.bound.scorer.backbone
+        return self.bound.backbone
 
 
 def opened(clf: Fitted) -> FittedPrompt:
@@ -139,15 +139,14 @@ def opened(clf: Fitted) -> FittedPrompt:
     if not hasattr(clf, "prompt_"):
         raise NotFittedError("there are no trained vectors to look into yet; call fit first, or load a saved prompt")
     prompt, backbone = clf.prompt_, clf.backbone_
-    prompt.check_backbone(backbone)
-    bound = prompt.bind(backbone)
-    parts = prompt.parts(bound)
-    if parts.soft is None:
+    prompt.validate_backbone(backbone)
+    bound = BoundPrompt(prompt, backbone)
+    if bound.parts.soft is None:
         raise ParameterError(
             f"{str(prompt.template)!r} has no soft slots, so there are no vectors to look into; explain tells what "
             "its label words do"
         )
-    return FittedPrompt(prompt, bound, parts, parts.soft)
+    return FittedPrompt(bound, bound.parts.soft)
 
 
 def places(soft: SoftVectors) -> list[tuple[str, int]]:

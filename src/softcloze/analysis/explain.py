@@ -10,14 +10,14 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import ParameterError
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import log_probabilities
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Label, RuleVerbalizer, Verbalizer
 
 
 def explain(
-    bound: BoundPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int = 10
+    bound: CompiledPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int = 10
 ) -> list[Explanation]:
     """What the label words do for each of some examples.
 
@@ -42,7 +42,7 @@ def explain(
         >>> from softcloze.template import Template
         >>> backbone = load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
         >>> verbalizer = Verbalizer({"good": ["good", "great"], "bad": "bad"})
-        >>> bound = BoundPrompt(Template("<text> It was <mask>."), verbalizer, backbone, max_length=None)
+        >>> bound = CompiledPrompt(Template("<text> It was <mask>."), verbalizer, backbone, max_length=None)
         >>> (explanation,) = explain(bound, bound.encode(["A delight."]), soft=None, top=3)
         >>> [word.tokens for word in explanation.words]
         [('bad',), ('good',), ('great',)]
@@ -80,7 +80,7 @@ def explain(
 
 
 def likeliest_words(
-    bound: BoundPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int
+    bound: CompiledPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int
 ) -> list[tuple[TopWord, ...]]:
     """The likeliest words for each of some examples: what `explain` has as `top`, without the rest and its time.
 
@@ -95,7 +95,7 @@ def likeliest_words(
     return [_top(bound, verbalizer, vocabulary, top) for vocabulary in found]
 
 
-def _top(bound: BoundPrompt, verbalizer: Verbalizer, vocabulary: Tensor, top: int) -> tuple[TopWord, ...]:
+def _top(bound: CompiledPrompt, verbalizer: Verbalizer, vocabulary: Tensor, top: int) -> tuple[TopWord, ...]:
     """The words that are likeliest by log-probabilities of shape (vocab,), with the labels that they stand for."""
     owners = (label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own)
     label_of = {word[0]: label for word, label in zip(bound.scorer.words, owners, strict=True) if len(word) == 1}

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from softcloze.analysis.evaluation import Fitted, FittedPrompt, Rows, Score, opened, outcome, read_rows
 from softcloze.analysis.nearest_words import nearest_words, word_of, writable_words
-from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table
 from softcloze.encoding import EncodedPrompt, PromptTokenizer
 from softcloze.errors import ParameterError
-from softcloze.prompt import Prompt
+from softcloze.prompt import BoundPrompt
 from softcloze.soft import SoftVectors
 from softcloze.template import Expression, Field, Literal, Node, Options, Soft, Template, without_slots
 from softcloze.verbalizer import Label
@@ -123,7 +122,7 @@ def harden(
         >>> from softcloze import PromptClassifier
         >>> clf = PromptClassifier(
         ...     "starter:bert-tiny", '<soft init="a film">: It was <mask>. <text>', {"bad": "bad", "good": "good"},
-        ...     random_state=0, dtype="float32", device="cpu",
+        ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
         >>> harden(clf.fit(texts, labels)).template
@@ -148,13 +147,12 @@ def harden(
 
 def _measure(soft_prompt: FittedPrompt, template: Template, ids: Tensor, rows: Rows) -> Hardening:
     """The soft prompt, its nearest words in the slots, `template` with the words, and the template with neither."""
-    prompt, bound, parts, soft = soft_prompt
-    backbone = soft_prompt.backbone
-    words = backbone.embed(ids).float()
-    prompts = bound.encode(rows.examples, prompt.demonstrations_for(rows.examples, backbone))
-    features = bound.features(prompts, [soft, SoftVectors(soft.blocks, words)])
-    in_slots, nearest = (outcome(prompt, parts, own, rows.targets).score for own in features)
-    as_text, bare = (_hard(prompt, own, backbone, rows) for own in (template, without_slots(prompt.template)))
+    bound, soft = soft_prompt
+    words = bound.backbone.embed(ids).float()
+    prompts = bound.encode(rows.examples)
+    features = bound.compiled.features(prompts, [soft, SoftVectors(soft.blocks, words)])
+    in_slots, nearest = (outcome(bound, of_vectors, rows.targets).score for of_vectors in features)
+    as_text, bare = (_hard(bound, hard, rows) for hard in (template, without_slots(bound.prompt.template)))
     same = sum(_filled(one, ids.tolist()) == other.chunks for one, other in zip(prompts, as_text.prompts, strict=True))
     return Hardening(len(rows.examples), in_slots, nearest, as_text.score, bare.score, same)
 
@@ -166,14 +164,11 @@ class _Hard(NamedTuple):
     score: Score
 
 
-def _hard(prompt: Prompt, template: Template, backbone: Backbone, rows: Rows) -> _Hard:
-    """The prompt with another template, which has no soft slots."""
-    hard = replace(prompt, template=template, vectors={})
-    bound = hard.bind(backbone)
-    parts = hard.parts(bound)
-    prompts = bound.encode(rows.examples, hard.demonstrations_for(rows.examples, backbone))
-    (features,) = bound.features(prompts, [None])
-    return _Hard(prompts, outcome(hard, parts, features, rows.targets).score)
+def _hard(soft_prompt: BoundPrompt, template: Template, rows: Rows) -> _Hard:
+    """Evaluate the prompt with another template, which has no soft slots."""
+    hard = BoundPrompt(replace(soft_prompt.prompt, template=template, vectors={}), soft_prompt.backbone)
+    prompts = hard.encode(rows.examples)
+    return _Hard(prompts, outcome(hard, hard.features(prompts), rows.targets).score)
 
 
 def _filled(prompt: EncodedPrompt, ids: Sequence[int]) -> tuple[tuple[int, ...], ...]:

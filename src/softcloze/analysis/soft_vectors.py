@@ -128,7 +128,7 @@ def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None
         >>> from softcloze import PromptClassifier
         >>> clf = PromptClassifier(
         ...     "starter:bert-tiny", '<soft init="a film"> It was <mask>. <text>', {"bad": "bad", "good": "good"},
-        ...     random_state=0, dtype="float32", device="cpu",
+        ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
         >>> found = inspect_soft(clf.fit(texts, labels))
@@ -195,11 +195,11 @@ def starting_vectors(opened: FittedPrompt, examples: Iterable[Example] | None) -
     Raises:
         ParameterError: other than the training examples, by their number.
     """
-    training, bound = opened.prompt.training, opened.bound
+    training, compiled = opened.prompt.training, opened.bound.compiled
     init = training.get("soft_init")
     if init not in INITS:
         return None
-    drawn = init == "vocabulary" and any(not block.init for block in bound.compiled.blocks)
+    drawn = init == "vocabulary" and any(not block.init for block in compiled.template.blocks)
     prompts = []
     if drawn:
         if examples is None or opened.prompt.demonstrations is not None:  # whose choice used the same dice before
@@ -210,13 +210,13 @@ def starting_vectors(opened: FittedPrompt, examples: Iterable[Example] | None) -
                 f"the vectors started from words of {training['examples']} training examples, found {len(known)}; "
                 "give those that fit trained on, or none"
             )
-        prompts = bound.encode(known)
+        prompts = compiled.encode(known)
     soft = initial_vectors(
-        bound.compiled,
+        compiled.template,
         opened.backbone,
         init=init,
         prompts=prompts,
-        words=bound.words,
+        words=compiled.words,
         generator=np.random.default_rng(training["seed"]),
     )
     return soft.weight.detach().cpu()

@@ -28,14 +28,15 @@ class VectorLog:
 
     Example:
         >>> from softcloze import PromptClassifier
+        >>> from softcloze.training import TrainingSettings
         >>> folder = getfixture("tmp_path")
         >>> clf = PromptClassifier(
         ...     "starter:bert-tiny", "<soft*2> It was <mask>. <text>", {"bad": "bad", "good": "good"},
-        ...     checkpoint=folder, on_epoch=VectorLog(folder), target_loss=0.0,
-        ...     random_state=0, dtype="float32", device="cpu",
+        ...     training=TrainingSettings(checkpoint=folder, on_epoch=VectorLog(folder), target_loss=0.0),
+        ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
-        >>> found = trajectory(clf.fit(texts, labels), clf.on_epoch)
+        >>> found = trajectory(clf.fit(texts, labels), clf.training.on_epoch)
         >>> [epoch.number for epoch in found.epochs]
         [1, 2, 3]
     """

@@ -3,7 +3,7 @@
 from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.ensemble import PromptEnsemble
 from softcloze.classifiers.multilabel import MultiLabelPromptClassifier
-from softcloze.classifiers.prompt_classifier import PromptClassifier, ready_prompts
+from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
 from softcloze.classifiers.streaming import Prediction, predict_stream
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "Prediction",
     "PromptClassifier",
     "PromptEnsemble",
+    "bound_prompts",
     "predict_stream",
-    "ready_prompts",
     "seed_of",
 ]

@@ -1,14 +1,280 @@
-"""Shared code of the classifiers."""
+"""The life of a classifier with one prompt: parameters, training, the fitted prompt, saving and loading."""
 
+import json
 import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from softcloze.backbone import Backbone, PrefixCache, RuntimeInfo, load_backbone
+from softcloze.backbone.engine import Cached
+from softcloze.data import Example, as_examples
+from softcloze.encoding import EncodedPrompt
+from softcloze.errors import ArtifactError, ParameterError
+from softcloze.formatting import did_you_mean
+from softcloze.heads import EXCLUSIVE
+from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
+from softcloze.template import Template
+from softcloze.training import RANGES, Checkpoint, Record, TrainingSettings, train, validate_ranges
+from softcloze.verbalizer import AnyVerbalizer, Label, Words
+
+
+class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
+    """Base of the classifiers that hold one prompt; a subclass declares the parameters and learns in `fit`.
+
+    Attributes:
+        heads: heads of saved prompts that this classifier loads.
+        training_defaults: options of training where `training` is None.
+    """
+
+    heads: ClassVar[tuple[str, ...]]
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    model: str | Backbone
+    template: str | Template
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    training: TrainingSettings | None
+    max_length: int | None
+    model_options: Mapping[str, Any] | None
+    random_state: int | np.random.RandomState | None
+
+    _cached: Cached | None = None
+    _bound: BoundPrompt | None = None
+
+    def set_params(self, **parameters: object) -> Self:
+        """Set parameters; `training__NAME` sets an option of training, also where `training` is None."""
+        if self.training is None and any(name.startswith("training__") for name in parameters):
+            self.training = self._settings()
+        super().set_params(**parameters)
+        return self
+
+    def decision_function(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Label scores in nats, shape (batch, labels) in the order of `classes_`.
+
+        Raises:
+            NotFittedError: something has to be learnt first.
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded; names the row.
+        """
+        return self._bound_prompt().scores(as_examples(X))
+
+    def predict_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; raises as `predict`."""
+        bound = self._bound_prompt()
+        return bound.probabilities(bound.scores(as_examples(X)))
+
+    def save(self, path: str | Path) -> None:
+        """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
+
+        Raises:
+            NotFittedError: something has to be learnt first.
+            ArtifactError: `path` exists and is not a saved prompt.
+            ParameterError: a transformer selects the demonstrations; only a pickle could hold it.
+        """
+        self._bound_prompt().prompt.save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
+        """Load a fitted classifier from a saved prompt.
+
+        Args:
+            path: folder that `save` wrote.
+            model: name or path of the model now, if not as it was when the prompt was saved.
+            **parameters: other parameters of the classifier.
+
+        Raises:
+            ArtifactError: damaged files, a prompt of another kind of classifier, or a model that is not the one that
+                the prompt was trained on.
+            BackboneError: the model cannot be loaded.
+        """
+        prompt = Prompt.load(path)
+        if prompt.head not in cls.heads:
+            kind, other = (
+                ("gives each example one label", "PromptClassifier")
+                if prompt.head in EXCLUSIVE
+                else ("gives examples several labels", "MultiLabelPromptClassifier")
+            )
+            raise ArtifactError(f"{path} {kind}; load it with {other}")
+        known = cls._get_param_names()
+        saved: dict[str, Any] = {name: value for name, value in prompt.training.items() if name in known}
+        if prompt.training:
+            saved["training"] = TrainingSettings.from_dict(prompt.training)
+        if prompt.demonstrations is not None:
+            saved["demonstrations"] = prompt.demonstrations.choice
+        if prompt.calibration is not None:
+            saved["calibration"] = prompt.calibration.method
+        if "head" in known:
+            saved["head"] = prompt.head
+        saved["max_length"] = prompt.max_length
+        classifier = cls(
+            model if model is not None else prompt.model,
+            str(prompt.template),
+            prompt.verbalizer,
+            **{**saved, **parameters},
+        )
+        backbone = classifier._load_backbone()
+        prompt.validate_backbone(backbone)
+        classifier._adopt(BoundPrompt(prompt, backbone))
+        return classifier
+
+    @property
+    def engine_(self) -> RuntimeInfo:
+        """Read-only facts about the backbone: precision, attention, prefix cache; available when `predict` is."""
+        return RuntimeInfo.of(self._bound_prompt().backbone, self._cached)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether `predict` works without a further `fit`."""
+        try:
+            self._bound_prompt()
+        except NotFittedError:
+            return False
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State without the compiled prompt, which is compiled again when it is needed."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_bound"}
+
+    @abstractmethod
+    def _hard_prompt(self, backbone: Backbone) -> Prompt:
+        """The prompt of a classifier that needs no `fit`; raises NotFittedError otherwise."""
+
+    def _validate_unfitted(self) -> None:
+        """Raise NotFittedError if `predict` needs a `fit`, before a model is loaded."""
+
+    def _bound_prompt(self) -> BoundPrompt:
+        """The prompt to predict with, compiled once: the fitted one, or a hard one that needs no `fit`."""
+        bound = self._bound
+        if hasattr(self, "prompt_"):
+            if bound is None or bound.prompt is not self.prompt_:
+                self._bound = bound = BoundPrompt(self.prompt_, self.backbone_)
+            return bound
+        self._validate_unfitted()
+        backbone = self._load_backbone()
+        prompt = self._hard_prompt(backbone)
+        # parameters may have changed since the last call
+        if bound is None or bound.backbone is not backbone or bound.prompt != prompt:
+            self._bound = bound = BoundPrompt(prompt, backbone)
+        return bound
+
+    def _adopt(self, bound: BoundPrompt) -> None:
+        self.prompt_ = bound.prompt
+        self.backbone_ = bound.backbone
+        self.classes_ = np.asarray(bound.prompt.verbalizer.labels)
+        self.history_: list[Record] = list(bound.prompt.training.get("history", []))
+        self._bound = bound
+
+    def _load_backbone(self) -> Backbone:
+        options = dict(self.model_options or {})
+        known = [name for name in signature(load_backbone).parameters if name != "model"]
+        for name in options:
+            if name not in known:
+                raise ParameterError(
+                    f"model_options has {name!r}; expected {', '.join(map(repr, known))}{did_you_mean(name, known)}"
+                )
+        if options and isinstance(self.model, Backbone):
+            raise ParameterError(
+                f"model_options={options!r} is for a model given by name, and model is a Backbone; "
+                "give the options to load_backbone"
+            )
+        return load_backbone(self.model, **options)
+
+    def _settings(self) -> TrainingSettings:
+        return self.training if self.training is not None else TrainingSettings(**self.training_defaults)
+
+    def _validate_training(self) -> None:
+        """Raise ParameterError if a parameter of training is outside its range, before a model is loaded."""
+        if not isinstance(self.training, TrainingSettings | None):
+            raise ParameterError(f"training={self.training!r}: expected TrainingSettings(...) or None")
+        values = {name: getattr(self, name) for name in RANGES}
+        validate_ranges(values, RANGES)
+        self._settings().validate()
+
+    def _train(
+        self,
+        compiled: CompiledPrompt,
+        prompts: Sequence[EncodedPrompt],
+        targets: Sequence[int] | Tensor,
+        parts: TrainedParts,
+        seed: int,
+        **record: object,
+    ) -> dict[str, Any]:
+        """Train the parts in place; return what the prompt keeps of it: settings, `record` and history."""
+        settings = self._settings()
+        flat: dict[str, Any] = {name: getattr(self, name) for name in RANGES}
+        training = {"examples": len(prompts), **flat, "seed": seed, **settings.to_dict(), **record}
+        checkpoint = None
+        if settings.checkpoint is not None:
+            checkpoint = Checkpoint(settings.checkpoint, _digest(training, parts, compiled, prompts, targets))
+
+        def keep(prefix: PrefixCache) -> None:
+            self._cached = Cached.of(prefix)
+
+        history = train(
+            *parts,
+            compiled.scorer,
+            prompts,
+            targets,
+            settings,
+            **flat,
+            seed=seed,
+            checkpoint=checkpoint,
+            on_cached=keep,
+        )
+        return {**training, "history": history}
+
+    def _make_prompt(
+        self, compiled: CompiledPrompt, parts: TrainedParts, head: str, training: Mapping[str, Any]
+    ) -> Prompt:
+        """A prompt of trained parts, without demonstrations or calibration."""
+        return Prompt(
+            template=compiled.template.template,
+            verbalizer=compiled.verbalizer,
+            model=compiled.backbone.name,
+            fingerprint=compiled.backbone.fingerprint,
+            vectors=parts.soft.by_block() if parts.soft is not None else {},
+            head=head,
+            head_tensors=parts.head.state_dict(),
+            max_length=self.max_length,
+            training=training,
+        )
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """A seed of our own, so that the global generators stay untouched."""
+    """Derive a seed, so that the global generators stay untouched."""
     if random_state is None:
         return secrets.randbits(31)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31))
     return int(random_state)
+
+
+def _digest(
+    training: Mapping[str, Any],
+    parts: TrainedParts,
+    compiled: CompiledPrompt,
+    prompts: Sequence[EncodedPrompt],
+    targets: Sequence[int] | Tensor,
+) -> str:
+    """Digest of everything that decides a fit: only equal fits resume each other's checkpoints."""
+    digest = sha256(json.dumps([training, compiled.backbone.fingerprint], sort_keys=True).encode())
+    digest.update(repr(compiled.verbalizer).encode())
+    # demonstrations are part of the prompts
+    encoded = [(prompt.chunks, prompt.token_type_ids) for prompt in prompts]
+    digest.update(repr((compiled.scorer.words, encoded, torch.as_tensor(targets).tolist())).encode())
+    weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
+    for weight in weights:
+        digest.update(weight.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,9 +1,10 @@
-"""Learn a calibration for a prompt: what its model says of texts without content, or of many texts together."""
+"""Learn a calibration for a prompt, from content-free inputs or from many examples together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softcloze.calibration import (
     METHODS,
@@ -18,15 +19,17 @@ from softcloze.calibration.content_free import COUNT
 from softcloze.data import Example
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.prompt import BoundPrompt, Prompt, TrainedParts
+from softcloze.prompt import BoundPrompt
 from softcloze.template import domain_template
 
+WITHOUT_EXAMPLES = ("contextual", "pmi")  # learnt from the model and the prompt alone
 
-def check_method(method: str | None) -> None:
-    """Refuse a calibration that there is not.
+
+def validate_calibration(method: str | None) -> None:
+    """Raise ParameterError if `method` is not a calibration.
 
     Raises:
-        ParameterError: names those that there are.
+        ParameterError: names the known ones.
     """
     if method is not None and method not in METHODS:
         raise ParameterError(
@@ -37,52 +40,42 @@ def check_method(method: str | None) -> None:
 
 def learn_calibration(
     method: str,
-    prompt: Prompt,
     bound: BoundPrompt,
-    parts: TrainedParts,
     *,
     examples: Sequence[Example],
-    scores: Callable[[], np.ndarray],
+    scores: Callable[[], NDArray[np.float64]],
     targets: Sequence[int],
     seed: int,
 ) -> Calibration:
-    """What `method` makes of a prompt.
+    """Learn the calibration `method` for a prompt.
 
     Args:
         method: one of `METHODS`.
-        prompt: the prompt, without calibration.
-        bound: the same on its backbone.
-        parts: what it learnt.
+        bound: the prompt on its backbone, without calibration.
         examples: texts of the domain, for "domain".
-        scores: gives their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for "temperature"
-            those of examples that nothing was trained on.
-        targets: the number of the label of each row of `scores`, for "temperature".
-        seed: for what is drawn.
+        scores: computes their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for
+            "temperature" those of examples that nothing was trained on.
+        targets: index of the label of each row of `scores`, for "temperature".
+        seed: seed of random texts and of clusters.
 
     Raises:
         ParameterError: too few examples for it, or more than words between masks, for "pmi".
-        EncodingError: nothing stands around the mask, where "pmi" asks what fits there.
+        EncodingError: no words around the mask, for "pmi".
     """
-
-    def score(rows: Sequence[Mapping[str, str]], bound: BoundPrompt = bound) -> np.ndarray:
-        shown = prompt.demonstrations_for(rows, bound.scorer.backbone)
-        found: np.ndarray = bound.label_scores(bound.encode(rows, shown), [parts])[0].double().numpy()
-        return found
-
+    prompt = bound.prompt
     fields = prompt.template.fields
     match method:
         case "contextual":
-            return fit_bias(score(content_free(prompt.template)), method)
+            return fit_bias(bound.scores(content_free(prompt.template)), method)
         case "domain":
             generator = np.random.default_rng(seed)
             values = [prompt.template.read_fields(example, row) for row, example in enumerate(examples)]
-            drawn = [_random_words([str(own[field]) for own in values], generator) for field in fields]
-            rows = [dict(zip(fields, texts, strict=True)) for texts in zip(*drawn, strict=True)]
-            return fit_bias(score(rows), method)
+            texts = [_random_words([str(row[field]) for row in values], generator) for field in fields]
+            rows: list[Mapping[str, str]] = [dict(zip(fields, row, strict=True)) for row in zip(*texts, strict=True)]
+            return fit_bias(bound.scores(rows), method)
         case "pmi":
-            alone = replace(prompt, template=domain_template(prompt.template)).bind(bound.scorer.backbone)
-            found = alone.label_scores(alone.encode([{}]), [TrainedParts(None, parts.head)])[0].double().numpy()
-            return fit_bias(found, method)
+            alone = replace(prompt, template=domain_template(prompt.template), vectors={}, demonstrations=None)
+            return fit_bias(BoundPrompt(alone, bound.backbone).scores([{}]), method)
         case "batch":
             return fit_bias(scores(), method)
         case "prototypical":
@@ -92,5 +85,5 @@ def learn_calibration(
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:
-    """Texts for one field; an optional field may be empty in all examples."""
+    """Random texts for one field; an optional field may be empty in all examples."""
     return domain_texts(texts, generator, COUNT) if any(text.strip() for text in texts) else [""] * COUNT

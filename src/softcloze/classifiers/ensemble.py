@@ -23,12 +23,13 @@ from softcloze.classifiers.combination import (
     read_ensemble,
     write_ensemble,
 )
-from softcloze.classifiers.prompt_classifier import PromptClassifier, ready_prompts
+from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
 from softcloze.data import Example, as_examples, as_labels, label_indices
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.prompt import PromptSet
+from softcloze.prompt import score_prompts
 from softcloze.template import Template
+from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Label
 
 WEIGHTS = ("equal", "development", "stacked")
@@ -132,7 +133,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     def predict(self, X: Iterable[Example]) -> np.ndarray:
         """The most probable label of each example, shape (batch,)."""
         best = self.predict_log_proba(X).argmax(1)
-        labels: np.ndarray = np.asarray(ready_prompts(self._members())[0][0].verbalizer.labels)[best]
+        labels: np.ndarray = np.asarray(bound_prompts(self._members())[0].prompt.verbalizer.labels)[best]
         return labels
 
     def distil(
@@ -165,9 +166,10 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         if not 0 < temperature < np.inf:
             raise ParameterError(f"temperature={temperature!r} has to be a number above 0")
         examples = as_examples(X)
-        (first, *_), backbone = ready_prompts(self._members())
+        first = bound_prompts(self._members())[0]
         soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
-        student = PromptClassifier(backbone, template, first.verbalizer, target_loss=0.0)
+        training = TrainingSettings(target_loss=0.0)
+        student = PromptClassifier(first.backbone, template, first.prompt.verbalizer, training=training)
         student.set_params(**parameters)
         student.fit_probabilities(examples, soft_labels)
         return student
@@ -236,7 +238,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             NotFittedError: as `predict`.
             ArtifactError: something else is at `path`.
         """
-        write_ensemble(Path(path).expanduser(), ready_prompts(self._members())[0], self._combination(), self.weights)
+        prompts = [bound.prompt for bound in bound_prompts(self._members())]
+        write_ensemble(Path(path).expanduser(), prompts, self._combination(), self.weights)
 
     @classmethod
     def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
@@ -313,7 +316,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         """Whether `predict` works as it stands."""
         try:
-            ready_prompts(self._members())
+            bound_prompts(self._members())
             self._combination()
         except NotFittedError:
             return False
@@ -322,13 +325,13 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
 def _answers(members: Sequence[PromptClassifier], X: Iterable[Example]) -> NDArray[np.float64]:
     """Log-probabilities by each member, shape (members, batch, labels)."""
-    answers: NDArray[np.float64] = log_softmax(PromptSet(*ready_prompts(members)).label_scores(X), axis=2)
+    answers: NDArray[np.float64] = log_softmax(score_prompts(bound_prompts(members), X), axis=2)
     return answers
 
 
 def _check_labels(members: Sequence[PromptClassifier]) -> None:
     """Refuse members of different labels; raises DataError."""
-    (first, *others), _ = ready_prompts(members)
+    first, *others = [bound.prompt for bound in bound_prompts(members)]
     for number, other in enumerate(others, start=1):
         if other.verbalizer.labels != first.verbalizer.labels:
             raise DataError(

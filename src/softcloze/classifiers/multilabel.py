@@ -1,61 +1,55 @@
-"""MultiLabelPromptClassifier: any number of labels for an example, each decided by itself."""
+"""MultiLabelPromptClassifier: any number of labels for an example, each decided on its own."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Self
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from softcloze.backbone import Backbone, load_backbone
-from softcloze.classifiers.base import seed_of
+from softcloze.backbone import Backbone
+from softcloze.classifiers.base import PromptEstimator, seed_of
 from softcloze.data import Example, as_examples, as_indicators, validate_lengths
 from softcloze.encoding import summarise_cuts
-from softcloze.errors import ArtifactError, DataError
+from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.prompt import BoundPrompt, Prompt
+from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
-from softcloze.training import Record, TrainingSettings, train
+from softcloze.training import TrainingSettings
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 HEAD = "thresholds"
 
 
-class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
+class MultiLabelPromptClassifier(PromptEstimator):
     r"""Give examples any number of labels, with a frozen language model, a prompt template and label words.
 
-    The score of a label is the log-probability of its words among the whole vocabulary, so that one label takes nothing
-    from another. `fit` learns the threshold of each label, and with soft slots trains these for all labels together.
+    The score of a label is the log-probability of its words over the whole vocabulary, so that labels do not compete.
+    `fit` learns a threshold for each label, and trains the soft slots of the template for all labels together.
 
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
         template: a template string, the name of one in the library, or a `Template`; without `<demos>`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, or a `Verbalizer`.
-        soft_init: what soft slots without `init=` start from: "template", "labels" or "vocabulary".
+        soft_init: initial values of soft slots without `init=`: "template", "labels" or "vocabulary".
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
-        learning_rate: highest step of AdamW, in units of the root mean square of the model's embeddings.
-        target_loss: training ends when an epoch's mean training loss, in nats a label, falls below it; 0 never.
-        max_length: tokens a prompt may have; None for the model's own limit.
-        dtype: "auto", "float32", "bfloat16" or "float16"; see `load_backbone`.
-        device: "auto", "cpu", "cuda" or "mps".
+        learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW.
+        max_length: limit of a prompt in tokens; None for the model's own limit.
+        training: other options of training, a `TrainingSettings`; None for its defaults with `target_loss=0`.
+        model_options: options of `load_backbone` for a model given by name: dtype, device, compile.
         random_state: seed of the initial vectors and of the order of examples.
-        on_epoch: called with each epoch's record while training.
 
     Attributes:
         classes_: the labels, sorted.
-        thresholds_: the log-probability in nats from which on each label is given, shape (labels,).
         prompt_: the trained `Prompt`.
         backbone_: the frozen `Backbone`.
         history_: one dict per epoch; see `softcloze.training.train`.
-        truncation_: what did not fit of the training examples, after `fit`.
+        truncation_: summary of what `fit` truncated.
 
     Example:
         >>> clf = MultiLabelPromptClassifier(
@@ -67,9 +61,12 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         array([[1, 1, 0]])
 
     Source:
-        A threshold for each label by a logistic curve: Platt 1999. That label words serve several labels at once is
-        the verbalizer of Schick and Schütze, EACL 2021, arXiv:2001.07676, without its softmax over labels.
+        A threshold for each label by a logistic curve: Platt 1999. The label scores are those of the verbalizer of
+        Schick and Schütze, EACL 2021, arXiv:2001.07676, without its softmax over labels.
     """
+
+    heads = (HEAD,)
+    training_defaults: ClassVar[Mapping[str, Any]] = {"target_loss": 0.0}
 
     def __init__(
         self,
@@ -81,12 +78,10 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 3,
         batch_size: int = 4,
         learning_rate: float = 0.04,
-        target_loss: float = 0.0,
         max_length: int | None = None,
-        dtype: str = "auto",
-        device: str = "auto",
+        training: TrainingSettings | None = None,
+        model_options: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
-        on_epoch: Callable[[Record], None] | None = None,
     ):
         self.model = model
         self.template = template
@@ -95,12 +90,10 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.target_loss = target_loss
         self.max_length = max_length
-        self.dtype = dtype
-        self.device = device
+        self.training = training
+        self.model_options = model_options
         self.random_state = random_state
-        self.on_epoch = on_epoch
 
     def fit(self, X: Iterable[Example], y: Iterable[object]) -> Self:
         """Learn the thresholds, and train the soft slots; every weight of the model stays as it is.
@@ -114,10 +107,11 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
             The classifier itself.
 
         Raises:
-            DataError: examples and labels that do not fit together or the verbalizer, a label that no example or every
-                example has, or a template with demonstrations.
-            SoftclozeError: whatever else `PromptClassifier.fit` raises.
+            DataError: examples and labels that do not fit each other or the verbalizer, a label that no example or
+                every example has, or a template with demonstrations.
+            SoftclozeError: as `PromptClassifier.fit`.
         """
+        self._validate_training()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
             raise DataError("a verbalizer has to name the labels")
@@ -127,125 +121,54 @@ class MultiLabelPromptClassifier(ClassifierMixin, BaseEstimator):
         validate_lengths(examples, present)
         for label, share in zip(verbalizer.labels, present.mean(0) if len(present) else [], strict=True):
             if share in (0, 1):
-                found = "every" if share else "no"
-                raise DataError(f"{found} example has label {label!r}; fitting takes examples with it and without")
-        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
-        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, HEAD)
-        prompts = bound.encode(examples)
+                which = "every" if share else "no"
+                raise DataError(f"{which} example has label {label!r}; fitting takes examples with it and without")
+        compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD)
+        prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
 
         targets = torch.tensor(present, dtype=torch.float32)
         seed = seed_of(self.random_state)
-        soft, training = None, {}
-        if bound.compiled.blocks:
+        soft, training = None, dict[str, Any]()
+        self._cached = None
+        if compiled.template.blocks:
             soft = initial_vectors(
-                bound.compiled,
-                backbone,
+                compiled.template,
+                compiled.backbone,
                 init=self.soft_init,
                 prompts=prompts,
-                words=bound.words,
+                words=compiled.words,
                 generator=np.random.default_rng(seed),
             )
-            settings = self._settings(seed)
             # the vectors are trained against the thresholds of the scores that they start with
-            head = learn_thresholds(verbalizer, bound.features(prompts, [soft])[0], targets)
-            history = train(soft, head, bound.scorer, prompts, targets, settings, on_epoch=self.on_epoch)
-            training = {"examples": len(prompts), **asdict(settings), "history": history}
-        head = learn_thresholds(verbalizer, bound.features(prompts, [soft])[0], targets)
-        prompt = Prompt(
-            template=template,
-            verbalizer=verbalizer,
-            model=backbone.name,
-            fingerprint=backbone.fingerprint,
-            vectors=soft.by_block() if soft is not None else {},
-            head=HEAD,
-            head_tensors=head.state_dict(),
-            max_length=self.max_length,
-            training=training,
-        )
-        self._adopt(prompt, backbone)
+            head = learn_thresholds(verbalizer, compiled.features(prompts, [soft])[0], targets)
+            training = self._train(compiled, prompts, targets, TrainedParts(soft, head), seed, soft_init=self.soft_init)
+        head = learn_thresholds(verbalizer, compiled.features(prompts, [soft])[0], targets)
+        prompt = self._make_prompt(compiled, TrainedParts(soft, head), HEAD, training)
+        self._adopt(BoundPrompt(prompt, compiled.backbone, compiled))
         return self
 
-    def decision_function(self, X: Iterable[Example]) -> np.ndarray:
-        """Log-odds of each label in nats, shape (batch, labels) in the order of `classes_`."""
-        if not hasattr(self, "prompt_"):
-            raise NotFittedError("the thresholds of the labels are not learnt yet; call fit first")
-        bound = self.prompt_.bind(self.backbone_)
-        prompts = bound.encode(as_examples(X))
-        scores: np.ndarray = bound.label_scores(prompts, [self.prompt_.parts(bound)])[0].double().numpy()
-        return scores
+    def predict(self, X: Iterable[Example]) -> NDArray[np.int_]:
+        """Indicators of the labels more probable than not, shape (batch, labels) in the order of `classes_`.
 
-    def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
-        """The probability of each label by itself, shape (batch, labels) in the order of `classes_`."""
-        probabilities: np.ndarray = expit(self.decision_function(X))
-        return probabilities
-
-    def predict(self, X: Iterable[Example]) -> np.ndarray:
-        """Indicators of the labels that are likelier than not, shape (batch, labels) in the order of `classes_`."""
+        Raises:
+            NotFittedError: `fit` was not called.
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded; names the row.
+        """
         return (self.decision_function(X) > 0).astype(int)
 
-    def save(self, path: str | Path) -> None:
-        """Save the prompt as a folder of a few kilobytes; the model is only named in it.
+    @property
+    def thresholds_(self) -> NDArray[np.float32]:
+        """Log-probability in nats above which an example has each label, shape (labels,)."""
+        thresholds: NDArray[np.float32] = self._bound_prompt().prompt.head_tensors["thresholds"].numpy()
+        return thresholds
 
-        Raises:
-            NotFittedError: nothing is learnt yet.
-            ArtifactError: something else is at `path`.
-        """
-        if not hasattr(self, "prompt_"):
-            raise NotFittedError("there is nothing to save yet; call fit first")
-        self.prompt_.save(path)
+    def _validate_unfitted(self) -> None:
+        raise NotFittedError("the thresholds of the labels are not learnt yet; call fit first")
 
-    @classmethod
-    def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
-        """A fitted classifier from a saved prompt.
-
-        Args:
-            path: the folder that `save` wrote.
-            model: where the model is now, if not where it was when the prompt was saved.
-            **parameters: other parameters of the classifier.
-
-        Raises:
-            ArtifactError: damaged files, a prompt for one label an example, or a model that is not the one that the
-                prompt was trained on.
-            BackboneError: the model cannot be loaded.
-        """
-        prompt = Prompt.load(path)
-        if prompt.head != HEAD:
-            raise ArtifactError(f"{path} gives each example one label; load it with PromptClassifier")
-        settings = {name: value for name, value in prompt.training.items() if name in cls._get_param_names()}
-        classifier = cls(
-            model if model is not None else prompt.model,
-            str(prompt.template),
-            prompt.verbalizer,
-            **{"max_length": prompt.max_length, **settings, **parameters},
-        )
-        backbone = load_backbone(classifier.model, dtype=classifier.dtype, device=classifier.device)
-        prompt.check_backbone(backbone)
-        classifier._adopt(prompt, backbone)
-        return classifier
-
-    def _adopt(self, prompt: Prompt, backbone: Backbone) -> None:
-        self.prompt_ = prompt
-        self.backbone_ = backbone
-        self.classes_ = np.asarray(prompt.verbalizer.labels)
-        self.thresholds_ = prompt.head_tensors["thresholds"].numpy()
-        self.history_: list[Record] = list(prompt.training.get("history", []))
-
-    def _settings(self, seed: int) -> TrainingSettings:
-        return TrainingSettings(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            head_learning_rate=0.1,
-            warmup_fraction=0.1,
-            max_grad_norm=1.0,
-            target_loss=self.target_loss,
-            average_last_epochs=3,
-            early_stopping=False,
-            validation_fraction=0.2,
-            patience=3,
-            seed=seed,
-        )
+    def _hard_prompt(self, backbone: Backbone) -> Prompt:
+        raise NotFittedError("the thresholds of the labels are not learnt yet; call fit first")
 
     def __sklearn_tags__(self) -> Tags:
         """Several labels an example, and texts instead of numbers."""

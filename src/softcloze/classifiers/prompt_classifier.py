@@ -1,101 +1,83 @@
-"""PromptClassifier: scikit-learn's parameters in, the layers wired together."""
+"""PromptClassifier: a prompt on a frozen language model as a scikit-learn classifier."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.analysis import Explanation, explain
-from softcloze.backbone import Backbone, PrefixCache, RuntimeInfo, load_backbone
-from softcloze.backbone.engine import Cached
+from softcloze.backbone import Backbone
 from softcloze.calibration import content_free
-from softcloze.classifiers.base import seed_of
-from softcloze.classifiers.calibrate import check_method, learn_calibration
+from softcloze.classifiers.base import PromptEstimator, seed_of
+from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration, validate_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import Example, as_examples, as_labels, as_probabilities, label_indices, validate_lengths
 from softcloze.demonstrations import Pool, Transformer, choose
 from softcloze.encoding import EncodedPrompt, summarise_cuts
-from softcloze.errors import ArtifactError, DataError, ParameterError
-from softcloze.heads import EXCLUSIVE, RowHead, check_head, initial_head, learn_prototypes
+from softcloze.errors import DataError, ParameterError
+from softcloze.heads import EXCLUSIVE, LinearHead, initial_head, learn_prototypes, validate_head
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
-from softcloze.prompt import BoundPrompt, Prompt, PromptSet, TrainedParts
+from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
-from softcloze.training import Checkpoint, Record, TrainingSettings, bytes_of, hold_out, train, warn_if_stuck
+from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
 from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
 
-class PromptClassifier(ClassifierMixin, BaseEstimator):
+class PromptClassifier(PromptEstimator):
     r"""Classify text with a frozen language model, a prompt template and label words.
 
-    `fit` trains the template's soft slots, a head where one is asked for, and nothing else. Where there is neither,
-    there is nothing to learn: it predicts without `fit` when the verbalizer names the labels. With `<demos*8>` in the
-    template `fit` keeps the examples and shows eight of them with each input (in-context learning).
+    `fit` trains the template's soft slots and, where one is asked for, a head, and nothing else. A hard prompt with
+    label words has nothing to train: it predicts without `fit` when the verbalizer names the labels. With `<demos*8>`
+    in the template `fit` keeps the examples and shows eight of them with each input (in-context learning).
 
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`; masked (BERT), causal
-            (Llama) or seq2seq (T5, BART; see `softcloze.scoring.seq2seq` for what their decoder reads).
+            (Llama) or seq2seq (T5, BART; see `softcloze.scoring.seq2seq` for what their decoder scores).
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
             `RuleVerbalizer` for several named masks, or None: every label is its own word.
-        head: how the model's answer at the mask becomes label scores: "words" (by the scores of the label words),
-            "warp" (by a trained row for each label in the place of the vocabulary's, which starts from them: WARP),
-            "linear" (by a trained linear layer on the state at the mask) or "prototypes" (by the label words together
+        head: turns the model's output at the mask into label scores: "words" (scores of the label words), "warp"
+            (a trained weight vector for each label in place of the vocabulary's, initialised from its label words:
+            WARP), "linear" (a trained linear layer on the state at the mask) or "prototypes" (label words together
             with prototypes of each label that are learnt from the examples: ProtoVerb).
-        demonstrations: how the examples that `<demos>` shows are chosen among those given to `fit`: "random" (drawn
-            once, the same for every input), "nearest" (for every input those most like it by the model's mean
-            last hidden state, the nearest one last), or a transformer like scikit-learn's TfidfVectorizer, whose
+        demonstrations: selection of the examples that `<demos>` shows, among those given to `fit`: "random" (drawn
+            once, the same for every input), "nearest" (for every input those most similar to it by the model's mean
+            last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose
             vectors are compared instead.
-        soft_init: what soft slots without `init=` start from: "template" (the words of its first literal), "labels"
+        soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal), "labels"
             (the label words) or "vocabulary" (different frequent tokens of the training examples); or a `Prompt` or
-            the folder of one, from which the blocks of the same `name=` start (prompt transfer), the others as with
+            the folder of one, from which blocks of the same `name=` start (prompt transfer), the others as with
             "template".
-        calibration: how label scores are corrected for what the model would say anyway: None, "contextual" (by what it
-            says of texts without content), "domain" (of random words of the examples), "pmi" (of the words around
-            the mask alone), "batch" (of the examples on average), "prototypical" (by clusters of the examples'
-            scores), or "temperature" (probabilities fit for examples that are held out of training). `fit` learns it;
-            without `fit` the examples are those that are predicted together. docs/calibration.md compares them.
+        calibration: correction of the label scores for what the model would answer anyway: None, "contextual" (its
+            answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
+            the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'
+            scores), or "temperature" (a temperature fitted on held-out examples). `fit` learns it; for a hard prompt
+            without `fit`, `calibrate` does. docs/how-to/calibrate.md compares them.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
-        learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the embeddings.
-        head_learning_rate: highest step of AdamW for a "warp" or "linear" head, in nats by which it may move a
-            label's score of the average example.
-        warmup_fraction: share of the steps in which the rate rises, before it falls to 0 linearly.
-        max_grad_norm: length to which a longer gradient is cut.
-        target_loss: training ends when an epoch's mean training loss, in nats, falls below it; 0 never.
-        average_last_epochs: end with the mean of the vectors, and of a "warp" or "linear" head, after each step of this
-            many last epochs; 0 for the values after the last step, which lean more to one label. A fit that
-            `target_loss` ends before these epochs has the latter too.
-        early_stopping: hold out examples, stop when their loss no longer falls, and keep the vectors of the best epoch
-            instead of a mean.
-        validation_fraction: share of each class held out then, or for "temperature".
-        n_iter_no_change: epochs without a better held-out loss before stopping.
-        warm_start: go on from the vectors of the last `fit`, or of the loaded prompt.
-        max_length: tokens a prompt may have; None for the model's own limit.
-        dtype: "auto", "float32", "bfloat16" or "float16"; see `load_backbone`.
-        device: "auto", "cpu", "cuda" or "mps".
+        learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW
+            for soft vectors, so that one value fits models whose embeddings differ in scale.
+        max_length: limit of a prompt in tokens; None for the model's own limit.
+        warm_start: continue from the vectors of the last `fit`, or of the loaded prompt.
+        training: other options of training, a `TrainingSettings`; None for its defaults. Searches reach each option
+            as `training__NAME`.
+        model_options: options of `load_backbone` for a model given by name: dtype, device, compile.
         random_state: seed of the initial vectors and of the order of examples.
-        checkpoint: folder where an interrupted `fit` finds its progress again; None keeps none.
-        cache_memory: memory for what a causal model reads once, all that stands before the first soft slot: a size such
-            as "500MB" or "2GiB", or bytes. What takes more is kept in a file of the cache folder while `fit` runs.
-        on_epoch: called with each epoch's record while training.
 
     Attributes:
         classes_: the labels, sorted.
         prompt_: the trained `Prompt`.
         backbone_: the frozen `Backbone`.
         history_: one dict per epoch; see `softcloze.training.train`.
-        truncation_: what did not fit of the training examples, after `fit`.
-        engine_: how the model is run: precision, attention, prefix cache; see
+        truncation_: summary of what `fit` truncated.
+        engine_: facts about the backbone: precision, attention, prefix cache; see
             `softcloze.backbone.engine.RuntimeInfo`.
 
     Example:
@@ -113,6 +95,8 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Schütze, EACL 2021, arXiv:2001.07676.
     """
 
+    heads = EXCLUSIVE
+
     def __init__(
         self,
         model: str | Backbone,
@@ -126,22 +110,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 3,
         batch_size: int = 4,
         learning_rate: float = 0.04,
-        head_learning_rate: float = 0.1,
-        warmup_fraction: float = 0.1,
-        max_grad_norm: float = 1.0,
-        target_loss: float = 0.2,
-        average_last_epochs: int = 3,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.2,
-        n_iter_no_change: int = 3,
-        warm_start: bool = False,
         max_length: int | None = None,
-        dtype: str = "auto",
-        device: str = "auto",
+        warm_start: bool = False,
+        training: TrainingSettings | None = None,
+        model_options: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
-        checkpoint: str | Path | None = None,
-        cache_memory: int | str = "2GiB",
-        on_epoch: Callable[[Record], None] | None = None,
     ):
         self.model = model
         self.template = template
@@ -153,22 +126,11 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.head_learning_rate = head_learning_rate
-        self.warmup_fraction = warmup_fraction
-        self.max_grad_norm = max_grad_norm
-        self.target_loss = target_loss
-        self.average_last_epochs = average_last_epochs
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
         self.max_length = max_length
-        self.dtype = dtype
-        self.device = device
+        self.warm_start = warm_start
+        self.training = training
+        self.model_options = model_options
         self.random_state = random_state
-        self.checkpoint = checkpoint
-        self.cache_memory = cache_memory
-        self.on_epoch = on_epoch
 
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
         """Train the soft slots and the head; every weight of the model stays as it is.
@@ -184,16 +146,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             TemplateSyntaxError: the template does not parse.
             VerbalizerError: label words that cannot tell the labels apart.
-            DataError: examples and labels that do not fit together or the verbalizer.
+            DataError: examples and labels that do not fit each other or the verbalizer.
             FieldError: an example lacks a field; names the row.
             EncodingError: an example or a label word cannot be encoded.
-            ParameterError: `soft_init` is unknown, or the prompt it names does not fit.
-            ParameterError: `demonstrations` is unknown.
-            ParameterError: `calibration` is unknown, or there are too few examples for it.
-            ParameterError: `head` is unknown, or cannot see the text behind the mask.
+            ParameterError: a parameter is unknown or outside its range, or does not fit the template or the examples.
         """
-        check_method(self.calibration)
-        check_head(self.head)
+        self._validate_parameters()
         examples, labels = as_examples(X), as_labels(y)
         validate_lengths(examples, labels)
         if not examples:
@@ -203,42 +161,43 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         if verbalizer is None:
             verbalizer = Verbalizer({label: str(label) for label in labels})
         targets = label_indices(labels, verbalizer)
-        start, bound, seed = self._begin(template, verbalizer)
+        start, compiled, seed = self._begin(template, verbalizer)
         generator = np.random.default_rng(seed)
-        shown, own = None, None
+        selector, demonstrations = None, None
         if template.demos is not None:
             pool = Pool.read(template, examples, targets, verbalizer.first_words)
-            shown, own = choose(self.demonstrations, pool, template.demos.count, bound.scorer.backbone, generator)
-        prompts = bound.encode(examples, own)
+            selector, demonstrations = choose(
+                self.demonstrations, pool, template.demos.count, compiled.backbone, generator
+            )
+        prompts = compiled.encode(examples, demonstrations)
         self.truncation_ = summarise_cuts(prompts)
 
-        rows = aside = list(range(len(prompts)))  # to train on, and to learn a temperature from
-        learns = bound.compiled.blocks or self.head != "words"
+        chosen = held_out = list(range(len(prompts)))  # to train on, and to learn a temperature from
+        learns = compiled.template.blocks or self.head != "words"
         if learns and self.calibration == "temperature":
-            rows, aside = hold_out(targets, self.validation_fraction, seed)
-        parts, training = self._train(
-            bound, [prompts[i] for i in rows], [targets[i] for i in rows], start, generator, seed
+            chosen, held_out = hold_out(targets, self._settings().validation_fraction, seed)
+        parts, training = self._train_parts(
+            compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], start, generator, seed
         )
-        prompt = replace(self._prompt(bound, parts, training), demonstrations=shown)
+        prompt = replace(self._make_prompt(compiled, parts, self.head, training), demonstrations=selector)
+        bound = BoundPrompt(prompt, compiled.backbone, compiled)
         if self.calibration is not None:
             calibration = learn_calibration(
                 self.calibration,
-                prompt,
                 bound,
-                parts,
                 examples=examples,
-                scores=lambda: bound.label_scores([prompts[i] for i in aside], [parts])[0].double().numpy(),
-                targets=[targets[i] for i in aside],
+                scores=lambda: bound.label_scores(bound.features([prompts[i] for i in held_out])),
+                targets=[targets[i] for i in held_out],
                 seed=seed,
             )
-            prompt = replace(prompt, calibration=calibration)
-        self._adopt(prompt, bound.scorer.backbone)
+            bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
+        self._adopt(bound)
         return self
 
     def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
-        """Train on the probabilities of labels that a teacher gives, instead of on labels (distillation).
+        """Train on a teacher's probabilities of the labels instead of on labels (distillation).
 
-        The loss is the cross-entropy to them, which ends at their own entropy and not at 0: mind `target_loss`.
+        The loss is the cross-entropy to them, whose minimum is their own entropy and not 0: mind `target_loss`.
 
         Args:
             X: examples as for `fit`; they need no labels.
@@ -250,12 +209,12 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             DataError: no examples, probabilities of another shape or that do not sum to 1, or a classifier that
                 learns from labels alone: without a verbalizer, with demonstrations, prototypes or a calibration.
-            SoftclozeError: the rest of what `fit` raises.
+            SoftclozeError: as `fit`.
 
         Source:
             Hinton et al. 2015, arXiv:1503.02531.
         """
-        check_head(self.head)
+        self._validate_parameters()
         examples = as_examples(X)
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         if (
@@ -265,259 +224,220 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             or self.calibration is not None
         ):
             raise DataError(
-                "there are probabilities and no labels, and a classifier without a verbalizer, with <demos>, "
-                'head="prototypes" or a calibration takes labels; call fit with some, or do without'
+                "fit_probabilities has no labels, and a classifier without a verbalizer, with <demos>, "
+                'head="prototypes" or a calibration needs labels; call fit with some, or do without'
             )
         targets = as_probabilities(probabilities, len(examples), verbalizer)
-        start, bound, seed = self._begin(template, verbalizer)
-        prompts = bound.encode(examples)
+        start, compiled, seed = self._begin(template, verbalizer)
+        prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
-        parts, training = self._train(bound, prompts, targets, start, np.random.default_rng(seed), seed)
-        self._adopt(self._prompt(bound, parts, training), bound.scorer.backbone)
+        parts, training = self._train_parts(compiled, prompts, targets, start, np.random.default_rng(seed), seed)
+        self._adopt(BoundPrompt(self._make_prompt(compiled, parts, self.head, training), compiled.backbone, compiled))
         return self
 
-    def decision_function(self, X: Iterable[Example]) -> np.ndarray:
-        """Label log-scores in nats before normalisation.
+    def calibrate(self, X: Iterable[Example] = ()) -> Self:
+        """Learn the calibration from examples without labels, and nothing else.
+
+        Args:
+            X: examples like those that will be predicted; "contextual" and "pmi" need none.
 
         Returns:
-            Shape (batch, labels) in the order of `classes_`, each row up to a constant; for two labels, as
-            scikit-learn has it, shape (batch,): the score of the second less that of the first.
+            The classifier itself.
+
+        Raises:
+            ParameterError: `calibration` is None, or "temperature", which is learnt from labels by `fit`; or there are
+                too few examples for it.
+            DataError: there are no examples.
+            NotFittedError: the prompt has to be fitted first.
+            FieldError: an example lacks a field; names the row.
+
+        Example:
+            >>> clf = PromptClassifier(
+            ...     "starter:bert-tiny", "<text> It was <mask>.", {"pos": "good", "neg": "bad"}, calibration="batch"
+            ... )
+            >>> clf.calibrate(["A delight.", "A bore."]).predict(["A delight."]).shape
+            (1,)
         """
-        scores = self._label_scores(X)
+        self._validate_parameters()
+        if self.calibration is None:
+            raise ParameterError('calibration=None learns nothing; choose one, such as calibration="batch"')
+        if self.calibration == "temperature":
+            raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
+        examples = as_examples(X)
+        if not examples and self.calibration not in WITHOUT_EXAMPLES:
+            raise DataError(f"calibration={self.calibration!r} is learnt from examples, and there are none")
+        fitted = self._uncalibrated_prompt()
+        bound = BoundPrompt(replace(fitted.prompt, calibration=None), fitted.backbone, fitted.compiled)
+        calibration = learn_calibration(
+            self.calibration,
+            bound,
+            examples=examples,
+            scores=lambda: bound.scores(examples),
+            targets=(),
+            seed=seed_of(self.random_state),
+        )
+        self._adopt(BoundPrompt(replace(bound.prompt, calibration=calibration), bound.backbone, bound.compiled))
+        return self
+
+    def decision_function(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Label log-scores in nats before normalisation.
+
+        Args:
+            X: examples as for `predict`.
+
+        Returns:
+            Shape (batch, labels) in the order of `classes_`, each row up to a constant; with two labels, as in
+            scikit-learn, the score of the second less that of the first, shape (batch,).
+
+        Raises:
+            NotFittedError: as `predict`.
+        """
+        scores = super().decision_function(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
-        """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; rows sum to 1."""
-        scores = self._label_scores(X)
-        odds = np.exp(scores - scores.max(1, keepdims=True))
-        probabilities: np.ndarray = odds / odds.sum(1, keepdims=True)
-        return probabilities
-
     def predict(self, X: Iterable[Example]) -> np.ndarray:
-        """The most probable label of each example, shape (batch,)."""
-        best = self._label_scores(X).argmax(1)
-        labels: np.ndarray = np.asarray(self._ready()[0].verbalizer.labels)[best]
+        """The most probable label of each example, shape (batch,).
+
+        Raises:
+            NotFittedError: soft slots, a head, demonstrations or a calibration have to be learnt first.
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded; names the row.
+        """
+        bound = self._bound_prompt()
+        best = bound.scores(as_examples(X)).argmax(1)
+        labels: np.ndarray = np.asarray(bound.prompt.verbalizer.labels)[best]
         return labels
 
     def explain(self, example: Example, top: int = 10) -> Explanation:
-        """What the label words do for one example: a table in the terminal and in notebooks.
+        """Explain the decision for one example by its label words: a table in the terminal and in notebooks.
 
         Args:
-            example: as one of those for `predict`.
-            top: how many of the likeliest words of the whole vocabulary to name, at most.
+            example: an example as for `predict`.
+            top: number of the likeliest words of the whole vocabulary to name, at most.
 
         Raises:
-            NotFittedError: soft slots that were not trained.
+            NotFittedError: as `predict`.
             FieldError: the example lacks a field.
-            ParameterError: `top` is below 0, or it is rules or a head that decide, and no label words.
+            ParameterError: `top` is below 0, or rules or a head decide instead of label words.
         """
-        prompt, backbone = self._ready()
-        if prompt.head != "words":
-            raise ParameterError(f"explain tells what label words do to the decision, which head={prompt.head!r} takes")
-        bound = prompt.bind(backbone)
-        prompts = bound.encode([example], prompt.demonstrations_for([example], backbone))
-        (explanation,) = explain(bound, prompts, prompt.parts(bound).soft, top)
-        if prompt.calibration is None and self.calibration is None:
+        bound = self._bound_prompt()
+        if bound.prompt.head != "words":
+            raise ParameterError(
+                f"explain shows the part of label words in the decision, and head={bound.prompt.head!r} decides"
+            )
+        (explanation,) = explain(bound.compiled, bound.encode([example]), bound.parts.soft, top)
+        if bound.prompt.calibration is None:
             return explanation
-        # what a calibration changes is the probability of labels, not what the model says of words
+        # a calibration changes the probabilities of labels, not those of words
         return replace(explanation, probabilities=tuple(self.predict_proba([example])[0].tolist()))
 
     def check(self) -> VerbalizerCheck:
-        """What the model makes of the label words: their tokens, and how likely each is where the input says nothing.
+        """Check the label words with the model: their tokens, and how likely each is for content-free input.
 
         Returns:
-            A table for the terminal and for notebooks, with the findings of `lint` and one more: a warning
-            where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a calibration
-            corrects that. The probabilities are those before any calibration; there are none where a finding is an
-            error, or rules or a head decide and no label words.
+            A table for the terminal and for notebooks, with the findings of `softcloze.lint.lint` and one more: a
+            warning where one label wins on content-free input ("N/A", "[MASK]" and the empty text), unless a
+            calibration corrects that. The probabilities are those before any calibration; they are left out where a
+            finding is an error, or rules or a head decide instead of label words.
 
         Raises:
-            NotFittedError: soft slots that were not trained, or demonstrations that were not chosen.
+            NotFittedError: soft slots, a head or demonstrations have to be learnt first.
         """
-        prompt, backbone = self._ready()
+        self._validate_unfitted_but_calibration()
+        backbone = self.backbone_ if hasattr(self, "prompt_") else self._load_backbone()
+        prompt = self.prompt_ if hasattr(self, "prompt_") else self._hard_prompt(backbone)
         limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
         checked = check_verbalizer(prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit)
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
-        bound = prompt.bind(backbone)
-        rows = content_free(prompt.template)
-        prompts = bound.encode(rows, prompt.demonstrations_for(rows, backbone))
-        explanations = explain(bound, prompts, prompt.parts(bound).soft, top=0)
+        bound = self._uncalibrated_prompt()
+        prompts = bound.encode(content_free(prompt.template))
+        explanations = explain(bound.compiled, prompts, bound.parts.soft, top=0)
         calibrated = prompt.calibration is not None or self.calibration is not None
         return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
 
-    def save(self, path: str | Path) -> None:
-        """Save the prompt as a folder of a few kilobytes; the model is only named in it.
+    def _validate_parameters(self) -> None:
+        validate_calibration(self.calibration)
+        validate_head(self.head)
+        self._validate_training()
 
-        Raises:
-            NotFittedError: soft slots that were not trained.
-            ArtifactError: something else is at `path`.
-            ParameterError: a transformer chooses the demonstrations; only a pickle could hold it.
-        """
-        self._ready()[0].save(path)
-
-    @classmethod
-    def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
-        """A fitted classifier from a saved prompt.
-
-        Args:
-            path: the folder that `save` wrote.
-            model: where the model is now, if not where it was when the prompt was saved.
-            **parameters: other parameters of the classifier.
-
-        Raises:
-            ArtifactError: damaged files, or a model that is not the one the prompt was trained on.
-            BackboneError: the model cannot be loaded.
-        """
-        prompt = Prompt.load(path)
-        if prompt.head not in EXCLUSIVE:
-            raise ArtifactError(f"{path} gives examples several labels; load it with MultiLabelPromptClassifier")
-        settings = {name: value for name, value in prompt.training.items() if name in cls._get_param_names()}
-        if prompt.demonstrations is not None:
-            settings["demonstrations"] = prompt.demonstrations.choice
-        if prompt.calibration is not None:
-            settings["calibration"] = prompt.calibration.method
-        classifier = cls(
-            model=model if model is not None else prompt.model,
-            template=str(prompt.template),
-            verbalizer=prompt.verbalizer,
-            head=prompt.head,
-            **{"max_length": prompt.max_length, **settings, **parameters},
-        )
-        backbone = load_backbone(classifier.model, dtype=classifier.dtype, device=classifier.device)
-        prompt.check_backbone(backbone)
-        classifier._adopt(prompt, backbone)
-        return classifier
-
-    def _begin(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, BoundPrompt, int]:
-        """What soft slots start from, template and label words on the model, and a seed."""
-        # a folder that is not there should be told before a model is loaded
+    def _begin(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, CompiledPrompt, int]:
+        """The initial values of soft slots, the compiled prompt, and a seed."""
+        # a missing folder is reported before a model is loaded
         start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
-        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
-        bound = BoundPrompt(template, verbalizer, backbone, self.max_length, self.head)
-        return start, bound, seed_of(self.random_state)
-
-    def _prompt(self, bound: BoundPrompt, parts: TrainedParts, training: Mapping[str, Any]) -> Prompt:
-        """What was learnt, to be kept."""
-        backbone = bound.scorer.backbone
-        return Prompt(
-            template=bound.compiled.template,
-            verbalizer=bound.verbalizer,
-            model=backbone.name,
-            fingerprint=backbone.fingerprint,
-            vectors=parts.soft.by_block() if parts.soft is not None else {},
-            head=self.head,
-            head_tensors=parts.head.state_dict(),
-            max_length=self.max_length,
-            training=training,
-        )
-
-    def _adopt(self, prompt: Prompt, backbone: Backbone) -> None:
-        self.prompt_ = prompt
-        self.backbone_ = backbone
-        self.classes_ = np.asarray(prompt.verbalizer.labels)
-        self.history_: list[Record] = list(prompt.training.get("history", []))
-
-    def _settings(self, seed: int) -> TrainingSettings:
-        return TrainingSettings(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            head_learning_rate=self.head_learning_rate,
-            warmup_fraction=self.warmup_fraction,
-            max_grad_norm=self.max_grad_norm,
-            target_loss=self.target_loss,
-            average_last_epochs=self.average_last_epochs,
-            early_stopping=self.early_stopping,
-            validation_fraction=self.validation_fraction,
-            patience=self.n_iter_no_change,
-            seed=seed,
-        )
+        compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, self.head)
+        return start, compiled, seed_of(self.random_state)
 
     @property
     def _is_warm(self) -> bool:
         return self.warm_start and hasattr(self, "prompt_")
 
-    def _train(
+    def _train_parts(
         self,
-        bound: BoundPrompt,
+        compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
         targets: Sequence[int] | Tensor,
         start: str | Prompt,
         generator: np.random.Generator,
         seed: int,
     ) -> tuple[TrainedParts, dict[str, Any]]:
-        """Soft vectors and head, trained, and the record of it."""
-        parts = self._initial(bound, prompts, start, generator)
-        record: dict[str, Any] = {}
-        self._cached: Cached | None = None
+        """Trained soft vectors and head, and the record of their training."""
+        parts = self._initial_parts(compiled, prompts, start, generator)
+        training: dict[str, Any] = {}
+        self._cached = None
         if parts.soft is not None or list(parts.head.parameters()):
-            settings = self._settings(seed)
-            record = {"examples": len(prompts), **asdict(settings)}
-            if not isinstance(self.soft_init, Prompt):
-                record["soft_init"] = str(self.soft_init)
-            checkpoint = None
-            if self.checkpoint is not None:
-                checkpoint = Checkpoint(self.checkpoint, _digest(record, parts, bound, prompts, targets))
-
-            def keep(prefix: PrefixCache) -> None:
-                self._cached = Cached.of(prefix)
-
-            history = train(
-                *parts,
-                bound.scorer,
-                prompts,
-                targets,
-                settings,
-                checkpoint=checkpoint,
-                cache_memory=bytes_of(self.cache_memory),
-                on_cached=keep,
-                on_epoch=self.on_epoch,
-            )
-            warn_if_stuck(history, settings)
-            record["history"] = history
+            record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
+            training = self._train(compiled, prompts, targets, parts, seed, **record)
+            warn_if_stuck(training["history"], self._settings().target_loss)
         if self.head == "prototypes":
-            (features,) = bound.features(prompts, [parts.soft])
-            parts = parts._replace(head=learn_prototypes(bound.verbalizer, features, torch.tensor(targets), generator))
-        return parts, record
+            (features,) = compiled.features(prompts, [parts.soft])
+            head = learn_prototypes(compiled.verbalizer, features, torch.tensor(targets), generator)
+            parts = parts._replace(head=head)
+        return parts, training
 
-    def _initial(
+    def _initial_parts(
         self,
-        bound: BoundPrompt,
+        compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
         start: str | Prompt,
         generator: np.random.Generator,
     ) -> TrainedParts:
-        """What training starts from."""
-        backbone = bound.scorer.backbone
-        head = initial_head(self.head, bound.verbalizer, bound.words, backbone, generator)
+        """Soft vectors and head before training."""
+        head = initial_head(self.head, compiled.verbalizer, compiled.words, compiled.backbone, generator)
         if self._is_warm:
-            learnt = self.prompt_.parts(bound)
-            goes_on = isinstance(learnt.head, RowHead) and (self.prompt_.head, self.prompt_.verbalizer.labels) == (
-                self.head,
-                bound.verbalizer.labels,
-            )
-            return learnt if goes_on else learnt._replace(head=head)
+            learnt = BoundPrompt(self.prompt_, compiled.backbone, compiled).parts
+            same = (self.prompt_.head, self.prompt_.verbalizer.labels) == (self.head, compiled.verbalizer.labels)
+            return learnt if isinstance(learnt.head, LinearHead) and same else learnt._replace(head=head)
         soft = None
-        if bound.compiled.blocks:
+        if compiled.template.blocks:
             soft = initial_vectors(
-                bound.compiled,
-                backbone,
+                compiled.template,
+                compiled.backbone,
                 init=start if isinstance(start, str) else "template",
                 prompts=prompts,
-                words=bound.words,
+                words=compiled.words,
                 generator=generator,
             )
-            soft = transfer(soft, start, backbone) if isinstance(start, Prompt) else soft
+            soft = transfer(soft, start, compiled.backbone) if isinstance(start, Prompt) else soft
         return TrainedParts(soft, head)
 
-    def _ready(self) -> tuple[Prompt, Backbone]:
-        """The prompt to predict with: the fitted one, or a hard one that needs no fit."""
+    def _validate_unfitted(self) -> None:
+        """Raise NotFittedError if something has to be learnt before `predict`."""
+        self._validate_unfitted_but_calibration()
+        if self.calibration == "temperature":
+            raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
+        if self.calibration is not None:
+            raise NotFittedError(
+                f"calibration={self.calibration!r} is not learnt yet; call calibrate with examples, or fit with "
+                "labelled ones, first"
+            )
+
+    def _validate_unfitted_but_calibration(self) -> None:
+        """Raise NotFittedError if something beside a calibration has to be learnt."""
         if hasattr(self, "prompt_"):
-            return self.prompt_, self.backbone_
-        check_method(self.calibration)
-        check_head(self.head)
-        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+            return
+        self._validate_parameters()
+        template = resolve_template(self.template)
         if template.blocks:
             raise NotFittedError(
                 f"the soft slots of {str(template)!r} are not trained yet; call fit first, or take them out to "
@@ -527,84 +447,36 @@ class PromptClassifier(ClassifierMixin, BaseEstimator):
             raise NotFittedError(f"head={self.head!r} learns from labelled examples; call fit first")
         if template.demos is not None:
             raise NotFittedError(
-                f"the demonstrations of {str(template)!r} are chosen among the examples given to fit; call fit first, "
-                "or take them out to predict without"
+                f"the demonstrations of {str(template)!r} are selected among the examples given to fit; call fit "
+                "first, or take them out to predict without"
             )
-        if self.calibration == "temperature":
-            raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
-        if verbalizer is None:
+        if resolve_verbalizer(self.verbalizer) is None:
             raise NotFittedError("without a verbalizer the labels are not known before fit; give one, or call fit")
-        backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
-        return Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length), backbone
 
-    @property
-    def engine_(self) -> RuntimeInfo:
-        """How the model is run; there once `predict` works as it stands."""
-        return RuntimeInfo.of(self._ready()[1], getattr(self, "_cached", None))
+    def _hard_prompt(self, backbone: Backbone) -> Prompt:
+        """The prompt of a classifier that needs no `fit`."""
+        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        named = cast("AnyVerbalizer", verbalizer)  # validated before
+        return Prompt(template, named, backbone.name, backbone.fingerprint, max_length=self.max_length)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        """Whether `predict` works as it stands."""
-        try:
-            self._ready()
-        except NotFittedError:
-            return False
-        return True
-
-    def _label_scores(self, X: Iterable[Example]) -> np.ndarray:
-        """Nats up to a constant per example, calibrated, shape (batch, labels)."""
-        prompt, backbone = self._ready()
-        examples = as_examples(X)
-        (scores,) = PromptSet([prompt], backbone).label_scores(examples)
-        if self.calibration is None or hasattr(self, "prompt_"):
-            return scores
-        # no fit: the batch is all there is to learn from
-        bound = prompt.bind(backbone)
-        calibration = learn_calibration(
-            self.calibration,
-            prompt,
-            bound,
-            prompt.parts(bound),
-            examples=examples,
-            scores=lambda: scores,
-            targets=(),
-            seed=seed_of(self.random_state),
-        )
-        return calibration.apply(scores)
+    def _uncalibrated_prompt(self) -> BoundPrompt:
+        """The prompt to predict with, where its calibration does not matter and need not be learnt yet."""
+        if hasattr(self, "prompt_"):
+            return self._bound_prompt()
+        self._validate_unfitted_but_calibration()
+        backbone = self._load_backbone()
+        return BoundPrompt(self._hard_prompt(backbone), backbone)
 
 
-def _digest(
-    training: Mapping[str, Any],
-    parts: TrainedParts,
-    bound: BoundPrompt,
-    prompts: Sequence[EncodedPrompt],
-    targets: Sequence[int] | Tensor,
-) -> str:
-    """What makes two fits the same: only then may one go on with the other's checkpoint."""
-    digest = sha256(json.dumps([training, bound.scorer.backbone.fingerprint], sort_keys=True).encode())
-    digest.update(repr(bound.verbalizer).encode())
-    # demonstrations are in the prompts
-    digest.update(
-        repr(
-            (bound.scorer.words, [(p.chunks, p.token_type_ids) for p in prompts], torch.as_tensor(targets).tolist())
-        ).encode()
-    )
-    weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
-    for weight in weights:
-        digest.update(weight.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def ready_prompts(classifiers: Sequence[PromptClassifier]) -> tuple[list[Prompt], Backbone]:
+def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:
     """The prompts that classifiers of one backbone predict with.
 
     Raises:
-        NotFittedError: a classifier needs `fit`, if only for its calibration.
-        DataError: they have different backbones.
+        NotFittedError: a classifier has to learn something first, if only its calibration.
+        DataError: the classifiers have different backbones.
     """
-    ready = [classifier._ready() for classifier in classifiers]
-    for classifier, (prompt, backbone) in zip(classifiers, ready, strict=True):
-        if classifier.calibration is not None and prompt.calibration is None:
-            raise NotFittedError(f"calibration={classifier.calibration!r} is not learnt yet; call fit first")
-        if backbone is not ready[0][1]:
-            raise DataError(f"the classifiers have different backbones: {ready[0][1]!r} and {backbone!r}")
-    return [prompt for prompt, _ in ready], ready[0][1]
+    bound = [classifier._bound_prompt() for classifier in classifiers]
+    for other in bound:
+        if other.backbone is not bound[0].backbone:
+            raise DataError(f"the classifiers have different backbones: {bound[0].backbone!r} and {other.backbone!r}")
+    return bound

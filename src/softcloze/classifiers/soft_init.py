@@ -52,7 +52,7 @@ def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVecto
     Source:
         SPoT: Vu et al., ACL 2022, arXiv:2110.07904.
     """
-    source.check_backbone(backbone)
+    source.validate_backbone(backbone)
     vectors = soft.by_block()
     shared = [block for block in soft.blocks if block.key in _names(source.vectors)]
     if not shared:

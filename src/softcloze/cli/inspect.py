@@ -160,7 +160,7 @@ def _look(
     from softcloze.encoding import CompiledTemplate
     from softcloze.errors import EncodingError, VerbalizerError
     from softcloze.library import resolve_verbalizer
-    from softcloze.prompt import BoundPrompt
+    from softcloze.prompt import CompiledPrompt
     from softcloze.verbalizer import Verbalizer
 
     words = cast("Verbalizer | None", resolve_verbalizer(given))  # rules are not given on the command line
@@ -178,7 +178,7 @@ def _look(
     answer, spelt, problem = len(template.masks), [], None
     if words is not None:
         try:
-            BoundPrompt(template, words, backbone, max_length)
+            CompiledPrompt(template, words, backbone, max_length)
             spelt = word_view(words, compiled)
             answer = max(word.count for word in spelt)
         except (EncodingError, VerbalizerError) as error:

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from softcloze.analysis import TopWord, likeliest_words
-from softcloze.classifiers import PromptClassifier, ready_prompts
+from softcloze.classifiers import PromptClassifier, bound_prompts
 from softcloze.verbalizer import RuleVerbalizer
 
 EXPLAINED = 10  # errors of each run with top words; they contain nearly all worst errors of the mean over runs
@@ -41,12 +41,12 @@ def top_words(classifier: BaseEstimator, texts: Sequence[str], rows: Sequence[in
         return {}
     if not hasattr(fitted, "prompt_"):  # a calibration that is not learnt yet does not change the words
         fitted = clone(fitted).set_params(calibration=None)
-    (prompt,), backbone = ready_prompts([fitted])
+    (bound,) = bound_prompts([fitted])
+    prompt = bound.prompt
     if prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
         return {}
-    bound, examples = prompt.bind(backbone), [texts[row] for row in rows]
-    prompts = bound.encode(examples, prompt.demonstrations_for(examples, backbone))
-    return dict(zip(rows, likeliest_words(bound, prompts, prompt.parts(bound).soft, WORDS), strict=True))
+    prompts = bound.encode([texts[row] for row in rows])
+    return dict(zip(rows, likeliest_words(bound.compiled, prompts, bound.parts.soft, WORDS), strict=True))
 
 
 def top_words_to_dict(words: Mapping[int, Sequence[TopWord]]) -> dict[str, list[list[object]]]:

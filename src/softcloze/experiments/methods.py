@@ -110,6 +110,8 @@ def measure_classifier(
     started = time.perf_counter()
     if len(train):
         classifier.fit(list(train.texts), list(train.labels))
+    elif isinstance(classifier, PromptClassifier) and classifier.calibration is not None:
+        classifier.calibrate()
     fitted = time.perf_counter()
     cached = score_cache.predict_proba(classifier)
     probabilities, seconds = cached if cached is not None else _predict_proba(classifier, score_cache.texts)

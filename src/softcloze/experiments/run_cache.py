@@ -119,6 +119,8 @@ def _resolved(estimator: BaseEstimator) -> dict[str, object]:
         resolved = {
             "template": resolve_template(estimator.template),
             "verbalizer": resolve_verbalizer(estimator.verbalizer),
+            "training": estimator._settings(),
+            "model_options": None,
         }
     backbone = own_backbone(estimator)
     return resolved if backbone is None else {**resolved, "model": backbone, "dtype": None, "device": None}
@@ -128,6 +130,8 @@ def own_backbone(estimator: BaseEstimator) -> Backbone | None:
     """The backbone of an estimator, loaded if necessary; None if it has none."""
     if not isinstance(estimator, PromptClassifier | FineTunedClassifier):
         return None
+    if isinstance(estimator, PromptClassifier):
+        return estimator._load_backbone()
     return load_backbone(estimator.model, dtype=estimator.dtype, device=estimator.device)
 
 

@@ -2,21 +2,19 @@
 
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from torch import Tensor
 
-from softcloze.classifiers import PromptClassifier, ready_prompts
+from softcloze.classifiers import PromptClassifier, bound_prompts
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.prompt import PromptSet
 
 
-class _CachedScores(NamedTuple):
-    scores: np.ndarray  # nats, shape (texts, labels)
+class _CachedFeatures(NamedTuple):
+    features: Tensor  # shape (texts, features)
     seconds: float
 
 
@@ -29,7 +27,7 @@ class ScoreCache:
     def __init__(self, texts: Sequence[str]):
         """Start with an empty cache for `texts`."""
         self.texts = list(texts)
-        self._cached: dict[Hashable, _CachedScores] = {}
+        self._cached: dict[Hashable, _CachedFeatures] = {}
 
     def predict_proba(self, classifier: BaseEstimator) -> tuple[np.ndarray, float] | None:
         """The probabilities that the classifier itself predicts, shape (texts, labels), and the seconds it takes.
@@ -39,18 +37,19 @@ class ScoreCache:
         if not isinstance(classifier, PromptClassifier):
             return None
         try:
-            (prompt,), backbone = ready_prompts([classifier])
+            (bound,) = bound_prompts([classifier])
         except NotFittedError:
             return None
+        prompt = bound.prompt
         if prompt.training or prompt.head != "words" or prompt.demonstrations is not None:
             return None
-        key = (prompt.template, prompt.verbalizer, prompt.max_length, id(backbone))
+        key = (prompt.template, prompt.verbalizer, prompt.max_length, id(bound.backbone))
         if key not in self._cached:
             started = time.perf_counter()
-            (scores,) = PromptSet([replace(prompt, calibration=None)], backbone).label_scores(self.texts)
-            self._cached[key] = _CachedScores(scores, time.perf_counter() - started)
+            features = bound.features(bound.encode(self.texts))
+            self._cached[key] = _CachedFeatures(features, time.perf_counter() - started)
         cached, started = self._cached[key], time.perf_counter()
-        probabilities: np.ndarray = softmax(prompt.calibrated(cached.scores), axis=1)
+        probabilities = bound.probabilities(bound.label_scores(cached.features))
         return probabilities, cached.seconds + time.perf_counter() - started
 
 

@@ -1,18 +1,57 @@
-"""The verbalizer head, linear heads and the threshold head."""
+"""The base of all heads, and the verbalizer, linear and threshold heads."""
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from softcloze.backbone import Backbone
 from softcloze.verbalizer import AnyVerbalizer, Verbalizer
 
 
-class WordHead(nn.Module):
-    """What a verbalizer makes of the scores of its words; it has nothing to train."""
+class Head(nn.Module, ABC):
+    """Label scores from features, the loss that trains them, and the decisions they lead to.
+
+    This base gives each example exactly one label: softmax, cross-entropy and the largest score. Scores are in nats, up
+    to a constant per example, shape (batch, labels).
+    """
+
+    @abstractmethod
+    def label_scores(self, features: Tensor) -> Tensor:
+        """Label scores, shape (batch, labels), of features, shape (batch, features)."""
+
+    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss in nats.
+
+        Args:
+            scores: label scores, shape (batch, labels).
+            targets: index of the label of each example, shape (batch,), or probabilities, shape (batch, labels).
+        """
+        return cross_entropy(scores, targets)
+
+    def hits(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Examples whose predicted label is the target, or the likeliest label of the target, shape (batch,)."""
+        return scores.argmax(-1) == (targets if targets.dim() == 1 else targets.argmax(-1))
+
+    def predicted_labels(self, scores: Tensor) -> set[int]:
+        """Indices of the labels that at least one example is given."""
+        return set(scores.argmax(-1).tolist())
+
+    def probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities of the labels, of calibrated label scores; both have the shape (batch, labels)."""
+        result: NDArray[np.float64] = softmax(scores, axis=-1)
+        return result
+
+
+class WordHead(Head):
+    """Label scores by the verbalizer from the scores of its words; nothing is trained."""
 
     def __init__(self, verbalizer: AnyVerbalizer):
-        """Read the words of `verbalizer`."""
+        """Score with the words of `verbalizer`."""
         super().__init__()
         self.verbalizer = verbalizer
 
@@ -21,27 +60,28 @@ class WordHead(nn.Module):
         return self.verbalizer.label_scores(features[:, : self.verbalizer.scored])
 
 
-class RowHead(nn.Module):
-    """A row for each label, multiplied with the state at the mask as the rows of a vocabulary are.
+class LinearHead(Head):
+    """A weight vector for each label, multiplied with the state at the mask as the rows of an output embedding are.
 
     Attributes:
-        weight: the rows, shape (labels, state).
-        bias: what is added to each label's score, shape (labels,), or None.
+        weight: the weight vectors, shape (labels, state).
+        bias: added to each label's score, shape (labels,), or None.
 
     Source:
-        Rows that start from label words: Hambardzumyan, Khachatrian and May, ACL 2021 (WARP), arXiv:2101.00121. A row
-        starts as the mean of those of all tokens of all words of its label. Rows that start at random are the
-        linear layer of sequence classification (Devlin et al., NAACL 2019, arXiv:1810.04805), here on the state at the
-        mask and without dropout. What some models do to their scores afterwards (scaling, capping) is left out.
+        Weight vectors initialised from label words: Hambardzumyan, Khachatrian and May, ACL 2021 (WARP),
+        arXiv:2101.00121. Each starts as the mean of the output embeddings of all tokens of all words of its label.
+        Random initialisation gives the linear layer of sequence classification (Devlin et al., NAACL 2019,
+        arXiv:1810.04805), here on the state at the mask and without dropout. Scaling or capping of scores, which some
+        models apply after the output embedding, is left out.
 
     Example:
-        >>> head = RowHead(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), bias=None)
+        >>> head = LinearHead(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), bias=None)
         >>> head.label_scores(torch.tensor([[3.0, 1.0]]))
         tensor([[3., 2.]], grad_fn=<MmBackward0>)
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
-        """Start from these values."""
+        """Start from these values, which are copied."""
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = nn.Parameter(bias.detach().clone()) if bias is not None else None
@@ -52,17 +92,17 @@ class RowHead(nn.Module):
         return scores if self.bias is None else scores + self.bias
 
 
-def word_rows(verbalizer: Verbalizer, words: list[tuple[int, ...]], backbone: Backbone) -> RowHead:
-    """Rows that start as those of the label words, so that one word of one token a label scores as it did.
+def warp_head(verbalizer: Verbalizer, words: list[tuple[int, ...]], backbone: Backbone) -> LinearHead:
+    """Initialise a linear head from label words: one word of one token a label keeps its score.
 
     Args:
         verbalizer: the label words and their weights.
         words: token ids of each word, in the order of `verbalizer.all_words`.
-        backbone: whose output embedding to copy.
+        backbone: model whose output embedding is copied.
     """
     tokens = torch.tensor([token for word in words for token in word])
     rows, bias = backbone.lm_head_rows(tokens)
-    # what each token counts for in each label: a label's words by weight, a word's tokens alike
+    # share of each token in each label: a label's words by weight, the tokens of a word equally
     shares = torch.zeros(len(verbalizer.labels), len(tokens))
     lengths = iter(map(len, words))
     first = 0
@@ -71,22 +111,25 @@ def word_rows(verbalizer: Verbalizer, words: list[tuple[int, ...]], backbone: Ba
             length = next(lengths)
             shares[label, first : first + length] = weight / sum(weights) / length
             first += length
-    return RowHead(shares @ rows, shares @ bias if bias is not None else None)
+    return LinearHead(shares @ rows, shares @ bias if bias is not None else None)
 
 
-def random_rows(labels: int, backbone: Backbone, generator: np.random.Generator) -> RowHead:
-    """Rows that start at random, normal with a standard deviation of 0.02 as in BERT, without bias at first."""
+def random_linear_head(labels: int, backbone: Backbone, generator: np.random.Generator) -> LinearHead:
+    """Initialise a linear head at random: normal with a standard deviation of 0.02 as in BERT, bias 0."""
     drawn = generator.normal(0, 0.02, (labels, backbone.state_width))
-    return RowHead(torch.tensor(drawn, dtype=torch.float32), torch.zeros(labels))
+    return LinearHead(torch.tensor(drawn, dtype=torch.float32), torch.zeros(labels))
 
 
-class ThresholdHead(nn.Module):
-    """The log-odds of each label by itself: slope * (log-probability of its words - threshold).
+class ThresholdHead(Head):
+    """Log-odds of each label on its own: slope * (log-probability of its words - threshold).
+
+    An example has any number of labels: those whose log-odds are above 0. Probabilities are logistic, and the loss is
+    the binary cross-entropy of the average label.
 
     Attributes:
-        words: reads the label words.
+        words: scores by the label words.
         slopes: shape (labels,).
-        thresholds: log-probabilities in nats from which on a label is the likelier thing, shape (labels,).
+        thresholds: log-probabilities in nats above which an example has the label, shape (labels,).
 
     Source:
         A logistic curve on the score of a classifier: Platt, Advances in Large Margin Classifiers 1999.
@@ -96,7 +139,7 @@ class ThresholdHead(nn.Module):
     thresholds: Tensor
 
     def __init__(self, verbalizer: AnyVerbalizer, slopes: Tensor, thresholds: Tensor):
-        """Take what `learn_thresholds` found."""
+        """Take slopes and thresholds as `learn_thresholds` finds them."""
         super().__init__()
         self.words = WordHead(verbalizer)
         self.register_buffer("slopes", slopes)
@@ -106,23 +149,40 @@ class ThresholdHead(nn.Module):
         """Log-odds, shape (batch, labels), of log-probabilities of the label words over the whole vocabulary."""
         return self.slopes * (self.words.label_scores(features) - self.thresholds)
 
+    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Mean binary cross-entropy in nats; `targets` are 1.0 or 0.0, shape (batch, labels)."""
+        return binary_cross_entropy_with_logits(scores, targets)
+
+    def hits(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Examples that are given all of their labels and no other, shape (batch,)."""
+        return ((scores > 0) == (targets > 0)).all(-1)
+
+    def predicted_labels(self, scores: Tensor) -> set[int]:
+        """Indices of the labels that at least one example is given."""
+        return set((scores > 0).any(0).nonzero().flatten().tolist())
+
+    def probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probability of each label on its own, of log-odds; both have the shape (batch, labels)."""
+        result: NDArray[np.float64] = expit(scores)
+        return result
+
 
 def learn_thresholds(verbalizer: AnyVerbalizer, features: Tensor, targets: Tensor) -> ThresholdHead:
-    """A logistic curve for each label, through the scores of the training examples.
+    """Fit a logistic curve for each label to the scores of the training examples.
 
     Args:
         verbalizer: labels and their words.
         features: log-probabilities of the label words, shape (batch, words).
         targets: 1 where the example has the label and 0 elsewhere, shape (batch, labels); both occur for each label.
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression  # slow to import, and only `fit` needs it
 
     scores = WordHead(verbalizer).label_scores(features).double().numpy()
     slopes, thresholds = [], []
-    for own, present in zip(scores.T, targets.T.numpy(), strict=True):
-        curve = LogisticRegression().fit(own[:, None], present)
+    for label_scores, present in zip(scores.T, targets.T.numpy(), strict=True):
+        curve = LogisticRegression().fit(label_scores[:, None], present)
         (slope,), (intercept,) = curve.coef_[0], curve.intercept_
         slopes.append(slope)
-        # a score that says nothing of the label has no slope, and no threshold to be read off it
-        thresholds.append(-intercept / slope if abs(slope) > 1e-9 else float(np.median(own)))
+        # a score that does not depend on the label has no slope, and hence no threshold
+        thresholds.append(-intercept / slope if abs(slope) > 1e-9 else float(np.median(label_scores)))
     return ThresholdHead(verbalizer, torch.tensor(slopes).float(), torch.tensor(thresholds).float())

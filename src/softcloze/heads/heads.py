@@ -1,4 +1,4 @@
-"""The kinds of heads by name."""
+"""The heads by name."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,15 +9,19 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.heads.basic import RowHead, ThresholdHead, WordHead, random_rows, word_rows
+from softcloze.heads.basic import Head, LinearHead, ThresholdHead, WordHead, random_linear_head, warp_head
 from softcloze.heads.prototypes import PrototypeHead
 from softcloze.verbalizer import AnyVerbalizer, Verbalizer
 
-Head = WordHead | RowHead | PrototypeHead | ThresholdHead
 
+class HeadInput(NamedTuple):
+    """Features that a head takes.
 
-class Reads(NamedTuple):
-    """What a head reads: scores of the label words, as probabilities over the vocabulary, the state at the mask."""
+    Attributes:
+        words: scores of the label words.
+        normalised: these scores are log-probabilities over the whole vocabulary.
+        state: the hidden state at the mask.
+    """
 
     words: bool
     normalised: bool
@@ -25,20 +29,20 @@ class Reads(NamedTuple):
 
 
 HEADS = {
-    "words": Reads(words=True, normalised=False, state=False),
-    "warp": Reads(words=False, normalised=False, state=True),
-    "linear": Reads(words=False, normalised=False, state=True),
-    "prototypes": Reads(words=True, normalised=False, state=True),
-    "thresholds": Reads(words=True, normalised=True, state=False),
+    "words": HeadInput(words=True, normalised=False, state=False),
+    "warp": HeadInput(words=False, normalised=False, state=True),
+    "linear": HeadInput(words=False, normalised=False, state=True),
+    "prototypes": HeadInput(words=True, normalised=False, state=True),
+    "thresholds": HeadInput(words=True, normalised=True, state=False),
 }
 EXCLUSIVE = tuple(name for name in HEADS if name != "thresholds")  # one label an example
 
 
-def check_head(name: str) -> None:
-    """Refuse a head that there is not for one label an example.
+def validate_head(name: str) -> None:
+    """Raise ParameterError if `name` is not a head for one label an example.
 
     Raises:
-        ParameterError: names those that there are.
+        ParameterError: the head is unknown; names the known ones.
     """
     if name not in EXCLUSIVE:
         raise ParameterError(
@@ -52,27 +56,27 @@ def initial_head(
     words: Sequence[tuple[int, ...]],
     backbone: Backbone,
     generator: np.random.Generator,
-) -> WordHead | RowHead:
-    """The head to start training with; prototypes are learnt when it has ended, with the label words till then.
+) -> WordHead | LinearHead:
+    """Make the head that training starts with; prototypes are learnt afterwards, until then label words decide.
 
     Args:
         name: one of `HEADS`.
         verbalizer: labels and their words.
         words: token ids of each word, in the order of `verbalizer.all_words`.
         backbone: the model.
-        generator: the dice.
+        generator: source of randomness.
     """
     match name:
         case "warp" if isinstance(verbalizer, Verbalizer):
-            return word_rows(verbalizer, list(words), backbone)
+            return warp_head(verbalizer, list(words), backbone)
         case "linear":
-            return random_rows(len(verbalizer.labels), backbone, generator)
+            return random_linear_head(len(verbalizer.labels), backbone, generator)
         case _:
             return WordHead(verbalizer)
 
 
 def load_head(name: str, verbalizer: AnyVerbalizer, tensors: Mapping[str, Tensor]) -> Head:
-    """The head that a saved prompt holds: `state_dict` turned back."""
+    """Make the head of a saved prompt from its `state_dict`."""
     match name:
         case "words":
             return WordHead(verbalizer)
@@ -81,4 +85,4 @@ def load_head(name: str, verbalizer: AnyVerbalizer, tensors: Mapping[str, Tensor
         case "thresholds":
             return ThresholdHead(verbalizer, **tensors)
         case _:
-            return RowHead(tensors["weight"], tensors.get("bias"))
+            return LinearHead(tensors["weight"], tensors.get("bias"))

@@ -1,11 +1,11 @@
-"""Label scores by how near the state at the mask is to a prototype of each label, together with label words."""
+"""Prototype head: similarity of the state at the mask to a prototype of each label, together with label words."""
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from softcloze.heads.basic import WordHead
+from softcloze.heads.basic import Head, WordHead
 from softcloze.verbalizer import AnyVerbalizer
 
 DIMENSION = 128
@@ -14,22 +14,22 @@ BATCH_SIZE = 256
 LEARNING_RATE = 0.005
 
 
-class PrototypeHead(nn.Module):
-    """Label words and prototypes, which vote with scores of the same spread.
+class PrototypeHead(Head):
+    """Label words and prototypes, whose scores are added at equal spread.
 
     The state at the mask is projected, and its cosine to each label's prototype is that label's score.
 
     Attributes:
-        words: reads the label words.
+        words: scores by the label words.
         projection: shape (dimension, state).
         prototypes: shape (labels, dimension).
         spreads: the standard deviation of the scores by words and of those by prototypes on the training
-            examples, shape (2,); each score counts in units of its own.
+            examples, shape (2,); each score is divided by its own.
 
     Source:
         Cui, Hu, Ding, Huang and Liu, ACL 2022 (ProtoVerb), arXiv:2203.09770. Their ensemble standardises the scores of
-        each example over its labels. With two labels that leaves nothing but a sign, so that two voters who disagree
-        always tie; here one standard deviation over all training examples serves all labels.
+        each example over its labels. With two labels only a sign remains, so that two scores which disagree always
+        tie; here one standard deviation over all training examples serves all labels.
     """
 
     projection: Tensor
@@ -37,7 +37,7 @@ class PrototypeHead(nn.Module):
     spreads: Tensor
 
     def __init__(self, verbalizer: AnyVerbalizer, projection: Tensor, prototypes: Tensor, spreads: Tensor):
-        """Take what `learn_prototypes` found."""
+        """Take tensors as `learn_prototypes` finds them."""
         super().__init__()
         self.words = WordHead(verbalizer)
         self.register_buffer("projection", projection)
@@ -45,7 +45,7 @@ class PrototypeHead(nn.Module):
         self.register_buffer("spreads", spreads)
 
     def label_scores(self, features: Tensor) -> Tensor:
-        """Label scores, shape (batch, labels), of features that hold the scores of the label words, then the state."""
+        """Label scores, shape (batch, labels), of features: scores of the label words, then the state."""
         return (self.votes(features) / self.spreads[:, None, None]).sum(0)
 
     def votes(self, features: Tensor) -> Tensor:
@@ -61,14 +61,14 @@ def learn_prototypes(
 ) -> PrototypeHead:
     """Learn a projection and prototypes from the features of training examples, by two contrastive losses.
 
-    One loss draws examples of a label together and apart from those of others, the other one draws each to the
-    prototype of its label. Both are cross-entropies over cosines, as in the paper without a temperature.
+    One loss pulls examples of a label together and away from those of others, the other one pulls each example to the
+    prototype of its label. Both are cross-entropies over cosines, without a temperature as in the paper.
 
     Args:
         verbalizer: labels and their words.
         features: scores of the label words, then states at the mask, shape (batch, features).
-        targets: the number of the label of each example, shape (batch,).
-        generator: the dice.
+        targets: index of the label of each example, shape (batch,).
+        generator: source of randomness.
     """
     states = _states(verbalizer, features)
 
@@ -88,16 +88,16 @@ def learn_prototypes(
             optimizer.step()
     head = PrototypeHead(verbalizer, projection.detach(), prototypes.detach(), torch.ones(2))
     spreads = head.votes(features).flatten(1).std(1, correction=0)
-    head.spreads.copy_(spreads.clamp(min=1e-6))  # a voter without an opinion
+    head.spreads.copy_(spreads.clamp(min=1e-6))  # constant scores have no spread
     return head
 
 
 def instance_loss(projected: Tensor, targets: Tensor) -> Tensor:
-    """How hard it is to tell, of two examples, one of the same label: the mean over all such pairs, in nats.
+    """Contrastive loss between examples of one label: the mean over all such pairs, in nats.
 
     Args:
         projected: shape (batch, dimension).
-        targets: the number of each example's label, shape (batch,).
+        targets: index of the label of each example, shape (batch,).
 
     >>> instance_loss(torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]), torch.tensor([0, 0, 1, 1]))
     tensor(0.5514)
@@ -105,7 +105,7 @@ def instance_loss(projected: Tensor, targets: Tensor) -> Tensor:
     others = ~torch.eye(len(targets), dtype=torch.bool)
     log_probs = _cosines(projected, projected).masked_fill(~others, -torch.inf).log_softmax(-1)
     alike = (targets[:, None] == targets) & others
-    # a batch may hold one example of each label and no pair
+    # a batch with one example of each label has no pair
     return -log_probs[alike].mean() if alike.any() else projected.sum() * 0
 
 

@@ -20,7 +20,7 @@ from softcloze.label_words.word_statistics import (
     relevant,
 )
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import CompiledPrompt
 from softcloze.template import Template
 from softcloze.verbalizer import Label, Verbalizer, Words
 from softcloze.verbalizer.verbalizer import find_openings
@@ -111,7 +111,7 @@ def refine_words(
         targets = label_indices(given, verbalizer)
     backbone = load_backbone(model)
     verbalizer = usable_words(verbalizer, template, backbone, max_tokens)
-    bound = BoundPrompt(template, verbalizer, backbone, max_length)
+    bound = CompiledPrompt(template, verbalizer, backbone, max_length)
     log_probs, owners = word_log_probs(bound, examples), word_owners(verbalizer)
 
     keep = frequent(log_priors(log_probs), owners, frequency)
@@ -132,7 +132,7 @@ def usable_words(
 ) -> Verbalizer:
     """The words that a model knows and can tell apart, without weights; words of more than `max_tokens` are left out.
 
-    The first word of each label stays as it is; `BoundPrompt` says what is wrong with it.
+    The first word of each label stays as it is; `CompiledPrompt` says what is wrong with it.
     """
     compiled = CompiledTemplate(
         template, backbone.prompt_tokenizer, backbone.max_length, options=verbalizer.first_words
@@ -155,7 +155,7 @@ def usable_words(
     return Verbalizer(table, verbalizer.aggregation, verbalizer.length_norm, verbalizer.decoding)
 
 
-def word_log_probs(bound: BoundPrompt, examples: Sequence[Example]) -> NDArray[np.float64]:
+def word_log_probs(bound: CompiledPrompt, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Log-probabilities of the label words among each other, in nats, shape (examples, words)."""
     with bound.scorer.backbone.frozen():
         return among_words(bound.scorer.all(bound.encode(examples), [None])[0].double().numpy())

@@ -7,15 +7,19 @@ if TYPE_CHECKING:
     from softcloze.prompt.bound import BoundPrompt as BoundPrompt
     from softcloze.prompt.bound import TrainedParts as TrainedParts
     from softcloze.prompt.card import CARD as CARD
+    from softcloze.prompt.compiled import CompiledPrompt as CompiledPrompt
     from softcloze.prompt.prompt import Prompt as Prompt
     from softcloze.prompt.prompt_set import PromptSet as PromptSet
+    from softcloze.prompt.prompt_set import score_prompts as score_prompts
 
 _MODULES = {
     "CARD": "card",
     "BoundPrompt": "bound",
+    "CompiledPrompt": "compiled",
     "Prompt": "prompt",
     "PromptSet": "prompt_set",
     "TrainedParts": "bound",
+    "score_prompts": "prompt_set",
 }
 
 __all__ = list(_MODULES)

@@ -1,4 +1,4 @@
-"""The prompt: what is trained, saved, versioned and shared."""
+"""The prompt: template, label words and trained tensors, saved and loaded as one folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +19,7 @@ from softcloze.demonstrations import Demonstrations, pack, unpack
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder
-from softcloze.heads import load_head
-from softcloze.prompt.bound import BoundPrompt, TrainedParts
 from softcloze.prompt.card import CARD, read_card, read_saved, write_card
-from softcloze.soft import SoftVectors
 from softcloze.template import Template
 from softcloze.verbalizer import KINDS, AnyVerbalizer
 
@@ -39,15 +36,15 @@ class Prompt:
         template: the template.
         verbalizer: labels and their words.
         model: the backbone's name.
-        fingerprint: what `Backbone.fingerprint` gave for it.
+        fingerprint: its `Backbone.fingerprint`.
         vectors: block key -> soft vectors, shape (count, width), float32.
-        head: how label scores are read: one of `softcloze.heads.HEADS`.
-        head_tensors: what the head learnt, by name; empty for "words".
-        max_length: the limit in tokens that prompts were cut to, or None for the model's own.
-        demonstrations: what chooses demonstrations, where the template shows some.
-        calibration: what corrects the label scores, if anything does.
+        head: how label scores are computed: one of `softcloze.heads.HEADS`.
+        head_tensors: trained tensors of the head, by name; empty for "words".
+        max_length: limit in tokens that prompts are truncated to, or None for the model's own.
+        demonstrations: selects demonstrations, where the template has some.
+        calibration: correction of the label scores, or None.
         training: settings and history of the training; empty for a hard prompt.
-        metrics: whatever was measured with it, by name.
+        metrics: measured values, by name.
     """
 
     template: Template
@@ -67,18 +64,19 @@ class Prompt:
         """Write a folder with `prompt.json` and `vectors.safetensors`, all at once.
 
         Args:
-            path: the folder; one that is there already is replaced if it holds a prompt.
+            path: the folder; an existing folder is replaced if it holds a prompt.
 
         Raises:
-            ArtifactError: something else is at `path`.
-            ParameterError: a transformer chooses the demonstrations, which only a pickle could hold.
+            ArtifactError: `path` exists and is not a saved prompt.
+            ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
         """
         folder = Path(path).expanduser()
         if folder.exists() and not (folder / CARD).is_file():
-            raise ArtifactError(f"{folder} is there already and holds no prompt; choose another place")
-        tensors, shown = {**self.vectors, **{HEAD + name: own for name, own in self.head_tensors.items()}}, None
+            raise ArtifactError(f"{folder} already exists and is not a saved prompt; choose another path")
+        head_tensors = {HEAD + name: tensor for name, tensor in self.head_tensors.items()}
+        tensors, demonstrations = {**self.vectors, **head_tensors}, None
         if self.demonstrations is not None:
-            shown, pool_vectors = pack(self.demonstrations, self.verbalizer.labels)
+            demonstrations, pool_vectors = pack(self.demonstrations, self.verbalizer.labels)
             if pool_vectors is not None:
                 tensors[POOL] = pool_vectors
         vectors = save_tensors(tensors)
@@ -89,7 +87,7 @@ class Prompt:
             "model": self.model,
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
-            "demonstrations": shown,
+            "demonstrations": demonstrations,
             "calibration": self.calibration.to_dict() if self.calibration is not None else None,
             "training": dict(self.training),
             "metrics": dict(self.metrics),
@@ -101,7 +99,7 @@ class Prompt:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Load a prompt that `save` wrote.
 
         Raises:
             ArtifactError: a file is missing, truncated or altered, or was written by a later version; names it.
@@ -116,37 +114,28 @@ class Prompt:
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
         verbalizer = KINDS[card["verbalizer"]["kind"]].from_dict(card["verbalizer"])
-        shown, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
+        demonstrations, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
+        if demonstrations is not None:
+            demonstrations = unpack(demonstrations, pool_vectors, verbalizer.labels, verbalizer.first_words)
         return cls(
             template=Template(card["template"]),
             verbalizer=verbalizer,
             model=card["model"],
             fingerprint=card["fingerprint"],
-            vectors={name: own for name, own in tensors.items() if not name.startswith(HEAD)},
+            vectors={name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD)},
             head=card["head"],
-            head_tensors={name.removeprefix(HEAD): own for name, own in tensors.items() if name.startswith(HEAD)},
+            head_tensors={name.removeprefix(HEAD): tensor for name, tensor in tensors.items() if name.startswith(HEAD)},
             max_length=card["max_length"],
-            demonstrations=unpack(shown, pool_vectors, verbalizer.labels, verbalizer.first_words) if shown else None,
+            demonstrations=demonstrations,
             calibration=calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None,
             training=card["training"],
             metrics=card["metrics"],
         )
 
-    def bind(self, backbone: Backbone) -> "BoundPrompt":
-        """Template and label words on `backbone`; raises what `BoundPrompt` does."""
-        return BoundPrompt(self.template, self.verbalizer, backbone, self.max_length, self.head)
-
-    def parts(self, bound: "BoundPrompt") -> "TrainedParts":
-        """What the prompt learnt, in the order in which `bound` reads it."""
-        soft = None
-        if bound.compiled.blocks:
-            soft = SoftVectors.from_blocks(bound.compiled.blocks, self.vectors).to(bound.scorer.backbone.device)
-        return TrainedParts(soft, load_head(self.head, self.verbalizer, self.head_tensors))
-
     def demonstrations_for(
         self, examples: Sequence[Example], backbone: Backbone
     ) -> Sequence[Sequence[Demonstration]] | None:
-        """What is shown with each of `examples`; None where the template shows nothing.
+        """Demonstrations of each of `examples`; None where the template has none.
 
         Raises:
             FieldError: an example lacks a field; names the row.
@@ -157,22 +146,22 @@ class Prompt:
         return self.demonstrations.of_inputs(values, backbone)
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
-        """Label log-scores in nats, shape (batch, labels), as the calibration corrects them where there is one."""
+        """Apply the calibration, where there is one, to label log-scores in nats, shape (batch, labels)."""
         return self.calibration.apply(scores) if self.calibration is not None else scores
 
-    def check_backbone(self, backbone: Backbone) -> None:
-        """Refuse a backbone that the vectors were not trained for.
+    def validate_backbone(self, backbone: Backbone) -> None:
+        """Raise ArtifactError if the vectors were trained for another backbone.
 
         Raises:
             ArtifactError: shows both fingerprints.
         """
         for part, expected in self.fingerprint.items():
-            found = backbone.fingerprint[part]
-            if found != expected:
+            actual = backbone.fingerprint[part]
+            if actual != expected:
                 raise ArtifactError(
                     f"this prompt belongs to another {part}\n"
                     f"  saved with {self.model}: {expected}\n"
-                    f"  found in {backbone.name}: {found}\n"
+                    f"  found in {backbone.name}: {actual}\n"
                     "load it with the model it was trained on, or fit it again"
                 )
 

@@ -1,17 +1,16 @@
-"""PromptSet: several prompts on the same texts, in as few passes as possible."""
+"""PromptSet: several prompts on the same texts, in as few forward passes as possible."""
 
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
-import torch
-from scipy.special import expit, softmax
+from numpy.typing import NDArray
 
 from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import DataError
-from softcloze.heads import EXCLUSIVE
 from softcloze.prompt.bound import BoundPrompt
+from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
 from softcloze.scoring import Member, score_together
 
@@ -19,11 +18,11 @@ from softcloze.scoring import Member, score_together
 class PromptSet:
     """Scores several prompts of one backbone on the same texts, each as it scores by itself.
 
-    A causal model reads what prompts have in common on the left once: the text where templates begin with it, and
-    the words or vectors with which a template begins before every text. Each prompt then costs only the rest. This is
-    found on the token ids, so that templates need not be alike. What cannot be shared is text behind soft vectors that
-    differ, or behind different words, because a causal model reads it in their light; and everything in a masked
-    model, which reads every word in the light of all others. Rows of different prompts share batches in any case.
+    A causal model computes common prefixes once: the text where templates begin with it, and the words or vectors that
+    a template has before every text. Each prompt then costs only the rest. Prefixes are compared as token ids, so
+    templates need not be alike. Text after different words or soft vectors cannot be shared, because its states in a
+    causal model depend on them; in a masked model, whose states depend on all other words, nothing can. Sequences of
+    different prompts share batches in any case.
 
     Attributes:
         prompts: the prompts.
@@ -43,31 +42,32 @@ class PromptSet:
     """
 
     def __init__(self, prompts: Iterable[Prompt], backbone: Backbone):
-        """Bind the prompts to `backbone`.
+        """Compile the prompts for `backbone`.
 
         Args:
             prompts: one or more, trained where they have soft slots; their labels may differ.
-            backbone: the model that all of them were made for.
+            backbone: the model of all of them.
 
         Raises:
-            DataError: there are no prompts.
+            DataError: no prompts.
             ArtifactError: a prompt belongs to another model.
             ParameterError: a prompt lacks the vectors of a soft slot.
-            SoftclozeError: a prompt does not fit the model's vocabulary, as with `Prompt.bind`.
+            SoftclozeError: a prompt does not fit the model, as for `BoundPrompt`.
         """
         self.prompts, self.backbone = tuple(prompts), backbone
         if not self.prompts:
             raise DataError("a PromptSet takes at least one prompt")
-        # prompts that differ in what they learnt alone are bound and encoded once
-        bound: dict[Hashable, BoundPrompt] = {}
+        # prompts that differ in their trained parts alone are compiled and encoded once
+        compiled: dict[Hashable, CompiledPrompt] = {}
+        self._bound = []
         for prompt in self.prompts:
-            prompt.check_backbone(backbone)
-            if _form(prompt) not in bound:
-                bound[_form(prompt)] = prompt.bind(backbone)
-        self._bound = [bound[_form(prompt)] for prompt in self.prompts]
-        self._parts = [prompt.parts(own) for prompt, own in zip(self.prompts, self._bound, strict=True)]
+            prompt.validate_backbone(backbone)
+            form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head)
+            bound = BoundPrompt(prompt, backbone, compiled.get(form))
+            compiled[form] = bound.compiled
+            self._bound.append(bound)
 
-    def label_scores(self, X: Iterable[Example]) -> list[np.ndarray]:
+    def label_scores(self, X: Iterable[Example]) -> list[NDArray[np.float64]]:
         """Label log-scores by each prompt, its calibration applied.
 
         Args:
@@ -81,39 +81,27 @@ class PromptSet:
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded.
         """
-        with self.backbone.frozen(), torch.no_grad():
-            members = [
-                Member(bound.scorer, prompts, parts.soft.weight.detach() if parts.soft is not None else None)
-                for bound, prompts, parts in zip(self._bound, self._encode(as_examples(X)), self._parts, strict=True)
-            ]
-            found = [
-                parts.head.label_scores(features).double().numpy()
-                for parts, features in zip(self._parts, score_together(members), strict=True)
-            ]
-        return [prompt.calibrated(scores) for prompt, scores in zip(self.prompts, found, strict=True)]
+        return score_prompts(self._bound, X)
 
-    def predict_proba(self, X: Iterable[Example]) -> list[np.ndarray]:
+    def predict_proba(self, X: Iterable[Example]) -> list[NDArray[np.float64]]:
         """Probabilities of the labels by each prompt, as `label_scores` in arguments, shapes and errors."""
-        return [
-            softmax(scores, axis=1) if prompt.head in EXCLUSIVE else expit(scores)
-            for prompt, scores in zip(self.prompts, self.label_scores(X), strict=True)
-        ]
-
-    def _encode(self, examples: Sequence[Example]) -> list[list[EncodedPrompt]]:
-        """The examples in the template of each prompt."""
-        encoded: dict[BoundPrompt, list[EncodedPrompt]] = {}
-        found = []
-        for prompt, bound in zip(self.prompts, self._bound, strict=True):
-            shown = prompt.demonstrations_for(examples, self.backbone)
-            if shown is not None:
-                found.append(bound.encode(examples, shown))
-                continue
-            if bound not in encoded:
-                encoded[bound] = bound.encode(examples)
-            found.append(encoded[bound])
-        return found
+        return [bound.probabilities(scores) for bound, scores in zip(self._bound, self.label_scores(X), strict=True)]
 
 
-def _form(prompt: Prompt) -> Hashable:
-    """What a prompt has besides what it learnt."""
-    return prompt.template, prompt.verbalizer, prompt.max_length, prompt.head
+def score_prompts(prompts: Sequence[BoundPrompt], X: Iterable[Example]) -> list[NDArray[np.float64]]:
+    """Label log-scores of the same examples by several prompts of one backbone; see `PromptSet.label_scores`."""
+    examples = as_examples(X)
+    encoded: dict[CompiledPrompt, list[EncodedPrompt]] = {}
+    members = []
+    for bound in prompts:
+        if bound.prompt.demonstrations is not None:
+            inputs = bound.encode(examples)
+        else:
+            if bound.compiled not in encoded:
+                encoded[bound.compiled] = bound.encode(examples)
+            inputs = encoded[bound.compiled]
+        soft = bound.parts.soft
+        members.append(Member(bound.compiled.scorer, inputs, soft.weight.detach() if soft is not None else None))
+    with prompts[0].backbone.frozen():
+        features = score_together(members)
+    return [bound.label_scores(of_prompt) for bound, of_prompt in zip(prompts, features, strict=True)]

@@ -1,4 +1,4 @@
-"""What an interrupted fit needs to go on."""
+"""Checkpoints for resuming an interrupted fit."""
 
 import json
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Progress:
     """The state of training between two epochs.
 
     Attributes:
-        tensors: the weights, those that the fit would end with and the optimiser's moments, each as "name/kind".
-        history: one record for each epoch that has ended.
+        tensors: the weights, the weights that the fit would end with, and the optimiser's moments, as "name/kind".
+        history: one record for each completed epoch.
     """
 
     tensors: dict[str, Tensor]
@@ -31,7 +31,7 @@ class Progress:
 
 
 class Checkpoint:
-    """One fit's progress in one file, which is replaced after each epoch and removed at the end.
+    """Progress of one fit in one file, which is replaced after each epoch and removed at the end.
 
     Attributes:
         path: the file; named after a digest of data and settings, so that different fits share a folder.
@@ -42,12 +42,12 @@ class Checkpoint:
         self.path = Path(folder).expanduser() / f"fit-{digest[:16]}.safetensors"
 
     def save(self, progress: Progress) -> None:
-        """Write `progress` in the place of what was there."""
+        """Replace the file by `progress`."""
         with replacing_file(self.path) as draft:
             save_file(progress.tensors, draft, metadata={"history": json.dumps(progress.history)})
 
     def load(self) -> Progress | None:
-        """The progress of an interrupted fit, or None if there is none.
+        """Load the progress of an interrupted fit, or None if there is none.
 
         Raises:
             CheckpointError: the file is damaged; names it.
@@ -61,8 +61,8 @@ class Checkpoint:
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this fit again") from error
 
-    def check(self, progress: Progress, weights: Mapping[str, Tensor]) -> None:
-        """Refuse progress that is not of weights like these.
+    def validate(self, progress: Progress, weights: Mapping[str, Tensor]) -> None:
+        """Raise CheckpointError if `progress` is not of weights with these names and shapes.
 
         Raises:
             CheckpointError: names the file.

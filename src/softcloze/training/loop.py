@@ -1,4 +1,4 @@
-"""The training loop: it moves the soft vectors, a head where there is one, and nothing else."""
+"""The training loop: trains the soft vectors and the head, and nothing else."""
 
 import time
 import warnings
@@ -9,19 +9,17 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from softcloze.backbone import Backbone, PrefixCache, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
-from softcloze.heads import Head, ThresholdHead
+from softcloze.heads import Head
 from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
-from softcloze.training.settings import TrainingSettings
+from softcloze.training.settings import RANGES, TrainingSettings, learning_rate_share, parse_size, validate_ranges
 
-CACHE_MEMORY = 2 * 2**30
-# bytes that a step on a processor keeps for its way back, if one row does not keep more; more at a time is no faster
+# activation bytes kept for the backward pass on a CPU, if one example does not keep more: more is not faster
 STEP_MEMORY = 160 * 2**20
 
 
@@ -33,88 +31,93 @@ def train(
     targets: Sequence[int] | Tensor,
     settings: TrainingSettings,
     *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
     checkpoint: Checkpoint | None = None,
-    cache_memory: int = CACHE_MEMORY,
     on_cached: Callable[[PrefixCache], None] | None = None,
-    on_epoch: Callable[[Record], None] | None = None,
 ) -> list[Record]:
-    """Train `soft` and `head` in place by cross-entropy over label scores.
+    """Train `soft` and `head` in place by the head's loss over label scores.
 
     Args:
-        soft: the vectors to train, None where the template has none; the model then reads each example once.
-        head: makes label scores of features; trained as well where it has something to train.
-        scorer: reads features off the frozen backbone.
+        soft: the vectors to train; None where the template has none, and each example then takes one forward pass.
+        head: turns features into label scores; trained as well where it has parameters.
+        scorer: computes features with the frozen backbone.
         prompts: the encoded training examples.
-        targets: the number of each example's label, or its probability of each label, shape (examples, labels); for
-            a head of thresholds, of each label 1.0 or 0.0.
-        settings: how to train.
-        checkpoint: where progress is kept between epochs; an interrupted fit found there goes on.
-        cache_memory: bytes that what stands before the first soft slot of all examples may take, which a causal model
-            reads once; what takes more is kept in a file of the cache folder, which goes with the process.
-        on_cached: called with what was read once, where there is something.
-        on_epoch: called with each epoch's record.
+        targets: index of each example's label, or its probability of each label, shape (examples, labels); for a head
+            of thresholds, 1.0 or 0.0 of each label.
+        settings: options of training; `settings.checkpoint` is not read, see `checkpoint`.
+        epochs: passes over the training examples, at most.
+        batch_size: examples per step.
+        learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the input embeddings.
+        seed: decides the order of examples and which are held out.
+        checkpoint: holds progress between epochs; an interrupted fit found there is resumed.
+        on_cached: called with the keys and values computed once before training, where there are any.
 
     Source:
         AdamW: Loshchilov and Hutter, ICLR 2019, arXiv:1711.05101; the mean of several steps: Polyak and Juditsky, SIAM
         Journal on Control and Optimization 30(4), 1992.
 
     Returns:
-        One record per epoch: epoch (from 1), loss (nats per example, while training), accuracy and labels (how many
-        of them some example was given; likewise), rate (share of the learning rate at its end), seconds, and with
-        early stopping validation_loss.
+        One record per epoch: epoch (from 1), loss (nats per example, during training), accuracy and labels (how many
+        labels at least one example was given; likewise), rate (share of the learning rate at its end), seconds, and
+        with early stopping validation_loss.
 
     Raises:
-        ParameterError: some soft slot gets no gradient.
-        ParameterError: too few examples to hold some out.
+        ParameterError: a setting is outside its range, a soft slot gets no gradient, or there are too few examples
+            to hold some out.
         CheckpointError: the checkpoint is damaged.
     """
     from accelerate import Accelerator
 
+    validate_ranges({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, RANGES)
+    settings.validate()
     goal = torch.as_tensor(targets)
     chosen, held_out = list(range(len(goal))), list[int]()
     if settings.early_stopping:
         classes = goal if goal.dim() == 1 else goal.argmax(-1)
-        chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, settings.seed)
-    features = _Features(scorer, prompts, soft, cache_memory)
+        chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, seed)
+    features = _Features(scorer, prompts, soft, parse_size(settings.cache_memory))
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
     weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
-    groups = _groups(soft, head, scorer.backbone, features, settings)
-    # no weight decay: 0 is no special place among embeddings, nor among rows that start from words
+    groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings.head_learning_rate)
+    # no weight decay: 0 is not special among embeddings, nor among weights initialised from words
     optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups, weight_decay=0.0))
-    steps_per_epoch = -(-len(chosen) // settings.batch_size)
-    steps = steps_per_epoch * settings.epochs
+    steps_per_epoch = -(-len(chosen) // batch_size)
+    steps = steps_per_epoch * epochs
 
-    # a head alone comes to rest, and of epochs with a held-out loss the best is known
+    # a head alone converges, and with a held-out loss the best epoch is known
     averaged = settings.average_last_epochs if soft is not None and not held_out else 0
-    first_averaged = max(0, settings.epochs - averaged) * steps_per_epoch
-    kept = _copies(weights)  # what the fit ends with where that is not what the last step left
+    first_averaged = max(0, epochs - averaged) * steps_per_epoch
+    kept = _copies(weights)  # weights that the fit ends with, where these are not those of the last step
     history: list[Record] = []
     progress = checkpoint.load() if checkpoint is not None else None
     if checkpoint is not None and progress is not None:
-        checkpoint.check(progress, weights)
+        checkpoint.validate(progress, weights)
         history = progress.history
         kept = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch)
 
     with scorer.backbone.frozen():
-        while not _finished(history, settings):
+        while not _finished(history, epochs, settings):
             started = time.perf_counter()
             epoch = len(history)
-            total, right, given = 0.0, 0, set[int]()
-            order = np.random.default_rng([settings.seed, epoch]).permutation(chosen)
-            for step, first in enumerate(range(0, len(order), settings.batch_size), start=epoch * steps_per_epoch):
-                batch = order[first : first + settings.batch_size].tolist()
+            total, hits, predicted = 0.0, 0, set[int]()
+            order = np.random.default_rng([seed, epoch]).permutation(chosen)
+            for step, first in enumerate(range(0, len(order), batch_size), start=epoch * steps_per_epoch):
+                batch = order[first : first + batch_size].tolist()
                 for group in optimizer.param_groups:
-                    group["lr"] = group["highest"] * settings.rate(step, steps)
+                    group["lr"] = group["highest"] * learning_rate_share(step, steps, settings.warmup_fraction)
                 optimizer.zero_grad()
                 for part in features.parts(batch):
                     scores = head.label_scores(features.of(part))
-                    loss = _loss(head, scores, goal[part]) * len(part)
+                    loss = head.loss(scores, goal[part]) * len(part)
                     accelerator.backward(loss / len(batch))
                     total += float(loss.detach())
-                    right += int(_hits(head, scores, goal[part]).sum())
-                    given |= _given(head, scores)
+                    hits += int(head.hits(scores, goal[part]).sum())
+                    predicted |= head.predicted_labels(scores)
                 if step == 0 and soft is not None:
                     soft.check_gradient()
                 for group in optimizer.param_groups:
@@ -126,22 +129,22 @@ def train(
             record: Record = {
                 "epoch": epoch + 1,
                 "loss": total / len(order),
-                "accuracy": right / len(order),
-                "labels": len(given),
+                "accuracy": hits / len(order),
+                "labels": len(predicted),
             }
             if held_out:
                 with torch.no_grad():
                     scores = head.label_scores(features.without_gradient(held_out))
-                record["validation_loss"] = float(_loss(head, scores, goal[held_out]))
+                record["validation_loss"] = float(head.loss(scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     kept = _copies(weights)
-            record["rate"] = settings.rate((epoch + 1) * steps_per_epoch - 1, steps)
+            record["rate"] = learning_rate_share((epoch + 1) * steps_per_epoch - 1, steps, settings.warmup_fraction)
             record["seconds"] = time.perf_counter() - started
             history.append(record)
             if checkpoint is not None:
                 checkpoint.save(_progress(weights, optimizer, kept, history))
-            if on_epoch is not None:
-                on_epoch(record)
+            if settings.on_epoch is not None:
+                settings.on_epoch(record)
     if len(history) * steps_per_epoch > first_averaged or held_out:
         for name, weight in weights.items():
             weight.data.copy_(kept[name])
@@ -151,12 +154,12 @@ def train(
 
 
 class _Features:
-    """What a head reads of the training examples: anew at each step, or once where no soft slot changes it."""
+    """Features of the training examples: computed at each step, or once where no soft slot changes them."""
 
     def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
         self._scorer, self._prompts, self._soft = scorer, prompts, soft
-        self.sample = list(range(len(prompts)))[:32]  # rows that tell how large features are
-        self.frozen: PrefixCache | None = None  # what stands before the first soft slot
+        self.sample = list(range(len(prompts)))[:32]  # examples on which the size of features is measured
+        self.frozen: PrefixCache | None = None  # everything before the first soft slot
         with scorer.backbone.frozen():
             if soft is not None:
                 soft.to(scorer.backbone.device)
@@ -168,9 +171,9 @@ class _Features:
                 self._fixed = scorer.all(prompts, [None])[0]
 
     def parts(self, rows: list[int]) -> list[list[int]]:
-        """A batch in parts of like length, whose gradients add up to its own and take less memory one by one."""
+        """Split a batch into micro-batches of similar length, whose gradients add up to its own in less memory."""
         backbone = self._scorer.backbone
-        if self._soft is None or backbone.device.type != "cpu":  # an accelerator wants as much at a time as it can get
+        if self._soft is None or backbone.device.type != "cpu":  # an accelerator is fastest with whole batches
             return [rows]
         cost = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
         together = sum(cost.values()) - self._shared * (len(rows) - 1)
@@ -185,63 +188,51 @@ class _Features:
         return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
-        """The same in batches of like length."""
+        """The same without gradient, in batches of similar length."""
         if self._soft is None:
             return self._fixed[rows]
         with self._scorer.backbone.frozen():
             return self._scorer.all([self._prompts[i] for i in rows], [self._soft.weight])[0]
 
 
-def _loss(head: Head, scores: Tensor, goal: Tensor) -> Tensor:
-    """Nats: of the label where there is one, of the average label where there may be several."""
-    several = isinstance(head, ThresholdHead)
-    return binary_cross_entropy_with_logits(scores, goal) if several else cross_entropy(scores, goal)
-
-
-def _hits(head: Head, scores: Tensor, goal: Tensor) -> Tensor:
-    """Which examples have the label that is the goal, or is likeliest there, or all those that are, shape (batch,)."""
-    if isinstance(head, ThresholdHead):
-        return ((scores > 0) == (goal > 0)).all(-1)
-    return scores.argmax(-1) == (goal if goal.dim() == 1 else goal.argmax(-1))
-
-
-def _given(head: Head, scores: Tensor) -> set[int]:
-    """The numbers of the labels that some example is given."""
-    labels = (scores > 0).any(0).nonzero() if isinstance(head, ThresholdHead) else scores.argmax(-1)
-    return set(labels.flatten().tolist())
-
-
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
-    """Everything that is trained, by name."""
-    own = {"soft": soft.weight} if soft is not None else {}
-    return own | {f"head/{name}": weight for name, weight in head.named_parameters()}
+    """All trained parameters by name."""
+    vectors = {"soft": soft.weight} if soft is not None else {}
+    return vectors | {f"head/{name}": weight for name, weight in head.named_parameters()}
 
 
-def _groups(
-    soft: SoftVectors | None, head: Head, backbone: Backbone, features: _Features, settings: TrainingSettings
+def _parameter_groups(
+    soft: SoftVectors | None,
+    head: Head,
+    backbone: Backbone,
+    features: _Features,
+    learning_rate: float,
+    head_learning_rate: float,
 ) -> list[dict[str, Any]]:
-    """The weights of each kind with their highest step."""
+    """Optimiser groups of soft vectors and head, each with its highest step."""
     groups: list[dict[str, Any]] = []
     if soft is not None:
-        groups.append({"params": [soft.weight], "highest": settings.learning_rate * backbone.embedding_rms})
-    if own := list(head.parameters()):
-        # a step moves every number of a row alike, so that a score moves by the sum of the state's numbers
+        groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
+    if parameters := list(head.parameters()):
+        # AdamW moves all numbers of a weight vector by the same step, so a score moves by the sum of the state
         reach = float(features.without_gradient(features.sample).abs().sum(-1).mean())
-        groups.append({"params": own, "highest": settings.head_learning_rate / reach})
+        groups.append({"params": parameters, "highest": head_learning_rate / reach})
     return groups
 
 
-def warn_if_stuck(history: Sequence[Record], settings: TrainingSettings) -> None:
-    """Warn when training did not learn: the loss did not fall, or every example got the same label to the end."""
+def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:
+    """Warn if training did not learn: the loss did not fall, or every example was still given the same label."""
     first, last = history[0]["loss"], history[-1]["loss"]
-    if len(history) > 1 and last > 0.99 * first and last > settings.target_loss:
+    if len(history) > 1 and last > 0.99 * first and last > target_loss:
         warnings.warn(
             f"the training loss did not fall ({first:.3f} nats in the first epoch, {last:.3f} in the last); "
             "try another template, other label words or more epochs",
             ConvergenceWarning,
             stacklevel=4,
         )
-    if len(history) > 1 and history[-1]["labels"] == 1:  # in one epoch the first steps have not learnt anything yet
+    if (
+        len(history) > 1 and history[-1]["labels"] == 1
+    ):  # the first steps of a single epoch have not learnt anything yet
         warnings.warn(
             "every training example was given the same label in the last epoch; try other label words or another "
             "template",
@@ -251,7 +242,7 @@ def warn_if_stuck(history: Sequence[Record], settings: TrainingSettings) -> None
 
 
 def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Rows to train on and rows held out, the same share of each class.
+    """Split examples into those to train on and those held out, the same share of each class.
 
     Raises:
         ParameterError: too few examples to hold some out.
@@ -270,14 +261,14 @@ def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int]
     return chosen, held_out
 
 
-def _finished(history: Sequence[Record], settings: TrainingSettings) -> bool:
+def _finished(history: Sequence[Record], epochs: int, settings: TrainingSettings) -> bool:
     if not history:
         return False
-    if len(history) >= settings.epochs or history[-1]["loss"] < settings.target_loss:
+    if len(history) >= epochs or history[-1]["loss"] < settings.target_loss:
         return True
     if settings.early_stopping:
         losses = [record["validation_loss"] for record in history]
-        return len(losses) - 1 - losses.index(min(losses)) >= settings.patience
+        return len(losses) - 1 - losses.index(min(losses)) >= settings.n_iter_no_change
     return False
 
 
@@ -302,7 +293,7 @@ def _progress(
 def _restore(
     progress: Progress, weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int
 ) -> dict[str, Tensor]:
-    """Put weights and optimiser back where they were; return the kept weights."""
+    """Restore weights and optimiser from a checkpoint; return the kept weights."""
     kept = {}
     for name, weight in weights.items():
         now, kept[name], mean, square = (progress.tensors[f"{name}/{kind}"].to(weight.device) for kind in TENSORS)

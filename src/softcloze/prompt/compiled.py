@@ -1,0 +1,131 @@
+"""A template and label words compiled for a backbone."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.data import Example
+from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
+from softcloze.errors import ParameterError, VerbalizerError
+from softcloze.formatting import quoted_list
+from softcloze.heads import HEADS
+from softcloze.scoring import Scorer, plan_rules
+from softcloze.soft import SoftVectors
+from softcloze.template import Options, Template
+from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
+
+
+class CompiledPrompt:
+    """A template and label words compiled for a backbone.
+
+    Attributes:
+        template: the compiled template.
+        words: token ids of each label word; none for rules, and for a linear head.
+        scorer: computes the features that the head takes.
+        verbalizer: labels and their words.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        verbalizer: AnyVerbalizer,
+        backbone: Backbone,
+        max_length: int | None,
+        head: str = "words",
+    ):
+        """Compile template and label words and check that they fit the backbone.
+
+        Raises:
+            EncodingError: a label word is unknown to the vocabulary.
+            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's,
+                or fewer than the template or the head takes.
+            ParameterError: the head takes the state at the mask, and there are several masks, or text after the mask
+                of a causal model.
+        """
+        _validate_every_label(template, verbalizer, head)
+        limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
+        self.template = CompiledTemplate(template, backbone.prompt_tokenizer, limit, options=verbalizer.options)
+        self.verbalizer = verbalizer
+        if isinstance(verbalizer, RuleVerbalizer):
+            self.words: list[tuple[int, ...]] = []
+            self.scorer = _rule_scorer(verbalizer, self.template, backbone, head)
+        else:
+            self.words, self.scorer = _word_scorer(verbalizer, self.template, backbone, head)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model."""
+        return self.scorer.backbone
+
+    def encode(
+        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None
+    ) -> list[EncodedPrompt]:
+        """Encode examples, each with its own demonstrations; the longest label word or conjunction always fits."""
+        answer = max(map(len, self.scorer.words), default=1)
+        return self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
+
+    def features(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
+        """Input of the head for each set of soft vectors, shape (sets, batch, features), on the CPU."""
+        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
+        with self.backbone.frozen():
+            return self.scorer.all(prompts, weights)
+
+
+def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
+    """Raise if a label has no word but the template or head needs one."""
+    listed_labels = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
+    if (listed_labels or head in ("warp", "thresholds")) and not verbalizer.first_words:
+        what = f"{str(template)!r} shows" if listed_labels else f"head={head!r} takes"
+        raise VerbalizerError(
+            f"{what} a word for each label, and {verbalizer!r} has words for two of them; "
+            "give every label a word in a Verbalizer, or do without"
+        )
+
+
+def _word_scorer(
+    verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str
+) -> tuple[list[tuple[int, ...]], Scorer]:
+    """Token ids of the label words, and a scorer of them, or of the state, at the one mask."""
+    masks, inputs = compiled.template.masks, HEADS[head]
+    if len(masks) > 1:
+        raise VerbalizerError(
+            f"the template has masks named {quoted_list(mask.name for mask in masks)}, and label words are for one "
+            "mask; say what stands at each of them for every label with a RuleVerbalizer"
+        )
+    if inputs.state and backbone.family == "causal" and compiled.has_right:
+        raise ParameterError(
+            f"head={head!r} reads the state at the mask, where a causal model has not seen the text after it; "
+            'put <mask> at the end of the template, or use head="words"'
+        )
+    words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
+    if inputs.words:
+        # a word that begins with another's tokens may still reach a threshold of its own
+        verbalizer.validate_tokens(words, autoregressive=compiled.autoregressive and not inputs.normalised)
+    scorer = Scorer(
+        backbone,
+        compiled,
+        words if inputs.words else [],
+        verbalizer.lengths(words) if inputs.words else None,
+        verbalizer.decoding,
+        normalised=inputs.normalised,
+        states=inputs.state,
+    )
+    return words, scorer
+
+
+def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:
+    """A scorer of conjunctions at all masks together."""
+    if head != "words":
+        raise ParameterError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
+    names = verbalizer.validate_masks([mask.name for mask in compiled.template.masks])
+    ids = {
+        (name, word): compiled.word_ids(word, name)
+        for rule in verbalizer.words
+        for name, words in zip(verbalizer.masks, rule, strict=True)
+        for word in words
+    }
+    conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
+    verbalizer.validate_tokens(conjunctions, autoregressive=compiled.autoregressive)
+    plan = plan_rules(backbone, conjunctions, has_right=compiled.has_right)
+    return Scorer(backbone, compiled, plan.words, plan=plan)
