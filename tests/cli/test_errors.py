@@ -46,7 +46,7 @@ MISTAKES = [
     ),
     (
         [*FIT[:-1], "folder.csv"],
-        "error: folder.csv is there already and holds no prompt; choose another place\n",
+        "error: folder.csv already exists and is not a saved prompt; choose another path\n",
     ),
     (
         [*FIT, "--verbalizer", '{"good": 5, "bad": "x"}'],

@@ -8,6 +8,7 @@ from support.models import borrowed
 
 from softcloze.cli.inspect_render import example_text, look_lines, node_table, token_lines
 from softcloze.cli.inspect_view import Look, TokenView, cells_of, filled, token_view, word_view
+from softcloze.display import rich_table
 from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer, TokenInfo
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
@@ -60,11 +61,11 @@ x cut from field text: 1   m mask: 1
 56 of 64 positions, 2 of them kept for the label word in the mask's place
 1 of 2 demonstrations, 1 left out because they do not fit
 
-  label   word   tokens
- ────────────────────────────
-  bad     失望   ␣ 失 望   4
-  bad     差     ␣ 差      2
-  good    满意   ␣ 满意    3"""
+  label   word   tokens    count
+ ────────────────────────────────
+  bad     失望   ␣ 失 望       4
+  bad     差     ␣ 差          2
+  good    满意   ␣ 满意        3"""
 
 
 def test_a_chinese_example_with_bytes_for_tokens():
@@ -84,7 +85,7 @@ def test_a_chinese_example_with_bytes_for_tokens():
 
 NODES = """\
 
-  kind      what
+  kind      meaning
  ────────────────────────────────────────────────────────────
   soft      vectors: 2, block task
   literal   ' [b]'
@@ -108,7 +109,7 @@ def test_node_table():
         '<soft*2 name=task> [b]<text><soft init="It is"><mask*2><options sep="/"><demos*4 sep="\\n"><sep>'
         "{% if a %}<title max=9 keep=tail shorten=0>{% endif %}{{ b | trim }}"
     )
-    assert printed(node_table(template), width=62) == NODES
+    assert printed(rich_table(node_table(template)), width=62) == NODES
 
 
 def test_example_text_keeps_brackets_and_styles():

@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-COMMANDS = ["fit", "predict", "evaluate", "compare", "words", "inspect", "look", "lint", "models", "templates"]
+COMMANDS = [
+    "fit",
+    "predict",
+    "evaluate",
+    "compare",
+    "words",
+    "inspect",
+    "inspect-prompt",
+    "lint",
+    "models",
+    "templates",
+]
 
 CODE = """
 import sys

@@ -10,6 +10,7 @@ from rich.console import Console
 from softcloze.cli import main
 from softcloze.cli.inspect_render import node_table
 from softcloze.cli.templates import card_table, card_view
+from softcloze.display import rich_table
 from softcloze.library import list_templates, load_template, load_verbalizer
 
 CARD = """\
@@ -62,7 +63,7 @@ def printed(*parts, width):
 
 TABLE = """\
 
-  template    kind   what it is
+  template    kind   description
  ────────────────────────────────────────────────────────────────────
   spam/en     hard   Spam or not, in words alone.
                      spam, en; field text; label words spam/en
@@ -76,7 +77,10 @@ TABLE = """\
 
 
 def test_card_table():
-    assert printed(card_table([load_template(name) for name in ("spam/en", "spam/zh", "stance/en")]), width=70) == TABLE
+    assert (
+        printed(rich_table(card_table([load_template(name) for name in ("spam/en", "spam/zh", "stance/en")])), width=70)
+        == TABLE
+    )
 
 
 VIEW = """\
@@ -98,7 +102,7 @@ source: softcloze
 
 def test_card_view():
     card = load_template("sentiment/en-after")
-    expected = VIEW.format(nodes=printed(node_table(card.template), width=70))
+    expected = VIEW.format(nodes=printed(rich_table(node_table(card.template)), width=70))
     assert printed(*card_view(card, load_verbalizer("sentiment/en")), width=70) == expected
 
 

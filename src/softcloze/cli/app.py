@@ -1,43 +1,78 @@
-"""The commands put together, and what becomes of their errors."""
+"""The command line: its commands, imported when they run, and the messages of their errors."""
 
 import sys
+from importlib import import_module
+from importlib.metadata import version
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
+from typer.main import get_command
 
-from softcloze.cli.compare import compare
-from softcloze.cli.evaluate import evaluate
-from softcloze.cli.fit import fit
-from softcloze.cli.inspect import inspect
-from softcloze.cli.label_words import words
-from softcloze.cli.lint import lint
-from softcloze.cli.models import models
-from softcloze.cli.predict import predict
-from softcloze.cli.soft_prompt import look
-from softcloze.cli.templates import templates
 from softcloze.errors import SoftclozeError
 
-app = typer.Typer(
-    name="softcloze",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # panels around the help would cost a third of its time
-)
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,  # panels around the help would cost a third of its time
+}
 
-for command in (fit, predict, evaluate, compare, words, inspect, look, lint, models, templates):
-    app.command()(command)
+
+class Entry(NamedTuple):
+    """A command before its module is imported.
+
+    Attributes:
+        module: in this package.
+        function: its name in the module.
+        summary: for the list of commands.
+    """
+
+    module: str
+    function: str
+    summary: str
+
+
+COMMANDS = {
+    "fit": Entry("fit", "fit", "Train a prompt on labelled rows and save it."),
+    "predict": Entry("predict", "predict", "Label every row of a file with a saved prompt."),
+    "evaluate": Entry("evaluate", "evaluate", "Measure a saved prompt on labelled rows."),
+    "compare": Entry("compare", "compare", "Compare prompts and baselines on the same rows."),
+    "words": Entry("label_words", "words", "Search label words in labelled rows."),
+    "inspect": Entry("inspect", "inspect", "Show a template, and an example token by token."),
+    "inspect-prompt": Entry("inspect_prompt", "inspect_prompt", "Show the vectors of a trained soft prompt."),
+    "lint": Entry("lint", "lint", "Check templates and label words for mistakes."),
+    "models": Entry("models", "models", "List or download starter models and data sets."),
+    "templates": Entry("templates", "templates", "List the templates of the library, or show one."),
+}
+
+app = typer.Typer(name="softcloze", no_args_is_help=True, **SETTINGS)
+
+
+class LazyCommand(TyperCommand):
+    """A command that is imported when it runs or its own help is shown."""
+
+    def make_context(self, info_name: str | None, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in click
+        """Parse arguments with the parameters of the command's function."""
+        entry = COMMANDS[str(info_name)]
+        function = getattr(import_module(f"softcloze.cli.{entry.module}"), entry.function)
+        command = typer.Typer(**SETTINGS)
+        command.command(info_name)(function)
+        return get_command(command).make_context(info_name, *args, **kwargs)
+
+
+for _name, _entry in COMMANDS.items():
+    app.command(_name, cls=LazyCommand, help=_entry.summary)(lambda: None)
 
 
 def main() -> None:
-    """Run the command that the arguments name; errors of ours become one message and exit code 2."""
+    """Run the command that the arguments name; an error of softcloze becomes one message and exit code 2."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
+        sys.stdout.reconfigure(errors="replace")  # for terminals that lack a character
     try:
         app()
     except SoftclozeError as error:
-        from softcloze.cli.console import errors
+        from softcloze.cli.console import errors  # rich would slow `softcloze --help` down
 
         console = errors()
         console.print("error: ", style="bold red", end="")
@@ -47,8 +82,6 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
         typer.echo(version("softcloze"))
         raise typer.Exit
 

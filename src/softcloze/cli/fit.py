@@ -1,10 +1,12 @@
-"""softcloze fit: train a prompt on the rows of a file and save it."""
+"""softcloze fit: train a prompt on labelled rows and save it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
     Choice,
@@ -19,6 +21,10 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_verbalizer,
 )
+from softcloze.cli.progress import open_backbone, progress_bar, score_rows
+from softcloze.errors import ArtifactError
+from softcloze.library import resolve_template
+from softcloze.prompt.card import CARD
 
 if TYPE_CHECKING:
     from softcloze.encoding import Truncation
@@ -26,52 +32,46 @@ if TYPE_CHECKING:
 
 def fit(
     file: FileArgument,
-    template: Annotated[str, typer.Option(help="A template, or the name of one in the library.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to save the prompt.")],
+    template: Annotated[str, typer.Option(help="A template, or its name in the library.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the saved prompt.")],
     model: ModelOption = "starter:smollm2-135m",
     verbalizer: VerbalizerOption = None,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
     shots: Annotated[
-        int | None, typer.Option(help="Train on so many rows of each class, drawn with the seed; by default on all.")
+        int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
     ] = None,
     head: HeadOption = Kind.words,
     demonstrations: DemonstrationsOption = Choice.random,
     calibration: CalibrationOption = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows, at most.")] = 3,
-    batch_size: Annotated[int, typer.Option(help="Rows in one step.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Most passes over the training rows.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
     learning_rate: LearningRateOption = 0.04,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens a prompt may have; by default what the model takes.")
+        int | None, typer.Option(help="Longest prompt in tokens; by default the model's limit.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides the first vectors and the order of rows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial vectors and of the order of rows.")] = 0,
 ) -> None:
     """Train a soft prompt, a head or both on labelled rows and save the prompt in a folder.
 
-    Without a verbalizer a library template brings its own label words, and for any other template every label
-    is its own word.
+    Without --verbalizer, a library template uses its own label words; with any other template every label is its
+    own word.
     """
-    from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.input_files import open_table
-    from softcloze.library import resolve_template
-
-    # what may be wrong with the input comes first: the imports below take seconds, and training minutes
+    # mistakes in the input are reported first: the imports below take seconds, and training minutes
     words = read_verbalizer(verbalizer, template)
     parsed = resolve_template(template)
     table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
-    from softcloze.classifiers import PromptClassifier
-    from softcloze.cli.progress import open_backbone, progress_bar, score_rows
-    from softcloze.data import few_shot
-    from softcloze.errors import ArtifactError
-    from softcloze.prompt import CARD
-
     if out.exists() and not (out / CARD).is_file():
-        raise ArtifactError(f"{out} is there already and holds no prompt; choose another place")
+        raise ArtifactError(f"{out} already exists and is not a saved prompt; choose another path")
     if shots is not None:
+        from softcloze.data import few_shot
+
         drawn = few_shot(labels, shots, seed)
         examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
+
+    from softcloze.classifiers import PromptClassifier
 
     classifier = PromptClassifier(
         open_backbone(model),
@@ -103,7 +103,7 @@ def fit(
         say(errors(), _cuts(classifier.truncation_))
     classifier.save(out)
     predicted = score_rows(classifier, examples, len(examples)).predicted
-    right = sum(found == label for found, label in zip(predicted, labels, strict=True))
+    right = sum(guess == label for guess, label in zip(predicted, labels, strict=True))
     say(
         results(),
         f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
@@ -112,7 +112,7 @@ def fit(
 
 
 def _cuts(truncation: "Truncation") -> str:
-    """What was left out of the training rows because it did not fit."""
+    """Describe what was cut from the training rows."""
     lost = [f"{name}: {count:,} tokens" for name, count in truncation.tokens.items()]
     if truncation.demonstrations:
         lost.append(f"{truncation.demonstrations:,} demonstrations")

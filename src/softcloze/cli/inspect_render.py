@@ -5,17 +5,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from softcloze.cli.console import plain
 from softcloze.cli.inspect_view import Look
+from softcloze.display import Column, Styled, Table, html_environment, rich_table
 from softcloze.errors import FileError
 from softcloze.files import replacing_file
-from softcloze.formatting import visible
 from softcloze.template import Template
 from softcloze.template.describe import NAMES, as_html, describe
 from softcloze.template.describe import STYLES as CSS
@@ -49,21 +46,22 @@ def look_lines(look: "Look", *, width: int) -> Iterator[RenderableType]:
     if look.filled:
         yield example_text(look.filled)
     else:
-        yield node_table(look.template)
+        yield rich_table(node_table(look.template))
     if look.tokens is not None:
         yield from token_lines(look.tokens, width=width)
     if look.words:
-        yield word_table(look.words)
+        yield rich_table(word_table(look.words))
 
 
-def node_table(template: Template) -> RenderableType:
-    """The nodes of a template, one a row."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("kind")
-    shown.add_column("what")
-    for kind, _, what in describe(template.nodes, template.node_blocks):
-        shown.add_row(plain(kind, STYLES[kind]), plain(what))
-    return shown
+def node_table(template: Template) -> Table:
+    """A row for each node of a template."""
+    nodes = describe(template.nodes, template.node_blocks)
+    return Table(
+        [
+            Column("kind", [Styled(node.kind, STYLES[node.kind]) for node in nodes]),
+            Column("meaning", [node.what for node in nodes]),
+        ]
+    )
 
 
 def example_text(filled: Iterable[tuple[str, str]]) -> Text:
@@ -89,15 +87,16 @@ def token_lines(view: "TokenView", *, width: int) -> Iterator[Text]:
     yield from map(Text, view.notes)
 
 
-def word_table(words: "Sequence[WordView]") -> RenderableType:
+def word_table(words: "Sequence[WordView]") -> Table:
     """The label words with their tokens."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    for name in ("label", "word", "tokens"):
-        shown.add_column(name)
-    shown.add_column("", justify="right")
-    for word in words:
-        shown.add_row(plain(word.label), plain(word.word), plain(word.tokens), f"{word.count:,}")
-    return shown
+    return Table(
+        [
+            Column("label", [word.label for word in words]),
+            Column("word", [word.word for word in words]),
+            Column("tokens", [word.tokens for word in words]),
+            Column("count", [f"{word.count:,}" for word in words], is_number=True),
+        ]
+    )
 
 
 def _style(kind: str, kept: bool) -> str:
@@ -118,12 +117,14 @@ def _legend(view: "TokenView") -> Text:
 
 def page(look: Look) -> str:
     """The page; all text in it is escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"visible": visible, "one_line": lambda text: text.replace("\n", "")}
     source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
     nodes, blocks = look.template.nodes, look.template.node_blocks
-    return environment.from_string(source).render(
-        look=look, drawn=as_html(nodes, blocks), parts=describe(nodes, blocks), mark=mark, names=NAMES, styles=CSS
+    return (
+        html_environment()
+        .from_string(source)
+        .render(
+            look=look, drawn=as_html(nodes, blocks), parts=describe(nodes, blocks), mark=mark, names=NAMES, styles=CSS
+        )
     )
 
 

@@ -2,20 +2,27 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from hashlib import file_digest, sha256
+from importlib.metadata import version
 from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.table import Table as RichTable
 
+from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.input_files import Row, Table, check_suffix, open_table
 from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, TextOption
+from softcloze.cli.output_files import format_of
+from softcloze.cli.progress import label_rows, open_classifier, warn_of_bad_rows
+from softcloze.cli.resumable import RowCounts, Run
+from softcloze.errors import CommandError, FileError
+from softcloze.prompt.card import CARD, PromptCard
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
     from softcloze.classifiers import PromptClassifier
-    from softcloze.cli.input_files import Row, Table
-    from softcloze.cli.resumable import Run, Tally
 
 
 SHOWN = 10  # rows of the table on the terminal
@@ -44,10 +51,6 @@ def predict(
     A row that cannot be encoded gets no label but the reason, and all others are labelled. A run that was
     interrupted goes on where it was when the same command is given again.
     """
-    from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.input_files import check_suffix, open_table
-    from softcloze.errors import CommandError
-
     if out is not None:
         check_suffix(out)
         if out.exists() and file.exists() and out.samefile(file):
@@ -55,35 +58,29 @@ def predict(
     with errors().status("reading the rows"):
         table = open_table(file)
 
-    from softcloze.cli.progress import open_classifier, warn_of
-    from softcloze.cli.resumable import Tally
-    from softcloze.prompt import Prompt
-
-    saved = Prompt.load(prompt)
+    saved = PromptCard.load(prompt)
     labels = tuple(map(str, saved.verbalizer.labels))
     names = _new_columns(table, labels)
     as_example = table.reader(saved.template, text_column)
     run = None if out is None else _open_run(out, table, names, prompt, text_column, restart)
-    tally = run.tally if run is not None else Tally()
-    rows = _labelled(open_classifier(prompt, model, compile=compile), table, as_example, names, tally.rows)
+    counts = run.counts if run is not None else RowCounts()
+    rows = _labelled(open_classifier(prompt, model, compile=compile), table, as_example, names, counts.rows)
     if run is not None:
         _write(run, rows)
     else:
         columns = saved.template.fields if text_column is None else (text_column,)
-        results().print(_preview(_tallied(rows, tally), columns, labels, table.count))
+        results().print(_preview(_tallied(rows, counts), columns, labels, table.count))
     say(
         results(),
-        f"{tally.labels.total():,} rows labelled: ",
-        plain(", ".join(f"{label} {tally.labels[label]:,}" for label in labels)),
+        f"{counts.labels.total():,} rows labelled: ",
+        plain(", ".join(f"{label} {counts.labels[label]:,}" for label in labels)),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
-    warn_of(tally, "and have no label")
+    warn_of_bad_rows(counts, "and have no label")
 
 
 def _new_columns(table: "Table", labels: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the columns that are added; none may be taken."""
-    from softcloze.errors import FileError
-
     names = ("predicted", *(f"probability_{label}" for label in labels), "error")
     for name in names:
         if name in table.columns:
@@ -95,14 +92,6 @@ def _open_run(
     out: Path, table: "Table", names: Sequence[str], prompt: Path, text_column: str | None, restart: bool
 ) -> "Run":
     """A run that has not begun, or the same one that was interrupted."""
-    from hashlib import file_digest, sha256
-    from importlib.metadata import version
-
-    from softcloze.cli.console import errors, plain, say
-    from softcloze.cli.output_files import format_of
-    from softcloze.cli.resumable import Run
-    from softcloze.prompt import CARD
-
     with errors().status("reading the rows"):
         form = format_of(out, table, names)
         with table.path.open("rb") as file:
@@ -114,8 +103,8 @@ def _open_run(
         "version of softcloze": version("softcloze"),
     }
     run = Run(out, form, purpose, restart=restart)
-    if run.tally.rows:
-        done = f"going on: {run.tally.rows:,} of {table.count:,} rows are labelled already, in "
+    if run.counts.rows:
+        done = f"going on: {run.counts.rows:,} of {table.count:,} rows are labelled already, in "
         say(errors(), done, plain(run.folder))
     return run
 
@@ -128,9 +117,6 @@ def _labelled(
     done: int,
 ) -> "Generator[list[Row]]":
     """The rows behind the first `done` ones with what was found, a window at a time."""
-    from softcloze.cli.progress import label_rows
-    from softcloze.errors import FileError
-
     lines, ahead = tee(islice(table.lines(), done, None))
     # a damaged row is no example, which `predict_stream` says; the line itself says it better
     examples = (line if isinstance(line, FileError) else as_example(line) for line in ahead)
@@ -147,36 +133,29 @@ def _labelled(
 
 def _write(run: "Run", windows: "Generator[list[Row]]") -> None:
     """Write all rows; whoever interrupts that is told how to go on."""
-    from softcloze.cli.console import errors, say
-
     try:
         with closing(windows):
             for rows in windows:
                 run.write(rows)
             run.finish()
     except KeyboardInterrupt:
-        say(errors(), f"interrupted: {run.tally.rows:,} rows are safe; the same command goes on with the next")
+        say(errors(), f"interrupted: {run.counts.rows:,} rows are safe; the same command goes on with the next")
         raise
 
 
-def _tallied(windows: "Generator[list[Row]]", tally: "Tally") -> "list[Row]":
+def _tallied(windows: "Generator[list[Row]]", counts: "RowCounts") -> "list[Row]":
     """The first rows; all are counted."""
     first: list[Row] = []
     for rows in windows:
         first += rows[: SHOWN - len(first)]
         for row in rows:
-            tally.add(row["predicted"], row["error"])
-    tally.check()
+            counts.add(row["predicted"], row["error"])
+    counts.validate()
     return first
 
 
 def _preview(rows: "Sequence[Row]", columns: Sequence[str], labels: Sequence[str], count: int) -> "RichTable":
     """The first rows with their labels."""
-    from rich import box
-    from rich.table import Table as RichTable
-
-    from softcloze.cli.console import plain
-
     shown = RichTable(box=box.SIMPLE_HEAD)
     shown.add_column("row", justify="right", style="dim")
     for column in columns:

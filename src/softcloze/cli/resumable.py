@@ -25,7 +25,7 @@ class Run:
     Attributes:
         out: the file that is there in the end.
         folder: where the parts are until then.
-        tally: what became of the rows in the parts.
+        counts: what became of the rows in the parts.
     """
 
     def __init__(self, out: Path, form: Format, purpose: Mapping[str, str | None], *, restart: bool) -> None:
@@ -42,7 +42,7 @@ class Run:
         """
         self.out = out.expanduser()
         self.folder = self.out.with_name(self.out.name + ".part")
-        self.tally = Tally()
+        self.counts = RowCounts()
         self._form = form
         self._purpose = dict(purpose)
         self._parts = 0
@@ -76,13 +76,13 @@ class Run:
         """
         self._write_part()
         with writing(self.out):
-            if self.tally.labels:
+            if self.counts.labels:
                 whole = self.folder / "whole"
                 with replacing_file(whole) as draft:
                     self._form.join(map(self._part, range(self._parts)), draft)
                 whole.replace(self.out)
             remove_folder(self.folder)
-        self.tally.check()
+        self.counts.validate()
 
     def _write_part(self) -> None:
         with writing(self.folder):
@@ -91,7 +91,7 @@ class Run:
                     self._form.write(draft, self._waiting)
                 self._parts += 1
             for row in self._waiting:
-                self.tally.add(row["predicted"], row["error"])
+                self.counts.add(row["predicted"], row["error"])
             self._write_card(self.folder)
         self._waiting = []
         self._written = monotonic()
@@ -100,8 +100,8 @@ class Run:
         return self.folder / f"{number:06}"
 
     def _write_card(self, folder: Path) -> None:
-        tally = {"labels": self.tally.labels, "problems": self.tally.problems, "reasons": self.tally.reasons}
-        card = {"purpose": self._purpose, "parts": self._parts, **tally}
+        counts = {"labels": self.counts.labels, "problems": self.counts.problems, "reasons": self.counts.reasons}
+        card = {"purpose": self._purpose, "parts": self._parts, **counts}
         with replacing_file(folder / CARD) as draft:
             draft.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
@@ -109,7 +109,7 @@ class Run:
         try:
             card = json.loads((self.folder / CARD).read_bytes())
             reasons = {int(row): reason for row, reason in card["reasons"].items()}
-            self.tally = Tally(Counter(card["labels"]), card["problems"], reasons)
+            self.counts = RowCounts(Counter(card["labels"]), card["problems"], reasons)
             self._parts = card["parts"]
             others = [name for name, value in self._purpose.items() if card["purpose"].get(name) != value]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -125,19 +125,19 @@ NAMED = 5  # bad rows whose reasons are kept
 
 
 @dataclass(slots=True)
-class Tally:
-    """How many rows have each label, and how many could not be encoded.
+class RowCounts:
+    """Rows by label, and the rows that could not be encoded.
 
     Attributes:
         labels: label to rows.
         problems: rows that could not be encoded.
         reasons: row to the reason, for the first of those.
 
-    >>> tally = Tally()
-    >>> tally.add("很好", None)
-    >>> tally.add(None, "field 'text' is None")
-    >>> tally
-    Tally(labels=Counter({'很好': 1}), problems=1, reasons={1: "field 'text' is None"})
+    >>> counts = RowCounts()
+    >>> counts.add("很好", None)
+    >>> counts.add(None, "field 'text' is None")
+    >>> counts
+    RowCounts(labels=Counter({'很好': 1}), problems=1, reasons={1: "field 'text' is None"})
     """
 
     labels: Counter[str] = field(default_factory=Counter)
@@ -158,7 +158,7 @@ class Tally:
             self.reasons[self.rows] = str(error)
         self.problems += 1
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Make sure that some row has a label.
 
         Raises:

@@ -1,4 +1,4 @@
-"""softcloze look: a saved prompt from the command line, on a real model."""
+"""softcloze inspect-prompt: a saved prompt from the command line, on a real model."""
 
 import pytest
 
@@ -26,13 +26,13 @@ def test_it_shows_what_the_functions_find(run, saved, reviews):
     lines = reviews.read_text(encoding="utf-8").splitlines()[1:]
     texts, labels = zip(*(line.strip('"').rsplit(",", 1) for line in lines), strict=True)
     texts = [text.strip('"') for text in texts]
-    done = run("look", "prompt", "--data", reviews, "--words", "2", cwd=folder, env={"COLUMNS": "120"})
+    done = run("inspect-prompt", "prompt", "--data", reviews, "--words", "2", cwd=folder, env={"COLUMNS": "120"})
     assert (done.returncode, done.stderr) == (0, "")
     found = [inspect_soft(clf, 2), delete_vectors(clf, texts, labels), harden(clf, texts, labels)]
     assert [line.rstrip() for line in done.stdout.splitlines()] == "".join(f"{own}\n" for own in found).splitlines()
 
 
 def test_a_hard_prompt_has_nothing_to_look_into(run, saved):
-    done = run("look", "hard", cwd=saved[0])
+    done = run("inspect-prompt", "hard", cwd=saved[0])
     assert (done.returncode, done.stdout) == (2, "")
     assert "error: '<text> <mask>' has no soft slots, so there are no vectors to look into" in done.stderr

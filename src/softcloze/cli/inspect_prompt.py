@@ -1,34 +1,34 @@
-"""softcloze look: what is in a saved soft prompt."""
+"""softcloze inspect-prompt: the vectors of a saved soft prompt."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from softcloze.cli.console import errors, results
+from softcloze.cli.input_files import open_table
 from softcloze.cli.options import LabelOption, OtherModelOption, TextOption
+from softcloze.cli.progress import open_classifier
+from softcloze.prompt.card import PromptCard
 
 
-def look(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that fit wrote.")],
+def inspect_prompt(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt.")],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Labelled rows to measure on: a .csv, .tsv, .jsonl or .parquet file."),
+        typer.Option(metavar="FILE", help="Labelled rows for the measurements: a .csv, .tsv, .jsonl or .parquet file."),
     ] = None,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
-    words: Annotated[int, typer.Option(help="Words to name that are nearest to each vector.")] = 3,
+    words: Annotated[int, typer.Option(help="Number of nearest words to show for each vector.")] = 3,
     model: OtherModelOption = None,
 ) -> None:
-    """Look into a trained soft prompt: the words that its vectors are nearest to, and how far training moved them.
+    """Show the words nearest to the vectors of a soft prompt, and how far training moved them.
 
-    With --data also how much worse the prompt does without each vector, and how well the words do in their place; use
-    other rows than it was trained on. docs/soft-prompts.md says what one can conclude.
+    With --data, also measure the prompt without each vector, and with the nearest words instead of the vectors; use
+    rows that it was not trained on. docs/how-to/look-inside.md explains the conclusions.
     """
-    from softcloze.cli.console import errors, results
-    from softcloze.cli.input_files import open_table
-    from softcloze.prompt import Prompt
-
-    saved = Prompt.load(folder)
+    saved = PromptCard.load(folder)
     examples, labels = None, None
     if data is not None:
         table = open_table(data)
@@ -37,7 +37,6 @@ def look(
         labels = [known.get(label, label) for label in table.labels(label_column)]
 
     from softcloze.analysis import delete_vectors, harden, inspect_soft
-    from softcloze.cli.progress import open_classifier
 
     classifier = open_classifier(folder, model)
     console = results()
