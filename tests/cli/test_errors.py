@@ -151,7 +151,7 @@ def test_mistakes(args, message, folder, monkeypatch, capsys):
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, folder):
-    monkeypatch.setattr("softcloze.cli.input_files.open_table", lambda path: 1 / 0)
+    monkeypatch.setattr("softcloze.cli.fit.open_table", lambda path: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["softcloze", *FIT])
     with pytest.raises(ZeroDivisionError):
         main()

@@ -6,18 +6,7 @@ import sys
 
 import pytest
 
-COMMANDS = [
-    "fit",
-    "predict",
-    "evaluate",
-    "compare",
-    "words",
-    "inspect",
-    "inspect-prompt",
-    "lint",
-    "models",
-    "templates",
-]
+from softcloze.cli.app import COMMANDS
 
 CODE = """
 import sys

@@ -23,12 +23,12 @@ from softcloze.cli.options import (
     VerbalizerOption,
 )
 from softcloze.errors import CommandError
-from softcloze.experiments import Progress, RunId
 from softcloze.formatting import one_line, shots_name
 
 if TYPE_CHECKING:
     from softcloze import experiments
     from softcloze.data import Split
+    from softcloze.experiments import Progress, RunId
 
 
 STARTER = "starter:"
@@ -214,7 +214,7 @@ class LiveTable:
         self._doing = "starting"
         self._ends: float | None = None  # by the clock of `time.monotonic`
 
-    def update(self, event: Progress) -> None:
+    def update(self, event: "Progress") -> None:
         """Show the state of a comparison."""
         self._table = event.comparison.table() if event.done else ""
         self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left
@@ -227,9 +227,10 @@ class LiveTable:
         return Group(self._table, Text(line, no_wrap=True, overflow="ellipsis"))
 
 
-def _run_name(run_id: RunId) -> str:
+def _run_name(run_id: "RunId") -> str:
     """The name of a run in the progress line.
 
+    >>> from softcloze.experiments import RunId
     >>> _run_name(RunId("soft", 16, 2)), _run_name(RunId("hard", 0, 0))
     ('soft (16 shots, seed 2)', 'hard')
     """

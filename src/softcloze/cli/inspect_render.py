@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from softcloze.cli.console import plain
-from softcloze.cli.inspect_view import Look
 from softcloze.display import Column, Styled, Table, html_environment, rich_table
 from softcloze.errors import FileError
 from softcloze.files import replacing_file
@@ -18,7 +17,7 @@ from softcloze.template.describe import NAMES, as_html, describe
 from softcloze.template.describe import STYLES as CSS
 
 if TYPE_CHECKING:
-    from softcloze.cli.inspect_view import TokenView, WordView
+    from softcloze.cli.inspect_view import Look, TokenView, WordView
 
 
 STYLES = {
@@ -115,7 +114,7 @@ def _legend(view: "TokenView") -> Text:
     return Text("   ").join(parts)
 
 
-def page(look: Look) -> str:
+def page(look: "Look") -> str:
     """The page; all text in it is escaped."""
     source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
     nodes, blocks = look.template.nodes, look.template.node_blocks
