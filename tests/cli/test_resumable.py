@@ -12,7 +12,7 @@ import pytest
 from softcloze.cli import resumable as runs
 from softcloze.cli.input_files import open_table
 from softcloze.cli.output_files import format_of
-from softcloze.cli.resumable import Run, Tally
+from softcloze.cli.resumable import RowCounts, Run
 from softcloze.errors import FileError
 
 NAMES = ("predicted", "probability_好", "probability_bad", "error")
@@ -47,7 +47,7 @@ def labelled(table):
 def work(out, table, *, restart=False):
     """What `predict` does, three rows at a time."""
     run = Run(out, format_of(out, table, NAMES), PURPOSE, restart=restart)
-    begun = run.tally.rows
+    begun = run.counts.rows
     rows = [*labelled(table)][begun:]
     for start in range(0, len(rows), 3):
         run.write(rows[start : start + 3])
@@ -101,7 +101,7 @@ def test_what_is_written(suffix, table, tmp_path):
     out = tmp_path / f"out{suffix}"
     _, run = work(out, table)
     expected = [*labelled(table)]
-    assert run.tally == Tally({"bad": 4, "好": 5}, 3, {i: f"bad row {i}" for i in (0, 5, 10)})
+    assert run.counts == RowCounts({"bad": 4, "好": 5}, 3, {i: f"bad row {i}" for i in (0, 5, 10)})
     match suffix:
         case ".jsonl":
             found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -123,9 +123,9 @@ def test_small_writes_wait_for_each_other(table, tmp_path, monkeypatch):
     run = Run(tmp_path / "out.csv", format_of(tmp_path / "out.csv", table, NAMES), PURPOSE, restart=False)
     rows = [*labelled(table)]
     run.write(rows[:3])
-    assert (run.tally.rows, [path.name for path in run.folder.iterdir()]) == (0, ["run.json"])
+    assert (run.counts.rows, [path.name for path in run.folder.iterdir()]) == (0, ["run.json"])
     run.write(rows[3:6])
-    assert (run.tally.rows, sorted(path.name for path in run.folder.iterdir())) == (6, ["000000", "run.json"])
+    assert (run.counts.rows, sorted(path.name for path in run.folder.iterdir())) == (6, ["000000", "run.json"])
 
 
 def interrupted(out, table):
