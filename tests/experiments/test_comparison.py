@@ -7,7 +7,7 @@ from rich.console import Console
 
 from softcloze.errors import ParameterError
 from softcloze.experiments import METRICS, Comparison, MethodCard, Protocol, Run
-from softcloze.experiments.table import differences_table
+from softcloze.experiments.table import DifferencesTable
 
 LABELS = ("bad", "good") * 100
 
@@ -175,4 +175,4 @@ corrected for 3 comparisons (Holm)"""
 
 def test_table_of_differences():
     found = COMPARISON.differences(baseline="hard prompt")
-    assert printed(differences_table(found, "accuracy"), 80) == DIFFERENCES
+    assert printed(DifferencesTable(found, "accuracy"), 80) == DIFFERENCES

@@ -16,8 +16,8 @@ def test_the_spread_and_where_it_is_shown(make, tmp_path):
     assert (spread.worst.method, spread.best.method, spread.count) == ("one", "two", 3)
     assert spread.median == median(accuracy[name] for name in names[:3])
     told = f"worst {accuracy['one']:.3f} (one), median {accuracy['三']:.3f}, best {accuracy['two']:.3f} (two)"
-    assert f"3 prompt variants of films: {told}" in found.table().caption.plain
+    assert f"3 prompt variants of films: {told}" in str(found.table())
     html = found.report(tmp_path / "page.html").read_text("utf-8")
     assert "accuracy of the 3 prompt variants of <b>films</b> ranges from" in html
     single = replace(found, methods=(cards[0], *(replace(card, variant_of=None) for card in found.methods[1:])))
-    assert spread_over_variants(single) == () and "variants" not in single.table().caption.plain
+    assert spread_over_variants(single) == () and "variants" not in str(single.table())

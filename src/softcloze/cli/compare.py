@@ -141,7 +141,7 @@ def compare(
     from softcloze import experiments
     from softcloze.cli.console import errors, plain, results, say
     from softcloze.cli.progress import fetch, open_backbone
-    from softcloze.experiments.table import differences_table
+    from softcloze.experiments.table import DifferencesTable
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
     if any("model" in method.classifier.get_params() for method in chosen):
@@ -166,7 +166,7 @@ def compare(
         raise CommandError(f"every run failed; the first one with {comparison.runs[0].error}")
     differences = comparison.differences(baseline=working[0].method)
     if differences:
-        results().print(differences_table(differences, "accuracy"))
+        results().print(DifferencesTable(differences, "accuracy"))
     if report is not None:
         say(errors(), "the page is ", plain(comparison.report(report), "bold"))
 

@@ -17,7 +17,8 @@ from softcloze.formatting import did_you_mean
 
 if TYPE_CHECKING:
     import pandas
-    from rich.table import Table
+
+    from softcloze.display import Displayable
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,11 @@ class Comparison:
             for (method, other, size, result), p in zip(pairs, corrected, strict=True)
         )
 
-    def table(self) -> "Table":
-        """The summary as a table for the terminal."""
-        from softcloze.experiments.table import comparison_table
+    def table(self) -> "Displayable":
+        """The summary as a table for the terminal and for notebooks."""
+        from softcloze.experiments.table import ComparisonTable
 
-        return comparison_table(self)
+        return ComparisonTable(self)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """A row for each run: method, shots, seed, metrics and costs; metrics of failed runs are nan."""

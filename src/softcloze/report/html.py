@@ -6,12 +6,11 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from softcloze.display import html_environment
 from softcloze.errors import ReportError
 from softcloze.files import replacing_file
-from softcloze.formatting import one_line, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +46,8 @@ def render(
         tests: more tests.
         values: variables of the template, `facts` and `verdicts` of the frame among them; only `Markup` is not escaped.
     """
-    loader = DictLoader({name: _file(name) for name in ("frame.html", "macros.html")})
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=loader)
-    environment.filters |= {"one_line": one_line, "visible": visible, **(filters or {})}
-    environment.tests |= tests or {}
+    templates = {name: _file(name) for name in ("frame.html", "macros.html")}
+    environment = html_environment(filters, tests, templates)
     return environment.from_string(source).render(**values, style=Markup(_file("style.css")))
 
 

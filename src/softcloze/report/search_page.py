@@ -9,7 +9,7 @@ from markupsafe import Markup
 from softcloze.formatting import mean_sd, one_line, percent
 from softcloze.report.html import Plot, render, require_matplotlib, write_page
 from softcloze.search import SearchSummary
-from softcloze.search.table import notes, parameter_values, round_title, share_note, varying_parameters
+from softcloze.search.table import notes, parameter_value, round_title, share_note, varying_parameters
 
 
 def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
@@ -28,7 +28,7 @@ def search_page(summary: SearchSummary) -> str:
     filters: dict[str, Callable[..., object]] = {
         "mean_sd": mean_sd,
         "percent": percent,
-        "parameter_values": parameter_values,
+        "parameter_value": parameter_value,
     }
     return render(
         files("softcloze.report").joinpath("search_page.html").read_text(encoding="utf-8"),
@@ -58,8 +58,7 @@ def _facts(summary: SearchSummary) -> dict[str, str]:
 
 def _verdict(summary: SearchSummary, names: list[str]) -> Markup:
     chosen = Markup(", ").join(
-        Markup("{} <b>{}</b>").format(one_line(name), value)
-        for name, value in zip(names, parameter_values(summary.best, names), strict=True)
+        Markup("{} <b>{}</b>").format(one_line(name), parameter_value(summary.best, name)) for name in names
     )
     text = Markup("The winner has {}.").format(chosen)
     if not summary.parameters:

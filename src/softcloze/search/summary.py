@@ -12,7 +12,8 @@ from softcloze.search.results import Candidate, Round, higher_is_better, rounds_
 
 if TYPE_CHECKING:
     import optuna
-    from rich.console import RenderableType
+
+    from softcloze.display import Displayable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,15 @@ class SearchSummary:
         """The best candidate of the last round. It was selected by its score, which is therefore optimistic."""
         return self.rounds[-1].candidates[0]
 
-    def table(self, top: int = 10) -> "RenderableType":
-        """Tables of the parameters and the best candidates of each round, for the terminal.
+    def table(self, top: int = 10) -> "Displayable":
+        """Tables of the parameters and the best candidates of each round, for the terminal and for notebooks.
 
         Args:
             top: maximum number of candidates of each round.
         """
-        from softcloze.search.table import search_tables
+        from softcloze.search.table import SearchTable
 
-        return search_tables(self, top)
+        return SearchTable(self, top)
 
     def report(self, path: str | Path) -> Path:
         """Write the summary as one self-contained HTML page; missing folders are created.

@@ -1,82 +1,69 @@
-"""Tables and notes of a search for the terminal."""
+"""Tables and notes of a search for the terminal and for notebooks."""
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from softcloze.display import Block, Column, Displayable, Styled, Table
 from softcloze.formatting import mean_sd, one_line, percent
 from softcloze.search.factors import NOT_APPLICABLE, format_value
-from softcloze.search.importance import Parameter
 from softcloze.search.results import Candidate, Round
 from softcloze.search.summary import SearchSummary
 
 
-def search_tables(summary: SearchSummary, top: int) -> Group:
+@dataclass(frozen=True, slots=True)
+class SearchTable(Displayable):
     """The importance of the parameters, the best candidates of each round, and notes on how to read them."""
-    parts: list[RenderableType] = []
-    if summary.parameters:
-        parts.append(_parameters(summary))
-    names = varying_parameters(summary)
-    parts += [_candidates(summary, round_, names, top) for round_ in reversed(summary.rounds)]
-    return Group(*parts, *(Text(note) for note in notes(summary)))
 
+    summary: SearchSummary
+    top: int
 
-def _parameters(summary: SearchSummary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title="Parameter importance", title_justify="left", caption_justify="left")
-    table.caption = Text(share_note(summary))
-    table.add_column("parameter", overflow="fold")
-    for name in ("share", "value", "mean", "best", "tried"):
-        is_text = name == "value"
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
-    for parameter in summary.parameters:
-        _add_parameter(table, parameter)
-    return table
+    def content(self) -> Sequence[Block]:
+        """Tables and notes."""
+        rounds = [self._candidates(round_) for round_ in reversed(self.summary.rounds)]
+        return [*self._parameters(), *rounds, *notes(self.summary)]
 
+    def _parameters(self) -> list[Block]:
+        parameters = self.summary.parameters
+        if not parameters:
+            return []
+        levels = [level for parameter in parameters for level in parameter.levels]
+        first = [(parameter if i == 0 else None) for parameter in parameters for i in range(len(parameter.levels))]
+        columns = [
+            Column("parameter", [parameter.name if parameter else None for parameter in first]),
+            Column(
+                "share", [percent(parameter.share, 0) if parameter else None for parameter in first], is_number=True
+            ),
+            Column("value", [level.value for level in levels]),
+            Column("mean", [mean_sd(level.mean) for level in levels], is_number=True),
+            Column("best", [mean_sd(level.best) for level in levels], is_number=True),
+            Column("tried", [f"{len(level.scores)}" for level in levels], is_number=True),
+        ]
+        ends = {i - 1 for i, parameter in enumerate([*first, parameters[0]]) if parameter is not None}
+        return [Table(columns, "Parameter importance", share_note(self.summary), ends)]
 
-def _add_parameter(table: Table, parameter: Parameter) -> None:
-    for index, level in enumerate(parameter.levels):
-        first = (Text(one_line(parameter.name)), percent(parameter.share, 0)) if index == 0 else ("", "")
-        last = index == len(parameter.levels) - 1
-        table.add_row(
-            *first,
-            Text(one_line(level.value)),
-            mean_sd(level.mean),
-            mean_sd(level.best),
-            f"{len(level.scores)}",
-            end_section=last,
-        )
-
-
-def _candidates(summary: SearchSummary, round_: Round, names: list[str], top: int) -> Table:
-    title = Text(round_title(summary, round_))
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", caption_justify="left")
-    table.add_column("score", justify="right", no_wrap=True)
-    for name in names:
-        table.add_column(Text(one_line(name)), overflow="fold")
-    for candidate in round_.candidates[:top]:
-        style = "bold green" if candidate is summary.best else ""
-        values = (Text(value) for value in parameter_values(candidate, names))
-        table.add_row(Text(mean_sd(candidate.mean, candidate.sd), style), *values)
-    more = len(round_.candidates) - top
-    left_out = [f"{more} more" * (more > 0), f"{round_.failed} without a score" * (round_.failed > 0)]
-    table.caption = Text(", ".join(filter(None, left_out)))
-    return table
+    def _candidates(self, round_: Round) -> Table:
+        candidates, names = round_.candidates[: self.top], varying_parameters(self.summary)
+        scores = [
+            Styled(mean_sd(candidate.mean, candidate.sd), "bold green" * (candidate is self.summary.best))
+            for candidate in candidates
+        ]
+        columns = [Column("score", scores, is_number=True)]
+        columns += [Column(name, [parameter_value(candidate, name) for candidate in candidates]) for name in names]
+        more = len(round_.candidates) - self.top
+        left_out = [f"{more} more" * (more > 0), f"{round_.failed} without a score" * (round_.failed > 0)]
+        return Table(columns, round_title(self.summary, round_), ", ".join(filter(None, left_out)))
 
 
 def varying_parameters(summary: SearchSummary) -> list[str]:
     """Names of the parameters in which candidates differ, or of all parameters if they differ in none."""
     candidates = [candidate for round_ in summary.rounds for candidate in round_.candidates]
     names = [*dict.fromkeys(name for candidate in candidates for name in candidate.parameters)]
-    values = {
-        name: {value for candidate in candidates for value in parameter_values(candidate, [name])} for name in names
-    }
-    return [name for name in names if len(values[name]) > 1] or names
+    return [name for name in names if len({parameter_value(each, name) for each in candidates}) > 1] or names
 
 
-def parameter_values(candidate: Candidate, names: list[str]) -> list[str]:
-    """The named parameters of a candidate, each as one line."""
-    return [one_line(format_value(candidate.parameters.get(name, NOT_APPLICABLE))) for name in names]
+def parameter_value(candidate: Candidate, name: str) -> str:
+    """A parameter of a candidate as one line."""
+    return one_line(format_value(candidate.parameters.get(name, NOT_APPLICABLE)))
 
 
 def round_title(summary: SearchSummary, round_: Round) -> str:
