@@ -1,14 +1,25 @@
-"""The pages on the language are true: their examples run, their grammar is the parser's, their tables are complete."""
+"""The documentation is true: examples run, names exist, links lead somewhere, and both languages have the same code.
 
+Of the pages on the language the grammar is the parser's and the tables are complete; the picture of the packages is
+what its script draws.
+"""
+
+import ast
 import doctest
+import inspect
 import random
 import re
+import shlex
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
+from runpy import run_path
 
 import pytest
+import typer
 from support.ebnf import Grammar
 
+from softcloze.cli import app
 from softcloze.errors import TemplateSyntaxError
 from softcloze.template import Template
 from softcloze.template.jinja.filters import FILTERS, TESTS
@@ -176,13 +187,113 @@ def test_what_importers_make_of_each_tag(page, library):
         assert str(read(theirs + mask * needs_mask)) == ours + our_mask * needs_mask
 
 
-@pytest.mark.parametrize("page", PAGES)
+ALL = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+TRANSLATED = [page for page in ALL if re.match(r"docs/(tutorial|how-to/|index|reference/language)", page)]
+HOW_TO = [page for page in TRANSLATED if re.match(r"docs/(tutorial|how-to/)", page)]
+
+
+def without_code(text):
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def titles(page):
+    return re.findall(r"^#+ (.*)$", without_code(page_text(page)), re.MULTILINE)
+
+
+def anchors(page):
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles(page)}
+
+
+def made_from_the_code(path):
+    """Whether a page of the site is made of a package when it is built; see docs/hooks.py."""
+    package = ROOT / "src" / "softcloze" / path.stem
+    return path.parent == ROOT / "docs/reference/api" and (package.is_dir() or package.with_suffix(".py").exists())
+
+
+@pytest.mark.parametrize("page", ALL + READMES)
 def test_links_lead_somewhere(page):
-    text = page_text(page)
-    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (ROOT / page).parent.joinpath(target.split("#")[0]).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page_text(page))):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent.joinpath(name).resolve() if name else ROOT / page
+        assert path.exists() or made_from_the_code(path), target
+        if anchor and path.exists():
+            assert anchor in anchors(path.relative_to(ROOT)), target
+
+
+def blocks(page, language):
+    """The blocks of code in a language, with the fence and its indentation gone."""
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", page_text(page), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [page for page in TRANSLATED if not page.endswith(".zh-CN.md")])
+def test_pages_are_in_both_languages(page):
+    other = page.replace(".md", ".zh-CN.md")
+    assert other in TRANSLATED
+    assert len(titles(page)) == len(titles(other))
+    if page in HOW_TO:
+        for language in ("python", "sh", "toml", "text"):
+            assert blocks(page, language) == blocks(other, language)
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_readmes_are_short(readme):
+    assert len(page_text(readme).splitlines()) <= 120
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page for page in ALL if f" {page.removeprefix('docs/')}\n" not in navigation] == []
+
+
+@pytest.mark.parametrize("page", [*ALL, *READMES])
+def test_code_uses_names_that_exist(page):
+    """Imports of softcloze work, and calls of what they import give only arguments that it has."""
+    names = {}
+    for code in blocks(page, "python"):
+        tree = ast.parse("" if code.startswith(">>>") else code)
+        for node in ast.walk(tree):
+            match node:
+                case ast.ImportFrom(module=str(module)) if module.split(".")[0] == "softcloze":
+                    names |= {alias.name: getattr(import_module(module), alias.name) for alias in node.names}
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Name(id=name)) if name in names or name == "PromptClassifier":
+                    function = names.get(name) or import_module("softcloze").PromptClassifier
+                    parameters = inspect.signature(function).parameters.values()
+                    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+                        given = {keyword.arg for keyword in node.keywords if keyword.arg}
+                        assert given <= {parameter.name for parameter in parameters}, name
+
+
+@pytest.mark.parametrize("page", [*ALL, *READMES])
+def test_commands_and_options_exist(page):
+    group = typer.main.get_command(app)
+    context = typer.Context(group)
+    inline = re.findall(r"`(softcloze [a-z][^`]*)`", without_code(page_text(page)))
+    for line in "\n".join([*blocks(page, "sh"), *inline]).splitlines():
+        command, *words = shlex.split(line, comments=True) or [""]
+        if command == "softcloze" and words[0] != "COMMAND":
+            subcommand = group.get_command(context, words[0])
+            assert subcommand is not None, line
+            options = {option for parameter in subcommand.params for option in parameter.opts}
+            assert {word for word in words if word.startswith("--")} <= options | {"--help"}, line
+
+
+def test_the_picture_of_the_packages_is_drawn_from_their_imports():
+    floors = run_path(str(ROOT / "docs" / "floors.py"))
+    assert floors["PICTURE"].read_text(encoding="utf-8") == floors["svg"](), "run python docs/floors.py"
+
+
+def test_the_architecture_names_the_only_arrows_up():
+    forwards = run_path(str(ROOT / "tests" / "test_layers.py"))["FORWARDS"]
+    page = page_text("docs/explanation/architecture.md")
+    assert all(f"`{scope}`" in page for _, scope, _ in forwards)
+    _, up = run_path(str(ROOT / "docs" / "floors.py"))["read_imports"]()
+    assert up == {("experiments", "report"), ("search", "report")}
+
+
+def test_the_architecture_names_every_package():
+    order = run_path(str(ROOT / "tests" / "test_layers.py"))["ORDER"]
+    assert {*order} <= words_in_code("docs/explanation/architecture.md")

@@ -1,6 +1,9 @@
-"""The examples and the first block of each README run as they stand."""
+"""The examples, the first block of each README and the tutorial run as they stand."""
 
+import contextlib
+import io
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +38,36 @@ def test_first_block_of_the_readme(tmp_path):
 
 def test_both_readmes_begin_with_the_same_code():
     assert first_block("README.md") == first_block("README.zh-CN.md")
+
+
+SMALLER = {"[:200]": "[:40]", "test_rows=200": "test_rows=40", "seeds=3": "seeds=2"}
+
+
+def shape(text):
+    """What is printed, without figures, rules of tables and the widths of columns."""
+    return re.sub(r"[+-]?\d[\d.,]*|─+|\s+", " ", text).split()
+
+
+@pytest.mark.slow
+def test_the_tutorial(tmp_path, monkeypatch):
+    """Every block runs, on fewer reviews, and prints what the page shows, up to figures."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    names, printed, compared = {}, "", 0
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        match language:
+            case "python":
+                for text, smaller in SMALLER.items():
+                    block = block.replace(text, smaller)
+                with contextlib.redirect_stdout(io.StringIO()) as output:
+                    exec(compile(block, "tutorial", "exec"), names)
+                printed = output.getvalue()
+            case "sh":
+                command, *arguments = shlex.split(block)
+                assert command == "softcloze"
+                run("-m", "softcloze", *arguments, folder=tmp_path)
+                assert (tmp_path / "scored.csv").exists()
+            case "text":
+                assert shape(printed) == shape(block)
+                compared += 1
+    assert compared >= 7
