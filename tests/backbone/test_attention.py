@@ -16,8 +16,10 @@ BEHIND = {"apart": [0, 1], "packed": [0, 1, 0], "one token": [0, 1]}
 def calls(monkeypatch):
     """How many times keys and values that are kept were taken as constants."""
     times = []
-    apply = attention._ByProducts.apply
-    monkeypatch.setattr(attention._ByProducts, "apply", lambda *inputs: (times.append(1), apply(*inputs))[1])
+    apply = attention._MatrixProductAttention.apply
+    monkeypatch.setattr(
+        attention._MatrixProductAttention, "apply", lambda *inputs: (times.append(1), apply(*inputs))[1]
+    )
     return times
 
 
@@ -34,9 +36,9 @@ def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, cas
     found, expected = (soft.clone().requires_grad_() for _ in range(2))
     with backbone.frozen():
         # in parts, so that shorter ones are padded
-        prefix = PrefixCache.join([backbone.read([ids]) for ids in BEGINNINGS])
+        prefix = PrefixCache.join([backbone.prefill([ids]) for ids in BEGINNINGS])
         last = torch.tensor([[len(row) - 1] for row in rows])
-        logits = backbone.outputs(rows, last, soft=found, prefix=prefix, behind=behind).logits[:, 0]
+        logits = backbone.outputs(rows, last, soft=found, prefix=prefix, prefix_index=behind).logits[:, 0]
         (logits[:, 30:33] * weights).sum().backward()
     assert bool(calls) == (backbone.attention == "softcloze") == (architecture != "bloom")
     plain = torch.stack(
@@ -61,8 +63,12 @@ def test_gradients_of_rows_with_one_beginning_are_those_of_each_by_itself(archit
     weights = torch.randn(3, generator=dice)
     found, expected = (soft.clone().requires_grad_() for _ in range(2))
     packed = []
-    own = backbone._packed_outputs
-    monkeypatch.setattr(backbone, "_packed_outputs", lambda *given: (packed.append(given[0]), own(*given))[1])
+    run = backbone._forward.packed
+    monkeypatch.setattr(
+        backbone._forward,
+        "packed",
+        lambda packing, *given, **named: (packed.append(packing), run(packing, *given, **named))[1],
+    )
     with backbone.frozen():
         assert backbone.can_pack == (architecture != "bloom")
         packed.clear()
@@ -113,7 +119,7 @@ def test_against_transformers(kept, groups, form, scaling, width):
     results = []
     for ours in (True, False):
         leaves = [tensor.clone().requires_grad_() for tensor in (query, key[:, :, 6:], value[:, :, 6:])]
-        layer = attention.PrefixKVLayer(key.clone(), value.clone(), room=4)
+        layer = attention.PrefixKVLayer(key.clone(), value.clone(), capacity=4)
         assert layer.get_seq_length() == 6 and layer.get_mask_sizes(4) == (10, 0)
         joined = layer.update(*leaves[1:])
         assert layer.get_seq_length() == 10
@@ -141,7 +147,7 @@ def test_in_half_precision_it_is_as_near_as_transformers(kept, form, calls):
     expected, _ = sdpa_attention_forward(module, *leaves, masks.get(form))
     expected.sin().sum().backward()
 
-    layer = attention.PrefixKVLayer(key.bfloat16(), value.bfloat16(), room=4)
+    layer = attention.PrefixKVLayer(key.bfloat16(), value.bfloat16(), capacity=4)
     found = [query.bfloat16().requires_grad_()]
     found += [
         tensor.bfloat16().requires_grad_()
@@ -159,7 +165,9 @@ def test_in_half_precision_it_is_as_near_as_transformers(kept, form, calls):
 
 
 def test_long_rows_in_half_precision_are_left_to_the_kernel(calls):
-    query, key, value = (torch.randn(1, 2, attention.SHORT + 1, 8).bfloat16().requires_grad_() for _ in range(3))
+    query, key, value = (
+        torch.randn(1, 2, attention.MAX_SHORT_KEYS + 1, 8).bfloat16().requires_grad_() for _ in range(3)
+    )
     attention.attention(torch.nn.Module(), query, key, value, None, is_causal=False)
     assert not calls
     attention.attention(torch.nn.Module(), query, key[:, :, 1:], value[:, :, 1:], None, is_causal=False)
@@ -197,7 +205,7 @@ def test_what_is_unusual_is_left_to_transformers():
         attention.attention(torch.nn.Module(), query, key, value, seen, softcap=30.0)
 
 
-@pytest.mark.parametrize("keys", [15, 16, 17, attention.SHORT - 1, attention.SHORT + 1])
+@pytest.mark.parametrize("keys", [15, 16, 17, attention.MAX_SHORT_KEYS - 1, attention.MAX_SHORT_KEYS + 1])
 @pytest.mark.parametrize("form", ["bool", "numbers", None, "causal", "last query"])
 def test_keys_that_do_not_fill_a_register_change_nothing(form, keys):
     dice = torch.Generator().manual_seed(keys)

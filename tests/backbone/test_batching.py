@@ -1,4 +1,4 @@
-"""Batches: everything once, little padding, few sizes, and half as many rows where an accelerator has no room."""
+"""Batches: everything once, little padding, few sizes, and half as many rows where an accelerator has no budget."""
 
 from random import Random
 
@@ -11,32 +11,32 @@ from transformers import BertConfig, BertForMaskedLM
 
 from softcloze import Backbone, Template
 from softcloze.backbone import run_length_bucketed
-from softcloze.backbone.batching import BATCH_TOKENS, FEWEST_TOKENS
+from softcloze.backbone.batching import MAX_BATCH_TOKENS, MIN_BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate
 from softcloze.starters import load_data
 
 
-@given(lengths=st.lists(st.integers(0, 3000), max_size=40), room=st.integers(0, 9000))
+@given(lengths=st.lists(st.integers(0, 3000), max_size=40), budget=st.integers(0, 9000))
 @cases(100)
-def test_every_row_once_whatever_there_is_room_for(lengths, room):
+def test_every_row_once_whatever_there_is_room_for(lengths, budget):
     done = []
 
     def work(chosen):
-        assert len(chosen) == 1 or len(chosen) * max(lengths[i] for i in chosen) <= BATCH_TOKENS
-        if len(chosen) > 1 and sum(lengths[i] for i in chosen) > room:
-            raise torch.OutOfMemoryError("no room")
+        assert len(chosen) == 1 or len(chosen) * max(lengths[i] for i in chosen) <= MAX_BATCH_TOKENS
+        if len(chosen) > 1 and sum(lengths[i] for i in chosen) > budget:
+            raise torch.OutOfMemoryError("no budget")
         done.extend(chosen)
 
-    run_length_bucketed(lengths, lambda i: lengths[i], work, BATCH_TOKENS)
+    run_length_bucketed(lengths, lambda i: lengths[i], work, MAX_BATCH_TOKENS)
     assert sorted(done) == list(range(len(lengths)))
 
 
 def test_no_room_for_a_single_row():
     def work(chosen):
-        raise torch.OutOfMemoryError("no room")
+        raise torch.OutOfMemoryError("no budget")
 
-    with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        run_length_bucketed([3, 5], lambda i: 1, work, BATCH_TOKENS)
+    with pytest.raises(torch.OutOfMemoryError, match="no budget"):
+        run_length_bucketed([3, 5], lambda i: 1, work, MAX_BATCH_TOKENS)
 
 
 def prompt_lengths(data, template, backbone):
@@ -45,24 +45,24 @@ def prompt_lengths(data, template, backbone):
     return [len(prompt) for prompt in compiled.encode(data.texts)]
 
 
-def batch_sizes(lengths, room=BATCH_TOKENS):
+def batch_sizes(lengths, budget=MAX_BATCH_TOKENS):
     """Tokens of each batch of such rows, padding included."""
     sizes = []
 
     def work(rows):
         sizes.append(len(rows) * max(lengths[i] for i in rows))
 
-    run_length_bucketed(lengths, lengths.__getitem__, work, room)
+    run_length_bucketed(lengths, lengths.__getitem__, work, budget)
     return sizes
 
 
 @pytest.mark.parametrize(
     "data, template", [("movie-reviews", "<text> It was <mask>."), ("chinese-reviews", "<text> 总之，很<mask>")]
 )
-@pytest.mark.parametrize("room", [FEWEST_TOKENS, BATCH_TOKENS])
-def test_hardly_any_padding(bert_tiny, data, template, room):
+@pytest.mark.parametrize("budget", [MIN_BATCH_TOKENS, MAX_BATCH_TOKENS])
+def test_hardly_any_padding(bert_tiny, data, template, budget):
     lengths = prompt_lengths(load_data(data).test, template, bert_tiny)[:1000]
-    assert sum(batch_sizes(lengths, room)) < 1.05 * sum(lengths)
+    assert sum(batch_sizes(lengths, budget)) < 1.05 * sum(lengths)
 
 
 def test_wide_layers_take_fewer_tokens(bert_tiny):

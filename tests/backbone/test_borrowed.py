@@ -67,7 +67,7 @@ def test_looking_at_a_backbone_changes_nothing(architecture):
     weights = {name: parameter.clone() for name, parameter in backbone.model.named_parameters()}
     state = torch.get_rng_state()
     with torch.no_grad():
-        backbone.outputs([[7, 8, 9]], torch.tensor([[2]]), columns=torch.tensor([4, 5]))
+        backbone.outputs([[7, 8, 9]], torch.tensor([[2]]), vocab_ids=torch.tensor([4, 5]))
     assert backbone.fingerprint["model"]
     assert backbone.embedding_rms > 0
     assert backbone.supports_prefix_cache == (architecture in models.CAUSAL)

@@ -67,9 +67,15 @@ def backbone_of(model_class, config_class, tokenizer, **options):
             IBertConfig,
             "wordpiece",
             COMMON,
-            "does not run as softcloze runs it, with vectors among its",
+            "does not accept `inputs_embeds` with a padding mask",
         ),
-        (NystromformerForMaskedLM, NystromformerConfig, "wordpiece", COMMON, "gives other scores for the embeddings"),
+        (
+            NystromformerForMaskedLM,
+            NystromformerConfig,
+            "wordpiece",
+            COMMON,
+            "scores the embeddings of tokens, with a mask, differently",
+        ),
         (
             MobileBertForMaskedLM,
             MobileBertConfig,
@@ -77,22 +83,22 @@ def backbone_of(model_class, config_class, tokenizer, **options):
             {**COMMON, "embedding_size": 16, "intra_bottleneck_size": 16},
             "does not run its output embedding on one state for each word",
         ),
-        (ConvBertForMaskedLM, ConvBertConfig, "wordpiece", COMMON, "sees the padding behind a row"),
+        (ConvBertForMaskedLM, ConvBertConfig, "wordpiece", COMMON, "sees the padding after a sequence"),
         (
             FNetForMaskedLM,
             FNetConfig,
             "wordpiece",
             {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48},
-            "sees the padding behind a row",
+            "sees the padding after a sequence",
         ),
         (
             XLNetLMHeadModel,
             XLNetConfig,
             "gpt2",
             {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 48},
-            "is no causal model",
+            "is not causal",
         ),
-        (BertGenerationDecoder, BertGenerationConfig, "gpt2", COMMON, "is no causal model as it is configured"),
+        (BertGenerationDecoder, BertGenerationConfig, "gpt2", COMMON, "is not causal as it is configured"),
     ],
 )
 def test_a_model_that_would_be_read_wrongly_is_refused(model_class, config_class, tokenizer, options, reason):
@@ -149,7 +155,7 @@ def test_a_model_that_would_be_read_wrongly_is_refused(model_class, config_class
 def test_other_causal_models_score_as_plain_transformers(model_class, config_class, options, in_parts):
     backbone = backbone_of(model_class, config_class, "gpt2", **options)
     assert backbone.supports_prefix_cache == in_parts
-    assert in_parts or backbone.prefix_cache_reason == "tried in two parts it gave other scores"
+    assert in_parts or backbone.prefix_cache_reason == "split in two parts it gave other scores"
     soft = soft_vectors(backbone, 2)
     members = [
         Member(

@@ -65,5 +65,5 @@ def test_why_not(architecture):
     assert engine.supports_prefix_cache == (not engine.prefix_cache_reason) == (architecture == "bloom")
     assert not engine.can_pack
     assert engine.prefix_cache_reason.startswith(
-        {"bert": "a masked model reads", "t5": "a seq2seq model reads"}.get(architecture, "")
+        {"bert": "a masked model computes", "t5": "a seq2seq model computes"}.get(architecture, "")
     )

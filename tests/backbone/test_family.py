@@ -28,7 +28,7 @@ def test_bert_as_a_decoder_is_causal():
 
 
 def test_a_model_of_pictures_is_refused():
-    with pytest.raises(BackboneError, match="type 'vit' is no masked, causal or seq2seq language model"):
+    with pytest.raises(BackboneError, match="type 'vit' is not a masked, causal or seq2seq language model"):
         family_of(ViTConfig(), models.tokenizer("gpt2"))
 
 

@@ -11,14 +11,14 @@ PLACES = torch.tensor([[4, 0], [1, 1]])
 @pytest.mark.parametrize("architecture", models.MASKED)
 def test_scores_and_states_are_those_of_the_whole_layer(architecture, monkeypatch):
     backbone = models.new_backbone(architecture)
-    found = backbone._behind_attention
+    found = backbone._head_start
     assert (found is not None) == (architecture in ("bert", "roberta", "electra", "deberta-v2"))
     widths = []
     hooked = found if found is not None else torch.nn.Identity()
     with backbone.frozen(), torch.no_grad():
         hook = hooked.register_forward_hook(lambda _, args, result: widths.append(result.shape[1]))
         short = backbone.outputs(ROWS, PLACES)
-        monkeypatch.setattr(backbone, "_behind_attention", None)
+        monkeypatch.setattr(backbone, "_head_start", None)
         whole = backbone.outputs(ROWS, PLACES)
         hook.remove()
     assert widths == ([2, 6] if found is not None else [])
@@ -37,4 +37,4 @@ def test_a_model_that_looks_at_other_places_later_is_read_whole():
         return outputs
 
     bert.forward = forward
-    assert backbone._behind_attention is None
+    assert backbone._head_start is None

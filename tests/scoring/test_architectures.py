@@ -91,7 +91,7 @@ def test_a_cut_head_gives_the_same_scores(architecture):
     columns = torch.tensor([3, 17, 40, 101])
     with torch.no_grad():
         full = backbone.outputs(rows, positions).logits
-        cut = backbone.outputs(rows, positions, columns=columns).logits
+        cut = backbone.outputs(rows, positions, vocab_ids=columns).logits
         expected = torch.stack(
             [models.logits_of(backbone.model, row)[at] for row, at in zip(rows, positions, strict=True)]
         )
@@ -106,9 +106,9 @@ def test_nothing_is_left_behind_in_the_model(architecture):
     names = [name for name, _ in backbone.model.named_parameters(remove_duplicate=False)]
     before = models.logits_of(backbone.model, [8, 9, 10])
     for columns in (None, torch.tensor([3, 4])):
-        backbone.outputs([[8, 9]], torch.tensor([[1]]), columns=columns)
+        backbone.outputs([[8, 9]], torch.tensor([[1]]), vocab_ids=columns)
         with pytest.raises(IndexError, match="out of bounds"):
-            backbone.outputs([[8, 9]], torch.tensor([[7]]), columns=columns)
+            backbone.outputs([[8, 9]], torch.tensor([[7]]), vocab_ids=columns)
     assert not head._forward_pre_hooks
     assert [name for name, _ in backbone.model.named_parameters(remove_duplicate=False)] == names
     assert torch.equal(models.logits_of(backbone.model, [8, 9, 10]), before)

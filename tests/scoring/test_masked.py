@@ -15,7 +15,7 @@ from support.reference_scores import (
     soft_vectors,
 )
 
-from softcloze.backbone.batching import BATCH_TOKENS
+from softcloze.backbone.batching import MAX_BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate
 from softcloze.scoring import Scorer
 from softcloze.template import Template
@@ -159,8 +159,8 @@ def test_no_pass_is_larger_than_a_batch_may_be(monkeypatch, decoding):
     backbone, prompts = models.backbone("bert"), random_prompts([30] * 60, right=True)
     found = passes(monkeypatch, backbone, prompts, WORDS, decoding)
     sizes = [len(rows) * max(map(len, rows)) for rows in found]
-    assert max(sizes) <= BATCH_TOKENS
-    assert max(sizes) > BATCH_TOKENS / 2
+    assert max(sizes) <= MAX_BATCH_TOKENS
+    assert max(sizes) > MAX_BATCH_TOKENS / 2
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)

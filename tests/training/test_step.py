@@ -7,7 +7,7 @@ from support import models
 from support.training_task import Task
 from torch.nn.functional import cross_entropy
 
-from softcloze.training import loop
+from softcloze.backbone import batching
 
 
 def plain_fit(task, epochs, learning_rate, warmup, clip):
@@ -52,7 +52,7 @@ def models_rms(backbone):
 )
 @pytest.mark.parametrize(("warmup", "clip", "memory"), [(0.0, 1e9, 2**30), (0.5, 0.05, 1)])
 def test_a_fit_is_what_plain_torch_makes_of_it(architecture, source, warmup, clip, memory, monkeypatch):
-    monkeypatch.setattr(loop, "STEP_MEMORY", memory)  # batches as a whole, and example by example
+    monkeypatch.setattr(batching, "ACTIVATION_BYTES", memory)  # batches as a whole, and example by example
     task = Task(architecture, source, texts=4)
     soft, history = task.fit(epochs=4, batch_size=4, learning_rate=0.1, warmup_fraction=warmup, max_grad_norm=clip)
     expected, losses = plain_fit(task, 4, 0.1, warmup, clip)

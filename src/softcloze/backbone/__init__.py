@@ -1,7 +1,7 @@
-"""Pretrained models, loaded once and held still."""
+"""Frozen pretrained models, loaded once."""
 
 from softcloze.backbone.backbone import Backbone
-from softcloze.backbone.batching import run_length_bucketed
+from softcloze.backbone.batching import micro_batches, run_length_bucketed
 from softcloze.backbone.engine import RuntimeInfo
 from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
@@ -15,6 +15,7 @@ __all__ = [
     "RuntimeInfo",
     "load_backbone",
     "load_tokenizer",
+    "micro_batches",
     "run_length_bucketed",
     "shared_prefix",
 ]

@@ -1,82 +1,98 @@
-"""Rows of like length in batches."""
+"""Batches of sequences of similar length, sized by a budget of tokens or of activation bytes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from torch import OutOfMemoryError
 
-# tokens in a batch without gradient: a processor gains nothing beyond, and an accelerator has room for it
-BATCH_TOKENS = 4096
-# a processor reads the model's weights anew for each batch, which so many tokens have to be worth
-FEWEST_TOKENS = 1024
-# what a processor's layer gives for the tokens of a batch takes so many bytes at most
+# The constants below were measured: docs/measurements/engine.md
+
+# tokens in a batch without gradient: a CPU gains nothing beyond
+MAX_BATCH_TOKENS = 4096
+# a CPU loads the model's weights again for each batch, which fewer tokens would not repay
+MIN_BATCH_TOKENS = 1024
+# outputs of the widest layer for the tokens of a batch on a CPU
 LAYER_BYTES = 6 << 20
-# rows that are shorter than this share of the longest wait for the next batch, once a quarter of this one is full
-ALIKE = 0.92
-# rows up to which a batch may have any number of them, beyond which only some: of few rows a cut leaves too much behind
-EXACT = 16
+# activation bytes kept for the backward pass on a CPU, unless one sequence needs more; larger steps are not faster
+ACTIVATION_BYTES = 160 << 20
+# sequences shorter than this share of the longest wait for the next batch, once a quarter of this one is full
+SIMILAR_LENGTH = 0.92
+# batches of up to this many sequences have any size, larger ones only some: cutting a small batch wastes too much
+MAX_EXACT_SIZE = 16
 
 
 def tokens_per_batch(width: int, itemsize: int) -> int:
-    """How many tokens a batch without gradient holds on a processor.
-
-    Memory for long answers of wide layers is given back to the system and asked for again: SmolLM2 in bfloat16 scored
-    960 reviews 1.10 times as fast (slots in front; after the text 1.07) with 2,048 tokens as with 4,096, each in
-    processes of its own, and alike where the C library was kept from giving memory back. BERT-tiny, with a third of its
-    width, was 1.04 times as fast with 4,096.
+    """Tokens in a batch without gradient on a CPU, from the output size of the widest layer.
 
     Args:
-        width: numbers that the widest layer gives for a token.
-        itemsize: bytes of a number.
+        width: outputs of the widest layer for a token.
+        itemsize: bytes of an output.
 
     >>> [tokens_per_batch(*layer) for layer in ((512, 2), (1536, 2), (1536, 4), (3072, 4))]
     [4096, 2048, 1024, 1024]
     """
-    return min(BATCH_TOKENS, max(FEWEST_TOKENS, LAYER_BYTES // (width * itemsize)))
+    return min(MAX_BATCH_TOKENS, max(MIN_BATCH_TOKENS, LAYER_BYTES // (width * itemsize)))
 
 
 def run_length_bucketed(
-    lengths: Sequence[int], cost: Callable[[int], int], work: Callable[[list[int]], None], room: int
+    lengths: Sequence[int], cost: Callable[[int], int], run: Callable[[list[int]], None], budget: int
 ) -> None:
-    """Do some work on all rows, longest first, as many of like length at a time as there is room for.
+    """Run a function on all sequences, longest first, in batches of similar length within a budget.
 
-    An accelerator that runs out of memory gets half as many from there on.
+    An accelerator that runs out of memory gets half the budget from there on.
 
     Args:
-        lengths: of each row.
-        cost: the tokens that a row of this number takes; the longest of a batch speaks for all of them.
-        work: takes the numbers of the rows of a batch.
-        room: tokens in a batch.
+        lengths: the length of each sequence.
+        cost: tokens of the sequence with an index; the longest of a batch counts for all of them.
+        run: takes the indices of a batch.
+        budget: tokens in a batch.
 
     Raises:
-        OutOfMemoryError: there is no room for a single row.
+        OutOfMemoryError: a single sequence does not fit into memory.
 
     >>> lengths = [2000, 3000, 2001]
-    >>> run_length_bucketed(lengths, lambda row: lengths[row], print, room=4096)
+    >>> run_length_bucketed(lengths, lambda i: lengths[i], print, budget=4096)
     [1]
     [2, 0]
     """
-    waiting = sorted(range(len(lengths)), key=lambda row: lengths[row], reverse=True)
+    waiting = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
     while waiting:
-        size = max(1, room // max(1, cost(waiting[0])))
-        alike = [lengths[row] >= ALIKE * lengths[waiting[0]] for row in waiting[:size]]
-        size = _of_few(max(size // 4, sum(alike), 1))
+        size = max(1, budget // max(1, cost(waiting[0])))
+        similar = [lengths[i] >= SIMILAR_LENGTH * lengths[waiting[0]] for i in waiting[:size]]
+        size = _rounded_size(max(size // 4, sum(similar), 1))
         batch, waiting = waiting[:size], waiting[size:]
         try:
-            work(batch)
+            run(batch)
         except OutOfMemoryError:
             if len(batch) == 1:
                 raise
             waiting = batch + waiting
-            room = (len(batch) // 2) * max(1, cost(batch[0]))
+            budget = (len(batch) // 2) * max(1, cost(batch[0]))
 
 
-def _of_few(size: int) -> int:
-    """The next lower of few sizes, each at most a quarter more than the one before.
+def micro_batches(costs: Mapping[int, int], shared: int, bytes_per_token: int) -> list[list[int]]:
+    """Split a training batch into parts of similar cost, so that each keeps about `ACTIVATION_BYTES`.
 
-    For every number of tokens that comes, the processor's library makes a routine of its own for half precision, and
-    keeps a thousand of them: a million short rows in batches of any size took 1,352 MB, and of these sizes 868.
+    Args:
+        costs: for the index of each example its tokens.
+        shared: tokens at the start that all examples have in common and that are computed once.
+        bytes_per_token: activation bytes that a token keeps for the backward pass.
 
-    >>> [_of_few(size) for size in (1, 7, 15, 17, 19, 23, 100, 127, 128)]
+    >>> micro_batches({4: 30, 7: 10, 9: 20}, shared=5, bytes_per_token=6 << 20)
+    [[7, 9], [4]]
+    """
+    tokens = sum(costs.values()) - shared * (len(costs) - 1)
+    parts = -(-tokens * bytes_per_token // ACTIVATION_BYTES)
+    by_cost = sorted(costs, key=costs.__getitem__)
+    return [part.tolist() for part in np.array_split(by_cost, min(parts, len(costs)))]
+
+
+def _rounded_size(size: int) -> int:
+    """The next lower of a few batch sizes, each at most a quarter larger than the one before.
+
+    A CPU library compiles and keeps a routine for each number of tokens, so that few sizes save memory.
+
+    >>> [_rounded_size(size) for size in (1, 7, 15, 17, 19, 23, 100, 127, 128)]
     [1, 7, 15, 16, 16, 20, 96, 112, 128]
     """
-    return size - size % (1 << (size.bit_length() - 3)) if size > EXACT else size
+    return size - size % (1 << (size.bit_length() - 3)) if size > MAX_EXACT_SIZE else size

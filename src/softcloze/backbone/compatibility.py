@@ -1,105 +1,106 @@
-"""What a model has to do for softcloze, tried when it is taken.
+"""Compatibility checks and probes: run a model on a few tokens in two ways and compare the scores.
 
-Architectures differ in more than their configurations say: some embed token ids a second time, which vectors are not,
-some heads multiply by hand, and some models see the padding behind a row. Read all the same, such a model would give
-wrong scores without a word.
+Architectures differ in more than their configurations say. Some embed token ids a second time, some heads multiply by
+hand, and some models see padding. Without these checks such a model would give wrong scores silently.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from softcloze.backbone.family import Family
+from softcloze.backbone.forward import ForwardPass
+from softcloze.backbone.kv_cache import PrefixCache
+from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart
+from softcloze.backbone.packing import MAX_TREE_TOKENS, pack
 from softcloze.errors import BackboneError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# what models raise that miss token ids, or are given vectors that are no token's
-MISSING = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# raised by models that lack token ids, or that are given vectors which belong to no token
+UNSUPPORTED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def check_compatible(
-    model: "PreTrainedModel",
-    family: Family,
-    ids: Sequence[int],
-    inputs: Callable[[Sequence[Sequence[int]], Tensor], dict[str, Any]],
-) -> None:
-    """Refuse a masked or causal model that does not read vectors among words as it reads words, each row by itself.
+def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
+    """Raise if a masked or causal model scores embeddings and token ids differently, or sees other sequences.
 
     Args:
-        model: held still.
-        family: "masked" or "causal".
+        forward: a frozen model.
         ids: four ordinary tokens.
-        inputs: what the model is given for rows of ids, among which -1 stands for a vector, shape (1, width).
 
     Raises:
-        BackboneError: it cannot be given vectors, makes something else of embeddings than of token ids, its head does
-            not run its output embedding on each word, it sees padding, or it is to be causal and sees what stands
-            behind a word.
+        BackboneError: the model does not accept vectors, scores embeddings differently from token ids, does not run its
+            output embedding on each word or sees padding; or it should be causal and sees the words that follow.
     """
+    model = forward.model
     a, b, c, d = ids
-    read: list[torch.Size] = []
-    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: read.append(args[0].shape[:-1]))
+    shapes: list[torch.Size] = []
+    hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape[:-1]))
+
+    def logits(sequences: Sequence[Sequence[int]]) -> Tensor:
+        scores: Tensor = model(**forward.inputs(sequences, None, vector, None)).logits
+        return scores
+
     try:
-        # of one shape where they are compared: half precision rounds another way in another
-        rows = [[a, b, *[c] * 6], [a, b, *[d] * 6]]
+        # of one shape where they are compared: in half precision another shape rounds differently
+        sequences = [[a, b, *[c] * 6], [a, b, *[d] * 6]]
         vector = model.get_input_embeddings()(torch.tensor([a, b], device=model.device)).mean(0, keepdim=True)
-        by_ids = model(input_ids=torch.tensor(rows, device=model.device)).logits
-        found = model(**inputs(rows, vector)).logits
-        padded = model(**inputs([[a, b], [*rows[0], -1]], vector)).logits[0, :2]
-        alone = model(**inputs([[a, b]], vector)).logits
-    except MISSING as error:
+        by_ids = model(input_ids=torch.tensor(sequences, device=model.device)).logits
+        by_embeddings = logits(sequences)
+        padded = logits([[a, b], [*sequences[0], -1]])[0, :2]
+        alone = logits([[a, b]])
+    except UNSUPPORTED as error:
         raise _does_not_run(model, error) from error
     finally:
         hook.remove()
-    if not read or read[-1] != alone.shape[:2]:
+    if not shapes or shapes[-1] != alone.shape[:2]:
         raise BackboneError(
             f"the head of {_kind(model)} does not run its output embedding on one state for each word, and softcloze "
-            "reads there what the head is given; take another model, such as BERT or GPT-2"
+            "takes the hidden states from there; take another model, such as BERT or GPT-2"
         )
-    if not scores_close(found, by_ids, model.dtype):
+    if not scores_close(by_embeddings, by_ids, model.dtype):
         raise _scores_differ(model)
-    if family == "causal":
-        if not scores_close(found[0, :2], found[1, :2], model.dtype):
+    if forward.family == "causal":
+        if not scores_close(by_embeddings[0, :2], by_embeddings[1, :2], model.dtype):
             raise BackboneError(
-                f"{_kind(model)} is no causal model as it is configured: it sees what stands behind a word; "
+                f"{_kind(model)} is not causal as it is configured: it sees the words that follow; "
                 "where it can be either, set is_decoder=True in its configuration"
             )
     elif not scores_close(padded, alone[0], model.dtype):
         raise _sees_padding(model)
 
 
-def check_encoding(
-    model: "PreTrainedModel",
-    start: int,
-    ids: Sequence[int],
-    logits: Callable[[Sequence[Sequence[int]], Sequence[tuple[int, ...]]], Tensor],
-) -> None:
-    """Refuse a seq2seq model whose encoder does not read embeddings as it reads words, each row by itself.
+def validate_encoder(forward: ForwardPass, start: int, ids: Sequence[int]) -> None:
+    """Raise if the encoder of a seq2seq model scores embeddings and token ids differently, or sees padding.
 
     Args:
-        model: held still.
+        forward: a frozen model.
         start: the token with which its decoder begins.
         ids: four ordinary tokens.
-        logits: what the model says at each place of rows for the decoder, by rows for the encoder.
 
     Raises:
-        BackboneError: it cannot be given embeddings, makes something else of them than of token ids, or sees padding.
+        BackboneError: the model does not accept embeddings, scores them differently from token ids, or sees padding.
     """
+    model = forward.model
     a, b, c, d = ids
-    text, answer = [a, b, c, c, c, c], [start, d, d, d]
+    text, answer = (a, b, c, c, c, c), [start, d, d, d]
     source, decoder = (torch.tensor([row], device=model.device) for row in (text, answer))
+    positions = torch.arange(len(answer))
+
+    def logits(*sources: tuple[int, ...]) -> Tensor:
+        answers = [answer] * len(sources)
+        return forward.padded(answers, positions.expand(len(sources), -1), sources=sources).logits
+
     try:
         by_ids = model(input_ids=source, decoder_input_ids=decoder).logits
-        found = logits([answer], [tuple(text)])
-        padded, _ = logits([answer, answer], [(a, b), tuple(text)])
-        alone = logits([answer], [(a, b)])
-    except MISSING as error:
+        by_embeddings = logits(text)
+        padded, _ = logits((a, b), text)
+        alone = logits((a, b))
+    except UNSUPPORTED as error:
         raise _does_not_run(model, error) from error
-    if not scores_close(found, by_ids, model.dtype):
+    if not scores_close(by_embeddings, by_ids, model.dtype):
         raise _scores_differ(model)
     if not scores_close(padded, alone[0], model.dtype):
         raise _sees_padding(model)
@@ -111,46 +112,147 @@ def _kind(model: "PreTrainedModel") -> str:
 
 def _does_not_run(model: "PreTrainedModel", error: Exception) -> BackboneError:
     return BackboneError(
-        f"{_kind(model)} does not run as softcloze runs it, with vectors among its words: "
-        f"{type(error).__name__}: {error}"
+        f"{_kind(model)} does not accept `inputs_embeds` with a padding mask: {type(error).__name__}: {error}"
     )
 
 
 def _scores_differ(model: "PreTrainedModel") -> BackboneError:
-    # Pegasus multiplies what it looks up, and not what it is given
+    # Pegasus scales the embeddings that it looks up, and not those that it is given
     return BackboneError(
-        f"{_kind(model)} gives other scores for the embeddings of tokens, with a mask, than for their ids, so that "
+        f"{_kind(model)} scores the embeddings of tokens, with a mask, differently from their ids, so that "
         "soft vectors would not fit among them; take another model"
     )
 
 
 def _sees_padding(model: "PreTrainedModel") -> BackboneError:
     return BackboneError(
-        f"{_kind(model)} sees the padding behind a row, so that scores would depend on what else is in a batch; "
+        f"{_kind(model)} sees the padding after a sequence, so that scores would depend on what else is in a batch; "
         "take another model"
     )
 
 
-def scores_close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    """Whether scores agree as far as a precision lets them: up to a thousandth, in half precision what rounding makes.
+def prefix_cache_reason(forward: ForwardPass) -> str:
+    """Reason why a model has to run whole sequences; empty if it can continue from a key/value cache.
 
-    What all scores of a place have in common makes no difference to probabilities, and none here.
+    Probed at run time: some architectures keep other state than keys and values.
+    """
+    if forward.family != "causal":
+        return f"a {forward.family} model computes every word from the words that follow as well"
+    if forward.uses_token_types:
+        return "the token types of a prefix are not cached"
+
+    def whole() -> Tensor:
+        return forward.padded([[0, 1, 2, 3, 1], [1, 2]], torch.tensor([[4], [1]])).logits
+
+    def split() -> Tensor:
+        prefix = PrefixCache.join([forward.prefill([[0, 1, 2]]), forward.prefill([[1]])])
+        positions = torch.tensor([[1], [0]])
+        return forward.padded([[3, 1], [2]], positions, prefix=prefix, prefix_index=[0, 1]).logits
+
+    # the shorter prefix has padding in front, which not every model leaves out in counting positions
+    difference = _difference(forward, whole, split)
+    return f"split in two parts it {difference}" if difference else ""
+
+
+def can_pack(forward: ForwardPass) -> bool:
+    """Whether scores stay the same when sequences that must not see each other are packed into one.
+
+    For models that take a key/value cache. Probed at run time: some architectures have their own way of counting
+    positions or of masking.
+    """
+    if not forward.accepts_positions:
+        return False
+    sequences, positions, prefix_index = [[3, 1], [3, 2, 4], [2]], torch.tensor([[1], [2], [0]]), [0, 0, 1]
+    with forward.frozen(), torch.no_grad():
+        prefix = PrefixCache.join([forward.prefill([[0, 1, 2]]), forward.prefill([[1]])])
+
+    def padded() -> Tensor:
+        return forward.padded(sequences, positions, prefix=prefix, prefix_index=prefix_index).logits[None]
+
+    def packed() -> Tensor:
+        packing = pack(sequences, prefix_index, MAX_TREE_TOKENS)
+        return forward.packed(packing, positions, prefix=prefix).logits[None]
+
+    return not _difference(forward, padded, packed)
+
+
+def can_cut_head(forward: ForwardPass) -> bool:
+    """Whether scores stay the same when the output embedding has the weights of some words only.
+
+    Probed at run time: a head may add a bias of vocabulary size, or use the embeddings elsewhere.
+    """
+    vocab_ids = torch.tensor([1, 0, 2])
+    return not _difference(
+        forward,
+        lambda: _logits(forward, HeadPart(vocab_ids)),
+        lambda: _logits(forward, HeadPart(vocab_ids, cut=True)),
+    )
+
+
+def head_start(forward: ForwardPass) -> nn.Module | None:
+    """The module after the last layer's attention in models that are built like BERT; None for others.
+
+    From there on each position is computed by itself. Its inputs are the output of attention and the layer's input.
+    Probed at run time, since a model may mix positions later.
+    """
+    if forward.family != "masked":
+        return None
+    modules = [module for name, module in forward.model.named_modules() if name.endswith("attention.output")]
+    if not modules:
+        return None
+    start = modules[-1]
+    difference = _difference(
+        forward, lambda: _logits(forward, WHOLE_HEAD), lambda: _logits(forward, HeadPart(start=start))
+    )
+    return None if difference else start
+
+
+def _logits(forward: ForwardPass, part: HeadPart) -> Tensor:
+    """Logits at two of four token ids, shape (1, positions, words)."""
+    ids = torch.tensor([[0, 1, 2, 3]], device=forward.device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if forward.family == "seq2seq":
+        inputs["decoder_input_ids"] = ids
+    return forward.head.outputs(inputs, torch.tensor([0]), torch.tensor([[3, 1]]), part).logits
+
+
+def _difference(forward: ForwardPass, usual: Callable[[], Tensor], other: Callable[[], Tensor]) -> str:
+    """The difference that a second way of running the frozen model makes; empty if its scores are the same.
 
     Args:
-        found: shape (..., words).
-        expected: likewise.
-        dtype: what the model counts in.
+        forward: the model.
+        usual: scores of the usual way, shape (batch, ...); each of the batch has to agree.
+        other: scores of the other way, of the same shape.
+    """
+    with forward.frozen(), torch.no_grad():
+        expected = usual()
+        try:
+            scores = other()
+        except UNSUPPORTED as error:
+            return f"raised {type(error).__name__}: {error}"
+    same = all(scores_close(*pair, forward.model.dtype) for pair in zip(scores, expected, strict=True))
+    return "" if same else "gave other scores"
 
-    >>> found, expected = torch.tensor([5.0, 7.03]), torch.tensor([1.0, 3.0])
-    >>> scores_close(found, expected, torch.bfloat16), scores_close(found, expected, torch.float32)
+
+def scores_close(scores: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    """Whether scores agree up to a thousandth, in half precision up to its rounding.
+
+    A constant added to all scores of a position makes no difference, as it makes none to probabilities.
+
+    Args:
+        scores: shape (..., words).
+        expected: of the same shape; another shape does not agree.
+        dtype: the precision of the model.
+
+    >>> scores, expected = torch.tensor([5.0, 7.03]), torch.tensor([1.0, 3.0])
+    >>> scores_close(scores, expected, torch.bfloat16), scores_close(scores, expected, torch.float32)
     (True, False)
     >>> scores_close(torch.ones(2), torch.ones(3), torch.float32)
     False
     """
-    if found.shape != expected.shape:
+    if scores.shape != expected.shape:
         return False
-    # in bfloat16 0.03: rounding in another order made 0.02 (SmolLM2), rows that see each other 0.09 to 0.4, wrong
-    # positions 0.17 to 0.4, and 0.02 for Gemma, which is not told from rounding there
+    # in bfloat16 0.03, between rounding and real differences: docs/measurements/engine.md
     allowed = max(1e-3, 4 * torch.finfo(dtype).eps)
-    found, expected = (scores.float() - scores.float().mean(-1, keepdim=True) for scores in (found, expected))
-    return bool((found - expected).norm() <= allowed * expected.norm())
+    scores, expected = (values.float() - values.float().mean(-1, keepdim=True) for values in (scores, expected))
+    return bool((scores - expected).norm() <= allowed * expected.norm())

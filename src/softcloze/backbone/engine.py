@@ -1,4 +1,4 @@
-"""What the engine does for a classifier, as facts."""
+"""Facts about how a classifier's model is run."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,12 +12,12 @@ from softcloze.backbone.kv_cache import PrefixCache
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """What was read once before training, all that stands before the first soft slot of each example.
+    """Size of the key/value cache of a `fit`: the tokens before the first soft slot of each example.
 
     Attributes:
-        tokens: that were read, those of all examples together.
-        bytes: that their keys and values took, padding included.
-        in_file: whether they were kept in a file, and not in memory.
+        tokens: tokens of all examples together.
+        bytes: memory of their keys and values, padding included.
+        in_file: whether they were kept in a file instead of memory.
     """
 
     tokens: int
@@ -26,26 +26,27 @@ class Cached:
 
     @classmethod
     def of(cls, prefix: PrefixCache) -> Self:
-        """The figures of what was read."""
+        """The size of `prefix`."""
         return cls(int(prefix.lengths.sum()), prefix.bytes, prefix.in_file)
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeInfo:
-    """How a classifier's model is run; docs/engine.md tells what it means.
+    """Facts about how a classifier's model is run; docs/explanation/engine.md explains them.
 
     Attributes:
         family: "masked", "causal" or "seq2seq".
         dtype: the precision of the weights, such as "float32".
-        device: where the model is.
-        attention: the implementation of attention that the model runs with: the one that it was loaded with, or
-            "softcloze", ours in the place of "sdpa".
-        threads: of the processor that torch uses.
+        device: the device of the model.
+        attention: the attention implementation: the one that the model was loaded with, or "softcloze" instead of
+            "sdpa".
+        threads: CPU threads of torch.
         compiled: whether torch compiled the model's layers for scoring.
-        supports_prefix_cache: whether the model reads a row in two parts, so that what rows begin with is read once.
-        prefix_cache_reason: why not; empty where it can.
-        can_pack: whether rows behind one beginning are packed in one.
-        cached: what the last `fit` read before training; None where there was nothing to read once.
+        supports_prefix_cache: whether the model continues from cached keys and values, so that prefixes are computed
+            once.
+        prefix_cache_reason: the reason why not; empty where it does.
+        can_pack: whether sequences with a common prefix are packed into one.
+        cached: the key/value cache of the last `fit`; None where it had none.
 
     Example:
         >>> from softcloze import load_backbone
@@ -53,7 +54,7 @@ class RuntimeInfo:
         >>> engine.family, engine.dtype, engine.supports_prefix_cache
         ('masked', 'float32', False)
         >>> engine.prefix_cache_reason
-        'a masked model reads every word in the light of those behind it'
+        'a masked model computes every word from the words that follow as well'
     """
 
     family: Family
@@ -69,7 +70,7 @@ class RuntimeInfo:
 
     @classmethod
     def of(cls, backbone: Backbone, cached: Cached | None = None) -> Self:
-        """The facts, each from where it is decided."""
+        """The facts about `backbone`."""
         return cls(
             family=backbone.family,
             dtype=str(backbone.model.dtype).removeprefix("torch."),

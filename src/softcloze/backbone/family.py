@@ -1,4 +1,4 @@
-"""How a model predicts words, and how long its rows may be, as its configuration says."""
+"""Facts from a model's configuration: its family, its longest prompt, its position ids."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -17,14 +17,14 @@ AUTO = {"masked": "AutoModelForMaskedLM", "causal": "AutoModelForCausalLM", "seq
 
 
 def family_of(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer) -> Family:
-    """How a model of this configuration predicts a word, from what transformers offers for it.
+    """The family of a model with this configuration, from the heads that transformers offers for it.
 
-    Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token; so
-    a model is masked when it has a masked head, a mask token and is not set up as a decoder. One with an encoder and a
-    decoder is a seq2seq model when its tokenizer has something to put in an answer's place: sentinels or a mask token.
+    Many configurations serve both heads, and some causal models' tokenizers carry an unused mask token. So a model is
+    masked if it has a masked head and a mask token and is not configured as a decoder. A model with an encoder and a
+    decoder is seq2seq if its tokenizer can mark the position of an answer, by sentinels or a mask token.
 
     Raises:
-        BackboneError: it has none of these heads, or nothing for the answer's place.
+        BackboneError: it has none of these heads, or no token for the answer's position.
     """
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -36,7 +36,7 @@ def family_of(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer) -> Fam
         if not sentinels_of(tokenizer) and tokenizer.mask_token is None:
             raise BackboneError(
                 f"this tokenizer of a {config.model_type!r} model has neither a mask token nor sentinels like "
-                "<extra_id_0>, and a seq2seq model needs one in the place of an answer; take T5, mT5 or BART"
+                "<extra_id_0>, and a seq2seq model needs one at the position of an answer; take T5, mT5 or BART"
             )
         return "seq2seq"
     if (
@@ -49,13 +49,13 @@ def family_of(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer) -> Fam
     if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "causal"
     raise BackboneError(
-        f"a model of type {config.model_type!r} is no masked, causal or seq2seq language model; "
+        f"a model of type {config.model_type!r} is not a masked, causal or seq2seq language model; "
         "softcloze needs one that predicts words, such as BERT, Llama or T5"
     )
 
 
 def longest_prompt(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer, first_position: int = 0) -> int:
-    """Positions that a model of this configuration takes, the first of them having the id `first_position`."""
+    """Positions that a model with this configuration accepts, of which the first has the id `first_position`."""
     positions = getattr(config, "max_position_embeddings", None)
     limits: list[int] = [tokenizer.model_max_length, NO_LIMIT]
     if isinstance(positions, int) and positions > 0:
@@ -64,7 +64,7 @@ def longest_prompt(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer, f
 
 
 def first_position(model: "PreTrainedModel") -> int:
-    """The position id of the first token: after the padding's own where that has one (RoBERTa)."""
+    """The position id of the first token; it follows that of padding where padding has one (RoBERTa)."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             return module.padding_idx + 1 if module.padding_idx is not None else 0
@@ -72,12 +72,12 @@ def first_position(model: "PreTrainedModel") -> int:
 
 
 def per_layer_embedding(model: "PreTrainedModel") -> Callable[[Tensor], Tensor] | None:
-    """What embeds token ids once more for each layer, as Gemma 3n and the small ones of Gemma 4 do; None for others.
+    """The function that embeds token ids once more for each layer (Gemma 3n, small Gemma 4); None for other models.
 
-    Negative ids, which stand for soft vectors, count as padding: as images do there that come among words.
+    Negative ids, which are soft vectors, count as padding, as images do in these models.
     """
     config = model.config.get_text_config()
     if not getattr(config, "hidden_size_per_layer_input", 0):
         return None
-    embed = next(own.get_per_layer_inputs for own in model.modules() if hasattr(own, "get_per_layer_inputs"))
+    embed = next(module.get_per_layer_inputs for module in model.modules() if hasattr(module, "get_per_layer_inputs"))
     return lambda ids: embed(ids.masked_fill(ids < 0, config.pad_token_id))

@@ -1,4 +1,4 @@
-"""What a causal model remembers of text that it has read already."""
+"""Key/value cache of prefixes for causal models."""
 
 import math
 from collections.abc import Sequence
@@ -19,86 +19,87 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PrefixCache:
-    """Keys and values of the beginnings of some rows, so that only the rest has to be computed.
+    """Keys and values of prefixes, so that only the tokens that follow them have to be computed.
 
     Attributes:
-        layers: keys and values of each layer, shape (rows, heads, length, width of a head); shorter
-            beginnings are padded on the left, so that what follows stands directly behind them.
-        lengths: tokens and slots in each beginning, shape (rows,), on the CPU.
+        layers: keys and values of each layer, shape (prefixes, heads, length, head width); shorter prefixes are padded
+            on the left, so that the tokens that follow come directly after them.
+        lengths: tokens and soft slots in each prefix, shape (prefixes,), on the CPU.
         in_file: whether keys and values are in a file.
-        room: free places at the end of `length`, for what follows; filled where a model runs on this.
+        capacity: free positions at the end of `length` for the tokens that follow; a forward pass fills them.
     """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
     lengths: Tensor
     in_file: bool = False
-    room: int = 0
+    capacity: int = 0
 
     @property
     def padded_length(self) -> int:
-        """Length of the longest beginning, to which the others are padded."""
-        return int(self.layers[0][0].shape[2]) - self.room
+        """Length of the longest prefix, to which the others are padded."""
+        return int(self.layers[0][0].shape[2]) - self.capacity
 
     @property
     def bytes(self) -> int:
-        """What keys and values take."""
+        """Memory of keys and values."""
         return sum(tensor.nbytes for layer in self.layers for tensor in layer)
 
     @classmethod
-    def empty(cls, like: Self, rows: int, memory: int) -> Self:
-        """Room for beginnings that are read part by part, for `put` to fill.
+    def empty(cls, like: Self, prefixes: int, memory: int) -> Self:
+        """Allocate a cache that `put` fills part by part.
 
-        What takes more than `memory` is kept in a file without a name in the cache folder, of which the system holds
-        in memory what it has room for. It is gone when nothing refers to it any more, also where the process is killed.
+        A cache larger than `memory` is kept in an unnamed file in the cache folder, which the system holds in memory
+        as far as it can. The file disappears with its last reference, also when the process is killed.
 
         Args:
-            like: a part with the longest of them.
-            rows: how many there will be.
+            like: a part that contains the longest prefix.
+            prefixes: their number.
             memory: bytes.
         """
-        shapes = [[(rows, *tensor.shape[1:]) for tensor in layer] for layer in like.layers]
-        kind, device = like.layers[0][0].dtype, like.layers[0][0].device
+        shapes = [[(prefixes, *tensor.shape[1:]) for tensor in layer] for layer in like.layers]
+        dtype, device = like.layers[0][0].dtype, like.layers[0][0].device
         sizes = [math.prod(shape) for layer in shapes for shape in layer]
-        in_file = sum(sizes) * kind.itemsize > memory
+        in_file = sum(sizes) * dtype.itemsize > memory
         if in_file:
             cache_dir().mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=cache_dir()) as file:
-                file.truncate(sum(sizes) * kind.itemsize)
-                room = torch.from_numpy(np.memmap(file, np.uint8, "r+")).view(kind)
+                file.truncate(sum(sizes) * dtype.itemsize)
+                storage = torch.from_numpy(np.memmap(file, np.uint8, "r+")).view(dtype)
         else:
-            room = torch.zeros(sum(sizes), dtype=kind, device=device)
-        parts = iter(room.split(sizes))
+            storage = torch.zeros(sum(sizes), dtype=dtype, device=device)
+        parts = iter(storage.split(sizes))
         layers = tuple((next(parts).view(keys), next(parts).view(values)) for keys, values in shapes)
-        return cls(layers, torch.zeros(rows, dtype=torch.long), in_file)
+        return cls(layers, torch.zeros(prefixes, dtype=torch.long), in_file)
 
     def put(self, indices: Sequence[int], part: Self) -> None:
-        """Fill in the beginnings with these numbers."""
+        """Write the prefixes of `part` to these indices."""
         start = self.padded_length - part.padded_length
-        for own, read in zip(self.layers, part.layers, strict=True):
-            for side in (0, 1):
-                own[side][indices, :, start:] = read[side].to(own[side].device)
+        for layer, new_layer in zip(self.layers, part.layers, strict=True):
+            for tensor, new in zip(layer, new_layer, strict=True):
+                tensor[indices, :, start:] = new.to(tensor.device)
         self.lengths[indices] = part.lengths
 
-    def rows(self, indices: Sequence[int], room: int = 0) -> Self:
-        """The beginnings with these numbers, in this order, any of them as often as wanted, with `room` behind them."""
-        if not room and list(indices) == list(range(len(self.lengths))):  # spare the copy
+    def select(self, indices: Sequence[int], capacity: int = 0) -> Self:
+        """Copy the prefixes with these indices, in this order, repeated as given, with `capacity` free positions."""
+        if not capacity and list(indices) == list(range(len(self.lengths))):  # spare the copy
             return self
         chosen = torch.tensor(indices)
         lengths = self.lengths[chosen]
-        kept = int(lengths.max())
-        start = self.padded_length - kept
+        longest = int(lengths.max())
+        start = self.padded_length - longest
         chosen = chosen.to(self.layers[0][0].device)
 
         def copy(tensor: Tensor) -> Tensor:
-            copied = tensor.new_empty(len(chosen), tensor.shape[1], kept + room, tensor.shape[3])
-            torch.index_select(tensor[:, :, start : start + kept], 0, chosen, out=copied[:, :, :kept])
+            copied = tensor.new_empty(len(chosen), tensor.shape[1], longest + capacity, tensor.shape[3])
+            torch.index_select(tensor[:, :, start : start + longest], 0, chosen, out=copied[:, :, :longest])
             return copied
 
-        return type(self)(tuple((copy(keys), copy(values)) for keys, values in self.layers), lengths, room=room)
+        layers = tuple((copy(keys), copy(values)) for keys, values in self.layers)
+        return type(self)(layers, lengths, capacity=capacity)
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """All beginnings of `parts`, one after the other."""
+        """Concatenate the prefixes of `parts`."""
         longest = max(part.padded_length for part in parts)
 
         def stacked(layer: int, side: int) -> Tensor:
@@ -108,15 +109,17 @@ class PrefixCache:
         layers = tuple((stacked(i, 0), stacked(i, 1)) for i in range(len(parts[0].layers)))
         return cls(layers, torch.cat([part.lengths for part in parts]))
 
-    def real(self) -> Tensor:
-        """Which places are no padding, shape (rows, length)."""
+    def mask(self) -> Tensor:
+        """Positions that are not padding, shape (prefixes, length)."""
         return torch.arange(self.padded_length) >= self.padded_length - self.lengths[:, None]
 
     def cache(self, device: torch.device) -> "PrefixKVCache":
-        """A cache of transformers that begins with this; running a model on it fills the room, and needs all of it."""
+        """A transformers cache that starts with these prefixes; the next forward pass has to fill its capacity."""
         from softcloze.backbone.attention import PrefixKVCache, PrefixKVLayer
 
-        # no configuration: a sliding window's cache would forget what lies outside, and miscount padding
+        # no configuration: a cache with a sliding window would forget tokens outside it, and miscount padding
         cache = PrefixKVCache()
-        cache.layers += [PrefixKVLayer(keys.to(device), values.to(device), self.room) for keys, values in self.layers]
+        cache.layers += [
+            PrefixKVLayer(keys.to(device), values.to(device), self.capacity) for keys, values in self.layers
+        ]
         return cache

@@ -1,4 +1,4 @@
-"""Finding and loading a backbone by name."""
+"""Load a backbone by name."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,17 +24,17 @@ STARTER = "starter:"
 def load_backbone(
     model: str | Backbone, *, dtype: str = "auto", device: str = "auto", compile: bool = False
 ) -> Backbone:
-    """The backbone that `model` names; asked for twice, the same one is shared.
+    """Load the backbone named `model`; loaded twice, it is shared.
 
     Args:
         model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a Backbone, which is returned as it is.
-        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the processor multiplies it in
-            hardware, float32 otherwise.
-        device: "cpu", "cuda", "cuda:1", "mps", or "auto": an accelerator if there is one.
-        compile: have torch compile the layers for scoring, in place: see `Backbone.compile` and docs/engine.md.
+        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device multiplies it in hardware,
+            float32 otherwise.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto": an accelerator if one is available.
+        compile: compile the layers for scoring, in place: see `Backbone.compile` and docs/explanation/engine.md.
 
     Raises:
-        BackboneError: nothing loadable is there, `dtype` or `device` is unknown, or it cannot be compiled.
+        BackboneError: the model cannot be loaded or compiled, or `dtype` or `device` is unknown.
         StarterError: a starter cannot be fetched.
     """
     if not isinstance(model, Backbone):
@@ -46,17 +46,18 @@ def load_backbone(
 
 
 def load_tokenizer(model: str) -> tuple[PretrainedTokenizer, Family, int]:
-    """The tokenizer that `model` names, as for `load_backbone`, with its family and the tokens that the model takes.
+    """Load the tokenizer of a model named as for `load_backbone`, without the model's weights.
 
-    No weights are read.
+    Returns:
+        The tokenizer, the model's family and the number of tokens that it accepts.
 
     Raises:
-        BackboneError: nothing loadable is there.
+        BackboneError: the tokenizer or the configuration cannot be loaded.
         StarterError: a starter cannot be fetched.
     """
-    place, options = _place(model)
-    with _explained(model):
-        config, tokenizer, family = _read_configuration(place, options)
+    location, options = _location(model)
+    with _errors_explained(model):
+        config, tokenizer, family = _read_configuration(location, options)
     return tokenizer, family, longest_prompt(config, tokenizer)
 
 
@@ -65,15 +66,15 @@ def load_tokenizer(model: str) -> tuple[PretrainedTokenizer, Family, int]:
 def _load(name: str, dtype: torch.dtype, device: torch.device) -> Backbone:
     import transformers
 
-    place, options = _place(name)
-    with _explained(name):
-        _, tokenizer, family = _read_configuration(place, options)
-        model = getattr(transformers, AUTO[family]).from_pretrained(place, dtype=dtype, **options)
+    location, options = _location(name)
+    with _errors_explained(name):
+        _, tokenizer, family = _read_configuration(location, options)
+        model = getattr(transformers, AUTO[family]).from_pretrained(location, dtype=dtype, **options)
     return Backbone(model.to(device), tokenizer, name)
 
 
-def _place(name: str) -> tuple[str | Path, dict[str, str]]:
-    """What to give to transformers for a model of this name."""
+def _location(name: str) -> tuple[str | Path, dict[str, str]]:
+    """The location and the options with which transformers loads a model of this name."""
     if name.startswith(STARTER):
         return fetch_model(name.removeprefix(STARTER)), {}
     if name.endswith(".gguf"):
@@ -83,18 +84,18 @@ def _place(name: str) -> tuple[str | Path, dict[str, str]]:
 
 
 def _read_configuration(
-    place: str | Path, options: Mapping[str, str]
+    location: str | Path, options: Mapping[str, str]
 ) -> "tuple[PreTrainedConfig, PretrainedTokenizer, Family]":
     from transformers import AutoConfig, AutoTokenizer
 
-    config = AutoConfig.from_pretrained(place, **options)
-    tokenizer = AutoTokenizer.from_pretrained(place, **options)
+    config = AutoConfig.from_pretrained(location, **options)
+    tokenizer = AutoTokenizer.from_pretrained(location, **options)
     return config, tokenizer, family_of(config, tokenizer)
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn what transformers raises for a model of this name into an error of ours."""
+def _errors_explained(name: str) -> Iterator[None]:
+    """Raise BackboneError with the model's name for the errors of transformers."""
     try:
         yield
     except (OSError, ValueError, SafetensorError) as error:
@@ -115,9 +116,9 @@ def _device(name: str) -> torch.device:
         raise BackboneError(f'device={name!r} is unknown; expected "auto", "cpu", "cuda" or "mps"') from error
     try:
         torch.empty(0, device=device)
-    # each backend that this build of torch lacks says so with an error of its own kind
+    # backends that this build of torch lacks raise different errors
     except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise BackboneError(f'device={name!r} is not to be had here: {error}; "auto" takes what there is') from error
+        raise BackboneError(f'device {name!r} is not available: {error}; use "auto" to select one') from error
     return device
 
 

@@ -1,4 +1,4 @@
-"""What a model with an encoder and a decoder of its own takes besides what others do."""
+"""Inputs of seq2seq models, which have an encoder and a decoder."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def decoder_start(model: "PreTrainedModel") -> int | None:
-    """The id of the token with which the decoder begins every text; None where the model names none."""
+    """The id of the token with which the decoder begins every text; None if the model names none."""
     for config in (model.config, model.generation_config):
         start = getattr(config, "decoder_start_token_id", None)
         if start is not None:
@@ -20,26 +20,29 @@ def decoder_start(model: "PreTrainedModel") -> int | None:
 
 
 def decoder_inputs(
-    model: "PreTrainedModel", encoder_inputs: dict[str, Any], of: Sequence[int], rows: Sequence[Sequence[int]]
+    model: "PreTrainedModel",
+    encoder_inputs: dict[str, Any],
+    source_index: Sequence[int],
+    sequences: Sequence[Sequence[int]],
 ) -> dict[str, Any]:
-    """Run the encoder, and say to the whole model what its decoder is to read of that.
+    """Run the encoder; return the arguments for the whole model.
 
     Args:
         model: with an encoder and a decoder.
         encoder_inputs: embeddings and attention mask of some texts.
-        of: for each row, the number of the text that it belongs to.
-        rows: token ids for the decoder, any number of rows for a text.
+        source_index: for each sequence, the index of its text.
+        sequences: token ids for the decoder; several may belong to one text.
     """
-    read = model.get_encoder()(**encoder_inputs)
-    states = read.last_hidden_state
-    texts = torch.tensor(of, device=states.device)
+    encoded = model.get_encoder()(**encoder_inputs)
+    states = encoded.last_hidden_state
+    texts = torch.tensor(source_index, device=states.device)
     # padding stands on the right, where the tokens before do not see it
-    ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
-    lengths = torch.tensor([len(row) for row in rows])
-    real = torch.arange(ids.shape[1]) < lengths[:, None]
+    ids = pad_sequence([torch.tensor(sequence) for sequence in sequences], batch_first=True)
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]
     return {
-        "encoder_outputs": type(read)(last_hidden_state=states[texts]),
+        "encoder_outputs": type(encoded)(last_hidden_state=states[texts]),
         "attention_mask": encoder_inputs["attention_mask"][texts],
         "decoder_input_ids": ids.to(states.device),
-        "decoder_attention_mask": real.to(states.device, torch.long),
+        "decoder_attention_mask": mask.to(states.device, torch.long),
     }

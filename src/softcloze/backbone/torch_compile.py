@@ -1,8 +1,8 @@
-"""A model's layers compiled by torch: what stands between their products of matrices becomes a loop or two.
+"""Compile a model's layers with torch, for scoring.
 
-Each layer is compiled in parts around its attention and its cache, which stay as they are, for any numbers of rows and
-tokens above one. What torch compiles anew for single ones would not be earned back, and what it makes of the way back
-in training was slower: there layers run as they are written.
+Each layer is compiled in parts around its attention and its cache, which stay as they are, for any numbers of sequences
+and tokens above one. Compiling again for single ones does not pay, and compiled training is slower
+(docs/explanation/engine.md): there layers run as they are written.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +15,23 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from softcloze.errors import BackboneError
 
-# of each part, for all models of one architecture in a process: with and without a mask, for each kind of layer and
-# precision; beyond them the part runs as it is written
-VERSIONS = 32
+# versions of each part in a process: with and without a mask, for each kind of layer and precision; beyond this number
+# the part runs as it is written
+MAX_VERSIONS = 32
 
 
 def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn.Module]:
-    """Have torch compile the layers of a model, in place, the first time that each of them runs.
+    """Have torch compile the layers of a model in place, when each of them first runs.
 
     Args:
-        model: of any family.
-        without: a module whose hooks change; the layer that it is in stays as it is, for torch would not notice.
+        model: a model of any family.
+        without: a module whose hooks change, which torch would not notice; its layer is not compiled.
+
+    Returns:
+        The layers that are compiled.
 
     Raises:
-        BackboneError: the model marks no layers as such.
+        BackboneError: the model marks no layers.
     """
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
@@ -36,25 +39,25 @@ def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn
     layers = [layer for layer in layers if without not in layer.modules()]
     for layer in layers:
         layer.compile(dynamic=True)
-        # in the place where torch keeps it: a copy of the layer has none
-        layer._compiled_call_impl = _where_it_gains(layer._compiled_call_impl, layer._call_impl)
+        # the attribute that torch uses: a copy of the layer does not have it
+        layer._compiled_call_impl = _compiled_for_batches(layer._compiled_call_impl, layer._call_impl)
     return layers
 
 
-def undo(layers: Sequence[nn.Module]) -> None:
-    """Have layers run as they are written again."""
+def uncompile_layers(layers: Sequence[nn.Module]) -> None:
+    """Run layers as they are written again."""
     for layer in layers:
         layer._compiled_call_impl = None
 
 
-def _where_it_gains(compiled: Callable[..., Any], as_written: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer that runs compiled in inference mode, with several rows of several tokens."""
+def _compiled_for_batches(compiled: Callable[..., Any], as_written: Callable[..., Any]) -> Callable[..., Any]:
+    """Call a layer compiled in inference mode with several sequences of several tokens, else as it is written."""
 
     def call(states: Tensor, *args: object, **kwargs: object) -> object:
         if not torch.is_inference_mode_enabled() or min(states.shape[:2]) == 1:
             return as_written(states, *args, **kwargs)
-        # each layer knows its number, and would be compiled for it alone
-        with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True, recompile_limit=VERSIONS):
+        # each layer knows its index, and would be compiled for it alone
+        with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True, recompile_limit=MAX_VERSIONS):
             return compiled(states, *args, **kwargs)
 
     return call

@@ -171,9 +171,9 @@ class Scorer:
             token_type_ids=token_type_ids,
             sources=sources,
             soft=soft,
-            columns=columns,
+            vocab_ids=columns,
             prefix=prefix,
-            behind=beginnings,
+            prefix_index=beginnings,
         )
         row, place, token, cell = self._indices(reads, 4)
         if columns is None:
@@ -218,7 +218,7 @@ class Scorer:
 
         def read(chosen: list[int]) -> None:
             nonlocal kept
-            part = self.backbone.read([prompts[i].left[: lengths[i]] for i in chosen])
+            part = self.backbone.prefill([prompts[i].left[: lengths[i]] for i in chosen])
             if kept is None:  # the longest come first, and all are padded to them
                 kept = PrefixCache.empty(part, len(prompts), memory)
             kept.put(chosen, part)

@@ -197,8 +197,8 @@ class _Reading:
 
         def read(chosen: list[int]) -> None:
             own = [longer[i][0] for i in chosen]
-            before = prefix.rows([longer[i][1] for i in chosen]) if prefix is not None else None
-            self.go_on(own, self._backbone.read([one.ids for one in own], self._soft, before))
+            before = prefix.select([longer[i][1] for i in chosen]) if prefix is not None else None
+            self.go_on(own, self._backbone.prefill([one.ids for one in own], self._soft, before))
 
         run_length_bucketed(
             [len(own.ids) for own, _ in longer], lambda i: longer[i][0].end, read, self._backbone.token_budget

@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from softcloze.backbone import Backbone, PrefixCache, shared_prefix
+from softcloze.backbone import Backbone, PrefixCache, micro_batches, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
 from softcloze.heads import Head
@@ -18,9 +18,6 @@ from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
 from softcloze.training.settings import RANGES, TrainingSettings, learning_rate_share, parse_size, validate_ranges
-
-# activation bytes kept for the backward pass on a CPU, if one example does not keep more: more is not faster
-STEP_MEMORY = 160 * 2**20
 
 
 def train(
@@ -175,11 +172,8 @@ class _Features:
         backbone = self._scorer.backbone
         if self._soft is None or backbone.device.type != "cpu":  # an accelerator is fastest with whole batches
             return [rows]
-        cost = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
-        together = sum(cost.values()) - self._shared * (len(rows) - 1)
-        parts = -(-together * backbone.trace // STEP_MEMORY)
-        ordered = sorted(rows, key=cost.__getitem__)
-        return [part.tolist() for part in np.array_split(ordered, min(parts, len(rows)))]
+        costs = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
+        return micro_batches(costs, self._shared, backbone.activation_bytes)
 
     def of(self, rows: list[int]) -> Tensor:
         """Features of some examples, differentiable in the soft vectors, shape (rows, features)."""

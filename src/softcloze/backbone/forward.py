@@ -1,0 +1,209 @@
+"""The forward pass: token ids and soft vectors in, logits and hidden states at some positions out."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from softcloze.backbone.family import Family, first_position, per_layer_embedding
+from softcloze.backbone.kv_cache import PrefixCache
+from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs
+from softcloze.backbone.packing import Packing
+from softcloze.backbone.seq2seq import decoder_inputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class ForwardPass:
+    """Run a model on sequences of token ids, in which negative ids are soft vectors.
+
+    Attributes:
+        model: the model.
+        family: "masked", "causal" or "seq2seq".
+        head: its language-modelling head.
+        first_position: the position id of the first token.
+        uses_token_types: whether tokenizer and model mark the two texts of a pair by token types.
+        accepts_positions: whether the model takes position ids.
+    """
+
+    def __init__(self, model: "PreTrainedModel", family: Family, *, typed_pairs: bool):
+        """Read from `model` which inputs it takes.
+
+        Args:
+            model: the model.
+            family: "masked", "causal" or "seq2seq".
+            typed_pairs: whether the tokenizer marks the two texts of a pair by token types.
+        """
+        self.model = model
+        self.family: Family = family
+        self.head = LMHead(model)
+        self.first_position = first_position(model)
+        accepted = set(inspect.signature(model.forward).parameters)
+        # GPT-2 takes token types as well, but as words of its vocabulary; RoBERTa has only one
+        several_types = getattr(model.config, "type_vocab_size", 0) > 1
+        self.uses_token_types = several_types and typed_pairs and "token_type_ids" in accepted
+        self.accepts_positions = "position_ids" in accepted
+        self._accepts_cache = "use_cache" in accepted
+        self._embed_per_layer = per_layer_embedding(model)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def attention(self) -> str:
+        """The attention implementation that runs here: the model's own, or ours instead of "sdpa"."""
+        from softcloze.backbone.attention import CUSTOM_ATTENTION, use_custom_attention
+
+        loaded: str = self.model.config._attn_implementation
+        return CUSTOM_ATTENTION if self.family != "seq2seq" and use_custom_attention(self.model) else loaded
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze the model in evaluation mode; restore every flag and its attention afterwards."""
+        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        training = [module for module in self.model.modules() if module.training]
+        config, loaded, used = self.model.config, self.model.config._attn_implementation, self.attention
+        self.model.requires_grad_(False).eval()
+        try:
+            if used != loaded:
+                config._attn_implementation = used
+            yield
+        finally:
+            if used != loaded:
+                config._attn_implementation = loaded
+            for parameter in trainable:
+                parameter.requires_grad_(True)
+            for module in training:
+                module.training = True
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
+        with torch.no_grad():
+            embedded: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
+        return embedded
+
+    def padded(
+        self,
+        sequences: Sequence[Sequence[int]],
+        positions: Tensor,
+        *,
+        token_type_ids: Sequence[Sequence[int] | None] | None = None,
+        sources: Sequence[tuple[int, ...]] = (),
+        soft: Tensor | None = None,
+        prefix: PrefixCache | None = None,
+        prefix_index: Sequence[int] = (),
+        part: HeadPart = WHOLE_HEAD,
+    ) -> Outputs:
+        """Run each sequence in a row of its own; see `Backbone.outputs` for the arguments."""
+        if prefix is not None:
+            prefix = prefix.select(prefix_index, capacity=max(map(len, sequences)))
+        if self.family == "seq2seq":
+            source_index = {source: i for i, source in enumerate(dict.fromkeys(sources))}
+            encoder_inputs = self.inputs(list(source_index), None, soft, None)
+            inputs = decoder_inputs(self.model, encoder_inputs, [source_index[source] for source in sources], sequences)
+        else:
+            inputs = self.inputs(sequences, token_type_ids, soft, prefix)
+        if prefix is not None:
+            inputs["past_key_values"] = prefix.cache(self.device)
+        if self._accepts_cache:
+            inputs["use_cache"] = prefix is not None
+        return self.head.outputs(inputs, torch.arange(len(sequences)), positions, part)
+
+    def packed(
+        self,
+        packing: Packing,
+        positions: Tensor,
+        *,
+        soft: Tensor | None = None,
+        prefix: PrefixCache | None = None,
+        part: HeadPart = WHOLE_HEAD,
+    ) -> Outputs:
+        """Run each tree of packed sequences in one row; `positions` are those of the sequences."""
+        position_ids, visible = packing.depths + self.first_position, packing.visible
+        if prefix is not None:
+            prefix = prefix.select(packing.prefix_index, capacity=visible.shape[1])
+            position_ids += prefix.lengths[:, None]
+            visible = torch.cat([prefix.mask()[:, None].expand(-1, visible.shape[1], -1), visible], dim=-1)
+        inputs = self.inputs(packing.ids, None, soft, prefix)
+        hidden = ~visible[:, None].to(self.device)
+        lowest = torch.finfo(self.model.dtype).min  # the form that every kind of attention takes
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill(hidden, lowest)
+        inputs |= {
+            "position_ids": position_ids.to(self.device),
+            "attention_mask": mask,
+            "use_cache": prefix is not None,
+        }
+        if prefix is not None:
+            inputs["past_key_values"] = prefix.cache(self.device)
+        return self.head.outputs(inputs, packing.tree_index, packing.node_index.gather(1, positions), part)
+
+    def prefill(
+        self, sequences: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: PrefixCache | None = None
+    ) -> PrefixCache:
+        """Compute keys and values without gradient; see `Backbone.prefill` for the arguments."""
+        from softcloze.backbone.attention import PrefixKVCache
+
+        cache = PrefixKVCache()
+        if prefix is not None:
+            prefix = prefix.select(range(len(sequences)), capacity=max(map(len, sequences)))
+            cache = prefix.cache(self.device)
+        with torch.no_grad():
+            inputs = self.inputs(sequences, None, soft, prefix)
+            inputs |= {"past_key_values": cache, "use_cache": True}
+            nothing = torch.empty(0, dtype=torch.long)
+            self.head.outputs(inputs, nothing, nothing.view(0, 1))
+        added = torch.tensor([len(sequence) for sequence in sequences])
+        before = prefix.padded_length if prefix is not None else 0
+        lengths = added + prefix.lengths if prefix is not None else added
+        longest = int(lengths.max())
+        # from padding on the right to padding on the left
+        source = torch.arange(longest) - longest + before + added[:, None]
+        source = source.clamp(min=0).to(self.device)[:, None, :, None]
+
+        def aligned(tensor: Tensor) -> Tensor:
+            return tensor.gather(2, source.expand(-1, tensor.shape[1], -1, tensor.shape[3]))
+
+        return PrefixCache(tuple((aligned(layer.keys), aligned(layer.values)) for layer in cache.layers), lengths)
+
+    def inputs(
+        self,
+        sequences: Sequence[Sequence[int]],
+        token_type_ids: Sequence[Sequence[int] | None] | None,
+        soft: Tensor | None,
+        prefix: PrefixCache | None,
+    ) -> dict[str, Any]:
+        """Embeddings, token types, attention mask and position ids of `sequences` that follow `prefix`."""
+        lengths = torch.tensor([len(sequence) for sequence in sequences])
+        position_ids = torch.arange(int(lengths.max())).expand(len(sequences), -1)
+        mask = position_ids < lengths[:, None]
+        ids = torch.zeros(position_ids.shape, dtype=torch.long)
+        ids[mask] = torch.tensor([i for sequence in sequences for i in sequence])
+        ids = ids.to(self.device)
+        embedded = self.embed(ids.clamp(min=0))
+        if soft is not None:
+            slots = (ids < 0).flatten().nonzero()[:, 0]
+            vectors = soft.index_select(0, -1 - ids.flatten()[slots]).to(embedded.dtype)
+            embedded = embedded.flatten(0, 1).index_copy(0, slots, vectors).view_as(embedded)
+        inputs: dict[str, Any] = {"inputs_embeds": embedded}
+        if self._embed_per_layer is not None:
+            inputs["per_layer_inputs"] = self._embed_per_layer(ids)
+        if self.uses_token_types and token_type_ids is not None:
+            padded_types = torch.zeros(position_ids.shape, dtype=torch.long)
+            typed = zip(sequences, token_type_ids, strict=True)
+            filled = [types if types is not None else [0] * len(sequence) for sequence, types in typed]
+            padded_types[mask] = torch.tensor([token_type for types in filled for token_type in types])
+            inputs["token_type_ids"] = padded_types.to(self.device)
+        if prefix is not None:
+            position_ids = position_ids + prefix.lengths[:, None]
+            mask = torch.cat([prefix.mask(), mask], dim=1)
+        inputs["attention_mask"] = mask.to(self.device, torch.long)
+        if self.accepts_positions:
+            inputs["position_ids"] = (position_ids + self.first_position).to(self.device)
+        return inputs

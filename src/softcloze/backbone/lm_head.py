@@ -1,0 +1,112 @@
+"""The language-modelling head, run at some positions and for some words of the vocabulary only."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Outputs(NamedTuple):
+    """Logits and hidden states of a model at some positions.
+
+    Attributes:
+        logits: raw scores before any softmax in float32, shape (batch, positions, words or vocab).
+        states: inputs of the output embedding there, in float32, shape (batch, positions, state width).
+    """
+
+    logits: Tensor
+    states: Tensor
+
+
+class HeadPart(NamedTuple):
+    """The part of a model's head that is run.
+
+    Attributes:
+        vocab_ids: vocabulary ids to score, shape (words,); all of them if None.
+        cut: whether the output embedding is cut to the weights of `vocab_ids`; if not, all logits are computed and
+            those of `vocab_ids` are kept.
+        start: the module from which on only the wanted positions are computed; the output embedding if None.
+    """
+
+    vocab_ids: Tensor | None = None
+    cut: bool = False
+    start: nn.Module | None = None
+
+
+WHOLE_HEAD = HeadPart()
+
+
+class LMHead:
+    """The language-modelling head of a model."""
+
+    def __init__(self, model: "PreTrainedModel"):
+        """Take the head of `model`."""
+        self._model = model
+
+    def outputs(
+        self, inputs: dict[str, Any], sequences: Tensor, positions: Tensor, part: HeadPart = WHOLE_HEAD
+    ) -> Outputs:
+        """Run the model, and its head at some positions only.
+
+        The hook sits on the output embedding itself and not on the base model: this needs no knowledge of how an
+        architecture nests its decoder. The modules in front of it, such as BERT's dense layer, see these positions
+        only as well.
+
+        Args:
+            inputs: arguments of the model.
+            sequences: for each result the index of its sequence in `inputs`, shape (batch,).
+            positions: positions in these sequences, shape (batch, positions).
+            part: the part of the head to run.
+        """
+        states = torch.empty(0)
+        sequences, positions = sequences.to(self._model.device), positions.to(self._model.device)
+        embedding = self._model.get_output_embeddings()
+        first = part.start if part.start is not None else embedding
+
+        def at_positions(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(hidden[sequences[:, None], positions] for hidden in args)
+
+        def keep(_: nn.Module, args: tuple[Tensor]) -> None:
+            nonlocal states
+            (states,) = args
+
+        weights = self._cut(part.vocab_ids) if part.vocab_ids is not None and part.cut else None
+        # in this order, for both may sit on the output embedding
+        hooks = [first.register_forward_pre_hook(at_positions), embedding.register_forward_pre_hook(keep)]
+        try:
+            if weights is not None:
+                logits = functional_call(self._model, weights, (), inputs, tie_weights=False).logits
+            else:
+                logits = self._model(**inputs).logits
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if part.vocab_ids is not None and weights is None:
+            logits = logits[..., part.vocab_ids.to(self._model.device)]
+        return Outputs(logits.float(), states.float())
+
+    def weights_of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight vectors and biases of the output embedding for token ids: see `Backbone.lm_head_rows`."""
+        embedding = self._model.get_output_embeddings()
+        ids = ids.to(self._model.device)
+        bias = embedding.bias[ids].detach().float().cpu() if embedding.bias is not None else None
+        return embedding.weight[ids].detach().float().cpu(), bias
+
+    def _cut(self, vocab_ids: Tensor) -> dict[str, Tensor]:
+        """The output embedding's parameters for `vocab_ids` only, by their names in the model."""
+        parameters = self._model.get_output_embeddings().named_parameters()
+        vocab_ids = vocab_ids.to(self._model.device)
+        return {f"{self._name}.{name}": parameter[vocab_ids] for name, parameter in parameters}
+
+    @cached_property
+    def _name(self) -> str:
+        """The output embedding's name in the model, which the names of tied weights do not show."""
+        embedding = self._model.get_output_embeddings()
+        modules = self._model.named_modules(remove_duplicate=False)
+        names: dict[nn.Module, str] = {module: name for name, module in modules}
+        return names[embedding]
