@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import Backbone, PromptClassifier, load_backbone
-from softcloze.calibration import METHODS, expected_calibration_error, fit_bias, fit_mixture
+from softcloze.calibration import CALIBRATIONS, expected_calibration_error, fit_bias, fit_mixture
 from softcloze.data import Examples, few_shot
 from softcloze.starters import load_data
 
@@ -70,7 +70,7 @@ def measure(
     scores = np.stack([np.zeros_like(odds), odds], 1)
     shown = few_shot(train.labels, SHOTS, random_state=0)
     found = {"none": scores}
-    for method in METHODS:
+    for method in CALIBRATIONS:
         match method:
             case "batch":
                 calibration = fit_bias(scores, method)
@@ -115,7 +115,7 @@ def main() -> None:
         setup = SETUPS[name]
         data, backbone = load_data(setup.data), load_backbone(f"starter:{setup.model}")
         test = Examples(data.test.texts[:ROWS], data.test.labels[:ROWS])
-        methods = ("none", *METHODS)
+        methods = ("none", *CALIBRATIONS)
         print(
             f"| {name}, label words | {' | '.join(methods)} |\n| --- | {' | '.join('---' for _ in methods)} |",
             flush=True,

@@ -78,7 +78,7 @@ MISTAKES = [
     ),
     (
         lambda: fit_bias([[0.0, 1.0]], "temperature"),
-        "method='temperature' is no shift; expected contextual, domain, pmi, batch",
+        "method='temperature' is not a label bias; expected contextual, domain, pmi, batch",
     ),
     (
         lambda: fit_bias([[0.0, 1.0], [0.0, np.nan]], "batch"),
@@ -94,7 +94,7 @@ MISTAKES = [
     ),
     (
         lambda: fit_bias([["a", "b"]], "batch"),
-        "scores have to be a table of numbers, one row an example: could not convert string to float: 'a'",
+        "scores must be a table of numbers with a row for each example: could not convert string to float: 'a'",
     ),
     (
         lambda: LabelBias("batch", (0.0, 0.0)).apply([[0.0, 1.0, 2.0]]),

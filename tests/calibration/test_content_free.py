@@ -83,14 +83,14 @@ def test_dice_are_used_up_and_no_others_are():
 
 
 MISTAKES = [
-    (lambda: domain_texts([], dice()), "0 texts have no words to draw from; bring texts to classify"),
+    (lambda: domain_texts([], dice()), "0 texts have no words to draw from; give the texts to classify"),
     (
         lambda: domain_texts(["", " \n", "\u3000"], dice()),
-        "3 texts have no words to draw from; bring texts to classify",
+        "3 texts have no words to draw from; give the texts to classify",
     ),
-    (lambda: domain_texts("很好", dice()), "texts have to be a list of texts, found str with '很好'"),
-    (lambda: domain_texts(["a", None], dice()), "texts have to be a list of texts, found list with ['a', None]"),
-    (lambda: domain_texts(["a"], dice(), 0), "count=0, but it has to be at least 1"),
+    (lambda: domain_texts("很好", dice()), "texts must be a list of texts, found str with '很好'"),
+    (lambda: domain_texts(["a", None], dice()), "texts must be a list of texts, found list with ['a', None]"),
+    (lambda: domain_texts(["a"], dice(), 0), "count=0, but it must be at least 1"),
 ]
 
 

@@ -88,7 +88,7 @@ MISTAKES = [
     ),
     (
         lambda: expected_calibration_error(["a"], [["x", "y"]], labels=AB),
-        "y_prob has to be a table of numbers, one row an example: could not convert string to float: 'x'",
+        "y_prob must be a table of numbers with a row for each example: could not convert string to float: 'x'",
     ),
     (
         lambda: expected_calibration_error(["c", "a", "d", "c"], [[0.5, 0.5]] * 4, labels=AB),
@@ -96,26 +96,26 @@ MISTAKES = [
     ),
     (
         lambda: expected_calibration_error(["a"], [[0.5, 0.5]], labels=["a", "a"]),
-        "labels have to be different, found ['a', 'a']",
+        "labels must be different, found ['a', 'a']",
     ),
     (
         lambda: expected_calibration_error(["a", "a"], [[0.5, 0.5], [0.5, 0.6]], labels=AB),
-        "row 1 of y_prob is [0.5, 0.6], with the sum 1.1; probabilities are not negative and sum to 1, so take a "
+        "row 1 of y_prob is [0.5, 0.6], with the sum 1.1; probabilities are not negative and sum to 1: take a "
         "softmax of scores first",
     ),
     (
         lambda: expected_calibration_error(["a"], [[1.5, -0.5]], labels=AB),
-        "row 0 of y_prob is [1.5, -0.5], with the sum 1; probabilities are not negative and sum to 1, so take a "
+        "row 0 of y_prob is [1.5, -0.5], with the sum 1; probabilities are not negative and sum to 1: take a "
         "softmax of scores first",
     ),
     (
         lambda: expected_calibration_error(["a"], [[np.nan, 1.0]], labels=AB),
-        "row 0 of y_prob is [nan, 1.0], with the sum nan; probabilities are not negative and sum to 1, so take a "
+        "row 0 of y_prob is [nan, 1.0], with the sum nan; probabilities are not negative and sum to 1: take a "
         "softmax of scores first",
     ),
     (
         lambda: expected_calibration_error(["a"], [[0.5, 0.5]], labels=AB, bins=0),
-        "bins=0, but it has to be at least 1",
+        "bins=0, but it must be at least 1",
     ),
 ]
 

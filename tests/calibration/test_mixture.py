@@ -101,13 +101,13 @@ ROUND = (((1.0,),), ((1.0,),))
 MISTAKES = [
     (
         lambda: fit_mixture(np.zeros((3, 2)), 0),
-        "prototypical calibration of 2 labels needs at least 4 unlabelled examples, found 3; bring more, or choose "
+        "prototypical calibration of 2 labels needs at least 4 unlabelled examples, found 3; give more, or choose "
         "another method",
     ),
     (
         lambda: fit_mixture([[0.0, 1.0, 2.0]] * 5 + [[1.0, 1.0, 1.0]], 0),
         "prototypical calibration of 3 labels needs examples with at least 3 different scores, found 2 among 6 "
-        "examples; bring others, or choose another method",
+        "examples; give others, or choose another method",
     ),
     (
         lambda: fit_mixture([[0.0, np.inf]] * 4, 0),
@@ -121,10 +121,10 @@ MISTAKES = [
         lambda: Mixture((0.5, 0.5), ((0.0,), (0.0, 1.0)), ROUND),
         "means: expected 2 x 1 finite numbers, found ((0.0,), (0.0, 1.0))",
     ),
-    (lambda: Mixture((1.5, -0.5), ((0.0,), (1.0,)), ROUND), "weights have to be above 0, found (1.5, -0.5)"),
+    (lambda: Mixture((1.5, -0.5), ((0.0,), (1.0,)), ROUND), "weights must be above 0, found (1.5, -0.5)"),
     (
         lambda: Mixture((0.5, 0.5), ((0.0,), (1.0,)), (((0.0,),), ((1.0,),))),
-        "covariances have to be positive definite, found (((0.0,),), ((1.0,),))",
+        "covariances must be positive definite, found (((0.0,),), ((1.0,),))",
     ),
 ]
 

@@ -100,13 +100,13 @@ MISTAKES = [
     ),
     (
         lambda: fit_temperature(EVEN, ["a", "b"]),
-        "targets have to be numbers of columns of the scores, found <U1 values",
+        "targets must be indices of labels, found <U1 values",
     ),
     (
         lambda: fit_temperature([[0.0, -np.inf], [0.0, 1.0]], [0, 1]),
         "example 0 has the scores [0.0, -inf]; every label needs a finite score in every example",
     ),
-    (lambda: Temperature(0.0), "temperature has to be above 0, found 0.0"),
+    (lambda: Temperature(0.0), "temperature must be above 0, found 0.0"),
     (lambda: Temperature(np.nan), "temperature: expected 1 finite number, found nan"),
     (lambda: Temperature("hot"), "temperature: expected 1 finite number, found 'hot'"),
 ]

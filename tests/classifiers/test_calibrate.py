@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from support import models
 
 from softcloze import PromptClassifier, Template
-from softcloze.calibration import METHODS, fit_mixture, fit_temperature
+from softcloze.calibration import CALIBRATIONS, fit_mixture, fit_temperature
 from softcloze.errors import DataError, ParameterError
 from softcloze.template import domain_template
 
@@ -139,7 +139,7 @@ def test_a_soft_prompt_learns_its_temperature_from_examples_that_it_was_not_trai
 
 
 @pytest.mark.parametrize("template", [HARD, SOFT], ids=["hard", "soft"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_every_method_is_saved_bit_for_bit(backbone, method, template, tmp_path):
     fitted = classifier(backbone, template, calibration=method).fit(TEXTS, LABELS)
     chances = fitted.predict_proba(NEW)

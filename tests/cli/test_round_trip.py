@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from softcloze.calibration import METHODS
+from softcloze.calibration import CALIBRATIONS
 from softcloze.cli.options import Kind, Method
 from softcloze.heads import EXCLUSIVE
 
@@ -194,5 +194,5 @@ def test_a_linear_head_without_slots(run, reviews, tmp_path):
 
 
 def test_every_calibration_and_head_has_its_option():
-    assert tuple(Method) == METHODS
+    assert tuple(Method) == tuple(CALIBRATIONS)
     assert tuple(Kind) == EXCLUSIVE

@@ -1,4 +1,4 @@
-"""Take from every label what the prompt gives it whatever the text."""
+"""Subtract each label's bias, estimated on inputs that favour no label."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from softcloze.calibration.scores import Scores, as_tuples, check_numbers, log_probs
+from softcloze.calibration.scores import Scores, as_tuples, label_count, log_probs, validate_numbers
 from softcloze.errors import ParameterError
 
 LABEL_BIASES = ("contextual", "domain", "pmi", "batch")
@@ -15,11 +15,11 @@ LABEL_BIASES = ("contextual", "domain", "pmi", "batch")
 
 @dataclass(frozen=True, slots=True)
 class LabelBias:
-    """A bias of each label, which is subtracted from its score.
+    """A bias for each label, subtracted from its score.
 
     Attributes:
         method: "contextual", "domain", "pmi" or "batch".
-        bias: nats, one for each label in the order of the columns of the scores.
+        bias: nats, one for each label in the order of the scores.
     """
 
     method: str
@@ -27,17 +27,17 @@ class LabelBias:
 
     def __post_init__(self) -> None:
         if self.method not in LABEL_BIASES:
-            raise ParameterError(f"method={self.method!r} is no shift; expected {', '.join(LABEL_BIASES)}")
-        check_numbers("bias", self.bias, (max(2, len(self.bias)),))
+            raise ParameterError(f"method={self.method!r} is not a label bias; expected {', '.join(LABEL_BIASES)}")
+        validate_numbers("bias", self.bias, (label_count(self.bias),))
 
     def apply(self, scores: ArrayLike) -> Scores:
-        """Corrected scores: log-probabilities over the labels less the bias.
+        """Subtract the bias from the log-probabilities of the labels.
 
         Args:
-            scores: log-scores in nats, each row up to a constant, shape (batch, labels).
+            scores: log-scores in nats, up to a constant per example, shape (batch, labels).
 
         Returns:
-            The same kind of scores, float64; a softmax over labels makes probabilities of them.
+            Calibrated log-scores, float64; their softmax over the labels gives probabilities.
 
         Raises:
             ParameterError: scores of another number of labels, or scores that are not finite.
@@ -45,27 +45,27 @@ class LabelBias:
         >>> LabelBias("pmi", (0.5, -0.5)).apply([[0.0, 0.0]]).round(2)
         array([[-1.19, -0.19]])
         """
-        corrected: Scores = log_probs(scores, len(self.bias)) - np.asarray(self.bias)
-        return corrected
+        calibrated: Scores = log_probs(scores, len(self.bias)) - np.asarray(self.bias)
+        return calibrated
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which `from_dict` reads back."""
+        """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
         return {"method": self.method, "bias": list(self.bias)}
 
 
 def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
-    """Learn the bias of each label: the log of its mean probability over inputs that should favour none.
+    """Learn the bias of each label: the log of its mean probability over inputs that favour no label.
 
-    All four methods compute the same; they differ in the inputs that are scored:
+    The four methods differ only in the inputs:
 
     - "contextual": content-free inputs, which are "N/A", "[MASK]" and "" in the paper;
-    - "domain": random texts in the words of the texts to classify, see `domain_texts`;
-    - "pmi": a string that stands for the domain alone. With one string the bias is its log-probabilities and
-      subtracting them is the ratio P(label | text) / P(label | domain) of the paper, up to a constant per text;
-    - "batch": the unlabelled texts to classify themselves.
+    - "domain": random texts of words from the texts to classify, see `domain_texts`;
+    - "pmi": one string that names the domain; subtracting its log-probabilities gives the ratio
+      P(label | text) / P(label | domain) of the paper, up to a constant per text;
+    - "batch": the unlabelled texts to classify.
 
     Args:
-        scores: log-scores of those inputs in nats, each row up to a constant, shape (inputs, labels).
+        scores: log-scores of the inputs in nats, up to a constant per input, shape (inputs, labels).
         method: one of the four names.
 
     Raises:
@@ -73,15 +73,14 @@ def fit_bias(scores: ArrayLike, method: str) -> LabelBias:
 
     Source:
         "contextual": Zhao et al., ICML 2021, arXiv:2102.09690, W = diag(p)^-1 and b = 0, here in logarithms.
-        "domain": Fei et al., ACL 2023, arXiv:2305.19148. Code of both papers averages probabilities over the whole
-        vocabulary and normalises the mean; here each input is normalised first, so that an input for which all label
-        words are unlikely counts as much as any other.
+        "domain": Fei et al., ACL 2023, arXiv:2305.19148. The code of both papers averages probabilities over the whole
+        vocabulary and normalises the mean; here each input is normalised first, so that inputs with unlikely label
+        words count as much as the others.
         "pmi": Holtzman et al., EMNLP 2021, arXiv:2104.08315, domain conditional PMI.
-        "batch": Zhou et al., ICLR 2024, arXiv:2309.17249, without the strength that they learn from labelled examples.
+        "batch": Zhou et al., ICLR 2024, arXiv:2309.17249, without its strength, which is learnt from labelled examples.
 
     >>> biased = np.log([[0.8, 0.2]])
-    >>> shift = fit_bias(biased, "contextual")
-    >>> shift.apply(biased)  # nothing is left of the bias
+    >>> fit_bias(biased, "contextual").apply(biased)  # without the bias
     array([[0., 0.]])
     """
     log_p = log_probs(scores)

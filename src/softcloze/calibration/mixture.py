@@ -1,4 +1,4 @@
-"""Find the clusters that unlabelled texts form in the scores, and take each for a label."""
+"""Prototypical calibration: cluster the scores of unlabelled texts, and assign each cluster to a label."""
 
 import warnings
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 
-from softcloze.calibration.scores import Scores, as_tuples, check_numbers, log_probs
+from softcloze.calibration.scores import Scores, as_tuples, label_count, log_probs, validate_numbers
 from softcloze.errors import ParameterError
 
 STARTS = 10
 ROUNDS = 1000
-# Added to the variance of every cluster, as a share of that of all examples: without it clusters shrink onto single
-# examples where these are few.
+# added to the variance of every cluster, as a share of that of all examples: without it clusters shrink to single
+# examples if these are few
 FLOOR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """A Gaussian cluster for each label, in the order of the columns of the scores.
+    """A Gaussian cluster for each label, in the order of the scores.
 
-    Clusters live in `labels - 1` coordinates: the products of the log-scores with the rows of the Helmert matrix,
-    which are orthonormal and each sum to 0. A constant added to a row of scores is gone in them, and no label is
-    treated differently from another.
+    Clusters have `labels - 1` coordinates: the products of the log-scores with the rows of the Helmert matrix, which
+    are orthonormal and sum to 0. A constant added to the scores of an example cancels in them, and all labels are
+    treated alike.
 
     Attributes:
         weights: share of the examples, shape (labels,).
@@ -40,33 +40,33 @@ class Mixture:
     covariances: tuple[tuple[tuple[float, ...], ...], ...]
 
     def __post_init__(self) -> None:
-        labels = max(2, len(self.weights))
-        check_numbers("weights", self.weights, (labels,))
-        check_numbers("means", self.means, (labels, labels - 1))
-        check_numbers("covariances", self.covariances, (labels, labels - 1, labels - 1))
+        labels = label_count(self.weights)
+        validate_numbers("weights", self.weights, (labels,))
+        validate_numbers("means", self.means, (labels, labels - 1))
+        validate_numbers("covariances", self.covariances, (labels, labels - 1, labels - 1))
         if min(self.weights) <= 0:
-            raise ParameterError(f"weights have to be above 0, found {shortened(self.weights)}")
+            raise ParameterError(f"weights must be above 0, found {shortened(self.weights)}")
         try:
             np.linalg.cholesky(self.covariances)
         except np.linalg.LinAlgError as problem:
             raise ParameterError(
-                f"covariances have to be positive definite, found {shortened(self.covariances)}"
+                f"covariances must be positive definite, found {shortened(self.covariances)}"
             ) from problem
 
     def apply(self, scores: ArrayLike) -> Scores:
-        """Corrected scores: the log-probability that the example belongs to the cluster of each label.
+        """Log-probabilities that an example belongs to the cluster of each label.
 
         Args:
-            scores: log-scores in nats, each row up to a constant, shape (batch, labels).
+            scores: log-scores in nats, up to a constant per example, shape (batch, labels).
 
         Returns:
-            Log-probabilities, float64, shape (batch, labels); `exp` of each row sums to 1.
+            Calibrated log-probabilities, float64, shape (batch, labels); `exp` of each row sums to 1.
 
         Raises:
             ParameterError: scores of another number of labels, or scores that are not finite.
 
         >>> mixture = Mixture((0.5, 0.5), ((3.0,), (1.0,)), (((1.0,),), ((1.0,),)))
-        >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half way
+        >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half-way
         array([[0.5, 0.5]])
         """
         from scipy.linalg import helmert
@@ -81,30 +81,30 @@ class Mixture:
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which `from_dict` reads back."""
+        """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
         arrays = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
         return {"method": self.method, **{name: np.asarray(value).tolist() for name, value in arrays.items()}}
 
 
 def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
-    """Learn clusters from unlabelled examples, as many as there are labels, and assign each to a label.
+    """Learn one cluster for each label from unlabelled examples, and assign the clusters to the labels.
 
-    The likeliest of ten mixtures is taken, and the assignment with the greatest sum over clusters of the mean score
-    for the label. It takes about a hundred examples, and more with many labels: with few, or with a label that hardly
-    occurs, clusters need not be labels at all. A wide cluster also claims what lies far beyond a narrow one.
+    Of ten mixtures the likeliest one is kept. The assignment maximises the sum over clusters of the mean score for the
+    label. A hundred examples are enough for a few labels; with few examples, or with a label that hardly occurs,
+    clusters may not correspond to labels. A wide cluster also covers examples far beyond a narrow one.
 
     Args:
-        scores: log-scores in nats, each row up to a constant, shape (batch, labels).
-        random_state: seed of the starting points; the same one gives the same clusters.
+        scores: log-scores in nats, up to a constant per example, shape (batch, labels).
+        random_state: seed of the starting points.
 
     Raises:
-        ParameterError: fewer than two examples a label, examples that all score alike, or scores that are not finite.
+        ParameterError: fewer than two examples a label, too few different scores, or scores that are not finite.
 
     Source:
-        Han et al., ICLR 2023, arXiv:2205.10183. Like their code we take log-probabilities and full covariances. Unlike
-        it we leave out the one coordinate that the others determine, with which clusters are so thin that nearly all
-        probabilities are 0 or 1; keep covariances from shrinking; keep the weights, which they set equal; and choose
-        among starts by likelihood, where they choose by the sum of the assignment.
+        Han et al., ICLR 2023, arXiv:2205.10183. As in their code, points are log-probabilities and covariances are
+        full. Different here: the coordinate that the others determine is left out, since with it clusters are so thin
+        that nearly all probabilities are 0 or 1; covariances have a floor; weights are kept, which they set equal; and
+        the start is chosen by likelihood, where they choose by the sum of the assignment.
 
     >>> generator = np.random.default_rng(0)
     >>> right = generator.integers(2, size=200)
@@ -124,7 +124,7 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
     if batch < 2 * labels:
         raise ParameterError(
             f"prototypical calibration of {labels} labels needs at least {2 * labels} unlabelled examples, found "
-            f"{batch}; bring more, or choose another method"
+            f"{batch}; give more, or choose another method"
         )
     basis = helmert(labels)
     points = log_p @ basis.T
@@ -132,14 +132,14 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
     if distinct < labels:
         raise ParameterError(
             f"prototypical calibration of {labels} labels needs examples with at least {labels} different scores, "
-            f"found {distinct} among {batch} examples; bring others, or choose another method"
+            f"found {distinct} among {batch} examples; give others, or choose another method"
         )
     model = GaussianMixture(
         labels,
         n_init=STARTS,
         max_iter=ROUNDS,
         reg_covar=FLOOR * points.var(axis=0).mean(),
-        random_state=random_state % 2**32,  # the seeds that scikit-learn takes
+        random_state=random_state % 2**32,  # the range of seeds of scikit-learn
     )
     try:
         with warnings.catch_warnings():
@@ -147,8 +147,8 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
             model.fit(points)
     except ConvergenceWarning as problem:
         raise ParameterError(
-            f"no clusters found in the scores of {batch} examples: {problem}; bring others, or choose another method"
+            f"no clusters found in the scores of {batch} examples: {problem}; give others, or choose another method"
         ) from problem
-    # these mean scores lack a constant for each cluster, which changes no assignment
+    # these mean scores lack a constant for each cluster, which does not change the assignment
     _, order = linear_sum_assignment((model.means_ @ basis).T, maximize=True)
     return Mixture(*(as_tuples(array[order].tolist()) for array in (model.weights_, model.means_, model.covariances_)))

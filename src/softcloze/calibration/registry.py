@@ -1,6 +1,7 @@
-"""All methods by name, and how a saved calibration is read."""
+"""Calibrations by name, and their loading from plain data."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from reprlib import repr as shortened
 from typing import Any, TypeAlias
 
@@ -10,41 +11,33 @@ from softcloze.calibration.scores import as_tuples
 from softcloze.calibration.temperature import Temperature
 from softcloze.errors import ParameterError
 
-Calibration: TypeAlias = LabelBias | Temperature | Mixture
-METHODS: tuple[str, ...] = (*LABEL_BIASES, Mixture.method, Temperature.method)
+Calibration: TypeAlias = LabelBias | Mixture | Temperature
+CALIBRATIONS: dict[str, type[Calibration]] = {
+    **dict.fromkeys(LABEL_BIASES, LabelBias),
+    Mixture.method: Mixture,
+    Temperature.method: Temperature,
+}
+"""The class of each calibration method."""
 
 
 def from_dict(data: Mapping[str, Any]) -> Calibration:
-    """Read what `to_dict` of a calibration wrote, before or after it went through JSON.
-
-    Args:
-        data: the plain data.
+    """Load a calibration from the data of its `to_dict`, directly or by way of JSON.
 
     Returns:
         An equal calibration, which gives the same scores bit for bit.
 
     Raises:
-        ParameterError: a method that is unknown, or entries that are missing, too many or no proper numbers.
+        ParameterError: an unknown method, missing or additional keys, or invalid numbers.
 
     >>> from_dict({"method": "batch", "bias": [-0.5, -1.0]})
-    Shift(method='batch', bias=(-0.5, -1.0))
+    LabelBias(method='batch', bias=(-0.5, -1.0))
     """
     match data:
-        case {"method": str(method), "bias": list(bias), **rest} if method in LABEL_BIASES and not rest:
-            return LabelBias(method, as_tuples(bias))
-        case {"method": Temperature.method, "temperature": temperature, **rest} if not rest:
-            return Temperature(temperature)
-        case {
-            "method": Mixture.method,
-            "weights": list(weights),
-            "means": list(means),
-            "covariances": list(covariances),
-            **rest,
-        } if not rest:
-            return Mixture(as_tuples(weights), as_tuples(means), as_tuples(covariances))
-        case {"method": method} if method not in METHODS:
-            raise ParameterError(f"method={method!r} is unknown; expected {', '.join(METHODS)}")
-        case _:
-            raise ParameterError(
-                f"a saved calibration is damaged; expected what its to_dict wrote, found {shortened(data)}"
-            )
+        case {"method": str(method)} if method in CALIBRATIONS:
+            kind = CALIBRATIONS[method]
+            names = [field.name for field in fields(kind)]
+            if {*data} == {"method", *names}:
+                return kind(**{name: as_tuples(data[name]) for name in names})
+        case {"method": method}:
+            raise ParameterError(f"method={method!r} is unknown; expected {', '.join(CALIBRATIONS)}")
+    raise ParameterError(f"a saved calibration is damaged; expected the data of its to_dict, found {shortened(data)}")

@@ -1,4 +1,4 @@
-"""What calibration takes in: scores, and numbers that were saved."""
+"""Validate scores and the numbers of calibrations."""
 
 from reprlib import repr as shortened
 from typing import Any, TypeAlias
@@ -13,17 +13,17 @@ Scores: TypeAlias = NDArray[np.float64]
 
 
 def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
-    """Scores as log-probabilities over the labels, so that constants added to rows make no difference.
+    """Normalise scores to log-probabilities over the labels; constants added to an example cancel.
 
     Args:
-        scores: log-scores in nats, each row up to a constant, shape (batch, labels).
-        labels: how many labels there have to be; None for any number from two.
+        scores: log-scores in nats, up to a constant per example, shape (batch, labels).
+        labels: expected number of labels; None for any number from two.
 
     Returns:
         float64, shape (batch, labels); `exp` of each row sums to 1.
 
     Raises:
-        ParameterError: another shape, or something else than finite numbers.
+        ParameterError: another shape, or values that are not finite numbers.
 
     >>> np.exp(log_probs([[1.0, 1.0], [0.0, -np.log(3)]])).round(2)
     array([[0.5 , 0.5 ],
@@ -32,7 +32,7 @@ def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
     try:
         given = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError) as problem:
-        raise ParameterError(f"scores have to be a table of numbers, one row an example: {problem}") from problem
+        raise ParameterError(f"scores must be a table of numbers with a row for each example: {problem}") from problem
     if given.ndim != 2 or given.shape[1] < 2:
         raise ParameterError(f"scores need the shape (batch, labels) with at least two labels, found {given.shape}")
     if labels is not None and given.shape[1] != labels:
@@ -50,23 +50,24 @@ def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
     return result
 
 
-def check_numbers(name: str, value: object, shape: tuple[int, ...]) -> None:
-    """Refuse what is not finite numbers of this shape.
-
-    Raises:
-        ParameterError: it is not.
-    """
+def validate_numbers(name: str, value: object, shape: tuple[int, ...]) -> None:
+    """Raise ParameterError if `value` does not consist of finite numbers of this shape."""
     try:
-        found = np.asarray(value)
+        array = np.asarray(value)
     except ValueError:  # rows of different lengths
-        found = np.asarray(None)
-    if found.dtype.kind not in "fi" or found.shape != shape or not np.isfinite(found).all():
+        array = np.asarray(None)
+    if array.dtype.kind not in "fi" or array.shape != shape or not np.isfinite(array).all():
         size = f"{' x '.join(map(str, shape))} finite numbers" if shape else "1 finite number"
         raise ParameterError(f"{name}: expected {size}, found {shortened(value)}")
 
 
+def label_count(values: object) -> int:
+    """Number of labels that have a value each: at least 2, so that fewer values do not pass for a calibration."""
+    return max(2, len(values)) if isinstance(values, tuple) else 2
+
+
 def as_tuples(value: Any) -> Any:  # noqa: ANN401
-    """Lists as tuples, however deep.
+    """Convert lists to tuples at all depths.
 
     >>> as_tuples([[1.0], [2.0]])
     ((1.0,), (2.0,))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.calibration import (
-    METHODS,
+    CALIBRATIONS,
     Calibration,
     content_free,
     domain_texts,
@@ -31,10 +31,10 @@ def validate_calibration(method: str | None) -> None:
     Raises:
         ParameterError: names the known ones.
     """
-    if method is not None and method not in METHODS:
+    if method is not None and method not in CALIBRATIONS:
         raise ParameterError(
-            f"calibration={method!r} is unknown; expected None, {', '.join(map(repr, METHODS))}"
-            f"{did_you_mean(str(method), METHODS)}"
+            f"calibration={method!r} is unknown; expected None, {', '.join(map(repr, CALIBRATIONS))}"
+            f"{did_you_mean(str(method), CALIBRATIONS)}"
         )
 
 
@@ -50,8 +50,15 @@ def learn_calibration(
     """Learn the calibration `method` for a prompt.
 
     Args:
+<<<<<<< HEAD
         method: one of `METHODS`.
         bound: the prompt on its backbone, without calibration.
+=======
+        method: one of `CALIBRATIONS`.
+        prompt: the prompt, without calibration.
+        bound: the same on its backbone.
+        parts: what it learnt.
+>>>>>>> 9bf0b08 (calibration: CALIBRATIONS maps methods to classes, saved calibrations are validated once; plain English)
         examples: texts of the domain, for "domain".
         scores: computes their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for
             "temperature" those of examples that nothing was trained on.

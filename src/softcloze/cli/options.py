@@ -55,7 +55,7 @@ DemonstrationsOption = Annotated[
 
 
 class Method(StrEnum):
-    """How label scores are calibrated: `softcloze.calibration.METHODS`, which is slow to import."""
+    """How label scores are calibrated: `softcloze.calibration.CALIBRATIONS`, which is slow to import."""
 
     contextual = "contextual"
     domain = "domain"
