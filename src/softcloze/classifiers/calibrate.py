@@ -49,25 +49,18 @@ def learn_calibration(
 ) -> Calibration:
     """Learn the calibration `method` for a prompt.
 
-        Args:
-    <<<<<<< HEAD
-            method: one of `METHODS`.
-            bound: the prompt on its backbone, without calibration.
-    =======
-            method: one of `CALIBRATIONS`.
-            prompt: the prompt, without calibration.
-            bound: the same on its backbone.
-            parts: what it learnt.
-    >>>>>>> 9bf0b08 (calibration: CALIBRATIONS maps methods to classes, saved calibrations are validated once; plain English)
-            examples: texts of the domain, for "domain".
-            scores: computes their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for
-                "temperature" those of examples that nothing was trained on.
-            targets: index of the label of each row of `scores`, for "temperature".
-            seed: seed of random texts and of clusters.
+    Args:
+        method: one of `CALIBRATIONS`.
+        bound: the prompt on its backbone, without calibration.
+        examples: texts of the domain, for "domain".
+        scores: computes their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for
+            "temperature" those of examples that nothing was trained on.
+        targets: index of the label of each row of `scores`, for "temperature".
+        seed: seed of random texts and of clusters.
 
-        Raises:
-            ParameterError: too few examples for it, or more than words between masks, for "pmi".
-            EncodingError: no words around the mask, for "pmi".
+    Raises:
+        ParameterError: too few examples for it, or more than words between masks, for "pmi".
+        EncodingError: no words around the mask, for "pmi".
     """
     prompt = bound.prompt
     fields = prompt.template.fields
