@@ -97,10 +97,10 @@ NODES = """\
   demo      labelled examples, 4 in all, with '\\n' behind
             each
   special   the tokenizer's own sep token
-  logic     {% if a %} decides what comes out
+  logic     {% if a %} controls the output
   field     title, at most 9 tokens, the last ones kept,
             never shortened
-  logic     {% endif %} decides what comes out
+  logic     {% endif %} controls the output
   logic     the value of {{ b | trim }}"""
 
 

@@ -58,11 +58,11 @@ def test_masks_go_by_their_names():
 def test_what_each_part_is():
     assert described(Template(EVERYTHING)) == [
         Described("special", "<cls>", "the tokenizer's own cls token"),
-        Described("demo", '<demos*4 sep="\\n">', "labelled examples, 4 in all, with '\\n' behind each"),
+        Described("demo", '<demos*4 sep="\\n">', "labelled examples, 4 in all, with '\\n' after each"),
         Described("soft", '<soft*2 init="很 <b>" name=task>', "vectors: 2, block task, starting from '很 <b>'"),
-        Described("logic", "{% if title is defined %}", "{% if title is defined %} decides what comes out"),
+        Described("logic", "{% if title is defined %}", "{% if title is defined %} controls the output"),
         Described("field", "<title max=9 keep=ends>", "title, at most 9 tokens, both ends kept"),
-        Described("logic", "{% endif %}", "{% endif %} decides what comes out"),
+        Described("logic", "{% endif %}", "{% endif %} controls the output"),
         Described("literal", ": ", "': '"),
         Described("field", "<text shorten=2>", "text, shortened 2 times as soon"),
         Described("literal", "\n(", "'\\n('"),

@@ -7,7 +7,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from softcloze.errors import FieldError, TemplateSyntaxError
 from softcloze.template import Template
-from softcloze.template.jinja.filters import FILTERS, MOST_CHARACTERS, TESTS, LimitReached
+from softcloze.template.jinja.filters import FILTERS, MAX_CHARACTERS, TESTS, LimitError
 
 OWN = {"lower_first", "split", "strip_punctuation", "upper_first"}
 
@@ -152,9 +152,9 @@ def test_filters_and_tests_that_there_are_not(expression, problem):
 
 
 def test_a_text_that_would_become_too_long_is_never_made():
-    with pytest.raises(LimitReached, match=f"more than {MOST_CHARACTERS} in all"):
+    with pytest.raises(LimitError, match=f"more than {MAX_CHARACTERS} in all"):
         FILTERS["replace"]("a" * 10**6, "a", "b" * 10**6)
-    with pytest.raises(LimitReached):
+    with pytest.raises(LimitError):
         FILTERS["join"]([""] * 10**6, "b" * 10**6)
-    with pytest.raises(LimitReached, match="more than 100000 items"):
+    with pytest.raises(LimitError, match="more than 100000 items"):
         FILTERS["split"]("a " * 100_001)

@@ -122,7 +122,7 @@ KINDS = "'placeholder', 'meta', 'mask', 'soft', 'soft_id', 'special', 'text'"
 DICT = """expected the inside of a Python dict or set, as in {"soft": None, "duplicate": 5}"""
 FUNCTION = (
     "this function cannot be expressed, known are strip(), lower(), upper(), title(), capitalize(), replace(), "
-    "rstrip(string.punctuation), x[:200], a first letter lowered or raised, and text added before or behind: process "
+    "rstrip(string.punctuation), x[:200], a first letter lowered or raised, and text added before or after: process "
     "the column beforehand, or write {{ … }} into the template that comes out without it"
 )
 
@@ -218,11 +218,11 @@ LMBFF_MISTAKES = [
     ),
     (
         "*mask**【sep】**sent_1*",
-        "a separator that begins no new segment cannot be expressed: write *sep+*, which differs in BERT only",
+        "a separator without a new segment cannot be expressed: write *sep+*, which differs in BERT only",
     ),
     (
         "*mask**【sents_0】*",
-        "'sents_0' is no variable: expected one of *cls*, *mask*, *sep*, *sep+*, *sent_0*, *sent_1*, *+sent_0*, "
+        "'sents_0' is not a variable: expected one of *cls*, *mask*, *sep*, *sep+*, *sent_0*, *sent_1*, *+sent_0*, "
         "*+sent_1*, *sentl_0*, *sent-_0*, *sentl-_0*; did you mean 'sent_0'?",
     ),
 ]

@@ -130,7 +130,7 @@ NO_MASK = "the template has no <mask>, expected exactly one"
 COUNT = "expected a whole number from 1 to 10000 after '*'"
 INIT = 'as in init="It is about"'
 SEP = 'as in sep=" / "'
-BEHIND = "the count goes right behind the name, as in <soft*10>"
+BEHIND = "the count goes right after the name, as in <soft*10>"
 
 
 def unclosed(name):
@@ -219,7 +219,7 @@ MISTAKES = [
     ("<mask*‸0‸>", f"{COUNT}, found '0'"),
     ("<mask‸*‸>", f"{COUNT}, as in <mask*2>"),
     ("<demos*‸x‸><mask>", f"{COUNT}, found 'x'"),
-    ("<demos ‸4‸><mask>", "unexpected '4': the count goes right behind the name, as in <demos*4>"),
+    ("<demos ‸4‸><mask>", "unexpected '4': the count goes right after the name, as in <demos*4>"),
     ("<text max=‸0‸><mask>", f"{WHOLE}, found '0'"),
     ("<text max=‸1.5‸><mask>", f"{WHOLE}, found '1.5'"),
     ('<text max=‸""‸><mask>', f"{WHOLE}, found ''"),
@@ -235,10 +235,10 @@ MISTAKES = [
         for wrong in ("-1", "1000.001", "0.1234", ".5", "1e2", "nan", "two", "１")
     ),
     ("<text max=3 keep=tail ‸max‸=3><mask>", "max is given twice in one tag"),
-    ("<text ‸max‸ 200><mask>", "expected '=' right behind max, as in max=200"),
-    ("<text ‸keep‸><mask>", "expected '=' right behind keep, as in keep=tail"),
-    ("<text ‸shorten=‸><mask>", "shorten needs a value right behind '=', as in shorten=2"),
-    ("<options ‸sep=‸><mask>", f"sep needs a value right behind '=', {SEP}"),
+    ("<text ‸max‸ 200><mask>", "expected '=' right after max, as in max=200"),
+    ("<text ‸keep‸><mask>", "expected '=' right after keep, as in keep=tail"),
+    ("<text ‸shorten=‸><mask>", "shorten needs a value right after '=', as in shorten=2"),
+    ("<options ‸sep=‸><mask>", f"sep needs a value right after '=', {SEP}"),
     ("<options sep=‸、‸><mask>", f"put '、' in plain double quotes, {SEP}"),
     ("<options sep=‸'‸ '><mask>", f"""put "'" in plain double quotes, {SEP}"""),
     ('<demos sep=‸"‸, ><mask>', "this quote is never closed: expected another '\"'"),
@@ -252,8 +252,8 @@ MISTAKES = [
     ("<mask> ‸{%‸ if a }}", "this '{%' is never closed: expected '%}', or \\{% for a literal one"),
     ("<mask> {{ don‸'‸t }}", 'this quote is never closed: expected another "\'"'),
     ('{% if ‸"‸a\\" %}<mask>', "this quote is never closed: expected another '\"'"),
-    ("<mask> ‸{{- -}}‸", "nothing stands inside: expected an expression, as in {{ text | trim }}"),
-    ("<mask> ‸{%-%}‸", "nothing stands inside: expected a statement, as in {% if title %}"),
+    ("<mask> ‸{{- -}}‸", "nothing inside: expected an expression, as in {{ text | trim }}"),
+    ("<mask> ‸{%-%}‸", "nothing inside: expected a statement, as in {% if title %}"),
     ("<soft*‸0‸><mask>", f"{COUNT}, found '0'"),
     ("<soft*‸-3‸><mask>", f"{COUNT}, found '-3'"),
     ("<soft*‸1.5‸><mask>", f"{COUNT}, found '1.5'"),
@@ -267,10 +267,10 @@ MISTAKES = [
     ("<soft ‸int‸=a><mask>", "<soft> has no attribute 'int': it takes init and name; did you mean 'init'?"),
     ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init and name"),
     ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
-    ("<soft ‸init‸><mask>", f"expected '=' right behind init, {INIT}"),
-    ("<soft ‸name‸ =a><mask>", "expected '=' right behind name, as in name=task"),
-    ("<soft ‸init=‸><mask>", f"init needs a value right behind '=', {INIT}"),
-    ("<soft ‸init=‸ name=a><mask>", f"init needs a value right behind '=', {INIT}"),
+    ("<soft ‸init‸><mask>", f"expected '=' right after init, {INIT}"),
+    ("<soft ‸name‸ =a><mask>", "expected '=' right after name, as in name=task"),
+    ("<soft ‸init=‸><mask>", f"init needs a value right after '=', {INIT}"),
+    ("<soft ‸init=‸ name=a><mask>", f"init needs a value right after '=', {INIT}"),
     ('<soft init=‸""‸><mask>', f"init must be one word or more, {INIT}, found ''"),
     ('<soft init=‸" "‸><mask>', f"init must be one word or more, {INIT}, found ' '"),
     ('<soft init=‸"‸It is><mask>', "this quote is never closed: expected another '\"'"),

@@ -1,4 +1,4 @@
-"""A template for the eye: what each part of it is, and all of them as HTML."""
+"""Describe the nodes of a template in words, and render them as HTML."""
 
 from collections.abc import Sequence
 from html import escape
@@ -41,7 +41,7 @@ NAMES = {
     "special": "special token",
     "logic": "Jinja",
 }
-# translucent, so that they suit light and dark pages; each has a line of its own for those who see no colours
+# translucent colours for light and dark pages; each kind also has its own line, for readers who cannot see colours
 STYLES = {
     "literal": "border-bottom:1px dotted #888",
     "field": "border-bottom:2px solid #0891b2;background:#0891b233",
@@ -61,8 +61,8 @@ class Described(NamedTuple):
 
     Attributes:
         kind: one of `NAMES`.
-        text: a literal's text, or the source of all else.
-        what: what it does, one line.
+        text: the text of a literal, or the source of another node.
+        what: its purpose, one line.
     """
 
     kind: str
@@ -71,12 +71,12 @@ class Described(NamedTuple):
 
 
 def kind_of(node: Node) -> str:
-    """What kind of node it is: one of `NAMES`."""
+    """The kind of a node: one of `NAMES`."""
     return _KINDS[type(node)]
 
 
 def describe(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> list[Described]:
-    """Describe each node of a template.
+    """Describe each node.
 
     Args:
         nodes: the nodes.
@@ -142,10 +142,10 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             return f"the first word of each label, with {sep!r} between"
         case Demos(count, sep):
             several = "one of each label" if count is None else f"{count} in all"
-            return f"labelled examples, {several}, with {sep!r} behind each"
+            return f"labelled examples, {several}, with {sep!r} after each"
         case Special(kind):
             return f"the tokenizer's own {kind} token"
         case Expression():
             return f"the value of {source}"
         case _:
-            return f"{source} decides what comes out"
+            return f"{source} controls the output"

@@ -1,4 +1,4 @@
-"""Derive one template from another: add or remove soft slots, keep the words around the mask."""
+"""Derive one template from another: add or remove soft slots, or keep only the words around the mask."""
 
 from softcloze.errors import ParameterError
 from softcloze.template.nodes import Field, Literal, Mask, Node, Soft
@@ -6,7 +6,7 @@ from softcloze.template.template import Template
 
 
 def without_slots(template: Template) -> Template:
-    r"""The template without its soft slots; white space on both sides of one becomes that behind it.
+    r"""Remove the soft slots; white space on both sides of a slot collapses to that after it.
 
     >>> without_slots(Template("<soft*10> Review: <text> <soft*2>\nSentiment:<soft> <mask>"))
     Template('Review: <text>\nSentiment: <mask>')
@@ -28,15 +28,15 @@ def without_slots(template: Template) -> Template:
 
 
 def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> Template:
-    """The template with trainable vectors in front, after its last field, or in both places.
+    """Add soft slots at the start of a template, after its last field, or both.
 
     Args:
-        template: a template string, or a `Template`.
-        front: vectors at the beginning; 0 for none.
-        after: vectors behind the last field; 0 for none.
+        template: a template string or a `Template`.
+        front: number of vectors at the start; 0 for none.
+        after: number of vectors after the last field; 0 for none.
 
     Raises:
-        ParameterError: a number below 0, or a place behind a field that no tag names.
+        ParameterError: a negative number, or `after` for a template without a field tag.
         TemplateSyntaxError: the template does not parse.
 
     >>> with_slots("<text> It was <mask>.", front=5)
@@ -45,22 +45,25 @@ def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> T
     ['<soft*5> <text> 总之，很 <mask>', '<soft*5> <text> <soft*5> 总之，很 <mask>']
     """
     if min(front, after) < 0:
-        raise ParameterError(f"front={front}, after={after}: a slot has one vector or more, and 0 is none")
+        raise ParameterError(f"front={front}, after={after}: expected 0 or more vectors; 0 for no slot")
     resolved = template if isinstance(template, Template) else Template(template)
     fields = [at for at, node in enumerate(resolved.nodes) if isinstance(node, Field)]
     if after and not fields:
-        raise ParameterError(f"{str(resolved)!r} has no field as a tag, such as <text>, for a slot to stand behind")
-    behind = fields[-1] + 1 if fields else 0
+        raise ParameterError(f"{str(resolved)!r} has no field tag such as <text>, which after={after} would follow")
+    split = fields[-1] + 1 if fields else 0
     first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
     second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
-    return Template.from_nodes([*first, *resolved.nodes[:behind], *second, *resolved.nodes[behind:]])
+    return Template.from_nodes([*first, *resolved.nodes[:split], *second, *resolved.nodes[split:]])
 
 
 def domain_template(template: Template) -> Template:
-    r"""The words around the mask alone, or around and between several: the domain string of Holtzman et al.
+    r"""Keep only the words around the mask, or around and between several masks.
+
+    Source:
+        The domain string of Holtzman et al., EMNLP 2021, arXiv:2104.08315.
 
     Raises:
-        ParameterError: something else than words stands between two masks.
+        ParameterError: nodes other than words are between two masks.
 
     >>> domain_template(Template("<soft*10> Review: <text>\nSentiment: <mask>"))
     Template('\nSentiment: <mask>')
@@ -70,8 +73,8 @@ def domain_template(template: Template) -> Template:
     first, last = masks[0], masks[-1]
     if not all(isinstance(node, Literal | Mask) for node in nodes[first:last]):
         raise ParameterError(
-            'calibration="pmi" asks what fits the words around the masks alone, and there is more than words between '
-            "them; choose another calibration"
+            'calibration="pmi" needs only words between the masks, and this template has other nodes between them; '
+            "choose another calibration"
         )
     while first > 0 and isinstance(nodes[first - 1], Literal):
         first -= 1

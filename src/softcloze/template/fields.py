@@ -6,7 +6,7 @@ from numbers import Integral, Number
 from softcloze.errors import FieldError
 from softcloze.formatting import missing_field, quoted_list, replace_surrogates
 
-DEEPEST_LIST = 8  # lists within lists
+MAX_LIST_DEPTH = 8  # lists within lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
 
 
@@ -75,7 +75,7 @@ def _text(value: object, where: str) -> str:
             raise FieldError(f"{where} must be text or a number, found {type(value).__name__}")
 
 
-def _plain(value: object, where: str, levels: int = DEEPEST_LIST) -> object:
+def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
     """The value of a field that Jinja reads, made of Python's own kinds, so that it does not depend on others."""
     match value:
         case None | bool():
@@ -95,7 +95,7 @@ def _plain(value: object, where: str, levels: int = DEEPEST_LIST) -> object:
                 return text
         case list() | tuple():
             if not levels:
-                raise FieldError(f"{where} has lists within lists deeper than {DEEPEST_LIST} levels")
+                raise FieldError(f"{where} has lists within lists deeper than {MAX_LIST_DEPTH} levels")
             return [_plain(item, f"{where}, item {i}", levels - 1) for i, item in enumerate(value)]
         case _:
             expected = "text, a number, a truth value, None or a list of such"

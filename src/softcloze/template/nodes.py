@@ -1,4 +1,4 @@
-"""What a template is made of, and how each part is written."""
+"""The nodes of a template, and how each is written."""
 
 import re
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ SpecialKind: TypeAlias = OneOf["bos", "eos", "sep", "cls"]
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """Text that stands in every prompt as it is."""
+    """Text that appears in every prompt unchanged."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The place of a named column of the example.
+    """A field of the example.
 
     Attributes:
-        name: of the column.
-        max: tokens it may have at most; None for as many as fit.
-        keep: which of its tokens stay when it is cut: the first, the last, or both ends.
-        shorten: how soon it gives up tokens when the prompt is too long: 0 never, 2 twice as soon as others.
+        name: name of the field.
+        max: maximal number of tokens; None for as many as fit.
+        keep: side that truncation keeps: the first tokens, the last, or both ends.
+        shorten: weight in truncation: 0 for never shortened, 2 for twice as soon as other fields.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Soft:
-    """A soft slot: `count` trainable vectors, started from the words of `init`, shared under `name`."""
+    """A soft slot: `count` trainable vectors, initialised from the words of `init`, shared under `name`."""
 
     count: int | None = None
     init: str | None = None
@@ -45,9 +45,9 @@ class Soft:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """The position whose predicted word the verbalizer reads; `count` fixes how many tokens it takes.
+    """The position of the label word; `count` fixes its number of tokens.
 
-    Where there are several, each has a `name`, by which the verbalizer asks for it.
+    Several masks of one template have a `name` each, which the verbalizer refers to.
     """
 
     count: int | None = None
@@ -78,14 +78,14 @@ class Special:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A Jinja expression, whose value stands in its place: `{{ source }}`; `edges` reads the `-` of `{{-`."""
+    """A Jinja expression, replaced by its value: `{{ source }}`; `edges` parses the `-` of `{{-`."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A Jinja statement, which decides what comes out: `{% source %}`; `edges` reads the `-` of `{%-`."""
+    """A Jinja statement, which controls the output: `{% source %}`; `edges` parses the `-` of `{%-`."""
 
     source: str
 
@@ -94,7 +94,7 @@ Node: TypeAlias = Literal | Field | Soft | Mask | Options | Demos | Special | Ex
 
 
 class Placed(NamedTuple):
-    """A node and the part of the source, `source[start:end]`, that it was read from."""
+    """A node and its span in the source, `source[start:end]`."""
 
     node: Node
     start: int
@@ -107,7 +107,7 @@ _FREE_TEXT = ("init", "sep")  # attributes that are always written in quotes
 
 
 def continues_name(text: str) -> bool:
-    """Whether every character of `text` may stand inside a name.
+    """Whether every character of `text` is allowed inside a name.
 
     >>> continues_name("2nd"), continues_name("a-b")
     (True, False)
@@ -116,62 +116,62 @@ def continues_name(text: str) -> bool:
 
 
 def opens(source: str, at: int) -> bool:
-    """Whether the `<` or `{` at `at` opens a tag, a comment or Jinja, backslashes before it aside.
+    """Whether the `<` or `{` at `at` opens a tag, a comment or Jinja; ignores backslashes before it.
 
     >>> opens("<text>", 0), opens("<!-- -->", 0), opens("{% if", 0), opens("1 < 2", 2), opens("{text}", 0)
     (True, True, True, False, False)
     """
-    behind = source[at + 1 : at + 2]
+    after = source[at + 1 : at + 2]
     if source[at] == "{":
-        return behind in ("{", "%")
-    return behind.isidentifier() or source.startswith("!--", at + 1)
+        return after in ("{", "%")
+    return after.isidentifier() or source.startswith("!--", at + 1)
 
 
 def edges(source: str) -> tuple[bool, str, bool]:
-    """What an Expression's or Statement's `source` says: strip white space before it? the Jinja itself; and behind it?
+    """Split the `source` of an Expression or Statement: strip white space before it?, the Jinja, strip after it?
 
-    A `-` at an edge belongs to the braces where a space parts it from the rest; `{{ -x }}` has the source `-x`.
+    A `-` at an edge belongs to the braces if a space separates it from the rest; `{{ -x }}` has the source `-x`.
 
     >>> edges("- text | trim -"), edges("-x"), edges("endif -")
     ((True, 'text | trim', True), (False, '-x', False), (False, 'endif', True))
     """
     before = source.startswith("- ")
     inside = source[2:] if before else source
-    behind = inside.endswith(" -")
-    return before, inside[:-2] if behind else inside, behind
+    after = inside.endswith(" -")
+    return before, inside[:-2] if after else inside, after
 
 
 def literal_text(text: str, nodes: Sequence[Node], i: int) -> str:
-    """The text of the literal `nodes[i]` without the white space that `-%}` before it or `{{-` behind it takes away.
+    """The text of the literal `nodes[i]`, without the white space that `-%}` before it or `{{-` after it strips.
 
     >>> literal_text(" a ", [Statement("if b -"), Literal(" a "), Expression("c")], 1)
     'a '
     """
-    before, behind = nodes[i - 1] if i else None, nodes[i + 1] if i + 1 < len(nodes) else None
+    before, after = nodes[i - 1] if i else None, nodes[i + 1] if i + 1 < len(nodes) else None
     if isinstance(before, Expression | Statement) and edges(before.source)[2]:
         text = text.lstrip()
-    if isinstance(behind, Expression | Statement) and edges(behind.source)[0]:
+    if isinstance(after, Expression | Statement) and edges(after.source)[0]:
         text = text.rstrip()
     return text
 
 
 def write(nodes: Sequence[Node]) -> list[str]:
-    r"""The source of each node; joined, they parse back to `nodes`.
+    r"""Write each node as source; joined, the sources parse back to `nodes`.
 
     >>> write([Literal("a <b> or \\"), Field("text", max=9), Soft(3, 'It "is"', "task"), Expression("-x"), Mask()])
     ['a \\<b> or \\\\', '<text max=9>', '<soft*3 init="It \\"is\\"" name=task>', '{{ -x }}', '<mask>']
     """
     written: list[str] = []
-    behind = ""
-    for node in reversed(nodes):  # how a literal is written depends on what follows it
-        behind = _write_literal(node.text, behind) if isinstance(node, Literal) else _write_tag(node)
-        written.append(behind)
+    after = ""
+    for node in reversed(nodes):  # the escapes of a literal depend on what follows it
+        after = _write_literal(node.text, after) if isinstance(node, Literal) else _write_tag(node)
+        written.append(after)
     return written[::-1]
 
 
-def _write_literal(text: str, behind: str) -> str:
-    """Backslashes count only before `<` and `{`: double them there, and add one where these would open something."""
-    following = behind[:2]
+def _write_literal(text: str, after: str) -> str:
+    """Escape a literal: double backslashes before `<` and `{`, and add one where these would open something."""
+    following = after[:2]
     whole = text + following
 
     def escape(opening: re.Match[str]) -> str:
@@ -184,7 +184,7 @@ def _write_literal(text: str, behind: str) -> str:
 
 def _write_tag(node: Node) -> str:
     match node:
-        case Field(name, None, "head", 1.0):  # what the rest would say of most tags, sooner
+        case Field(name, None, "head", 1.0):  # fast path: most fields
             return f"<{name}>"
         case Expression(source):
             return _write_jinja(f"{source}", "{{", "}}")
@@ -209,5 +209,5 @@ def _write_value(key: str, value: object) -> str:
 
 
 def _write_jinja(source: str, opening: str, closing: str) -> str:
-    before, inside, behind = edges(source)
-    return f"{opening}{'-' * before} {inside} {'-' * behind}{closing}"
+    before, inside, after = edges(source)
+    return f"{opening}{'-' * before} {inside} {'-' * after}{closing}"

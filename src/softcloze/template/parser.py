@@ -1,4 +1,4 @@
-"""Parse a template: from its source to nodes with their places."""
+"""Parse a template: from source to nodes with their spans."""
 
 import re
 from typing import NamedTuple
@@ -7,12 +7,12 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.template.nodes import Expression, Literal, Placed, Statement, opens
 from softcloze.template.tags import read_tag
 
-_OPENING = re.compile(r"<(?=[A-Za-z_!]|[^\x00-\x7f])|\{(?=[{%])|(?<=\\)[<{]")  # every one that may not be a plain one
-_QUOTE = r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|["']"""  # whole as in Jinja, or else one that is never closed
+_OPENING = re.compile(r"<(?=[A-Za-z_!]|[^\x00-\x7f])|\{(?=[{%])|(?<=\\)[<{]")  # candidates for an opening or an escape
+_QUOTE = r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|["']"""  # a whole Jinja string, or a quote that is never closed
 
 
 class _Braces(NamedTuple):
-    """One kind of Jinja: `inside` finds what closes it, or a string before that, which may hold what looks the same."""
+    """One kind of Jinja; `inside` matches its closing braces, or a string, which may contain the same characters."""
 
     node: type[Expression | Statement]
     closing: str
@@ -27,14 +27,14 @@ _BRACES = {
 
 
 def parse(source: str) -> list[Placed]:
-    r"""Read all nodes of a template, each rule but those between nodes checked.
+    r"""Parse all nodes of a template, without the rules that concern several nodes.
 
     >>> [placed.node for placed in parse("1 < 2, \\<b>: <!-- really? --><soft*4 init=about>{{ text }}")]
     [Literal(text='1 < 2, <b>: '), Soft(count=4, init='about', name=None), Expression(source='text')]
     """
     placed: list[Placed] = []
     literal: list[str] = []
-    start = end = at = 0  # of the literal being gathered; of what is still to be read
+    start = end = at = 0  # span of the pending literal; position of the unread rest
 
     def gather(text: str, upto: int) -> None:
         nonlocal start, end
@@ -48,8 +48,8 @@ def parse(source: str) -> list[Placed]:
             placed.append(Placed(Literal("".join(literal)), start, end))
             literal.clear()
 
-    for found in _OPENING.finditer(source):
-        opening = found.start()
+    for match in _OPENING.finditer(source):
+        opening = match.start()
         if opening < at:  # inside a comment, Jinja or the quotes of a tag
             continue
         before = source[at:opening]
@@ -57,7 +57,7 @@ def parse(source: str) -> list[Placed]:
         backslashes = len(before) - len(kept)
         text = kept + "\\" * (backslashes // 2)
         if backslashes % 2 or not opens(source, opening):
-            gather(text + found[0], opening + 1)
+            gather(text + match[0], opening + 1)
             at = opening + 1
         elif source.startswith("<!", opening):
             gather(text, opening)
@@ -73,7 +73,7 @@ def parse(source: str) -> list[Placed]:
 
 
 def read_node(source: str, start: int) -> Placed:
-    """Read the tag whose `<` or the Jinja whose `{` is at `start`.
+    """Parse the tag or Jinja that opens at `start`.
 
     >>> read_node("It was {{ '}}' ~ text }}", 7)
     Placed(node=Expression(source="'}}' ~ text"), start=7, end=24)
@@ -84,12 +84,12 @@ def read_node(source: str, start: int) -> Placed:
     end = _end(source, start, braces)
     inside = _inside(source[start + 2 : end - 2])
     if not inside:
-        raise TemplateSyntaxError(f"nothing stands inside: expected {braces.expected}", source, start, end)
+        raise TemplateSyntaxError(f"nothing inside: expected {braces.expected}", source, start, end)
     return Placed(braces.node(inside), start, end)
 
 
 def _end(source: str, start: int, braces: _Braces) -> int:
-    """Where the Jinja ends that opens at `start`."""
+    """The end of the Jinja that opens at `start`."""
     for token in braces.inside.finditer(source, start + 2):
         if token[0] == braces.closing:
             return token.end()
@@ -102,15 +102,15 @@ def _end(source: str, start: int, braces: _Braces) -> int:
 
 
 def _inside(source: str) -> str:
-    """What stands between the braces, as a node keeps it: see `edges`; empty if there is nothing."""
+    """Normalise the text between the braces to the form of a node's `source` (see `edges`); empty if blank."""
     before = source.startswith("-")
-    behind = source[before:].endswith("-")
-    inside = source[before : len(source) - behind].strip()
+    after = source[before:].endswith("-")
+    inside = source[before : len(source) - after].strip()
     if inside.startswith("-"):
         inside = "-" + inside[1:].lstrip()
     if inside.endswith("-"):
         inside = inside[:-1].rstrip() + "-"
-    return f"{'- ' * before}{inside}{' -' * behind}" if inside else ""
+    return f"{'- ' * before}{inside}{' -' * after}" if inside else ""
 
 
 def _comment_end(source: str, start: int) -> int:

@@ -1,4 +1,4 @@
-"""Which soft slots share which trainable block."""
+"""Assign soft slots to trainable blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from softcloze.template.nodes import Placed, Soft
 
 @dataclass(frozen=True, slots=True)
 class SoftBlock:
-    """One trainable block of vectors.
+    """One block of trainable vectors.
 
     Attributes:
-        key: the name its slots share, or "#1", "#2", … for slots without a name.
-        count: vectors in the block; None where it is the number of tokens of `init`.
-        init: words whose embeddings the vectors start from.
+        key: the name that its slots share, or "#1", "#2", … for slots without a name.
+        count: number of vectors; None for the number of tokens of `init`.
+        init: words whose embeddings initialise the vectors.
     """
 
     key: str
@@ -25,7 +25,7 @@ class SoftBlock:
 
 @dataclass(slots=True)
 class _Draft:
-    """What the slots of one name have said so far, and which slot said it first."""
+    """The count and init of one name so far, and the positions of the slots that set them."""
 
     count: int | None = None
     init: str | None = None
@@ -34,7 +34,7 @@ class _Draft:
 
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
-    """The block of each node, None for a node that is no soft slot.
+    """The soft block of each node; None for nodes other than soft slots.
 
     Raises:
         TemplateSyntaxError: two slots of one name differ in count or init.

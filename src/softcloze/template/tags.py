@@ -1,4 +1,4 @@
-"""Read one tag of a template: its name, its count and its attributes."""
+"""Parse one tag of a template: its name, count and attributes."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +22,10 @@ from softcloze.template.nodes import (
     continues_name,
 )
 
-MOST = 10_000  # of anything that a `*` counts
-MOST_TOKENS = 1_000_000
+MAX_COUNT = 10_000  # largest count after a `*`
+MAX_TOKENS = 1_000_000
 _PLAIN_TAG = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
-_NAME = re.compile(r"[A-Za-z0-9_]+")  # the usual letters; others are looked at one by one
+_NAME = re.compile(r"[A-Za-z0-9_]+")  # ASCII letters; others are tested one by one
 _SPACE = re.compile(r"\s+")
 _COUNT = re.compile(r"[^\s<>]+")
 _BARE = re.compile(r'[^\s<>="]+')
@@ -36,12 +36,12 @@ _NUMBER = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
 
 
 def whole(text: str, most: int) -> int | None:
-    """The whole number from 1 to `most` that `text` writes, None if it writes none.
+    """Parse a whole number from 1 to `most`; None if `text` is not one.
 
     >>> whole("007", 10), whole("11", 10), whole("-3", 10)
     (7, None, None)
     """
-    digits = text.lstrip("0")  # int() refuses thousands of digits, so look at the length first
+    digits = text.lstrip("0")  # int() rejects thousands of digits, so test the length first
     fits = text.isascii() and text.isdecimal() and 0 < len(digits) <= len(str(most)) and int(digits) <= most
     return int(digits) if fits else None
 
@@ -55,10 +55,10 @@ class Attribute:
     """One attribute of a tag.
 
     Attributes:
-        read: the value that a text stands for, None where it stands for none.
-        expected: what the value must be, for messages.
-        example: the attribute as it may be written, for messages.
-        choices: all values, where there are few.
+        read: parses the text of a value; None if invalid.
+        expected: description of valid values, for messages.
+        example: an example of the attribute, for messages.
+        choices: all values, if there are few.
     """
 
     read: Callable[[str], object | None]
@@ -69,7 +69,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """What may stand in a tag; `count` is an example of a count, empty where the tag takes none."""
+    """A tag with its attributes; `count` is an example of a count, empty if the tag takes none."""
 
     make: Callable[..., Node]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
@@ -89,7 +89,7 @@ _SOFT = {
     "name": _name("task"),
 }
 _FIELD = {
-    "max": Attribute(partial(whole, most=MOST_TOKENS), f"a whole number from 1 to {MOST_TOKENS}", "max=200"),
+    "max": Attribute(partial(whole, most=MAX_TOKENS), f"a whole number from 1 to {MAX_TOKENS}", "max=200"),
     "keep": Attribute(lambda text: text if text in _KEEP else None, "head, tail or ends", "keep=tail", _KEEP),
     "shorten": Attribute(_number, "a number from 0 to 1000 with at most three decimals", "shorten=2"),
 }
@@ -100,24 +100,24 @@ TAGS = {
     "demos": Tag(Demos, {"sep": _SEP}, count="4"),
     **{kind: Tag(partial(Special, kind)) for kind in get_args(SpecialKind)},
 }
-"""The tags that are no fields; no field has one of their names."""
+"""The tags other than fields; no field can have one of these names."""
 
 
 def read_tag(source: str, start: int) -> Placed:
-    """Read the tag whose `<` is at `start`.
+    """Parse the tag that opens at `start`.
 
     >>> read_tag("It was <mask>", 7)
     Placed(node=Mask(count=None, name=None), start=7, end=13)
     """
     plain = _PLAIN_TAG.match(source, start)
-    if plain is not None:  # most tags are; the reader would say the same, more slowly
+    if plain is not None:  # fast path: most tags
         tag = TAGS.get(plain[1])
         return Placed(Field(plain[1]) if tag is None else tag.make(), start, plain.end())
     return _TagReader(source, start).read()
 
 
 class _TagReader:
-    """Reads one tag from left to right; `at` is the next character to look at."""
+    """Parses one tag from left to right; `at` is the index of the next character."""
 
     def __init__(self, source: str, start: int) -> None:
         self.source, self.start, self.at = source, start, start + 1
@@ -139,52 +139,52 @@ class _TagReader:
         self.at += 1
         token = self._run(_COUNT)
         if not self.tag.count:
-            self._check_closed()
+            self._validate_closed()
             meant = self._meant((name for name, tag in TAGS.items() if tag.count), f"*{token}")
             self._fail(f"{self._kind()} takes no count{meant}", self.start + 1, self.at)
-        expected = f"expected a whole number from 1 to {MOST} after '*'"
+        expected = f"expected a whole number from 1 to {MAX_COUNT} after '*'"
         if not token:
             self._fail(f"{expected}, as in {self._counted()}", star, self.at)
-        count = whole(token, MOST)
+        count = whole(token, MAX_COUNT)
         if count is None:
             self._fail(f"{expected}, found {quoted(token)}", star + 1, self.at)
         return {"count": count}
 
     def _attributes(self) -> dict[str, object]:
-        found: dict[str, object] = {}
+        values: dict[str, object] = {}
         while True:
             space = self._run(_SPACE)
             if self._next() == ">":
                 self.at += 1
-                return found
+                return values
             if not space:
-                self._check_closed()
+                self._validate_closed()
                 problem = f"expected white space or '>', found {self._next()!r}{self._literally()}"
                 self._fail(problem, self.at, self.at + 1)
-            key = self._key(found)
-            found[key] = self._value(key)
+            key = self._key(values)
+            values[key] = self._value(key)
 
-    def _key(self, found: dict[str, object]) -> str:
-        """Read `key=`, the key known and new."""
+    def _key(self, values: dict[str, object]) -> str:
+        """Parse `key=`; the key must be known and new."""
         start = self.at
         key = self._name()
         has_value = bool(key) and self._next() == "="
         if not has_value:
-            self._check_closed()
+            self._validate_closed()
         if not key:
             self._stray()
         known = self.tag.attributes
         if key not in known:
             self._unknown(key, start)
-        if key in found:
+        if key in values:
             self._fail(f"{key} is given twice in one tag", start, self.at)
         if not has_value:
-            self._fail(f"expected '=' right behind {key}, as in {known[key].example}", start, self.at)
+            self._fail(f"expected '=' right after {key}, as in {known[key].example}", start, self.at)
         self.at += 1
         return key
 
     def _value(self, key: str) -> object:
-        """Read a word, a number or quoted text, and what it says to `key`."""
+        """Parse the value of `key`: a word, a number or quoted text."""
         start = self.at
         attribute = self.tag.attributes[key]
         text = self._quoted() if self._next() == '"' else self._bare(key)
@@ -207,13 +207,13 @@ class _TagReader:
         bare = self._run(_BARE)
         example = self.tag.attributes[key].example
         if not bare:
-            self._fail(f"{key} needs a value right behind '=', as in {example}", start - len(key) - 1, start)
+            self._fail(f"{key} needs a value right after '=', as in {example}", start - len(key) - 1, start)
         if '"' in example and not continues_name(re.sub(r"[-+.]", "", bare)):
             self._fail(f"put {abbreviate(bare)!r} in plain double quotes, as in {example}", start, self.at)
         return bare
 
     def _name(self) -> str:
-        """Read the longest identifier that starts here; empty if none does."""
+        """Read the longest identifier at the current position; empty if none."""
         start = self.at
         if self._next().isidentifier():
             self._run(_NAME)
@@ -222,16 +222,16 @@ class _TagReader:
         return self.source[start : self.at]
 
     def _next(self) -> str:
-        """The next character, empty at the end."""
+        """The next character; empty at the end."""
         return self.source[self.at : self.at + 1]
 
     def _run(self, pattern: re.Pattern[str]) -> str:
-        """Read what `pattern` matches here, empty if nothing."""
-        found = pattern.match(self.source, self.at)
-        if found is None:
+        """Read what `pattern` matches at the current position; empty if it does not match."""
+        match = pattern.match(self.source, self.at)
+        if match is None:
             return ""
-        self.at = found.end()
-        return found[0]
+        self.at = match.end()
+        return match[0]
 
     def _kind(self) -> str:
         return f"the field <{abbreviate(self.name)}>" if self.is_field else f"<{self.name}>"
@@ -239,10 +239,10 @@ class _TagReader:
     def _counted(self) -> str:
         return f"<{self.name}*{self.tag.count}>"
 
-    def _meant(self, names: Iterable[str], behind: str = "") -> str:
-        """The one of `names` that the name of a field was probably meant to be, for the end of a message."""
+    def _meant(self, names: Iterable[str], suffix: str = "") -> str:
+        """The end of a message that suggests the tag of `names` most similar to the field's name."""
         near = nearest(self.name, names) if self.is_field else None
-        return "" if near is None else f"; did you mean <{near}{abbreviate(behind)}>?"
+        return "" if near is None else f"; did you mean <{near}{abbreviate(suffix)}>?"
 
     def _literally(self) -> str:
         return f" (a literal '<' is written \\<{abbreviate(self.name)})" if self.is_field else ""
@@ -258,16 +258,16 @@ class _TagReader:
         self._fail(f"{self._kind()} has no attribute {quoted(key)}: it takes {takes}{hint}", start, self.at)
 
     def _stray(self) -> NoReturn:
-        found = self._next()
-        if self.tag.count and (found == "*" or found.isdecimal()):
-            hint = f"the count goes right behind the name, as in {self._counted()}"
-            self._fail(f"unexpected {found!r}: {hint}", self.at, self.at + 1)
+        char = self._next()
+        if self.tag.count and (char == "*" or char.isdecimal()):
+            hint = f"the count goes right after the name, as in {self._counted()}"
+            self._fail(f"unexpected {char!r}: {hint}", self.at, self.at + 1)
         examples = [attribute.example for attribute in self.tag.attributes.values()]
         expected = " or ".join([*examples[:1], "'>'"])
-        self._fail(f"expected {expected}, found {found!r}{self._literally()}", self.at, self.at + 1)
+        self._fail(f"expected {expected}, found {char!r}{self._literally()}", self.at, self.at + 1)
 
-    def _check_closed(self) -> None:
-        """Complain of the tag as a whole if another one, or the end, comes before a `>`."""
+    def _validate_closed(self) -> None:
+        """Raise if another tag opens, or the source ends, before a `>`."""
         closing, opening = self.source.find(">", self.at), self.source.find("<", self.at)
         if closing < 0 or 0 <= opening < closing:
             problem = f"this tag is never closed: expected '>', or \\<{abbreviate(self.name)} for a literal '<'"

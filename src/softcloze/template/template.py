@@ -1,4 +1,4 @@
-"""A template: its nodes, checked, with the fields and soft blocks they name."""
+"""Template: parsed and validated nodes, with their fields and soft blocks."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, init=False, repr=False, slots=True)
 class Template:
-    """A template, parsed and checked; equal to every template of the same nodes.
+    """A parsed and validated template; templates with equal nodes are equal.
 
-    `str` gives it back in its canonical spelling, so `Template(str(t)) == t`.
+    `str` returns its canonical form, so `Template(str(t)) == t`.
 
     Attributes:
-        nodes: literals, fields, soft slots, the mask and all else, in order.
-        fields: names of the fields and of what Jinja reads, each once, in order of first appearance.
+        nodes: literals, fields, soft slots, masks and all other nodes, in order.
+        fields: names of the fields and of the variables that Jinja reads, in order of first appearance.
         blocks: trainable blocks of the soft slots, in order of first appearance.
-        source: the template as it was given, comments included; the printed form of one made from nodes.
+        source: the template as given, including comments; the printed form of one made from nodes.
         spans: start and end in `source` of each of `nodes`.
         variables: those of `fields` that Jinja reads.
-        masks: its masks, in order: one, or several that differ in their names.
-        demos: the place of the demonstrations, None if it has none.
-        logic: its Jinja, compiled; None if it has none.
+        masks: the masks, in order: one, or several with different names.
+        demos: the <demos> tag, or None.
+        logic: the compiled Jinja, or None.
         node_blocks: the soft block of each of `nodes`, None for nodes other than soft slots.
 
     Raises:
@@ -74,8 +74,8 @@ class Template:
         if not isinstance(source, str):
             raise TemplateTypeError(f"a template is a string, as in '<text> It was <mask>', not {_kind(source)}")
         placed = parse(source)
-        masks = _check_masks(placed, source)
-        demos = _check_demos(placed, source)
+        masks = _validate_masks(placed, source)
+        demos = _validate_demos(placed, source)
         node_blocks = assign_blocks(placed, source)
         nodes = tuple(node for node, _, _ in placed)
         spans = tuple((start, end) for _, start, end in placed)
@@ -95,11 +95,11 @@ class Template:
 
     @classmethod
     def from_nodes(cls, nodes: Iterable[Node]) -> Self:
-        """Make a template from nodes; neighbouring literals become one, empty ones none.
+        """Make a template from nodes; neighbouring literals are merged, empty ones dropped.
 
         Raises:
-            TemplateSyntaxError: the nodes break a rule; the printed form is its source.
-            TemplateTypeError: something among them is no node.
+            TemplateSyntaxError: the nodes break a rule; the message shows their printed form.
+            TemplateTypeError: an item is not a node.
 
         >>> Template.from_nodes([Field("text"), Literal(" It"), Literal(" was "), Mask()])
         Template('<text> It was <mask>')
@@ -118,11 +118,11 @@ class Template:
 
     @property
     def has_logic(self) -> bool:
-        """Whether there is any Jinja in it."""
+        """Whether the template has Jinja."""
         return self.logic is not None
 
     def block_of(self, i: int) -> SoftBlock:
-        """The block that holds the vectors of `nodes[i]`, a soft slot.
+        """The soft block of `nodes[i]`, a soft slot.
 
         >>> Template("<text><soft*3 name=tail><mask>").block_of(1)
         SoftBlock(key='tail', count=3, init=None)
@@ -235,11 +235,11 @@ class Template:
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.source,)  # so that unpickling checks it again
+        return type(self), (self.source,)  # unpickling parses and validates again
 
 
-def _check_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
-    """The masks: exactly one, or several with a name each."""
+def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
+    """Validate the masks: exactly one, or several with different names."""
     masks = [(tag, tag.node) for tag in placed if isinstance(tag.node, Mask)]
     if not masks:
         near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
@@ -265,8 +265,8 @@ def _check_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
     return tuple(mask for _, mask in masks)
 
 
-def _check_demos(placed: Sequence[Placed], source: str) -> Demos | None:
-    """The place of the demonstrations: at most one, with all masks on one side of it."""
+def _validate_demos(placed: Sequence[Placed], source: str) -> Demos | None:
+    """Validate <demos>: at most one, with all masks on one side of it."""
     demos = [(tag, tag.node) for tag in placed if isinstance(tag.node, Demos)]
     if not demos:
         return None
@@ -285,7 +285,7 @@ def _check_demos(placed: Sequence[Placed], source: str) -> Demos | None:
 def _logic(placed: Sequence[Placed], node_blocks: Sequence[SoftBlock | None], source: str) -> "Logic | None":
     if not any(isinstance(tag.node, Expression | Statement) for tag in placed):
         return None
-    from softcloze.template.jinja.program import Logic  # most templates need neither this nor Jinja
+    from softcloze.template.jinja.program import Logic  # lazy: most templates do not need Jinja
 
     return Logic(placed, node_blocks, source)
 

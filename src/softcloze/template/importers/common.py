@@ -12,18 +12,18 @@ def validate_text(text: object, example: str) -> None:
     """Raise if a template is not a string.
 
     Raises:
-        TemplateTypeError: `text` is no string; names its type and an example.
+        TemplateTypeError: `text` is not a string; names its type and gives an example.
     """
     if not isinstance(text, str):
-        found = f"{type(text).__name__} {quoted(text)}"
-        raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {found}")
+        actual = f"{type(text).__name__} {quoted(text)}"
+        raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {actual}")
 
 
 def field(name: str, source: str, start: int, end: int, *, shorten: float = 1.0) -> Field:
-    """The field of that name, which `source[start:end]` writes.
+    """A field of this name, written at `source[start:end]`.
 
     Raises:
-        TemplateSyntaxError: no field of ours can have that name.
+        TemplateSyntaxError: the name is not a valid field name.
     """
     if not name.isidentifier():
         problem = f"a field's name is an identifier, as in text_a, found {quoted(name)}: rename the column"
@@ -52,7 +52,7 @@ def finish(source: str, placed: Iterable[Placed]) -> list[Placed]:
 
 
 def _merged(placed: Iterable[Placed]) -> list[Placed]:
-    """Neighbouring literals as one, empty ones dropped, as templates keep them."""
+    """Merge neighbouring literals and drop empty ones, as templates do."""
     merged: list[Placed] = []
     for node, start, end in placed:
         match node, merged:

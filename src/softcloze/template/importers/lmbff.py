@@ -16,15 +16,15 @@ _NAMES = ("cls", "mask", "sep", "sep+", "sent_0", "sent_1", "+sent_0", "+sent_1"
 
 
 def read_lmbff(text: str) -> list[Placed]:
-    """Read a template of LM-BFF.
+    """Parse an LM-BFF template into nodes.
 
-    `_` is a space. `*sent_0*` becomes the field `<sent_0>`; in its name `l` and `u` lower and raise the first letter,
-    `-` drops the last character, and a `+` in front puts a space before it. `*sep+*` becomes `<sep>`. `*cls*` at the
-    beginning and the separator at the end are left out, since our tokenizers add their own. LM-BFF puts a space in
-    front of every label word, so one stands before our mask.
+    `_` is a space. `*sent_0*` becomes the field `<sent_0>`; in its name, `l` and `u` lower and raise the first letter,
+    `-` drops the last character, and a `+` in front adds a space before it. `*sep+*` becomes `<sep>`. `*cls*` at the
+    start and the separator at the end are dropped, since the tokenizer adds its own. LM-BFF puts a space before every
+    label word, so the mask gets one too.
 
     Raises:
-        TemplateSyntaxError: it breaks the rules of LM-BFF, or says what ours cannot, with a caret.
+        TemplateSyntaxError: `text` breaks the rules of LM-BFF, or has no equivalent here.
 
     Source:
         Gao et al., ACL 2021, arXiv:2012.15723; the format is described at https://github.com/princeton-nlp/LM-BFF.
@@ -56,7 +56,7 @@ def read_lmbff(text: str) -> list[Placed]:
 
 
 def _variable(text: str, start: int, end: int) -> list[Node]:
-    """What the stars around `text[start:end]` stand for."""
+    """The nodes of the variable `text[start:end]`, which is between stars."""
     name = text[start:end]
     match name:
         case "mask":
@@ -66,16 +66,14 @@ def _variable(text: str, start: int, end: int) -> list[Node]:
         case "sep+":
             return [Special("sep")]
         case "sep":
-            problem = (
-                "a separator that begins no new segment cannot be expressed: write *sep+*, which differs in BERT only"
-            )
+            problem = "a separator without a new segment cannot be expressed: write *sep+*, which differs in BERT only"
             _fail(problem, text, start, end)
     if name.startswith("label"):
         _fail("a label's word cannot be expressed: <demos> writes labelled examples", text, start, end)
     sentence = _SENTENCE.fullmatch(name)
     if sentence is None:
         expected = f"expected one of *{'*, *'.join(_NAMES)}*"
-        _fail(f"{quoted(name)} is no variable: {expected}{did_you_mean(name, _NAMES)}", text, start, end)
+        _fail(f"{quoted(name)} is not a variable: {expected}{did_you_mean(name, _NAMES)}", text, start, end)
     node = _sentence(sentence, field(f"sent_{sentence['number'].lstrip('0') or '0'}", text, start, end))
     return [Literal(" "), node] if sentence["space"] else [node]
 

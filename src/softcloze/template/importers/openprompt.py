@@ -8,10 +8,10 @@ from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template.importers.common import field, finish, validate_text
 from softcloze.template.importers.python_syntax import KNOWN, Steps, braces_end, expression, read_braces, read_function
 from softcloze.template.nodes import Expression, Literal, Mask, Node, Placed, Soft, Special, SpecialKind
-from softcloze.template.tags import MOST
+from softcloze.template.tags import MAX_COUNT
 
 _EXAMPLE = '{"placeholder": "text_a"} It was {"mask"}'
-_KINDS = {  # what a tag is, and what else may stand in it
+_KINDS = {  # kinds of tags, and the other keys of each
     "placeholder": ("shortenable", "post_processing", "add_prefix_space"),
     "meta": ("shortenable", "post_processing", "add_prefix_space"),
     "mask": ("shortenable",),
@@ -26,15 +26,15 @@ _SPECIALS: dict[str, SpecialKind] = {"<bos>": "bos", "<eos>": "eos", "<sep>": "s
 
 
 def read_openprompt(text: str) -> list[Placed]:
-    """Read a template of OpenPrompt, as its MixedTemplate does, but without `eval`.
+    """Parse an OpenPrompt template into nodes, as its MixedTemplate does, but without `eval`.
 
-    A placeholder or a meta key becomes a field, never cut where it is not shortenable (a meta key is not unless it
-    says so); a function that it is processed by becomes a filter, where we have it; soft tokens become soft slots,
-    those of one `soft_id` named alike. As in OpenPrompt, spaces beside braces count as one, and those at the end as
-    none.
+    A placeholder or meta key becomes a field, with shorten=0 unless it is shortenable (by default, placeholders are
+    and meta keys are not). A post-processing function becomes the equivalent filter. Soft tokens become soft slots,
+    and those of one `soft_id` share a name. As in OpenPrompt, spaces beside braces collapse to one, and those at the
+    end are dropped.
 
     Raises:
-        TemplateSyntaxError: it breaks the rules of OpenPrompt, or says what ours cannot, with a caret.
+        TemplateSyntaxError: `text` breaks the rules of OpenPrompt, or has no equivalent here.
 
     Source:
         Ding et al., ACL 2022, arXiv:2111.01998; the format is described at https://thunlp.github.io/OpenPrompt.
@@ -51,11 +51,11 @@ def read_openprompt(text: str) -> list[Placed]:
 
 
 class _Reader:
-    """Reads one template from left to right."""
+    """Parses one template from left to right."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.named: dict[int, list[Node]] = {}  # by soft_id, what a later tag of that id repeats
+        self.named: dict[int, list[Node]] = {}  # by soft_id: the slots that a later tag of that id repeats
         self.unnamed = 0
 
     def read(self) -> Iterator[Placed]:
@@ -86,7 +86,7 @@ class _Tag:
         self.kind = self._kind()
 
     def nodes(self, space: str) -> list[Node]:
-        """What the tag stands for, `space` being what stands before it."""
+        """The nodes of the tag; `space` is the white space before it."""
         shortenable = self._truth("shortenable", default=self.kind == "placeholder")
         if self.kind in ("placeholder", "meta"):
             return [Literal(self._space(space)), *self._field(shortenable)]
@@ -178,11 +178,11 @@ class _Tag:
         return words
 
     def _special(self) -> Special:
-        found = self._text("special")
-        if found not in _SPECIALS:
-            expected = f"expected one of {quoted_list(_SPECIALS)}{did_you_mean(found, _SPECIALS)}"
-            self._fail(f"the special token {quoted(found)} cannot be expressed: {expected}", "special")
-        return Special(_SPECIALS[found])
+        token = self._text("special")
+        if token not in _SPECIALS:
+            expected = f"expected one of {quoted_list(_SPECIALS)}{did_you_mean(token, _SPECIALS)}"
+            self._fail(f"the special token {quoted(token)} cannot be expressed: {expected}", "special")
+        return Special(_SPECIALS[token])
 
     def _space(self, space: str) -> str:
         match self._constant("add_prefix_space"):
@@ -215,11 +215,11 @@ class _Tag:
         if key not in self.entries:
             return None
         value = self.entries[key].constant
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MOST:
-            self._fail(f"{key} is a whole number from 1 to {MOST}", key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_COUNT:
+            self._fail(f"{key} is a whole number from 1 to {MAX_COUNT}", key)
         return value
 
     def _fail(self, problem: str, key: str | None = None) -> NoReturn:
-        """Complain of the value of `key`, or of the whole tag."""
-        place = (self.start, self.end) if key is None else self.entries[key].span
-        raise TemplateSyntaxError(problem, self.source, *place)
+        """Raise at the value of `key`, or at the whole tag."""
+        span = (self.start, self.end) if key is None else self.entries[key].span
+        raise TemplateSyntaxError(problem, self.source, *span)

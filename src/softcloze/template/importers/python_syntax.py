@@ -1,4 +1,4 @@
-"""What stands in a pair of OpenPrompt's braces, looked at as a tree and never evaluated."""
+"""Parse the inside of OpenPrompt's braces as a Python syntax tree, without evaluating it."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ _EXPECTED = """expected the inside of a Python dict or set, as in {"soft": None,
 
 
 class Entry(NamedTuple):
-    """A key's value, None where it has none, and what finds that, or else the key, in the source."""
+    """A key and its value, None in a set; `places` maps syntax tree nodes to source positions."""
 
     value: ast.expr | None
     key: ast.expr
@@ -24,12 +24,12 @@ class Entry(NamedTuple):
 
     @property
     def span(self) -> tuple[int, int]:
-        """Where the value stands, or the key if it has none."""
+        """The span of the value, or of the key if it has no value."""
         return self.places.of(self.key if self.value is None else self.value)
 
     @property
     def constant(self) -> object:
-        """The string, number, truth value or None that is written there; `...`, which no key takes, for all others."""
+        """The value if it is a string, number, truth value or None; `...`, which no key accepts, for any other."""
         match self.value:
             case None:
                 return None
@@ -41,10 +41,10 @@ class Entry(NamedTuple):
 
 
 def braces_end(source: str, start: int) -> int:
-    """Where the braces end that open at `start`; quotes and other pairs of braces may hold more.
+    """The end of the braces that open at `start`; skips quotes and nested braces.
 
     Raises:
-        TemplateSyntaxError: they never end.
+        TemplateSyntaxError: the braces are never closed.
 
     >>> braces_end('{"text": "}"}.', 0)
     13
@@ -58,10 +58,10 @@ def braces_end(source: str, start: int) -> int:
 
 
 def read_braces(source: str, start: int, end: int) -> dict[str, Entry]:
-    """The keys in the braces `source[start:end]`, which hold the inside of a Python dict or set.
+    """Parse the braces `source[start:end]`, which contain the inside of a Python dict or set.
 
     Raises:
-        TemplateSyntaxError: they hold something else.
+        TemplateSyntaxError: they contain anything else.
 
     >>> entries = read_braces('{"soft": None, "duplicate": 3}', 0, 30)
     >>> {key: entry.constant for key, entry in entries.items()}
@@ -90,7 +90,7 @@ def read_braces(source: str, start: int, end: int) -> dict[str, Entry]:
 def _tree(source: str, start: int, end: int) -> ast.expr:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python warns of odd escapes
+            warnings.simplefilter("ignore")  # Python warns about unknown escapes
             return ast.parse(source[start:end], mode="eval").body
     except (
         SyntaxError,
@@ -102,12 +102,12 @@ def _tree(source: str, start: int, end: int) -> ast.expr:
 
 
 class _Places:
-    """Finds nodes of a tree, which count lines and UTF-8 bytes, in the source."""
+    """Maps nodes of the syntax tree, which count lines and UTF-8 bytes, to source positions."""
 
     def __init__(self, source: str, start: int, end: int) -> None:
         self.start = start
         self.body = source[start:end].encode()
-        self.lines = [0, *(found.end() for found in _LINE_END.finditer(self.body))]
+        self.lines = [0, *(match.end() for match in _LINE_END.finditer(self.body))]
 
     def of(self, node: ast.expr) -> tuple[int, int]:
         last_line, last_column = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
@@ -119,7 +119,7 @@ class _Places:
 
 KNOWN = (
     "strip(), lower(), upper(), title(), capitalize(), replace(), rstrip(string.punctuation), x[:200], "
-    "a first letter lowered or raised, and text added before or behind"
+    "a first letter lowered or raised, and text added before or after"
 )
 _METHODS = {
     ".strip()": "trim",
@@ -129,7 +129,7 @@ _METHODS = {
     ".capitalize()": "capitalize",
     ".rstrip(string.punctuation)": "strip_punctuation",
 }
-_WITH_TEXTS = {("strip", 1): "trim", ("replace", 2): "replace"}  # methods by the number of texts that they take
+_WITH_TEXTS = {("strip", 1): "trim", ("replace", 2): "replace"}  # method and its number of text arguments
 _FIRST_LETTER = {
     "{0}[:1].lower() + {0}[1:]": "lower_first",
     "{0}[0].lower() + {0}[1:]": "lower_first",
@@ -141,7 +141,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a function does to a text: filters and slices in turn, then text before and behind it."""
+    """The effect of a function on a text: filters and slices in order, then text added before and after."""
 
     filters: tuple[str, ...] = ()
     before: str = ""
@@ -149,7 +149,7 @@ class Steps:
 
 
 def read_function(node: ast.expr) -> Steps | None:
-    """The steps of a function of one text, None for a function that has others than we know.
+    """The steps of a function of one text; None for a function with unknown steps.
 
     >>> read_function(ast.parse("lambda x: x[:200].strip() + '.'", mode="eval").body)
     Steps(filters=('[:200]', 'trim'), before='', after='.')
@@ -167,7 +167,7 @@ def read_function(node: ast.expr) -> Steps | None:
 
 
 def expression(name: str, filters: Iterable[str]) -> str:
-    """What these filters make of a field, in Jinja.
+    """A Jinja expression that applies these filters to a field.
 
     >>> expression("text", ["[:-1]", "lower", "[:9]"])
     '(text[:-1] | lower)[:9]'
@@ -204,7 +204,7 @@ def _steps(body: ast.expr, name: str) -> Steps | None:
 
 
 def _last(body: ast.expr, written: str) -> str | None:
-    """The last step of `body`, which Python writes as `written`."""
+    """The last step of `body`, whose Python source is `written`."""
     match body:
         case ast.Subscript(slice=ast.Slice(lower, upper)):
             bounds = [bound.operand if isinstance(bound, ast.UnaryOp) else bound for bound in (lower, upper) if bound]

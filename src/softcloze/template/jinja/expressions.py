@@ -1,8 +1,8 @@
 """Compile a Jinja expression: from its syntax tree to a function that evaluates it.
 
-Jinja reads the expression; what can run is what this module lists, and nothing else. No code is generated, and there is
-no object, attribute or call to escape by: values are None, truth values, numbers, text and lists, operators take those
-only, and every value that an operation takes is paid for by its length.
+Jinja parses the expression. Only the operations in this module can run, and no code is generated. Values are None,
+truth values, numbers, text and lists, without attributes or calls, so no expression can reach other objects. Each
+operation counts the length of its operands as work.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,10 +13,18 @@ from typing import NamedTuple
 from jinja2 import nodes
 
 from softcloze.formatting import abbreviate, did_you_mean, quoted, quoted_list, replace_surrogates
-from softcloze.template.jinja.filters import FILTERS, TAKE_MISSING, TESTS, Missing, Refusal, joined, kind
+from softcloze.template.jinja.filters import (
+    ACCEPT_MISSING,
+    FILTERS,
+    TESTS,
+    ExpressionError,
+    Missing,
+    join_texts,
+    type_name,
+)
 from softcloze.template.jinja.runtime import LOOP, Evaluate, Loop, Run, present, reader
 
-DEEPEST = 40  # operators within operators
+MAX_DEPTH = 40  # of nested operators
 _SIGNATURES = {name: signature(function) for name, function in [*FILTERS.items(), *TESTS.items()]}
 _METHODS = {"strip": "trim", "lstrip": "trim", "rstrip": "strip_punctuation", "count": "length"}
 _EQUAL: Mapping[str, Callable[..., bool]] = {"eq": eq, "ne": ne}
@@ -32,30 +40,30 @@ _LOOP_ATTRIBUTES: Mapping[str, Callable[[Loop], object]] = {
 
 
 class Compiled(NamedTuple):
-    """A compiled expression, and the names that it reads in order; LOOP is one of them if it asks about the loop."""
+    """A compiled expression and the names that it reads, in order; LOOP is one of them if it reads the loop."""
 
     evaluate: Evaluate
     reads: tuple[str, ...]
 
 
 def compile_expression(node: nodes.Expr) -> Compiled:
-    """The function that evaluates `node`.
+    """Compile `node` to a function that evaluates it.
 
     Raises:
-        Refusal: it has something that templates do not have.
+        ExpressionError: the expression has an operation that templates do not have.
     """
-    _check_depth(node)
+    _validate_depth(node)
     reads: list[str] = []
     return Compiled(_present(node, reads), tuple(reads))
 
 
-def _check_depth(root: nodes.Node) -> None:
+def _validate_depth(root: nodes.Node) -> None:
     level = [root]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [child for node in level for child in node.iter_child_nodes()]
         if not level:
             return
-    raise Refusal(f"this is nested deeper than {DEEPEST} levels: {{% set %}} can give its pieces names")
+    raise ExpressionError(f"this is nested deeper than {MAX_DEPTH} levels: {{% set %}} can give its pieces names")
 
 
 def _present(node: nodes.Expr, reads: list[str]) -> Evaluate:
@@ -69,7 +77,7 @@ def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
             return lambda run: constant
         case nodes.Name(name="loop"):
             known = "loop.index, loop.first, loop.last and so on"
-            raise Refusal(f"loop has no value of its own: it is for {known}")
+            raise ExpressionError(f"loop has no value of its own: it is for {known}")
         case nodes.Name(name=name):
             reads.append(name)
             return reader(name)
@@ -85,7 +93,7 @@ def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
             return _test(node, operand, name, reads)
         case nodes.CondExpr(test=condition, expr1=then, expr2=otherwise):
             if otherwise is None:
-                raise Refusal("this 'if' has no 'else': write what comes out otherwise, as in title if title else ''")
+                raise ExpressionError("this 'if' has no 'else': write the other value, as in title if title else ''")
             yes, test, no = _present(then, reads), _present(condition, reads), _present(otherwise, reads)
             return lambda run: yes(run) if test(run) else no(run)
         case nodes.And(left=left, right=right):
@@ -101,7 +109,7 @@ def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
             return _compare(_present(first, reads), [(other.op, _present(other.expr, reads)) for other in others])
         case nodes.Concat(nodes=operands):
             pieces = [_present(operand, reads) for operand in operands]
-            return lambda run: joined([piece(run) for piece in pieces])
+            return lambda run: join_texts([piece(run) for piece in pieces])
         case nodes.Add(left=left, right=right):
             return _sum("+", add, _present(left, reads), _present(right, reads))
         case nodes.Sub(left=left, right=right):
@@ -109,11 +117,11 @@ def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
         case nodes.Neg(node=operand):
             return _sum("-", lambda _, number: -number, lambda run: 0, _present(operand, reads))
         case _:
-            raise Refusal(_advice(node))
+            raise ExpressionError(_advice(node))
 
 
 def _advice(node: nodes.Expr) -> str:
-    """What to write instead of something that templates do not have."""
+    """Advice on an operation that templates do not have."""
     match node:
         case nodes.Call(node=nodes.Getattr(attr=attr)) if (name := _METHODS.get(attr, attr)) in FILTERS:
             return f"values have no methods: write | {name} instead of .{attr}()"
@@ -133,7 +141,9 @@ def _advice(node: nodes.Expr) -> str:
 def _loop_attribute(attr: str, reads: list[str]) -> Evaluate:
     if attr not in _LOOP_ATTRIBUTES:
         known = quoted_list(_LOOP_ATTRIBUTES)
-        raise Refusal(f"there is no loop.{abbreviate(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}")
+        raise ExpressionError(
+            f"there is no loop.{abbreviate(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}"
+        )
     reads.append(LOOP)
     read = _LOOP_ATTRIBUTES[attr]
 
@@ -150,7 +160,7 @@ def _index(arg: nodes.Expr) -> int | slice:
             return slice(_whole(start), _whole(stop))
     index = _whole(arg)
     if index is None:
-        raise Refusal("an item is read by a whole number, as in items[0] or items[:3]")
+        raise ExpressionError("an item is read by a whole number, as in items[0] or items[:3]")
     return index
 
 
@@ -162,18 +172,18 @@ def _whole(node: nodes.Expr | None) -> int | None:
             return number
         case nodes.Neg(node=nodes.Const(value=int() as number)) if not isinstance(number, bool):
             return -number
-    raise Refusal("an item is read by a whole number, as in items[0] or items[:3]")
+    raise ExpressionError("an item is read by a whole number, as in items[0] or items[:3]")
 
 
 def _item(operand: Evaluate, index: int | slice) -> Evaluate:
     def item(run: Run) -> object:
         value = operand(run)
         if not isinstance(value, str | list):
-            raise Refusal(f"only a list or text has items, found {kind(value)}")
+            raise ExpressionError(f"only a list or text has items, found {type_name(value)}")
         try:
             return value[index]
         except IndexError:
-            return Missing(lambda: f"there is no item {index}: {kind(value)} of length {len(value)}")
+            return Missing(lambda: f"there is no item {index}: {type_name(value)} of length {len(value)}")
 
     return item
 
@@ -181,8 +191,8 @@ def _item(operand: Evaluate, index: int | slice) -> Evaluate:
 def _list(items: list[Evaluate]) -> Evaluate:
     def build(run: Run) -> object:
         values = [item(run) for item in items]
-        if any(isinstance(value, list) for value in values):  # or lists of lists could grow without end
-            raise Refusal("a list that is written in a template holds no other list")
+        if any(isinstance(value, list) for value in values):  # else nested lists could grow without limit
+            raise ExpressionError("a list that is written in a template holds no other list")
         return values
 
     return build
@@ -190,11 +200,11 @@ def _list(items: list[Evaluate]) -> Evaluate:
 
 def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
     if name not in FILTERS:
-        raise Refusal(
+        raise ExpressionError(
             f"there is no filter {quoted(name)}: there are {quoted_list(FILTERS)}{did_you_mean(name, FILTERS)}"
         )
     function = FILTERS[name]
-    value = _compile(operand, reads) if name in TAKE_MISSING else _present(operand, reads)
+    value = _compile(operand, reads) if name in ACCEPT_MISSING else _present(operand, reads)
     arguments, keywords = _arguments(node, name, reads)
 
     def apply(run: Run) -> object:
@@ -202,35 +212,35 @@ def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]
         named = {key: argument(run) for key, argument in keywords.items()}
         try:
             return function(*given, **named)
-        except Refusal as refusal:
-            raise type(refusal)(f"{name}: {refusal}") from None
+        except ExpressionError as error:
+            raise type(error)(f"{name}: {error}") from None
 
     return apply
 
 
 def _test(node: nodes.Test, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
     if name not in TESTS:
-        raise Refusal(
+        raise ExpressionError(
             f"there is no test 'is {abbreviate(name)}': there are {quoted_list(TESTS)}{did_you_mean(name, TESTS)}"
         )
     function = TESTS[name]
-    value = _compile(operand, reads) if name in TAKE_MISSING else _present(operand, reads)
-    _arguments(node, name, reads)  # none takes any
+    value = _compile(operand, reads) if name in ACCEPT_MISSING else _present(operand, reads)
+    _arguments(node, name, reads)  # validates that there are none
     return lambda run: function(value(run))
 
 
 def _arguments(
     node: nodes.Filter | nodes.Test, name: str, reads: list[str]
 ) -> tuple[list[Evaluate], dict[str, Evaluate]]:
-    """The arguments of a filter or test, checked to be such as it takes."""
+    """Compile and validate the arguments of a filter or test."""
     if node.dyn_args is not None or node.dyn_kwargs is not None:
-        raise Refusal(f"{name} takes its arguments one by one, without * or **")
+        raise ExpressionError(f"{name} takes its arguments one by one, without * or **")
     arguments = [_present(argument, reads) for argument in node.args]
     keywords = {str(pair.key): _present(pair.value, reads) for pair in node.kwargs}
     try:
         _SIGNATURES[name].bind(None, *arguments, **keywords)
     except TypeError as error:
-        raise Refusal(f"{name} does not take these arguments: {error}") from error
+        raise ExpressionError(f"{name} does not take these arguments: {error}") from error
     return arguments, keywords
 
 
@@ -251,34 +261,38 @@ def _holds(operator: str, left: object, right: object) -> bool:
     if operator in ("in", "notin"):
         return _contains(left, right) == (operator == "in")
     if isinstance(left, list) or isinstance(right, list):
-        raise Refusal("lists cannot be compared: ask for their length, or for an item with 'in'")
+        raise ExpressionError("lists cannot be compared: ask for their length, or for an item with 'in'")
     if operator in _EQUAL:
         return _EQUAL[operator](left, right)
     match left, right:
         case (str(), str()) | (int() | float(), int() | float()):
             return _ORDERED[operator](left, right)
-    raise Refusal(f"cannot tell which is greater, {kind(left)} or {kind(right)}")
+    raise ExpressionError(f"cannot tell which is greater, {type_name(left)} or {type_name(right)}")
 
 
 def _contains(item: object, container: object) -> bool:
     match item, container:
         case list(), _:
-            raise Refusal("lists cannot be compared: ask for an item with 'in'")
+            raise ExpressionError("lists cannot be compared: ask for an item with 'in'")
         case str(), str():
             return item in container
         case _, list():
             return item in container
-    raise Refusal(f"'in' looks for text in text, or for an item in a list, found {kind(item)} in {kind(container)}")
+    raise ExpressionError(
+        f"'in' looks for text in text, or for an item in a list, found {type_name(item)} in {type_name(container)}"
+    )
 
 
 def _sum(sign: str, operator: Callable[[float, float], float], one: Evaluate, two: Evaluate) -> Evaluate:
     def result(run: Run) -> object:
         left, right = one(run), two(run)
         if not isinstance(left, int | float) or not isinstance(right, int | float):
-            raise Refusal(f"{sign} is for numbers, found {kind(left)} and {kind(right)}; texts are joined by ~")
+            raise ExpressionError(
+                f"{sign} is for numbers, found {type_name(left)} and {type_name(right)}; texts are joined by ~"
+            )
         try:
             return operator(left, right)
         except OverflowError as error:
-            raise Refusal(f"{sign}: {error}") from error
+            raise ExpressionError(f"{sign}: {error}") from error
 
     return result

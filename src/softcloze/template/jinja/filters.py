@@ -1,7 +1,7 @@
-"""What expressions in a template can do to values: the filters and the tests, and the limits they keep.
+"""The filters and tests of template expressions, and their limits.
 
-A value is None, a truth value, a number, text, or a list of such. None of these functions can make much of little: what
-grows text looks at how long it would become first.
+A value is None, a truth value, a number, text, or a list of these. Functions that grow text validate the length of the
+result before they build it.
 """
 
 import re
@@ -9,36 +9,36 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from string import whitespace
 
-MOST_CHARACTERS = 100_000_000
-"""That the logic of a template may handle for one example; a field of 10 MB passes through a handful of filters."""
-MOST_ITEMS = 100_000
+MAX_CHARACTERS = 100_000_000
+"""Largest work of a template's logic per example, in characters; enough for a few filters over a field of 10 MB."""
+MAX_ITEMS = 100_000
 _SENTENCE_MARKS = (
     ".,;:!?…‥⋯" + "。．｡，、､；：！？﹐﹒﹔﹕﹖﹗" + "،؛؟۔।॥"
 )  # Western, Chinese and Japanese, Arabic, Indian
 _FINAL = _SENTENCE_MARKS + whitespace + "\x85\xa0\u2028\u2029\u3000"
 _WORD = re.compile(r"[^-\s({\[<]+")
-_BEFORE_FIRST = re.compile(r"\W*")  # quotes, brackets and spaces
+_BEFORE_FIRST = re.compile(r"\W*")  # quotes, brackets and spaces before the first letter before the first letter
 
 
-class Refusal(Exception):  # noqa: N818 - caught in this package, where row and place are added
-    """Something that expressions cannot do, or not to this value."""
+class ExpressionError(Exception):
+    """An invalid expression or value; this package catches it and adds row and position."""
 
 
-class LimitReached(Refusal):
-    """More work for one example than templates may cause."""
+class LimitError(ExpressionError):
+    """More work for one example than the limits allow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What stands for a value that is not there; `problem` says so, if asked."""
+    """A missing value; `problem` returns the message."""
 
     problem: Callable[[], str]
 
 
-def kind(value: object) -> str:
-    """What a value is, for messages.
+def type_name(value: object) -> str:
+    """The type of a value, for messages.
 
-    >>> kind("a"), kind(None), kind(True), kind(1.5), kind(["a"])
+    >>> type_name("a"), type_name(None), type_name(True), type_name(1.5), type_name(["a"])
     ('text', 'None', 'a truth value', 'a number', 'a list')
     """
     match value:
@@ -55,7 +55,7 @@ def kind(value: object) -> str:
 
 
 def text_of(value: object) -> str:
-    """The value as it is written into a prompt.
+    """The value as text in a prompt.
 
     >>> text_of("很好"), text_of(4.5), text_of(True)
     ('很好', '4.5', 'True')
@@ -64,25 +64,25 @@ def text_of(value: object) -> str:
         case str():
             return value
         case None:
-            raise Refusal("expected text, found None: ask with {% if … %} first, or add | default('', true)")
+            raise ExpressionError("expected text, found None: ask with {% if … %} first, or add | default('', true)")
         case list():
-            raise Refusal("expected text, found a list: go through it with {% for … %}, or add | join(', ')")
+            raise ExpressionError("expected text, found a list: go through it with {% for … %}, or add | join(', ')")
     try:
         return str(value)
     except ValueError as error:  # an int of thousands of digits
-        raise Refusal(f"a number that cannot be written: {error}") from error
+        raise ExpressionError(f"a number that cannot be written: {error}") from error
 
 
-def limit(characters: int) -> None:
-    """Refuse to make a text so long."""
-    if characters > MOST_CHARACTERS:
-        raise LimitReached(f"this makes a text of {characters} characters, more than {MOST_CHARACTERS} in all")
+def validate_length(characters: int) -> None:
+    """Raise if a text would have more characters than allowed."""
+    if characters > MAX_CHARACTERS:
+        raise LimitError(f"this makes a text of {characters} characters, more than {MAX_CHARACTERS} in all")
 
 
-def joined(values: Iterable[object], sep: str = "") -> str:
-    """The texts of `values` with `sep` between them, if that is not too long."""
+def join_texts(values: Iterable[object], sep: str = "") -> str:
+    """Join the texts of `values` with `sep`, within the length limit."""
     texts = [text_of(value) for value in values]
-    limit(sum(map(len, texts)) + len(sep) * max(len(texts) - 1, 0))
+    validate_length(sum(map(len, texts)) + len(sep) * max(len(texts) - 1, 0))
     return sep.join(texts)
 
 
@@ -95,7 +95,7 @@ def _title(value: object) -> str:
 
 
 def _strip_punctuation(value: object) -> str:
-    """Without the punctuation at the end of a sentence, and white space around it."""
+    """Strip punctuation and white space at the end of a sentence."""
     return text_of(value).rstrip(_FINAL)
 
 
@@ -108,36 +108,36 @@ def _upper_first(value: object) -> str:
 
 
 def _change_first(value: object, change: Callable[[str], str]) -> str:
-    """Change the first letter; what stands before it is no matter, unless it is a digit."""
+    """Change the first word character, skipping quotes, brackets and spaces before it."""
     text = text_of(value)
-    found = _BEFORE_FIRST.match(text)
-    at = found.end() if found else 0
+    match = _BEFORE_FIRST.match(text)
+    at = match.end() if match else 0
     return text[:at] + change(text[at : at + 1]) + text[at + 1 :]
 
 
 def _replace(value: object, old: object, new: object) -> str:
     text, before, after = text_of(value), text_of(old), text_of(new)
-    limit(len(text) + text.count(before) * max(len(after) - len(before), 0))
+    validate_length(len(text) + text.count(before) * max(len(after) - len(before), 0))
     return text.replace(before, after)
 
 
 def _split(value: object, sep: object = None) -> list[str]:
     by = None if sep is None else text_of(sep)
     if by == "":
-        raise Refusal("cannot split by nothing: give it a text, or nothing at all to split by white space")
-    pieces = text_of(value).split(by, MOST_ITEMS)
-    if len(pieces) > MOST_ITEMS:
-        raise LimitReached(f"this makes a list of more than {MOST_ITEMS} items")
+        raise ExpressionError("cannot split by nothing: give it a text, or nothing at all to split by white space")
+    pieces = text_of(value).split(by, MAX_ITEMS)
+    if len(pieces) > MAX_ITEMS:
+        raise LimitError(f"this makes a list of more than {MAX_ITEMS} items")
     return pieces
 
 
 def _join(value: object, sep: object = "") -> str:
-    return joined(_list(value), text_of(sep))
+    return join_texts(_list(value), text_of(sep))
 
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise Refusal(f"expected a list, found {kind(value)}")
+        raise ExpressionError(f"expected a list, found {type_name(value)}")
     return value
 
 
@@ -151,13 +151,13 @@ def _last(value: object) -> object:
 
 def _item(value: object, index: int) -> object:
     if not isinstance(value, str | list):
-        raise Refusal(f"expected a list or text, found {kind(value)}")
-    return value[index] if value else Missing(lambda: f"expected an item, found {kind(value)} that is empty")
+        raise ExpressionError(f"expected a list or text, found {type_name(value)}")
+    return value[index] if value else Missing(lambda: f"expected an item, found {type_name(value)} that is empty")
 
 
 def _length(value: object) -> int:
     if not isinstance(value, str | list):
-        raise Refusal(f"expected a list or text, found {kind(value)}")
+        raise ExpressionError(f"expected a list or text, found {type_name(value)}")
     return len(value)
 
 
@@ -182,7 +182,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "upper": lambda value: text_of(value).upper(),
     "upper_first": _upper_first,
 }
-"""Those that are called as one of Jinja's do the same; `split` and the ones with an underscore are our own."""
+"""Filters with a name of Jinja behave as in Jinja; `split` and those with an underscore are additions."""
 TESTS: Mapping[str, Callable[[object], bool]] = {
     "defined": lambda value: not isinstance(value, Missing),
     "none": lambda value: value is None,
@@ -190,4 +190,4 @@ TESTS: Mapping[str, Callable[[object], bool]] = {
     "string": lambda value: isinstance(value, str),
     "undefined": lambda value: isinstance(value, Missing),
 }
-TAKE_MISSING = ("default", "defined", "undefined")
+ACCEPT_MISSING = ("default", "defined", "undefined")

@@ -1,6 +1,6 @@
-"""Let Jinja read what stands inside `{{ }}` and `{% %}`: it makes syntax trees, and nothing else of Jinja is used.
+"""Parse the inside of `{{ }}` and `{% %}` with Jinja's parser; nothing else of Jinja is used.
 
-The functions raise Refusal where it cannot be read.
+The functions raise ExpressionError if the source does not parse.
 """
 
 import re
@@ -11,16 +11,16 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
 from softcloze.formatting import abbreviate, quoted
-from softcloze.template.jinja.filters import Refusal
+from softcloze.template.jinja.filters import ExpressionError
 
-_ENVIRONMENT = Environment()  # only reads: nothing is ever rendered by it
+_ENVIRONMENT = Environment()  # for parsing only
 _ESCAPE = re.compile(r"\\([4-7][0-7]{2}|.)", re.DOTALL)
-_KNOWN_ESCAPES = frozenset("\\'\"abfnrtvxuUN01234567\n")  # Python warns of others, and of octals beyond a byte
+_KNOWN_ESCAPES = frozenset("\\'\"abfnrtvxuUN01234567\n")  # Python warns about others, and about octals beyond a byte
 _T = TypeVar("_T")
 
 
 def read_expression(source: str) -> nodes.Expr:
-    """Read an expression.
+    """Parse an expression.
 
     >>> read_expression("text | trim")
     Filter(node=Name(name='text', ctx='load'), name='trim', args=[], kwargs=[], dyn_args=None, dyn_kwargs=None)
@@ -29,7 +29,7 @@ def read_expression(source: str) -> nodes.Expr:
 
 
 def read_for(source: str) -> tuple[tuple[str, ...], nodes.Expr, nodes.Expr | None]:
-    """Read what stands behind `for`: the names that it sets, the list, and the condition of each step.
+    """Parse the text after `for`: the target names, the list, and the condition.
 
     >>> read_for("a, b in pairs if a")
     (('a', 'b'), Name(name='pairs', ctx='load'), Name(name='a', ctx='load'))
@@ -47,7 +47,7 @@ def read_for(source: str) -> tuple[tuple[str, ...], nodes.Expr, nodes.Expr | Non
 
 
 def read_set(source: str) -> tuple[str, nodes.Expr]:
-    """Read what stands behind `set`: the name and its value.
+    """Parse the text after `set`: the name and its value.
 
     >>> read_set("short = title")
     ('short', Name(name='title', ctx='load'))
@@ -63,26 +63,28 @@ def read_set(source: str) -> tuple[str, nodes.Expr]:
 
 def _target(node: nodes.Expr) -> str:
     if not isinstance(node, nodes.Name):
-        raise Refusal("only plain names can be set, as in {% set short = title | trim %} or {% for a, b in pairs %}")
+        raise ExpressionError(
+            "only plain names can be set, as in {% set short = title | trim %} or {% for a, b in pairs %}"
+        )
     if node.name == "loop":
-        raise Refusal("'loop' counts the steps of a loop and cannot be set: take another name")
+        raise ExpressionError("'loop' counts the steps of a loop and cannot be set: take another name")
     return node.name
 
 
 def _read(source: str, read: Callable[[Parser], _T]) -> _T:
-    """Let `read` read all of `source`."""
+    """Run `read` on all of `source`."""
     for escape in _ESCAPE.finditer(source):
         if escape[1] not in _KNOWN_ESCAPES:
-            raise Refusal(f"there is no escape {quoted(escape[0])}: write a backslash as \\\\")
+            raise ExpressionError(f"there is no escape {quoted(escape[0])}: write a backslash as \\\\")
     try:
         parser = Parser(_ENVIRONMENT, source, state="variable")
-        found = read(parser)
+        result = read(parser)
         parser.stream.expect("eof")
     except TemplateSyntaxError as error:
         said = " ".join((error.message or "").replace("end of template", "the end").split()).removesuffix(".")
-        raise Refusal(f"cannot be read: {said[:1].lower()}{abbreviate(said[1:], 100)}") from None
+        raise ExpressionError(f"cannot be read: {said[:1].lower()}{abbreviate(said[1:], 100)}") from None
     except RecursionError:
-        raise Refusal("this is nested too deeply: {% set %} can give its pieces names") from None
+        raise ExpressionError("this is nested too deeply: {% set %} can give its pieces names") from None
     except ValueError as error:  # a number of thousands of digits
-        raise Refusal(f"cannot be read: {abbreviate(str(error), 100)}") from None
-    return found
+        raise ExpressionError(f"cannot be read: {abbreviate(str(error), 100)}") from None
+    return result

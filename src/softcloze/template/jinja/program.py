@@ -1,14 +1,14 @@
-"""Per-example logic: what the Jinja in a template lets come out, compiled once and run for every example.
+"""The compiled Jinja of a template, run for every example.
 
-Jinja never sees the text of a template nor writes a prompt: each `{{ }}` and `{% %}` is read on its own, and what comes
-out are parts, never one string that would have to be taken apart again. So a value stays what it is, whatever it holds.
+Jinja never sees the text of a template and never writes a prompt. Each `{{ }}` and `{% %}` is parsed on its own, and
+the output is a list of parts, not a string that must be parsed again. Field values are therefore always plain data.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from softcloze.errors import FieldError, TemplateLogicError
 from softcloze.formatting import abbreviate, line_and_column
-from softcloze.template.jinja.filters import LimitReached, Refusal
+from softcloze.template.jinja.filters import ExpressionError, LimitError
 from softcloze.template.jinja.runtime import Run, run_steps
 from softcloze.template.jinja.statements import compile_statements
 from softcloze.template.nodes import Demos, Mask, Placed, write
@@ -20,15 +20,15 @@ class Logic:
     """The compiled logic of one template.
 
     Attributes:
-        fields: names that the example fills, of tags and in Jinja, in order of first appearance.
-        variables: those of them that Jinja reads.
+        fields: names of field tags and of variables in Jinja, in order of first appearance.
+        variables: those of `fields` that Jinja reads.
     """
 
     def __init__(self, placed: Sequence[Placed], blocks: Sequence[SoftBlock | None], source: str) -> None:
-        """Compile the nodes of a template, `blocks` saying which soft block each has.
+        """Compile the nodes of a template; `blocks` holds the soft block of each.
 
         Raises:
-            TemplateSyntaxError: some Jinja among them breaks a rule.
+            TemplateSyntaxError: the Jinja breaks a rule.
         """
         self._placed, self._source = placed, source
         self._once = {tag.node: i for i, tag in enumerate(placed) if isinstance(tag.node, Mask | Demos)}
@@ -37,39 +37,41 @@ class Logic:
         self.variables = tuple(name for name, in_jinja in fields.items() if in_jinja)
 
     def expand(self, values: Mapping[str, object], row: int | None, example: Mapping[str, object]) -> list[Part]:
-        """The parts that come out for `values`; `row` and `example`, as it was given, are for messages.
+        """The parts for `values`; `row` and `example` are for messages.
 
         Raises:
-            FieldError: a value is missing or of the wrong kind.
-            TemplateLogicError: too much comes out, or not every mask exactly once and in order, or demonstrations
-                more than once.
+            FieldError: a value is missing or of the wrong type.
+            TemplateLogicError: the output exceeds a limit, repeats <demos>, or does not have every mask exactly once
+                and in order.
         """
         run = Run(dict(values), example)
         where = "" if row is None else f"row {row}: "
         try:
             run_steps(self._steps, run)
-        except Refusal as refusal:
-            error = TemplateLogicError if isinstance(refusal, LimitReached) else FieldError
-            raise error(f"{where}{refusal} (in {self._named(run.at)})") from None
-        self._check_once(run.parts, where)
+        except ExpressionError as error:
+            kind = TemplateLogicError if isinstance(error, LimitError) else FieldError
+            raise kind(f"{where}{error} (in {self._position(run.at)})") from None
+        self._validate_once(run.parts, where)
         return merge_literals(run.parts)
 
-    def _check_once(self, parts: Iterable[Part], where: str) -> None:
-        came = [part.node for part in parts if type(part.node) in (Mask, Demos)]
+    def _validate_once(self, parts: Iterable[Part], where: str) -> None:
+        present = [part.node for part in parts if type(part.node) in (Mask, Demos)]
         for node, i in self._once.items():
-            count = came.count(node)
+            count = present.count(node)
             if not count and isinstance(node, Mask):
                 problem = (
                     "does not come out for this example, but always must: take it out of {% if … %} and {% for … %}"
                 )
-                raise TemplateLogicError(f"{where}{self._named(i)} {problem}")
+                raise TemplateLogicError(f"{where}{self._position(i)} {problem}")
             if count > 1:
                 problem = f"comes out {count} times for this example, but only once can: take it out of {{% for … %}}"
-                raise TemplateLogicError(f"{where}{self._named(i)} {problem}")
-        if sum(isinstance(node, Mask) for node in came) > 1 and came != [node for node in self._once if node in came]:
+                raise TemplateLogicError(f"{where}{self._position(i)} {problem}")
+        if sum(isinstance(node, Mask) for node in present) > 1 and present != [
+            node for node in self._once if node in present
+        ]:
             problem = "the masks come out in another order than they are written: take them out of {% for … %}"
             raise TemplateLogicError(f"{where}{problem}")
 
-    def _named(self, i: int) -> str:
+    def _position(self, i: int) -> str:
         node, start, _ = self._placed[i]
         return f"{abbreviate(write([node])[0], 60)} at {line_and_column(self._source, start)}"

@@ -1,20 +1,20 @@
-"""What the logic of a template knows: the values of an example, and the work that it has done."""
+"""Run-time state of a template's logic: the values of an example, the output and the work done."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeAlias
 
 from softcloze.formatting import abbreviate, missing_field, nearest
-from softcloze.template.jinja.filters import MOST_CHARACTERS, LimitReached, Missing, Refusal
+from softcloze.template.jinja.filters import MAX_CHARACTERS, ExpressionError, LimitError, Missing
 from softcloze.template.parts import Part
 
-MOST_STEPS = 100_000
-COST = 50  # of one operation, in characters: about what can be copied meanwhile
-LOOP = "loop."  # where a scope keeps the innermost loop: no name that a field could have
+MAX_STEPS = 100_000
+COST = 50  # of one operation, in characters: as many as are copied in the same time
+LOOP = "loop."  # key of the innermost loop in a scope; not a valid field name
 
 
 class Loop(NamedTuple):
-    """Where a loop is."""
+    """The state of a loop."""
 
     index0: int
     length: int
@@ -25,10 +25,10 @@ class Run:
     """The state of one expansion.
 
     Attributes:
-        scope: values by name; each step of a loop has its own.
-        example: as it was given, for messages.
-        parts: what has come out.
-        at: index of the node that is being run.
+        scope: values by name; each iteration of a loop has its own scope.
+        example: the example as given, for messages.
+        parts: the output.
+        at: index of the current node.
     """
 
     scope: dict[str, object]
@@ -39,21 +39,19 @@ class Run:
     _spent: int = 0
 
     def spend(self, characters: int) -> None:
-        """Pay for work, and stop where there is too much of it."""
+        """Count work in characters; raise if the limit is exceeded."""
         self._spent += characters
-        if self._spent > MOST_CHARACTERS:
-            raise LimitReached(
-                f"this is more work than handling {MOST_CHARACTERS} characters, the most for one example"
-            )
+        if self._spent > MAX_CHARACTERS:
+            raise LimitError(f"this is more work than handling {MAX_CHARACTERS} characters, the most for one example")
 
     def count(self, steps: int) -> None:
-        """Count steps of a loop; all loops share one count."""
+        """Count loop iterations; all loops share one limit."""
         self._steps += steps
-        if self._steps > MOST_STEPS:
-            raise LimitReached(f"the loops take more than {MOST_STEPS} steps, the most for one example")
+        if self._steps > MAX_STEPS:
+            raise LimitError(f"the loops take more than {MAX_STEPS} steps, the most for one example")
 
     def enter(self, outer: Mapping[str, object], names: Mapping[str, object]) -> Self:
-        """The same run, from now on in a scope of its own within `outer`."""
+        """Enter a new scope within `outer`; return the run."""
         self.spend(COST * len(outer))
         self.scope = {**outer, **names}
         return self
@@ -64,13 +62,13 @@ Step: TypeAlias = Callable[[Run], None]
 
 
 def run_steps(steps: Iterable[Step], run: Run) -> None:
-    """Take the steps one after the other."""
+    """Run the steps in order."""
     for step in steps:
         step(run)
 
 
 def reader(name: str) -> Evaluate:
-    """What reads the value of `name`."""
+    """A function that looks up the value of `name`."""
 
     def read(run: Run) -> object:
         return run.scope[name] if name in run.scope else Missing(lambda: _missing(name, run.example))
@@ -84,12 +82,12 @@ def _missing(name: str, example: Mapping[str, object]) -> str:
 
 
 def present(evaluate: Evaluate) -> Evaluate:
-    """Evaluate to a value that is there, and paid for by its length."""
+    """Wrap `evaluate`: raise for a missing value, and count its length as work."""
 
     def value_of(run: Run) -> object:
         value = evaluate(run)
         if isinstance(value, Missing):
-            raise Refusal(value.problem())
+            raise ExpressionError(value.problem())
         run.spend(COST + len(value) if isinstance(value, str | list) else COST)
         return value
 

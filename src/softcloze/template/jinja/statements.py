@@ -1,4 +1,4 @@
-"""Compile a template that has Jinja in it: from its nodes to steps, one after the other, that a run takes."""
+"""Compile a template with Jinja: from its nodes to steps that run in order."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,16 +9,16 @@ from typing import NoReturn, TypeVar
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
 from softcloze.template.jinja.expressions import Compiled, compile_expression
-from softcloze.template.jinja.filters import Refusal, kind, text_of
+from softcloze.template.jinja.filters import ExpressionError, text_of, type_name
 from softcloze.template.jinja.parsing import read_expression, read_for, read_set
 from softcloze.template.jinja.runtime import COST, LOOP, Evaluate, Loop, Run, Step, present, reader, run_steps
 from softcloze.template.nodes import Expression, Field, Literal, Placed, Statement, edges, literal_text
 from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock
 
-DEEPEST = 20  # blocks within blocks
-MOST_NAMES = 1_000  # that are set: blocks keep account of them
-SEEN = 1_000  # expressions that are kept compiled
+MAX_DEPTH = 20  # of nested blocks
+MAX_NAMES = 1_000  # names that `set` and `for` may bind
+CACHE_SIZE = 1_000  # compiled expressions
 KEYWORDS = ("if", "elif", "else", "endif", "for", "endfor", "set")
 _STATEMENT = re.compile(r"(\w*)\s*(.*)", re.DOTALL)
 _T = TypeVar("_T")
@@ -27,15 +27,15 @@ _T = TypeVar("_T")
 def compile_statements(
     placed: Sequence[Placed], blocks: Sequence[SoftBlock | None], source: str
 ) -> tuple[list[Step], dict[str, bool]]:
-    """The steps of a template, and the names that an example fills with whether Jinja reads them.
+    """Compile a template to steps; also return its field names, each with whether Jinja reads it.
 
     Args:
         placed: the nodes of the template.
         blocks: the soft block of each node.
-        source: the template as it was given, for messages.
+        source: the source of the template, for messages.
 
     Raises:
-        TemplateSyntaxError: some Jinja breaks a rule.
+        TemplateSyntaxError: the Jinja breaks a rule.
     """
     compiler = _Compiler(placed, blocks, source)
     steps, _, _ = compiler.body()
@@ -43,13 +43,13 @@ def compile_statements(
 
 
 class _Compiler:
-    """Goes through the nodes of a template from first to last.
+    """Compiles the nodes of a template from first to last.
 
     Attributes:
-        at: the next node.
-        open: the blocks that are open there: where, and opened by which keyword.
-        fields: names read so far that the example fills, with whether Jinja reads them.
-        bound: names that a loop or `set` fills at this place, with the field that their value comes from.
+        at: index of the next node.
+        open: the open blocks: index and keyword of the opening statement.
+        fields: field names so far, with whether Jinja reads them.
+        bound: names that a loop or `set` has bound, with the field of origin of their value.
     """
 
     def __init__(self, placed: Sequence[Placed], blocks: Sequence[SoftBlock | None], source: str) -> None:
@@ -61,7 +61,7 @@ class _Compiler:
         self.bound: dict[str, str | None] = {}
 
     def body(self, *ends: str) -> tuple[list[Step], str, str]:
-        """The steps up to a statement with a keyword of `ends`, that keyword, and what stands behind it."""
+        """The steps up to a statement with a keyword of `ends`, that keyword, and the text after it."""
         steps: list[Step] = []
         while self.at < len(self.nodes):
             i, node = self.at, self.nodes[self.at]
@@ -85,12 +85,12 @@ class _Compiler:
                     steps.append(_emit(Part(node, block=self.blocks[i])))
         if ends:
             opener, keyword = self.open[-1]
-            self.fail(opener, f"this '{keyword}' is never closed: expected {{% end{keyword} %}} behind it")
+            self.fail(opener, f"this '{keyword}' is never closed: expected {{% end{keyword} %}} after it")
         return steps, "", ""
 
     def statement(self, source: str) -> tuple[str, str]:
-        found = _STATEMENT.match(edges(source)[1])
-        return (found[1], found[2]) if found else ("", "")
+        match = _STATEMENT.match(edges(source)[1])
+        return (match[1], match[2]) if match else ("", "")
 
     def block(self, i: int, keyword: str, rest: str, ends: Sequence[str]) -> Step:
         match keyword:
@@ -98,8 +98,8 @@ class _Compiler:
                 return self.assignment(i, rest)
             case "if" | "for":
                 self.open.append((i, keyword))
-                if len(self.open) > DEEPEST:
-                    self.fail(i, f"blocks are nested deeper than {DEEPEST} levels")
+                if len(self.open) > MAX_DEPTH:
+                    self.fail(i, f"blocks are nested deeper than {MAX_DEPTH} levels")
                 step = self.condition(i, rest) if keyword == "if" else self.loop(i, rest)
                 self.open.pop()
                 return step
@@ -114,7 +114,7 @@ class _Compiler:
 
     def condition(self, i: int, rest: str) -> Step:
         before = self.bound
-        bound: list[dict[str, str | None]] = []  # what each branch has set at its end
+        bound: list[dict[str, str | None]] = []  # names bound at the end of each branch
         branches: list[tuple[int, Evaluate | None, list[Step]]] = []
         test: Evaluate | None
         test, _ = self.expression(i, rest)
@@ -129,8 +129,8 @@ class _Compiler:
             if keyword == "elif":
                 test, _ = self.expression(i, rest)
             else:
-                self.nothing(i, keyword, rest)
-        if branches[-1][1] is not None:  # no else: nothing at all may run
+                self.validate_empty(i, keyword, rest)
+        if branches[-1][1] is not None:  # no else: possibly no branch runs
             bound.append(before)
         self.bound = {name: bound[0][name] for name in bound[0] if all(name in other for other in bound)}
 
@@ -143,44 +143,44 @@ class _Compiler:
         return choose
 
     def loop(self, i: int, rest: str) -> Step:
-        targets, goes_through, condition = self.allowed(i, _compile_for, rest)
-        items, origin = self.noted(i, goes_through)
+        targets, goes_through, condition = self.compiled(i, _compile_for, rest)
+        items, origin = self.recorded(i, goes_through)
         before = self.bound
         self.bound = dict(before)
         self.bind(i, targets, origin)
         test: Evaluate | None = None
         if condition is not None:
-            test, _ = self.noted(i, condition)
+            test, _ = self.recorded(i, condition)
         self.bound[LOOP] = None
         steps, keyword, rest = self.body("else", "endfor")
         self.bound = dict(before)
         otherwise: list[Step] = []
         if keyword == "else":
-            self.nothing(self.at - 1, keyword, rest)
+            self.validate_empty(self.at - 1, keyword, rest)
             otherwise, keyword, rest = self.body("endfor")
-        self.nothing(self.at - 1, keyword, rest)
+        self.validate_empty(self.at - 1, keyword, rest)
         self.bound = before
 
         def repeat(run: Run) -> None:
             run.at = i
             outer = run.scope
-            found = _listed(items(run))
-            run.count(len(found))
+            values = _as_list(items(run))
+            run.count(len(values))
             if test is not None:
-                found = [item for item in found if test(run.enter(outer, _unpacked(targets, item)))]
-            for index, item in enumerate(found):
+                values = [value for value in values if test(run.enter(outer, _unpacked(targets, value)))]
+            for index, value in enumerate(values):
                 run.at = i
-                step = {**_unpacked(targets, item), LOOP: Loop(index, len(found))}
+                step = {**_unpacked(targets, value), LOOP: Loop(index, len(values))}
                 run_steps(steps, run.enter(outer, step))
-            if not found:
+            if not values:
                 run_steps(otherwise, run.enter(outer, {}))
             run.scope = outer
 
         return repeat
 
     def assignment(self, i: int, rest: str) -> Step:
-        name, value = self.allowed(i, _compile_set, rest)
-        evaluate, origin = self.noted(i, value)
+        name, value = self.compiled(i, _compile_set, rest)
+        evaluate, origin = self.recorded(i, value)
         self.bind(i, [name], origin)
 
         def assign(run: Run) -> None:
@@ -191,33 +191,33 @@ class _Compiler:
 
     def bind(self, i: int, names: Sequence[str], origin: str | None) -> None:
         self.bound |= dict.fromkeys(names, origin)
-        if len(self.bound) > MOST_NAMES:
-            self.fail(i, f"a template sets at most {MOST_NAMES} names")
+        if len(self.bound) > MAX_NAMES:
+            self.fail(i, f"a template sets at most {MAX_NAMES} names")
 
-    def nothing(self, i: int, keyword: str, rest: str) -> None:
+    def validate_empty(self, i: int, keyword: str, rest: str) -> None:
         if rest:
             hint = "; did you mean 'elif'?" if keyword == "else" else ""
-            self.fail(i, f"nothing can stand behind {keyword!r}, found {quoted(rest)}{hint}")
+            self.fail(i, f"nothing can follow {keyword!r}, found {quoted(rest)}{hint}")
 
     def expression(self, i: int, source: str) -> tuple[Evaluate, str | None]:
-        """An expression compiled, and the field that its value comes from."""
-        return self.noted(i, self.allowed(i, _compile, source))
+        """Compile an expression; also return the field of origin of its value."""
+        return self.recorded(i, self.compiled(i, _compile, source))
 
-    def allowed(self, i: int, compile_it: Callable[[str], _T], source: str) -> _T:
-        """What `compile_it` makes of `source`; where it refuses, the node is at fault."""
+    def compiled(self, i: int, compile_it: Callable[[str], _T], source: str) -> _T:
+        """Call `compile_it` on `source`; turn an ExpressionError into a syntax error at the node."""
         try:
             return compile_it(source)
-        except Refusal as refusal:
-            self.fail(i, str(refusal))
+        except ExpressionError as error:
+            self.fail(i, str(error))
 
-    def noted(self, i: int, compiled: Compiled) -> tuple[Evaluate, str | None]:
-        """Note that an expression stands here, and tell the field that its value comes from."""
+    def recorded(self, i: int, compiled: Compiled) -> tuple[Evaluate, str | None]:
+        """Record the names that an expression reads; return its function and the field of origin of its value."""
         if LOOP in compiled.reads and LOOP not in self.bound:
             self.fail(i, "loop stands in no loop: it counts the steps of {% for … %}")
         return compiled.evaluate, self.origin(compiled.reads, in_jinja=True)
 
     def origin(self, reads: Sequence[str], *, in_jinja: bool) -> str | None:
-        """Note what is read here, and tell the first field among it, None if there is none."""
+        """Record the names read here; return the first field among them, None if there is none."""
         for name in reads:
             if name not in self.bound:
                 self.fields[name] = in_jinja or self.fields.get(name, False)
@@ -228,51 +228,51 @@ class _Compiler:
         raise TemplateSyntaxError(problem, self.source, start, end) from None
 
 
-# a template says the same again and again
+# templates repeat expressions
 
 
-@lru_cache(SEEN)
+@lru_cache(CACHE_SIZE)
 def _compile(source: str) -> Compiled:
     return compile_expression(read_expression(source))
 
 
-@lru_cache(SEEN)
+@lru_cache(CACHE_SIZE)
 def _compile_for(source: str) -> tuple[tuple[str, ...], Compiled, Compiled | None]:
     targets, items, condition = read_for(source)
     return targets, compile_expression(items), None if condition is None else compile_expression(condition)
 
 
-@lru_cache(SEEN)
+@lru_cache(CACHE_SIZE)
 def _compile_set(source: str) -> tuple[str, Compiled]:
     name, value = read_set(source)
     return name, compile_expression(value)
 
 
-def _listed(value: object) -> list[object]:
+def _as_list(value: object) -> list[object]:
     if not isinstance(value, list):
         hint = "; text | split makes a list of text" if isinstance(value, str) else ""
-        raise Refusal(f"'for' goes through a list, found {kind(value)}{hint}")
+        raise ExpressionError(f"'for' goes through a list, found {type_name(value)}{hint}")
     return value
 
 
 def _unpacked(targets: Sequence[str], item: object) -> dict[str, object]:
-    """What one step of a loop sets."""
+    """The names that one iteration of a loop binds."""
     if len(targets) == 1:
         return {targets[0]: item}
     if not isinstance(item, list) or len(item) != len(targets):
-        found = f"one of {len(item)}" if isinstance(item, list) else kind(item)
-        raise Refusal(f"every item must be a list of {len(targets)} for {', '.join(targets)}, found {found}")
+        actual = f"one of {len(item)}" if isinstance(item, list) else type_name(item)
+        raise ExpressionError(f"every item must be a list of {len(targets)} for {', '.join(targets)}, found {actual}")
     return dict(zip(targets, item, strict=True))
 
 
 def _output(i: int, evaluate: Evaluate, origin: str | None, field: Field) -> Step:
-    """Write a value: as one of the field that it comes from, as literal text if it comes from none."""
-    shown = None if origin is None else field if field.name == origin else replace(field, name=origin)
+    """Write a value as that of its field of origin, or as literal text if it has none."""
+    node = None if origin is None else field if field.name == origin else replace(field, name=origin)
 
     def write_value(run: Run) -> None:
         run.at = i
         text = text_of(evaluate(run))
-        run.parts.append(Part(Literal(text) if shown is None else shown, text))
+        run.parts.append(Part(Literal(text) if node is None else node, text))
 
     return write_value
 
