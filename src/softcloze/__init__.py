@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from softcloze.prompt import Prompt as Prompt
     from softcloze.prompt import PromptSet as PromptSet
     from softcloze.template import Template as Template
+    from softcloze.training import TrainingSettings as TrainingSettings
     from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
     from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
@@ -38,6 +39,7 @@ _HOMES = {
     "SoftclozeError": "softcloze.errors",
     "Template": "softcloze.template",
     "TemplateSyntaxError": "softcloze.errors",
+    "TrainingSettings": "softcloze.training",
     "Verbalizer": "softcloze.verbalizer",
     "compare": "softcloze.experiments",
     "load_backbone": "softcloze.backbone",
