@@ -68,14 +68,14 @@ def _commands() -> Iterator[str]:
     group = typer.main.get_command(app)
     context = typer.Context(group, info_name="softcloze")
     for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        with typer.Context(command, info_name=name, parent=context) as inside:
-            yield f"## {name}\n\n{_plain(cleandoc(command.help))}\n"
-            yield "| argument or option | |\n| --- | --- |"
-            for parameter in command.get_params(inside):
-                usage, meaning = parameter.get_help_record(inside)
-                yield "| `{}` | {} |".format(usage.replace("|", r"\|"), _plain(meaning).replace("|", r"\|"))
-            yield ""
+        inside = group.get_command(context, name).make_context(name, [], parent=context, resilient_parsing=True)
+        command = inside.command  # with its options: the group has commands that are imported when they run
+        yield f"## {name}\n\n{_plain(cleandoc(command.help))}\n"
+        yield "| argument or option | |\n| --- | --- |"
+        for parameter in command.get_params(inside):
+            usage, meaning = parameter.get_help_record(inside)
+            yield "| `{}` | {} |".format(usage.replace("|", r"\|"), _plain(meaning).replace("|", r"\|"))
+        yield ""
 
 
 def _plain(text: str) -> str:

@@ -277,7 +277,8 @@ def test_commands_and_options_exist(page):
         if command == "softcloze" and words[0] != "COMMAND":
             subcommand = group.get_command(context, words[0])
             assert subcommand is not None, line
-            options = {option for parameter in subcommand.params for option in parameter.opts}
+            inside = subcommand.make_context(words[0], [], parent=context, resilient_parsing=True)
+            options = {option for parameter in inside.command.params for option in parameter.opts}
             assert {word for word in words if word.startswith("--")} <= options | {"--help"}, line
 
 
