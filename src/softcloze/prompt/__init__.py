@@ -22,7 +22,8 @@ _MODULES = {
     "score_prompts": "prompt_set",
 }
 
-__all__ = list(_MODULES)
+# spelt out for tools that read the code without running it, as the site of the documentation does
+__all__ = ["CARD", "BoundPrompt", "CompiledPrompt", "Prompt", "PromptSet", "TrainedParts", "score_prompts"]
 
 
 def __getattr__(name: str) -> object:
