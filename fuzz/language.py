@@ -1,9 +1,9 @@
-"""Fuzz the template language: only our own errors, whatever the text, and prompts that hold what they should.
+"""Fuzz the template language: any text raises only SoftclozeError, and prompts keep their slots and masks.
 
 Usage: python fuzz/language.py [SECONDS [SEED]]     (or: make fuzz SECONDS=600)
 
-Four properties in turn, each for a quarter of the time, in rounds of 1,000 cases, each with the next seed. A failure
-prints its smallest case and the seed that finds it again.
+Four properties in turn, each for a quarter of the time, in rounds of 1,000 cases with consecutive seeds. A failure
+prints its smallest case and a seed that reproduces it.
 """
 
 import sys
@@ -88,7 +88,7 @@ sources = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=3)), max_
 values = st.text(
     st.one_of(st.sampled_from([*"<>{}%[]\\\0\ud800 ", "字", "é"]), st.characters(exclude_categories=())), max_size=30
 )
-VOCABULARIES = {
+PROMPT_TOKENIZERS = {
     kind: PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS) for kind in models.TOKENIZERS
 }
 TEMPLATES = [
@@ -104,7 +104,7 @@ TEMPLATES = [
 
 
 def any_source(source: str) -> None:
-    """A source parses and prints back, or is refused with a place inside it."""
+    """A source parses and prints back, or raises an error with a valid span."""
     try:
         template = Template(source)
     except TemplateSyntaxError as error:
@@ -117,7 +117,7 @@ def any_source(source: str) -> None:
 
 
 def any_import(source: str, importer: Callable[[str], Template]) -> None:
-    """An importer gives a template, or one of our own errors."""
+    """An importer returns a template or raises SoftclozeError."""
     try:
         template = importer(source)
     except SoftclozeError:
@@ -126,7 +126,7 @@ def any_import(source: str, importer: Callable[[str], Template]) -> None:
 
 
 def any_values(source: str, text: str, title: object) -> None:
-    """A template with logic gives parts for any values, or one of our own errors."""
+    """A template with Jinja expands any values or raises SoftclozeError."""
     try:
         template = Template(f"{source}<mask>")
         template.expand(template.read_fields({"text": text, "title": title}))
@@ -134,18 +134,18 @@ def any_values(source: str, text: str, title: object) -> None:
         return
 
 
-def any_prompt(template: Template, kind: str, text: str, title: str, room: int) -> None:
-    """Slots and mask survive whatever the fields hold, and the prompt fits."""
-    prompt_tokenizer = VOCABULARIES[kind]
-    compiled = CompiledTemplate(template, prompt_tokenizer, room)
+def any_prompt(template: Template, kind: str, text: str, title: str, max_length: int) -> None:
+    """Slots and masks survive any field values, and the prompt has at most `max_length` positions."""
+    prompt_tokenizer = PROMPT_TOKENIZERS[kind]
+    compiled = CompiledTemplate(template, prompt_tokenizer, max_length)
     try:
         (prompt,) = compiled.encode([{"text": text, "title": title}])
-    except SoftclozeError:  # too little room for the template alone
+    except SoftclozeError:  # the template alone exceeds max_length
         return
-    ids = [i for piece in prompt.chunks for i in piece]
+    ids = [i for chunk in prompt.chunks for i in chunk]
     slots = sorted(-i for i in ids if i < 0)
     assert slots == list(range(1, compiled.soft_count + 1))
-    assert len(prompt) + len(template.masks) <= room
+    assert len(prompt) + len(template.masks) <= max_length
     assert prompt_tokenizer.slot_marker_id not in ids and prompt_tokenizer.mask_marker_id not in ids
 
 
@@ -153,29 +153,29 @@ FOREIGN = ['{"mask"}', '{"placeholder":"text_a"}', "*mask*", "*sent_0*", "<P*2>"
 foreign_sources = st.lists(st.sampled_from(FOREIGN)).map("".join)
 importers = st.sampled_from([Template.from_openprompt, Template.from_ruprompts, Template.from_lmbff])
 titles = st.one_of(values, st.none(), st.lists(values, max_size=3), st.integers())
-kinds, rooms = st.sampled_from(sorted(VOCABULARIES)), st.integers(1, 40)
+kinds, lengths = st.sampled_from(sorted(PROMPT_TOKENIZERS)), st.integers(1, 40)
 PROPERTIES = {
     "source": given(sources)(ROUND(any_source)),
     "importers": given(st.one_of(sources, foreign_sources), importers)(ROUND(any_import)),
     "values": given(sources, values, titles)(ROUND(any_values)),
-    "prompts": given(st.sampled_from(TEMPLATES), kinds, values, values, rooms)(ROUND(any_prompt)),
+    "prompts": given(st.sampled_from(TEMPLATES), kinds, values, values, lengths)(ROUND(any_prompt)),
 }
 
 
 def main() -> None:
-    """Run every property for its share of the time and say how many cases it saw."""
+    """Run every property for its share of the time and print its number of cases."""
     budget = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     for name, check in PROPERTIES.items():
         end = time.monotonic() + budget / len(PROPERTIES)
-        start = number = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
-        while number == start or time.monotonic() < end:
+        first = number = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
+        while number == first or time.monotonic() < end:
             try:
                 seed(number)(check)()
             except BaseException:
-                print(f"{name}: failed; python fuzz/language.py 1 {number} finds it again", flush=True)
+                print(f"{name}: failed; python fuzz/language.py 1 {number} reproduces it", flush=True)
                 raise
             number += 1
-        print(f"{name}: {1000 * (number - start):,} cases, nothing found", flush=True)
+        print(f"{name}: {1000 * (number - first):,} cases, nothing found", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,21 +11,21 @@ from pathlib import Path
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; it takes the place of `path` at the end, all at once."""
+    """Yield a temporary path to write to, which replaces `path` atomically at the end."""
     with _folder_beside(path) as aside:
         draft = aside / path.name
         yield draft
         with draft.open("rb+") as file:
-            os.fsync(file.fileno())  # else a power cut may keep the new name and lose what it stands for
+            os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
         draft.replace(path)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` to fill; it takes the place of `path` at the end.
+    """Yield a temporary folder to fill, which replaces `path` at the end.
 
-    Folders cannot be exchanged in one step everywhere: an old one is moved aside first and put back if the
-    new one cannot take its place.
+    Not all systems can exchange folders in one step: an old folder is moved aside first, and put back if the new one
+    cannot be moved.
     """
     with _folder_beside(path) as aside:
         draft, old = aside / "new", aside / "old"
@@ -42,14 +42,14 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder with all that it holds; nobody sees it half empty."""
+    """Remove a folder and its content, without ever showing it half empty."""
     with _folder_beside(path) as aside:
         path.replace(aside / path.name)
 
 
 @contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
-    """A temporary folder on the same file system; what is made inside has the permissions of any new file."""
+    """A temporary folder on the same file system; files created in it have default permissions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -59,7 +59,7 @@ def _folder_beside(path: Path) -> Iterator[Path]:
 
 
 def cache_dir() -> Path:
-    """The folder for starters: `SOFTCLOZE_CACHE` if set, else `softcloze` in the user's cache folder.
+    """The cache folder: `SOFTCLOZE_CACHE` if set, else `softcloze` in the user's cache folder.
 
     >>> import os
     >>> from unittest.mock import patch
@@ -71,7 +71,7 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     xdg = os.environ.get("XDG_CACHE_HOME")
-    if xdg and Path(xdg).is_absolute():  # the XDG rules: a relative path is to be ignored
+    if xdg and Path(xdg).is_absolute():  # XDG: relative paths must be ignored
         return Path(xdg) / "softcloze"
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")

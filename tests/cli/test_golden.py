@@ -94,7 +94,8 @@ NODES = """\
             starting from 'It is'
   mask      where the label word goes, tokens: 2
   options   the first word of each label, with '/' between
-  demo      labelled examples, 4 in all, with '\\n' after each
+  demo      labelled examples, 4 in all, with '\\n' after
+            each
   special   the tokenizer's own sep token
   logic     {% if a %} controls the output
   field     title, at most 9 tokens, the last ones kept,

@@ -1,4 +1,4 @@
-"""Invariant 3: data is data, whatever it spells."""
+"""Invariant 3: user text is data, whatever it contains."""
 
 import signal
 from collections import Counter
@@ -41,13 +41,13 @@ hostile = st.lists(st.one_of(st.sampled_from(NASTY + SPECIAL), st.text(max_size=
 
 @contextmanager
 def seconds(limit):
-    """Fail what takes more time of the processor; other work on the machine does not count."""
+    """Fail after this CPU time; other processes do not count."""
 
     def stop(*_):
         raise TimeoutError
 
     before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, limit, 1)  # again and again: within a callback an exception is lost
+    signal.setitimer(signal.ITIMER_PROF, limit, 1)  # repeated: an exception within a callback is lost
     late = False
     try:
         yield
@@ -56,7 +56,7 @@ def seconds(limit):
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
-    if late:  # without a traceback, in which pytest would write out the long text
+    if late:  # without a traceback, in which pytest would print the long text
         pytest.fail(f"took more than {limit} s", pytrace=False)
 
 
@@ -67,7 +67,7 @@ def compiled(source, kind, max_length=10**7):
 
 
 def check_is_data(bound, kind, text):
-    """Slots, hole and special tokens are the same as with a harmless text."""
+    """Slots, mask and special tokens are the same as with a harmless text."""
     tokenizer = models.borrowed(kind)
     harmless, prompt = bound.encode(["good", text])
     ignored = set() if kind in models.LOSSLESS else {tokenizer.unk_token_id}
@@ -144,7 +144,7 @@ def test_decoding_gives_the_characters_back(kind, text):
     right = [i for i in prompt.right if i != models.borrowed(kind).eos_token_id]
     decoded = models.borrowed(kind).backend_tokenizer.decode(right, skip_special_tokens=False)
     expected = "".join("\ufffd" if 0xD800 <= ord(c) < 0xE000 else c for c in text)
-    if kind == "gemma":  # which writes spaces as this letter
+    if kind == "gemma":  # the tokenizer writes spaces as this letter
         expected = expected.replace("▁", " ")
     assert decoded == f"|{expected}|"
 
@@ -165,7 +165,7 @@ def test_label_words_are_text_as_well(kind):
     for name in tokenizer.all_special_tokens:
         try:
             ids = bound.word_ids(name)
-        except EncodingError:  # some of its characters are unknown
+        except EncodingError:  # some characters are unknown tokens
             continue
         assert not set(ids) & set(tokenizer.all_special_ids)
 

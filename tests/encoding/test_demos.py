@@ -1,4 +1,4 @@
-"""Demonstrations: written by the template's own hard part, tokenized with all else, dropped whole."""
+"""Demonstrations: written by the hard part of the template, tokenized with the prompt, dropped whole."""
 
 from functools import cache
 
@@ -28,13 +28,13 @@ def compiled(source, kind, max_length=NO_LIMIT, options=()):
 
 
 def read(kind, prompt):
-    """The ids as the tokenizer would have them, with its mask token in the mask's place."""
+    """The token ids of the prompt, with a mask token at the mask."""
     mask = [models.borrowed(kind).mask_token_id] if kind in models.MASKED_TOKENIZERS else []
     return [*prompt.left, *mask, *prompt.right]
 
 
 def tokenized(kind, text):
-    """What the tokenizer makes of the whole text; `[M]` is the mask, which stands last for a causal model."""
+    """The tokenizer's ids of the whole text; `[M]` is the mask, which is last for a causal model."""
     tokenizer = models.borrowed(kind)
     if kind in models.MASKED_TOKENIZERS:
         return tokenizer(text.replace("[M]", tokenizer.mask_token))["input_ids"]
@@ -110,7 +110,7 @@ def words(n, word="film"):
 
 
 def test_the_first_ones_go_first():
-    """Each row drops only as many as it has to, before any field is cut."""
+    """Each row drops as few demonstrations as possible, before any field is cut."""
     bound = compiled('<demos sep=" "><text> it was <mask>', "wordpiece", 40)
     shown = [Demonstration({"text": words(n)}, "good") for n in (9, 2, 5)]  # 12, 5 and 8 tokens
     rows = [words(n) for n in (1, 10, 11, 22, 23, 27, 28, 35, 36, 37)]
@@ -129,7 +129,7 @@ def test_a_field_is_cut_to_its_max_in_a_demonstration_too():
     (prompt,) = bound.encode([f"the story is {words(3)}"], demonstrations=[shown])
     spelt = models.borrowed("wordpiece").convert_ids_to_tokens(prompt.left)
     assert " ".join(spelt) == "[CLS] film film film it was good film film film it was"
-    assert prompt.cut == {"text": 3}  # only what the example itself lost
+    assert prompt.cut == {"text": 3}  # only the tokens that the example lost
     assert prompt.dropped == 0
 
 

@@ -1,4 +1,4 @@
-"""What encoding gives, added up."""
+"""Truncation counts over several prompts."""
 
 from softcloze.encoding import EncodedPrompt, Truncation, summarise_cuts
 

@@ -1,4 +1,4 @@
-"""Invariant 1: what a template encodes to is what the tokenizer itself gives for the rendered string."""
+"""Invariant 1: a template encodes to the original tokenizer's ids of the rendered string."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ from softcloze.template import Field, Literal, Mask, Options, Soft, Special, Tem
 
 NO_LIMIT = 10**7
 FIELDS = ("a", "b")
-# what a mask token takes in: Python counts the four separators of ASCII as white space, Unicode does not
+# white space that a mask token absorbs; Python counts the four ASCII separators as white space, Unicode does not
 UNICODE_WHITE_SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace() and c not in "\x1c\x1d\x1e\x1f")
 
 texts = st.one_of(
@@ -51,13 +51,13 @@ def render(nodes, example, mask=""):
 
 
 def special_nodes(kind):
-    """Those tags that this tokenizer has a token for."""
+    """The tags for which this tokenizer has a special token."""
     kinds = [name for name in ("bos", "eos", "sep", "cls") if getattr(models.borrowed(kind), f"{name}_token")]
     return st.sampled_from(kinds).map(Special)
 
 
 def spelt_out(kind, nodes, example):
-    """The rendered string with special tokens by their names, without those that the tokenizer adds itself."""
+    """The rendered string with special tokens by name, without those that the tokenizer adds."""
     tokenizer = models.borrowed(kind)
     nodes = list(nodes)
 
@@ -90,7 +90,7 @@ def spells_special(kind, *pieces):
 
 
 def merged(*parts):
-    """The nodes as a template holds them: neighbouring literals are one."""
+    """Merge neighbouring literals, as templates do."""
     return Template.from_nodes([node for part in parts for node in part]).nodes
 
 
@@ -114,14 +114,14 @@ def test_causal_template_is_the_rendered_string_up_to_the_mask(kind, before, aft
     nodes = merged(before, [Mask()], after)
     hole = nodes.index(Mask())
     left, right = list(nodes[:hole]), nodes[hole + 1 :]
-    if left and isinstance(left[-1], Literal):  # its white space goes to the label word
+    if left and isinstance(left[-1], Literal):  # its white space belongs to the label word
         left[-1] = Literal(left[-1].text.rstrip())
     left, right = render(left, example), render(right, example)
     assume(not spells_special(kind, left, right))
     tokenizer = models.borrowed(kind)
     (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
     assert list(prompt.left) == tokenizer(left)["input_ids"]
-    if kind != "llama":  # it writes a space before every text, which stands in the middle here
+    if kind != "llama":  # it adds a space before every text, and this text is in the middle
         assert list(prompt.right) == tokenizer(right, add_special_tokens=False)["input_ids"]
 
 
@@ -156,7 +156,7 @@ def test_masked_template_of_several_masks_is_the_rendered_string(kind, runs, exa
     assert len(prompt.chunks) == len(runs)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "gemma"])  # llama's writes a space before every text
+@pytest.mark.parametrize("kind", ["gpt2", "gemma"])  # llama's adds a space before every text
 @cases(2)
 @given(runs=st.lists(st.lists(hard_nodes, max_size=3), min_size=3, max_size=4), example=examples)
 def test_causal_template_of_several_masks_is_the_rendered_strings(kind, runs, example):
@@ -187,7 +187,7 @@ def test_causal_template_of_all_tags_is_the_rendered_string(kind, data, example)
     assume(not spells_special(kind, *example.values(), *(n.text for n in left if isinstance(n, Literal))))
     template = Template.from_nodes([*left, Mask()])
     (prompt,) = CompiledTemplate(template, prompt_tokenizer(kind), NO_LIMIT, options=OPTIONS).encode([example])
-    if left and isinstance(left[-1], Literal):  # its white space goes to the label word
+    if left and isinstance(left[-1], Literal):  # its white space belongs to the label word
         left[-1] = Literal(left[-1].text.rstrip())
     tokenizer = models.borrowed(kind)
     text = spelt_out(kind, left, example) if left else ""
@@ -226,7 +226,7 @@ def test_text_between_slots_is_tokenized_as_one_run(kind, nodes, example):
     runs, run = [], []
     for node, following in zip(nodes, [*nodes[1:], None], strict=True):
         if isinstance(node, Literal) and isinstance(following, Soft | Mask):
-            # here also for a masked model, whose mask token takes in what Unicode counts as white space
+            # also for a masked model, whose mask token absorbs Unicode white space
             absorbed = UNICODE_WHITE_SPACE if kind == "roberta" and isinstance(following, Mask) else None
             node = Literal(node.text.rstrip(absorbed))
         if isinstance(node, Soft | Mask):
@@ -235,7 +235,7 @@ def test_text_between_slots_is_tokenized_as_one_run(kind, nodes, example):
         else:
             run.append(node)
     if kind == "roberta":
-        runs[-1] = runs[-1].rstrip(UNICODE_WHITE_SPACE)  # the mask token takes in the field's white space as well
+        runs[-1] = runs[-1].rstrip(UNICODE_WHITE_SPACE)  # the mask token absorbs the field's white space too
     tokenizer = models.borrowed(kind)
     assume(not spells_special(kind, *runs))
     frame = tokenizer("")["input_ids"]

@@ -1,4 +1,4 @@
-"""Errors of encoding name the row, the field, the block or the word; blocks know their rows."""
+"""Encoding errors name the row, field, block or word; blocks have their rows."""
 
 import pickle
 

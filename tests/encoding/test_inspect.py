@@ -1,4 +1,4 @@
-"""What `inspect` shows is what `encode` gives."""
+"""`inspect` lists the tokens that `encode` returns."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Templates with Jinja encode to what the template would that says the same without."""
+"""A template with Jinja encodes as the equivalent template without."""
 
 from functools import cache
 
@@ -72,7 +72,7 @@ def test_each_time_through_a_loop_gives_up_tokens_of_its_own():
 
 
 def test_white_space_that_this_example_does_not_have():
-    """The label word has the white space of the source; where another text comes out, it stays as it is."""
+    """The label word takes the white space of the source, whatever the output."""
     source = "<text>{% if zh %} 很{% else %} It was {% endif %}<mask>"
     bound = compiled(source, "gpt2")
     chinese, english = bound.encode([{"text": "a", "zh": True}, {"text": "a", "zh": False}])

@@ -1,4 +1,4 @@
-"""<options>: the label words as text of the template."""
+"""<options>: the label words as text in the prompt."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Prompts for models with an encoder and a decoder: the answer's place is a sentinel, or BART's mask token."""
+"""Prompts for seq2seq models: the answer position is a sentinel, or BART's mask token."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ KINDS = {"t5": "<extra_id_0>", "mt5": "<extra_id_0>", "roberta": "<mask>"}
 
 @pytest.fixture(params=list(KINDS))
 def kind(request):
-    """T5's tokenizer, mT5's and BART's."""
+    """The tokenizers of T5, mT5 and BART."""
     return request.param
 
 
@@ -64,7 +64,7 @@ def test_special_tokens_in_a_field_are_text(kind, name):
         (prompt,) = compiled("<text> It was <mask>.", kind).encode([text])
         (harmless,) = compiled("<text> It was <mask>.", kind).encode(["x y"])
         special = {*models.borrowed(kind).all_special_ids, *prompt_tokenizer(kind).sentinels}
-        unknown = models.borrowed(kind).unk_token_id  # of characters that it does not have
+        unknown = models.borrowed(kind).unk_token_id  # from characters outside the vocabulary
         found = [[i for i in (*p.left, *p.right) if i in special - {unknown}] for p in (prompt, harmless)]
         assert found[0] == found[1]
         assert prompt_tokenizer(kind).mask_id not in prompt.left
@@ -133,7 +133,7 @@ def test_check():
     template = Template("<text> It was <mask> in all")
     words = Verbalizer({"good": "good", "better": "good film", "bad": "bad"})
     codes = {finding.code for finding in check_tokens(template, prompt_tokenizer("t5"), 64, words)}
-    assert "word-in-word" in codes  # although text stands behind the mask
+    assert "word-in-word" in codes  # although text follows the mask
     assert "after-mask" not in codes
     assert codes == {finding.code for finding in lint(template, words, tokenizer=models.borrowed("t5"))}
     assert not check_verbalizer(words, models.borrowed("mt5")).works

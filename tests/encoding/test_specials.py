@@ -1,4 +1,4 @@
-"""The tokenizer's own special tokens, and what they do to the second text of a pair."""
+"""The tokenizer's special tokens, and the second text of a pair."""
 
 from functools import cache
 
@@ -95,7 +95,7 @@ def test_an_end_behind_the_mask_of_a_causal_model(kind):
 
 
 def test_a_tokenizer_that_adds_an_end_itself():
-    """As T5's or some of Llama's do: a causal model drops that one and keeps the written one."""
+    """A tokenizer that adds an end of sequence, as T5's and some of Llama's: causal models drop the added one only."""
     tokenizer = models.tokenizer("llama")
     backend = tokenizer.backend_tokenizer
     ends = [("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)]
@@ -150,7 +150,7 @@ def test_any_pair(kind, a, b, after):
     source, pair = ("<a><sep><mask>: <b>", (a, f"{mask}: {b}")) if after else ("<a> <mask><sep><b>", (f"{a} {mask}", b))
     (prompt,) = compiled(source, kind).encode([{"a": a, "b": b}])
     expected = tokenizer(*pair)
-    if kind == "wordpiece" or not after:  # a mask behind <sep> needs no mark of a beginning
+    if kind == "wordpiece" or not after:  # a mask after <sep> needs no word-initial marker
         assert [*prompt.left, tokenizer.mask_token_id, *prompt.right] == expected["input_ids"]
         assert list(prompt.token_type_ids) == expected["token_type_ids"]
 

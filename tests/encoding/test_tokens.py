@@ -1,4 +1,4 @@
-"""Tokens as people can read them."""
+"""Tokens as readable text."""
 
 import re
 from functools import cache

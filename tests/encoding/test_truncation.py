@@ -1,4 +1,4 @@
-"""Invariant 4: truncation takes from the fields and from nothing else."""
+"""Invariant 4: truncation removes tokens of fields only."""
 
 import contextlib
 import re
@@ -34,7 +34,7 @@ def spelt(kind, ids):
 
 
 def keep_longest_first(lengths, budget):
-    """Take one token after another from the field that is longest at the time."""
+    """Remove one token at a time from the currently longest field."""
     lengths = list(lengths)
     while sum(lengths) > budget:
         lengths[lengths.index(max(lengths))] -= 1
@@ -57,7 +57,7 @@ fields = st.lists(st.tuples(st.integers(0, 30), weights), min_size=1, max_size=6
 
 
 def lowest_levels_first(lengths, budget, weights):
-    """Give tokens one by one to the field whose next one stands lowest, to the longer ones among equals."""
+    """Give tokens one by one to the field with the lowest next level; among equals, to the longer one."""
     kept = [length if weight == 0 else 0 for length, weight in zip(lengths, weights, strict=True)]
     growing = [i for i, weight in enumerate(weights) if weight]
     while sum(kept) < budget and (open_ := [i for i in growing if kept[i] < lengths[i]]):
@@ -93,7 +93,7 @@ def test_equal_weights_are_no_weights(lengths, budget, weight):
 
 def test_weights_in_use():
     assert allocate([100, 100], 60, [1, 2]) == [40, 20]
-    assert allocate([100, 10], 60, [1, 2]) == [50, 10]  # the short one is below the level anyway
+    assert allocate([100, 10], 60, [1, 2]) == [50, 10]  # the short field is below the level
     assert allocate([100, 100, 7], 37, [1, 1, 0]) == [15, 15, 7]
     assert allocate([5, 5], 20, [3, 0]) == [5, 5]
 
@@ -240,7 +240,7 @@ def test_nothing_but_field_tokens_is_cut(kind, before, after, special, example, 
     except EncodingError as error:
         missing = int(re.search(r"(\d+) tokens too long", str(error))[1])
         enough = CompiledTemplate(template, prompt_tokenizer(kind), limit + missing, options=["good", "差"])
-        with contextlib.suppress(EncodingError):  # then a field that may not be cut is what does not fit
+        with contextlib.suppress(EncodingError):  # then a field that must not be cut exceeds the budget
             enough.encode([example], answer_length=2)
         less = CompiledTemplate(template, prompt_tokenizer(kind), limit + missing - 1, options=["good", "差"])
         with pytest.raises(EncodingError, match=r"are 1 tokens too long|is 1 tokens too long"):
@@ -268,7 +268,7 @@ def test_several_masks_survive_and_fields_give_up_their_tokens(kind, limit):
     pieces = bound.inspect(example, answer_length=3)
     assert [piece.name for piece in pieces if piece.kind == "mask"] == ["x", "y"]
     assert sum(piece.kept for piece in pieces) == len(prompt) + 2
-    # without a word about the answer there is room for one token in each mask
+    # without answer_length, each mask reserves one position
     assert len(bound.encode([example])[0]) == min(len(uncut), limit - 2)
 
 
@@ -298,7 +298,7 @@ def test_max_tokens_of_a_field(attributes, expected):
 def test_a_field_is_first_cut_to_its_own_max():
     source = "<a max=4 keep=tail> the film <b> <mask>"
     example = {"a": "good " * 9, "b": "bad " * 9}
-    (prompt,) = compiled(source, "wordpiece", 13).encode([example])  # 5 of them its own
+    (prompt,) = compiled(source, "wordpiece", 13).encode([example])  # including 5 of the template
     assert words("wordpiece", prompt) == "[CLS] good good good good the film bad bad bad bad"
     assert prompt.cut == {"a": 5, "b": 5}
 

@@ -15,7 +15,7 @@ def compiled(source, kind):
 
 
 def spelt(kind, ids):
-    """Tokens as the original tokenizer spells them, soft rows as numbers."""
+    """Tokens as the original tokenizer writes them, soft slots as negative numbers."""
     return [i if i < 0 else models.borrowed(kind).convert_ids_to_tokens(i) for i in ids]
 
 

@@ -1,4 +1,4 @@
-"""Label words: as many tokens as the mask takes, and the white space before it."""
+"""Token ids of label words: the count of the mask, and the white space before it."""
 
 from functools import cache
 
@@ -65,7 +65,7 @@ def test_a_mask_of_fixed_length_is_one_piece(kind):
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
 def test_white_space_of_the_nearest_literal(kind, source, like):
     if source.startswith("<bos>") and kind == "gpt2":
-        return  # which adds none itself
+        return  # which adds no space itself
     assert compiled(source, kind).word_ids("good") == compiled(like, kind).word_ids("good")
 
 

@@ -1,4 +1,4 @@
-"""One card, one file: what is read from it; broken cards and unknown names say what is wrong."""
+"""Cards: their content, and the errors for malformed cards and unknown names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every entry of the library: complete by task and language, fitting its partners, and fit for every tokenizer."""
+"""Every entry of the library: complete by task and language, consistent, and usable with every tokenizer."""
 
 from collections import defaultdict
 from functools import cache
@@ -57,7 +57,7 @@ EXAMPLES = {
 KNOWLEDGE = [f"{task}/{language}-knowledge" for task in ("sentiment", "topic") for language in ("en", "zh")]
 WORKED = "Review: A dull film.\nSentiment: negative\n\nReview: A wonderful film.\nSentiment: positive\n\n"
 WORKED_ZH = "房间又小又吵，服务态度也差。 总之，很糟糕\n\n内容很好，送货也快，值得一看。 总之，很推荐\n\n"
-# these were measured, so they stay as they are
+# these were measured and must not change
 MEASURED = {
     "sentiment/en": "Review: <text>\nSentiment: <mask>",
     "sentiment/en-soft": "<soft*10> Review: <text>\nSentiment: <mask>",
@@ -71,12 +71,12 @@ MEASURED = {
     "sentiment/zh-worked-front": f"<soft*10>{WORKED_ZH}<text> 总之，很<mask>",
     "sentiment/zh-worked-after": f'{WORKED_ZH}<text><soft*3 init="。"> 总之，很<mask>',
 }
-# no bytes to fall back on: they know only characters of their corpus, where no word has a j inside, for one
+# no byte fallback: they have only characters of their corpus, in which no word contains a j, for example
 UNKNOWING = ("wordpiece", "xlmr", "albert")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _only_ours():
+def _only_shipped_cards():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SOFTCLOZE_LIBRARY", raising=False)
         yield
@@ -89,7 +89,7 @@ def prompt_tokenizer(kind):
 
 @cache
 def in_use():
-    """Names of the label words that some template uses."""
+    """Names of the verbalizers that some template uses."""
     return {load_template(name).verbalizer for name in list_templates()}
 
 
@@ -156,7 +156,7 @@ def test_knowledge_lists(name):
         assert 100 <= len(words) <= 300
         assert card.words[label][0] == usual[label][0]  # the first word names the label
         assert all((min(word) >= "\u4e00") == (card.language == "zh") for word in words)
-        # then no tokenizer can begin one label's word with the tokens of another's
+        # so that no word starts with the tokens of another label's word
         others = tuple(word for other, own in folded.items() if other != label for word in own)
         assert [word for word in words if word.startswith(others)] == []
 

@@ -1,4 +1,4 @@
-"""Libraries of the user's own: where they are looked for, what wins, and what is wrong with them."""
+"""User libraries: search order, precedence and errors."""
 
 import os
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_own_words_may_have_weights_and_a_way_to_add_up(tmp_path, monkeypatch):
     monkeypatch.setenv("SOFTCLOZE_LIBRARY", str(tmp_path))
     expected = Verbalizer({"positive": {"好": 2, "不错": 0.5}, "negative": "差"}, "log_sum_prob")
     assert resolve_verbalizer("shop/words") == expected
-    assert read_verbalizer(str(file)) == expected  # the command line takes the file itself as well
+    assert read_verbalizer(str(file)) == expected  # the command line also accepts the file itself
 
 
 def test_own_cards_win_and_say_so(tmp_path):

@@ -1,4 +1,4 @@
-"""A template as HTML, to the letter, with nothing in it that a browser would obey."""
+"""Templates as HTML: exact output, with all user text escaped."""
 
 import pytest
 from hypothesis import given

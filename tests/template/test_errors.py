@@ -1,4 +1,4 @@
-"""How a syntax error looks, and that it always can be shown."""
+"""The printed form of syntax errors, for any source."""
 
 import pickle
 

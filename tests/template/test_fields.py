@@ -1,4 +1,4 @@
-"""From an example to the text of each field."""
+"""Field values read from examples."""
 
 from collections import ChainMap, OrderedDict
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The filters and tests of expressions, each alone."""
+"""Each filter and test of expressions."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Templates of OpenPrompt, ruPrompts and LM-BFF, and what is said of those that ours cannot express."""
+"""Importers of OpenPrompt, ruPrompts and LM-BFF templates, and their errors."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ OPENPROMPT = [
     ("{'placeholder': 'text_a'}总之，很{'mask': None}。", "<text_a>总之，很<mask>。"),
     ('A {"mask"} news : {"placeholder": "title", "shortenable": False}', "A <mask> news : <title shorten=0>"),
     ('{"meta": "choices"} {"meta": "问题", "shortenable": True}{"mask"}', "<choices shorten=0> <问题><mask>"),
-    # spaces beside braces count as one, those at the end as none, all others as they are
+    # spaces beside braces collapse to one, those at the end are dropped, all others stay
     ('  a  b   {"mask"}   .  ', " a  b <mask> ."),
     ('{"mask"}   {"placeholder": "x"}\n', "<mask> <x>\n"),
     ('{"placeholder": "a"} {"placeholder": "b", "add_prefix_space": ""}{"mask"}', "<a><b><mask>"),
@@ -34,7 +34,7 @@ OPENPROMPT = [
     ('{"soft_id": 7, "duplicate": 2} {"soft_id": 7}{"mask"}', "<soft*2 name=soft_7> <soft name=soft_7><mask>"),
     ('{"mask"} {"special": "<eos>"}', "<mask><eos>"),
     ('{"special": "<cls>"}a {"special": "<sep>"} {"special": "<bos>"}{"mask"}', "<cls>a<sep><bos><mask>"),
-    # whatever stands outside the braces, or in their quotes, is text
+    # everything outside the braces, or in their quotes, is text
     ('<mask> <|x|> a\\<b \\ {"mask"}', "\\<mask> <|x|> a\\\\\\<b \\ <mask>"),
     ('{"text": "{{ 7*7 }} <soft*9>}"}{"mask"}', "\\{{ 7*7 }} \\<soft*9>}<mask>"),
     ('{"text": "两\\n行", "shortenable": False}\n{"mask"}', "两\n行\n<mask>"),
@@ -126,7 +126,7 @@ FUNCTION = (
     "the column beforehand, or write {{ … }} into the template that comes out without it"
 )
 
-OPENPROMPT_MISTAKES = [  # the characters at fault stand between 【 and 】
+OPENPROMPT_MISTAKES = [  # 【 and 】 enclose the wrong characters
     ('{"placeholder": "a"}【】', "the template has no mask, expected exactly one"),
     (
         '{"mask"} and 【{"mask"}】',

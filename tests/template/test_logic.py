@@ -1,4 +1,4 @@
-"""Per-example logic: what comes out of templates with Jinja, what is refused, and what is stopped."""
+"""Templates with Jinja: output, errors and limits."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def parts_of(source, example, row=None):
 
 
 def written(source, example):
-    """What comes out, with tags in place of all but text."""
+    """The output as text, with a tag for each node other than text."""
     return "".join(
         part.text if isinstance(part.node, Field | Literal) else f"<{type(part.node).__name__.lower()}>"
         for part in parts_of(source, example)
@@ -66,7 +66,7 @@ COMES_OUT = [
     ("{% for s in items[:2] %}{{ s }}{% endfor %}{{ items[-1] }}{{ items[0][0] }}<mask>", {"items": ["ab", "c", "d"]},
      "abcda<mask>"),
     ("{% for s in text | split('。') if s %}<s>；{% endfor %}<mask>", "一。二。", "一；二；<mask>"),
-    # names that are set
+    # assigned names
     ("{% set text = text | strip_punctuation %}<text max=5>, <mask>", "So good!", "So good, <mask>"),
     ("{% set a = 1 %}{% for s in items %}{{ a }}{% set a = s %}{{ a }}{% endfor %}{{ a }}<mask>", {"items": [7, 8]},
      "17181<mask>"),
@@ -84,7 +84,7 @@ COMES_OUT = [
     ("{ {%- if b %} {x} {{ b -}} }\n{% endif %}\n<mask>", {"b": 1}, "{ {x} 1}\n\n<mask>"),
     ("<b> {%- if b -%} <b> {%- endif -%} <mask>", {"b": 1}, "11<mask>"),
     ("a\r\n{% if b %}\r{% endif %}\u2028<mask>", {"b": 1}, "a\r\n\r\u2028<mask>"),
-    # what else may stand between
+    # other nodes between statements
     ("{% if b %}<bos><options><demos><soft*2>{% endif %}{{ b }} <mask>", {"b": 1},
      "<special><options><demos><soft>1 <mask>"),
     ("\\{{ b }} {# b #} {{ b }}<mask>", {"b": 1}, "{{ b }} {# b #} 1<mask>"),
@@ -157,7 +157,7 @@ CALLED = "nothing can be called: use a filter, as in {{ text | trim }}"
 ITEMS = "an item is read by a whole number, as in items[0] or items[:3]"
 STATEMENTS = "'if', 'elif', 'else', 'endif', 'for', 'endfor', 'set'"
 REFUSED = [
-    # what would reach beyond the values
+    # attempts to reach beyond values
     ("{{ text.title }}", "values have no attributes such as .title: a field is read by its name, "
      "an item as in items[0]"),
     ("{{ text.__class__ }}", "values have no attributes such as .__class__: a field is read by its name"),
@@ -224,7 +224,7 @@ REFUSED = [
     ("{{ loop.index }}", "loop stands in no loop: it counts the steps of {% for … %}"),
     ("{% for a in b %}{{ loop.idnex }}{% endfor %}", "there is no loop.idnex: loop has 'index', 'index0', 'revindex', "
      "'first', 'last', 'length'; did you mean 'index'?"),
-    # what Jinja cannot read
+    # invalid Jinja
     ("{{ a b }}", "cannot be read: expected token 'the end', got 'b'"),
     ("{{ a, b }}", "cannot be read: expected token 'the end', got ','"),
     ("{{ a | }}", "cannot be read: unexpected the end, expected 'name'"),

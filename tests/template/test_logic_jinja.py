@@ -1,4 +1,4 @@
-"""What our logic lets come out, next to what Jinja's own sandbox writes for the same template."""
+"""The output equals that of Jinja's own sandbox for the same template."""
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -44,13 +44,13 @@ def expressions(draw, kind, in_loop, depth=2):
     return shape if kind == "list" else f"({shape})"
 
 
-# Jinja loses a name that a loop reads and that is set behind the loop for the first time in its scope
+# Jinja loses a name that a loop reads and that its scope first sets after the loop
 FIRST_SET = "{% set a = a %}{% set s = s %}"
 
 
 @st.composite
 def bodies(draw, in_loop=False, depth=2, scope=True):
-    """Text with Jinja in it; every block is whole."""
+    """Text with Jinja in which every block is complete."""
     written = [FIRST_SET] if scope else []
     for _ in range(draw(st.integers(0, 3))):
         shape = draw(
@@ -107,7 +107,7 @@ def test_we_write_what_jinja_would(source, a, b, c):
     jinja = sandbox.from_string(source.replace("<a>", "{{ a }}").replace("<s>", "{{ s }}"))
     try:
         found = ours(source, example)
-    except FieldError as error:  # we write no text that is not there
+    except FieldError as error:  # missing text is an error here
         assert "is empty" in str(error) or "there is no item" in str(error)
         event("refused")
         return

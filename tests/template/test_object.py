@@ -1,4 +1,4 @@
-"""Template as a value: fields, blocks, equality, pickling, and building from nodes."""
+"""Template as a value: fields, blocks, equality, pickling and construction from nodes."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Good templates and their nodes; mistakes with their exact message and span."""
+"""Valid templates and their nodes; mistakes with exact message and span."""
 
 import time
 
@@ -149,7 +149,7 @@ OF_FIELDS = has("max", "keep", "shorten")
 WHOLE = "max must be a whole number from 1 to 1000000, as in max=200"
 NUMBER = "shorten must be a number from 0 to 1000 with at most three decimals, as in shorten=2"
 
-# (source, problem, the part of the source at fault between two ‸ marks, or one mark where something is missing)
+# (source, problem); two ‸ marks enclose the wrong part of the source, one mark shows where something is missing
 MISTAKES = [
     ("‸", NO_MASK),
     ("Review: <text>‸", NO_MASK),
@@ -321,7 +321,7 @@ def test_edges(source, expected):
         assert [placed.node for placed in parse("".join(write([kind(source)])))] == [kind(source)]
 
 
-# what stands before, what is repeated, what stands behind
+# prefix, repeated part, suffix
 LARGE = {
     "fields": ("", "<text>", ""),
     "attributes": ("", "<text max=20 keep=tail shorten=0.5>", ""),
@@ -377,7 +377,7 @@ def large(shape, size):
 
 
 def seconds(shape, size):
-    """Time to parse, the best of three, and whether it could be parsed."""
+    """Parsing time, the best of three, and whether the source is valid."""
     source = large(shape, size)
     spent = []
     for _ in range(3):
@@ -406,4 +406,4 @@ def test_large_mistakes_have_short_messages(shape):
 
 @pytest.mark.parametrize("shape", [*LARGE.values(), *LARGE_AND_WRONG.values()], ids=[*LARGE, *LARGE_AND_WRONG])
 def test_ten_times_the_length_takes_ten_times_the_time(shape):
-    assert seconds(shape, 200_000) < 40 * seconds(shape, 20_000) + 0.01  # a square would be 100 times
+    assert seconds(shape, 200_000) < 40 * seconds(shape, 20_000) + 0.01  # quadratic time would be 100 times

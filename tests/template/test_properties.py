@@ -1,4 +1,4 @@
-"""parse(print(tree)) == tree for every tree, and nothing but our own error for any text."""
+"""parse(print(tree)) == tree for every tree; any text parses or raises TemplateSyntaxError."""
 
 import pickle
 import re
@@ -64,13 +64,13 @@ def trees(draw):
     for extra in extras:
         groups.insert(draw(st.integers(0, len(groups))), draw(extra))
     nodes = [node for group in groups for node in group]
-    if len(masks) > 1 and any(isinstance(node, Demos) for node in nodes):  # which stand on one side of all masks
+    if len(masks) > 1 and any(isinstance(node, Demos) for node in nodes):  # on one side of all masks
         nodes.sort(key=lambda node: isinstance(node, Mask))
     return nodes
 
 
 def merged(nodes):
-    """Neighbouring literals as one, empty ones dropped; written without a look at the library's own."""
+    """Merge neighbouring literals and drop empty ones; an independent implementation."""
     done = []
     for node in nodes:
         if isinstance(node, Literal) and done and isinstance(done[-1], Literal):
@@ -81,7 +81,7 @@ def merged(nodes):
 
 
 def assert_places(template):
-    """Between the places of the nodes there is nothing but comments, and from its place each reads as itself."""
+    """Only comments are between the spans of nodes, and each span parses to its node."""
     end = 0
     for node, (start, stop) in zip(template.nodes, template.spans, strict=True):
         assert parse(template.source[end:start]) == []
@@ -192,7 +192,7 @@ def test_any_text_parses_or_raises_our_error(source, with_mask):
         assert problem == error.problem
         assert where.startswith("  at line ")
         assert carets.strip(" \t^") == "" and "^" in carets
-        str(error).encode()  # no surrogate is left to stop a terminal
+        str(error).encode()  # no surrogates are left, which terminals cannot print
     else:
         assert Template(str(template)) == template == Template.from_nodes(template.nodes)
         assert_places(template)

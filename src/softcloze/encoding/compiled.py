@@ -68,7 +68,7 @@ class CompiledTemplate:
 
     @property
     def autoregressive(self) -> bool:
-        """Whether a label word is scored token by token, left to right, with nothing after it."""
+        """True if a label word is scored token by token, left to right, with nothing after it."""
         return self.prompt_tokenizer.decoder or (self.prompt_tokenizer.mask_id is None and not self.has_right)
 
     @property

@@ -56,7 +56,7 @@ def bytes_of(token: str, *, byte_level: bool) -> bytes | None:
 
 
 def _is_incomplete(pending: bytes) -> bool:
-    """Whether the bytes end within a character."""
+    """Return whether the bytes end within a character."""
     try:
         pending.decode()
     except UnicodeDecodeError as error:

@@ -238,5 +238,5 @@ def ends(spans: Sequence[tuple[int, int]], kept: int, keep: Keep) -> tuple[int, 
 
 
 def _splits(spans: Sequence[tuple[int, int]], at: int) -> bool:
-    """Whether a cut before token `at` splits a character."""
+    """Return whether a cut before token `at` splits a character."""
     return spans[at][0] < spans[at - 1][1]

@@ -107,7 +107,7 @@ _FREE_TEXT = ("init", "sep")  # attributes that are always written in quotes
 
 
 def continues_name(text: str) -> bool:
-    """Whether every character of `text` is allowed inside a name.
+    """Return whether every character of `text` is allowed inside a name.
 
     >>> continues_name("2nd"), continues_name("a-b")
     (True, False)
@@ -116,7 +116,7 @@ def continues_name(text: str) -> bool:
 
 
 def opens(source: str, at: int) -> bool:
-    """Whether the `<` or `{` at `at` opens a tag, a comment or Jinja; ignores backslashes before it.
+    """Return whether the `<` or `{` at `at` opens a tag, a comment or Jinja; ignore backslashes before it.
 
     >>> opens("<text>", 0), opens("<!-- -->", 0), opens("{% if", 0), opens("1 < 2", 2), opens("{text}", 0)
     (True, True, True, False, False)

@@ -118,7 +118,7 @@ class Template:
 
     @property
     def has_logic(self) -> bool:
-        """Whether the template has Jinja."""
+        """True if the template has Jinja."""
         return self.logic is not None
 
     def block_of(self, i: int) -> SoftBlock:
