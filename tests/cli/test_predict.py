@@ -12,9 +12,9 @@ import pytest
 from support import models
 
 from softcloze import PromptClassifier
-from softcloze.classifiers.streaming import WINDOW
 from softcloze.cli import main, progress, resumable
 from softcloze.cli.input_files import open_table
+from softcloze.prompt.streaming import WINDOW
 
 ROWS = 3000
 WORDS = {"positive": ["good", "great"], "消极": ["bad", "差"]}

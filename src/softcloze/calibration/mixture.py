@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
 
 from softcloze.calibration.scores import Scores, as_tuples, label_count, log_probs, validate_numbers
 from softcloze.errors import ParameterError
@@ -117,6 +116,7 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
     """
     from scipy.linalg import helmert
     from scipy.optimize import linear_sum_assignment
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     log_p = log_probs(scores)

@@ -4,7 +4,8 @@ from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.ensemble import PromptEnsemble
 from softcloze.classifiers.multilabel import MultiLabelPromptClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
-from softcloze.classifiers.streaming import Prediction, predict_stream
+from softcloze.classifiers.streaming import predict_stream
+from softcloze.prompt.streaming import Prediction
 
 __all__ = [
     "MultiLabelPromptClassifier",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from softcloze.cli.console import results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import FileArgument, LabelOption, OtherModelOption, PromptOption, TextOption
-from softcloze.cli.progress import open_classifier, score_rows, warn_of_bad_rows
+from softcloze.cli.progress import open_prompt, score_rows, warn_of_bad_rows
 from softcloze.display import Column, Styled, Table, rich_table
 from softcloze.errors import FileError
 from softcloze.formatting import did_you_mean
@@ -29,7 +29,7 @@ def evaluate(
                 f"{table.path}: row {row} has label {label!r}, which the prompt does not have; it has "
                 f"{', '.join(map(repr, known))}{did_you_mean(label, known)}"
             )
-    scored = score_rows(open_classifier(prompt, model), map(as_example, table.rows()), table.count)
+    scored = score_rows(open_prompt(prompt, model), map(as_example, table.rows()), table.count)
     rows = [i for i, label in enumerate(scored.predicted) if label is not None]
     pairs = [(labels[i], scored.predicted[i]) for i in rows]
     true, predicted = zip(*pairs, strict=True)

@@ -72,6 +72,7 @@ def fit(
         examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
 
     from softcloze.classifiers import PromptClassifier
+    from softcloze.prompt import BoundPrompt
 
     classifier = PromptClassifier(
         open_backbone(model),
@@ -102,7 +103,7 @@ def fit(
     if classifier.truncation_.rows_cut:
         say(errors(), _cuts(classifier.truncation_))
     classifier.save(out)
-    predicted = score_rows(classifier, examples, len(examples)).predicted
+    predicted = score_rows(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, len(examples)).predicted
     right = sum(guess == label for guess, label in zip(predicted, labels, strict=True))
     say(
         results(),

@@ -8,7 +8,7 @@ import typer
 from softcloze.cli.console import errors, results
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import LabelOption, OtherModelOption, TextOption
-from softcloze.cli.progress import open_classifier
+from softcloze.cli.progress import open_backbone
 from softcloze.prompt.card import PromptCard
 
 
@@ -37,8 +37,9 @@ def inspect_prompt(
         labels = [known.get(label, label) for label in table.labels(label_column)]
 
     from softcloze.analysis import delete_vectors, harden, inspect_soft
+    from softcloze.classifiers import PromptClassifier
 
-    classifier = open_classifier(folder, model)
+    classifier = PromptClassifier.load(folder, open_backbone(model if model is not None else saved.model))
     console = results()
     console.print(inspect_soft(classifier, words))
     if examples is not None and labels is not None:

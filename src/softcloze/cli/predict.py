@@ -16,13 +16,13 @@ from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import Row, Table, check_suffix, open_table
 from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, TextOption
 from softcloze.cli.output_files import format_of
-from softcloze.cli.progress import label_rows, open_classifier, warn_of_bad_rows
+from softcloze.cli.progress import label_rows, open_prompt, warn_of_bad_rows
 from softcloze.cli.resumable import RowCounts, Run
 from softcloze.errors import CommandError, FileError
 from softcloze.prompt.card import CARD, PromptCard
 
 if TYPE_CHECKING:
-    from softcloze.classifiers import PromptClassifier
+    from softcloze.prompt import BoundPrompt
 
 
 SHOWN = 10  # rows of the table on the terminal
@@ -64,7 +64,7 @@ def predict(
     as_example = table.reader(saved.template, text_column)
     run = None if out is None else _open_run(out, table, names, prompt, text_column, restart)
     counts = run.counts if run is not None else RowCounts()
-    rows = _labelled(open_classifier(prompt, model, compile=compile), table, as_example, names, counts.rows)
+    rows = _labelled(open_prompt(prompt, model, compile=compile), table, as_example, names, counts.rows)
     if run is not None:
         _write(run, rows)
     else:
@@ -110,7 +110,7 @@ def _open_run(
 
 
 def _labelled(
-    classifier: "PromptClassifier",
+    bound: "BoundPrompt",
     table: "Table",
     as_example: "Callable[[Row], Row]",
     names: Sequence[str],
@@ -120,7 +120,7 @@ def _labelled(
     lines, ahead = tee(islice(table.lines(), done, None))
     # a damaged row is no example, which `predict_stream` says; the line itself says it better
     examples = (line if isinstance(line, FileError) else as_example(line) for line in ahead)
-    with closing(label_rows(classifier, examples, table.count, done)) as windows:
+    with closing(label_rows(bound, examples, table.count, done)) as windows:
         for window in windows:
             rows = []
             for found, line in zip(window, lines, strict=False):

@@ -22,12 +22,14 @@ from rich.text import Text
 from softcloze.cli.console import errors, plain, quiet, say, warn
 from softcloze.cli.input_files import Row
 from softcloze.cli.resumable import RowCounts
+from softcloze.errors import ArtifactError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from softcloze.backbone import Backbone
-    from softcloze.classifiers import Prediction, PromptClassifier
+    from softcloze.prompt import BoundPrompt
+    from softcloze.prompt.streaming import Prediction
 
 STARTER = "starter:"
 
@@ -94,38 +96,46 @@ def open_backbone(model: str, *, compile: bool = False) -> "Backbone":
         return load_backbone(model, compile=compile)
 
 
-def open_classifier(folder: Path, model: str | None, *, compile: bool = False) -> "PromptClassifier":
-    """Load a saved prompt and its model."""
-    from softcloze.classifiers import PromptClassifier
-    from softcloze.prompt import Prompt
+def open_prompt(folder: Path, model: str | None, *, compile: bool = False) -> "BoundPrompt":
+    """Load a saved prompt and its model; no classifier, so that scikit-learn is not imported.
+
+    Raises:
+        ArtifactError: damaged files, a prompt of several labels an example, or another model than it was trained on.
+        BackboneError: the model cannot be loaded.
+    """
+    from softcloze.heads import EXCLUSIVE
+    from softcloze.prompt import BoundPrompt, Prompt
 
     prompt = Prompt.load(folder)
+    if prompt.head not in EXCLUSIVE:
+        raise ArtifactError(f"{folder} gives examples several labels; load it with MultiLabelPromptClassifier")
     backbone = open_backbone(model if model is not None else prompt.model, compile=compile)
-    return PromptClassifier.load(folder, backbone)
+    prompt.validate_backbone(backbone)
+    return BoundPrompt(prompt, backbone)
 
 
 def label_rows(
-    classifier: "PromptClassifier", rows: Iterable[object], total: int, done: int = 0
+    bound: "BoundPrompt", rows: Iterable[object], total: int, done: int = 0
 ) -> "Generator[list[Prediction]]":
     """Label rows, one window at a time, while a bar shows the progress.
 
     Args:
-        classifier: ready to predict.
-        rows: as for `predict_stream`; one that is not a mapping is a bad row.
+        bound: the prompt.
+        rows: as for `predict_rows`; one that is not a mapping is a bad row.
         total: number of all rows.
         done: number of rows that were labelled before and are not in `rows`.
     """
-    from softcloze.classifiers.streaming import WINDOW, predict_stream
+    from softcloze.prompt.streaming import WINDOW, predict_rows
 
     with progress_bar(_Speed()) as progress:
         task = progress.add_task("scoring", total=total, completed=done)
-        predictions = predict_stream(classifier, cast("Iterable[Row]", rows))
+        predictions = predict_rows(bound, iter(cast("Iterable[Row]", rows)))
         while window := list(islice(predictions, WINDOW)):
             progress.advance(task, len(window))
             yield window
 
 
-def score_rows(classifier: "PromptClassifier", rows: Iterable[Row], total: int) -> Scored:
+def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:
     """Score all rows that can be encoded, and count the others.
 
     Raises:
@@ -133,9 +143,9 @@ def score_rows(classifier: "PromptClassifier", rows: Iterable[Row], total: int) 
     """
     import numpy as np
 
-    labels = tuple(map(str, classifier.classes_))
+    labels = tuple(map(str, bound.prompt.verbalizer.labels))
     scored = Scored(labels, [], np.full((total, len(labels)), np.nan), RowCounts())
-    for window in label_rows(classifier, rows, total):
+    for window in label_rows(bound, rows, total):
         for prediction in window:
             label = str(prediction.label) if prediction.error is None else None
             scored.predicted.append(label)

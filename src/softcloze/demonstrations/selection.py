@@ -7,7 +7,6 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -137,6 +136,8 @@ def find_nearest(
         Those of new inputs, and those of each example of the pool.
     """
     if hasattr(transformer, "fit"):
+        from sklearn.base import clone
+
         transformer = clone(transformer, safe=False)
         transformer.fit([text_of(values) for values in pool.values], list(pool.labels))
     nearest = NearestDemonstrations(pool, count, _vectors(pool.values, transformer, backbone), transformer)

@@ -1,0 +1,69 @@
+"""Score rows as they arrive, in constant memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from softcloze.data import Example
+from softcloze.encoding import EncodedPrompt
+from softcloze.errors import EncodingError, FieldError
+from softcloze.prompt.bound import BoundPrompt
+from softcloze.verbalizer import Label
+
+# rows sorted by length and scored together: enough to fill batches with rows of similar length, few enough that a
+# large model on a small machine answers every few seconds
+WINDOW = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Prediction for one row.
+
+    Attributes:
+        row: index of the row, from 0.
+        example: the row itself.
+        label: the most probable label; None for a row that could not be encoded.
+        probabilities: of each label, in the order of the prompt's labels; None for such a row.
+        error: why the row could not be encoded; None for all others.
+    """
+
+    row: int
+    example: Example
+    label: Label | None
+    probabilities: tuple[float, ...] | None
+    error: str | None = None
+
+
+def predict_rows(bound: BoundPrompt, rows: Iterator[Example], window: int = WINDOW) -> Iterator[Prediction]:
+    """Predict rows one window after the other.
+
+    Args:
+        bound: a prompt for one label an example, ready to score.
+        rows: examples; any other value becomes a prediction with an error.
+        window: rows that are sorted by length and scored together.
+    """
+    labels = bound.prompt.verbalizer.labels
+    first = 0
+    while examples := list(islice(rows, window)):
+        encoded = _encode(bound, examples)
+        prompts = [prompt for prompt in encoded if not isinstance(prompt, str)]
+        scores = bound.label_scores(bound.features(prompts))
+        probabilities = iter(bound.probabilities(scores))
+        for row, (example, prompt) in enumerate(zip(examples, encoded, strict=True), start=first):
+            if isinstance(prompt, str):
+                yield Prediction(row, example, None, None, prompt)
+            else:
+                of_labels = next(probabilities)
+                yield Prediction(row, example, labels[of_labels.argmax()], tuple(of_labels.tolist()))
+        first += len(examples)
+
+
+def _encode(bound: BoundPrompt, examples: Sequence[Example]) -> list[EncodedPrompt | str]:
+    """Encode each example, or give the reason why it cannot be encoded."""
+    try:
+        return [*bound.encode(examples)]
+    except (FieldError, EncodingError) as error:
+        if len(examples) == 1:
+            return [str(error).removeprefix("row 0: ")]  # counted from the example that was given
+    middle = len(examples) // 2  # halves, until the bad example is alone
+    return _encode(bound, examples[:middle]) + _encode(bound, examples[middle:])

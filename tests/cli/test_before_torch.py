@@ -1,0 +1,63 @@
+"""A mistake in the input is reported before torch is imported, which takes seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support.models import model, tokenizer
+
+from softcloze import PromptClassifier
+
+CODE = """
+import json, sys
+from softcloze.cli import main
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        assert name.split(".")[0] not in {"torch", "transformers", "sklearn"}, f"{name} is imported"
+
+sys.meta_path.insert(0, NoTorch())
+for arguments in json.load(sys.stdin):
+    sys.argv = ["softcloze", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert stop.code == 2, arguments
+"""
+
+FIT = ["fit", "rows.csv", "--out", "out"]
+MISTAKES = [
+    [*FIT, "--template", "<text*4> <mask>"],
+    [*FIT, "--template", "<txt> <mask>"],
+    [*FIT, "--template", "sentiment/nowhere"],
+    [*FIT, "--template", "<text> <mask>", "--label-column", "labl"],
+    [*FIT, "--template", "<text> <mask>", "--verbalizer", "sentiment/nowhere"],
+    ["predict", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
+    ["predict", "other.csv", "--prompt", "prompt"],
+    ["predict", "rows.csv", "--prompt", "nowhere"],
+    ["evaluate", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
+    ["evaluate", "rows.csv", "--prompt", "prompt"],
+    ["inspect", "<text*4> <mask>", "--text", "a", "--model", "model"],
+    ["inspect", "<text> <mask>", "--field", "txt=a", "--model", "model"],
+    ["inspect-prompt", "prompt", "--data", "other.csv"],
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\na,wrong\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text("title,label\na,good\n", encoding="utf-8")
+    model("bert").save_pretrained(tmp_path / "model")
+    tokenizer("wordpiece").save_pretrained(tmp_path / "model")
+    words = {"good": "good", "bad": "bad"}
+    PromptClassifier(str(tmp_path / "model"), "<text> It was <mask>", words).save(tmp_path / "prompt")
+    return tmp_path
+
+
+def test_mistakes_are_reported_before_torch_is_imported(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], cwd=folder, input=json.dumps(MISTAKES), capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("error: ") == len(MISTAKES)
