@@ -10,7 +10,7 @@ from support.models import ARCHITECTURES, model, tokenizer
 
 from softcloze.cli import main
 from softcloze.cli.options import Choice
-from softcloze.demonstrations.selection import CHOICES
+from softcloze.demonstrations.selection import METHODS
 
 ROWS = "text,label\n很好,好\n质量太差,差\n满意,好\n失望,差\n"
 
@@ -195,7 +195,7 @@ def test_the_second_segment(softcloze, folders):
 
 
 def test_the_choices_are_those_that_there_are():
-    assert tuple(Choice) == CHOICES
+    assert tuple(Choice) == METHODS
 
 
 def test_fit_shows_demonstrations_as_asked(softcloze, folders, tmp_path):
@@ -204,7 +204,7 @@ def test_fit_shows_demonstrations_as_asked(softcloze, folders, tmp_path):
     assert (code, err) == (0, ""), err
     assert out.endswith("on 4 rows; saved in prompt")
     card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
-    assert card["demonstrations"]["choice"] == "nearest"
+    assert card["demonstrations"]["method"] == "nearest"
     code, out, _ = softcloze("evaluate", "rows.csv", "--prompt", "prompt")
     assert code == 0 and out.startswith("accuracy ")
     code, _, err = softcloze("fit", *args, "--out", "other", "--demonstrations", "nearst")

@@ -28,7 +28,7 @@ def classifier(architecture, template='<demos*4 sep="\\n"><text> It was <mask>',
 
 def shown_with(clf, text):
     """What stands in the context of `text`: texts with the first words of their labels."""
-    (found,) = clf.prompt_.demonstrations.of_inputs([{"text": text}], clf.backbone_)
+    (found,) = clf.prompt_.demonstrations.select([{"text": text}], clf.backbone_)
     return [(d.values["text"], d.word) for d in found]
 
 
@@ -172,7 +172,7 @@ class TestFitting:
             classifier("gpt2", demonstrations="randm").fit(ENGLISH, LABELS)
 
     def test_too_few_warn_once(self):
-        with pytest.warns(UserWarning, match="only 3: 'bad' has 1, 'good' has 2 examples") as caught:
+        with pytest.warns(UserWarning, match="only 3 are available: 'bad' has 1, 'good' has 2 examples") as caught:
             clf = classifier("gpt2").fit(ENGLISH[:3], LABELS[:3])
             clf.predict(INPUTS)
         assert len(caught) == 1

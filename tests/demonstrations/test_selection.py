@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from support import models
 
-from softcloze.demonstrations import Pool, choose, mean_states
-from softcloze.demonstrations.pool import alternate, divide
+from softcloze.demonstrations import Pool, mean_states, select_demonstrations
+from softcloze.demonstrations.pool import allocate, alternate_labels
 from softcloze.errors import ParameterError
 
 WORDS = ("bad", "good")
@@ -38,8 +38,8 @@ def backbone():
 def chosen(how, pool, count, seed=0, inputs=("It was good, really.",), backbone=None):
     """Texts and words of the demonstrations of each input, and of each example of the pool."""
     backbone = backbone if backbone is not None else models.backbone("llama")
-    for_new, own = choose(how, pool, count, backbone, np.random.default_rng(seed))
-    new = for_new.of_inputs([{"text": text} for text in inputs], backbone)
+    for_new, own = select_demonstrations(how, pool, count, backbone, np.random.default_rng(seed))
+    new = for_new.select([{"text": text} for text in inputs], backbone)
     return tuple([[(d.values["text"], d.word) for d in shown] for shown in lists] for lists in (new, own))
 
 
@@ -57,11 +57,11 @@ class TestBalance:
         ],
     )
     def test_shares(self, count, sizes, expected):
-        assert divide(count, sizes) == expected
+        assert allocate(count, sizes) == expected
 
     def test_labels_take_turns_and_the_best_stands_last(self):
         labels = [0, 0, 0, 1, 1, 2]
-        rows = alternate([1, 3, 0, 5, 2, 4], labels, order=[0, 1, 2], shares=[2, 2, 1])
+        rows = alternate_labels([1, 3, 0, 5, 2, 4], labels, order=[0, 1, 2], shares=[2, 2, 1])
         assert rows == [4, 0, 5, 3, 1]
 
     @settings(max_examples=200, deadline=None)
@@ -70,8 +70,8 @@ class TestBalance:
         ranked = list(range(len(labels)))
         dice.shuffle(ranked)
         sizes = [labels.count(label) for label in range(3)]
-        shares = divide(count, sizes)
-        rows = alternate(ranked, labels, [0, 1, 2], shares)
+        shares = allocate(count, sizes)
+        rows = alternate_labels(ranked, labels, [0, 1, 2], shares)
         assert len(set(rows)) == len(rows) <= count
         found = Counter(labels[row] for row in rows)
         assert [found[label] for label in range(3)] == shares
@@ -87,8 +87,8 @@ class TestBalance:
 class TestRandom:
     @pytest.mark.parametrize("count", [2, 4, 7, 8])
     def test_labels_alternate_and_all_inputs_share_one_list(self, pool, backbone, count):
-        for_new, _ = choose("random", pool, count, backbone, np.random.default_rng(0))
-        shown = for_new.of_inputs([{"text": "good"}, {"text": "差"}], backbone)
+        for_new, _ = select_demonstrations("random", pool, count, backbone, np.random.default_rng(0))
+        shown = for_new.select([{"text": "good"}, {"text": "差"}], backbone)
         assert shown[0] is shown[1]
         words = [d.word for d in shown[0]]
         assert len(words) == count
@@ -140,7 +140,9 @@ class TestNeverItself:
 
     def test_too_few_are_taken_with_one_warning(self, how):
         texts = ["good", "great", "fine", "bad", "nice"]
-        with pytest.warns(UserWarning, match=r"asks for 8 .* only 5: 'bad' has 1, 'good' has 4") as caught:
+        with pytest.warns(
+            UserWarning, match=r"asks for 8 .* only 5 are available: 'bad' has 1, 'good' has 4"
+        ) as caught:
             ((shown,), own) = chosen(how, pool_of(texts, [1, 1, 1, 0, 1]), 8)
         assert len(caught) == 1
         assert Counter(word for _, word in shown) == Counter(good=4, bad=1)
@@ -196,7 +198,9 @@ class TestNearest:
 
     def test_fields_are_read_one_below_the_other(self, backbone):
         values = tuple({"title": title, "text": text} for title, text in [("书", "很好"), ("film", "bad")])
-        for_new, _ = choose("nearest", Pool(values, (1, 0), WORDS), 2, backbone, np.random.default_rng(0))
+        for_new, _ = select_demonstrations(
+            "nearest", Pool(values, (1, 0), WORDS), 2, backbone, np.random.default_rng(0)
+        )
         expected = mean_states(backbone, ["书\n很好", "film\nbad"]).numpy()
         np.testing.assert_allclose(for_new.vectors, expected, atol=1e-6)
 

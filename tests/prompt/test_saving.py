@@ -152,6 +152,6 @@ def test_labels_are_written_and_not_their_numbers(prompt, tmp_path):
     replace(prompt, demonstrations=FixedDemonstrations(POOL)).save(tmp_path / "p")
     card = json.loads((tmp_path / "p" / CARD).read_text(encoding="utf-8"))
     assert card["demonstrations"] == {
-        "choice": "random",
+        "method": "random",
         "examples": [{"label": 1, "values": POOL.values[0]}, {"label": 0, "values": POOL.values[1]}],
     }

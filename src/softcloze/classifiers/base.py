@@ -113,7 +113,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         if prompt.training:
             saved["training"] = TrainingSettings.from_dict(prompt.training)
         if prompt.demonstrations is not None:
-            saved["demonstrations"] = prompt.demonstrations.choice
+            saved["demonstrations"] = prompt.demonstrations.method
         if prompt.calibration is not None:
             saved["calibration"] = prompt.calibration.method
         if "head" in known:

@@ -17,7 +17,7 @@ from softcloze.classifiers.base import PromptEstimator, seed_of
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration, validate_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import Example, as_examples, as_labels, as_probabilities, label_indices, validate_lengths
-from softcloze.demonstrations import Pool, Transformer, choose
+from softcloze.demonstrations import Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError, ParameterError
 from softcloze.heads import EXCLUSIVE, LinearHead, initial_head, learn_prototypes, validate_head
@@ -165,8 +165,8 @@ class PromptClassifier(PromptEstimator):
         generator = np.random.default_rng(seed)
         selector, demonstrations = None, None
         if template.demos is not None:
-            pool = Pool.read(template, examples, targets, verbalizer.first_words)
-            selector, demonstrations = choose(
+            pool = Pool.from_examples(template, examples, targets, verbalizer.first_words)
+            selector, demonstrations = select_demonstrations(
                 self.demonstrations, pool, template.demos.count, compiled.backbone, generator
             )
         prompts = compiled.encode(examples, demonstrations)

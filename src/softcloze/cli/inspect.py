@@ -196,11 +196,11 @@ def _choose(
 
     from softcloze.cli.console import quiet
     from softcloze.data import label_indices
-    from softcloze.demonstrations import Pool, choose
+    from softcloze.demonstrations import Pool, select_demonstrations
 
     quiet()
-    pool = Pool.read(template, labelled.rows, label_indices(labelled.labels, words), words.first_words)
+    pool = Pool.from_examples(template, labelled.rows, label_indices(labelled.labels, words), words.first_words)
     count = template.demos.count if template.demos is not None else None
     asked = cast("Backbone", backbone)  # without one there are only random ones, which do not ask it
-    chooser, _ = choose(labelled.how.value, pool, count, asked, np.random.default_rng(0))
-    return chooser.of_inputs([values], asked)[0]
+    selector, _ = select_demonstrations(labelled.how.value, pool, count, asked, np.random.default_rng(0))
+    return selector.select([values], asked)[0]

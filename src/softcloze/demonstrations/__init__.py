@@ -1,4 +1,4 @@
-"""Which labelled examples are shown with which input."""
+"""Demonstrations: labelled examples shown in the prompt, selected for each input."""
 
 from softcloze.demonstrations.pool import Pool
 from softcloze.demonstrations.selection import (
@@ -6,10 +6,10 @@ from softcloze.demonstrations.selection import (
     FixedDemonstrations,
     NearestDemonstrations,
     Transformer,
-    choose,
     mean_states,
+    select_demonstrations,
 )
-from softcloze.demonstrations.serialization import pack, unpack
+from softcloze.demonstrations.serialization import demonstrations_from_dict, demonstrations_to_dict
 
 __all__ = [
     "Demonstrations",
@@ -17,8 +17,8 @@ __all__ = [
     "NearestDemonstrations",
     "Pool",
     "Transformer",
-    "choose",
+    "demonstrations_from_dict",
+    "demonstrations_to_dict",
     "mean_states",
-    "pack",
-    "unpack",
+    "select_demonstrations",
 ]

@@ -1,4 +1,4 @@
-"""The labelled examples that demonstrations are chosen from."""
+"""The pool of labelled examples that demonstrations are selected from, and the allocation of labels."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ Values = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Pool:
-    """Labelled examples at hand.
+    """Labelled examples to select demonstrations from.
 
     Attributes:
-        values: the field values of each example, as `Template.read_fields` gives them.
-        labels: the number of each example's label.
-        words: for each label the word that stands in the mask's place, or that of each named mask.
+        values: field values of each example, as `Template.read_fields` returns them.
+        labels: index of each example's label.
+        words: for each label the word to show at the mask, or one word for each named mask.
     """
 
     values: tuple[Values, ...]
@@ -29,10 +29,10 @@ class Pool:
     words: tuple[Answer, ...]
 
     @classmethod
-    def read(
+    def from_examples(
         cls, template: Template, examples: Sequence[Example], labels: Sequence[int], words: Sequence[Answer]
     ) -> Self:
-        """The pool of examples for `template`, with the number of each one's label.
+        """Make a pool of examples for `template`; `labels` and `words` as in the attributes.
 
         Raises:
             FieldError: an example lacks a field; names the row.
@@ -41,104 +41,107 @@ class Pool:
         return cls(values, tuple(labels), tuple(words))
 
     def __len__(self) -> int:
-        """Examples."""
+        """Number of examples."""
         return len(self.values)
 
     def demonstrations(self, rows: Iterable[int]) -> list[Demonstration]:
-        """These examples, to be shown in this order; always the same objects, which are then written only once."""
+        """Examples of the pool as demonstrations, in this order; one object per example, rendered once."""
         return [self._demonstrations[row] for row in rows]
 
-    def twins(self, values: Values) -> list[int]:
-        """Rows of the pool that are the same as `values` word for word, whatever their label."""
-        return self._rows.get(repr(values), [])
+    def duplicates(self, values: Values) -> list[int]:
+        """Rows of the pool whose values equal `values`, whatever their label."""
+        return self._rows_by_values.get(repr(values), [])
 
     @property
-    def sizes(self) -> list[int]:
-        """Examples of each label."""
+    def label_counts(self) -> list[int]:
+        """Number of examples of each label."""
         counts = Counter(self.labels)
         return [counts[label] for label in range(len(self.words))]
 
     @cached_property
-    def sizes_for_own(self) -> list[int]:
-        """Examples of each label that are left for every example of the pool, its twins and itself put aside.
+    def label_counts_without_self(self) -> list[int]:
+        """Number of examples of each label that remain for any example of the pool, without itself and its duplicates.
 
-        The same for all: if an example saw one fewer of its own label, the number would tell the label.
+        It is the same for all examples: with one fewer of its own label, the counts would give an example's label away.
         """
-        shortest = self.sizes
-        for label, size in enumerate(self.sizes):
-            aside = (sum(self.labels[row] == label for row in rows) for rows in self._rows.values())
-            shortest[label] = size - max(aside, default=0)
-        return shortest
+        counts = self.label_counts
+        for label, count in enumerate(self.label_counts):
+            excluded = (sum(self.labels[row] == label for row in rows) for rows in self._rows_by_values.values())
+            counts[label] = count - max(excluded, default=0)
+        return counts
 
     @cached_property
     def _demonstrations(self) -> list[Demonstration]:
-        return [Demonstration(own, self.words[label]) for own, label in zip(self.values, self.labels, strict=True)]
+        return [
+            Demonstration(values, self.words[label]) for values, label in zip(self.values, self.labels, strict=True)
+        ]
 
     @cached_property
-    def _rows(self) -> dict[str, list[int]]:
+    def _rows_by_values(self) -> dict[str, list[int]]:
         rows: dict[str, list[int]] = defaultdict(list)
         for row, values in enumerate(self.values):
             rows[repr(values)].append(row)
         return dict(rows)
 
 
-def text_of(values: Values) -> str:
-    r"""The text by which an example is compared with others: its fields, one below the other.
+def text_for_similarity(values: Values) -> str:
+    r"""The text by which an example is compared with others: the values of its fields, each on a line.
 
-    >>> text_of({"title": "Dune", "text": "Long."})
+    >>> text_for_similarity({"title": "Dune", "text": "Long."})
     'Dune\nLong.'
     """
     return "\n".join(str(value) for value in values.values() if value is not None)
 
 
-def divide(count: int, sizes: Sequence[int]) -> list[int]:
-    """`count` divided over labels as evenly as possible; a label with too few gives what it has.
+def allocate(count: int, available: Sequence[int]) -> list[int]:
+    """Divide `count` demonstrations over labels as evenly as possible; a label with too few examples gives them all.
 
-    What the others would have to add for it stays away, since a label that is shown more often is the one that
-    the model expects.
+    Other labels do not make up for it: models expect a label that is shown more often.
 
     Args:
         count: demonstrations in all.
-        sizes: examples at hand, of the label that comes first where one more is to be given away, and so on.
+        available: number of examples of each label; earlier labels get a remainder first.
 
-    >>> divide(5, [9, 9])
+    >>> allocate(5, [9, 9])
     [3, 2]
-    >>> divide(8, [1, 9])
+    >>> allocate(8, [1, 9])
     [1, 4]
     """
-    each, more = divmod(count, len(sizes))
-    shares = [min(each, size) for size in sizes]
-    for label, size in enumerate(sizes):
-        if more and size > each:
+    share, remainder = divmod(count, len(available))
+    shares = [min(share, size) for size in available]
+    for label, size in enumerate(available):
+        if remainder and size > share:
             shares[label] += 1
-            more -= 1
+            remainder -= 1
     return shares
 
 
-def alternate(ranked: Iterable[int], labels: Sequence[int], order: Sequence[int], shares: Sequence[int]) -> list[int]:
-    """Rows with labels in turn, best ones last.
+def alternate_labels(
+    ranked: Iterable[int], labels: Sequence[int], order: Sequence[int], shares: Sequence[int]
+) -> list[int]:
+    """Select the best rows of each label and arrange them with alternating labels, the best row last.
 
     Args:
         ranked: rows, the best one first.
-        labels: the label of every row.
-        order: labels in the order of their turns, counted from the last row.
-        shares: rows of each label of `order` at most.
+        labels: label of each row.
+        order: labels in the order in which they alternate, counted from the last row.
+        shares: maximum number of rows of each label of `order`.
 
     Source:
         Zhao et al., ICML 2021, arXiv:2102.09690: models favour labels that are shown often, or last.
 
-    >>> alternate([0, 1, 2, 3, 4], labels=[1, 1, 1, 0, 0], order=[1, 0], shares=[2, 1])
+    >>> alternate_labels([0, 1, 2, 3, 4], labels=[1, 1, 1, 0, 0], order=[1, 0], shares=[2, 1])
     [1, 3, 0]
     """
-    wanted = dict(zip(order, shares, strict=True))
-    chosen: dict[int, list[int]] = {label: [] for label in order}
+    share_of = dict(zip(order, shares, strict=True))
+    selected: dict[int, list[int]] = {label: [] for label in order}
     missing = sum(shares)
     for row in ranked:
         if not missing:
             break
-        own = chosen[labels[row]]
-        if len(own) < wanted[labels[row]]:
-            own.append(row)
+        of_label = selected[labels[row]]
+        if len(of_label) < share_of[labels[row]]:
+            of_label.append(row)
             missing -= 1
-    turns = zip_longest(*chosen.values())
-    return [row for turn in turns for row in turn if row is not None][::-1]
+    rounds = zip_longest(*selected.values())
+    return [row for one_of_each in rounds for row in one_of_each if row is not None][::-1]

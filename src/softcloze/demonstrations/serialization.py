@@ -1,4 +1,4 @@
-"""Demonstrations as plain data, to be saved with a prompt."""
+"""Demonstrations to and from plain data, to be saved with a prompt."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,45 +12,47 @@ from softcloze.encoding import Answer
 from softcloze.errors import ParameterError
 
 
-def pack(demonstrations: Demonstrations, labels: Sequence[str | int]) -> tuple[dict[str, Any], Tensor | None]:
-    """Demonstrations as something that JSON takes, and the vectors of the pool where there are any.
+def demonstrations_to_dict(
+    demonstrations: Demonstrations, labels: Sequence[str | int]
+) -> tuple[dict[str, Any], Tensor | None]:
+    """Convert demonstrations to data that JSON holds, and the vectors of the pool, shape (examples, width), or None.
 
     Args:
-        demonstrations: what to save; drawn ones without the pool they were drawn from.
-        labels: the labels that the pool's numbers stand for.
+        demonstrations: demonstrations to save; fixed ones are saved without the rest of the pool.
+        labels: labels by the indices that the pool uses.
 
     Raises:
-        ParameterError: a transformer makes the vectors, which could only be saved by pickling it.
+        ParameterError: a transformer makes the vectors; only a pickle could hold it.
     """
-    card: dict[str, Any]
+    saved: dict[str, Any]
     match demonstrations:
         case FixedDemonstrations(pool):
-            card, vectors = {}, None
+            saved, vectors = {}, None
         case NearestDemonstrations(pool, count, matrix, None):
-            card, vectors = {"count": count}, torch.from_numpy(matrix)
+            saved, vectors = {"count": count}, torch.from_numpy(matrix)
         case _:
             raise ParameterError(
-                f"demonstrations chosen by {demonstrations.transformer!r} cannot be saved: a transformer can only be "
-                'kept as a pickle, which runs code when it is loaded. Fit with demonstrations="nearest", which '
-                'compares by the model itself, or "random"'
+                f"demonstrations selected by {demonstrations.transformer!r} cannot be saved: only a pickle could hold "
+                'a transformer, and a pickle runs code when it is loaded. Fit with demonstrations="nearest", which '
+                'compares the hidden states of the model, or "random"'
             )
     examples = [
         {"label": labels[label], "values": dict(values)} for label, values in zip(pool.labels, pool.values, strict=True)
     ]
-    return {"choice": demonstrations.choice, **card, "examples": examples}, vectors
+    return {"method": demonstrations.method, **saved, "examples": examples}, vectors
 
 
-def unpack(
-    card: Mapping[str, Any], vectors: Tensor | None, labels: Sequence[str | int], words: Sequence[Answer]
+def demonstrations_from_dict(
+    saved: Mapping[str, Any], vectors: Tensor | None, labels: Sequence[str | int], words: Sequence[Answer]
 ) -> Demonstrations:
-    """What `pack` was given; `words` are the label words to show."""
-    number = {label: i for i, label in enumerate(labels)}
-    examples = card["examples"]
+    """Make demonstrations from what `demonstrations_to_dict` returned; `words` are the label words to show."""
+    index = {label: i for i, label in enumerate(labels)}
+    examples = saved["examples"]
     pool = Pool(
         tuple(example["values"] for example in examples),
-        tuple(number[example["label"]] for example in examples),
+        tuple(index[example["label"]] for example in examples),
         tuple(words),
     )
     if vectors is None:
         return FixedDemonstrations(pool)
-    return NearestDemonstrations(pool, card["count"], vectors.numpy())
+    return NearestDemonstrations(pool, saved["count"], vectors.numpy())

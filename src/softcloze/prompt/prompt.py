@@ -15,7 +15,7 @@ from torch import Tensor
 from softcloze import calibration as calibrations
 from softcloze.backbone import Backbone
 from softcloze.data import Example
-from softcloze.demonstrations import Demonstrations, pack, unpack
+from softcloze.demonstrations import Demonstrations, demonstrations_from_dict, demonstrations_to_dict
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder
@@ -76,7 +76,7 @@ class Prompt:
         head_tensors = {HEAD + name: tensor for name, tensor in self.head_tensors.items()}
         tensors, demonstrations = {**self.vectors, **head_tensors}, None
         if self.demonstrations is not None:
-            demonstrations, pool_vectors = pack(self.demonstrations, self.verbalizer.labels)
+            demonstrations, pool_vectors = demonstrations_to_dict(self.demonstrations, self.verbalizer.labels)
             if pool_vectors is not None:
                 tensors[POOL] = pool_vectors
         vectors = save_tensors(tensors)
@@ -116,7 +116,9 @@ class Prompt:
         verbalizer = KINDS[card["verbalizer"]["kind"]].from_dict(card["verbalizer"])
         demonstrations, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         if demonstrations is not None:
-            demonstrations = unpack(demonstrations, pool_vectors, verbalizer.labels, verbalizer.first_words)
+            demonstrations = demonstrations_from_dict(
+                demonstrations, pool_vectors, verbalizer.labels, verbalizer.first_words
+            )
         return cls(
             template=Template(card["template"]),
             verbalizer=verbalizer,
@@ -143,7 +145,7 @@ class Prompt:
         if self.demonstrations is None:
             return None
         values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
-        return self.demonstrations.of_inputs(values, backbone)
+        return self.demonstrations.select(values, backbone)
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
         """Apply the calibration, where there is one, to label log-scores in nats, shape (batch, labels)."""
