@@ -68,7 +68,7 @@ def positions(floor: dict[str, int], arrows: Arrows) -> dict[str, tuple[float, f
         means = {package: _mean([centre[other][0] for other in arrows[package]]) for package in row}
         for column, package in enumerate(sorted(row, key=lambda package: means[package])):
             shift = COLUMN / 4 * (1 if level % 2 else -1)  # so that long arrows pass beside boxes
-            x = (widest - len(row)) * COLUMN / 2 + column * COLUMN + COLUMN / 2 + shift
+            x = (widest - len(row)) * COLUMN / 2 + (column + 0.75) * COLUMN + shift
             centre[package] = (x, (top - level) * FLOOR + FLOOR / 2)
     return centre
 

@@ -1,5 +1,6 @@
 """Pages of the site that are made from the code when it is built: one a package, and the options of each command."""
 
+import re
 from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
@@ -16,8 +17,11 @@ SRC = Path(softcloze.__file__).parent
 COMMANDS = "<!-- commands -->"
 NAMES = "<!-- names -->"
 PACKAGES = sorted(
-    path.stem for path in SRC.iterdir() if (path.is_dir() or path.suffix == ".py") and path.stem[0] not in "_."
+    path.stem
+    for path in SRC.iterdir()
+    if (path.is_dir() or path.suffix == ".py") and path.stem[0] not in "_." and path.stem != "cli"
 )
+CODE_IN_A_ROW = re.compile(r"(?<=`)[^`\n]*(?=`)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -29,7 +33,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each package, which mkdocstrings fills from its docstrings."""
     for name in PACKAGES:
-        files.append(File.generated(config, f"reference/api/{name}.md", content=f"::: softcloze.{name}\n"))
+        files.append(File.generated(config, f"reference/api/{name}.md", content=f"# {name}\n\n::: softcloze.{name}\n"))
     return files
 
 
@@ -39,7 +43,12 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         markdown = markdown.replace(COMMANDS, "\n".join(_commands()))
     if NAMES in markdown:
         markdown = markdown.replace(NAMES, "\n".join(_names()))
-    return markdown
+    return "\n".join(_row(line) if line.startswith("|") else line for line in markdown.split("\n"))
+
+
+def _row(line: str) -> str:
+    """Return a row of a table with the bars in its code as they are: here, unlike on GitHub, they do not end a cell."""
+    return CODE_IN_A_ROW.sub(lambda code: code[0].replace(r"\|", "|"), line)
 
 
 def _python_section(nav: list) -> list:
@@ -74,7 +83,7 @@ def _commands() -> Iterator[str]:
         yield "| argument or option | |\n| --- | --- |"
         for parameter in command.get_params(inside):
             usage, meaning = parameter.get_help_record(inside)
-            yield "| `{}` | {} |".format(usage.replace("|", r"\|"), _plain(meaning).replace("|", r"\|"))
+            yield "| `{}` | {} |".format(usage, _plain(meaning).replace("|", r"\|"))
         yield ""
 
 
