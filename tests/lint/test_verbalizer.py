@@ -143,7 +143,7 @@ def test_when_a_label_wins(priors, warned):
 
 
 def test_priors_of_a_real_model(smollm2):
-    """The template of docs/calibration.md that is at chance before its calibration, and the one that leans least."""
+    """The template of docs/measurements/calibration.md near chance without a calibration, and the least biased one."""
     checked = PromptClassifier(smollm2, "Review: <text>\nRating: <mask>", "sentiment/en").check()
     assert "label 'negative' wins on content-free input with probability 0.80" in checked.findings[0].message
     checked = PromptClassifier(smollm2, "Movie review: <text>\nSentiment: <mask>", "sentiment/en").check()

@@ -61,7 +61,7 @@ def compare(
         list[Baseline] | None, typer.Option(help="What prompts are compared with; may be repeated. lora needs peft.")
     ] = None,
     methods: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/comparing.md shows such a file.")
+        Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/how-to/compare.md shows such a file.")
     ] = None,
     verbalizer: VerbalizerOption = None,
     shots: Annotated[

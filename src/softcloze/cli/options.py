@@ -87,14 +87,15 @@ HeadOption = Annotated[
     Kind,
     typer.Option(
         "--head",
-        help="How label scores are read: words (by the label words), soft (by trained rows that start from them), "
-        "linear (by a trained linear layer) or prototypes (by label words and learnt prototypes); see docs/heads.md.",
+        help="From the output at the mask to label scores: words (label words), warp (trained weights that start from "
+        "them), linear (a trained linear layer) or prototypes (label words and prototypes); see docs/how-to/heads.md.",
     ),
 ]
 CalibrationOption = Annotated[
     Method | None,
     typer.Option(
-        "--calibration", help="What corrects the label scores; learnt from the rows. docs/calibration.md compares them."
+        "--calibration",
+        help="What corrects the label scores; learnt from the rows. docs/how-to/calibrate.md compares them.",
     ),
 ]
 Words = dict[str | int, str | list[str] | dict[str, float]]

@@ -44,8 +44,8 @@ def initial_vectors(
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2, for "labels" and "vocabulary". They draw from the
         5,000 most frequent tokens of the pretraining text, which no tokenizer records; we draw from the training
-        examples. "template" is ours: words that already stand in the prompt disturb least what the model makes of
-        it, and the first literal does not ask for the answer, as the last one does; docs/defaults.md compares.
+        examples. "template" is ours: words of the prompt itself disturb the model least, and the first literal does
+        not ask for the answer, as the last one does; docs/measurements/defaults.md compares.
     """
     drawn = sum(block.count for block in template.blocks if not block.init)
     match init:
