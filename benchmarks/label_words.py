@@ -19,8 +19,8 @@ from sklearn.metrics import balanced_accuracy_score
 from softcloze import Backbone, Template, Verbalizer, load_backbone
 from softcloze.data import Examples, few_shot
 from softcloze.encoding import CompiledTemplate
-from softcloze.label_words.beam_search import select
-from softcloze.label_words.candidates import METHODS, Candidates, read_candidates
+from softcloze.label_words.beam_search import choose_words
+from softcloze.label_words.candidates import RANKINGS, Candidates, read_candidates
 from softcloze.label_words.search import first_words
 from softcloze.library import load_verbalizer
 from softcloze.scoring import Scorer
@@ -106,7 +106,7 @@ def measure(reading: Reading, verbalizer: Verbalizer) -> float:
 def found(candidates: Candidates, targets: np.ndarray, method: str, words: int, names: Sequence[str]) -> Verbalizer:
     """What `search_label_words` finds."""
     start = tuple((candidates.words.index(name),) for name in names) or None
-    choice = select(candidates.log_probs, targets, METHODS[method], words, 0, start)
+    choice = choose_words(candidates.log_probs, targets, RANKINGS[method], words, 0, start)
     return Verbalizer({label: [candidates.words[i] for i in own] for label, own in zip(LABELS, choice, strict=True)})
 
 
@@ -116,7 +116,7 @@ def report(name: str, setup: Setup, reading: Reading) -> None:
     print(f"\n| {name} | mean | sd | each draw |\n| --- | --- | --- | --- |", flush=True)
     print(f"| by hand: {_listed(written)} | {measure(reading, written):.3f} | | |", flush=True)
     lists = []
-    for method, words, names in product(METHODS, WORDS, [reading.names, []] if reading.names else [[]]):
+    for method, words, names in product(RANKINGS, WORDS, [reading.names, []] if reading.names else [[]]):
         what = f"{method}, words={words}" + (", start={}" if reading.names and not names else "")
         verbalizers = [found(candidates, targets, method, words, names) for candidates, targets in reading.draws]
         accuracies = [measure(reading, verbalizer) for verbalizer in verbalizers]

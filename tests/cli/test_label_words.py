@@ -1,4 +1,4 @@
-"""softcloze words: what it prints, writes and refuses, on a real model."""
+"""softcloze label-words: what it prints, writes and refuses, on a real model."""
 
 import json
 import tomllib
@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from softcloze.cli.label_words import Ranking
-from softcloze.label_words.candidates import METHODS
+from softcloze.label_words.candidates import RANKINGS
 from softcloze.library import load_verbalizer
 
 TEMPLATE = "<text> It was <mask>."
@@ -16,7 +16,7 @@ TEMPLATE = "<text> It was <mask>."
 def searched(run, reviews, tmp_path_factory):
     folder = tmp_path_factory.mktemp("searched")
     done = run(
-        *("words", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--words", "2"),
+        *("label-words", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--words", "2"),
         *("--output", "mine/verbalizers/reviews/found.toml"),
         cwd=folder,
     )
@@ -36,7 +36,7 @@ def test_the_table_has_the_words_of_each_label(searched):
 
 def test_the_file_says_where_it_comes_from(searched):
     card = tomllib.loads((searched[0] / "mine/verbalizers/reviews/found.toml").read_text(encoding="utf-8"))
-    assert card["source"] == "softcloze words: petal on 24 rows of reviews.csv, starter:bert-tiny"
+    assert card["source"] == "softcloze label-words: petal on 24 rows of reviews.csv, starter:bert-tiny"
     assert card["description"] == "Found for the template <text> It was <mask>."
 
 
@@ -61,10 +61,10 @@ def test_fit_takes_the_file(run, searched, reviews):
     ],
 )
 def test_mistakes(run, reviews, tmp_path, options, message):
-    done = run("words", reviews, "--model", "starter:bert-tiny", *options, cwd=tmp_path)
+    done = run("label-words", reviews, "--model", "starter:bert-tiny", *options, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message)
 
 
 def test_the_command_offers_every_method():
-    assert [choice.value for choice in Ranking] == list(METHODS)
+    assert [choice.value for choice in Ranking] == list(RANKINGS)

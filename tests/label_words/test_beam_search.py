@@ -5,10 +5,10 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from softcloze.label_words.beam_search import held_out, judge, search, select, shortlists
-from softcloze.label_words.candidates import METHODS
+from softcloze.label_words.beam_search import balanced_metrics, beam_search, choose_words, cross_validate, shortlists
+from softcloze.label_words.candidates import RANKINGS
 
-PETAL, LM_BFF = METHODS["petal"], METHODS["lm-bff"]
+PETAL, LM_BFF = RANKINGS["petal"], RANKINGS["lm-bff"]
 
 
 def planted(seed, examples=24, words=40, labels=3, clear=4.0):
@@ -38,7 +38,7 @@ def test_a_choice_is_judged_with_every_label_counting_the_same(seed):
     log_probs, targets = log_probs[keep], targets[keep]
     choice = ((0, 5), (1, 7), (2, 3))
     scores = np.stack([np.logaddexp(*log_probs[:, own].T) - np.log(2) for own in map(list, choice)], -1)
-    accuracy, loss = judge(scores, targets)
+    accuracy, loss = balanced_metrics(scores, targets)
     assert (accuracy, loss) == pytest.approx(plain_judge(log_probs, targets, choice))
 
 
@@ -46,7 +46,7 @@ def test_a_choice_is_judged_with_every_label_counting_the_same(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_beam_finds_what_trying_everything_finds(seed, words):
     log_probs, targets = planted(seed, labels=2, words=12, clear=1.0)
-    found = search(log_probs, targets, PETAL, words, depth=12)
+    found = beam_search(log_probs, targets, PETAL, words, depth=12)
     lists = shortlists(log_probs, targets, PETAL, depth=12)
     sets = product(*(combinations(map(int, listed), words) for listed in lists))
     judged = [plain_judge(log_probs, targets, choice) for choice in sets if not set(choice[0]) & set(choice[1])]
@@ -63,13 +63,13 @@ def test_the_beam_finds_what_trying_everything_finds(seed, words):
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_words_are_found(seed, method):
     log_probs, targets = planted(seed)
-    assert select(log_probs, targets, method, 1, seed=0) == ((0,), (1,), (2,))
+    assert choose_words(log_probs, targets, method, 1, seed=0) == ((0,), (1,), (2,))
 
 
 @pytest.mark.parametrize("method", [PETAL, LM_BFF])
 def test_words_are_all_different_and_as_many_as_asked_for(method):
     log_probs, targets = planted(0, labels=4)
-    choice = search(log_probs, targets, method, 3, depth=40)
+    choice = beam_search(log_probs, targets, method, 3, depth=40)
     assert [len(own) for own in choice] == [3] * 4
     assert len({word for own in choice for word in own}) == 12
 
@@ -87,14 +87,16 @@ def test_examples_that_chose_the_words_are_no_judges_of_them():
     generator = np.random.default_rng(0)
     odds = generator.normal(size=(16, 500))  # nothing to be found
     log_probs, targets = odds - np.logaddexp.reduce(odds, axis=1, keepdims=True), np.arange(16) % 2
-    seen, _ = plain_judge(log_probs, targets, search(log_probs, targets, PETAL, 3, depth=500))
-    unseen, loss = held_out(log_probs, targets, PETAL, 3, 500, seed=0)
+    seen, _ = plain_judge(log_probs, targets, beam_search(log_probs, targets, PETAL, 3, depth=500))
+    unseen, loss = cross_validate(log_probs, targets, PETAL, 3, 500, seed=0)
     assert seen == 1 and unseen < 0.75 and loss > 0.6
 
 
 def test_the_seed_decides():
     log_probs, targets = planted(1, clear=0.5, words=400)
-    first = select(log_probs, targets, PETAL, 2, seed=3)
+    first = choose_words(log_probs, targets, PETAL, 2, seed=3)
     np.random.seed(0)
-    assert select(log_probs, targets, PETAL, 2, seed=3) == first
-    assert held_out(log_probs, targets, PETAL, 2, 30, seed=3) != held_out(log_probs, targets, PETAL, 2, 30, seed=4)
+    assert choose_words(log_probs, targets, PETAL, 2, seed=3) == first
+    assert cross_validate(log_probs, targets, PETAL, 2, 30, seed=3) != cross_validate(
+        log_probs, targets, PETAL, 2, 30, seed=4
+    )

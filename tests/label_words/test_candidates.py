@@ -7,7 +7,7 @@ from support import models
 
 from softcloze import Template, Verbalizer
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
-from softcloze.label_words.candidates import comes_back, is_word, read_candidates, whole_words
+from softcloze.label_words.candidates import is_encoded_as, is_word, read_candidates, whole_words
 from softcloze.prompt import CompiledPrompt
 
 ENGLISH, CHINESE = "<text> It was <mask>", "<text> 总之，很<mask>"
@@ -20,7 +20,7 @@ def compiled_for(architecture, source):
 
 def words_of(compiled, texts=TEXTS):
     found = whole_words(compiled, texts)
-    return {word: token for token, word in found.items() if comes_back(compiled, word, token)}
+    return {word: token for token, word in found.items() if is_encoded_as(compiled, word, token)}
 
 
 def test_every_candidate_is_read_as_its_own_token(architecture):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from softcloze.label_words.candidates import METHODS, lm_bff, petal
+from softcloze.label_words.candidates import RANKINGS, lm_bff, petal
 
 
 def some_log_probs(seed, examples=11, words=7):
@@ -40,7 +40,7 @@ def test_petal_is_not_moved_by_more_examples_of_the_others():
     np.testing.assert_allclose(petal(log_probs[often], own[often]), petal(log_probs, own))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RANKINGS)
 def test_a_certain_word_has_a_finite_score(method):
-    found = METHODS[method].rank(np.array([[0.0, -800.0], [-800.0, 0.0]]), np.array([True, False]))
+    found = RANKINGS[method].score(np.array([[0.0, -800.0], [-800.0, 0.0]]), np.array([True, False]))
     assert np.isfinite(found).all() and found[0] > found[1]

@@ -96,16 +96,16 @@ def test_bert_tiny(bert_tiny, seed):
 MISTAKES = [
     ({"method": "petl"}, r"^method='petl' is unknown; expected 'petal', 'lm-bff'; did you mean 'petal'\?$"),
     ({"words": 0}, r"^words=0: a label needs at least 1$"),
-    ({"labels": ["pos"] * 6}, r"^label words tell at least two labels apart, found \['pos'\]$"),
-    ({"texts": [], "labels": []}, r"^there are no examples to search in$"),
+    ({"labels": ["pos"] * 6}, r"^label words need at least two labels, found \['pos'\]$"),
+    ({"texts": [], "labels": []}, r"^no examples: give labelled texts$"),
     ({"labels": ["a", None, "a", "b", "b", "b"]}, r"^labels must all be str or all be int, got \['a', None, 'b'\]$"),
     (
         {"labels": ["a", "b", "b", "b", "b", "c"]},
-        r"^there is only one example of 'a', 'c', and cross-validation takes at least 2 of each label; 16 are a good",
+        r"^only one example of 'a', 'c', and cross-validation needs at least 2 of each label; 16 are a good",
     ),
     (
         {"template": "<soft*4> <text> It was <mask>"},
-        r"soft slots .* search with the hard part, ' <text> It was <mask>', and fit",
+        r"soft slots .* search with the hard part, ' <text> It was <mask>', then fit",
     ),
     ({"template": "<demos*2> <text> It was <mask>"}, r"^the demonstrations of .* search without <demos>$"),
     ({"template": "<text> (<options>): <mask>"}, r"^<options> in .* search without it$"),
@@ -113,13 +113,13 @@ MISTAKES = [
     ({"start": {"pos": "good"}}, r"^start has words for \['pos'\], but the labels are \['neg', 'pos'\]$"),
     (
         {"start": {"pos": "good", "neg": "badly made"}},
-        r"^start has 'badly made', which is \d tokens in the mask's place of '<text> It was <mask>'; a search joins",
+        r"^start has 'badly made', which is \d tokens at the mask of '<text> It was <mask>'; the search combines",
     ),
     ({"start": {"pos": "good", "neg": "good"}}, r"^start has one word for two labels: \['good', 'good'\]$"),
     ({"words": 500}, r"^1000 words are wanted, 500 for each of 2 labels, but the vocabulary of bert has only \d+ "),
     (
         {"model": "gpt2", "template": "<text> It was <mask>, I think."},
-        r"^text behind <mask> takes gpt2 a pass for every word .* with the mask$",
+        r"^text after <mask> takes gpt2 a forward pass for every word .* with the mask$",
     ),
 ]
 

@@ -38,7 +38,7 @@ COMMANDS = {
     "predict": Entry("predict", "predict", "Label every row of a file with a saved prompt."),
     "evaluate": Entry("evaluate", "evaluate", "Measure a saved prompt on labelled rows."),
     "compare": Entry("compare", "compare", "Compare prompts and baselines on the same rows."),
-    "words": Entry("label_words", "words", "Search label words in labelled rows."),
+    "label-words": Entry("label_words", "label_words", "Find label words by labelled rows."),
     "inspect": Entry("inspect", "inspect", "Show a template, and an example token by token."),
     "inspect-prompt": Entry("inspect_prompt", "inspect_prompt", "Show the vectors of a trained soft prompt."),
     "lint": Entry("lint", "lint", "Check templates and label words for mistakes."),

@@ -1,4 +1,4 @@
-"""softcloze words: find label words in the rows of a file."""
+"""softcloze label-words: find label words by the labelled rows of a file."""
 
 import json
 from enum import StrEnum
@@ -16,34 +16,38 @@ if TYPE_CHECKING:
 
 
 class Ranking(StrEnum):
-    """How a label orders its words: `softcloze.label_words.candidates.METHODS`, which is slow to import."""
+    """Names of rankings: the keys of `softcloze.label_words.candidates.RANKINGS`, which is slow to import."""
 
     petal = "petal"
     lm_bff = "lm-bff"
 
 
-def words(
+def label_words(
     file: FileArgument,
     template: Annotated[str, typer.Option(help="A template without soft slots, or the name of one in the library.")],
     model: ModelOption = "starter:smollm2-135m",
     text_column: TextOption = None,
     label_column: LabelOption = "label",
     shots: Annotated[
-        int | None, typer.Option(help="Search in so many rows of each class, drawn with the seed; by default in all.")
+        int | None, typer.Option(help="Use this many rows of each class, drawn with the seed; all by default.")
     ] = None,
     method: Annotated[
         Ranking,
-        typer.Option(help="petal (words likelier in a class than in the others) or lm-bff (words likely in it)."),
+        typer.Option(
+            help="petal (words likelier in a class than in the others) or lm-bff (words likely in the class)."
+        ),
     ] = Ranking.petal,
-    count: Annotated[int, typer.Option("--words", help="Words for each label.")] = 3,
+    count: Annotated[int, typer.Option("--words", help="Number of words for each label.")] = 3,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write them to a .toml file, which --verbalizer takes.")
+        Path | None, typer.Option(metavar="FILE", help="Write the words to a .toml file for --verbalizer.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides the rows of --shots and the folds of the cross-validation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the rows of --shots and of the folds of the cross-validation.")
+    ] = 0,
 ) -> None:
-    """Find words of the model's vocabulary that can stand for the labels of a file.
+    """Find label words for the labels of a file in the model's vocabulary.
 
-    The words are a suggestion: read them, and change the file that --output writes as you like.
+    The words are a suggestion: read them, and edit the file that --output writes.
     """
     from softcloze.cli.console import plain, results, say
     from softcloze.cli.input_files import open_table
@@ -63,13 +67,13 @@ def words(
     if shots is not None:
         drawn = few_shot(labels, shots, seed)
         examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
-    found = search_label_words(
+    verbalizer = search_label_words(
         open_backbone(model), parsed, examples, labels, method=method.value, words=count, random_state=seed
     )
     console = results()
-    console.print(_word_table(found))
+    console.print(_word_table(verbalizer))
     if output is not None:
-        _write(output, _card(found, f"{method.value} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
+        _write(output, _card(verbalizer, f"{method.value} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
         say(console, "saved in ", plain(output, "bold"))
 
 
@@ -88,14 +92,11 @@ def _word_table(verbalizer: "Verbalizer") -> "RichTable":
 
 
 def _card(verbalizer: "Verbalizer", source: str, template: str) -> str:
-    """The label words as a card that a library of the user's own may hold.
-
-    The language is "und", which is ISO 639's code where nobody has said which.
-    """
+    """The label words as a card for a library; its language is "und", the code of ISO 639 for undetermined."""
     texts = {
         "task": "classification",
         "language": "und",
-        "source": f"softcloze words: {source}",
+        "source": f"softcloze label-words: {source}",
         "description": f"Found for the template {template}",
     }
     lines = [f"{key} = {_quoted(text)}" for key, text in texts.items()]
@@ -105,7 +106,7 @@ def _card(verbalizer: "Verbalizer", source: str, template: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    r"""A string of TOML: one of JSON, but for the control character that JSON leaves as it is.
+    r"""A string of TOML: one of JSON, with the control character escaped that JSON does not escape.
 
     >>> print(_quoted('"good"\n\x7f 好'))
     "\"good\"\n\u007f 好"

@@ -1,4 +1,4 @@
-"""Search for label words in labelled examples, and refine large sets of them."""
+"""Find label words in a vocabulary by labelled examples, and refine large sets of label words."""
 
 from softcloze.label_words.refine import refine_words
 from softcloze.label_words.search import search_label_words

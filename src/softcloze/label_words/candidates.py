@@ -1,4 +1,4 @@
-"""Which tokens of a vocabulary are words that may stand for a label, and what the model says of them."""
+"""Candidate label words of a vocabulary, their log-probabilities, and the rankings of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from softcloze.errors import EncodingError
 from softcloze.scoring import log_probabilities
 from softcloze.template import Literal
 
-# candidates for each label; as many as PETAL ranks, which takes them from the 10,000 words that are most frequent in
-# unlabelled texts, of which there need be none here
+# candidates for each label, as many as PETAL ranks; PETAL takes them from the 10,000 most frequent words of unlabelled
+# texts, which are not needed here
 LIKELIEST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Words that may stand for a label.
+    """Candidate label words.
 
     Attributes:
-        words: each a word that a verbalizer reads as one token.
+        words: each of one token at the mask.
         log_probs: of each word at the mask of each example, nats over the whole vocabulary, shape (examples, words).
     """
 
@@ -40,30 +40,30 @@ def read_candidates(
     texts: Iterable[str],
     start: Iterable[str] = (),
 ) -> Candidates:
-    """The `LIKELIEST` words in the examples of each label, in one pass of the model over the examples.
+    """Score the vocabulary at the mask of each example, and keep the `LIKELIEST` words of each label.
 
     Args:
         backbone: the model.
         compiled: the template on its tokenizer.
         prompts: the examples, encoded.
-        targets: the number of the label of each, from 0.
-        texts: what the examples hold, for the script of words if the template has no letters.
-        start: words of one token that are candidates however unlikely they are.
+        targets: index of the label of each.
+        texts: field values of the examples; their scripts are allowed if the template has no letters.
+        start: words of one token that are kept however unlikely they are.
 
     Raises:
-        EncodingError: nothing stands before the mask of a causal model.
+        EncodingError: a causal model has no text before the mask.
     """
     given = {compiled.word_ids(word)[0]: word for word in start}
     words = whole_words(compiled, texts) | given
     tokens = sorted(words)
     with backbone.frozen():
-        # single precision: a large vocabulary and many examples take gigabytes
-        rows = [log_probabilities(backbone, prompt)[1][tokens].float().numpy() for prompt in prompts]
-    log_probs = np.stack(rows)
+        # single precision: a large vocabulary and many examples need gigabytes
+        by_example = [log_probabilities(backbone, prompt)[1][tokens].float().numpy() for prompt in prompts]
+    log_probs = np.stack(by_example)
 
     @cache
     def fits(column: int) -> bool:
-        return comes_back(compiled, words[tokens[column]], tokens[column])
+        return is_encoded_as(compiled, words[tokens[column]], tokens[column])
 
     columns = {tokens.index(token) for token in given}
     for label in range(targets.max() + 1):
@@ -74,11 +74,11 @@ def read_candidates(
 
 
 def whole_words(compiled: CompiledTemplate, texts: Iterable[str]) -> dict[int, str]:
-    """The tokens whose letters can be a word in the mask's place, by id.
+    """Token id -> word for all tokens that may be words at the mask.
 
-    A word is letters alone, two at least where letters have an upper and a lower case, in the scripts of the
-    template's own words: a Chinese template takes tokens of Han characters. A template without letters of its own
-    takes the scripts of `texts`. Of "good" with a space in front and without, both are there.
+    A word consists of letters, at least two in scripts with upper and lower case, in the scripts of the template: a
+    Chinese template takes tokens of Han characters. A template without letters takes the scripts of `texts`. Tokens
+    with and without a space before the word are both included.
     """
     literals = "".join(node.text for node in compiled.template.nodes if isinstance(node, Literal))
     allowed = _scripts(literals) or _scripts("".join(texts))
@@ -87,7 +87,7 @@ def whole_words(compiled: CompiledTemplate, texts: Iterable[str]) -> dict[int, s
 
 
 def is_word(text: str) -> bool:
-    """Whether a token of this text can be a word: letters with their accents, and not a single one from "a" to "z".
+    """True if the text of a token may be a word: letters with their accents, but not a single letter with cases.
 
     >>> [text for text in ("good", "好", "満足", "##ing", "x", "don't", "4th", "") if is_word(text)]
     ['good', '好', '満足']
@@ -96,17 +96,16 @@ def is_word(text: str) -> bool:
     return all(kind[0] in "LM" for kind in kinds) and (len(kinds) > 1 or kinds == ["Lo"])
 
 
-def comes_back(compiled: CompiledTemplate, word: str, token: int) -> bool:
-    """Whether a verbalizer with this word would read this token in the mask's place.
+def is_encoded_as(compiled: CompiledTemplate, word: str, token: int) -> bool:
+    """True if `token` is the encoding of `word` at the mask.
 
-    So "good" is the token with a space in front where the template has white space before its mask, and the one
-    without where it has none.
+    With white space before the mask, "good" is the token with a leading space, otherwise the one without.
     """
     return tokens_of(compiled, word) == (token,)
 
 
 def tokens_of(compiled: CompiledTemplate, word: str) -> tuple[int, ...]:
-    """The tokens of a word in the mask's place, none if the vocabulary has no way to write it."""
+    """The tokens of a word at the mask; none if the vocabulary cannot encode it."""
     try:
         return compiled.word_ids(word)
     except EncodingError:
@@ -114,7 +113,7 @@ def tokens_of(compiled: CompiledTemplate, word: str) -> tuple[int, ...]:
 
 
 def _scripts(text: str) -> set[str]:
-    """The scripts of letters, by the first word of their Unicode names.
+    """The scripts of the letters of a text, by the first word of their Unicode names.
 
     >>> sorted(_scripts("T恤です"))
     ['CJK', 'HIRAGANA', 'LATIN']
@@ -125,66 +124,65 @@ def _scripts(text: str) -> set[str]:
 _LARGEST = -1e-12  # a log-probability of 0 would have infinite odds
 
 
-def petal(log_probs: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The balanced log-likelihood ratio: how much greater a word's odds are in the label's examples than elsewhere.
+def petal(log_probs: np.ndarray, has_label: np.ndarray) -> np.ndarray:
+    """Balanced log-likelihood ratio: the log-odds of a word in the label's examples minus those in all others.
 
     Args:
         log_probs: of each word in each example, nats, shape (examples, words).
-        own: whether an example has the label, shape (examples,).
+        has_label: True for the examples of the label, shape (examples,).
 
     Returns:
-        The mean log-odds of each word over the label's examples less the mean over all others, nats, shape (words,).
+        The mean log-odds of each word over the label's examples minus the mean over all others, nats, shape (words,).
 
     Source:
-        Schick, Schmid and Schütze, COLING 2020, arXiv:2010.13641, section 3: their ratio for one label against the
-        rest, with examples weighted so that both sides count the same, divided by the number of other examples, which
-        is the same for all words.
+        Schick, Schmid and Schütze, COLING 2020, arXiv:2010.13641, section 3: the ratio for one label against the
+        rest with balanced weights, divided by the number of other examples, which is the same for all words.
 
     >>> petal(np.log([[0.5, 0.2], [0.2, 0.2]]), np.array([True, False])).round(3)
     array([1.386, 0.   ])
     """
     capped = np.minimum(log_probs, _LARGEST)
     log_odds = capped - np.log(-np.expm1(capped))
-    ratio: np.ndarray = log_odds[own].mean(0) - log_odds[~own].mean(0)
+    ratio: np.ndarray = log_odds[has_label].mean(0) - log_odds[~has_label].mean(0)
     return ratio
 
 
-def lm_bff(log_probs: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The conditional likelihood: how likely a word is in the label's examples, whatever it is elsewhere.
+def lm_bff(log_probs: np.ndarray, has_label: np.ndarray) -> np.ndarray:
+    """Conditional likelihood: the log-probability of a word in the label's examples.
 
     Args:
         log_probs: as for `petal`.
-        own: as for `petal`.
+        has_label: as for `petal`.
 
     Returns:
         The mean log-probability of each word over the label's examples, nats, shape (words,).
 
     Source:
-        Gao, Fisch and Chen, ACL 2021, arXiv:2012.15723, section 5.1, by which they prune the vocabulary for each
-        label; their sum over the examples divided by how many these are.
+        Gao, Fisch and Chen, ACL 2021, arXiv:2012.15723, section 5.1, where it prunes the vocabulary of each label; a
+        mean over the examples here, a sum there.
     """
-    likelihood: np.ndarray = log_probs[own].mean(0)
+    likelihood: np.ndarray = log_probs[has_label].mean(0)
     return likelihood
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """A way of suggesting words for a label.
+class Ranking:
+    """A ranking of the candidates of a label.
 
     Attributes:
-        rank: gives the score of each word; arguments as for `petal`.
-        depths: at how many of the label's likeliest words to look; where there are several, cross-validation takes one.
-        first: how many go on, at most, those with the highest scores.
+        score: the score of each word; arguments as for `petal`.
+        depths: numbers of the label's likeliest words to consider; of several, cross-validation selects one.
+        keep: number of words with the highest scores to keep.
     """
 
-    rank: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray]
     depths: tuple[int, ...]
-    first: int
+    keep: int
 
 
-METHODS = {
-    # among very many words some have great odds by chance, so that it takes the likeliest, as many as in the paper
-    "petal": Method(petal, depths=(1000,), first=10),
-    # here the likeliest words are all that is ranked
-    "lm-bff": Method(lm_bff, depths=(10, 30, 100), first=100),
+RANKINGS = {
+    # among many words some have high odds by chance: only the likeliest are ranked, as many as in the paper
+    "petal": Ranking(petal, depths=(1000,), keep=10),
+    # the depth is the number of words that are kept
+    "lm-bff": Ranking(lm_bff, depths=(10, 30, 100), keep=100),
 }

@@ -1,4 +1,4 @@
-"""Refine hundreds of label words to those that a model can use: knowledgeable verbalizers."""
+"""Refine large sets of label words for a model: knowledgeable verbalizers."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,49 +39,47 @@ def refine_words(
     max_tokens: int | None = None,
     max_length: int | None = None,
 ) -> Verbalizer:
-    r"""Choose among many label words, and weigh them, by what the model says of a few texts.
+    r"""Select and weight many label words by the model's scores on a few texts.
 
-    The first word of each label names it: write the plainest one there. It always stays. In turn
+    The first word of each label names the label and always stays: write the plainest one there. Four steps follow.
 
-    1. words go that the vocabulary does not know, that have the tokens of another one, or that begin with the tokens
-       of another label's word where a causal or seq2seq model could then never prefer them;
-    2. the share `frequency` of each label's words goes that the model says most seldom;
-    3. words go whose probabilities over the texts are more like those of the other labels' names;
-    4. each word that is left weighs one over its mean probability, so that common words have no advantage; with
-       labels these weights are where learning starts.
+    1. Drop words that are unknown to the vocabulary, that have the tokens of another word, or that begin with the
+       tokens of another label's word if a causal or seq2seq model could then never prefer them.
+    2. Drop the share `frequency` of each label's words with the lowest mean probability.
+    3. Drop words whose probabilities over the texts are more like those of the other labels' names.
+    4. Weight each remaining word by one over its mean probability, so that common words have no advantage. With labels
+       the weights are then learnt from there.
 
-    The words are scored once and the model stays as it is. A word of several tokens costs a causal or seq2seq model up
-    to a row for each text, here and in every prediction, while all words of one token cost one row together: with
-    hundreds of words `max_tokens=1` is many times faster. A masked model reads one row for each length that words have.
+    The words are scored once, and the model stays frozen. A word of several tokens needs up to one sequence per text in
+    a causal or seq2seq model, here and in every prediction; all words of one token share one sequence. With hundreds of
+    words set `max_tokens=1` for speed. A masked model needs one sequence for each length of words.
 
     Args:
         model: as for `PromptClassifier`.
         template: with neither soft slots nor demonstrations; as for `PromptClassifier`.
-        words: label -> words, as many as you like, or word -> weight; or the name of a table in the library, as
-            "sentiment/en-knowledge"; or a `Verbalizer`. Weights are not kept, and neither is `aggregation`.
-        texts: examples of what is to be classified, as for `PromptClassifier.fit`; 200 unlabelled ones are what the
-            paper takes.
-        labels: the label of each, to learn weights from.
-        frequency: share of each label's words that are dropped for being rare, from 0 (none) to below 1.
-        relevance: how much more a word has to go with its own label than with the others, as a ratio; 0 keeps all.
-        penalty: how strongly learnt weights are held to where they start; see `softcloze.label_words.learn_weights`.
+        words: label -> words or word -> weight; or the name of a verbalizer in the library, as in
+            "sentiment/en-knowledge"; or a `Verbalizer`. Its weights and its `aggregation` are ignored.
+        texts: examples of the texts to classify, as for `PromptClassifier.fit`; the paper takes 200 unlabelled ones.
+        labels: the label of each, to learn weights.
+        frequency: share of each label's words that step 2 drops, from 0 (none) to below 1.
+        relevance: least ratio of a word's similarity with its own label to that with the others; 0 keeps all words.
+        penalty: strength with which learnt weights stay near their start; see `softcloze.label_words.learn_weights`.
         max_tokens: drops words of more tokens; None keeps them.
-        max_length: tokens a prompt may have; None for the model's own limit.
+        max_length: tokens of a prompt, at most; None for the model's own limit.
 
     Returns:
-        An ordinary `Verbalizer` with "log_sum_prob" and a weight for each word, to print, to edit, and for any
-        `PromptClassifier` of the same model and template, with which it is saved.
+        A `Verbalizer` with "log_sum_prob" and a weight for each word, for the same model and template.
 
     Raises:
         ParameterError: a template with soft slots or demonstrations, no texts, or an option out of range.
         VerbalizerError: words that cannot tell the labels apart, or a word given twice.
-        DataError: labels that do not fit the texts or the words.
-        FieldError: an example lacks a field; names the row.
+        DataError: labels that do not match the texts or the words.
+        FieldError: an example lacks a field; names its index.
         EncodingError: an example, or the name of a label, cannot be encoded.
 
     Source:
-        KPT: Hu et al., ACL 2022, arXiv:2108.02035. Where we differ is said in `softcloze.label_words`. There the words
-        come from knowledge bases. Files of one word a line, and synonyms of WordNet by way of nltk, are as good::
+        KPT: Hu et al., ACL 2022, arXiv:2108.02035. The functions of `softcloze.label_words` state the differences.
+        KPT takes words from knowledge bases. Text files and synonyms of WordNet, by nltk, work as well::
 
             words = {label: Path(f"{label}.txt").read_text("utf-8").splitlines() for label in ("positive", "negative")}
 
@@ -99,11 +97,11 @@ def refine_words(
     """
     template, verbalizer = resolve_template(template), resolve_verbalizer(words)
     if not isinstance(verbalizer, Verbalizer):
-        raise ParameterError("there are no words to refine; give label -> words, or the name of a library table")
-    _check(template, frequency, relevance, penalty)
+        raise ParameterError("no words to refine; give label -> words, or the name of a verbalizer in the library")
+    _validate(template, frequency, relevance, penalty)
     examples = as_examples(texts)
     if not examples:
-        raise ParameterError("there are no texts to refine words by; give some of those that are to be classified")
+        raise ParameterError("no texts to refine words by; give some of the texts to classify")
     targets = None
     if labels is not None:
         given = as_labels(labels)
@@ -122,7 +120,8 @@ def refine_words(
         weights = learn_weights(log_probs, owners, targets, weights, penalty)
     weight_of = dict(zip(compress(verbalizer.all_words, keep), np.exp(weights).tolist(), strict=True))
     table = {
-        label: {word: weight_of[word] for word in own if word in weight_of} for label, own in _by_label(verbalizer)
+        label: {word: weight_of[word] for word in label_words if word in weight_of}
+        for label, label_words in _by_label(verbalizer)
     }
     return Verbalizer(table, "log_sum_prob", verbalizer.length_norm, verbalizer.decoding)
 
@@ -130,9 +129,9 @@ def refine_words(
 def usable_words(
     verbalizer: Verbalizer, template: Template, backbone: Backbone, max_tokens: int | None = None
 ) -> Verbalizer:
-    """The words that a model knows and can tell apart, without weights; words of more than `max_tokens` are left out.
+    """Drop words that the model does not know or cannot tell apart, words of more than `max_tokens`, and all weights.
 
-    The first word of each label stays as it is; `CompiledPrompt` says what is wrong with it.
+    The first word of each label stays; `CompiledPrompt` reports its faults.
     """
     compiled = CompiledTemplate(
         template, backbone.prompt_tokenizer, backbone.max_length, options=verbalizer.first_words
@@ -146,31 +145,33 @@ def usable_words(
         if tokens not in ids.values() and (max_tokens is None or len(tokens) <= max_tokens):
             ids[word] = tokens
     if compiled.autoregressive and verbalizer.length_norm == "none":
-        label_of = {word: label for label, own in _by_label(verbalizer) for word in own}
-        known = list(ids)
-        for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in known]):
-            if known[longer] not in verbalizer.first_words:
-                ids.pop(known[longer], None)
-    table: dict[Label, Words] = {label: [word for word in own if word in ids] for label, own in _by_label(verbalizer)}
+        label_of = {word: label for label, label_words in _by_label(verbalizer) for word in label_words}
+        words = list(ids)
+        for longer, _ in find_openings(list(ids.values()), [label_of[word] for word in words]):
+            if words[longer] not in verbalizer.first_words:
+                ids.pop(words[longer], None)
+    table: dict[Label, Words] = {
+        label: [word for word in label_words if word in ids] for label, label_words in _by_label(verbalizer)
+    }
     return Verbalizer(table, verbalizer.aggregation, verbalizer.length_norm, verbalizer.decoding)
 
 
 def word_log_probs(bound: CompiledPrompt, examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Log-probabilities of the label words among each other, in nats, shape (examples, words)."""
+    """Log-probabilities normalised over the label words, in nats, shape (examples, words)."""
     with bound.scorer.backbone.frozen():
         return among_words(bound.scorer.all(bound.encode(examples), [None])[0].double().numpy())
 
 
 def word_owners(verbalizer: Verbalizer) -> NDArray[np.int_]:
-    """The number of the label of each word, in the order of `all_words`."""
-    return np.repeat(np.arange(len(verbalizer.labels)), [len(own) for own in verbalizer.words])
+    """The index of the label of each word, in the order of `all_words`."""
+    return np.repeat(np.arange(len(verbalizer.labels)), [len(words) for words in verbalizer.words])
 
 
 def _by_label(verbalizer: Verbalizer) -> Iterator[tuple[Label, tuple[str, ...]]]:
     return zip(verbalizer.labels, verbalizer.words, strict=True)
 
 
-def _check(template: Template, frequency: float, relevance: float, penalty: float) -> None:
+def _validate(template: Template, frequency: float, relevance: float, penalty: float) -> None:
     if template.blocks:
         raise ParameterError(
             f"the soft slots of {str(template)!r} are not trained yet; refine the words with the hard part, without "
@@ -186,4 +187,4 @@ def _check(template: Template, frequency: float, relevance: float, penalty: floa
     if not relevance >= 0:
         raise ParameterError(f"relevance={relevance!r} is the least ratio of a word to keep; expected 0 or more")
     if not 0 < penalty < math.inf:
-        raise ParameterError(f"penalty={penalty!r} has to be a number above 0")
+        raise ParameterError(f"penalty={penalty!r} must be a number above 0")

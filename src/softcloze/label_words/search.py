@@ -1,4 +1,4 @@
-"""Label words from labelled examples: one pass of the frozen model, then arithmetic on what it says at the mask."""
+"""Find label words by labelled examples: one forward pass of the frozen model, then a beam search on its scores."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,8 @@ from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.label_words.beam_search import select
-from softcloze.label_words.candidates import METHODS, is_word, read_candidates, tokens_of
+from softcloze.label_words.beam_search import choose_words
+from softcloze.label_words.candidates import RANKINGS, is_word, read_candidates, tokens_of
 from softcloze.library import resolve_template
 from softcloze.template import Demos, Mask, Options, Soft, Template
 from softcloze.verbalizer import Label, Verbalizer
@@ -29,67 +29,66 @@ def search_label_words(
     max_length: int | None = None,
     random_state: int = 0,
 ) -> Verbalizer:
-    r"""Find words that can stand for labels, from a few labelled examples.
+    r"""Find label words by a few labelled examples.
 
-    The model reads each example once. Candidates are whole words of one token that fit the template (see
-    `softcloze.label_words.candidates`). Each label looks at its likeliest ones and orders them by `method`; a beam then
-    joins the first of all labels to the verbalizer that gives most examples their label. What the labels are called is
-    known as well: names that are such words come first, and the search adds to them.
+    The model scores each example once. Candidates are whole words of one token that fit the template (see
+    `softcloze.label_words.candidates`). `method` ranks the likeliest candidates of each label, and a beam search
+    combines the best of all labels into the verbalizer that classifies most examples correctly. Names of labels that
+    are such words come first, and the search adds to them.
 
     Args:
         model: as for `PromptClassifier`.
         template: a hard template or its name in the library; for a causal model with the mask at the end.
         texts: the examples, as for `PromptClassifier.fit`.
-        labels: the label of each, two examples of every label at least. Labels count the same, however many they have.
-        method: how each label orders its words: "petal" (the odds of a word in the label's examples compared with all
-            others) or "lm-bff" (how likely it is in the label's examples; of how many of the likeliest is settled by
-            cross-validation, see `softcloze.label_words.beam_search`).
-        words: how many for each label, the first one counted.
-        start: the first word of each label, whatever the examples say. None takes the labels themselves where each of
-            them is a word that can stand in the mask's place, and else none, as {} does.
-        max_length: tokens a prompt may have; None for the model's own limit.
+        labels: the label of each; at least two examples of each label. All labels count the same.
+        method: ranking of a label's words: "petal" (odds in the label's examples against all others) or "lm-bff"
+            (probability in the label's examples; cross-validation selects the number of candidates, see
+            `softcloze.label_words.beam_search`).
+        words: number of words for each label, the first one included.
+        start: the first word of each label, whatever the examples. None takes the labels themselves if each is a
+            candidate, and otherwise none, as {} does.
+        max_length: tokens of a prompt, at most; None for the model's own limit.
         random_state: seed of the folds of the cross-validation.
 
     Returns:
-        A verbalizer like one written by hand: print its `label_words()`, strike out or add words, and give it to
-        `PromptClassifier`. To give it a name, put the words into a folder of your own as
-        `verbalizers/TASK/NAME.toml` (see `softcloze.library.list_templates`); `softcloze words --output` writes such
-        a file.
+        A verbalizer like one written by hand: print its `label_words()`, edit them, and give it to
+        `PromptClassifier`. `softcloze label-words --output` writes it to a file, which in a folder of your own, as
+        `verbalizers/TASK/NAME.toml`, has a name (see `softcloze.library.list_templates`).
 
     Raises:
-        ParameterError: an unknown method; too few examples, labels or candidates; a template that leaves open more than
-            the label word; a first word that is more than one token, or not one for each label.
-        DataError: texts or labels that are no list of such.
-        FieldError: an example lacks a field; names the row.
+        ParameterError: an unknown method; too few examples, labels or candidates; a template with more than the label
+            word open; a first word of several tokens, or missing for a label.
+        DataError: texts or labels that are not lists of such.
+        FieldError: an example lacks a field; names its index.
         EncodingError: an example cannot be encoded.
 
     Source:
         Schick, Schmid and Schütze, COLING 2020, arXiv:2010.13641 (PETAL), and Gao, Fisch and Chen, ACL 2021,
-        arXiv:2012.15723 (LM-BFF, section 5.1). PETAL takes the words that each label ranks first, whatever the other
-        labels take. LM-BFF tries all combinations of one word each and decides by fine-tuning the model. Here words
-        ranked in either way go through one beam, several for a label, and the model stays as it is.
+        arXiv:2012.15723 (LM-BFF, section 5.1). PETAL takes the words that rank first for each label, independently
+        of the other labels. LM-BFF tries all combinations of one word each and selects by fine-tuning the model. Here a
+        beam search combines words of either ranking, several for a label, and the model stays frozen.
 
     Example:
         >>> template = "Review: <text>\nSentiment: <mask>"
-        >>> found = search_label_words("starter:smollm2-135m", template, texts, labels)  # doctest: +SKIP
-        >>> PromptClassifier("starter:smollm2-135m", template, found).predict(["A delight."])  # doctest: +SKIP
+        >>> verbalizer = search_label_words("starter:smollm2-135m", template, texts, labels)  # doctest: +SKIP
+        >>> PromptClassifier("starter:smollm2-135m", template, verbalizer).predict(["A delight."])  # doctest: +SKIP
     """
-    if method not in METHODS:
+    if method not in RANKINGS:
         raise ParameterError(
-            f"method={method!r} is unknown; expected {', '.join(map(repr, METHODS))}"
-            f"{did_you_mean(str(method), METHODS)}"
+            f"method={method!r} is unknown; expected {', '.join(map(repr, RANKINGS))}"
+            f"{did_you_mean(str(method), RANKINGS)}"
         )
     if words < 1:
         raise ParameterError(f"words={words}: a label needs at least 1")
     examples = as_examples(texts)
     if not examples:
-        raise ParameterError("there are no examples to search in")
+        raise ParameterError("no examples: give labelled texts")
     given = as_labels(labels)
     validate_lengths(examples, given)
     classes = _classes(given)
     targets = np.searchsorted(classes, given)
     parsed = resolve_template(template)
-    _check_template(parsed)
+    _validate_template(parsed)
     values = [parsed.read_fields(example, row) for row, example in enumerate(examples)]
 
     backbone = load_backbone(model)
@@ -97,28 +96,30 @@ def search_label_words(
     compiled = CompiledTemplate(parsed, backbone.prompt_tokenizer, limit)
     if backbone.family == "causal" and compiled.has_right:
         raise ParameterError(
-            f"text behind <mask> takes {backbone.name} a pass for every word of its vocabulary; "
+            f"text after <mask> takes {backbone.name} a forward pass for every word of its vocabulary; "
             f"end the template {str(parsed)!r} with the mask"
         )
-    contents = (str(value) for own in values for value in own.values())
+    contents = (str(value) for of_example in values for value in of_example.values())
     first = first_words(compiled, classes, start)
-    found = read_candidates(backbone, compiled, compiled.encode(examples), targets, contents, first)
+    candidates = read_candidates(backbone, compiled, compiled.encode(examples), targets, contents, first)
     needed = words * len(classes)
-    if len(found.words) < needed:
+    if len(candidates.words) < needed:
         raise ParameterError(
             f"{needed} words are wanted, {words} for each of {len(classes)} labels, but the vocabulary of "
-            f"{backbone.name} has only {len(found.words)} that fit the mask of {str(parsed)!r}; ask for fewer"
+            f"{backbone.name} has only {len(candidates.words)} that fit the mask of {str(parsed)!r}; ask for fewer"
         )
-    begun = tuple((found.words.index(word),) for word in first) or None
-    choice = select(found.log_probs, targets, METHODS[method], words, random_state, begun)
-    return Verbalizer({label: [found.words[i] for i in own] for label, own in zip(classes, choice, strict=True)})
+    initial = tuple((candidates.words.index(word),) for word in first) or None
+    choice = choose_words(candidates.log_probs, targets, RANKINGS[method], words, random_state, initial)
+    return Verbalizer(
+        {label: [candidates.words[i] for i in chosen] for label, chosen in zip(classes, choice, strict=True)}
+    )
 
 
 def first_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Mapping[Label, str] | None) -> list[str]:
-    """The word that each label begins with; none at all where a label's own name is no such word.
+    """The first word of each label; none at all if `start` is None and a label's name is not a candidate.
 
     Raises:
-        ParameterError: `start` has words for other labels, one that is not one token, or one twice.
+        ParameterError: `start` has words for other labels, a word of several tokens, or one word twice.
     """
     if start is None:
         names = [label for label in classes if isinstance(label, str)]
@@ -131,8 +132,8 @@ def first_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Map
         tokens = tokens_of(compiled, word)
         if len(tokens) != 1:
             raise ParameterError(
-                f"start has {word!r}, which is {len(tokens)} tokens in the mask's place of {str(compiled.template)!r}; "
-                "a search joins words of one token"
+                f"start has {word!r}, which is {len(tokens)} tokens at the mask of {str(compiled.template)!r}; "
+                "the search combines words of one token"
             )
     if len({tokens_of(compiled, word) for word in chosen}) < len(chosen):
         raise ParameterError(f"start has one word for two labels: {chosen!r:.200}")
@@ -143,35 +144,35 @@ def _classes(labels: Sequence[Label]) -> list[Label]:
     """The labels, sorted.
 
     Raises:
-        ParameterError: fewer than two, one that is neither text nor number, or one with a single example.
+        ParameterError: fewer than two labels, labels of mixed types, or a label with a single example.
     """
     counts = Counter(labels)
     if not any(all(isinstance(label, kind) for label in counts) for kind in (str, int)):
         raise ParameterError(f"labels must all be str or all be int, got {list(counts)!r:.200}")
     classes = sorted(counts)
     if len(classes) < 2:
-        raise ParameterError(f"label words tell at least two labels apart, found {classes}")
+        raise ParameterError(f"label words need at least two labels, found {classes}")
     few = [repr(label) for label in classes if counts[label] < 2]
     if few:
         raise ParameterError(
-            f"there is only one example of {', '.join(few)}, and cross-validation takes at least 2 of each label; "
+            f"only one example of {', '.join(few)}, and cross-validation needs at least 2 of each label; "
             "16 are a good start"
         )
     return classes
 
 
-def _check_template(template: Template) -> None:
-    """Refuse a template that leaves open more than the label word."""
+def _validate_template(template: Template) -> None:
+    """Raise ParameterError if the template has more than the label word open."""
     written = repr(str(template))
     if len(template.masks) > 1:
-        raise ParameterError(f"a search finds words for one mask, and {written} has {len(template.masks)}")
+        raise ParameterError(f"the search finds words for one mask, and {written} has {len(template.masks)}")
     for node in template.nodes:
         match node:
             case Soft():
                 hard = Template.from_nodes(other for other in template.nodes if not isinstance(other, Soft))
                 raise ParameterError(
-                    f"the soft slots of {written} are trained with label words, so they cannot help to find any; "
-                    f"search with the hard part, {str(hard)!r}, and fit {written} with the words that it finds"
+                    f"the soft slots of {written} are trained with label words, so they cannot help to find them; "
+                    f"search with the hard part, {str(hard)!r}, then fit {written} with the words found"
                 )
             case Demos():
                 raise ParameterError(
@@ -184,5 +185,5 @@ def _check_template(template: Template) -> None:
                 )
             case Mask(count) if count not in (None, 1):
                 raise ParameterError(
-                    f"a search finds words of one token, but {written} has <mask*{count}>; write <mask>"
+                    f"the search finds words of one token, but {written} has <mask*{count}>; write <mask>"
                 )
