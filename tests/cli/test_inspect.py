@@ -48,7 +48,7 @@ def test_logic_with_values_that_are_no_text(softcloze):
     assert softcloze("inspect", template, "--field", "stars:=[1, 3, 4]") == (0, "**很<mask>", "")
     assert softcloze("inspect", template, "--field", "stars:=[]", "--field", "title=a=b") == (0, "《a=b》很<mask>", "")
     code, _, err = softcloze("inspect", template, "--field", "stars=5")
-    assert code == 2 and err.startswith("error: 'for' goes through a list, found text")
+    assert code == 2 and err.startswith("error: 'for' iterates over a list, found text")
 
 
 def test_demonstrations_without_a_model(softcloze):

@@ -107,7 +107,7 @@ def test_a_place_for_demonstrations_that_does_not_come_out():
 def test_errors_name_the_row():
     bound = compiled("{% if yes %}<mask>{% endif %} {{ text }}", "wordpiece")
     good = {"yes": True, "text": "a"}
-    with pytest.raises(TemplateLogicError, match=r"^row 1: <mask> at line 1, column 13 does not come out"):
+    with pytest.raises(TemplateLogicError, match=r"^row 1: <mask> at line 1, column 13 is missing from the output"):
         bound.encode([good, {"yes": False, "text": "a"}])
     with pytest.raises(FieldError, match=r"^row 2: .*text"):
         bound.encode([good, good, {"yes": True}])

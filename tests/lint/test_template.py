@@ -132,7 +132,7 @@ FOUND = [
         (
             "two-masks",
             "error",
-            "this mask has no name, but that at line 1, column 1 has: where there are several, all are named",
+            "this mask has no name, but the one at line 1, column 1 has: if there are several, all need names",
         ),
         "",
     ),
@@ -146,7 +146,7 @@ FOUND = [
         (
             "demos-between-masks",
             "error",
-            "<demos> stands between two masks, and a demonstration has to show all of them: put it in front",
+            "<demos> is between two masks, but a demonstration shows all of them: put it in front",
         ),
         "",
     ),

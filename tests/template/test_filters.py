@@ -102,10 +102,10 @@ def test_filters_and_tests_of_other_values(expression, values, found):
     assert written(expression, **values) == found
 
 
-HINT = "go through it with {% for … %}, or add | join(', ')"
+HINT = "iterate over it with {% for … %}, or add | join(', ')"
 REFUSED = [
     ("items | trim", {"items": ["a"]}, f"trim: expected text, found a list: {HINT}"),
-    ("title | upper", {"title": None}, "upper: expected text, found None: ask with {% if … %} first, "
+    ("title | upper", {"title": None}, "upper: expected text, found None: test it with {% if … %} first, "
      "or add | default('', true)"),
     ("text | join", {"text": "a"}, "join: expected a list, found text"),
     ("items | join", {"items": [["a"]]}, f"join: expected text, found a list: {HINT}"),
@@ -128,11 +128,11 @@ def test_values_that_a_filter_does_not_take(expression, values, problem):
 
 KNOWN = ", ".join(map(repr, FILTERS))
 UNKNOWN = [
-    ("text | cneter(9)", f"there is no filter 'cneter': there are {KNOWN}"),
-    ("text | uper", f"there is no filter 'uper': there are {KNOWN}; did you mean 'upper'?"),
-    ("text | attr('x')", f"there is no filter 'attr': there are {KNOWN}"),
-    ("text is sameas none", f"there is no test 'is sameas': there are {', '.join(map(repr, TESTS))}"),
-    ("text is deifned", f"there is no test 'is deifned': there are {', '.join(map(repr, TESTS))}; "
+    ("text | cneter(9)", f"unknown filter 'cneter': expected one of {KNOWN}"),
+    ("text | uper", f"unknown filter 'uper': expected one of {KNOWN}; did you mean 'upper'?"),
+    ("text | attr('x')", f"unknown filter 'attr': expected one of {KNOWN}"),
+    ("text is sameas none", f"unknown test 'is sameas': expected one of {', '.join(map(repr, TESTS))}"),
+    ("text is deifned", f"unknown test 'is deifned': expected one of {', '.join(map(repr, TESTS))}; "
      "did you mean 'defined'?"),
     ("text | trim(1, 2)", "trim does not take these arguments: too many positional arguments"),
     ("text | replace('a')", "replace does not take these arguments: missing a required argument: 'new'"),

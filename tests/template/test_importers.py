@@ -123,7 +123,7 @@ DICT = """expected the inside of a Python dict or set, as in {"soft": None, "dup
 FUNCTION = (
     "this function cannot be expressed, known are strip(), lower(), upper(), title(), capitalize(), replace(), "
     "rstrip(string.punctuation), x[:200], a first letter lowered or raised, and text added before or after: process "
-    "the column beforehand, or write {{ … }} into the template that comes out without it"
+    "the column beforehand, or write {{ … }} into the imported template"
 )
 
 OPENPROMPT_MISTAKES = [  # 【 and 】 enclose the wrong characters
@@ -165,7 +165,7 @@ OPENPROMPT_MISTAKES = [  # 【 and 】 enclose the wrong characters
     ),
     (
         '{"meta": 【"none"】, "post_processing": str.lower}',
-        "a function of 'none' cannot be expressed: in Jinja that is no field; rename the column",
+        "a function of 'none' cannot be expressed: in Jinja that is not a field; rename the column",
     ),
     (
         '{"soft": None, "post_processing": 【"mlp"】}',

@@ -172,31 +172,31 @@ REFUSED = [
     ("{{ range(1000000000) }}", CALLED),
     ("{{ cycler.__init__.__globals__ }}", "values have no attributes such as .__globals__: a field is read"),
     ("{{ self }}{{ self.x }}", "values have no attributes such as .x"),
-    ("{{ text | attr('__class__') }}", "there is no filter 'attr'"),
-    ("{{ text | map('upper') }}", "there is no filter 'map'"),
-    ("{% import 'os' as os %}", f"there is no 'import' in templates: there are {STATEMENTS}"),
-    ("{% from 'os' import path %}", f"there is no 'from' in templates: there are {STATEMENTS}"),
-    ("{% include '/etc/passwd' %}", f"there is no 'include' in templates: there are {STATEMENTS}"),
-    ("{% extends 'a' %}", f"there is no 'extends' in templates: there are {STATEMENTS}"),
-    ("{% macro a() %}", f"there is no 'macro' in templates: there are {STATEMENTS}"),
-    ("{% block a %}", f"there is no 'block' in templates: there are {STATEMENTS}"),
-    ("{% filter upper %}", f"there is no 'filter' in templates: there are {STATEMENTS}"),
-    ("{% call a() %}", f"there is no 'call' in templates: there are {STATEMENTS}"),
-    ("{% raw %}", f"there is no 'raw' in templates: there are {STATEMENTS}"),
-    ("{% do a %}", f"there is no 'do' in templates: there are {STATEMENTS}"),
+    ("{{ text | attr('__class__') }}", "unknown filter 'attr'"),
+    ("{{ text | map('upper') }}", "unknown filter 'map'"),
+    ("{% import 'os' as os %}", f"unknown keyword 'import': expected one of {STATEMENTS}"),
+    ("{% from 'os' import path %}", f"unknown keyword 'from': expected one of {STATEMENTS}"),
+    ("{% include '/etc/passwd' %}", f"unknown keyword 'include': expected one of {STATEMENTS}"),
+    ("{% extends 'a' %}", f"unknown keyword 'extends': expected one of {STATEMENTS}"),
+    ("{% macro a() %}", f"unknown keyword 'macro': expected one of {STATEMENTS}"),
+    ("{% block a %}", f"unknown keyword 'block': expected one of {STATEMENTS}"),
+    ("{% filter upper %}", f"unknown keyword 'filter': expected one of {STATEMENTS}"),
+    ("{% call a() %}", f"unknown keyword 'call': expected one of {STATEMENTS}"),
+    ("{% raw %}", f"unknown keyword 'raw': expected one of {STATEMENTS}"),
+    ("{% do a %}", f"unknown keyword 'do': expected one of {STATEMENTS}"),
     # operators
-    ("{{ 2 ** 9 }}", f"there is no **: {ARITHMETIC}"),
-    ("{{ 'a' * 9 }}", f"there is no *: {ARITHMETIC}"),
-    ("{{ '%s' % a }}", f"there is no %: {ARITHMETIC}"),
-    ("{{ a / b }}", f"there is no /: {ARITHMETIC}"),
-    ("{{ a // b }}", f"there is no //: {ARITHMETIC}"),
-    ("{{ {'a': 1} }}", "there are no mappings in templates: give the example one field for each value"),
+    ("{{ 2 ** 9 }}", f"unsupported operator **: {ARITHMETIC}"),
+    ("{{ 'a' * 9 }}", f"unsupported operator *: {ARITHMETIC}"),
+    ("{{ '%s' % a }}", f"unsupported operator %: {ARITHMETIC}"),
+    ("{{ a / b }}", f"unsupported operator /: {ARITHMETIC}"),
+    ("{{ a // b }}", f"unsupported operator //: {ARITHMETIC}"),
+    ("{{ {'a': 1} }}", "mappings are not supported: give the example one field for each value"),
     ("{{ a if b }}", "this 'if' has no 'else': write the other value, as in title if title else ''"),
-    ("{{ +a }}", f"there is no +: {ARITHMETIC}"),
+    ("{{ +a }}", f"unsupported operator +: {ARITHMETIC}"),
     # blocks
-    ("{% fro a in b %}", f"there is no 'fro' in templates: there are {STATEMENTS}; did you mean 'for'?"),
-    ("{% 如果 a %}", f"there is no '如果' in templates: there are {STATEMENTS}"),
-    ("{% (a) %}", f"there is no '' in templates: there are {STATEMENTS}"),
+    ("{% fro a in b %}", f"unknown keyword 'fro': expected one of {STATEMENTS}; did you mean 'for'?"),
+    ("{% 如果 a %}", f"unknown keyword '如果': expected one of {STATEMENTS}"),
+    ("{% (a) %}", f"unknown keyword '': expected one of {STATEMENTS}"),
     ("{% if a %}{% for b in c %}x{% endfor %}", "this 'if' is never closed: expected {% endif %} after it"),
     ("{% for b in c %}{% else %}", "this 'for' is never closed: expected {% endfor %} after it"),
     ("{% endif %}", "this 'endif' belongs to no block: none is open here"),
@@ -221,16 +221,16 @@ REFUSED = [
     ("{% set a, b = c %}", "cannot be read: expected token '=', got ','"),
     ("{% set loop = 1 %}", "'loop' counts the steps of a loop and cannot be set: take another name"),
     ("{{ loop }}", "loop has no value of its own: it is for loop.index, loop.first, loop.last and so on"),
-    ("{{ loop.index }}", "loop stands in no loop: it counts the steps of {% for … %}"),
-    ("{% for a in b %}{{ loop.idnex }}{% endfor %}", "there is no loop.idnex: loop has 'index', 'index0', 'revindex', "
+    ("{{ loop.index }}", "loop is used outside a loop: it counts the steps of {% for … %}"),
+    ("{% for a in b %}{{ loop.idnex }}{% endfor %}", "unknown loop.idnex: loop has 'index', 'index0', 'revindex', "
      "'first', 'last', 'length'; did you mean 'index'?"),
     # invalid Jinja
     ("{{ a b }}", "cannot be read: expected token 'the end', got 'b'"),
     ("{{ a, b }}", "cannot be read: expected token 'the end', got ','"),
     ("{{ a | }}", "cannot be read: unexpected the end, expected 'name'"),
     ("{{ a ? b }}", "cannot be read: unexpected char '?' at 2"),
-    ("{{ 'a\\d' }}", "there is no escape '\\\\d': write a backslash as \\\\"),
-    ("{{ '\\777' }}", "there is no escape '\\\\777': write a backslash as \\\\"),
+    ("{{ 'a\\d' }}", "unknown escape '\\\\d': write a backslash as \\\\"),
+    ("{{ '\\777' }}", "unknown escape '\\\\777': write a backslash as \\\\"),
     ("{{ '\\N{NO SUCH}' }}", "cannot be read: unknown Unicode character name"),
     ("{{ " + "9" * 5000 + " }}", "cannot be read: Exceeds the limit"),
     ("{{ " + "(" * 3000 + "a" + ")" * 3000 + " }}", "this is nested too deeply: {% set %} can give its pieces names"),
@@ -253,7 +253,8 @@ def test_the_caret_is_under_the_jinja_at_fault():
     with pytest.raises(TemplateSyntaxError) as caught:
         Template("{{ a }}\n评论 {{ b }} {% if text.is_good() %}好{% endif %} <mask>")
     assert str(caught.value) == (
-        "nothing can be called: use a filter, as in {{ text | trim }}; there are 'capitalize', 'default', 'first', "
+        "nothing can be called: use a filter, as in {{ text | trim }}; the filters are 'capitalize', 'default', "
+        "'first', "
         "'join', 'last', 'length', 'lower', 'lower_first', 'replace', 'split', 'strip_punctuation', 'title', 'trim', "
         "'upper', 'upper_first'\n"
         "  at line 2, column 12:\n"
@@ -267,16 +268,16 @@ NOT_FILLED = [
      "(in {{ titel }} at line 1, column 1)"),
     ("<mask>\n{% if 题目 %}{% endif %}", {"text": "a"}, "no field '题目': the example has 'text'; "
      "where it may be missing, ask whether 题目 is defined (in {% if 题目 %} at line 2, column 1)"),
-    ("{{ title }}<mask>", {"title": None}, "expected text, found None: ask with {% if … %} first, "
+    ("{{ title }}<mask>", {"title": None}, "expected text, found None: test it with {% if … %} first, "
      "or add | default('', true) (in {{ title }} at line 1, column 1)"),
     ("{% if b %}<title max=9>{% endif %}{{ title is defined }}<mask>", {"b": 1}, "no field 'title': "
      "the example has 'b'; where it may be missing, ask whether title is defined "
      "(in <title max=9> at line 1, column 11)"),
-    ("{{ items }}<mask>", {"items": []}, "expected text, found a list: go through it with {% for … %}, "
+    ("{{ items }}<mask>", {"items": []}, "expected text, found a list: iterate over it with {% for … %}, "
      "or add | join(', ') (in {{ items }} at line 1, column 1)"),
-    ("<mask>{% for a in text %}{% endfor %}", {"text": "a"}, "'for' goes through a list, found text; "
+    ("<mask>{% for a in text %}{% endfor %}", {"text": "a"}, "'for' iterates over a list, found text; "
      "text | split makes a list of text (in {% for a in text %} at line 1, column 7)"),
-    ("<mask>{% for a in text %}{% endfor %}", {"text": 5}, "'for' goes through a list, found a number "
+    ("<mask>{% for a in text %}{% endfor %}", {"text": 5}, "'for' iterates over a list, found a number "
      "(in {% for a in text %} at line 1, column 7)"),
     ("<mask>{% for a, b in c %}{% endfor %}", {"c": [[1, 2], [1]]}, "every item must be a list of 2 for a, b, "
      "found one of 1 (in {% for a, b in c %} at line 1, column 7)"),
@@ -296,7 +297,7 @@ NOT_FILLED = [
      "(in {{ 1 in a }} at line 1, column 7)"),
     ("<mask>{{ [a] }}", {"a": [1]}, "a list that is written in a template holds no other list "
      "(in {{ [a] }} at line 1, column 7)"),
-    ("<mask>{{ a[3] }}", {"a": [1]}, "there is no item 3: a list of length 1 (in {{ a[3] }} at line 1, column 7)"),
+    ("<mask>{{ a[3] }}", {"a": [1]}, "no item 3: a list of length 1 (in {{ a[3] }} at line 1, column 7)"),
     ("<mask>{{ a[0] }}", {"a": 1}, "only a list or text has items, found a number (in {{ a[0] }} at line 1, column 7)"),
 ]  # fmt: skip
 
@@ -308,21 +309,18 @@ def test_examples_that_do_not_fill_the_template(source, example, problem):
     assert str(caught.value) == f"row 3: {problem}"
 
 
+MISSING = "is missing from the output for this example: move it out of {% if … %} and {% for … %}"
+TWICE = "is in the output 2 times for this example, expected once: move it out of {% for … %}"
 MASKS = [
-    ("{% if a %}<mask>{% endif %}", {"a": 0}, "<mask> at line 1, column 11 does not come out for this example, "
-     "but always must: take it out of {% if … %} and {% for … %}"),
-    ("{% for a in b %}\n<mask*2>{% endfor %}", {"b": []}, "<mask*2> at line 2, column 1 does not come out "
-     "for this example, but always must: take it out of {% if … %} and {% for … %}"),
-    ("{% for a in b %}\n<mask*2>{% endfor %}", {"b": [1, 2]}, "<mask*2> at line 2, column 1 comes out 2 times "
-     "for this example, but only once can: take it out of {% for … %}"),
-    ("<mask name=x>{% if a %}<mask name=y>{% endif %}", {"a": 0}, "<mask name=y> at line 1, column 24 does not come "
-     "out for this example, but always must: take it out of {% if … %} and {% for … %}"),
-    ("<mask name=x>{% for a in b %}<mask name=y>{% endfor %}", {"b": [1, 2]}, "<mask name=y> at line 1, column 30 "
-     "comes out 2 times for this example, but only once can: take it out of {% for … %}"),
+    ("{% if a %}<mask>{% endif %}", {"a": 0}, f"<mask> at line 1, column 11 {MISSING}"),
+    ("{% for a in b %}\n<mask*2>{% endfor %}", {"b": []}, f"<mask*2> at line 2, column 1 {MISSING}"),
+    ("{% for a in b %}\n<mask*2>{% endfor %}", {"b": [1, 2]}, f"<mask*2> at line 2, column 1 {TWICE}"),
+    ("<mask name=x>{% if a %}<mask name=y>{% endif %}", {"a": 0}, f"<mask name=y> at line 1, column 24 {MISSING}"),
+    ("<mask name=x>{% for a in b %}<mask name=y>{% endfor %}", {"b": [1, 2]},
+     f"<mask name=y> at line 1, column 30 {TWICE}"),
     ("{% for a in b %}{% if a %}<mask name=x>{% else %}<mask name=y>{% endif %}{% endfor %}", {"b": [0, 1]},
-     "the masks come out in another order than they are written: take them out of {% for … %}"),
-    ("{% for a in b %}<demos>{% endfor %}<mask>", {"b": [1, 2]}, "<demos> at line 1, column 17 comes out 2 times "
-     "for this example, but only once can: take it out of {% for … %}"),
+     "the order of masks in the output differs from that in the template: move them out of {% for … %}"),
+    ("{% for a in b %}<demos>{% endfor %}<mask>", {"b": [1, 2]}, f"<demos> at line 1, column 17 {TWICE}"),
 ]  # fmt: skip
 
 

@@ -198,11 +198,11 @@ MISTAKES = [
     ),
     (
         "好：<mask name=评价>，‸<mask>‸",
-        "this mask has no name, but that at line 1, column 3 has: where there are several, all are named",
+        "this mask has no name, but the one at line 1, column 3 has: if there are several, all need names",
     ),
     (
         "‸<mask>‸ <mask name=a><mask name=b>",
-        "this mask has no name, but that at line 1, column 8 has: where there are several, all are named",
+        "this mask has no name, but the one at line 1, column 8 has: if there are several, all need names",
     ),
     (
         "<mask name=a><mask> ‸<mask*2>‸",
@@ -211,7 +211,7 @@ MISTAKES = [
     ),
     (
         "<mask name=a> ‸<demos>‸ <mask name=b>",
-        "<demos> stands between two masks, and a demonstration has to show all of them: put it in front",
+        "<demos> is between two masks, but a demonstration shows all of them: put it in front",
     ),
     ("<sep ‸sep‸=a><mask>", "<sep> takes no attributes, found 'sep'"),
     ("<demos ‸spe‸=a><mask>", "<demos> has no attribute 'spe': it takes only sep; did you mean 'sep'?"),

@@ -260,7 +260,7 @@ def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
     nameless = first.pop(None, None)
     if nameless is not None and first:
         there = line_and_column(source, min(tag.start for tag in first.values()))
-        problem = f"this mask has no name, but that at {there} has: where there are several, all are named"
+        problem = f"this mask has no name, but the one at {there} has: if there are several, all need names"
         raise TemplateSyntaxError(problem, source, nameless.start, nameless.end)
     return tuple(mask for _, mask in masks)
 
@@ -277,7 +277,7 @@ def _validate_demos(placed: Sequence[Placed], source: str) -> Demos | None:
         raise TemplateSyntaxError(problem, source, more[0][0].start, more[0][0].end)
     masks = [other.start for other in placed if isinstance(other.node, Mask)]
     if masks[0] < tag.start < masks[-1]:
-        problem = "<demos> stands between two masks, and a demonstration has to show all of them: put it in front"
+        problem = "<demos> is between two masks, but a demonstration shows all of them: put it in front"
         raise TemplateSyntaxError(problem, source, tag.start, tag.end)
     return node
 

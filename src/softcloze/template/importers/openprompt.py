@@ -132,7 +132,8 @@ class _Tag:
             return [Literal(steps.before), plain, Literal(steps.after)]
         if name.casefold() in ("true", "false", "none"):
             self._fail(
-                f"a function of {name!r} cannot be expressed: in Jinja that is no field; rename the column", self.kind
+                f"a function of {name!r} cannot be expressed: in Jinja that is not a field; rename the column",
+                self.kind,
             )
         if not shortenable and "shortenable" in self.entries:
             problem = (
@@ -147,7 +148,7 @@ class _Tag:
         function = self.entries["post_processing"].value
         steps = None if function is None else read_function(function)
         if steps is None:
-            advice = "process the column beforehand, or write {{ … }} into the template that comes out without it"
+            advice = "process the column beforehand, or write {{ … }} into the imported template"
             self._fail(f"this function cannot be expressed, known are {KNOWN}: {advice}", "post_processing")
         return steps
 

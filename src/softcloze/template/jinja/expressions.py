@@ -126,23 +126,24 @@ def _advice(node: nodes.Expr) -> str:
         case nodes.Call(node=nodes.Getattr(attr=attr)) if (name := _METHODS.get(attr, attr)) in FILTERS:
             return f"values have no methods: write | {name} instead of .{attr}()"
         case nodes.Call():
-            return f"nothing can be called: use a filter, as in {{{{ text | trim }}}}; there are {quoted_list(FILTERS)}"
+            known = quoted_list(FILTERS)
+            return f"nothing can be called: use a filter, as in {{{{ text | trim }}}}; the filters are {known}"
         case nodes.Getattr(attr=attr):
             name = abbreviate(attr)
             return f"values have no attributes such as .{name}: a field is read by its name, an item as in items[0]"
         case nodes.BinExpr(operator=operator) | nodes.UnaryExpr(operator=operator):
-            return f"there is no {operator}: the only arithmetic is + and - of numbers"
+            return f"unsupported operator {operator}: the only arithmetic is + and - of numbers"
         case nodes.Dict():
-            return "there are no mappings in templates: give the example one field for each value"
+            return "mappings are not supported: give the example one field for each value"
         case _:
-            return f"there is no {type(node).__name__} in templates"
+            return f"templates do not support {type(node).__name__}"
 
 
 def _loop_attribute(attr: str, reads: list[str]) -> Evaluate:
     if attr not in _LOOP_ATTRIBUTES:
         known = quoted_list(_LOOP_ATTRIBUTES)
         raise ExpressionError(
-            f"there is no loop.{abbreviate(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}"
+            f"unknown loop.{abbreviate(attr)}: loop has {known}{did_you_mean(attr, _LOOP_ATTRIBUTES)}"
         )
     reads.append(LOOP)
     read = _LOOP_ATTRIBUTES[attr]
@@ -183,7 +184,7 @@ def _item(operand: Evaluate, index: int | slice) -> Evaluate:
         try:
             return value[index]
         except IndexError:
-            return Missing(lambda: f"there is no item {index}: {type_name(value)} of length {len(value)}")
+            return Missing(lambda: f"no item {index}: {type_name(value)} of length {len(value)}")
 
     return item
 
@@ -201,7 +202,7 @@ def _list(items: list[Evaluate]) -> Evaluate:
 def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
     if name not in FILTERS:
         raise ExpressionError(
-            f"there is no filter {quoted(name)}: there are {quoted_list(FILTERS)}{did_you_mean(name, FILTERS)}"
+            f"unknown filter {quoted(name)}: expected one of {quoted_list(FILTERS)}{did_you_mean(name, FILTERS)}"
         )
     function = FILTERS[name]
     value = _compile(operand, reads) if name in ACCEPT_MISSING else _present(operand, reads)
@@ -221,7 +222,7 @@ def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]
 def _test(node: nodes.Test, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
     if name not in TESTS:
         raise ExpressionError(
-            f"there is no test 'is {abbreviate(name)}': there are {quoted_list(TESTS)}{did_you_mean(name, TESTS)}"
+            f"unknown test 'is {abbreviate(name)}': expected one of {quoted_list(TESTS)}{did_you_mean(name, TESTS)}"
         )
     function = TESTS[name]
     value = _compile(operand, reads) if name in ACCEPT_MISSING else _present(operand, reads)

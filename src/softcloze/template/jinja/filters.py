@@ -64,9 +64,11 @@ def text_of(value: object) -> str:
         case str():
             return value
         case None:
-            raise ExpressionError("expected text, found None: ask with {% if … %} first, or add | default('', true)")
+            raise ExpressionError(
+                "expected text, found None: test it with {% if … %} first, or add | default('', true)"
+            )
         case list():
-            raise ExpressionError("expected text, found a list: go through it with {% for … %}, or add | join(', ')")
+            raise ExpressionError("expected text, found a list: iterate over it with {% for … %}, or add | join(', ')")
     try:
         return str(value)
     except ValueError as error:  # an int of thousands of digits

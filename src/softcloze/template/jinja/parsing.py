@@ -75,7 +75,7 @@ def _read(source: str, read: Callable[[Parser], _T]) -> _T:
     """Run `read` on all of `source`."""
     for escape in _ESCAPE.finditer(source):
         if escape[1] not in _KNOWN_ESCAPES:
-            raise ExpressionError(f"there is no escape {quoted(escape[0])}: write a backslash as \\\\")
+            raise ExpressionError(f"unknown escape {quoted(escape[0])}: write a backslash as \\\\")
     try:
         parser = Parser(_ENVIRONMENT, source, state="variable")
         result = read(parser)

@@ -59,17 +59,17 @@ class Logic:
         for node, i in self._once.items():
             count = present.count(node)
             if not count and isinstance(node, Mask):
-                problem = (
-                    "does not come out for this example, but always must: take it out of {% if … %} and {% for … %}"
-                )
+                problem = "is missing from the output for this example: move it out of {% if … %} and {% for … %}"
                 raise TemplateLogicError(f"{where}{self._position(i)} {problem}")
             if count > 1:
-                problem = f"comes out {count} times for this example, but only once can: take it out of {{% for … %}}"
+                problem = (
+                    f"is in the output {count} times for this example, expected once: move it out of {{% for … %}}"
+                )
                 raise TemplateLogicError(f"{where}{self._position(i)} {problem}")
         if sum(isinstance(node, Mask) for node in present) > 1 and present != [
             node for node in self._once if node in present
         ]:
-            problem = "the masks come out in another order than they are written: take them out of {% for … %}"
+            problem = "the order of masks in the output differs from that in the template: move them out of {% for … %}"
             raise TemplateLogicError(f"{where}{problem}")
 
     def _position(self, i: int) -> str:

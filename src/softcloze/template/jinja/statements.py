@@ -104,7 +104,7 @@ class _Compiler:
                 self.open.pop()
                 return step
             case _ if keyword not in KEYWORDS:
-                problem = f"there is no {quoted(keyword)} in templates: there are {quoted_list(KEYWORDS)}"
+                problem = f"unknown keyword {quoted(keyword)}: expected one of {quoted_list(KEYWORDS)}"
                 self.fail(i, problem + did_you_mean(keyword, KEYWORDS))
             case _ if ends:
                 opener = line_and_column(self.source, self.placed[self.open[-1][0]].start)
@@ -213,7 +213,7 @@ class _Compiler:
     def recorded(self, i: int, compiled: Compiled) -> tuple[Evaluate, str | None]:
         """Record the names that an expression reads; return its function and the field of origin of its value."""
         if LOOP in compiled.reads and LOOP not in self.bound:
-            self.fail(i, "loop stands in no loop: it counts the steps of {% for … %}")
+            self.fail(i, "loop is used outside a loop: it counts the steps of {% for … %}")
         return compiled.evaluate, self.origin(compiled.reads, in_jinja=True)
 
     def origin(self, reads: Sequence[str], *, in_jinja: bool) -> str | None:
@@ -251,7 +251,7 @@ def _compile_set(source: str) -> tuple[str, Compiled]:
 def _as_list(value: object) -> list[object]:
     if not isinstance(value, list):
         hint = "; text | split makes a list of text" if isinstance(value, str) else ""
-        raise ExpressionError(f"'for' goes through a list, found {type_name(value)}{hint}")
+        raise ExpressionError(f"'for' iterates over a list, found {type_name(value)}{hint}")
     return value
 
 
