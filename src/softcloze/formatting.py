@@ -224,7 +224,7 @@ def size(number: int | None) -> str:
 
 
 def shots_name(shots: float | int | str) -> str:
-    """The number of training rows per class, a share of all rows, or "all".
+    """The number of training examples per class, a share of all, or "all".
 
     >>> shots_name(16), shots_name(0), shots_name(0.1), shots_name("all")
     ('16', 'none', '10%', 'all')

@@ -86,7 +86,7 @@ MISTAKES = [
     ),
     (
         ["compare", "--data", "reviews.csv", "--baseline", "tf-idf", "--shots", "many"],
-        "error: --shots 'many': expected a number of rows, a share as in 0.1, or all\n",
+        "error: --shots 'many': expected a number of examples, a share such as 0.1, or all\n",
     ),
     (
         ["compare", "--data", "reviews.csv", "--baseline", "tf-idf", "--shots", "90"],
@@ -99,6 +99,11 @@ MISTAKES = [
     (
         ["compare", "--data", "reviews.csv", "--methods", "methods.toml"],
         "error: methods.toml, [soft] has 'epoch', which PromptClassifier does not take; did you mean 'epochs'?\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "training.toml"],
+        "error: training.toml, [soft], training has 'early_stop', which TrainingSettings does not take; did you mean "
+        "'early_stopping'?\n",
     ),
     (
         ["compare", "--data", "reviews.csv", "--methods", "other.toml"],
@@ -133,6 +138,9 @@ def folder(tmp_path, monkeypatch, reviews):
     (tmp_path / "header.csv").write_text("text,label\n")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "methods.toml").write_text('[soft]\ntemplate = "<soft> <text> <mask>"\nepoch = 3\n')
+    (tmp_path / "training.toml").write_text(
+        '[soft]\ntemplate = "<soft> <text> <mask>"\nepochs = 3\ntraining = { early_stop = true }\n'
+    )
     (tmp_path / "other.toml").write_text('[a]\nbaseline = "best"\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path

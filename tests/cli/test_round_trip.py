@@ -125,6 +125,7 @@ def test_compare_prints_the_tables_and_goes_on_where_it_was(run, reviews, tmp_pa
 template = "{TEMPLATE}"
 verbalizer = {{ positive = "great", negative = "bad" }}
 epochs = 1
+training = {{ average_last_epochs = 1 }}
 
 [characters]
 baseline = "tf-idf"

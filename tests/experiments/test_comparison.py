@@ -151,9 +151,9 @@ TABLE = """\
   ParameterError: [/]
   no head
 
-starter:smollm2-135m, 134,515,008 parameters; movie-reviews: 200 held-out rows;
-mean ± standard deviation of 3 draws of training rows, shots per class; time is
-per run, memory is the peak of the whole process"""
+starter:smollm2-135m, 134,515,008 parameters; movie-reviews: 200 held-out
+examples; mean ± standard deviation of 3 draws of training examples, shots per
+class; time is per run, memory is the peak of the whole process"""
 
 
 def test_table():

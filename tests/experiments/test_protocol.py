@@ -96,7 +96,7 @@ def test_mistakes(settings, message):
 def test_too_few_rows():
     with pytest.raises(ParameterError, match="11 rows of each class are wanted, but '一般' has 10"):
         Protocol(shots=11).draws(LABELS)
-    with pytest.raises(ParameterError, match=r"shots=35 needs more rows than a class has: .*'很好': 60"):
+    with pytest.raises(ParameterError, match=r"shots=35 needs more examples than a class has: .*'很好': 60"):
         Protocol(shots=35, balanced=False).draws(LABELS)
-    with pytest.raises(ParameterError, match="a class has a single row"):
+    with pytest.raises(ParameterError, match="a class has a single example"):
         Protocol().folds(["a", "a", "b"], 0)

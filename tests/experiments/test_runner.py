@@ -195,9 +195,9 @@ MISTAKES = [
     ([], SPLIT, {}, r"one or more methods with distinct names, found \[\]"),
     ([Method("a", tfidf()), Method("a", tfidf())], SPLIT, {}, r"found \['a', 'a'\]"),
     ({"a": tfidf()}, SPLIT, {"shots": 70}, "70 rows of each class are wanted"),
-    ({"a": tfidf()}, SPLIT, {"shots": 0}, r"'a' needs training rows, but shots=\(0,\) provides none"),
-    ({"a": tfidf()}, Split(SPLIT.train, Examples((), ())), {}, "no held-out rows"),
-    ({"a": tfidf()}, Split(SPLIT.train, SPLIT.train), {}, "texts are in both the training and the held-out rows"),
+    ({"a": tfidf()}, SPLIT, {"shots": 0}, r"'a' needs training examples, but shots=\(0,\) provides none"),
+    ({"a": tfidf()}, Split(SPLIT.train, Examples((), ())), {}, "no held-out examples"),
+    ({"a": tfidf()}, Split(SPLIT.train, SPLIT.train), {}, "texts are in both the training and the held-out examples"),
     (
         {"a": PromptClassifier("no model", "<a> <b> <mask>", {"good": "x", "bad": "y"})},
         SPLIT,

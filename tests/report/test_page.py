@@ -59,7 +59,7 @@ def with_words(comparison, *words):
 
 @pytest.fixture(scope="module")
 def html(make_once):
-    """A report with everything in it: several numbers of training rows, a failure, words at the mask."""
+    """A report with everything in it: several numbers of training examples, a failure, words at the mask."""
     return page(with_words(make_once(), TopWord("␣good", 0.31), TopWord("很", 0.12)))
 
 

@@ -41,7 +41,7 @@ def told(make, monkeypatch):
 
 def test_more_than_luck(told):
     assert told() == (
-        "With 16 rows per class, soft prompt performs best: its accuracy is 90.0% on 20 held-out rows. "
+        "With 16 examples per class, soft prompt performs best: its accuracy is 90.0% on 20 held-out examples. "
         "Its lead over hard prompt, the next best, is 10.0 points (95% interval +9.0 to +13.0; corrected p < 0.001), "
         "more than chance explains. All others are clearly behind."
     )
@@ -74,7 +74,8 @@ def test_alone(make):
     (ranking,) = ReportData(found).rankings
     accuracy = f"{100 * found.summary()[0].accuracy.mean:.1f}%"
     assert Page(str(verdict(ranking, 20))).text == (
-        f"Without training rows, hard prompt is the only method: its accuracy is {accuracy} on 20 held-out rows."
+        "Without training examples, hard prompt is the only method: "
+        f"its accuracy is {accuracy} on 20 held-out examples."
     )
 
 

@@ -105,5 +105,5 @@ def test_a_comparison_that_was_run(tmp_path):
     split = Split(Examples.from_rows(rows), Examples.from_rows(held_out))
     found = compare({"字": tfidf("char"), "words": tfidf()}, split, Protocol(shots=(1, 2), seeds=2))
     html = found.report(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "With 2 rows per class, <strong>字</strong> performs best" in html
+    assert "With 2 examples per class, <strong>字</strong> performs best" in html
     assert html.count("<svg") == 6  # learning curves, leads at one and two rows, seconds and numbers trained

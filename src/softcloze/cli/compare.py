@@ -1,4 +1,4 @@
-"""softcloze compare: prompts and baselines on the same rows."""
+"""softcloze compare: measure prompts and baselines on the same examples."""
 
 import shlex
 import sys
@@ -37,7 +37,7 @@ DEMO = ("sentiment/en", "sentiment/en-after")
 
 def compare(
     data: Annotated[
-        str, typer.Option(metavar="starter:NAME|FILE", help="Labelled rows: a starter data set, or a file.")
+        str, typer.Option(metavar="starter:NAME|FILE", help="Labelled examples: a starter data set, or a file.")
     ] = "starter:movie-reviews",
     model: ModelOption = "starter:smollm2-135m",
     hard: Annotated[
@@ -55,54 +55,54 @@ def compare(
         list[str] | None, typer.Option(help="A template with soft slots, or its name; may be repeated.")
     ] = None,
     calibration: Annotated[
-        list[Method] | None, typer.Option(help="Every hard prompt with this calibration as well; may be repeated.")
+        list[Method] | None, typer.Option(help="Add every hard prompt with this calibration; may be repeated.")
     ] = None,
     baseline: Annotated[
-        list[Baseline] | None, typer.Option(help="What prompts are compared with; may be repeated. lora needs peft.")
+        list[Baseline] | None, typer.Option(help="Method to compare prompts with; may be repeated. lora needs peft.")
     ] = None,
     methods: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/how-to/compare.md shows such a file.")
+        Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/how-to/compare.md has an example.")
     ] = None,
     verbalizer: VerbalizerOption = None,
     shots: Annotated[
         list[str] | None,
         typer.Option(
             metavar="K|SHARE|all",
-            help="Training rows of each class (16), or a share of all; may be repeated.",
+            help="Training examples of each class (16), or a share of all; may be repeated.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Draws of the training rows, and runs with each number of shots.")] = 3,
-    test_rows: Annotated[int, typer.Option(help="Held-out rows to measure on, at most.")] = 500,
+    seeds: Annotated[int, typer.Option(help="Draws of the training examples at each number of shots.")] = 3,
+    test_rows: Annotated[int, typer.Option(help="Maximum number of held-out examples.")] = 500,
     balanced: Annotated[
         bool,
-        typer.Option("--balanced/--own-shares", help="Shots of each class alike, or as the data has them."),
+        typer.Option("--balanced/--own-shares", help="Shots equal for all classes, or in proportion to the data."),
     ] = True,
     demonstrations: DemonstrationsOption = Choice.random,
-    epochs: Annotated[int, typer.Option(help="Passes of soft prompts over the training rows, at most.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Maximum passes over the training examples, for soft prompts.")] = 3,
     learning_rate: LearningRateOption = 0.04,
     folder: Annotated[
-        Path | None, typer.Option(help="Where finished runs are kept: the same command goes on where it was.")
+        Path | None, typer.Option(help="Folder for finished runs; run the same command again to resume.")
     ] = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Runs at a time; each loads the model, and has its share of the cores.")
+        int, typer.Option(min=1, help="Runs at a time; each process loads the model and gets a share of the cores.")
     ] = 1,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page of HTML as well.")] = None,
-    text_column: Annotated[str, typer.Option(help="Column of the texts, in a file.")] = "text",
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML report.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the texts in a file.")] = "text",
     label_column: LabelOption = "label",
 ) -> None:
-    """Measure prompts and baselines on the same rows: accuracy, what was trained, time, memory, and what is chance.
+    """Compare prompts and baselines on the same examples: accuracy, cost, and the significance of differences.
 
     Without --hard, --variants, --soft, --baseline and --methods it compares a hard and a soft prompt for movie
-    reviews. All that learns trains on the same few rows, several times over with other rows. A starter data set comes
-    with held-out rows. A file is parted by a hash of each text: repeated texts count once, three in ten are held out,
-    and of those as many are kept of each class.
+    reviews. Methods that need training are trained on the same few examples, with several draws. A starter data set
+    has its own held-out examples. A file is split by a hash of each text: duplicates are removed, three in ten texts
+    are held out, and the held-out classes are balanced.
     """
-    from softcloze.cli.compare_methods import Builder
+    from softcloze.cli.compare_methods import MethodBuilder
     from softcloze.library import resolve_template
 
-    # what may be wrong with the input comes first: a model takes long to fetch
+    # validate the input first: downloading a model takes long
     split = _split(data, text_column, label_column)
-    builder = Builder(model, verbalizer, split.train)
+    builder = MethodBuilder(model, verbalizer, split.train)
     hards, softs = hard or [], soft or []
     if not (hards or variants or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
@@ -122,10 +122,10 @@ def compare(
             for method in calibration or ()
         ),
         *(
-            each
+            variant
             for named in variants or ()
             for method in (None, *(calibration or ()))
-            for each in builder.variants(named, None if method is None else method.value)
+            for variant in builder.variants(named, None if method is None else method.value)
         ),
         *(builder.read(methods) if methods is not None else ()),
         *(map(builder.baseline, baseline or ())),
@@ -146,7 +146,7 @@ def compare(
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
     if any("model" in method.classifier.get_params() for method in chosen):
         fetch(model)
-        if processes == 1:  # else each process loads it for itself
+        if processes == 1:  # otherwise each process loads it
             open_backbone(model)
     screen = LiveTable()
     with Live(screen, console=errors(), transient=True) if errors().is_terminal else nullcontext():
@@ -163,7 +163,7 @@ def compare(
     results().print(comparison.table())
     working = comparison.summary()
     if not working:
-        raise CommandError(f"every run failed; the first one with {comparison.runs[0].error}")
+        raise CommandError(f"every run failed; the first one with: {comparison.runs[0].error}")
     differences = comparison.differences(baseline=working[0].method)
     if differences:
         results().print(DifferencesTable(differences, "accuracy"))
@@ -172,7 +172,7 @@ def compare(
 
 
 def _shots(given: str) -> "experiments.Shots":
-    """A number of shots as it is given on the command line.
+    """Parse a number of shots from the command line.
 
     >>> _shots("16"), _shots("0.1"), _shots("all")
     (16, 0.1, 'all')
@@ -182,11 +182,11 @@ def _shots(given: str) -> "experiments.Shots":
     try:
         return int(given) if given.lstrip("-").isdecimal() else float(given)
     except ValueError as error:
-        raise CommandError(f"--shots {given!r}: expected a number of rows, a share as in 0.1, or all") from error
+        raise CommandError(f"--shots {given!r}: expected a number of examples, a share such as 0.1, or all") from error
 
 
 def _split(data: str, text_column: str, label_column: str) -> "Split":
-    """Training and held-out rows of a starter data set, or of a file."""
+    """Training and held-out examples of a starter data set or a file."""
     from pathlib import Path
 
     from softcloze.cli.console import errors, plain, say
@@ -207,7 +207,7 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
 
 
 class LiveTable:
-    """What there is of a comparison, with a line below that says what comes now and how long all will take."""
+    """The current table of a comparison, with a line on the runs in progress and the time left."""
 
     def __init__(self) -> None:
         self._table: RenderableType = ""
@@ -215,7 +215,7 @@ class LiveTable:
         self._ends: float | None = None  # by the clock of `time.monotonic`
 
     def update(self, event: "Progress") -> None:
-        """Show the state of a comparison."""
+        """Update the table and the line."""
         self._table = event.comparison.table() if event.done else ""
         self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left
         self._doing = f"run {event.done + 1} of {event.total}: {', '.join(map(_run_name, event.doing))}"

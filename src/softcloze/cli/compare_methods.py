@@ -1,4 +1,4 @@
-"""What `softcloze compare` compares: prompts and baselines from its options, and from a TOML file."""
+"""Methods for `softcloze compare`: prompts and baselines from its options and from a TOML file."""
 
 import inspect
 import tomllib
@@ -17,38 +17,39 @@ from softcloze.experiments import FineTunedClassifier, Method, prompt_variants, 
 from softcloze.experiments.baselines import Trained
 from softcloze.formatting import did_you_mean
 from softcloze.library import resolve_template
+from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Verbalizer
 
-NOT_IN_FILES = ("on_epoch", "checkpoint", "random_state")  # the last is the seed of each run
-HAN = ("\u3400", "\u9fff")  # the blocks of common Chinese characters
+NOT_IN_FILES = ("on_epoch", "checkpoint", "random_state")  # random_state is the seed of each run
+HAN = ("\u3400", "\u9fff")  # range of common Chinese characters
 TRAINED: dict[Baseline, Trained] = {Baseline.head: "head", Baseline.fine_tuning: "all", Baseline.lora: "lora"}
-WHAT = {
+DESCRIPTIONS = {
     Baseline.tf_idf: "logistic regression on words, or on characters of Chinese",
-    Baseline.head: "a new classification head, the model stays as it is",
+    Baseline.head: "a new classification head on the frozen model",
     Baseline.fine_tuning: "a new classification head, all weights trained",
     Baseline.lora: "a new classification head and low-rank adapters",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Builder:
-    """Makes methods.
+class MethodBuilder:
+    """Builds methods.
 
     Attributes:
-        model: what they run on.
-        verbalizer: label words, as the option gives them; None for those that go with a template of the library, else
-            every label is its own word.
-        rows: training rows, which tell the labels and the language.
+        model: of all methods.
+        verbalizer: label words as given in the option; None for those recommended by a template of the library, or
+            else each label as its own word.
+        train: training examples, which determine the labels and the language.
     """
 
     model: str
     verbalizer: str | None
-    rows: Examples
+    train: Examples
 
     def prompt(self, template: str, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
-        """A prompt: by default it goes by the template, as it was given."""
-        own = {"model": self.model, "verbalizer": self._words(template), **settings}
-        classifier = PromptClassifier(template=template, **own)
+        """A prompt, named after its template by default."""
+        defaults = {"model": self.model, "verbalizer": self._words(template)}
+        classifier = PromptClassifier(template=template, **{**defaults, **settings})
         kind = "soft prompt" if resolve_template(template).blocks else "hard prompt"
         return Method(name if name is not None else template, classifier, kind)
 
@@ -56,23 +57,24 @@ class Builder:
         """The hard prompts of the library for a task in a language, given as TASK/LANGUAGE.
 
         Raises:
-            ParameterError: there are none.
+            ParameterError: the library has none.
         """
         task, _, language = named.partition("/")
         words = None if self.verbalizer is None else read_verbalizer(self.verbalizer, named)
         return prompt_variants(self.model, task, language, words, calibration=calibration)
 
     def baseline(self, kind: Baseline, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
-        """A baseline: by default it goes by its kind."""
-        return Method(name if name is not None else kind.value, self._baseline(kind, settings), WHAT[kind])
+        """A baseline, named after its kind by default."""
+        return Method(name if name is not None else kind.value, self._baseline(kind, settings), DESCRIPTIONS[kind])
 
     def read(self, file: Path) -> list[Method]:
-        """The methods of a TOML file: a table each, under its name, with `template = …` or `baseline = …`.
+        """Read methods from a TOML file: one table for each, named after it, with `template = …` or `baseline = …`.
 
-        What else stands in a table are parameters of `PromptClassifier`, `FineTunedClassifier` or `tfidf`.
+        The other keys of a table are parameters of `PromptClassifier`, `FineTunedClassifier` or `tfidf`; `training`
+        is a table of its own.
 
         Raises:
-            FileError: the file cannot be read, is no TOML, or names something that there is not.
+            FileError: the file cannot be read, is not TOML, or has unknown keys.
         """
         try:
             tables = tomllib.loads(file.expanduser().read_text(encoding="utf-8-sig"))
@@ -85,25 +87,29 @@ class Builder:
     def _from_table(self, where: str, name: str, table: object) -> Method:
         match table:
             case {"template": str(template), **settings}:
-                return self.prompt(template, name, **_checked(where, settings, PromptClassifier))
+                parameters = _parameters(where, settings, PromptClassifier)
+                if isinstance(training := parameters.get("training"), dict):
+                    training = _parameters(f"{where}, training", training, TrainingSettings)
+                    parameters["training"] = TrainingSettings(**training)
+                return self.prompt(template, name, **parameters)
             case {"baseline": str(kind), **settings} if kind in [*Baseline]:
-                made_by = tfidf if kind == Baseline.tf_idf else FineTunedClassifier
-                return self.baseline(Baseline(kind), name, **_checked(where, settings, made_by))
+                factory = tfidf if kind == Baseline.tf_idf else FineTunedClassifier
+                return self.baseline(Baseline(kind), name, **_parameters(where, settings, factory))
         kinds = ", ".join(repr(kind.value) for kind in Baseline)
         raise FileError(f'{where}: expected template = "…", or baseline = one of {kinds}')
 
     def _baseline(self, kind: Baseline, settings: Mapping[str, Any]) -> BaseEstimator:
         if kind is Baseline.tf_idf:
-            return tfidf(**{"analyzer": analyzer_for(self.rows.texts), **settings})
+            return tfidf(**{"analyzer": analyzer_for(self.train.texts), **settings})
         return FineTunedClassifier(**{"model": self.model, "trained": TRAINED[kind], **settings})
 
     def _words(self, template: str) -> "Words | Verbalizer | str":
         words = read_verbalizer(self.verbalizer, template)
-        return words if words is not None else {label: label for label in sorted(set(self.rows.labels))}
+        return words if words is not None else {label: label for label in sorted(set(self.train.labels))}
 
 
 def analyzer_for(texts: Iterable[str]) -> str:
-    """Words or characters for `tfidf`: characters where Chinese ones make up a third of the texts or more.
+    """The analyzer for `tfidf`: "char" if a third or more of the characters are Chinese, else "word".
 
     >>> analyzer_for(["a fine film", "好"]), analyzer_for(["很好, fine", "太差了"])
     ('word', 'char')
@@ -112,10 +118,10 @@ def analyzer_for(texts: Iterable[str]) -> str:
     return "char" if 3 * sum(HAN[0] <= char <= HAN[1] for char in letters) >= len(letters) else "word"
 
 
-def _checked(where: str, settings: Mapping[Any, Any], made_by: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Parameters, all of which there are."""
-    known = [name for name in inspect.signature(made_by).parameters if name not in NOT_IN_FILES]
+def _parameters(where: str, settings: Mapping[Any, Any], factory: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Parameters of `factory` from a table; raise FileError if it has others."""
+    known = [name for name in inspect.signature(factory).parameters if name not in NOT_IN_FILES]
     for name in settings:
         if name not in known:
-            raise FileError(f"{where} has {name!r}, which {made_by.__name__} does not take{did_you_mean(name, known)}")
+            raise FileError(f"{where} has {name!r}, which {factory.__name__} does not take{did_you_mean(name, known)}")
     return dict(settings)

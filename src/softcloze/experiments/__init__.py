@@ -1,8 +1,8 @@
-"""Experiments: compare prompts and other classifiers on the same few-shot draws and held-out rows.
+"""Experiments: compare prompts and other classifiers on the same few-shot draws and held-out examples.
 
 Everything that a fair comparison needs is importable from here:
 
-- data: `load_data` (starter data sets), `split_rows` (your own rows), `Split`, `Examples`, `few_shot`
+- data: `load_data` (starter data sets), `split_rows` (your own data), `Split`, `Examples`, `few_shot`
 - methods: `Method`, `standard_methods`, `prompt_variants`, and the baselines `tfidf`, `FineTunedClassifier`,
   `SetFitClassifier`
 - the comparison: `Protocol`, `compare`, `Comparison`, and its parts `Run`, `Summary`, `Difference`, `MethodCard`,

@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Methods measured on the same rows.
+    """Methods measured on the same examples.
 
     Attributes:
         task: name of the data.
         model: name of the backbone, or None.
         parameters: number of parameters of the backbone, or None.
         classes: in the order of the columns of probabilities.
-        texts: of the held-out rows.
-        labels: of the held-out rows.
+        texts: of the held-out examples.
+        labels: of the held-out examples.
         methods: descriptions of the methods.
         runs: in the order of methods, shots and seeds.
-        protocol: the selection of training and held-out rows.
+        protocol: the selection of training and held-out examples.
         environment: python, torch, transformers, softcloze, processor, cores, date.
         command: the command that repeats the comparison, or None.
     """
@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def truth(self) -> np.ndarray:
-        """Class index of each held-out row, shape (rows,)."""
+        """Class index of each held-out example, shape (rows,)."""
         return class_indices(self.labels, self.classes)
 
     def summary(self) -> tuple[Summary, ...]:
@@ -69,7 +69,7 @@ class Comparison:
     def differences(
         self, shots: Shots | None = None, metric: Metric = "accuracy", baseline: str | None = None
     ) -> tuple[Difference, ...]:
-        """The differences between methods in pairs, on the same rows and draws.
+        """The differences between methods in pairs, on the same examples and draws.
 
         A method that needs no training is compared with the others at every number of shots.
 

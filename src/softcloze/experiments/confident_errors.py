@@ -14,12 +14,12 @@ WORDS = 8  # top words at the mask
 
 
 def most_confident_errors(probabilities: np.ndarray, truth: np.ndarray, count: int) -> list[int]:
-    """Indices of the rows with the most probable wrong labels, the most confident first.
+    """Indices of the examples with the most probable wrong labels, the most confident first.
 
     Args:
         probabilities: shape (rows, classes).
         truth: class index of each row, shape (rows,).
-        count: maximum number of rows.
+        count: maximum number of examples.
 
     >>> most_confident_errors(np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8]]), np.array([0, 0, 0]), 5)
     [2, 0]
@@ -29,12 +29,12 @@ def most_confident_errors(probabilities: np.ndarray, truth: np.ndarray, count: i
 
 
 def top_words(classifier: BaseEstimator, texts: Sequence[str], rows: Sequence[int]) -> dict[int, tuple[TopWord, ...]]:
-    """The most probable words at the mask, by row; empty unless the classifier is a prompt with label words.
+    """The most probable words at the mask, by index; empty unless the classifier is a prompt with label words.
 
     Args:
         classifier: a classifier ready to predict, or a fitted search.
-        texts: of all rows.
-        rows: indices of the rows to explain.
+        texts: of all examples.
+        rows: indices of the examples to explain.
     """
     fitted = getattr(classifier, "best_estimator_", classifier)
     if not rows or not isinstance(fitted, PromptClassifier):

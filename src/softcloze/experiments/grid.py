@@ -56,7 +56,7 @@ class ExperimentGrid:
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
         self.truth = class_indices(self.test.labels, self.classes)
         if not len(self.test):
-            raise ParameterError("there are no held-out rows to measure on")
+            raise ParameterError("there are no held-out examples to measure on")
         _validate_disjoint(train, self.test)
         for method in self.methods:
             if isinstance(method.classifier, PromptClassifier):
@@ -103,7 +103,9 @@ class ExperimentGrid:
             return [RunId(method.name, 0, self.protocol.seeds[0])]
         run_ids = [RunId(method.name, shots, seed) for shots, seed in self.draws if shots]
         if not run_ids:
-            raise ParameterError(f"{method.name!r} needs training rows, but shots={self.protocol.shots} provides none")
+            raise ParameterError(
+                f"{method.name!r} needs training examples, but shots={self.protocol.shots} provides none"
+            )
         return run_ids
 
 
@@ -119,12 +121,12 @@ def _load(classifier: BaseEstimator) -> tuple[str, int] | None:
 
 
 def _validate_disjoint(train: Examples, test: Examples) -> None:
-    """Raise ParameterError if a text is in both the training and the held-out rows (leakage)."""
+    """Raise ParameterError if a text is in both the training and the held-out examples (leakage)."""
     both = {normalise(text) for text in train.texts} & {normalise(text) for text in test.texts}
     if both:
         raise ParameterError(
-            f"{len(both)} texts are in both the training and the held-out rows, such as {min(both)!r:.80}; "
-            "softcloze.experiments.split_rows splits rows without such overlap"
+            f"{len(both)} texts are in both the training and the held-out examples, such as {min(both)!r:.80}; "
+            "softcloze.experiments.split_rows splits data without such overlap"
         )
 
 

@@ -24,7 +24,7 @@ from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # allowed deviation of a sum of probabilities from 1
-WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that need no training rows
+WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that need no training examples
 
 
 class Measured(NamedTuple):
@@ -70,7 +70,7 @@ class Method:
 
     @property
     def learns(self) -> bool:
-        """True if it needs training rows: all but hard prompts without demonstrations or a calibration by rows."""
+        """True if it needs training examples: all but hard prompts without demonstrations or a learnt calibration."""
         classifier = self.classifier
         if not isinstance(classifier, PromptClassifier):
             return True
@@ -96,11 +96,11 @@ class Method:
 def measure_classifier(
     classifier: BaseEstimator, train: Examples, score_cache: ScoreCache, classes: Sequence[str]
 ) -> Measured:
-    """Train a classifier if there are training rows, and score the held-out texts.
+    """Train a classifier if there are training examples, and score the held-out texts.
 
     Args:
         classifier: a new clone; it is fitted in place.
-        train: training rows; may be empty.
+        train: training examples; may be empty.
         score_cache: the held-out texts and their cached scores.
         classes: the order of the columns.
 

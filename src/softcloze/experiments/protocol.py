@@ -1,4 +1,4 @@
-"""The protocol of a comparison: sizes and draws of the training rows, and the held-out rows."""
+"""The protocol of a comparison: sizes and draws of the training set, and the held-out examples."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,24 @@ from softcloze.errors import ParameterError
 
 Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
-LEAST = 8  # development rows of the rarest class; with fewer, one row moves the score by over a tenth
+LEAST = 8  # development examples of the rarest class; with fewer, one example moves the score by over a tenth
 FOLDS = 4
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Protocol:
-    """The selection of training and held-out rows in a comparison.
+    """The selection of training and held-out examples in a comparison.
 
-    The same protocol and labelled rows give the same draws on every machine.
+    The same protocol and labelled examples give the same draws on every machine.
 
     Attributes:
-        shots: sizes of the training set: k >= 1 rows of each class, a share 0 < x < 1 of the rows of each class, or
-            "all" rows; 0 for none, for methods without training.
-        seeds: one draw of the training rows for each; also the random state of the methods.
-        test_rows: maximum number of held-out rows, taken from the start; None for all.
-        balanced: True if k shots are k rows of each class; False for k times the number of classes in total, in
+        shots: sizes of the training set: k >= 1 examples of each class, a share 0 < x < 1 of each class, or "all"; 0
+            for methods without training.
+        seeds: one draw of the training examples for each; also the random state of the methods.
+        test_rows: maximum number of held-out examples, taken from the start; None for all.
+        balanced: True if k shots are k examples of each class; False for k times the number of classes in total, in
             proportion to the class sizes. Shares and "all" are always proportional.
-        development: share of the training rows held out to choose a method's settings; see `folds`.
+        development: share of the training examples held out to choose a method's settings; see `folds`.
 
     Example:
         >>> protocol = Protocol(shots=(4, 16), seeds=3)
@@ -110,16 +110,16 @@ class Protocol:
         return protocol
 
     def draws(self, labels: Sequence[str]) -> dict[tuple[Shots, int], tuple[int, ...]]:
-        """The training rows of every size and seed.
+        """The training examples of every size and seed.
 
         Args:
-            labels: the labels of all training rows.
+            labels: the labels of all training examples.
 
         Returns:
             Ascending indices by (shots, seed); for 0 shots and "all" the same for every seed.
 
         Raises:
-            ParameterError: a class has too few rows.
+            ParameterError: a class has too few examples.
         """
         return {(shots, seed): tuple(self._draw(labels, shots, seed)) for shots in self.shots for seed in self.seeds}
 
@@ -137,34 +137,34 @@ class Protocol:
             wanted = _apportion(shots * len(names), sizes)
         short = {str(name): int(has) for name, has, want in zip(names, sizes, wanted, strict=True) if has < want}
         if short:
-            raise ParameterError(f"shots={shots} needs more rows than a class has: {short}")
+            raise ParameterError(f"shots={shots} needs more examples than a class has: {short}")
         generator = np.random.default_rng(seed)
         of_class = (np.flatnonzero(np.asarray(labels) == name) for name in names)
         drawn = [generator.choice(rows, want, replace=False) for rows, want in zip(of_class, wanted, strict=True)]
         return sorted(np.concatenate(drawn).tolist())
 
     def folds(self, labels: Sequence[str], seed: int) -> list[Fold]:
-        """Splits of the training rows for choosing a method's settings; the held-out rows are not used.
+        """Splits of the training examples for choosing a method's settings; the held-out examples are not used.
 
-        A share of `development` rows is split off; if that leaves fewer than 8 rows of a class, cross-validation is
-        used with four folds, or as many as the rarest class has rows.
+        A share of `development` is split off; if that leaves fewer than 8 examples of a class, cross-validation is
+        used with four folds, or as many as the rarest class has examples.
 
         Args:
-            labels: the labels of the training rows.
+            labels: the labels of the training examples.
             seed: of the draw.
 
         Returns:
-            Pairs of indices: rows to train on, and rows to validate on.
+            Pairs of indices: examples to train on, and examples to validate on.
 
         Raises:
-            ParameterError: a class has a single row.
+            ParameterError: a class has a single example.
 
         Source:
-            Model selection with only the few labelled rows at hand: Perez et al., NeurIPS 2021, arXiv:2105.11447.
+            Model selection with only the few labelled examples at hand: Perez et al., NeurIPS 2021, arXiv:2105.11447.
         """
         rarest = int(np.unique(np.asarray(labels), return_counts=True)[1].min())
         if rarest < 2:
-            raise ParameterError("settings are chosen on held-out training rows, but a class has a single row")
+            raise ParameterError("settings are chosen on held-out training examples, but a class has a single example")
         if int(self.development * rarest) >= LEAST:
             splitter = StratifiedShuffleSplit(1, test_size=self.development, random_state=seed)
         else:
@@ -180,7 +180,7 @@ def _validate_shots(shots: object) -> None:
     )
     if not fits or (isinstance(shots, float) and shots % 1 == 0):
         raise ParameterError(
-            f"shots={shots!r}: expected a whole number of rows per class, a share between 0 and 1, or 'all'"
+            f"shots={shots!r}: expected a whole number of examples per class, a share between 0 and 1, or 'all'"
         )
 
 

@@ -12,7 +12,7 @@ from softcloze.experiments.statistics import Spread
 
 
 class RunId(NamedTuple):
-    """The name of a method, and the draw of training rows that it gets."""
+    """The name of a method, and the draw of training examples that it gets."""
 
     method: str
     shots: Shots
@@ -21,20 +21,20 @@ class RunId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One method, trained on one draw of training rows and measured on the held-out rows.
+    """One method, trained on one draw of training examples and measured on the held-out examples.
 
     Attributes:
         method: its name.
-        shots: rows per class, a share, or "all"; 0 for a method that needs no training rows.
+        shots: examples per class, a share, or "all"; 0 for a method that needs no training examples.
         seed: of the draw and of the method.
-        probabilities: of the classes for the held-out rows, shape (rows, classes), float32; None if the run failed.
+        probabilities: of the classes for the held-out examples, shape (rows, classes), float32; None if the run failed.
         trainable: trainable parameters; 0 if the estimator does not report them.
         fit_seconds: wall time of training.
-        predict_seconds: wall time of scoring all held-out rows.
+        predict_seconds: wall time of scoring all held-out examples.
         peak_memory: peak resident bytes of the whole process; see `softcloze.experiments.grid.PeakMemory`.
         artifact_bytes: size of the trained method without the model; None if the estimator does not report it.
         error: message of a run that failed, else None.
-        top_words: the most probable words at the mask for the most confident errors, by held-out row.
+        top_words: the most probable words at the mask for the most confident errors, by held-out example.
     """
 
     method: str
@@ -78,17 +78,17 @@ class Summary:
 
     Attributes:
         method: its name.
-        shots: rows per class, a share, or "all".
+        shots: examples per class, a share, or "all".
         n: runs that finished.
         errors: runs that failed.
-        accuracy: share of held-out rows with the right label.
+        accuracy: share of held-out examples with the right label.
         balanced_accuracy: recall, averaged over classes.
         macro_f1: F1, averaged over classes.
         log_loss: mean negative log probability of the right class, in nats.
         calibration_error: see `softcloze.calibration.expected_calibration_error`.
         trainable: trainable parameters.
         fit_seconds: mean wall time of training.
-        predict_seconds: mean wall time of scoring the held-out rows.
+        predict_seconds: mean wall time of scoring the held-out examples.
         peak_memory: largest over the runs, bytes.
         artifact_bytes: mean size; None if the method does not report it.
     """

@@ -32,7 +32,7 @@ VERSIONS = [version(name) for name in ("softcloze", "torch", "transformers", "sc
 
 
 def run_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]) -> str:
-    """SHA-256 of everything that determines a run: parameters, seed, model, rows, and versions of libraries.
+    """SHA-256 of everything that determines a run: parameters, seed, model, examples, and versions of libraries.
 
     Raises:
         ParameterError: a parameter has no identity besides its address in memory.

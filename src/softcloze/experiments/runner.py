@@ -1,4 +1,4 @@
-"""Run a comparison: every method on the same rows, with finished runs kept in a folder."""
+"""Run a comparison: every method on the same examples, with finished runs kept in a folder."""
 
 import json
 import os
@@ -55,15 +55,15 @@ def compare(
     task: str | None = None,
     command: str | None = None,
 ) -> Comparison:
-    """Measure text classifiers on the same rows, each with every draw of training rows in the protocol.
+    """Measure text classifiers on the same examples, each with every draw of training examples in the protocol.
 
     A method that needs no training is run once. If a run fails, it is recorded with its error and the others continue.
 
     Args:
         methods: classifiers by name, or `Method`s; `standard_methods` returns the usual ones.
-        data: name of a starter data set, or training and held-out rows; `split_rows` splits your own rows so that no
-            text is in both parts.
-        protocol: selection of the rows; `Protocol()` if None.
+        data: name of a starter data set, or training and held-out examples; `split_rows` splits your own data so that
+            no text is in both parts.
+        protocol: selection of the examples; `Protocol()` if None.
         folder: where finished runs are kept: an interrupted comparison resumes, and a changed one runs only what is
             new. Failed runs are tried again. None keeps nothing.
         processes: runs at a time, each in a process that loads the model and gets its share of the cores;
@@ -73,9 +73,9 @@ def compare(
         command: the command that repeats the comparison, shown in reports.
 
     Raises:
-        ParameterError: no methods or two with one name, too few rows, a text in both parts, no training rows for a
-            method that needs them, a template with several fields, labels without words, or methods that cannot be
-            pickled for other processes.
+        ParameterError: no methods or two with one name, too few examples, a text in both parts, no training examples
+            for a method that needs them, a template with several fields, labels without words, or methods that cannot
+            be pickled for other processes.
         StarterError: the data cannot be downloaded.
 
     Example:

@@ -21,7 +21,7 @@ class _CachedFeatures(NamedTuple):
 class ScoreCache:
     """Probabilities of the same texts under prompts that differ only in their calibration.
 
-    Each draw of training rows gives another calibration, which costs little beside the forward passes over the texts.
+    Each draw of training examples gives another calibration, which costs little beside the forward passes.
     """
 
     def __init__(self, texts: Sequence[str]):

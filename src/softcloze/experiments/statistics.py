@@ -86,10 +86,10 @@ def validate_metric(metric: str) -> None:
 
 
 class Resampling:
-    """Bootstrap samples and permutations of the held-out rows, the same for every pair of methods.
+    """Bootstrap samples and permutations of the held-out examples, the same for every pair of methods.
 
     Attributes:
-        counts: count of each row in each bootstrap sample, shape (resamples, rows).
+        counts: count of each example in each bootstrap sample, shape (resamples, rows).
         swaps: 1 where a permutation swaps the two methods, shape (resamples, rows).
     """
 
@@ -112,27 +112,27 @@ def paired(
     metric: Metric,
     resampling: Resampling,
 ) -> Paired:
-    """Difference between two methods on the same held-out rows and draws of training rows, with its uncertainty.
+    """Difference between two methods on the same held-out examples and the same draws, with its uncertainty.
 
-    Both the held-out rows and the draws are samples, and all runs share the rows: 500 rows in three runs are 500 rows
-    and three draws, not 1,500 observations. The interval is a percentile bootstrap over rows, with the same resample
-    for all runs. The p-value comes from a permutation test over rows, which swaps the methods in all runs at once.
-    The variance between runs that their rows do not explain is attributed to the draws. It is added to both as
-    Student's t with draws - 1 degrees of freedom, because resampling or permuting three values underestimates it.
-    With a single draw the result holds for that draw only.
+    Both the held-out examples and the draws of training examples are samples, and all runs share the former: 500
+    examples in three runs are 500 examples and three draws, not 1,500 observations. The interval is a percentile
+    bootstrap over examples, with the same resample for all runs. The p-value comes from a permutation test over
+    examples, which swaps the methods in all runs at once. The variance between runs that their examples do not explain
+    is attributed to the draws. It is added to both as Student's t with draws - 1 degrees of freedom, because resampling
+    or permuting three values underestimates it. With a single draw the result holds for that draw only.
 
     Args:
         first: probabilities of each run of a method, each of shape (rows, classes).
         second: probabilities of the other method for the same draws in the same order; a single run is used for all.
         truth: class index of each row, shape (rows,).
         metric: the metric to compare.
-        resampling: resamples and permutations of the rows.
+        resampling: resamples and permutations of the examples.
 
     Returns:
         Mean of the first minus the second, its 95% interval, and the two-sided p-value.
 
     Source:
-        Draws and rows as crossed random effects: Clark, Journal of Verbal Learning and Verbal Behavior, 1973.
+        Draws and examples as crossed random effects: Clark, Journal of Verbal Learning and Verbal Behavior, 1973.
         Bootstrap of two crossed samples: Owen, Annals of Applied Statistics, 2007, arXiv:0712.1111. We differ in the
         variance of the draws; see docs/measurements/comparing.md.
     """
@@ -148,7 +148,7 @@ def paired(
 
     bootstrap = resampled.mean(0)
     if runs > 1:
-        # resampling rows adds as much variance between runs as the rows themselves already contribute
+        # resampling examples adds as much variance between runs as the examples themselves contribute
         variance = max(0.0, 2 * differences.var(ddof=1) - resampled.var(axis=0, ddof=1).mean())
         draws = np.sqrt(variance / runs) * resampling.students(runs - 1)
         bootstrap, null = bootstrap + draws, null + draws
@@ -174,9 +174,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _parts(metric: Metric, runs: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
-    """Contribution of each row to a metric, shape (2, runs, rows, parts): every metric is a mean of quotients of sums.
+    """Contribution of each example to a metric, shape (2, runs, rows, parts).
 
-    Rows can then be resampled, and swapped between methods, by a matrix product.
+    Every metric is a mean of quotients of sums over examples, which can therefore be resampled, and swapped between
+    methods, by a matrix product.
     """
     present = np.unique(truth)
     members = truth[:, None] == present
@@ -205,7 +206,7 @@ def _parts(metric: Metric, runs: Sequence[np.ndarray], truth: np.ndarray) -> np.
 
 
 def _value(sums: np.ndarray) -> np.ndarray:
-    """Metric from the sums over rows, shape (2, ..., parts); a class without rows counts as 0."""
+    """Metric from the sums over examples, shape (2, ..., parts); a class without examples counts as 0."""
     above, below = np.abs(sums)
     value: np.ndarray = np.divide(above, below, out=np.zeros_like(above), where=below != 0).mean(-1)
     return value

@@ -54,11 +54,11 @@ class ComparisonTable(Displayable):
         comparison, protocol, parts = self.comparison, self.comparison.protocol, []
         if comparison.model is not None:
             parts.append(f"{comparison.model}, {comparison.parameters:,} parameters")
-        parts.append(f"{comparison.task}: {len(comparison.texts):,} held-out rows")
+        parts.append(f"{comparison.task}: {len(comparison.texts):,} held-out examples")
         draws = f"{len(protocol.seeds)} {'draw' if len(protocol.seeds) == 1 else 'draws'}"
         unit = "per class" if protocol.balanced else "times the number of classes"
         if any(run.shots for run in comparison.runs):
-            parts.append(f"mean ± standard deviation of {draws} of training rows, shots {unit}")
+            parts.append(f"mean ± standard deviation of {draws} of training examples, shots {unit}")
         parts.append("time is per run, memory is the peak of the whole process")
         return "; ".join(parts)
 

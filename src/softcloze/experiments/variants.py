@@ -22,7 +22,7 @@ class VariantSpread:
 
     Attributes:
         variant_of: name of the group; see `Method`.
-        shots: training rows per class.
+        shots: training examples per class.
         count: number of variants with a finished run.
         worst: variant with the lowest accuracy.
         median: median accuracy.

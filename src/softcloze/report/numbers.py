@@ -56,22 +56,24 @@ def power_of_ten(exponent: int) -> str:
 
 
 def shots_phrase(shots: float | int | str) -> str:
-    """The number of training rows as part of a sentence.
+    """The number of training examples as part of a sentence.
 
-    >>> shots_phrase(16), shots_phrase(1), shots_phrase(0), shots_phrase(0.1), shots_phrase("all")
-    ('with 16 rows per class', 'with 1 row per class', 'without training rows', 'with 10% of the rows', 'with all rows')
+    >>> shots_phrase(16), shots_phrase(1), shots_phrase(0)
+    ('with 16 examples per class', 'with 1 example per class', 'without training examples')
+    >>> shots_phrase(0.1), shots_phrase("all")
+    ('with 10% of the examples', 'with all examples')
     """
     if isinstance(shots, str):
-        return f"with {shots} rows"
+        return f"with {shots} examples"
     if isinstance(shots, float):
-        return f"with {shots_name(shots)} of the rows"
-    return "without training rows" if shots == 0 else f"with {shots} row{'s' * (shots != 1)} per class"
+        return f"with {shots_name(shots)} of the examples"
+    return "without training examples" if shots == 0 else f"with {shots} example{'s' * (shots != 1)} per class"
 
 
 def sentence(phrase: str) -> str:
     """The phrase with a capital first letter.
 
-    >>> sentence("with all rows")
-    'With all rows'
+    >>> sentence("with all examples")
+    'With all examples'
     """
     return phrase[0].upper() + phrase[1:]

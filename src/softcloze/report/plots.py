@@ -23,10 +23,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 24, 44  # margins of a plot
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The result of a method with one number of training rows.
+    """The result of a method with one number of training examples.
 
     Attributes:
-        x: index of the number of training rows, or the cost.
+        x: index of the number of training examples, or the cost.
         mean: mean of the plotted metric.
         values: the metric of each run.
     """
@@ -43,7 +43,7 @@ class Series:
     Attributes:
         index: of the method in the comparison; determines colour and marker.
         method: its name.
-        points: in the order of training rows.
+        points: in the order of training examples.
     """
 
     index: int
@@ -88,14 +88,14 @@ class Interval:
 
 
 def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Series], shots: Sequence[str]) -> Markup:
-    """Plot a metric over training rows: a line through the means, a dot for each run.
+    """Plot a metric over training examples: a line through the means, a dot for each run.
 
     Args:
         name: of the drawing.
         title: of the plot.
         measure: the metric.
         series: with indices into `shots` as `x`.
-        shots: the numbers of training rows, formatted by `shots_name`.
+        shots: the numbers of training examples, formatted by `shots_name`.
     """
     drawing, axes = _plot(name, measure, series)
     for line in series:
@@ -106,12 +106,12 @@ def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Se
                 xs = [point.x + offset] * len(point.values)
                 axes.plot(xs, point.values, "o", color=colour, alpha=0.6, ms=3, mew=0)
         xs, means = [point.x for point in line.points], [point.mean for point in line.points]
-        if xs == [0] and shots[0] == NONE:  # a method without training: the same at every number of rows
+        if xs == [0] and shots[0] == NONE:  # a method without training: the same at every number of examples
             axes.axhline(means[0], color=colour, lw=1, ls=(0, (2, 3)))
         axes.plot(xs, means, color=colour, marker=marker, ms=6.5, mec=GROUND, mew=0.75, lw=1.6)
     axes.set_xlim(-0.3, len(shots) - 0.7)
     axes.set_xticks(range(len(shots)), labels=[drawing.placeholder(label, 12) for label in shots])
-    axes.set_xlabel("training rows per class")
+    axes.set_xlabel("training examples per class")
     values = "; ".join(
         f"{line.method}: " + ", ".join(f"{measure.text(point.mean)} at {shots[int(point.x)]}" for point in line.points)
         for line in series

@@ -52,7 +52,7 @@ def _facts(summary: SearchSummary) -> dict[str, str]:
         facts["folds"] = f"{len(summary.best.folds)}"
     facts["the winner's score"] = mean_sd(summary.best.mean, summary.best.sd)
     if summary.held_out is not None:
-        facts["on held-out rows"] = mean_sd(summary.held_out)
+        facts["on held-out examples"] = mean_sd(summary.held_out)
     return facts
 
 

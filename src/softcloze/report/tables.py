@@ -39,7 +39,7 @@ class ResultColumn:
 
 def result_columns(data: ReportData) -> list[ResultColumn]:
     """The columns of the table; balanced accuracy only if it differs from accuracy."""
-    rows = len(data.comparison.texts)
+    total = len(data.comparison.texts)
     quality = [
         _share(("accuracy", "%"), lambda summary: summary.accuracy),
         _share(("balanced", "accuracy, %"), lambda summary: summary.balanced_accuracy),
@@ -53,7 +53,7 @@ def result_columns(data: ReportData) -> list[ResultColumn]:
         *quality,
         ResultColumn(("trainable", "parameters"), lambda summary: count(summary.trainable)),
         ResultColumn(("training", "s"), lambda summary: quantity(summary.fit_seconds)),
-        ResultColumn(("scoring", "rows/s"), lambda summary: _rows_per_second(rows, summary)),
+        ResultColumn(("scoring", "examples/s"), lambda summary: _speed(total, summary)),
         ResultColumn(("peak", "memory"), lambda summary: size(summary.peak_memory)),
         ResultColumn(("artifact", "size"), lambda summary: size(summary.artifact_bytes)),
     ]
@@ -75,8 +75,8 @@ def _loss(title: tuple[str, str], of: Callable[[Summary], Spread]) -> ResultColu
     )
 
 
-def _rows_per_second(rows: int, summary: Summary) -> str:
-    return quantity(rows / summary.predict_seconds) if summary.predict_seconds else ABSENT
+def _speed(count: int, summary: Summary) -> str:
+    return quantity(count / summary.predict_seconds) if summary.predict_seconds else ABSENT
 
 
 WORST = 10
@@ -89,7 +89,7 @@ class Confusion:
 
     Attributes:
         method: its name.
-        shots: training rows.
+        shots: training examples.
         runs: number of runs in the sum.
         rows: each true label with the counts of predicted labels, both in the order of the classes.
     """
@@ -102,10 +102,10 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class ConfidentError:
-    """A held-out row with a wrong prediction.
+    """A held-out example with a wrong prediction.
 
     Attributes:
-        text: of the row.
+        text: of the example.
         label: the true label.
         label_probability: its predicted probability.
         predicted: the most probable label.
@@ -127,7 +127,7 @@ class ConfidentErrors:
 
     Attributes:
         method: its name.
-        shots: training rows.
+        shots: training examples.
         runs: number of runs whose probabilities are averaged.
         worst: the most confident first.
     """
@@ -139,7 +139,7 @@ class ConfidentErrors:
 
 
 def confusions(data: ReportData) -> list[Confusion]:
-    """The confusion matrix of each method at its largest number of training rows."""
+    """The confusion matrix of each method at its largest number of training examples."""
     comparison, matrices = data.comparison, []
     for card in comparison.methods:
         if not (summaries := data.of(card.name)):

@@ -20,11 +20,11 @@ def is_clear(difference: Difference) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The methods that can be compared at one number of training rows.
+    """The methods that can be compared at one number of training examples.
 
     Attributes:
-        shots: number of training rows.
-        ranked: by accuracy, the best first; methods without training compete at every number of rows.
+        shots: number of training examples.
+        ranked: by accuracy, the best first; methods without training compete at every number of examples.
         differences: between each pair, the better method first, in the order of `ranked`.
     """
 
@@ -55,28 +55,28 @@ class ReportData:
 
     @cached_property
     def summaries(self) -> tuple[Summary, ...]:
-        """A summary for each method and number of training rows."""
+        """A summary for each method and number of training examples."""
         return self.comparison.summary()
 
     @cached_property
     def shots(self) -> tuple[Shots, ...]:
-        """The numbers of training rows with a finished run; 0 comes first."""
+        """The numbers of training examples with a finished run; 0 comes first."""
         finished = {summary.shots for summary in self.summaries}
         return tuple(shots for shots in dict.fromkeys((0, *self.comparison.protocol.shots)) if shots in finished)
 
     @property
     def groups(self) -> list[tuple[Shots, list[Summary]]]:
-        """The summaries for each number of training rows."""
+        """The summaries for each number of training examples."""
         return [(shots, [summary for summary in self.summaries if summary.shots == shots]) for shots in self.shots]
 
     @cached_property
     def rankings(self) -> tuple[Ranking, ...]:
-        """A ranking for each number of training rows."""
+        """A ranking for each number of training examples."""
         differences = self.comparison.differences()
         return tuple(self._ranking(shots, differences) for shots in self.shots)
 
     def of(self, method: str) -> list[Summary]:
-        """The summaries of a method, by number of training rows."""
+        """The summaries of a method, by number of training examples."""
         summaries = (summary for summary in self.summaries if summary.method == method)
         return sorted(summaries, key=lambda summary: self.shots.index(summary.shots))
 
@@ -106,20 +106,20 @@ def _reversed(difference: Difference) -> Difference:
     )
 
 
-def verdict(ranking: Ranking, rows: int) -> Markup:
+def verdict(ranking: Ranking, count: int) -> Markup:
     """Name the best method, its lead, whether that may be chance, and a cheaper method that may be as good.
 
     Args:
-        ranking: at one number of training rows.
-        rows: number of held-out rows.
+        ranking: at one number of training examples.
+        count: number of held-out examples.
     """
     best = ranking.best
-    text = Markup("{}, <strong>{}</strong> {}: its accuracy is {} on {} held-out rows.").format(
+    text = Markup("{}, <strong>{}</strong> {}: its accuracy is {} on {} held-out examples.").format(
         sentence(shots_phrase(ranking.shots)),
         one_line(best.method),
         "performs best" if len(ranking.ranked) > 1 else "is the only method",
         percent(best.accuracy.mean),
-        f"{rows:,}",
+        f"{count:,}",
     )
     leads = ranking.leads
     if not leads:

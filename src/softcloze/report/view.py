@@ -56,26 +56,26 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         facts["model"] = comparison.model
     if comparison.parameters is not None:
         facts["parameters"] = count(comparison.parameters)
-    facts["held-out rows"] = count(len(comparison.texts))
+    facts["held-out examples"] = count(len(comparison.texts))
     facts["classes"] = count(len(comparison.classes))
     facts["methods"] = count(len(comparison.methods))
-    facts["draws of training rows"] = count(len(comparison.protocol.seeds))
+    facts["draws of training examples"] = count(len(comparison.protocol.seeds))
     return facts
 
 
 def _protocol(comparison: Comparison) -> dict[str, str]:
     protocol = comparison.protocol
     return {
-        "training rows per class": ", ".join(map(shots_name, protocol.shots)),
+        "training examples per class": ", ".join(map(shots_name, protocol.shots)),
         "balanced classes": "yes" if protocol.balanced else "no, in proportion to the data",
         "seeds": ", ".join(map(str, protocol.seeds)),
-        "maximum of held-out rows": "all" if protocol.test_rows is None else count(protocol.test_rows),
+        "maximum of held-out examples": "all" if protocol.test_rows is None else count(protocol.test_rows),
         "SHA-256 of the protocol": protocol.hash,
     }
 
 
 def _curves(data: ReportData) -> list[Plot]:
-    """Accuracy and log loss over training rows, if there are several numbers of them."""
+    """Accuracy and log loss over training examples, if there are several numbers of them."""
     if len(data.shots) < 2:
         return []
     names = [shots_name(shots) for shots in data.shots]
@@ -83,7 +83,7 @@ def _curves(data: ReportData) -> list[Plot]:
         ("accuracy", "Accuracy: higher is better", ACCURACY, lambda summary: summary.accuracy),
         ("loss", "Log loss: lower is better", LOG_LOSS, lambda summary: summary.log_loss),
     ]
-    note = "Lines join the means; each small dot beside them is one draw of the training rows."
+    note = "Lines join the means; each small dot beside them is one draw of the training examples."
     if 0 in data.shots:
         note += " Methods without training are drawn as dotted lines."
     plots = []
@@ -107,13 +107,13 @@ def _costs(data: ReportData) -> list[Plot]:
     for name, title, label, cost_of in kinds:
         series = _series(data, cost_of, lambda summary: summary.accuracy)
         if any(point.x for line in series for point in line.points):
-            note = "Better is up and to the left. Larger markers had more training rows."
+            note = "Better is up and to the left. Larger markers had more training examples."
             plots.append(Plot(title, note, cost(name, title, series, label)))
     return plots
 
 
 def _series(data: ReportData, x_of: Callable[[Summary], float], spread_of: Callable[[Summary], Spread]) -> list[Series]:
-    """The summaries of each method as points, in the order of training rows."""
+    """The summaries of each method as points, in the order of training examples."""
     series = []
     for index, card in enumerate(data.comparison.methods):
         summaries = data.of(card.name)
@@ -124,7 +124,7 @@ def _series(data: ReportData, x_of: Callable[[Summary], float], spread_of: Calla
 
 
 def _leads(i: int, ranking: Ranking) -> tuple[Plot, list[Difference]]:
-    """A plot of the lead of the best method, and the differences between all methods with this number of rows."""
+    """A plot of the lead of the best method, and the differences between all methods with this number of examples."""
     title = sentence(shots_phrase(ranking.shots))
     best = one_line(ranking.best.method)
     intervals = [Interval(lead.other, lead.mean, lead.low, lead.high, is_clear(lead)) for lead in ranking.leads]

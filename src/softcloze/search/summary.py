@@ -28,7 +28,7 @@ class SearchSummary:
         noise: share of the variance of scores expected from chance in the folds if all candidates were equally good;
             None without scores of folds. See `softcloze.search.importance.noise_share`.
         higher_is_better: True if the search maximised the score.
-        held_out: score of the winner on rows that the search did not use, or None.
+        held_out: score of the winner on examples that the search did not use, or None.
     """
 
     rounds: tuple[Round, ...]
@@ -72,7 +72,7 @@ def summarise_search(
         search: a fitted search of scikit-learn (grid, random, or successive halving), or a study of optuna with one
             objective. Values that an objective stores with `trial.set_user_attr("scores", [...])` are used as the
             scores of the folds.
-        held_out: score of the winner on rows that the search did not use, such as `search.score(texts, labels)`.
+        held_out: score of the winner on examples that the search did not use, such as `search.score(texts, labels)`.
         random_state: seed of the forest that predicts combinations that were not tried.
 
     Raises:
@@ -93,7 +93,7 @@ def summarise_search(
     """
     rounds, higher = rounds_of(search), higher_is_better(search)
     if held_out is not None and not isinstance(held_out, float | int):
-        raise ParameterError(f"held_out={held_out!r}: expected a number, the winner's score on held-out rows")
+        raise ParameterError(f"held_out={held_out!r}: expected a number, the winner's score on held-out examples")
     first = rounds[0].candidates
     parameters = parameter_importance(first, higher, random_state)
     return SearchSummary(rounds, parameters, noise_share(first), higher, held_out)

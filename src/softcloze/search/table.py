@@ -94,9 +94,9 @@ def notes(summary: SearchSummary) -> list[str]:
             "by this score."
         )
     if summary.held_out is not None:
-        lines.append(f"On rows that the search did not use, the winner's score is {mean_sd(summary.held_out)}.")
+        lines.append(f"On examples that the search did not use, the winner's score is {mean_sd(summary.held_out)}.")
     elif count > 1:
-        lines.append("Measure the winner on rows that the search did not use.")
+        lines.append("Measure the winner on examples that the search did not use.")
     if len(summary.rounds) > 1:
         lines.append("Rounds had different resources: compare within a round.")
     return lines
