@@ -295,6 +295,12 @@ def test_the_architecture_names_the_only_arrows_up():
     assert up == {("experiments", "report"), ("search", "report")}
 
 
+def test_the_architecture_names_files_that_exist():
+    files = re.findall(r"`([a-z_/]+\.py)`", page_text("docs/explanation/architecture.md"))
+    assert len(files) > 8
+    assert [file for file in files if not (ROOT / file).exists() and not (ROOT / "src/softcloze" / file).exists()] == []
+
+
 def test_the_architecture_names_every_package():
     order = run_path(str(ROOT / "tests" / "test_layers.py"))["ORDER"]
     assert {*order} <= words_in_code("docs/explanation/architecture.md")
