@@ -3,16 +3,19 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from softcloze.cli.console import plain, results, say
+from softcloze.cli.input_files import open_table
 from softcloze.cli.options import FileArgument, LabelOption, ModelOption, TextOption
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
-    from softcloze.verbalizer import Verbalizer
+from softcloze.cli.progress import open_backbone
+from softcloze.display import Column, Table, rich_table
+from softcloze.errors import CommandError, FileError
+from softcloze.files import replacing_file
+from softcloze.library import resolve_template
+from softcloze.verbalizer import Verbalizer
 
 
 class Ranking(StrEnum):
@@ -49,19 +52,13 @@ def label_words(
 
     The words are a suggestion: read them, and edit the file that --output writes.
     """
-    from softcloze.cli.console import plain, results, say
-    from softcloze.cli.input_files import open_table
-    from softcloze.errors import CommandError
-    from softcloze.library import resolve_template
-
     if output is not None and output.suffix != ".toml":
         raise CommandError(f"--output writes a .toml file, found {output}")
     parsed = resolve_template(template)
     table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
-    from softcloze.cli.progress import open_backbone
-    from softcloze.data import few_shot
+    from softcloze.data import few_shot  # slow to import, as the next
     from softcloze.label_words import search_label_words
 
     if shots is not None:
@@ -71,27 +68,17 @@ def label_words(
         open_backbone(model), parsed, examples, labels, method=method.value, words=count, random_state=seed
     )
     console = results()
-    console.print(_word_table(verbalizer))
+    columns = [
+        Column("label", [*map(str, verbalizer.labels)]),
+        Column("words", [", ".join(words) for words in verbalizer.words]),
+    ]
+    console.print(rich_table(Table(columns)))
     if output is not None:
         _write(output, _card(verbalizer, f"{method.value} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
         say(console, "saved in ", plain(output, "bold"))
 
 
-def _word_table(verbalizer: "Verbalizer") -> "RichTable":
-    from rich import box
-    from rich.table import Table as RichTable
-
-    from softcloze.cli.console import plain
-
-    shown = RichTable(box=box.SIMPLE_HEAD)
-    shown.add_column("label")
-    shown.add_column("words")
-    for label, own in zip(verbalizer.labels, verbalizer.words, strict=True):
-        shown.add_row(plain(label), plain(", ".join(own)))
-    return shown
-
-
-def _card(verbalizer: "Verbalizer", source: str, template: str) -> str:
+def _card(verbalizer: Verbalizer, source: str, template: str) -> str:
     """The label words as a card for a library; its language is "und", the code of ISO 639 for undetermined."""
     texts = {
         "task": "classification",
@@ -101,7 +88,11 @@ def _card(verbalizer: "Verbalizer", source: str, template: str) -> str:
     }
     lines = [f"{key} = {_quoted(text)}" for key, text in texts.items()]
     tables = zip(verbalizer.labels, verbalizer.words, strict=True)
-    lines += ["", "[words]", *(f"{_quoted(str(label))} = [{', '.join(map(_quoted, own))}]" for label, own in tables)]
+    lines += [
+        "",
+        "[words]",
+        *(f"{_quoted(str(label))} = [{', '.join(map(_quoted, words))}]" for label, words in tables),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -115,9 +106,6 @@ def _quoted(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from softcloze.errors import FileError
-    from softcloze.files import replacing_file
-
     path = path.expanduser()
     try:
         with replacing_file(path) as draft:

@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from rich.console import RenderableType
+from rich.text import Text
 
+from softcloze.cli.console import plain, quiet, results
+from softcloze.cli.lint_sources import SourceFile, TomlError, read_source
 from softcloze.cli.options import VerbalizerOption, read_verbalizer
+from softcloze.display import rich_table
+from softcloze.errors import CommandError, LibraryError, TemplateSyntaxError
+from softcloze.formatting import source_excerpt
+from softcloze.library import load_verbalizer
+from softcloze.library.cards import read_template_card, read_verbalizer_card
+from softcloze.lint import Finding, VerbalizerCheck, check_verbalizer
+from softcloze.lint import lint as lint_template
+from softcloze.lint.finding import SEVERITIES, STYLES, sort_findings
+from softcloze.lint.label_words import check_words, list_words
+from softcloze.lint.verbalizer import words_table
+from softcloze.template import Template
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.text import Text
-
     from softcloze.backbone import Backbone
-    from softcloze.cli.lint_sources import SourceFile
     from softcloze.encoding import PromptTokenizer
-    from softcloze.errors import LibraryError
-    from softcloze.lint import Finding, VerbalizerCheck
-    from softcloze.template import Template
 
 
 def lint(
@@ -61,9 +69,6 @@ def lint(
 
     Exits with 1 if there are errors, with --strict also if there are warnings.
     """
-    from softcloze.cli.console import results
-    from softcloze.errors import CommandError
-
     for option, given in (("--max-length", max_length is not None), ("--words", words), ("--priors", priors)):
         if given and model is None:
             raise CommandError(f"{option} needs a tokenizer: name a model with --model")
@@ -87,17 +92,11 @@ class Located(NamedTuple):
     """A finding and its place: position in a file, as in "a.txt:1:12", and the key of a card, or the label words."""
 
     where: str
-    finding: "Finding"
+    finding: Finding
 
 
-def finding_text(located: Located) -> "Text":
+def finding_text(located: Located) -> Text:
     """A finding as text: place and fact, the line with carets, the advice."""
-    from rich.text import Text
-
-    from softcloze.cli.console import plain
-    from softcloze.formatting import source_excerpt
-    from softcloze.lint.finding import STYLES
-
     finding = located.finding
     _, line, carets = source_excerpt(finding.source, finding.start, finding.end).split("\n")
     head = Text.assemble(
@@ -107,20 +106,13 @@ def finding_text(located: Located) -> "Text":
     return Text("\n").join([Text.assemble(head, (f" ({finding.code})", "dim")), Text(line), Text(carets), *advice])
 
 
-def _titled(file: str, checked: "VerbalizerCheck") -> "tuple[RenderableType, ...]":
-    from softcloze.cli.console import plain
-    from softcloze.display import rich_table
-    from softcloze.lint.verbalizer import words_table
+def _titled(file: str, checked: VerbalizerCheck) -> tuple[RenderableType, ...]:
 
     return plain(file, "bold"), rich_table(words_table(checked))
 
 
-def summary(findings: Sequence[Located], files: int) -> "Text":
+def summary(findings: Sequence[Located], files: int) -> Text:
     """The number of findings of each severity."""
-    from rich.text import Text
-
-    from softcloze.lint.finding import SEVERITIES, STYLES
-
     counts = Counter(located.finding.severity for located in findings)
     where = "in 1 file" if files == 1 else f"in {files} files"
     if not counts:
@@ -160,8 +152,6 @@ class Linter:
         Raises:
             FileError: it cannot be read.
         """
-        from softcloze.cli.lint_sources import TomlError, read_source
-
         try:
             source = read_source(name)
         except TomlError as error:
@@ -174,10 +164,7 @@ class Linter:
         else:
             yield _error(source, "card", "the card has neither a template nor a table of label words", (0, 0))
 
-    def _template(self, source: "SourceFile", template: str) -> Iterator[Located]:
-        from softcloze.errors import LibraryError, TemplateSyntaxError
-        from softcloze.library.cards import read_template_card
-        from softcloze.template import Template
+    def _template(self, source: SourceFile, template: str) -> Iterator[Located]:
 
         labels, problem = self._labels_of(source)
         parsed: str | Template = template
@@ -198,13 +185,8 @@ class Linter:
                 self.reported.add(finding)
                 yield Located(labels.name, finding)
 
-    def _findings(
-        self, source: "SourceFile", template: "str | Template", words: Mapping[Any, Any] | None
-    ) -> "list[Finding]":
+    def _findings(self, source: SourceFile, template: str | Template, words: Mapping[Any, Any] | None) -> list[Finding]:
         """Findings about a template and its label words; keeps the table of the words if it is wanted."""
-        from softcloze.lint import lint as lint_template
-        from softcloze.lint.finding import sort_findings
-
         findings = lint_template(template, words, fields=self.fields)
         if self.model is None or isinstance(template, str):
             return findings
@@ -216,11 +198,8 @@ class Linter:
             findings = sort_findings(dict.fromkeys((*findings, *checked.findings)), template.source)
         return findings
 
-    def _labels_of(self, source: "SourceFile") -> "tuple[Labels | None, LibraryError | None]":
+    def _labels_of(self, source: SourceFile) -> tuple[Labels | None, LibraryError | None]:
         """The label words for a template: those of the options, or else those that its card names."""
-        from softcloze.errors import LibraryError
-        from softcloze.library import load_verbalizer
-
         name = None if source.card is None else source.card.get("verbalizer")
         if self.labels is not None or not isinstance(name, str):
             return self.labels, None
@@ -232,13 +211,8 @@ class Linter:
             return None, error
 
 
-def _words(source: "SourceFile", words: Mapping[str, Any]) -> Iterator[Located]:
+def _words(source: SourceFile, words: Mapping[str, Any]) -> Iterator[Located]:
     """Findings about a card with label words."""
-    from softcloze.errors import LibraryError
-    from softcloze.library.cards import read_verbalizer_card
-    from softcloze.lint.finding import sort_findings
-    from softcloze.lint.label_words import check_words, list_words
-
     try:
         read_verbalizer_card(source.name, Path(source.name).expanduser())
     except LibraryError as error:
@@ -248,34 +222,31 @@ def _words(source: "SourceFile", words: Mapping[str, Any]) -> Iterator[Located]:
         yield _in_file(source, "words", finding)
 
 
-def _card_problem(source: "SourceFile", problem: "LibraryError") -> Located:
+def _card_problem(source: SourceFile, problem: LibraryError) -> Located:
     """An error of the library about a card, at the first key that it names."""
     message = str(problem).removeprefix(f"{Path(source.name).expanduser()}: ")
     keys = (source.key_span(key) for key in re.findall(r"\w+", message))
     return _error(source, "card", message, next((span for span in keys if span != (0, 0)), (0, 0)))
 
 
-def _error(source: "SourceFile", code: str, message: str, span: tuple[int, int]) -> Located:
+def _error(source: SourceFile, code: str, message: str, span: tuple[int, int]) -> Located:
     """An error about the file itself."""
-    from softcloze.lint import Finding
-
     return Located(_place(source, span[0]), Finding(code, "error", message, "", source.text, *span))
 
 
-def _in_file(source: "SourceFile", key: str, finding: "Finding") -> Located:
+def _in_file(source: SourceFile, key: str, finding: Finding) -> Located:
     """A finding with its place: in a card the key, in any other file the position."""
     if source.card is None:
         return Located(_place(source, finding.start), finding)
     return Located(f"{_place(source, source.key_span(key)[0])}: {key}", finding)
 
 
-def _place(source: "SourceFile", at: int) -> str:
+def _place(source: SourceFile, at: int) -> str:
     line, column = source.text.count("\n", 0, at) + 1, at - source.text.rfind("\n", 0, at)
     return f"{source.name}:{line}:{column}"
 
 
 def _given_labels(verbalizer: str | None) -> Labels | None:
-    from softcloze.library import load_verbalizer
 
     words = read_verbalizer(verbalizer)
     if verbalizer is None or words is None:
@@ -287,7 +258,6 @@ def _given_labels(verbalizer: str | None) -> Labels | None:
 
 def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
     from softcloze.backbone import load_tokenizer
-    from softcloze.cli.console import quiet
     from softcloze.encoding import PromptTokenizer
 
     def limit(most: int) -> int:
@@ -303,11 +273,9 @@ def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
     return Model(PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), limit(most))
 
 
-def _check_words(template: "Template", words: Mapping[Any, Any], model: Model) -> "VerbalizerCheck":
+def _check_words(template: Template, words: Mapping[Any, Any], model: Model) -> VerbalizerCheck:
     """Check label words; with priors if the model is loaded and the template needs no training."""
     from softcloze.classifiers import PromptClassifier
-    from softcloze.lint import check_verbalizer
-    from softcloze.lint.label_words import list_words
     from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 
     verbalizer = RuleVerbalizer(words) if list_words(words).masks else Verbalizer(words)
