@@ -96,7 +96,7 @@ NODES = """\
   options   the first word of each label, with '/' between
   demo      labelled examples, 4 in all, with '\\n' after
             each
-  special   the tokenizer's own sep token
+  special   the tokenizer's sep token
   logic     {% if a %} controls the output
   field     title, at most 9 tokens, the last ones kept,
             never shortened

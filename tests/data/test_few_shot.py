@@ -18,7 +18,7 @@ def test_as_many_of_each_class_without_repetition(labels, shots, seed):
     assert all([labels[i] for i in rows].count(label) == shots for label in set(labels))
 
 
-def test_own_dice():
+def test_the_global_generator_is_not_used():
     np.random.seed(3)
     expected = np.random.random()
     np.random.seed(3)

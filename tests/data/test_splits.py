@@ -27,7 +27,7 @@ def test_a_text_with_two_labels_goes_altogether():
 
 
 @given(ROWS)
-def test_no_text_stands_on_both_sides_and_none_comes_twice(rows):
+def test_no_text_is_in_both_sets_or_twice_in_one(rows):
     split = split_rows(rows)
     keys = [normalise(text) for text in split.train.texts + split.test.texts]
     assert len(keys) == len(set(keys))
@@ -45,7 +45,7 @@ def test_the_order_of_the_rows_changes_nothing_but_the_spelling_that_is_kept(row
 
 
 @given(st.tuples(*[st.integers(0, 300)] * 3))
-def test_any_beginning_of_the_test_rows_is_balanced(sizes):
+def test_any_prefix_of_the_test_rows_is_balanced(sizes):
     rows = [(f"{label} {n}", label) for label, size in zip("abc", sizes, strict=True) for n in range(size)]
     labels = split_rows(rows).test.labels
     for end in range(len(labels) + 1):

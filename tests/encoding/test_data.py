@@ -91,7 +91,7 @@ def test_no_field_value_becomes_syntax_or_special(kind):
 
 @cases()
 @given(text=hostile, kind=st.sampled_from(models.TOKENIZERS))
-def test_no_mixture_of_them_either(text, kind):
+def test_no_mixture_of_special_texts_becomes_syntax(text, kind):
     bound = compiled("<soft*2> Review: <text> It was <mask> <soft*1> end", kind)
     check_is_data(bound, kind, text)
 
@@ -108,7 +108,7 @@ NEW_TAGS = [
 @given(
     text=hostile, other=hostile, word=hostile, kind=st.sampled_from(models.TOKENIZERS), source=st.sampled_from(NEW_TAGS)
 )
-def test_nor_in_any_other_tag(text, other, word, kind, source):
+def test_no_value_becomes_syntax_in_any_other_tag(text, other, word, kind, source):
     tokenizer = models.borrowed(kind)
     prompt_tokenizer = PromptTokenizer(tokenizer, masked=kind in models.MASKED_TOKENIZERS)
     bound = CompiledTemplate(Template(source), prompt_tokenizer, 10**7, options=[word, "bad"])
@@ -149,7 +149,7 @@ def test_decoding_gives_the_characters_back(kind, text):
     assert decoded == f"|{expected}|"
 
 
-def test_special_tokens_spelt_in_literals_are_text_as_well(kind):
+def test_special_tokens_in_literals_are_text(kind):
     for name in models.borrowed(kind).all_special_tokens:
         literal = name.replace("<", "\\<")
         check_is_data(compiled(f"{literal}: <text> {literal} <mask> {literal}", kind), kind, "good")
@@ -159,7 +159,7 @@ def test_special_tokens_spelt_in_literals_are_text_as_well(kind):
         assert not (special - frame) & set(prompt.left)
 
 
-def test_label_words_are_text_as_well(kind):
+def test_special_tokens_in_label_words_are_text(kind):
     tokenizer = models.borrowed(kind)
     bound = compiled("It was <mask>", kind)
     for name in tokenizer.all_special_tokens:

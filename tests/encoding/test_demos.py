@@ -63,7 +63,7 @@ def test_a_prompt_with_demonstrations_is_the_rendered_string(kind, source, text)
 
 
 @pytest.mark.parametrize("kind", models.MASKED_TOKENIZERS)
-def test_demonstrations_behind(kind):
+def test_demonstrations_after_the_text(kind):
     bound = compiled('(<options sep="/">) <text> It was <mask>.\n<demos>Bye', kind, options=["bad", "good"])
     (prompt,) = bound.encode(["Great!"], demonstrations=[SHOWN])
     shown = "(bad/good) A dull film. It was bad.\n\n\n(bad/good) 这部电影很好。 It was good.\n\n\n"
@@ -109,7 +109,7 @@ def words(n, word="film"):
     return " ".join([word] * n)
 
 
-def test_the_first_ones_go_first():
+def test_the_first_demonstrations_are_dropped_first():
     """Each row drops as few demonstrations as possible, before any field is cut."""
     bound = compiled('<demos sep=" "><text> it was <mask>', "wordpiece", 40)
     shown = [Demonstration({"text": words(n)}, "good") for n in (9, 2, 5)]  # 12, 5 and 8 tokens
@@ -133,7 +133,7 @@ def test_a_field_is_cut_to_its_max_in_a_demonstration_too():
     assert prompt.dropped == 0
 
 
-def test_what_does_not_fit_even_without_demonstrations():
+def test_too_long_even_without_demonstrations():
     bound = compiled("<demos>the film <text shorten=0> it was <mask>", "wordpiece", 9)
     with pytest.raises(EncodingError, match=r"^row 1: fields with shorten=0 are 4 tokens too long"):
         bound.encode(["good", words(6)], demonstrations=[SHOWN, SHOWN])
@@ -177,7 +177,7 @@ def test_a_template_with_demos_may_show_none(kind):
     assert [none] == compiled("<text> It was <mask>", kind).encode(["good"])
 
 
-def test_in_the_view_of_tokens():
+def test_demonstrations_in_inspect():
     bound = compiled('<demos sep=" ; "><text> was <mask>', "wordpiece")
     pieces = bound.inspect("film", demonstrations=[Demonstration({"text": "story"}, "bad")])
     assert pieces == [

@@ -44,7 +44,7 @@ def test_a_word_without_tokens():
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), EncodingError)
 
 
-def test_words_to_start_from_without_tokens():
+def test_init_words_without_tokens():
     with pytest.raises(EncodingError, match="soft block 'task' has no tokens in this vocabulary"):
         compiled('<soft init="\u200b" name=task> <mask>')
 

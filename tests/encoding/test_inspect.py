@@ -30,7 +30,7 @@ def prompt_tokenizer(kind):
     text=st.one_of(st.text(max_size=20), st.sampled_from(models.SENTENCES), st.text(alphabet="a好 \n", max_size=20)),
     max_length=st.integers(26, 60),
 )
-def test_pieces_are_the_encoded_prompt(kind, source, text, max_length):
+def test_inspected_tokens_are_the_encoded_prompt(kind, source, text, max_length):
     bound = CompiledTemplate(Template(source), prompt_tokenizer(kind), max_length)
     (prompt,) = bound.encode([text], answer_length=2)
     pieces = bound.inspect(text, answer_length=2)
@@ -44,7 +44,7 @@ def test_pieces_are_the_encoded_prompt(kind, source, text, max_length):
     assert prompt.cut == ({"text": len(cut)} if cut else {})
 
 
-def test_every_piece_says_where_it_comes_from():
+def test_every_token_has_its_origin():
     bound = CompiledTemplate(Template("<soft*2 name=task> the <text> was <mask>"), prompt_tokenizer("wordpiece"), 10)
     assert bound.inspect("film film film film") == [
         TokenInfo("[CLS]", "special", "", True),

@@ -46,7 +46,7 @@ SAME = [
 @pytest.mark.parametrize("kind", models.TOKENIZERS)
 @settings(deadline=None, max_examples=25)
 @given(text=texts, title=texts)
-def test_what_comes_out_is_encoded_like_any_template(kind, source, same, text, title):
+def test_the_output_is_encoded_like_any_template(kind, source, same, text, title):
     example = {"text": text.strip() if "trim" in source else text, "title": title, "yes": True}
     (prompt,) = compiled(source, kind).encode([example | {"text": text}])
     (plain,) = compiled(same, kind).encode([example])
@@ -62,7 +62,7 @@ def test_a_loop(kind):
     assert prompt == plain
 
 
-def test_each_time_through_a_loop_gives_up_tokens_of_its_own():
+def test_each_iteration_of_a_loop_is_truncated_by_itself():
     source = "{% for line in lines %}- {{ line }} {% endfor %}<mask>"
     bound = compiled(source, "wordpiece", 14)
     (prompt,) = bound.encode([{"lines": ["good " * 2, "film " * 9, "bad " * 7]}])
@@ -94,7 +94,7 @@ def test_demonstrations_go_through_the_logic_themselves(kind):
     assert [prompt] == compiled(same, kind).encode([{}])
 
 
-def test_a_place_for_demonstrations_that_does_not_come_out():
+def test_demos_missing_from_the_output():
     bound = compiled("{% if shots %}<demos>{% endif %}<text> was <mask>", "wordpiece", 12)
     shown = [Demonstration({"text": "a long film " * 2, "shots": True}, "good")]
     with_, without = bound.encode(

@@ -44,7 +44,7 @@ TEMPLATES = [
 
 @pytest.mark.parametrize(("source", "written"), TEMPLATES)
 @pytest.mark.parametrize("text", ["A good film, the best of the year", "这部电影很好，演员也很好。"])
-def test_a_prompt_is_what_the_tokenizer_makes_of_it(kind, source, written, text):
+def test_a_prompt_has_the_ids_of_the_original_tokenizer(kind, source, written, text):
     (prompt,) = compiled(source, kind).encode([text])
     assert row(prompt, kind) == models.borrowed(kind)(written.format(text=text, blank=KINDS[kind]))["input_ids"]
 
@@ -87,7 +87,7 @@ def test_a_label_word_within_running_text_is_what_was_left_out_of_it(kind):
         assert spelt(compiled(source.replace("<mask>", " <mask>"), kind).word_ids(word)[0]).startswith("▁")
 
 
-def test_the_end_is_the_tokenizer_s_own(kind):
+def test_the_end_token_is_the_tokenizer_s(kind):
     (prompt,) = compiled("<text> It was <mask>", kind).encode(["good"])
     assert prompt.right == (models.borrowed(kind).eos_token_id,)
     (written,) = compiled("<text> It was <mask><eos>", kind).encode(["good"])
@@ -102,7 +102,7 @@ def test_a_sentinel_takes_one_position_whatever_the_word(answer):
     assert prompt.left[:4] == (-1, -2, -3, -4)
 
 
-def test_bart_writes_the_word_behind_the_text():
+def test_bart_writes_the_word_after_the_text():
     bound = compiled("<text> It was <mask>.", "roberta", 20)
     (prompt,) = bound.encode(["good " * 30], answer_length=5)
     assert len(prompt) + 5 == 20
@@ -119,7 +119,7 @@ def test_inspect(kind):
     assert pieces[-1].token == "</s>"
 
 
-def test_the_vocabulary_of_a_tokenizer_without_its_model():
+def test_a_tokenizer_without_its_model():
     guesses = {kind: PromptTokenizer.guessed(models.borrowed(kind)) for kind in ("t5", "mt5", "wordpiece", "gpt2")}
     assert {kind: (v.decoder, v.mask_id is None) for kind, v in guesses.items()} == {
         "t5": (True, False),

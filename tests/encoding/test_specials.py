@@ -39,7 +39,7 @@ def special_id(kind, special):
 
 
 @pytest.mark.parametrize(("kind", "special"), CASES)
-def test_in_the_middle_it_is_the_token_itself(kind, special):
+def test_a_special_tag_in_the_middle_is_the_token(kind, special):
     (prompt,) = compiled(f"It was<{special}> <text> <mask>", kind).encode(["good"])
     (plain,) = compiled("It was <text> <mask>", kind).encode(["good"])
     tokenizer = models.borrowed(kind)
@@ -49,7 +49,7 @@ def test_in_the_middle_it_is_the_token_itself(kind, special):
 
 
 @pytest.mark.parametrize(("kind", "special"), CASES)
-def test_spelt_in_a_field_it_is_text(kind, special):
+def test_a_special_token_in_a_field_is_text(kind, special):
     spelt = getattr(models.borrowed(kind), f"{special}_token")
     (prompt,) = compiled(f"a<{special}>b <text> <mask>", kind).encode([f"x {spelt} y"])
     (harmless,) = compiled(f"a<{special}>b <text> <mask>", kind).encode(["x y"])
@@ -87,7 +87,7 @@ def test_what_the_tokenizer_adds_at_the_end_is_not_doubled(kind, special):
 
 
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
-def test_an_end_behind_the_mask_of_a_causal_model(kind):
+def test_an_end_token_after_the_mask_of_a_causal_model(kind):
     bound = compiled("<text> It was <mask><eos>", kind)
     (prompt,) = bound.encode(["A good film"])
     assert prompt.right == (special_id(kind, "eos"),)
@@ -126,7 +126,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("kind", "source", "pair"), PAIRS)
-def test_a_pair_is_what_the_tokenizer_makes_of_two_texts(kind, source, pair):
+def test_a_pair_has_the_ids_of_the_original_tokenizer(kind, source, pair):
     tokenizer = models.borrowed(kind)
     (prompt,) = compiled(f"{source} <mask>.", kind).encode([dict(zip("ab", pair, strict=True))])
     expected = tokenizer(pair[0], f"{pair[1]} {tokenizer.mask_token}.")
@@ -155,7 +155,7 @@ def test_any_pair(kind, a, b, after):
         assert list(prompt.token_type_ids) == expected["token_type_ids"]
 
 
-def test_types_of_slots_and_cut_fields():
+def test_token_types_of_slots_and_cut_fields():
     bound = compiled("<soft*2><a><sep><soft*3><b> <mask> <soft>", "wordpiece", 18)
     (prompt,) = bound.encode([{"a": "good " * 9, "b": "bad " * 9}])
     assert prompt.token_type_ids == (0,) * (1 + 2 + 4) + (0,) + (1,) * (3 + 4 + 1 + 1 + 1)
@@ -164,12 +164,12 @@ def test_types_of_slots_and_cut_fields():
 
 
 @pytest.mark.parametrize("source", ["<a> <b> <mask>", "<cls><a> <b> <mask><sep>", "<a> <b><cls><mask>"])
-def test_one_segment_has_no_types(source):
+def test_one_segment_has_no_token_types(source):
     (prompt,) = compiled(source, "wordpiece").encode([{"a": "good", "b": "bad"}])
     assert prompt.token_type_ids is None
 
 
-def test_specials_in_the_view_of_tokens():
+def test_special_tokens_in_inspect():
     pieces = compiled("<cls><a><sep><b> <mask>", "wordpiece", 8).inspect({"a": "good " * 5, "b": "bad"})
     shown = [(piece.token, piece.kind, piece.kept) for piece in pieces]
     assert shown == [

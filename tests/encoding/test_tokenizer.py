@@ -12,7 +12,7 @@ def masked(kind):
     return kind in models.MASKED_TOKENIZERS
 
 
-def test_the_borrowed_tokenizer_stays_as_it_is(kind):
+def test_the_original_tokenizer_is_unchanged(kind):
     tokenizer = models.tokenizer(kind)
     tokenizer.backend_tokenizer.enable_truncation(7)
     tokenizer.backend_tokenizer.enable_padding(length=9)
@@ -24,7 +24,7 @@ def test_the_borrowed_tokenizer_stays_as_it_is(kind):
     assert (len(tokenizer), tokenizer.all_special_tokens) == (size, names)
 
 
-def test_padding_and_truncation_left_over_from_others_do_not_matter(kind):
+def test_earlier_padding_and_truncation_settings_do_not_matter(kind):
     clean, used = models.tokenizer(kind), models.tokenizer(kind)
     used(["a", "a b c"], truncation=True, max_length=4)
     used.backend_tokenizer.enable_padding(length=40)
@@ -48,7 +48,7 @@ def test_markers_differ_between_copies(kind):
     assert one.slot_marker_id not in other.ids(one.slot_marker)
 
 
-def test_slots_have_ids_that_no_token_has(kind):
+def test_ids_of_slots_are_beyond_the_vocabulary(kind):
     prompt_tokenizer = PromptTokenizer(models.tokenizer(kind), masked=masked(kind))
     assert prompt_tokenizer.slot_marker_id >= len(models.tokenizer(kind))
     assert (
@@ -63,14 +63,14 @@ def test_slots_have_ids_that_no_token_has(kind):
         assert prompt_tokenizer.mask_id is None
 
 
-def test_special_tokens_are_shown_by_their_own_names(kind):
+def test_special_tokens_have_their_original_names(kind):
     tokenizer = models.tokenizer(kind)
     prompt_tokenizer = PromptTokenizer(tokenizer, masked=masked(kind))
     for number in range(len(tokenizer)):
         assert prompt_tokenizer.token(number) == tokenizer.convert_ids_to_tokens(number)
 
 
-def test_a_slow_tokenizer_is_refused():
+def test_a_slow_tokenizer_is_an_error():
     class Slow:
         mask_token_id = 3
 
@@ -83,7 +83,7 @@ def test_a_masked_model_needs_a_mask_token():
         PromptTokenizer(models.tokenizer("gpt2"), masked=True)
 
 
-def test_ordinary_added_tokens_stay_what_they_are():
+def test_ordinary_added_tokens_are_unchanged():
     tokenizer = models.tokenizer("gpt2")
     tokenizer.add_tokens(["softcloze"])
     prompt_tokenizer = PromptTokenizer(tokenizer, masked=False)

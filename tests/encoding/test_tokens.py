@@ -25,7 +25,7 @@ def spelt(kind, text):
 
 
 @pytest.mark.parametrize("kind", models.TOKENIZERS)
-def test_who_spells_bytes(kind):
+def test_byte_level_tokenizers(kind):
     assert prompt_tokenizer(kind).byte_level == (kind in BYTE_LEVEL)
 
 
@@ -40,12 +40,12 @@ def test_every_token_is_shown_once(kind, text):
         assert "".join(shown for shown, _ in found) == text.replace(" ", "␣")
 
 
-def test_characters_split_into_bytes_come_together():
+def test_tokens_of_one_character_are_joined():
     assert spelt("gpt2", " 龘😀\n") == [("␣", 1), ("龘", 3), ("😀", 4), ("\n", 1)]
     assert spelt("gemma", "龘\x00") == [("龘", 3), ("\x00", 1)]
 
 
-def test_all_else_stays_as_its_tokenizer_spells_it():
+def test_other_tokens_are_unchanged():
     assert spelt("wordpiece", "gooda") == [("good", 1), ("##a", 1)]
     assert list(detokenize(["▁good", "<0xE4>", "▁", "<0xE4"], byte_level=False)) == [
         ("▁good", 1),
@@ -55,10 +55,10 @@ def test_all_else_stays_as_its_tokenizer_spells_it():
     ]
 
 
-def test_special_tokens_with_letters_that_stand_for_no_byte():
+def test_special_tokens_with_letters_without_a_byte():
     assert list(detokenize(["ä½", "<｜end｜>", "Ġ"], byte_level=True)) == [("\ufffd", 1), ("<｜end｜>", 1), ("␣", 1)]
 
 
-def test_bytes_that_are_no_text_at_all():
+def test_undecodable_bytes():
     assert list(detokenize(["ÿ", "Ġa"], byte_level=True)) == [("\ufffd", 1), ("␣a", 1)]
     assert re.fullmatch("\ufffd+", next(detokenize(["ä"], byte_level=True))[0])

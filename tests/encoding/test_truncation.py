@@ -43,7 +43,7 @@ def keep_longest_first(lengths, budget):
 
 @cases()
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5), budget=st.integers(0, 100))
-def test_the_longest_field_gives_first(lengths, budget):
+def test_the_longest_field_is_cut_first(lengths, budget):
     kept = allocate(lengths, budget)
     assert sorted(kept) == sorted(keep_longest_first(lengths, budget))
     assert all(k <= length for k, length in zip(kept, lengths, strict=True))
@@ -69,7 +69,7 @@ def lowest_levels_first(lengths, budget, weights):
 
 @cases()
 @given(fields=fields, spare=st.integers(0, 120))
-def test_fields_give_by_their_weights(fields, spare):
+def test_fields_are_cut_by_their_weights(fields, spare):
     lengths, weights = zip(*fields, strict=True)
     budget = spare + sum(length for length, weight in fields if weight == 0)
     kept = allocate(lengths, budget, weights)
@@ -122,7 +122,7 @@ def test_a_character_is_kept_whole_or_not_at_all(spans, kept, keep):
 
 @cases()
 @given(a=st.integers(0, 25), b=st.integers(0, 25), spare=st.integers(0, 50), answer=st.integers(1, 3))
-def test_only_words_of_the_fields_vanish(a, b, spare, answer):
+def test_only_words_of_fields_are_removed(a, b, spare, answer):
     kind = "wordpiece"
     own = 16  # [CLS] 3 soft slots, the film : the story : it was, and 1 soft slot well [SEP]
     limit = own + answer + spare
@@ -148,7 +148,7 @@ def test_fields_lose_their_end(kind):
     assert prompt.cut == {"text": len(whole) - len(prompt)}
 
 
-def test_a_field_named_twice_gives_in_both_places():
+def test_a_field_named_twice_is_cut_at_both():
     (prompt,) = compiled("<text> the film <text> it was <mask>", "wordpiece", 14).encode(["good " * 10])
     tokens = spelt("wordpiece", prompt.left)
     assert sorted((tokens.index("the") - 1, tokens.index("it") - tokens.index("film") - 1)) == [3, 4]
@@ -184,7 +184,7 @@ def test_no_character_is_split(kind, text, spare):
     assert len(prompt) + 1 <= len(bare) + 1 + max(spare, 0)
 
 
-def test_a_template_that_does_not_fit_says_by_how_much(kind):
+def test_a_too_long_template_reports_the_excess(kind):
     source = "<soft*9> Review: <text> It was <mask> (good)."
     for answer in (1, 3):
         with pytest.raises(EncodingError, match="the template alone is") as caught:
@@ -256,7 +256,7 @@ def test_nothing_but_field_tokens_is_cut(kind, before, after, special, example, 
 
 
 @pytest.mark.parametrize("limit", [11, 14, 30])
-def test_several_masks_survive_and_fields_give_up_their_tokens(kind, limit):
+def test_several_masks_survive_truncation_of_fields(kind, limit):
     template = Template("<soft*2> <a> <mask name=x> <b keep=tail> <mask name=y>.")
     bound, whole = (CompiledTemplate(template, prompt_tokenizer(kind), room) for room in (limit, MOST))
     example = {"a": "the film is good and the cast is great", "b": "a story as well"}

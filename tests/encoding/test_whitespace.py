@@ -48,7 +48,7 @@ def test_no_space_before_the_mask_gives_a_word_without_space(source, kind):
 
 
 @pytest.mark.parametrize("source", ["<text><mask>", "<soft><mask>", "<text><soft*2><mask>。"])
-def test_directly_behind_a_field_or_a_soft_slot_too(source, kind):
+def test_label_words_directly_after_a_field_or_a_soft_slot(source, kind):
     word = spelt(kind, compiled(source, kind).word_ids("good"))
     assert "".join(word).replace("##", "") == "good"
 
@@ -67,7 +67,7 @@ def test_no_stray_marker_before_a_slot(source, kind):
         assert right[right.index(-1) - 1] not in ("Ġ", "▁")
 
 
-def test_soft_slots_in_front_stand_behind_what_the_tokenizer_puts_there(kind):
+def test_soft_slots_in_front_follow_added_special_tokens(kind):
     (prompt,) = compiled("<soft*3> <text> It was <mask>", kind).encode(["good"])
     tokenizer = models.borrowed(kind)
     frame = {"gpt2": [], "gemma": ["<bos>"], "llama": ["<s>"]}
@@ -79,20 +79,20 @@ def test_soft_slots_in_front_stand_behind_what_the_tokenizer_puts_there(kind):
         assert tokens[-2:] == was
 
 
-def test_space_behind_a_slot_stays_with_the_text(kind):
+def test_space_after_a_slot_belongs_to_the_text(kind):
     (spaced,) = compiled("It was <soft> <text> <mask>", kind).encode(["good"])
     assert spelt(kind, spaced.left)[-2:] == [-1, MARK[kind] + "good"]
 
 
 @pytest.mark.parametrize("kind", [k for k in models.TOKENIZERS if k not in ("xlmr",)])
-def test_no_space_behind_a_slot_is_no_space(kind):
+def test_no_space_after_a_slot_stays_no_space(kind):
     (close,) = compiled("It was <soft><text> <mask>", kind).encode(["good"])
     behind = spelt(kind, close.left)
     assert "".join(behind[behind.index(-1) + 1 :]).replace("##", "") == "good"
 
 
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
-def test_text_behind_the_mask_of_a_causal_model_starts_as_written(kind):
+def test_text_after_the_mask_of_a_causal_model_starts_as_written(kind):
     (close,) = compiled("It was <mask>.", kind).encode([{}])
     assert spelt(kind, close.right) == ["."]
     (spaced,) = compiled("It was <mask> film", kind).encode([{}])
@@ -118,7 +118,7 @@ def test_a_filled_causal_template_reads_as_running_text(source, word, text, kind
 
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)
 @pytest.mark.parametrize("source", ["总之，很<mask>", "<text><mask>", "<text>，<mask>。"])
-def test_a_filled_chinese_template_has_no_space_that_nobody_wrote(source, kind):
+def test_a_filled_chinese_template_has_no_additional_space(source, kind):
     bound = compiled(source, kind)
     (prompt,) = bound.encode(["这本书"] if "<text>" in source else [{}])
     row = [*prompt.left, *bound.word_ids("满意"), *prompt.right]

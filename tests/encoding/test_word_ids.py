@@ -38,7 +38,7 @@ def test_a_mask_of_fixed_length(kind):
             assert f"<mask*{count}> takes words of {count};" in str(caught.value)
 
 
-def test_a_mask_of_fixed_length_is_one_piece(kind):
+def test_a_mask_of_fixed_length_is_one_token_in_inspect(kind):
     pieces = compiled("<text> was <mask*2>.", kind).inspect("good", answer_length=2)
     assert [piece.token for piece in pieces].count("<mask>") == 1
     assert compiled("<text> was <mask*2>.", kind).encode(["good"]) == compiled("<text> was <mask>.", kind).encode(

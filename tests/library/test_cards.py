@@ -35,7 +35,7 @@ def test_unknown_names():
     ["../cards", "../verbalizers/sentiment/en", "sentiment/../sentiment/en", "/etc/hosts", "sentiment/en.toml", "", ".",
      "sentiment", "sentiment\\en", "sentiment//en", "sentiment/en\0", None, 3],
 )  # fmt: skip
-def test_no_name_leads_elsewhere(name):
+def test_no_name_leads_out_of_the_library(name):
     with pytest.raises(LibraryError, match="among the library's templates"):
         load_template(name)
 
@@ -85,7 +85,7 @@ def test_good_cards(tmp_path):
     assert read_verbalizer_card("b", written(tmp_path / "b.toml", VERBALIZER_CARD)).words == {"good": ["good", "fine"]}
 
 
-def test_a_card_says_how_words_add_up_if_not_as_usual(tmp_path):
+def test_a_card_may_name_an_aggregation(tmp_path):
     usual = read_verbalizer_card("a", written(tmp_path / "a.toml", VERBALIZER_CARD))
     assert Verbalizer({"good": "x", "bad": "y"}) == Verbalizer(
         {"good": "x", "bad": "y"}, usual.aggregation, usual.length_norm
@@ -139,7 +139,7 @@ def test_bad_verbalizer_cards(tmp_path, change, problem):
 
 
 @pytest.mark.parametrize("content", [b"task = ", b"task = '\xff'", b"task = " + b"[" * 5000])
-def test_files_that_are_no_toml(tmp_path, content):
+def test_files_other_than_toml(tmp_path, content):
     file = tmp_path / "bad.toml"
     file.write_bytes(content)
     with pytest.raises(LibraryError, match=r"bad\.toml: not a TOML file: "):

@@ -184,13 +184,13 @@ def test_the_mask_is_last_but_in_clozes(name):
 
 
 @pytest.mark.parametrize("name", list_templates())
-def test_nothing_is_wrong_or_doubtful(name):
+def test_lint_finds_nothing(name):
     card = load_template(name)
     assert lint(card.template, load_verbalizer(card.verbalizer).words, fields=card.fields) == []
 
 
 @pytest.mark.parametrize("name", list_templates())
-def test_nothing_is_wrong_or_doubtful_with_a_tokenizer(name):
+def test_lint_finds_nothing_with_a_tokenizer(name):
     card = load_template(name)
     words = load_verbalizer(card.verbalizer).words
     for kind in ("roberta", "gpt2"):
@@ -218,7 +218,7 @@ def test_templates_encode_with_every_tokenizer(name):
 
 
 @pytest.mark.parametrize("name", list_templates())
-def test_label_words_have_tokens_that_tell_them_apart(name):
+def test_label_words_have_distinct_tokens(name):
     card = load_template(name)
     verbalizer = Verbalizer(load_verbalizer(card.verbalizer).words)
     for kind in models.TOKENIZERS:

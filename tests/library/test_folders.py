@@ -52,7 +52,7 @@ def write_template(library, name, template="<text>，真<mask>", verbalizer="sen
     return write(library / "templates", name, CARD.format(template=template, verbalizer=verbalizer))
 
 
-def test_own_cards_stand_beside_ours(tmp_path):
+def test_user_cards_are_listed_with_shipped_ones(tmp_path):
     file = write_template(tmp_path, "shop/tea", verbalizer="shop/words")
     words = write(tmp_path / "verbalizers", "shop/words", WORDS)
     assert set(list_templates(tmp_path)) - set(list_templates()) == {"shop/tea"}
@@ -66,7 +66,7 @@ def test_own_cards_stand_beside_ours(tmp_path):
         load_template("shop/tea")
 
 
-def test_own_words_may_have_weights_and_a_way_to_add_up(tmp_path, monkeypatch):
+def test_user_words_may_have_weights_and_an_aggregation(tmp_path, monkeypatch):
     words = 'aggregation = "log_sum_prob"\nwords = {positive = {"好" = 2, "不错" = 0.5}, negative = ["差"]}\n'
     file = write(tmp_path / "verbalizers", "shop/words", "\n".join([*WORDS.splitlines()[:-1], words]))
     monkeypatch.setenv("SOFTCLOZE_LIBRARY", str(tmp_path))
@@ -75,7 +75,7 @@ def test_own_words_may_have_weights_and_a_way_to_add_up(tmp_path, monkeypatch):
     assert read_verbalizer(str(file)) == expected  # the command line also accepts the file itself
 
 
-def test_own_cards_win_and_say_so(tmp_path):
+def test_user_cards_take_precedence(tmp_path):
     file = write_template(tmp_path, "sentiment/zh")
     card = load_template("sentiment/zh", tmp_path)
     assert (card.template, card.file, card.replaces) == (Template("<text>，真<mask>"), file, True)
@@ -95,13 +95,13 @@ def test_the_environment_names_folders_and_the_first_wins(tmp_path, monkeypatch)
     assert resolve_template("shop/tea") == Template("<text> second <mask>")
 
 
-def test_a_home_folder_may_be_meant(tmp_path, monkeypatch):
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
     write_template(tmp_path / "mine", "tea")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_template("tea", "~/mine").name == "tea"
 
 
-def test_what_is_no_card_is_left_alone(tmp_path):
+def test_other_files_are_ignored(tmp_path):
     write_template(tmp_path, "tea")
     write_template(tmp_path, "shop/deep/er")
     (tmp_path / "templates" / "folder.toml").mkdir()
@@ -119,7 +119,7 @@ def test_a_broken_card_names_its_file(tmp_path):
         resolve_template("shop/tea", tmp_path)
 
 
-def test_label_words_that_are_nowhere(tmp_path):
+def test_a_verbalizer_that_does_not_exist(tmp_path):
     file = write_template(tmp_path, "shop/tea", verbalizer="spam/zhh")
     with pytest.raises(LibraryError) as caught:
         load_template("shop/tea", tmp_path)
@@ -128,7 +128,7 @@ def test_label_words_that_are_nowhere(tmp_path):
     )
 
 
-def test_folders_that_are_no_library(tmp_path, monkeypatch):
+def test_folders_other_than_libraries(tmp_path, monkeypatch):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(LibraryError) as caught:
         list_templates(nowhere)
@@ -142,7 +142,7 @@ def test_folders_that_are_no_library(tmp_path, monkeypatch):
     assert str(caught.value) == f"{nowhere}, named by SOFTCLOZE_LIBRARY, is not a folder"
 
 
-def test_files_that_may_not_be_read(tmp_path, monkeypatch):
+def test_unreadable_files(tmp_path, monkeypatch):
     file = write_template(tmp_path, "shop/tea")
 
     def refuse(*args, **kwargs):

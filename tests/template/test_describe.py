@@ -48,16 +48,16 @@ def test_every_kind_has_a_name_a_style_and_a_line():
     assert {type(node) for node in Template(EVERYTHING).nodes} == set(Node.__args__)
 
 
-def test_masks_go_by_their_names():
+def test_masks_are_described_by_name():
     assert described(Template("<mask name=评价><mask*2 name=b>")) == [
         Described("mask", "<mask name=评价>", "where the label word of '评价' goes"),
         Described("mask", "<mask*2 name=b>", "where the label word of 'b' goes, tokens: 2"),
     ]
 
 
-def test_what_each_part_is():
+def test_every_node_is_described():
     assert described(Template(EVERYTHING)) == [
-        Described("special", "<cls>", "the tokenizer's own cls token"),
+        Described("special", "<cls>", "the tokenizer's cls token"),
         Described("demo", '<demos*4 sep="\\n">', "labelled examples, 4 in all, with '\\n' after each"),
         Described("soft", '<soft*2 init="很 <b>" name=task>', "vectors: 2, block task, starting from '很 <b>'"),
         Described("logic", "{% if title is defined %}", "{% if title is defined %} controls the output"),
@@ -85,7 +85,7 @@ def test_what_each_part_is():
         ("👩\u200d🚀 می\u200cخواهم", "👩\u200d🚀 می\u200cخواهم"),
     ],
 )
-def test_what_cannot_be_seen_can(text, shown):
+def test_invisible_characters_become_visible(text, shown):
     assert visible(text) == shown
 
 

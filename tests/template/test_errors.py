@@ -64,11 +64,11 @@ PICTURES = [
 
 
 @pytest.mark.parametrize(("source", "expected"), PICTURES)
-def test_carets_stand_under_the_fault(source, expected):
+def test_carets_are_under_the_wrong_characters(source, expected):
     assert message(source) == expected
 
 
-def test_a_long_line_is_shown_around_the_fault():
+def test_a_long_line_is_cut_around_the_mistake():
     _problem, where, line, carets = message("x" * 5000 + "<soft*0>" + "y" * 5000).split("\n")
     assert where == "  at line 1, column 5007:"
     assert line.startswith("    …xxx") and line.endswith("yyy…") and len(line) < 250

@@ -58,7 +58,7 @@ def test_values(template, example, values):
 
 @settings(deadline=None)
 @given(st.text())
-def test_text_without_surrogates_stays_as_it_is(text):
+def test_text_without_surrogates_is_unchanged(text):
     assert ONE.read_fields(text) == ONE.read_fields({"text": text}) == {"text": text}
 
 
@@ -114,7 +114,7 @@ FILLED = [
 
 
 @pytest.mark.parametrize(("example", "values"), FILLED)
-def test_what_jinja_reads_stays_what_it_is(example, values):
+def test_values_for_jinja_keep_their_type(example, values):
     found = LOGIC.read_fields(example)
     assert found == values
     plain = (type(None), bool, int, float, str, list)
@@ -145,7 +145,7 @@ BAD_FOR_JINJA = [
 
 
 @pytest.mark.parametrize(("example", "message"), BAD_FOR_JINJA)
-def test_mistakes_in_what_jinja_reads(example, message):
+def test_invalid_values_for_jinja(example, message):
     with pytest.raises(FieldError) as caught:
         LOGIC.read_fields(example, 2)
     assert str(caught.value) == message

@@ -67,12 +67,12 @@ def test_filters_of_text(used, text, found):
 
 
 @pytest.mark.parametrize(("used", "text", "found"), [case for case in TEXTS if re.match(r"\w+", case[0])[0] not in OWN])
-def test_filters_named_as_in_jinja_do_as_jinja_does(used, text, found):
+def test_filters_with_a_name_of_jinja_behave_as_in_jinja(used, text, found):
     theirs = ImmutableSandboxedEnvironment().from_string(f"{{{{ text | {used} }}}}")
     assert theirs.render(text=text) == found
 
 
-def test_none_of_our_own_hides_one_of_jinja():
+def test_no_additional_filter_hides_one_of_jinja():
     theirs = ImmutableSandboxedEnvironment()
     assert {name for name in FILTERS if name not in theirs.filters} == OWN
     assert not set(TESTS) - set(theirs.tests)
@@ -120,7 +120,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("expression", "values", "problem"), REFUSED)
-def test_values_that_a_filter_does_not_take(expression, values, problem):
+def test_invalid_values_of_a_filter(expression, values, problem):
     with pytest.raises(FieldError) as caught:
         written(expression, **values)
     assert str(caught.value) == f"{problem} (in {{{{ {expression} }}}} at line 1, column 1)"
@@ -145,13 +145,13 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("expression", "problem"), UNKNOWN)
-def test_filters_and_tests_that_there_are_not(expression, problem):
+def test_unknown_filters_and_tests(expression, problem):
     with pytest.raises(TemplateSyntaxError) as caught:
         Template(f"<mask>{{{{ {expression} }}}}")
     assert (caught.value.problem, caught.value.start) == (problem, 6)
 
 
-def test_a_text_that_would_become_too_long_is_never_made():
+def test_a_text_beyond_the_limit_is_never_built():
     with pytest.raises(LimitError, match=f"more than {MAX_CHARACTERS} in all"):
         FILTERS["replace"]("a" * 10**6, "a", "b" * 10**6)
     with pytest.raises(LimitError):

@@ -244,14 +244,14 @@ def test_mistakes(read, marked, problem):
     assert (caught.value.start, caught.value.end) == (start, end)
 
 
-def test_what_only_the_template_finds_is_shown_in_the_source():
+def test_errors_of_the_template_are_shown_in_the_imported_source():
     text = '好 {"placeholder": "not", "post_processing": str.lower} {"mask"}'
     with pytest.raises(TemplateSyntaxError) as caught:
         Template.from_openprompt(text)
     assert (caught.value.source, caught.value.start, caught.value.end) == (text, 2, 54)
 
 
-def test_only_text_is_read():
+def test_only_text_is_imported():
     with pytest.raises(TemplateTypeError, match=r"expected a template as text, as in '<P\*20>.*not bytes b'x'"):
         Template.from_ruprompts(b"x")
 

@@ -93,7 +93,7 @@ COMES_OUT = [
 
 
 @pytest.mark.parametrize(("source", "example", "found"), COMES_OUT)
-def test_what_comes_out(source, example, found):
+def test_output_as_text(source, example, found):
     assert written(source, example) == found
     assert written(str(Template(source)), example) == found
 
@@ -147,7 +147,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("source", "fields", "variables"), NAMES)
-def test_names_of_fields_and_of_what_jinja_reads(source, fields, variables):
+def test_names_of_fields_and_of_variables(source, fields, variables):
     template = Template(source)
     assert (template.fields, template.variables) == (fields, variables)
 
@@ -241,7 +241,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("logic", "problem"), REFUSED, ids=[logic[:40] for logic, _ in REFUSED])
-def test_what_is_refused_when_the_template_is_made(logic, problem):
+def test_mistakes_in_the_template(logic, problem):
     with pytest.raises(TemplateSyntaxError) as caught:
         Template("<mask>" + logic)
     error = caught.value
@@ -249,7 +249,7 @@ def test_what_is_refused_when_the_template_is_made(logic, problem):
     assert error.source[error.start : error.end] in logic and error.source[error.start] == "{"
 
 
-def test_the_caret_is_under_the_jinja_at_fault():
+def test_carets_are_under_the_wrong_jinja():
     with pytest.raises(TemplateSyntaxError) as caught:
         Template("{{ a }}\n评论 {{ b }} {% if text.is_good() %}好{% endif %} <mask>")
     assert str(caught.value) == (
@@ -325,13 +325,13 @@ MASKS = [
 
 
 @pytest.mark.parametrize(("source", "example", "problem"), MASKS)
-def test_every_mask_comes_out_once_and_in_order(source, example, problem):
+def test_every_mask_is_written_once_and_in_order(source, example, problem):
     with pytest.raises(TemplateLogicError) as caught:
         parts_of(source, example, row=0)
     assert str(caught.value) == f"row 0: {problem}"
 
 
-def test_a_mask_may_stand_where_it_always_comes_out_once():
+def test_a_mask_may_be_in_a_block_that_always_writes_it_once():
     assert written("{% for a in b %}<mask>{% endfor %}{% if b %}<demos>{% endif %}", {"b": [1]}) == "<mask><demos>"
     both = "{% for a in b %}{% if a %}<mask name=x>{% else %}<mask name=y>{% endif %}{% endfor %}"
     assert [part.node.name for part in parts_of(both, {"b": [1, 0]})] == ["x", "y"]
@@ -362,7 +362,7 @@ STOPPED = [
 
 
 @pytest.mark.parametrize(("source", "problem"), [case[1:] for case in STOPPED], ids=[case[0] for case in STOPPED])
-def test_too_much_work_is_stopped(source, problem):
+def test_too_much_work_is_an_error(source, problem):
     template = Template(source)
     values = {"b": ["x"] * 1000, "text": "x" * 300_000}
     started = time.process_time()
@@ -377,7 +377,7 @@ def test_as_many_steps_as_are_allowed():
         parts_of("<mask>{% for a in b %}{{ a }}{% endfor %}", {"b": [1] * 100_001}, row=5)
 
 
-def test_a_field_of_ten_megabytes_goes_through():
+def test_a_field_of_ten_megabytes_is_within_the_limits():
     text = "好a" * 5_000_000 + "。"
     parts = parts_of("{% if text %}{{ text | trim | strip_punctuation | lower_first }}{% endif %}<mask>", text)
     assert parts[0].text == text[:-1]
@@ -434,7 +434,7 @@ pieces = st.sampled_from(PIECES)
 
 @cases()
 @given(st.lists(pieces, max_size=12).map("".join), st.sampled_from(["a", 1, None, [1, "b"], [[1]]]))
-def test_any_jinja_is_read_or_refused_with_our_own_errors(logic, a):
+def test_any_jinja_compiles_or_raises_our_errors(logic, a):
     try:
         template = Template(f"<mask>{logic}")
     except TemplateSyntaxError as error:

@@ -101,7 +101,7 @@ def ours(source, example):
     st.sampled_from([0, 3, 2.5]),
     st.sampled_from([["b", "a "], ["x"]]),
 )
-def test_we_write_what_jinja_would(source, a, b, c):
+def test_output_equals_that_of_jinja(source, a, b, c):
     example = {"a": a, "b": b, "c": c, "d": f"{a}!", "s": "S"}
     sandbox = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     jinja = sandbox.from_string(source.replace("<a>", "{{ a }}").replace("<s>", "{{ s }}"))

@@ -30,7 +30,7 @@ def test_fields_are_unique_and_in_order():
     assert Template("<mask>").fields == ()
 
 
-def test_fields_are_also_what_jinja_reads():
+def test_variables_of_jinja_are_fields():
     template = Template(
         "{% if title %}{{ 标题 | trim }} <text>{% endif %}<mask> {{ title }} {% for x in हिन्दी %}{{ x }}{% endfor %}"
     )
@@ -45,7 +45,7 @@ def test_without_jinja_there_are_no_variables():
     assert (template.variables, template.has_logic) == ((), False)
 
 
-def test_without_jinja_nothing_of_it_is_imported():
+def test_templates_without_jinja_import_nothing_of_it():
     code = "import sys; from softcloze.template import Template; Template('<a max=3><mask>'); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "softcloze.template.parser" in modules
@@ -183,18 +183,18 @@ def test_from_nodes_checks_the_same_rules(nodes, problem, source, start, end):
         *(Statement("if x "), Statement("if x %} {% endif")),
     ],
 )
-def test_from_nodes_takes_no_node_that_reads_as_another(node):
+def test_from_nodes_rejects_nodes_that_parse_as_others(node):
     with pytest.raises(TemplateSyntaxError, match="cannot be written: this reads as") as caught:
         Template.from_nodes([Literal("ab"), node, Mask()])
     assert caught.value.start == 2
 
 
 @pytest.mark.parametrize("thing", ["<mask>", None, Mask, ("mask",)])
-def test_from_nodes_takes_nodes_only(thing):
+def test_from_nodes_accepts_nodes_only(thing):
     with pytest.raises(TemplateTypeError, match="expected nodes such as Literal, Field and Mask, found"):
         Template.from_nodes([Mask(), thing])
 
 
-def test_from_nodes_takes_literals_of_text_only():
+def test_from_nodes_accepts_literals_of_text_only():
     with pytest.raises(TemplateTypeError, match="expected a Literal of str, found one of int 5"):
         Template.from_nodes([Mask(), Literal(5)])

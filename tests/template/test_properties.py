@@ -92,7 +92,7 @@ def assert_places(template):
 
 @cases()
 @given(trees())
-def test_printing_and_parsing_give_the_tree_back(nodes):
+def test_printing_and_parsing_return_the_same_tree(nodes):
     template = Template.from_nodes(nodes)
     assert template.nodes == merged(nodes)
     again = Template(str(template))

@@ -172,7 +172,7 @@ def _prepend_once(definition: dict[str, Any]) -> bool:
     continues after them.
 
     Returns:
-        Whether the definition was changed.
+        True if the definition was changed.
     """
     steps = [part for part in _pre_tokenizers(definition) if part.get("prepend_scheme") == "always"]
     for part in steps:

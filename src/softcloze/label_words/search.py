@@ -13,7 +13,7 @@ from softcloze.formatting import did_you_mean
 from softcloze.label_words.beam_search import choose_words
 from softcloze.label_words.candidates import RANKINGS, is_word, read_candidates, tokens_of
 from softcloze.library import resolve_template
-from softcloze.template import Demos, Mask, Options, Soft, Template
+from softcloze.template import Demos, Mask, Options, Soft, Template, without_slots
 from softcloze.verbalizer import Label, Verbalizer
 
 
@@ -169,7 +169,7 @@ def _validate_template(template: Template) -> None:
     for node in template.nodes:
         match node:
             case Soft():
-                hard = Template.from_nodes(other for other in template.nodes if not isinstance(other, Soft))
+                hard = without_slots(template)
                 raise ParameterError(
                     f"the soft slots of {written} are trained with label words, so they cannot help to find them; "
                     f"search with the hard part, {str(hard)!r}, then fit {written} with the words found"

@@ -124,10 +124,10 @@ def _unknown(name: str, section: _Section, known: Iterable[str]) -> str:
     """The message for an unknown name; lists the names of its task, or all tasks if the task is unknown too."""
     task = name.split("/")[0]
     names = sorted(known)
-    shown = [known_name for known_name in names if known_name.split("/")[0] == task]
-    if not shown:
-        shown = list(dict.fromkeys(other.split("/")[0] + "/…" if "/" in other else other for other in names))
-    return f"no {name!r} among the library's {section}: {', '.join(shown)}{did_you_mean(name, names)}"
+    alternatives = [known_name for known_name in names if known_name.split("/")[0] == task]
+    if not alternatives:
+        alternatives = list(dict.fromkeys(other.split("/")[0] + "/…" if "/" in other else other for other in names))
+    return f"no {name!r} among the library's {section}: {', '.join(alternatives)}{did_you_mean(name, names)}"
 
 
 @cache

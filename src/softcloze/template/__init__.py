@@ -1,4 +1,4 @@
-r"""The template language: text with fields, soft slots and a mask, or several with names.
+r"""The template language: text with fields, soft slots and one mask, or several named masks.
 
 >>> template = Template("<soft*10> Review: <text>\nSentiment: <mask>")
 >>> template.fields

@@ -144,7 +144,7 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             several = "one of each label" if count is None else f"{count} in all"
             return f"labelled examples, {several}, with {sep!r} after each"
         case Special(kind):
-            return f"the tokenizer's own {kind} token"
+            return f"the tokenizer's {kind} token"
         case Expression():
             return f"the value of {source}"
         case _:

@@ -1,4 +1,4 @@
-"""The field values of an example: text, or what the template's logic works on."""
+"""Read and validate the field values of an example."""
 
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Number
@@ -6,7 +6,7 @@ from numbers import Integral, Number
 from softcloze.errors import FieldError
 from softcloze.formatting import missing_field, quoted_list, replace_surrogates
 
-MAX_LIST_DEPTH = 8  # lists within lists
+MAX_LIST_DEPTH = 8  # of nested lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
 
 
@@ -60,7 +60,7 @@ def read_fields(
 
 
 def _text(value: object, where: str) -> str:
-    """The value of a field that only stands in a tag."""
+    """Convert the value of a field that only tags use."""
     match value:
         case str():
             return replace_surrogates(value)
@@ -76,7 +76,7 @@ def _text(value: object, where: str) -> str:
 
 
 def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
-    """The value of a field that Jinja reads, made of Python's own kinds, so that it does not depend on others."""
+    """Convert the value of a field that Jinja reads to built-in types."""
     match value:
         case None | bool():
             return value
@@ -105,5 +105,5 @@ def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
 def _written(number: Number, where: str) -> str:
     try:
         return str(number)
-    except ValueError as error:  # an int of thousands of digits
+    except ValueError as error:  # an int with thousands of digits
         raise FieldError(f"{where} is a number that cannot be written: {error}") from error

@@ -71,7 +71,7 @@ class Demos:
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """The tokenizer's own special token of that kind."""
+    """The tokenizer's special token of this kind."""
 
     kind: SpecialKind
 

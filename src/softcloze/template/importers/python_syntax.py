@@ -97,7 +97,7 @@ def _tree(source: str, start: int, end: int) -> ast.expr:
         ValueError,
         RecursionError,
         MemoryError,
-    ) as error:  # the last two where it is nested too deeply
+    ) as error:  # the last two: nested too deeply
         raise TemplateSyntaxError(_EXPECTED, source, start, end) from error
 
 
@@ -187,7 +187,7 @@ def _steps(body: ast.expr, name: str) -> Steps | None:
         if written == pattern.format(name):
             return Steps((first_letter,))
     match body:
-        case ast.Name(found) if found == name:
+        case ast.Name(variable) if variable == name:
             return Steps()
         case ast.BinOp(left, ast.Add(), ast.Constant(str(text))):
             steps = _steps(left, name)

@@ -17,7 +17,7 @@ _SENTENCE_MARKS = (
 )  # Western, Chinese and Japanese, Arabic, Indian
 _FINAL = _SENTENCE_MARKS + whitespace + "\x85\xa0\u2028\u2029\u3000"
 _WORD = re.compile(r"[^-\s({\[<]+")
-_BEFORE_FIRST = re.compile(r"\W*")  # quotes, brackets and spaces before the first letter before the first letter
+_BEFORE_FIRST = re.compile(r"\W*")  # quotes, brackets and spaces before the first letter
 
 
 class ExpressionError(Exception):
@@ -71,7 +71,7 @@ def text_of(value: object) -> str:
             raise ExpressionError("expected text, found a list: iterate over it with {% for … %}, or add | join(', ')")
     try:
         return str(value)
-    except ValueError as error:  # an int of thousands of digits
+    except ValueError as error:  # an int with thousands of digits
         raise ExpressionError(f"a number that cannot be written: {error}") from error
 
 

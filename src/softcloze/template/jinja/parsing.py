@@ -85,6 +85,6 @@ def _read(source: str, read: Callable[[Parser], _T]) -> _T:
         raise ExpressionError(f"cannot be read: {said[:1].lower()}{abbreviate(said[1:], 100)}") from None
     except RecursionError:
         raise ExpressionError("this is nested too deeply: {% set %} can give its pieces names") from None
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise ExpressionError(f"cannot be read: {abbreviate(str(error), 100)}") from None
     return result
