@@ -69,7 +69,7 @@ MISTAKES = [
     ),
     (
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "reviews.csv"],
-        "error: --out reviews.csv is the file that is read; name another\n",
+        "error: --out reviews.csv is the input file; name another\n",
     ),
     (
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "out.xls"],

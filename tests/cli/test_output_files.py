@@ -17,13 +17,8 @@ ADDED = dict.fromkeys(NAMES)
 
 
 def written(path, table):
-    """What is read again after all rows were written in two parts."""
-    form = format_of(path, table, NAMES)
-    rows = [row | ADDED for row in table.rows()]
-    parts = [path.with_name("0"), path.with_name("1")]
-    form.write(parts[0], rows[:1])
-    form.write(parts[1], rows[1:])
-    form.join(parts, path)
+    """The table that is read again after all rows were written."""
+    format_of(path, table, NAMES).write(path, (row | ADDED for row in table.rows()))
     return pyarrow.parquet.read_table(path).drop_columns(list(NAMES))
 
 

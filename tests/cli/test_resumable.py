@@ -9,10 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from softcloze.cli import resumable as runs
 from softcloze.cli.input_files import open_table
-from softcloze.cli.output_files import format_of
-from softcloze.cli.resumable import RowCounts, Run
+from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
 from softcloze.errors import FileError
 
 NAMES = ("predicted", "probability_好", "probability_bad", "error")
@@ -24,11 +22,6 @@ class Killed(BaseException):
     """Stands for a signal that nothing can catch."""
 
 
-@pytest.fixture(autouse=True)
-def a_part_for_each_write(monkeypatch):
-    monkeypatch.setattr(runs, "PART_SECONDS", 0)
-
-
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "in.jsonl"
@@ -37,42 +30,67 @@ def table(tmp_path):
     return open_table(path)
 
 
+def results(count=12):
+    """Results as `predict` has them, every fifth of a bad row."""
+    for i in range(count):
+        label = "好" if i % 2 else "bad"
+        yield Result(label, (i / 12, 1 - i / 12), None) if i % 5 else Result(None, None, f"bad row {i}")
+
+
 def labelled(table):
-    """Rows as `predict` has them, every fifth a bad one."""
-    for i, row in enumerate(table.rows()):
-        found = ("好" if i % 2 else "bad", i / 12, 1 - i / 12, None) if i % 5 else (None, None, None, f"bad row {i}")
-        yield {**row, **dict(zip(NAMES, found, strict=True))}
+    """The rows of the finished output."""
+    for row, result in zip(table.rows(), results(), strict=True):
+        values = (result.label, *(result.probabilities or (None, None)), result.error)
+        yield {**row, **dict(zip(NAMES, values, strict=True))}
 
 
 def work(out, table, *, restart=False):
-    """What `predict` does, three rows at a time."""
-    run = Run(out, format_of(out, table, NAMES), PURPOSE, restart=restart)
-    begun = run.counts.rows
-    rows = [*labelled(table)][begun:]
-    for start in range(0, len(rows), 3):
-        run.write(rows[start : start + 3])
-    run.finish()
-    return begun, run
+    """The steps of `predict`, three rows at a time."""
+    output = ResumableOutput(out, table, NAMES, PURPOSE, restart=restart)
+    begun = output.counts.rows
+    rest = [*results()][begun:]
+    for start in range(0, len(rest), 3):
+        output.append(rest[start : start + 3])
+    output.finish()
+    return begun, output
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_killed_anywhere_and_resumed(suffix, table, tmp_path, monkeypatch):
-    """At each renaming, which is all that others can see: just before it, and just after."""
+def test_killed_while_the_journal_is_written(suffix, table, tmp_path):
+    """Whatever bytes of the journal a killed process left, the output is that of an uninterrupted run."""
     _, whole = work(tmp_path / f"whole{suffix}", table)
-    rename, begun = Path.replace, set()
+    output = ResumableOutput(tmp_path / f"out{suffix}", table, NAMES, PURPOSE, restart=False)
+    header = len(output.journal.read_bytes())
+    for start in range(0, 12, 3):
+        output.append([*results()][start : start + 3])
+    journal, begun = output.journal.read_bytes(), set()
+    for length in [*range(header, len(journal), 11 if suffix == ".parquet" else 3), len(journal)]:
+        output.journal.write_bytes(journal[:length])
+        begun.add(work(output.out, table)[0])
+        assert output.out.read_bytes() == whole.out.read_bytes()
+        assert not output.journal.exists()
+        output.out.unlink()
+    assert begun == {0, 3, 6, 9, 12}
 
-    def die(number, *, behind):
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_killed_at_each_renaming(suffix, table, tmp_path, monkeypatch):
+    """Just before and just after the journal and the output get their names."""
+    _, whole = work(tmp_path / f"whole{suffix}", table)
+    rename = Path.replace
+
+    def die(number, *, after):
         renamed = 0
 
         def replace(self, target):
             nonlocal renamed
             renamed += 1
-            if renamed < number or behind:
+            if renamed < number or after:
                 rename(self, target)
             if renamed == number:
                 raise Killed
 
-        out = tmp_path / f"{number}-{behind}{suffix}"
+        out = tmp_path / f"{number}-{after}{suffix}"
         monkeypatch.setattr(Path, "replace", replace)
         monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)  # the dead do not tidy up
         try:
@@ -81,27 +99,25 @@ def test_killed_anywhere_and_resumed(suffix, table, tmp_path, monkeypatch):
         except Killed:
             alive = False
         monkeypatch.undo()
-        monkeypatch.setattr(runs, "PART_SECONDS", 0)
         assert not out.exists() or out.read_bytes() == whole.out.read_bytes()
-        begun.add(work(out, table)[0])
+        work(out, table)
         assert out.read_bytes() == whole.out.read_bytes()
         assert not out.with_name(out.name + ".part").exists()
         return alive
 
     number = 1
-    while not die(number, behind=False):
-        die(number, behind=True)
+    while not die(number, after=False):
+        die(number, after=True)
         number += 1
-    assert number > 10
-    assert begun == {0, 3, 6, 9, 12}
+    assert number == 3
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_is_written(suffix, table, tmp_path):
     out = tmp_path / f"out{suffix}"
-    _, run = work(out, table)
+    _, output = work(out, table)
     expected = [*labelled(table)]
-    assert run.counts == RowCounts({"bad": 4, "好": 5}, 3, {i: f"bad row {i}" for i in (0, 5, 10)})
+    assert output.counts == RowCounts({"bad": 4, "好": 5}, 3, {i: f"bad row {i}" for i in (0, 5, 10)})
     match suffix:
         case ".jsonl":
             found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -117,56 +133,63 @@ def test_what_is_written(suffix, table, tmp_path):
     assert [list(row) for row in found] == [["id", "text", *NAMES]] * 12
 
 
-def test_small_writes_wait_for_each_other(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "PART_SECONDS", 1e9)
-    monkeypatch.setattr(runs, "PART_ROWS", 5)
-    run = Run(tmp_path / "out.csv", format_of(tmp_path / "out.csv", table, NAMES), PURPOSE, restart=False)
-    rows = [*labelled(table)]
-    run.write(rows[:3])
-    assert (run.counts.rows, [path.name for path in run.folder.iterdir()]) == (0, ["run.json"])
-    run.write(rows[3:6])
-    assert (run.counts.rows, sorted(path.name for path in run.folder.iterdir())) == (6, ["000000", "run.json"])
-
-
 def interrupted(out, table):
-    run = Run(out, format_of(out, table, NAMES), PURPOSE, restart=False)
-    run.write([*labelled(table)][:3])
-    return run
+    output = ResumableOutput(out, table, NAMES, PURPOSE, restart=False)
+    output.append([*results(3)])
+    return output
 
 
 @pytest.mark.parametrize("changed", PURPOSE)
-def test_another_purpose_is_refused_until_restart(changed, table, tmp_path):
+def test_another_purpose_is_an_error_until_restart(changed, table, tmp_path):
     out = tmp_path / "out.csv"
-    run = interrupted(out, table)
-    before = sorted((path.name, path.read_bytes()) for path in run.folder.iterdir())
+    journal = interrupted(out, table).journal
+    before = journal.read_bytes()
     with pytest.raises(FileError) as caught:
-        Run(out, format_of(out, table, NAMES), PURPOSE | {changed: "other"}, restart=False)
+        ResumableOutput(out, table, NAMES, PURPOSE | {changed: "other"}, restart=False)
     assert str(caught.value) == (
-        f"{out}.part holds what an interrupted run did with another {changed}; --restart forgets that and begins "
-        "anew, another --out keeps it"
+        f"{out}.part keeps the rows of a run with another {changed}; --restart discards them, another --out keeps them"
     )
-    assert sorted((path.name, path.read_bytes()) for path in run.folder.iterdir()) == before
+    assert journal.read_bytes() == before
     assert work(out, table, restart=True)[0] == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.csv"]
 
 
-def test_a_folder_of_others_is_left_alone(table, tmp_path):
-    mine = tmp_path / "out.csv.part" / "mine"
-    mine.parent.mkdir()
-    mine.touch()
+@pytest.mark.parametrize("content", ["mine", "", "[]", '["other", {}]\n'])
+def test_a_file_of_others_is_left_alone(content, table, tmp_path):
+    mine = tmp_path / "out.csv.part"
+    mine.write_text(content, encoding="utf-8")
     for restart in (False, True):
-        with pytest.raises(FileError, match="holds no interrupted run"):
-            Run(tmp_path / "out.csv", format_of(tmp_path / "out.csv", table, NAMES), PURPOSE, restart=restart)
-    assert mine.exists()
+        with pytest.raises(FileError, match="already exists and is not an interrupted run"):
+            ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=restart)
+    assert mine.read_text(encoding="utf-8") == content
 
 
-def test_a_damaged_card_is_told(table, tmp_path):
+def test_a_folder_of_others_is_left_alone(table, tmp_path):
+    (tmp_path / "out.csv.part").mkdir()
+    for restart in (False, True):
+        with pytest.raises(FileError, match="already exists and is not an interrupted run"):
+            ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=restart)
+
+
+def test_a_damaged_journal_is_an_error(table, tmp_path):
     out = tmp_path / "out.csv"
-    card = interrupted(out, table).folder / "run.json"
-    for content in ("", "[]", "{}", card.read_text(encoding="utf-8")[:-20]):
-        card.write_text(content, encoding="utf-8")
-        with pytest.raises(FileError, match="--restart begins anew"):
-            Run(out, format_of(out, table, NAMES), PURPOSE, restart=False)
+    journal = interrupted(out, table).journal
+    content = journal.read_text(encoding="utf-8")
+    for damaged in (content[:-20] + "\n", content + "[1]\n", content + "[[1]]\n"):
+        journal.write_text(damaged, encoding="utf-8")
+        with pytest.raises(FileError, match=r"is damaged: .*; --restart begins anew"):
+            ResumableOutput(out, table, NAMES, PURPOSE, restart=False)
+    assert work(out, table, restart=True)[0] == 0
+
+
+def test_an_input_that_changed_meanwhile_is_an_error(table, tmp_path):
+    output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=False)
+    output.append([*results()])
+    with table.path.open("a", encoding="utf-8") as file:
+        file.write('{"id": 12, "text": "more"}\n')
+    with pytest.raises(FileError, match=r"in\.jsonl changed while its rows were labelled"):
+        output.finish()
+    assert not output.out.exists()
 
 
 def test_where_nothing_can_be_written(table, tmp_path):
@@ -174,13 +197,12 @@ def test_where_nothing_can_be_written(table, tmp_path):
     (tmp_path / "file").touch()
     for out, message in (("folder.csv", "is a folder"), ("file/out.csv", "cannot write .*file/out.csv.part")):
         with pytest.raises(FileError, match=message):
-            Run(tmp_path / out, format_of(tmp_path / out, table, NAMES), PURPOSE, restart=False)
+            ResumableOutput(tmp_path / out, table, NAMES, PURPOSE, restart=False)
 
 
 def test_rows_without_a_label_leave_nothing(table, tmp_path):
-    out = tmp_path / "out.csv"
-    run = Run(out, format_of(out, table, NAMES), PURPOSE, restart=False)
-    run.write([row | dict.fromkeys(NAMES) | {"error": "no"} for row in table.rows()])
+    output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=False)
+    output.append([Result(None, None, "no")] * 12)
     with pytest.raises(FileError, match="none of the 12 rows can be encoded; row 0: no"):
-        run.finish()
+        output.finish()
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

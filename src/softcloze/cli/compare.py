@@ -198,7 +198,7 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
     if data.startswith(STARTER):
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
     table = open_table(Path(data))
-    table.check_column(text_column, hint=" (--text-column names another)")
+    table.validate_column(text_column, hint=" (--text-column names another)")
     labels = table.labels(label_column)
     for number, row in enumerate(table.rows()):
         if not isinstance(row.get(text_column), str):

@@ -63,14 +63,14 @@ class Table:
             for name in template.fields:
                 if name in template.variables:
                     continue  # which may be missing, if the template asks for it first
-                self.check_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
+                self.validate_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
             return lambda row: row
         if len(template.fields) != 1:
             raise CommandError(
                 f"--text-column is for templates with one field; this one reads the columns "
                 f"{', '.join(map(repr, template.fields)) or '(none)'}"
             )
-        self.check_column(text_column)
+        self.validate_column(text_column)
         (name,) = template.fields
         return lambda row: _renamed(row, text_column, name)
 
@@ -84,7 +84,7 @@ class Table:
         Raises:
             FileError: the column is missing, a row has no label or is damaged; names it.
         """
-        self.check_column(column, hint=" (--label-column names another)")
+        self.validate_column(column, hint=" (--label-column names another)")
         labels = []
         for number, row in enumerate(self.rows()):
             if row.get(column) is None:
@@ -92,7 +92,7 @@ class Table:
             labels.append(str(row[column]))
         return labels
 
-    def check_column(self, column: str, hint: str = "") -> None:
+    def validate_column(self, column: str, hint: str = "") -> None:
         """Make sure that there is a column of this name.
 
         Raises:
@@ -115,7 +115,7 @@ def open_table(path: Path) -> Table:
             than single rows is; names it and the line.
     """
     path = path.expanduser()
-    check_suffix(path)
+    validate_suffix(path)
     if path.is_dir():
         raise FileError(f"{path} is a folder, expected a file")
     if not path.exists():
@@ -136,7 +136,7 @@ def open_table(path: Path) -> Table:
     return Table(path, tuple(columns), count)
 
 
-def check_suffix(path: Path) -> None:
+def validate_suffix(path: Path) -> None:
     """Make sure that the ending of `path` names a format we know.
 
     Raises:

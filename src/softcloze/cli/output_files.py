@@ -1,14 +1,13 @@
-"""Rows into files: in parts that are put together at the end, in each of the formats."""
+"""Write rows to CSV, TSV, JSON lines and Parquet files."""
 
 import csv
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from softcloze.cli.input_files import Row, Table, import_parquet
 from softcloze.errors import FileError
@@ -17,55 +16,40 @@ if TYPE_CHECKING:
     from pyarrow import Array, Field, Schema
 
 
-INFERRED = 10_000  # rows whose types are found together
-GROUP = 10_000  # rows in a group of Parquet, which is what is in memory when parts are put together
+INFERRED = 10_000  # rows whose types are inferred together
+GROUP = 10_000  # rows of a Parquet row group, which are in memory together
 
 
 class Format(Protocol):
-    """How rows become a file."""
+    """A file format for rows."""
 
-    def write(self, path: Path, rows: Sequence[Row]) -> None:
-        """Write some of the rows to a part of the file."""
-
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        """Make one file of all parts."""
+    def write(self, path: Path, rows: Iterable[Row]) -> None:
+        """Write all rows to a file; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Csv:
-    """Values with a delimiter between them; parts have no header."""
+    """A header, then the values of each row with a delimiter between them."""
 
     columns: Sequence[str]
     delimiter: str
 
-    def write(self, path: Path, rows: Sequence[Row]) -> None:
-        """As `Format.write`; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
+    def write(self, path: Path, rows: Iterable[Row]) -> None:
+        """As `Format.write`."""
         with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            self._writer(file).writerows(rows)
-
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        """As `Format.join`."""
-        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            self._writer(file).writeheader()
-        _append(parts, path)
-
-    def _writer(self, file: IO[str]) -> "csv.DictWriter[str]":
-        return csv.DictWriter(file, self.columns, delimiter=self.delimiter)
+            writer = csv.DictWriter(file, self.columns, delimiter=self.delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
-@dataclass(frozen=True, slots=True)
 class JsonLines:
     """A JSON object on each line."""
 
-    def write(self, path: Path, rows: Sequence[Row]) -> None:
-        r"""As `Format.write`; a lone surrogate comes out as the \ud83d that JSON writes for it."""
+    def write(self, path: Path, rows: Iterable[Row]) -> None:
+        r"""As `Format.write`, but a lone surrogate becomes the escape \ud83d that JSON has for it."""
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        """As `Format.join`."""
-        _append(parts, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +58,27 @@ class Parquet:
 
     schema: "Schema"
 
-    def write(self, path: Path, rows: Sequence[Row]) -> None:
-        """As `Format.write`; a lone surrogate becomes a question mark."""
+    def write(self, path: Path, rows: Iterable[Row]) -> None:
+        """As `Format.write`."""
         import pyarrow
 
-        import_parquet().write_table(pyarrow.table(_arrays(rows, self.schema), schema=self.schema), path)
-
-    def join(self, parts: Iterable[Path], path: Path) -> None:
-        """As `Format.join`; where one part ended and the next began leaves no trace."""
-        import pyarrow
-
-        parquet = import_parquet()
-        waiting = self.schema.empty_table()
-        with parquet.ParquetWriter(path, self.schema) as writer:
-            for part in parts:
-                waiting = pyarrow.concat_tables([waiting, parquet.ParquetFile(part).read()])
-                while waiting.num_rows >= GROUP:
-                    writer.write_table(waiting.slice(0, GROUP).combine_chunks())
-                    waiting = waiting.slice(GROUP)
-            writer.write_table(waiting.combine_chunks())
+        rows = iter(rows)
+        with import_parquet().ParquetWriter(path, self.schema) as writer:
+            while group := list(islice(rows, GROUP)):
+                writer.write_table(pyarrow.table(_arrays(group, self.schema), schema=self.schema))
 
 
 def format_of(path: Path, table: Table, names: Sequence[str]) -> Format:
-    """The format that the ending of `path` names, for the rows of `table` with new columns.
+    """Choose the format by the suffix of `path`, for the rows of `table` with new columns.
 
     Args:
-        path: what will be written.
+        path: the file to write.
         table: the rows.
-        names: of the new columns: a text, numbers, and a text.
+        names: names of the new columns: a text, numbers, and a text.
 
     Raises:
-        FileError: the values of a column are of several kinds and it is Parquet.
-        CommandError: it is Parquet, and what writes that is not installed.
+        FileError: a Parquet file cannot hold the values of a column, which are of several kinds.
+        CommandError: Parquet files need pyarrow, which is not installed.
     """
     match path.suffix.lower():
         case ".parquet":
@@ -117,8 +90,8 @@ def format_of(path: Path, table: Table, names: Sequence[str]) -> Format:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Say of which file it is that something cannot be written.
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into a FileError about `path`.
 
     Raises:
         FileError: names the file.
@@ -131,15 +104,8 @@ def writing(path: Path) -> Iterator[None]:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _append(parts: Iterable[Path], path: Path) -> None:
-    with path.open("ab") as file:
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, file)
-
-
 def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":
-    """Names and types of the columns: those of a Parquet file, or such as hold all values."""
+    """Names and types of the columns: those of a Parquet input, or types that hold all values."""
     parquet = import_parquet()
     import pyarrow
 
@@ -147,11 +113,13 @@ def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":
     added = [(label, pyarrow.string()), *((name, pyarrow.float64()) for name in chances), (error, pyarrow.string())]
     try:
         if table.path.suffix.lower() == ".parquet":
-            # metadata of other libraries would tell of the old columns only
-            own = list(map(_plain, parquet.read_schema(table.path).remove_metadata()))
+            # metadata of other libraries would describe the old columns only
+            fields = list(map(_plain, parquet.read_schema(table.path).remove_metadata()))
+        elif table.path.suffix.lower() in (".csv", ".tsv"):
+            fields = [pyarrow.field(name, pyarrow.string()) for name in table.columns]
         else:
-            own = list(_inferred(table))
-        schema = pyarrow.schema([*own, *added])
+            fields = list(_inferred(table))
+        schema = pyarrow.schema([*fields, *added])
         parquet.write_table(schema.empty_table(), pyarrow.BufferOutputStream())  # not every type can be written
     except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError) as problem:
         raise FileError(f"cannot write {path}: {problem}; .jsonl takes every kind of row") from problem
@@ -159,23 +127,23 @@ def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":
 
 
 def _plain(field: "Field") -> "Field":
-    """The field with its values themselves instead of numbers of a dictionary, which differs from part to part."""
+    """The field with its values instead of indices into a dictionary, which differs between row groups."""
     import pyarrow
 
     return field.with_type(field.type.value_type) if pyarrow.types.is_dictionary(field.type) else field
 
 
 def _inferred(table: Table) -> "Schema":
-    """Types that hold all values of the table."""
+    """Types that hold all values of JSON lines; they are known only after all rows are read."""
     import pyarrow
 
-    found = pyarrow.schema([(name, pyarrow.null()) for name in table.columns])
+    schema = pyarrow.schema([(name, pyarrow.null()) for name in table.columns])
     for rows in _chunks(table):
-        own = [(name, pyarrow.array(_values(rows, name)).type) for name in table.columns]
-        found = pyarrow.unify_schemas([found, pyarrow.schema(own)], promote_options="permissive")
+        chunk = pyarrow.schema([(name, pyarrow.array(_values(rows, name)).type) for name in table.columns])
+        schema = pyarrow.unify_schemas([schema, chunk], promote_options="permissive")
     for rows in _chunks(table):
-        _arrays(rows, found)  # a large number may not fit where others have fractions; better now than in an hour
-    return found
+        _arrays(rows, schema)  # a large number may not fit a column of fractions: raise now, not after an hour
+    return schema
 
 
 def _chunks(table: Table) -> Iterator[list[Row]]:

@@ -1,127 +1,34 @@
-"""A long run that may be interrupted: what it has done is kept beside its output until all is done."""
+"""Resumable output: a journal of finished rows beside the output, until all rows are labelled."""
 
 import json
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from typing import NamedTuple
 
-from softcloze.cli.input_files import Row
-from softcloze.cli.output_files import Format, writing
+from softcloze.cli.input_files import Row, Table
+from softcloze.cli.output_files import explain_write_errors, format_of
 from softcloze.errors import FileError
-from softcloze.files import remove_folder, replacing_file, replacing_folder
+from softcloze.files import replacing_file
 
-CARD = "run.json"
-PART_ROWS, PART_SECONDS = 4096, 10.0  # a part is written when so many rows wait, or the last one is so old
+HEADER = "softcloze predict"
+NAMED = 5  # bad rows whose reasons are kept
 
 
-class Run:
-    """The output of a run, which comes in parts and is put together at the end.
-
-    The parts are in the folder `OUT.part`, with a card that says how many count. Each takes its place at once, and so
-    do the card and the output: a process that is killed leaves what was done before, and no half of anything.
+class Result(NamedTuple):
+    """The result of one row.
 
     Attributes:
-        out: the file that is there in the end.
-        folder: where the parts are until then.
-        counts: what became of the rows in the parts.
+        label: the label; None for a bad row.
+        probabilities: of the labels; None for a bad row.
+        error: the reason why a bad row has no label.
     """
 
-    def __init__(self, out: Path, form: Format, purpose: Mapping[str, str | None], *, restart: bool) -> None:
-        """Begin, or go on where the same run was interrupted.
-
-        Args:
-            out: the file to write.
-            form: how rows become a file.
-            purpose: what makes two runs the same: its name, and a value that tells it from another.
-            restart: whether to forget what an interrupted run did.
-
-        Raises:
-            FileError: a run with another purpose was interrupted, or the folder is something else or cannot be made.
-        """
-        self.out = out.expanduser()
-        self.folder = self.out.with_name(self.out.name + ".part")
-        self.counts = RowCounts()
-        self._form = form
-        self._purpose = dict(purpose)
-        self._parts = 0
-        self._waiting: list[Row] = []
-        self._written = monotonic()
-        if self.out.is_dir():
-            raise FileError(f"{self.out} is a folder; name a file to write")
-        if self.folder.exists() and not (self.folder / CARD).is_file():
-            raise FileError(f"{self.folder} is there already and holds no interrupted run; name another --out")
-        if self.folder.exists() and not restart:
-            self._read_card()
-            return
-        with writing(self.folder), replacing_folder(self.folder) as draft:
-            self._write_card(draft)
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """Take labelled rows; they are safe a few seconds later.
-
-        Raises:
-            FileError: a part cannot be written.
-        """
-        self._waiting += rows
-        if len(self._waiting) >= PART_ROWS or monotonic() - self._written >= PART_SECONDS:
-            self._write_part()
-
-    def finish(self) -> None:
-        """Put all parts together, and remove them.
-
-        Raises:
-            FileError: the output cannot be written, or no row has a label.
-        """
-        self._write_part()
-        with writing(self.out):
-            if self.counts.labels:
-                whole = self.folder / "whole"
-                with replacing_file(whole) as draft:
-                    self._form.join(map(self._part, range(self._parts)), draft)
-                whole.replace(self.out)
-            remove_folder(self.folder)
-        self.counts.validate()
-
-    def _write_part(self) -> None:
-        with writing(self.folder):
-            if self._waiting:
-                with replacing_file(self._part(self._parts)) as draft:
-                    self._form.write(draft, self._waiting)
-                self._parts += 1
-            for row in self._waiting:
-                self.counts.add(row["predicted"], row["error"])
-            self._write_card(self.folder)
-        self._waiting = []
-        self._written = monotonic()
-
-    def _part(self, number: int) -> Path:
-        return self.folder / f"{number:06}"
-
-    def _write_card(self, folder: Path) -> None:
-        counts = {"labels": self.counts.labels, "problems": self.counts.problems, "reasons": self.counts.reasons}
-        card = {"purpose": self._purpose, "parts": self._parts, **counts}
-        with replacing_file(folder / CARD) as draft:
-            draft.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-
-    def _read_card(self) -> None:
-        try:
-            card = json.loads((self.folder / CARD).read_bytes())
-            reasons = {int(row): reason for row, reason in card["reasons"].items()}
-            self.counts = RowCounts(Counter(card["labels"]), card["problems"], reasons)
-            self._parts = card["parts"]
-            others = [name for name, value in self._purpose.items() if card["purpose"].get(name) != value]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileError(f"{self.folder / CARD} is damaged: {error!r}; --restart begins anew") from error
-        if others:
-            raise FileError(
-                f"{self.folder} holds what an interrupted run did with another {' and another '.join(others)}; "
-                "--restart forgets that and begins anew, another --out keeps it"
-            )
-
-
-NAMED = 5  # bad rows whose reasons are kept
+    label: str | None
+    probabilities: Sequence[float] | None
+    error: str | None
 
 
 @dataclass(slots=True)
@@ -166,3 +73,129 @@ class RowCounts:
         """
         if self.problems and not self.labels:
             raise FileError(f"none of the {self.problems:,} rows can be encoded; row 0: {self.reasons[0]}")
+
+
+class ResumableOutput:
+    """An output file that is written when all rows have a result; until then a journal keeps the results.
+
+    The journal is `OUT.part`, a file to which only whole lines are appended: first the purpose of the run, then one
+    line for each window of rows. A killed process leaves at most a last line that is cut off, and that line is dropped.
+    Rows are not in the journal: they are read from the input again when the output is written.
+
+    Attributes:
+        out: path of the output.
+        journal: path of the journal.
+        counts: counts of the rows in the journal.
+    """
+
+    def __init__(
+        self, out: Path, table: Table, names: Sequence[str], purpose: Mapping[str, str | None], *, restart: bool
+    ) -> None:
+        """Start a run, or resume the same run where it was interrupted.
+
+        Args:
+            out: the file to write.
+            table: the input.
+            names: names of the new columns: label, one probability for each label, error.
+            purpose: facts that identify the run, by name.
+            restart: whether to discard the results of an interrupted run.
+
+        Raises:
+            FileError: an interrupted run had another purpose, `OUT.part` is something else or cannot be written, or
+                the columns of the input do not fit the output format.
+            CommandError: Parquet files need pyarrow, which is not installed.
+        """
+        self.out = out.expanduser()
+        self.journal = self.out.with_name(self.out.name + ".part")
+        self.counts = RowCounts()
+        self._table, self._names = table, names
+        self._state = _state(table.path)
+        if self.out.is_dir():
+            raise FileError(f"{self.out} is a folder; name a file to write")
+        self._format = format_of(self.out, table, names)
+        if self.journal.exists():
+            self._read_journal(dict(purpose), restart=restart)
+        if not self.journal.exists() or restart:
+            with explain_write_errors(self.journal), replacing_file(self.journal) as draft:
+                draft.write_text(json.dumps([HEADER, dict(purpose)]) + "\n", encoding="utf-8")
+
+    def append(self, window: Sequence[Result]) -> None:
+        """Save the results of the next rows.
+
+        Raises:
+            FileError: the journal cannot be written.
+        """
+        with explain_write_errors(self.journal), self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(window) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        for result in window:
+            self.counts.add(result.label, result.error)
+
+    def finish(self) -> None:
+        """Write the output and remove the journal.
+
+        Raises:
+            FileError: the output cannot be written, no row has a label, or the input changed since the run started.
+        """
+        with explain_write_errors(self.out):
+            if self.counts.labels:
+                with replacing_file(self.out) as draft:
+                    self._format.write(draft, self._rows())
+            self.journal.unlink()
+        self.counts.validate()
+
+    def _rows(self) -> Iterator[Row]:
+        """Rows of the input with the new columns; a damaged row has the new ones only."""
+        if _state(self._table.path) != self._state:
+            raise FileError(f"{self._table.path} changed while its rows were labelled; --restart begins anew")
+        missing = [None] * (len(self._names) - 2)
+        for line, result in zip(self._table.lines(), self._results(), strict=True):
+            row = {} if isinstance(line, FileError) else line
+            values = (result.label, *(result.probabilities or missing), result.error)
+            yield {**row, **dict(zip(self._names, values, strict=True))}
+
+    def _results(self) -> Iterator[Result]:
+        with self.journal.open(encoding="utf-8") as file:
+            next(file)
+            for line in file:
+                yield from (Result(*values) for values in json.loads(line))
+
+    def _read_journal(self, purpose: Mapping[str, str | None], *, restart: bool) -> None:
+        try:
+            with self.journal.open(encoding="utf-8") as file:
+                header, saved = json.loads(next(file))
+            others = [name for name, value in purpose.items() if saved.get(name) != value]
+        except (OSError, StopIteration, ValueError, TypeError, AttributeError):
+            header, others = None, []
+        if header != HEADER:
+            raise FileError(f"{self.journal} already exists and is not an interrupted run; choose another --out")
+        if restart:
+            return
+        if others:
+            raise FileError(
+                f"{self.journal} keeps the rows of a run with another {' and another '.join(others)}; "
+                "--restart discards them, another --out keeps them"
+            )
+        with explain_write_errors(self.journal):
+            self._drop_cut_line()
+        try:
+            for result in self._results():
+                self.counts.add(result.label, result.error)
+        except (ValueError, TypeError) as error:
+            raise FileError(f"{self.journal} is damaged: {error}; --restart begins anew") from error
+
+    def _drop_cut_line(self) -> None:
+        """Truncate the journal after its last whole line."""
+        with self.journal.open("rb+") as file:
+            end = 0
+            for line in file:
+                if line.endswith(b"\n"):
+                    end += len(line)
+            file.truncate(end)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
