@@ -23,7 +23,7 @@ from softcloze.label_words.beam_search import choose_words
 from softcloze.label_words.candidates import RANKINGS, Candidates, read_candidates
 from softcloze.label_words.search import first_words
 from softcloze.library import load_verbalizer
-from softcloze.scoring import Scorer
+from softcloze.scoring import Scorer, compute_features, plan_words
 from softcloze.starters import load_data
 
 ROWS, SHOTS, DRAWS = 1000, 16, 5
@@ -76,9 +76,10 @@ def read(setup: Setup) -> Reading:
     written = by_hand(setup).all_words
     words = sorted({*written, *(word for found, _ in draws for word in found.words)})
     prompts = compiled.encode(data.test.texts[:ROWS])
-    scorer = Scorer(backbone, compiled, [compiled.word_ids(word) for word in words])
+    plan = plan_words(backbone, [compiled.word_ids(word) for word in words], has_right=compiled.has_right)
+    scorer = Scorer(backbone, plan)
     with backbone.frozen():
-        scores = scorer.all(prompts, [None])[0]
+        scores = compute_features(scorer, prompts, None)
     return Reading(names, draws, {word: i for i, word in enumerate(words)}, scores, data.test.labels[:ROWS])
 
 

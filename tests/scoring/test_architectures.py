@@ -3,9 +3,10 @@
 import pytest
 import torch
 from support import models
-from support.reference_scores import SLOTS, assert_same, make_scorer, random_prompts, soft_vectors
+from support.reference_scores import SLOTS, assert_same, make_scorer, random_prompts, score_sets, soft_vectors
 
 from softcloze.encoding import EncodedPrompt
+from softcloze.scoring import compute_features
 
 WORDS = {
     "one token": [(20,), (31,), (42,)],
@@ -28,7 +29,7 @@ def test_word_scores(architecture, words, right):
     prompts = random_prompts([9, 3, 14, 1], right=right or architecture in models.MASKED)
     expected = expected_scores(backbone, prompts, words)
     assert expected.log_softmax(-1).std(0).max() > 0.05  # else nothing would be compared
-    scores = make_scorer(backbone, words, right=right).all(prompts, [None])[0]
+    scores = compute_features(make_scorer(backbone, words, right=right), prompts, None)
     assert_same(scores, expected)
 
 
@@ -39,7 +40,7 @@ def test_scores_by_length(architecture, words):
     prompts = random_prompts([9, 3, 14, 1], right=right)
     lengths = [5, 1, 2, 3][: len(words)]
     expected = expected_scores(backbone, prompts, words) / torch.tensor(lengths)
-    scores = make_scorer(backbone, words, right=right, lengths=lengths).all(prompts, [None])[0]
+    scores = compute_features(make_scorer(backbone, words, right=right, lengths=lengths), prompts, None)
     torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -50,7 +51,7 @@ def test_soft_vectors_anywhere(architecture, slots):
     prompts = random_prompts([6, 11, 5], slots=slots, right=True)
     words = WORDS["mixed lengths"]
     expected = expected_scores(backbone, prompts, words, soft)
-    assert_same(make_scorer(backbone, words, right=True).all(prompts, [soft])[0], expected)
+    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, soft), expected)
     if slots[0]:
         other = expected_scores(backbone, prompts, words, soft_vectors(backbone, 5, seed=1))
         assert (other.log_softmax(-1) - expected.log_softmax(-1)).abs().max() > 0.01
@@ -63,7 +64,7 @@ def test_soft_vectors_of_a_prompt_that_ends_with_the_mask(architecture):
     prompts = random_prompts([6, 11, 5], slots=((0, 3, 3, -1), ()), right=False)
     for words in (WORDS["one token"], WORDS["shared beginnings"]):
         expected = expected_scores(backbone, prompts, words, soft)
-        assert_same(make_scorer(backbone, words, right=False).all(prompts, [soft])[0], expected)
+        assert_same(compute_features(make_scorer(backbone, words, right=False), prompts, soft), expected)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -75,7 +76,7 @@ def test_padding_side_and_company_do_not_matter(architecture, side):
     prompts = random_prompts([2, 25, 7, 13, 7, 1], slots=((0, 1, 2), ()), right=right)
     words = WORDS["mixed lengths"]
     scorer = make_scorer(backbone, words, right=right)
-    together = scorer.all(prompts, [soft])[0]
+    together = compute_features(scorer, prompts, soft)
     with torch.no_grad():
         alone = torch.cat([scorer.batch([prompt], soft) for prompt in prompts])
         reversed_pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2, 4)])
@@ -124,7 +125,7 @@ def test_a_beginning_read_once_for_all(architecture, right):
     prompts = [EncodedPrompt(start + prompt.left, prompt.right, {}) for prompt in ends]
     for words in (WORDS["one token"], WORDS["mixed lengths"]):
         expected = expected_scores(backbone, prompts, words, soft)
-        assert_same(make_scorer(backbone, words, right=right).all(prompts, [soft])[0], expected)
+        assert_same(compute_features(make_scorer(backbone, words, right=right), prompts, soft), expected)
     assert backbone.supports_prefix_cache
 
 
@@ -135,9 +136,9 @@ def test_a_beginning_that_is_a_whole_prompt(architecture):
     prompts = [EncodedPrompt(whole.left[:n], (), {}) for n in (1, 2, 11, 12)]
     words = WORDS["shared beginnings"]
     scorer = make_scorer(backbone, words, right=False)
-    assert_same(scorer.all(prompts, [None])[0], expected_scores(backbone, prompts, words))
+    assert_same(compute_features(scorer, prompts, None), expected_scores(backbone, prompts, words))
     twice = [prompts[2], prompts[2]]
-    assert_same(scorer.all(twice, [None])[0], expected_scores(backbone, twice, words))
+    assert_same(compute_features(scorer, twice, None), expected_scores(backbone, twice, words))
 
 
 @pytest.mark.parametrize("slots", [((20, 20, -1), ()), ((-1,), (0, 2))])
@@ -146,7 +147,7 @@ def test_several_sets_of_vectors_in_one_pass(architecture, slots):
     softs = [soft_vectors(backbone, 3, seed) for seed in range(2)]
     prompts = random_prompts([3, 24, 9], slots=slots, right=True)
     words = WORDS["mixed lengths"]
-    scores = make_scorer(backbone, words, right=True).all(prompts, softs)
+    scores = score_sets(make_scorer(backbone, words, right=True), prompts, softs)
     for scored, soft in zip(scores, softs, strict=True):
         assert_same(scored, expected_scores(backbone, prompts, words, soft))
 
@@ -160,7 +161,7 @@ def test_gradients_behind_a_beginning_read_before(architecture, right):
     scorer = make_scorer(backbone, words, right=right)
     gradients = []
     with backbone.frozen():
-        for prefix in (None, scorer.read_frozen(prompts, 2**30)):
+        for prefix in (None, scorer.cache_prefixes(prompts, 2**30)):
             soft = soft_vectors(backbone, 2).requires_grad_()
             scorer.batch(prompts, soft, prefix, range(4)).log_softmax(-1)[:, 0].sum().backward()
             gradients.append(soft.grad)
@@ -177,4 +178,4 @@ def test_gradients_behind_a_beginning_read_before(architecture, right):
 
 def test_no_prompts(architecture):
     scorer = make_scorer(models.backbone(architecture), WORDS["one token"], right=True)
-    assert scorer.all([], [None]).shape == (1, 0, 3)
+    assert score_sets(scorer, [], [None]).shape == (1, 0, 3)

@@ -8,11 +8,12 @@ does in Gemma's vocabulary, the harness finds no token of 好 behind 很, while 
 from copy import deepcopy
 
 import pytest
+from support.reference_scores import word_scorer
 from torch import tensor
 from torch.testing import assert_close
 
 from softcloze.encoding import CompiledTemplate
-from softcloze.scoring import Scorer
+from softcloze.scoring import compute_features
 from softcloze.template import Template
 
 ENGLISH = ["A delight from the first scene to the last.", "Dull."]
@@ -54,7 +55,7 @@ def check(harness, backbone, source, texts, words):
     ids = [compiled.word_ids(word) for word in words]
     assert len({len(word) for word in ids}) > 1
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
-    found = Scorer(backbone, compiled, ids, normalised=True).all(prompts, [None])[0]
+    found = compute_features(word_scorer(backbone, compiled, ids, normalised=True), prompts, None)
     other, (before, after) = harness(backbone), source.split("<mask>")
     for text, prompt, scores in zip(texts, prompts, found, strict=True):
         pairs = [(before.replace("<text>", text), word + after) for word in words]

@@ -12,12 +12,14 @@ from support.reference_scores import (
     logits_at_masks,
     make_scorer,
     random_prompts,
+    score_sets,
     soft_vectors,
+    word_scorer,
 )
 
 from softcloze.backbone.batching import MAX_BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate
-from softcloze.scoring import Scorer
+from softcloze.scoring import compute_features
 from softcloze.template import Template
 from softcloze.verbalizer import Decoding
 
@@ -54,7 +56,7 @@ def test_every_decoding(architecture, slots, decoding):
     backbone = models.backbone(architecture)
     soft = soft_vectors(backbone, 5)
     prompts = random_prompts([9, 6, 14], slots=slots, right=True)
-    found = make_scorer(backbone, WORDS, right=True, decoding=decoding).all(prompts, [soft])[0]
+    found = compute_features(make_scorer(backbone, WORDS, right=True, decoding=decoding), prompts, soft)
     close(found, expected_scores(backbone, prompts, WORDS, decoding, soft))
 
 
@@ -76,7 +78,7 @@ def test_the_fillings_differ(architecture):
 def test_words_of_one_length(words, decoding):
     backbone = models.backbone("bert")
     prompts = random_prompts([9, 3], right=True)
-    found = make_scorer(backbone, words, right=True, decoding=decoding).all(prompts, [None])[0]
+    found = compute_features(make_scorer(backbone, words, right=True, decoding=decoding), prompts, None)
     assert_same(found, expected_scores(backbone, prompts, words, decoding))
 
 
@@ -84,7 +86,9 @@ def test_words_of_one_length(words, decoding):
 def test_scores_by_length(decoding):
     backbone = models.backbone("roberta")
     prompts, lengths = random_prompts([9, 3], right=True), [len(word) for word in WORDS]
-    found = make_scorer(backbone, WORDS, right=True, lengths=lengths, decoding=decoding).all(prompts, [None])[0]
+    found = compute_features(
+        make_scorer(backbone, WORDS, right=True, lengths=lengths, decoding=decoding), prompts, None
+    )
     close(found, expected_scores(backbone, prompts, WORDS, decoding) / torch.tensor(lengths))
 
 
@@ -93,7 +97,8 @@ def test_words_of_one_token_are_scored_alike(architecture):
     backbone = models.backbone(architecture)
     prompts, words = random_prompts([9, 3, 14], right=True), [(20,), (31,), (42,)]
     together, *others = (
-        make_scorer(backbone, words, right=True, decoding=decoding).all(prompts, [None]) for decoding in DECODINGS
+        score_sets(make_scorer(backbone, words, right=True, decoding=decoding), prompts, [None])
+        for decoding in DECODINGS
     )
     assert all(torch.equal(other, together) for other in others)
 
@@ -102,7 +107,8 @@ def test_words_of_one_token_are_scored_alike(architecture):
 def test_causal_models_go_from_left_to_right_whatever_is_said(right):
     backbone, prompts = models.backbone("llama"), random_prompts([9, 3, 14], right=right)
     together, *others = (
-        make_scorer(backbone, WORDS, right=right, decoding=decoding).all(prompts, [None]) for decoding in DECODINGS
+        score_sets(make_scorer(backbone, WORDS, right=right, decoding=decoding), prompts, [None])
+        for decoding in DECODINGS
     )
     assert all(torch.equal(other, together) for other in others)
 
@@ -114,13 +120,13 @@ def test_company_does_not_matter(architecture, decoding):
     soft = soft_vectors(backbone, 3)
     prompts = random_prompts([2, 25, 7, 13, 7, 1], slots=((0, 1, 2), ()), right=True)
     scorer = make_scorer(backbone, WORDS, right=True, decoding=decoding)
-    together = scorer.all(prompts, [soft])[0]
+    together = compute_features(scorer, prompts, soft)
     with torch.no_grad():
         alone = torch.cat([scorer.batch([prompt], soft) for prompt in prompts])
         pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2, 4)])
     close(alone, together)
     close(pairs, together)
-    fewer = make_scorer(backbone, WORDS[3:6], right=True, decoding=decoding).all(prompts, [soft])[0]
+    fewer = compute_features(make_scorer(backbone, WORDS[3:6], right=True, decoding=decoding), prompts, soft)
     assert_same(fewer, together[:, 3:6])
 
 
@@ -134,7 +140,7 @@ def passes(monkeypatch, backbone, prompts, words, decoding):
         return whole(self, rows, *arguments, **options)
 
     monkeypatch.setattr(type(backbone), "outputs", outputs)
-    make_scorer(backbone, words, right=True, decoding=decoding).all(prompts, [None])
+    score_sets(make_scorer(backbone, words, right=True, decoding=decoding), prompts, [None])
     return seen
 
 
@@ -207,5 +213,5 @@ def test_real_text(name, source, texts, words, decoding, bert_tiny):
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
     assert (prompts[0].token_type_ids is not None) == ("<sep>" in source)
     soft = soft_vectors(backbone, compiled.soft_count) if compiled.soft_count else None
-    found = Scorer(backbone, compiled, ids, decoding=decoding).all(prompts, [soft])[0]
+    found = compute_features(word_scorer(backbone, compiled, ids, decoding=decoding), prompts, soft)
     assert_same(found, expected_scores(backbone, prompts, ids, decoding, soft))

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from support.models import word_scores
+from support.reference_scores import word_scorer
 
 from softcloze.encoding import CompiledTemplate
-from softcloze.scoring import Scorer
+from softcloze.scoring import compute_features
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
@@ -35,7 +36,9 @@ def check(backbone, source, table, texts, seed=0):
     with torch.no_grad():
         expected = [word_scores(backbone.model, p, words, soft, backbone.prompt_tokenizer.mask_id) for p in prompts]
     expected = verbalizer.label_scores(torch.stack(expected)).log_softmax(-1)
-    found = verbalizer.label_scores(Scorer(backbone, compiled, words).all(prompts, [soft])[0]).log_softmax(-1)
+    found = verbalizer.label_scores(
+        compute_features(word_scorer(backbone, compiled, words), prompts, soft)
+    ).log_softmax(-1)
     assert expected.std(0).max() > 0.01
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     return words

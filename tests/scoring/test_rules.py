@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from support import models
+from support.reference_scores import score_sets
 
-from softcloze.encoding import CompiledTemplate, EncodedPrompt
+from softcloze.encoding import EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
 from softcloze.prompt import CompiledPrompt
@@ -208,9 +209,9 @@ def test_company_and_padding_do_not_matter(architecture, rules):
     with torch.no_grad():
         alone = torch.cat([bound.scorer.batch([prompt], soft.weight) for prompt in prompts])
         together = bound.scorer.batch(prompts, soft.weight)
-        prefix = bound.scorer.read_frozen(prompts, 2**30)
+        prefix = bound.scorer.cache_prefixes(prompts, 2**30)
         behind = together if prefix is None else bound.scorer.batch(prompts, soft.weight, prefix, range(len(prompts)))
-    cached = bound.scorer.all(prompts, [soft.weight, soft.weight])
+    cached = score_sets(bound.scorer, prompts, [soft.weight, soft.weight])
     for scores in (together, behind, cached[0], cached[1]):
         torch.testing.assert_close(scores.log_softmax(-1), alone.log_softmax(-1), atol=1e-4, rtol=1e-4)
 
@@ -236,7 +237,7 @@ PROMPT = EncodedPrompt((5, -1), (9,), {}, token_type_ids=(0, 0, 0, 1, 1, 1, 1), 
 def test_rows_of_a_masked_model():
     plan = MaskedRules([((20,), (30,)), ((21,), (30,)), ((20,), (31, 32))], mask_id=4)
     assert plan.normalised
-    one, two = plan.queries(PROMPT)
+    one, two = plan.model_inputs(PROMPT)
     assert (one.ids, one.token_type_ids) == ((5, -1, 4, 7, 8, 4, 9), (0, 0, 0, 1, 1, 1, 1))
     assert set(one.reads) == {
         LogitRead(2, 20, 0),
@@ -252,7 +253,7 @@ def test_rows_of_a_masked_model():
 def test_words_of_two_tokens_alone_make_one_row():
     plan = MaskedRules([((20, 21), (30,)), ((22, 23), (31,))], mask_id=4)
     assert not plan.normalised
-    (row,) = plan.queries(PROMPT)
+    (row,) = plan.model_inputs(PROMPT)
     assert row.ids == (5, -1, 4, 4, 7, 8, 4, 9)
 
 
@@ -260,12 +261,12 @@ def test_rows_of_a_causal_model_are_shared_where_only_the_last_word_differs():
     conjunctions = [((20,), (30,)), ((20,), (31, 32)), ((21,), (30,)), ((20,), (31, 33))]
     plan = CausalRules(conjunctions, has_right=False)
     ends = EncodedPrompt((5, -1), (), {}, between=((7, -2, 8),))
-    rows = plan.queries(ends)
+    rows = plan.model_inputs(ends)
     assert (
         sorted(row.ids for row in rows) == [(5, -1, 20, 7, -2, 8), (5, -1, 20, 7, -2, 8, 31), (5, -1, 21, 7, -2, 8)][1:]
     )
-    assert len(CausalRules(conjunctions, has_right=True).queries(PROMPT)) == 4
-    of_the_second = {(read.position, read.token) for row in rows for read in row.reads if read.cell == 1}
+    assert len(CausalRules(conjunctions, has_right=True).model_inputs(PROMPT)) == 4
+    of_the_second = {(read.position, read.token) for row in rows for read in row.reads if read.column == 1}
     assert of_the_second == {(1, 20), (2, 7), (4, 8), (5, 31), (6, 32)}
 
 
@@ -280,6 +281,5 @@ def test_a_causal_model_needs_something_before_the_first_mask():
 
 def test_no_prompts():
     backbone = models.backbone("bert")
-    compiled = CompiledTemplate(Template("<mask name=a> <mask name=b>"), backbone.prompt_tokenizer, 64)
     plan = plan_rules(backbone, [((20,), (21,)), ((22,), (21,))], has_right=False)
-    assert Scorer(backbone, compiled, [(20, 21), (22, 21)], plan=plan).all([], [None]).shape == (1, 0, 2)
+    assert score_sets(Scorer(backbone, plan), [], [None]).shape == (1, 0, 2)

@@ -3,13 +3,21 @@
 import pytest
 import torch
 from support import models
-from support.reference_scores import SLOTS, assert_same, make_scorer, random_prompts, soft_vectors
+from support.reference_scores import (
+    SLOTS,
+    assert_same,
+    make_scorer,
+    random_prompts,
+    score_sets,
+    soft_vectors,
+    word_scorer,
+)
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
 from softcloze.prompt import CompiledPrompt
-from softcloze.scoring import Scorer, log_probabilities, plan_rules
+from softcloze.scoring import compute_features, log_probabilities, plan_rules
 from softcloze.scoring.seq2seq import Seq2seqPlan
 from softcloze.template import Template
 from softcloze.verbalizer import RuleVerbalizer, Verbalizer
@@ -66,7 +74,7 @@ def test_word_scores(architecture, words):
     prompts = [*random_prompts([9, 1], right=True), *random_prompts([14, 1], right=False, seed=1)]
     expected = expected_scores(backbone, prompts, words)
     assert expected.log_softmax(-1).std(0).max() > 0.05  # else nothing would be compared
-    assert_same(make_scorer(backbone, words, right=True).all(prompts, [None])[0], expected)
+    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, None), expected)
 
 
 @torch.no_grad()
@@ -75,7 +83,7 @@ def test_scores_by_length_have_no_constant(architecture):
     prompts = random_prompts([9, 3], right=True)
     words = WORDS["mixed lengths"]
     expected = expected_scores(backbone, prompts, words) / torch.tensor([5, 1, 2])
-    scores = make_scorer(backbone, words, right=True, lengths=[5, 1, 2]).all(prompts, [None])[0]
+    scores = compute_features(make_scorer(backbone, words, right=True, lengths=[5, 1, 2]), prompts, None)
     torch.testing.assert_close(scores, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -87,7 +95,7 @@ def test_soft_vectors_anywhere(architecture, slots):
     prompts = random_prompts([6, 11], slots=SLOTS[slots], right=True)
     words = WORDS["mixed lengths"]
     expected = expected_scores(backbone, prompts, words, soft)
-    assert_same(make_scorer(backbone, words, right=True).all(prompts, [soft])[0], expected)
+    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, soft), expected)
     if slots != "none":
         other = expected_scores(backbone, prompts, words, soft_vectors(backbone, 5, seed=1))
         assert (other.log_softmax(-1) - expected.log_softmax(-1)).abs().max() > 0.01
@@ -100,7 +108,7 @@ def test_padding_side_and_company_do_not_matter(architecture):
     prompts = random_prompts([2, 25, 7, 1], slots=((0, 1, 2), ()), right=True)
     words = WORDS["mixed lengths"]
     scorer = make_scorer(backbone, words, right=True)
-    together = scorer.all(prompts, [soft])[0]
+    together = compute_features(scorer, prompts, soft)
     assert_same(together, expected_scores(backbone, prompts, words, soft))
     assert_same(torch.cat([scorer.batch([prompt], soft) for prompt in prompts]), together)
     pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2)])
@@ -113,7 +121,7 @@ def test_several_sets_of_vectors(architecture):
     softs = [soft_vectors(backbone, 3, seed) for seed in range(2)]
     prompts = random_prompts([3, 24, 9], slots=((20, 20, -1), ()), right=True)
     words = WORDS["mixed lengths"]
-    scores = make_scorer(backbone, words, right=True).all(prompts, softs)
+    scores = score_sets(make_scorer(backbone, words, right=True), prompts, softs)
     for scored, soft in zip(scores, softs, strict=True):
         assert_same(scored, expected_scores(backbone, prompts, words, soft))
 
@@ -158,7 +166,9 @@ def test_a_text_is_read_once_for_all_words():
 )
 def test_words_share_rows_of_the_decoder(words, rows):
     prompt_tokenizer = models.backbone("t5").prompt_tokenizer
-    queries = Seq2seqPlan([(word,) for word in words], prompt_tokenizer, 0).queries(EncodedPrompt((8, 9), (10, 1), {}))
+    queries = Seq2seqPlan([(word,) for word in words], prompt_tokenizer, 0).model_inputs(
+        EncodedPrompt((8, 9), (10, 1), {})
+    )
     sentinel = prompt_tokenizer.sentinels[0]
     assert [query.ids for query in queries] == [(0, sentinel, *row) for row in rows]
     assert {query.source for query in queries} == {(8, 9, sentinel, 10, 1)}
@@ -213,8 +223,8 @@ def test_the_state_where_the_answer_is_predicted(architecture):
     prompts = random_prompts([7, 2], right=True)
     compiled = CompiledTemplate(Template("a <mask> b"), backbone.prompt_tokenizer, 64)
     for words in ([], WORDS["one token"], WORDS["mixed lengths"]):
-        scorer = Scorer(backbone, compiled, words, states=True)
-        states = scorer.all(prompts, [None])[0][:, len(words) :]
+        scorer = word_scorer(backbone, compiled, words, states=True)
+        states = compute_features(scorer, prompts, None)[:, len(words) :]
         head = backbone.model.get_output_embeddings()
         logits = head(states)
         expected = torch.stack([reference(backbone, prompt, [(20,)])[0] for prompt in prompts])
@@ -239,7 +249,7 @@ def test_words_at_several_masks(architecture, source):
     bound = CompiledPrompt(template, rules, backbone, None)
     prompts = bound.encode(["A film", "这部电影"])
     soft = soft_vectors(backbone, 2)
-    scores = bound.scorer.all(prompts, [soft])[0]
+    scores = compute_features(bound.scorer, prompts, soft)
     expected = []
     for prompt in prompts:
         for chosen in rules.conjunctions:
@@ -253,5 +263,5 @@ def test_words_at_several_masks(architecture, source):
 def test_more_masks_than_sentinels():
     backbone = models.backbone("t5")
     plan = plan_rules(backbone, [((20,),) * 4, ((21,),) * 4], has_right=False)
-    with pytest.raises(EncodingError, match="there are 4 masks, and this model has only 3 sentinels"):
-        plan.queries(EncodedPrompt((5,), (), {}, between=((6,),) * 3))
+    with pytest.raises(EncodingError, match="the template has 4 masks, and this model has only 3 sentinels"):
+        plan.model_inputs(EncodedPrompt((5,), (), {}, between=((6,),) * 3))

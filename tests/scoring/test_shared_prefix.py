@@ -3,12 +3,20 @@
 import pytest
 import torch
 from support import models
-from support.reference_scores import assert_same, filled_score, make_scorer, random_prompts, soft_vectors
+from support.reference_scores import (
+    assert_same,
+    filled_score,
+    make_scorer,
+    random_prompts,
+    score_sets,
+    soft_vectors,
+    word_scorer,
+)
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring import Member, Scorer, score_together
-from softcloze.scoring.shared_prefix import LEVELS, WORTH, prefix_tree
+from softcloze.scoring import Member, compute_features, score_together
+from softcloze.scoring.shared_prefix import MAX_DEPTH, MIN_SAVED_TOKENS, prefix_tree
 from softcloze.template import Template
 
 ARCHITECTURES = ["llama", "gpt2", "gemma3_text", "mistral", "bloom", "opt", "gpt_neox", "bert", "roberta"]
@@ -126,7 +134,9 @@ def test_words_in_front_are_read_once_for_all_texts():
     start = tuple(range(100, 120))
     members = [member(backbone, (start, tail, ()), ONE)[0] for tail in ((90, 91), (92, -1))]
     found, read = tokens_read(backbone, lambda: score_together(members))
-    alone = sum(tokens_read(backbone, lambda own=own: own.scorer.all(own.prompts, [own.soft]))[1] for own in members)
+    alone = sum(
+        tokens_read(backbone, lambda own=own: score_sets(own.scorer, own.prompts, [own.soft]))[1] for own in members
+    )
     assert read < alone < 2 * 5 * 40
     for own, scores in zip(members, found, strict=True):
         assert_same(scores, expected_scores(own, ONE))
@@ -178,10 +188,10 @@ def test_states(architecture):
     members = []
     for k, words in enumerate(([], ONE, [])):
         prompts = [EncodedPrompt((*text, 90 + k), right, {}) for text in TEXTS]
-        members.append(Member(Scorer(backbone, compiled, words, states=True), prompts, None))
+        members.append(Member(word_scorer(backbone, compiled, words, states=True), prompts, None))
     members.append(member(backbone, SHAPES[1], ONE)[0])
     for found, own in zip(score_together(members), members, strict=True):
-        torch.testing.assert_close(found, own.scorer.all(own.prompts, [None])[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, compute_features(own.scorer, own.prompts, None), atol=1e-4, rtol=1e-4)
 
 
 def test_no_texts(architecture):
@@ -193,10 +203,10 @@ def leaves_of(tree, before=()):
     """Row -> the shared ids that it is read behind."""
     ids = before + tree.ids
     assert len(ids) == tree.end
-    found = dict.fromkeys(tree.rows, ids)
-    for longer in tree.longer:
-        assert longer.level == tree.level + 1 <= LEVELS
-        found |= leaves_of(longer, ids)
+    found = dict.fromkeys(tree.members, ids)
+    for child in tree.children:
+        assert child.depth == tree.depth + 1 <= MAX_DEPTH
+        found |= leaves_of(child, ids)
     return found
 
 
@@ -216,11 +226,11 @@ def test_shared_beginnings_are_those_of_their_rows():
 @pytest.mark.parametrize(
     ("rows", "ends"),
     [
-        ([(1,) * (WORTH - 1)] * 2, [0, 0]),  # too short to be worth a pass
-        ([(1,) * WORTH] * 2, [WORTH, WORTH]),
+        ([(1,) * (MIN_SAVED_TOKENS - 1)] * 2, [0, 0]),  # too short to be worth a pass
+        ([(1,) * MIN_SAVED_TOKENS] * 2, [MIN_SAVED_TOKENS, MIN_SAVED_TOKENS]),
         ([(*range(9), k) for k in range(3)], [9, 9, 9]),  # short, but of several
         ([tuple(range(40)), tuple(range(20))], [20, 20]),
-        ([(1,) * length for length in range(0, 400, 40)], [40 * min(i, LEVELS) for i in range(10)]),
+        ([(1,) * length for length in range(0, 400, 40)], [40 * min(i, MAX_DEPTH) for i in range(10)]),
         ([(), ()], [0, 0]),
         ([(1, 2)], [0]),
     ],
@@ -242,7 +252,7 @@ def test_label_words_share_the_prompt_that_they_stand_in(right):
     words = [(20 + k, 30) for k in range(4)]
     prompts = random_prompts([24], right=right)
     scorer = make_scorer(backbone, words, right=right)
-    found, read = tokens_read(backbone, lambda: scorer.all(prompts, [None])[0])
+    found, read = tokens_read(backbone, lambda: compute_features(scorer, prompts, None))
     behind = 4 - 1 + 1 if right else 0  # the last one is predicted, not read
     assert read == 24 + 4 * (1 + behind)
     expected = torch.stack([models.word_scores(backbone.model, prompts[0], words)])

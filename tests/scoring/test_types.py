@@ -3,9 +3,10 @@
 import pytest
 import torch
 from support import models
+from support.reference_scores import word_scorer
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring import Scorer
+from softcloze.scoring import compute_features
 from softcloze.template import Template
 
 PAIRS = [
@@ -21,7 +22,7 @@ def scored(backbone, source, pairs=PAIRS, words=WORDS, soft=None, max_length=64)
     compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, max_length)
     ids = [compiled.word_ids(word) for word in words]
     prompts = compiled.encode([{"a": a, "b": b} for a, b in pairs], answer_length=max(map(len, ids)))
-    return prompts, ids, Scorer(backbone, compiled, ids).all(prompts, [soft])[0].log_softmax(-1)
+    return prompts, ids, compute_features(word_scorer(backbone, compiled, ids), prompts, soft).log_softmax(-1)
 
 
 def plain_scores(backbone, pair, words, after="."):
@@ -55,10 +56,10 @@ def test_types_matter(architecture):
     prompts, words, scores = scored(backbone, "<a><sep><b> <mask>.")
     flat = [EncodedPrompt(prompt.left, prompt.right, {}) for prompt in prompts]
     compiled = CompiledTemplate(Template("<a><sep><b> <mask>."), backbone.prompt_tokenizer, 64)
-    without = Scorer(backbone, compiled, words).all(flat, [None])[0].log_softmax(-1)
+    without = compute_features(word_scorer(backbone, compiled, words), flat, None).log_softmax(-1)
     assert (without - scores).abs().max() > 0.01
     mixed = [prompts[0], flat[0]]  # a batch may hold both
-    together = Scorer(backbone, compiled, words).all(mixed, [None])[0].log_softmax(-1)
+    together = compute_features(word_scorer(backbone, compiled, words), mixed, None).log_softmax(-1)
     torch.testing.assert_close(together, torch.stack([scores[0], without[0]]), atol=1e-4, rtol=1e-4)
 
 

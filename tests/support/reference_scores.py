@@ -3,7 +3,7 @@
 import torch
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
-from softcloze.scoring import Scorer
+from softcloze.scoring import Member, Scorer, plan_words, score_together
 from softcloze.template import Template
 
 FIRST = 5  # ids below are special tokens in some tokenizer
@@ -41,7 +41,17 @@ def soft_vectors(backbone, count, seed=0):
 
 def make_scorer(backbone, words, *, right, lengths=None, decoding="together"):
     source = "a <mask> b" if right else "a <mask>"
-    return Scorer(backbone, CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64), words, lengths, decoding)
+    compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64)
+    return word_scorer(backbone, compiled, words, decoding, lengths=lengths)
+
+
+def word_scorer(backbone, compiled, words, decoding="together", **options):
+    return Scorer(backbone, plan_words(backbone, words, decoding, has_right=compiled.has_right), **options)
+
+
+def score_sets(scorer, prompts, softs):
+    """Features of the prompts with each set of soft vectors, scored together."""
+    return torch.stack(score_together([Member(scorer, prompts, soft) for soft in softs]))
 
 
 def assert_same(scores, expected, tolerance=1e-4):

@@ -4,12 +4,12 @@ import torch
 
 from softcloze.encoding import CompiledTemplate
 from softcloze.heads import WordHead
-from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
 from softcloze.training import TrainingSettings, train
 from softcloze.verbalizer import Verbalizer
 from support import models
+from support.reference_scores import word_scorer
 
 SETTINGS = {"target_loss": 0.0, "average_last_epochs": 0, "validation_fraction": 0.25}
 FLAT = {"epochs": 3, "batch_size": 4, "learning_rate": 0.05, "seed": 0}
@@ -33,7 +33,7 @@ class Task:
         examples = models.SENTENCES[:texts]
         self.prompts = compiled.encode(examples, answer_length=max(map(len, self.words)))
         self.targets = [i % 2 for i in range(texts)]
-        self.scorer = Scorer(self.backbone, compiled, self.words)
+        self.scorer = word_scorer(self.backbone, compiled, self.words)
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(compiled.soft_count, self.backbone.width, generator=generator)
         self.initial = noise * self.backbone.embedding_rms

@@ -24,12 +24,12 @@ def test_a_file_changes_nothing(architecture):
 def test_beginnings_of_every_length_are_kept_where_they_belong(tmp_path, monkeypatch):
     monkeypatch.setenv("SOFTCLOZE_CACHE", str(tmp_path))
     task = Task("llama", AFTER)
-    in_file, in_memory = (task.scorer.read_frozen(task.prompts, memory) for memory in (0, 2**30))
+    in_file, in_memory = (task.scorer.cache_prefixes(task.prompts, memory) for memory in (0, 2**30))
     for in_both in zip(in_file.layers, in_memory.layers, strict=True):
         assert all(torch.equal(*sides) for sides in zip(*in_both, strict=True))
     for i in range(len(task.prompts)):
-        alone = task.scorer.read_frozen([task.prompts[i]], 2**30)
-        row = in_file.rows([i])
+        alone = task.scorer.cache_prefixes([task.prompts[i]], 2**30)
+        row = in_file.select([i])
         assert row.lengths.tolist() == alone.lengths.tolist() == [task.prompts[i].left.index(-1)]
         for own, other in zip(row.layers, alone.layers, strict=True):
             torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)

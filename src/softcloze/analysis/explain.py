@@ -11,7 +11,7 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import ParameterError
 from softcloze.prompt import CompiledPrompt
-from softcloze.scoring import log_probabilities
+from softcloze.scoring import compute_features, log_probabilities
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Label, RuleVerbalizer, Verbalizer
 
@@ -54,7 +54,7 @@ def explain(
         raise ParameterError("what is explained is label words at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
-        scores = scorer.all(prompts, [weight])[0]
+        scores = compute_features(scorer, prompts, weight)
         found = [
             log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.decoding) for prompt in prompts
         ]

@@ -21,6 +21,7 @@ from softcloze.label_words.word_statistics import (
 )
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.prompt import CompiledPrompt
+from softcloze.scoring import compute_features
 from softcloze.template import Template
 from softcloze.verbalizer import Label, Verbalizer, Words
 from softcloze.verbalizer.verbalizer import find_openings
@@ -159,7 +160,7 @@ def usable_words(
 def word_log_probs(bound: CompiledPrompt, examples: Sequence[Example]) -> NDArray[np.float64]:
     """Log-probabilities normalised over the label words, in nats, shape (examples, words)."""
     with bound.scorer.backbone.frozen():
-        return among_words(bound.scorer.all(bound.encode(examples), [None])[0].double().numpy())
+        return among_words(compute_features(bound.scorer, bound.encode(examples), None).double().numpy())
 
 
 def word_owners(verbalizer: Verbalizer) -> NDArray[np.int_]:

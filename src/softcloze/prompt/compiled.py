@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from softcloze.backbone import Backbone
@@ -10,7 +11,7 @@ from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import ParameterError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
-from softcloze.scoring import Scorer, plan_rules
+from softcloze.scoring import Member, Scorer, compute_features, plan_rules, plan_words, score_together
 from softcloze.soft import SoftVectors
 from softcloze.template import Options, Template
 from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
@@ -69,7 +70,9 @@ class CompiledPrompt:
         """Input of the head for each set of soft vectors, shape (sets, batch, features), on the CPU."""
         weights = [soft.weight.detach() if soft is not None else None for soft in softs]
         with self.backbone.frozen():
-            return self.scorer.all(prompts, weights)
+            if len(weights) == 1:
+                return compute_features(self.scorer, prompts, weights[0])[None]
+            return torch.stack(score_together([Member(self.scorer, prompts, weight) for weight in weights]))
 
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
@@ -102,12 +105,11 @@ def _word_scorer(
     if inputs.words:
         # a word that begins with another's tokens may still reach a threshold of its own
         verbalizer.validate_tokens(words, autoregressive=compiled.autoregressive and not inputs.normalised)
+    scored = words if inputs.words else []
     scorer = Scorer(
         backbone,
-        compiled,
-        words if inputs.words else [],
+        plan_words(backbone, scored, verbalizer.decoding, has_right=compiled.has_right),
         verbalizer.lengths(words) if inputs.words else None,
-        verbalizer.decoding,
         normalised=inputs.normalised,
         states=inputs.state,
     )
@@ -127,5 +129,4 @@ def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbon
     }
     conjunctions = [tuple(ids[name, words[name]] for name in names) for words in verbalizer.conjunctions]
     verbalizer.validate_tokens(conjunctions, autoregressive=compiled.autoregressive)
-    plan = plan_rules(backbone, conjunctions, has_right=compiled.has_right)
-    return Scorer(backbone, compiled, plan.words, plan=plan)
+    return Scorer(backbone, plan_rules(backbone, conjunctions, has_right=compiled.has_right))

@@ -1,8 +1,8 @@
-"""Encoded prompts, a backbone and soft vectors in; scores of label words out."""
+"""Scores of label words from encoded prompts, a backbone and soft vectors."""
 
-from softcloze.scoring.families import plan_rules
+from softcloze.scoring.families import plan_rules, plan_words
 from softcloze.scoring.scorer import Scorer
-from softcloze.scoring.shared_prefix import Member, score_together
+from softcloze.scoring.shared_prefix import Member, compute_features, score_together
 from softcloze.scoring.vocabulary_scores import log_probabilities
 
-__all__ = ["Member", "Scorer", "log_probabilities", "plan_rules", "score_together"]
+__all__ = ["Member", "Scorer", "compute_features", "log_probabilities", "plan_rules", "plan_words", "score_together"]

@@ -1,4 +1,4 @@
-"""How each family of models scores words, conjunctions of words, and where it has a state for the mask."""
+"""Choose the scoring plan of a model's family."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,14 +12,16 @@ from softcloze.scoring.seq2seq import Infilling, Seq2seqPlan
 from softcloze.verbalizer import Decoding
 
 
-def plan_words(backbone: Backbone, words: Sequence[tuple[int, ...]], decoding: Decoding, *, has_right: bool) -> Plan:
-    """How `backbone` scores label words at one mask.
+def plan_words(
+    backbone: Backbone, words: Sequence[tuple[int, ...]], decoding: Decoding = "together", *, has_right: bool
+) -> Plan:
+    """Plan how `backbone` scores label words at one mask.
 
     Args:
         backbone: the model.
         words: token ids of each.
-        decoding: how a masked model fills in words of several tokens.
-        has_right: whether anything may stand after the mask.
+        decoding: how a masked model decodes words of several tokens: see `Verbalizer`.
+        has_right: whether text may follow the mask.
     """
     mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
@@ -30,12 +32,12 @@ def plan_words(backbone: Backbone, words: Sequence[tuple[int, ...]], decoding: D
 
 
 def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_right: bool) -> Plan:
-    """How `backbone` scores conjunctions of words at several masks.
+    """Plan how `backbone` scores conjunctions of words at several masks.
 
     Args:
         backbone: the model.
-        conjunctions: of words at the masks of one template.
-        has_right: whether anything may stand after the last mask.
+        conjunctions: words at the masks of one template.
+        has_right: whether text may follow the last mask.
     """
     mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
@@ -45,31 +47,29 @@ def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_r
     return CausalRules(conjunctions, has_right=has_right)
 
 
-def with_state(backbone: Backbone, queries: Sequence[ModelInput], prompt: EncodedPrompt) -> list[ModelInput]:
-    """The rows of a prompt, one of which reads the state at its mask.
+def with_state(backbone: Backbone, model_inputs: Sequence[ModelInput], prompt: EncodedPrompt) -> list[ModelInput]:
+    """Have one of a prompt's sequences read the hidden state at its mask; add a sequence if none fits.
 
-    It is that of one mask token in the mask's place; of a causal model that of the last token before, and of a seq2seq
-    model that of the decoder's last token before the answer, from which it is predicted. A row that is there already
-    serves, or else one is added.
+    It is the state of one mask token at the mask; for a causal model that of the last token before, and for a seq2seq
+    model that of the decoder's last token before the answer. From these the answer is predicted.
 
     Raises:
-        EncodingError: nothing stands before the mask of a causal model.
+        EncodingError: nothing comes before the mask of a causal model.
     """
-    row = _state_row(backbone, prompt)
-    for number, query in enumerate(queries):
-        if query.ids == row.ids:
-            return [*queries[:number], replace(query, state=row.state), *queries[number + 1 :]]
-    return [*queries, row]
+    state_input = _state_input(backbone, prompt)
+    for i, model_input in enumerate(model_inputs):
+        if model_input.ids == state_input.ids:
+            return [*model_inputs[:i], replace(model_input, state=state_input.state), *model_inputs[i + 1 :]]
+    return [*model_inputs, state_input]
 
 
-def _state_row(backbone: Backbone, prompt: EncodedPrompt) -> ModelInput:
+def _state_input(backbone: Backbone, prompt: EncodedPrompt) -> ModelInput:
     mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
     if start is not None:
-        written = Infilling.of(prompt, backbone.prompt_tokenizer, start)
-        return ModelInput(written.opening, (), state=len(written.opening) - 1, source=written.source)
+        infilling = Infilling.of(prompt, backbone.prompt_tokenizer, start)
+        return ModelInput(infilling.opening, (), state=len(infilling.opening) - 1, source=infilling.source)
     if mask_id is not None:
-        return ModelInput(
-            (*prompt.left, mask_id, *prompt.right), (), token_type_ids_of(prompt, 1), state=len(prompt.left)
-        )
-    token_type_ids = prompt.token_type_ids[: len(prompt.left)] if prompt.token_type_ids is not None else None
-    return ModelInput(prompt.left, (), token_type_ids, state=last_before(prompt))
+        ids = (*prompt.left, mask_id, *prompt.right)
+        return ModelInput(ids, (), token_type_ids_of(prompt, 1), state=len(prompt.left))
+    types = prompt.token_type_ids[: len(prompt.left)] if prompt.token_type_ids is not None else None
+    return ModelInput(prompt.left, (), types, state=last_before(prompt))

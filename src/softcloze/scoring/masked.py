@@ -7,12 +7,34 @@ import torch
 from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import Conjunction, LogitRead, ModelInput, Plan, Reader, fill, token_type_ids_of
+from softcloze.scoring.plan import (
+    AdaptivePlan,
+    Conjunction,
+    LogitRead,
+    ModelInput,
+    Plan,
+    Reader,
+    fill_mask,
+    token_type_ids_of,
+)
 from softcloze.verbalizer import Decoding
 
 
+def masked_plan(words: Sequence[tuple[int, ...]], mask_id: int, decoding: Decoding) -> Plan:
+    """Choose the plan of a masked model for `words`, token ids of each label word."""
+    if max(map(len, words), default=0) <= 1:  # a single token is decoded in one way only
+        return MaskedPlan(words, mask_id)
+    match decoding:
+        case "together":
+            return MaskedPlan(words, mask_id)
+        case "left_to_right":
+            return LeftToRightPlan(words, mask_id)
+        case "most_confident":
+            return MostConfidentPlan(words, mask_id)
+
+
 class MaskedPlan(Plan):
-    """A masked model: as many mask tokens as the word has tokens, filled in one pass.
+    """Use as many mask tokens as the word has tokens, in one forward pass.
 
     A word's score is the sum of its tokens' log-probabilities, each given the others masked.
 
@@ -29,39 +51,28 @@ class MaskedPlan(Plan):
         self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
         self.normalised = len(lengths) > 1
 
-    def most_rows(self, prompt: EncodedPrompt) -> int:
-        """One for each length."""
+    def max_inputs(self, prompt: EncodedPrompt) -> int:
+        """One for each length of a word."""
         return len(self._by_length)
 
-    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One row for each length that label words have."""
-        at = len(prompt.left)
+    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
+        """One sequence for each length of a word."""
+        mask = len(prompt.left)
         return [
             ModelInput(
                 prompt.left + (self._mask_id,) * length + prompt.right,
-                tuple(LogitRead(at + j, token, i) for i, word in words for j, token in enumerate(word)),
+                tuple(LogitRead(mask + k, token, i) for i, word in words for k, token in enumerate(word)),
                 token_type_ids_of(prompt, length),
             )
             for length, words in self._by_length
         ]
 
 
-def masked_plan(words: Sequence[tuple[int, ...]], mask_id: int, decoding: Decoding) -> Plan:
-    """Plan how a masked model scores `words`, token ids of each label word."""
-    match decoding:
-        case "together":
-            return MaskedPlan(words, mask_id)
-        case "left_to_right":
-            return LeftToRightPlan(words, mask_id)
-        case "most_confident":
-            return MostConfidentPlan(words, mask_id)
-
-
 class LeftToRightPlan(Plan):
-    """A masked model that fills in a word from its first token to its last.
+    """Decode a word from its first token to its last.
 
-    Each token is read where those before it are filled in and it and the rest of the word are masked. So all rows are
-    known before any is read, and words of as many tokens that begin alike share theirs.
+    Each token is read where those before it are filled in and it and the rest of the word are masked. So all sequences
+    are known in advance, and words of the same number of tokens share those of a common prefix.
 
     Source:
         Schick and Schütze, NAACL 2021, arXiv:2009.07118: decoding strategy "ltr" of their code, pet/task_helpers.py.
@@ -71,99 +82,103 @@ class LeftToRightPlan(Plan):
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
         """Plan for `words`, token ids of each label word."""
         self.words = tuple(words)
-        self._rows: dict[tuple[int, ...], list[LogitRead]] = {}  # what is in the mask's place -> what is read there
+        self._reads: dict[tuple[int, ...], list[LogitRead]] = {}  # ids at the mask -> logits to read there
         for i, word in enumerate(words):
             for k, token in enumerate(word):
                 filling = word[:k] + (mask_id,) * (len(word) - k)
-                self._rows.setdefault(filling, []).append(LogitRead(k, token, i))
+                self._reads.setdefault(filling, []).append(LogitRead(k, token, i))
         self.normalised = len({word[:-1] for word in words}) > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One row for each beginning of a word and number of masks that follow it."""
-        return [_query(prompt, filling, reads) for filling, reads in self._rows.items()]
+    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
+        """One sequence for each prefix of a word and number of masks that follow it."""
+        return [_model_input(prompt, filling, reads) for filling, reads in self._reads.items()]
 
 
-class MostConfidentPlan(Plan):
-    """A masked model that fills in, again and again, the token of a word that it is surest of.
+class MostConfidentPlan(AdaptivePlan):
+    """Decode the token of a word that the model is most confident of, again and again.
 
-    With all of the word masked, the token is taken that is the likeliest where it stands; with that one filled in,
-    the likeliest of the others, and so on. What is read next depends on what was read: words of k tokens take k
-    passes, each with all words of all prompts, and words share a row while the same is filled in of both. The choice
-    has no gradient, the score of what was chosen has one. Where two tokens are equally likely but for rounding, the
-    choice between them, and with it the score, may depend on the company that a prompt keeps.
+    With all of the word masked, the likeliest of its tokens is filled in; with that one filled in, the likeliest of the
+    others, and so on. Words of k tokens take k forward passes, each with all words of all prompts; words with the same
+    tokens filled in share a sequence. The choice has no gradient, the score of the chosen token has one. Where two
+    tokens are equally likely but for rounding, the choice, and with it the score, may depend on the rest of the batch.
 
     Source:
         Schick and Schütze, NAACL 2021, arXiv:2009.07118, section 3.3, and decoding strategy "default" of their code,
-        pet/task_helpers.py, which takes one prompt at a time; the scores are the same. As they say, these are no
+        pet/task_helpers.py, which takes one prompt at a time; the scores are the same. As they say, these are not
         probabilities of one distribution, since each word has an order of its own.
     """
-
-    adaptive = True
 
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
         """Plan for `words`, token ids of each label word."""
         self.words = tuple(words)
         self._mask_id = mask_id
         lengths = torch.tensor([len(word) for word in words])
-        self._longest = max(map(len, words), default=0)
-        self._places = torch.arange(self._longest) < lengths[:, None]  # the places that words have, (words, longest)
+        self._longest = max(map(len, words))
+        self._tokens = torch.arange(self._longest) < lengths[:, None]  # positions that words have, (words, longest)
         self.normalised = self._longest > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One row for each length that label words have."""
-        return self._round(prompt, self._places.tolist())
+    @property
+    def n_columns(self) -> int:
+        """One for each token of each word."""
+        return self._tokens.numel()
 
-    def most_rows(self, prompt: EncodedPrompt) -> int:
-        """A row for each length, and later one for each word of several tokens."""
+    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
+        """One sequence for each length of a word, all of it masked."""
+        return self._pass(prompt, self._tokens.tolist())
+
+    def max_inputs(self, prompt: EncodedPrompt) -> int:
+        """A sequence for each length, and later one for each word of several tokens."""
         return max(len(set(map(len, self.words))), sum(len(word) > 1 for word in self.words))
 
-    def scores(self, prompts: Sequence[EncodedPrompt], read: Reader) -> Tensor:
-        """As in `Plan`, with a call of `read` for each token of the longest word."""
-        still_masked = self._places.repeat(len(prompts), 1, 1)
-        chosen = []
-        for _ in range(self._longest):
-            rows = [self._round(prompt, own) for prompt, own in zip(prompts, still_masked.tolist(), strict=True)]
-            found = read(rows, self._places.numel()).view(still_masked.shape)
-            candidates = found.detach().cpu().masked_fill(~still_masked, -torch.inf)
+    def scores(self, prompts: Sequence[EncodedPrompt], first: Tensor, read: Reader) -> Tensor:
+        """Decoding in a token of each word after each forward pass; see `AdaptivePlan.scores`."""
+        masked = self._tokens.repeat(len(prompts), 1, 1)
+        sums, chosen = first, []
+        for step in range(self._longest):
+            if step:
+                words = zip(prompts, masked.tolist(), strict=True)
+                sums = read([self._pass(prompt, still_masked) for prompt, still_masked in words])
+            logs = sums.view(masked.shape)
+            candidates = logs.detach().cpu().masked_fill(~masked, -torch.inf)
             likeliest = candidates.argmax(-1, keepdim=True)
-            # of a word with nothing left to fill in, nothing was read, and the sum over nothing is 0
-            chosen.append(found.gather(-1, likeliest.to(found.device)))
-            still_masked.scatter_(-1, likeliest, False)
+            # for a complete word nothing was read, and the sum over nothing is 0
+            chosen.append(logs.gather(-1, likeliest.to(logs.device)))
+            masked.scatter_(-1, likeliest, False)
         return torch.cat(chosen, -1).sum(-1)
 
-    def _round(self, prompt: EncodedPrompt, still_masked: Sequence[Sequence[bool]]) -> list[ModelInput]:
-        """One row for each way in which unfinished words are filled in, to read all that is masked in it.
+    def _pass(self, prompt: EncodedPrompt, masked: Sequence[Sequence[bool]]) -> list[ModelInput]:
+        """One sequence for each way in which unfinished words are filled in, to read all its masks.
 
         Args:
             prompt: the prompt.
-            still_masked: for each word, which of its places are masked; beyond its end there are none.
+            masked: for each word, which of its tokens are masked; none after its end.
         """
-        rows: dict[tuple[int, ...], list[LogitRead]] = {}
-        for i, (word, masked) in enumerate(zip(self.words, still_masked, strict=True)):
-            if any(masked):
-                filling = tuple(self._mask_id if masked[k] else token for k, token in enumerate(word))
+        reads: dict[tuple[int, ...], list[LogitRead]] = {}
+        for i, (word, mask) in enumerate(zip(self.words, masked, strict=True)):
+            if any(mask):
+                filling = tuple(self._mask_id if mask[k] else token for k, token in enumerate(word))
                 first = i * self._longest
-                reads = [LogitRead(k, token, first + k) for k, token in enumerate(word) if masked[k]]
-                rows.setdefault(filling, []).extend(reads)
-        return [_query(prompt, filling, reads) for filling, reads in rows.items()]
+                word_reads = [LogitRead(k, token, first + k) for k, token in enumerate(word) if mask[k]]
+                reads.setdefault(filling, []).extend(word_reads)
+        return [_model_input(prompt, filling, wanted) for filling, wanted in reads.items()]
 
 
-def _query(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[LogitRead]) -> ModelInput:
-    """The row with `filling` in the mask's place, read at places that are counted from there."""
-    at = len(prompt.left)
+def _model_input(prompt: EncodedPrompt, filling: tuple[int, ...], reads: Sequence[LogitRead]) -> ModelInput:
+    """The sequence with `filling` at the mask; positions of `reads` are counted from there."""
+    mask = len(prompt.left)
     return ModelInput(
         prompt.left + filling + prompt.right,
-        tuple(LogitRead(at + read.position, read.token, read.cell) for read in reads),
+        tuple(LogitRead(mask + read.position, read.token, read.column) for read in reads),
         token_type_ids_of(prompt, len(filling)),
     )
 
 
 class MaskedRules(Plan):
-    """A masked model: all masks of a row are filled in one pass.
+    """Score conjunctions of words at several masks, all masks in one forward pass.
 
-    A conjunction's score is the sum of its words' log-probabilities, each given all the others masked. While the
-    words of one mask are tried, every other mask has as many mask tokens as the shortest of its own words, so where
-    the words of each mask have one length, there is one row, and else one more for every further length.
+    A conjunction's score is the sum of its words' log-probabilities, each given all the others masked. While the words
+    of one mask are scored, every other mask has as many mask tokens as the shortest of its own words. So where the
+    words of each mask have one length there is one sequence, and one more for every further length.
     """
 
     def __init__(self, conjunctions: Sequence[Conjunction], mask_id: int):
@@ -171,32 +186,30 @@ class MaskedRules(Plan):
         self.words = tuple(tuple(chain(*conjunction)) for conjunction in conjunctions)
         self._mask_id = mask_id
         lengths = [sorted({len(word) for word in words}) for words in zip(*conjunctions, strict=True)]
-        shortest = tuple(own[0] for own in lengths)
-        # the masks' lengths in each row -> what is read there: the mask, its word, the conjunction
-        self._rows: dict[tuple[int, ...], list[tuple[int, tuple[int, ...], int]]] = {shortest: []}
+        shortest = tuple(mask_lengths[0] for mask_lengths in lengths)
+        # the masks' lengths in each sequence -> words to read there: the mask, its word, the conjunction
+        self._words: dict[tuple[int, ...], list[tuple[int, tuple[int, ...], int]]] = {shortest: []}
         for i, conjunction in enumerate(conjunctions):
             for mask, word in enumerate(conjunction):
-                row = (*shortest[:mask], len(word), *shortest[mask + 1 :])
-                self._rows.setdefault(row, []).append((mask, word, i))
+                tried = (*shortest[:mask], len(word), *shortest[mask + 1 :])
+                self._words.setdefault(tried, []).append((mask, word, i))
         self.normalised = max(map(len, lengths)) > 1
 
-    def queries(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One row for each combination of lengths that is read."""
-        queries = []
-        for lengths, words in self._rows.items():
-            *first, last = lengths
-            starts, filled = [], prompt
-            for length in first:
-                starts.append(len(filled.left))
-                filled = fill(filled, (self._mask_id,) * length)
-            starts.append(len(filled.left))
-            queries.append(
-                ModelInput(
-                    filled.left + (self._mask_id,) * last + filled.right,
-                    tuple(
-                        LogitRead(starts[mask] + j, token, i) for mask, word, i in words for j, token in enumerate(word)
-                    ),
-                    token_type_ids_of(filled, last),
-                )
-            )
-        return queries
+    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
+        """One sequence for each combination of lengths."""
+        return [self._model_input(prompt, lengths, words) for lengths, words in self._words.items()]
+
+    def _model_input(
+        self, prompt: EncodedPrompt, lengths: Sequence[int], words: Sequence[tuple[int, tuple[int, ...], int]]
+    ) -> ModelInput:
+        *first, last = lengths
+        starts = []
+        for length in first:
+            starts.append(len(prompt.left))
+            prompt = fill_mask(prompt, (self._mask_id,) * length)
+        starts.append(len(prompt.left))
+        return ModelInput(
+            prompt.left + (self._mask_id,) * last + prompt.right,
+            tuple(LogitRead(starts[mask] + k, token, i) for mask, word, i in words for k, token in enumerate(word)),
+            token_type_ids_of(prompt, last),
+        )

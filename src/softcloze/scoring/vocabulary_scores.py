@@ -1,4 +1,4 @@
-"""What a model would say at the mask: the log-probabilities of the whole vocabulary there."""
+"""Log-probabilities of the whole vocabulary at the mask."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
-from softcloze.scoring.plan import ModelInput
+from softcloze.scoring.plan import AdaptivePlan, ModelInput
 from softcloze.verbalizer import Decoding
 
 
@@ -22,45 +22,50 @@ def log_probabilities(
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities at the one mask of one prompt, without gradient.
 
-    The vocabulary is read at one mask token in the mask's place, also where it is <mask*2>; of a causal model, it is
-    what comes after the text before the mask, whatever stands behind it; of a seq2seq model, what its decoder writes
-    first in the mask's place.
+    Those of the vocabulary are for a single mask token, also where the template has <mask*2>. A causal model predicts
+    them from the text before the mask, whatever text follows; a seq2seq model's decoder as the first token at the mask.
 
     Args:
         backbone: the model, frozen.
         prompt: an encoded prompt.
         words: token ids of words to score as well, of any length.
         soft: the soft vectors, shape (soft, width), or None where the template has none.
-        decoding: how a masked model fills in words of several tokens: see `Verbalizer`.
+        decoding: how a masked model decodes words of several tokens: see `Verbalizer`.
 
     Returns:
         Nats in float64 on the CPU: of each word, shape (words,), and of the whole vocabulary, shape (vocab,).
 
     Raises:
-        EncodingError: nothing stands before the mask of a causal model.
+        EncodingError: nothing comes before the mask of a causal model.
     """
     plan = plan_words(backbone, words, decoding, has_right=False)
     if backbone.family == "causal":
-        token_type_ids = prompt.token_type_ids[: len(prompt.left) + 1] if prompt.token_type_ids is not None else None
-        prompt = replace(prompt, right=(), token_type_ids=token_type_ids)
+        types = prompt.token_type_ids[: len(prompt.left) + 1] if prompt.token_type_ids is not None else None
+        prompt = replace(prompt, right=(), token_type_ids=types)
 
-    def read_places(query: ModelInput) -> Tensor:
-        """Log-probabilities over the vocabulary at the places of a query, shape (places, vocab)."""
-        places = torch.tensor([query.places])
+    def log_softmax(model_input: ModelInput) -> Tensor:
+        """Log-probabilities over the vocabulary at the positions of a model input, shape (positions, vocab)."""
         outputs = backbone.outputs(
-            [query.ids], places, token_type_ids=[query.token_type_ids], sources=[query.source], soft=soft
+            [model_input.ids],
+            torch.tensor([model_input.positions]),
+            token_type_ids=[model_input.token_type_ids],
+            sources=[model_input.source],
+            soft=soft,
         )
         return outputs.logits[0].cpu().double().log_softmax(-1)
 
-    def read(queries: Sequence[Sequence[ModelInput]], cells: int) -> Tensor:
-        found = torch.zeros(1, cells, dtype=torch.float64)
-        for query in queries[0]:
-            logs = read_places(query)
-            for one in query.reads:
-                found[0, one.cell] += logs[query.places.index(one.position), one.token]
-        return found
+    def read(model_inputs: Sequence[Sequence[ModelInput]]) -> Tensor:
+        sums = torch.zeros(1, plan.n_columns, dtype=torch.float64)
+        for model_input in model_inputs[0]:
+            logs = log_softmax(model_input)
+            index_of = {position: k for k, position in enumerate(model_input.positions)}
+            for wanted in model_input.reads:
+                sums[0, wanted.column] += logs[index_of[wanted.position], wanted.token]
+        return sums
 
     with torch.inference_mode():
-        scores = plan.scores([prompt], read)[0] if words else torch.empty(0, dtype=torch.float64)
-        (vocabulary,) = read_places(*with_state(backbone, [], prompt))
-    return scores, vocabulary
+        scores = read([plan.model_inputs(prompt) if words else []])
+        if isinstance(plan, AdaptivePlan):
+            scores = plan.scores([prompt], scores, read)
+        (vocabulary,) = log_softmax(*with_state(backbone, [], prompt))
+    return scores[0], vocabulary

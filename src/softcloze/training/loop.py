@@ -14,7 +14,7 @@ from softcloze.backbone import Backbone, PrefixCache, micro_batches, shared_pref
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
 from softcloze.heads import Head
-from softcloze.scoring import Scorer
+from softcloze.scoring import Scorer, compute_features
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
 from softcloze.training.settings import RANGES, TrainingSettings, learning_rate_share, parse_size, validate_ranges
@@ -160,12 +160,12 @@ class _Features:
         with scorer.backbone.frozen():
             if soft is not None:
                 soft.to(scorer.backbone.device)
-                self.frozen = scorer.read_frozen(prompts, cache_memory)
+                self.frozen = scorer.cache_prefixes(prompts, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
                 packed = self.frozen is None and scorer.backbone.can_pack
                 self._shared = shared_prefix([prompt.left for prompt in prompts]) if packed else 0
             else:
-                self._fixed = scorer.all(prompts, [None])[0]
+                self._fixed = compute_features(scorer, prompts, None)
 
     def parts(self, rows: list[int]) -> list[list[int]]:
         """Split a batch into micro-batches of similar length, whose gradients add up to its own in less memory."""
@@ -186,7 +186,7 @@ class _Features:
         if self._soft is None:
             return self._fixed[rows]
         with self._scorer.backbone.frozen():
-            return self._scorer.all([self._prompts[i] for i in rows], [self._soft.weight])[0]
+            return compute_features(self._scorer, [self._prompts[i] for i in rows], self._soft.weight)
 
 
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
