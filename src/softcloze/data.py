@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import numpy as np
 
 from softcloze.errors import DataError, ParameterError
-from softcloze.formatting import did_you_mean
+from softcloze.formatting import did_you_mean, quoted
 from softcloze.verbalizer import AnyVerbalizer, Label
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def iterate_examples(X: Iterable[Example]) -> Iterator[Example]:
     'good'
     """
     if isinstance(X, str | bytes | Mapping) or not isinstance(X, Iterable):
-        raise DataError(f"X has to be a list of texts or of mappings, got one {type(X).__name__}: {X!r:.60}")
+        raise DataError(f"X has to be a list of texts or of mappings, got one {type(X).__name__}: {quoted(X, 60)}")
     if hasattr(X, "columns") and hasattr(X, "to_dict"):  # a pandas frame, without importing pandas
         return iter(X.to_dict("records"))
     if isinstance(X, np.ndarray):

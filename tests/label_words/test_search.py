@@ -105,7 +105,7 @@ MISTAKES = [
     ),
     (
         {"template": "<soft*4> <text> It was <mask>"},
-        r"soft slots .* search with the hard part, ' <text> It was <mask>', then fit",
+        r"soft slots .* search with the hard part, '<text> It was <mask>', then fit",
     ),
     ({"template": "<demos*2> <text> It was <mask>"}, r"^the demonstrations of .* search without <demos>$"),
     ({"template": "<text> (<options>): <mask>"}, r"^<options> in .* search without it$"),
