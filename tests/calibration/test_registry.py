@@ -83,7 +83,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("data", "message"), MISTAKES)
-def test_damaged_data_is_refused(data, message):
+def test_damaged_data_raises(data, message):
     with pytest.raises(ParameterError) as caught:
         from_dict(data)
     assert message is None or str(caught.value) == message

@@ -1,4 +1,4 @@
-"""softcloze label-words: what it prints, writes and refuses, on a real model."""
+"""softcloze label-words: its output, its file and its errors, on a real model."""
 
 import json
 import tomllib

@@ -1,4 +1,4 @@
-"""softcloze lint: what it prints to the letter, where it points in a file, and how it exits."""
+"""softcloze lint: its output to the letter, positions in files, and exit codes."""
 
 import io
 import json

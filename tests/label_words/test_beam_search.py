@@ -44,7 +44,7 @@ def test_a_choice_is_judged_with_every_label_counting_the_same(seed):
 
 @pytest.mark.parametrize("words", [1, 2])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_beam_finds_what_trying_everything_finds(seed, words):
+def test_the_beam_equals_exhaustive_search(seed, words):
     log_probs, targets = planted(seed, labels=2, words=12, clear=1.0)
     found = beam_search(log_probs, targets, PETAL, words, depth=12)
     lists = shortlists(log_probs, targets, PETAL, depth=12)

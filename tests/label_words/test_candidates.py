@@ -1,4 +1,4 @@
-"""Which tokens may be label words, for every kind of tokenizer, and what the model says of them."""
+"""Candidate label words of every kind of tokenizer, and their log-probabilities."""
 
 import numpy as np
 import pytest
@@ -66,12 +66,12 @@ def test_a_template_without_letters_takes_the_script_of_the_texts():
 
 
 @pytest.mark.parametrize("text", ["", "x", "A", "4th", "don't", "##ing", "好。", "\ufffd", "a b", "[MASK]", "\x02"])
-def test_what_is_no_word(text):
+def test_texts_that_are_not_words(text):
     assert not is_word(text)
 
 
 @pytest.mark.parametrize("text", ["good", "Äpfel", "хорошо", "好", "满意", "नमस्ते", "ดี"])
-def test_what_is_a_word(text):
+def test_texts_that_are_words(text):
     assert is_word(text)
 
 

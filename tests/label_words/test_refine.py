@@ -93,7 +93,7 @@ def test_learnt_weights_fit_the_labels(backbone, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(TEXTS), soft.predict_proba(TEXTS))
 
 
-def test_words_that_the_model_cannot_use_go():
+def test_words_that_the_model_cannot_use_are_dropped():
     words = {"bad": ["bad", "Bad", "dull \U0001f600", "very bad"], "good": ["good", "GOOD", "very good"]}
     found = refine_words(models.backbone("bert"), HARD, words, TEXTS, frequency=0, relevance=0)
     assert found.words == (("bad", "very bad"), ("good", "very good"))  # one case, and no emoji
@@ -145,7 +145,7 @@ MISTAKES = [
     ({"labels": ["good"]}, DataError, f"X has {len(TEXTS)} examples but y has 1 labels"),
     ({"labels": ["god"] * len(TEXTS)}, DataError, "row 0 has label 'god', which the verbalizer does not name"),
     ({"texts": "one text"}, DataError, "X has to be a list of texts"),
-    ({"words": {"bad": ["bad", "poor"], "good": ["poor"]}}, VerbalizerError, "'poor' stands for label 'good' and"),
+    ({"words": {"bad": ["bad", "poor"], "good": ["poor"]}}, VerbalizerError, "'poor' is given for label 'good' and"),
 ]
 
 

@@ -16,7 +16,7 @@ ENGLISH, CHINESE = "<text> It was <mask>", "<text> 总之，很<mask>"
 @pytest.mark.parametrize("method", ["petal", "lm-bff"])
 @pytest.mark.parametrize("source", [ENGLISH, CHINESE])
 @pytest.mark.parametrize("architecture", ["bert", "gpt2", "gemma3_text"])
-def test_what_is_found_is_an_ordinary_verbalizer(architecture, source, method):
+def test_the_result_is_a_verbalizer(architecture, source, method):
     backbone = models.backbone(architecture)
     found = search_label_words(backbone, source, TEXTS, LABELS, method=method, words=2)
     assert found.labels == ("neg", "pos") and [len(own) for own in found.words] == [2, 2]

@@ -48,7 +48,7 @@ def test_the_paper_s_second_normalisation_changes_no_probability():
 
 
 def objective(log_weights, start, scores, targets, penalty):
-    """What learning minimises, through the verbalizer itself."""
+    """The loss that learning minimises, computed by the verbalizer."""
     parts = (torch.tensor(scores) + log_weights).split([5, 3, 4], -1)
     labels = torch.stack([part.logsumexp(-1) for part in parts], -1)
     loss = torch.nn.functional.cross_entropy(labels, torch.tensor(targets), reduction="sum")
@@ -72,7 +72,7 @@ def test_a_strong_penalty_keeps_the_weights_where_they_start():
     np.testing.assert_allclose(learn_weights(some_scores(0), OWNERS, [0, 1, 2] * 4, start, 1e6), start, atol=1e-4)
 
 
-def test_words_that_speak_for_the_right_label_weigh_more():
+def test_words_of_the_right_label_weigh_more():
     side = np.array([1, 1, -1, -1, 1, -1]) * 2.0
     noise = np.random.default_rng(0).normal(size=6)
     scores = np.stack([side, noise, -side, -noise], 1)  # words 0 and 2 tell the labels apart

@@ -1,4 +1,4 @@
-"""Which words stay: against the formulas of the paper, written out word by word."""
+"""Selection of words, against the formulas of the paper computed word by word."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_the_prior_is_the_mean_probability():
 
 @settings(deadline=None, max_examples=50)
 @given(seed=seeds, share=st.sampled_from([0, 0.2, 0.34, 0.5, 0.75, 0.99]))
-def test_the_rarest_words_of_each_label_go(seed, share):
+def test_the_rarest_words_of_each_label_are_dropped(seed, share):
     priors = np.random.default_rng(seed).random(len(OWNERS))
     keep = frequent(priors, OWNERS, share)
     for label, first in enumerate(FIRSTS):

@@ -1,4 +1,4 @@
-"""What a check finds in a template and in label words, where, and that it never fails itself."""
+"""Findings in templates and label words, and their positions; the linter itself never fails."""
 
 import pickle
 
@@ -70,7 +70,7 @@ def test_forgotten_tags(source, advice):
 
 
 @pytest.mark.parametrize("source", QUIET)
-def test_what_is_meant_is_not_mentioned(source):
+def test_escaped_text_has_no_findings(source):
     assert lint(Template(source)) == []
 
 
@@ -200,7 +200,7 @@ def test_logic_that_cannot_be_read():
     assert (finding.code, finding.severity, finding.start) == ("logic", "error", 6)
 
 
-def test_all_of_a_broken_template_is_looked_at():
+def test_all_of_a_broken_template_is_linted():
     found = lint("[MASK] <Demos> {text} <text>", fields=["text"])
     assert [(finding.code, finding.start) for finding in found] == [
         ("forgotten-tag", 0),
@@ -290,7 +290,7 @@ def test_labels_may_come_as_a_verbalizer():
 
 
 @pytest.mark.parametrize("labels", [5, "good", {"a": [1]}, {"a": None}])
-def test_labels_that_are_none(labels):
+def test_values_that_are_not_label_words(labels):
     with pytest.raises(TemplateTypeError):
         lint("<text><mask>", labels)
 

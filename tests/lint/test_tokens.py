@@ -1,4 +1,4 @@
-"""What a check finds with a tokenizer: the same as encoding and scoring would, only sooner and with a place."""
+"""Findings with a tokenizer: the faults of encoding and scoring, earlier and with a position."""
 
 import pytest
 from support.models import MASKED_TOKENIZERS, TOKENIZERS, borrowed, tokenizer
@@ -11,8 +11,8 @@ from softcloze.template import Template
 from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 
 
-def look(template, tokenizer, masked=None, max_length=None, labels=None):
-    """What is found for a tokenizer, or the kind of one."""
+def findings_of(template, tokenizer, masked=None, max_length=None, labels=None):
+    """Findings for a tokenizer, or for a kind of tokenizer."""
     tokenizer = borrowed(tokenizer) if isinstance(tokenizer, str) else tokenizer
     prompt_tokenizer = PromptTokenizer(tokenizer, masked=tokenizer.mask_token is not None if masked is None else masked)
     limit = min(tokenizer.model_max_length, NO_LIMIT) if max_length is None else max_length
@@ -20,7 +20,7 @@ def look(template, tokenizer, masked=None, max_length=None, labels=None):
 
 
 def codes(template, kind, **options):
-    return [(f.code, f.severity, f.source[f.start : f.end]) for f in look(template, kind, **options)]
+    return [(f.code, f.severity, f.source[f.start : f.end]) for f in findings_of(template, kind, **options)]
 
 
 def test_nothing_to_say(kind):
@@ -32,7 +32,7 @@ def test_lint_includes_them(kind):
     template = Template("<text max=60> {x} <mask>")
     found = lint(template, {"a": "good", "b": "bad 好"}, tokenizer=borrowed(kind))
     assert [finding.code for finding in found][:2] == ["no-effect", "forgotten-tag"]
-    assert set(found[2:]) == {*look(str(template), kind, labels={"a": "good", "b": "bad 好"})} - {*found[:2]}
+    assert set(found[2:]) == {*findings_of(str(template), kind, labels={"a": "good", "b": "bad 好"})} - {*found[:2]}
 
 
 CAUSAL = [
@@ -53,14 +53,14 @@ CAUSAL = [
 
 
 @pytest.mark.parametrize(("template", "expected"), CAUSAL)
-def test_behind_the_mask(template, expected, kind):
+def test_nodes_after_the_mask(template, expected, kind):
     assert codes(template, kind) == ([] if kind in MASKED_TOKENIZERS or kind == "gemma" else expected)
     assert codes(template, kind, masked=False) == expected
 
 
 @pytest.mark.parametrize("special", ["bos", "eos", "sep", "cls"])
 def test_special_tokens_that_the_tokenizer_lacks(kind, special):
-    found = look(f"<text>。<{special}>好<mask>", kind)
+    found = findings_of(f"<text>。<{special}>好<mask>", kind)
     if getattr(borrowed(kind), f"{special}_token") is not None:
         assert found == []
         return
@@ -91,19 +91,19 @@ def test_special_tokens_that_the_tokenizer_adds(kind, template, expected):
 def test_special_tokens_that_are_fields():
     made = tokenizer("gemma")
     made.add_special_tokens({"additional_special_tokens": ["<start_of_turn>"]})
-    (finding,) = look("<start_of_turn><text><mask>", made)
+    (finding,) = findings_of("<start_of_turn><text><mask>", made)
     assert finding.message == "<start_of_turn> is a field here, not the tokenizer's special token of that name"
-    assert look("<s><text><mask>", "roberta") == []  # said without a tokenizer
+    assert findings_of("<s><text><mask>", "roberta") == []  # said without a tokenizer
 
 
 def test_init_without_tokens():
-    (finding,) = look('<text><soft*2><soft init="\u200b"><mask>', "wordpiece")
+    (finding,) = findings_of('<text><soft*2><soft init="\u200b"><mask>', "wordpiece")
     assert (finding.code, finding.severity, finding.start) == ("no-tokens", "error", 14)
 
 
 def test_label_words(kind):
     labels = {"积极": ["good", "good bad"], "消极": "bad"}
-    finding, other = look("<text> It was <mask>", kind, labels=labels)
+    finding, other = findings_of("<text> It was <mask>", kind, labels=labels)
     assert (other.code, other.severity) == ("uneven-tokens", "note")
     prompt_tokenizer = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
     ids = CompiledTemplate(Template("<text> It was <mask>"), prompt_tokenizer, 64).word_ids("good bad")
@@ -114,13 +114,13 @@ def test_label_words(kind):
     assert finding == Finding("several-tokens", "note", message, advice, table, 10, 18)
 
 
-def test_label_words_that_the_vocabulary_does_not_know(kind):
+def test_unknown_label_words(kind):
     template, labels = Template("<text><mask>"), {"a": "好", "b": "龘"}
     prompt_tokenizer = PromptTokenizer(borrowed(kind), masked=borrowed(kind).mask_token is not None)
     try:
         CompiledTemplate(template, prompt_tokenizer, 64).word_ids("龘")
     except EncodingError as error:
-        assert [f.message for f in look(str(template), kind, labels=labels)] == [str(error)]
+        assert [f.message for f in findings_of(str(template), kind, labels=labels)] == [str(error)]
         assert codes("<text><mask>", kind, labels=labels) == [("word-tokens", "error", "龘")]
     else:
         found = codes("<text><mask>", kind, labels=labels)
@@ -144,7 +144,7 @@ UNEVEN = [
 
 @pytest.mark.parametrize(("labels", "counts"), UNEVEN)
 def test_words_of_different_length(labels, counts):
-    found = [f for f in look("<text> It was <mask>", "wordpiece", labels=labels) if f.code == "uneven-tokens"]
+    found = [f for f in findings_of("<text> It was <mask>", "wordpiece", labels=labels) if f.code == "uneven-tokens"]
     assert [f.message for f in found] == [f"the words have different numbers of tokens: {counts}"] * bool(counts)
     assert all(f.severity == "note" for f in found)
 
@@ -185,13 +185,13 @@ def test_length(kind):
     fixed = "very " * 80
     ((code, severity, place),) = codes(f"{fixed}<text><mask>", kind)
     assert (code, severity, place) == ("too-long", "error", f"{fixed}<text><mask>")
-    (finding,) = look(f"{fixed}<text><mask>", kind)
+    (finding,) = findings_of(f"{fixed}<text><mask>", kind)
     assert "the template alone is " in finding.message and " where 64 fit" in finding.message
     assert codes(f"{fixed}<text><mask>", kind, max_length=1000) == []
 
 
-def test_little_room(kind):
-    (finding,) = look("<soft*50> <text> <mask>", kind)
+def test_few_positions(kind):
+    (finding,) = findings_of("<soft*50> <text> <mask>", kind)
     assert (finding.code, finding.severity) == ("few-positions", "warning")
     assert finding.message.startswith("the template alone takes 5") and "of 64 positions" in finding.message
     assert codes("<soft*40> <text> <mask>", kind) == []
@@ -199,7 +199,7 @@ def test_little_room(kind):
     assert codes("<soft*50> {{ items[0] }}<mask>", kind) == []  # nobody knows what comes out
 
 
-def test_options_take_room(kind):
+def test_options_take_positions(kind):
     labels = {"a": "good " * 40, "b": "bad"}
     assert "too-long" in [code for code, _, _ in codes("<options><text><mask>", kind, labels=labels)]
     assert codes("<options><text><mask>", kind) == []
@@ -214,7 +214,7 @@ def test_max_that_is_never_reached(kind):
 def test_a_tokenizer_without_a_limit():
     made = tokenizer("gpt2")
     made.model_max_length = 10**30
-    assert look("<soft*10000><text max=5000><mask>", made) == []
+    assert findings_of("<soft*10000><text max=5000><mask>", made) == []
 
 
 RULES = RuleVerbalizer({"a": {"x": "good", "y": "bad 好"}, "b": {"x": "good", "y": "bad"}})
@@ -235,5 +235,5 @@ def test_rules_that_become_the_same():
     assert [code for code, _, _ in codes("<text> <mask name=x>", "wordpiece", labels=rules)] == ["same-tokens"]
 
 
-def test_words_for_other_masks_are_not_looked_at(kind):
+def test_words_for_other_masks_are_not_encoded(kind):
     assert not [code for code, _, _ in codes("<text> a <mask name=z>", kind, labels=RULES) if "token" in code]

@@ -1,4 +1,4 @@
-"""Checked label words: their tokens, what a model says of them without content, and which of it is a warning."""
+"""The report on label words: tokens, priors on content-free input, and warnings."""
 
 import io
 
@@ -42,7 +42,7 @@ def test_tokens_and_findings_are_those_of_the_template(kind):
     assert check_verbalizer(Verbalizer(WORDS), tokenizer, str(template)) == checked
 
 
-def test_words_that_do_not_work_are_shown_without_tokens():
+def test_words_that_cannot_be_encoded_have_no_tokens():
     checked = check_verbalizer(Verbalizer({"a": "䨺", "b": "好", "c": "不好", "d": "差"}), borrowed("wordpiece"))
     assert [word.tokens for word in checked.words] == [(), ("好",), ("不", "好"), ("差",)]
     assert ("word-tokens", "error") in codes(checked) and not checked.works
@@ -61,7 +61,7 @@ def test_words_may_stand_without_a_space():
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
-def test_priors_are_what_is_predicted_for_texts_without_content(name):
+def test_priors_are_the_predictions_for_content_free_texts(name):
     words = {"a": ["good", "很好"], "b": "bad", "c": "好"}
     clf = PromptClassifier(backbone(name), "<text> It was <mask>", words)
     checked = clf.check()
@@ -83,7 +83,7 @@ def test_no_model_is_asked_about_words_that_do_not_work():
     assert checked.priors is None and codes(checked) == [("same-tokens", "error")]
 
 
-def test_what_has_to_be_fitted_first():
+def test_check_after_fit():
     with pytest.raises(NotFittedError, match="not trained yet"):
         PromptClassifier(backbone("bert"), "<soft> <text> <mask>", {"a": "good", "b": "bad"}).check()
     clf = PromptClassifier(backbone("llama"), "<soft*2> <text> 很<mask>", {"a": "好", "b": "差"}, random_state=0)

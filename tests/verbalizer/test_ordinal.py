@@ -60,7 +60,7 @@ def test_the_order_is_that_given_and_the_labels_are_sorted(order):
     assert [verbalizer.labels[i] for i in ranked] == order[::-1]
 
 
-def test_what_it_has_in_common_with_a_verbalizer():
+def test_members_of_a_verbalizer():
     verbalizer = OrdinalVerbalizer(CHINESE, **POLES, length_norm="character")
     assert verbalizer.label_words() == {"很好": ["好", "满意"], "很差": {"差": 1.0, "坏": 0.5}}
     assert verbalizer.all_words == ("好", "满意", "差", "坏") and verbalizer.first_words == ()
@@ -94,13 +94,13 @@ REFUSED = [
     (5, {}, "two or more different labels in their order, got 5"),
     ([1, "2"], {}, "all be str or all be int"),
     ([1, 2, 3], {"high": []}, "label 3 has no words"),
-    ([1, 2, 3], {"high": "bad"}, "'bad' stands for label 3 and, as 'bad', for label 1"),
+    ([1, 2, 3], {"high": "bad"}, "'bad' is given for label 3 and, as 'bad', for label 1"),
     ([1, 2, 3], {"length_norm": "line"}, "length_norm='line' is unknown"),
 ]
 
 
 @pytest.mark.parametrize(("labels", "changes", "message"), REFUSED)
-def test_refused(labels, changes, message):
+def test_mistakes(labels, changes, message):
     with pytest.raises(VerbalizerError, match=message):
         OrdinalVerbalizer(labels, **{"low": "bad", "high": "good"} | changes)
 
@@ -138,13 +138,13 @@ def test_an_explanation_names_all_labels_and_the_words_of_two():
 
 
 @pytest.mark.parametrize("template", ["<options> <text> <mask>", "<demos*2><text> <mask>"])
-def test_templates_that_show_a_word_for_each_label_are_refused(template):
+def test_templates_that_show_a_word_for_each_label_raise(template):
     clf = PromptClassifier(backbone("llama"), template, OrdinalVerbalizer(CHINESE, low="bad", high="good"))
     with pytest.raises(VerbalizerError, match="shows a word for each label, and OrdinalVerbalizer"):
         clf.fit(TEXTS, CHINESE)
 
 
-def test_a_head_that_starts_from_a_word_for_each_label_is_refused():
+def test_a_head_that_starts_from_a_word_for_each_label_raises():
     words = OrdinalVerbalizer(CHINESE, low="bad", high="good")
     with pytest.raises(VerbalizerError, match="head='warp' takes a word for each label"):
         PromptClassifier(backbone("bert"), "<text> <mask>", words, head="warp").fit(TEXTS, CHINESE)

@@ -23,9 +23,9 @@ MISTAKES = [
     (({"a": "x", "b": ["y", ""]},), r"label 'b' has '' among its words; expected text"),
     (({"a": "x", "b": " \n"},), r"label 'b' has ' \\n' among its words; expected text"),
     (({"a": "x", "b": ["y", 3]},), r"label 'b' has 3 among its words; expected text"),
-    (({"a": "x", "b": "x"},), r"'x' stands for label 'b' and, as 'x', for label 'a'; use each word for one label"),
-    (({"a": ["x", "x"], "b": "y"},), r"'x' stands for label 'a' and, as 'x', for label 'a'"),
-    (({"a": "x", "b": " x "},), r"' x ' stands for label 'b' and, as 'x', for label 'a'"),
+    (({"a": "x", "b": "x"},), r"'x' is given for label 'b' and, as 'x', for label 'a'; use each word for one label"),
+    (({"a": ["x", "x"], "b": "y"},), r"'x' is given for label 'a' and, as 'x', for label 'a'"),
+    (({"a": "x", "b": " x "},), r"' x ' is given for label 'b' and, as 'x', for label 'a'"),
     (
         (TABLE, "sum"),
         r"aggregation='sum' is unknown; expected log_mean_prob, mean_log_prob, max_log_prob, log_sum_prob",
@@ -191,7 +191,7 @@ def test_gradients_reach_the_words(name):
     assert scores.grad.sum() == pytest.approx(3)
 
 
-def test_words_with_the_same_tokens_are_refused():
+def test_words_with_the_same_tokens_raise():
     verbalizer = Verbalizer({"a": ["Good", "fine"], "b": "good"})
     message = "'good' has the same tokens in this model's vocabulary for label 'b' and, as 'Good', for label 'a'"
     for autoregressive in (False, True):
@@ -199,7 +199,7 @@ def test_words_with_the_same_tokens_are_refused():
             verbalizer.validate_tokens([(5,), (6,), (5,)], autoregressive=autoregressive)
 
 
-def test_a_word_that_another_label_begins_with_is_refused_in_a_chain():
+def test_a_word_that_another_label_begins_with_raises_for_autoregressive_models():
     verbalizer = Verbalizer({"a": ["good"], "b": ["bad", "good for nothing"]})
     ids = [(5,), (6,), (5, 7, 8)]
     message = "'good for nothing' of label 'b' begins with the tokens of 'good' of label 'a'"

@@ -146,8 +146,8 @@ def _check_fields(template: Template, names: Sequence[str]) -> Iterator[Finding]
 
 def _names(node: Node, name: str) -> bool:
     match node:
-        case Field(own):
-            return own == name
+        case Field(field):
+            return field == name
         case Expression(source) | Statement(source):
             return re.search(rf"\b{re.escape(name)}\b", source) is not None
     return False

@@ -119,7 +119,7 @@ class Verbalizer:
         self.weights: tuple[tuple[float, ...], ...] = tuple(
             _label_weights(label, words[label], texts) for label, texts in zip(self.labels, self.words, strict=True)
         )
-        self._validate_distinct([[word.strip() for word in texts] for texts in self.words], "stands for")
+        self._validate_distinct([[word.strip() for word in texts] for texts in self.words], "is given for")
 
     def __repr__(self) -> str:
         """The constructor call."""
