@@ -73,6 +73,7 @@ def fit(
 
     from softcloze.classifiers import PromptClassifier
     from softcloze.prompt import BoundPrompt
+    from softcloze.training import TrainingSettings
 
     classifier = PromptClassifier(
         open_backbone(model),
@@ -98,8 +99,7 @@ def fit(
             )
             progress.update(task, completed=record["epoch"])
 
-        classifier.on_epoch = on_epoch
-        classifier.fit(examples, labels)
+        classifier.set_params(training=TrainingSettings(on_epoch=on_epoch)).fit(examples, labels)
     if classifier.truncation_.rows_cut:
         say(errors(), _cuts(classifier.truncation_))
     classifier.save(out)
