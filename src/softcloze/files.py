@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from softcloze.errors import ArtifactError
+
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
@@ -39,6 +41,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(path)
             raise
+
+
+def validate_replaceable(path: Path, card: str, kind: str) -> None:
+    """Raise ArtifactError if `path` exists but is not a folder with the file `card`, as `kind` is.
+
+    Raises:
+        ArtifactError: names the path.
+
+    >>> validate_replaceable(Path.cwd(), "prompt.json", "a saved prompt")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    softcloze.errors.ArtifactError: ... already exists and is not a saved prompt; choose another path
+    """
+    if path.exists() and not (path / card).is_file():
+        raise ArtifactError(f"{path} already exists and is not {kind}; choose another path")
 
 
 def remove_folder(path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softcloze.classifiers.combination import Stacked, WeightedMean, by_accuracy, load_combination
+from softcloze.classifiers.combination import Stacked, WeightedMean, accuracy_weights, combination_from_dict
 from softcloze.classifiers.ensemble import draw_pseudo_labels
 
 
@@ -27,12 +27,12 @@ def test_means(labels):
         np.testing.assert_allclose(found[1], np.array(product) / sum(product))
 
 
-def test_weights_by_accuracy():
+def test_weights_accuracy_weights():
     given = answers(4, 50, 3)
     targets = np.random.default_rng(1).integers(3, size=50)
     right = [sum(given[k, i].argmax() == targets[i] for i in range(50)) for k in range(4)]
-    np.testing.assert_allclose(by_accuracy(given, targets), np.array(right) / sum(right))
-    assert by_accuracy(np.log([[[0.9, 0.1]], [[0.8, 0.2]]]), [1]) == (0.5, 0.5)
+    np.testing.assert_allclose(accuracy_weights(given, targets), np.array(right) / sum(right))
+    assert accuracy_weights(np.log([[[0.9, 0.1]], [[0.8, 0.2]]]), [1]) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("labels", [2, 3])
@@ -57,7 +57,7 @@ def test_stacking_trusts_the_member_that_is_right(labels):
     "combination", [WeightedMean((0.25, 0.75), "log_probabilities"), Stacked.learn(answers(2, 20, 2), [0, 1] * 10)]
 )
 def test_cards(combination):
-    assert load_combination(combination.to_dict()) == combination
+    assert combination_from_dict(combination.to_dict()) == combination
 
 
 def test_pseudo_labels():

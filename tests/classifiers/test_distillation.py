@@ -157,5 +157,5 @@ class TestSelfTraining:
             self.ensemble().self_train(TEXTS, LABELS, TEXTS, **wrong)
 
     def test_one_member_is_too_few(self):
-        with pytest.raises(ParameterError, match="at least two of them"):
+        with pytest.raises(ParameterError, match="at least two members"):
             PromptEnsemble(members(models.backbone("llama"))[:1]).self_train(TEXTS, LABELS, TEXTS)

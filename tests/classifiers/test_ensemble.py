@@ -169,5 +169,7 @@ class TestSaving:
             PromptEnsemble.load(folder, bert_tiny)
         with pytest.raises(ArtifactError, match="holds no saved ensemble"):
             PromptEnsemble.load(tmp_path / "aside", bert_tiny)
-        with pytest.raises(ArtifactError, match="holds no ensemble"):
+        with pytest.raises(
+            ArtifactError, match="aside already exists and is not a saved ensemble; choose another path"
+        ):
             PromptEnsemble(hard(bert_tiny)).save(tmp_path / "aside")

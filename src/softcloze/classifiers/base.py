@@ -148,26 +148,36 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         return {name: value for name, value in super().__getstate__().items() if name != "_bound"}
 
     @abstractmethod
-    def _hard_prompt(self, backbone: Backbone) -> Prompt:
-        """The prompt of a classifier that needs no `fit`; raises NotFittedError otherwise."""
+    def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
+        """Template and verbalizer of a classifier that predicts without `fit`; `calibrated` as for `_prompt`.
 
-    def _validate_unfitted(self) -> None:
-        """Raise NotFittedError if `predict` needs a `fit`, before a model is loaded."""
+        Raises:
+            NotFittedError: something has to be learnt first.
+        """
 
-    def _bound_prompt(self) -> BoundPrompt:
-        """The prompt to predict with, compiled once: the fitted one, or a hard one that needs no `fit`."""
-        bound = self._bound
+    def _prompt(self, *, calibrated: bool = True) -> tuple[Prompt, Backbone]:
+        """The prompt to predict with and its backbone: the fitted prompt, or a hard one that needs no `fit`.
+
+        Args:
+            calibrated: also raise if only the calibration has to be learnt.
+
+        Raises:
+            NotFittedError: something has to be learnt first; raised before a model is loaded.
+        """
         if hasattr(self, "prompt_"):
-            if bound is None or bound.prompt is not self.prompt_:
-                self._bound = bound = BoundPrompt(self.prompt_, self.backbone_)
-            return bound
-        self._validate_unfitted()
+            return self.prompt_, self.backbone_
+        template, verbalizer = self._hard_prompt(calibrated=calibrated)
         backbone = self._load_backbone()
-        prompt = self._hard_prompt(backbone)
-        # parameters may have changed since the last call
-        if bound is None or bound.backbone is not backbone or bound.prompt != prompt:
-            self._bound = bound = BoundPrompt(prompt, backbone)
-        return bound
+        prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length)
+        # the same object as long as no parameter changes, so that it is compiled once
+        return (self._bound.prompt if self._bound is not None and self._bound.prompt == prompt else prompt), backbone
+
+    def _bound_prompt(self, *, calibrated: bool = True) -> BoundPrompt:
+        """The prompt of `_prompt`, compiled once for all calls."""
+        prompt, backbone = self._prompt(calibrated=calibrated)
+        if self._bound is None or self._bound.prompt is not prompt or self._bound.backbone is not backbone:
+            self._bound = BoundPrompt(prompt, backbone)
+        return self._bound
 
     def _adopt(self, bound: BoundPrompt) -> None:
         self.prompt_ = bound.prompt

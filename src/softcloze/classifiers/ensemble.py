@@ -1,4 +1,4 @@
-"""PromptEnsemble: several prompts of one backbone as one classifier."""
+"""PromptEnsemble: several prompts on one backbone as one classifier."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ from softcloze.classifiers.combination import (
     Stacked,
     WeightedMean,
     Weights,
-    by_accuracy,
-    equal,
+    accuracy_weights,
+    equal_weights,
     read_ensemble,
     write_ensemble,
 )
@@ -37,24 +37,24 @@ AVERAGES = ("probabilities", "log_probabilities")
 
 
 class PromptEnsemble(ClassifierMixin, BaseEstimator):
-    """Several classifiers of one backbone that decide together.
+    """An ensemble of prompt classifiers on one backbone.
 
-    Their templates and label words may differ, the labels are the same. All are scored by way of `PromptSet`: where
-    templates begin with the text, a causal model reads it once for all of them.
+    Members have the same labels; their templates and label words may differ. They are scored together as in
+    `PromptSet`: where templates begin with the text, a causal model computes it once for all of them.
 
     Args:
         classifiers: the members; `fit` trains copies of them.
-        weights: how much each member counts: "equal", "development" (in proportion to its accuracy in
-            cross-validation on the examples of `fit`), or "stacked" (logistic regression on the log-probabilities that
-            members give, again in cross-validation).
-        average: what "equal" and "development" take the mean of: "probabilities", or "log_probabilities" as PET does.
+        weights: weights of the members: "equal", "development" (in proportion to their accuracy in cross-validation on
+            the examples of `fit`), or "stacked" (logistic regression on their log-probabilities, also in
+            cross-validation).
+        average: quantity that "equal" and "development" average: "probabilities", or "log_probabilities" as PET does.
         cv: folds of the cross-validation.
-        random_state: seed of the folds, and of what `self_train` draws.
+        random_state: seed of the folds, and of the examples that `self_train` draws.
 
     Attributes:
         classes_: the labels, sorted.
         classifiers_: the fitted members.
-        combination_: what was learnt about combining them.
+        combination_: the learnt combination of their log-probabilities.
 
     Example:
         >>> words = {"positive": "good", "negative": "bad"}
@@ -67,8 +67,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     Source:
         PET: Schick and Schütze, EACL 2021, arXiv:2001.07676, section 3.3. There a member's weight is its accuracy
-        on the training examples before training; here it is that in cross-validation, which for a hard prompt is
-        the same and counts what training does for a soft one.
+        on the training examples before training; here it is the accuracy in cross-validation, which is the same for a
+        hard prompt and includes the effect of training for a soft one.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
-        """Fit every member, and learn how much each counts.
+        """Fit every member, and learn their weights.
 
         Args:
             X: as for `PromptClassifier.fit`.
@@ -97,22 +97,22 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             The ensemble itself.
 
         Raises:
-            ParameterError: a parameter is unknown, or there are too few examples of a label to learn weights from.
+            ParameterError: a parameter is unknown or outside its range, or a label has fewer examples than `cv` folds.
             DataError: the members have different labels or backbones.
-            SoftclozeError: whatever `PromptClassifier.fit` raises.
+            SoftclozeError: as `PromptClassifier.fit`.
         """
-        self._check()
+        self._validate_parameters()
         examples, labels = as_examples(X), as_labels(y)
         members = [clone(member).fit(examples, labels) for member in self.classifiers]
-        _check_labels(members)
-        combination: Combination = WeightedMean(equal(len(members)), self.average)
+        _validate_labels(members)
+        combination: Combination = WeightedMean(equal_weights(len(members)), self.average)
         if self.weights != "equal":
-            answers = self._held_out(examples, labels)
+            held_out = self._held_out_log_probabilities(examples, labels)
             targets = label_indices(labels, members[0].prompt_.verbalizer)
             if self.weights == "development":
-                combination = WeightedMean(by_accuracy(answers, targets), self.average)
+                combination = WeightedMean(accuracy_weights(held_out, targets), self.average)
             else:
-                combination = Stacked.learn(answers, targets)
+                combination = Stacked.learn(held_out, targets)
         self._adopt(members, combination)
         return self
 
@@ -120,18 +120,19 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         """Log-probabilities of the labels in nats, shape (batch, labels) in the order of `classes_`.
 
         Raises:
-            NotFittedError: a member learns something, or weights are learnt, and there was no `fit`.
+            NotFittedError: a member or the weights have to be learnt first.
             FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded.
         """
-        return self._combination().log_probabilities(_answers(self._members(), X))
+        return self._combination().log_probabilities(_log_probabilities(self._members(), X))
 
     def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
-        """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; rows sum to 1."""
+        """Probabilities of the labels, shape (batch, labels) as of `predict_log_proba`, with the same errors."""
         probabilities: np.ndarray = np.exp(self.predict_log_proba(X))
         return probabilities
 
     def predict(self, X: Iterable[Example]) -> np.ndarray:
-        """The most probable label of each example, shape (batch,)."""
+        """The most probable label of each example, shape (batch,); raises as `predict_log_proba`."""
         best = self.predict_log_proba(X).argmax(1)
         labels: np.ndarray = np.asarray(bound_prompts(self._members())[0].prompt.verbalizer.labels)[best]
         return labels
@@ -139,18 +140,18 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     def distil(
         self, X: Iterable[Example], template: str | Template, *, temperature: float = 2.0, **parameters: object
     ) -> PromptClassifier:
-        """One classifier that has learnt to answer as the ensemble does: as accurate, at the cost of one prompt.
+        """Train one classifier, the student, on the ensemble's probabilities, so that prediction costs one prompt.
 
-        The ensemble says how probable each label of each example is, and the student's soft vectors are trained on
-        that. Before `distil`, `self_train` makes better teachers.
+        The student's soft vectors are trained on the probabilities of the labels of each example. `self_train` before
+        `distil` makes better teachers.
 
         Args:
-            X: examples of what is to be classified; they need no labels.
-            template: the student's, with soft slots.
-            temperature: what the ensemble's log-probabilities are divided by; above 1 the student sees more of
-                how sure the teachers are.
-            **parameters: others of the student's `PromptClassifier`; by default its label words are those of the
-                first member, and training goes through all epochs.
+            X: examples like those to be classified; they need no labels.
+            template: template of the student, with soft slots.
+            temperature: divisor of the ensemble's log-probabilities; above 1 the differences between unlikely labels
+                count for more.
+            **parameters: other parameters of the student's `PromptClassifier`; by default it has the label words of the
+                first member, and training runs for all epochs.
 
         Returns:
             The student, fitted.
@@ -158,10 +159,10 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         Raises:
             ParameterError: `temperature` is not above 0.
             NotFittedError: as `predict`.
-            SoftclozeError: whatever `PromptClassifier.fit_probabilities` raises.
+            SoftclozeError: as `PromptClassifier.fit_probabilities`.
 
         Source:
-            PET, section 3.3, with temperature 2 as there; the student there is the whole model with a linear layer.
+            PET, section 3.3, with its temperature of 2; its student is the whole model with a linear layer.
         """
         if not 0 < temperature < np.inf:
             raise ParameterError(f"temperature={temperature!r} has to be a number above 0")
@@ -184,32 +185,33 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         growth: float = 5.0,
         teachers: float = 0.25,
     ) -> Self:
-        """Fit the ensemble on `X` and `y`, then again and again on more and more examples that it labels itself (iPET).
+        """Fit the ensemble on `X` and `y`, then repeatedly on growing sets of examples that it labels itself (iPET).
 
-        In generation g every label has `growth` ** g as many examples as in `y`, as far as there are any. Each member
-        learns from those that some of the other members label together, drawn the likelier the surer these are.
+        In generation g every label has `growth` ** g times as many examples as in `y`, if enough are available. Each
+        member is trained on examples labelled by a random selection of the other members together, drawn in proportion
+        to the probability of their label.
 
         Args:
             X: labelled examples.
             y: their labels.
             unlabelled: examples to label.
-            generations: how often, after the first fit.
-            growth: how much larger each generation's set is than the one before.
-            teachers: share of the other members that label for a member, at least one.
+            generations: number of fits after the first one.
+            growth: ratio of the sizes of each generation's training set and the one before.
+            teachers: share of the other members that label examples for a member; at least one does.
 
         Returns:
             The ensemble itself, with the members of the last generation and the weights learnt from `X` and `y`.
 
         Raises:
             ParameterError: fewer than two members, or a parameter out of range.
-            SoftclozeError: whatever `fit` raises.
+            SoftclozeError: as `fit`.
 
         Source:
-            iPET: Schick and Schütze, EACL 2021, arXiv:2001.07676, section 3.4, with the growth and share of teachers
-            given there. Where there are too few examples of a label, all are taken.
+            iPET: Schick and Schütze, EACL 2021, arXiv:2001.07676, section 3.4, with its growth and share of
+            teachers. Where a label has too few examples, all of them are taken.
         """
         if len(self.classifiers) < 2:
-            raise ParameterError("members label for each other in self_train, which takes at least two of them")
+            raise ParameterError("self_train needs at least two members, which label examples for each other")
         if generations < 1 or not growth > 1 or not 0 < teachers <= 1:
             raise ParameterError(
                 f"generations={generations!r}, growth={growth!r}, teachers={teachers!r}: expected at least 1, above 1, "
@@ -217,17 +219,17 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             )
         examples, labels, pool = as_examples(X), as_labels(y), as_examples(unlabelled)
         self.fit(examples, labels)
-        dice = np.random.default_rng(seed_of(self.random_state))
+        generator = np.random.default_rng(seed_of(self.random_state))
         for generation in range(1, generations + 1):
-            answers = _answers(self.classifiers_, pool)
+            by_member = _log_probabilities(self.classifiers_, pool)
             wanted = {label: round((growth**generation - 1) * labels.count(label)) for label in self.classes_.tolist()}
             members = []
-            for number, member in enumerate(self.classifiers):
-                others = np.delete(answers, number, axis=0)
-                chosen = dice.choice(len(others), max(1, round(teachers * len(others))), replace=False)
-                mean = WeightedMean(equal(len(chosen)), self.average).log_probabilities(others[chosen])
-                rows, more = draw_pseudo_labels(mean, wanted, dice)
-                members.append(clone(member).fit(examples + [pool[row] for row in rows], labels + more))
+            for index, member in enumerate(self.classifiers):
+                others = np.delete(by_member, index, axis=0)
+                chosen = generator.choice(len(others), max(1, round(teachers * len(others))), replace=False)
+                mean = WeightedMean(equal_weights(len(chosen)), self.average).log_probabilities(others[chosen])
+                rows, pseudo_labels = draw_pseudo_labels(mean, wanted, generator)
+                members.append(clone(member).fit(examples + [pool[row] for row in rows], labels + pseudo_labels))
             self._adopt(members, self.combination_)
         return self
 
@@ -236,18 +238,19 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
         Raises:
             NotFittedError: as `predict`.
-            ArtifactError: something else is at `path`.
+            ArtifactError: `path` exists and is not a saved ensemble.
+            ParameterError: a transformer selects the demonstrations of a member; only a pickle could hold it.
         """
         prompts = [bound.prompt for bound in bound_prompts(self._members())]
         write_ensemble(Path(path).expanduser(), prompts, self._combination(), self.weights)
 
     @classmethod
     def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
-        """A fitted ensemble from what `save` wrote.
+        """Load a fitted ensemble.
 
         Args:
-            path: the folder.
-            model: where the model is now, if not where it was when the ensemble was saved.
+            path: folder that `save` wrote.
+            model: name or path of the model now, if not as it was when the ensemble was saved.
             **parameters: other parameters of all members, as for `PromptClassifier.load`.
 
         Raises:
@@ -268,11 +271,11 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         self.combination_ = combination
 
     def _members(self) -> Sequence[PromptClassifier]:
-        """Those to predict with: the fitted ones, or hard prompts that need no fit."""
+        """Members to predict with: the fitted ones, or hard prompts that need no `fit`."""
         if hasattr(self, "classifiers_"):
             return self.classifiers_
-        self._check()
-        _check_labels(self.classifiers)
+        self._validate_parameters()
+        _validate_labels(self.classifiers)
         return self.classifiers
 
     def _combination(self) -> Combination:
@@ -280,28 +283,29 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             return self.combination_
         if self.weights != "equal":
             raise NotFittedError(f"weights={self.weights!r} are learnt from labelled examples; call fit first")
-        return WeightedMean(equal(len(self.classifiers)), self.average)
+        return WeightedMean(equal_weights(len(self.classifiers)), self.average)
 
-    def _held_out(self, examples: Sequence[Example], labels: Sequence[Label]) -> NDArray[np.float64]:
-        """Log-probabilities by members that were fitted without the example, shape (members, examples, labels)."""
+    def _held_out_log_probabilities(self, examples: Sequence[Example], labels: Sequence[Label]) -> NDArray[np.float64]:
+        """Log-probabilities by members fitted without the example, shape (members, examples, labels), in nats."""
         from sklearn.model_selection import StratifiedKFold
 
         fewest = min(sorted(set(labels)), key=labels.count)
         if labels.count(fewest) < self.cv:
             raise ParameterError(
                 f"weights={self.weights!r} are learnt in {self.cv} folds, and {fewest!r} has {labels.count(fewest)} "
-                'examples; give at least one of each label for each fold, lower cv, or take weights="equal"'
+                'examples; give at least one of each label for each fold, lower cv, or choose weights="equal"'
             )
         folds = StratifiedKFold(self.cv, shuffle=True, random_state=seed_of(self.random_state))
-        found, places = list[NDArray[np.float64]](), list[NDArray[np.int_]]()
-        for rows, aside in folds.split(np.zeros(len(labels)), labels):
-            own = [examples[i] for i in rows], [labels[i] for i in rows]
-            members = [clone(member).fit(*own) for member in self.classifiers]
-            found.append(_answers(members, [examples[i] for i in aside]))
-            places.append(aside)
-        return np.concatenate(found, axis=1)[:, np.argsort(np.concatenate(places))]
+        by_fold, rows = list[NDArray[np.float64]](), list[NDArray[np.int_]]()
+        for train_rows, test_rows in folds.split(np.zeros(len(labels)), labels):
+            train_set = [examples[i] for i in train_rows], [labels[i] for i in train_rows]
+            members = [clone(member).fit(*train_set) for member in self.classifiers]
+            by_fold.append(_log_probabilities(members, [examples[i] for i in test_rows]))
+            rows.append(test_rows)
+        return np.concatenate(by_fold, axis=1)[:, np.argsort(np.concatenate(rows))]
 
-    def _check(self) -> None:
+    def _validate_parameters(self) -> None:
+        """Raise ParameterError if a parameter is unknown or outside its range."""
         if not self.classifiers:
             raise ParameterError("an ensemble takes at least one classifier")
         for name, value, known in (("weights", self.weights, WEIGHTS), ("average", self.average, AVERAGES)):
@@ -314,7 +318,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             raise ParameterError(f"cv={self.cv!r}, but it has to be at least 2")
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether `predict` works as it stands."""
+        """Whether `predict` works without a further `fit`."""
         try:
             bound_prompts(self._members())
             self._combination()
@@ -323,35 +327,35 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         return True
 
 
-def _answers(members: Sequence[PromptClassifier], X: Iterable[Example]) -> NDArray[np.float64]:
-    """Log-probabilities by each member, shape (members, batch, labels)."""
-    answers: NDArray[np.float64] = log_softmax(score_prompts(bound_prompts(members), X), axis=2)
-    return answers
+def _log_probabilities(members: Sequence[PromptClassifier], X: Iterable[Example]) -> NDArray[np.float64]:
+    """Log-probabilities by each member in nats, shape (members, batch, labels)."""
+    by_member: NDArray[np.float64] = log_softmax(score_prompts(bound_prompts(members), X), axis=2)
+    return by_member
 
 
-def _check_labels(members: Sequence[PromptClassifier]) -> None:
-    """Refuse members of different labels; raises DataError."""
+def _validate_labels(members: Sequence[PromptClassifier]) -> None:
+    """Raise DataError if the members have different labels."""
     first, *others = [bound.prompt for bound in bound_prompts(members)]
-    for number, other in enumerate(others, start=1):
+    for index, other in enumerate(others, start=1):
         if other.verbalizer.labels != first.verbalizer.labels:
             raise DataError(
-                f"member {number} has the labels {list(other.verbalizer.labels)}, and member 0 has "
+                f"member {index} has the labels {list(other.verbalizer.labels)}, and member 0 has "
                 f"{list(first.verbalizer.labels)}; members of an ensemble have the same"
             )
 
 
 def draw_pseudo_labels(
-    log_probabilities: NDArray[np.float64], wanted: Mapping[Label, int], dice: np.random.Generator
+    log_probabilities: NDArray[np.float64], wanted: Mapping[Label, int], generator: np.random.Generator
 ) -> tuple[list[int], list[Label]]:
-    """Examples with the label that is most probable for them, drawn in proportion to how probable it is.
+    """Draw examples to train on, each with its most probable label, in proportion to the probability of that label.
 
     Args:
-        log_probabilities: shape (examples, labels), labels in the order of `wanted`.
-        wanted: how many to draw of each label; where there are fewer, all are taken.
-        dice: the dice.
+        log_probabilities: in nats, shape (examples, labels), labels in the order of `wanted`.
+        wanted: number of examples to draw of each label; where fewer have it, all are taken.
+        generator: source of randomness.
 
     Returns:
-        The numbers of the drawn examples, and the label of each.
+        The indices of the drawn examples, and the label of each.
 
     >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     >>> draw_pseudo_labels(np.log(probabilities), {"消极": 1, "积极": 5}, np.random.default_rng(0))
@@ -361,8 +365,8 @@ def draw_pseudo_labels(
     for column, (label, count) in enumerate(wanted.items()):
         rows = np.flatnonzero(best == column)
         if len(rows):
-            sure = np.exp(log_probabilities[rows, column])
-            chosen = dice.choice(rows, min(count, len(rows)), replace=False, p=sure / sure.sum())
+            confidence = np.exp(log_probabilities[rows, column])
+            chosen = generator.choice(rows, min(count, len(rows)), replace=False, p=confidence / confidence.sum())
             drawn += chosen.tolist()
             labels += [label] * len(chosen)
     return drawn, labels

@@ -16,7 +16,7 @@ from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
+from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
@@ -164,10 +164,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
         thresholds: NDArray[np.float32] = self._bound_prompt().prompt.head_tensors["thresholds"].numpy()
         return thresholds
 
-    def _validate_unfitted(self) -> None:
-        raise NotFittedError("the thresholds of the labels are not learnt yet; call fit first")
-
-    def _hard_prompt(self, backbone: Backbone) -> Prompt:
+    def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
         raise NotFittedError("the thresholds of the labels are not learnt yet; call fit first")
 
     def __sklearn_tags__(self) -> Tags:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -266,7 +266,7 @@ class PromptClassifier(PromptEstimator):
         examples = as_examples(X)
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, and there are none")
-        fitted = self._uncalibrated_prompt()
+        fitted = self._bound_prompt(calibrated=False)
         bound = BoundPrompt(replace(fitted.prompt, calibration=None), fitted.backbone, fitted.compiled)
         calibration = learn_calibration(
             self.calibration,
@@ -343,14 +343,12 @@ class PromptClassifier(PromptEstimator):
         Raises:
             NotFittedError: soft slots, a head or demonstrations have to be learnt first.
         """
-        self._validate_unfitted_but_calibration()
-        backbone = self.backbone_ if hasattr(self, "prompt_") else self._load_backbone()
-        prompt = self.prompt_ if hasattr(self, "prompt_") else self._hard_prompt(backbone)
+        prompt, backbone = self._prompt(calibrated=False)
         limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
         checked = check_verbalizer(prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit)
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
-        bound = self._uncalibrated_prompt()
+        bound = self._bound_prompt(calibrated=False)
         prompts = bound.encode(content_free(prompt.template))
         explanations = explain(bound.compiled, prompts, bound.parts.soft, top=0)
         calibrated = prompt.calibration is not None or self.calibration is not None
@@ -421,21 +419,7 @@ class PromptClassifier(PromptEstimator):
             soft = transfer(soft, start, compiled.backbone) if isinstance(start, Prompt) else soft
         return TrainedParts(soft, head)
 
-    def _validate_unfitted(self) -> None:
-        """Raise NotFittedError if something has to be learnt before `predict`."""
-        self._validate_unfitted_but_calibration()
-        if self.calibration == "temperature":
-            raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
-        if self.calibration is not None:
-            raise NotFittedError(
-                f"calibration={self.calibration!r} is not learnt yet; call calibrate with examples, or fit with "
-                "labelled ones, first"
-            )
-
-    def _validate_unfitted_but_calibration(self) -> None:
-        """Raise NotFittedError if something beside a calibration has to be learnt."""
-        if hasattr(self, "prompt_"):
-            return
+    def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
         self._validate_parameters()
         template = resolve_template(self.template)
         if template.blocks:
@@ -450,22 +434,17 @@ class PromptClassifier(PromptEstimator):
                 f"the demonstrations of {str(template)!r} are selected among the examples given to fit; call fit "
                 "first, or take them out to predict without"
             )
-        if resolve_verbalizer(self.verbalizer) is None:
+        verbalizer = resolve_verbalizer(self.verbalizer)
+        if verbalizer is None:
             raise NotFittedError("without a verbalizer the labels are not known before fit; give one, or call fit")
-
-    def _hard_prompt(self, backbone: Backbone) -> Prompt:
-        """The prompt of a classifier that needs no `fit`."""
-        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
-        named = cast("AnyVerbalizer", verbalizer)  # validated before
-        return Prompt(template, named, backbone.name, backbone.fingerprint, max_length=self.max_length)
-
-    def _uncalibrated_prompt(self) -> BoundPrompt:
-        """The prompt to predict with, where its calibration does not matter and need not be learnt yet."""
-        if hasattr(self, "prompt_"):
-            return self._bound_prompt()
-        self._validate_unfitted_but_calibration()
-        backbone = self._load_backbone()
-        return BoundPrompt(self._hard_prompt(backbone), backbone)
+        if calibrated and self.calibration == "temperature":
+            raise NotFittedError("a temperature is learnt from labelled examples; call fit first")
+        if calibrated and self.calibration is not None:
+            raise NotFittedError(
+                f"calibration={self.calibration!r} is not learnt yet; call calibrate with examples, or fit with "
+                "labelled ones, first"
+            )
+        return template, verbalizer
 
 
 def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:

@@ -22,7 +22,7 @@ from softcloze.cli.options import (
     read_verbalizer,
 )
 from softcloze.cli.progress import open_backbone, progress_bar, score_rows
-from softcloze.errors import ArtifactError
+from softcloze.files import validate_replaceable
 from softcloze.library import resolve_template
 from softcloze.prompt.card import CARD
 
@@ -63,8 +63,7 @@ def fit(
     table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
-    if out.exists() and not (out / CARD).is_file():
-        raise ArtifactError(f"{out} already exists and is not a saved prompt; choose another path")
+    validate_replaceable(out, CARD, "a saved prompt")
     if shots is not None:
         from softcloze.data import few_shot
 

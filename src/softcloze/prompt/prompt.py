@@ -18,7 +18,7 @@ from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, demonstrations_from_dict, demonstrations_to_dict
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
-from softcloze.files import replacing_folder
+from softcloze.files import replacing_folder, validate_replaceable
 from softcloze.prompt.card import CARD, read_card, read_saved, write_card
 from softcloze.template import Template
 from softcloze.verbalizer import KINDS, AnyVerbalizer
@@ -71,8 +71,7 @@ class Prompt:
             ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
         """
         folder = Path(path).expanduser()
-        if folder.exists() and not (folder / CARD).is_file():
-            raise ArtifactError(f"{folder} already exists and is not a saved prompt; choose another path")
+        validate_replaceable(folder, CARD, "a saved prompt")
         head_tensors = {HEAD + name: tensor for name, tensor in self.head_tensors.items()}
         tensors, demonstrations = {**self.vectors, **head_tensors}, None
         if self.demonstrations is not None:
