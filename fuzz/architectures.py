@@ -1,12 +1,12 @@
-"""Try every masked and causal architecture of transformers: tiny, with random weights, beside plain transformers.
+"""Test every masked and causal architecture of transformers, tiny and with random weights.
 
 Usage: python fuzz/architectures.py [--dtype float32] [NAME ...]     (or: make architectures)
 
-Each is made small by setting what configurations call its sizes; one that cannot be made so is named and left out. A
-line tells what softcloze made of each: read in parts and packed or not, why as a whole, or why refused. In float32 the
-scores of several templates on several texts, soft slots among them, are held against plain transformers, one row at a
-time, and the exit status is 1 if some differ. In half precision no scores are compared, but no other model should be
-refused there.
+Each is made small by setting the size attributes of its configuration; one that cannot be made small is named and
+skipped. One line reports the result for each: whether it supports prefix caches and packing, the reason if not, or the
+error that was raised. In float32 the scores of several templates with soft slots on several texts are compared with
+plain transformers, one sequence at a time, and the exit status is 1 if some differ. In half precision no scores are
+compared, but the same models should be accepted.
 """
 
 import argparse
@@ -45,7 +45,7 @@ FAMILIES = {
     "causal": (CAUSAL, AutoModelForCausalLM, "gpt2"),
 }
 
-# what configurations call sizes -> a small one
+# size attributes of configurations -> a small value
 SIZES = (
     dict.fromkeys(["hidden_size", "d_model", "n_embd", "embed_dim", "dim", "embedding_size", "word_embed_proj_dim"], 32)
     | dict.fromkeys(["num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers", "decoder_layers"], 2)
@@ -63,7 +63,7 @@ SIZES = (
 MOST_WEIGHTS = 30_000_000
 
 TEXTS = [tuple(range(20 + i, 20 + i + length)) for i, length in enumerate((18, 3, 25, 7, 18))]
-# before the text, behind it, behind the mask
+# ids before the text, after it, after the mask
 SHAPES = [
     ((), (90, 91), ()),
     ((), (-2, -1), ()),
@@ -76,22 +76,22 @@ TOLERANCE = 1e-4  # of the largest difference between scores
 
 
 def small_config(name: str, vocabulary: int, family: str) -> Any:  # noqa: ANN401 - each architecture has its own
-    """A configuration with small sizes in the place of its own ones."""
+    """A configuration of an architecture with small sizes."""
     config_class = CONFIG_MAPPING[name]
-    own = config_class()
+    default = config_class()
     sizes: dict[str, Any] = {
         size: number
         for size, number in SIZES.items()
-        if (getattr(own, size, None) is not None or (size == "head_dim" and hasattr(own, size)))
+        if (getattr(default, size, None) is not None or (size == "head_dim" and hasattr(default, size)))
         and not isinstance(getattr(config_class, size, None), property)
     }
-    kinds = getattr(own, "layer_types", None)
+    kinds = getattr(default, "layer_types", None)
     if kinds and not isinstance(getattr(config_class, "layer_types", None), property):
         sizes["layer_types"] = [*dict.fromkeys(kinds), kinds[0]][:2]  # one of each
     if name == "gpt_neo":
         sizes["attention_types"] = [[["global", "local"], 1]]
     for token in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        if isinstance(number := getattr(own, token, None), int) and number >= vocabulary:
+        if isinstance(number := getattr(default, token, None), int) and number >= vocabulary:
             sizes[token] = 0
     config = config_class(vocab_size=vocabulary, **sizes)
     if family == "causal" and name in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
@@ -103,30 +103,30 @@ def small_model(name: str, vocabulary: int, family: str) -> PreTrainedModel:
     """A model of random weights, large enough for scores to differ.
 
     Raises:
-        ValueError: it would have too many of them; what transformers raises where sizes do not fit.
+        ValueError: the model would have too many weights; transformers raises other errors where sizes do not fit.
     """
     config, auto = small_config(name, vocabulary, family), FAMILIES[family][1]
     with torch.device("meta"):
-        weights = sum(own.numel() for own in auto.from_config(config, dtype=torch.float32).parameters())
+        weights = sum(weight.numel() for weight in auto.from_config(config, dtype=torch.float32).parameters())
     if weights > MOST_WEIGHTS:
         raise ValueError(f"{weights:,} weights")
     torch.manual_seed(0)
     model: PreTrainedModel = auto.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
-        for own in model.parameters():
-            own.normal_(mean=0.1 if own.dim() < 2 else 0, std=0.3)
-        model(input_ids=torch.tensor([TEXTS[0]]))  # some sizes turn out wrong only here
+        for weight in model.parameters():
+            weight.normal_(mean=0.1 if weight.dim() < 2 else 0, std=0.3)
+        model(input_ids=torch.tensor([TEXTS[0]]))  # some wrong sizes raise only here
     return model
 
 
 def gaps(backbone: Backbone) -> Iterator[float]:
-    """For each template, how far its scores are from those of plain transformers, of their largest difference."""
+    """The largest error of each template's scores against plain transformers, as a share of their range."""
     members = []
     for number, (start, tail, right) in enumerate(SHAPES):
-        behind = right if right or backbone.family == "causal" else (95,)
-        soft = soft_vectors(backbone, 3, number) if min((*start, *tail, *behind)) < 0 else None
-        prompts = [EncodedPrompt((*start, *text, *tail), behind, {}) for text in TEXTS]
-        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(behind)), prompts, soft))
+        after = right if right or backbone.family == "causal" else (95,)
+        soft = soft_vectors(backbone, 3, number) if min((*start, *tail, *after)) < 0 else None
+        prompts = [EncodedPrompt((*start, *text, *tail), after, {}) for text in TEXTS]
+        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(after)), prompts, soft))
     for number, (member, scores) in enumerate(zip(members, score_together(members), strict=True)):
         rows = [
             models.word_scores(
@@ -134,22 +134,22 @@ def gaps(backbone: Backbone) -> Iterator[float]:
             )
             for prompt in member.prompts
         ]
-        own, expected = (one - one.mean(-1, keepdim=True) for one in (scores, torch.stack(rows)))
-        yield float((own - expected).abs().max() / (expected.max() - expected.min()))
+        scores, expected = (values - values.mean(-1, keepdim=True) for values in (scores, torch.stack(rows)))
+        yield float((scores - expected).abs().max() / (expected.max() - expected.min()))
 
 
 def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
-    """What came of an architecture: in a word, and why."""
+    """The result for an architecture in a word, and its details."""
     tokenizer = models.tokenizer(FAMILIES[family][2])
     try:
         model = small_model(name, len(tokenizer) + 5, family).to(dtype)
-    except Exception as error:  # whatever it has against small sizes
+    except Exception as error:  # configurations reject sizes with errors of many kinds
         return "not made", f"{type(error).__name__}: {error}"
     try:
         backbone = Backbone(model, tokenizer, name)
     except BackboneError as error:
         return "refused", str(error)
-    ways = f"packed: {backbone.can_pack}, in parts: {backbone.prefix_cache_reason or backbone.supports_prefix_cache}"
+    ways = f"packing: {backbone.can_pack}, prefix cache: {backbone.prefix_cache_reason or 'supported'}"
     if dtype != torch.float32:
         return "taken", ways
     try:
@@ -161,7 +161,7 @@ def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Print a line for each architecture, and how many there were of each kind."""
+    """Print a line for each architecture and the number of each result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")

@@ -1,4 +1,4 @@
-"""Our attention gives what transformers' gives, forward and back, and behind what is kept as well."""
+"""Our attention equals transformers' in forward and backward pass, with and without a cached prefix."""
 
 import pytest
 import torch
@@ -7,14 +7,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from softcloze.backbone import PrefixCache, attention
 
-BEGINNINGS = [[7, 8, 9, 10, 11, 12, 13, 14, 15], [16, 17]]  # the first longer than a window of 8
+PREFIXES = [[7, 8, 9, 10, 11, 12, 13, 14, 15], [16, 17]]  # the first longer than a window of 8
 ROWS = [[-1, -2, 20], [-1, 21, -2, 22], [-2, -1, 23, 24, 25]]
 BEHIND = {"apart": [0, 1], "packed": [0, 1, 0], "one token": [0, 1]}
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How many times keys and values that are kept were taken as constants."""
+    """Record each call of the attention that treats cached keys and values as constants."""
     times = []
     apply = attention._MatrixProductAttention.apply
     monkeypatch.setattr(
@@ -27,7 +27,7 @@ def calls(monkeypatch):
 @pytest.mark.parametrize(
     "architecture", ["llama", "gemma3_text", "qwen3", "gpt2", "mistral", "gpt_neox", "opt", "bloom"]
 )
-def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, case, calls):
+def test_gradients_after_a_cached_prefix_are_those_of_whole_sequences(architecture, case, calls):
     backbone, behind = models.backbone(architecture), BEHIND[case]
     rows = [[-1], [-2]] if case == "one token" else ROWS[: len(behind)]
     dice = torch.Generator().manual_seed(0)
@@ -36,14 +36,14 @@ def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, cas
     found, expected = (soft.clone().requires_grad_() for _ in range(2))
     with backbone.frozen():
         # in parts, so that shorter ones are padded
-        prefix = PrefixCache.join([backbone.prefill([ids]) for ids in BEGINNINGS])
+        prefix = PrefixCache.join([backbone.prefill([ids]) for ids in PREFIXES])
         last = torch.tensor([[len(row) - 1] for row in rows])
         logits = backbone.outputs(rows, last, soft=found, prefix=prefix, prefix_index=behind).logits[:, 0]
         (logits[:, 30:33] * weights).sum().backward()
     assert bool(calls) == (backbone.attention == "softcloze") == (architecture != "bloom")
     plain = torch.stack(
         [
-            models.logits_of(backbone.model, BEGINNINGS[own] + row, expected)[-1]
+            models.logits_of(backbone.model, PREFIXES[own] + row, expected)[-1]
             for own, row in zip(behind, rows, strict=True)
         ]
     )
@@ -55,7 +55,7 @@ def test_gradients_behind_what_is_kept_are_those_of_whole_rows(architecture, cas
 
 
 @pytest.mark.parametrize("architecture", models.CAUSAL)
-def test_gradients_of_rows_with_one_beginning_are_those_of_each_by_itself(architecture, monkeypatch):
+def test_gradients_of_packed_sequences_are_those_of_each_by_itself(architecture, monkeypatch):
     backbone = models.backbone(architecture)
     rows = [[-1, -2, 20, *own] for own in ([7], [21, 22], [21, 23, 24], [25] * 4)]
     dice = torch.Generator().manual_seed(0)
@@ -75,7 +75,7 @@ def test_gradients_of_rows_with_one_beginning_are_those_of_each_by_itself(archit
         logits = backbone.outputs(rows, torch.tensor([[len(row) - 1] for row in rows]), soft=found).logits[:, 0]
         (logits[:, 30:33] * weights).sum().backward()
     places = [sum(map(len, packing.ids)) for packing in packed]
-    # of 22, the beginning and what two rows have behind it once; where a window holds 8, in three trees
+    # of 22, the prefix and the common ids after it once; with a window of 8, in three trees
     short = architecture in ("mistral", "gemma3_text")
     assert places == ([] if architecture == "bloom" else [19 if short else 12])
     plain = torch.stack([models.logits_of(backbone.model, row, expected)[-1] for row in rows])
@@ -86,7 +86,7 @@ def test_gradients_of_rows_with_one_beginning_are_those_of_each_by_itself(archit
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_rows_that_are_the_same_are_read_once_in_training(count):
+def test_equal_sequences_are_computed_once_in_training(count):
     backbone = models.backbone("llama")
     soft = (torch.randn(2, backbone.width) * backbone.embedding_rms).requires_grad_()
     with backbone.frozen():
@@ -96,7 +96,7 @@ def test_rows_that_are_the_same_are_read_once_in_training(count):
 
 
 def tensors(groups, dtype=torch.float32, width=8):
-    """Queries, keys, values and which of them are seen: 3 rows of 4 queries behind 6 kept places."""
+    """Queries, keys, values and a mask: 3 sequences of 4 queries after 6 cached positions."""
     dice = torch.Generator().manual_seed(0)
     query = torch.randn(3, 2 * groups, 4, 8, generator=dice, dtype=dtype)
     key, value = (torch.randn(3, 2, 10, size, generator=dice, dtype=dtype) for size in (8, width))
@@ -124,7 +124,7 @@ def test_against_transformers(kept, groups, form, scaling, width):
         joined = layer.update(*leaves[1:])
         assert layer.get_seq_length() == 10
         if not kept:
-            joined = [tensor + 0 for tensor in joined]  # which is not told any more what is new
+            joined = [tensor + 0 for tensor in joined]  # a copy, without the attribute that marks new keys
         function = attention.attention if ours else sdpa_attention_forward
         result, shares = function(module, leaves[0], *joined, mask, scaling=scaling)
         assert shares is None and result.is_contiguous()
@@ -136,12 +136,12 @@ def test_against_transformers(kept, groups, form, scaling, width):
 
 @pytest.mark.parametrize("form", ["bool", "numbers", None, "causal"])
 @pytest.mark.parametrize("kept", [False, True])
-def test_in_half_precision_it_is_as_near_as_transformers(kept, form, calls):
+def test_half_precision_is_as_close_as_transformers(kept, form, calls):
     query, key, value, seen = tensors(3)
     masks = {"bool": seen, "numbers": torch.zeros(seen.shape).masked_fill(~seen, -1e30)}
     module = torch.nn.Module()
     module.is_causal, module.num_key_value_groups = form == "causal", 3
-    if form == "causal":  # by itself it sees what transformers would show it in a mask
+    if form == "causal":  # without a mask it sees what transformers would show it in one
         masks["causal"] = torch.ones(4, 10, dtype=torch.bool).tril(6)[None, None]
     leaves = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
     expected, _ = sdpa_attention_forward(module, *leaves, masks.get(form))
@@ -164,7 +164,7 @@ def test_in_half_precision_it_is_as_near_as_transformers(kept, form, calls):
         torch.testing.assert_close(own.grad.float(), other.grad[:, :, -own.shape[2] :], atol=0.06, rtol=0.06)
 
 
-def test_long_rows_in_half_precision_are_left_to_the_kernel(calls):
+def test_long_sequences_in_half_precision_use_the_kernel(calls):
     query, key, value = (
         torch.randn(1, 2, attention.MAX_SHORT_KEYS + 1, 8).bfloat16().requires_grad_() for _ in range(3)
     )
@@ -175,8 +175,8 @@ def test_long_rows_in_half_precision_are_left_to_the_kernel(calls):
 
 
 @pytest.mark.parametrize("architecture", [*models.CAUSAL, *models.MASKED])
-def test_a_training_step_in_half_precision_is_as_near_as_transformers(architecture):
-    """Gradients in bfloat16 with our attention are as near those in float32 as with transformers' own."""
+def test_a_training_step_in_half_precision_is_as_close_as_transformers(architecture):
+    """Gradients in bfloat16 with our attention are as close to those in float32 as with transformers' own."""
     dice = torch.Generator().manual_seed(0)
     gradients = {}
     for name, dtype in (("exact", torch.float32), ("ours", torch.bfloat16), ("theirs", torch.bfloat16)):
@@ -195,7 +195,7 @@ def test_a_training_step_in_half_precision_is_as_near_as_transformers(architectu
     assert ours < theirs + 0.05
 
 
-def test_what_is_unusual_is_left_to_transformers():
+def test_unusual_arguments_use_transformers():
     query, key, value, seen = tensors(1)
     bias = torch.randn(3, 2, 4, 10)
     found, _ = attention.attention(torch.nn.Module(), query, key, value, seen, position_bias=bias)
@@ -226,7 +226,7 @@ def test_keys_that_do_not_fill_a_register_change_nothing(form, keys):
 
 
 @pytest.mark.parametrize("architecture", models.CAUSAL)
-def test_what_is_found_by_trying_is_found_in_half_precision_as_well(architecture):
+def test_probes_agree_in_half_precision(architecture):
     backbone = models.new_backbone(architecture)
     backbone.model.to(torch.bfloat16)
     exact = models.backbone(architecture)

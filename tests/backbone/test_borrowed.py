@@ -1,4 +1,4 @@
-"""The model is borrowed: every flag and every weight is given back as found."""
+"""The model is borrowed: every flag and every weight is restored."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ def flags(model):
 
 
 def mix_flags(model):
-    """Some parameters trainable, some modules in training mode, none of it regular."""
+    """Make some parameters trainable and set some modules to training mode, irregularly."""
     for number, parameter in enumerate(model.parameters()):
         parameter.requires_grad_(number % 3 == 0)
     for number, module in enumerate(model.modules()):
@@ -19,7 +19,7 @@ def mix_flags(model):
 
 
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
-def test_frozen_gives_every_flag_back(architecture):
+def test_frozen_restores_every_flag(architecture):
     backbone = models.new_backbone(architecture)
     mix_flags(backbone.model)
     before = flags(backbone.model)
@@ -42,7 +42,7 @@ def test_also_after_an_exception():
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "bert", "bloom", "t5"])
 @pytest.mark.parametrize("loaded", ["sdpa", "eager"])
-def test_the_attention_is_given_back(architecture, loaded, caplog):
+def test_the_attention_is_restored(architecture, loaded, caplog):
     backbone = models.new_backbone(architecture)
     config = backbone.model.config
     if architecture != "bloom":  # which has one of its own
@@ -60,7 +60,7 @@ def test_the_attention_is_given_back(architecture, loaded, caplog):
     assert not caplog.records
 
 
-def test_looking_at_a_backbone_changes_nothing(architecture):
+def test_facts_and_outputs_change_nothing(architecture):
     backbone = models.new_backbone(architecture)
     mix_flags(backbone.model)
     before = flags(backbone.model)
@@ -83,7 +83,7 @@ def test_clone_shares_the_backbone():
     assert clone(backbone) is backbone
 
 
-def test_what_it_tells_of_itself(architecture):
+def test_facts(architecture):
     backbone = models.backbone(architecture)
     embedding = backbone.model.get_input_embeddings()
     assert backbone.width == embedding.weight.shape[1]

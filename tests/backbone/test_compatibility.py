@@ -1,4 +1,4 @@
-"""Which masked and causal models are taken, beyond those of `models`: none that would give wrong scores in silence."""
+"""Compatibility of masked and causal models beyond those of `models`: none gives wrong scores silently."""
 
 import pytest
 import torch
@@ -53,7 +53,7 @@ WORDS = [(20, 21, 22), (31,), (40, 41)]
 
 
 def backbone_of(model_class, config_class, tokenizer, **options):
-    """A tiny model of random weights, all of which change scores."""
+    """A tiny model with random weights, all of which change scores."""
     borrowed = models.borrowed(tokenizer)
     made = models.with_random_weights(model_class(config_class(vocab_size=len(borrowed) + 5, **options)))
     return Backbone(made, borrowed, "x")
@@ -101,7 +101,7 @@ def backbone_of(model_class, config_class, tokenizer, **options):
         (BertGenerationDecoder, BertGenerationConfig, "gpt2", COMMON, "is not causal as it is configured"),
     ],
 )
-def test_a_model_that_would_be_read_wrongly_is_refused(model_class, config_class, tokenizer, options, reason):
+def test_a_model_with_wrong_scores_raises(model_class, config_class, tokenizer, options, reason):
     with pytest.raises(BackboneError, match=rf"\b{model_class.__name__} {reason}"):
         backbone_of(model_class, config_class, tokenizer, **options)
 
@@ -171,7 +171,7 @@ def test_other_causal_models_score_as_plain_transformers(model_class, config_cla
         assert_same(found, torch.stack(rows))
 
 
-def test_a_model_is_given_back_as_it_was():
+def test_a_model_is_restored():
     made = models.model("bert").train()
     made.bert.embeddings.requires_grad_(False)
     flags = [(parameter.requires_grad, made.training) for parameter in made.parameters()]

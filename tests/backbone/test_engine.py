@@ -1,4 +1,4 @@
-"""`clf.engine_`: what the engine does, as it is decided elsewhere."""
+"""`clf.engine_`: facts about how a classifier's model is run."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Which models are taken, and how they predict."""
+"""Families of models."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The last layer of models built as BERT reads, behind its attention, the places alone that are asked for."""
+"""After its attention, the last layer of models built like BERT computes the wanted positions only."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_scores_and_states_are_those_of_the_whole_layer(architecture, monkeypatc
         torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-5)
 
 
-def test_a_model_that_looks_at_other_places_later_is_read_whole():
+def test_a_model_that_mixes_positions_later_runs_its_whole_last_layer():
     backbone = models.new_backbone("bert")
     bert = backbone.model.bert
     before = bert.forward

@@ -1,4 +1,4 @@
-"""Loading by name, and telling models apart."""
+"""Loading by name, and fingerprints."""
 
 import pytest
 import torch

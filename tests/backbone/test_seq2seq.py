@@ -1,4 +1,4 @@
-"""Models with an encoder and a decoder: which are taken, and what is borrowed of them."""
+"""Models with an encoder and a decoder: families, compatibility, restored flags."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ SMALL = {
 
 @pytest.fixture(params=list(models.SEQ2SEQ))
 def architecture(request):
-    """Here only those with an encoder and a decoder."""
+    """Only models with an encoder and a decoder."""
     return request.param
 
 
@@ -143,7 +143,7 @@ def test_other_models_read_as_plain_transformers(model_class, config):
         ),
     ],
 )
-def test_a_model_that_does_not_run_as_we_run_it_is_refused(model_class, config, reason):
+def test_a_model_that_does_not_accept_embeddings_raises(model_class, config, reason):
     with pytest.raises(BackboneError, match=f"{model_class.__name__} does not accept `inputs_embeds`.*{reason}"):
         backbone_of(model_class, config)
 

@@ -1,4 +1,4 @@
-"""Layers that torch compiled: the same scores, from few versions of each, and training as it was."""
+"""Compiled layers: the same scores, few versions of each, and unchanged training."""
 
 import copy
 import os

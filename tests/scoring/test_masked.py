@@ -1,4 +1,4 @@
-"""How masked models fill in words of several tokens, against plain transformers: one word of one prompt at a time."""
+"""Decoding of words of several tokens by masked models, against plain transformers: one word and prompt at a time."""
 
 from typing import get_args
 
@@ -42,7 +42,7 @@ def close(found, expected):
 
 
 def orders(backbone, prompts, word):
-    """The first place that is filled in of `word`, in each prompt."""
+    """The position of `word` that is filled in first, in each prompt."""
     with torch.no_grad():
         masks = [backbone.prompt_tokenizer.mask_id] * len(word)
         logs = [logits_at_masks(backbone, p, masks).log_softmax(-1) for p in prompts]
@@ -62,7 +62,7 @@ def test_every_decoding(architecture, slots, decoding):
 
 @pytest.mark.parametrize("architecture", MASKED)
 def test_the_fillings_differ(architecture):
-    """Else the tests here would compare nothing."""
+    """Otherwise the tests here would compare nothing."""
     backbone = models.backbone(architecture)
     prompts = random_prompts([9, 3, 14, 1, 5, 7, 11], right=True)
     assert len(orders(backbone, prompts, (40, 41, 42))) > 1
@@ -131,7 +131,7 @@ def test_company_does_not_matter(architecture, decoding):
 
 
 def passes(monkeypatch, backbone, prompts, words, decoding):
-    """The rows of every pass of the model in which `prompts` are scored."""
+    """The number of sequences in each forward pass that scores `prompts`."""
     seen = []
     whole = type(backbone).outputs
 
@@ -148,7 +148,7 @@ def passes(monkeypatch, backbone, prompts, words, decoding):
     ("decoding", "expected"), [("together", [4]), ("left_to_right", [14]), ("most_confident", [4, 7, 4, 2])]
 )
 def test_rows_and_passes(monkeypatch, decoding, expected):
-    """All words of all prompts go in one pass, or one for each token, and what they share is read once."""
+    """All words of all prompts take one forward pass, or one for each token, and shared sequences are computed once."""
     backbone, prompts = models.backbone("bert"), random_prompts([9, 6, 14], right=True)
     found = passes(monkeypatch, backbone, prompts, WORDS, decoding)
     assert len(found) == len(expected)

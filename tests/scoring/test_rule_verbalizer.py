@@ -1,4 +1,4 @@
-"""A classifier with rules about several masks: fitted, saved, shown demonstrations, calibrated."""
+"""A classifier with rules for several masks: fitted, saved, with demonstrations, calibrated."""
 
 import json
 

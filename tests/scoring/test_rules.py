@@ -1,4 +1,4 @@
-"""Rules are scored as plain transformers score them: one row at a time, no padding, all logits."""
+"""Scores of rules equal those of plain transformers: one sequence at a time, no padding, all logits."""
 
 import math
 
@@ -57,7 +57,7 @@ def bind(backbone, source, rules):
 
 
 def filled(prompt, words):
-    """A row with ids in the masks' places, and where each of them begins."""
+    """A sequence with ids at the masks, and the position where each of them begins."""
     row, starts = list(prompt.left), []
     for ids, piece in zip(words, prompt.chunks[1:], strict=True):
         starts.append(len(row))
@@ -66,7 +66,7 @@ def filled(prompt, words):
 
 
 def logs(backbone, ids, token_type_ids, soft):
-    """All log-probabilities of one row."""
+    """All log-probabilities of one sequence."""
     embed = backbone.model.get_input_embeddings()
     rows = [soft[-1 - i].to(embed.weight.dtype) if i < 0 else embed(torch.tensor(i)) for i in ids]
     more = (
@@ -204,7 +204,7 @@ def test_one_named_mask_is_as_good_as_one_without_a_name(architecture, behind):
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_company_and_padding_do_not_matter(architecture, rules):
+def test_batches_and_padding_do_not_change_scores(architecture, rules):
     bound, prompts, soft = bind(models.backbone(architecture, "left"), REVIEW, rules)
     with torch.no_grad():
         alone = torch.cat([bound.scorer.batch([prompt], soft.weight) for prompt in prompts])
@@ -234,7 +234,7 @@ def test_gradients_reach_every_slot_and_are_those_of_plain_transformers(architec
 PROMPT = EncodedPrompt((5, -1), (9,), {}, token_type_ids=(0, 0, 0, 1, 1, 1, 1), between=((7, 8),))
 
 
-def test_rows_of_a_masked_model():
+def test_sequences_of_a_masked_model():
     plan = MaskedRules([((20,), (30,)), ((21,), (30,)), ((20,), (31, 32))], mask_id=4)
     assert plan.normalised
     one, two = plan.model_inputs(PROMPT)
@@ -250,14 +250,14 @@ def test_rows_of_a_masked_model():
     assert two == ModelInput((5, -1, 4, 7, 8, 4, 4, 9), reads, (0, 0, 0, 1, 1, 1, 1, 1))
 
 
-def test_words_of_two_tokens_alone_make_one_row():
+def test_words_of_two_tokens_need_one_sequence():
     plan = MaskedRules([((20, 21), (30,)), ((22, 23), (31,))], mask_id=4)
     assert not plan.normalised
     (row,) = plan.model_inputs(PROMPT)
     assert row.ids == (5, -1, 4, 4, 7, 8, 4, 9)
 
 
-def test_rows_of_a_causal_model_are_shared_where_only_the_last_word_differs():
+def test_sequences_of_a_causal_model_are_shared_if_only_the_last_word_differs():
     conjunctions = [((20,), (30,)), ((20,), (31, 32)), ((21,), (30,)), ((20,), (31, 33))]
     plan = CausalRules(conjunctions, has_right=False)
     ends = EncodedPrompt((5, -1), (), {}, between=((7, -2, 8),))

@@ -1,4 +1,4 @@
-"""Scores of models with an encoder and a decoder are those of plain transformers, one row at a time."""
+"""Scores of models with an encoder and a decoder equal those of plain transformers, one sequence at a time."""
 
 import pytest
 import torch
@@ -31,12 +31,12 @@ WORDS = {
 
 @pytest.fixture(params=["t5", "t5-gated", "bart", "mbart"])
 def architecture(request):
-    """Here only those with an encoder and a decoder; mT5 is the gated T5 with another tokenizer."""
+    """Only models with an encoder and a decoder; mT5 is the gated T5 with another tokenizer."""
     return request.param
 
 
 def reference(backbone, prompt, words, soft=None):
-    """Log-probabilities of the first tokens of `words`, each behind the ones before, in one row without padding.
+    """Log-probabilities of the first tokens of `words`, each after the ones before, in one sequence without padding.
 
     One word for each mask; shape of the result (tokens, vocab).
     """
@@ -164,19 +164,19 @@ def test_a_text_is_read_once_for_all_words():
         ([(20,), (31, 32)], [(31,)]),
     ],
 )
-def test_words_share_rows_of_the_decoder(words, rows):
+def test_words_share_sequences_of_the_decoder(words, rows):
     prompt_tokenizer = models.backbone("t5").prompt_tokenizer
-    queries = Seq2seqPlan([(word,) for word in words], prompt_tokenizer, 0).model_inputs(
+    model_inputs = Seq2seqPlan([(word,) for word in words], prompt_tokenizer, 0).model_inputs(
         EncodedPrompt((8, 9), (10, 1), {})
     )
     sentinel = prompt_tokenizer.sentinels[0]
-    assert [query.ids for query in queries] == [(0, sentinel, *row) for row in rows]
-    assert {query.source for query in queries} == {(8, 9, sentinel, 10, 1)}
+    assert [query.ids for query in model_inputs] == [(0, sentinel, *row) for row in rows]
+    assert {query.source for query in model_inputs} == {(8, 9, sentinel, 10, 1)}
 
 
 @torch.no_grad()
 def test_bart_says_at_the_mask_what_transformers_has_it_say():
-    """Given the encoder's row alone, it shifts that for the decoder and reads the scores where the mask stands."""
+    """With the encoder's ids alone, transformers shifts them for the decoder; the scores are at the mask."""
     backbone = models.backbone("bart")
     (prompt,) = random_prompts([9], right=True)
     row = [*prompt.left, backbone.tokenizer.mask_token_id, *prompt.right]
@@ -188,7 +188,7 @@ def test_bart_says_at_the_mask_what_transformers_has_it_say():
 @pytest.mark.parametrize("name", ["t5", "mt5"])
 @torch.no_grad()
 def test_t5_scores_a_word_as_the_target_of_its_pretraining(name):
-    """Written out for its own tokenizer: the loss of the words behind the sentinel."""
+    """Written out for its own tokenizer: the loss of the words after the sentinel."""
     backbone = models.backbone(name)
     bound = CompiledPrompt(Template("<text> It was <mask> ."), Verbalizer({0: "good", 1: "bad"}), backbone, None)
     scores = WordHead(bound.verbalizer).label_scores(bound.features(bound.encode(["A dull film"]), [None])[0])[0]

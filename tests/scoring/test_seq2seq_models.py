@@ -1,4 +1,4 @@
-"""The classifier on models with an encoder and a decoder: as on any other."""
+"""The classifier on models with an encoder and a decoder."""
 
 import json
 
@@ -22,7 +22,7 @@ WORDS = {"pos": ["good", "great"], "neg": ["bad", "really bad"]}
 
 @pytest.fixture(params=["t5", "bart"])
 def architecture(request):
-    """One that has sentinels, and one that writes the text anew."""
+    """A model with sentinels, and one whose decoder repeats the text."""
     return request.param
 
 

@@ -1,4 +1,4 @@
-"""Several prompts on the same texts: each scores as it does by itself in plain transformers."""
+"""Several prompts on the same texts: each has the scores that it has by itself in plain transformers."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ from softcloze.template import Template
 ARCHITECTURES = ["llama", "gpt2", "gemma3_text", "mistral", "bloom", "opt", "gpt_neox", "bert", "roberta"]
 CAUSAL = [architecture for architecture in ARCHITECTURES if architecture in models.CAUSAL]
 TEXTS = [tuple(range(20 + i, 20 + i + length)) for i, length in enumerate((18, 3, 25, 7, 18))]
-# before the text, behind it, behind the mask
+# ids before the text, after it, after the mask
 SHAPES = [
     ((), (90, 91), ()),
     ((), (90, 92, 93), ()),
@@ -56,7 +56,7 @@ def expected_scores(own, words):
 
 
 def tokens_read(backbone, run):
-    """What `run` returns, and how many positions the model computed meanwhile."""
+    """The result of `run`, and the number of positions that the model computed."""
     read = []
     hook = backbone.model.register_forward_pre_hook(
         lambda _, args, inputs: read.append(inputs.get("input_ids", inputs.get("inputs_embeds")).shape[:2].numel()),
@@ -90,7 +90,7 @@ def test_vectors_of_one_template(architecture):
 
 
 @pytest.mark.parametrize("architecture", CAUSAL)
-def test_a_text_is_read_once(architecture):
+def test_a_text_is_computed_once(architecture):
     backbone = models.backbone(architecture)
     assert backbone.supports_prefix_cache
     members = [member(backbone, ((), (90 + k, 80), ()), ONE, texts=[TEXTS[0], TEXTS[2]])[0] for k in range(6)]
@@ -103,8 +103,8 @@ def test_a_text_is_read_once(architecture):
 @pytest.mark.parametrize(
     ("architecture", "packs"), [("llama", True), ("gpt2", True), ("opt", True), ("bloom", False), ("mistral", False)]
 )
-def test_tails_are_packed_where_the_model_sees_them_apart(architecture, packs):
-    """Not where positions are counted in the mask, nor where a layer's window, here of 8 tokens, is too short."""
+def test_tails_are_packed_where_the_model_allows_it(architecture, packs):
+    """Not if positions are counted in the mask, nor if a layer's window, here of 8 tokens, is too short."""
     backbone = models.backbone(architecture)
     assert backbone.can_pack == (architecture != "bloom")
     tails = [(90, 91, 80), (90, 91, 81), (90, 82, 80), (83,), (-1, 91)]
@@ -119,7 +119,7 @@ def test_tails_are_packed_where_the_model_sees_them_apart(architecture, packs):
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "bloom"])
-def test_trying_what_a_model_can_do_costs_a_few_tokens(architecture):
+def test_probes_cost_a_few_tokens(architecture):
     known = models.backbone(architecture)
     unknown = Backbone(known.model, known.tokenizer, known.name)
     read = []
@@ -129,7 +129,7 @@ def test_trying_what_a_model_can_do_costs_a_few_tokens(architecture):
     assert read[1] < read[0] < read[1] + 60
 
 
-def test_words_in_front_are_read_once_for_all_texts():
+def test_words_in_front_are_computed_once_for_all_texts():
     backbone = models.backbone("llama")
     start = tuple(range(100, 120))
     members = [member(backbone, (start, tail, ()), ONE)[0] for tail in ((90, 91), (92, -1))]
@@ -165,7 +165,7 @@ def test_scores_by_length_and_as_probabilities(architecture):
     assert_same(found[1], expected_scores(plain, words))
 
 
-def test_words_filled_in_by_how_sure_the_model_is():
+def test_words_decoded_by_confidence():
     backbone = models.backbone("bert")
     members = [member(backbone, shape, MIXED, decoding="most_confident")[0] for shape in (SHAPES[0], SHAPES[3])]
     members.append(member(backbone, SHAPES[1], ONE)[0])
@@ -200,7 +200,7 @@ def test_no_texts(architecture):
 
 
 def leaves_of(tree, before=()):
-    """Row -> the shared ids that it is read behind."""
+    """Sequence -> its shared prefix."""
     ids = before + tree.ids
     assert len(ids) == tree.end
     found = dict.fromkeys(tree.members, ids)
@@ -210,7 +210,7 @@ def leaves_of(tree, before=()):
     return found
 
 
-def test_shared_beginnings_are_those_of_their_rows():
+def test_shared_prefixes_are_those_of_their_sequences():
     dice = torch.Generator().manual_seed(0)
     rows = []
     for _ in range(40):
@@ -240,14 +240,14 @@ def test_how_much_is_shared(rows, ends):
     assert [len(leaves[row]) for row in range(len(rows))] == ends
 
 
-def test_a_row_that_is_read_often_is_a_beginning_by_itself():
+def test_a_sequence_that_is_computed_often_is_a_prefix_by_itself():
     long, short = tuple(range(20)), tuple(range(10))
     assert leaves_of(prefix_tree([long, short], [3, 1])) == {0: long, 1: ()}
 
 
 @pytest.mark.parametrize("right", [False, True], ids=["end", "text behind"])
-def test_label_words_share_the_prompt_that_they_stand_in(right):
-    """A prompt is read once, and for each word only what it adds."""
+def test_label_words_share_their_prompt(right):
+    """A prompt is computed once, and for each word only the tokens that it adds."""
     backbone = models.backbone("llama")
     words = [(20 + k, 30) for k in range(4)]
     prompts = random_prompts([24], right=right)

@@ -26,7 +26,7 @@ def scored(backbone, source, pairs=PAIRS, words=WORDS, soft=None, max_length=64)
 
 
 def plain_scores(backbone, pair, words, after="."):
-    """By the tokenizer and the model alone, one call for each word with its own number of masks."""
+    """Scores from tokenizer and model alone, one call for each word with its own number of masks."""
     tokenizer, scores = backbone.tokenizer, []
     for word in words:
         inputs = tokenizer(pair[0], f"{pair[1]} {tokenizer.mask_token * len(word)}{after}", return_tensors="pt")
@@ -104,7 +104,7 @@ def test_slots_have_the_type_of_their_segment(architecture):
 
 @pytest.mark.parametrize("source", ["<a><sep><b> <mask>", "<a><sep><b> <mask>, <a>"])
 def test_a_causal_model_with_types(source):
-    """BERT as a decoder: no beginning is read before, since it would have to remember its types."""
+    """BERT as a decoder has no prefix cache, since it would have to keep token types."""
     backbone = models.bert_decoder()
     assert backbone.family == "causal"
     assert backbone.uses_token_types

@@ -31,7 +31,7 @@ _UNUSUAL = ("softcap", "s_aux", "position_bias", "cache")
 
 
 def use_custom_attention(model: PreTrainedModel) -> bool:
-    """Whether `model` runs "sdpa" and nothing else in it depends on that name."""
+    """Return True if `model` runs "sdpa" and nothing else in it depends on that name."""
     config = model.config
     # measured on CPUs only; a composite configuration does not say what its parts run
     on_cpu = model.device.type == "cpu" and not config.sub_configs
@@ -40,7 +40,7 @@ def use_custom_attention(model: PreTrainedModel) -> bool:
 
 @cache
 def _goes_by_name(module: str) -> bool:
-    """Whether a model's module looks up its attention by name, and does not compare that name with "sdpa"."""
+    """Return True if a model's module looks up its attention by name, and does not compare that name with "sdpa"."""
     try:
         code = inspect.getsource(sys.modules[module])
     except (OSError, TypeError):  # defined in an interpreter
@@ -148,7 +148,7 @@ def attention(
 
 
 def _is_causal(module: nn.Module, *, is_causal: bool | None = None, **_: object) -> bool:
-    """Whether a query without a mask sees no later keys."""
+    """Return True if a query without a mask sees no later keys."""
     return bool(is_causal if is_causal is not None else getattr(module, "is_causal", True))
 
 

@@ -286,7 +286,7 @@ class Backbone:
 
     @property
     def supports_prefix_cache(self) -> bool:
-        """Whether scores stay the same when a sequence continues from cached keys and values."""
+        """True if scores stay the same when a sequence continues from cached keys and values."""
         return not self.prefix_cache_reason
 
     @cached_property
@@ -296,7 +296,7 @@ class Backbone:
 
     @cached_property
     def can_pack(self) -> bool:
-        """Whether scores stay the same when sequences are packed into one, in which they do not see each other."""
+        """True if scores stay the same when sequences are packed into one, in which they do not see each other."""
         return self.supports_prefix_cache and can_pack(self._forward)
 
     def packing_capacity(self, prefix: PrefixCache | None) -> int:

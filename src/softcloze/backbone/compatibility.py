@@ -155,7 +155,7 @@ def prefix_cache_reason(forward: ForwardPass) -> str:
 
 
 def can_pack(forward: ForwardPass) -> bool:
-    """Whether scores stay the same when sequences that must not see each other are packed into one.
+    """Return True if scores stay the same when sequences that must not see each other are packed into one.
 
     For models that take a key/value cache. Probed at run time: some architectures have their own way of counting
     positions or of masking.
@@ -177,7 +177,7 @@ def can_pack(forward: ForwardPass) -> bool:
 
 
 def can_cut_head(forward: ForwardPass) -> bool:
-    """Whether scores stay the same when the output embedding has the weights of some words only.
+    """Return True if scores stay the same when the output embedding has the weights of some words only.
 
     Probed at run time: a head may add a bias of vocabulary size, or use the embeddings elsewhere.
     """
@@ -235,7 +235,7 @@ def _difference(forward: ForwardPass, usual: Callable[[], Tensor], other: Callab
 
 
 def scores_close(scores: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    """Whether scores agree up to a thousandth, in half precision up to its rounding.
+    """Return True if scores agree up to a thousandth, in half precision up to its rounding.
 
     A constant added to all scores of a position makes no difference, as it makes none to probabilities.
 

@@ -104,7 +104,7 @@ def pack_evenly(sequences: Sequence[Sequence[int]], capacity: int) -> Packing:
 
 
 def worth_packing(sequences: Sequence[Sequence[int]]) -> bool:
-    """Whether sequences without a cached prefix save enough by computing their common ids once."""
+    """Return True if sequences without a cached prefix save enough by computing their common ids once."""
     others = len(sequences) - 1
     return others > 0 and shared_prefix(sequences) * others > MIN_SAVING * sum(map(len, sequences))
 

@@ -172,7 +172,7 @@ class Scorer:
         return sums, outputs.states[sequence, index]
 
     def _transposed(self, tuples: Sequence[tuple[int, ...]], width: int) -> Tensor:
-        """Tuples as columns, shape (width, tuples), also where there are none."""
+        """Tuples as columns, shape (width, tuples); an empty list gives empty columns."""
         return torch.tensor(tuples, dtype=torch.long, device=self.backbone.device).view(-1, width).T.contiguous()
 
     def cache_prefixes(self, prompts: Sequence[EncodedPrompt], memory: int) -> PrefixCache | None:

@@ -48,7 +48,7 @@ class Infilling:
         """Write `prompt` for a model with this tokenizer, whose decoder begins with the token `start`.
 
         Raises:
-            EncodingError: there are more masks than sentinels.
+            EncodingError: more masks than sentinels.
         """
         masks = len(prompt.between) + 1
         sentinels = prompt_tokenizer.sentinels
