@@ -14,11 +14,11 @@ from rich.text import Text
 
 from softcloze.cli.options import (
     Baseline,
+    Calibration,
     Choice,
     DemonstrationsOption,
     LabelOption,
     LearningRateOption,
-    Method,
     ModelOption,
     VerbalizerOption,
 )
@@ -55,7 +55,7 @@ def compare(
         list[str] | None, typer.Option(help="A template with soft slots, or its name; may be repeated.")
     ] = None,
     calibration: Annotated[
-        list[Method] | None, typer.Option(help="Add every hard prompt with this calibration; may be repeated.")
+        list[Calibration] | None, typer.Option(help="Add every hard prompt with this calibration; may be repeated.")
     ] = None,
     baseline: Annotated[
         list[Baseline] | None, typer.Option(help="Method to compare prompts with; may be repeated. lora needs peft.")

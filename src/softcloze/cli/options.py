@@ -54,7 +54,7 @@ DemonstrationsOption = Annotated[
 ]
 
 
-class Method(StrEnum):
+class Calibration(StrEnum):
     """How label scores are calibrated: `softcloze.calibration.CALIBRATIONS`, which is slow to import."""
 
     contextual = "contextual"
@@ -92,7 +92,7 @@ HeadOption = Annotated[
     ),
 ]
 CalibrationOption = Annotated[
-    Method | None,
+    Calibration | None,
     typer.Option(
         "--calibration",
         help="What corrects the label scores; learnt from the rows. docs/how-to/calibrate.md compares them.",
