@@ -1,12 +1,12 @@
-"""Compare hard prompts, soft prompts and TF-IDF on few labelled rows, in English and in Chinese.
+"""Compare hard prompts, soft prompts and TF-IDF on few labelled examples, in English and in Chinese.
 
     python examples/hard_vs_soft.py            a minute, in English
 
 With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --processes 2` it makes the tables of
 docs/measurements/results.md in an hour or more.
 
-Finished runs are kept in the folder; run the same command again to resume. The prompts were chosen on other rows
-(docs/measurements/defaults.md). TF-IDF learns words only from the rows that it is given, so it is also trained on
+Finished runs are kept in the folder; run the same command again to resume. The prompts were chosen on other examples
+(docs/measurements/defaults.md). TF-IDF learns words only from the examples that it is given, so it is also trained on
 many more.
 """
 
@@ -39,7 +39,7 @@ STUDIES = {
 
 
 def methods(study: dict) -> list[Method]:
-    """Hard prompts as they are and calibrated, soft prompts, and the baseline without a model."""
+    """Hard prompts with and without calibration, soft prompts, and a baseline without a language model."""
     backbone, words = load_backbone(study["model"]), study["words"]
     hard = [
         Method(
@@ -55,41 +55,46 @@ def methods(study: dict) -> list[Method]:
     return [*hard, *soft, Method("TF-IDF", tfidf(study["analyzer"]))]
 
 
-def tell(event: Progress) -> None:
-    """A line whenever runs begin."""
+def print_progress(event: Progress) -> None:
+    """Print a line whenever runs start."""
     doing = "; ".join(f"{name}, {shots} of each class, draw {draw}" for name, shots, draw in event.doing)
     left = f", about {event.seconds_left / 60:.0f} min left" if event.seconds_left is not None else ""
     print(f"{event.done} of {event.total} done{left}: {doing}", flush=True)
 
 
-def show(found: Comparison, baseline: str | None) -> None:
-    """The table, and how far all methods are from one of them, which may be chance."""
-    print(found.table())
-    for shots in found.protocol.shots if baseline is not None else ():
-        for each in found.differences(shots=shots, baseline=baseline):
-            interval = f"{each.mean:+.3f}, {each.low:+.3f} to {each.high:+.3f}"
-            print(f"{shots} of each class: {each.method} {interval}, p = {each.p_corrected:.3f}")
+def show(comparison: Comparison, baseline: str | None) -> None:
+    """Print the table, and the differences from a baseline."""
+    print(comparison.table())
+    for shots in comparison.protocol.shots if baseline is not None else ():
+        for pair in comparison.differences(shots=shots, baseline=baseline):
+            interval = f"{pair.mean:+.3f}, {pair.low:+.3f} to {pair.high:+.3f}"
+            print(f"{shots} of each class: {pair.method} {interval}, p = {pair.p_corrected:.3f}")
 
 
 def main() -> None:
-    """Run what is missing, and show all."""
+    """Run the missing runs, and show the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("languages", nargs="*", default=["English"], metavar="LANGUAGE", help="English, Chinese")
-    parser.add_argument("--shots", nargs="+", type=int, default=[2], help="labelled rows of each class")
-    parser.add_argument("--draws", type=int, default=1, help="of these rows")
-    parser.add_argument("--rows", type=int, default=4, help="held-out rows to measure on")
-    parser.add_argument("--many", type=int, default=1000, help="rows of each class for TF-IDF alone")
-    parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with a model of its own")
+    parser.add_argument("--shots", nargs="+", type=int, default=[2], help="training examples of each class")
+    parser.add_argument("--draws", type=int, default=1, help="draws of the training examples")
+    parser.add_argument("--rows", type=int, default=4, help="held-out examples")
+    parser.add_argument("--many", type=int, default=1000, help="training examples of each class for TF-IDF alone")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with its own model")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
     given = parser.parse_args()
     for language in given.languages:
         study, folder = STUDIES[language], given.folder / language
         protocol = Protocol(shots=given.shots, seeds=given.draws, test_rows=given.rows)
-        found = compare(
-            methods(study), study["data"], protocol, processes=given.processes, folder=folder, on_progress=tell
+        comparison = compare(
+            methods(study),
+            study["data"],
+            protocol,
+            processes=given.processes,
+            folder=folder,
+            on_progress=print_progress,
         )
-        show(found, baseline=f"soft, {next(iter(study['soft']))}")
-        print(f"the page: {found.report(folder / 'report.html')}")
+        show(comparison, baseline=f"soft, {next(iter(study['soft']))}")
+        print(f"report: {comparison.report(folder / 'report.html')}")
         many = Protocol(shots=given.many, seeds=given.draws, test_rows=given.rows)
         show(compare({"TF-IDF": tfidf(study["analyzer"])}, study["data"], many, folder=folder / "many"), baseline=None)
 

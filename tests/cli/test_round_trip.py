@@ -6,7 +6,7 @@ import re
 import pytest
 
 from softcloze.calibration import CALIBRATIONS
-from softcloze.cli.options import Kind, Method
+from softcloze.cli.options import Calibration, Kind
 from softcloze.heads import EXCLUSIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -195,5 +195,5 @@ def test_a_linear_head_without_slots(run, reviews, tmp_path):
 
 
 def test_every_calibration_and_head_has_its_option():
-    assert tuple(Method) == tuple(CALIBRATIONS)
+    assert tuple(Calibration) == tuple(CALIBRATIONS)
     assert tuple(Kind) == EXCLUSIVE

@@ -13,7 +13,7 @@ LABELS = ("bad", "good") * 100
 
 
 def run(method, shots, seed, skill, **changes):
-    """A run that is right about a share `skill` of the rows, with probability 0.75."""
+    """A run with accuracy `skill` and confidence 0.75."""
     right = np.random.default_rng(hash((len(method), seed)) % 1000).random(len(LABELS)) < skill
     is_good = np.array([label == "good" for label in LABELS])
     good = np.where(right == is_good, 0.75, 0.25)

@@ -1,4 +1,4 @@
-"""The worst mistakes are kept with what the model would rather have said."""
+"""The most confident errors are kept with the most probable words at the mask."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_what_cannot_be_explained_has_none(bert_tiny):
 
 def test_a_report_shows_them_also_of_kept_runs(bert_tiny, tmp_path):
     methods = [Method("hard", PromptClassifier(bert_tiny, "It was <mask>. <text>", WORDS))]
-    found, again = (compare(methods, SPLIT, Protocol(shots=2, seeds=1), folder=tmp_path / "cells") for _ in range(2))
+    found, again = (compare(methods, SPLIT, Protocol(shots=2, seeds=1), folder=tmp_path / "runs") for _ in range(2))
     (run,) = found.runs
     given = run.probabilities.argmax(1)
     wrong = sorted(np.flatnonzero(given != found.truth), key=lambda row: -run.probabilities[row].max())

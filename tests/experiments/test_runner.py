@@ -18,7 +18,7 @@ from softcloze.experiments import Method, Protocol, compare, tfidf
 
 
 class Interruption:
-    """What a user does to a comparison after so many runs."""
+    """Interrupt a comparison after a number of runs, as a user may."""
 
     def __init__(self, runs):
         self.left = runs
@@ -38,8 +38,8 @@ def whole():
 
 
 def test_runs_are_what_the_classifiers_give_by_hand(whole):
-    cells = [(name, shots, seed) for name in METHODS for shots in (2, 0.5) for seed in range(2)]
-    assert [(run.method, run.shots, run.seed) for run in whole.runs] == cells
+    expected = [(name, shots, seed) for name in METHODS for shots in (2, 0.5) for seed in range(2)]
+    assert [(run.method, run.shots, run.seed) for run in whole.runs] == expected
     assert whole.classes == ("bad", "good") and whole.texts == SPLIT.test.texts[:20]
     for run in whole.runs:
         if run.shots == 0.5:
@@ -111,15 +111,15 @@ dice, finished = random.Random(0), {{}}
 for kill in range({KILLS}):
     child = os.fork()  # of a process that has imported all
     if not child:
-        compare(SLOW, SPLIT, LONG, folder="cells")
+        compare(SLOW, SPLIT, LONG, folder="runs")
         os._exit(0)
     enough = len(finished) + dice.randrange(4)
-    while len(list(Path("cells").glob("*.safetensors"))) < enough:
+    while len(list(Path("runs").glob("*.safetensors"))) < enough:
         time.sleep(0.001)
     time.sleep(dice.random() / 50)
     os.kill(child, signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL, "it was done already"
-    found = {{path: path.read_bytes() for path in Path("cells").glob("*.safetensors")}}
+    found = {{path: path.read_bytes() for path in Path("runs").glob("*.safetensors")}}
     assert finished.items() <= found.items(), "what was finished is lost, or was run again"
     finished = found
 """
@@ -127,27 +127,27 @@ for kill in range({KILLS}):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_it_finds_the_same(tmp_path):
-    """SIGKILL, twenty times, before, while and after cells are written; the last time it may come to its end."""
+    """SIGKILL, twenty times, before, while and after files are written; the last time it may finish."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", VICTIM], cwd=tmp_path, env=environment, check=True)
-    cells = tmp_path / "cells"
-    finished = {path: path.read_bytes() for path in cells.glob("*.safetensors")}
+    runs = tmp_path / "runs"
+    finished = {path: path.read_bytes() for path in runs.glob("*.safetensors")}
     assert 0 < len(finished) < 120
-    resumed, alone = compare(SLOW, SPLIT, LONG, folder=cells), compare(SLOW, SPLIT, LONG)
+    resumed, alone = compare(SLOW, SPLIT, LONG, folder=runs), compare(SLOW, SPLIT, LONG)
     assert same(resumed, alone) and without_costs(resumed) == without_costs(alone)
     assert all(path.read_bytes() == content for path, content in finished.items())
-    assert len(list(cells.glob("*.safetensors"))) == 120
+    assert len(list(runs.glob("*.safetensors"))) == 120
 
 
 def without_costs(comparison):
-    """The table as it is printed, with seconds and memory that are always the same."""
+    """The printed table with constant seconds and memory."""
     runs = (replace(run, fit_seconds=1.0, predict_seconds=1.0, peak_memory=1_000_000) for run in comparison.runs)
     console = Console(file=io.StringIO(), width=100)
     console.print(replace(comparison, runs=tuple(runs)).table())
     return console.file.getvalue()
 
 
-def test_a_damaged_cell_is_measured_again(whole, tmp_path):
+def test_a_damaged_file_is_measured_again(whole, tmp_path):
     compare({"noise": Noisy()}, SPLIT, PROTOCOL, folder=tmp_path)
     for number, path in enumerate(sorted(tmp_path.glob("*.safetensors"))):
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""SetFit is an extra baseline: what can be said of it where its packages are not installed."""
+"""SetFit without its packages: a clear error, and a method like others."""
 
 import pytest
 

@@ -17,7 +17,7 @@ def truth():
 
 
 def probabilities(truth, seed, skill=1.0):
-    """Of a classifier that is right more often than not."""
+    """Probabilities of a classifier that is right more often than not."""
     scores = np.random.default_rng(seed).normal(size=(len(truth), CLASSES)) + skill * np.eye(CLASSES)[truth]
     odds = np.exp(scores)
     return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
@@ -39,7 +39,7 @@ def test_metrics(truth):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_interval_and_p_are_those_of_plain_loops(truth, metric):
-    """The quick products of matrices, against scikit-learn on rows drawn again one resample at a time."""
+    """Matrix products give the same as scikit-learn on one resample at a time."""
     one, other = probabilities(truth, 1), probabilities(truth, 2, skill=1.3)
     resampling = Resampling(ROWS, resamples=40)
     found = paired([one], [other], truth, metric, resampling)
@@ -74,7 +74,7 @@ def test_a_single_run_each_is_what_scipy_finds(truth):
 
 
 def test_where_draws_are_all_that_varies_it_is_the_t_test():
-    """Runs that are right or wrong about all rows alike: rows tell nothing."""
+    """If all examples of a run are alike, only the draws vary."""
     rng = np.random.default_rng(0)
     rows = 500
     truth = np.zeros(rows, int)
@@ -90,7 +90,7 @@ def test_where_draws_are_all_that_varies_it_is_the_t_test():
 
 
 def test_rows_of_several_runs_are_the_same_rows(truth):
-    """Three runs that say the same tell no more than one."""
+    """Three identical runs carry no more information than one."""
     one, other = probabilities(truth, 1), probabilities(truth, 2, skill=1.3)
     resampling = Resampling(ROWS)
     single = paired([one], [other], truth, "accuracy", resampling)
@@ -100,7 +100,7 @@ def test_rows_of_several_runs_are_the_same_rows(truth):
 
 @pytest.mark.parametrize("spread", [0.0, 0.3])
 def test_the_same_method_twice_is_called_different_in_five_percent(spread):
-    """200 comparisons of a method with itself: rows of different difficulty, three draws of different luck."""
+    """200 comparisons of a method with itself, with examples of different difficulty and three draws."""
     rows, runs = 200, 3
     truth, resampling = np.zeros(rows, int), Resampling(rows, 500)
     called = covered = 0

@@ -1,4 +1,4 @@
-"""Several runs at a time: the same as one after the other, and nothing is lost whatever happens to a process."""
+"""Several runs at a time give the same results as one after the other, also if a process dies."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ PROTOCOL = Protocol(shots=2, seeds=2, test_rows=10)
 
 
 class Watcher:
-    """Keeps what it is told of a comparison, and interrupts it after so many runs, as Ctrl-C would."""
+    """Record the progress of a comparison, and interrupt it after a number of runs, as Ctrl-C does."""
 
     def __init__(self, stop):
         self.stop = stop
@@ -35,7 +35,7 @@ class Watcher:
 
 
 def methods(model):
-    """One wording with two calibrations, a soft prompt, and classifiers."""
+    """One template with two calibrations, a soft prompt, and a baseline."""
     return [
         Method("hard", PromptClassifier(model, "It was <mask>. <text>", WORDS)),
         Method(
@@ -54,14 +54,14 @@ def methods(model):
 
 
 def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
-    """A comparison in which one run kills its process, and another never comes to an end: processes start slowly."""
+    """One run kills its process, and another never ends; in one test, because processes start slowly."""
     watcher = Watcher(stop=10)
     troubled = [Method("deadly", Deadly()), *methods(bert_tiny), Method("endless", Endless())]
     with pytest.raises(KeyboardInterrupt):
         compare(troubled, SPLIT, PROTOCOL, processes=2, folder=tmp_path, on_progress=watcher)
     found = watcher.events[-1].comparison
 
-    # the same as one after the other, and in the same cells: nothing is left to be measured
+    # the same as one after the other, and in the same files: nothing is left to be measured
     alone = compare(methods(bert_tiny), SPLIT, PROTOCOL)
     runs = [run for run in found.runs if run.method not in ("deadly", "endless")]
     assert [(run.method, run.shots, run.seed, run.error) for run in runs] == [
@@ -74,7 +74,7 @@ def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
     again = compare(methods(bert_tiny), SPLIT, PROTOCOL, folder=tmp_path)
     assert [run.fit_seconds for run in again.runs] == [run.fit_seconds for run in runs]
 
-    # a process that dies takes its run alone with it
+    # a process that dies fails only its run
     errors = {(run.method, run.seed): run.error for run in found.runs if run.error is not None}
     assert list(errors) == [("deadly", 1)]
     assert errors["deadly", 1].startswith("WorkerError: the process of this run died of SIGKILL, as happens when mem")
@@ -84,7 +84,7 @@ def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
     assert not any(process.is_running() and "Process" in " ".join(process.cmdline()) for process in watcher.processes)
     assert len(list(tmp_path.glob("*.safetensors"))) == 9  # of ten that came to an end, one died
 
-    # progress tells of all that is under way
+    # progress reports all runs under way
     assert watcher.events[0].doing == (("deadly", 2, 0), ("deadly", 2, 1)) and watcher.events[0].done == 0
     assert watcher.events[-1].doing == (("endless", 2, 1),)
     assert all((event.total, len(event.comparison.runs)) == (11, event.done) for event in watcher.events)

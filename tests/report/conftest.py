@@ -1,4 +1,4 @@
-"""Comparisons made by hand: nothing is trained, and every run is as good as it is told to be."""
+"""Comparisons with simulated runs of a given skill; nothing is trained."""
 
 from dataclasses import replace
 from functools import cache
@@ -24,7 +24,7 @@ COSTS = {  # numbers trained, seconds to train and to predict, bytes to keep
 
 
 def run(method, shots, seed, truth, skill, classes=2, costs=(0, 0.0, 1.0, None)):
-    """A run that finds the right class the more often, the greater its skill; rows are as hard for all methods."""
+    """A run whose accuracy grows with its skill; examples are equally hard for all methods."""
     hardness = np.random.default_rng(7).normal(size=(len(truth), classes))
     own = np.random.default_rng([seed, sum(method.encode())]).normal(size=(len(truth), classes))
     scores = hardness + 0.4 * own + skill * np.eye(classes)[truth]
@@ -41,7 +41,7 @@ def failed(method, shots, seed, reason):
 def made(
     *, shots=(16,), seeds=3, rows=60, methods=METHODS, skill=SKILL, classes=CLASSES, texts=TEXTS, labels=None, **changes
 ):
-    """A comparison; methods with the template of a hard prompt learn nothing, the others more from more rows."""
+    """A comparison; hard prompts do not learn, the other methods improve with more examples."""
     labels = [classes[i % len(classes)] for i in range(rows)] if labels is None else labels
     truth = np.array([classes.index(label) for label in labels])
     runs = []
@@ -70,19 +70,19 @@ def made(
 
 @pytest.fixture
 def make():
-    """What makes comparisons."""
+    """A function that makes comparisons."""
     return made
 
 
 @pytest.fixture(scope="session")
 def make_once():
-    """What makes one comparison, which has everything, once."""
+    """A function that makes one comparison with everything in it, once."""
     return cache(_everything)
 
 
 @pytest.fixture(scope="session")
 def make_hostile():
-    """What makes a comparison in which each text of a user is the same one."""
+    """A function that makes a comparison in which every text from outside is the same."""
 
     def make(text):
         templates = (text, "<soft>" + text, None)

@@ -1,4 +1,4 @@
-"""What a browser makes of the report: nothing is wider than a telephone, and no letter is cut off."""
+"""Layout of the report in a browser: nothing is wider than a phone, and no text is cut off."""
 
 import json
 import os

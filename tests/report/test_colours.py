@@ -1,4 +1,4 @@
-"""Colours of the report can be told from what is behind them: contrast as WCAG 2.2 counts it."""
+"""Colours of the report have enough contrast by WCAG 2.2."""
 
 import re
 from importlib.resources import files
@@ -13,7 +13,7 @@ TEXT, SHAPE = 4.5, 3.0  # what success criteria 1.4.3 and 1.4.11 ask for, level 
 
 
 def schemes():
-    """The colours of the style sheet by day and by night."""
+    """The colours of the light and the dark scheme."""
     sheet = files("softcloze.report").joinpath("style.css").read_text(encoding="utf-8")
     blocks = re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)
     found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in blocks]
@@ -21,7 +21,7 @@ def schemes():
 
 
 def parts(colour):
-    """Red, green and blue from 0 to 1, and how opaque the colour is."""
+    """Red, green, blue and opacity, from 0 to 1."""
     digits = colour.removeprefix("#")
     if len(digits) < 6:
         digits = "".join(digit * 2 for digit in digits)
@@ -30,7 +30,7 @@ def parts(colour):
 
 
 def over(colour, ground, share=1.0):
-    """A colour that lets something of the ground through."""
+    """A colour blended with the background."""
     rgb, alpha = parts(colour)
     behind, _ = parts(ground)
     opaque = alpha * share

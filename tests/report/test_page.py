@@ -65,7 +65,7 @@ def html(make_once):
 
 @pytest.fixture(scope="module")
 def hostile(make_hostile):
-    """A report in which every text of a user wants to be obeyed."""
+    """A report in which every text from outside is an attack."""
     return page(with_words(make_hostile(HOSTILE), TopWord(HOSTILE, 0.5)))
 
 

@@ -1,4 +1,4 @@
-"""The page of a search: complete, self-contained, and nothing in it is obeyed."""
+"""The page of a search: complete, self-contained, with text from outside escaped."""
 
 import re
 import sys

@@ -11,7 +11,7 @@ from softcloze.report.verdict import ReportData, verdict
 
 @pytest.fixture
 def told(make, monkeypatch):
-    """What is said of three methods whose accuracies are given, where `level` cannot be told from the best."""
+    """The verdict on three methods with given accuracies; those in `level` are not clearly worse than the best."""
 
     def tell(level=(), mean=None, seconds=None, **changes):
         found = make(shots=(16,), rows=20, seeds=1, **changes)

@@ -1,4 +1,4 @@
-"""Writing the report: all or nothing, with errors that help, and without traces in matplotlib."""
+"""Writing a report: atomic, with clear errors, and without changes to matplotlib's settings."""
 
 import sys
 from dataclasses import replace

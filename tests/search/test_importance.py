@@ -1,4 +1,4 @@
-"""Shares of parameters: those of an analysis of variance where everything was tried, near them where it was not."""
+"""Shares of parameters: exact for a full grid, near the true ones for a random search."""
 
 from itertools import product
 
@@ -23,7 +23,7 @@ def grid(**values):
 
 
 def test_a_full_grid_is_an_analysis_of_variance():
-    """Sums of squares as a textbook has them, one cell after the other."""
+    """Textbook sums of squares, one cell after the other."""
     sizes = {"a": 2, "b": 3, "c": 4}
     cells = grid(**{name: range(size) for name, size in sizes.items()})
     scores = np.random.default_rng(0).normal(size=len(cells))
@@ -88,7 +88,7 @@ def test_a_template_is_its_wording_and_its_slots():
 
 
 def test_slots_of_no_length_are_not_compared_with_long_ones():
-    """A wording without slots has no length: nothing is made up for it, and means are those of what was tried."""
+    """The length of slots does not apply to a template without any, and does not bias the means."""
     templates = [
         Template(WORDING),
         *(with_slots(WORDING, front=n) for n in (2, 8)),
@@ -109,7 +109,7 @@ def test_slots_of_no_length_are_not_compared_with_long_ones():
 
 
 def test_conditional_parameters_are_compared_where_they_apply():
-    """As a study of optuna has them, or a list of grids."""
+    """Conditional parameters, as in a study of optuna or a list of grids."""
     tried = [{"head": "words"}] * 2 + [{"head": "warp", "head_learning_rate": rate} for rate in (0.1, 0.3)]
     found = parameter_importance([*map(Candidate, tried, (0.5, 0.5, 0.6, 0.8))])
     means = {each.name: {level.value: round(level.mean, 6) for level in each.levels} for each in found}

@@ -1,4 +1,4 @@
-"""Every searcher of scikit-learn and optuna, with a real model that is never copied."""
+"""Every search of scikit-learn and optuna, with a real model that is never copied."""
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_halving(kind, classifier, bert_tiny):
 
 
 def test_halving_chooses_among_the_last_round_alone():
-    """A lucky score on few rows in an early round does not win."""
+    """A lucky score on few examples in an early round does not win."""
     texts, labels = TEXTS * 4, LABELS * 4
     space = {"logisticregression__C": np.logspace(-4, 2, 9)}
     search = HalvingGridSearchCV(tfidf("char"), space, cv=2, min_resources=12, random_state=0).fit(texts, labels)
