@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 from support.models import borrowed
 
-from softcloze.cli.inspect_render import example_text, look_lines, node_table, token_lines
-from softcloze.cli.inspect_view import Look, TokenView, cells_of, filled, token_view, word_view
+from softcloze.cli.inspect_render import example_text, inspection_lines, node_table, token_lines
+from softcloze.cli.inspect_view import Inspection, TokenView, cells_of, filled, token_view, word_view
 from softcloze.display import rich_table
 from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer, TokenInfo
 from softcloze.template import Template
@@ -79,8 +79,8 @@ def test_a_chinese_example_with_bytes_for_tokens():
     ]
     tokens = token_view(compiled, example, 2, shown)
     text = filled(template, example, demonstrations=shown[tokens.dropped :])
-    look = Look(template, text, tokens, word_view(words, compiled))
-    assert printed(*look_lines(look, width=90), width=90) == CHINESE
+    inspection = Inspection(template, text, tokens, word_view(words, compiled))
+    assert printed(*inspection_lines(inspection, width=90), width=90) == CHINESE
 
 
 NODES = """\

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import pytest
@@ -209,3 +210,11 @@ def test_fit_shows_demonstrations_as_asked(softcloze, folders, tmp_path):
     assert code == 0 and out.startswith("accuracy ")
     code, _, err = softcloze("fit", *args, "--out", "other", "--demonstrations", "nearst")
     assert code == 2 and "'nearst' is not one of 'random', 'nearest'" in err
+
+
+def test_tokens_need_no_weights(softcloze, folders, tmp_path):
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(folders["gpt2"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    code, out, err = softcloze("inspect", "<text>：<mask>", "--text", "不错", "--model", folder)
+    assert (code, err) == (0, "")
+    assert out == softcloze("inspect", "<text>：<mask>", "--text", "不错", "--model", folders["gpt2"])[1]

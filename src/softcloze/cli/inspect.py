@@ -1,11 +1,15 @@
-"""softcloze inspect: an example as the model sees it, token by token."""
+"""softcloze inspect: an example as the model receives it, token by token."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
+from rich.text import Text
 
+from softcloze.cli.console import quiet, results
+from softcloze.cli.input_files import Row, open_table
+from softcloze.cli.inspect_render import inspection_lines, page, write_page
 from softcloze.cli.options import (
     Choice,
     DemonstrationsOption,
@@ -16,14 +20,16 @@ from softcloze.cli.options import (
     read_fields,
     read_verbalizer,
 )
+from softcloze.cli.progress import open_backbone, open_tokenizer
+from softcloze.errors import CommandError, EncodingError, VerbalizerError
+from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.template import Options, Template
+from softcloze.verbalizer import Verbalizer
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
-    from softcloze.cli.input_files import Row
-    from softcloze.cli.inspect_view import Look
-    from softcloze.encoding import Demonstration
-    from softcloze.template import Template
-    from softcloze.verbalizer import Verbalizer
+    from softcloze.cli.inspect_view import Inspection
+    from softcloze.encoding import CompiledTemplate, Demonstration
 
 
 def inspect(
@@ -55,48 +61,38 @@ def inspect(
         Path | None, typer.Option(metavar="FILE", help="Write the same as an HTML page that needs nothing else.")
     ] = None,
 ) -> None:
-    """Show what a template is made of, and with an example and a model every token and where it comes from.
+    """Show the parts of a template; with an example and a model, every token and its origin.
 
-    Under each token stands what it is: l literal, f field, s soft slot, m mask, d demonstration, a dot for a special
-    token, x for a token that was cut because the prompt is too long. Tokens that share a character stand together.
+    Under each token is its kind: l literal, f field, s soft slot, m mask, d demonstration, a dot for a special token,
+    x for a token that was cut because the prompt is too long. Tokens that share a character are shown together.
     """
-    from rich.text import Text
-
-    from softcloze.cli.console import results
-    from softcloze.cli.inspect_render import look_lines
-    from softcloze.cli.inspect_view import Look
-    from softcloze.errors import CommandError
-    from softcloze.library import resolve_template
-
     parsed = resolve_template(template)
     example = _example(parsed, text, field)
-    given = read_verbalizer(verbalizer, template)
+    words = read_verbalizer(verbalizer, template)
     if model is None and demonstrations is Choice.nearest:
         raise CommandError("--demonstrations nearest compares what a model makes of the rows: name it with --model")
     if example or (not parsed.fields and (model is not None or examples is not None)):
         labelled = None
         if examples is not None:
             labelled = _read_labelled(parsed, examples, text_column, label_column, demonstrations)
-        look = _look(parsed, example, given, labelled, model, max_length)
+        inspection = _inspect_example(parsed, example, words, labelled, model, max_length)
     else:
-        _check_needs_no_example(model, examples)
-        look = Look(parsed)
+        from softcloze.cli.inspect_view import Inspection
+
+        _validate_no_example_needed(model, examples)
+        inspection = Inspection(parsed)
 
     console = results()
-    for part in look_lines(look, width=console.width):
+    for part in inspection_lines(inspection, width=console.width):
         console.print(part, soft_wrap=isinstance(part, Text))
     if html is not None:
-        from softcloze.cli.inspect_render import page, write_page
-
-        write_page(html, page(look))
-    if look.problem is not None:
-        raise look.problem
+        write_page(html, page(inspection))
+    if inspection.problem is not None:
+        raise inspection.problem
 
 
-def _example(template: "Template", text: str | None, fields: Sequence[str] | None) -> dict[str, object]:
-    """The example that was given, as far as it is one."""
-    from softcloze.errors import CommandError
-
+def _example(template: Template, text: str | None, fields: Sequence[str] | None) -> dict[str, object]:
+    """The example from --text and --field; empty without them."""
     example = read_fields(fields if fields is not None else ())
     unknown = [name for name in example if name not in template.fields]
     has = ", ".join(map(repr, template.fields)) or "none"
@@ -111,96 +107,104 @@ def _example(template: "Template", text: str | None, fields: Sequence[str] | Non
     return example
 
 
-def _check_needs_no_example(model: str | None, examples: Path | None) -> None:
-    from softcloze.errors import CommandError
-
+def _validate_no_example_needed(model: str | None, examples: Path | None) -> None:
+    """Raise CommandError if an option needs an example."""
     for option, what in ((model, "--model shows the tokens"), (examples, "--examples shows the demonstrations")):
         if option is not None:
             raise CommandError(f"{what} of an example: give one with --text TEXT or --field NAME=VALUE")
 
 
 class Labelled(NamedTuple):
-    """Labelled rows that <demos> may show, and how they are chosen."""
+    """Labelled rows for <demos>, and how they are selected."""
 
-    rows: "list[Row]"
+    rows: list[Row]
     labels: list[str]
-    how: Choice
+    choice: Choice
 
 
 def _read_labelled(
-    template: "Template", path: Path, text_column: str | None, label_column: str, how: Choice
+    template: Template, path: Path, text_column: str | None, label_column: str, choice: Choice
 ) -> Labelled:
-    from softcloze.cli.input_files import open_table
-    from softcloze.errors import CommandError
-
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
     table = open_table(path)
-    return Labelled(table.examples(template, text_column), table.labels(label_column), how)
+    return Labelled(table.examples(template, text_column), table.labels(label_column), choice)
 
 
-def _look(
-    template: "Template",
-    example: "Row",
-    given: "Words | Verbalizer | str | None",
+def _inspect_example(
+    template: Template,
+    example: Row,
+    given: Words | Verbalizer | str | None,
     labelled: Labelled | None,
     model: str | None,
     max_length: int | None,
-) -> "Look":
-    """All there is to be seen of an example."""
-    from softcloze.cli.inspect_view import Look, filled, token_view, word_view
-    from softcloze.template import Options
+) -> "Inspection":
+    """Fill the template with the example; with a model, also list the tokens.
+
+    Weights are loaded for nearest demonstrations alone; everything else needs the tokenizer.
+    """
+    from softcloze.cli.inspect_view import Inspection, filled, token_view, word_view
 
     values = template.read_fields(example)
-    bare = filled(template, values)  # what is wrong with the example should be said before a model is fetched
+    bare = filled(template, values)  # mistakes in the example are reported before a model is fetched
     if model is None and labelled is None and not any(isinstance(node, Options) for node in template.nodes):
-        return Look(template, bare)
+        return Inspection(template, bare)
 
-    from softcloze.cli.progress import open_backbone
     from softcloze.encoding import CompiledTemplate
-    from softcloze.errors import EncodingError, VerbalizerError
-    from softcloze.library import resolve_verbalizer
-    from softcloze.prompt import CompiledPrompt
-    from softcloze.verbalizer import Verbalizer
 
-    words = cast("Verbalizer | None", resolve_verbalizer(given))  # rules are not given on the command line
+    words = cast("Verbalizer | None", resolve_verbalizer(given))  # the command line takes no rules
     if words is None and labelled is not None:
         words = Verbalizer({label: label for label in labelled.labels})  # as in fit
     options = words.first_words if words is not None else ()
-    backbone = open_backbone(model) if model is not None else None
-    shown = None
+    backbone = None
+    if model is not None and labelled is not None and labelled.choice is Choice.nearest:
+        backbone = open_backbone(model)
+    demonstrations = None
     if labelled is not None and words is not None:
-        shown = _choose(template, values, labelled, words, backbone)
-    if backbone is None:
-        return Look(template, filled(template, values, options, shown))
-    limit = backbone.max_length if max_length is None else min(max_length, backbone.max_length)
-    compiled = CompiledTemplate(template, backbone.prompt_tokenizer, limit, options=options)
-    answer, spelt, problem = len(template.masks), [], None
+        demonstrations = _select(template, values, labelled, words, backbone)
+    if model is None:
+        return Inspection(template, filled(template, values, options, demonstrations))
+    if backbone is not None:
+        prompt_tokenizer, limit = backbone.prompt_tokenizer, backbone.max_length
+    else:
+        prompt_tokenizer, limit = open_tokenizer(model)
+    limit = limit if max_length is None else min(max_length, limit)
+    compiled = CompiledTemplate(template, prompt_tokenizer, limit, options=options)
+    answer, token_words, problem = len(template.masks), [], None
     if words is not None:
         try:
-            CompiledPrompt(template, words, backbone, max_length)
-            spelt = word_view(words, compiled)
-            answer = max(word.count for word in spelt)
+            _validate_words(words, compiled)
+            token_words = word_view(words, compiled)
+            answer = max(word.count for word in token_words)
         except (EncodingError, VerbalizerError) as error:
-            problem = error  # the tokens are worth a look all the more
-    tokens = token_view(compiled, example, answer, shown if shown is not None else ())
-    fitting = shown[tokens.dropped :] if shown is not None else None
-    return Look(template, filled(template, values, options, fitting), tokens, spelt, backbone.name, problem)
+            problem = error  # reported last: the tokens are shown all the same
+    tokens = token_view(compiled, example, answer, demonstrations or ())
+    fitting = demonstrations[tokens.dropped :] if demonstrations is not None else None
+    return Inspection(template, filled(template, values, options, fitting), tokens, token_words, model, problem)
 
 
-def _choose(
-    template: "Template", values: "Row", labelled: Labelled, words: "Verbalizer", backbone: "Backbone | None"
+def _validate_words(words: Verbalizer, compiled: "CompiledTemplate") -> None:
+    """Raise if the label words do not fit the template and the tokenizer, as a prompt with them would."""
+    from softcloze.lint.label_words import check_masks, list_words
+
+    for finding in check_masks(list_words(words), compiled.template):
+        raise VerbalizerError(f"{finding.message}; {finding.advice}")
+    ids = [compiled.word_ids(word) for word in words.all_words]
+    words.validate_tokens(ids, autoregressive=compiled.autoregressive)
+
+
+def _select(
+    template: Template, values: Row, labelled: Labelled, words: Verbalizer, backbone: "Backbone | None"
 ) -> "Sequence[Demonstration]":
-    """The demonstrations of an example, chosen as fit does it with the seed 0."""
+    """The demonstrations of an example, selected as in fit with the seed 0."""
     import numpy as np
 
-    from softcloze.cli.console import quiet
     from softcloze.data import label_indices
     from softcloze.demonstrations import Pool, select_demonstrations
 
     quiet()
     pool = Pool.from_examples(template, labelled.rows, label_indices(labelled.labels, words), words.first_words)
     count = template.demos.count if template.demos is not None else None
-    asked = cast("Backbone", backbone)  # without one there are only random ones, which do not ask it
-    selector, _ = select_demonstrations(labelled.how.value, pool, count, asked, np.random.default_rng(0))
+    asked = cast("Backbone", backbone)  # random selection does not use it
+    selector, _ = select_demonstrations(labelled.choice.value, pool, count, asked, np.random.default_rng(0))
     return selector.select([values], asked)[0]

@@ -17,7 +17,7 @@ from softcloze.template.describe import NAMES, as_html, describe
 from softcloze.template.describe import STYLES as CSS
 
 if TYPE_CHECKING:
-    from softcloze.cli.inspect_view import Look, TokenView, WordView
+    from softcloze.cli.inspect_view import Inspection, TokenView, WordView
 
 
 STYLES = {
@@ -40,16 +40,16 @@ def mark(kind: str, kept: bool) -> str:
     return "." if kind == "special" else kind[0]
 
 
-def look_lines(look: "Look", *, width: int) -> Iterator[RenderableType]:
+def inspection_lines(inspection: "Inspection", *, width: int) -> Iterator[RenderableType]:
     """All there is to be seen; the nodes of a template that no example fills."""
-    if look.filled:
-        yield example_text(look.filled)
+    if inspection.filled:
+        yield example_text(inspection.filled)
     else:
-        yield rich_table(node_table(look.template))
-    if look.tokens is not None:
-        yield from token_lines(look.tokens, width=width)
-    if look.words:
-        yield rich_table(word_table(look.words))
+        yield rich_table(node_table(inspection.template))
+    if inspection.tokens is not None:
+        yield from token_lines(inspection.tokens, width=width)
+    if inspection.words:
+        yield rich_table(word_table(inspection.words))
 
 
 def node_table(template: Template) -> Table:
@@ -114,15 +114,20 @@ def _legend(view: "TokenView") -> Text:
     return Text("   ").join(parts)
 
 
-def page(look: "Look") -> str:
+def page(inspection: "Inspection") -> str:
     """The page; all text in it is escaped."""
     source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
-    nodes, blocks = look.template.nodes, look.template.node_blocks
+    nodes, blocks = inspection.template.nodes, inspection.template.node_blocks
     return (
         html_environment()
         .from_string(source)
         .render(
-            look=look, drawn=as_html(nodes, blocks), parts=describe(nodes, blocks), mark=mark, names=NAMES, styles=CSS
+            inspection=inspection,
+            drawn=as_html(nodes, blocks),
+            parts=describe(nodes, blocks),
+            mark=mark,
+            names=NAMES,
+            styles=CSS,
         )
     )
 

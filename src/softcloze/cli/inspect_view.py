@@ -86,7 +86,7 @@ class WordView:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Inspection:
     """All that is shown of a template and an example.
 
     Attributes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from softcloze.backbone import Backbone
+    from softcloze.encoding import PromptTokenizer
     from softcloze.prompt import BoundPrompt
     from softcloze.prompt.streaming import Prediction
 
@@ -94,6 +95,17 @@ def open_backbone(model: str, *, compile: bool = False) -> "Backbone":
     fetch(model)
     with errors().status(Text.assemble("compiling " if compile else "loading ", plain(model))):
         return load_backbone(model, compile=compile)
+
+
+def open_tokenizer(model: str) -> "tuple[PromptTokenizer, int]":
+    """Load a model's tokenizer without its weights, with the longest prompt that the model takes."""
+    from softcloze.backbone import load_tokenizer
+    from softcloze.encoding import PromptTokenizer
+
+    quiet()
+    fetch(model)
+    tokenizer, family, max_length = load_tokenizer(model)
+    return PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), max_length
 
 
 def open_prompt(folder: Path, model: str | None, *, compile: bool = False) -> "BoundPrompt":
