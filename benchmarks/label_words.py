@@ -21,7 +21,7 @@ from softcloze.data import Examples, few_shot
 from softcloze.encoding import CompiledTemplate
 from softcloze.label_words.beam_search import choose_words
 from softcloze.label_words.candidates import RANKINGS, Candidates, read_candidates
-from softcloze.label_words.search import first_words
+from softcloze.label_words.search import initial_words
 from softcloze.library import load_verbalizer
 from softcloze.scoring import Scorer, compute_features, plan_words
 from softcloze.starters import load_data
@@ -71,7 +71,7 @@ def read(setup: Setup) -> Reading:
     """One pass over the training examples of all draws, and one over the held-out rows."""
     data, backbone = load_data(setup.data), load_backbone(f"starter:{setup.model}")
     compiled = CompiledTemplate(Template(setup.template), backbone.prompt_tokenizer, backbone.max_length)
-    names = first_words(compiled, LABELS, None)
+    names = initial_words(compiled, LABELS, None)
     draws = [_candidates(backbone, compiled, data.train, seed, names) for seed in range(DRAWS)]
     written = by_hand(setup).all_words
     words = sorted({*written, *(word for found, _ in draws for word in found.words)})

@@ -11,7 +11,7 @@ from softcloze import PromptClassifier, RuleVerbalizer, Verbalizer
 from softcloze.errors import ParameterError, VerbalizerError
 from softcloze.prompt import CARD, Prompt
 from softcloze.template import Template, domain_template
-from softcloze.verbalizer import KINDS
+from softcloze.verbalizer import VERBALIZERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -65,7 +65,7 @@ def test_the_card_says_what_kind_of_verbalizer_it_is(tmp_path):
         card = json.loads((tmp_path / kind / CARD).read_text(encoding="utf-8"))
         assert card["verbalizer"]["kind"] == kind
         loaded = Prompt.load(tmp_path / kind).verbalizer
-        assert (type(loaded), loaded) == (KINDS[kind], verbalizer)
+        assert (type(loaded), loaded) == (VERBALIZERS[kind], verbalizer)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "llama"])

@@ -18,7 +18,7 @@ from softcloze import OrdinalVerbalizer, PromptClassifier, Verbalizer
 from softcloze.display import percent
 from softcloze.errors import VerbalizerError
 from softcloze.lint import check_verbalizer
-from softcloze.verbalizer import KINDS
+from softcloze.verbalizer import VERBALIZERS
 
 CHINESE = ["很差", "较差", "一般", "较好", "很好"]  # which sort as 一般, 很好, 很差, 较好, 较差
 POLES = {"low": {"差": 1, "坏": 0.5}, "high": ["好", "满意"]}
@@ -84,7 +84,7 @@ def test_members_of_a_verbalizer():
 def test_cards(verbalizer):
     card = {"kind": "x"} | json.loads(json.dumps(verbalizer.to_dict()))
     assert type(verbalizer).from_dict(card) == verbalizer
-    assert type(verbalizer) in KINDS.values()
+    assert type(verbalizer) in VERBALIZERS.values()
 
 
 REFUSED = [

@@ -100,7 +100,7 @@ def search_label_words(
             f"end the template {str(parsed)!r} with the mask"
         )
     contents = (str(value) for of_example in values for value in of_example.values())
-    first = first_words(compiled, classes, start)
+    first = initial_words(compiled, classes, start)
     candidates = read_candidates(backbone, compiled, compiled.encode(examples), targets, contents, first)
     needed = words * len(classes)
     if len(candidates.words) < needed:
@@ -115,7 +115,7 @@ def search_label_words(
     )
 
 
-def first_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Mapping[Label, str] | None) -> list[str]:
+def initial_words(compiled: CompiledTemplate, classes: Sequence[Label], start: Mapping[Label, str] | None) -> list[str]:
     """The first word of each label; none at all if `start` is None and a label's name is not a candidate.
 
     Raises:

@@ -8,9 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
+from softcloze import verbalizer as verbalizers
 from softcloze.errors import ArtifactError
 from softcloze.template import Template
-from softcloze.verbalizer import KINDS, AnyVerbalizer
+from softcloze.verbalizer import AnyVerbalizer
 
 FORMAT = 1
 CARD = "prompt.json"
@@ -38,7 +39,7 @@ class PromptCard:
             ArtifactError: as `read_card`.
         """
         card = read_card(Path(path).expanduser() / CARD, "prompt")
-        verbalizer = KINDS[card["verbalizer"]["kind"]].from_dict(card["verbalizer"])
+        verbalizer = verbalizers.from_dict(card["verbalizer"])
         return cls(Template(card["template"]), verbalizer, card["model"])
 
 

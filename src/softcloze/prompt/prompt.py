@@ -13,6 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softcloze import calibration as calibrations
+from softcloze import verbalizer as verbalizers
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, demonstrations_from_dict, demonstrations_to_dict
@@ -21,7 +22,7 @@ from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder, validate_replaceable
 from softcloze.prompt.card import CARD, read_card, read_saved, write_card
 from softcloze.template import Template
-from softcloze.verbalizer import KINDS, AnyVerbalizer
+from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
 
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
@@ -112,7 +113,7 @@ class Prompt:
             tensors = load_tensors(vectors)
         except SafetensorError as error:
             raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = KINDS[card["verbalizer"]["kind"]].from_dict(card["verbalizer"])
+        verbalizer = verbalizers.from_dict(card["verbalizer"])
         demonstrations, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
         if demonstrations is not None:
             demonstrations = demonstrations_from_dict(
@@ -169,4 +170,4 @@ class Prompt:
 
 def _kind(verbalizer: AnyVerbalizer) -> str:
     # a subclass may be a kind of its own
-    return next(kind for kind, of_kind in KINDS.items() if type(verbalizer) is of_kind)
+    return next(kind for kind, of_kind in VERBALIZERS.items() if type(verbalizer) is of_kind)

@@ -1,6 +1,7 @@
 """Label words, and the aggregation of their scores to label scores."""
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
 from softcloze.verbalizer.rules import RuleVerbalizer
@@ -8,7 +9,7 @@ from softcloze.verbalizer.verbalizer import Decoding, Label, Verbalizer, Words
 
 AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
 
-KINDS: dict[str, type[AnyVerbalizer]] = {
+VERBALIZERS: dict[str, type[AnyVerbalizer]] = {
     "words": Verbalizer,
     "ordinal": OrdinalVerbalizer,
     "rules": RuleVerbalizer,
@@ -16,4 +17,19 @@ KINDS: dict[str, type[AnyVerbalizer]] = {
 """Verbalizer classes by their names in saved prompts."""
 
 
-__all__ = ["KINDS", "AnyVerbalizer", "Decoding", "Label", "OrdinalVerbalizer", "RuleVerbalizer", "Verbalizer", "Words"]
+def from_dict(data: Mapping[str, Any]) -> AnyVerbalizer:
+    """Build a verbalizer from the data of its `to_dict` and its "kind", a name in `VERBALIZERS`."""
+    return VERBALIZERS[data["kind"]].from_dict(data)
+
+
+__all__ = [
+    "VERBALIZERS",
+    "AnyVerbalizer",
+    "Decoding",
+    "Label",
+    "OrdinalVerbalizer",
+    "RuleVerbalizer",
+    "Verbalizer",
+    "Words",
+    "from_dict",
+]
