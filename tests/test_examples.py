@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from softcloze import PromptClassifier
+from softcloze.experiments import load_data
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -41,6 +44,12 @@ def test_both_readmes_begin_with_the_same_code():
 
 
 SMALLER = {"[:200]": "[:40]", "test_rows=200": "test_rows=40", "seeds=3": "seeds=2"}
+TINY = {
+    "smollm2-135m": "bert-tiny",
+    "[:300]": "[:20]",
+    "seeds=5, test_rows=1000": "seeds=2, test_rows=40",
+    "n_trials=20": "n_trials=2",
+}
 
 
 def shape(text):
@@ -71,3 +80,37 @@ def test_the_tutorial(tmp_path, monkeypatch):
                 assert shape(printed) == shape(block)
                 compared += 1
     assert compared >= 7
+
+
+HOW_TO = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("*.md") if ".zh-CN" not in path.name)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # few examples, few epochs
+@pytest.mark.parametrize("page", HOW_TO)
+def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
+    """They run one after the other with what their text takes for given, on a small model and few examples."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.txt").write_text("A delight.\nDull.\n", encoding="utf-8")
+    reviews = load_data("movie-reviews")
+    texts, labels = reviews.train.texts[:60], reviews.train.labels[:60]
+    words = {"positive": "good", "negative": "bad"}
+    fitted = PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words).fit(texts[:8], labels[:8])
+    names = {
+        "PromptClassifier": PromptClassifier,
+        "reviews": reviews,
+        "texts": texts,
+        "labels": labels,
+        "test_texts": texts,
+        "test_labels": labels,
+        "unlabelled": texts[:20],
+        "classifiers": [
+            PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words).fit(texts[:8], labels[:8])
+        ],
+    }
+    source = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    for block in re.findall(r"^```python\n(.*?)^```", source, re.DOTALL | re.MULTILINE):
+        for text, smaller in TINY.items():
+            block = block.replace(text, smaller)
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(block, page, "exec"), names)
