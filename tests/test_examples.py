@@ -104,9 +104,7 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
         "test_texts": texts,
         "test_labels": labels,
         "unlabelled": texts[:20],
-        "classifiers": [
-            PromptClassifier("starter:bert-tiny", "<text> It was <mask>.", words).fit(texts[:8], labels[:8])
-        ],
+        "classifiers": [fitted],
     }
     source = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
     for block in re.findall(r"^```python\n(.*?)^```", source, re.DOTALL | re.MULTILINE):
