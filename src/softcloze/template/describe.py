@@ -131,10 +131,8 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             limit = "" if most is None else f", at most {most} tokens"
             soon = "never shortened" if shorten == 0 else f"shortened {shorten:g} times as soon"
             return name + limit + _KEPT[keep] + (f", {soon}" if shorten != 1 else "")
-        case Soft() if block is not None:
-            count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
-            start = f", starting from {block.init!r}" if block.init is not None else ""
-            return f"{count}, block {block.key}{start}"
+        case Soft():
+            return "trainable vectors" if block is None else _describe_block(block)
         case Mask(count, name):
             called = "" if name is None else f" of {name!r}"
             return f"where the label word{called} goes" + ("" if count is None else f", tokens: {count}")
@@ -147,5 +145,11 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             return f"the tokenizer's {kind} token"
         case Expression():
             return f"the value of {source}"
-        case _:
+        case Statement():
             return f"{source} controls the output"
+
+
+def _describe_block(block: SoftBlock) -> str:
+    count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
+    start = f", starting from {block.init!r}" if block.init is not None else ""
+    return f"{count}, block {block.key}{start}"
