@@ -84,7 +84,7 @@ def test_the_kept_prompt_changes_no_score():
     np.testing.assert_array_equal(again.fit(TEXTS, LABELS).predict_proba(TEXTS), kept)
 
 
-def test_what_people_tune_stays_flat():
+def test_parameters_that_are_tuned_often_stay_flat():
     flat = [*signature(PromptClassifier).parameters]
     assert flat == [
         "model", "template", "verbalizer", "head", "demonstrations", "soft_init", "calibration", "epochs", "batch_size",

@@ -63,7 +63,7 @@ def test_batch(backbone):
     np.testing.assert_allclose(found.fit(TEXTS, LABELS).predict_proba(NEW), shifted(of_new, of_texts), atol=1e-6)
 
 
-def test_predicting_takes_a_calibration_that_is_learnt(backbone):
+def test_predict_before_the_calibration_is_learnt_raises(backbone):
     clf = classifier(backbone, calibration="batch")
     with pytest.raises(NotFittedError, match="call calibrate with examples, or fit with labelled ones, first"):
         clf.predict(NEW)
@@ -90,7 +90,7 @@ def test_a_fitted_prompt_is_calibrated_anew(backbone):
         ({"calibration": "pmi", "template": SOFT}, NotFittedError, "soft slots .* are not trained yet; call fit first"),
     ],
 )
-def test_what_cannot_be_calibrated(backbone, parameters, error, message):
+def test_calibrate_without_what_it_needs_raises(backbone, parameters, error, message):
     with pytest.raises(error, match=message):
         classifier(backbone, **parameters).calibrate()
 
@@ -160,7 +160,7 @@ def test_with_demonstrations(backbone):
     np.testing.assert_allclose(fitted.predict_proba(NEW), expected, atol=1e-6)
 
 
-def test_unknown_methods_are_refused_before_anything_is_loaded():
+def test_unknown_methods_raise_before_a_model_is_loaded():
     message = "calibration='contextal' is unknown; expected None, 'contextual', .*; did you mean 'contextual'?"
     for use in (lambda clf: clf.fit(TEXTS, LABELS), lambda clf: clf.predict(NEW)):
         with pytest.raises(ParameterError, match=message):

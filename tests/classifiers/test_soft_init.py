@@ -1,4 +1,4 @@
-"""Soft prompts that start from those of another prompt."""
+"""Soft prompts initialised from another prompt."""
 
 import pickle
 
@@ -51,7 +51,7 @@ def start_of(clf):
     return found
 
 
-def test_the_block_of_that_name_starts_from_it_and_no_other(source, folder, monkeypatch):
+def test_only_the_block_of_that_name_is_copied(source, folder, monkeypatch):
     plain = start_of(classifier(TARGET))
     for soft_init in (source, folder, str(folder)):
         vectors = start_of(classifier(TARGET, soft_init))
@@ -62,19 +62,19 @@ def test_the_block_of_that_name_starts_from_it_and_no_other(source, folder, monk
     assert torch.equal(start_of(classifier(TARGET, "源"))["task"], source.vectors["task"])
 
 
-def test_a_known_init_is_no_folder(source, folder, monkeypatch):
+def test_a_known_init_is_not_read_as_a_folder(source, folder, monkeypatch):
     source.save(folder.parent / "labels")
     monkeypatch.chdir(folder.parent)
     assert not torch.equal(start_of(classifier(TARGET, "labels"))["task"], source.vectors["task"])
 
 
-def test_training_goes_on_from_it(source):
+def test_training_continues_from_the_copied_vectors(source):
     clf = classifier(TARGET, source).fit(TEXTS, LABELS)
     assert clf.prompt_.vectors["task"].shape == (3, 32)
     assert not torch.equal(clf.prompt_.vectors["task"], source.vectors["task"])
 
 
-def test_what_it_started_from_is_remembered_where_it_has_a_name(source, folder, tmp_path):
+def test_the_record_names_a_prompt_given_by_its_folder(source, folder, tmp_path):
     clf = classifier(TARGET, folder).fit(TEXTS, LABELS)
     clf.save(tmp_path / "p")
     assert PromptClassifier.load(tmp_path / "p", clf.backbone_).soft_init == str(folder)
@@ -83,7 +83,7 @@ def test_what_it_started_from_is_remembered_where_it_has_a_name(source, folder, 
     assert PromptClassifier.load(tmp_path / "p", clf.backbone_).soft_init == "template"
 
 
-def test_a_warm_start_goes_before(source, folder):
+def test_a_warm_start_takes_precedence(source, folder):
     clf = classifier(TARGET, folder, warm_start=True).fit(TEXTS, LABELS)
     trained = clf.prompt_.vectors["task"]
     clf.set_params(soft_init="gone")
@@ -105,7 +105,7 @@ def test_clone_and_pickle(source):
         ("<soft*2> <text> <mask>", "here none, there 'task'"),
     ],
 )
-def test_blocks_that_do_not_fit_are_refused(source, template, match):
+def test_blocks_that_do_not_fit_raise(source, template, match):
     with pytest.raises(ParameterError, match=match):
         classifier(template, source).fit(TEXTS, LABELS)
 
@@ -116,18 +116,18 @@ def test_unnamed_blocks_are_never_shared():
         classifier("<soft*2> <text> It was <mask>", unnamed).fit(TEXTS, LABELS)
 
 
-def test_another_model_is_refused(source):
+def test_another_model_raises(source):
     with pytest.raises(ArtifactError, match="belongs to another model"):
         classifier(TARGET, source, architecture="llama").fit(TEXTS, LABELS)
 
 
 @pytest.mark.parametrize("soft_init", ["zeros", "vocabulry", 3, None])
-def test_anything_else_is_refused(soft_init):
+def test_an_unknown_soft_init_raises(soft_init):
     with pytest.raises(ParameterError, match=rf"soft_init={soft_init!r} is unknown; .* folder of a saved prompt"):
         classifier(TARGET, soft_init).fit(TEXTS, LABELS)
 
 
 def test_a_folder_without_a_prompt_is_named(tmp_path):
     for soft_init in (str(tmp_path), tmp_path, tmp_path / "missing"):
-        with pytest.raises(ArtifactError, match="holds no saved prompt"):
+        with pytest.raises(ArtifactError, match="is not a saved prompt"):
             classifier(TARGET, soft_init).fit(TEXTS, LABELS)

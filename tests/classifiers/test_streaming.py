@@ -32,7 +32,7 @@ def test_predictions_are_those_of_all_rows_together(classifier, window):
     np.testing.assert_allclose([own.probabilities for own in found], classifier.predict_proba(TEXTS), atol=1e-5)
 
 
-def test_what_was_fitted_and_calibrated_counts():
+def test_fitted_and_calibrated_classifiers_predict_the_same():
     clf = PromptClassifier(
         models.backbone("bert"), "<text> <soft*2> <mask>", WORDS, calibration="batch", epochs=1, random_state=0
     )
@@ -48,7 +48,7 @@ def test_a_stream_may_begin_at_any_window(bert):
     assert whole[24:] == rest
 
 
-def test_rows_are_read_no_sooner_than_needed(bert):
+def test_rows_are_consumed_no_sooner_than_needed(bert):
     asked = []
 
     def rows():
@@ -83,7 +83,7 @@ def test_bad_rows_have_reasons_and_all_others_labels(bert):
     np.testing.assert_allclose([own.probabilities for own in found if own.label], alone, atol=1e-6)
 
 
-def test_what_does_not_fit_is_a_bad_row(bert):
+def test_an_example_that_does_not_fit_is_a_bad_row(bert):
     short = PromptClassifier(models.backbone("bert"), "<text shorten=0> <mask>", WORDS, max_length=12)
     found = [*predict_stream(short, ["good", "very " * 50, "好"])]
     assert [own.error is None for own in found] == [True, False, True]
@@ -102,7 +102,7 @@ def test_data_sets(bert, streaming):
     assert [own.label for own in found] == bert.predict(TEXTS[:20]).tolist()
 
 
-def test_mistakes_are_told_before_the_first_row(bert):
+def test_errors_are_raised_before_the_first_row(bert):
     for rows, options in ((TEXTS[0], {}), (None, {}), (TEXTS, {"window": 0})):
         with pytest.raises(DataError):
             predict_stream(bert, rows, **options)

@@ -65,7 +65,7 @@ MISTAKES = [
     ),
     (
         ["predict", "reviews.csv", "--prompt", "[bold]nowhere"],
-        "error: [bold]nowhere holds no saved prompt: cannot read [bold]nowhere/prompt.json\n",
+        "error: [bold]nowhere is not a saved prompt: cannot read [bold]nowhere/prompt.json\n",
     ),
     (
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "reviews.csv"],

@@ -27,9 +27,9 @@ def classifier(architecture, template='<demos*4 sep="\\n"><text> It was <mask>',
 
 
 def shown_with(clf, text):
-    """What stands in the context of `text`: texts with the first words of their labels."""
-    (found,) = clf.prompt_.demonstrations.select([{"text": text}], clf.backbone_)
-    return [(d.values["text"], d.word) for d in found]
+    """Demonstrations of `text`: texts and the first words of their labels."""
+    (demonstrations,) = clf.prompt_.demonstrations.select([{"text": text}], clf.backbone_)
+    return [(d.values["text"], d.word) for d in demonstrations]
 
 
 def log_prob(model, ids, word):
@@ -42,7 +42,7 @@ def log_prob(model, ids, word):
 @pytest.mark.parametrize("how", ["random", "nearest", TfidfVectorizer(analyzer="char")], ids=str)
 @pytest.mark.parametrize("pool", [ENGLISH, CHINESE], ids=["English", "Chinese"])
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma3_text"])
-def test_a_causal_model_reads_what_is_written_by_hand(architecture, pool, how):
+def test_a_causal_model_scores_the_prompt_written_by_hand(architecture, pool, how):
     clf = classifier(architecture, '<demos*2 sep="\\n"><text> It was <mask>', demonstrations=how).fit(pool, LABELS)
     tokenizer, model = clf.backbone_.tokenizer, clf.backbone_.model
     for text, found in zip(INPUTS, clf.predict_proba(INPUTS), strict=True):
@@ -63,7 +63,7 @@ def test_a_causal_model_reads_what_is_written_by_hand(architecture, pool, how):
 @pytest.mark.parametrize("how", ["random", "nearest"])
 @pytest.mark.parametrize("pool", [ENGLISH, CHINESE], ids=["English", "Chinese"])
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])
-def test_a_masked_model_reads_what_is_written_by_hand(architecture, pool, how):
+def test_a_masked_model_scores_the_prompt_written_by_hand(architecture, pool, how):
     clf = classifier(architecture, '<demos*2 sep=" "><text> It was <mask>.', demonstrations=how).fit(pool, LABELS)
     tokenizer, model = clf.backbone_.tokenizer, clf.backbone_.model
     # a word's tokens as they stand in running text, masked together
@@ -104,7 +104,7 @@ class TestFitting:
         clf = classifier("gpt2", "<demos><text> It was <mask>").fit(ENGLISH, LABELS)
         assert sorted(word for _, word in shown_with(clf, "x")) == ["bad", "good"]
 
-    def test_it_has_to_be_fitted(self, tmp_path):
+    def test_predict_and_save_need_fit(self, tmp_path):
         clf = classifier("gpt2")
         with pytest.raises(NotFittedError, match="selected among the examples given to fit; call fit first"):
             clf.predict(["x"])
@@ -143,7 +143,7 @@ class TestFitting:
             assert len(own) == 2
             assert text not in [d.values["text"] for d in own]
 
-    def test_soft_slots_are_trained_behind_demonstrations(self):
+    def test_soft_slots_are_trained_after_demonstrations(self):
         clf = classifier(
             "gpt2", "<demos*2><text><soft*3> It was <mask>", epochs=3, learning_rate=0.1, training__target_loss=0.0
         )
@@ -151,7 +151,7 @@ class TestFitting:
         assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
         assert clf.prompt_.vectors["#1"].shape == (3, 32)
 
-    def test_what_does_not_fit_is_dropped_and_counted(self):
+    def test_demonstrations_that_do_not_fit_are_dropped_and_counted(self):
         clf = classifier("gpt2", '<demos*6 sep="\\n"><text> It was <mask>', max_length=30).fit(CHINESE, LABELS)
         assert clf.truncation_.rows == 6
         assert clf.truncation_.demonstrations > 0
@@ -163,21 +163,21 @@ class TestFitting:
         context = "".join(f"{text} It was {word}\n" for text, word in shown_with(clf, "x")[-kept:])
         assert list(prompt.left) == clf.backbone_.tokenizer(f"{context}x It was")["input_ids"]
 
-    def test_nothing_is_cut_where_all_fits(self):
+    def test_nothing_is_truncated_if_all_fits(self):
         clf = classifier("gpt2", "<text> It was <mask>").fit(ENGLISH, LABELS)
         assert (clf.truncation_.rows, clf.truncation_.rows_cut, clf.truncation_.demonstrations) == (6, 0, 0)
 
-    def test_an_unknown_choice_is_refused(self):
+    def test_an_unknown_method_raises(self):
         with pytest.raises(ParameterError, match="did you mean 'random'"):
             classifier("gpt2", demonstrations="randm").fit(ENGLISH, LABELS)
 
-    def test_too_few_warn_once(self):
+    def test_too_few_examples_warn_once(self):
         with pytest.warns(UserWarning, match="only 3 are available: 'bad' has 1, 'good' has 2 examples") as caught:
             clf = classifier("gpt2").fit(ENGLISH[:3], LABELS[:3])
             clf.predict(INPUTS)
         assert len(caught) == 1
 
-    def test_a_checkpoint_of_other_demonstrations_is_none_of_ours(self, tmp_path):
+    def test_other_demonstrations_use_another_checkpoint(self, tmp_path):
         def stop(record):
             raise KeyboardInterrupt
 
@@ -238,7 +238,7 @@ class TestSaving:
         loaded.save(tmp_path / "again")
         assert (tmp_path / "again" / CARD).read_bytes() == (tmp_path / "p" / CARD).read_bytes()
 
-    def test_of_drawn_ones_only_the_chosen_are_kept(self, tmp_path):
+    def test_random_demonstrations_are_saved_without_the_rest_of_the_pool(self, tmp_path):
         clf = classifier("gpt2", "<demos*2><text> It was <mask>").fit(CHINESE, LABELS)
         clf.save(tmp_path / "p")
         card = (tmp_path / "p" / CARD).read_text(encoding="utf-8")

@@ -26,14 +26,14 @@ def test_every_architecture(architecture):
     assert (found[0] - found[1]).abs().max() > 0.01
 
 
-def test_batches_do_not_matter(monkeypatch):
+def test_batch_size_does_not_matter(monkeypatch):
     backbone = models.backbone("llama")
     whole = mean_states(backbone, TEXTS)
     monkeypatch.setattr(backbone, "token_budget", 1)
     torch.testing.assert_close(mean_states(backbone, TEXTS), whole, atol=1e-5, rtol=1e-5)
 
 
-def test_a_text_without_tokens_is_nowhere():
+def test_a_text_without_tokens_has_zeros():
     found = mean_states(models.backbone("gpt2"), ["", "It was good."])
     assert not found[0].any()
     assert found[1].any()
@@ -49,7 +49,7 @@ def test_text_spells_no_special_token(text):
     assert mean_states(models.backbone("bert"), [text]).isfinite().all()
 
 
-def test_the_model_is_given_back_as_it_was():
+def test_the_model_is_left_unchanged():
     backbone = models.new_backbone("gpt2")
     backbone.model.train()
     mean_states(backbone, TEXTS)

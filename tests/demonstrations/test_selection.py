@@ -1,4 +1,4 @@
-"""Which demonstrations are chosen: balanced, in turn, seeded, nearest, and never the example itself."""
+"""Selection of demonstrations: balanced, alternating, seeded, nearest, and never the example itself."""
 
 import warnings
 from collections import Counter
@@ -59,7 +59,7 @@ class TestBalance:
     def test_shares(self, count, sizes, expected):
         assert allocate(count, sizes) == expected
 
-    def test_labels_take_turns_and_the_best_stands_last(self):
+    def test_labels_alternate_and_the_best_row_is_last(self):
         labels = [0, 0, 0, 1, 1, 2]
         rows = alternate_labels([1, 3, 0, 5, 2, 4], labels, order=[0, 1, 2], shares=[2, 2, 1])
         assert rows == [4, 0, 5, 3, 1]
@@ -101,12 +101,12 @@ class TestRandom:
         last = {draw[-1][1] for draw in draws}
         assert last == set(WORDS)  # neither label always stands next to the input
 
-    def test_the_words_are_those_of_the_labels(self, pool):
+    def test_words_match_labels(self, pool):
         ((shown,), _) = chosen("random", pool, 6)
         number = {text: i for i, text in enumerate(models.SENTENCES)}
         assert all(word == WORDS[number[text] % 2] for text, word in shown)
 
-    def test_the_pools_own_see_the_same_as_far_as_may_be(self, pool):
+    def test_examples_of_the_pool_share_the_fixed_demonstrations_unless_shown_themselves(self, pool):
         ((fixed,), own) = chosen("random", pool, 4)
         texts = {text for text, _ in fixed}
         for text, shown in zip(models.SENTENCES, own, strict=True):
@@ -114,7 +114,7 @@ class TestRandom:
 
 
 @pytest.mark.parametrize("how", ["random", "nearest", LETTERS], ids=["random", "nearest", "letters"])
-class TestNeverItself:
+class TestExclusionOfItself:
     @pytest.mark.parametrize("count", [2, 5, 24])
     def test_no_example_sees_itself(self, pool, how, count):
         with warnings.catch_warnings():
@@ -124,21 +124,21 @@ class TestNeverItself:
             assert shown
             assert text not in [shown_text for shown_text, _ in shown]
 
-    def test_nor_another_row_with_the_same_words(self, how):
+    def test_no_example_sees_a_duplicate(self, how):
         texts = ["好", "good", "bad", "good", "fine", "差", "good", "dull"]
         _, own = chosen(how, pool_of(texts, [1, 1, 0, 0, 1, 0, 1, 0]), 2)
         for text, shown in zip(texts, own, strict=True):
             assert len(shown) == 2
             assert text not in [shown_text for shown_text, _ in shown]
 
-    def test_the_number_of_each_label_does_not_tell_the_examples_own(self, how):
+    def test_label_counts_do_not_reveal_the_label_of_an_example(self, how):
         texts = ["good", "great", "fine", "bad", "dull", "bad", "差"]
         labels = [1, 1, 1, 0, 0, 0, 0]
         _, own = chosen(how, pool_of(texts, labels), 6)
         # "bad" stands there twice and itself is put aside, so of either label two are left for everyone
         assert [Counter(word for _, word in shown) for shown in own] == [Counter(bad=2, good=2)] * len(texts)
 
-    def test_too_few_are_taken_with_one_warning(self, how):
+    def test_too_few_examples_warn_once(self, how):
         texts = ["good", "great", "fine", "bad", "nice"]
         with pytest.warns(
             UserWarning, match=r"asks for 8 .* only 5 are available: 'bad' has 1, 'good' has 4"
@@ -151,7 +151,7 @@ class TestNeverItself:
 
 
 class TestNearest:
-    def test_the_nearest_of_each_label_the_very_nearest_last(self, pool, backbone):
+    def test_the_nearest_of_each_label_with_the_nearest_of_all_last(self, pool, backbone):
         texts = ["It was good, and the acting was quite good.", "书的内容很好，值得看。", "Dull people!"]
         vectors = mean_states(backbone, [*models.SENTENCES, *texts]).double().numpy()
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -184,7 +184,7 @@ class TestNearest:
         ((found,), _) = chosen("nearest", pool_of(texts, [0, 1, 1, 0]), 4, inputs=["a bad film"])
         assert found == [("good film", "good"), ("good film", "bad"), ("bad film", "good"), ("bad film", "bad")]
 
-    def test_company_does_not_matter(self, pool):
+    def test_other_inputs_do_not_matter(self, pool):
         inputs = ["It was fine.", "a", "很差，很差，很差。" * 4, "A dull story."]
         together, _ = chosen("nearest", pool, 4, inputs=inputs)
         assert together == [chosen("nearest", pool, 4, inputs=[text])[0][0] for text in inputs]
@@ -196,7 +196,7 @@ class TestNearest:
         ((found,), _) = chosen("nearest", pool, 4, inputs=[""], backbone=models.backbone("gpt2"))
         assert len(found) == 4
 
-    def test_fields_are_read_one_below_the_other(self, backbone):
+    def test_fields_are_joined_by_line_breaks(self, backbone):
         values = tuple({"title": title, "text": text} for title, text in [("书", "很好"), ("film", "bad")])
         for_new, _ = select_demonstrations(
             "nearest", Pool(values, (1, 0), WORDS), 2, backbone, np.random.default_rng(0)
@@ -211,16 +211,16 @@ class TestTransformer:
         [LETTERS, make_pipeline(TfidfVectorizer(analyzer="char"), TruncatedSVD(5, random_state=0))],
         ids=["sparse", "dense"],
     )
-    def test_its_vectors_decide(self, pool, transformer):
+    def test_vectors_of_the_transformer_decide(self, pool, transformer):
         ((found,), _) = chosen(transformer, pool, 2, inputs=["这部电影很好，演员也很好"])
         assert found[-1] == ("这部电影很好，演员也很好。", "bad")
 
-    def test_it_stays_as_it_was_given(self, pool):
+    def test_the_given_transformer_is_not_fitted(self, pool):
         given = TfidfVectorizer()
         chosen(given, pool, 2)
         assert not hasattr(given, "vocabulary_")
 
-    def test_it_learns_from_texts_and_labels(self, pool):
+    def test_the_transformer_is_fitted_to_texts_and_labels(self, pool):
         class Learner:
             seen = None
 
@@ -234,7 +234,7 @@ class TestTransformer:
         assert Learner.seen == (models.SENTENCES, list(pool.labels))
         assert len(found) == 2
 
-    def test_one_that_has_nothing_to_learn(self, pool):
+    def test_a_transformer_without_fit(self, pool):
         class Length:
             def transform(self, texts):
                 return np.array([[len(text), 10.0] for text in texts])
@@ -242,7 +242,7 @@ class TestTransformer:
         ((found,), _) = chosen(Length(), pool, 2, inputs=["x" * 39])
         assert found[-1][0] == min(models.SENTENCES, key=lambda text: abs(len(text) - 39))
 
-    def test_one_that_loses_rows_is_refused(self, pool):
+    def test_a_transformer_that_loses_rows_raises(self, pool):
         class Short:
             def transform(self, texts):
                 return np.ones((1, 3))
@@ -259,6 +259,6 @@ class TestTransformer:
             (TfidfVectorizer, "TfidfVectorizer"),
         ],
     )
-    def test_anything_else_is_refused(self, pool, how, match):
+    def test_an_unknown_method_raises(self, pool, how, match):
         with pytest.raises(ParameterError, match=match):
             chosen(how, pool, 2)

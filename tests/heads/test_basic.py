@@ -1,4 +1,4 @@
-"""Rows in the place of the vocabulary's, and rows that start at random."""
+"""Linear heads initialised from label words (WARP) and at random."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_features_are_the_states_of_plain_transformers(architecture):
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "albert", "gpt2", "llama", "opt"])
-def test_soft_rows_start_as_the_label_words(architecture):
+def test_a_warp_head_starts_with_the_scores_of_the_label_words(architecture):
     """Weighted means of the vocabulary's scores, here by the whole head of plain transformers."""
     prompt = bound(architecture, SEVERAL, "warp")
     backbone, prompts = prompt.scorer.backbone, prompt.encode(TEXTS)
@@ -72,7 +72,7 @@ def test_soft_rows_start_as_the_label_words(architecture):
     torch.testing.assert_close(found.detach(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_linear_head_ends_at_logistic_regression():
+def test_the_linear_head_converges_to_logistic_regression():
     """Without soft slots it is logistic regression on the states, whose optimum scikit-learn finds."""
     prompt = bound("bert", ONE_EACH, "linear")
     # each text three times, once with the other label, so that there is an optimum
@@ -106,7 +106,7 @@ def test_slots_and_head_are_trained_together(architecture, head):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
-def test_a_head_survives_saving(tmp_path, head, source):
+def test_a_head_is_restored_from_a_saved_prompt(tmp_path, head, source):
     training = TrainingSettings(head_learning_rate=1.0)
     backbone, options = models.backbone("gpt2"), {"epochs": 6, "training": training, "random_state": 0}
     clf = PromptClassifier(backbone, source, SEVERAL, head=head, **options).fit(TEXTS, ["neg", "pos"] * 6)
@@ -123,7 +123,7 @@ def stop_after_first(record):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
-def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
+def test_an_interrupted_fit_resumes(tmp_path, source):
     training = TrainingSettings(target_loss=0.0, checkpoint=tmp_path)
     options = {"head": "warp", "epochs": 3, "random_state": 0}
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
@@ -138,7 +138,7 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path, source):
     np.testing.assert_array_equal(resumed.predict_proba(TEXTS), whole.predict_proba(TEXTS))
 
 
-def test_warm_start_goes_on_from_the_head():
+def test_warm_start_continues_from_the_head():
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
     clf = PromptClassifier(
         backbone,
@@ -180,7 +180,7 @@ class TestErrors:
         with pytest.raises(ParameterError, match="did you mean 'linear'"):
             PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head="linaer").fit(TEXTS, ["neg", "pos"] * 6)
 
-    def test_text_behind_the_mask_of_a_causal_model(self):
+    def test_text_after_the_mask_of_a_causal_model(self):
         with pytest.raises(ParameterError, match="put <mask> at the end"):
             bound("gpt2", ONE_EACH, "warp", source="<text> It was <mask>, I say")
         assert bound("bert", ONE_EACH, "warp", source="<text> It was <mask>, I say")
@@ -198,7 +198,7 @@ class TestErrors:
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
-def test_warm_start_with_other_words_reads_these():
+def test_warm_start_with_other_words_uses_these():
     backbone, labels = models.backbone("bert"), ["neg", "pos"] * 6
     clf = PromptClassifier(backbone, "<soft*2> " + HARD, ONE_EACH, epochs=1, warm_start=True, random_state=0)
     clf.fit(TEXTS, labels)

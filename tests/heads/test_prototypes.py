@@ -45,7 +45,7 @@ def test_one_example_of_each_label_makes_no_pair():
     assert torch.equal(projected.grad, torch.zeros(3, 4))
 
 
-def test_prototypes_find_what_the_words_do_not():
+def test_prototypes_separate_classes_that_label_words_do_not():
     train, targets = features()
     head = learn_prototypes(VERBALIZER, train, targets, np.random.default_rng(0))
     test, expected = features(seed=9)
@@ -65,7 +65,7 @@ def test_both_votes_have_the_same_spread():
     torch.testing.assert_close(again.label_scores(louder), head.label_scores(train), atol=1e-4, rtol=1e-4)
 
 
-def test_the_same_dice_give_the_same_prototypes_and_leave_the_global_ones():
+def test_the_same_seed_gives_the_same_prototypes_and_global_generators_stay():
     state = torch.get_rng_state()
     one, two = (learn_prototypes(VERBALIZER, *features(), np.random.default_rng(3)) for _ in range(2))
     assert torch.equal(one.prototypes, two.prototypes)
@@ -94,7 +94,7 @@ def test_with_a_real_model():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
-def test_soft_slots_are_trained_with_the_words_first():
+def test_soft_slots_are_trained_with_label_words_before_prototypes():
     backbone, texts, labels = models.backbone("bert"), models.SENTENCES[:12], ["neg", "pos"] * 6
     options = {"random_state": 0, "epochs": 2, "training": TrainingSettings(target_loss=0.0)}
     table = {"pos": "good", "neg": "bad"}

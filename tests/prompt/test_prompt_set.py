@@ -1,4 +1,4 @@
-"""PromptSet: prompts of every kind give together what each gives by itself."""
+"""PromptSet: prompts of every kind score the same together as separately."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_fields_of_all_templates():
         prompts.predict_proba([{"text": "A film."}])
 
 
-def test_what_is_refused():
+def test_bad_arguments_raise():
     backbone = models.backbone("bert")
     with pytest.raises(DataError, match="at least one prompt"):
         PromptSet([], backbone)

@@ -1,4 +1,4 @@
-"""The saved prompt: what comes back, what is refused, and what stays when saving fails."""
+"""Saving and loading of prompts: round trips, damaged files, and a save that fails."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def prompt():
     )
 
 
-def test_everything_comes_back(prompt, tmp_path):
+def test_every_attribute_is_restored(prompt, tmp_path):
     prompt.save(tmp_path / "p")
     loaded = Prompt.load(tmp_path / "p")
     assert replace(loaded, vectors={}) == replace(prompt, vectors={})
@@ -92,7 +92,7 @@ def test_a_missing_file_is_named(prompt, tmp_path, name):
         Prompt.load(tmp_path / "p")
 
 
-def test_an_altered_vector_is_noticed(prompt, tmp_path):
+def test_an_altered_vector_raises(prompt, tmp_path):
     prompt.save(tmp_path / "p")
     file = tmp_path / "p" / VECTORS
     content = bytearray(file.read_bytes())
@@ -102,7 +102,7 @@ def test_an_altered_vector_is_noticed(prompt, tmp_path):
         Prompt.load(tmp_path / "p")
 
 
-def test_an_altered_card_is_noticed(prompt, tmp_path):
+def test_an_altered_card_raises(prompt, tmp_path):
     prompt.save(tmp_path / "p")
     file = tmp_path / "p" / CARD
     file.write_text(file.read_text(encoding="utf-8").replace("消极", "积压"), encoding="utf-8")
@@ -111,14 +111,14 @@ def test_an_altered_card_is_noticed(prompt, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '"text"', "null", "{", ""])
-def test_a_card_that_is_none_is_named(prompt, tmp_path, content):
+def test_a_damaged_card_is_named(prompt, tmp_path, content):
     prompt.save(tmp_path / "p")
     (tmp_path / "p" / CARD).write_text(content)
     with pytest.raises(ArtifactError, match=CARD):
         Prompt.load(tmp_path / "p")
 
 
-def test_a_later_format_is_refused(prompt, tmp_path, monkeypatch):
+def test_a_later_format_raises(prompt, tmp_path, monkeypatch):
     monkeypatch.setattr("softcloze.prompt.card.FORMAT", FORMAT + 1)
     prompt.save(tmp_path / "p")
     assert json.loads((tmp_path / "p" / CARD).read_text())["format"] == FORMAT + 1
@@ -132,13 +132,13 @@ POOL = Pool(
 )
 
 
-def test_drawn_demonstrations_come_back(prompt, tmp_path):
+def test_fixed_demonstrations_are_restored(prompt, tmp_path):
     shown = replace(prompt, demonstrations=FixedDemonstrations(POOL))
     shown.save(tmp_path / "p")
     assert Prompt.load(tmp_path / "p").demonstrations == shown.demonstrations
 
 
-def test_the_pool_and_its_vectors_come_back(prompt, tmp_path):
+def test_the_pool_and_its_vectors_are_restored(prompt, tmp_path):
     vectors = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
     replace(prompt, demonstrations=NearestDemonstrations(POOL, 2, vectors)).save(tmp_path / "p")
     loaded = Prompt.load(tmp_path / "p")
@@ -148,7 +148,7 @@ def test_the_pool_and_its_vectors_come_back(prompt, tmp_path):
     assert load_file(tmp_path / "p" / VECTORS).keys() > prompt.vectors.keys()
 
 
-def test_labels_are_written_and_not_their_numbers(prompt, tmp_path):
+def test_labels_are_saved_instead_of_their_indices(prompt, tmp_path):
     replace(prompt, demonstrations=FixedDemonstrations(POOL)).save(tmp_path / "p")
     card = json.loads((tmp_path / "p" / CARD).read_text(encoding="utf-8"))
     assert card["demonstrations"] == {

@@ -1,4 +1,4 @@
-"""Where soft vectors start."""
+"""Initial values of soft vectors."""
 
 from collections import Counter
 
@@ -59,7 +59,7 @@ def prompts_of(*rows):
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("init", INITS)
 @pytest.mark.parametrize("count", [1, 2, 4, 9])
-def test_words_in_the_tag_are_repeated_or_cut(name, init, count):
+def test_words_in_the_tag_are_repeated_or_truncated(name, init, count):
     backbone = models.backbone(name)
     soft = start(backbone, f'<soft*{count} init="good bad great film"> It <mask>', init, prompts_of([40, 41]))
     expected = in_turn(ids_of(backbone, "good bad great film"), count)
@@ -83,14 +83,14 @@ def spread(backbone, first, last):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_label_words_in_turn_over_all_blocks(name):
+def test_label_words_are_repeated_over_all_blocks(name):
     backbone = models.backbone(name)
     soft = start(backbone, SPREAD, "labels", words=[(20, 21), (30,)])
     torch.testing.assert_close(soft.weight.detach(), spread(backbone, [20, 21], [30, 20, 21]))
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
-def test_first_words_of_the_template_in_turn_over_all_blocks(name):
+def test_the_first_literal_is_repeated_over_all_blocks(name):
     backbone = models.backbone(name)
     soft = start(backbone, SPREAD)
     drawn = in_turn(ids_of(backbone, "the story:"), 5)
@@ -122,13 +122,13 @@ def test_vocabulary_draws_different_frequent_tokens(name):
     assert len(Counter(drawn)) > 8
 
 
-def test_soft_rows_are_no_tokens():
+def test_slots_are_not_counted_as_frequent_tokens():
     backbone = models.backbone("gpt2")
     soft = start(backbone, "<soft*3><mask>", "vocabulary", [EncodedPrompt((-1, -2, -3, 40, 41), (42,), {})])
     assert sorted(tokens_of(backbone, soft.weight)) == [40, 41, 42]
 
 
-def test_fewer_tokens_than_slots_are_used_again():
+def test_fewer_tokens_than_slots_are_repeated():
     backbone = models.backbone("gpt2")
     soft = start(backbone, "<soft*5><mask>", "vocabulary", prompts_of([40, 41]))
     counts = Counter(tokens_of(backbone, soft.weight))
@@ -140,7 +140,7 @@ def test_fewer_tokens_than_slots_are_used_again():
     ("name", "source", "init"),
     [("gpt2", "<soft*3><text><mask>", "vocabulary"), ("bert", "\u200b<soft*3> <mask>", "template")],
 )
-def test_nothing_to_start_from_is_no_crash(name, source, init):
+def test_no_tokens_to_start_from_raise(name, source, init):
     backbone = models.backbone(name)
     prompts = compiled(backbone, source).encode([""] if "<text>" in source else [{}])
     try:
@@ -150,14 +150,14 @@ def test_nothing_to_start_from_is_no_crash(name, source, init):
     assert torch.isfinite(soft.weight).all()
 
 
-def test_an_unknown_way_is_refused():
+def test_an_unknown_init_raises():
     message = "soft_init='zeros' is unknown; expected one of 'template', 'labels', 'vocabulary'"
     with pytest.raises(ParameterError, match=message):
         start(models.backbone("gpt2"), "<soft*5> It <mask>", "zeros", prompts_of([40, 41]))
 
 
 @pytest.mark.parametrize("init", INITS)
-def test_starting_leaves_global_dice_alone(init):
+def test_initialising_leaves_global_generators_alone(init):
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     start(models.backbone("gpt2"), "<soft*5> It <mask>", init, prompts_of([40, 41, 42]))
     assert torch.equal(torch.get_rng_state(), before[0])

@@ -1,4 +1,4 @@
-"""The vectors behind the slots, and what they do in the model."""
+"""Soft vectors, alone and as inputs of a model."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from softcloze.soft import SoftVectors
 BLOCKS = (CompiledBlock("#1", 0, 2, ()), CompiledBlock("task", 2, 3, ()))
 
 
-def test_blocks_come_back_as_they_went():
+def test_by_block_and_back():
     weight = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
     soft = SoftVectors(BLOCKS, weight)
     by_block = soft.by_block()
@@ -35,7 +35,7 @@ def test_vectors_are_a_copy_in_float32():
 @pytest.mark.parametrize(
     "found", [{"#1": 2}, {"#1": 2, "task": 4}, {"#1": 2, "tusk": 3}, {"#1": 2, "task": 3, "more": 1}, {}]
 )
-def test_vectors_of_another_template_are_refused(found):
+def test_vectors_of_another_template_raise(found):
     with pytest.raises(ParameterError, match=r"has soft blocks of lengths \{'#1': 2, 'task': 3\}, the vectors are for"):
         SoftVectors.from_blocks(BLOCKS, {key: torch.zeros(count, 4) for key, count in found.items()})
 
@@ -43,18 +43,18 @@ def test_vectors_of_another_template_are_refused(found):
 def test_a_slot_without_gradient_is_named():
     soft = SoftVectors(BLOCKS, torch.ones(5, 4))
     soft.weight.grad = torch.ones(5, 4)
-    soft.check_gradient()
+    soft.validate_gradient()
     soft.weight.grad[3] = 0
     with pytest.raises(ParameterError, match=r"vectors \[1\] of soft block 'task' get no gradient"):
-        soft.check_gradient()
+        soft.validate_gradient()
     soft.weight.grad[0, 0] = 0
     soft.weight.grad[3] = torch.tensor([0, 0, 0, 1e-20])
-    soft.check_gradient()
+    soft.validate_gradient()
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # PEFT asks transformers for it
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_in_front_they_are_the_prompt_tuning_of_peft(architecture):
+def test_vectors_before_the_text_equal_prompt_tuning_of_peft(architecture):
     backbone = models.backbone(architecture)
     vectors = torch.randn(4, backbone.width, generator=torch.Generator().manual_seed(0)) * backbone.embedding_rms
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)

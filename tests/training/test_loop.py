@@ -1,4 +1,4 @@
-"""Invariants 7 and 8: the backbone stays as it is, the same seed gives the same vectors, dice are our own."""
+"""Invariants 7 and 8: the backbone and global generators do not change, and equal seeds give equal vectors."""
 
 import random
 import warnings
@@ -76,7 +76,7 @@ def test_same_seed_same_vectors(architecture):
 
 @CAUSAL_AND_MASKED
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_global_dice_are_not_touched(architecture, early_stopping):
+def test_global_generators_are_not_touched(architecture, early_stopping):
     task = Task(architecture, SOURCE)
     torch.manual_seed(5)
     np.random.seed(5)
@@ -148,26 +148,26 @@ def test_settings_out_of_range(name, value, expected):
         ("<text> It was <mask> <soft>", "#1"),
     ],
 )
-def test_a_slot_behind_everything_is_refused_by_name(source, block):
+def test_a_slot_without_influence_raises_with_its_name(source, block):
     task = Task("gpt2", source)
     with pytest.raises(ParameterError, match=f"of soft block '{block}' get no gradient"):
         task.fit(epochs=1)
 
 
 @pytest.mark.parametrize("source", ["<text> It was <mask> <soft*3 name=tail>", "<soft> <text> <mask> <soft>"])
-def test_a_masked_model_reads_slots_behind_the_mask(source):
+def test_a_masked_model_trains_slots_after_the_mask(source):
     task = Task("bert", source)
     soft, _ = task.fit(epochs=1)
     assert (soft.weight != task.initial).any(-1).all()
 
 
-def test_a_causal_slot_before_text_behind_the_mask_learns():
+def test_a_causal_slot_between_mask_and_text_is_trained():
     task = Task("gpt2", "<text> It was <mask>, <soft*2> I say")
     soft, _ = task.fit(epochs=1)
     assert (soft.weight != task.initial).any(-1).all()
 
 
-def test_training_stops_below_the_loss_to_stop_at():
+def test_training_stops_below_the_target_loss():
     task = Task("gpt2", SOURCE)
     _, history = task.fit(epochs=8, target_loss=1e9)
     assert len(history) == 1

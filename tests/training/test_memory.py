@@ -1,4 +1,4 @@
-"""What training reads once: in memory or in a file, the vectors are the same bit for bit, and no file stays."""
+"""The prefix cache of training: in memory or in a file vectors are the same bit for bit, and no file remains."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ WORDS = {"pos": "good", "neg": "bad"}
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3_text", "mistral", "qwen3"])
-def test_a_file_changes_nothing(architecture):
+def test_a_cache_in_a_file_changes_nothing(architecture):
     task = Task(architecture, AFTER)
     weights = [task.fit(cache_memory=memory)[0].weight for memory in (2**30, 0)]
     assert torch.equal(*weights) and not torch.equal(weights[0], task.initial)
 
 
-def test_beginnings_of_every_length_are_kept_where_they_belong(tmp_path, monkeypatch):
+def test_prefixes_of_every_length_are_kept_by_row(tmp_path, monkeypatch):
     monkeypatch.setenv("SOFTCLOZE_CACHE", str(tmp_path))
     task = Task("llama", AFTER)
     in_file, in_memory = (task.scorer.cache_prefixes(task.prompts, memory) for memory in (0, 2**30))
@@ -49,7 +49,7 @@ def test_no_sizes(memory):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
-def test_fit_takes_it():
+def test_cache_memory_is_a_parameter_of_fit():
     texts, labels = models.SENTENCES[:4], ["pos", "neg"] * 2
     vectors = []
     for memory in ("1GiB", 0):

@@ -30,7 +30,7 @@ def without_seconds(history):
     "way", [{}, {"average_last_epochs": 3}, {"early_stopping": True}], ids=["plain", "mean", "stopping"]
 )
 @pytest.mark.parametrize("architecture", ["gpt2", "bert"])
-def test_interrupted_at_each_epoch_in_turn(tmp_path, architecture, way):
+def test_interrupted_after_any_one_epoch(tmp_path, architecture, way):
     task = Task(architecture, SOURCE)
     options = {"epochs": EPOCHS, "learning_rate": 0.5, "n_iter_no_change": 2, **way}
     expected, history = task.fit(**options)

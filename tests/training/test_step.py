@@ -1,4 +1,4 @@
-"""What one fit computes, against plain torch."""
+"""Steps of a fit, against plain torch."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def models_rms(backbone):
     ["<soft*2> <text> It was <mask>", "<text> <soft*2> It was <mask>", "<text> <soft> so <mask>, <soft> I say"],
 )
 @pytest.mark.parametrize(("warmup", "clip", "memory"), [(0.0, 1e9, 2**30), (0.5, 0.05, 1)])
-def test_a_fit_is_what_plain_torch_makes_of_it(architecture, source, warmup, clip, memory, monkeypatch):
+def test_a_fit_equals_plain_torch(architecture, source, warmup, clip, memory, monkeypatch):
     monkeypatch.setattr(batching, "ACTIVATION_BYTES", memory)  # batches as a whole, and example by example
     task = Task(architecture, source, texts=4)
     soft, history = task.fit(epochs=4, batch_size=4, learning_rate=0.1, warmup_fraction=warmup, max_grad_norm=clip)
@@ -74,7 +74,7 @@ def test_the_mean_of_the_vectors_after_each_step(averaged):
     assert [record["loss"] for record in same] == [record["loss"] for record in history]
 
 
-def test_no_mean_where_a_fit_ends_before_its_last_epochs_or_keeps_the_best():
+def test_no_mean_if_a_fit_stops_before_its_last_epochs_or_keeps_the_best():
     task = Task("gpt2", "<soft*2> <text> It was <mask>")
     for way in ({"target_loss": 9.0}, {"early_stopping": True}):
         last, history = task.fit(epochs=4, **way)

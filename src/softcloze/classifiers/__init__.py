@@ -1,4 +1,4 @@
-"""scikit-learn classifiers made of prompts."""
+"""scikit-learn classifiers that predict with prompts."""
 
 from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.ensemble import PromptEnsemble

@@ -1,4 +1,4 @@
-"""The life of a classifier with one prompt: parameters, training, the fitted prompt, saving and loading."""
+"""Base of the classifiers with one prompt: parameters, training, the fitted prompt, saving and loading."""
 
 import json
 import secrets
@@ -30,11 +30,11 @@ from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 
 class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
-    """Base of the classifiers that hold one prompt; a subclass declares the parameters and learns in `fit`.
+    """Base of the classifiers with one prompt; a subclass declares the parameters and implements `fit`.
 
     Attributes:
-        heads: heads of saved prompts that this classifier loads.
-        training_defaults: options of training where `training` is None.
+        heads: heads of the saved prompts that this classifier can load.
+        training_defaults: options of training if `training` is None.
     """
 
     heads: ClassVar[tuple[str, ...]]
@@ -55,7 +55,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     _bound: BoundPrompt | None = None
 
     def set_params(self, **parameters: object) -> Self:
-        """Set parameters; `training__NAME` sets an option of training, also where `training` is None."""
+        """Set parameters; `training__NAME` sets an option of training, even if `training` is None."""
         if self.training is None and any(name.startswith("training__") for name in parameters):
             self.training = self._settings()
         super().set_params(**parameters)
@@ -221,7 +221,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         seed: int,
         **record: object,
     ) -> dict[str, Any]:
-        """Train the parts in place; return what the prompt keeps of it: settings, `record` and history."""
+        """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
         settings = self._settings()
         flat: dict[str, Any] = {name: getattr(self, name) for name in RANGES}
         training = {"examples": len(prompts), **flat, "seed": seed, **settings.to_dict(), **record}
@@ -263,7 +263,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """Derive a seed, so that the global generators stay untouched."""
+    """Derive a seed from `random_state`; None gives a random one. Global generators stay untouched."""
     if random_state is None:
         return secrets.randbits(31)
     if isinstance(random_state, np.random.RandomState):
@@ -278,7 +278,7 @@ def _digest(
     prompts: Sequence[EncodedPrompt],
     targets: Sequence[int] | Tensor,
 ) -> str:
-    """Digest of everything that decides a fit: only equal fits resume each other's checkpoints."""
+    """Digest of everything that affects a fit, so that only the same fit resumes from a checkpoint."""
     digest = sha256(json.dumps([training, compiled.backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(compiled.verbalizer).encode())
     # demonstrations are part of the prompts

@@ -1,4 +1,4 @@
-"""Learn a calibration for a prompt, from content-free inputs or from many examples together."""
+"""Learn a calibration for a prompt, from content-free inputs or from examples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,10 +26,10 @@ WITHOUT_EXAMPLES = ("contextual", "pmi")  # learnt from the model and the prompt
 
 
 def validate_calibration(method: str | None) -> None:
-    """Raise ParameterError if `method` is not a calibration.
+    """Raise ParameterError if `method` is neither None nor a calibration.
 
     Raises:
-        ParameterError: names the known ones.
+        ParameterError: the calibration is unknown; names the known ones.
     """
     if method is not None and method not in CALIBRATIONS:
         raise ParameterError(
@@ -53,14 +53,14 @@ def learn_calibration(
         method: one of `CALIBRATIONS`.
         bound: the prompt on its backbone, without calibration.
         examples: texts of the domain, for "domain".
-        scores: computes their label log-scores, shape (batch, labels), for "batch" and "prototypical"; for
-            "temperature" those of examples that nothing was trained on.
+        scores: computes label log-scores in nats, shape (batch, labels): of `examples` for "batch" and
+            "prototypical", of held-out examples for "temperature".
         targets: index of the label of each row of `scores`, for "temperature".
         seed: seed of random texts and of clusters.
 
     Raises:
-        ParameterError: too few examples for it, or more than words between masks, for "pmi".
-        EncodingError: no words around the mask, for "pmi".
+        ParameterError: too few examples; or for "pmi" anything but words between masks.
+        EncodingError: for "pmi" no words around the mask.
     """
     prompt = bound.prompt
     fields = prompt.template.fields
@@ -85,5 +85,5 @@ def learn_calibration(
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:
-    """Random texts for one field; an optional field may be empty in all examples."""
+    """`COUNT` random texts for one field; empty ones if it is empty in all examples, as an optional field may be."""
     return domain_texts(texts, generator, COUNT) if any(text.strip() for text in texts) else [""] * COUNT

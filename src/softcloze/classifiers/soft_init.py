@@ -1,4 +1,4 @@
-"""Soft prompts that start from those of another prompt."""
+"""Initialise soft prompts from another prompt (prompt transfer)."""
 
 from collections.abc import Iterable
 from os import PathLike
@@ -15,11 +15,11 @@ SoftInit: TypeAlias = str | PathLike[str] | Prompt
 
 
 def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
-    """The saved prompt that `soft_init` is or names, or else one of `INITS`.
+    """Resolve `soft_init` to a prompt, or to one of `INITS`.
 
     Raises:
-        ParameterError: it is neither.
-        ArtifactError: the folder holds no prompt, or a damaged one.
+        ParameterError: `soft_init` is neither one of `INITS` nor a prompt or an existing folder.
+        ArtifactError: the folder is not a saved prompt, or a damaged one.
 
     >>> resolve_soft_init("labels")
     'labels'
@@ -36,18 +36,18 @@ def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
     hint = did_you_mean(soft_init, INITS) if isinstance(soft_init, str) else ""
     raise ParameterError(
         f"soft_init={soft_init!r} is unknown; expected one of {', '.join(map(repr, INITS))}, a Prompt, or the folder "
-        f"of a saved prompt, and there is no such folder{hint}"
+        f"of a saved prompt, and that folder does not exist{hint}"
     )
 
 
 def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVectors:
-    """`soft` with the vectors of `source` in those blocks that have the same name there.
+    """Copy the vectors of `source` to the blocks of `soft` with the same name.
 
-    Blocks without a name are never shared: "#1" of one template has nothing to do with "#1" of another.
+    Blocks without a name are never shared: "#1" of one template is unrelated to "#1" of another.
 
     Raises:
         ArtifactError: `source` belongs to another model.
-        ParameterError: no block has the same name, or one has another length.
+        ParameterError: no block has a name in common, or one has another length.
 
     Source:
         SPoT: Vu et al., ACL 2022, arXiv:2110.07904.
@@ -62,11 +62,11 @@ def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVecto
             "give the slots the same name in both templates, as in <soft*10 name=task>"
         )
     for block in shared:
-        found = len(source.vectors[block.key])
-        if found != block.count:
+        length = len(source.vectors[block.key])
+        if length != block.count:
             raise ParameterError(
-                f"soft block {block.key!r} has {block.count} vectors, but {found} in the prompt that soft_init names; "
-                f"write <soft*{found} name={block.key}>"
+                f"soft block {block.key!r} has {block.count} vectors, but {length} in the prompt that soft_init names; "
+                f"write <soft*{length} name={block.key}>"
             )
         vectors[block.key] = source.vectors[block.key]
     return SoftVectors.from_blocks(soft.blocks, vectors)

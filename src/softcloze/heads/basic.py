@@ -56,7 +56,7 @@ class WordHead(Head):
         self.verbalizer = verbalizer
 
     def label_scores(self, features: Tensor) -> Tensor:
-        """Label log-scores, shape (batch, labels), of features that begin with what the verbalizer takes."""
+        """Label log-scores, shape (batch, labels), of features that begin with the scores of the label words."""
         return self.verbalizer.label_scores(features[:, : self.verbalizer.scored])
 
 

@@ -1,4 +1,4 @@
-"""The heads by name."""
+"""Heads by name: their inputs, their initial values, and loading them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A prompt bound to a backbone: the one way from examples to label scores."""
+"""A prompt bound to a backbone: the path from examples to label scores."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class TrainedParts(NamedTuple):
 
 
 class BoundPrompt:
-    """A prompt on its backbone, compiled once and ready to score any number of examples.
+    """A prompt compiled for its backbone, which scores any number of examples.
 
     Attributes:
         prompt: the prompt.
@@ -44,9 +44,9 @@ class BoundPrompt:
         """Compile the prompt for `backbone`.
 
         Args:
-            prompt: a hard prompt, or a trained one; `Prompt.validate_backbone` tells whether it belongs to a backbone.
+            prompt: a hard prompt, or a trained one; `Prompt.validate_backbone` checks that it belongs to `backbone`.
             backbone: the model.
-            compiled: template and label words where they are compiled already.
+            compiled: its template and label words, if they are compiled already.
 
         Raises:
             ParameterError: the vectors of a soft slot are missing, or the head does not fit the template.
@@ -68,7 +68,7 @@ class BoundPrompt:
         return self.compiled.backbone
 
     def encode(self, examples: Sequence[Example]) -> list[EncodedPrompt]:
-        """Encode examples, with their demonstrations where the template shows some.
+        """Encode examples, with their demonstrations if the template has any.
 
         Raises:
             FieldError: an example lacks a field; names the row.
@@ -81,18 +81,20 @@ class BoundPrompt:
         return self.compiled.features(prompts, [self.parts.soft])[0]
 
     def label_scores(self, features: Tensor) -> NDArray[np.float64]:
-        """Label log-scores of features by the head, calibrated where the prompt has a calibration.
+        """Compute label log-scores from features by the head, and apply the calibration, if any.
+
+        Args:
+            features: shape (batch, features), as `features` returns them.
 
         Returns:
-            Nats up to a constant per example, shape (batch, labels); of a prompt for several labels an example, the
-            log-odds of each.
+            Nats up to a constant per example, shape (batch, labels); log-odds if an example may have several labels.
         """
         return self.prompt.calibrated(self.parts.head.label_scores(features).detach().double().numpy())
 
     def scores(self, examples: Sequence[Example]) -> NDArray[np.float64]:
-        """Label log-scores of examples, as `label_scores` gives them; raises as `encode`."""
+        """Label log-scores of examples, as `label_scores` returns them; raises as `encode`."""
         return self.label_scores(self.features(self.encode(examples)))
 
     def probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities of the labels, of their scores; both have the shape (batch, labels)."""
+        """Convert label log-scores to probabilities; both have the shape (batch, labels)."""
         return self.parts.head.probabilities(scores)

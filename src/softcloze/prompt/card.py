@@ -1,4 +1,4 @@
-"""The JSON card of something saved: sealed with a checksum, and read back only as it was written."""
+"""The JSON card of a saved prompt or ensemble, sealed with a checksum."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ CARD = "prompt.json"
 
 @dataclass(frozen=True, slots=True)
 class PromptCard:
-    """Facts about a saved prompt that need neither its vectors nor torch.
+    """Facts about a saved prompt, read without its vectors and without torch.
 
     Attributes:
         template: the template.
@@ -44,19 +44,23 @@ class PromptCard:
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write `card` with the format, our version and a checksum of all that it says."""
+    """Write `card` to the file `path`, with the format, the version of softcloze and a checksum of its content."""
     sealed = {"format": FORMAT, "softcloze": version("softcloze"), **card}
     sealed["card_sha256"] = _digest(sealed)
     path.write_text(json.dumps(sealed, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def read_card(path: Path, what: str) -> dict[str, Any]:
-    """What `write_card` wrote for a saved prompt, or `what` it is.
+def read_card(path: Path, kind: str) -> dict[str, Any]:
+    """Read a card that `write_card` wrote.
+
+    Args:
+        path: the file.
+        kind: what was saved, for messages: "prompt" or "ensemble".
 
     Raises:
-        ArtifactError: it is missing, damaged, altered, or was written by a later version; names it.
+        ArtifactError: the file is missing, damaged or altered, or was written by a later version; names it.
     """
-    text = read_saved(path, what)
+    text = read_saved_file(path, kind)
     try:
         card: dict[str, Any] = json.loads(text)
         intact = card.pop("card_sha256") == _digest(card)
@@ -72,16 +76,16 @@ def read_card(path: Path, what: str) -> dict[str, Any]:
     return card
 
 
-def read_saved(path: Path, what: str) -> bytes:
-    """A file in the folder of `what` was saved.
+def read_saved_file(path: Path, kind: str) -> bytes:
+    """Read a file in the folder of a saved `kind`.
 
     Raises:
-        ArtifactError: it cannot be read; names it.
+        ArtifactError: the file cannot be read; names it.
     """
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path.parent} holds no saved {what}: cannot read {error.filename}") from error
+        raise ArtifactError(f"{path.parent} is not a saved {kind}: cannot read {error.filename}") from error
 
 
 def _digest(card: Mapping[str, Any]) -> str:

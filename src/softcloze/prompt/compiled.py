@@ -39,10 +39,10 @@ class CompiledPrompt:
 
         Raises:
             EncodingError: a label word is unknown to the vocabulary.
-            VerbalizerError: label words that this vocabulary cannot tell apart, or for other masks than the template's,
-                or fewer than the template or the head takes.
-            ParameterError: the head takes the state at the mask, and there are several masks, or text after the mask
-                of a causal model.
+            VerbalizerError: label words with the same tokens, words for other masks than those of the template, or
+                fewer words than the template or the head needs.
+            ParameterError: the head takes the state at the mask, and the template has several masks, or text after
+                the mask of a causal model.
         """
         _validate_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
@@ -62,7 +62,12 @@ class CompiledPrompt:
     def encode(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Demonstration]] | None = None
     ) -> list[EncodedPrompt]:
-        """Encode examples, each with its own demonstrations; the longest label word or conjunction always fits."""
+        """Encode examples, each with its demonstrations, and leave room for the longest label word or conjunction.
+
+        Raises:
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded; names the row.
+        """
         answer = max(map(len, self.scorer.words), default=1)
         return self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
 
@@ -76,7 +81,7 @@ class CompiledPrompt:
 
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
-    """Raise if a label has no word but the template or head needs one."""
+    """Raise VerbalizerError if a label has no word but the template or head needs one."""
     listed_labels = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
     if (listed_labels or head in ("warp", "thresholds")) and not verbalizer.first_words:
         what = f"{str(template)!r} shows" if listed_labels else f"head={head!r} takes"
@@ -89,21 +94,21 @@ def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: s
 def _word_scorer(
     verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str
 ) -> tuple[list[tuple[int, ...]], Scorer]:
-    """Token ids of the label words, and a scorer of them, or of the state, at the one mask."""
+    """Token ids of the label words, and a scorer that computes their scores, or the state, at the only mask."""
     masks, inputs = compiled.template.masks, HEADS[head]
     if len(masks) > 1:
         raise VerbalizerError(
             f"the template has masks named {quoted_list(mask.name for mask in masks)}, and label words are for one "
-            "mask; say what stands at each of them for every label with a RuleVerbalizer"
+            "mask; give the words of every label at each mask with a RuleVerbalizer"
         )
     if inputs.state and backbone.family == "causal" and compiled.has_right:
         raise ParameterError(
-            f"head={head!r} reads the state at the mask, where a causal model has not seen the text after it; "
+            f"head={head!r} takes the state at the mask, which does not depend on the text after it in a causal model; "
             'put <mask> at the end of the template, or use head="words"'
         )
     words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
     if inputs.words:
-        # a word that begins with another's tokens may still reach a threshold of its own
+        # with thresholds, a word may begin with the tokens of another one
         verbalizer.validate_tokens(words, autoregressive=compiled.autoregressive and not inputs.normalised)
     scored = words if inputs.words else []
     scorer = Scorer(
@@ -117,7 +122,7 @@ def _word_scorer(
 
 
 def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:
-    """A scorer of conjunctions at all masks together."""
+    """A scorer of conjunctions of words, one word at each mask."""
     if head != "words":
         raise ParameterError(f'head={head!r} is for one mask; with a RuleVerbalizer use head="words"')
     names = verbalizer.validate_masks([mask.name for mask in compiled.template.masks])

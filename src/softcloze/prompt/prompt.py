@@ -20,7 +20,7 @@ from softcloze.demonstrations import Demonstrations, demonstrations_from_dict, d
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.files import replacing_folder, validate_replaceable
-from softcloze.prompt.card import CARD, read_card, read_saved, write_card
+from softcloze.prompt.card import CARD, read_card, read_saved_file, write_card
 from softcloze.template import Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
 
@@ -62,7 +62,7 @@ class Prompt:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
-        """Write a folder with `prompt.json` and `vectors.safetensors`, all at once.
+        """Write a folder with `prompt.json` and `vectors.safetensors`, atomically.
 
         Args:
             path: the folder; an existing folder is replaced if it holds a prompt.
@@ -106,7 +106,7 @@ class Prompt:
         """
         folder = Path(path).expanduser()
         card = read_card(folder / CARD, "prompt")
-        vectors = read_saved(folder / VECTORS, "prompt")
+        vectors = read_saved_file(folder / VECTORS, "prompt")
         if sha256(vectors).hexdigest() != card["vectors_sha256"]:
             raise ArtifactError(f"{folder / VECTORS} is truncated or altered: its checksum no longer fits")
         try:
@@ -148,14 +148,14 @@ class Prompt:
         return self.demonstrations.select(values, backbone)
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
-        """Apply the calibration, where there is one, to label log-scores in nats, shape (batch, labels)."""
+        """Apply the calibration, if any, to label log-scores in nats, shape (batch, labels)."""
         return self.calibration.apply(scores) if self.calibration is not None else scores
 
     def validate_backbone(self, backbone: Backbone) -> None:
-        """Raise ArtifactError if the vectors were trained for another backbone.
+        """Raise ArtifactError if the prompt belongs to another backbone.
 
         Raises:
-            ArtifactError: shows both fingerprints.
+            ArtifactError: a part of the fingerprint differs; shows both values.
         """
         for part, expected in self.fingerprint.items():
             actual = backbone.fingerprint[part]
@@ -169,5 +169,5 @@ class Prompt:
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:
-    # a subclass may be a kind of its own
-    return next(kind for kind, of_kind in VERBALIZERS.items() if type(verbalizer) is of_kind)
+    # the exact class: a subclass of one kind may be another kind
+    return next(kind for kind, verbalizer_class in VERBALIZERS.items() if type(verbalizer) is verbalizer_class)

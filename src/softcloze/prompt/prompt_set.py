@@ -1,4 +1,4 @@
-"""PromptSet: several prompts on the same texts, in as few forward passes as possible."""
+"""PromptSet: score several prompts on the same texts in as few forward passes as possible."""
 
 from collections.abc import Hashable, Iterable, Sequence
 
@@ -16,17 +16,17 @@ from softcloze.scoring import Member, score_together
 
 
 class PromptSet:
-    """Scores several prompts of one backbone on the same texts, each as it scores by itself.
+    """Several prompts on one backbone, scored together on the same texts with the same results as separately.
 
-    A causal model computes common prefixes once: the text where templates begin with it, and the words or vectors that
-    a template has before every text. Each prompt then costs only the rest. Prefixes are compared as token ids, so
-    templates need not be alike. Text after different words or soft vectors cannot be shared, because its states in a
-    causal model depend on them; in a masked model, whose states depend on all other words, nothing can. Sequences of
-    different prompts share batches in any case.
+    A causal model computes common prefixes once: the text if templates begin with it, and the words or vectors that a
+    template has before every text. Prefixes are compared as token ids, so that templates may differ. Text after
+    different words or soft vectors is not shared, because its states in a causal model depend on them. A masked model
+    shares nothing, because its states depend on the whole sequence. Sequences of different prompts share batches with
+    both.
 
     Attributes:
         prompts: the prompts.
-        backbone: the model they are for.
+        backbone: the model of all of them.
 
     Example:
         >>> from softcloze import Template, Verbalizer, load_backbone
@@ -74,8 +74,8 @@ class PromptSet:
             X: examples as for `PromptClassifier.predict`; mappings have the fields of all templates.
 
         Returns:
-            For each prompt nats up to a constant per example, shape (batch, labels) in the order of its
-            verbalizer's labels; of a prompt for several labels an example, the log-odds of each.
+            For each prompt an array of nats up to a constant per example, shape (batch, labels) in the order of its
+            verbalizer's labels; log-odds if an example may have several labels.
 
         Raises:
             FieldError: an example lacks a field; names the row.

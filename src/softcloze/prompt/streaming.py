@@ -59,11 +59,11 @@ def predict_rows(bound: BoundPrompt, rows: Iterator[Example], window: int = WIND
 
 
 def _encode(bound: BoundPrompt, examples: Sequence[Example]) -> list[EncodedPrompt | str]:
-    """Encode each example, or give the reason why it cannot be encoded."""
+    """Encode examples; in place of one that cannot be encoded, return the reason."""
     try:
         return [*bound.encode(examples)]
     except (FieldError, EncodingError) as error:
         if len(examples) == 1:
-            return [str(error).removeprefix("row 0: ")]  # counted from the example that was given
+            return [str(error).removeprefix("row 0: ")]  # its index among these examples, not in the input
     middle = len(examples) // 2  # halves, until the bad example is alone
     return _encode(bound, examples[:middle]) + _encode(bound, examples[middle:])

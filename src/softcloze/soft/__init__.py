@@ -1,4 +1,4 @@
-"""What the trainable slots hold."""
+"""Soft vectors: the trainable input embeddings of soft slots, and their initial values."""
 
 from softcloze.soft.initialise import INITS, initial_vectors
 from softcloze.soft.vectors import SoftVectors

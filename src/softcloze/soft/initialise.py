@@ -1,4 +1,4 @@
-"""Where soft vectors start."""
+"""Initial values of soft vectors."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,36 +23,39 @@ def initial_vectors(
     words: Sequence[tuple[int, ...]],
     generator: np.random.Generator,
 ) -> SoftVectors:
-    """Vectors to start training from.
+    """Initialise soft vectors with copies of input embeddings.
 
-    A block whose tag has `init=` starts from the embeddings of those words, repeated or cut to its length.
-    The others start as `init` says.
+    A block whose tag has `init=` takes the tokens of those words, repeated or truncated to its length. `init` chooses
+    the tokens of all other blocks.
 
     Args:
         template: the template with its soft blocks.
-        backbone: whose embeddings to copy.
-        init: "template": the words of the template's first literal in turn, or the label words where it has none;
-            "labels": the label words in turn;
+        backbone: model whose input embeddings are copied.
+        init: "template": the tokens of the template's first literal, repeated, or of the label words if it has none;
+            "labels": the tokens of the label words, repeated;
             "vocabulary": different tokens drawn from the most frequent ones of `prompts`.
         prompts: the encoded training examples.
         words: token ids of the label words.
-        generator: the dice.
+        generator: source of randomness.
+
+    Returns:
+        Vectors of shape (soft, width), float32.
 
     Raises:
-        ParameterError: `init` is unknown.
+        ParameterError: `init` is unknown, or no tokens are available for it.
 
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2, for "labels" and "vocabulary". They draw from the
-        5,000 most frequent tokens of the pretraining text, which no tokenizer records; we draw from the training
-        examples. "template" is ours: words of the prompt itself disturb the model least, and the first literal does
-        not ask for the answer, as the last one does; docs/measurements/defaults.md compares.
+        5,000 most frequent tokens of the pretraining text, which no tokenizer records; here the tokens come from the
+        training examples. "template" is from this project: words of the prompt itself disturb the model least, and
+        the first literal does not ask for the answer, as the last one does; docs/measurements/defaults.md compares.
     """
     drawn = sum(block.count for block in template.blocks if not block.init)
     match init:
         case "template":
-            pool = _in_turn([template.first_words] if template.first_words else words, drawn)
+            pool = _repeated([template.first_words] if template.first_words else words, drawn)
         case "labels":
-            pool = _in_turn(words, drawn)
+            pool = _repeated(words, drawn)
         case "vocabulary":
             pool = _sample(prompts, drawn, generator)
         case _:
@@ -60,7 +63,7 @@ def initial_vectors(
     ids: list[int] = []
     for block in template.blocks:
         if block.init:
-            ids += _in_turn([block.init], block.count)
+            ids += _repeated([block.init], block.count)
         else:
             ids += pool[: block.count]
             pool = pool[block.count :]
@@ -68,17 +71,17 @@ def initial_vectors(
 
 
 def _sample(prompts: Sequence[EncodedPrompt], count: int, generator: np.random.Generator) -> list[int]:
-    """`count` different tokens among the ten times as many that occur in most prompts."""
+    """Draw `count` different tokens from the 10 x `count` ones that occur in most prompts."""
     occurrences = Counter(token for prompt in prompts for token in set().union(*prompt.chunks) if token >= 0)
-    # by id where counts are equal, so that the order of the examples does not matter
+    # ties are broken by id, so that the order of the examples does not matter
     frequent = sorted(occurrences, key=lambda token: (-occurrences[token], token))[: 10 * count]
     order = generator.permutation(len(frequent))
-    return _in_turn([[frequent[i] for i in order]], count)
+    return _repeated([[frequent[i] for i in order]], count)
 
 
-def _in_turn(words: Sequence[Sequence[int]], count: int) -> list[int]:
-    """The tokens of all words from the first to the last, again and again, `count` in all."""
+def _repeated(words: Sequence[Sequence[int]], count: int) -> list[int]:
+    """The tokens of all words in order, repeated to `count` tokens."""
     tokens = [token for word in words for token in word]
     if count and not tokens:
-        raise ParameterError("there are no words to start the soft vectors from; name some with init=")
+        raise ParameterError("no words are available to initialise the soft vectors; give some with init=")
     return [tokens[i % len(tokens)] for i in range(count)]

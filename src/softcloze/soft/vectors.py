@@ -1,4 +1,4 @@
-"""The trainable vectors behind the soft slots."""
+"""The trainable vectors of soft slots."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -14,11 +14,11 @@ class SoftVectors(nn.Module):
     """One trainable vector per soft slot, in float32, in the space of the input embeddings.
 
     Attributes:
-        weight: the vectors of all blocks one below the other, shape (soft, width).
-        blocks: which rows belong to which block of the template.
+        weight: the vectors of all blocks in order, shape (soft, width).
+        blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
 
     Source:
-        Lester et al., EMNLP 2021, arXiv:2104.08691; at any place of the template as in P-tuning
+        Lester et al., EMNLP 2021, arXiv:2104.08691; at any position of the template as in P-tuning
         (Liu et al. 2021, arXiv:2103.10385), without its reparameterisation.
     """
 
@@ -34,28 +34,28 @@ class SoftVectors(nn.Module):
         self.weight = nn.Parameter(weight.detach().to(torch.float32).clone())
 
     def by_block(self) -> dict[str, Tensor]:
-        """Block key -> its vectors, shape (count, width), detached on the CPU."""
+        """Vectors by block key, each of shape (count, width), detached and on the CPU."""
         weight = self.weight.detach().cpu()
         return {block.key: weight[block.start : block.start + block.count].contiguous() for block in self.blocks}
 
     @classmethod
     def from_blocks(cls, blocks: Sequence[CompiledBlock], vectors: Mapping[str, Tensor]) -> Self:
-        """Put vectors back in the rows of their blocks.
+        """Make soft vectors from the vectors of each block, as `by_block` returns them.
 
         Raises:
             ParameterError: a block is missing, is not in the template, or has another length.
         """
         expected = {block.key: block.count for block in blocks}
-        found = {key: len(tensor) for key, tensor in vectors.items()}
-        if expected != found:
-            raise ParameterError(f"the template has soft blocks of lengths {expected}, the vectors are for {found}")
+        lengths = {key: len(tensor) for key, tensor in vectors.items()}
+        if expected != lengths:
+            raise ParameterError(f"the template has soft blocks of lengths {expected}, the vectors are for {lengths}")
         return cls(blocks, torch.cat([vectors[block.key] for block in blocks]))
 
-    def check_gradient(self) -> None:
-        """Refuse to go on when some slot cannot learn.
+    def validate_gradient(self) -> None:
+        """Raise ParameterError if a vector has no gradient, so that it cannot be trained.
 
         Raises:
-            ParameterError: the scores do not depend on some slot; names its block.
+            ParameterError: the scores do not depend on a vector; names it and its block.
         """
         gradient = self.weight.grad
         reached = torch.zeros(len(self.weight), dtype=torch.bool)
@@ -66,6 +66,6 @@ class SoftVectors(nn.Module):
             if missing:
                 raise ParameterError(
                     f"vectors {missing} of soft block {block.key!r} get no gradient: nothing that is scored "
-                    "depends on them. In a causal model a soft slot has to stand before the mask, or before some "
+                    "depends on them. In a causal model a soft slot has to be before the mask, or before some "
                     "text after the mask"
                 )

@@ -14,7 +14,7 @@ from softcloze.errors import CheckpointError
 from softcloze.files import replacing_file
 
 Record = dict[str, Any]
-TENSORS = ("weight", "kept", "exp_avg", "exp_avg_sq")  # of each weight
+TENSORS = ("weight", "kept", "exp_avg", "exp_avg_sq")  # saved for each weight
 
 
 @dataclass(slots=True)
@@ -22,7 +22,8 @@ class Progress:
     """The state of training between two epochs.
 
     Attributes:
-        tensors: the weights, the weights that the fit would end with, and the optimiser's moments, as "name/kind".
+        tensors: the weights, those that the fit would end with, and AdamW's moments, as "name/kind" with a kind of
+            `TENSORS`.
         history: one record for each completed epoch.
     """
 
@@ -31,23 +32,23 @@ class Progress:
 
 
 class Checkpoint:
-    """Progress of one fit in one file, which is replaced after each epoch and removed at the end.
+    """File with the progress of one fit, replaced after each epoch and removed at the end.
 
     Attributes:
-        path: the file; named after a digest of data and settings, so that different fits share a folder.
+        path: the file, named after a digest of data and settings, so that different fits can share a folder.
     """
 
     def __init__(self, folder: str | Path, digest: str):
-        """Keep progress under `folder`."""
+        """Name the file of the fit with this digest in `folder`."""
         self.path = Path(folder).expanduser() / f"fit-{digest[:16]}.safetensors"
 
     def save(self, progress: Progress) -> None:
-        """Replace the file by `progress`."""
+        """Write `progress`, in place of any earlier one."""
         with replacing_file(self.path) as draft:
             save_file(progress.tensors, draft, metadata={"history": json.dumps(progress.history)})
 
     def load(self) -> Progress | None:
-        """Load the progress of an interrupted fit, or None if there is none.
+        """Load the progress of an interrupted fit, or return None if no file exists.
 
         Raises:
             CheckpointError: the file is damaged; names it.
@@ -62,7 +63,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this fit again") from error
 
     def validate(self, progress: Progress, weights: Mapping[str, Tensor]) -> None:
-        """Raise CheckpointError if `progress` is not of weights with these names and shapes.
+        """Raise CheckpointError if the names or shapes in `progress` are not those of `weights`.
 
         Raises:
             CheckpointError: names the file.

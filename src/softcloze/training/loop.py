@@ -1,4 +1,4 @@
-"""The training loop: trains the soft vectors and the head, and nothing else."""
+"""The training loop of soft vectors and heads; the backbone stays frozen."""
 
 import time
 import warnings
@@ -38,32 +38,32 @@ def train(
     """Train `soft` and `head` in place by the head's loss over label scores.
 
     Args:
-        soft: the vectors to train; None where the template has none, and each example then takes one forward pass.
-        head: turns features into label scores; trained as well where it has parameters.
+        soft: the vectors to train; None if the template has none: each example then takes one forward pass in all.
+        head: computes label scores from features; trained if it has parameters.
         scorer: computes features with the frozen backbone.
         prompts: the encoded training examples.
-        targets: index of each example's label, or its probability of each label, shape (examples, labels); for a head
-            of thresholds, 1.0 or 0.0 of each label.
-        settings: options of training; `settings.checkpoint` is not read, see `checkpoint`.
+        targets: index of each example's label, or probabilities of the labels, shape (examples, labels); for
+            `ThresholdHead` 1.0 for each label that an example has and 0.0 for others.
+        settings: options of training; `settings.checkpoint` is ignored in favour of `checkpoint`.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the input embeddings.
-        seed: decides the order of examples and which are held out.
+        seed: seed of the order of examples and of the held-out examples.
         checkpoint: holds progress between epochs; an interrupted fit found there is resumed.
-        on_cached: called with the keys and values computed once before training, where there are any.
+        on_cached: called before training with the keys and values that are computed once, if any.
 
     Source:
         AdamW: Loshchilov and Hutter, ICLR 2019, arXiv:1711.05101; the mean of several steps: Polyak and Juditsky, SIAM
         Journal on Control and Optimization 30(4), 1992.
 
     Returns:
-        One record per epoch: epoch (from 1), loss (nats per example, during training), accuracy and labels (how many
-        labels at least one example was given; likewise), rate (share of the learning rate at its end), seconds, and
-        with early stopping validation_loss.
+        One record per epoch: epoch (from 1); loss (nats per example), accuracy, and labels (the number of different
+        labels predicted), all three measured during training; rate (share of the learning rate at the end of the
+        epoch); seconds; and with early stopping validation_loss (nats per example).
 
     Raises:
-        ParameterError: a setting is outside its range, a soft slot gets no gradient, or there are too few examples
-            to hold some out.
+        ParameterError: a setting is outside its range, a soft slot gets no gradient, or the examples are too few to
+            hold some out.
         CheckpointError: the checkpoint is damaged.
     """
     from accelerate import Accelerator
@@ -81,15 +81,15 @@ def train(
     weights = _named(soft, head)
     accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
     groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings.head_learning_rate)
-    # no weight decay: 0 is not special among embeddings, nor among weights initialised from words
+    # no weight decay: embeddings, and weights initialised from words, have no reason to be near 0
     optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups, weight_decay=0.0))
     steps_per_epoch = -(-len(chosen) // batch_size)
     steps = steps_per_epoch * epochs
 
-    # a head alone converges, and with a held-out loss the best epoch is known
+    # no mean for a head alone, which converges, nor with a held-out loss, which shows the best epoch
     averaged = settings.average_last_epochs if soft is not None and not held_out else 0
     first_averaged = max(0, epochs - averaged) * steps_per_epoch
-    kept = _copies(weights)  # weights that the fit ends with, where these are not those of the last step
+    kept = _copies(weights)  # weights to end with, if not those of the last step: their mean, or the best epoch's
     history: list[Record] = []
     progress = checkpoint.load() if checkpoint is not None else None
     if checkpoint is not None and progress is not None:
@@ -116,7 +116,7 @@ def train(
                     hits += int(head.hits(scores, goal[part]).sum())
                     predicted |= head.predicted_labels(scores)
                 if step == 0 and soft is not None:
-                    soft.check_gradient()
+                    soft.validate_gradient()
                 for group in optimizer.param_groups:
                     accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
                 optimizer.step()
@@ -151,11 +151,11 @@ def train(
 
 
 class _Features:
-    """Features of the training examples: computed at each step, or once where no soft slot changes them."""
+    """Features of the training examples: computed at each step, or once if the prompt has no soft slot."""
 
     def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
         self._scorer, self._prompts, self._soft = scorer, prompts, soft
-        self.sample = list(range(len(prompts)))[:32]  # examples on which the size of features is measured
+        self.sample = list(range(len(prompts)))[:32]  # examples by which the scale of features is estimated
         self.frozen: PrefixCache | None = None  # everything before the first soft slot
         with scorer.backbone.frozen():
             if soft is not None:
@@ -168,7 +168,7 @@ class _Features:
                 self._fixed = compute_features(scorer, prompts, None)
 
     def parts(self, rows: list[int]) -> list[list[int]]:
-        """Split a batch into micro-batches of similar length, whose gradients add up to its own in less memory."""
+        """Split a batch into micro-batches of similar length; their gradients add up to that of the batch."""
         backbone = self._scorer.backbone
         if self._soft is None or backbone.device.type != "cpu":  # an accelerator is fastest with whole batches
             return [rows]
@@ -176,13 +176,13 @@ class _Features:
         return micro_batches(costs, self._shared, backbone.activation_bytes)
 
     def of(self, rows: list[int]) -> Tensor:
-        """Features of some examples, differentiable in the soft vectors, shape (rows, features)."""
+        """Features of the examples `rows`, shape (rows, features), differentiable with respect to the soft vectors."""
         if self._soft is None:
             return self._fixed[rows]
         return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
-        """The same without gradient, in batches of similar length."""
+        """Features of the examples `rows` without gradient, computed in batches of similar length."""
         if self._soft is None:
             return self._fixed[rows]
         with self._scorer.backbone.frozen():
@@ -208,14 +208,14 @@ def _parameter_groups(
     if soft is not None:
         groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
     if parameters := list(head.parameters()):
-        # AdamW moves all numbers of a weight vector by the same step, so a score moves by the sum of the state
+        # AdamW moves all components of a weight vector by about one step, and a score by that times the state's L1 norm
         reach = float(features.without_gradient(features.sample).abs().sum(-1).mean())
         groups.append({"params": parameters, "highest": head_learning_rate / reach})
     return groups
 
 
 def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:
-    """Warn if training did not learn: the loss did not fall, or every example was still given the same label."""
+    """Warn if the training loss did not fall, or if every example was given the same label in the last epoch."""
     first, last = history[0]["loss"], history[-1]["loss"]
     if len(history) > 1 and last > 0.99 * first and last > target_loss:
         warnings.warn(
@@ -224,9 +224,8 @@ def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:
             ConvergenceWarning,
             stacklevel=4,
         )
-    if (
-        len(history) > 1 and history[-1]["labels"] == 1
-    ):  # the first steps of a single epoch have not learnt anything yet
+    # with a single epoch the labels are those of a prompt that has hardly been trained
+    if len(history) > 1 and history[-1]["labels"] == 1:
         warnings.warn(
             "every training example was given the same label in the last epoch; try other label words or another "
             "template",
@@ -236,7 +235,15 @@ def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:
 
 
 def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Split examples into those to train on and those held out, the same share of each class.
+    """Split examples into a training and a held-out part, with the same share of each class.
+
+    Args:
+        targets: index of each example's class.
+        share: share of the examples to hold out.
+        seed: seed of the split.
+
+    Returns:
+        The indices of the examples to train on, and of those held out.
 
     Raises:
         ParameterError: too few examples to hold some out.

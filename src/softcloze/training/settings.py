@@ -14,11 +14,11 @@ from softcloze.training.checkpoint import Record
 
 
 class Range(NamedTuple):
-    """Values that a number may have.
+    """Range of a numeric option.
 
     Attributes:
-        expected: the range in words, to follow "it has to be".
-        holds: whether a value lies in it.
+        expected: description of the range, which follows "it has to be" in messages.
+        holds: returns True for a value within the range.
     """
 
     expected: str
@@ -30,7 +30,7 @@ NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
 AT_LEAST_ONE = Range("at least 1", lambda value: 1 <= value < math.inf)
 FRACTION = Range("between 0 and 1", lambda value: 0 < value < 1)
 
-# the parameters of training that a classifier has itself
+# options of training that are parameters of the classifiers themselves
 RANGES = {"epochs": AT_LEAST_ONE, "batch_size": AT_LEAST_ONE, "learning_rate": POSITIVE}
 
 
@@ -40,30 +40,30 @@ def _option(default: float, within: Range) -> Any:  # noqa: ANN401 - dataclasses
 
 @dataclass
 class TrainingSettings(BaseEstimator):
-    """Options of training beside epochs, batch size and learning rate.
+    """Options of training other than epochs, batch size and learning rate.
 
-    A classifier takes them as `training=`; a search reaches each of them as `training__NAME`, for example
-    `GridSearchCV(clf, {"training__warmup_fraction": [0.0, 0.1]})`. The defaults were measured:
-    docs/explanation/defaults.md.
+    Classifiers take them as `training=`; a search sets an option as `training__NAME`, for example
+    `GridSearchCV(clf, {"training__warmup_fraction": [0.0, 0.1]})`. The defaults were chosen by measurements:
+    docs/measurements/defaults.md.
 
     Attributes:
         head_learning_rate: highest step of AdamW for a "warp" or "linear" head, in nats by which it may move a label's
             score of the average example.
-        warmup_fraction: share of the steps in which the learning rate rises, before it falls to 0 linearly.
-        max_grad_norm: length to which a longer gradient is clipped.
-        target_loss: training ends after an epoch whose mean training loss, in nats, is below it; 0 for never.
-        average_last_epochs: end with the mean of the weights after each step of this many last epochs; 0 for the
-            weights after the last step, which lean more to one label. A fit that `target_loss` ends before these
-            epochs ends with the latter too.
-        early_stopping: hold out examples, stop when their loss no longer falls, and end with the weights of the best
-            epoch instead of a mean.
+        warmup_fraction: share of the steps with a linear rise of the learning rate; afterwards it falls linearly to 0.
+        max_grad_norm: L2 norm to which a longer gradient is clipped.
+        target_loss: training stops after an epoch whose mean training loss, in nats, is below this; 0 for never.
+        average_last_epochs: number of last epochs over whose steps the final weights are averaged; 0 for the weights
+            after the last step, which favour one label more. A fit that `target_loss` stops before these epochs keeps
+            the weights after its last step.
+        early_stopping: hold out examples, stop when their loss no longer falls, and keep the weights of the best epoch
+            instead of a mean.
         validation_fraction: share of each class held out for `early_stopping`, or for calibration="temperature".
         n_iter_no_change: epochs without a lower held-out loss before stopping.
-        checkpoint: folder in which an interrupted `fit` finds its progress and resumes; None keeps none.
-        cache_memory: memory for keys and values of everything before the first soft slot, which a causal model computes
-            once: a size such as "500MB" or "2GiB", or bytes. A larger cache is kept in a file of the cache folder
-            while `fit` runs.
-        on_epoch: called with each epoch's record during training.
+        checkpoint: folder for the progress of a `fit`, from which an interrupted one resumes; None for no checkpoints.
+        cache_memory: memory for the keys and values of everything before the first soft slot, which a causal model
+            computes once: a size such as "500MB" or "2GiB", or a number of bytes. A larger cache is kept in a file in
+            the cache folder during `fit`.
+        on_epoch: called with the record of each epoch; see `train`.
 
     Example:
         >>> settings = TrainingSettings(warmup_fraction=0.2)
@@ -90,18 +90,18 @@ class TrainingSettings(BaseEstimator):
         parse_size(self.cache_memory)
 
     def to_dict(self) -> dict[str, Any]:
-        """Options that change what is learnt, by name; JSON holds them."""
+        """Options that affect the result, by name, as data that JSON holds."""
         without_effect = ("checkpoint", "cache_memory", "on_epoch")
         return {option.name: getattr(self, option.name) for option in fields(self) if option.name not in without_effect}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Make settings from a mapping that holds what `to_dict` gave, among other entries."""
+        """Make settings from a mapping with the entries of `to_dict`; others are ignored."""
         return cls(**{option.name: saved[option.name] for option in fields(cls) if option.name in saved})
 
 
 def validate_ranges(values: Mapping[str, float], ranges: Mapping[str, Range]) -> None:
-    """Raise ParameterError if a value is outside its range.
+    """Raise ParameterError if a value is outside its range; names the parameter, its value and the range.
 
     >>> validate_ranges({"epochs": 0}, RANGES)
     Traceback (most recent call last):
@@ -116,7 +116,7 @@ def parse_size(size: int | str) -> int:
     """Convert a size in memory to bytes.
 
     Raises:
-        ParameterError: neither a number of bytes nor a size with a unit.
+        ParameterError: `size` is neither a number of bytes nor a size with a unit.
 
     >>> parse_size("2GiB"), parse_size("1.5 MB"), parse_size(10)
     (2147483648, 1500000, 10)
@@ -134,7 +134,7 @@ def parse_size(size: int | str) -> int:
 
 
 def learning_rate_share(step: int, steps: int, warmup_fraction: float) -> float:
-    """Share of the learning rate at `step` of `steps`, counted from 0: up during warm-up, then linearly down."""
+    """Share of the highest learning rate at `step` of `steps`, from 0: linear warm-up, then linear decay."""
     warmup = int(warmup_fraction * steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
