@@ -77,7 +77,8 @@ class VerbalizerCheck(Displayable):
         """The table, and the findings below."""
         if not self.findings:
             return [words_table(self), "nothing found"]
-        return [words_table(self), *(Preformatted(_printable(each), STYLES[each.severity]) for each in self.findings)]
+        findings = (Preformatted(_printable(finding), STYLES[finding.severity]) for finding in self.findings)
+        return [words_table(self), *findings]
 
 
 def check_verbalizer(
@@ -159,8 +160,9 @@ def with_priors(
       measure whether calibration='batch' helps
     """
     count = len(explanations)
-    priors = tuple(sum(ps) / count for ps in zip(*(each.probabilities for each in explanations), strict=True))
-    of_words = zip(*([word.probability for word in each.words] for each in explanations), strict=True)
+    of_labels = zip(*(explanation.probabilities for explanation in explanations), strict=True)
+    of_words = zip(*([word.probability for word in explanation.words] for explanation in explanations), strict=True)
+    priors = tuple(sum(probabilities) / count for probabilities in of_labels)
     words = tuple(replace(word, prior=sum(ps) / count) for word, ps in zip(check.words, of_words, strict=True))
     findings = check.findings
     if not calibrated:
