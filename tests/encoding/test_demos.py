@@ -88,10 +88,10 @@ def test_soft_slots_leave_no_gap_in_a_demonstration(source, shown):
     (prompt,) = bound.encode(["Great!"], demonstrations=[one])
     pieces = bound.inspect("Great!", demonstrations=one)
     assert "".join(piece.token for piece in pieces if piece.kind == "demo").replace("Ġ", " ") == shown
-    own = bound.encode(["Great!"], demonstrations=[[]])[0]
+    demos = bound.encode(["Great!"], demonstrations=[[]])[0]
     assert (
         [i for i in prompt.left if i < 0]
-        == [i for i in own.left if i < 0]
+        == [i for i in demos.left if i < 0]
         == [-1 - i for i in range(bound.soft_count - source.endswith("<soft>"))]
     )
 
@@ -118,8 +118,8 @@ def test_the_first_demonstrations_are_dropped_first():
     assert [prompt.dropped for prompt in prompts] == [0, 0, 1, 1, 2, 2, 3, 3, 3, 3]
     assert [prompt.cut for prompt in prompts] == [{}] * 8 + [{"text": 1}, {"text": 2}]
     alone = [bound.encode([row], demonstrations=[shown[p.dropped :]])[0] for row, p in zip(rows, prompts, strict=True)]
-    for prompt, own in zip(prompts, alone, strict=True):
-        assert (prompt.left, prompt.right, prompt.cut) == (own.left, own.right, own.cut)
+    for prompt, demos in zip(prompts, alone, strict=True):
+        assert (prompt.left, prompt.right, prompt.cut) == (demos.left, demos.right, demos.cut)
         assert len(prompt) + 1 <= 40
 
 
@@ -151,14 +151,14 @@ def test_rows_do_not_depend_on_each_other(kind, texts, shown, limit):
     lists = [[Demonstration({"text": text}, "good") for text in shown[i:]] for i in range(2)]
     given = [lists[i % 2] for i in range(len(texts))]
     together = bound.encode(texts, answer_length=2, demonstrations=given)
-    for text, own, prompt in zip(texts, given, together, strict=True):
-        assert bound.encode([text], answer_length=2, demonstrations=[own]) == [prompt]
+    for text, demos, prompt in zip(texts, given, together, strict=True):
+        assert bound.encode([text], answer_length=2, demonstrations=[demos]) == [prompt]
         assert len(prompt) + 2 <= limit
         assert sum(i < 0 for i in prompt.left) == 2
-        assert not (prompt.cut and prompt.dropped < len(own))
-        pieces = bound.inspect(text, answer_length=2, demonstrations=own)
+        assert not (prompt.cut and prompt.dropped < len(demos))
+        pieces = bound.inspect(text, answer_length=2, demonstrations=demos)
         assert sum(piece.kept for piece in pieces) == len(prompt) + 1
-        assert (prompt.dropped < len(own)) == any(piece.kind == "demo" for piece in pieces)
+        assert (prompt.dropped < len(demos)) == any(piece.kind == "demo" for piece in pieces)
 
 
 def test_shared_demonstrations_are_written_once(monkeypatch):
@@ -196,8 +196,8 @@ def test_demonstrations_of_several_masks(kind):
     shown = [Demonstration({"text": "Dull."}, {"b": "bad", "a": "差"})]
     (prompt,) = bound.encode(["Great!"], demonstrations=[shown])
     mask = models.borrowed(kind).mask_token_id
-    found = [i for i in (*prompt.left, mask, *prompt.between[0], mask, *prompt.right) if i >= 0]
+    ids = [i for i in (*prompt.left, mask, *prompt.between[0], mask, *prompt.right) if i >= 0]
     (plain,) = compiled("Dull. It was 差, bad!/<soft><text> It was <mask name=a>, <mask name=b>!", kind).encode(
         ["Great!"]
     )
-    assert found == [i for i in (*plain.left, mask, *plain.between[0], mask, *plain.right) if i >= 0]
+    assert ids == [i for i in (*plain.left, mask, *plain.between[0], mask, *plain.right) if i >= 0]

@@ -151,8 +151,8 @@ def test_masked_template_of_several_masks_is_the_rendered_string(kind, runs, exa
     assume(not spells_special(kind, render(nodes, example, mask="\0")))
     tokenizer = models.borrowed(kind)
     (prompt,) = CompiledTemplate(Template.from_nodes(nodes), prompt_tokenizer(kind), NO_LIMIT).encode([example])
-    found = [i for piece in prompt.chunks for i in (*piece, tokenizer.mask_token_id)][:-1]
-    assert found == tokenizer(render(nodes, example, mask=tokenizer.mask_token))["input_ids"]
+    ids = [i for piece in prompt.chunks for i in (*piece, tokenizer.mask_token_id)][:-1]
+    assert ids == tokenizer(render(nodes, example, mask=tokenizer.mask_token))["input_ids"]
     assert len(prompt.chunks) == len(runs)
 
 

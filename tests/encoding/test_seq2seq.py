@@ -65,8 +65,8 @@ def test_special_tokens_in_a_field_are_text(kind, name):
         (harmless,) = compiled("<text> It was <mask>.", kind).encode(["x y"])
         special = {*models.borrowed(kind).all_special_ids, *prompt_tokenizer(kind).sentinels}
         unknown = models.borrowed(kind).unk_token_id  # from characters outside the vocabulary
-        found = [[i for i in (*p.left, *p.right) if i in special - {unknown}] for p in (prompt, harmless)]
-        assert found[0] == found[1]
+        specials = [[i for i in (*p.left, *p.right) if i in special - {unknown}] for p in (prompt, harmless)]
+        assert specials[0] == specials[1]
         assert prompt_tokenizer(kind).mask_id not in prompt.left
 
 
@@ -144,5 +144,5 @@ def test_check_counts_a_sentinel_once():
     source = "<text> It was <mask>."
     size = len(compiled(source, "t5").encode([""])[0]) + 1
     for limit, codes in ((size, ["few-positions"]), (size - 1, ["too-long"])):
-        found = check_tokens(Template(source), prompt_tokenizer("t5"), limit, words)
-        assert [finding.code for finding in found if finding.source == source] == codes
+        findings = check_tokens(Template(source), prompt_tokenizer("t5"), limit, words)
+        assert [finding.code for finding in findings if finding.source == source] == codes

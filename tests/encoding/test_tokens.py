@@ -33,11 +33,11 @@ def test_byte_level_tokenizers(kind):
 @given(kind=st.sampled_from(models.TOKENIZERS), text=st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_every_token_is_shown_once(kind, text):
     bound = prompt_tokenizer(kind)
-    found = spelt(kind, text)
-    assert sum(count for _, count in found) == len(bound.ids(text))
-    assert all(count >= 1 for _, count in found)
+    texts = spelt(kind, text)
+    assert sum(count for _, count in texts) == len(bound.ids(text))
+    assert all(count >= 1 for _, count in texts)
     if kind in BYTE_LEVEL:
-        assert "".join(shown for shown, _ in found) == text.replace(" ", "␣")
+        assert "".join(text_of_token for text_of_token, _ in texts) == text.replace(" ", "␣")
 
 
 def test_tokens_of_one_character_are_joined():

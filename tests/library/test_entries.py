@@ -108,7 +108,7 @@ def test_each_task_has_both_languages_and_all_variants():
         card = load_template(name)
         kinds[card.task, card.language].add(card.kind)
     assert kinds.keys() == {(task, language) for task in TASKS for language in ("en", "zh")}
-    assert all(found >= {"hard", "soft", "mixed"} for found in kinds.values())
+    assert all(variants >= {"hard", "soft", "mixed"} for variants in kinds.values())
     assert all("in-context" in kinds["sentiment", language] for language in ("en", "zh"))
 
 
@@ -194,9 +194,9 @@ def test_lint_finds_nothing_with_a_tokenizer(name):
     card = load_template(name)
     words = load_verbalizer(card.verbalizer).words
     for kind in ("roberta", "gpt2"):
-        found = check_tokens(card.template, prompt_tokenizer(kind), 512, words)
-        assert {finding.code for finding in found} <= {"several-tokens", "uneven-tokens", "after-mask"}
-        assert all(finding.severity == "note" for finding in found)
+        findings = check_tokens(card.template, prompt_tokenizer(kind), 512, words)
+        assert {finding.code for finding in findings} <= {"several-tokens", "uneven-tokens", "after-mask"}
+        assert all(finding.severity == "note" for finding in findings)
 
 
 @pytest.mark.parametrize("name", list_templates())

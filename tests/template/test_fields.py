@@ -51,9 +51,9 @@ GOOD = [
 
 @pytest.mark.parametrize(("template", "example", "values"), GOOD)
 def test_values(template, example, values):
-    found = template.read_fields(example)
-    assert found == values
-    assert all(type(value) is str for value in found.values())
+    read = template.read_fields(example)
+    assert read == values
+    assert all(type(value) is str for value in read.values())
 
 
 @settings(deadline=None)
@@ -115,10 +115,10 @@ FILLED = [
 
 @pytest.mark.parametrize(("example", "values"), FILLED)
 def test_values_for_jinja_keep_their_type(example, values):
-    found = LOGIC.read_fields(example)
-    assert found == values
+    read = LOGIC.read_fields(example)
+    assert read == values
     plain = (type(None), bool, int, float, str, list)
-    assert all(type(value) in plain for value in found.values())
+    assert all(type(value) in plain for value in read.values())
 
 
 def test_a_string_fills_the_only_field_that_jinja_reads():

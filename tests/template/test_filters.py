@@ -61,15 +61,17 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("used", "text", "found"), TEXTS)
-def test_filters_of_text(used, text, found):
-    assert written(f"text | {used}", text=text) == found
+@pytest.mark.parametrize(("used", "text", "expected"), TEXTS)
+def test_filters_of_text(used, text, expected):
+    assert written(f"text | {used}", text=text) == expected
 
 
-@pytest.mark.parametrize(("used", "text", "found"), [case for case in TEXTS if re.match(r"\w+", case[0])[0] not in OWN])
-def test_filters_with_a_name_of_jinja_behave_as_in_jinja(used, text, found):
+@pytest.mark.parametrize(
+    ("used", "text", "expected"), [case for case in TEXTS if re.match(r"\w+", case[0])[0] not in OWN]
+)
+def test_filters_with_a_name_of_jinja_behave_as_in_jinja(used, text, expected):
     theirs = ImmutableSandboxedEnvironment().from_string(f"{{{{ text | {used} }}}}")
-    assert theirs.render(text=text) == found
+    assert theirs.render(text=text) == expected
 
 
 def test_no_additional_filter_hides_one_of_jinja():
@@ -97,9 +99,9 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("expression", "values", "found"), OTHERS)
-def test_filters_and_tests_of_other_values(expression, values, found):
-    assert written(expression, **values) == found
+@pytest.mark.parametrize(("expression", "values", "expected"), OTHERS)
+def test_filters_and_tests_of_other_values(expression, values, expected):
+    assert written(expression, **values) == expected
 
 
 HINT = "iterate over it with {% for … %}, or add | join(', ')"

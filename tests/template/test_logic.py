@@ -38,7 +38,7 @@ def written(source, example):
 
 
 TITLED = "{% if title %}<title max=9>: {% endif %}<text> 这句话 <mask>"
-COMES_OUT = [
+OUTPUTS = [
     # conditions
     (TITLED, {"title": "影评", "text": "好看"}, "影评: 好看 这句话 <mask>"),
     (TITLED, {"title": "", "text": "好看"}, "好看 这句话 <mask>"),
@@ -92,20 +92,20 @@ COMES_OUT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("source", "example", "found"), COMES_OUT)
-def test_output_as_text(source, example, found):
-    assert written(source, example) == found
-    assert written(str(Template(source)), example) == found
+@pytest.mark.parametrize(("source", "example", "expected"), OUTPUTS)
+def test_output_as_text(source, example, expected):
+    assert written(source, example) == expected
+    assert written(str(Template(source)), example) == expected
 
 
 def test_parts():
-    found = parts_of(
+    parts = parts_of(
         "<bos>{% if title %}<title max=9 keep=tail> {% endif %}{{ title ~ text }}{% for s in items %}<soft*3 name=x>"
         "<s shorten=0>{{ loop.index }}{{ s }}{% endfor %}!{{ 'fixed' }}!<options><demos><mask*2>{{ '' }}",
         {"title": "", "text": "好", "items": ["甲", "乙"]},
     )
     block = SoftBlock("x", 3, None)
-    assert found == [
+    assert parts == [
         Part(Special("bos")),
         Part(Field("title"), "好"),
         Part(Soft(3, name="x"), block=block),
@@ -412,14 +412,14 @@ OPAQUE = Template(
 @given(values, values, st.lists(values, min_size=2, max_size=2))
 def test_values_are_opaque(a, b, items):
     plain = OPAQUE.expand(OPAQUE.read_fields({"a": "x", "b": "y", "items": ["p", "q"]}))
-    found = OPAQUE.expand(OPAQUE.read_fields({"a": a, "b": b, "items": items}))
-    assert [part.node for part in found] == [part.node for part in plain]
+    parts = OPAQUE.expand(OPAQUE.read_fields({"a": a, "b": b, "items": items}))
+    assert [part.node for part in parts] == [part.node for part in plain]
 
     def clean(text):
         return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
 
     a, b, one, two = map(clean, (a, b, *items))
-    texts = [part.text for part in found if isinstance(part.node, Field)]
+    texts = [part.text for part in parts if isinstance(part.node, Field)]
     assert texts == [a, a, f"{b}|{a}", one, one, one, two, two, two, a + b, a]
 
 

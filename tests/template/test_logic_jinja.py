@@ -106,10 +106,10 @@ def test_output_equals_that_of_jinja(source, a, b, c):
     sandbox = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     jinja = sandbox.from_string(source.replace("<a>", "{{ a }}").replace("<s>", "{{ s }}"))
     try:
-        found = ours(source, example)
+        output = ours(source, example)
     except FieldError as error:  # missing text is an error here
         assert "is empty" in str(error) or "no item" in str(error)
         event("refused")
         return
     event("written")
-    assert found == jinja.render(example)
+    assert output == jinja.render(example)
