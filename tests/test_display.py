@@ -32,7 +32,7 @@ INSPECTION = SoftInspection(
     vectors=(
         SoftVector(
             block="[red]任务&",
-            number=1,
+            position=1,
             length=0.875,
             by_cosine=(VocabularyWord("␣Review", 0.98, 0.25), VocabularyWord("<script>", 0.5, 0.8)),
             by_distance=(VocabularyWord("[/]", 0.5, 0.125), VocabularyWord("评论", -0.001, 1.25)),

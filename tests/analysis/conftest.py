@@ -1,4 +1,4 @@
-"""Soft prompts to look into, made without training."""
+"""Soft prompts made without training."""
 
 from types import SimpleNamespace
 

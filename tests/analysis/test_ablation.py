@@ -99,7 +99,7 @@ def test_it_is_the_template_with_a_slot_less(soft_prompt, tmp_path, architecture
     for place, own in enumerate(whole.vectors):
         vectors = dict(clf.prompt_.vectors)
         left = len(vectors[own.block]) - 1
-        vectors[own.block] = torch.cat([vectors[own.block][: own.number - 1], vectors[own.block][own.number :]])
+        vectors[own.block] = torch.cat([vectors[own.block][: own.position - 1], vectors[own.block][own.position :]])
         template = Template(source.replace(f"<soft*{left + 1}>", f"<soft*{left}>"))
         replace(clf.prompt_, template=template, vectors=vectors).save(tmp_path / f"{place}")
         shorter = PromptClassifier.load(tmp_path / f"{place}", clf.backbone_)
@@ -145,7 +145,7 @@ def test_mistakes(soft_prompt):
     clf = soft_prompt("bert", "<soft*2> <text> <mask>", WORDS)
     for texts, labels, message in [
         (TEXTS, LABELS[1:], "X has 8 examples but y has 7 labels"),
-        ([], [], "there are no examples to measure on"),
+        ([], [], "no examples to measure on; give at least one"),
         (["x"], ["god"], r"row 0 has label 'god', which the prompt does not have; it has \['bad', 'good'\]; did you"),
     ]:
         with pytest.raises(DataError, match=message):

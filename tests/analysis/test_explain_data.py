@@ -109,7 +109,7 @@ def test_no_prompts_and_no_top_words():
 
 def test_mistakes():
     bound = bind("bert", "<text> It was <mask>.")
-    with pytest.raises(ParameterError, match=r"^top=-1 words cannot be named; expected 0 or more$") as error:
+    with pytest.raises(ParameterError, match=r"^top=-1 words cannot be listed; expected 0 or more$") as error:
         explain(bound, bound.encode([TEXT]), None, top=-1)
     assert isinstance(error.value, SoftclozeError) and isinstance(error.value, ValueError)
     bound = bind("qwen3", "<mask>: <text>")

@@ -64,7 +64,7 @@ def test_nearest_words(soft_prompt, monkeypatch, architecture, source, table, ch
     vectors = torch.cat(list(clf.prompt_.vectors.values()))
     check_nearest(clf.backbone_, vectors, found.vectors)
     np.testing.assert_allclose(found.similarities, torch.cosine_similarity(vectors[:, None], vectors, -1), atol=1e-6)
-    assert [(v.block, v.number) for v in found.vectors] == [
+    assert [(v.block, v.position) for v in found.vectors] == [
         (key, number + 1) for key, own in clf.prompt_.vectors.items() for number in range(len(own))
     ]
     assert {(v.start, v.moved) for v in found.vectors} == {(None, None)}  # nothing says where they come from
@@ -121,7 +121,7 @@ def test_how_far_they_moved_from_words_of_the_examples():
     start = [vector.start for vector in inspect_soft(clf, examples=TEXTS).vectors]
     assert len(set(start)) == 3
     check_moved(clf, clf.backbone_.tokenizer.convert_tokens_to_ids(start))
-    with pytest.raises(ParameterError, match="8 training examples, found 7; give those that fit trained on, or none"):
+    with pytest.raises(ParameterError, match="8 training examples, found 7; give the training examples, or none"):
         inspect_soft(clf, examples=TEXTS[1:])
     assert all(vector.moved is None for vector in inspect_soft(clf).vectors)
 
@@ -151,7 +151,7 @@ def test_after_a_warm_start_they_have_come_further():
 def test_mistakes(soft_prompt):
     with pytest.raises(NotFittedError, match="call fit first, or load a saved prompt"):
         inspect_soft(PromptClassifier("starter:bert-tiny", "<soft*2> <text> <mask>"))
-    with pytest.raises(ParameterError, match=r"'<text> <mask>' has no soft slots, so there are no vectors"):
+    with pytest.raises(ParameterError, match=r"'<text> <mask>' has no soft slots, so it has no vectors"):
         inspect_soft(soft_prompt("bert", "<text> <mask>", WORDS))
-    with pytest.raises(ParameterError, match="words=0 cannot be named; expected 1 or more"):
+    with pytest.raises(ParameterError, match="words=0 cannot be listed; expected 1 or more"):
         inspect_soft(soft_prompt("bert", "<soft*2> <text> <mask>", WORDS), words=0)

@@ -84,7 +84,7 @@ def test_where_vectors_start_may_not_be_known(tmp_path):
 
 
 def test_mistakes(tmp_path):
-    with pytest.raises(ParameterError, match=r"no checkpoint of this fit in .*; give the classifier checkpoint="):
+    with pytest.raises(ParameterError, match=r"has no checkpoint of this fit; give the classifier checkpoint="):
         classifier(tmp_path, training__checkpoint=None).fit(TEXTS, LABELS)
     with pytest.raises(ParameterError, match="trains no soft vectors"):
         classifier(tmp_path / "head", "<text> <mask>", head="warp").fit(TEXTS, LABELS)

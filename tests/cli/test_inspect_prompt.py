@@ -35,4 +35,4 @@ def test_it_shows_what_the_functions_find(run, saved, reviews):
 def test_a_hard_prompt_has_nothing_to_look_into(run, saved):
     done = run("inspect-prompt", "hard", cwd=saved[0])
     assert (done.returncode, done.stdout) == (2, "")
-    assert "error: '<text> <mask>' has no soft slots, so there are no vectors to look into" in done.stderr
+    assert "error: '<text> <mask>' has no soft slots, so it has no vectors to inspect" in done.stderr

@@ -1,9 +1,17 @@
-"""What each vector of a soft prompt does: the prompt without it, on labelled rows."""
+"""Leave-one-out ablation of soft vectors on labelled examples."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from softcloze.analysis.evaluation import Fitted, Outcome, Score, opened, outcome, places, read_rows
+from softcloze.analysis.evaluation import (
+    Evaluation,
+    FittedClassifier,
+    Score,
+    evaluate,
+    labelled_examples,
+    soft_prompt_of,
+    vector_positions,
+)
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table, change, named
 from softcloze.encoding import EncodedPrompt
@@ -12,21 +20,21 @@ from softcloze.verbalizer import Label
 
 @dataclass(frozen=True, slots=True)
 class DeletedVector:
-    """A vector, and what becomes of labelled rows without it.
+    """The effect of leaving out one vector.
 
     Attributes:
         block: the name that its slots share, or "#1", "#2", … for slots without a name.
-        number: its place in the block, from 1.
+        position: its position in the block, from 1.
         score: of the prompt without it.
-        accuracy_change: the accuracy without it less that of the whole prompt, on the same rows.
-        log_loss_change: likewise, in nats: above 0 where the vector is of use.
-        log_loss_error: standard error of that change, from the rows' own changes; 0 with a single row.
-        lost: rows that are right with it and wrong without.
-        gained: rows that are wrong with it and right without.
+        accuracy_change: accuracy without it minus accuracy of the whole prompt, on the same examples.
+        log_loss_change: the same difference of the log-loss, in nats; above 0 if the vector helps.
+        log_loss_error: standard error of that change over the examples; 0 with a single example.
+        lost: examples that are right with it and wrong without.
+        gained: examples that are wrong with it and right without.
     """
 
     block: str
-    number: int
+    position: int
     score: Score
     accuracy_change: float
     log_loss_change: float
@@ -37,14 +45,14 @@ class DeletedVector:
 
 @dataclass(frozen=True, slots=True)
 class Deletions(Displayable):
-    """A soft prompt without each of its vectors; `print` and `rich.print` show it as a table, and so do notebooks.
+    """A soft prompt without each of its vectors; shown as a table by `print`, `rich.print` and notebooks.
 
-    `dataclasses.asdict` makes JSON of it.
+    `dataclasses.asdict` gives plain data for JSON.
 
     Attributes:
-        rows: how many labelled rows it was measured on.
-        whole: of the prompt with all its vectors.
-        vectors: each vector with what is without it, in the order of the template.
+        rows: number of labelled examples.
+        whole: score of the prompt with all its vectors.
+        vectors: effect of leaving out each vector, in the order of the template.
     """
 
     rows: int
@@ -60,7 +68,7 @@ class Deletions(Displayable):
             f"{self.whole.log_loss:.3f} nats; changes without each (± standard error)",
             Table(
                 [
-                    Column("without", named([(vector.block, vector.number) for vector in vectors])),
+                    Column("without", named([(vector.block, vector.position) for vector in vectors])),
                     Column("accuracy", [change(vector.accuracy_change) for vector in vectors], is_number=True),
                     Column("rows lost", [f"{vector.lost:,}" for vector in vectors], is_number=True),
                     Column("gained", [f"{vector.gained:,}" for vector in vectors], is_number=True),
@@ -70,28 +78,28 @@ class Deletions(Displayable):
         ]
 
 
-def delete_vectors(clf: Fitted, X: Iterable[Example], y: Iterable[Label]) -> Deletions:
-    """Take out the vectors of a soft prompt one by one, and measure it without each.
+def delete_vectors(clf: FittedClassifier, X: Iterable[Example], y: Iterable[Label]) -> Deletions:
+    """Leave out the vectors of a soft prompt one by one, and measure the prompt without each.
 
-    A vector that is taken out leaves no place behind: what follows moves up, and every other token stays as it is. A
-    vector of a block that stands at several places is taken out at all of them. The same rows are scored each time.
-    A causal model reads what stands before a vector once, with it and without; with slots in front of the text it
-    reads the text anew without each of them.
+    A vector that is left out leaves no position: the tokens that follow move up, and all tokens stay the same. A vector
+    of a block with several slots is left out of all of them. The same examples are scored each time. A causal model
+    computes the prefix before a vector once for all variants; with slots before the text it computes the text again
+    for each of them.
 
     Args:
         clf: a fitted classifier.
-        X: examples, as for `predict`; others than it was trained on, or the changes say what it has learnt by heart.
+        X: examples, as for `predict`; not the training examples, or the changes show memorised ones.
         y: their labels.
 
     Raises:
         NotFittedError: `clf` is not fitted.
         ParameterError: its template has no soft slots, or it gives an example several labels.
-        DataError: examples and labels that do not fit together or the prompt.
-        EncodingError: without its only vector nothing stands before the mask of a causal model.
+        DataError: examples and labels that do not match each other or the prompt.
+        EncodingError: without its only vector, a causal model has no token before the mask.
 
     Source:
-        Leave-one-out ablation, as for attention heads in Michel et al., NeurIPS 2019, arXiv:1905.10650. They set to
-        zero what they take out. A vector of zeros is still a place that is attended to, so here the place goes too.
+        Leave-one-out ablation, as for attention heads in Michel et al., NeurIPS 2019, arXiv:1905.10650. They set
+        heads to zero. A vector of zeros is still attended to, so here the position is removed as well.
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -100,21 +108,21 @@ def delete_vectors(clf: Fitted, X: Iterable[Example], y: Iterable[Label]) -> Del
         ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
-        >>> found = delete_vectors(clf.fit(texts, labels), texts, labels)
-        >>> [(vector.block, vector.number) for vector in found.vectors]
+        >>> deletions = delete_vectors(clf.fit(texts, labels), texts, labels)
+        >>> [(vector.block, vector.position) for vector in deletions.vectors]
         [('#1', 1), ('#1', 2)]
-        >>> bool(found.whole.accuracy == clf.score(texts, labels))
+        >>> bool(deletions.whole.accuracy == clf.score(texts, labels))
         True
     """
-    bound, soft = opened(clf)
-    rows = read_rows(bound.prompt, X, y)
+    bound, soft = soft_prompt_of(clf)
+    rows = labelled_examples(bound.prompt, X, y)
     prompts = bound.encode(rows.examples)
     variants = [prompts]
     variants += [[without(own, row) for own in prompts] for row in range(len(soft.weight))]
     # common prefixes of the variants are computed once
     features = bound.features([prompt for variant in variants for prompt in variant]).split(len(prompts))
-    whole, *others = (outcome(bound, of_variant, rows.targets) for of_variant in features)
-    vectors = [_compared(whole, other, *place) for other, place in zip(others, places(soft), strict=True)]
+    whole, *others = (evaluate(bound, of_variant, rows.targets) for of_variant in features)
+    vectors = [_compared(whole, other, *place) for other, place in zip(others, vector_positions(soft), strict=True)]
     return Deletions(len(rows.examples), whole.score, tuple(vectors))
 
 
@@ -134,12 +142,12 @@ def without(prompt: EncodedPrompt, row: int) -> EncodedPrompt:
     return replace(prompt, left=left, between=tuple(between), right=right, token_type_ids=token_type_ids)
 
 
-def _compared(whole: Outcome, other: Outcome, block: str, number: int) -> DeletedVector:
+def _compared(whole: Evaluation, other: Evaluation, block: str, position: int) -> DeletedVector:
     changes = other.losses - whole.losses
     lost, gained = int((whole.right & ~other.right).sum()), int((other.right & ~whole.right).sum())
     return DeletedVector(
         block=block,
-        number=number,
+        position=position,
         score=other.score,
         accuracy_change=(gained - lost) / len(changes),
         log_loss_change=float(changes.mean()),

@@ -1,4 +1,4 @@
-"""Score a fitted prompt on labelled rows, row by row."""
+"""Evaluate a fitted prompt on labelled examples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from softcloze.verbalizer import Label
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a prompt does on labelled rows.
+    """Accuracy and log-loss on labelled examples.
 
     Attributes:
-        accuracy: share of the rows that it labels right.
+        accuracy: share of examples with the right label.
         log_loss: mean of -log of the right label's probability, in nats.
     """
 
@@ -33,24 +33,24 @@ class Score:
     log_loss: float
 
 
-class Rows(NamedTuple):
-    """Labelled rows.
+class LabelledExamples(NamedTuple):
+    """Examples with their labels.
 
     Attributes:
-        examples: the rows.
-        targets: the number of the label of each, shape (rows,).
+        examples: the examples.
+        targets: index of the label of each, shape (examples,).
     """
 
     examples: list[Example]
     targets: NDArray[np.int64]
 
 
-class Outcome(NamedTuple):
-    """What came of each row.
+class Evaluation(NamedTuple):
+    """Results for each example.
 
     Attributes:
-        right: whether the label was found, shape (rows,).
-        losses: -log of its probability, in nats, likewise.
+        right: whether the predicted label is the right one, shape (examples,).
+        losses: -log of the right label's probability, in nats, shape (examples,).
     """
 
     right: NDArray[np.bool_]
@@ -58,12 +58,12 @@ class Outcome(NamedTuple):
 
     @property
     def score(self) -> Score:
-        """Over all rows."""
+        """Means over all examples."""
         return Score(float(self.right.mean()), float(self.losses.mean()))
 
 
-def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
-    """Examples and their labels, as `PromptClassifier.score` takes them.
+def labelled_examples(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> LabelledExamples:
+    """Check examples and labels, given as for `PromptClassifier.score`.
 
     Raises:
         DataError: not one label for each example, none at all, or one that the prompt does not have.
@@ -73,7 +73,7 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
         raise ParameterError("accuracy is for one label an example, and this prompt gives an example several")
     examples = as_examples(X)
     if not examples:
-        raise DataError("there are no examples to measure on")
+        raise DataError("no examples to measure on; give at least one")
     labels = as_labels(y)
     validate_lengths(examples, labels)
     index = {label: i for i, label in enumerate(prompt.verbalizer.labels)}
@@ -83,10 +83,10 @@ def read_rows(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) -> Rows:
                 f"row {row} has label {label!r}, which the prompt does not have; it has {list(index)}"
                 f"{did_you_mean(str(label), map(str, index))}"
             )
-    return Rows(examples, np.array([index[label] for label in labels]))
+    return LabelledExamples(examples, np.array([index[label] for label in labels]))
 
 
-def outcome(bound: BoundPrompt, features: Tensor, targets: NDArray[np.int64]) -> Outcome:
+def evaluate(bound: BoundPrompt, features: Tensor, targets: NDArray[np.int64]) -> Evaluation:
     """Evaluate examples, given as features, by the head and the calibration of a prompt.
 
     Args:
@@ -96,18 +96,18 @@ def outcome(bound: BoundPrompt, features: Tensor, targets: NDArray[np.int64]) ->
     """
     scores = bound.label_scores(features)
     losses = -log_softmax(scores, axis=-1)[np.arange(len(targets)), targets]
-    return Outcome(scores.argmax(-1) == targets, losses)
+    return Evaluation(scores.argmax(-1) == targets, losses)
 
 
-class Fitted(Protocol):
-    """A fitted `PromptClassifier`, or whatever else holds a prompt and the backbone that it belongs to."""
+class FittedClassifier(Protocol):
+    """A fitted `PromptClassifier`, or any other object with a prompt and its backbone."""
 
     prompt_: Prompt
     backbone_: Backbone
 
 
-class FittedPrompt(NamedTuple):
-    """What there is to look into.
+class SoftPrompt(NamedTuple):
+    """A trained soft prompt on its backbone.
 
     Attributes:
         bound: the prompt on its backbone.
@@ -128,8 +128,8 @@ class FittedPrompt(NamedTuple):
         return self.bound.backbone
 
 
-def opened(clf: Fitted) -> FittedPrompt:
-    """The soft prompt of a fitted classifier.
+def soft_prompt_of(clf: FittedClassifier) -> SoftPrompt:
+    """Get the soft prompt of a fitted classifier.
 
     Raises:
         NotFittedError: it is not fitted.
@@ -137,18 +137,18 @@ def opened(clf: Fitted) -> FittedPrompt:
         ParameterError: its template has no soft slots.
     """
     if not hasattr(clf, "prompt_"):
-        raise NotFittedError("there are no trained vectors to look into yet; call fit first, or load a saved prompt")
+        raise NotFittedError("no trained vectors yet; call fit first, or load a saved prompt")
     prompt, backbone = clf.prompt_, clf.backbone_
     prompt.validate_backbone(backbone)
     bound = BoundPrompt(prompt, backbone)
     if bound.parts.soft is None:
         raise ParameterError(
-            f"{str(prompt.template)!r} has no soft slots, so there are no vectors to look into; explain tells what "
-            "its label words do"
+            f"{str(prompt.template)!r} has no soft slots, so it has no vectors to inspect; explain shows the "
+            "effect of its label words"
         )
-    return FittedPrompt(bound, bound.parts.soft)
+    return SoftPrompt(bound, bound.parts.soft)
 
 
-def places(soft: SoftVectors) -> list[tuple[str, int]]:
-    """The block of each vector and its number in there, from 1."""
-    return [(block.key, number) for block in soft.blocks for number in range(1, block.count + 1)]
+def vector_positions(soft: SoftVectors) -> list[tuple[str, int]]:
+    """The block of each vector and its position in that block, from 1."""
+    return [(block.key, position) for block in soft.blocks for position in range(1, block.count + 1)]

@@ -1,4 +1,4 @@
-"""From a bound prompt and encoded examples to explanations."""
+"""Explain decisions: the probabilities of label words and their part in the label scores."""
 
 from collections.abc import Sequence
 
@@ -19,23 +19,23 @@ from softcloze.verbalizer import Label, RuleVerbalizer, Verbalizer
 def explain(
     bound: CompiledPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int = 10
 ) -> list[Explanation]:
-    """What the label words do for each of some examples.
+    """Explain the label scores of examples by their label words.
 
     Args:
         bound: template and label words on a backbone.
         prompts: encoded examples, as `bound.encode` gives them.
         soft: the soft vectors, or None where the template has none.
-        top: how many of the likeliest words of the vocabulary to name, at most.
+        top: number of the likeliest words of the vocabulary to list.
 
     Returns:
-        One explanation for each prompt, in order. The likeliest words are those at one mask token in the mask's place,
-        also where it is <mask*2>; of a causal model, those that come after the text before the mask, and of a seq2seq
-        model, those that its decoder writes first. A calibration corrects the probabilities of the labels and nothing
-        else: `dataclasses.replace` puts the corrected ones in.
+        One explanation for each prompt, in order. The likeliest words are those at a single mask token, also for
+        <mask*2>; of a causal model, the next words after the text before the mask; of a seq2seq model, the first words
+        of its decoder. Probabilities of the labels are not calibrated: put calibrated ones in with
+        `dataclasses.replace`.
 
     Raises:
         ParameterError: `top` is below 0, or labels are rules about several masks.
-        EncodingError: nothing stands before the mask of a causal model.
+        EncodingError: a causal model has no token before the mask.
 
     Example:
         >>> from softcloze.backbone import load_backbone
@@ -48,30 +48,30 @@ def explain(
         [('bad',), ('good',), ('great',)]
     """
     if top < 0:
-        raise ParameterError(f"top={top} words cannot be named; expected 0 or more")
+        raise ParameterError(f"top={top} words cannot be listed; expected 0 or more")
     scorer, verbalizer = bound.scorer, bound.verbalizer
     if isinstance(verbalizer, RuleVerbalizer):
-        raise ParameterError("what is explained is label words at one mask, and rules are about words at several")
+        raise ParameterError("explanations are of label words at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         scores = compute_features(scorer, prompts, weight)
-        found = [
+        distributions = [
             log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.decoding) for prompt in prompts
         ]
     probabilities = verbalizer.label_scores(scores).double().softmax(-1)
-    owners = [label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own]
+    owners = [label for label, words in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in words]
     shares = _shares(verbalizer, scores, owners)
     relative = scores.double() - scores.amax(-1, keepdim=True)
 
     tokens = [tuple(_spell(scorer.backbone, token) for token in word) for word in scorer.words]
     explanations = []
-    for number, (words, vocabulary) in enumerate(found):
-        columns = (owners, verbalizer.all_words, tokens, words.tolist(), relative[number].tolist())
+    for i, (words, vocabulary) in enumerate(distributions):
+        columns = (owners, verbalizer.all_words, tokens, words.tolist(), relative[i].tolist())
         explanations.append(
             Explanation(
                 labels=verbalizer.labels,
-                probabilities=tuple(probabilities[number].tolist()),
-                words=tuple(map(WordShare, *columns, shares[number].tolist())),
+                probabilities=tuple(probabilities[i].tolist()),
+                words=tuple(map(WordShare, *columns, shares[i].tolist())),
                 top=_top(bound, verbalizer, vocabulary, top),
                 mass=_mass(scorer.words, words.exp().tolist(), masked=scorer.backbone.family == "masked"),
             )
@@ -82,7 +82,7 @@ def explain(
 def likeliest_words(
     bound: CompiledPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int
 ) -> list[tuple[TopWord, ...]]:
-    """The likeliest words for each of some examples: what `explain` has as `top`, without the rest and its time.
+    """List the likeliest words at the mask of each example: the `top` of `explain` alone, in less time.
 
     Arguments and errors as for `explain`.
     """
@@ -91,13 +91,13 @@ def likeliest_words(
         raise ParameterError("the likeliest words are those at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with backbone.frozen():
-        found = [log_probabilities(backbone, prompt, soft=weight)[1] for prompt in prompts]
-    return [_top(bound, verbalizer, vocabulary, top) for vocabulary in found]
+        distributions = [log_probabilities(backbone, prompt, soft=weight)[1] for prompt in prompts]
+    return [_top(bound, verbalizer, vocabulary, top) for vocabulary in distributions]
 
 
 def _top(bound: CompiledPrompt, verbalizer: Verbalizer, vocabulary: Tensor, top: int) -> tuple[TopWord, ...]:
-    """The words that are likeliest by log-probabilities of shape (vocab,), with the labels that they stand for."""
-    owners = (label for label, own in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in own)
+    """The likeliest words by log-probabilities of shape (vocab,), with the labels of label words."""
+    owners = (label for label, words in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in words)
     label_of = {word[0]: label for word, label in zip(bound.scorer.words, owners, strict=True) if len(word) == 1}
     best = vocabulary.topk(min(top, len(vocabulary)))
     return tuple(
@@ -107,12 +107,12 @@ def _top(bound: CompiledPrompt, verbalizer: Verbalizer, vocabulary: Tensor, top:
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> Tensor:
-    """How much of each label's score each of its words makes up, shape (batch, words) as `scores`.
+    """The share of each word in its label's score, shape (batch, words) as `scores`.
 
-    It is the gradient of the label scores, as a part of that of all words of the label: the shares of a label add up
-    to 1, also where its words tell labels without words of their own apart.
+    A share is the gradient of the label score with respect to the word's score, divided by the sum of the gradients of
+    all words of the label; so the shares of a label add up to 1.
     """
-    with torch.inference_mode(False):  # gradients, whatever the caller has switched off
+    with torch.inference_mode(False):  # the caller may have switched gradients off
         leaf = scores.double().clone().requires_grad_()
         (rates,) = torch.autograd.grad(verbalizer.label_scores(leaf).sum(), leaf)
     same = torch.tensor([[one == other for other in owners] for one in owners], dtype=rates.dtype)
@@ -120,7 +120,7 @@ def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> 
 
 
 def _mass(words: Sequence[tuple[int, ...]], probabilities: Sequence[float], *, masked: bool) -> float:
-    """The probability of all label words together: see `Explanation`.
+    """The probability of all label words together, as in `Explanation`.
 
     >>> round(_mass([(5,), (5, 6), (7, 8)], [0.3, 0.2, 0.1], masked=False), 6)
     0.4

@@ -10,12 +10,12 @@ from softcloze.verbalizer import Label
 
 @dataclass(frozen=True, slots=True)
 class TopWord:
-    """A word of the model's vocabulary, fit to be read.
+    """A readable word of the model's vocabulary.
 
     Attributes:
         token: the word; a space is shown as ␣, half a character by its bytes (<0xE4>).
-        probability: of this word at the mask, among all words of the vocabulary.
-        label: the label that it is a label word of, if any.
+        probability: its probability at the mask, among all words of the vocabulary.
+        label: its label, if it is a label word.
     """
 
     token: str
@@ -25,22 +25,21 @@ class TopWord:
 
 @dataclass(frozen=True, slots=True)
 class WordShare:
-    """A label word, and what it does for its label.
+    """A label word and its part in the score of its label.
 
     Attributes:
-        label: the label that it stands for.
+        label: its label.
         word: the word.
-        tokens: its tokens in the mask's place, written as in `TopWord`.
-        log_probability: of the whole word at the mask, in nats. A masked model sees the text behind the mask, and one
-            mask for each token of the word, filled in as the verbalizer says; a causal model sees only what stands
-            before; a seq2seq model sees both sides, and writes the word's tokens one after the other.
-        score: what its label's score is made from, in nats, less that of the best word of all: the log-probability, in
-            a causal model with that of the text behind the mask added, and divided by the word's length where the
-            verbalizer measures words per token, character or byte.
-        share: its part in its label's score, from 0 to 1; those of a label add up to 1. It is the rate at which the
-            label's score rises with that of the word: where labels are as likely as the mean or the sum of their
-            words, the word's part of that sum; where the best word counts, 1 for the best; where log-probabilities
-            are averaged, the same for all words of equal weight, however likely they are.
+        tokens: its tokens at the mask, written as in `TopWord`.
+        log_probability: of the whole word at the mask, in nats. A masked model sees the text after the mask too, and
+            one mask for each token of the word, which it decodes as the verbalizer says; a causal model sees the text
+            before the mask alone; a seq2seq model sees both sides, and its decoder writes the tokens one by one.
+        score: its score minus the score of the best word, in nats. A score is the log-probability, with a causal model
+            plus that of the text after the mask; it is divided by the word's length if the verbalizer normalises words
+            by tokens, characters or bytes.
+        share: its part in its label's score, from 0 to 1; the shares of a label add up to 1. It is the gradient of the
+            label's score: with a mean or sum of probabilities, the word's part of that sum; with the maximum, 1 for the
+            best word; with a mean of log-probabilities, the same for all words of equal weight.
     """
 
     label: Label
@@ -52,24 +51,24 @@ class WordShare:
 
     @property
     def probability(self) -> float:
-        """Of the whole word at the mask, from 0 to 1."""
+        """Probability of the whole word at the mask."""
         return math.exp(self.log_probability)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation(Displayable):
-    """How one input is classified; `dataclasses.asdict` makes JSON of it.
+    """An explanation of one decision; `print`, `rich.print` and notebooks show it as tables.
 
-    `rich.print` shows it as tables, and so do notebooks.
+    `dataclasses.asdict` gives plain data for JSON.
 
     Attributes:
         labels: the labels, sorted.
-        probabilities: of the labels, in that order.
+        probabilities: probabilities of the labels, in that order.
         words: all label words, in the order of the labels.
         top: the likeliest words of the whole vocabulary at the mask, the likeliest first.
-        mass: the probability that some label word stands at the mask. A word that begins with another's tokens is
-            part of the other's probability and is not added to it. To a masked model words of one number of tokens
-            compete with each other alone; where there are several such numbers it is the mass at the best of them.
+        mass: the probability of any label word at the mask. A word that begins with another word's tokens is part of
+            the other's probability and is not added to it. With a masked model, words compete only with words of as
+            many tokens; the mass is that of the best number of tokens.
             With decoding="most_confident" words of several tokens do not share one distribution, and it may pass 1.
 
     >>> words = (
@@ -121,9 +120,9 @@ class Explanation(Displayable):
         labels: list[Cell] = []
         words: list[WordShare | None] = []
         for label, probability in zip(self.labels, self.probabilities, strict=True):
-            own: list[WordShare | None] = [word for word in self.words if word.label == label]
-            words += own or [None]
-            labels += [(Styled(label, "bold"), f" {percent(probability)}"), *[None] * (len(own) - 1)]
+            of_label: list[WordShare | None] = [word for word in self.words if word.label == label]
+            words += of_label or [None]
+            labels += [(Styled(label, "bold"), f" {percent(probability)}"), *[None] * (len(of_label) - 1)]
         return Table(
             [
                 Column("label", labels),

@@ -1,4 +1,4 @@
-"""The hard prompt that can be read off a soft one."""
+"""Replace soft vectors by their nearest words: from a soft prompt to a hard one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from softcloze.analysis.evaluation import Fitted, FittedPrompt, Rows, Score, opened, outcome, read_rows
+from softcloze.analysis.evaluation import (
+    FittedClassifier,
+    LabelledExamples,
+    Score,
+    SoftPrompt,
+    evaluate,
+    labelled_examples,
+    soft_prompt_of,
+)
 from softcloze.analysis.nearest_words import nearest_words, word_of, writable_words
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table
@@ -23,16 +31,16 @@ Measure = OneOf["cosine", "distance"]
 
 @dataclass(frozen=True, slots=True)
 class Hardening:
-    """How well a soft prompt does on labelled rows when it is hardened, step by step.
+    """Scores of each step from a soft prompt to a hard one, on labelled examples.
 
     Attributes:
-        rows: how many rows.
-        soft: of the soft prompt.
-        nearest: of the soft prompt with the embeddings of the words in the place of its vectors.
-        hard: of the template with the words written into it.
-        bare: of the template without its slots.
-        same_tokens: rows of which the template with the words makes just these words and no other tokens: where it
-            is none, the words cannot be written side by side, and `hard` says little about them.
+        rows: number of examples.
+        soft: score of the soft prompt.
+        nearest: score with the embeddings of the nearest words instead of the vectors.
+        hard: score of the template with the nearest words as text.
+        bare: score of the template without its slots.
+        same_tokens: examples for which the text has exactly the tokens of the nearest words. If it is 0, the words
+            cannot be written side by side, and `hard` says little about them.
     """
 
     rows: int
@@ -45,12 +53,12 @@ class Hardening:
 
 @dataclass(frozen=True, slots=True)
 class HardPrompt(Displayable):
-    """The hard prompt read off a soft one; `print` and `rich.print` show it, and so do notebooks.
+    """The hard prompt nearest to a soft one; `print`, `rich.print` and notebooks show it.
 
     Attributes:
-        template: the template with the nearest words in the place of its slots.
-        words: block -> the word nearest to each of its vectors, fit to be read.
-        measured: how well it does, if there were labelled rows.
+        template: the template with the nearest words instead of its slots.
+        words: block -> the readable word nearest to each of its vectors.
+        measured: scores, if labelled examples were given.
     """
 
     template: Template
@@ -91,32 +99,32 @@ class HardPrompt(Displayable):
 
 
 def harden(
-    clf: Fitted,
+    clf: FittedClassifier,
     X: Iterable[Example] | None = None,
     y: Iterable[Label] | None = None,
     by: Measure = "cosine",
 ) -> HardPrompt:
-    r"""Put the nearest words in the place of soft vectors.
+    r"""Replace soft vectors by their nearest words.
 
-    Words are chosen among those that text can hold: special tokens and parts of a character are left out. Where the
-    template has <demos>, the words stand in each demonstration as well, which soft slots do not.
+    Words that text cannot hold are left out: special tokens and parts of a character. In a template with <demos>, each
+    demonstration has the words too, but no soft slots.
 
     Args:
         clf: a fitted classifier.
         X: examples to measure on, as for `predict`, if any.
         y: their labels.
-        by: what "nearest" means: "cosine" or Euclidean "distance".
+        by: measure of nearness: "cosine" or Euclidean "distance".
 
     Raises:
         NotFittedError: `clf` is not fitted.
         ParameterError: its template has no soft slots, it gives an example several labels, `by` is unknown, or there
             are examples without labels.
-        DataError: examples and labels that do not fit together or the prompt.
-        EncodingError: nothing stands before the mask of a causal model without the slots.
+        DataError: examples and labels that do not match each other or the prompt.
+        EncodingError: without the slots, a causal model has no token before the mask.
 
     Source:
-        Khashabi et al., NAACL 2022, arXiv:2112.08348: soft prompts that do well can be found next to any text
-        whatever, also one that says the opposite; so the words are no account of what the prompt does.
+        Khashabi et al., NAACL 2022, arXiv:2112.08348: soft prompts that do well exist close to any text, even to
+        one that says the opposite; so the words do not explain the prompt.
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -132,7 +140,7 @@ def harden(
         raise ParameterError(f"by={by!r} is unknown; expected 'cosine' or 'distance'")
     if (X is None) != (y is None):
         raise ParameterError("accuracy takes examples and their labels; give both X and y, or neither")
-    prompt = opened(clf)
+    prompt = soft_prompt_of(clf)
     backbone = prompt.backbone
     nearest = nearest_words(backbone, prompt.soft.weight, writable_words(backbone), 1)
     ids = (nearest.by_cosine if by == "cosine" else nearest.by_distance).ids[:, 0]
@@ -140,52 +148,52 @@ def harden(
     template = with_words(prompt.prompt.template, blocks, backbone.prompt_tokenizer)
     measured = None
     if X is not None and y is not None:
-        measured = _measure(prompt, template, ids, read_rows(prompt.prompt, X, y))
-    words = {key: tuple(word_of(backbone, token) for token in own) for key, own in blocks.items()}
+        measured = _measure(prompt, template, ids, labelled_examples(prompt.prompt, X, y))
+    words = {key: tuple(word_of(backbone, token) for token in tokens) for key, tokens in blocks.items()}
     return HardPrompt(template, words, measured)
 
 
-def _measure(soft_prompt: FittedPrompt, template: Template, ids: Tensor, rows: Rows) -> Hardening:
-    """The soft prompt, its nearest words in the slots, `template` with the words, and the template with neither."""
+def _measure(soft_prompt: SoftPrompt, template: Template, ids: Tensor, rows: LabelledExamples) -> Hardening:
+    """Evaluate the soft prompt, its nearest words in the slots and as text, and the template without slots."""
     bound, soft = soft_prompt
     words = bound.backbone.embed(ids).float()
     prompts = bound.encode(rows.examples)
     features = bound.compiled.features(prompts, [soft, SoftVectors(soft.blocks, words)])
-    in_slots, nearest = (outcome(bound, of_vectors, rows.targets).score for of_vectors in features)
+    in_slots, nearest = (evaluate(bound, of_vectors, rows.targets).score for of_vectors in features)
     as_text, bare = (_hard(bound, hard, rows) for hard in (template, without_slots(bound.prompt.template)))
     same = sum(_filled(one, ids.tolist()) == other.chunks for one, other in zip(prompts, as_text.prompts, strict=True))
     return Hardening(len(rows.examples), in_slots, nearest, as_text.score, bare.score, same)
 
 
-class _Hard(NamedTuple):
-    """A template without soft slots, measured."""
+class _HardResult(NamedTuple):
+    """Encoded examples and score of a template without soft slots."""
 
     prompts: list[EncodedPrompt]
     score: Score
 
 
-def _hard(soft_prompt: BoundPrompt, template: Template, rows: Rows) -> _Hard:
+def _hard(soft_prompt: BoundPrompt, template: Template, rows: LabelledExamples) -> _HardResult:
     """Evaluate the prompt with another template, which has no soft slots."""
     hard = BoundPrompt(replace(soft_prompt.prompt, template=template, vectors={}), soft_prompt.backbone)
     prompts = hard.encode(rows.examples)
-    return _Hard(prompts, outcome(hard, hard.features(prompts), rows.targets).score)
+    return _HardResult(prompts, evaluate(hard, hard.features(prompts), rows.targets).score)
 
 
 def _filled(prompt: EncodedPrompt, ids: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """The pieces of a prompt with tokens in its slots."""
+    """The chunks of a prompt with tokens in its slots."""
     return tuple(tuple(ids[-1 - i] if i < 0 else i for i in piece) for piece in prompt.chunks)
 
 
 def with_words(template: Template, blocks: Mapping[str, Sequence[int]], prompt_tokenizer: PromptTokenizer) -> Template:
-    """The template with words in the place of its soft slots.
+    """Replace the soft slots of a template by words.
 
-    They are written so that the tokenizer reads these words behind what stands before them, where it can. They are
-    literals like any other: nothing in them is a tag.
+    The words are spelt so that the tokenizer gives their tokens after the text before them, where possible. They become
+    literals: nothing in them is a tag.
 
     Args:
         template: the template.
         blocks: block key -> token ids of its words.
-        prompt_tokenizer: the tokenizer that they belong to.
+        prompt_tokenizer: the model's tokenizer.
     """
     nodes: list[Node] = []
     after_words = False
@@ -207,15 +215,15 @@ def with_words(template: Template, blocks: Mapping[str, Sequence[int]], prompt_t
 
 
 def _spelt(ids: Sequence[int], before: str, prompt_tokenizer: PromptTokenizer) -> str:
-    """The text of tokens, with or without a space in front, so that behind `before` it is read as these tokens."""
+    """Spell tokens, with or without a space before them, so that after `before` they are the same tokens."""
     text = prompt_tokenizer.decode(ids)
     known = prompt_tokenizer.ids(before)
     candidates = (text, f" {text.lstrip()}", text.lstrip())
-    return next((own for own in candidates if prompt_tokenizer.ids(before + own) == [*known, *ids]), text)
+    return next((spelt for spelt in candidates if prompt_tokenizer.ids(before + spelt) == [*known, *ids]), text)
 
 
 def _run_together(one: str | Node, other: str | Node) -> bool:
-    """Whether two words would become one where there is no space between these; what is not known yet is a word."""
+    """True if two words would become one without a space between them; unknown text counts as a word."""
     return all(map(_is_of_word, (_edge(one, -1), _edge(other, 0))))
 
 
@@ -233,7 +241,7 @@ def _edge(part: str | Node, at: int) -> str:
 
 
 def _is_of_word(char: str) -> bool:
-    """Whether words are written of it that have spaces between them: no punctuation, and no Chinese character.
+    """True for a character of words that are separated by spaces: not punctuation, not a Chinese character.
 
     >>> [*map(_is_of_word, ("a", "é", "7", "好", ":", ""))]
     [True, True, True, False, False, False]

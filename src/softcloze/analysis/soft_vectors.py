@@ -1,4 +1,4 @@
-"""What the vectors of a soft prompt are near to: words, the place where they started, and each other."""
+"""Nearest words, movement and similarities of trained soft vectors."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softcloze.analysis.evaluation import Fitted, FittedPrompt, opened, places
+from softcloze.analysis.evaluation import FittedClassifier, SoftPrompt, soft_prompt_of, vector_positions
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
@@ -23,7 +23,7 @@ class VocabularyWord:
     """A word of the vocabulary that is near to a vector.
 
     Attributes:
-        token: the word, fit to be read; a space is shown as ␣, half a character by its bytes (<0xE4>).
+        token: the readable word; a space is shown as ␣, half a character by its bytes (<0xE4>).
         cosine: between the vector and the word's input embedding.
         distance: Euclidean, in lengths of a typical word.
     """
@@ -39,17 +39,17 @@ class SoftVector:
 
     Attributes:
         block: the name that its slots share, or "#1", "#2", … for slots without a name.
-        number: its place in the block, from 1.
+        position: its position in the block, from 1.
         length: its Euclidean length, in lengths of a typical word: the root mean square length of an input embedding,
             `Backbone.embedding_rms` times the square root of the width.
         by_cosine: the words with the highest cosine, the highest first.
         by_distance: the words at the shortest distance, the shortest first.
-        start: the word that it started from; None where that is not known.
-        moved: its distance from where it started, in the same unit; None likewise.
+        start: the word that it started from; None if unknown.
+        moved: its distance from the start, in the same unit; None if unknown.
     """
 
     block: str
-    number: int
+    position: int
     length: float
     by_cosine: tuple[VocabularyWord, ...]
     by_distance: tuple[VocabularyWord, ...]
@@ -59,9 +59,9 @@ class SoftVector:
 
 @dataclass(frozen=True, slots=True)
 class SoftInspection(Displayable):
-    """The vectors of a soft prompt; `print` and `rich.print` show them as tables, and so do notebooks.
+    """The vectors of a soft prompt; `print`, `rich.print` and notebooks show them as tables.
 
-    `dataclasses.asdict` makes JSON of it.
+    `dataclasses.asdict` gives plain data for JSON.
 
     Attributes:
         vectors: all vectors, in the order of the template.
@@ -72,8 +72,8 @@ class SoftInspection(Displayable):
     similarities: tuple[tuple[float, ...], ...]
 
     def content(self) -> Sequence[Block]:
-        """A summary, the vectors with their words, and their similarities where there is room for them."""
-        names = named([(vector.block, vector.number) for vector in self.vectors])
+        """A summary, the vectors with their words, and the similarities of at most `MATRIX` vectors."""
+        names = named([(vector.block, vector.position) for vector in self.vectors])
         blocks: list[Block] = [self._summary(), self._vector_table(names)]
         if 1 < len(names) <= MATRIX:
             columns = zip(names, zip(*self.similarities, strict=True), strict=True)
@@ -106,23 +106,23 @@ class SoftInspection(Displayable):
         return Table(columns)
 
 
-def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:
-    """What the vectors of a soft prompt are near to.
+def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:
+    """Compare the vectors of a soft prompt with words, with their start and with each other.
 
     Args:
         clf: a fitted classifier.
-        words: how many of the nearest words of the vocabulary to name, by either measure.
-        examples: what it was trained on, in any order: needed only with `soft_init="vocabulary"`, to find the words
-            that the vectors started from.
+        words: number of nearest words to list, by either measure.
+        examples: the training examples, in any order; only `soft_init="vocabulary"` needs them, to find the words that
+            the vectors started from.
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        ParameterError: its template has no soft slots; `words` is below 1; other than the training examples.
+        ParameterError: its template has no soft slots, `words` is below 1, or `examples` are not the training examples.
         ArtifactError: its prompt belongs to another model.
 
     Source:
-        Lester et al., EMNLP 2021, arXiv:2104.08691, section 7, who look at the nearest words by cosine. We add the
-        distance, which cosines leave out: after a few examples vectors have hardly left the words they started from.
+        Lester et al., EMNLP 2021, arXiv:2104.08691, section 7, who list the nearest words by cosine. We add the
+        distance: after a few examples vectors are still close to the words that they started from.
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -131,29 +131,29 @@ def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None
         ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
-        >>> found = inspect_soft(clf.fit(texts, labels))
-        >>> [(vector.start, vector.by_cosine[0].token) for vector in found.vectors]
+        >>> inspection = inspect_soft(clf.fit(texts, labels))
+        >>> [(vector.start, vector.by_cosine[0].token) for vector in inspection.vectors]
         [('a', 'a'), ('film', 'film')]
     """
     if words < 1:
-        raise ParameterError(f"words={words} cannot be named; expected 1 or more")
-    prompt = opened(clf)
+        raise ParameterError(f"words={words} cannot be listed; expected 1 or more")
+    prompt = soft_prompt_of(clf)
     backbone, unit = prompt.backbone, typical_length(prompt.backbone)
     vectors = prompt.soft.weight.detach().cpu()
     known = real_words(backbone)
     nearest = nearest_words(backbone, vectors, known, words)
-    by_cosine, by_distance = (_words_of(backbone, found) for found in nearest)
-    starts: list[str | None] = [None] * len(vectors)
+    by_cosine, by_distance = (_words_of(backbone, neighbours) for neighbours in nearest)
+    start_words: list[str | None] = [None] * len(vectors)
     moved: list[float | None] = [None] * len(vectors)
-    first = starting_vectors(prompt, examples)
-    if first is not None:
-        at_start = nearest_words(backbone, first, known, 1).by_distance
-        starts = [own[0].token for own in _words_of(backbone, at_start)]
-        moved = ((vectors - first).norm(dim=-1) / unit).tolist()
+    start = starting_vectors(prompt, examples)
+    if start is not None:
+        at_start = nearest_words(backbone, start, known, 1).by_distance
+        start_words = [word.token for (word,) in _words_of(backbone, at_start)]
+        moved = ((vectors - start).norm(dim=-1) / unit).tolist()
     lengths = (vectors.norm(dim=-1) / unit).tolist()
-    where = zip(*places(prompt.soft), strict=True)
-    found = map(SoftVector, *where, lengths, by_cosine, by_distance, starts, moved)
-    return SoftInspection(tuple(found), similarities(vectors))
+    positions = zip(*vector_positions(prompt.soft), strict=True)
+    soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
+    return SoftInspection(tuple(soft_vectors), similarities(vectors))
 
 
 def similarities(vectors: Tensor) -> tuple[tuple[float, ...], ...]:
@@ -166,9 +166,9 @@ def similarities(vectors: Tensor) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, (directions @ directions.T).tolist()))
 
 
-def _words_of(backbone: Backbone, found: Neighbours) -> list[tuple[VocabularyWord, ...]]:
-    """For each vector its words."""
-    rows = zip(found.ids.tolist(), found.cosines.tolist(), found.distances.tolist(), strict=True)
+def _words_of(backbone: Backbone, neighbours: Neighbours) -> list[tuple[VocabularyWord, ...]]:
+    """The nearest words of each vector."""
+    rows = zip(neighbours.ids.tolist(), neighbours.cosines.tolist(), neighbours.distances.tolist(), strict=True)
     return [
         tuple(
             VocabularyWord(word_of(backbone, token), cosine, distance)
@@ -178,42 +178,44 @@ def _words_of(backbone: Backbone, found: Neighbours) -> list[tuple[VocabularyWor
     ]
 
 
-def starting_vectors(opened: FittedPrompt, examples: Iterable[Example] | None) -> Tensor | None:
-    """The vectors before any training, shape (soft, width), on the CPU.
+def starting_vectors(soft_prompt: SoftPrompt, examples: Iterable[Example] | None) -> Tensor | None:
+    """Recompute the vectors before training, shape (soft, width), on the CPU.
 
-    Vectors that started from words of the template or from label words are made again from these alone; those of
-    `soft_init="vocabulary"` from the training examples and the seed. After a fit with `warm_start=True` they are those
-    of the first fit.
+    Vectors that started from words of the template or from label words need no more than these; those of
+    `soft_init="vocabulary"` need the training examples and the seed. After a fit with `warm_start=True` they are the
+    vectors before the first fit.
 
     Args:
-        opened: the soft prompt.
-        examples: what it was trained on, in any order, for "vocabulary"; not needed otherwise.
+        soft_prompt: the soft prompt.
+        examples: the training examples, in any order; only "vocabulary" needs them.
 
     Returns:
-        None where they are not known: they came from another prompt, or there are no `examples` to draw from.
+        None if they are unknown: they came from another prompt, or "vocabulary" needs `examples`.
 
     Raises:
-        ParameterError: other than the training examples, by their number.
+        ParameterError: not as many examples as in training.
     """
-    training, compiled = opened.prompt.training, opened.bound.compiled
+    training, compiled = soft_prompt.prompt.training, soft_prompt.bound.compiled
     init = training.get("soft_init")
     if init not in INITS:
         return None
     drawn = init == "vocabulary" and any(not block.init for block in compiled.template.blocks)
     prompts = []
     if drawn:
-        if examples is None or opened.prompt.demonstrations is not None:  # whose choice used the same dice before
+        if (
+            examples is None or soft_prompt.prompt.demonstrations is not None
+        ):  # their selection used the same generator before
             return None
         known = as_examples(examples)
         if len(known) != training["examples"]:
             raise ParameterError(
                 f"the vectors started from words of {training['examples']} training examples, found {len(known)}; "
-                "give those that fit trained on, or none"
+                "give the training examples, or none"
             )
         prompts = compiled.encode(known)
     soft = initial_vectors(
         compiled.template,
-        opened.backbone,
+        soft_prompt.backbone,
         init=init,
         prompts=prompts,
         words=compiled.words,

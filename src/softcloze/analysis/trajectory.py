@@ -1,4 +1,4 @@
-"""How soft vectors move while they are trained."""
+"""Movement of soft vectors during training."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from softcloze.analysis.evaluation import Fitted, opened
+from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of
 from softcloze.analysis.nearest_words import typical_length
 from softcloze.analysis.soft_vectors import starting_vectors
 from softcloze.data import Example
@@ -17,14 +17,14 @@ from softcloze.training import Checkpoint, Record
 
 
 class VectorLog:
-    """Keeps the vectors of every epoch of a fit: the `on_epoch` of a classifier that has a `checkpoint`.
+    """A log of the vectors after each epoch: the `on_epoch` of a classifier that has a `checkpoint`.
 
-    The checkpoint is where the vectors are found, so both have to name the same folder. A fit that goes on where it was
-    interrupted is known from there on. `clone`, and so a grid search, gives each classifier a log of its own.
+    The log reads the vectors from the checkpoint, so both need the same folder. After an interrupted fit is resumed,
+    the log has the epochs from there on. `clone`, and so a grid search, gives each classifier its own log.
 
     Attributes:
-        records: the record of each epoch, as in `history_`.
-        vectors: the vectors after each epoch, shape (soft, width).
+        records: record of each epoch, as in `history_`.
+        vectors: vectors after each epoch, shape (soft, width).
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -36,8 +36,8 @@ class VectorLog:
         ...     random_state=0, model_options={"dtype": "float32", "device": "cpu"},
         ... )  # fmt: skip
         >>> texts, labels = ["A delight.", "Dull.", "I loved it.", "Awful."], ["good", "bad"] * 2
-        >>> found = trajectory(clf.fit(texts, labels), clf.training.on_epoch)
-        >>> [epoch.number for epoch in found.epochs]
+        >>> moves = trajectory(clf.fit(texts, labels), clf.training.on_epoch)
+        >>> [epoch.number for epoch in moves.epochs]
         [1, 2, 3]
     """
 
@@ -48,10 +48,10 @@ class VectorLog:
         self.vectors: list[Tensor] = []
 
     def __call__(self, record: Record) -> None:
-        """Keep the vectors of the epoch that has just ended; the first epoch of a fit begins a new log.
+        """Store the vectors of the last epoch; the first epoch of a fit starts a new log.
 
         Raises:
-            ParameterError: there is no checkpoint of this fit in the folder, or nothing soft in it.
+            ParameterError: the folder has no checkpoint of this fit, or the fit trains no soft vectors.
             CheckpointError: a checkpoint there is damaged.
         """
         vectors = self._read(record)
@@ -61,30 +61,28 @@ class VectorLog:
         self.vectors.append(vectors)
 
     def _read(self, record: Record) -> Tensor:
-        """The vectors in the checkpoint that ends with this record; other fits may share the folder."""
+        """Read the vectors from the checkpoint that ends with this record; other fits may share the folder."""
         for path in sorted(Path(self.folder).expanduser().glob("fit-*.safetensors")):
             progress = Checkpoint(self.folder, path.stem.removeprefix("fit-")).load()
             if progress is not None and progress.history[-1:] == [record]:
                 if "soft/weight" not in progress.tensors:
-                    raise ParameterError("this fit trains no soft vectors, so there are none to follow")
+                    raise ParameterError("this fit trains no soft vectors")
                 return progress.tensors["soft/weight"]
         raise ParameterError(
-            f"there is no checkpoint of this fit in {self.folder}, where its vectors are looked for; "
-            f"give the classifier checkpoint={str(self.folder)!r} as well"
+            f"{self.folder} has no checkpoint of this fit; give the classifier checkpoint={str(self.folder)!r} as well"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Where the vectors are after an epoch.
+    """Movement of the vectors in one epoch.
 
     Attributes:
         number: of the epoch, from 1.
-        loss: mean training loss in nats, while the vectors were moving.
-        accuracy: likewise.
-        step: how far each vector is from where it was an epoch before, in lengths of a typical word; None where that
-            is not known.
-        moved: how far from where it started, likewise.
+        loss: mean training loss during the epoch, in nats.
+        accuracy: training accuracy during the epoch.
+        step: distance of each vector from its state an epoch before, in lengths of a typical word; None if unknown.
+        moved: distance of each vector from its start, in the same unit; None if unknown.
     """
 
     number: int
@@ -96,13 +94,13 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory(Displayable):
-    """How soft vectors moved; `print` and `rich.print` show it as a table, and so do notebooks.
+    """Movement of soft vectors over the epochs; `print`, `rich.print` and notebooks show it as a table.
 
-    `dataclasses.asdict` makes JSON of it.
+    `dataclasses.asdict` gives plain data for JSON.
 
     Attributes:
-        epochs: what is known of each epoch, in order. What the fit kept is not where the last one ends, but the mean of
-            several, or with early stopping perhaps an earlier one.
+        epochs: the epochs, in order. The fitted vectors are not those of the last epoch but the mean of several, or
+            with early stopping perhaps those of an earlier one.
     """
 
     epochs: tuple[Epoch, ...]
@@ -122,20 +120,20 @@ class Trajectory(Displayable):
         ]
 
 
-def trajectory(clf: Fitted, log: VectorLog, examples: Iterable[Example] | None = None) -> Trajectory:
-    """How the vectors of a fitted classifier moved.
+def trajectory(clf: FittedClassifier, log: VectorLog, examples: Iterable[Example] | None = None) -> Trajectory:
+    """Measure how the vectors of a fitted classifier moved.
 
     Args:
         clf: the classifier.
         log: its `on_epoch` during the fit.
-        examples: what it was trained on: needed only with `soft_init="vocabulary"`, as for `inspect_soft`.
+        examples: the training examples; only `soft_init="vocabulary"` needs them, as for `inspect_soft`.
 
     Raises:
         NotFittedError: `clf` is not fitted.
         ParameterError: its template has no soft slots, or the log is of another fit.
         ArtifactError: its prompt belongs to another model.
     """
-    prompt = opened(clf)
+    prompt = soft_prompt_of(clf)
     history = prompt.prompt.training["history"]
     if not log.records or log.records != history[-len(log.records) :]:
         raise ParameterError(

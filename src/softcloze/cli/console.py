@@ -1,4 +1,4 @@
-"""Where commands print, and how text from outside is made fit for a terminal."""
+"""Consoles of the commands, and text from outside made safe for a terminal."""
 
 import warnings
 from functools import cache
@@ -8,24 +8,24 @@ from unicodedata import category
 from rich.console import Console
 from rich.text import Text
 
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # a terminal obeys these, or fails on them
-_JOINERS = "\u200c\u200d"  # letters of several scripts and emoji need them
+from softcloze.formatting import INVISIBLE, JOINERS
+
 _SIGNS = {"\n": "↵", "\t": "⇥"}
 
 
 def results() -> Console:
-    """The console for what was asked for."""
+    """The console for results."""
     return Console(highlight=False)
 
 
 @cache
 def errors() -> Console:
-    """The console for progress, warnings and errors: always the same one, so that a line goes above a bar."""
+    """The one console for progress, warnings and errors, so that lines appear above a progress bar."""
     return Console(stderr=True, highlight=False)
 
 
 def plain(value: object, style: str = "") -> Text:
-    r"""Text from outside in one line, for printing as it is: nothing in it is markup or an order to the terminal.
+    r"""Put text from outside on one line, without markup and without control characters.
 
     >>> print(plain("[bold]a[/bold]\tb\x1b[31m\n"))
     [bold]a[/bold]⇥b�[31m↵
@@ -34,7 +34,7 @@ def plain(value: object, style: str = "") -> Text:
 
 
 def say(console: Console, *parts: str | Text) -> None:
-    """Print one line, never wrapped: `str` parts are ours, `Text` parts from outside."""
+    """Print one line, never wrapped; text from outside comes as `Text` parts from `plain`."""
     console.print(Text.assemble(*parts), soft_wrap=True)
 
 
@@ -63,4 +63,4 @@ def quiet() -> None:
 
 
 def _is_unseen(char: str) -> bool:
-    return category(char) in _UNSEEN and char not in _JOINERS
+    return category(char) in INVISIBLE and char not in JOINERS

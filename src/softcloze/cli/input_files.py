@@ -1,4 +1,4 @@
-"""Rows of a file: read from the disk as they are asked for, checked, and turned into examples."""
+"""Read rows of CSV, TSV, JSON lines and Parquet files lazily, and turn them into examples."""
 
 import csv
 import json
@@ -17,17 +17,17 @@ from softcloze.template import Template
 
 Row = dict[str, Any]
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-CHUNK = 1000  # rows of Parquet that are read together
+CHUNK = 1000  # rows of Parquet in one batch
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a file, which stay there.
+    """A file of rows, which are read when they are needed.
 
     Attributes:
         path: the file.
-        columns: names of the columns; of JSON lines, all that occur, in order of first appearance.
-        count: how many rows there are, damaged ones included.
+        columns: names of the columns; for JSON lines all names, in order of first appearance.
+        count: number of rows, with damaged ones.
     """
 
     path: Path
@@ -35,14 +35,14 @@ class Table:
     count: int
 
     def lines(self) -> Iterator[Row | FileError]:
-        """Every row from column to value, read from the file anew; for a damaged one, what is wrong with it.
+        """Read every row as a mapping from column to value, or as the error of a damaged row.
 
         A row of JSON lines may lack columns.
         """
         return _read_lines(self.path)
 
     def rows(self) -> Iterator[Row]:
-        """Every row.
+        """Read every row.
 
         Raises:
             FileError: a row is damaged; names its line.
@@ -53,7 +53,7 @@ class Table:
             yield line
 
     def reader(self, template: Template, text_column: str | None) -> Callable[[Row], Row]:
-        """What makes of a row the example that `template` needs.
+        """Make the function that turns a row into an example for `template`.
 
         Raises:
             FileError: a column is missing.
@@ -62,7 +62,7 @@ class Table:
         if text_column is None:
             for name in template.fields:
                 if name in template.variables:
-                    continue  # which may be missing, if the template asks for it first
+                    continue  # it may be missing if the template tests for it
                 self.validate_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
             return lambda row: row
         if len(template.fields) != 1:
@@ -75,7 +75,7 @@ class Table:
         return lambda row: _renamed(row, text_column, name)
 
     def examples(self, template: Template, text_column: str | None) -> list[Row]:
-        """What `template` needs of each row; errors are those of `reader` and `rows`."""
+        """All rows as examples for `template`; raises as `reader` and `rows`."""
         return [*map(self.reader(template, text_column), self.rows())]
 
     def labels(self, column: str) -> list[str]:
@@ -93,11 +93,7 @@ class Table:
         return labels
 
     def validate_column(self, column: str, hint: str = "") -> None:
-        """Make sure that there is a column of this name.
-
-        Raises:
-            FileError: names the column, those that there are and the nearest.
-        """
+        """Raise FileError if the file has no column of this name; `hint` ends the message."""
         if column not in self.columns:
             has = ", ".join(map(repr, self.columns))
             raise FileError(
@@ -106,13 +102,13 @@ class Table:
 
 
 def open_table(path: Path) -> Table:
-    """Look through a CSV, TSV, JSON lines or Parquet file.
+    """Check a CSV, TSV, JSON lines or Parquet file, and find its columns.
 
-    CSV values stay the text they are: "007", "NA" and "null" are no numbers and no missing values.
+    CSV values stay text: "007", "NA" and "null" are neither numbers nor missing values.
 
     Raises:
-        FileError: there is no such file, its ending is unknown, it is empty, every row is damaged, or something else
-            than single rows is; names it and the line.
+        FileError: the file does not exist, has an unknown suffix, is empty, or is damaged beyond single rows; names it
+            and the line.
     """
     path = path.expanduser()
     validate_suffix(path)
@@ -137,11 +133,7 @@ def open_table(path: Path) -> Table:
 
 
 def validate_suffix(path: Path) -> None:
-    """Make sure that the ending of `path` names a format we know.
-
-    Raises:
-        FileError: names the endings there are.
-    """
+    """Raise FileError if the suffix of `path` is not one of `SUFFIXES`."""
     if path.suffix.lower() not in SUFFIXES:
         raise FileError(f"{path} has an unknown ending {path.suffix!r}; expected {', '.join(SUFFIXES)}")
 
@@ -178,7 +170,7 @@ def _read_csv(path: Path, delimiter: str) -> Iterator[Row | FileError]:
                         f"{path}, line {reader.line_num}: {len(values)} values where the header names {len(columns)} "
                         "columns; put quotes around texts that hold a delimiter"
                     )
-        except csv.Error as error:  # behind a wrong quote nobody knows where a row begins
+        except csv.Error as error:  # after a wrong quote the ends of rows are unknown
             raise FileError(f"{path}, line {reader.line_num}: {error}") from error
 
 
@@ -203,7 +195,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     from pyarrow import ArrowException
 
     try:
-        # read page by page: a group of rows may be as large as the file
+        # page by page: a row group may be as large as the file
         with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             for batch in file.iter_batches(CHUNK):
                 yield from batch.to_pylist()
@@ -212,7 +204,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 
 def import_parquet() -> ModuleType:
-    """What reads and writes Parquet files.
+    """Import pyarrow.parquet.
 
     Raises:
         CommandError: it is not installed; says how to install it.

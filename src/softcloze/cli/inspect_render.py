@@ -1,4 +1,4 @@
-"""A template, an example and its tokens in the terminal."""
+"""Render an inspection for the terminal and as an HTML page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
@@ -34,14 +34,14 @@ CUT_STYLE = "strike red"
 
 
 def mark(kind: str, kept: bool) -> str:
-    """The letter for tokens of a kind, or for those that were cut."""
+    """The letter for tokens of a kind; x for tokens that were cut."""
     if not kept:
         return "x"
     return "." if kind == "special" else kind[0]
 
 
 def inspection_lines(inspection: "Inspection", *, width: int) -> Iterator[RenderableType]:
-    """All there is to be seen; the nodes of a template that no example fills."""
+    """Render the filled template, or its nodes without an example; then tokens and label words."""
     if inspection.filled:
         yield example_text(inspection.filled)
     else:
@@ -64,17 +64,19 @@ def node_table(template: Template) -> Table:
 
 
 def example_text(filled: Iterable[tuple[str, str]]) -> Text:
-    """The filled template, each part in the style of its kind."""
+    """Render the filled template, each part in the style of its kind."""
     return Text.assemble(*(plain(text, STYLES[kind]) for kind, text in filled))
 
 
 def token_lines(view: "TokenView", *, width: int) -> Iterator[Text]:
-    """Tokens with their kinds below, in lines of `width` cells, a legend that counts them, and notes."""
+    """Render tokens with their kinds below, in lines of `width` cells; then a legend with counts, and notes."""
     tokens, marks = Text(), Text()
     for cell in view.cells:
         first = cell.pieces[0]
         token = plain(cell.text, _style(first.kind, first.kept))
-        under = Text.assemble(*((mark(each.kind, each.kept), _style(each.kind, each.kept)) for each in cell.pieces))
+        under = Text.assemble(
+            *((mark(piece.kind, piece.kept), _style(piece.kind, piece.kept)) for piece in cell.pieces)
+        )
         gap = 1 + max(0, under.cell_len - token.cell_len)
         if tokens.cell_len and tokens.cell_len + token.cell_len > width:
             yield from (tokens, marks, Text())
@@ -103,7 +105,7 @@ def _style(kind: str, kept: bool) -> str:
 
 
 def _legend(view: "TokenView") -> Text:
-    """Each kind with its mark, its name and how often it occurs."""
+    """Each kind with its mark, its name and its count."""
     parts = []
     for (kind, name, kept), count in view.counts.items():
         named = f"{kind} {name}" if name else kind
@@ -115,7 +117,7 @@ def _legend(view: "TokenView") -> Text:
 
 
 def page(inspection: "Inspection") -> str:
-    """The page; all text in it is escaped."""
+    """Render the HTML page; all text in it is escaped."""
     source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
     nodes, blocks = inspection.template.nodes, inspection.template.node_blocks
     return (
@@ -133,7 +135,7 @@ def page(inspection: "Inspection") -> str:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page into a file, which is there as a whole or not at all.
+    """Write a page to a file, atomically.
 
     Raises:
         FileError: the file cannot be written.

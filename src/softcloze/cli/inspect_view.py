@@ -1,4 +1,4 @@
-"""What inspect shows, as plain data: the terminal and the HTML page are two ways of showing it."""
+"""Data of `softcloze inspect`: an example, its tokens and the label words; rendered in inspect_render."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer
 
 
-SLOT = "◆"  # a soft slot, which has no token
+SLOT = "◆"  # shown for a soft slot, which has no token
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """What is shown as one: a token, or those that share a character.
+class TokenGroup:
+    """A token, or tokens that share a character.
 
     Attributes:
-        text: of the tokens, fit to be read.
+        text: readable text of the tokens.
         pieces: the tokens.
     """
 
@@ -40,15 +40,15 @@ class TokenView:
     """The tokens of an example.
 
     Attributes:
-        cells: all of them, in order, those cut from fields included.
-        limit: positions that fit.
-        answer: tokens that all masks stand for: those of the longest label word, or one for each of several masks.
-        shown: demonstrations that are shown.
-        dropped: those left out because they did not fit.
-        second: tokens of the second segment; 0 where there is only one.
+        cells: all tokens in order, with those cut from fields.
+        limit: longest prompt in tokens.
+        answer: tokens reserved for the masks: those of the longest label word, or one for each of several masks.
+        shown: number of demonstrations in the prompt.
+        dropped: number of demonstrations left out because they did not fit.
+        second: tokens of the second segment; 0 if there is only one segment.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[TokenGroup, ...]
     limit: int
     answer: int
     shown: int = 0
@@ -57,12 +57,12 @@ class TokenView:
 
     @property
     def counts(self) -> Counter[tuple[str, str, bool]]:
-        """Tokens of each kind and name, those that stay and those that were cut."""
+        """Number of tokens by kind, name, and whether they were kept."""
         return Counter((piece.kind, piece.name, piece.kept) for cell in self.cells for piece in cell.pieces)
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say about all of them together."""
+        """Remarks on the tokens as a whole."""
         kinds = [piece.kind for cell in self.cells for piece in cell.pieces if piece.kept]
         beyond = self.answer - kinds.count("mask")
         answer = f", {self.answer} of them kept for the label word in the mask's place" if beyond else ""
@@ -77,7 +77,7 @@ class TokenView:
 
 @dataclass(frozen=True, slots=True)
 class WordView:
-    """A label word with its tokens, fit to be read, and how many they are."""
+    """A label word with its readable tokens and their number."""
 
     label: str
     word: str
@@ -87,15 +87,15 @@ class WordView:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """All that is shown of a template and an example.
+    """Everything that `softcloze inspect` shows.
 
     Attributes:
         template: the template.
-        filled: kind and text of each part, as the example fills it; empty without an example.
-        tokens: those of the example; None without a model.
+        filled: kind and text of each part of the filled template; empty without an example.
+        tokens: tokens of the example; None without a model.
         words: the label words.
-        model: whose tokens they are.
-        problem: what is wrong with the label words.
+        model: name of the model.
+        problem: error of the label words, if any.
     """
 
     template: Template
@@ -109,10 +109,10 @@ class Inspection:
 def token_view(
     compiled: CompiledTemplate, example: Example, answer: int, demonstrations: Sequence[Demonstration]
 ) -> TokenView:
-    """The tokens of `example`, with room for `answer` tokens in the mask's place.
+    """The tokens of `example`, with `answer` tokens reserved for the masks.
 
     Raises:
-        EncodingError: what must not be cut does not fit.
+        EncodingError: the parts that must not be cut are too long.
     """
     pieces = compiled.inspect(example, answer_length=answer, demonstrations=demonstrations)
     (prompt,) = compiled.encode([example], answer_length=answer, demonstrations=[demonstrations])
@@ -126,8 +126,8 @@ def token_view(
     )
 
 
-def cells_of(pieces: Sequence[TokenInfo], *, byte_level: bool) -> list[Cell]:
-    """Tokens as they are shown; `byte_level` as for `detokenize`.
+def cells_of(pieces: Sequence[TokenInfo], *, byte_level: bool) -> list[TokenGroup]:
+    """Group tokens that share a character; `byte_level` as for `detokenize`.
 
     >>> tokens = [TokenInfo("å¾", "field", "text", True), TokenInfo("Ī", "field", "text", True)]
     >>> tokens.append(TokenInfo("", "soft", "#1", True))
@@ -136,12 +136,12 @@ def cells_of(pieces: Sequence[TokenInfo], *, byte_level: bool) -> list[Cell]:
     """
     left = iter(pieces)
     spelt = detokenize((piece.token for piece in pieces), byte_level=byte_level)
-    cells = [Cell(text, tuple(islice(left, count))) for text, count in spelt]
-    return [Cell(SLOT, cell.pieces) if cell.pieces[0].kind == "soft" else cell for cell in cells]
+    cells = [TokenGroup(text, tuple(islice(left, count))) for text, count in spelt]
+    return [TokenGroup(SLOT, cell.pieces) if cell.pieces[0].kind == "soft" else cell for cell in cells]
 
 
 def word_view(verbalizer: "Verbalizer", compiled: CompiledTemplate) -> list[WordView]:
-    """The label words with their tokens in the mask's place.
+    """The label words with their tokens at the mask.
 
     Raises:
         EncodingError: a word has no tokens, or the wrong number.
@@ -163,7 +163,7 @@ def filled(
     options: Sequence[str] = (),
     demonstrations: Sequence[Demonstration] | None = None,
 ) -> list[tuple[str, str]]:
-    """The template as an example fills it: kind and text of each part; a tag where there is nothing to put.
+    """Fill the template with an example: kind and text of each part, or the tag of a part without a value.
 
     Raises:
         FieldError: Jinja uses a value that is missing or of the wrong kind.
