@@ -24,7 +24,7 @@ test-slow: .venv/ready
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
 docs: .venv/docs
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 SECONDS ?= 60
 fuzz: .venv/ready

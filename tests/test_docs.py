@@ -222,6 +222,17 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(path.relative_to(ROOT)), target
 
 
+def test_pages_that_the_code_names_exist():
+    files = [path for folder in ("src", "benchmarks", "examples", "fuzz") for path in (ROOT / folder).rglob("*.py")]
+    named = {
+        (page, file.name)
+        for file in [*files, ROOT / "Makefile"]
+        for page in re.findall(r"docs/[\w/-]+\.md", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert [(page, file) for page, file in named if not (ROOT / page).exists()] == []
+
+
 def blocks(page, language):
     """The blocks of code in a language, with the fence and its indentation gone."""
     return re.findall(rf"^ *```{language}\n(.*?)^ *```", page_text(page), re.DOTALL | re.MULTILINE)

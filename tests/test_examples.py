@@ -49,6 +49,8 @@ TINY = {
     "[:300]": "[:20]",
     "seeds=5, test_rows=1000": "seeds=2, test_rows=40",
     "n_trials=20": "n_trials=2",
+    "[0.02, 0.04]": "[0.04]",
+    "cv=3": "cv=2",
 }
 
 
