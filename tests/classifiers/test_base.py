@@ -21,7 +21,7 @@ HARD, SOFT = "<text> It was <mask>", "<soft*2> <text> It was <mask>"
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """A list that grows with each template that is compiled."""
+    """List of the templates compiled during the test."""
     seen = []
     compiled = CompiledTemplate.__init__
 

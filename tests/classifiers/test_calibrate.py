@@ -86,7 +86,7 @@ def test_a_fitted_prompt_is_calibrated_anew(backbone):
     [
         ({}, ParameterError, "calibration=None learns nothing; choose one"),
         ({"calibration": "temperature"}, ParameterError, "learnt from labelled examples; call fit"),
-        ({"calibration": "batch"}, DataError, "calibration='batch' is learnt from examples, and there are none"),
+        ({"calibration": "batch"}, DataError, "calibration='batch' is learnt from examples, found none"),
         ({"calibration": "pmi", "template": SOFT}, NotFittedError, "soft slots .* are not trained yet; call fit first"),
     ],
 )

@@ -36,7 +36,7 @@ def folder(source, tmp_path_factory):
 
 
 def start_of(clf):
-    """The vectors before the first step, as `fit` hands them to training."""
+    """Vectors before the first step, as `fit` passes them to training."""
     found = {}
 
     def stop(record):

@@ -42,7 +42,7 @@ def test_fitted_and_calibrated_classifiers_predict_the_same():
 
 
 def test_a_stream_may_begin_at_any_window(bert):
-    """Bit for bit, which is what lets an interrupted run go on."""
+    """Bit for bit, so that an interrupted run can resume."""
     whole = [own.probabilities for own in predict_stream(bert, TEXTS, window=8)]
     rest = [own.probabilities for own in predict_stream(bert, TEXTS[24:], window=8)]
     assert whole[24:] == rest

@@ -31,7 +31,7 @@ def start(prompt, head):
 
 
 def states_by_transformers(backbone, prompts):
-    """What the output embedding reads at the mask, one example at a time."""
+    """Input of the output embedding at the mask, one example at a time."""
     seen = []
     hook = backbone.model.get_output_embeddings().register_forward_hook(lambda _, args, __: seen.append(args[0]))
     mask_id = backbone.prompt_tokenizer.mask_id

@@ -16,7 +16,7 @@ VERBALIZER = Verbalizer({"a": "good", "b": "bad", "c": "so"})
 
 
 def features(seed=0, rows=30, spread=1.0):
-    """Word scores that say nothing, and states in three heaps."""
+    """Random word scores, and states in three clusters."""
     dice = np.random.default_rng(seed)
     targets = np.arange(rows) % 3
     states = np.eye(3)[targets] * 4 + dice.normal(0, spread, (rows, 3))

@@ -16,7 +16,7 @@ BACKBONES = ["bert", "gpt2", "gemma3_text", "electra"]
 
 
 def embedded(backbone, ids):
-    """What the model itself makes of token ids."""
+    """Input embeddings of token ids by the model itself."""
     with torch.no_grad():
         return backbone.model.get_input_embeddings()(torch.tensor(list(ids)))
 

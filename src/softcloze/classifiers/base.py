@@ -136,7 +136,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         return RuntimeInfo.of(self._bound_prompt().backbone, self._cached)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether `predict` works without a further `fit`."""
+        """Return True if `predict` works without a further `fit`."""
         try:
             self._bound_prompt()
         except NotFittedError:

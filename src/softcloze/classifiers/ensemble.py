@@ -318,7 +318,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             raise ParameterError(f"cv={self.cv!r}, but it has to be at least 2")
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Whether `predict` works without a further `fit`."""
+        """Return True if `predict` works without a further `fit`."""
         try:
             bound_prompts(self._members())
             self._combination()

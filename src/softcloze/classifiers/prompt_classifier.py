@@ -145,7 +145,7 @@ class PromptClassifier(PromptEstimator):
 
         Raises:
             TemplateSyntaxError: the template does not parse.
-            VerbalizerError: label words that cannot tell the labels apart.
+            VerbalizerError: label words that do not distinguish the labels, or do not fit the template or the head.
             DataError: examples and labels that do not fit each other or the verbalizer.
             FieldError: an example lacks a field; names the row.
             EncodingError: an example or a label word cannot be encoded.
@@ -155,13 +155,13 @@ class PromptClassifier(PromptEstimator):
         examples, labels = as_examples(X), as_labels(y)
         validate_lengths(examples, labels)
         if not examples:
-            raise DataError("there are no examples to fit")
+            raise DataError("fit needs at least one example, found none")
         template = resolve_template(self.template)
         verbalizer = resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
             verbalizer = Verbalizer({label: str(label) for label in labels})
         targets = label_indices(labels, verbalizer)
-        start, compiled, seed = self._begin(template, verbalizer)
+        soft_init, compiled, seed = self._prepare(template, verbalizer)
         generator = np.random.default_rng(seed)
         selector, demonstrations = None, None
         if template.demos is not None:
@@ -177,7 +177,7 @@ class PromptClassifier(PromptEstimator):
         if learns and self.calibration == "temperature":
             chosen, held_out = hold_out(targets, self._settings().validation_fraction, seed)
         parts, training = self._train_parts(
-            compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], start, generator, seed
+            compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], soft_init, generator, seed
         )
         prompt = replace(self._make_prompt(compiled, parts, self.head, training), demonstrations=selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
@@ -228,10 +228,10 @@ class PromptClassifier(PromptEstimator):
                 'head="prototypes" or a calibration needs labels; call fit with some, or do without'
             )
         targets = as_probabilities(probabilities, len(examples), verbalizer)
-        start, compiled, seed = self._begin(template, verbalizer)
+        soft_init, compiled, seed = self._prepare(template, verbalizer)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
-        parts, training = self._train_parts(compiled, prompts, targets, start, np.random.default_rng(seed), seed)
+        parts, training = self._train_parts(compiled, prompts, targets, soft_init, np.random.default_rng(seed), seed)
         self._adopt(BoundPrompt(self._make_prompt(compiled, parts, self.head, training), compiled.backbone, compiled))
         return self
 
@@ -245,9 +245,9 @@ class PromptClassifier(PromptEstimator):
             The classifier itself.
 
         Raises:
-            ParameterError: `calibration` is None, or "temperature", which is learnt from labels by `fit`; or there are
-                too few examples for it.
-            DataError: there are no examples.
+            ParameterError: `calibration` is None, or "temperature", which `fit` learns from labels; or it needs more
+                examples.
+            DataError: no examples, and the calibration needs some.
             NotFittedError: the prompt has to be fitted first.
             FieldError: an example lacks a field; names the row.
 
@@ -265,7 +265,7 @@ class PromptClassifier(PromptEstimator):
             raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
         examples = as_examples(X)
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
-            raise DataError(f"calibration={self.calibration!r} is learnt from examples, and there are none")
+            raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
         fitted = self._bound_prompt(calibrated=False)
         bound = BoundPrompt(replace(fitted.prompt, calibration=None), fitted.backbone, fitted.compiled)
         calibration = learn_calibration(
@@ -332,7 +332,7 @@ class PromptClassifier(PromptEstimator):
         return replace(explanation, probabilities=tuple(self.predict_proba([example])[0].tolist()))
 
     def check(self) -> VerbalizerCheck:
-        """Check the label words with the model: their tokens, and how likely each is for content-free input.
+        """Check the label words with the model: their tokens, and their probabilities on content-free input.
 
         Returns:
             A table for the terminal and for notebooks, with the findings of `softcloze.lint.lint` and one more: a
@@ -359,12 +359,12 @@ class PromptClassifier(PromptEstimator):
         validate_head(self.head)
         self._validate_training()
 
-    def _begin(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, CompiledPrompt, int]:
-        """The initial values of soft slots, the compiled prompt, and a seed."""
+    def _prepare(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, CompiledPrompt, int]:
+        """Resolve `soft_init`, compile the prompt, and derive the seed."""
         # a missing folder is reported before a model is loaded
-        start = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
+        soft_init = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, self.head)
-        return start, compiled, seed_of(self.random_state)
+        return soft_init, compiled, seed_of(self.random_state)
 
     @property
     def _is_warm(self) -> bool:
@@ -375,12 +375,12 @@ class PromptClassifier(PromptEstimator):
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
         targets: Sequence[int] | Tensor,
-        start: str | Prompt,
+        soft_init: str | Prompt,
         generator: np.random.Generator,
         seed: int,
     ) -> tuple[TrainedParts, dict[str, Any]]:
-        """Trained soft vectors and head, and the record of their training."""
-        parts = self._initial_parts(compiled, prompts, start, generator)
+        """Initialise and train soft vectors and head; return them and the record of their training."""
+        parts = self._initial_parts(compiled, prompts, soft_init, generator)
         training: dict[str, Any] = {}
         self._cached = None
         if parts.soft is not None or list(parts.head.parameters()):
@@ -397,7 +397,7 @@ class PromptClassifier(PromptEstimator):
         self,
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
-        start: str | Prompt,
+        soft_init: str | Prompt,
         generator: np.random.Generator,
     ) -> TrainedParts:
         """Soft vectors and head before training."""
@@ -411,12 +411,13 @@ class PromptClassifier(PromptEstimator):
             soft = initial_vectors(
                 compiled.template,
                 compiled.backbone,
-                init=start if isinstance(start, str) else "template",
+                init=soft_init if isinstance(soft_init, str) else "template",
                 prompts=prompts,
                 words=compiled.words,
                 generator=generator,
             )
-            soft = transfer(soft, start, compiled.backbone) if isinstance(start, Prompt) else soft
+            if isinstance(soft_init, Prompt):
+                soft = transfer(soft, soft_init, compiled.backbone)
         return TrainedParts(soft, head)
 
     def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
@@ -448,10 +449,10 @@ class PromptClassifier(PromptEstimator):
 
 
 def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:
-    """The prompts that classifiers of one backbone predict with.
+    """Compiled prompts of classifiers with one backbone, as they predict with them.
 
     Raises:
-        NotFittedError: a classifier has to learn something first, if only its calibration.
+        NotFittedError: a classifier has to learn something first, such as its calibration.
         DataError: the classifiers have different backbones.
     """
     bound = [classifier._bound_prompt() for classifier in classifiers]

@@ -81,7 +81,7 @@ class LinearHead(Head):
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
-        """Start from these values, which are copied."""
+        """Copy initial values: `weight` of shape (labels, state), `bias` of shape (labels,) or None."""
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = nn.Parameter(bias.detach().clone()) if bias is not None else None
@@ -139,7 +139,7 @@ class ThresholdHead(Head):
     thresholds: Tensor
 
     def __init__(self, verbalizer: AnyVerbalizer, slopes: Tensor, thresholds: Tensor):
-        """Take slopes and thresholds as `learn_thresholds` finds them."""
+        """Store slopes and thresholds, each of shape (labels,)."""
         super().__init__()
         self.words = WordHead(verbalizer)
         self.register_buffer("slopes", slopes)

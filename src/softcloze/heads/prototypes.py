@@ -37,7 +37,7 @@ class PrototypeHead(Head):
     spreads: Tensor
 
     def __init__(self, verbalizer: AnyVerbalizer, projection: Tensor, prototypes: Tensor, spreads: Tensor):
-        """Take tensors as `learn_prototypes` finds them."""
+        """Store tensors of the shapes given in the attributes."""
         super().__init__()
         self.words = WordHead(verbalizer)
         self.register_buffer("projection", projection)
