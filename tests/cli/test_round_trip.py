@@ -6,7 +6,7 @@ import re
 import pytest
 
 from softcloze.calibration import CALIBRATIONS
-from softcloze.cli.options import Calibration, Kind
+from softcloze.cli.options import Calibration, HeadName
 from softcloze.heads import EXCLUSIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -196,4 +196,4 @@ def test_a_linear_head_without_slots(run, reviews, tmp_path):
 
 def test_every_calibration_and_head_has_its_option():
     assert tuple(Calibration) == tuple(CALIBRATIONS)
-    assert tuple(Kind) == EXCLUSIVE
+    assert tuple(HeadName) == EXCLUSIVE

@@ -12,8 +12,8 @@ from softcloze.cli.options import (
     Choice,
     DemonstrationsOption,
     FileArgument,
+    HeadName,
     HeadOption,
-    Kind,
     LabelOption,
     LearningRateOption,
     ModelOption,
@@ -41,7 +41,7 @@ def fit(
     shots: Annotated[
         int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
     ] = None,
-    head: HeadOption = Kind.words,
+    head: HeadOption = HeadName.words,
     demonstrations: DemonstrationsOption = Choice.random,
     calibration: CalibrationOption = None,
     epochs: Annotated[int, typer.Option(help="Most passes over the training rows.")] = 3,

@@ -1,45 +1,45 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share, and the parsing of their values."""
 
 import json
 import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from softcloze.errors import CommandError, FileError
-
-if TYPE_CHECKING:
-    from softcloze.verbalizer import Verbalizer
-
+from softcloze.library import load_template, load_verbalizer
+from softcloze.verbalizer import Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
-PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="The folder that fit wrote.")]
+PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt.")]
 TextOption = Annotated[
     str | None,
-    typer.Option("--text-column", help="Column for the only field of the template; by default, that of its name."),
+    typer.Option(
+        "--text-column", help="Column for the only field of the template; by default the column of the same name."
+    ),
 ]
-LabelOption = Annotated[str, typer.Option("--label-column", help="Column of the labels.")]
+LabelOption = Annotated[str, typer.Option("--label-column", help="Column with the labels.")]
 LearningRateOption = Annotated[
     float,
-    typer.Option("--learning-rate", help="Highest step, in units of the typical size of the model's embeddings."),
+    typer.Option("--learning-rate", help="Highest learning rate, in units of the root mean square of the embeddings."),
 ]
 VerbalizerOption = Annotated[
     str | None,
     typer.Option(
-        help='Label words: a name of the library, a .json or .toml file, or JSON as in {"happy": "good", "sad": "bad"}.'
+        help='Label words: a name in the library, a .json or .toml file, or JSON as in {"happy": "good", "sad": "bad"}.'
     ),
 ]
 ModelOption = Annotated[str, typer.Option(help="starter:NAME, a name on a hub, a folder, or a .gguf file.")]
 OtherModelOption = Annotated[
-    str | None, typer.Option("--model", help="Where the model is now, if not where it was when the prompt was saved.")
+    str | None, typer.Option("--model", help="Name or path of the model now, if it moved since the prompt was saved.")
 ]
 
 
 class Choice(StrEnum):
-    """How demonstrations are chosen."""
+    """Ways of selecting demonstrations."""
 
     random = "random"
     nearest = "nearest"
@@ -48,14 +48,14 @@ class Choice(StrEnum):
 DemonstrationsOption = Annotated[
     Choice,
     typer.Option(
-        help="How the rows that <demos> shows are chosen: random (drawn once), or nearest (those most like each input "
-        "for the model)."
+        help="Selection of the rows for <demos>: random (drawn once), or nearest (most similar to each input in the "
+        "model's states)."
     ),
 ]
 
 
 class Calibration(StrEnum):
-    """How label scores are calibrated: `softcloze.calibration.CALIBRATIONS`, which is slow to import."""
+    """Calibrations: the names of `softcloze.calibration.CALIBRATIONS`, which is slow to import."""
 
     contextual = "contextual"
     domain = "domain"
@@ -66,7 +66,7 @@ class Calibration(StrEnum):
 
 
 class Baseline(StrEnum):
-    """What prompts are compared with."""
+    """Baselines for prompts."""
 
     tf_idf = "tf-idf"
     head = "head"
@@ -74,8 +74,8 @@ class Baseline(StrEnum):
     lora = "lora"
 
 
-class Kind(StrEnum):
-    """How label scores are read: `softcloze.heads.EXCLUSIVE`, which is slow to import."""
+class HeadName(StrEnum):
+    """Heads: the names of `softcloze.heads.EXCLUSIVE`, which is slow to import."""
 
     words = "words"
     warp = "warp"
@@ -84,7 +84,7 @@ class Kind(StrEnum):
 
 
 HeadOption = Annotated[
-    Kind,
+    HeadName,
     typer.Option(
         "--head",
         help="From the output at the mask to label scores: words (label words), warp (trained weights that start from "
@@ -95,35 +95,33 @@ CalibrationOption = Annotated[
     Calibration | None,
     typer.Option(
         "--calibration",
-        help="What corrects the label scores; learnt from the rows. docs/how-to/calibrate.md compares them.",
+        help="Calibration of the label scores, learnt from the rows; docs/how-to/calibrate.md compares them.",
     ),
 ]
 Words = dict[str | int, str | list[str] | dict[str, float]]
 
 
-def read_verbalizer(given: str | None, template: str | None = None) -> "Words | Verbalizer | str | None":
-    """Label words as they are given on the command line; without any, those that go with a library template.
+def read_verbalizer(given: str | None, template: str | None = None) -> Words | Verbalizer | str | None:
+    """Read --verbalizer; without it, use the label words of a library template.
 
     Raises:
-        CommandError: JSON that is no table of label words.
+        CommandError: JSON that is not a table of label words.
         FileError: a file that cannot be read or holds something else.
-        LibraryError: there are no label words of that name.
-        VerbalizerError: a card whose words cannot add up as it says.
+        LibraryError: the library has no label words of that name.
+        VerbalizerError: a card with an unknown aggregation.
 
     >>> read_verbalizer('{"positive": ["good", "fine"], "negative": "bad"}')
     {'positive': ['good', 'fine'], 'negative': 'bad'}
     >>> read_verbalizer(None, template="sentiment/zh-soft")
     'sentiment/zh'
     """
-    from softcloze.library import load_template, load_verbalizer
-
     if given is None:
         return None if template is None or "<" in template else load_template(template).verbalizer
     if given.lstrip().startswith("{"):
         return _table(_parse(given, ".json", "--verbalizer", CommandError), "--verbalizer", CommandError)
     path = Path(given).expanduser()
     if path.suffix not in (".json", ".toml"):
-        load_verbalizer(given)  # a wrong name should be said before a model is fetched
+        load_verbalizer(given)  # a wrong name is reported before a model is fetched
         return given
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -134,21 +132,19 @@ def read_verbalizer(given: str | None, template: str | None = None) -> "Words | 
     table = _parse(text, path.suffix, str(path), FileError)
     if not isinstance(table, dict) or not isinstance(table.get("words"), dict):
         return _table(table, str(path), FileError)
-    # a card of the library has its table under "words", and may say how they add up
+    # a card of the library has its table under "words", and may name the aggregation
     words = _table(table["words"], str(path), FileError)
     ways = {key: table[key] for key in ("aggregation", "length_norm") if key in table}
     if not ways:
         return words
-    from softcloze.verbalizer import Verbalizer
-
     return Verbalizer(words, **ways)
 
 
 def read_fields(given: Iterable[str]) -> dict[str, object]:
-    """Fields of an example given as name=text or name:=JSON.
+    """Read the fields of an example given as name=text or name:=JSON.
 
     Raises:
-        CommandError: there is no "=", a name comes twice, or something is no JSON.
+        CommandError: a field without "=", a name given twice, or a value that is not JSON.
 
     >>> read_fields(["premise=1 + 1 = 2", "hypothesis=", "stars:=5"])
     {'premise': '1 + 1 = 2', 'hypothesis': '', 'stars': 5}
@@ -173,7 +169,7 @@ def _parse(text: str, kind: str, where: str, error: type[CommandError | FileErro
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A table in which no key comes twice, which JSON allows and one of them would be lost."""
+    """Make a table; raise ValueError for a repeated key, which JSON would drop."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
@@ -186,7 +182,7 @@ def _table(table: object, where: str, error: type[CommandError | FileError]) -> 
     if not isinstance(table, dict):
         raise error(f"{where} must be a table from label to words, found {table!r:.60}")
     for label, words in table.items():
-        listed = words if isinstance(words, list | dict) else [words]  # a weight is the verbalizer's to check
+        listed = words if isinstance(words, list | dict) else [words]  # the verbalizer validates weights
         if not all(isinstance(word, str) for word in listed):
             raise error(f"{where}: label {label!r} needs a word or a list of words, found {words!r:.60}")
     return table
