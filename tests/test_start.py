@@ -5,6 +5,8 @@ import sys
 
 HEAVY = (
     "accelerate",
+    "jinja2",
+    "rich",
     "sklearn.linear_model",
     "sklearn.metrics",
     "sklearn.model_selection",
