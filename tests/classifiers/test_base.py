@@ -113,6 +113,10 @@ def test_options_of_training_belong_to_one_classifier():
     assert several.training == TrainingSettings(target_loss=0.0, warmup_fraction=0.2)
     with pytest.raises(ValueError, match="Invalid parameter 'warmup' for estimator TrainingSettings"):
         one.set_params(training__warmup=0.1)
+    one.set_params(training=None, training__target_loss=0.3)
+    assert one.training == TrainingSettings(target_loss=0.3)
+    with pytest.raises(ParameterError, match=r"expected TrainingSettings\(...\) or None"):
+        one.set_params(training={}, training__target_loss=0.3)
 
 
 def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
@@ -122,6 +126,8 @@ def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
     loaded = PromptClassifier.load(tmp_path / "prompt", models.backbone("gpt2"))
     assert loaded.epochs == 2
     assert loaded.training == TrainingSettings(target_loss=0.0, warmup_fraction=0.5)
+    other = PromptClassifier.load(tmp_path / "prompt", models.backbone("gpt2"), training__target_loss=0.1)
+    assert other.training == TrainingSettings(target_loss=0.1, warmup_fraction=0.5)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +138,10 @@ def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
             {"training": TrainingSettings(warmup_fraction=1.0)},
             "warmup_fraction=1.0, but it has to be from 0 to below 1",
         ),
+        ({"epochs": 1.5}, "epochs=1.5, but it has to be an integer, at least 1"),
+        ({"learning_rate": "0.1"}, "learning_rate='0.1', but it has to be a number, above 0"),
+        ({"training": TrainingSettings(target_loss=None)}, "target_loss=None, but it has to be a number, 0 or above"),
+        ({"training": TrainingSettings(cache_memory=None)}, "None is not a size in memory"),
         ({"training": {"warmup_fraction": 0.1}}, r"expected TrainingSettings\(...\) or None"),
         ({"training": TrainingSettings(cache_memory="2 GB of it")}, "'2 GB of it' is not a size in memory"),
         (

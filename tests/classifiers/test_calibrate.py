@@ -72,6 +72,13 @@ def test_predict_before_the_calibration_is_learnt_raises(backbone):
     np.testing.assert_allclose(clf.predict_proba(NEW)[:1], clf.predict_proba(NEW[:1]), atol=1e-6)
 
 
+def test_calibrating_again_follows_parameters_that_changed(backbone):
+    clf = classifier(backbone, calibration="batch").calibrate(NEW)
+    clf.set_params(template="<text> In all, <mask>").calibrate(NEW)
+    fresh = classifier(backbone, "<text> In all, <mask>", calibration="batch").calibrate(NEW)
+    assert np.array_equal(clf.predict_proba(NEW), fresh.predict_proba(NEW))
+
+
 def test_a_fitted_prompt_is_calibrated_anew(backbone):
     clf = classifier(backbone, SOFT, calibration="batch").fit(TEXTS, LABELS)
     vectors, plain = clf.prompt_.vectors, classifier(backbone, SOFT).fit(TEXTS, LABELS)

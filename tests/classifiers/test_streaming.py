@@ -6,8 +6,8 @@ from datasets import Dataset
 from sklearn.exceptions import NotFittedError
 from support import models
 
-from softcloze import PromptClassifier, predict_stream
-from softcloze.errors import DataError, SoftclozeError
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, predict_stream
+from softcloze.errors import DataError, ParameterError, SoftclozeError
 
 WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"]}
 TEXTS = [text * times for times in (1, 3, 2) for text in models.SENTENCES]
@@ -111,6 +111,13 @@ def test_errors_are_raised_before_the_first_row(bert):
         predict_stream(unlearnt, TEXTS)
     with pytest.raises(ValueError, match="call fit first"):
         predict_stream(PromptClassifier(models.backbone("bert"), "<soft> <text> <mask>", WORDS), TEXTS)
+
+
+def test_other_classifiers_raise():
+    words = {"bad": "bad", "good": "good"}
+    several = MultiLabelPromptClassifier(models.backbone("bert"), "<text> <mask>", words)
+    with pytest.raises(ParameterError, match="takes a PromptClassifier, found MultiLabelPromptClassifier"):
+        predict_stream(several, TEXTS)
 
 
 def test_an_error_of_the_source_is_not_swallowed(bert):

@@ -56,9 +56,12 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
 
     def set_params(self, **parameters: object) -> Self:
         """Set parameters; `training__NAME` sets an option of training, even if `training` is None."""
-        if self.training is None and any(name.startswith("training__") for name in parameters):
+        own = {name: value for name, value in parameters.items() if not name.startswith("training__")}
+        super().set_params(**own)
+        if options := {name: value for name, value in parameters.items() if name not in own}:
+            self._validate_settings()
             self.training = self._settings()
-        super().set_params(**parameters)
+            super().set_params(**options)
         return self
 
     def decision_function(self, X: Iterable[Example]) -> NDArray[np.float64]:
@@ -123,8 +126,9 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
             model if model is not None else prompt.model,
             str(prompt.template),
             prompt.verbalizer,
-            **{**saved, **parameters},
+            **{**saved, **{name: value for name, value in parameters.items() if "__" not in name}},
         )
+        classifier.set_params(**{name: value for name, value in parameters.items() if "__" in name})
         backbone = classifier._load_backbone()
         prompt.validate_backbone(backbone)
         classifier._adopt(BoundPrompt(prompt, backbone))
@@ -204,10 +208,14 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     def _settings(self) -> TrainingSettings:
         return self.training if self.training is not None else TrainingSettings(**self.training_defaults)
 
-    def _validate_training(self) -> None:
-        """Raise ParameterError if a parameter of training is outside its range, before a model is loaded."""
+    def _validate_settings(self) -> None:
+        """Raise ParameterError if `training` is neither settings nor None."""
         if not isinstance(self.training, TrainingSettings | None):
             raise ParameterError(f"training={self.training!r}: expected TrainingSettings(...) or None")
+
+    def _validate_training(self) -> None:
+        """Raise ParameterError if a parameter of training is outside its range, before a model is loaded."""
+        self._validate_settings()
         values = {name: getattr(self, name) for name in RANGES}
         validate_ranges(values, RANGES)
         self._settings().validate()

@@ -124,7 +124,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded.
         """
-        return self._combination().log_probabilities(_log_probabilities(self._members(), X))
+        members = self._members()
+        return self._combination().log_probabilities(_log_probabilities(members, X))
 
     def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
         """Probabilities of the labels, shape (batch, labels) as of `predict_log_proba`, with the same errors."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
@@ -152,10 +153,11 @@ class PromptClassifier(PromptEstimator):
             ParameterError: a parameter is unknown or outside its range, or does not fit the template or the examples.
         """
         self._validate_parameters()
-        examples, labels = as_examples(X), as_labels(y)
-        validate_lengths(examples, labels)
+        examples = as_examples(X)
         if not examples:
             raise DataError("fit needs at least one example, found none")
+        labels = as_labels(y)
+        validate_lengths(examples, labels)
         template = resolve_template(self.template)
         verbalizer = resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
@@ -266,7 +268,10 @@ class PromptClassifier(PromptEstimator):
         examples = as_examples(X)
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
-        fitted = self._bound_prompt(calibrated=False)
+        try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
+            fitted = clone(self)._bound_prompt(calibrated=False)
+        except NotFittedError:
+            fitted = self._bound_prompt(calibrated=False)
         bound = BoundPrompt(replace(fitted.prompt, calibration=None), fitted.backbone, fitted.compiled)
         calibration = learn_calibration(
             self.calibration,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.data import Example, iterate_examples
-from softcloze.errors import DataError
+from softcloze.errors import DataError, ParameterError
 from softcloze.prompt.streaming import WINDOW, Prediction, predict_rows
 
 
@@ -26,6 +26,7 @@ def predict_stream(
         One prediction for each row; probabilities as `PromptClassifier.predict_proba` gives them.
 
     Raises:
+        ParameterError: another kind of classifier.
         DataError: `rows` is one text or a matrix of numbers, or `window` is below 1.
         NotFittedError: as `PromptClassifier.predict`.
 
@@ -38,6 +39,11 @@ def predict_stream(
         1 expected a string or a mapping of fields, found NoneType
         2 None
     """
+    if not isinstance(classifier, PromptClassifier):
+        raise ParameterError(
+            f"predict_stream takes a PromptClassifier, found {type(classifier).__name__}; call its predict on parts "
+            "of the rows"
+        )
     if window < 1:
         raise DataError(f"window={window}, but it has to be at least 1")
     return predict_rows(classifier._bound_prompt(), iterate_examples(rows), window)

@@ -13,7 +13,7 @@ from softcloze.errors import ArtifactError
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer
 
-FORMAT = 1
+FORMAT = 2
 CARD = "prompt.json"
 
 

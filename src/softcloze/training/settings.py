@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -18,16 +19,18 @@ class Range(NamedTuple):
 
     Attributes:
         expected: description of the range, which follows "it has to be" in messages.
-        holds: returns True for a value within the range.
+        holds: returns True for a number within the range.
+        integral: whether only integers lie in it.
     """
 
     expected: str
     holds: Callable[[float], bool]
+    integral: bool = False
 
 
 POSITIVE = Range("above 0", lambda value: 0 < value < math.inf)
 NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
-AT_LEAST_ONE = Range("at least 1", lambda value: 1 <= value < math.inf)
+AT_LEAST_ONE = Range("at least 1", lambda value: value >= 1, integral=True)
 FRACTION = Range("between 0 and 1", lambda value: 0 < value < 1)
 
 # options of training that are parameters of the classifiers themselves
@@ -75,7 +78,7 @@ class TrainingSettings(BaseEstimator):
     warmup_fraction: float = _option(0.1, Range("from 0 to below 1", lambda value: 0 <= value < 1))
     max_grad_norm: float = _option(1.0, POSITIVE)
     target_loss: float = _option(0.2, NOT_NEGATIVE)
-    average_last_epochs: int = _option(3, NOT_NEGATIVE)
+    average_last_epochs: int = _option(3, Range("0 or above", lambda value: value >= 0, integral=True))
     early_stopping: bool = False
     validation_fraction: float = _option(0.2, FRACTION)
     n_iter_no_change: int = _option(3, AT_LEAST_ONE)
@@ -108,8 +111,12 @@ def validate_ranges(values: Mapping[str, float], ranges: Mapping[str, Range]) ->
     softcloze.errors.ParameterError: epochs=0, but it has to be at least 1
     """
     for name, value in values.items():
-        if not ranges[name].holds(value):
-            raise ParameterError(f"{name}={value!r}, but it has to be {ranges[name].expected}")
+        within = ranges[name]
+        if not isinstance(value, Integral if within.integral else Real) or isinstance(value, bool):
+            kind = "an integer" if within.integral else "a number"
+            raise ParameterError(f"{name}={value!r}, but it has to be {kind}, {within.expected}")
+        if not within.holds(value):
+            raise ParameterError(f"{name}={value!r}, but it has to be {within.expected}")
 
 
 def parse_size(size: int | str) -> int:
@@ -121,9 +128,10 @@ def parse_size(size: int | str) -> int:
     >>> parse_size("2GiB"), parse_size("1.5 MB"), parse_size(10)
     (2147483648, 1500000, 10)
     """
-    if isinstance(size, int):
+    if isinstance(size, int) and size >= 0:
         return size
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(?:([KMGT])iB|([kMGT]?)B)", size.strip())
+    pattern = r"([0-9]+(?:\.[0-9]+)?) *(?:([KMGT])iB|([kMGT]?)B)"
+    match = re.fullmatch(pattern, size.strip()) if isinstance(size, str) else None
     if match is None:
         raise ParameterError(
             f'{size!r} is not a size in memory; write for example "2GiB", "500MB" or a number of bytes'
