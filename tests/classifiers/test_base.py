@@ -160,3 +160,13 @@ def test_options_of_a_model_are_for_one_given_by_name():
     clf = PromptClassifier(models.backbone("bert"), HARD, WORDS, model_options={"dtype": "float32"})
     with pytest.raises(ParameterError, match="is for a model given by name, and model is a Backbone"):
         clf.predict(TEXTS)
+
+
+def test_no_model_is_loaded_to_tell_whether_a_classifier_is_fitted():
+    assert PromptClassifier("./nowhere", HARD, WORDS).__sklearn_is_fitted__()
+
+
+@pytest.mark.parametrize("parameters", [{"template": "no mask"}, {"template": SOFT}, {"calibration": "x"}])
+def test_a_notebook_shows_a_classifier_that_cannot_predict(parameters):
+    clf = PromptClassifier("./nowhere", HARD, WORDS).set_params(**parameters)
+    assert "PromptClassifier" in clf._repr_html_() and not clf.__sklearn_is_fitted__()

@@ -20,7 +20,7 @@ from softcloze.backbone import Backbone, PrefixCache, RuntimeInfo, load_backbone
 from softcloze.backbone.engine import Cached
 from softcloze.data import Example, as_examples
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, ParameterError
+from softcloze.errors import ArtifactError, ParameterError, SoftclozeError
 from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
@@ -140,10 +140,12 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         return RuntimeInfo.of(self._bound_prompt().backbone, self._cached)
 
     def __sklearn_is_fitted__(self) -> bool:
-        """Return True if `predict` works without a further `fit`."""
+        """Return True if `predict` works without a further `fit`; loads no model, so that a notebook may ask."""
+        if hasattr(self, "prompt_"):
+            return True
         try:
-            self._bound_prompt()
-        except NotFittedError:
+            self._hard_prompt(calibrated=True)
+        except (NotFittedError, SoftclozeError):
             return False
         return True
 
