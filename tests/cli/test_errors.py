@@ -168,7 +168,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch, folder):
 DAMAGED = [
     ("a.csv", b"text,label\na,b,c\n", "a.csv, line 2: 3 values where the header names 2 columns"),
     ("a.csv", b'text,label\n"a,b\n', "a.csv, line 2: unexpected end of data"),
-    ("a.csv", b"text,text\na,b\n", "a.csv: the column 'text' stands twice in the header"),
+    ("a.csv", b"text,text\na,b\n", "a.csv: the column 'text' occurs twice in the header"),
     ("a.csv", "text\n很好\n".encode("gbk"), "a.csv is not UTF-8 text"),
     ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl, line 2: not JSON"),
     ("a.jsonl", b"[1, 2]\n", "a.jsonl, line 1: expected a JSON object, found '[1, 2]'"),

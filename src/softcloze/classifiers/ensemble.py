@@ -143,8 +143,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     ) -> PromptClassifier:
         """Train one classifier, the student, on the ensemble's probabilities, so that prediction costs one prompt.
 
-        The student's soft vectors are trained on the probabilities of the labels of each example. `self_train` before
-        `distil` makes better teachers.
+        The student's soft vectors are trained on the probabilities of the labels of each example. `self_train` can
+        train the ensemble further before.
 
         Args:
             X: examples like those to be classified; they need no labels.
@@ -251,7 +251,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
         Args:
             path: folder that `save` wrote.
-            model: name or path of the model now, if not as it was when the ensemble was saved.
+            model: name, path or `Backbone` to use; None for the model named when the ensemble was saved.
             **parameters: other parameters of all members, as for `PromptClassifier.load`.
 
         Raises:

@@ -26,8 +26,8 @@ class Table:
 
     Attributes:
         path: the file.
-        columns: names of the columns; for JSON lines all names, in order of first appearance.
-        count: number of rows, with damaged ones.
+        columns: names of the columns; for JSON lines every name that occurs, in order of first appearance.
+        count: number of rows, including damaged ones.
     """
 
     path: Path
@@ -148,7 +148,7 @@ def _read_lines(path: Path) -> Iterator[Row | FileError]:
             case suffix:
                 yield from _read_csv(path, "\t" if suffix == ".tsv" else ",")
     except UnicodeDecodeError as error:
-        raise FileError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it first") from error
+        raise FileError(f"{path} is not UTF-8 text: {error.reason}; convert it first") from error
     except OSError as error:
         if isinstance(error, FileError):
             raise
@@ -228,5 +228,5 @@ def _check_unique(columns: Iterable[str], path: Path) -> None:
     seen = set()
     for column in columns:
         if column in seen:
-            raise FileError(f"{path}: the column {column!r} stands twice in the header")
+            raise FileError(f"{path}: the column {column!r} occurs twice in the header")
         seen.add(column)

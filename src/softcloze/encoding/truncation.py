@@ -37,7 +37,7 @@ class KeptTokens:
 
     Attributes:
         indices: indices of the tokens to keep.
-        cut: tokens removed from each field; only fields that lost some.
+        cut: tokens removed from each field outside demonstrations; fields that lost none are absent.
         drop: demonstrations to leave out; if not 0, render without them and truncate again.
     """
 
@@ -59,7 +59,7 @@ def truncate(
         rendered: the prompt that was tokenized.
         indices: indices of the tokens to consider.
         budget: the positions available.
-        shortest_max: the smallest `max` of all fields.
+        shortest_max: the smallest `max` of all fields; the limit of the model if no field has one.
 
     Raises:
         EncodingError: the parts that must not be cut exceed the budget; says by how many tokens.

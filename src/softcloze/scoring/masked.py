@@ -95,7 +95,7 @@ class LeftToRightPlan(Plan):
 
 
 class MostConfidentPlan(AdaptivePlan):
-    """Decode the token of a word that the model is most confident of, again and again.
+    """Decode the tokens of each word one at a time, always the one that the model is most confident of.
 
     With all of the word masked, the likeliest of its tokens is filled in; with that one filled in, the likeliest of the
     others, and so on. Words of k tokens take k forward passes, each with all words of all prompts; words with the same
@@ -119,7 +119,7 @@ class MostConfidentPlan(AdaptivePlan):
 
     @property
     def n_columns(self) -> int:
-        """One for each token of each word."""
+        """Words times the length of the longest; the columns after the end of a shorter word stay 0."""
         return self._tokens.numel()
 
     def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
@@ -131,7 +131,7 @@ class MostConfidentPlan(AdaptivePlan):
         return max(len(set(map(len, self.words))), sum(len(word) > 1 for word in self.words))
 
     def scores(self, prompts: Sequence[EncodedPrompt], first: Tensor, read: Reader) -> Tensor:
-        """Decoding in a token of each word after each forward pass; see `AdaptivePlan.scores`."""
+        """Fill in one token of each unfinished word after each forward pass; see `AdaptivePlan.scores`."""
         masked = self._tokens.repeat(len(prompts), 1, 1)
         sums, chosen = first, []
         for step in range(self._longest):
@@ -196,7 +196,7 @@ class MaskedRules(Plan):
         self.normalised = max(map(len, lengths)) > 1
 
     def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One sequence for each combination of lengths."""
+        """One sequence with the shortest length at every mask, and one for each further length at one mask."""
         return [self._model_input(prompt, lengths, words) for lengths, words in self._words.items()]
 
     def _model_input(
