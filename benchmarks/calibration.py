@@ -1,4 +1,4 @@
-"""What each calibration makes of hard prompts without training: the tables of docs/measurements/calibration.md.
+"""Measure each calibration on hard prompts without training: the tables of docs/measurements/calibration.md.
 
 Usage: python benchmarks/calibration.py [english|chinese ...]     (both without an argument)
        python benchmarks/calibration.py priors                    what each prompt says without content

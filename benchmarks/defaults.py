@@ -1,4 +1,4 @@
-"""What soft prompts achieve on the three starter models, in both languages: the table of docs/measurements/defaults.md.
+"""Measure soft prompts on the three starter models, in both languages: the table of docs/measurements/defaults.md.
 
 Usage: python benchmarks/defaults.py [SETUP ...]     (all setups without an argument)
 """

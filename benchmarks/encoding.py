@@ -1,4 +1,4 @@
-"""What encoding costs beside the tokenizer alone, on 10,000 short reviews; at most 1.5 times is promised.
+"""Time of encoding beside the tokenizer alone, on 10,000 short reviews; at most 1.5 times is promised.
 
 Usage: python benchmarks/encoding.py
 
@@ -42,7 +42,7 @@ def reviews() -> list[str]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """The seconds of a call."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""What each head achieves on hard prompts: the table of docs/measurements/heads.md.
+"""Measure each head on hard prompts: the table of docs/measurements/heads.md.
 
 Usage: python benchmarks/heads.py [SETUP ...]     (all setups without an argument)
 

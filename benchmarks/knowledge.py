@@ -101,7 +101,7 @@ def score(setup: Setup) -> Scored:
 
 
 def refined(scored: Scored, log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which words the two refinements leave, one after the other."""
+    """Words that remain after the two refinements, one after the other."""
     common = frequent(log_priors(log_probs), scored.owners, 0.5)
     both = common.copy()
     both[common] = relevant(log_probs[:, common], scored.owners[common], 1.0)

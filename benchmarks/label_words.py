@@ -50,7 +50,7 @@ SETUPS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model says: of the candidates in each draw of training examples, and of all of them in the held-out rows.
+    """Scores by a model: of the candidates in each draw of training examples, and of all of them in the held-out rows.
 
     Attributes:
         names: labels that are words themselves, which come first.
@@ -105,7 +105,7 @@ def measure(reading: Reading, verbalizer: Verbalizer) -> float:
 
 
 def found(candidates: Candidates, targets: np.ndarray, method: str, words: int, names: Sequence[str]) -> Verbalizer:
-    """What `search_label_words` finds."""
+    """Label words by `search_label_words`."""
     start = tuple((candidates.words.index(name),) for name in names) or None
     choice = choose_words(candidates.log_probs, targets, RANKINGS[method], words, 0, start)
     return Verbalizer({label: [candidates.words[i] for i in own] for label, own in zip(LABELS, choice, strict=True)})

@@ -1,4 +1,4 @@
-"""Where soft slots stand: accuracy against seconds for slots in front, after the text, and on both sides.
+"""Positions of soft slots: accuracy against seconds for slots in front, after the text, and on both sides.
 
 Usage: python benchmarks/places.py [LANGUAGE ...]     (English and Chinese without an argument)
 

@@ -1,4 +1,4 @@
-"""What `softcloze predict` takes in memory and time on a Parquet file of any length; memory should not grow with it.
+"""Memory and time of `softcloze predict` on a Parquet file of any length; memory should not grow with it.
 
 Usage: python benchmarks/streaming.py [ROWS]
 
@@ -39,7 +39,7 @@ def write_rows(path: Path, count: int) -> None:
 
 
 def rows_done(card: Path) -> int:
-    """How many rows are safe on the disk."""
+    """The number of rows saved to disk."""
     try:
         tally = json.loads(card.read_bytes())
     except FileNotFoundError:

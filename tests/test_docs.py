@@ -205,7 +205,7 @@ def anchors(page):
 
 
 def made_from_the_code(path):
-    """Whether a page of the site is made of a package when it is built; see docs/hooks.py."""
+    """True if the page is generated from a package when the site is built; see docs/hooks.py."""
     package = ROOT / "src" / "softcloze" / path.stem
     return path.parent == ROOT / "docs/reference/api" and (package.is_dir() or package.with_suffix(".py").exists())
 

@@ -55,7 +55,7 @@ TINY = {
 
 
 def shape(text):
-    """What is printed, without figures, rules of tables and the widths of columns."""
+    """Printed text without figures, rules of tables and the widths of columns."""
     return re.sub(r"[+-]?\d[\d.,]*|─+|\s+", " ", text).split()
 
 

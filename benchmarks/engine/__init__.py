@@ -1,1 +1,1 @@
-"""What the engine costs in time and memory, beside PEFT, beside plain transformers, and as the work grows."""
+"""Time and memory of the engine, beside PEFT, beside plain transformers, and as the work grows."""

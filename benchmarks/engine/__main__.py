@@ -1,4 +1,4 @@
-"""What the engine costs: beside PEFT's prompt tuning and plain transformers, of what is possible, and as work grows.
+"""Time and memory of the engine: beside PEFT and plain transformers, as a share of what is possible, and as work grows.
 
 Usage: OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.engine [KIND ...] [--models ...] [--tokens 28 128 512]
            [--rounds 5] [--dtypes float32 bfloat16] [--json FILE]

@@ -1,4 +1,4 @@
-"""What is measured: a model, its templates and label words, and texts of some length."""
+"""A measured case: a model, its templates and label words, and texts of some length."""
 
 import time
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Case:
 
     @property
     def small(self) -> bool:
-        """Whether there is time for many rows."""
+        """True if there is time for many rows."""
         return self.model == "bert-tiny"
 
     @property
@@ -106,7 +106,7 @@ class Case:
         return PromptClassifier(template=template, **{**given, **settings})
 
     def record(self, kind: str, **found: object) -> Record:
-        """What was found, with what it was found for."""
+        """A measurement with the case it was made on."""
         return {"kind": kind, "model": self.model, "dtype": self.dtype, "tokens": self.tokens, **found}
 
     def show(self, kind: str, *cells: object) -> None:
@@ -120,14 +120,14 @@ def clock() -> float:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What it gives, and how many seconds it takes."""
+    """The result of a call, and its seconds."""
     started = clock()
     found = work()
     return found, clock() - started
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """The seconds of a call."""
     return timed(work)[1]
 
 

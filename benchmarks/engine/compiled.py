@@ -1,4 +1,4 @@
-"""What compiled layers are worth in scoring."""
+"""Speed of scoring with compiled layers."""
 
 import copy
 import statistics

@@ -1,4 +1,4 @@
-"""What one number alone does to time and memory: rows, text length, soft vectors, label words, prompts."""
+"""Time and memory as one number grows: rows, text length, soft vectors, label words, prompts."""
 
 import statistics
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How near training and scoring come to what the processor does in matrix products of the same shapes."""
+"""Training and scoring as a share of the processor's speed in matrix products of the same shapes."""
 
 import statistics
 from collections import Counter
@@ -45,7 +45,7 @@ class Products(TorchDispatchMode):
         return sum(2.0 * m * k * n * times for ((m, k, n), _), times in self.found.items())
 
     def seconds_alone(self, dtype: torch.dtype) -> float:
-        """How long the processor takes for these products and nothing else, by the fastest of four of each."""
+        """Seconds of these products and nothing else, by the fastest of four of each."""
         total = 0.0
         for ((m, k, n), turned), times in self.found.items():
             left = torch.randn(m, k, dtype=dtype)

@@ -1,4 +1,4 @@
-"""What reading a beginning once is worth: demonstrations, and several prompts on the same texts."""
+"""Speed of shared prefixes: demonstrations, and several prompts on the same texts."""
 
 import statistics
 from collections.abc import Iterator, Sequence

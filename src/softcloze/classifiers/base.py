@@ -96,7 +96,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         Args:
             path: folder that `save` wrote.
             model: name or path of the model now, if not as it was when the prompt was saved.
-            **parameters: other parameters of the classifier.
+            **parameters: other parameters of the classifier, as for `set_params`.
 
         Raises:
             ArtifactError: damaged files, a prompt of another kind of classifier, or a model that is not the one that
@@ -126,9 +126,8 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
             model if model is not None else prompt.model,
             str(prompt.template),
             prompt.verbalizer,
-            **{**saved, **{name: value for name, value in parameters.items() if "__" not in name}},
-        )
-        classifier.set_params(**{name: value for name, value in parameters.items() if "__" in name})
+            **saved,
+        ).set_params(**parameters)
         backbone = classifier._load_backbone()
         prompt.validate_backbone(backbone)
         classifier._adopt(BoundPrompt(prompt, backbone))
@@ -172,6 +171,10 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         """
         if hasattr(self, "prompt_"):
             return self.prompt_, self.backbone_
+        return self._unfitted_prompt(calibrated=calibrated)
+
+    def _unfitted_prompt(self, *, calibrated: bool) -> tuple[Prompt, Backbone]:
+        """The hard prompt that the parameters describe, and its backbone; arguments and errors as of `_prompt`."""
         template, verbalizer = self._hard_prompt(calibrated=calibrated)
         backbone = self._load_backbone()
         prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length)

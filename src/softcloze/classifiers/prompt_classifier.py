@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
@@ -269,10 +268,10 @@ class PromptClassifier(PromptEstimator):
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
         try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
-            fitted = clone(self)._bound_prompt(calibrated=False)
+            prompt, backbone = self._unfitted_prompt(calibrated=False)
         except NotFittedError:
-            fitted = self._bound_prompt(calibrated=False)
-        bound = BoundPrompt(replace(fitted.prompt, calibration=None), fitted.backbone, fitted.compiled)
+            prompt, backbone = self._prompt(calibrated=False)
+        bound = BoundPrompt(replace(prompt, calibration=None), backbone)
         calibration = learn_calibration(
             self.calibration,
             bound,
