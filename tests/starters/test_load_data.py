@@ -6,7 +6,6 @@ import pytest
 from softcloze.data import normalise
 from softcloze.errors import StarterError
 from softcloze.starters import DATASETS, Member, is_cached, load_data
-from softcloze.starters.cache import folder_of
 
 from .conftest import tarball
 
@@ -35,7 +34,7 @@ def test_a_data_set_is_the_same_when_it_is_read_again(tiny):
 @pytest.mark.parametrize("damage", ['{"text": "half', '{"text": "no label"}', "[]", None])
 def test_a_damaged_cache_says_how_to_mend_it(tiny, damage):
     load_data("tiny")
-    path = folder_of("data", "tiny") / "test.jsonl"
+    path = DATASETS["tiny"].folder / "test.jsonl"
     if damage is None:
         path.unlink()
     else:

@@ -24,15 +24,13 @@ UNSUPPORTED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
-    """Raise if a masked or causal model scores embeddings and token ids differently, or sees other sequences.
+    """Raise BackboneError if a masked or causal model scores vectors unlike token ids, or sees padding.
+
+    Also if it does not run its output embedding on each word, or should be causal and sees the words that follow.
 
     Args:
         forward: a frozen model.
         ids: four ordinary tokens.
-
-    Raises:
-        BackboneError: the model does not accept vectors, scores embeddings differently from token ids, does not run its
-            output embedding on each word or sees padding; or it should be causal and sees the words that follow.
     """
     model = forward.model
     a, b, c, d = ids
@@ -60,28 +58,24 @@ def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
             f"the head of {_kind(model)} does not run its output embedding on one state for each word, and softcloze "
             "takes the hidden states from there; take another model, such as BERT or GPT-2"
         )
-    if not scores_close(by_embeddings, by_ids, model.dtype):
-        raise _scores_differ(model)
+    _validate_close(model, by_embeddings, by_ids)
     if forward.family == "causal":
         if not scores_close(by_embeddings[0, :2], by_embeddings[1, :2], model.dtype):
             raise BackboneError(
                 f"{_kind(model)} is not causal as it is configured: it sees the words that follow; "
                 "where it can be either, set is_decoder=True in its configuration"
             )
-    elif not scores_close(padded, alone[0], model.dtype):
-        raise _sees_padding(model)
+    else:
+        _validate_padding(model, padded, alone[0])
 
 
 def validate_encoder(forward: ForwardPass, start: int, ids: Sequence[int]) -> None:
-    """Raise if the encoder of a seq2seq model scores embeddings and token ids differently, or sees padding.
+    """Raise BackboneError if the encoder of a seq2seq model scores vectors unlike token ids, or sees padding.
 
     Args:
         forward: a frozen model.
         start: the token with which its decoder begins.
         ids: four ordinary tokens.
-
-    Raises:
-        BackboneError: the model does not accept embeddings, scores them differently from token ids, or sees padding.
     """
     model = forward.model
     a, b, c, d = ids
@@ -100,10 +94,8 @@ def validate_encoder(forward: ForwardPass, start: int, ids: Sequence[int]) -> No
         alone = logits((a, b))
     except UNSUPPORTED as error:
         raise _does_not_run(model, error) from error
-    if not scores_close(by_embeddings, by_ids, model.dtype):
-        raise _scores_differ(model)
-    if not scores_close(padded, alone[0], model.dtype):
-        raise _sees_padding(model)
+    _validate_close(model, by_embeddings, by_ids)
+    _validate_padding(model, padded, alone[0])
 
 
 def _kind(model: "PreTrainedModel") -> str:
@@ -116,19 +108,21 @@ def _does_not_run(model: "PreTrainedModel", error: Exception) -> BackboneError:
     )
 
 
-def _scores_differ(model: "PreTrainedModel") -> BackboneError:
+def _validate_close(model: "PreTrainedModel", by_embeddings: Tensor, by_ids: Tensor) -> None:
     # Pegasus scales the embeddings that it looks up, and not those that it is given
-    return BackboneError(
-        f"{_kind(model)} scores the embeddings of tokens, with a mask, differently from their ids, so that "
-        "soft vectors would not fit among them; take another model"
-    )
+    if not scores_close(by_embeddings, by_ids, model.dtype):
+        raise BackboneError(
+            f"{_kind(model)} scores the embeddings of tokens, with a mask, differently from their ids, so that "
+            "soft vectors would not fit among them; take another model"
+        )
 
 
-def _sees_padding(model: "PreTrainedModel") -> BackboneError:
-    return BackboneError(
-        f"{_kind(model)} sees the padding after a sequence, so that scores would depend on what else is in a batch; "
-        "take another model"
-    )
+def _validate_padding(model: "PreTrainedModel", padded: Tensor, alone: Tensor) -> None:
+    if not scores_close(padded, alone, model.dtype):
+        raise BackboneError(
+            f"{_kind(model)} sees the padding after a sequence, so that scores would depend on what else is in a "
+            "batch; take another model"
+        )
 
 
 def prefix_cache_reason(forward: ForwardPass) -> str:

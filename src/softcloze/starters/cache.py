@@ -9,18 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from softcloze.errors import StarterError, StarterNameError
-from softcloze.files import cache_dir
 from softcloze.starters.catalogue import DATASETS, MODELS
 
-_LAYOUT = "v1"  # changes whenever a conversion or a cleaning rule changes what is stored
 _PARTIAL = ".partial-"
 _DAY = 24 * 60 * 60  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def folder_of(kind: str, name: str) -> Path:
-    """Folder of the starter `name`, which exists once it is ready; `kind` is `models` or `data`."""
-    return cache_dir() / _LAYOUT / kind / name
 
 
 def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> Path:
@@ -33,12 +26,6 @@ def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> P
         target: the folder to create, inside the cache.
         fill: called with two empty folders: one to fill, one for scratch files.
         needed: peak disk usage in bytes.
-
-    Returns:
-        `target`.
-
-    Raises:
-        StarterError: the cache cannot be written to, or the disk is full.
     """
     if target.is_dir():
         return target
@@ -46,12 +33,11 @@ def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> P
     try:
         if shutil.disk_usage(work).free < needed:
             raise _disk_full(target, needed)
-        ready, scratch = work / "ready", work / "scratch"
-        ready.mkdir()
-        scratch.mkdir()
-        fill(ready, scratch)
+        for name in ("ready", "scratch"):
+            (work / name).mkdir()
+        fill(work / "ready", work / "scratch")
         try:
-            ready.rename(target)
+            (work / "ready").rename(target)
         except OSError:
             if not target.is_dir():  # no other process was faster
                 raise
@@ -96,13 +82,7 @@ def megabytes(size: int) -> str:
 
 
 def temporary_folder(parent: Path) -> Path:
-    """Create a folder in `parent` for unfinished work.
-
-    Removes those that killed processes left more than a day ago.
-
-    Raises:
-        StarterError: the cache cannot be written to.
-    """
+    """Create a folder in `parent` for unfinished work, and remove those that killed processes left a day ago."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=parent))
@@ -149,8 +129,7 @@ def remove(name: str) -> None:
 
 
 def _folder(name: str) -> Path:
-    if name in MODELS:
-        return folder_of("models", name)
-    if name in DATASETS:
-        return folder_of("data", name)
-    raise StarterNameError("model or data set", name, [*MODELS, *DATASETS])
+    starter = MODELS.get(name) or DATASETS.get(name)
+    if starter is None:
+        raise StarterNameError("model or data set", name, [*MODELS, *DATASETS])
+    return starter.folder

