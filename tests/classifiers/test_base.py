@@ -133,17 +133,20 @@ def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"epochs": 0}, "epochs=0, but it has to be at least 1"),
+        ({"epochs": 0}, "epochs=0, but it has to be an integer of at least 1"),
         (
             {"training": TrainingSettings(warmup_fraction=1.0)},
-            "warmup_fraction=1.0, but it has to be from 0 to below 1",
+            "warmup_fraction=1.0, but it has to be a number from 0 to below 1",
         ),
-        ({"epochs": 1.5}, "epochs=1.5, but it has to be an integer, at least 1"),
-        ({"learning_rate": "0.1"}, "learning_rate='0.1', but it has to be a number, above 0"),
-        ({"training": TrainingSettings(target_loss=None)}, "target_loss=None, but it has to be a number, 0 or above"),
-        ({"training": TrainingSettings(cache_memory=None)}, "None is not a size in memory"),
+        ({"epochs": 1.5}, "epochs=1.5, but it has to be an integer of at least 1"),
+        ({"learning_rate": "0.1"}, "learning_rate='0.1', but it has to be a number above 0"),
+        ({"training": TrainingSettings(target_loss=None)}, "target_loss=None, but it has to be a number of at least 0"),
+        ({"training": TrainingSettings(cache_memory=None)}, "cache_memory=None, but it has to be a size in memory"),
         ({"training": {"warmup_fraction": 0.1}}, r"expected TrainingSettings\(...\) or None"),
-        ({"training": TrainingSettings(cache_memory="2 GB of it")}, "'2 GB of it' is not a size in memory"),
+        (
+            {"training": TrainingSettings(cache_memory="2 GB of it")},
+            "cache_memory='2 GB of it', but it has to be a size in memory",
+        ),
         (
             {"model_options": {"dtyp": "float32"}},
             "model_options has 'dtyp'; expected 'dtype', .*; did you mean 'dtype'?",

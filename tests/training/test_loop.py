@@ -121,17 +121,17 @@ def test_learning_rate_schedule(steps, warmup, expected):
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("epochs", 0, "at least 1"),
-        ("batch_size", 0, "at least 1"),
-        ("learning_rate", 0.0, "above 0"),
-        ("learning_rate", float("nan"), "above 0"),
-        ("warmup_fraction", 1.0, "from 0 to below 1"),
-        ("warmup_fraction", -0.1, "from 0 to below 1"),
-        ("max_grad_norm", 0, "above 0"),
-        ("target_loss", -1, "0 or above"),
-        ("validation_fraction", 0, "between 0 and 1"),
-        ("validation_fraction", 1.0, "between 0 and 1"),
-        ("n_iter_no_change", 0, "at least 1"),
+        ("epochs", 0, "an integer of at least 1"),
+        ("batch_size", 0, "an integer of at least 1"),
+        ("learning_rate", 0.0, "a number above 0"),
+        ("learning_rate", float("nan"), "a number above 0"),
+        ("warmup_fraction", 1.0, "a number from 0 to below 1"),
+        ("warmup_fraction", -0.1, "a number from 0 to below 1"),
+        ("max_grad_norm", 0, "a number above 0"),
+        ("target_loss", -1, "a number of at least 0"),
+        ("validation_fraction", 0, "a number between 0 and 1"),
+        ("validation_fraction", 1.0, "a number between 0 and 1"),
+        ("n_iter_no_change", 0, "an integer of at least 1"),
     ],
 )
 def test_settings_out_of_range(name, value, expected):

@@ -44,7 +44,7 @@ def test_sizes(memory, size):
 @pytest.mark.parametrize("memory", ["lots", "2", "-1GB", "GB", "1 XB"])
 def test_no_sizes(memory):
     clf = PromptClassifier(models.backbone("llama"), AFTER, WORDS, training=TrainingSettings(cache_memory=memory))
-    with pytest.raises(ParameterError, match=f"'{memory}' is not a size in memory; write for example"):
+    with pytest.raises(ParameterError, match=f"cache_memory='{memory}', but it has to be a size in memory, such as"):
         clf.fit(["good", "bad"], ["pos", "neg"])
 
 

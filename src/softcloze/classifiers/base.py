@@ -23,9 +23,10 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, ParameterError, SoftclozeError
 from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
+from softcloze.parameters import plain, validate_parameters
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.template import Template
-from softcloze.training import RANGES, Checkpoint, Record, TrainingSettings, train, validate_ranges
+from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 
@@ -221,8 +222,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     def _validate_training(self) -> None:
         """Raise ParameterError if a parameter of training is outside its range, before a model is loaded."""
         self._validate_settings()
-        values = {name: getattr(self, name) for name in RANGES}
-        validate_ranges(values, RANGES)
+        validate_parameters({name: getattr(self, name) for name in FIT_PARAMETERS}, FIT_PARAMETERS)
         self._settings().validate()
 
     def _train(
@@ -236,7 +236,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     ) -> dict[str, Any]:
         """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
         settings = self._settings()
-        flat: dict[str, Any] = {name: getattr(self, name) for name in RANGES}
+        flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
         training = {"examples": len(prompts), **flat, "seed": seed, **settings.to_dict(), **record}
         checkpoint = None
         if settings.checkpoint is not None:

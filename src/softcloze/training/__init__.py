@@ -2,16 +2,15 @@
 
 from softcloze.training.checkpoint import Checkpoint, Record
 from softcloze.training.loop import hold_out, train, warn_if_stuck
-from softcloze.training.settings import RANGES, TrainingSettings, parse_size, validate_ranges
+from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, parse_size
 
 __all__ = [
-    "RANGES",
+    "FIT_PARAMETERS",
     "Checkpoint",
     "Record",
     "TrainingSettings",
     "hold_out",
     "parse_size",
     "train",
-    "validate_ranges",
     "warn_if_stuck",
 ]

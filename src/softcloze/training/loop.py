@@ -14,10 +14,11 @@ from softcloze.backbone import Backbone, PrefixCache, micro_batches, shared_pref
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
 from softcloze.heads import Head
+from softcloze.parameters import validate_parameters
 from softcloze.scoring import Scorer, compute_features
 from softcloze.soft import SoftVectors
 from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
-from softcloze.training.settings import RANGES, TrainingSettings, learning_rate_share, parse_size, validate_ranges
+from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, learning_rate_share, parse_size
 
 
 def train(
@@ -68,7 +69,8 @@ def train(
     """
     from accelerate import Accelerator
 
-    validate_ranges({"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}, RANGES)
+    values = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    validate_parameters(values, FIT_PARAMETERS)
     settings.validate()
     goal = torch.as_tensor(targets)
     chosen, held_out = list(range(len(goal))), list[int]()

@@ -1,44 +1,39 @@
 """Options of training, each declared once with its default and its range."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from decimal import Decimal
+from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
 from softcloze.errors import ParameterError
+from softcloze.parameters import (
+    BOOLEAN,
+    FRACTION,
+    FUNCTION,
+    NONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Constraint,
+    instance_of,
+    integer,
+    number,
+    plain,
+    validate_parameters,
+)
 from softcloze.training.checkpoint import Record
 
-
-class Range(NamedTuple):
-    """Range of a numeric option.
-
-    Attributes:
-        expected: description of the range, which follows "it has to be" in messages.
-        holds: returns True for a number within the range.
-        integral: whether only integers lie in it.
-    """
-
-    expected: str
-    holds: Callable[[float], bool]
-    integral: bool = False
-
-
-POSITIVE = Range("above 0", lambda value: 0 < value < math.inf)
-NOT_NEGATIVE = Range("0 or above", lambda value: 0 <= value < math.inf)
-AT_LEAST_ONE = Range("at least 1", lambda value: value >= 1, integral=True)
-FRACTION = Range("between 0 and 1", lambda value: 0 < value < 1)
-
+SIZE = 'a size in memory, such as "2GiB" or "500MB", or a number of bytes'
 # options of training that are parameters of the classifiers themselves
-RANGES = {"epochs": AT_LEAST_ONE, "batch_size": AT_LEAST_ONE, "learning_rate": POSITIVE}
+FIT_PARAMETERS = {"epochs": integer(at_least=1), "batch_size": integer(at_least=1), "learning_rate": POSITIVE}
 
 
-def _option(default: float, within: Range) -> Any:  # noqa: ANN401 - dataclasses type a field by its default
-    return field(default=default, metadata={"range": within})
+def _option(default: object, constraint: Constraint) -> Any:  # noqa: ANN401 - dataclasses type a field by its default
+    return field(default=default, metadata={"constraint": constraint})
 
 
 @dataclass
@@ -75,48 +70,32 @@ class TrainingSettings(BaseEstimator):
     """
 
     head_learning_rate: float = _option(0.1, POSITIVE)
-    warmup_fraction: float = _option(0.1, Range("from 0 to below 1", lambda value: 0 <= value < 1))
+    warmup_fraction: float = _option(0.1, number("from 0 to below 1", lambda value: 0 <= value < 1))
     max_grad_norm: float = _option(1.0, POSITIVE)
     target_loss: float = _option(0.2, NOT_NEGATIVE)
-    average_last_epochs: int = _option(3, Range("0 or above", lambda value: value >= 0, integral=True))
-    early_stopping: bool = False
+    average_last_epochs: int = _option(3, integer(at_least=0))
+    early_stopping: bool = _option(False, BOOLEAN)
     validation_fraction: float = _option(0.2, FRACTION)
-    n_iter_no_change: int = _option(3, AT_LEAST_ONE)
-    checkpoint: str | Path | None = None
-    cache_memory: int | str = "2GiB"
-    on_epoch: Callable[[Record], None] | None = None
+    n_iter_no_change: int = _option(3, integer(at_least=1))
+    checkpoint: str | Path | None = _option(None, instance_of("a folder", str, Path) | NONE)  # noqa: RUF009 - it makes a field
+    cache_memory: int | str = _option("2GiB", Constraint(SIZE, lambda size: _bytes(size) is not None))
+    on_epoch: Callable[[Record], None] | None = _option(None, FUNCTION | NONE)  # noqa: RUF009 - it makes a field
 
     def validate(self) -> None:
-        """Raise ParameterError if an option is outside its range; names the option, its value and the range."""
-        ranges = {option.name: option.metadata["range"] for option in fields(self) if "range" in option.metadata}
-        validate_ranges({name: getattr(self, name) for name in ranges}, ranges)
-        parse_size(self.cache_memory)
+        """Raise ParameterError if an option has a wrong type or is outside its range; names it and its value."""
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        validate_parameters(values, {option.name: option.metadata["constraint"] for option in fields(self)})
 
     def to_dict(self) -> dict[str, Any]:
         """Options that affect the result, by name, as data that JSON holds."""
         without_effect = ("checkpoint", "cache_memory", "on_epoch")
-        return {option.name: getattr(self, option.name) for option in fields(self) if option.name not in without_effect}
+        options = {option.name: getattr(self, option.name) for option in fields(self)}
+        return {name: plain(value) for name, value in options.items() if name not in without_effect}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """Make settings from a mapping with the entries of `to_dict`; others are ignored."""
         return cls(**{option.name: saved[option.name] for option in fields(cls) if option.name in saved})
-
-
-def validate_ranges(values: Mapping[str, float], ranges: Mapping[str, Range]) -> None:
-    """Raise ParameterError if a value is outside its range; names the parameter, its value and the range.
-
-    >>> validate_ranges({"epochs": 0}, RANGES)
-    Traceback (most recent call last):
-    softcloze.errors.ParameterError: epochs=0, but it has to be at least 1
-    """
-    for name, value in values.items():
-        within = ranges[name]
-        if not isinstance(value, Integral if within.integral else Real) or isinstance(value, bool):
-            kind = "an integer" if within.integral else "a number"
-            raise ParameterError(f"{name}={value!r}, but it has to be {kind}, {within.expected}")
-        if not within.holds(value):
-            raise ParameterError(f"{name}={value!r}, but it has to be {within.expected}")
 
 
 def parse_size(size: int | str) -> int:
@@ -128,17 +107,23 @@ def parse_size(size: int | str) -> int:
     >>> parse_size("2GiB"), parse_size("1.5 MB"), parse_size(10)
     (2147483648, 1500000, 10)
     """
-    if isinstance(size, int) and size >= 0:
-        return size
+    count = _bytes(size)
+    if count is None:
+        raise ParameterError(f"{size!r} is not {SIZE}")
+    return count
+
+
+def _bytes(size: object) -> int | None:
+    """The bytes of a size in memory; None if it is none."""
+    if isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0:
+        return int(size)
     pattern = r"([0-9]+(?:\.[0-9]+)?) *(?:([KMGT])iB|([kMGT]?)B)"
-    match = re.fullmatch(pattern, size.strip()) if isinstance(size, str) else None
+    match = re.fullmatch(pattern, size.strip(), re.ASCII) if isinstance(size, str) else None
     if match is None:
-        raise ParameterError(
-            f'{size!r} is not a size in memory; write for example "2GiB", "500MB" or a number of bytes'
-        )
+        return None
     number, binary, decimal = match.groups()
     power = " KMGT".index((binary or decimal or " ").upper())
-    return int(float(number) * (1024 if binary else 1000) ** power)
+    return int(Decimal(number) * (1024 if binary else 1000) ** power)
 
 
 def learning_rate_share(step: int, steps: int, warmup_fraction: float) -> float:
