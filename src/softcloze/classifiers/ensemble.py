@@ -1,6 +1,7 @@
 """PromptEnsemble: several prompts on one backbone as one classifier."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,7 @@ WEIGHTS = ("equal", "development", "stacked")
 AVERAGES = ("probabilities", "log_probabilities")
 
 
+@dataclass(eq=False, repr=False)
 class PromptEnsemble(ClassifierMixin, BaseEstimator):
     """An ensemble of prompt classifiers on one backbone.
 
@@ -71,20 +73,12 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         hard prompt and includes the effect of training for a soft one.
     """
 
-    def __init__(
-        self,
-        classifiers: Sequence[PromptClassifier],
-        *,
-        weights: Weights = "equal",
-        average: Average = "probabilities",
-        cv: int = 4,
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.classifiers = classifiers
-        self.weights = weights
-        self.average = average
-        self.cv = cv
-        self.random_state = random_state
+    classifiers: Sequence[PromptClassifier]
+    _: KW_ONLY
+    weights: Weights = "equal"
+    average: Average = "probabilities"
+    cv: int = 4
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
         """Fit every member, and learn their weights.

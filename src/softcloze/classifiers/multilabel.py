@@ -1,6 +1,7 @@
 """MultiLabelPromptClassifier: any number of labels for an example, each decided on its own."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from softcloze.verbalizer import AnyVerbalizer, Label, Words
 HEAD = "thresholds"
 
 
+@dataclass(eq=False, repr=False)
 class MultiLabelPromptClassifier(PromptEstimator):
     r"""Give examples any number of labels, with a frozen language model, a prompt template and label words.
 
@@ -68,32 +70,18 @@ class MultiLabelPromptClassifier(PromptEstimator):
     heads = (HEAD,)
     training_defaults: ClassVar[Mapping[str, Any]] = {"target_loss": 0.0}
 
-    def __init__(
-        self,
-        model: str | Backbone,
-        template: str | Template,
-        verbalizer: Mapping[Label, Words] | str | AnyVerbalizer,
-        *,
-        soft_init: str = "template",
-        epochs: int = 3,
-        batch_size: int = 4,
-        learning_rate: float = 0.04,
-        max_length: int | None = None,
-        training: TrainingSettings | None = None,
-        model_options: Mapping[str, Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.model = model
-        self.template = template
-        self.verbalizer = verbalizer
-        self.soft_init = soft_init
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.max_length = max_length
-        self.training = training
-        self.model_options = model_options
-        self.random_state = random_state
+    model: str | Backbone
+    template: str | Template
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer
+    _: KW_ONLY
+    soft_init: str = "template"
+    epochs: int = 3
+    batch_size: int = 4
+    learning_rate: float = 0.04
+    max_length: int | None = None
+    training: TrainingSettings | None = None
+    model_options: Mapping[str, Any] | None = None
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X: Iterable[Example], y: Iterable[object]) -> Self:
         """Learn the thresholds, and train the soft slots; every weight of the model stays as it is.

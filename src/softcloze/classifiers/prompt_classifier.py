@@ -1,7 +1,7 @@
 """PromptClassifier: a prompt on a frozen language model as a scikit-learn classifier."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -30,6 +30,7 @@ from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
 from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
 
+@dataclass(eq=False, repr=False)
 class PromptClassifier(PromptEstimator):
     r"""Classify text with a frozen language model, a prompt template and label words.
 
@@ -97,40 +98,22 @@ class PromptClassifier(PromptEstimator):
 
     heads = EXCLUSIVE
 
-    def __init__(
-        self,
-        model: str | Backbone,
-        template: str | Template,
-        verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None,
-        *,
-        head: str = "words",
-        demonstrations: str | Transformer = "random",
-        soft_init: SoftInit = "template",
-        calibration: str | None = None,
-        epochs: int = 3,
-        batch_size: int = 4,
-        learning_rate: float = 0.04,
-        max_length: int | None = None,
-        warm_start: bool = False,
-        training: TrainingSettings | None = None,
-        model_options: Mapping[str, Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.model = model
-        self.template = template
-        self.verbalizer = verbalizer
-        self.head = head
-        self.demonstrations = demonstrations
-        self.soft_init = soft_init
-        self.calibration = calibration
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.max_length = max_length
-        self.warm_start = warm_start
-        self.training = training
-        self.model_options = model_options
-        self.random_state = random_state
+    model: str | Backbone
+    template: str | Template
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None
+    _: KW_ONLY
+    head: str = "words"
+    demonstrations: str | Transformer = "random"
+    soft_init: SoftInit = "template"
+    calibration: str | None = None
+    epochs: int = 3
+    batch_size: int = 4
+    learning_rate: float = 0.04
+    max_length: int | None = None
+    warm_start: bool = False
+    training: TrainingSettings | None = None
+    model_options: Mapping[str, Any] | None = None
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
         """Train the soft slots and the head; every weight of the model stays as it is.

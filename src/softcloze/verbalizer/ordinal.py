@@ -78,17 +78,14 @@ class OrdinalVerbalizer(Verbalizer):
         self.words = tuple(words.get(label, ()) for label in self.labels)
         self.weights = tuple(weights.get(label, ()) for label in self.labels)
 
-    def __repr__(self) -> str:
-        """The constructor call."""
-        low, high = self._poles
-        return (
-            f"OrdinalVerbalizer({list(self.order)!r}, low={low!r}, high={high!r}, "
-            f"aggregation={self.aggregation!r}, length_norm={self.length_norm!r}, decoding={self.decoding!r})"
-        )
-
     @property
     def _key(self) -> tuple[Hashable, ...]:
         return self.order, *super()._key
+
+    @property
+    def _written(self) -> str:
+        low, high = self._poles
+        return f"{list(self.order)!r}, low={low!r}, high={high!r}"
 
     @property
     def _poles(self) -> tuple[list[str] | dict[str, float], list[str] | dict[str, float]]:
@@ -108,8 +105,7 @@ class OrdinalVerbalizer(Verbalizer):
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_dict` reads."""
         low, high = self._poles
-        scoring = {"aggregation": self.aggregation, "length_norm": self.length_norm, "decoding": self.decoding}
-        return {"labels": list(self.order), "low": low, "high": high, **scoring}
+        return {"labels": list(self.order), "low": low, "high": high, **self._settings}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

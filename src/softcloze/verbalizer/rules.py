@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from softcloze.errors import VerbalizerError
 from softcloze.formatting import did_you_mean, quoted_list
-from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob, sorted_labels
+from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob, sorted_labels, validate_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,14 +72,13 @@ class RuleVerbalizer:
                 )
         names = {name for label in self.labels for name in rules[label]}
         self.masks: tuple[str, ...] = tuple(sorted(map(_mask_name, names)))
-        for label in self.labels:
-            for name in self.masks:
-                if name not in rules[label]:
-                    other = next(label for label in self.labels if name in rules[label])
-                    raise VerbalizerError(
-                        f"label {label!r} has words for {quoted_list(sorted(rules[label]))}, but none for {name!r}, as "
-                        f"{other!r} has; every label needs a word for every mask"
-                    )
+        for label, name in product(self.labels, self.masks):
+            if name not in rules[label]:
+                other = next(label for label in self.labels if name in rules[label])
+                raise VerbalizerError(
+                    f"label {label!r} has words for {quoted_list(sorted(rules[label]))}, but none for {name!r}, as "
+                    f"{other!r} has; every label needs a word for every mask"
+                )
         self.words: tuple[tuple[tuple[str, ...], ...], ...] = tuple(
             tuple(_mask_words(label, name, rules[label][name]) for name in self.masks) for label in self.labels
         )
@@ -243,12 +242,9 @@ def _mask_name(name: object) -> str:
 
 def _mask_words(label: Label, mask: str, words: str | Sequence[str]) -> tuple[str, ...]:
     """The words of a label at a mask, validated."""
-    texts = (words,) if isinstance(words, str) or not isinstance(words, Sequence) else tuple(words)
-    if not texts:
-        raise VerbalizerError(f"label {label!r} has no words for the mask {mask!r}")
+    texts = validate_words(label, words, f" for the mask {mask!r}")
+    stripped = [word.strip() for word in texts]
     for i, word in enumerate(texts):
-        if not isinstance(word, str) or not word.strip():
-            raise VerbalizerError(f"label {label!r} has {word!r} among its words for the mask {mask!r}; expected text")
-        if word.strip() in (other.strip() for other in texts[:i]):
+        if word.strip() in stripped[:i]:
             raise VerbalizerError(f"label {label!r} has {word!r} twice for the mask {mask!r}")
     return texts

@@ -107,15 +107,13 @@ class Verbalizer:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without words, an empty
                 word, a word given twice, a weight that is not above 0, or an unknown setting.
         """
-        if aggregation not in AGGREGATIONS:
-            raise VerbalizerError(f"aggregation={aggregation!r} is unknown; expected {', '.join(AGGREGATIONS)}")
-        if length_norm not in LENGTHS:
-            raise VerbalizerError(f"length_norm={length_norm!r} is unknown; expected {', '.join(LENGTHS)}")
-        if decoding not in get_args(Decoding):
-            raise VerbalizerError(f"decoding={decoding!r} is unknown; expected {', '.join(get_args(Decoding))}")
         self.aggregation, self.length_norm, self.decoding = aggregation, length_norm, decoding
+        known_values = (AGGREGATIONS, LENGTHS, get_args(Decoding))
+        for (name, value), known in zip(self._settings.items(), known_values, strict=True):
+            if value not in known:
+                raise VerbalizerError(f"{name}={value!r} is unknown; expected {', '.join(known)}")
         self.labels = sorted_labels(words)
-        self.words: tuple[tuple[str, ...], ...] = tuple(_label_words(label, words[label]) for label in self.labels)
+        self.words: tuple[tuple[str, ...], ...] = tuple(validate_words(label, words[label]) for label in self.labels)
         self.weights: tuple[tuple[float, ...], ...] = tuple(
             _label_weights(label, words[label], texts) for label, texts in zip(self.labels, self.words, strict=True)
         )
@@ -123,10 +121,8 @@ class Verbalizer:
 
     def __repr__(self) -> str:
         """The constructor call."""
-        return (
-            f"Verbalizer({self.label_words()!r}, aggregation={self.aggregation!r}, "
-            f"length_norm={self.length_norm!r}, decoding={self.decoding!r})"
-        )
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings.items())
+        return f"{type(self).__name__}({self._written}, {settings})"
 
     def __eq__(self, other: object) -> bool:
         """Equal if words, weights and settings are equal."""
@@ -138,7 +134,16 @@ class Verbalizer:
 
     @property
     def _key(self) -> tuple[Hashable, ...]:
-        return self.labels, self.words, self.weights, self.aggregation, self.length_norm, self.decoding
+        return self.labels, self.words, self.weights, *self._settings.values()
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        return {"aggregation": self.aggregation, "length_norm": self.length_norm, "decoding": self.decoding}
+
+    @property
+    def _written(self) -> str:
+        """The arguments of the constructor before the settings."""
+        return repr(self.label_words())
 
     def label_words(self) -> dict[Label, list[str] | dict[str, float]]:
         """Label -> words, or word -> weight if some weight is not 1."""
@@ -150,13 +155,7 @@ class Verbalizer:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `from_dict` reads."""
         # a list of pairs: as keys of JSON, labels of type int would become strings
-        words = [list(item) for item in self.label_words().items()]
-        return {
-            "words": words,
-            "aggregation": self.aggregation,
-            "length_norm": self.length_norm,
-            "decoding": self.decoding,
-        }
+        return {"words": [list(item) for item in self.label_words().items()], **self._settings}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -290,14 +289,14 @@ def sorted_labels(table: Mapping[Label, object]) -> tuple[Label, ...]:
     return tuple(sorted(table))
 
 
-def _label_words(label: Label, words: Words) -> tuple[str, ...]:
-    """The words of a label, validated."""
-    texts = (words,) if isinstance(words, str) else tuple(words) if isinstance(words, Iterable) else (words,)
+def validate_words(label: Label, words: object, where: str = "") -> tuple[str, ...]:
+    """The words of a label, validated; `where` adds to messages what they are for."""
+    texts = (words,) if isinstance(words, str) or not isinstance(words, Iterable) else tuple(words)
     if not texts:
-        raise VerbalizerError(f"label {label!r} has no words")
+        raise VerbalizerError(f"label {label!r} has no words{where}")
     for word in texts:
         if not isinstance(word, str) or not word.strip():
-            raise VerbalizerError(f"label {label!r} has {word!r} among its words; expected text")
+            raise VerbalizerError(f"label {label!r} has {word!r} among its words{where}; expected text")
     return texts
 
 
