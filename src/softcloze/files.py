@@ -8,18 +8,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from softcloze.errors import ArtifactError
+from softcloze.errors import ArtifactError, FileError, SoftclozeError
 
 
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to, which replaces `path` atomically at the end."""
-    with _folder_beside(path) as aside:
-        draft = aside / path.name
-        yield draft
-        with draft.open("rb+") as file:
-            os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
-        draft.replace(path)
+    """Yield a temporary path to write to, which replaces `path` atomically at the end; a link stays a link.
+
+    Raises:
+        FileError: the file cannot be written; names it.
+    """
+    with explain_write_errors(path):
+        target = path.expanduser().resolve()
+        with _folder_beside(target) as aside:
+            draft = aside / target.name
+            yield draft
+            with draft.open("rb+") as file:
+                os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
+            draft.replace(target)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically; a lone surrogate, which UTF-8 cannot hold, becomes a question mark.
+
+    Raises:
+        FileError: the file cannot be written; names it.
+    """
+    with replacing_file(path) as draft:
+        draft.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
 @contextmanager
@@ -28,8 +44,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     Not all systems can exchange folders in one step: an old folder is moved aside first, and put back if the new one
     cannot be moved.
+
+    Raises:
+        FileError: the folder cannot be written; names it.
     """
-    with _folder_beside(path) as aside:
+    with explain_write_errors(path), _folder_beside(path) as aside:
         draft, old = aside / "new", aside / "old"
         draft.mkdir()
         yield draft
@@ -41,6 +60,52 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(path)
             raise
+
+
+def validate_writable(path: Path, *, folder: bool = False) -> None:
+    """Make sure that a file or folder can be written at `path`, before any work whose result it will hold.
+
+    Nothing is left behind. Missing parent folders are no obstacle: writing creates them.
+
+    Args:
+        path: of the file or folder; for files with names of their own in a folder, the path of one of them.
+        folder: whether a folder will be written.
+
+    Raises:
+        FileError: the parent folder does not take new entries, or a folder is in the place of the file or the other
+            way round; names the path.
+
+    >>> validate_writable(Path("/dev/null/prompt"), folder=True)
+    Traceback (most recent call last):
+    softcloze.errors.FileError: cannot write /dev/null/prompt: /dev/null is not a folder
+    """
+    with explain_write_errors(path):
+        target = path.expanduser().resolve()
+        if target.exists() and (not target.is_dir() if folder else not target.is_file()):
+            kind = "a folder" if target.is_dir() else "a file" if target.is_file() else "a device or pipe"
+            raise FileError(f"{path} is {kind}; name {'a folder' if folder else 'a file'} to write")
+        parent = target.parent
+        while not os.path.lexists(parent):
+            parent = parent.parent
+        if not parent.is_dir():
+            raise FileError(f"cannot write {path}: {parent} is not a folder")
+        with _folder_beside(parent / target.name):
+            pass
+
+
+@contextmanager
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into a FileError about `path`.
+
+    Raises:
+        FileError: names the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SoftclozeError):
+            raise
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def validate_replaceable(path: Path, card: str, kind: str) -> None:
@@ -67,7 +132,7 @@ def remove_folder(path: Path) -> None:
 def _folder_beside(path: Path) -> Iterator[Path]:
     """A temporary folder on the same file system; files created in it have default permissions."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name[:50]}-", dir=path.parent))
     try:
         yield aside
     finally:

@@ -75,6 +75,28 @@ MISTAKES = [
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "out.xls"],
         "error: out.xls has an unknown ending '.xls'; expected .csv, .tsv, .jsonl, .parquet\n",
     ),
+    # outputs that cannot be written: Nerogar/OneTrainer#168, ultralytics/ultralytics#14558
+    ([*FIT[:-1], "reviews.csv/prompt"], "error: cannot write reviews.csv/prompt: {here}/reviews.csv is not a folder\n"),
+    (
+        ["compare", "--data", "reviews.csv", "--folder", "reviews.csv"],
+        "error: cannot write reviews.csv/protocol.json: {here}/reviews.csv is not a folder\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--report", "reviews.csv/a.html"],
+        "error: cannot write reviews.csv/a.html: {here}/reviews.csv is not a folder\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--report", "folder.csv"],
+        "error: folder.csv is a folder; name a file to write\n",
+    ),
+    (
+        ["label-words", "reviews.csv", "--template", "<text> <mask>", "--output", "reviews.csv/words.toml"],
+        "error: cannot write reviews.csv/words.toml: {here}/reviews.csv is not a folder\n",
+    ),
+    (
+        ["inspect", "<text> <mask>", "--html", "reviews.csv/a.html"],
+        "error: cannot write reviews.csv/a.html: {here}/reviews.csv is not a folder\n",
+    ),
     (
         ["compare", "--data", "starter:movie-review"],
         "error: unknown starter data set 'movie-review'; did you mean 'movie-reviews'?\n"
@@ -154,7 +176,7 @@ def test_mistakes(args, message, folder, monkeypatch, capsys):
         main()
     out, err = capsys.readouterr()
     assert (stop.value.code, out) == (2, "")
-    assert err.startswith(message)
+    assert err.startswith(message.replace("{here}", str(folder)))
     assert sorted(folder.iterdir()) == before
 
 

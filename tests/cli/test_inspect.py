@@ -109,7 +109,7 @@ MISTAKES = [
         ("{{ stars }}<mask>", "--field", "stars:=1", "--field", "stars=1"),
         "error: --field stars is given twice\n",
     ),
-    (("<text><mask>", "--text", "a", "--html", "."), "error: cannot write .: "),
+    (("<text><mask>", "--text", "a", "--html", "."), "error: . is a folder; name a file to write\n"),
 ]
 
 

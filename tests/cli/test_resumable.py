@@ -195,7 +195,10 @@ def test_an_input_that_changed_meanwhile_is_an_error(table, tmp_path):
 def test_where_nothing_can_be_written(table, tmp_path):
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "file").touch()
-    for out, message in (("folder.csv", "is a folder"), ("file/out.csv", "cannot write .*file/out.csv.part")):
+    for out, message in (
+        ("folder.csv", "is a folder"),
+        ("file/out.csv", r"cannot write .*file/out.csv: .*/file is not a folder"),
+    ):
         with pytest.raises(FileError, match=message):
             ResumableOutput(tmp_path / out, table, NAMES, PURPOSE, restart=False)
 

@@ -11,7 +11,7 @@ import pytest
 import softcloze
 from softcloze.analysis import TopWord
 from softcloze.data import Examples, Split
-from softcloze.errors import ReportError
+from softcloze.errors import FileError, ReportError
 from softcloze.experiments import Protocol, compare, tfidf
 from softcloze.report import write_report
 from softcloze.report.page import page
@@ -42,7 +42,7 @@ def test_an_old_report_stays_where_a_new_one_fails(small, tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_named(small, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ReportError, match=r"cannot write the report to .*file.report\.html"):
+    with pytest.raises(FileError, match=r"cannot write .*file.report\.html"):
         write_report(small, tmp_path / "file" / "report.html")
 
 

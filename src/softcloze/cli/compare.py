@@ -23,6 +23,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
 )
 from softcloze.errors import CommandError
+from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ def compare(
     from softcloze.library import resolve_template
 
     # validate the input first: downloading a model takes long
+    if report is not None:
+        validate_writable(report)
+    if folder is not None:
+        validate_writable(folder / "protocol.json")
     split = _split(data, text_column, label_column)
     builder = MethodBuilder(model, verbalizer, split.train)
     hards, softs = hard or [], soft or []

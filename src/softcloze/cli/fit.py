@@ -22,7 +22,7 @@ from softcloze.cli.options import (
     read_verbalizer,
 )
 from softcloze.cli.progress import open_backbone, progress_bar, score_rows
-from softcloze.files import validate_replaceable
+from softcloze.files import validate_replaceable, validate_writable
 from softcloze.library import resolve_template
 from softcloze.prompt.card import CARD
 
@@ -64,6 +64,7 @@ def fit(
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
 
     validate_replaceable(out, CARD, "a saved prompt")
+    validate_writable(out, folder=True)
     if shots is not None:
         from softcloze.data import few_shot
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from softcloze.cli.console import quiet, results
 from softcloze.cli.input_files import Row, open_table
-from softcloze.cli.inspect_render import inspection_lines, page, write_page
+from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
     Choice,
     DemonstrationsOption,
@@ -22,6 +22,7 @@ from softcloze.cli.options import (
 )
 from softcloze.cli.progress import open_backbone, open_tokenizer
 from softcloze.errors import CommandError, EncodingError, VerbalizerError
+from softcloze.files import validate_writable, write_text
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.template import Options, Template
 from softcloze.verbalizer import Verbalizer
@@ -66,6 +67,8 @@ def inspect(
     Under each token is its kind: l literal, f field, s soft slot, m mask, d demonstration, a dot for a special token,
     x for a token that was cut because the prompt is too long. Tokens that share a character are shown together.
     """
+    if html is not None:
+        validate_writable(html)
     parsed = resolve_template(template)
     example = _example(parsed, text, field)
     words = read_verbalizer(verbalizer, template)
@@ -86,7 +89,7 @@ def inspect(
     for part in inspection_lines(inspection, width=console.width):
         console.print(part, soft_wrap=isinstance(part, Text))
     if html is not None:
-        write_page(html, page(inspection))
+        write_text(html, page(inspection))
     if inspection.problem is not None:
         raise inspection.problem
 

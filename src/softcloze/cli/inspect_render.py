@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -10,8 +9,6 @@ from rich.text import Text
 
 from softcloze.cli.console import plain
 from softcloze.display import Column, Styled, Table, html_environment, rich_table
-from softcloze.errors import FileError
-from softcloze.files import replacing_file
 from softcloze.template import Template
 from softcloze.template.describe import NAMES, as_html, describe
 from softcloze.template.describe import STYLES as CSS
@@ -132,16 +129,3 @@ def page(inspection: "Inspection") -> str:
             styles=CSS,
         )
     )
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write a page to a file, atomically.
-
-    Raises:
-        FileError: the file cannot be written.
-    """
-    try:
-        with replacing_file(path.expanduser()) as draft:
-            draft.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error

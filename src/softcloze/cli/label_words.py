@@ -12,8 +12,8 @@ from softcloze.cli.input_files import open_table
 from softcloze.cli.options import FileArgument, LabelOption, ModelOption, TextOption
 from softcloze.cli.progress import open_backbone
 from softcloze.display import Column, Table, rich_table
-from softcloze.errors import CommandError, FileError
-from softcloze.files import replacing_file
+from softcloze.errors import CommandError
+from softcloze.files import validate_writable, write_text
 from softcloze.library import resolve_template
 from softcloze.verbalizer import Verbalizer
 
@@ -52,8 +52,10 @@ def label_words(
 
     The words are a suggestion: read them, and edit the file that --output writes.
     """
-    if output is not None and output.suffix != ".toml":
-        raise CommandError(f"--output writes a .toml file, found {output}")
+    if output is not None:
+        if output.suffix != ".toml":
+            raise CommandError(f"--output writes a .toml file, found {output}")
+        validate_writable(output)
     parsed = resolve_template(template)
     table = open_table(file)
     examples, labels = table.examples(parsed, text_column), table.labels(label_column)
@@ -74,7 +76,9 @@ def label_words(
     ]
     console.print(rich_table(Table(columns)))
     if output is not None:
-        _write(output, _card(verbalizer, f"{method.value} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
+        write_text(
+            output, _card(verbalizer, f"{method.value} on {len(labels)} rows of {file.name}, {model}", str(parsed))
+        )
         say(console, "saved in ", plain(output, "bold"))
 
 
@@ -103,13 +107,3 @@ def _quoted(text: str) -> str:
     "\"good\"\n\u007f 好"
     """
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _write(path: Path, text: str) -> None:
-    path = path.expanduser()
-    try:
-        with replacing_file(path) as draft:
-            # a lone surrogate, which neither UTF-8 nor TOML can hold, becomes a question mark
-            draft.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error

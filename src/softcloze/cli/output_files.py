@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -87,21 +86,6 @@ def format_of(path: Path, table: Table, names: Sequence[str]) -> Format:
             return JsonLines()
         case suffix:
             return Csv((*table.columns, *names), "\t" if suffix == ".tsv" else ",")
-
-
-@contextmanager
-def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into a FileError about `path`.
-
-    Raises:
-        FileError: names the file.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":

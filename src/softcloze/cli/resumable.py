@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softcloze.cli.input_files import Row, Table
-from softcloze.cli.output_files import explain_write_errors, format_of
+from softcloze.cli.output_files import format_of
 from softcloze.errors import FileError
-from softcloze.files import replacing_file
+from softcloze.files import explain_write_errors, replacing_file, validate_writable, write_text
 
 HEADER = "softcloze predict"
 NAMED = 5  # bad rows whose reasons are kept
@@ -110,14 +110,12 @@ class ResumableOutput:
         self.counts = RowCounts()
         self._table, self._names = table, names
         self._state = _state(table.path)
-        if self.out.is_dir():
-            raise FileError(f"{self.out} is a folder; name a file to write")
+        validate_writable(self.out)
         self._format = format_of(self.out, table, names)
         if self.journal.exists():
             self._read_journal(dict(purpose), restart=restart)
         if not self.journal.exists() or restart:
-            with explain_write_errors(self.journal), replacing_file(self.journal) as draft:
-                draft.write_text(json.dumps([HEADER, dict(purpose)]) + "\n", encoding="utf-8")
+            write_text(self.journal, json.dumps([HEADER, dict(purpose)]) + "\n")
 
     def append(self, window: Sequence[Result]) -> None:
         """Save the results of the next rows.

@@ -21,7 +21,7 @@ from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId
 from softcloze.experiments.workers import run_in_processes, run_in_turn
-from softcloze.files import replacing_file
+from softcloze.files import write_text
 from softcloze.starters import load_data
 
 
@@ -94,8 +94,7 @@ def compare(
     split = load_data(data) if isinstance(data, str) else data
     grid = ExperimentGrid(_as_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
     if grid.folder is not None:
-        with replacing_file(grid.folder / "protocol.json") as draft:
-            draft.write_text(json.dumps(protocol.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_text(grid.folder / "protocol.json", json.dumps(protocol.to_dict(), indent=2) + "\n")
     name = task if task is not None else data if isinstance(data, str) else "data"
     state = _State(grid, name, command, processes)
     with closing(run_in_turn(grid) if processes == 1 else run_in_processes(grid, processes)) as steps:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from softcloze.display import html_environment
 from softcloze.errors import ReportError
-from softcloze.files import replacing_file
+from softcloze.files import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,10 @@ def write_page(text: str, path: str | Path) -> Path:
     """Write a page to a file atomically; missing folders are created.
 
     Raises:
-        ReportError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     target = Path(path).expanduser()
-    try:
-        with replacing_file(target) as draft:
-            draft.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ReportError(f"cannot write the report to {target}: {error.strerror or error}") from error
+    write_text(target, text)
     return target
 
 

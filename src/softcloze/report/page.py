@@ -26,7 +26,8 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ReportError: matplotlib is not installed, or the file cannot be written.
+        ReportError: matplotlib is not installed.
+        FileError: the file cannot be written.
 
     Example:
         >>> from tempfile import TemporaryDirectory

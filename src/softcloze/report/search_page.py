@@ -16,7 +16,8 @@ def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
     """Write a search as one HTML file without scripts or references to other files.
 
     Raises:
-        ReportError: matplotlib is not installed, or the file cannot be written.
+        ReportError: matplotlib is not installed.
+        FileError: the file cannot be written.
     """
     require_matplotlib()
     return write_page(search_page(summary), path)

@@ -56,7 +56,8 @@ class SearchSummary:
         """Write the summary as one self-contained HTML page; missing folders are created.
 
         Raises:
-            ReportError: matplotlib is not installed, or the file cannot be written.
+            ReportError: matplotlib is not installed.
+        FileError: the file cannot be written.
         """
         from softcloze.report.search_page import write_search_report
 
