@@ -1,7 +1,7 @@
 """Label words, and the aggregation of their scores to label scores."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -108,7 +108,7 @@ class Verbalizer:
                 word, a word given twice, a weight that is not above 0, or an unknown setting.
         """
         self.aggregation, self.length_norm, self.decoding = aggregation, length_norm, decoding
-        known_values = (AGGREGATIONS, LENGTHS, get_args(Decoding))
+        known_values: tuple[Collection[str], ...] = (AGGREGATIONS, LENGTHS, get_args(Decoding))
         for (name, value), known in zip(self._settings.items(), known_values, strict=True):
             if value not in known:
                 raise VerbalizerError(f"{name}={value!r} is unknown; expected {', '.join(known)}")
