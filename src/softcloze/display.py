@@ -7,15 +7,14 @@ from outside: the renderers escape it. rich and jinja2 are imported when somethi
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from softcloze.formatting import one_line, visible
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, Template
+    from jinja2 import Environment
     from rich.console import RenderableType
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -128,7 +127,7 @@ def as_html(blocks: Sequence[Block]) -> str:
     >>> html[html.index("<p>"):].split("</p>")[0]
     '<p>1 &amp; <strong lang="">2</strong>'
     """
-    return _fragment().render(blocks=[_html_block(block) for block in blocks])
+    return html_environment().get_template("display.html").render(blocks=[_html_block(block) for block in blocks])
 
 
 def rich_group(blocks: Sequence[Block]) -> "RenderableType":
@@ -173,25 +172,17 @@ def rich_cell(cell: Cell) -> "Text":
     return Text("\n").join(lines)
 
 
-def html_environment(
-    filters: Mapping[str, Callable[..., object]] | None = None,
-    tests: Mapping[str, Callable[..., bool]] | None = None,
-    templates: Mapping[str, str] | None = None,
-) -> "Environment":
-    """Make the Jinja environment of all HTML: it escapes every text and raises at names that are not defined.
+@cache
+def html_environment() -> "Environment":
+    """The Jinja environment of all HTML: it escapes every text and raises at names that are not defined.
 
-    Args:
-        filters: more filters than `one_line` and `visible`.
-        tests: more tests.
-        templates: sources that others include, by name.
+    Templates are files of this package.
     """
-    from jinja2 import DictLoader, Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=DictLoader(dict(templates or {}))
-    )
-    environment.filters |= {"one_line": one_line, "visible": visible, **(filters or {})}
-    environment.tests |= tests or {}
+    loader = PackageLoader("softcloze", "")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=loader)
+    environment.filters |= {"one_line": one_line, "visible": visible}
     return environment
 
 
@@ -300,8 +291,3 @@ def _html_cell(column: Column, row: int) -> _HtmlCell:
 
 def _html_lines(cell: Cell) -> list[list[Styled]]:
     return [_pieces(line) for line in _lines(cell)]
-
-
-@cache
-def _fragment() -> "Template":
-    return html_environment().from_string(files("softcloze").joinpath("display.html").read_text(encoding="utf-8"))

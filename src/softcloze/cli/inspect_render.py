@@ -1,7 +1,6 @@
 """Render an inspection for the terminal and as an HTML page."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -115,11 +114,10 @@ def _legend(view: "TokenView") -> Text:
 
 def page(inspection: "Inspection") -> str:
     """Render the HTML page; all text in it is escaped."""
-    source = files("softcloze.cli").joinpath("inspect.html").read_text(encoding="utf-8")
     nodes, blocks = inspection.template.nodes, inspection.template.node_blocks
     return (
         html_environment()
-        .from_string(source)
+        .get_template("cli/inspect.html")
         .render(
             inspection=inspection,
             drawn=as_html(nodes, blocks),

@@ -1,15 +1,10 @@
 """The HTML page of a comparison."""
 
-from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
+from softcloze.display import html_environment
 from softcloze.experiments import Comparison
-from softcloze.formatting import one_line, percent
-from softcloze.report import numbers
-from softcloze.report.html import render, require_matplotlib, write_page
-from softcloze.report.tables import excerpt
-from softcloze.report.verdict import is_clear
+from softcloze.report.html import require_matplotlib, write_page
 
 
 def write_report(comparison: Comparison, path: str | Path) -> Path:
@@ -45,25 +40,7 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
 def page(comparison: Comparison) -> str:
     """Render the page; text from outside is escaped, and invisible characters are made visible."""
     from softcloze.report.svg import quiet_style
-    from softcloze.report.view import draw_template, page_values
+    from softcloze.report.view import page_values
 
     with quiet_style():
-        values = page_values(comparison)
-    filters: dict[str, Callable[..., object]] = {
-        "lines": _lines,
-        "excerpt": excerpt,
-        "draw_template": draw_template,
-        "shots_phrase": numbers.shots_phrase,
-        "sentence": numbers.sentence,
-        "percent": percent,
-        "points": numbers.points,
-        "count": numbers.count,
-        "p": numbers.p_number,
-    }
-    source = files("softcloze.report").joinpath("page.html").read_text(encoding="utf-8")
-    return render(source, filters=filters, tests={"clear": is_clear}, **values)
-
-
-def _lines(text: str) -> str:
-    """A message of several lines without indentation."""
-    return "\n".join(one_line(line.strip()) for line in text.splitlines())
+        return html_environment().get_template("report/page.html").render(page_values(comparison))

@@ -8,9 +8,11 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from softcloze.experiments import Difference
 from softcloze.formatting import NONE, mean_sd, percent, quantity
 from softcloze.report.numbers import MINUS, points, power_of_ten
 from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
+from softcloze.report.verdict import is_clear
 from softcloze.search import Parameter
 
 _ROW = 19  # height of a legend line
@@ -23,68 +25,32 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 42, 12, 24, 44  # margins of a plot
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The result of a method with one number of training examples.
+    """The result of a method with one number of training examples; `values` are of its runs."""
 
-    Attributes:
-        x: index of the number of training examples, or the cost.
-        mean: mean of the plotted metric.
-        values: the metric of each run.
-    """
-
-    x: float
+    x: float  # index of the number of training examples, or the cost
     mean: float
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of one method.
+    """The points of one method, in the order of training examples."""
 
-    Attributes:
-        index: of the method in the comparison; determines colour and marker.
-        method: its name.
-        points: in the order of training examples.
-    """
-
-    index: int
+    index: int  # of the method in the comparison: determines colour and marker
     method: str
     points: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The metric on the vertical axis.
+    """The metric on the vertical axis, and the format of its values."""
 
-    Attributes:
-        label: name and unit.
-        text: formats a value.
-    """
-
-    label: str
+    label: str  # name and unit
     text: Callable[[float], str]
 
 
 ACCURACY = Measure("accuracy, %", lambda share: f"{100 * share:.3g}")
 LOG_LOSS = Measure("log loss, nats", lambda loss: f"{loss:.3g}")
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The lead of the best method over another, with its interval.
-
-    Attributes:
-        other: the other method.
-        mean: mean difference.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        clear: True if the difference is significant.
-    """
-
-    other: str
-    mean: float
-    low: float
-    high: float
-    clear: bool
 
 
 def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Series], shots: Sequence[str]) -> Markup:
@@ -120,14 +86,7 @@ def learning_curves(name: str, title: str, measure: Measure, series: Sequence[Se
 
 
 def cost(name: str, title: str, series: Sequence[Series], label: str) -> Markup:
-    """Plot accuracy against cost, on a logarithmic scale with a position for 0.
-
-    Args:
-        name: of the drawing.
-        title: of the plot.
-        series: with costs of at least 0 as `x`.
-        label: name and unit of the cost.
-    """
+    """Plot accuracy against cost, with its name and unit as `label`, on a logarithmic scale with a position for 0."""
     drawing, axes = _plot(name, ACCURACY, series)
     costs = [point.x for line in series for point in line.points]
     position, ticks = _log_scale(costs)
@@ -148,28 +107,21 @@ def cost(name: str, title: str, series: Sequence[Series], label: str) -> Markup:
     return drawing.svg(title, f"Mean accuracy of each method against {label}. {values}.")
 
 
-def forest(name: str, title: str, intervals: Sequence[Interval]) -> Markup:
+def forest(name: str, title: str, leads: Sequence[Difference]) -> Markup:
     """Plot the lead of one method over each of the others, with intervals."""
-    drawing = Drawing(name, _LIST_TOP + _LIST_ROW * len(intervals) + _LIST_BOTTOM)
-    axes = drawing.axes(0, _LIST_TOP, 0, _LIST_BOTTOM)
-    axes.set_ylim(len(intervals), 0)
-    for i, lead in enumerate(intervals):
+    limits = 100 * min(0, *(lead.low for lead in leads)), 100 * max(0, *(lead.high for lead in leads))
+    drawing, axes = _list_plot(name, len(leads), limits, "lead in accuracy, percentage points", margin=1)
+    for i, lead in enumerate(leads):
         y, baseline = i + 0.72, _LIST_TOP + _LIST_ROW * i + 18
         axes.plot([0, 0], [i + 0.56, i + 0.9], color=FAINT, lw=1)
         axes.plot([100 * lead.low, 100 * lead.high], [y, y], color=INK, lw=1.4, marker="|", ms=7, mew=1.4)
-        axes.plot([100 * lead.mean], [y], color=INK, marker="o", ms=7, mfc=INK if lead.clear else GROUND, mew=1.4)
+        axes.plot([100 * lead.mean], [y], color=INK, marker="o", ms=7, mfc=INK if is_clear(lead) else GROUND, mew=1.4)
         drawing.text(0, baseline, drawing.placeholder(lead.other, _LIST_CELLS))
-        weight = "bold" if lead.clear else "normal"
+        weight = "bold" if is_clear(lead) else "normal"
         drawing.text(Drawing.WIDTH, baseline, points(lead.mean), ha="right", weight=weight)
-    low, high = min(0, *(lead.low for lead in intervals)), max(0, *(lead.high for lead in intervals))
-    margin = 0.04 * (high - low) or 0.01
-    axes.set_xlim(100 * (low - margin), 100 * (high + margin))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", MINUS) if value else "0"))
-    axes.set_yticks([])
-    axes.set_xlabel("lead in accuracy, percentage points")
     values = "; ".join(
-        f"{lead.other}: {points(lead.mean)}, from {points(lead.low)} to {points(lead.high)}" for lead in intervals
+        f"{lead.other}: {points(lead.mean)}, from {points(lead.low)} to {points(lead.high)}" for lead in leads
     )
     return drawing.svg(title, f"Mean lead with its 95% interval, in percentage points, over {values}.")
 
@@ -177,14 +129,9 @@ def forest(name: str, title: str, intervals: Sequence[Interval]) -> Markup:
 def scores_by_value(name: str, parameter: Parameter, limits: tuple[float, float]) -> Markup:
     """Plot a row for each value: a small dot for the score of each candidate, a diamond for their mean.
 
-    Args:
-        name: of the drawing.
-        parameter: the parameter to plot.
-        limits: the lowest and the highest score of all candidates, so that all plots of a page have one scale.
+    All plots of a page have one scale: `limits` are the lowest and the highest score of all candidates.
     """
-    drawing = Drawing(name, _LIST_TOP + _LIST_ROW * len(parameter.levels) + _LIST_BOTTOM)
-    axes = drawing.axes(8, _LIST_TOP, 8, _LIST_BOTTOM)
-    axes.set_ylim(len(parameter.levels), 0)
+    drawing, axes = _list_plot(name, len(parameter.levels), limits, "score", margin=0.01, inset=8)
     for row, level in enumerate(parameter.levels):
         y, baseline = row + 0.72, _LIST_TOP + _LIST_ROW * row + 18
         axes.plot(limits, [y, y], color=FAINT, lw=0.5, zorder=0)
@@ -192,15 +139,22 @@ def scores_by_value(name: str, parameter: Parameter, limits: tuple[float, float]
         axes.plot([level.mean], [y], "D", color=INK, ms=6.5, mec=GROUND, mew=0.75)
         drawing.text(0, baseline, drawing.placeholder(level.value, _LIST_CELLS))
         drawing.text(Drawing.WIDTH, baseline, mean_sd(level.mean), ha="right")
-    margin = 0.04 * (limits[1] - limits[0]) or 0.01
-    axes.set_xlim(limits[0] - margin, limits[1] + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_yticks([])
-    axes.set_xlabel("score")
     values = "; ".join(
         f"{level.value}: mean {mean_sd(level.mean)}, best {mean_sd(level.best)}" for level in parameter.levels
     )
     return drawing.svg(parameter.name, f"Scores by value. {values}.")
+
+
+def _list_plot(
+    name: str, rows: int, limits: tuple[float, float], label: str, margin: float, inset: float = 0
+) -> tuple[Drawing, Axes]:
+    """Make an empty plot with a row for each name; `margin` is left beside limits that are equal."""
+    drawing = Drawing(name, _LIST_TOP + _LIST_ROW * rows + _LIST_BOTTOM)
+    axes = drawing.axes(inset, _LIST_TOP, inset, _LIST_BOTTOM)
+    margin = 0.04 * (limits[1] - limits[0]) or margin
+    axes.set(ylim=(rows, 0), xlim=(limits[0] - margin, limits[1] + margin), yticks=[], xlabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    return drawing, axes
 
 
 def _plot(name: str, measure: Measure, series: Sequence[Series]) -> tuple[Drawing, Axes]:

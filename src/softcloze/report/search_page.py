@@ -1,13 +1,12 @@
 """The HTML page of a search."""
 
-from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 from markupsafe import Markup
 
+from softcloze.display import html_environment
 from softcloze.formatting import mean_sd, one_line, percent
-from softcloze.report.html import Plot, render, require_matplotlib, write_page
+from softcloze.report.html import Plot, require_matplotlib, write_page
 from softcloze.search import SearchSummary
 from softcloze.search.table import notes, parameter_value, round_title, share_note, varying_parameters
 
@@ -26,14 +25,11 @@ def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
 def search_page(summary: SearchSummary) -> str:
     """Render the page; text from outside is escaped, and invisible characters are made visible."""
     names = varying_parameters(summary)
-    filters: dict[str, Callable[..., object]] = {
-        "mean_sd": mean_sd,
-        "percent": percent,
-        "parameter_value": parameter_value,
-    }
-    return render(
-        files("softcloze.report").joinpath("search_page.html").read_text(encoding="utf-8"),
-        filters=filters,
+    template = html_environment().get_template("report/search_page.html")
+    return template.render(
+        mean_sd=mean_sd,
+        percent=percent,
+        parameter_value=parameter_value,
         facts=_facts(summary),
         verdicts=[_verdict(summary, names), *notes(summary)],
         summary=summary,

@@ -17,17 +17,11 @@ from softcloze.report.verdict import Ranking, ReportData
 
 @dataclass(frozen=True, slots=True)
 class ResultColumn:
-    """A quantity in the table of results.
+    """A quantity in the table of results."""
 
-    Attributes:
-        title: two lines.
-        text: formats the quantity of a method.
-        rank: smallest for the best method; None if no value is marked as best.
-    """
-
-    title: tuple[str, str]
+    title: tuple[str, str]  # two lines
     text: Callable[[Summary], str]
-    rank: Callable[[Summary], float] | None = None
+    rank: Callable[[Summary], float] | None = None  # smallest for the best method; None if none is marked as best
 
     def is_best(self, summary: Summary, group: Sequence[Summary]) -> bool:
         """True if no method of the group has a better value as formatted."""
@@ -85,13 +79,9 @@ EXCERPT = 600  # characters of a text that are shown
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """The confusion matrix of a method.
+    """The confusion matrix of a method, summed over its runs.
 
-    Attributes:
-        method: its name.
-        shots: training examples.
-        runs: number of runs in the sum.
-        rows: each true label with the counts of predicted labels, both in the order of the classes.
+    `rows` has each true label with the counts of predicted labels, both in the order of the classes.
     """
 
     method: str
@@ -102,16 +92,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class ConfidentError:
-    """A held-out example with a wrong prediction.
-
-    Attributes:
-        text: of the example.
-        label: the true label.
-        label_probability: its predicted probability.
-        predicted: the most probable label.
-        predicted_probability: its probability.
-        top_words: the most probable words at the mask, from the first run that has them.
-    """
+    """A held-out example with a wrong prediction, and the most probable words at its mask in the first such run."""
 
     text: str
     label: str
@@ -123,14 +104,7 @@ class ConfidentError:
 
 @dataclass(frozen=True, slots=True)
 class ConfidentErrors:
-    """The most confident errors of one method.
-
-    Attributes:
-        method: its name.
-        shots: training examples.
-        runs: number of runs whose probabilities are averaged.
-        worst: the most confident first.
-    """
+    """The most confident errors of one method by the mean over its runs, the most confident first."""
 
     method: str
     shots: Shots

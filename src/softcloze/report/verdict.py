@@ -20,12 +20,9 @@ def is_clear(difference: Difference) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The methods that can be compared at one number of training examples.
+    """The methods that can be compared at one number of training examples, the most accurate first.
 
-    Attributes:
-        shots: number of training examples.
-        ranked: by accuracy, the best first; methods without training compete at every number of examples.
-        differences: between each pair, the better method first, in the order of `ranked`.
+    Methods without training compete at every number. `differences` has each pair once, the better method first.
     """
 
     shots: Shots
@@ -45,11 +42,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class ReportData:
-    """A comparison with its statistics, each computed once.
-
-    Attributes:
-        comparison: the results.
-    """
+    """A comparison with its statistics, each computed once."""
 
     comparison: Comparison
 
@@ -107,12 +100,7 @@ def _reversed(difference: Difference) -> Difference:
 
 
 def verdict(ranking: Ranking, count: int) -> Markup:
-    """Name the best method, its lead, whether that may be chance, and a cheaper method that may be as good.
-
-    Args:
-        ranking: at one number of training examples.
-        count: number of held-out examples.
-    """
+    """Name the best method on `count` held-out examples, its lead, the role of chance, and a cheaper rival."""
     best = ranking.best
     text = Markup("{}, <strong>{}</strong> {}: its accuracy is {} on {} held-out examples.").format(
         sentence(shots_phrase(ranking.shots)),

@@ -7,25 +7,27 @@ from markupsafe import Markup
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.experiments import Comparison, Difference, Spread, Summary, spread_over_variants
-from softcloze.formatting import one_line, shots_name, visible
+from softcloze.formatting import one_line, percent, shots_name, visible
 from softcloze.report.html import Plot
-from softcloze.report.numbers import count, sentence, shots_phrase
-from softcloze.report.plots import ACCURACY, LOG_LOSS, Interval, Measure, Point, Series, cost, forest, learning_curves
-from softcloze.report.tables import confident_errors, confusions, result_columns
+from softcloze.report.numbers import count, p_number, points, sentence, shots_phrase
+from softcloze.report.plots import ACCURACY, LOG_LOSS, Measure, Point, Series, cost, forest, learning_curves
+from softcloze.report.tables import confident_errors, confusions, excerpt, result_columns
 from softcloze.report.verdict import Ranking, ReportData, is_clear, variants_verdict, verdict
 from softcloze.template import Template
 from softcloze.template.describe import as_html
 
 
 def page_values(comparison: Comparison) -> dict[str, Any]:
-    """The variables of the Jinja template: statistics, text and finished plots."""
+    """The variables of the Jinja template: functions, statistics, text and finished plots."""
     data = ReportData(comparison)
     rankings = data.rankings
     verdicts = [
         *(verdict(ranking, len(comparison.texts)) for ranking in rankings),
         *map(variants_verdict, spread_over_variants(comparison)),
     ]
+    functions = (_lines, draw_template, excerpt, shots_phrase, sentence, percent, points, count, p_number, is_clear)
     return {
+        **{function.__name__.removeprefix("_"): function for function in functions},
         "comparison": comparison,
         "facts": _facts(comparison),
         "verdicts": verdicts or [Markup("No run finished.")],
@@ -48,6 +50,11 @@ def draw_template(template: str) -> Markup:
         return Markup(as_html(parsed.nodes, parsed.node_blocks))  # as_html escapes all text
     except TemplateSyntaxError:
         return Markup('<p class="text" lang="">{}</p>').format(visible(template))
+
+
+def _lines(text: str) -> str:
+    """A message of several lines without indentation."""
+    return "\n".join(one_line(line.strip()) for line in text.splitlines())
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:
@@ -127,6 +134,5 @@ def _leads(i: int, ranking: Ranking) -> tuple[Plot, list[Difference]]:
     """A plot of the lead of the best method, and the differences between all methods with this number of examples."""
     title = sentence(shots_phrase(ranking.shots))
     best = one_line(ranking.best.method)
-    intervals = [Interval(lead.other, lead.mean, lead.low, lead.high, is_clear(lead)) for lead in ranking.leads]
-    plot = Plot(title, f"The lead of {best} over the others.", forest(f"forest{i}", title, intervals))
+    plot = Plot(title, f"The lead of {best} over the others.", forest(f"forest{i}", title, ranking.leads))
     return plot, [difference for difference in ranking.differences if difference.shots == ranking.shots]
