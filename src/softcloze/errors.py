@@ -21,6 +21,7 @@ class TemplateSyntaxError(SoftclozeError, ValueError):
         source: the whole template; for a template made from nodes, its printed form.
         start: index in `source` of the first wrong character.
         end: index after the last wrong character; equals `start` if something is missing.
+        code: the rule that it breaks, as in "no-mask"; a code of `lint`.
 
     >>> print(TemplateSyntaxError("expected '>'", "评论: <text", 4, 9))
     expected '>'
@@ -29,9 +30,9 @@ class TemplateSyntaxError(SoftclozeError, ValueError):
               ^^^^^
     """
 
-    def __init__(self, problem: str, source: str, start: int, end: int) -> None:
-        super().__init__(problem, source, start, end)  # all arguments, so that it pickles
-        self.problem, self.source, self.start, self.end = problem, source, start, end
+    def __init__(self, problem: str, source: str, start: int, end: int, code: str = "syntax") -> None:
+        super().__init__(problem, source, start, end, code)  # all arguments, so that it pickles
+        self.problem, self.source, self.start, self.end, self.code = problem, source, start, end, code
 
     def __str__(self) -> str:
         return f"{self.problem}\n{source_excerpt(self.source, self.start, self.end)}"

@@ -86,8 +86,8 @@ def test_pickles():
         Template("评论 <soft*0>")
     again = pickle.loads(pickle.dumps(caught.value))
     assert type(again) is TemplateSyntaxError
-    assert again.args == caught.value.args == (COUNT, "评论 <soft*0>", 9, 10)
-    assert (again.problem, again.source, again.start, again.end) == again.args
+    assert again.args == caught.value.args == (COUNT, "评论 <soft*0>", 9, 10, "syntax")
+    assert (again.problem, again.source, again.start, again.end, again.code) == again.args
     assert str(again) == str(caught.value)
 
 

@@ -10,7 +10,6 @@ from softcloze.lint.stray_tags import check_stray_tags, odd_name
 from softcloze.template import Demos, Expression, Field, Literal, Mask, Node, Statement, Template
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
-from softcloze.template.soft_blocks import assign_blocks
 
 
 def check_template(template: Template, fields: Sequence[str] | None = None) -> Iterator[Finding]:
@@ -38,7 +37,7 @@ def check_broken_template(error: TemplateSyntaxError, fields: Sequence[str] = ()
     """
     source = error.source
     placed = _parsed(source)
-    yield Finding(_code(placed, source), "error", error.problem, "", source, error.start, error.end)
+    yield Finding(error.code, "error", error.problem, "", source, error.start, error.end)
     names = (*(tag.node.name for tag in placed if isinstance(tag.node, Field)), *fields)
     yield from _check_nodes(placed, source, names)
     if not any(isinstance(tag.node, Expression | Statement) for tag in placed):  # Jinja can use fields as well
@@ -51,27 +50,6 @@ def _parsed(source: str) -> list[Placed]:
         return parse(source)
     except TemplateSyntaxError:
         return []
-
-
-def _code(placed: Sequence[Placed], source: str) -> str:
-    """Code of the rule that a source with these nodes breaks."""
-    if not placed:
-        return "syntax" if source else "no-mask"
-    masks = {i: tag.node.name for i, tag in enumerate(placed) if isinstance(tag.node, Mask)}
-    demos = [i for i, tag in enumerate(placed) if isinstance(tag.node, Demos)]
-    if not masks:
-        return "no-mask"
-    if len(set(masks.values())) < len(masks) or (None in masks.values() and len(masks) > 1):
-        return "two-masks"
-    if len(demos) > 1:
-        return "two-demos"
-    if demos and min(masks) < demos[0] < max(masks):
-        return "demos-between-masks"
-    try:
-        assign_blocks(placed, source)
-    except TemplateSyntaxError:
-        return "soft-conflict"
-    return "logic"
 
 
 def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) -> Iterator[Finding]:

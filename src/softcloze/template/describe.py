@@ -20,17 +20,6 @@ from softcloze.template.nodes import (
 )
 from softcloze.template.soft_blocks import SoftBlock
 
-_KINDS: dict[type[Node], str] = {
-    Literal: "literal",
-    Field: "field",
-    Soft: "soft",
-    Mask: "mask",
-    Options: "options",
-    Demos: "demo",
-    Special: "special",
-    Expression: "logic",
-    Statement: "logic",
-}
 NAMES = {
     "literal": "literal",
     "field": "field",
@@ -72,7 +61,12 @@ class Described(NamedTuple):
 
 def kind_of(node: Node) -> str:
     """The kind of a node: one of `NAMES`."""
-    return _KINDS[type(node)]
+    match node:
+        case Demos():
+            return "demo"
+        case Expression() | Statement():
+            return "logic"
+    return type(node).__name__.lower()
 
 
 def describe(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> list[Described]:

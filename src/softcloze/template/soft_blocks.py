@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import line_and_column, quoted
@@ -23,16 +24,6 @@ class SoftBlock:
     init: str | None
 
 
-@dataclass(slots=True)
-class _Draft:
-    """The count and init of one name so far, and the positions of the slots that set them."""
-
-    count: int | None = None
-    init: str | None = None
-    count_at: int = 0
-    init_at: int = 0
-
-
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
     """The soft block of each node; None for nodes other than soft slots.
 
@@ -40,39 +31,28 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
         TemplateSyntaxError: two slots of one name differ in count or init.
     """
     keys: list[str | None] = []
-    drafts: dict[str, _Draft] = {}
+    given: dict[tuple[str | None, str], tuple[Any, int]] = {}  # by key and attribute: the first value, its position
     unnamed = 0
     for node, start, end in placed:
         if not isinstance(node, Soft):
             keys.append(None)
             continue
-        if node.name is None:
-            unnamed += 1
-        key = node.name if node.name is not None else f"#{unnamed}"
-        keys.append(key)
-        _merge(drafts.setdefault(key, _Draft()), node, source, start, end)
-    blocks = {key: _block(key, draft) for key, draft in drafts.items()}
-    return tuple(None if key is None else blocks[key] for key in keys)
+        unnamed += node.name is None
+        keys.append(node.name if node.name is not None else f"#{unnamed}")
+        for attribute, value in (("count", node.count), ("init", node.init)):
+            if value is None:
+                continue
+            first, at = given.setdefault((keys[-1], attribute), (value, start))
+            if first != value:
+                there = f"{quoted(first)} at {line_and_column(source, at)}"
+                problem = (
+                    f"soft slots named {quoted(node.name)} share one block, "
+                    f"but its {attribute} is {there} and {quoted(value)} here"
+                )
+                raise TemplateSyntaxError(problem, source, start, end, "soft-conflict")
 
+    def block(key: str) -> SoftBlock:
+        (count, _), (init, _) = (given.get((key, attribute), (None, 0)) for attribute in ("count", "init"))
+        return SoftBlock(key, 1 if count is None and init is None else count, init)
 
-def _merge(draft: _Draft, node: Soft, source: str, start: int, end: int) -> None:
-    shared = quoted(node.name)
-    if node.count is not None:
-        if draft.count is None:
-            draft.count, draft.count_at = node.count, start
-        elif draft.count != node.count:
-            there = f"{draft.count} at {line_and_column(source, draft.count_at)}"
-            problem = f"soft slots named {shared} share one block, but its count is {there} and {node.count} here"
-            raise TemplateSyntaxError(problem, source, start, end)
-    if node.init is not None:
-        if draft.init is None:
-            draft.init, draft.init_at = node.init, start
-        elif draft.init != node.init:
-            there = f"{quoted(draft.init)} at {line_and_column(source, draft.init_at)}"
-            problem = f"soft slots named {shared} share one block, but its init is {there} and {quoted(node.init)} here"
-            raise TemplateSyntaxError(problem, source, start, end)
-
-
-def _block(key: str, draft: _Draft) -> SoftBlock:
-    count = 1 if draft.count is None and draft.init is None else draft.count
-    return SoftBlock(key, count, draft.init)
+    return tuple(None if key is None else block(key) for key in keys)

@@ -24,7 +24,6 @@ from softcloze.template.nodes import (
 
 MAX_COUNT = 10_000  # largest count after a `*`
 MAX_TOKENS = 1_000_000
-_PLAIN_TAG = re.compile(r"<([A-Za-z_][A-Za-z0-9_]*)>")
 _NAME = re.compile(r"[A-Za-z0-9_]+")  # ASCII letters; others are tested one by one
 _SPACE = re.compile(r"\s+")
 _COUNT = re.compile(r"[^\s<>]+")
@@ -109,10 +108,6 @@ def read_tag(source: str, start: int) -> Placed:
     >>> read_tag("It was <mask>", 7)
     Placed(node=Mask(count=None, name=None), start=7, end=13)
     """
-    plain = _PLAIN_TAG.match(source, start)
-    if plain is not None:  # fast path: most tags
-        tag = TAGS.get(plain[1])
-        return Placed(Field(plain[1]) if tag is None else tag.make(), start, plain.end())
     return _TagReader(source, start).read()
 
 

@@ -1,9 +1,9 @@
 """Template: parsed and validated nodes, with their fields and soft blocks."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Self
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
@@ -142,35 +142,34 @@ class Template:
         """
         from softcloze.template.importers.openprompt import read_openprompt
 
-        return cls._from_imported(text, read_openprompt(text))
+        return cls._from_imported(text, '{"placeholder": "text_a"} It was {"mask"}', read_openprompt)
 
     @classmethod
     def from_ruprompts(cls, text: str) -> Self:
         """Make a template from a ruPrompts template: see `softcloze.template.importers.ruprompts`.
 
-        Raises:
-            TemplateSyntaxError: `text` breaks the rules of ruPrompts, or has no equivalent here; shows the place.
-            TemplateTypeError: `text` is not a string.
+        Raises as `from_openprompt`.
         """
         from softcloze.template.importers.ruprompts import read_ruprompts
 
-        return cls._from_imported(text, read_ruprompts(text))
+        return cls._from_imported(text, "<P*20>{text}<P*10>", read_ruprompts)
 
     @classmethod
     def from_lmbff(cls, text: str) -> Self:
         """Make a template from an LM-BFF template: see `softcloze.template.importers.lmbff`.
 
-        Raises:
-            TemplateSyntaxError: `text` breaks the rules of LM-BFF, or has no equivalent here; shows the place.
-            TemplateTypeError: `text` is not a string.
+        Raises as `from_openprompt`.
         """
         from softcloze.template.importers.lmbff import read_lmbff
 
-        return cls._from_imported(text, read_lmbff(text))
+        return cls._from_imported(text, "*cls**sent_0*_It_was*mask*.*sep+*", read_lmbff)
 
     @classmethod
-    def _from_imported(cls, source: str, placed: Sequence[Placed]) -> Self:
-        """Build from nodes that were read from `source`, which errors show."""
+    def _from_imported(cls, source: str, example: str, read: Callable[[str], Sequence[Placed]]) -> Self:
+        """Build from the nodes that `read` finds in `source`, which errors show."""
+        if not isinstance(source, str):
+            raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {_kind(source)}")
+        placed = read(source)
         nodes = [node for node, _, _ in placed]
         try:
             return cls.from_nodes(nodes)
@@ -244,7 +243,8 @@ def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
     if not masks:
         near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
         hint = "" if near is None else f"; did you mean <mask> where it says <{abbreviate(near)}>?"
-        raise TemplateSyntaxError(f"the template has no <mask>, expected exactly one{hint}", source, *[len(source)] * 2)
+        problem = f"the template has no <mask>, expected exactly one{hint}"
+        raise TemplateSyntaxError(problem, source, len(source), len(source), "no-mask")
     first: dict[str | None, Placed] = {}
     for tag, mask in masks:
         if mask.name in first:
@@ -255,13 +255,13 @@ def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
                 if mask.name is None
                 else f"two masks are named {quoted(mask.name)}, and this is the second: the first is at {there}"
             )
-            raise TemplateSyntaxError(problem, source, tag.start, tag.end)
+            raise TemplateSyntaxError(problem, source, tag.start, tag.end, "two-masks")
         first[mask.name] = tag
     nameless = first.pop(None, None)
     if nameless is not None and first:
         there = line_and_column(source, min(tag.start for tag in first.values()))
         problem = f"this mask has no name, but the one at {there} has: if there are several, all need names"
-        raise TemplateSyntaxError(problem, source, nameless.start, nameless.end)
+        raise TemplateSyntaxError(problem, source, nameless.start, nameless.end, "two-masks")
     return tuple(mask for _, mask in masks)
 
 
@@ -274,11 +274,11 @@ def _validate_demos(placed: Sequence[Placed], source: str) -> Demos | None:
     if more:
         there = line_and_column(source, tag.start)
         problem = f"a template has only one <demos>, and this is the second: the first is at {there}"
-        raise TemplateSyntaxError(problem, source, more[0][0].start, more[0][0].end)
+        raise TemplateSyntaxError(problem, source, more[0][0].start, more[0][0].end, "two-demos")
     masks = [other.start for other in placed if isinstance(other.node, Mask)]
     if masks[0] < tag.start < masks[-1]:
         problem = "<demos> is between two masks, but a demonstration shows all of them: put it in front"
-        raise TemplateSyntaxError(problem, source, tag.start, tag.end)
+        raise TemplateSyntaxError(problem, source, tag.start, tag.end, "demos-between-masks")
     return node
 
 
@@ -292,27 +292,21 @@ def _logic(placed: Sequence[Placed], node_blocks: Sequence[SoftBlock | None], so
 
 def _merge_literals(nodes: Iterable[Node]) -> list[Node]:
     merged: list[Node] = []
-    run: list[str] = []
-
-    def finish_run() -> None:
-        text = "".join(run)
-        run.clear()
-        if text:
+    for is_literal, run in groupby(map(_validated, nodes), lambda node: isinstance(node, Literal)):
+        if not is_literal:
+            merged += run
+        elif text := "".join(node.text for node in run if isinstance(node, Literal)):
             merged.append(Literal(text))
-
-    for node in nodes:
-        match node:
-            case Literal(str() as text):
-                run.append(text)
-            case Literal(other):
-                raise TemplateTypeError(f"expected a Literal of str, found one of {_kind(other)}")
-            case _ if isinstance(node, Node):
-                finish_run()
-                merged.append(node)
-            case _:
-                raise TemplateTypeError(f"expected nodes such as Literal, Field and Mask, found {_kind(node)}")
-    finish_run()
     return merged
+
+
+def _validated(node: Node) -> Node:
+    match node:
+        case Literal(text) if not isinstance(text, str):
+            raise TemplateTypeError(f"expected a Literal of str, found one of {_kind(text)}")
+        case _ if not isinstance(node, Node):
+            raise TemplateTypeError(f"expected nodes such as Literal, Field and Mask, found {_kind(node)}")
+    return node
 
 
 def _kind(value: object) -> str:

@@ -2,21 +2,10 @@
 
 from collections.abc import Iterable
 
-from softcloze.errors import TemplateSyntaxError, TemplateTypeError
+from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import line_and_column, quoted
 from softcloze.template.nodes import Field, Literal, Mask, Placed
 from softcloze.template.tags import TAGS
-
-
-def validate_text(text: object, example: str) -> None:
-    """Raise if a template is not a string.
-
-    Raises:
-        TemplateTypeError: `text` is not a string; names its type and gives an example.
-    """
-    if not isinstance(text, str):
-        actual = f"{type(text).__name__} {quoted(text)}"
-        raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {actual}")
 
 
 def field(name: str, source: str, start: int, end: int, *, shorten: float = 1.0) -> Field:
@@ -36,30 +25,16 @@ def field(name: str, source: str, start: int, end: int, *, shorten: float = 1.0)
 
 
 def finish(source: str, placed: Iterable[Placed]) -> list[Placed]:
-    """Merge neighbouring literals, drop empty ones, and validate that exactly one node is a mask.
+    """Drop empty literals, and validate that exactly one node is a mask.
 
     Raises:
         TemplateSyntaxError: `source`, which the nodes were read from, has no mask or several.
     """
-    merged = _merged(placed)
-    masks = [node for node in merged if isinstance(node.node, Mask)]
+    written = [tag for tag in placed if tag.node != Literal("")]
+    masks = [tag for tag in written if isinstance(tag.node, Mask)]
     if not masks:
         raise TemplateSyntaxError("the template has no mask, expected exactly one", source, len(source), len(source))
     if len(masks) > 1:
         problem = f"only one mask can be read here: the first is at {line_and_column(source, masks[0].start)}"
         raise TemplateSyntaxError(problem, source, masks[1].start, masks[1].end)
-    return merged
-
-
-def _merged(placed: Iterable[Placed]) -> list[Placed]:
-    """Merge neighbouring literals and drop empty ones, as templates do."""
-    merged: list[Placed] = []
-    for node, start, end in placed:
-        match node, merged:
-            case Literal(""), _:
-                pass
-            case Literal(text), [*_, Placed(Literal(before), first, _)]:
-                merged[-1] = Placed(Literal(before + text), first, end)
-            case _:
-                merged.append(Placed(node, start, end))
-    return merged
+    return written

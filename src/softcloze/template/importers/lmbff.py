@@ -5,11 +5,10 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, quoted
-from softcloze.template.importers.common import field, finish, validate_text
+from softcloze.template.importers.common import field, finish
 from softcloze.template.importers.python_syntax import expression
 from softcloze.template.nodes import Expression, Field, Literal, Mask, Node, Placed, Special
 
-_EXAMPLE = "*cls**sent_0*_It_was*mask*.*sep+*"
 _SENTENCE = re.compile(r"(?P<space>\+?)sent(?P<letter>[lu]?)(?P<shorter>-?)_(?P<number>[0-9]+)", re.ASCII)
 _LETTERS = {"l": "lower_first", "u": "upper_first"}
 _NAMES = ("cls", "mask", "sep", "sep+", "sent_0", "sent_1", "+sent_0", "+sent_1", "sentl_0", "sent-_0", "sentl-_0")
@@ -35,7 +34,6 @@ def read_lmbff(text: str) -> list[Placed]:
     >>> print(Template.from_lmbff("*cls**sentl_0*?*mask*,*+sentl_1**sep+*"))
     {{ sent_0 | lower_first }}? <mask>, {{ sent_1 | lower_first }}
     """
-    validate_text(text, _EXAMPLE)
     pieces = text.split("*")
     if len(pieces) % 2 == 0:
         at = text.rfind("*")

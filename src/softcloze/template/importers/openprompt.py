@@ -5,12 +5,11 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
-from softcloze.template.importers.common import field, finish, validate_text
+from softcloze.template.importers.common import field, finish
 from softcloze.template.importers.python_syntax import KNOWN, Steps, braces_end, expression, read_braces, read_function
 from softcloze.template.nodes import Expression, Literal, Mask, Node, Placed, Soft, Special, SpecialKind
 from softcloze.template.tags import MAX_COUNT
 
-_EXAMPLE = '{"placeholder": "text_a"} It was {"mask"}'
 _KINDS = {  # kinds of tags, and the other keys of each
     "placeholder": ("shortenable", "post_processing", "add_prefix_space"),
     "meta": ("shortenable", "post_processing", "add_prefix_space"),
@@ -46,7 +45,6 @@ def read_openprompt(text: str) -> list[Placed]:
     >>> print(Template.from_openprompt(text))
     <soft init="总之"> {{ 题目 | trim }} <mask>
     """
-    validate_text(text, _EXAMPLE)
     return finish(text, _Reader(text).read())
 
 

@@ -5,11 +5,10 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import quoted
-from softcloze.template.importers.common import field, finish, validate_text
+from softcloze.template.importers.common import field, finish
 from softcloze.template.nodes import Literal, Mask, Node, Placed, Soft
 from softcloze.template.tags import MAX_COUNT, whole
 
-_EXAMPLE = "<P*20>{text}<P*10>"
 _PIECE = re.compile(
     r"<P>(?P<words>(?:(?!</?P[>*]).)+)</P>|<P\*(?P<count>[^\s<>{}]*)>|(?P<one><P>)|(?P<tag></?P(?![A-Za-z])>?)"
     r"|(?P<brace>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<stray>[{}])",
@@ -36,7 +35,6 @@ def read_ruprompts(text: str) -> list[Placed]:
     >>> print(Template.from_ruprompts("<P>Passage:</P>{passage}<P>\nIs it so:</P>"))
     <soft init="Passage:"><passage><soft init="\nIs it so:"><mask>
     """
-    validate_text(text, _EXAMPLE)
     placed: list[Placed] = []
     at = 0
     for match in _PIECE.finditer(text):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jinja2 import nodes
 
-from softcloze.formatting import abbreviate, did_you_mean, quoted, quoted_list, replace_surrogates
+from softcloze.formatting import abbreviate, did_you_mean, quoted_list, replace_surrogates
 from softcloze.template.jinja.filters import (
     ACCEPT_MISSING,
     FILTERS,
@@ -87,10 +87,10 @@ def _compile(node: nodes.Expr, reads: list[str]) -> Evaluate:
             return _item(_present(operand, reads), _index(arg))
         case nodes.List(items=items) | nodes.Tuple(items=items):
             return _list([_present(item, reads) for item in items])
-        case nodes.Filter(node=operand, name=name) if operand is not None:
-            return _filter(node, operand, name, reads)
-        case nodes.Test(node=operand, name=name):
-            return _test(node, operand, name, reads)
+        case nodes.Filter(node=operand) if operand is not None:
+            return _apply(node, operand, "filter '{}'", FILTERS, reads)
+        case nodes.Test(node=operand):
+            return _apply(node, operand, "test 'is {}'", TESTS, reads)
         case nodes.CondExpr(test=condition, expr1=then, expr2=otherwise):
             if otherwise is None:
                 raise ExpressionError("this 'if' has no 'else': write the other value, as in title if title else ''")
@@ -199,12 +199,19 @@ def _list(items: list[Evaluate]) -> Evaluate:
     return build
 
 
-def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
-    if name not in FILTERS:
-        raise ExpressionError(
-            f"unknown filter {quoted(name)}: expected one of {quoted_list(FILTERS)}{did_you_mean(name, FILTERS)}"
-        )
-    function = FILTERS[name]
+def _apply(
+    node: nodes.Filter | nodes.Test,
+    operand: nodes.Expr,
+    kind: str,
+    functions: Mapping[str, Callable[..., object]],
+    reads: list[str],
+) -> Evaluate:
+    """Compile a filter or test, one of `functions`."""
+    name = node.name
+    if name not in functions:
+        known = f"expected one of {quoted_list(functions)}{did_you_mean(name, functions)}"
+        raise ExpressionError(f"unknown {kind.format(abbreviate(name))}: {known}")
+    function = functions[name]
     value = _compile(operand, reads) if name in ACCEPT_MISSING else _present(operand, reads)
     arguments, keywords = _arguments(node, name, reads)
 
@@ -217,17 +224,6 @@ def _filter(node: nodes.Filter, operand: nodes.Expr, name: str, reads: list[str]
             raise type(error)(f"{name}: {error}") from None
 
     return apply
-
-
-def _test(node: nodes.Test, operand: nodes.Expr, name: str, reads: list[str]) -> Evaluate:
-    if name not in TESTS:
-        raise ExpressionError(
-            f"unknown test 'is {abbreviate(name)}': expected one of {quoted_list(TESTS)}{did_you_mean(name, TESTS)}"
-        )
-    function = TESTS[name]
-    value = _compile(operand, reads) if name in ACCEPT_MISSING else _present(operand, reads)
-    _arguments(node, name, reads)  # validates that there are none
-    return lambda run: function(value(run))
 
 
 def _arguments(

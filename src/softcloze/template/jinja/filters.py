@@ -101,14 +101,6 @@ def _strip_punctuation(value: object) -> str:
     return text_of(value).rstrip(_FINAL)
 
 
-def _lower_first(value: object) -> str:
-    return _change_first(value, str.lower)
-
-
-def _upper_first(value: object) -> str:
-    return _change_first(value, str.upper)
-
-
 def _change_first(value: object, change: Callable[[str], str]) -> str:
     """Change the first word character, skipping quotes, brackets and spaces before it."""
     text = text_of(value)
@@ -143,14 +135,6 @@ def _list(value: object) -> list[object]:
     return value
 
 
-def _first(value: object) -> object:
-    return _item(value, 0)
-
-
-def _last(value: object) -> object:
-    return _item(value, -1)
-
-
 def _item(value: object, index: int) -> object:
     if not isinstance(value, str | list):
         raise ExpressionError(f"expected a list or text, found {type_name(value)}")
@@ -170,19 +154,19 @@ def _default(value: object, default_value: object = "", boolean: object = False)
 FILTERS: Mapping[str, Callable[..., object]] = {
     "capitalize": lambda value: text_of(value).capitalize(),
     "default": _default,
-    "first": _first,
+    "first": lambda value: _item(value, 0),
     "join": _join,
-    "last": _last,
+    "last": lambda value: _item(value, -1),
     "length": _length,
     "lower": lambda value: text_of(value).lower(),
-    "lower_first": _lower_first,
+    "lower_first": lambda value: _change_first(value, str.lower),
     "replace": _replace,
     "split": _split,
     "strip_punctuation": _strip_punctuation,
     "title": _title,
     "trim": _trim,
     "upper": lambda value: text_of(value).upper(),
-    "upper_first": _upper_first,
+    "upper_first": lambda value: _change_first(value, str.upper),
 }
 """Filters with a name of Jinja behave as in Jinja; `split` and those with an underscore are additions."""
 TESTS: Mapping[str, Callable[[object], bool]] = {

@@ -225,7 +225,7 @@ class _Compiler:
 
     def fail(self, i: int, problem: str) -> NoReturn:
         _, start, end = self.placed[i]
-        raise TemplateSyntaxError(problem, self.source, start, end) from None
+        raise TemplateSyntaxError(problem, self.source, start, end, "logic") from None
 
 
 # templates repeat expressions
