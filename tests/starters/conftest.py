@@ -34,7 +34,7 @@ class Shop:
         self.folder = folder
         self.witness = folder.with_name("backend-ran")  # appears when pip runs code of a source archive
 
-    def wheel(self, name: str, files: dict[str, bytes], version: str = "1.0") -> Package:
+    def wheel(self, name: str, files: dict[str, bytes], version: str = "1.0", **members: list[str]) -> Package:
         info = f"{name}-{version}.dist-info"
         about = {
             f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
@@ -45,9 +45,9 @@ class Shop:
         with zipfile.ZipFile(path, "w") as archive:
             for member, content in (files | about).items():
                 archive.writestr(member, content)
-        return self._package(name, version, path)
+        return self._package(name, version, path, members)
 
-    def sdist(self, name: str, files: dict[str, bytes], version: str = "1.0") -> Package:
+    def sdist(self, name: str, files: dict[str, bytes], version: str = "1.0", **members: list[str]) -> Package:
         about = {
             "pyproject.toml": _PROJECT.encode(),
             "backend.py": _BACKEND.format(witness=str(self.witness), name=name, version=version).encode(),
@@ -55,11 +55,11 @@ class Shop:
         }
         path = self.folder / f"{name}-{version}.tar.gz"
         path.write_bytes(tarball({f"{name}-{version}/{member}": data for member, data in (files | about).items()}))
-        return self._package(name, version, path)
+        return self._package(name, version, path, members)
 
-    def _package(self, name: str, version: str, path: Path) -> Package:
+    def _package(self, name: str, version: str, path: Path, members: dict[str, list[str]]) -> Package:
         content = path.read_bytes()
-        return Package(name, version, path.name, hashlib.sha256(content).hexdigest(), len(content))
+        return Package(name, version, path.name, hashlib.sha256(content).hexdigest(), len(content), members)
 
 
 def tarball(files: dict[str, bytes]) -> bytes:

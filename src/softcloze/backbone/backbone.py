@@ -194,7 +194,7 @@ class Backbone:
         """
         from torch._dynamo.exc import TorchDynamoException
 
-        from softcloze.backbone.torch_compile import compile_layers, uncompile_layers
+        from softcloze.backbone.torch_compile import compile_layers
 
         if self.compiled:
             return
@@ -204,7 +204,8 @@ class Backbone:
             with self.frozen(), torch.inference_mode():
                 self.outputs([[0, 1, 2, 3, 1, 2, 3], [2, 1]], torch.tensor([[4], [1]]), sources=[(0, 1, 2), (3, 1)])
         except TorchDynamoException as error:
-            uncompile_layers(layers)
+            for layer in layers:
+                layer._compiled_call_impl = None
             raise BackboneError(
                 f"cannot compile {self.name!r}: {error}\n"
                 "torch needs a compiler for C++ and the headers of this Python (on Debian: g++ and python3-dev); "

@@ -5,7 +5,7 @@ and tokens above one. Compiling again for single ones does not pay, and compiled
 (docs/explanation/engine.md): there layers run as they are written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,12 +42,6 @@ def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn
         # the attribute that torch uses: a copy of the layer does not have it
         layer._compiled_call_impl = _compiled_for_batches(layer._compiled_call_impl, layer._call_impl)
     return layers
-
-
-def uncompile_layers(layers: Sequence[nn.Module]) -> None:
-    """Run layers as they are written again."""
-    for layer in layers:
-        layer._compiled_call_impl = None
 
 
 def _compiled_for_batches(compiled: Callable[..., Any], as_written: Callable[..., Any]) -> Callable[..., Any]:

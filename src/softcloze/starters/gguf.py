@@ -8,14 +8,12 @@ weights, a plain tokenizer and a config. A comment explains every difference fro
 from __future__ import annotations  # so that types can be named without importing slow packages
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    from gguf import ReaderTensor
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
     from transformers import PreTrainedConfig, PreTrainedTokenizerFast
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _CONTROL, _USER_DEFINED = 3, 4  # token types of the GGUF format
-_BLOCK_NAMES = {
+_SHARED_NAMES = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
     "attn_v": "self_attn.v_proj",
@@ -34,6 +32,18 @@ _BLOCK_NAMES = {
     "ffn_down": "mlp.down_proj",
     "attn_norm": "input_layernorm",
 }
+# names of the parts of a layer, by architecture
+_NAMES = {
+    "llama": _SHARED_NAMES | {"ffn_norm": "post_attention_layernorm"},
+    "gemma3": _SHARED_NAMES
+    | {
+        "attn_q_norm": "self_attn.q_norm",
+        "attn_k_norm": "self_attn.k_norm",
+        "post_attention_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm",
+    },
+}
 
 
 def convert(gguf: Path, folder: Path) -> None:
@@ -42,67 +52,47 @@ def convert(gguf: Path, folder: Path) -> None:
     Raises:
         ValueError: the architecture of the file is neither llama nor gemma3.
     """
-    from gguf import GGUFReader
+    import numpy as np
+    from gguf import GGUFReader, dequantize
     from safetensors.numpy import save_file
     from transformers import GenerationConfig
 
     reader = GGUFReader(gguf)
     meta = {key: field.contents() for key, field in reader.fields.items()}
-    kind = _ARCHITECTURES.get(meta["general.architecture"])
-    if kind is None:
-        raise ValueError(f"{gguf.name} is of architecture {meta['general.architecture']!r}, expected llama or gemma3")
-
-    config = kind.config(meta)
+    match architecture := meta["general.architecture"]:
+        case "llama":
+            config, tokenizer, restore = _llama_config(meta), _llama_tokenizer(meta), _restore_llama
+        case "gemma3":
+            config, tokenizer, restore = _gemma3_config(meta), _gemma3_tokenizer(meta), _restore_gemma3
+        case _:
+            raise ValueError(f"{gguf.name} is of architecture {architecture!r}, expected llama or gemma3")
     config.save_pretrained(folder)
     GenerationConfig(**_token_ids(meta)).save_pretrained(folder)
-    kind.tokenizer(meta).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    tensors = {}
+    for tensor in reader.tensors:
+        values = np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+        restored = restore(tensor.name, values, config)
+        tensors[_name(tensor.name, architecture)] = np.ascontiguousarray(restored)
     weights = folder / "model.safetensors"
-    save_file(dict(_weights(reader.tensors, kind, config)), weights, metadata={"format": "pt"})
+    save_file(tensors, weights, metadata={"format": "pt"})
     shutil.copymode(folder / "config.json", weights)  # safetensors makes the file readable for its owner only
 
 
-@dataclass(frozen=True)
-class _Architecture:
-    """Conversion rules of one architecture.
-
-    Attributes:
-        config: makes the transformers config from the metadata of the file.
-        tokenizer: makes the tokenizer from the metadata of the file.
-        norms: names of normalisation layers of a block that not all architectures share.
-        restore: undoes the change that GGUF makes to a tensor, given name, values and config.
-    """
-
-    config: Callable[[dict[str, Any]], PreTrainedConfig]
-    tokenizer: Callable[[dict[str, Any]], PreTrainedTokenizerFast]
-    norms: dict[str, str]
-    restore: Callable[[str, Values, PreTrainedConfig], Values]
-
-
-def _weights(
-    tensors: Sequence[ReaderTensor], kind: _Architecture, config: PreTrainedConfig
-) -> Iterator[tuple[str, Values]]:
-    """Yield the transformers name and the float32 values of every tensor."""
-    import numpy as np
-    from gguf import dequantize
-
-    for tensor in tensors:
-        values = np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
-        yield _name(tensor.name, kind.norms), np.ascontiguousarray(kind.restore(tensor.name, values, config))
-
-
-def _name(gguf_name: str, norms: dict[str, str]) -> str:
+def _name(gguf_name: str, architecture: str) -> str:
     """Return the name of a tensor in transformers.
 
-    >>> _name("blk.3.attn_q.weight", {}), _name("output_norm.weight", {})
+    >>> _name("blk.3.attn_q.weight", "llama"), _name("output_norm.weight", "llama")
     ('model.layers.3.self_attn.q_proj.weight', 'model.norm.weight')
     """
+    names = _NAMES[architecture]
     match gguf_name.split("."):
         case ["token_embd", "weight"]:
             return "model.embed_tokens.weight"  # the output layer is tied to it in all our models
         case ["output_norm", "weight"]:
             return "model.norm.weight"
-        case ["blk", number, part, "weight"] if part in _BLOCK_NAMES or part in norms:
-            return f"model.layers.{number}.{norms.get(part) or _BLOCK_NAMES[part]}.weight"
+        case ["blk", number, part, "weight"] if part in names:
+            return f"model.layers.{number}.{names[part]}.weight"
         case _:
             raise ValueError(f"unknown tensor in the GGUF file: {gguf_name}")
 
@@ -257,25 +247,3 @@ def _wrapped(tokenizer: Tokenizer, meta: dict[str, Any], **options: str) -> PreT
         **{name: tokens[meta[f"tokenizer.ggml.{key}_token_id"]] for name, key in names.items()},
         **options,
     )
-
-
-_ARCHITECTURES = {
-    "llama": _Architecture(
-        config=_llama_config,
-        tokenizer=_llama_tokenizer,
-        norms={"ffn_norm": "post_attention_layernorm"},
-        restore=_restore_llama,
-    ),
-    "gemma3": _Architecture(
-        config=_gemma3_config,
-        tokenizer=_gemma3_tokenizer,
-        norms={
-            "attn_q_norm": "self_attn.q_norm",
-            "attn_k_norm": "self_attn.k_norm",
-            "post_attention_norm": "post_attention_layernorm",
-            "ffn_norm": "pre_feedforward_layernorm",
-            "post_ffw_norm": "post_feedforward_layernorm",
-        },
-        restore=_restore_gemma3,
-    ),
-}
