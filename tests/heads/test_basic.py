@@ -50,7 +50,7 @@ def states_by_transformers(backbone, prompts):
 def test_features_are_the_states_of_plain_transformers(architecture):
     prompt = bound(architecture, ONE_EACH, "linear")
     prompts = prompt.encode(TEXTS)
-    (found,) = prompt.features(prompts, [None])
+    found = prompt.features(prompts, None)
     torch.testing.assert_close(found, states_by_transformers(prompt.scorer.backbone, prompts), atol=1e-4, rtol=1e-4)
 
 
@@ -59,7 +59,7 @@ def test_a_warp_head_starts_with_the_scores_of_the_label_words(architecture):
     """Weighted means of the vocabulary's scores, here by the whole head of plain transformers."""
     prompt = bound(architecture, SEVERAL, "warp")
     backbone, prompts = prompt.scorer.backbone, prompt.encode(TEXTS)
-    found = start(prompt, "warp").label_scores(prompt.features(prompts, [None])[0])
+    found = start(prompt, "warp").label_scores(prompt.features(prompts, None))
     expected = []
     for one in prompts:
         mask_id = backbone.prompt_tokenizer.mask_id
@@ -80,7 +80,7 @@ def test_the_linear_head_converges_to_logistic_regression():
     targets = [*TARGETS, *TARGETS, *(1 - target for target in TARGETS)]
     head = start(prompt, "linear")
     train(None, head, prompt.scorer, prompts, targets, **options(epochs=1500, head_learning_rate=1.0, batch_size=36))
-    (states,) = prompt.features(prompts, [None])
+    states = prompt.features(prompts, None)
     reference = LogisticRegression(C=np.inf, max_iter=10_000).fit(states.numpy(), targets)
     ours = head.label_scores(states).softmax(-1)[:, 1].detach().numpy()
     np.testing.assert_allclose(ours, reference.predict_proba(states.numpy())[:, 1], atol=0.03)

@@ -34,27 +34,17 @@ class Score:
 
 
 class LabelledExamples(NamedTuple):
-    """Examples with their labels.
-
-    Attributes:
-        examples: the examples.
-        targets: index of the label of each, shape (examples,).
-    """
+    """Examples with their labels."""
 
     examples: list[Example]
-    targets: NDArray[np.int64]
+    targets: NDArray[np.int64]  # index of the label of each, shape (examples,)
 
 
 class Evaluation(NamedTuple):
-    """Results for each example.
+    """Results for each example, of shape (examples,)."""
 
-    Attributes:
-        right: whether the predicted label is the right one, shape (examples,).
-        losses: -log of the right label's probability, in nats, shape (examples,).
-    """
-
-    right: NDArray[np.bool_]
-    losses: NDArray[np.float64]
+    right: NDArray[np.bool_]  # whether the predicted label is the right one
+    losses: NDArray[np.float64]  # -log of the right label's probability, in nats
 
     @property
     def score(self) -> Score:
@@ -106,30 +96,8 @@ class FittedClassifier(Protocol):
     backbone_: Backbone
 
 
-class SoftPrompt(NamedTuple):
-    """A trained soft prompt on its backbone.
-
-    Attributes:
-        bound: the prompt on its backbone.
-        soft: its soft vectors, at least one.
-    """
-
-    bound: BoundPrompt
-    soft: SoftVectors
-
-    @property
-    def prompt(self) -> Prompt:
-        """The prompt."""
-        return self.bound.prompt
-
-    @property
-    def backbone(self) -> Backbone:
-        """The model."""
-        return self.bound.backbone
-
-
-def soft_prompt_of(clf: FittedClassifier) -> SoftPrompt:
-    """Get the soft prompt of a fitted classifier.
+def soft_prompt_of(clf: FittedClassifier) -> tuple[BoundPrompt, SoftVectors]:
+    """Get the prompt of a fitted classifier on its backbone, and its soft vectors.
 
     Raises:
         NotFittedError: it is not fitted.
@@ -146,7 +114,7 @@ def soft_prompt_of(clf: FittedClassifier) -> SoftPrompt:
             f"{str(prompt.template)!r} has no soft slots, so it has no vectors to inspect; explain shows the "
             "effect of its label words"
         )
-    return SoftPrompt(bound, bound.parts.soft)
+    return bound, bound.parts.soft
 
 
 def vector_positions(soft: SoftVectors) -> list[tuple[str, int]]:

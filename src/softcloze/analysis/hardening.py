@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal as OneOf
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -11,7 +10,6 @@ from softcloze.analysis.evaluation import (
     FittedClassifier,
     LabelledExamples,
     Score,
-    SoftPrompt,
     evaluate,
     labelled_examples,
     soft_prompt_of,
@@ -140,43 +138,40 @@ def harden(
         raise ParameterError(f"by={by!r} is unknown; expected 'cosine' or 'distance'")
     if (X is None) != (y is None):
         raise ParameterError("accuracy takes examples and their labels; give both X and y, or neither")
-    prompt = soft_prompt_of(clf)
-    backbone = prompt.backbone
-    nearest = nearest_words(backbone, prompt.soft.weight, writable_words(backbone), 1)
+    bound, soft = soft_prompt_of(clf)
+    backbone = bound.backbone
+    nearest = nearest_words(backbone, soft.weight, writable_words(backbone), 1)
     ids = (nearest.by_cosine if by == "cosine" else nearest.by_distance).ids[:, 0]
-    blocks = {block.key: ids[list(block.rows)].tolist() for block in prompt.soft.blocks}
-    template = with_words(prompt.prompt.template, blocks, backbone.prompt_tokenizer)
+    blocks = {block.key: ids[list(block.rows)].tolist() for block in soft.blocks}
+    template = with_words(bound.prompt.template, blocks, backbone.prompt_tokenizer)
     measured = None
     if X is not None and y is not None:
-        measured = _measure(prompt, template, ids, labelled_examples(prompt.prompt, X, y))
+        measured = _measure(bound, soft, template, ids, labelled_examples(bound.prompt, X, y))
     words = {key: tuple(word_of(backbone, token) for token in tokens) for key, tokens in blocks.items()}
     return HardPrompt(template, words, measured)
 
 
-def _measure(soft_prompt: SoftPrompt, template: Template, ids: Tensor, rows: LabelledExamples) -> Hardening:
+def _measure(
+    bound: BoundPrompt, soft: SoftVectors, template: Template, ids: Tensor, rows: LabelledExamples
+) -> Hardening:
     """Evaluate the soft prompt, its nearest words in the slots and as text, and the template without slots."""
-    bound, soft = soft_prompt
     words = bound.backbone.embed(ids).float()
     prompts = bound.encode(rows.examples)
-    features = bound.compiled.features(prompts, [soft, SoftVectors(soft.blocks, words)])
-    in_slots, nearest = (evaluate(bound, of_vectors, rows.targets).score for of_vectors in features)
-    as_text, bare = (_hard(bound, hard, rows) for hard in (template, without_slots(bound.prompt.template)))
-    same = sum(_filled(one, ids.tolist()) == other.chunks for one, other in zip(prompts, as_text.prompts, strict=True))
-    return Hardening(len(rows.examples), in_slots, nearest, as_text.score, bare.score, same)
+    in_slots, nearest = (
+        evaluate(bound, bound.compiled.features(prompts, vectors), rows.targets).score
+        for vectors in (soft, SoftVectors(soft.blocks, words))
+    )
+    as_text, hard = _hard(bound, template, rows)
+    _, bare = _hard(bound, without_slots(bound.prompt.template), rows)
+    same = sum(_filled(one, ids.tolist()) == other.chunks for one, other in zip(prompts, as_text, strict=True))
+    return Hardening(len(rows.examples), in_slots, nearest, hard, bare, same)
 
 
-class _HardResult(NamedTuple):
-    """Encoded examples and score of a template without soft slots."""
-
-    prompts: list[EncodedPrompt]
-    score: Score
-
-
-def _hard(soft_prompt: BoundPrompt, template: Template, rows: LabelledExamples) -> _HardResult:
-    """Evaluate the prompt with another template, which has no soft slots."""
-    hard = BoundPrompt(replace(soft_prompt.prompt, template=template, vectors={}), soft_prompt.backbone)
+def _hard(bound: BoundPrompt, template: Template, rows: LabelledExamples) -> tuple[list[EncodedPrompt], Score]:
+    """The encoded examples and the score of the prompt with another template, which has no soft slots."""
+    hard = BoundPrompt(replace(bound.prompt, template=template, vectors={}), bound.backbone)
     prompts = hard.encode(rows.examples)
-    return _HardResult(prompts, evaluate(hard, hard.features(prompts), rows.targets).score)
+    return prompts, evaluate(hard, hard.features(prompts), rows.targets).score
 
 
 def _filled(prompt: EncodedPrompt, ids: Sequence[int]) -> tuple[tuple[int, ...], ...]:

@@ -12,17 +12,11 @@ CHUNK = 8192  # words embedded at a time
 
 
 class Neighbours(NamedTuple):
-    """Words with their cosine and distance to each vector.
-
-    Attributes:
-        ids: token ids, shape (vectors, words).
-        cosines: cosine between vector and word, shape (vectors, words).
-        distances: Euclidean distance in units of `typical_length`, shape (vectors, words).
-    """
+    """Words with their cosine and distance to each vector, of shape (vectors, words)."""
 
     ids: Tensor
     cosines: Tensor
-    distances: Tensor
+    distances: Tensor  # Euclidean, in units of `typical_length`
 
 
 class Nearest(NamedTuple):

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softcloze.analysis.evaluation import FittedClassifier, SoftPrompt, soft_prompt_of, vector_positions
+from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vector_positions
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
 from softcloze.display import Block, Column, Displayable, Table, fixed, named
 from softcloze.errors import ParameterError
+from softcloze.prompt import BoundPrompt
 from softcloze.soft import INITS, initial_vectors
 
 MATRIX = 12  # vectors whose similarities fit on a screen
@@ -137,21 +138,21 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
     """
     if words < 1:
         raise ParameterError(f"words={words} cannot be listed; expected 1 or more")
-    prompt = soft_prompt_of(clf)
-    backbone, unit = prompt.backbone, typical_length(prompt.backbone)
-    vectors = prompt.soft.weight.detach().cpu()
+    bound, soft = soft_prompt_of(clf)
+    backbone, unit = bound.backbone, typical_length(bound.backbone)
+    vectors = soft.weight.detach().cpu()
     known = real_words(backbone)
     nearest = nearest_words(backbone, vectors, known, words)
     by_cosine, by_distance = (_words_of(backbone, neighbours) for neighbours in nearest)
     start_words: list[str | None] = [None] * len(vectors)
     moved: list[float | None] = [None] * len(vectors)
-    start = starting_vectors(prompt, examples)
+    start = starting_vectors(bound, examples)
     if start is not None:
         at_start = nearest_words(backbone, start, known, 1).by_distance
         start_words = [word.token for (word,) in _words_of(backbone, at_start)]
         moved = ((vectors - start).norm(dim=-1) / unit).tolist()
     lengths = (vectors.norm(dim=-1) / unit).tolist()
-    positions = zip(*vector_positions(prompt.soft), strict=True)
+    positions = zip(*vector_positions(soft), strict=True)
     soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
     return SoftInspection(tuple(soft_vectors), similarities(vectors))
 
@@ -178,7 +179,7 @@ def _words_of(backbone: Backbone, neighbours: Neighbours) -> list[tuple[Vocabula
     ]
 
 
-def starting_vectors(soft_prompt: SoftPrompt, examples: Iterable[Example] | None) -> Tensor | None:
+def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> Tensor | None:
     """Recompute the vectors before training, shape (soft, width), on the CPU.
 
     Vectors that started from words of the template or from label words need no more than these; those of
@@ -186,7 +187,7 @@ def starting_vectors(soft_prompt: SoftPrompt, examples: Iterable[Example] | None
     vectors before the first fit.
 
     Args:
-        soft_prompt: the soft prompt.
+        bound: a trained soft prompt.
         examples: the training examples, in any order; only "vocabulary" needs them.
 
     Returns:
@@ -195,16 +196,15 @@ def starting_vectors(soft_prompt: SoftPrompt, examples: Iterable[Example] | None
     Raises:
         ParameterError: not as many examples as in training.
     """
-    training, compiled = soft_prompt.prompt.training, soft_prompt.bound.compiled
+    training, compiled = bound.prompt.training, bound.compiled
     init = training.get("soft_init")
     if init not in INITS:
         return None
     drawn = init == "vocabulary" and any(not block.init for block in compiled.template.blocks)
     prompts = []
     if drawn:
-        if (
-            examples is None or soft_prompt.prompt.demonstrations is not None
-        ):  # their selection used the same generator before
+        # the selection of demonstrations used the same generator before
+        if examples is None or bound.prompt.demonstrations is not None:
             return None
         known = as_examples(examples)
         if len(known) != training["examples"]:
@@ -215,7 +215,7 @@ def starting_vectors(soft_prompt: SoftPrompt, examples: Iterable[Example] | None
         prompts = compiled.encode(known)
     soft = initial_vectors(
         compiled.template,
-        soft_prompt.backbone,
+        bound.backbone,
         init=init,
         prompts=prompts,
         words=compiled.words,

@@ -133,15 +133,15 @@ def trajectory(clf: FittedClassifier, log: VectorLog, examples: Iterable[Example
         ParameterError: its template has no soft slots, or the log is of another fit.
         ArtifactError: its prompt belongs to another model.
     """
-    prompt = soft_prompt_of(clf)
-    history = prompt.prompt.training["history"]
+    bound, _ = soft_prompt_of(clf)
+    history = bound.prompt.training["history"]
     if not log.records or log.records != history[-len(log.records) :]:
         raise ParameterError(
             "the log is not of this fit; give VectorLog(folder) to the classifier as on_epoch, with checkpoint=folder, "
             "and the classifier's own on_epoch to trajectory: clone copies it"
         )
-    unit = typical_length(prompt.backbone)
-    start = starting_vectors(prompt, examples)
+    unit = typical_length(bound.backbone)
+    start = starting_vectors(bound, examples)
 
     def distances(vectors: Tensor, other: Tensor | None) -> tuple[float, ...] | None:
         return tuple(((vectors - other).norm(dim=-1) / unit).tolist()) if other is not None else None

@@ -129,9 +129,9 @@ class MultiLabelPromptClassifier(PromptEstimator):
                 generator=np.random.default_rng(seed),
             )
             # the vectors are trained against the thresholds of the scores that they start with
-            head = learn_thresholds(verbalizer, compiled.features(prompts, [soft])[0], targets)
+            head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
             training = self._train(compiled, prompts, targets, TrainedParts(soft, head), seed, soft_init=self.soft_init)
-        head = learn_thresholds(verbalizer, compiled.features(prompts, [soft])[0], targets)
+        head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
         prompt = self._make_prompt(compiled, TrainedParts(soft, head), HEAD, training)
         self._adopt(BoundPrompt(prompt, compiled.backbone, compiled))
         return self

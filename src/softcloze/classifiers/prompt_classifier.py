@@ -375,7 +375,7 @@ class PromptClassifier(PromptEstimator):
             training = self._train(compiled, prompts, targets, parts, seed, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
         if self.head == "prototypes":
-            (features,) = compiled.features(prompts, [parts.soft])
+            features = compiled.features(prompts, parts.soft)
             head = learn_prototypes(compiled.verbalizer, features, torch.tensor(targets), generator)
             parts = parts._replace(head=head)
         return parts, training

@@ -78,7 +78,7 @@ class BoundPrompt:
 
     def features(self, prompts: Sequence[EncodedPrompt]) -> Tensor:
         """Input of the head, shape (batch, features), on the CPU."""
-        return self.compiled.features(prompts, [self.parts.soft])[0]
+        return self.compiled.features(prompts, self.parts.soft)
 
     def label_scores(self, features: Tensor) -> NDArray[np.float64]:
         """Compute label log-scores from features by the head, and apply the calibration, if any.

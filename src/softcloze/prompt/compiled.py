@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from softcloze.backbone import Backbone
@@ -11,7 +10,7 @@ from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import ParameterError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
-from softcloze.scoring import Member, Scorer, compute_features, plan_rules, plan_words, score_together
+from softcloze.scoring import Scorer, compute_features, plan_rules, plan_words
 from softcloze.soft import SoftVectors
 from softcloze.template import Options, Template
 from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
@@ -71,13 +70,10 @@ class CompiledPrompt:
         answer = max(map(len, self.scorer.words), default=1)
         return self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
 
-    def features(self, prompts: Sequence[EncodedPrompt], softs: Sequence[SoftVectors | None]) -> Tensor:
-        """Input of the head for each set of soft vectors, shape (sets, batch, features), on the CPU."""
-        weights = [soft.weight.detach() if soft is not None else None for soft in softs]
+    def features(self, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None) -> Tensor:
+        """Input of the head, shape (batch, features), on the CPU."""
         with self.backbone.frozen():
-            if len(weights) == 1:
-                return compute_features(self.scorer, prompts, weights[0])[None]
-            return torch.stack(score_together([Member(self.scorer, prompts, weight) for weight in weights]))
+            return compute_features(self.scorer, prompts, soft.weight.detach() if soft is not None else None)
 
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:

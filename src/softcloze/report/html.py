@@ -1,13 +1,11 @@
-"""Parts of every report: plots with their titles, and a self-contained HTML file."""
+"""Plots with their titles, which need matplotlib."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 from markupsafe import Markup
 
 from softcloze.errors import ReportError
-from softcloze.files import write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +24,3 @@ def require_matplotlib() -> None:
             "the plots of a report are drawn with matplotlib, which is not installed; "
             "install it with: pip install 'softcloze[report]'"
         )
-
-
-def write_page(text: str, path: str | Path) -> Path:
-    """Write a page to a file atomically; missing folders are created.
-
-    Raises:
-        FileError: the file cannot be written.
-    """
-    target = Path(path).expanduser()
-    write_text(target, text)
-    return target

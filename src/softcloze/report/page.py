@@ -4,7 +4,8 @@ from pathlib import Path
 
 from softcloze.display import html_environment
 from softcloze.experiments import Comparison
-from softcloze.report.html import require_matplotlib, write_page
+from softcloze.files import write_text
+from softcloze.report.html import require_matplotlib
 
 
 def write_report(comparison: Comparison, path: str | Path) -> Path:
@@ -34,7 +35,9 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
         'report.html'
     """
     require_matplotlib()
-    return write_page(page(comparison), path)
+    target = Path(path).expanduser()
+    write_text(target, page(comparison))
+    return target
 
 
 def page(comparison: Comparison) -> str:

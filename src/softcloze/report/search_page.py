@@ -5,8 +5,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from softcloze.display import html_environment
+from softcloze.files import write_text
 from softcloze.formatting import mean_sd, one_line, percent
-from softcloze.report.html import Plot, require_matplotlib, write_page
+from softcloze.report.html import Plot, require_matplotlib
 from softcloze.search import SearchSummary
 from softcloze.search.table import notes, parameter_value, round_title, share_note, varying_parameters
 
@@ -19,7 +20,9 @@ def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
         FileError: the file cannot be written.
     """
     require_matplotlib()
-    return write_page(search_page(summary), path)
+    target = Path(path).expanduser()
+    write_text(target, search_page(summary))
+    return target
 
 
 def search_page(summary: SearchSummary) -> str:
