@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 import sys
+from typing import get_args
 
 import pytest
 from support.html_page import Page
 from support.models import ARCHITECTURES, model, tokenizer
 
 from softcloze.cli import main
-from softcloze.cli.options import Choice
+from softcloze.cli.options import Selection
 from softcloze.demonstrations.selection import METHODS
 
 ROWS = "text,label\n很好,好\n质量太差,差\n满意,好\n失望,差\n"
@@ -196,7 +197,7 @@ def test_the_second_segment(softcloze, folders):
 
 
 def test_the_choices_are_those_that_there_are():
-    assert tuple(Choice) == METHODS
+    assert get_args(Selection) == METHODS
 
 
 def test_fit_shows_demonstrations_as_asked(softcloze, folders, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from typing import get_args
 
 import pytest
 
@@ -67,4 +68,4 @@ def test_mistakes(run, reviews, tmp_path, options, message):
 
 
 def test_the_command_offers_every_method():
-    assert [choice.value for choice in Ranking] == list(RANKINGS)
+    assert get_args(Ranking) == tuple(RANKINGS)

@@ -2,11 +2,13 @@
 
 import json
 import re
+from typing import get_args
 
 import pytest
 
 from softcloze.calibration import CALIBRATIONS
-from softcloze.cli.options import Calibration, HeadName
+from softcloze.cli.compare_methods import DESCRIPTIONS
+from softcloze.cli.options import Baseline, Calibration, HeadName
 from softcloze.heads import EXCLUSIVE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -194,6 +196,7 @@ def test_a_linear_head_without_slots(run, reviews, tmp_path):
     assert run("evaluate", reviews, "--prompt", "prompt", cwd=tmp_path).returncode == 0
 
 
-def test_every_calibration_and_head_has_its_option():
+def test_every_calibration_head_and_baseline_has_its_option():
     assert tuple(Calibration) == tuple(CALIBRATIONS)
-    assert tuple(HeadName) == EXCLUSIVE
+    assert get_args(HeadName) == EXCLUSIVE
+    assert tuple(Baseline) == tuple(DESCRIPTIONS)

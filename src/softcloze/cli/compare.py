@@ -15,7 +15,6 @@ from rich.text import Text
 from softcloze.cli.options import (
     Baseline,
     Calibration,
-    Choice,
     DemonstrationsOption,
     LabelOption,
     LearningRateOption,
@@ -78,7 +77,7 @@ def compare(
         bool,
         typer.Option("--balanced/--own-shares", help="Shots equal for all classes, or in proportion to the data."),
     ] = True,
-    demonstrations: DemonstrationsOption = Choice.random,
+    demonstrations: DemonstrationsOption = "random",
     epochs: Annotated[int, typer.Option(help="Maximum passes over the training examples, for soft prompts.")] = 3,
     learning_rate: LearningRateOption = 0.04,
     folder: Annotated[
@@ -108,32 +107,32 @@ def compare(
         validate_writable(folder / "protocol.json")
     split = _split(data, text_column, label_column)
     builder = MethodBuilder(model, verbalizer, split.train)
-    hards, softs = hard or [], soft or []
+    hards, softs, calibrations = hard or [], soft or [], [method.value for method in calibration or ()]
     if not (hards or variants or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
     for template in hards:
         if resolve_template(template).blocks:
             raise CommandError(f"{template!r} is given with --hard, but has soft slots: give it with --soft")
     settings: dict[str, Any] = {
-        "demonstrations": demonstrations.value,
+        "demonstrations": demonstrations,
         "epochs": epochs,
         "learning_rate": learning_rate,
     }
     chosen = [
         *(builder.prompt(template, **settings) for template in (*hards, *softs)),
         *(
-            builder.prompt(template, f"{template}, {method.value}", calibration=method.value, **settings)
+            builder.prompt(template, f"{template}, {method}", calibration=method, **settings)
             for template in hards
-            for method in calibration or ()
+            for method in calibrations
         ),
         *(
             variant
             for named in variants or ()
-            for method in (None, *(calibration or ()))
-            for variant in builder.variants(named, None if method is None else method.value)
+            for method in (None, *calibrations)
+            for variant in builder.variants(named, method)
         ),
         *(builder.read(methods) if methods is not None else ()),
-        *(map(builder.baseline, baseline or ())),
+        *(builder.baseline(kind.value) for kind in baseline or ()),
     ]
     sizes = [_shots(given) for given in shots or ["16"]]
     if report is not None:

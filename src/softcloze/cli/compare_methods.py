@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from softcloze.classifiers import PromptClassifier
-from softcloze.cli.options import Baseline, Words, read_verbalizer
+from softcloze.cli.options import Words, read_verbalizer
 from softcloze.data import Examples
 from softcloze.errors import FileError
 from softcloze.experiments import FineTunedClassifier, Method, prompt_variants, tfidf
@@ -22,12 +22,12 @@ from softcloze.verbalizer import Verbalizer
 
 NOT_IN_FILES = ("on_epoch", "checkpoint", "random_state")  # random_state is the seed of each run
 HAN = ("\u3400", "\u9fff")  # range of common Chinese characters
-TRAINED: dict[Baseline, Trained] = {Baseline.head: "head", Baseline.fine_tuning: "all", Baseline.lora: "lora"}
-DESCRIPTIONS = {
-    Baseline.tf_idf: "logistic regression on words, or on characters of Chinese",
-    Baseline.head: "a new classification head on the frozen model",
-    Baseline.fine_tuning: "a new classification head, all weights trained",
-    Baseline.lora: "a new classification head and low-rank adapters",
+TRAINED: dict[str, Trained] = {"head": "head", "fine-tuning": "all", "lora": "lora"}
+DESCRIPTIONS: dict[str, str] = {
+    "tf-idf": "logistic regression on words, or on characters of Chinese",
+    "head": "a new classification head on the frozen model",
+    "fine-tuning": "a new classification head, all weights trained",
+    "lora": "a new classification head and low-rank adapters",
 }
 
 
@@ -63,9 +63,9 @@ class MethodBuilder:
         words = None if self.verbalizer is None else read_verbalizer(self.verbalizer, named)
         return prompt_variants(self.model, task, language, words, calibration=calibration)
 
-    def baseline(self, kind: Baseline, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
+    def baseline(self, kind: str, name: str | None = None, **settings: Any) -> Method:  # noqa: ANN401
         """A baseline, named after its kind by default."""
-        return Method(name if name is not None else kind.value, self._baseline(kind, settings), DESCRIPTIONS[kind])
+        return Method(name if name is not None else kind, self._baseline(kind, settings), DESCRIPTIONS[kind])
 
     def read(self, file: Path) -> list[Method]:
         """Read methods from a TOML file: one table for each, named after it, with `template = …` or `baseline = …`.
@@ -92,14 +92,14 @@ class MethodBuilder:
                     training = _parameters(f"{where}, training", training, TrainingSettings)
                     parameters["training"] = TrainingSettings(**training)
                 return self.prompt(template, name, **parameters)
-            case {"baseline": str(kind), **settings} if kind in [*Baseline]:
-                factory = tfidf if kind == Baseline.tf_idf else FineTunedClassifier
-                return self.baseline(Baseline(kind), name, **_parameters(where, settings, factory))
-        kinds = ", ".join(repr(kind.value) for kind in Baseline)
+            case {"baseline": str(kind), **settings} if kind in DESCRIPTIONS:
+                factory = tfidf if kind == "tf-idf" else FineTunedClassifier
+                return self.baseline(kind, name, **_parameters(where, settings, factory))
+        kinds = ", ".join(map(repr, DESCRIPTIONS))
         raise FileError(f'{where}: expected template = "…", or baseline = one of {kinds}')
 
-    def _baseline(self, kind: Baseline, settings: Mapping[str, Any]) -> BaseEstimator:
-        if kind is Baseline.tf_idf:
+    def _baseline(self, kind: str, settings: Mapping[str, Any]) -> BaseEstimator:
+        if kind == "tf-idf":
             return tfidf(**{"analyzer": analyzer_for(self.train.texts), **settings})
         return FineTunedClassifier(**{"model": self.model, "trained": TRAINED[kind], **settings})
 

@@ -9,10 +9,8 @@ from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
-    Choice,
     DemonstrationsOption,
     FileArgument,
-    HeadName,
     HeadOption,
     LabelOption,
     LearningRateOption,
@@ -41,8 +39,8 @@ def fit(
     shots: Annotated[
         int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
     ] = None,
-    head: HeadOption = HeadName.words,
-    demonstrations: DemonstrationsOption = Choice.random,
+    head: HeadOption = "words",
+    demonstrations: DemonstrationsOption = "random",
     calibration: CalibrationOption = None,
     epochs: Annotated[int, typer.Option(help="Most passes over the training rows.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
@@ -79,8 +77,8 @@ def fit(
         open_backbone(model),
         parsed,
         words,
-        head=head.value,
-        demonstrations=demonstrations.value,
+        head=head,
+        demonstrations=demonstrations,
         calibration=calibration.value if calibration is not None else None,
         epochs=epochs,
         batch_size=batch_size,

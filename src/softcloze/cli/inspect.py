@@ -11,9 +11,9 @@ from softcloze.cli.console import quiet, results
 from softcloze.cli.input_files import Row, open_table
 from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
-    Choice,
     DemonstrationsOption,
     LabelOption,
+    Selection,
     TextOption,
     VerbalizerOption,
     Words,
@@ -57,7 +57,7 @@ def inspect(
     ] = None,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
-    demonstrations: DemonstrationsOption = Choice.random,
+    demonstrations: DemonstrationsOption = "random",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the same as an HTML page that needs nothing else.")
     ] = None,
@@ -72,7 +72,7 @@ def inspect(
     parsed = resolve_template(template)
     example = _example(parsed, text, field)
     words = read_verbalizer(verbalizer, template)
-    if model is None and demonstrations is Choice.nearest:
+    if model is None and demonstrations == "nearest":
         raise CommandError("--demonstrations nearest compares what a model makes of the rows: name it with --model")
     if example or (not parsed.fields and (model is not None or examples is not None)):
         labelled = None
@@ -122,11 +122,11 @@ class Labelled(NamedTuple):
 
     rows: list[Row]
     labels: list[str]
-    choice: Choice
+    choice: Selection
 
 
 def _read_labelled(
-    template: Template, path: Path, text_column: str | None, label_column: str, choice: Choice
+    template: Template, path: Path, text_column: str | None, label_column: str, choice: Selection
 ) -> Labelled:
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
@@ -160,7 +160,7 @@ def _inspect_example(
         words = Verbalizer({label: label for label in labelled.labels})  # as in fit
     options = words.first_words if words is not None else ()
     backbone = None
-    if model is not None and labelled is not None and labelled.choice is Choice.nearest:
+    if model is not None and labelled is not None and labelled.choice == "nearest":
         backbone = open_backbone(model)
     demonstrations = None
     if labelled is not None and words is not None:
@@ -209,5 +209,5 @@ def _select(
     pool = Pool.from_examples(template, labelled.rows, label_indices(labelled.labels, words), words.first_words)
     count = template.demos.count if template.demos is not None else None
     asked = cast("Backbone", backbone)  # random selection does not use it
-    selector, _ = select_demonstrations(labelled.choice.value, pool, count, asked, np.random.default_rng(0))
+    selector, _ = select_demonstrations(labelled.choice, pool, count, asked, np.random.default_rng(0))
     return selector.select([values], asked)[0]

@@ -1,9 +1,8 @@
 """softcloze label-words: find label words by the labelled rows of a file."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,12 +16,7 @@ from softcloze.files import validate_writable, write_text
 from softcloze.library import resolve_template
 from softcloze.verbalizer import Verbalizer
 
-
-class Ranking(StrEnum):
-    """Names of rankings: the keys of `softcloze.label_words.candidates.RANKINGS`, which is slow to import."""
-
-    petal = "petal"
-    lm_bff = "lm-bff"
+Ranking = Literal["petal", "lm-bff"]  # the keys of `softcloze.label_words.candidates.RANKINGS`, slow to import
 
 
 def label_words(
@@ -39,7 +33,7 @@ def label_words(
         typer.Option(
             help="petal (words likelier in a class than in the others) or lm-bff (words likely in the class)."
         ),
-    ] = Ranking.petal,
+    ] = "petal",
     count: Annotated[int, typer.Option("--words", help="Number of words for each label.")] = 3,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the words to a .toml file for --verbalizer.")
@@ -67,7 +61,7 @@ def label_words(
         drawn = few_shot(labels, shots, seed)
         examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
     verbalizer = search_label_words(
-        open_backbone(model), parsed, examples, labels, method=method.value, words=count, random_state=seed
+        open_backbone(model), parsed, examples, labels, method=method, words=count, random_state=seed
     )
     console = results()
     columns = [
@@ -76,9 +70,7 @@ def label_words(
     ]
     console.print(rich_table(Table(columns)))
     if output is not None:
-        write_text(
-            output, _card(verbalizer, f"{method.value} on {len(labels)} rows of {file.name}, {model}", str(parsed))
-        )
+        write_text(output, _card(verbalizer, f"{method} on {len(labels)} rows of {file.name}, {model}", str(parsed)))
         say(console, "saved in ", plain(output, "bold"))
 
 

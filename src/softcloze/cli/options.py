@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -38,49 +38,19 @@ OtherModelOption = Annotated[
 ]
 
 
-class Choice(StrEnum):
-    """Ways of selecting demonstrations."""
-
-    random = "random"
-    nearest = "nearest"
-
-
+# names of registries that are slow to import; tests compare them
+Selection = Literal["random", "nearest"]
+HeadName = Literal["words", "warp", "linear", "prototypes"]
+# typer takes lists of enums, but not of literals
+Calibration = StrEnum("Calibration", ["contextual", "domain", "pmi", "batch", "prototypical", "temperature"])
+Baseline = StrEnum("Baseline", {"tf_idf": "tf-idf", "head": "head", "fine_tuning": "fine-tuning", "lora": "lora"})
 DemonstrationsOption = Annotated[
-    Choice,
+    Selection,
     typer.Option(
         help="Selection of the rows for <demos>: random (drawn once), or nearest (most similar to each input in the "
         "model's states)."
     ),
 ]
-
-
-class Calibration(StrEnum):
-    """Calibrations: the names of `softcloze.calibration.CALIBRATIONS`, which is slow to import."""
-
-    contextual = "contextual"
-    domain = "domain"
-    pmi = "pmi"
-    batch = "batch"
-    prototypical = "prototypical"
-    temperature = "temperature"
-
-
-class Baseline(StrEnum):
-    """Baselines for prompts."""
-
-    tf_idf = "tf-idf"
-    head = "head"
-    fine_tuning = "fine-tuning"
-    lora = "lora"
-
-
-class HeadName(StrEnum):
-    """Heads: the names of `softcloze.heads.EXCLUSIVE`, which is slow to import."""
-
-    words = "words"
-    warp = "warp"
-    linear = "linear"
-    prototypes = "prototypes"
 
 
 HeadOption = Annotated[
