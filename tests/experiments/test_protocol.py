@@ -74,16 +74,31 @@ def test_settings_are_chosen_on_a_share_where_that_is_enough_and_else_by_cross_v
     assert len(Protocol().folds(["a", "a", "a", "b", "b"], 0)) == 2
 
 
+SIZES = "but it has to be an integer of at least 0 or a number between 0 and 1 or 'all'"
 MISTAKES = [
-    ({"shots": -1}, "shots=-1: expected a whole number"),
-    ({"shots": 1.5}, "shots=1.5: expected"),
-    ({"shots": 2.0}, "shots=2.0: expected"),
-    ({"shots": True}, "shots=True: expected"),
-    ({"shots": "most"}, "shots='most': expected"),
+    ({"shots": -1}, f"shots=-1, {SIZES}"),
+    ({"shots": 1.5}, f"shots=1.5, {SIZES}"),
+    ({"shots": 2.0}, f"shots=2.0, {SIZES}"),
+    ({"shots": True}, f"shots=True, {SIZES}"),
+    ({"shots": "4"}, f"shots='4', {SIZES}"),
+    ({"shots": "most"}, f"shots='most', {SIZES}"),
+    ({"shots": None}, f"shots=None, {SIZES}"),
+    ({"shots": {4}}, r"shots=\{4\}, but it has to be"),
+    ({"shots": [4, "16"]}, f"shots='16', {SIZES}"),
     ({"shots": (4, 4)}, "expected one or more distinct values"),
+    ({"shots": (4, np.int64(4))}, "expected one or more distinct values"),
     ({"seeds": 0}, r"seeds=\(\): expected one or more"),
-    ({"test_rows": 0}, "test_rows=0, but it has to be at least 1"),
-    ({"development": 1}, "development=1: expected a share"),
+    ({"seeds": 1.5}, "seeds=1.5, but it has to be an integer of at least 0"),
+    ({"seeds": "3"}, "seeds='3', but"),
+    ({"seeds": True}, "seeds=True, but"),
+    ({"seeds": [0, 1.5]}, "seeds=1.5, but"),
+    ({"seeds": [-1]}, "seeds=-1, but"),
+    ({"test_rows": 0}, "test_rows=0, but it has to be an integer of at least 1 or None"),
+    ({"test_rows": "20"}, "test_rows='20', but"),
+    ({"test_rows": 20.0}, "test_rows=20.0, but"),
+    ({"balanced": "no"}, "balanced='no', but it has to be True or False"),
+    ({"development": 1}, "development=1, but it has to be a number between 0 and 1"),
+    ({"development": "0.5"}, "development='0.5', but"),
 ]
 
 
@@ -91,6 +106,13 @@ MISTAKES = [
 def test_mistakes(settings, message):
     with pytest.raises(ParameterError, match=message):
         Protocol(**settings)
+
+
+def test_numbers_of_numpy_are_numbers():
+    protocol = Protocol(np.array([4, 16]), np.int64(2), np.int32(50), np.True_, np.float32(0.5))
+    assert protocol == Protocol((4, 16), 2, 50, True, 0.5)
+    assert Protocol.from_dict(json.loads(json.dumps(protocol.to_dict()))) == protocol
+    assert Protocol(seeds=np.array([3, 5])) == Protocol(seeds=(3, 5))
 
 
 def test_too_few_rows():

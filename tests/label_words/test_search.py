@@ -94,8 +94,12 @@ def test_bert_tiny(bert_tiny, seed):
 
 
 MISTAKES = [
-    ({"method": "petl"}, r"^method='petl' is unknown; expected 'petal', 'lm-bff'; did you mean 'petal'\?$"),
-    ({"words": 0}, r"^words=0: a label needs at least 1$"),
+    ({"method": "petl"}, r"^method='petl', but it has to be 'petal' or 'lm-bff'; did you mean 'petal'\?$"),
+    ({"method": ["petal"]}, r"^method=\['petal'\], but it has to be 'petal' or 'lm-bff'$"),
+    ({"words": 0}, r"^words=0, but it has to be an integer of at least 1$"),
+    ({"words": "3"}, r"^words='3', but it has to be an integer of at least 1$"),
+    ({"max_length": 12.5}, r"^max_length=12.5, but it has to be an integer of at least 1 or None$"),
+    ({"random_state": "0"}, r"^random_state='0', but it has to be an integer of at least 0$"),
     ({"labels": ["pos"] * 6}, r"^label words need at least two labels, found \['pos'\]$"),
     ({"texts": [], "labels": []}, r"^no examples: give labelled texts$"),
     ({"labels": ["a", None, "a", "b", "b", "b"]}, r"^labels must all be str or all be int, got \['a', None, 'b'\]$"),

@@ -2,7 +2,8 @@
 
 import copy
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from importlib.util import find_spec
 from typing import Any, Self, TypeAlias, get_args
 from typing import Literal as OneOf
@@ -26,6 +27,7 @@ Trained: TypeAlias = OneOf["all", "head", "lora"]
 SCORING_BATCH = 32
 
 
+@dataclass(eq=False, repr=False)
 class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     """Fine-tuning for sequence classification with transformers, as a baseline for prompts.
 
@@ -60,30 +62,17 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     (16770, (1, 2))
     """
 
-    def __init__(
-        self,
-        model: str | Backbone,
-        *,
-        trained: Trained = "all",
-        epochs: int = 10,
-        batch_size: int = 8,
-        learning_rate: float | None = None,
-        rank: int = 8,
-        max_length: int | None = None,
-        dtype: str = "auto",
-        device: str = "auto",
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.model = model
-        self.trained = trained
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.rank = rank
-        self.max_length = max_length
-        self.dtype = dtype
-        self.device = device
-        self.random_state = random_state
+    model: str | Backbone
+    _: KW_ONLY
+    trained: Trained = "all"
+    epochs: int = 10
+    batch_size: int = 8
+    learning_rate: float | None = None
+    rank: int = 8
+    max_length: int | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    random_state: int | np.random.RandomState | None = None
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
         """Train on texts and their labels.
@@ -153,19 +142,15 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
         schedule = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
         self.network_.train()
-        for rows in self._batches(len(texts)):
-            logits = self._logits([texts[row] for row in rows])
-            loss = nn.functional.cross_entropy(logits, targets[rows].to(logits.device))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            schedule.step()
-
-    def _batches(self, count: int) -> Iterator[list[int]]:
         for _ in range(self.epochs):
-            for rows in torch.randperm(count).split(self.batch_size):
-                yield rows.tolist()
+            for rows in torch.randperm(len(texts)).split(self.batch_size):
+                logits = self._logits([texts[row] for row in rows])
+                loss = nn.functional.cross_entropy(logits, targets[rows].to(logits.device))
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(learning, 1.0)
+                optimizer.step()
+                schedule.step()
 
     def _logits(self, texts: Sequence[str]) -> Tensor:
         encoded = self._tokenizer(
@@ -212,6 +197,7 @@ def tfidf(analyzer: str = "word") -> Pipeline:
     return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
 
 
+@dataclass(eq=False, repr=False)
 class SetFitClassifier(ClassifierMixin, BaseEstimator):
     """SetFit as a baseline; needs a sentence encoder and the packages `setfit` and `datasets`.
 
@@ -231,11 +217,11 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
         Tunstall et al. 2022, arXiv:2209.11055, in the authors' package.
     """
 
-    def __init__(self, encoder: str, *, epochs: int = 1, batch_size: int = 16, random_state: int | None = None):
-        self.encoder = encoder
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.random_state = random_state
+    encoder: str
+    _: KW_ONLY
+    epochs: int = 1
+    batch_size: int = 16
+    random_state: int | None = None
 
     def fit(self, X: Sequence[str], y: Sequence[Label]) -> Self:
         """Train a copy of the encoder, and a logistic regression on its embeddings.

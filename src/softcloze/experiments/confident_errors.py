@@ -29,12 +29,9 @@ def most_confident_errors(probabilities: np.ndarray, truth: np.ndarray, count: i
 
 
 def top_words(classifier: BaseEstimator, texts: Sequence[str], rows: Sequence[int]) -> dict[int, tuple[TopWord, ...]]:
-    """The most probable words at the mask, by index; empty unless the classifier is a prompt with label words.
+    """The most probable words at the mask for some `rows` of `texts`; empty unless a prompt with label words is fitted.
 
-    Args:
-        classifier: a classifier ready to predict, or a fitted search.
-        texts: of all examples.
-        rows: indices of the examples to explain.
+    The classifier is ready to predict, or a fitted search.
     """
     fitted = getattr(classifier, "best_estimator_", classifier)
     if not rows or not isinstance(fitted, PromptClassifier):

@@ -25,19 +25,12 @@ from softcloze.library import resolve_template, resolve_verbalizer
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that has ended, with or without an error.
-
-    Attributes:
-        run_id: its method and draw.
-        run: its result.
-        measured: True if it was measured now, False if it was read from the folder or failed.
-        model: name and number of parameters of the method's own backbone, or None.
-    """
+    """A run that has ended, with or without an error."""
 
     run_id: RunId
     run: Run
-    measured: bool
-    model: tuple[str, int] | None
+    measured: bool  # False if it was read from the folder or failed
+    model: tuple[str, int] | None  # name and number of parameters of the method's own backbone
 
 
 @dataclass
@@ -71,15 +64,16 @@ class ExperimentGrid:
 
     def run(self, run_id: RunId) -> FinishedRun:
         """Measure one run, or read it from the folder; an exception becomes a run with an error."""
-        name, shots, seed = run_id
-        rows = self.draws[shots, seed] if shots else ()
+        rows = self.draws[run_id.shots, run_id.seed] if run_id.shots else ()
         train = Examples(
             tuple(self.split.train.texts[row] for row in rows), tuple(self.split.train.labels[row] for row in rows)
         )
         model = None
         with PeakMemory() as memory:
             try:
-                classifier = self.method_of(run_id).prepared(seed, lambda: self.protocol.folds(train.labels, seed))
+                classifier = self.method_of(run_id).prepared(
+                    run_id.seed, lambda: self.protocol.folds(train.labels, run_id.seed)
+                )
                 model = _load(classifier)
                 key = None
                 if self.folder is not None:
@@ -93,7 +87,7 @@ class ExperimentGrid:
             except Exception as error:  # noqa: BLE001  the estimator is the user's; the other runs continue
                 failed = Run.failed(run_id, f"{type(error).__name__}: {error}")
                 return FinishedRun(run_id, failed, measured=False, model=model)
-        run = Run(name, shots, seed, peak_memory=memory.peak, top_words=words, **measured._asdict())
+        run = Run(*run_id, peak_memory=memory.peak, top_words=words, **measured._asdict())
         if self.folder is not None and key is not None:
             write_run(self.folder, key, run)
         return FinishedRun(run_id, run, measured=True, model=model)
@@ -152,11 +146,8 @@ MEMORY_INTERVAL = 0.05  # seconds between two samples
 class PeakMemory:
     """The largest resident set size of this process while the block runs.
 
-    A thread samples it every 50 ms, which works on every system; shorter peaks are missed. The value is that of the
-    whole process: the model and everything else loaded before count.
-
-    Attributes:
-        peak: bytes.
+    A thread samples it every 50 ms, which works on every system; shorter peaks are missed. `peak`, in bytes, is that
+    of the whole process: the model and everything else loaded before count.
 
     >>> with PeakMemory() as memory:
     ...     block = bytearray(1_000_000)

@@ -96,13 +96,7 @@ class Method:
 def measure_classifier(
     classifier: BaseEstimator, train: Examples, score_cache: ScoreCache, classes: Sequence[str]
 ) -> Measured:
-    """Train a classifier if there are training examples, and score the held-out texts.
-
-    Args:
-        classifier: a new clone; it is fitted in place.
-        train: training examples; may be empty.
-        score_cache: the held-out texts and their cached scores.
-        classes: the order of the columns.
+    """Train a new classifier if there are training examples, and score the held-out texts of `score_cache`.
 
     Raises:
         ParameterError: the classifier has labels that are not in `classes`, or its output is not a distribution.

@@ -4,18 +4,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any, Literal, Self, TypeAlias
+from numbers import Integral
+from typing import Any, Literal, Self, TypeAlias, TypeGuard
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from softcloze.data import few_shot
 from softcloze.errors import ParameterError
+from softcloze.parameters import BOOLEAN, FRACTION, NONE, integer, one_of, plain, validate_parameters
 
 Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
 LEAST = 8  # development examples of the rarest class; with fewer, one example moves the score by over a tenth
 FOLDS = 4
+CONSTRAINTS = {
+    "shots": integer(at_least=0) | FRACTION | one_of("all"),
+    "seeds": integer(at_least=0),
+    "test_rows": integer(at_least=1) | NONE,
+    "balanced": BOOLEAN,
+    "development": FRACTION,
+}
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -62,21 +71,16 @@ class Protocol:
         Raises:
             ParameterError: a value is out of range.
         """
-        sizes = tuple(shots) if isinstance(shots, Sequence) and not isinstance(shots, str) else (shots,)
-        seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-        for size in sizes:
-            _validate_shots(size)
-        for name, values in (("shots", sizes), ("seeds", seeds)):
-            if not values or len(set(values)) < len(values):
-                raise ParameterError(f"{name}={values!r}: expected one or more distinct values")
-        if test_rows is not None and test_rows < 1:
-            raise ParameterError(f"test_rows={test_rows}, but it has to be at least 1, or None for all")
-        if not 0 < development < 1:
-            raise ParameterError(f"development={development}: expected a share between 0 and 1")
-        for name, value in zip(
-            self.__slots__, (sizes, seeds, test_rows, bool(balanced), float(development)), strict=True
-        ):
-            object.__setattr__(self, name, value)
+        values = {"test_rows": test_rows, "balanced": balanced, "development": development}
+        validate_parameters(values, CONSTRAINTS)
+        several = {"shots": _values(shots), "seeds": _values(range(seeds) if _is_integer(seeds) else seeds)}
+        for name, items in several.items():
+            for item in items:
+                validate_parameters({name: item}, CONSTRAINTS)
+            if not items or len(set(items)) < len(items):
+                raise ParameterError(f"{name}={items!r}: expected one or more distinct values")
+        for name, value in (several | values).items():
+            object.__setattr__(self, name, plain(value))
 
     @property
     def hash(self) -> str:
@@ -172,16 +176,17 @@ class Protocol:
         return list(splitter.split(np.zeros(len(labels)), labels))
 
 
-def _validate_shots(shots: object) -> None:
-    fits = shots == "all" or (
-        isinstance(shots, int | float)
-        and not isinstance(shots, bool)
-        and (shots == 0 or 0 < shots < 1 or shots % 1 == 0 < shots)
-    )
-    if not fits or (isinstance(shots, float) and shots % 1 == 0):
-        raise ParameterError(
-            f"shots={shots!r}: expected a whole number of examples per class, a share between 0 and 1, or 'all'"
-        )
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _values(value: object) -> tuple[Any, ...]:
+    """The values of a list, tuple, range or array as Python's numbers, or a single value as the only one."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        value = (value,)
+    return tuple(plain(item) for item in value)
 
 
 def _apportion(total: int, sizes: np.ndarray) -> np.ndarray:

@@ -144,13 +144,7 @@ class _State:
 
 
 def _seconds_left(measured: Sequence[Run], waiting: Sequence[RunId], processes: int) -> float | None:
-    """Estimate from runs of the same method and shots, else of the same method, else of all.
-
-    Args:
-        measured: runs of this session.
-        waiting: runs to do.
-        processes: runs at a time.
-    """
+    """Estimate from the runs measured now of the same method and shots, else of the same method, else of all."""
     if not measured:
         return None
 

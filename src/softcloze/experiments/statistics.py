@@ -86,16 +86,13 @@ def validate_metric(metric: str) -> None:
 
 
 class Resampling:
-    """Bootstrap samples and permutations of the held-out examples, the same for every pair of methods.
-
-    Attributes:
-        counts: count of each example in each bootstrap sample, shape (resamples, rows).
-        swaps: 1 where a permutation swaps the two methods, shape (resamples, rows).
-    """
+    """Bootstrap samples and permutations of the held-out examples, the same for every pair of methods."""
 
     def __init__(self, rows: int, resamples: int = RESAMPLES, random_state: int = 0):
         """Draw the samples; `random_state` determines them."""
         generator = np.random.default_rng(random_state)
+        # count of each example in each bootstrap sample, and 1 where a permutation swaps the two methods; both of shape
+        # (resamples, rows)
         self.counts = generator.multinomial(rows, np.full(rows, 1 / rows), size=resamples).astype(np.float32)
         self.swaps = generator.integers(0, 2, size=(resamples, rows)).astype(np.float32)
         self._seed = random_state + 1

@@ -4,10 +4,9 @@ import pickle
 import signal
 from collections.abc import Generator, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import torch
@@ -20,14 +19,8 @@ from softcloze.experiments.results import Run, RunId
 from softcloze.experiments.score_cache import shared_scores_key
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A moment between runs.
-
-    Attributes:
-        finished: runs that ended since the previous step.
-        doing: runs in progress; empty at the end.
-    """
+class Step(NamedTuple):
+    """A moment between runs: those that ended since the previous step, and those in progress, none at the end."""
 
     finished: tuple[FinishedRun, ...]
     doing: tuple[RunId, ...]
@@ -86,9 +79,7 @@ def _next_run(
 class _Worker:
     """A process that does one run at a time; if it dies, a new process takes its place.
 
-    Attributes:
-        run_id: the run in progress, or None.
-        connection: readable when the run has ended or the process has died.
+    `connection` is readable when the run has ended or the process has died.
     """
 
     def __init__(self, pickled: bytes, threads: int):

@@ -24,7 +24,7 @@ def choose_words(
     Args:
         log_probs: of each word in each example, nats, shape (examples, words).
         targets: index of each example's label.
-        ranking: one of `softcloze.label_words.candidates.RANKINGS`.
+        ranking: of the words of a label.
         words: number of words for each label.
         seed: of the folds.
         start: words that each label has already, equally many for each; None for none.

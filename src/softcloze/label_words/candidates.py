@@ -21,15 +21,10 @@ LIKELIEST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Candidate label words.
-
-    Attributes:
-        words: each of one token at the mask.
-        log_probs: of each word at the mask of each example, nats over the whole vocabulary, shape (examples, words).
-    """
+    """Candidate label words, each of one token at the mask."""
 
     words: tuple[str, ...]
-    log_probs: np.ndarray
+    log_probs: np.ndarray  # at the mask of each example, nats over the whole vocabulary, shape (examples, words)
 
 
 def read_candidates(
@@ -97,10 +92,7 @@ def is_word(text: str) -> bool:
 
 
 def is_encoded_as(compiled: CompiledTemplate, word: str, token: int) -> bool:
-    """True if `token` is the encoding of `word` at the mask.
-
-    With white space before the mask, "good" is the token with a leading space, otherwise the one without.
-    """
+    """True for the token with a leading space if white space precedes the mask, else for the one without."""
     return tokens_of(compiled, word) == (token,)
 
 
@@ -167,17 +159,11 @@ def lm_bff(log_probs: np.ndarray, has_label: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A ranking of the candidates of a label.
+    """A ranking of the candidates of a label."""
 
-    Attributes:
-        score: the score of each word; arguments as for `petal`.
-        depths: numbers of the label's likeliest words to consider; of several, cross-validation selects one.
-        keep: number of words with the highest scores to keep.
-    """
-
-    score: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    depths: tuple[int, ...]
-    keep: int
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of each word; arguments as for `petal`
+    depths: tuple[int, ...]  # numbers of the label's likeliest words to consider: cross-validation selects one
+    keep: int  # number of words with the highest scores to keep
 
 
 RANKINGS = {

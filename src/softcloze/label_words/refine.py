@@ -1,6 +1,5 @@
 """Refine large sets of label words for a model: knowledgeable verbalizers."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 
@@ -20,11 +19,20 @@ from softcloze.label_words.word_statistics import (
     relevant,
 )
 from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.parameters import NONE, NOT_NEGATIVE, POSITIVE, integer, number, validate_parameters
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import compute_features
 from softcloze.template import Template
 from softcloze.verbalizer import Label, Verbalizer, Words
 from softcloze.verbalizer.verbalizer import find_openings
+
+CONSTRAINTS = {
+    "frequency": number("from 0 to below 1", lambda value: 0 <= value < 1),
+    "relevance": NOT_NEGATIVE,
+    "penalty": POSITIVE,
+    "max_tokens": integer(at_least=1) | NONE,
+    "max_length": integer(at_least=1) | NONE,
+}
 
 
 def refine_words(
@@ -96,10 +104,12 @@ def refine_words(
         >>> verbalizer.words
         (('bad', 'boring'), ('good', 'great'))
     """
+    options = {"frequency": frequency, "relevance": relevance, "penalty": penalty}
+    validate_parameters({**options, "max_tokens": max_tokens, "max_length": max_length}, CONSTRAINTS)
     template, verbalizer = resolve_template(template), resolve_verbalizer(words)
     if not isinstance(verbalizer, Verbalizer):
         raise ParameterError("no words to refine; give label -> words, or the name of a verbalizer in the library")
-    _validate(template, frequency, relevance, penalty)
+    _validate_template(template)
     examples = as_examples(texts)
     if not examples:
         raise ParameterError("no texts to refine words by; give some of the texts to classify")
@@ -172,7 +182,7 @@ def _by_label(verbalizer: Verbalizer) -> Iterator[tuple[Label, tuple[str, ...]]]
     return zip(verbalizer.labels, verbalizer.words, strict=True)
 
 
-def _validate(template: Template, frequency: float, relevance: float, penalty: float) -> None:
+def _validate_template(template: Template) -> None:
     if template.blocks:
         raise ParameterError(
             f"the soft slots of {str(template)!r} are not trained yet; refine the words with the hard part, without "
@@ -183,9 +193,3 @@ def _validate(template: Template, frequency: float, relevance: float, penalty: f
             f"the demonstrations of {str(template)!r} are chosen in fit; refine the words without <demos>, then give "
             "them to the classifier with this template"
         )
-    if not 0 <= frequency < 1:
-        raise ParameterError(f"frequency={frequency!r} is the share of words to drop; expected 0 to below 1")
-    if not relevance >= 0:
-        raise ParameterError(f"relevance={relevance!r} is the least ratio of a word to keep; expected 0 or more")
-    if not 0 < penalty < math.inf:
-        raise ParameterError(f"penalty={penalty!r} must be a number above 0")

@@ -9,12 +9,19 @@ from softcloze.backbone import Backbone, load_backbone
 from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
-from softcloze.formatting import did_you_mean
 from softcloze.label_words.beam_search import choose_words
 from softcloze.label_words.candidates import RANKINGS, is_word, read_candidates, tokens_of
 from softcloze.library import resolve_template
+from softcloze.parameters import NONE, integer, one_of, validate_parameters
 from softcloze.template import Demos, Mask, Options, Soft, Template, without_slots
 from softcloze.verbalizer import Label, Verbalizer
+
+CONSTRAINTS = {
+    "method": one_of(*RANKINGS),
+    "words": integer(at_least=1),
+    "max_length": integer(at_least=1) | NONE,
+    "random_state": integer(at_least=0),
+}
 
 
 def search_label_words(
@@ -73,13 +80,8 @@ def search_label_words(
         >>> verbalizer = search_label_words("starter:smollm2-135m", template, texts, labels)  # doctest: +SKIP
         >>> PromptClassifier("starter:smollm2-135m", template, verbalizer).predict(["A delight."])  # doctest: +SKIP
     """
-    if method not in RANKINGS:
-        raise ParameterError(
-            f"method={method!r} is unknown; expected {', '.join(map(repr, RANKINGS))}"
-            f"{did_you_mean(str(method), RANKINGS)}"
-        )
-    if words < 1:
-        raise ParameterError(f"words={words}: a label needs at least 1")
+    options = {"method": method, "words": words, "max_length": max_length, "random_state": random_state}
+    validate_parameters(options, CONSTRAINTS)
     examples = as_examples(texts)
     if not examples:
         raise ParameterError("no examples: give labelled texts")
