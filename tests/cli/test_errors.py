@@ -50,7 +50,7 @@ MISTAKES = [
     ),
     (
         [*FIT, "--verbalizer", '{"good": 5, "bad": "x"}'],
-        "error: --verbalizer: label 'good' needs a word or a list of words, found 5\n",
+        "error: --verbalizer: label 'good' has 5 among its words; expected text\n",
     ),
     (
         [*FIT, "--verbalizer", '{"a": "x", "a": "y"}'],

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from softcloze.cli.input_files import open_table
-from softcloze.cli.output_files import format_of
+from softcloze.cli.output_files import writer_for
 from softcloze.errors import FileError
 
 NAMES = ("predicted", "probability_a", "error")
@@ -18,7 +18,7 @@ ADDED = dict.fromkeys(NAMES)
 
 def written(path, table):
     """The table that is read again after all rows were written."""
-    format_of(path, table, NAMES).write(path, (row | ADDED for row in table.rows()))
+    writer_for(path, table, NAMES)(path, (row | ADDED for row in table.rows()))
     return pyarrow.parquet.read_table(path).drop_columns(list(NAMES))
 
 
@@ -61,4 +61,4 @@ def test_what_parquet_cannot_hold_is_told_before_the_start(values, tmp_path, mon
     for together in (1, 10):
         monkeypatch.setattr("softcloze.cli.output_files.INFERRED", together)
         with pytest.raises(FileError, match=r"cannot write out.parquet: .*; .jsonl takes every kind of row"):
-            format_of(Path("out.parquet"), table, NAMES)
+            writer_for(Path("out.parquet"), table, NAMES)

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -19,31 +19,17 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-class Entry(NamedTuple):
-    """A command before its module is imported.
-
-    Attributes:
-        module: in this package.
-        function: its name in the module.
-        summary: for the list of commands.
-    """
-
-    module: str
-    function: str
-    summary: str
-
-
-COMMANDS = {
-    "fit": Entry("fit", "fit", "Train a prompt on labelled rows and save it."),
-    "predict": Entry("predict", "predict", "Label every row of a file with a saved prompt."),
-    "evaluate": Entry("evaluate", "evaluate", "Measure a saved prompt on labelled rows."),
-    "compare": Entry("compare", "compare", "Compare prompts and baselines on the same rows."),
-    "label-words": Entry("label_words", "label_words", "Find label words by labelled rows."),
-    "inspect": Entry("inspect", "inspect", "Show a template, and an example token by token."),
-    "inspect-prompt": Entry("inspect_prompt", "inspect_prompt", "Show the vectors of a trained soft prompt."),
-    "lint": Entry("lint", "lint", "Check templates and label words for mistakes."),
-    "models": Entry("models", "models", "List or download starter models and data sets."),
-    "templates": Entry("templates", "templates", "List the templates of the library, or show one."),
+COMMANDS = {  # name of a module and of the function in it: summary
+    "fit": "Train a prompt on labelled rows and save it.",
+    "predict": "Label every row of a file with a saved prompt.",
+    "evaluate": "Measure a saved prompt on labelled rows.",
+    "compare": "Compare prompts and baselines on the same rows.",
+    "label-words": "Find label words by labelled rows.",
+    "inspect": "Show a template, and an example token by token.",
+    "inspect-prompt": "Show the vectors of a trained soft prompt.",
+    "lint": "Check templates and label words for mistakes.",
+    "models": "List or download starter models and data sets.",
+    "templates": "List the templates of the library, or show one.",
 }
 
 app = typer.Typer(name="softcloze", no_args_is_help=True, **SETTINGS)
@@ -54,15 +40,15 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in click
         """Parse arguments with the parameters of the command's function."""
-        entry = COMMANDS[str(info_name)]
-        function = getattr(import_module(f"softcloze.cli.{entry.module}"), entry.function)
+        name = str(info_name).replace("-", "_")
+        function = getattr(import_module(f"softcloze.cli.{name}"), name)
         command = typer.Typer(**SETTINGS)
         command.command(info_name)(function)
         return get_command(command).make_context(info_name, *args, **kwargs)
 
 
-for _name, _entry in COMMANDS.items():
-    app.command(_name, cls=LazyCommand, help=_entry.summary)(lambda: None)
+for _name, _summary in COMMANDS.items():
+    app.command(_name, cls=LazyCommand, help=_summary)(lambda: None)
 
 
 def main() -> None:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.text import Text
 
+from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     Baseline,
     Calibration,
@@ -21,9 +24,11 @@ from softcloze.cli.options import (
     ModelOption,
     VerbalizerOption,
 )
-from softcloze.errors import CommandError
+from softcloze.cli.progress import fetch, open_backbone
+from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
+from softcloze.library import resolve_template
 
 if TYPE_CHECKING:
     from softcloze import experiments
@@ -98,7 +103,6 @@ def compare(
     are held out, and the held-out classes are balanced.
     """
     from softcloze.cli.compare_methods import MethodBuilder
-    from softcloze.library import resolve_template
 
     # validate the input first: downloading a model takes long
     if report is not None:
@@ -140,11 +144,7 @@ def compare(
 
         require_matplotlib()
 
-    from rich.live import Live
-
     from softcloze import experiments
-    from softcloze.cli.console import errors, plain, results, say
-    from softcloze.cli.progress import fetch, open_backbone
     from softcloze.experiments.table import DifferencesTable
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
@@ -191,12 +191,7 @@ def _shots(given: str) -> "experiments.Shots":
 
 def _split(data: str, text_column: str, label_column: str) -> "Split":
     """Training and held-out examples of a starter data set or a file."""
-    from pathlib import Path
-
-    from softcloze.cli.console import errors, plain, say
-    from softcloze.cli.input_files import open_table
     from softcloze.data import split_rows
-    from softcloze.errors import FileError
     from softcloze.starters import load_data
 
     if data.startswith(STARTER):

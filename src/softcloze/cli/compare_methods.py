@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from softcloze.classifiers import PromptClassifier
-from softcloze.cli.options import Words, read_verbalizer
+from softcloze.cli.options import read_text, read_verbalizer
 from softcloze.data import Examples
 from softcloze.errors import FileError
 from softcloze.experiments import FineTunedClassifier, Method, prompt_variants, tfidf
@@ -77,10 +77,8 @@ class MethodBuilder:
             FileError: the file cannot be read, is not TOML, or has unknown keys.
         """
         try:
-            tables = tomllib.loads(file.expanduser().read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise FileError(f"cannot read {file}: {error.strerror}") from error
-        except ValueError as error:
+            tables = tomllib.loads(read_text(file))
+        except tomllib.TOMLDecodeError as error:
             raise FileError(f"{file} is not TOML: {error}") from error
         return [self._from_table(f"{file}, [{name}]", name, table) for name, table in tables.items()]
 
@@ -103,9 +101,9 @@ class MethodBuilder:
             return tfidf(**{"analyzer": analyzer_for(self.train.texts), **settings})
         return FineTunedClassifier(**{"model": self.model, "trained": TRAINED[kind], **settings})
 
-    def _words(self, template: str) -> "Words | Verbalizer | str":
+    def _words(self, template: str) -> Verbalizer | str:
         words = read_verbalizer(self.verbalizer, template)
-        return words if words is not None else {label: label for label in sorted(set(self.train.labels))}
+        return words if words is not None else Verbalizer({label: label for label in set(self.train.labels)})
 
 
 def analyzer_for(texts: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,8 @@ from softcloze.formatting import did_you_mean
 from softcloze.template import Template
 
 Row = dict[str, Any]
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 CHUNK = 1000  # rows of Parquet in one batch
 
 
@@ -115,8 +115,9 @@ def open_table(path: Path) -> Table:
     if path.is_dir():
         raise FileError(f"{path} is a folder, expected a file")
     if not path.exists():
-        near = get_close_matches(path.name, (other.name for other in path.parent.glob("*")), n=1)
-        raise FileError(f"there is no file {path}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise FileError(
+            f"there is no file {path}{did_you_mean(path.name, (other.name for other in path.parent.glob('*')))}"
+        )
     columns: dict[str, None] = {}
     count, damaged = 0, []
     for line in _read_lines(path):
@@ -146,7 +147,7 @@ def _read_lines(path: Path) -> Iterator[Row | FileError]:
             case ".jsonl":
                 yield from _read_json_lines(path)
             case suffix:
-                yield from _read_csv(path, "\t" if suffix == ".tsv" else ",")
+                yield from _read_csv(path, DELIMITERS[suffix])
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is not UTF-8 text: {error.reason}; convert it first") from error
     except OSError as error:

@@ -16,7 +16,6 @@ from softcloze.cli.options import (
     Selection,
     TextOption,
     VerbalizerOption,
-    Words,
     read_fields,
     read_verbalizer,
 )
@@ -137,7 +136,7 @@ def _read_labelled(
 def _inspect_example(
     template: Template,
     example: Row,
-    given: Words | Verbalizer | str | None,
+    given: Verbalizer | str | None,
     labelled: Labelled | None,
     model: str | None,
     max_length: int | None,

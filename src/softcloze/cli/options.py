@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from softcloze.errors import CommandError, FileError
+from softcloze.errors import CommandError, FileError, VerbalizerError
 from softcloze.library import load_template, load_verbalizer
 from softcloze.verbalizer import Verbalizer
 
@@ -68,46 +68,55 @@ CalibrationOption = Annotated[
         help="Calibration of the label scores, learnt from the rows; docs/how-to/calibrate.md compares them.",
     ),
 ]
-Words = dict[str | int, str | list[str] | dict[str, float]]
 
 
-def read_verbalizer(given: str | None, template: str | None = None) -> Words | Verbalizer | str | None:
+def read_verbalizer(given: str | None, template: str | None = None) -> Verbalizer | str | None:
     """Read --verbalizer; without it, use the label words of a library template.
 
     Raises:
-        CommandError: JSON that is not a table of label words.
-        FileError: a file that cannot be read or holds something else.
+        CommandError: JSON that does not parse.
+        FileError: a file that cannot be read or does not parse.
         LibraryError: the library has no label words of that name.
-        VerbalizerError: a card with an unknown aggregation.
+        VerbalizerError: label words or settings of them that are wrong; names the file or option.
 
-    >>> read_verbalizer('{"positive": ["good", "fine"], "negative": "bad"}')
-    {'positive': ['good', 'fine'], 'negative': 'bad'}
+    >>> read_verbalizer('{"positive": ["good", "fine"], "negative": "bad"}').words
+    (('bad',), ('good', 'fine'))
     >>> read_verbalizer(None, template="sentiment/zh-soft")
     'sentiment/zh'
     """
     if given is None:
         return None if template is None or "<" in template else load_template(template).verbalizer
+    settings: dict[str, Any] = {}
     if given.lstrip().startswith("{"):
-        return _table(_parse(given, ".json", "--verbalizer", CommandError), "--verbalizer", CommandError)
-    path = Path(given).expanduser()
-    if path.suffix not in (".json", ".toml"):
+        where = "--verbalizer"
+        words: Any = _parse(given, ".json", where, CommandError)
+    elif (suffix := Path(given).suffix.lower()) in (".json", ".toml"):
+        where = given
+        words = _parse(read_text(Path(given)), suffix, where, FileError)
+        if isinstance(words, dict) and isinstance(words.get("words"), dict):  # a card of the library
+            settings = {key: words[key] for key in ("aggregation", "length_norm") if key in words}
+            words = words["words"]
+    else:
         load_verbalizer(given)  # a wrong name is reported before a model is fetched
         return given
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return Verbalizer(words, **settings)
+    except VerbalizerError as error:
+        raise VerbalizerError(f"{where}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file of the user.
+
+    Raises:
+        FileError: it cannot be read or is not UTF-8; names it.
+    """
+    try:
+        return path.expanduser().read_text(encoding="utf-8-sig")
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is not UTF-8: {error}") from error
-    table = _parse(text, path.suffix, str(path), FileError)
-    if not isinstance(table, dict) or not isinstance(table.get("words"), dict):
-        return _table(table, str(path), FileError)
-    # a card of the library has its table under "words", and may name the aggregation
-    words = _table(table["words"], str(path), FileError)
-    ways = {key: table[key] for key in ("aggregation", "length_norm") if key in table}
-    if not ways:
-        return words
-    return Verbalizer(words, **ways)
 
 
 def read_fields(given: Iterable[str]) -> dict[str, object]:
@@ -145,14 +154,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if key in table:
             raise ValueError(f"{key!r} comes twice")
         table[key] = value
-    return table
-
-
-def _table(table: object, where: str, error: type[CommandError | FileError]) -> Words:
-    if not isinstance(table, dict):
-        raise error(f"{where} must be a table from label to words, found {table!r:.60}")
-    for label, words in table.items():
-        listed = words if isinstance(words, list | dict) else [words]  # the verbalizer validates weights
-        if not all(isinstance(word, str) for word in listed):
-            raise error(f"{where}: label {label!r} needs a word or a list of words, found {words!r:.60}")
     return table

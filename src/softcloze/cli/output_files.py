@@ -2,13 +2,13 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from softcloze.cli.input_files import Row, Table, import_parquet
+from softcloze.cli.input_files import DELIMITERS, Row, Table, import_parquet
 from softcloze.errors import FileError
 
 if TYPE_CHECKING:
@@ -19,60 +19,14 @@ INFERRED = 10_000  # rows whose types are inferred together
 GROUP = 10_000  # rows of a Parquet row group, which are in memory together
 
 
-class Format(Protocol):
-    """A file format for rows."""
+def writer_for(path: Path, table: Table, names: Sequence[str]) -> Callable[[Path, Iterable[Row]], None]:
+    """Choose the function that writes rows to a file, by the suffix of `path`.
 
-    def write(self, path: Path, rows: Iterable[Row]) -> None:
-        """Write all rows to a file; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
-
-
-@dataclass(frozen=True, slots=True)
-class Csv:
-    """A header, then the values of each row with a delimiter between them."""
-
-    columns: Sequence[str]
-    delimiter: str
-
-    def write(self, path: Path, rows: Iterable[Row]) -> None:
-        """As `Format.write`."""
-        with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, delimiter=self.delimiter)
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-class JsonLines:
-    """A JSON object on each line."""
-
-    def write(self, path: Path, rows: Iterable[Row]) -> None:
-        r"""As `Format.write`, but a lone surrogate becomes the escape \ud83d that JSON has for it."""
-        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Parquet:
-    """Columns of one type each."""
-
-    schema: "Schema"
-
-    def write(self, path: Path, rows: Iterable[Row]) -> None:
-        """As `Format.write`."""
-        import pyarrow
-
-        rows = iter(rows)
-        with import_parquet().ParquetWriter(path, self.schema) as writer:
-            while group := list(islice(rows, GROUP)):
-                writer.write_table(pyarrow.table(_arrays(group, self.schema), schema=self.schema))
-
-
-def format_of(path: Path, table: Table, names: Sequence[str]) -> Format:
-    """Choose the format by the suffix of `path`, for the rows of `table` with new columns.
+    A lone surrogate, which UTF-8 cannot hold, becomes the escape that JSON has for it, elsewhere a question mark.
 
     Args:
         path: the file to write.
-        table: the rows.
+        table: the rows of the input.
         names: names of the new columns: a text, numbers, and a text.
 
     Raises:
@@ -81,11 +35,33 @@ def format_of(path: Path, table: Table, names: Sequence[str]) -> Format:
     """
     match path.suffix.lower():
         case ".parquet":
-            return Parquet(_schema(path, table, names))
+            return partial(_write_parquet, schema=_schema(path, table, names))
         case ".jsonl":
-            return JsonLines()
+            return _write_json_lines
         case suffix:
-            return Csv((*table.columns, *names), "\t" if suffix == ".tsv" else ",")
+            return partial(_write_csv, columns=(*table.columns, *names), delimiter=DELIMITERS[suffix])
+
+
+def _write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> None:
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+        writer = csv.DictWriter(file, columns, delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_json_lines(path: Path, rows: Iterable[Row]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+def _write_parquet(path: Path, rows: Iterable[Row], schema: "Schema") -> None:
+    import pyarrow
+
+    rows = iter(rows)
+    with import_parquet().ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, GROUP)):
+            writer.write_table(pyarrow.table(_arrays(group, schema), schema=schema))
 
 
 def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":
@@ -99,7 +75,7 @@ def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":
         if table.path.suffix.lower() == ".parquet":
             # metadata of other libraries would describe the old columns only
             fields = list(map(_plain, parquet.read_schema(table.path).remove_metadata()))
-        elif table.path.suffix.lower() in (".csv", ".tsv"):
+        elif table.path.suffix.lower() in DELIMITERS:
             fields = [pyarrow.field(name, pyarrow.string()) for name in table.columns]
         else:
             fields = list(_inferred(table))

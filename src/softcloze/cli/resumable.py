@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softcloze.cli.input_files import Row, Table
-from softcloze.cli.output_files import format_of
+from softcloze.cli.output_files import writer_for
 from softcloze.errors import FileError
 from softcloze.files import explain_write_errors, replacing_file, validate_writable, write_text
 
@@ -111,7 +111,7 @@ class ResumableOutput:
         self._table, self._names = table, names
         self._state = _state(table.path)
         validate_writable(self.out)
-        self._format = format_of(self.out, table, names)
+        self._write = writer_for(self.out, table, names)
         if self.journal.exists():
             self._read_journal(dict(purpose), restart=restart)
         if not self.journal.exists() or restart:
@@ -139,7 +139,7 @@ class ResumableOutput:
         with explain_write_errors(self.out):
             if self.counts.labels:
                 with replacing_file(self.out) as draft:
-                    self._format.write(draft, self._rows())
+                    self._write(draft, self._rows())
             self.journal.unlink()
         self.counts.validate()
 
