@@ -6,11 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import models
 from support.properties import cases
 from transformers import BertConfig, BertForMaskedLM
 
 from softcloze import Backbone, Template
-from softcloze.backbone import run_length_bucketed
+from softcloze.backbone import PrefixCache, run_length_bucketed
 from softcloze.backbone.batching import MAX_BATCH_TOKENS, MIN_BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate
 from softcloze.starters import load_data
@@ -80,3 +81,16 @@ def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
     dice = Random(0)
     sizes = [size for _ in range(20) for size in batch_sizes(dice.sample(lengths, 1000))]
     assert len(set(sizes)) < 0.35 * len(sizes)
+
+
+def test_padding_after_a_long_prefix_has_a_position_that_the_model_knows():
+    """A long example beside a short one with longer label words, in a model with 64 position embeddings."""
+    backbone = models.backbone("gpt2")
+    sequences, prefixes = [[9, 10], [9, 10, 11, 12, 13, 14, 15, 16]], [[7] * 60, [8]]
+    with backbone.frozen(), torch.no_grad():
+        prefix = PrefixCache.join([backbone.prefill([ids]) for ids in prefixes])
+        logits = backbone.outputs(sequences, torch.tensor([[1], [7]]), prefix=prefix, prefix_index=[0, 1]).logits
+        plain = [
+            models.logits_of(backbone.model, before + ids)[-1] for before, ids in zip(prefixes, sequences, strict=True)
+        ]
+    torch.testing.assert_close(logits[:, 0], torch.stack(plain), atol=1e-4, rtol=1e-4)

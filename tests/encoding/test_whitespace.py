@@ -2,6 +2,7 @@
 
 import pytest
 from support import models
+from tokenizers import normalizers, pre_tokenizers
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.template import Template
@@ -97,6 +98,30 @@ def test_text_after_the_mask_of_a_causal_model_starts_as_written(kind):
     assert spelt(kind, close.right) == ["."]
     (spaced,) = compiled("It was <mask> film", kind).encode([{}])
     assert spelt(kind, spaced.right) == [MARK[kind] + "film"]
+
+
+def prepending(kind):
+    """A causal tokenizer that prepends a space to every text between special tokens."""
+    tokenizer = models.tokenizer("gpt2" if kind == "byte-level" else "llama")
+    backend = tokenizer.backend_tokenizer
+    if kind == "byte-level":
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    else:
+        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        backend.pre_tokenizer = None
+    return tokenizer
+
+
+@pytest.mark.parametrize("text", ["It was", " It was", "很 好", "<s>"])
+@pytest.mark.parametrize("kind", ["byte-level", "normaliser of Llama 2"])
+def test_a_space_is_prepended_once(kind, text):
+    tokenizer = prepending(kind)
+    prompt_tokenizer = PromptTokenizer(tokenizer, masked=False)
+    (prompt,) = CompiledTemplate(Template("<text><soft> good<soft> <mask>."), prompt_tokenizer, 64).encode([text])
+    ids = [i for i in (*prompt.left, *prompt.right) if i >= 0]
+    plain = tokenizer(text + " good.", split_special_tokens=True)["input_ids"]
+    assert ids == plain
+    assert tokenizer.convert_ids_to_tokens(prompt.right) == ["."]
 
 
 @pytest.mark.parametrize("kind", models.CAUSAL_TOKENIZERS)

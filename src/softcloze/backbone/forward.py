@@ -201,7 +201,8 @@ class ForwardPass:
             padded_types[mask] = torch.tensor([token_type for types in filled for token_type in types])
             inputs["token_type_ids"] = padded_types.to(self.device)
         if prefix is not None:
-            position_ids = position_ids + prefix.lengths[:, None]
+            # padding has position 0: after a long prefix it would lie beyond the last position of the model
+            position_ids = (position_ids + prefix.lengths[:, None]) * mask
             mask = torch.cat([prefix.mask(), mask], dim=1)
         inputs["attention_mask"] = mask.to(self.device, torch.long)
         if self.accepts_positions:

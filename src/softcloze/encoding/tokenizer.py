@@ -75,7 +75,7 @@ class PromptTokenizer:
         special.update(tokenizer.all_special_tokens, sentinels)
         markers = {content: f"\x02{nonce}:{i}\x03" for i, content in enumerate(sorted(special))}
         everywhere = not masked and _prepend_once(definition)
-        first = any(part.get("prepend_scheme") == "first" for part in _pre_tokenizers(definition))
+        first = any(part.get("prepend_scheme") == "first" for part in _steps(definition, "pre_tokenizer"))
         self.space_after: tuple[SpecialKind, ...] = get_args(SpecialKind) if everywhere else ("sep",) if first else ()
         self.byte_level = '"type": "ByteLevel"' in json.dumps(definition["decoder"])
         self._copy = Tokenizer.from_str(json.dumps(_renamed(definition, markers)))
@@ -166,24 +166,42 @@ def sentinels_of(tokenizer: PretrainedTokenizer) -> list[str]:
 
 
 def _prepend_once(definition: dict[str, Any]) -> bool:
-    """Make the tokenizer prepend the word-initial marker ("▁") once per text, not after each special token.
+    """Make the tokenizer prepend the word-initial marker ("▁", or a space) once per text, not after each special token.
 
-    Some tokenizers prepend it after every special token. The slots of a causal model are not tokens, and the text
-    continues after them.
+    Some tokenizers prepend it after every special token, in the pre-tokenizer or in the normaliser (Llama 2). The slots
+    of a causal model are not tokens, and the text continues after them.
 
     Returns:
         True if the definition was changed.
     """
-    steps = [part for part in _pre_tokenizers(definition) if part.get("prepend_scheme") == "always"]
-    for part in steps:
-        part["prepend_scheme"] = "first"
-    return bool(steps)
+    steps = _steps(definition, "pre_tokenizer")
+    first: list[dict[str, Any]] = []
+    for step in _steps(definition, "normalizer"):
+        if step["type"] == "Prepend":
+            first += [_metaspace(" ", "first"), _metaspace(step["prepend"], "never")]
+            step["prepend"] = ""
+    if steps and steps[0]["type"] == "ByteLevel" and steps[0]["add_prefix_space"]:
+        first.append(_metaspace(" ", "first"))
+        steps[0]["add_prefix_space"] = False
+    always = [step for step in steps if step.get("prepend_scheme") == "always"]
+    for step in always:
+        step["prepend_scheme"] = "first"
+    if first:
+        definition["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": first + steps}
+    return bool(first or always)
 
 
-def _pre_tokenizers(definition: dict[str, Any]) -> list[dict[str, Any]]:
-    """The pre-tokenizers of the definition."""
-    step = definition["pre_tokenizer"] or {}
-    steps: list[dict[str, Any]] = step.get("pretokenizers", [step])
+def _metaspace(replacement: str, prepend_scheme: str) -> dict[str, Any]:
+    """A pre-tokenizer that replaces spaces, and prepends the replacement to a text without one."""
+    return {"type": "Metaspace", "replacement": replacement, "prepend_scheme": prepend_scheme, "split": False}
+
+
+def _steps(definition: dict[str, Any], part: str) -> list[dict[str, Any]]:
+    """The steps of the normaliser or the pre-tokenizer."""
+    step = definition[part]
+    if step is None:
+        return []
+    steps: list[dict[str, Any]] = step.get("pretokenizers", step.get("normalizers", [step]))
     return steps
 
 
