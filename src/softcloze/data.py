@@ -174,7 +174,7 @@ class Examples:
     """Texts and the label of each."""
 
     texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
 
     def __len__(self) -> int:
         return len(self.texts)

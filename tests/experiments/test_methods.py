@@ -1,8 +1,14 @@
 import builtins
+import importlib
+import os
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -11,8 +17,8 @@ from sklearn.svm import LinearSVC
 
 from softcloze import PromptClassifier, Template
 from softcloze.data import Examples
-from softcloze.errors import ParameterError
-from softcloze.experiments import FineTunedClassifier, Method, Protocol, standard_methods, tfidf
+from softcloze.errors import DataError, ParameterError
+from softcloze.experiments import FineTunedClassifier, Method, Protocol, prompt_variants, standard_methods, tfidf
 from softcloze.experiments.methods import measure_classifier
 from softcloze.experiments.run_cache import identity
 from softcloze.experiments.score_cache import ScoreCache
@@ -102,7 +108,7 @@ def test_columns_go_by_the_classes_of_the_data():
     few = Examples(TRAIN.texts, TRAIN.labels)
     found = measure_classifier(tfidf("char"), few, ScoreCache(["好", "差"]), ("bad", "fair", "good"))
     assert found.probabilities[:, 1].tolist() == [0, 0] and found.artifact_bytes is None
-    with pytest.raises(ParameterError, match="the classifier has labels 'good', and the data 'bad', 'fair'"):
+    with pytest.raises(DataError, match="the classifier has labels 'good', and the data 'bad', 'fair'"):
         measure_classifier(tfidf(), few, ScoreCache(["a"]), ("bad", "fair"))
 
 
@@ -112,7 +118,7 @@ class Wrong(LogisticRegression):
 
 
 def test_what_is_no_probability_is_refused():
-    with pytest.raises(ParameterError, match="negative, not finite or do not sum to 1"):
+    with pytest.raises(DataError, match="negative, not finite or do not sum to 1"):
         measure_classifier(make_pipeline(TfidfVectorizer(), Wrong()), TRAIN, ScoreCache(["a"]), CLASSES)
 
 
@@ -150,6 +156,107 @@ def test_identity_tells_methods_apart(bert_tiny):
 
 def few(text):
     return text.split()[:3]
+
+
+SET_IN_A_PROCESS = """
+from sklearn.feature_extraction.text import TfidfVectorizer
+from softcloze.experiments.run_cache import identity
+
+print(identity(TfidfVectorizer(vocabulary={"good", "bad", "fine", "poor"})))
+"""
+
+
+def test_identity_does_not_depend_on_the_hash_seed():
+    command = [sys.executable, "-c", SET_IN_A_PROCESS]
+    printed = {
+        subprocess.run(
+            command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True, text=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(printed) == 1
+
+
+def test_a_changed_function_is_another_method(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    identities = []
+    for number, separator in enumerate(("", "','")):
+        module = f"tokens_of_a_user_{number}"
+        (tmp_path / f"{module}.py").write_text(f"def tokens(text):\n    return text.split({separator})\n")
+        function = importlib.import_module(module).tokens
+        function.__module__ = "tokens_of_a_user"  # as a script that is run again after a change
+        identities.append(identity(TfidfVectorizer(tokenizer=function)))
+    assert identities[0] != identities[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"soft": "10"}, "soft='10', but it has to be an integer of at least 1"),
+        ({"demonstrations": 0}, "demonstrations=0, but"),
+        ({"analyzer": "words"}, "analyzer='words', but it has to be 'word' or 'char'; did you mean 'word'"),
+        ({"calibrations": "pmi"}, "calibrations='pmi', but it has to be a list of names"),
+        ({"calibrations": ["pmii"]}, "calibration='pmii', but .*; did you mean 'pmi'"),
+        ({"fine_tuning": "all"}, "fine_tuning='all', but"),
+        ({"fine_tuning": ["everything"]}, "trained='everything', but it has to be 'all', 'head' or 'lora'"),
+    ],
+)
+def test_mistakes_in_the_standard_methods(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        standard_methods("starter:bert-tiny", HARD, WORDS, **changes)
+
+
+def test_mistakes_in_other_methods():
+    with pytest.raises(ParameterError, match="analyzer='chars', but it has to be 'word' or 'char'; did"):
+        tfidf("chars")
+    with pytest.raises(ParameterError, match="calibration='pmii', but"):
+        prompt_variants("starter:bert-tiny", "sentiment", "en", calibration="pmii")
+
+
+TUNED = {"model": "starter:bert-tiny", "trained": "head", "epochs": 1, "random_state": 0}
+TEXTS, LABELS = ["good", "fine", "bad", "poor"], [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trained": "everything"},
+        {"epochs": "3"},
+        {"epochs": 0},
+        {"batch_size": 2.5},
+        {"learning_rate": float("nan")},
+        {"rank": 0},
+        {"max_length": "128"},
+    ],
+)
+def test_parameters_of_fine_tuning_are_checked_before_the_model_is_loaded(changes):
+    (name,) = changes
+    with pytest.raises(ParameterError, match=f"^{name}="):
+        FineTunedClassifier(**{**TUNED, "model": "no such model", **changes}).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (TEXTS, LABELS[:3], "X has 4 examples but y has 3 labels"),
+        (TEXTS, [1] * 4, "y holds 1 different labels"),
+        ("good", [1], "X has to be a list of texts"),
+        ([None, "fine", "bad", "poor"], LABELS, "row 0 is None; expected a text"),
+        (pd.DataFrame({"a": TEXTS, "b": TEXTS}), LABELS, "row 0 is .*; expected a text, or a record"),
+    ],
+)
+def test_examples_that_fine_tuning_cannot_take(X, y, message):
+    with pytest.raises(DataError, match=message):
+        FineTunedClassifier(**{**TUNED, "model": "no such model"}).fit(X, y)
+
+
+def test_a_frame_with_one_column_is_its_texts():
+    whole, column = (FineTunedClassifier(**TUNED).fit(X, LABELS) for X in (TEXTS, pd.DataFrame({"review": TEXTS})))
+    expected = whole.predict_proba(TEXTS)
+    assert np.array_equal(column.predict_proba(pd.DataFrame({"review": TEXTS})), expected)
+    assert np.array_equal(column.predict_proba(TEXTS), expected)
+    with pytest.raises(NotFittedError):
+        FineTunedClassifier(**TUNED).predict(TEXTS)
 
 
 @pytest.mark.parametrize("trained", ["head", "all"])
@@ -204,5 +311,5 @@ def test_adapters_without_peft_name_the_command(bert_tiny, monkeypatch):
 
 
 def test_unknown_part_to_train(bert_tiny):
-    with pytest.raises(ParameterError, match="trained='tail' is unknown; expected all, head, lora"):
+    with pytest.raises(ParameterError, match="trained='tail', but it has to be 'all', 'head' or 'lora'"):
         FineTunedClassifier(bert_tiny, trained="tail").fit(TRAIN.texts, TRAIN.labels)

@@ -2,18 +2,20 @@ import io
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 from support.random_classifiers import LONG, PROTOCOL, SLOW, SPLIT, Broken, Noisy, same
 
 from softcloze import PromptClassifier
 from softcloze.data import Examples, Split, few_shot
-from softcloze.errors import ParameterError
+from softcloze.errors import DataError, FileError, ParameterError
 from softcloze.experiments import Method, Protocol, compare, tfidf
 
 
@@ -211,6 +213,109 @@ MISTAKES = [
         "labels 'bad', which the",
     ),
 ]
+
+
+HARD = PromptClassifier("no model", "<text> <mask>", {"good": "x", "bad": "y"})
+ESTIMATOR = "but it has to be an estimator of scikit-learn"
+DATA = "but it has to be the name of a starter data set or a Split"
+ROWS = list(zip(SPLIT.train.texts, SPLIT.train.labels, strict=True))
+WRONG_TYPES = [
+    ({"methods": [HARD, tfidf()]}, ParameterError, "one of the methods is PromptClassifier"),
+    ({"methods": HARD}, ParameterError, "one of the methods is PromptClassifier"),
+    ({"methods": "hard"}, ParameterError, "one of the methods is 'h'"),
+    ({"methods": None}, ParameterError, "expected a mapping from names to classifiers, or Methods"),
+    ({"methods": {"a": "tfidf"}}, ParameterError, f"classifier='tfidf', {ESTIMATOR}"),
+    ({"methods": {"a": PromptClassifier}}, ParameterError, f"{ESTIMATOR}, not its class"),
+    ({"methods": {1: tfidf()}}, ParameterError, "name=1, but it has to be text"),
+    ({"methods": {"a": HARD.set_params(epochs="3")}}, ParameterError, "epochs='3', but"),
+    ({"data": None}, ParameterError, f"data=None, {DATA}"),
+    ({"data": ROWS}, ParameterError, DATA),
+    ({"data": pd.DataFrame(ROWS, columns=["text", "label"])}, ParameterError, DATA),
+    ({"protocol": {"shots": 2}}, ParameterError, "but it has to be a Protocol or None"),
+    ({"folder": 3}, ParameterError, "folder=3, but it has to be a path or None"),
+    ({"processes": "2"}, ParameterError, "processes='2', but it has to be an integer of at least 1"),
+    ({"processes": 1.5}, ParameterError, "processes=1.5, but"),
+    ({"processes": 0}, ParameterError, "processes=0, but"),
+    ({"on_progress": 3}, ParameterError, "on_progress=3, but it has to be a function or None"),
+    ({"task": 3}, ParameterError, "task=3, but it has to be text or None"),
+    ({"data": Split(SPLIT.train, Examples((None, "a"), ("good", "bad")))}, DataError, "row 0 of the held-out .* None"),
+    ({"data": Split(SPLIT.train, Examples(("b", "a"), ("good",)))}, DataError, "2 examples but y has 1 labels"),
+    (
+        {"data": Split(Examples(("b", "a"), ("c", "c")), Examples(("d",), ("c",)))},
+        DataError,
+        "all .* have the label 'c'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), WRONG_TYPES)
+def test_wrong_types_are_explained_before_anything_runs(changes, error, message):
+    given = {"methods": {"a": tfidf()}, "data": SPLIT, "protocol": Protocol(shots=2)} | changes
+    with pytest.raises(error, match=message):
+        compare(**given, **({} if "on_progress" in given else {"on_progress": print}))
+
+
+def test_labels_may_be_numbers(bert_tiny):
+    def numbered(examples):
+        return Examples(examples.texts, tuple(np.array([label == "good" for label in examples.labels], np.int64)))
+
+    words = {1: "good", 0: "bad"}
+    methods = {"words": PromptClassifier(bert_tiny, "<text> It was <mask>.", words), "TF-IDF": tfidf()}
+    protocol = Protocol(shots=4, seeds=1, test_rows=10)
+    comparison = compare(methods, Split(numbered(SPLIT.train), numbered(SPLIT.test)), protocol)
+    assert comparison.classes == (0, 1) and all(type(label) is int for label in comparison.labels)
+    named = compare({"TF-IDF": tfidf()}, SPLIT, protocol)
+    assert np.array_equal(comparison.of("TF-IDF", 4)[0].probabilities, named.of("TF-IDF", 4)[0].probabilities)
+    assert [run.error for run in comparison.runs] == [None, None]
+
+
+class Careless(Noisy):
+    """Returns something else than probabilities."""
+
+    def __init__(self, returned=None, random_state=None):
+        super().__init__(random_state=random_state)
+        self.returned = returned
+
+    def predict_proba(self, X):
+        return self.returned
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (np.full((20, 2), np.nan), "DataError: .* negative, not finite or do not sum to 1"),
+        (np.full((20, 2), np.inf), "DataError: .* not finite"),
+        (np.full((20, 3), 1 / 3), r"DataError: .* have shape \(20, 3\); expected \(20, 2\)"),
+        (np.full((19, 2), 0.5), r"DataError: .* have shape \(19, 2\); expected \(20, 2\)"),
+        (np.full(20, 0.5), r"DataError: .* have shape \(20,\); expected \(20, 2\)"),
+        (None, r"DataError: .* have shape \(\)"),
+    ],
+)
+def test_scores_that_are_no_probabilities_are_the_error_of_their_method_alone(returned, message):
+    comparison = compare({"careless": Careless(returned), "noise": Noisy()}, SPLIT, replaced(shots=2, seeds=1))
+    careless, noise = comparison.runs
+    assert re.match(message, careless.error) and noise.error is None
+    assert [summary.method for summary in comparison.summary()] == ["noise"]
+
+
+def test_files_of_others_in_the_folder_stay(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "0.safetensors").write_text("mine too")
+    compare({"noise": Noisy()}, SPLIT, PROTOCOL, folder=tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine" and (tmp_path / "0.safetensors").read_text() == "mine too"
+    for content in ("my own notes", "{}", json.dumps({"shots": 3}), "\udcff"):
+        (tmp_path / "protocol.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+        with pytest.raises(FileError, match=r"protocol\.json exists and is not the protocol of a comparison"):
+            compare({"noise": Noisy()}, SPLIT, PROTOCOL, folder=tmp_path)
+        assert (tmp_path / "protocol.json").read_bytes() == content.encode("utf-8", "surrogateescape")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_run(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    fits = Noisy.fits
+    with pytest.raises(FileError, match="is not a folder"):
+        compare({"noise": Noisy()}, SPLIT, PROTOCOL, folder=tmp_path / "file" / "runs")
+    assert Noisy.fits == fits
 
 
 @pytest.mark.parametrize(("methods", "split", "settings", "message"), MISTAKES)

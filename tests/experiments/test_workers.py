@@ -111,5 +111,5 @@ def test_backbones_go_by_name(bert_tiny):
 def test_what_cannot_be_sent():
     with pytest.raises(ParameterError, match=r"cannot be pickled for other processes: .*generator.*; use processes=1"):
         pickle_methods(one for one in [1])
-    with pytest.raises(ParameterError, match="processes=0, but it has to be at least 1"):
+    with pytest.raises(ParameterError, match="processes=0, but it has to be an integer of at least 1"):
         compare({"noise": Noisy()}, SPLIT, PROTOCOL, processes=0)

@@ -103,7 +103,7 @@ class MethodBuilder:
 
     def _words(self, template: str) -> Verbalizer | str:
         words = read_verbalizer(self.verbalizer, template)
-        return words if words is not None else Verbalizer({label: label for label in set(self.train.labels)})
+        return words if words is not None else Verbalizer({label: str(label) for label in set(self.train.labels)})
 
 
 def analyzer_for(texts: Iterable[str]) -> str:

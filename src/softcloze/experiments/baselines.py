@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from importlib.util import find_spec
 from typing import Any, Self, TypeAlias, get_args
@@ -20,11 +20,22 @@ from transformers import AutoModelForSequenceClassification
 
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers import seed_of
-from softcloze.errors import ParameterError
+from softcloze.data import Example, as_examples, as_labels, validate_lengths
+from softcloze.errors import DataError, ParameterError
+from softcloze.formatting import quoted
+from softcloze.parameters import NONE, POSITIVE, integer, one_of, validate_parameters
 from softcloze.verbalizer import Label
 
 Trained: TypeAlias = OneOf["all", "head", "lora"]
 SCORING_BATCH = 32
+CONSTRAINTS = {
+    "trained": one_of(*get_args(Trained)),
+    "epochs": integer(at_least=1),
+    "batch_size": integer(at_least=1),
+    "learning_rate": POSITIVE | NONE,
+    "rank": integer(at_least=1),
+    "max_length": integer(at_least=1) | NONE,
+}
 
 
 @dataclass(eq=False, repr=False)
@@ -78,12 +89,13 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         """Train on texts and their labels.
 
         Raises:
-            ParameterError: `trained` is unknown, or peft is missing.
+            ParameterError: a parameter is unknown or outside its range, or peft is missing.
+            DataError: texts and labels that do not fit each other, or fewer than two labels.
             BackboneError: the model cannot be loaded.
         """
-        if self.trained not in get_args(Trained):
-            raise ParameterError(f"trained={self.trained!r} is unknown; expected {', '.join(get_args(Trained))}")
-        self.classes_, targets = np.unique(np.asarray(list(y)), return_inverse=True)
+        validate_parameters(self.get_params(deep=False), CONSTRAINTS)
+        texts = _texts(X)
+        self.classes_, targets = _targets(texts, y)
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         self._tokenizer = _padding_tokenizer(backbone)
         self._limit = min(backbone.max_length, 512 if self.max_length is None else self.max_length)
@@ -95,13 +107,13 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
             learning = [weight for weight in self.network_.parameters() if weight.requires_grad]
             self.trainable_ = sum(weight.numel() for weight in learning)
             self.artifact_bytes_ = sum(weight.numel() * weight.element_size() for weight in learning)
-            self._train(list(X), torch.as_tensor(targets), learning)
+            self._train(texts, torch.as_tensor(targets), learning)
         return self
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`."""
         check_is_fitted(self)
-        texts = list(X)
+        texts = _texts(X)
         # texts of similar length together: less padding
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
@@ -115,7 +127,8 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
         """The most probable label of each text, shape (batch,)."""
-        labels: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        labels: np.ndarray = self.classes_[best]
         return labels
 
     def _new_network(self, backbone: Backbone) -> nn.Module:
@@ -161,6 +174,28 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
         return logits
 
 
+def _texts(X: Iterable[Example]) -> list[str]:
+    """The texts of examples, each a text or a record with a text as its only field."""
+    texts = [
+        next(iter(example.values())) if isinstance(example, Mapping) and len(example) == 1 else example
+        for example in as_examples(X)
+    ]
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"row {row} is {quoted(text)}; expected a text, or a record with a text as its only field")
+    return list(map(str, texts))
+
+
+def _targets(texts: Sequence[str], y: Iterable[Label]) -> tuple[np.ndarray, np.ndarray]:
+    """The labels, sorted, and the index of the label of each text."""
+    labels = as_labels(y)
+    validate_lengths(texts, labels)
+    classes, targets = np.unique(np.asarray(labels), return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"y holds {len(classes)} different labels; fitting takes examples of at least two labels")
+    return classes, targets
+
+
 def _padding_tokenizer(backbone: Backbone) -> Any:  # noqa: ANN401
     """A copy of the backbone's tokenizer that pads on the right."""
     tokenizer = copy.deepcopy(backbone.tokenizer)
@@ -189,9 +224,13 @@ def tfidf(analyzer: str = "word") -> Pipeline:
     Args:
         analyzer: "word" for unigrams and bigrams of words; "char" for character n-grams up to 3, for Chinese.
 
+    Raises:
+        ParameterError: `analyzer` is unknown.
+
     >>> tfidf("char").fit(["很好", "很差"], ["good", "bad"]).predict(["真好"])
     array(['good'], dtype='<U4')
     """
+    validate_parameters({"analyzer": analyzer}, {"analyzer": one_of("word", "char")})
     longest = 2 if analyzer == "word" else 3
     vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True)
     return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
@@ -227,18 +266,21 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
         """Train a copy of the encoder, and a logistic regression on its embeddings.
 
         Raises:
-            ParameterError: a package is missing.
+            ParameterError: a parameter is outside its range, or a package is missing.
+            DataError: texts and labels that do not fit each other, or fewer than two labels.
         """
         missing = [name for name in ("setfit", "datasets") if find_spec(name) is None]
         if missing:
             raise ParameterError(
                 f"SetFitClassifier needs {' and '.join(missing)}; install with: pip install {' '.join(missing)}"
             )
+        validate_parameters({"epochs": self.epochs, "batch_size": self.batch_size}, CONSTRAINTS)
+        texts = _texts(X)
         from datasets import Dataset
         from setfit import SetFitModel, Trainer, TrainingArguments
         from transformers import ProgressCallback
 
-        self.classes_, targets = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_, targets = _targets(texts, y)
         seed = seed_of(self.random_state)
         self.model_ = SetFitModel.from_pretrained(self.encoder, head_params={"random_state": seed})
         with tempfile.TemporaryDirectory() as scratch:
@@ -252,7 +294,7 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
                 logging_strategy="no",
                 show_progress_bar=False,
             )
-            rows = Dataset.from_dict({"text": list(X), "label": targets.tolist()})
+            rows = Dataset.from_dict({"text": texts, "label": targets.tolist()})
             trainer = Trainer(model=self.model_, args=settings, train_dataset=rows)
             trainer.remove_callback(ProgressCallback)  # show_progress_bar=False leaves this bar
             trainer.train()
@@ -261,10 +303,11 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:
         """Probabilities of the labels, shape (texts, labels) in the order of `classes_`."""
         check_is_fitted(self)
-        probabilities: np.ndarray = self.model_.predict_proba(list(X), as_numpy=True, show_progress_bar=False)
+        probabilities: np.ndarray = self.model_.predict_proba(_texts(X), as_numpy=True, show_progress_bar=False)
         return probabilities
 
     def predict(self, X: Sequence[str]) -> np.ndarray:
         """The most probable label of each text, shape (texts,)."""
-        labels: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        labels: np.ndarray = self.classes_[best]
         return labels

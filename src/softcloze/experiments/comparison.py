@@ -14,6 +14,7 @@ from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.results import Difference, MethodCard, Run, Summary, class_indices
 from softcloze.experiments.statistics import METRICS, Metric, Resampling, Spread, holm, measure, paired, validate_metric
 from softcloze.formatting import did_you_mean
+from softcloze.verbalizer import Label
 
 if TYPE_CHECKING:
     import pandas
@@ -42,9 +43,9 @@ class Comparison:
     task: str
     model: str | None
     parameters: int | None
-    classes: tuple[str, ...]
+    classes: tuple[Label, ...]
     texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
     methods: tuple[MethodCard, ...]
     runs: tuple[Run, ...]
     protocol: Protocol
@@ -90,7 +91,8 @@ class Comparison:
         validate_metric(metric)
         names = [card.name for card in self.methods]
         if baseline is not None and baseline not in names:
-            raise ParameterError(f"unknown method {baseline!r}; expected one of {names}{did_you_mean(baseline, names)}")
+            hint = did_you_mean(str(baseline), names)
+            raise ParameterError(f"unknown method {baseline!r}; expected one of {names}{hint}")
         sizes = sorted({run.shots for run in self.runs}, key=lambda size: (isinstance(size, str), size))
         if shots is not None and shots not in sizes:
             raise ParameterError(f"no run has shots={shots!r}; expected one of {sizes}")

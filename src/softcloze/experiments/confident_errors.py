@@ -1,6 +1,6 @@
 """The most confident errors of a method, and the most probable words at the mask for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -44,18 +44,3 @@ def top_words(classifier: BaseEstimator, texts: Sequence[str], rows: Sequence[in
         return {}
     prompts = bound.encode([texts[row] for row in rows])
     return dict(zip(rows, likeliest_words(bound.compiled, prompts, bound.parts.soft, WORDS), strict=True))
-
-
-def top_words_to_dict(words: Mapping[int, Sequence[TopWord]]) -> dict[str, list[list[object]]]:
-    """Top words as plain data for JSON.
-
-    >>> words = {3: (TopWord("good", 0.5, "positive"), TopWord("很", 0.25))}
-    >>> top_words_from_dict(top_words_to_dict(words)) == words
-    True
-    """
-    return {str(row): [[word.token, word.probability, word.label] for word in top] for row, top in words.items()}
-
-
-def top_words_from_dict(saved: Mapping[str, Sequence[Sequence[object]]]) -> dict[int, tuple[TopWord, ...]]:
-    """Restore top words from `top_words_to_dict`."""
-    return {int(row): tuple(TopWord(*word) for word in top) for row, top in saved.items()}  # type: ignore[arg-type]

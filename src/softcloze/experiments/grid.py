@@ -12,15 +12,17 @@ from sklearn.base import BaseEstimator
 
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
-from softcloze.data import Examples, Split, normalise
-from softcloze.errors import ParameterError
+from softcloze.data import Examples, Split, as_examples, as_labels, normalise, validate_lengths
+from softcloze.errors import DataError, ParameterError
 from softcloze.experiments.confident_errors import EXPLAINED, most_confident_errors, top_words
 from softcloze.experiments.methods import Method, measure_classifier
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId, class_indices
 from softcloze.experiments.run_cache import own_backbone, read_run, run_key, write_run
 from softcloze.experiments.score_cache import ScoreCache
+from softcloze.formatting import quoted
 from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.verbalizer import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,16 @@ class ExperimentGrid:
     folder: Path | None
 
     def __post_init__(self) -> None:
-        train, test = self.split.train, self.split.test
+        train = self.train = _plain(self.split.train, "training")
+        test = _plain(self.split.test, "held-out")
         self.test = Examples(test.texts[: self.protocol.test_rows], test.labels[: self.protocol.test_rows])
         self.score_cache = ScoreCache(self.test.texts)
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
         self.truth = class_indices(self.test.labels, self.classes)
         if not len(self.test):
             raise ParameterError("there are no held-out examples to measure on")
+        if len(self.classes) < 2:
+            raise DataError(f"all examples have the label {self.classes[0]!r}; comparing takes at least two labels")
         _validate_disjoint(train, self.test)
         for method in self.methods:
             if isinstance(method.classifier, PromptClassifier):
@@ -65,9 +70,7 @@ class ExperimentGrid:
     def run(self, run_id: RunId) -> FinishedRun:
         """Measure one run, or read it from the folder; an exception becomes a run with an error."""
         rows = self.draws[run_id.shots, run_id.seed] if run_id.shots else ()
-        train = Examples(
-            tuple(self.split.train.texts[row] for row in rows), tuple(self.split.train.labels[row] for row in rows)
-        )
+        train = Examples(tuple(self.train.texts[row] for row in rows), tuple(self.train.labels[row] for row in rows))
         model = None
         with PeakMemory() as memory:
             try:
@@ -114,6 +117,21 @@ def _load(classifier: BaseEstimator) -> tuple[str, int] | None:
     return (backbones[0].name, backbones[0].parameters) if backbones else None
 
 
+def _plain(examples: Examples, part: str) -> Examples:
+    """Examples with texts and plain labels, one for each text.
+
+    Raises:
+        DataError: a text is something else, a label is neither text nor a whole number, or their numbers differ.
+    """
+    texts = as_examples(examples.texts)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"row {row} of the {part} examples is {quoted(text)}; expected a text")
+    labels = as_labels(examples.labels) if len(examples.labels) else []
+    validate_lengths(texts, labels)
+    return Examples(tuple(map(str, texts)), tuple(labels))
+
+
 def _validate_disjoint(train: Examples, test: Examples) -> None:
     """Raise ParameterError if a text is in both the training and the held-out examples (leakage)."""
     both = {normalise(text) for text in train.texts} & {normalise(text) for text in test.texts}
@@ -124,15 +142,16 @@ def _validate_disjoint(train: Examples, test: Examples) -> None:
         )
 
 
-def _validate_prompt(classifier: PromptClassifier, classes: Sequence[str]) -> None:
-    """Raise ParameterError before a model is loaded if the template or the label words do not fit the data."""
+def _validate_prompt(classifier: PromptClassifier, classes: Sequence[Label]) -> None:
+    """Raise ParameterError before a model is loaded if a parameter, the template or the words do not fit the data."""
+    classifier._validate_parameters()
     template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
     if len(template.fields) != 1:
         raise ParameterError(
             f"a comparison fills one field with the text, but {str(template)!r} has "
             f"{', '.join(map(repr, template.fields)) or 'none'}"
         )
-    unknown = [] if verbalizer is None else sorted({*classes} - {*verbalizer.labels})
+    unknown = [] if verbalizer is None else sorted({*classes} - {*verbalizer.labels}, key=repr)
     if verbalizer is not None and unknown:
         raise ParameterError(
             f"the data has labels {', '.join(map(repr, unknown))}, which the verbalizer does not name; "

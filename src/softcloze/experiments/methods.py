@@ -5,26 +5,46 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from softcloze.backbone import Backbone
+from softcloze.calibration import CALIBRATIONS
 from softcloze.classifiers import PromptClassifier
-from softcloze.data import Examples
-from softcloze.errors import ParameterError
+from softcloze.data import Examples, as_labels
+from softcloze.errors import DataError, ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier, Trained, tfidf
 from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
 from softcloze.experiments.score_cache import ScoreCache
 from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.parameters import Constraint, instance_of, integer, one_of, validate_parameters
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # allowed deviation of a sum of probabilities from 1
 WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that need no training examples
+
+
+METHOD_CONSTRAINTS = {
+    "name": instance_of("text", str),
+    "classifier": Constraint(
+        "an estimator of scikit-learn, not its class", lambda value: isinstance(value, BaseEstimator)
+    ),
+}
+NAMES = Constraint("a list of names", lambda value: isinstance(value, Iterable) and not isinstance(value, str))
+STANDARD_CONSTRAINTS = {
+    "calibrations": NAMES,
+    "calibration": one_of(*CALIBRATIONS),
+    "demonstrations": integer(at_least=1),
+    "soft": integer(at_least=1),
+    "analyzer": one_of("word", "char"),
+    "fine_tuning": NAMES,
+    "trained": one_of(*get_args(Trained)),
+}
 
 
 class Measured(NamedTuple):
@@ -56,6 +76,14 @@ class Method:
     classifier: BaseEstimator
     description: str = ""
     variant_of: str | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the name and the classifier.
+
+        Raises:
+            ParameterError: the name is not text, or the classifier is not an estimator of scikit-learn.
+        """
+        validate_parameters({"name": self.name, "classifier": self.classifier}, METHOD_CONSTRAINTS)
 
     @property
     def card(self) -> MethodCard:
@@ -94,12 +122,12 @@ class Method:
 
 
 def measure_classifier(
-    classifier: BaseEstimator, train: Examples, score_cache: ScoreCache, classes: Sequence[str]
+    classifier: BaseEstimator, train: Examples, score_cache: ScoreCache, classes: Sequence[Label]
 ) -> Measured:
     """Train a new classifier if there are training examples, and score the held-out texts of `score_cache`.
 
     Raises:
-        ParameterError: the classifier has labels that are not in `classes`, or its output is not a distribution.
+        DataError: the classifier has labels that are not in `classes`, or its output is not a distribution.
     """
     started = time.perf_counter()
     if len(train):
@@ -109,8 +137,14 @@ def measure_classifier(
     fitted = time.perf_counter()
     cached = score_cache.predict_proba(classifier)
     probabilities, seconds = cached if cached is not None else _predict_proba(classifier, score_cache.texts)
+    labels, expected = _labels(classifier), len(score_cache.texts)
+    if probabilities.shape != (expected, len(labels)):
+        raise DataError(
+            f"the classifier's probabilities have shape {probabilities.shape}; expected {(expected, len(labels))}: "
+            "a row for each text and a column for each label"
+        )
     return Measured(
-        probabilities=_in_order(probabilities, _labels(classifier), classes),
+        probabilities=_in_order(probabilities, labels, classes),
         trainable=_trainable(classifier),
         fit_seconds=fitted - started if len(train) else 0.0,
         predict_seconds=seconds,
@@ -142,13 +176,21 @@ def standard_methods(
         fine_tuning: values of `trained` for `FineTunedClassifier`: "head", "all" and "lora", which needs peft.
 
     Raises:
-        ParameterError: the template has no field tag, or already has soft slots or demonstrations.
+        ParameterError: the template has no field tag, or already has soft slots or demonstrations; or an option is
+            unknown or outside its range.
 
     >>> [method.name for method in standard_methods("starter:bert-tiny", "sentiment/en-cloze", "sentiment/en-cloze")]
     ['hard', 'hard, contextual', 'hard, pmi', 'hard, domain', 'hard, batch', 'demonstrations', 'soft in front',
      'soft after the text', 'soft in both places', 'soft head', 'linear head', 'TF-IDF', 'fine-tuning, head',
      'fine-tuning, all']
     """
+    options = {"demonstrations": demonstrations, "soft": soft, "analyzer": analyzer}
+    validate_parameters(options | {"calibrations": calibrations, "fine_tuning": fine_tuning}, STANDARD_CONSTRAINTS)
+    calibrations, fine_tuning = list(calibrations), list(fine_tuning)
+    for name in calibrations:
+        validate_parameters({"calibration": name}, STANDARD_CONSTRAINTS)
+    for trained in fine_tuning:
+        validate_parameters({"trained": trained}, STANDARD_CONSTRAINTS)
     hard = resolve_template(template)
     if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
         raise ParameterError(
@@ -205,23 +247,23 @@ def _predict_proba(classifier: BaseEstimator, texts: Sequence[str]) -> tuple[np.
     return probabilities, time.perf_counter() - started
 
 
-def _labels(classifier: BaseEstimator) -> list[str]:
+def _labels(classifier: BaseEstimator) -> list[Label]:
     if isinstance(classifier, PromptClassifier) and not hasattr(classifier, "classes_"):
         verbalizer = resolve_verbalizer(classifier.verbalizer)
-        return [str(label) for label in verbalizer.labels] if verbalizer is not None else []
-    return [str(label) for label in classifier.classes_]
+        return list(verbalizer.labels) if verbalizer is not None else []
+    return as_labels(classifier.classes_)
 
 
-def _in_order(probabilities: np.ndarray, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+def _in_order(probabilities: np.ndarray, labels: Sequence[Label], classes: Sequence[Label]) -> np.ndarray:
     """Probabilities in the order of `classes`; 0 for classes that the classifier does not know."""
-    unknown = sorted({*labels} - {*classes})
+    unknown = sorted({*labels} - {*classes}, key=repr)
     if unknown:
-        raise ParameterError(
+        raise DataError(
             f"the classifier has labels {', '.join(map(repr, unknown))}, and the data {', '.join(map(repr, classes))}"
         )
     sums = probabilities.sum(1)
     if not np.isfinite(probabilities).all() or probabilities.min() < 0 or np.abs(sums - 1).max() > ROUNDING:
-        raise ParameterError("the classifier's probabilities are negative, not finite or do not sum to 1")
+        raise DataError("the classifier's probabilities are negative, not finite or do not sum to 1")
     ordered = np.zeros((len(probabilities), len(classes)), np.float32)
     ordered[:, [classes.index(label) for label in labels]] = probabilities
     return ordered

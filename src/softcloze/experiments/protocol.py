@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from softcloze.data import few_shot
 from softcloze.errors import ParameterError
 from softcloze.parameters import BOOLEAN, FRACTION, NONE, integer, one_of, plain, validate_parameters
+from softcloze.verbalizer import Label
 
 Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -113,7 +114,7 @@ class Protocol:
             )
         return protocol
 
-    def draws(self, labels: Sequence[str]) -> dict[tuple[Shots, int], tuple[int, ...]]:
+    def draws(self, labels: Sequence[Label]) -> dict[tuple[Shots, int], tuple[int, ...]]:
         """The training examples of every size and seed.
 
         Args:
@@ -127,7 +128,7 @@ class Protocol:
         """
         return {(shots, seed): tuple(self._draw(labels, shots, seed)) for shots in self.shots for seed in self.seeds}
 
-    def _draw(self, labels: Sequence[str], shots: Shots, seed: int) -> list[int]:
+    def _draw(self, labels: Sequence[Label], shots: Shots, seed: int) -> list[int]:
         if shots == "all":
             return list(range(len(labels)))
         if shots == 0:
@@ -147,7 +148,7 @@ class Protocol:
         drawn = [generator.choice(rows, want, replace=False) for rows, want in zip(of_class, wanted, strict=True)]
         return sorted(np.concatenate(drawn).tolist())
 
-    def folds(self, labels: Sequence[str], seed: int) -> list[Fold]:
+    def folds(self, labels: Sequence[Label], seed: int) -> list[Fold]:
         """Splits of the training examples for choosing a method's settings; the held-out examples are not used.
 
         A share of `development` is split off; if that leaves fewer than 8 examples of a class, cross-validation is

@@ -9,6 +9,7 @@ import numpy as np
 from softcloze.analysis import TopWord
 from softcloze.experiments.protocol import Shots
 from softcloze.experiments.statistics import Spread
+from softcloze.verbalizer import Label
 
 
 class RunId(NamedTuple):
@@ -134,7 +135,7 @@ class Difference:
     p_corrected: float
 
 
-def class_indices(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+def class_indices(labels: Sequence[Label], classes: Sequence[Label]) -> np.ndarray:
     """Index of each label among the classes, shape (labels,).
 
     >>> class_indices(["好", "差", "好"], ("差", "好"))

@@ -1,5 +1,6 @@
 """Cache of finished runs in a folder, from which an interrupted comparison resumes."""
 
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,22 +17,23 @@ from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from softcloze.analysis import TopWord
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples
 from softcloze.errors import ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier
-from softcloze.experiments.confident_errors import top_words_from_dict, top_words_to_dict
 from softcloze.experiments.results import Run, RunId
 from softcloze.files import replacing_file
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.template import Template
+from softcloze.verbalizer import Label
 
 # part of the key: other versions may predict differently
 VERSIONS = [version(name) for name in ("softcloze", "torch", "transformers", "scikit-learn")]
 
 
-def run_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[str]) -> str:
+def run_key(classifier: BaseEstimator, train: Examples, texts: Sequence[str], classes: Sequence[Label]) -> str:
     """SHA-256 of everything that determines a run: parameters, seed, model, examples, and versions of libraries.
 
     Raises:
@@ -46,7 +48,9 @@ def read_run(folder: Path, key: str, run_id: RunId) -> Run | None:
     try:
         with safe_open(folder / f"{key}.safetensors", "np") as file:
             costs = json.loads(file.metadata()["run"])
-            words = top_words_from_dict(costs.pop("top_words"))
+            words = {
+                int(row): tuple(TopWord(**word) for word in words) for row, words in costs.pop("top_words").items()
+            }
             run = Run(**costs, probabilities=file.get_tensor("probabilities"), top_words=words)
             return replace(run, **run_id._asdict())
     except (FileNotFoundError, SafetensorError, ValueError, KeyError, TypeError):
@@ -57,7 +61,6 @@ def write_run(folder: Path, key: str, run: Run) -> None:
     """Write a finished run atomically."""
     costs = asdict(run)
     probabilities = costs.pop("probabilities")
-    costs["top_words"] = top_words_to_dict(run.top_words)
     with replacing_file(folder / f"{key}.safetensors") as draft:
         save_file({"probabilities": probabilities}, draft, metadata={"run": json.dumps(costs)})
 
@@ -94,6 +97,8 @@ def identity(value: object) -> Plain:
             return {str(key): identity(item) for key, item in value.items()}
         case list() | tuple():
             return [identity(item) for item in value]
+        case set() | frozenset():  # their order differs between processes
+            return [*sorted(json.dumps(identity(item), sort_keys=True) for item in value)]
         case BaseEstimator():
             settings = value.get_params(deep=False) | _resolved(value)
             effective = {key: identity(settings[key]) for key in sorted(settings) if key not in WITHOUT_EFFECT}
@@ -135,5 +140,10 @@ def own_backbone(estimator: BaseEstimator) -> Backbone | None:
     return load_backbone(estimator.model, dtype=estimator.dtype, device=estimator.device)
 
 
-def _name(kind: type | FunctionType) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _name(kind: type | FunctionType) -> Plain:
+    """The name of a class or function, and the hash of its source: that of a user may change between comparisons."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        return [name, sha256(inspect.getsource(kind).encode("utf-8", "replace")).hexdigest()]
+    except (OSError, TypeError):  # no source, as for C code
+        return name

@@ -14,15 +14,27 @@ from statistics import fmean
 from sklearn.base import BaseEstimator
 
 from softcloze.data import Split
-from softcloze.errors import ParameterError
+from softcloze.errors import FileError, ParameterError
 from softcloze.experiments.comparison import Comparison
 from softcloze.experiments.grid import ExperimentGrid, FinishedRun
 from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId
 from softcloze.experiments.workers import run_in_processes, run_in_turn
-from softcloze.files import write_text
+from softcloze.files import validate_writable, write_text
+from softcloze.formatting import quoted
+from softcloze.parameters import FUNCTION, NONE, instance_of, integer, validate_parameters
 from softcloze.starters import load_data
+
+CONSTRAINTS = {
+    "data": instance_of("the name of a starter data set or a Split, as split_rows returns it", str, Split),
+    "protocol": instance_of("a Protocol", Protocol) | NONE,
+    "folder": instance_of("a path", str, Path) | NONE,
+    "processes": integer(at_least=1),
+    "on_progress": FUNCTION | NONE,
+    "task": instance_of("text", str) | NONE,
+    "command": instance_of("text", str) | NONE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ def compare(
         ParameterError: no methods or two with one name, too few examples, a text in both parts, no training examples
             for a method that needs them, a template with several fields, labels without words, or methods that cannot
             be pickled for other processes.
+        DataError: texts or labels of `data` that are not such.
+        FileError: the folder cannot be written, or holds a `protocol.json` of something else.
         StarterError: the data cannot be downloaded.
 
     Example:
@@ -88,13 +102,13 @@ def compare(
         >>> [(summary.method, summary.shots, summary.n) for summary in comparison.summary()]
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
-    if processes < 1:
-        raise ParameterError(f"processes={processes}, but it has to be at least 1")
+    options = {"folder": folder, "processes": processes, "on_progress": on_progress, "task": task, "command": command}
+    validate_parameters({"data": data, "protocol": protocol, **options}, CONSTRAINTS)
     protocol = protocol if protocol is not None else Protocol()
     split = load_data(data) if isinstance(data, str) else data
     grid = ExperimentGrid(_as_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
     if grid.folder is not None:
-        write_text(grid.folder / "protocol.json", json.dumps(protocol.to_dict(), indent=2) + "\n")
+        _write_protocol(protocol, grid.folder / "protocol.json")
     name = task if task is not None else data if isinstance(data, str) else "data"
     state = _State(grid, name, command, processes)
     with closing(run_in_turn(grid) if processes == 1 else run_in_processes(grid, processes)) as steps:
@@ -165,11 +179,33 @@ def _seconds_left(measured: Sequence[Run], waiting: Sequence[RunId], processes: 
 def _as_methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list[Method]:
     if isinstance(methods, Mapping):
         methods = [Method(name, classifier) for name, classifier in methods.items()]
-    methods = list(methods)
+    methods = list(methods) if isinstance(methods, Iterable) else [methods]
+    for method in methods:
+        if not isinstance(method, Method):
+            raise ParameterError(
+                f"one of the methods is {quoted(method, 80)}; expected a mapping from names to classifiers, or Methods"
+            )
     names = [method.name for method in methods]
     if not methods or len(set(names)) < len(names):
         raise ParameterError(f"expected one or more methods with distinct names, found {names}")
     return methods
+
+
+def _write_protocol(protocol: Protocol, path: Path) -> None:
+    """Write the protocol to its file; one of an older comparison is replaced.
+
+    Raises:
+        FileError: there is another file of this name, or the file cannot be written.
+    """
+    validate_writable(path)
+    try:
+        if path.exists():
+            Protocol.from_dict(json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise FileError(f"{path} exists and is not the protocol of a comparison; choose another folder") from error
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    write_text(path, json.dumps(protocol.to_dict(), indent=2) + "\n")
 
 
 def _environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ from softcloze.experiments.confident_errors import most_confident_errors
 from softcloze.formatting import ABSENT, mean_sd, quantity, size, visible
 from softcloze.report.numbers import count
 from softcloze.report.verdict import Ranking, ReportData
+from softcloze.verbalizer import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Confusion:
     method: str
     shots: Shots
     runs: int
-    rows: tuple[tuple[str, tuple[int, ...]], ...]
+    rows: tuple[tuple[Label, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ class ConfidentError:
     """A held-out example with a wrong prediction, and the most probable words at its mask in the first such run."""
 
     text: str
-    label: str
+    label: Label
     label_probability: float
-    predicted: str
+    predicted: Label
     predicted_probability: float
     top_words: tuple[TopWord, ...]
 
