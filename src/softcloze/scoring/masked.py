@@ -44,31 +44,28 @@ class MaskedPlan(Plan):
     """
 
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
-        """Plan for `words`, token ids of each label word."""
         self.words = tuple(words)
         self._mask_id = mask_id
-        lengths = sorted({len(word) for word in words})
-        self._by_length = [(n, [(i, word) for i, word in enumerate(words) if len(word) == n]) for n in lengths]
-        self.normalised = len(lengths) > 1
+        self._reads: dict[tuple[int, ...], list[LogitRead]] = {}  # ids at the mask -> logits to read there
+        for i, word in sorted(enumerate(words), key=lambda pair: len(pair[1])):
+            for k, token in enumerate(word):
+                self._reads.setdefault(self._filling(word, k), []).append(LogitRead(k, token, i))
+        self.normalised = len(self._reads) > 1
+
+    def _filling(self, word: tuple[int, ...], k: int) -> tuple[int, ...]:
+        """The ids at the mask where token `k` of a word is read."""
+        return (self._mask_id,) * len(word)
 
     def max_inputs(self, prompt: EncodedPrompt) -> int:
-        """One for each length of a word."""
-        return len(self._by_length)
+        """One for each different filling of the mask."""
+        return len(self._reads)
 
     def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One sequence for each length of a word."""
-        mask = len(prompt.left)
-        return [
-            ModelInput(
-                prompt.left + (self._mask_id,) * length + prompt.right,
-                tuple(LogitRead(mask + k, token, i) for i, word in words for k, token in enumerate(word)),
-                token_type_ids_of(prompt, length),
-            )
-            for length, words in self._by_length
-        ]
+        """One sequence for each different filling of the mask."""
+        return [_model_input(prompt, filling, reads) for filling, reads in self._reads.items()]
 
 
-class LeftToRightPlan(Plan):
+class LeftToRightPlan(MaskedPlan):
     """Decode a word from its first token to its last.
 
     Each token is read where those before it are filled in and it and the rest of the word are masked. So all sequences
@@ -80,18 +77,11 @@ class LeftToRightPlan(Plan):
     """
 
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
-        """Plan for `words`, token ids of each label word."""
-        self.words = tuple(words)
-        self._reads: dict[tuple[int, ...], list[LogitRead]] = {}  # ids at the mask -> logits to read there
-        for i, word in enumerate(words):
-            for k, token in enumerate(word):
-                filling = word[:k] + (mask_id,) * (len(word) - k)
-                self._reads.setdefault(filling, []).append(LogitRead(k, token, i))
+        super().__init__(words, mask_id)
         self.normalised = len({word[:-1] for word in words}) > 1
 
-    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """One sequence for each prefix of a word and number of masks that follow it."""
-        return [_model_input(prompt, filling, reads) for filling, reads in self._reads.items()]
+    def _filling(self, word: tuple[int, ...], k: int) -> tuple[int, ...]:
+        return word[:k] + (self._mask_id,) * (len(word) - k)
 
 
 class MostConfidentPlan(AdaptivePlan):
@@ -109,7 +99,6 @@ class MostConfidentPlan(AdaptivePlan):
     """
 
     def __init__(self, words: Sequence[tuple[int, ...]], mask_id: int):
-        """Plan for `words`, token ids of each label word."""
         self.words = tuple(words)
         self._mask_id = mask_id
         lengths = torch.tensor([len(word) for word in words])
@@ -182,7 +171,6 @@ class MaskedRules(Plan):
     """
 
     def __init__(self, conjunctions: Sequence[Conjunction], mask_id: int):
-        """Plan for `conjunctions`."""
         self.words = tuple(tuple(chain(*conjunction)) for conjunction in conjunctions)
         self._mask_id = mask_id
         lengths = [sorted({len(word) for word in words}) for words in zip(*conjunctions, strict=True)]

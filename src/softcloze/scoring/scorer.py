@@ -1,5 +1,6 @@
 """Score label words in one batch, with gradient."""
 
+from bisect import bisect_left
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -18,8 +19,8 @@ class Scorer:
 
     Attributes:
         backbone: the model.
-        plan: the way to score the label words.
-        lengths: divisors of the words' scores, if any.
+        plan: from `plan_words` or `plan_rules`; without words where only the hidden state is wanted.
+        lengths: divisors of the words' scores, if any; they require normalised ones, as a constant would not cancel.
         normalised: whether words have log-probabilities over the whole vocabulary, not up to a constant.
         states: whether the hidden state at the mask is read as well.
     """
@@ -33,23 +34,12 @@ class Scorer:
         normalised: bool = False,
         states: bool = False,
     ):
-        """Score the words of `plan` with `backbone`.
-
-        Args:
-            backbone: the model.
-            plan: from `plan_words` or `plan_rules`; without words where only the hidden state is wanted.
-            lengths: divisors of the words' scores; they require normalised ones, since a constant would not cancel.
-            normalised: whether words get log-probabilities over the whole vocabulary, not up to a constant.
-            states: whether the hidden state at the mask is read as well.
-        """
+        """Score the words of `plan` with `backbone`; the arguments are those of the attributes."""
         self.backbone = backbone
         self.plan = plan
         self.lengths = tuple(lengths) if lengths is not None else None
         self.normalised = plan.normalised or normalised or lengths is not None
         self.states = states
-        self._divisors = torch.tensor(self.lengths, device=backbone.device) if self.lengths is not None else None
-        # raw scores of the label words' own tokens suffice unless normalisers differ
-        self._vocab_ids = torch.tensor(sorted({token for word in plan.words for token in word} or {0}))
 
     @property
     def words(self) -> tuple[tuple[int, ...], ...]:
@@ -63,8 +53,18 @@ class Scorer:
 
     @property
     def batch_key(self) -> Hashable:
-        """Scorers with equal keys can be joined to share batches."""
+        """Scorers of one backbone with equal keys share batches."""
         return self.normalised, self.states, self if isinstance(self.plan, AdaptivePlan) else None
+
+    @property
+    def vocab_ids(self) -> Tensor | None:
+        """The vocabulary ids whose raw scores suffice; None where normalisers differ."""
+        return joined_vocab_ids([self])
+
+    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
+        """The sequences of a prompt in the first forward pass."""
+        inputs = self.plan.model_inputs(prompt) if self.words else []
+        return with_state(self.backbone, inputs, prompt) if self.states else inputs
 
     def max_inputs(self, prompt: EncodedPrompt) -> int:
         """Upper bound of the sequences that the model computes for a prompt in one forward pass."""
@@ -82,98 +82,9 @@ class Scorer:
         prefix: PrefixCache | None = None,
         prefix_index: Sequence[int] = (),
     ) -> Tensor:
-        """Features of one batch, differentiable in `soft`.
-
-        It takes one forward pass, or with an adaptive plan one for each token of the longest word.
-
-        Args:
-            prompts: encoded prompts.
-            soft: the soft vectors, shape (soft, width), or None where the template has none.
-            prefix: prefixes of the prompts, computed earlier.
-            prefix_index: for each prompt the index of its prefix in `prefix`.
-
-        Returns:
-            Log-probabilities of the words in nats, up to a constant per prompt; with `lengths` divided by them and
-            without such a constant; then the hidden states. Shape (batch, features).
-        """
-        model_inputs = [self.plan.model_inputs(prompt) if self.words else [] for prompt in prompts]
-        if self.states:
-            pairs = zip(model_inputs, prompts, strict=True)
-            model_inputs = [with_state(self.backbone, inputs, prompt) for inputs, prompt in pairs]
-        words, states = self._forward(model_inputs, soft, prefix, prefix_index)
-        if isinstance(self.plan, AdaptivePlan):
-            words = self.plan.scores(
-                prompts, words, lambda inputs: self._forward(inputs, soft, prefix, prefix_index)[0]
-            )
-        if self._divisors is not None:
-            words = words / self._divisors
+        """Features of one batch, shape (batch, features), differentiable in `soft`: see `batch_features`."""
+        words, states = batch_features([self] * len(prompts), prompts, self.vocab_ids, soft, prefix, prefix_index)
         return torch.cat([words, states], -1) if self.states else words
-
-    def _forward(
-        self,
-        model_inputs: Sequence[Sequence[ModelInput]],
-        soft: Tensor | None,
-        prefix: PrefixCache | None,
-        prefix_index: Sequence[int],
-    ) -> tuple[Tensor, Tensor]:
-        """Run the sequences of each prompt in one forward pass.
-
-        Returns:
-            The sums of the reads, shape (batch, columns), and where hidden states are read, one for each prompt,
-            shape (batch, state width).
-        """
-        count, columns = len(model_inputs), self.plan.n_columns
-        cached = prefix.lengths[torch.tensor(prefix_index)].tolist() if prefix is not None else [0] * count
-        sequences: list[tuple[int, ...]] = []
-        token_type_ids: list[tuple[int, ...] | None] = []
-        sources: list[tuple[int, ...]] = []
-        prefixes: list[int] = []
-        positions: list[list[int]] = []
-        reads: list[tuple[int, int, int, int]] = []  # sequence, index among its positions, token, sum
-        states: list[tuple[int, int]] = []  # sequence, index among its positions
-        for i, inputs in enumerate(model_inputs):
-            for model_input in inputs:
-                wanted = model_input.positions
-                index_of = {position: k for k, position in enumerate(wanted)}
-                if model_input.state is not None:
-                    states.append((len(sequences), index_of[model_input.state]))
-                reads += [
-                    (len(sequences), index_of[read.position], read.token, i * columns + read.column)
-                    for read in model_input.reads
-                ]
-                sequences.append(model_input.ids[cached[i] :])
-                token_type_ids.append(model_input.token_type_ids)
-                sources.append(model_input.source)
-                prefixes += prefix_index[i : i + 1]  # none without a prefix
-                positions.append([position - cached[i] for position in wanted])
-        # sequences with fewer reads repeat their last one
-        most = max(map(len, positions))
-        padded = torch.tensor([wanted + wanted[-1:] * (most - len(wanted)) for wanted in positions])
-
-        vocab_ids = None if self.normalised else self._vocab_ids.to(self.backbone.device)
-        outputs = self.backbone.outputs(
-            sequences,
-            padded,
-            token_type_ids=token_type_ids,
-            sources=sources,
-            soft=soft,
-            vocab_ids=vocab_ids,
-            prefix=prefix,
-            prefix_index=prefixes,
-        )
-        sequence, index, token, column = self._transposed(reads, 4)
-        if vocab_ids is None:
-            scores = outputs.logits.log_softmax(-1)
-        else:
-            scores, token = outputs.logits, torch.searchsorted(vocab_ids, token)
-        sums = scores.new_zeros(count * columns)
-        sums = sums.index_add(0, column, scores[sequence, index, token]).view(count, columns)
-        sequence, index = self._transposed(states, 2)
-        return sums, outputs.states[sequence, index]
-
-    def _transposed(self, tuples: Sequence[tuple[int, ...]], width: int) -> Tensor:
-        """Tuples as columns, shape (width, tuples); an empty list gives empty columns."""
-        return torch.tensor(tuples, dtype=torch.long, device=self.backbone.device).view(-1, width).T.contiguous()
 
     def cache_prefixes(self, prompts: Sequence[EncodedPrompt], memory: int) -> PrefixCache | None:
         """Compute the prefix of each prompt before its first soft slot, which training does not change.
@@ -199,6 +110,104 @@ class Scorer:
 
         run_length_bucketed(lengths, lambda i: lengths[i], prefill, self.backbone.token_budget)
         return cache
+
+
+def joined_vocab_ids(scorers: Sequence[Scorer]) -> Tensor | None:
+    """The tokens of all words of scorers with the same `batch_key`, in order; None where they are normalised."""
+    if scorers[0].normalised:
+        return None
+    tokens = {token for scorer in scorers for word in scorer.words for token in word}
+    return torch.tensor(sorted(tokens or {0}), device=scorers[0].backbone.device)
+
+
+def batch_features(
+    scorers: Sequence[Scorer],
+    prompts: Sequence[EncodedPrompt],
+    vocab_ids: Tensor | None,
+    soft: Tensor | None,
+    prefix: PrefixCache | None = None,
+    prefix_index: Sequence[int] = (),
+) -> tuple[Tensor, Tensor]:
+    """Features of one batch, whose prompts may belong to several scorers.
+
+    It takes one forward pass, or with an adaptive plan one for each token of the longest word.
+
+    Args:
+        scorers: the scorer of each prompt, all with the same `batch_key`.
+        prompts: encoded prompts.
+        vocab_ids: the vocabulary ids whose raw scores are computed; None for log-probabilities.
+        soft: the soft vectors, shape (soft, width), or None where no template has any.
+        prefix: prefixes of the prompts, computed earlier.
+        prefix_index: for each prompt the index of its prefix in `prefix`.
+
+    Returns:
+        Log-probabilities of the words of each prompt's scorer in nats, shape (batch, most words), up to a constant per
+        prompt; with `lengths` divided by them and without such a constant. Then the hidden states, shape (batch, state
+        width) or (0, state width).
+    """
+    first = scorers[0]
+    backbone = first.backbone
+
+    def forward(model_inputs: Sequence[Sequence[ModelInput]]) -> tuple[Tensor, Tensor]:
+        """The sums of the reads, shape (batch, columns), and the hidden states that are read, in one forward pass."""
+        cached = prefix.lengths[torch.tensor(prefix_index)].tolist() if prefix is not None else [0] * len(prompts)
+        sequences = [(i, model_input) for i, inputs in enumerate(model_inputs) for model_input in inputs]
+        positions = [model_input.positions for _, model_input in sequences]
+        most = max(map(len, positions))
+        outputs = backbone.outputs(
+            [model_input.ids[cached[i] :] for i, model_input in sequences],
+            # sequences with fewer reads repeat their last one
+            torch.tensor(
+                [
+                    [position - cached[i] for position in wanted + wanted[-1:] * (most - len(wanted))]
+                    for (i, _), wanted in zip(sequences, positions, strict=True)
+                ]
+            ),
+            token_type_ids=[model_input.token_type_ids for _, model_input in sequences],
+            sources=[model_input.source for _, model_input in sequences],
+            soft=soft,
+            vocab_ids=vocab_ids,
+            prefix=prefix,
+            prefix_index=[prefix_index[i] for i, _ in sequences] if prefix is not None else (),
+        )
+        sequence, index, token, column = _transposed(
+            [
+                (k, bisect_left(positions[k], read.position), read.token, i * columns + read.column)
+                for k, (i, model_input) in enumerate(sequences)
+                for read in model_input.reads
+            ],
+            outputs.logits,
+            width=4,
+        )
+        if vocab_ids is None:
+            scores = outputs.logits.log_softmax(-1)
+        else:
+            scores, token = outputs.logits, torch.searchsorted(vocab_ids, token)
+        sums = scores.new_zeros(len(prompts) * columns)
+        sums = sums.index_add(0, column, scores[sequence, index, token]).view(len(prompts), columns)
+        states = [
+            (k, bisect_left(positions[k], model_input.state))
+            for k, (_, model_input) in enumerate(sequences)
+            if model_input.state is not None
+        ]
+        sequence, index = _transposed(states, outputs.logits, width=2)
+        return sums, outputs.states[sequence, index]
+
+    columns = max(scorer.plan.n_columns for scorer in scorers)
+    model_inputs = [scorer.model_inputs(prompt) for scorer, prompt in zip(scorers, prompts, strict=True)]
+    words, states = forward(model_inputs)
+    if isinstance(first.plan, AdaptivePlan):
+        words = first.plan.scores(prompts, words, lambda inputs: forward(inputs)[0])
+    if any(scorer.lengths is not None for scorer in scorers):
+        divisors = [scorer.lengths if scorer.lengths is not None else () for scorer in scorers]
+        padded = [(*lengths, *(1,) * (words.shape[1] - len(lengths))) for lengths in divisors]
+        words = words / torch.tensor(padded, device=words.device)
+    return words, states
+
+
+def _transposed(tuples: Sequence[tuple[int, ...]], like: Tensor, width: int) -> Tensor:
+    """Tuples as columns on the device of `like`, shape (width, tuples); an empty list gives empty columns."""
+    return torch.tensor(tuples, dtype=torch.long, device=like.device).view(-1, width).T.contiguous()
 
 
 def _constant_length(prompt: EncodedPrompt) -> int:

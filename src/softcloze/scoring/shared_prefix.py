@@ -1,17 +1,16 @@
 """Score any number of prompts without gradient; shared prefixes are computed once."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, groupby
-from typing import NamedTuple, cast
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from softcloze.backbone import PrefixCache, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.plan import ModelInput, Plan
-from softcloze.scoring.scorer import Scorer
+from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
 MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
 MAX_DEPTH = 8  # shared prefixes within one another; each keeps its keys and values while those after it are computed
@@ -81,33 +80,25 @@ def _branches(sequences: Sequence[tuple[int, ...]], members: Sequence[int], posi
 
 
 class _Job(NamedTuple):
-    """A prompt to score.
-
-    Attributes:
-        prompt: the encoded prompt.
-        scorer: the scorer of this prompt, which knows its cost.
-        batch_scorer: the scorer of its batches: the same one, or one that was joined from several.
-    """
+    """A prompt to score, its scorer, and the features to fill, shape (features,)."""
 
     prompt: EncodedPrompt
     scorer: Scorer
-    batch_scorer: Scorer
+    features: Tensor
 
 
 class _PrefixTreeRun:
-    """Score jobs along their prefix tree, without gradient."""
+    """Score jobs of one backbone along their prefix tree, without gradient."""
 
-    def __init__(self, jobs: Sequence[_Job], soft: Tensor | None, write: Callable[[list[int], Tensor], None]):
-        """Score all jobs.
-
-        Args:
-            jobs: at least one, all with the same backbone.
-            soft: the soft vectors, shape (soft, width).
-            write: takes the indices of some jobs and their features, shape (batch, features).
-        """
-        self._jobs, self._soft, self._write = jobs, soft, write
+    def __init__(self, jobs: Sequence[_Job], soft: Tensor | None):
+        """Prepare at least one job; `soft` are the vectors of all of them, shape (soft, width)."""
+        self._jobs, self._soft = jobs, soft
         self._backbone = jobs[0].scorer.backbone
-        self._scorers = list(dict.fromkeys(job.batch_scorer for job in jobs))
+        self._keys = [job.scorer.batch_key for job in jobs]
+        scorers: dict[Hashable, dict[Scorer, None]] = {}
+        for key, job in zip(self._keys, jobs, strict=True):
+            scorers.setdefault(key, {})[job.scorer] = None
+        self._vocab_ids = {key: joined_vocab_ids([*group]) for key, group in scorers.items()}
 
     def run(self) -> None:
         if self._backbone.supports_prefix_cache:
@@ -127,8 +118,8 @@ class _PrefixTreeRun:
             prefix: keys and values of each node; None for the root.
         """
         placed = [(job, i) for i, node in enumerate(nodes) for job in node.members]
-        for scorer in self._scorers:
-            self._score(scorer, [pair for pair in placed if self._jobs[pair[0]].batch_scorer is scorer], prefix)
+        for key, vocab_ids in self._vocab_ids.items():
+            self._score([pair for pair in placed if self._keys[pair[0]] == key], vocab_ids, prefix)
         children = [(child, i) for i, node in enumerate(nodes) for child in node.children]
 
         def prefill(chosen: list[int]) -> None:
@@ -139,8 +130,8 @@ class _PrefixTreeRun:
         lengths = [len(child.ids) for child, _ in children]
         run_length_bucketed(lengths, lambda i: children[i][0].end, prefill, self._backbone.token_budget)
 
-    def _score(self, scorer: Scorer, placed: Sequence[tuple[int, int]], prefix: PrefixCache | None) -> None:
-        """Score jobs, each after the prefix with the index beside it."""
+    def _score(self, placed: Sequence[tuple[int, int]], vocab_ids: Tensor | None, prefix: PrefixCache | None) -> None:
+        """Score jobs with the same batch key, each after the prefix with the index beside it."""
         jobs, nodes = [self._jobs[job] for job, _ in placed], [node for _, node in placed]
         cached = prefix.lengths.tolist() if prefix is not None else [0]
         rest = [len(job.prompt) - cached[node] for job, node in zip(jobs, nodes, strict=True)]
@@ -149,9 +140,15 @@ class _PrefixTreeRun:
 
         def score(chosen: list[int]) -> None:
             members = [i for bundle in chosen for i in bundles[bundle]]
-            prompts = [jobs[i].prompt for i in members]
-            features = scorer.batch(prompts, self._soft, prefix, [nodes[i] for i in members])
-            self._write([placed[i][0] for i in members], features.cpu())
+            batch = [jobs[i] for i in members]
+            scorers, prompts = [job.scorer for job in batch], [job.prompt for job in batch]
+            outputs = batch_features(scorers, prompts, vocab_ids, self._soft, prefix, [nodes[i] for i in members])
+            words, states = (features.cpu() for features in outputs)
+            for i, job in enumerate(batch):
+                count = len(job.scorer.words)
+                job.features[:count] = words[i, :count]
+                if job.scorer.states:
+                    job.features[count:] = states[i]
 
         def cost(bundle: int) -> int:
             members = bundles[bundle]
@@ -184,24 +181,8 @@ def _bundles(nodes: Sequence[int], lengths: Sequence[int], capacity: int) -> lis
 
 
 def compute_features(scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: Tensor | None) -> Tensor:
-    """Features of any number of prompts, without gradient.
-
-    A causal model computes the ids with which several sequences begin once, whether they belong to one prompt with
-    several label words or to one template around several texts.
-
-    Args:
-        scorer: the scorer of all prompts.
-        prompts: encoded prompts.
-        soft: the soft vectors, shape (soft, width), or None where the template has none.
-
-    Returns:
-        Features as of `Scorer.batch`, on the CPU, shape (prompts, features).
-    """
-    features = torch.empty(len(prompts), scorer.n_features)
-    if prompts:
-        jobs = [_Job(prompt, scorer, scorer) for prompt in prompts]
-        _PrefixTreeRun(jobs, soft, features.__setitem__).run()
-    return features
+    """Features of any number of prompts of one scorer, shape (prompts, features): see `score_together`."""
+    return score_together([Member(scorer, prompts, soft)])[0]
 
 
 class Member(NamedTuple):
@@ -219,118 +200,35 @@ class Member(NamedTuple):
 
 
 def score_together(members: Sequence[Member]) -> list[Tensor]:
-    """Features of the prompts of several members, as `compute_features` returns them for each, without gradient.
+    """Features of any number of prompts of several members, without gradient.
 
-    Prefixes are shared between members as well, such as one text in several templates. They are found on the ids, in
-    which the soft slots of members differ. Prompts of different members share batches of similar length.
+    A causal model computes the ids with which several sequences begin once, whether they belong to one prompt with
+    several label words, to one template around several texts, or to one text in the templates of several members. They
+    are found on the ids, in which the soft slots of members differ. Prompts of all members share batches of similar
+    length.
 
     Args:
         members: with the same backbone.
 
     Returns:
-        For each member the features of its prompts, shape (prompts, features), on the CPU.
+        For each member the features of its prompts as of `Scorer.batch`, on the CPU, shape (prompts, features).
     """
-    by_key: dict[Hashable, dict[Scorer, None]] = {}
-    for member in members:
-        by_key.setdefault(member.scorer.batch_key, {})[member.scorer] = None
-    groups = {key: ScorerGroup(list(scorers)) for key, scorers in by_key.items()}
-    soft, first_slots = _joined_vectors([member.soft for member in members])
-
-    jobs: list[_Job] = []
-    targets: list[tuple[Tensor, Tensor]] = []  # for each job the tensor to write to and its columns in the batch
     results = [torch.empty(len(member.prompts), member.scorer.n_features) for member in members]
-    for member, first_slot, result in zip(members, first_slots, results, strict=True):
-        group = groups[member.scorer.batch_key]
-        owner = group.scorers.index(member.scorer)
+    jobs: list[_Job] = []
+    first_slot = 0
+    for member, result in zip(members, results, strict=True):
         for prompt, features in zip(member.prompts, result, strict=True):
-            jobs.append(_Job(_owned(prompt, owner, first_slot), member.scorer, group.joined))
-            targets.append((features, group.columns[owner]))
-
-    def write(indices: list[int], features: Tensor) -> None:
-        for i, values in zip(indices, features, strict=True):
-            target, columns = targets[i]
-            target.copy_(values[columns])
-
+            jobs.append(_Job(_with_slots_from(first_slot, prompt), member.scorer, features))
+        first_slot += len(member.soft) if member.soft is not None else 0
+    vectors = [member.soft for member in members if member.soft is not None]
     if jobs:
-        _PrefixTreeRun(jobs, soft, write).run()
+        _PrefixTreeRun(jobs, torch.cat(vectors) if vectors else None).run()
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedPrompt(EncodedPrompt):
-    """An encoded prompt with the index of its scorer in a `ScorerGroup`.
-
-    Attributes:
-        owner: the index.
-    """
-
-    owner: int = field(kw_only=True)
-
-
-class JoinedPlan(Plan):
-    """Score every `OwnedPrompt` by its own plan; the columns of all plans stand side by side."""
-
-    def __init__(self, plans: Sequence[Plan]):
-        """Join `plans`, none of which is adaptive."""
-        self._plans = plans
-        self.words = tuple(word for plan in plans for word in plan.words)
-        self.normalised = any(plan.normalised for plan in plans)
-        self._first_columns = [0, *accumulate(len(plan.words) for plan in plans)]
-
-    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
-        """The sequences of the prompt's own plan."""
-        owner = cast(OwnedPrompt, prompt).owner
-        first = self._first_columns[owner]
-        return [
-            replace(inputs, reads=tuple(replace(read, column=first + read.column) for read in inputs.reads))
-            for inputs in self._plans[owner].model_inputs(prompt)
-        ]
-
-
-class ScorerGroup:
-    """Scorers with the same `batch_key`, joined to share batches.
-
-    Attributes:
-        scorers: each of them.
-        joined: one scorer for the words of all of them; an `OwnedPrompt` fills those of its own scorer.
-        columns: for each scorer the indices of its features among those of `joined`.
-    """
-
-    def __init__(self, scorers: Sequence[Scorer]):
-        """Join `scorers`, of one backbone."""
-        self.scorers = scorers
-        self.joined = _join(scorers)
-        ends = list(accumulate(len(scorer.words) for scorer in scorers))
-        states = range(ends[-1], self.joined.n_features)
-        self.columns = [
-            torch.tensor([*range(end - len(scorer.words), end), *states])
-            for scorer, end in zip(scorers, ends, strict=True)
-        ]
-
-
-def _join(scorers: Sequence[Scorer]) -> Scorer:
-    first = scorers[0]
-    if len(scorers) == 1:
-        return first
-    lengths = [scorer.lengths or (1,) * len(scorer.words) for scorer in scorers]
-    divided = any(scorer.lengths is not None for scorer in scorers)
-    return Scorer(
-        first.backbone,
-        JoinedPlan([scorer.plan for scorer in scorers]),
-        [length for divisors in lengths for length in divisors] if divided else None,
-        normalised=first.normalised,
-        states=first.states,
-    )
-
-
-def _joined_vectors(softs: Sequence[Tensor | None]) -> tuple[Tensor | None, list[int]]:
-    """All soft vectors concatenated, and for each member the index of its first one."""
-    lengths = [len(soft) if soft is not None else 0 for soft in softs]
-    vectors = [soft for soft in softs if soft is not None]
-    return (torch.cat(vectors) if vectors else None), [0, *accumulate(lengths)][:-1]
-
-
-def _owned(prompt: EncodedPrompt, owner: int, first_slot: int) -> OwnedPrompt:
-    """The prompt with its owner's index, its soft slots counted from `first_slot`."""
-    left, *between, right = (tuple(i - first_slot if i < 0 else i for i in chunk) for chunk in prompt.chunks)
-    return OwnedPrompt(left, right, prompt.cut, prompt.token_type_ids, prompt.dropped, tuple(between), owner=owner)
+def _with_slots_from(first: int, prompt: EncodedPrompt) -> EncodedPrompt:
+    """The prompt with its soft slots counted from `first`."""
+    if not first:
+        return prompt
+    left, *between, right = (tuple(i - first if i < 0 else i for i in chunk) for chunk in prompt.chunks)
+    return replace(prompt, left=left, right=right, between=tuple(between))
