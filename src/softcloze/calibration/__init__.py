@@ -9,7 +9,8 @@ from softcloze.calibration.bias import LabelBias, fit_bias
 from softcloze.calibration.content_free import content_free, domain_texts
 from softcloze.calibration.metrics import expected_calibration_error
 from softcloze.calibration.mixture import Mixture, fit_mixture
-from softcloze.calibration.registry import CALIBRATIONS, Calibration, from_dict
+from softcloze.calibration.registry import CALIBRATIONS, from_dict
+from softcloze.calibration.scores import Calibration
 from softcloze.calibration.temperature import Temperature, fit_temperature
 
 __all__ = [

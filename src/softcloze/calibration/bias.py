@@ -1,20 +1,19 @@
 """Subtract each label's bias, estimated on inputs that favour no label."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from softcloze.calibration.scores import Scores, as_tuples, label_count, log_probs, validate_numbers
+from softcloze.calibration.scores import Calibration, Scores, as_tuples, label_count, log_probs, validate_numbers
 from softcloze.errors import ParameterError
 
 LABEL_BIASES = ("contextual", "domain", "pmi", "batch")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelBias:
+class LabelBias(Calibration):
     """A bias for each label, subtracted from its score.
 
     Attributes:
@@ -22,7 +21,6 @@ class LabelBias:
         bias: nats, one for each label in the order of the scores.
     """
 
-    method: str
     bias: tuple[float, ...]
 
     def __post_init__(self) -> None:
@@ -31,26 +29,13 @@ class LabelBias:
         validate_numbers("bias", self.bias, (label_count(self.bias),))
 
     def apply(self, scores: ArrayLike) -> Scores:
-        """Subtract the bias from the log-probabilities of the labels.
-
-        Args:
-            scores: log-scores in nats, up to a constant per example, shape (batch, labels).
-
-        Returns:
-            Calibrated log-scores, float64; their softmax over the labels gives probabilities.
-
-        Raises:
-            ParameterError: scores of another number of labels, or scores that are not finite.
+        """Subtract the bias from the log-probabilities of the labels: see `Calibration.apply`.
 
         >>> LabelBias("pmi", (0.5, -0.5)).apply([[0.0, 0.0]]).round(2)
         array([[-1.19, -0.19]])
         """
         calibrated: Scores = log_probs(scores, len(self.bias)) - np.asarray(self.bias)
         return calibrated
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
-        return {"method": self.method, "bias": list(self.bias)}
 
 
 def fit_bias(scores: ArrayLike, method: str) -> LabelBias:

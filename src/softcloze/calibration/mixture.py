@@ -1,15 +1,14 @@
 """Prototypical calibration: cluster the scores of unlabelled texts, and assign each cluster to a label."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from reprlib import repr as shortened
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 
-from softcloze.calibration.scores import Scores, as_tuples, label_count, log_probs, validate_numbers
+from softcloze.calibration.scores import Calibration, Scores, as_tuples, label_count, log_probs, validate_numbers
 from softcloze.errors import ParameterError
 
 STARTS = 10
@@ -20,7 +19,7 @@ FLOOR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
+class Mixture(Calibration):
     """A Gaussian cluster for each label, in the order of the scores.
 
     Clusters have `labels - 1` coordinates: the products of the log-scores with the rows of the Helmert matrix, which
@@ -33,7 +32,7 @@ class Mixture:
         covariances: squared nats, shape (labels, labels - 1, labels - 1).
     """
 
-    method: ClassVar[str] = "prototypical"
+    method: str = field(default="prototypical", init=False, repr=False)
     weights: tuple[float, ...]
     means: tuple[tuple[float, ...], ...]
     covariances: tuple[tuple[tuple[float, ...], ...], ...]
@@ -53,16 +52,7 @@ class Mixture:
             ) from problem
 
     def apply(self, scores: ArrayLike) -> Scores:
-        """Log-probabilities that an example belongs to the cluster of each label.
-
-        Args:
-            scores: log-scores in nats, up to a constant per example, shape (batch, labels).
-
-        Returns:
-            Calibrated log-probabilities, float64, shape (batch, labels); `exp` of each row sums to 1.
-
-        Raises:
-            ParameterError: scores of another number of labels, or scores that are not finite.
+        """Log-probabilities that an example belongs to the cluster of each label: see `Calibration.apply`.
 
         >>> mixture = Mixture((0.5, 0.5), ((3.0,), (1.0,)), (((1.0,),), ((1.0,),)))
         >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half-way
@@ -78,11 +68,6 @@ class Mixture:
         volumes = np.linalg.slogdet(covariances).logabsdet[:, None]
         result: Scores = log_softmax(np.log(self.weights) - (distances + volumes).T / 2, axis=1)
         return result
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
-        arrays = {"weights": self.weights, "means": self.means, "covariances": self.covariances}
-        return {"method": self.method, **{name: np.asarray(value).tolist() for name, value in arrays.items()}}
 
 
 def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:

@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from reprlib import repr as shortened
-from typing import Any, TypeAlias
+from typing import Any
 
 from softcloze.calibration.bias import LABEL_BIASES, LabelBias
 from softcloze.calibration.mixture import Mixture
-from softcloze.calibration.scores import as_tuples
+from softcloze.calibration.scores import Calibration, as_tuples
 from softcloze.calibration.temperature import Temperature
 from softcloze.errors import ParameterError
 
-Calibration: TypeAlias = LabelBias | Mixture | Temperature
 CALIBRATIONS: dict[str, type[Calibration]] = {
     **dict.fromkeys(LABEL_BIASES, LabelBias),
-    Mixture.method: Mixture,
-    Temperature.method: Temperature,
+    "prototypical": Mixture,
+    "temperature": Temperature,
 }
 """The class of each calibration method."""
 
@@ -35,9 +34,9 @@ def from_dict(data: Mapping[str, Any]) -> Calibration:
     match data:
         case {"method": str(method)} if method in CALIBRATIONS:
             kind = CALIBRATIONS[method]
-            names = [field.name for field in fields(kind)]
-            if {*data} == {"method", *names}:
-                return kind(**{name: as_tuples(data[name]) for name in names})
+            names = {field.name: field.init for field in fields(kind)}
+            if {*data} == {*names}:
+                return kind(**{name: as_tuples(data[name]) for name, init in names.items() if init})
         case {"method": method}:
             raise ParameterError(f"method={method!r} is unknown; expected {', '.join(CALIBRATIONS)}")
     raise ParameterError(f"a saved calibration is damaged; expected the data of its to_dict, found {shortened(data)}")

@@ -1,5 +1,7 @@
-"""Validate scores and the numbers of calibrations."""
+"""The base of all calibrations, and the validation of scores and of their numbers."""
 
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from reprlib import repr as shortened
 from typing import Any, TypeAlias
 
@@ -10,6 +12,31 @@ from scipy.special import log_softmax
 from softcloze.errors import ParameterError
 
 Scores: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration(ABC):
+    """A correction of label scores, learnt from scores; `method` is its name in `CALIBRATIONS`."""
+
+    method: str
+
+    @abstractmethod
+    def apply(self, scores: ArrayLike) -> Scores:
+        """Calibrate scores.
+
+        Args:
+            scores: log-scores in nats, up to a constant per example, shape (batch, labels).
+
+        Returns:
+            Calibrated log-scores, float64; their softmax over the labels gives probabilities.
+
+        Raises:
+            ParameterError: scores of another number of labels, or scores that are not finite.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
+        return asdict(self)
 
 
 def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:

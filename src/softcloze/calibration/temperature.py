@@ -1,14 +1,13 @@
 """Temperature scaling: match confidence to accuracy without changing predictions."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 
-from softcloze.calibration.scores import Scores, log_probs, validate_numbers
+from softcloze.calibration.scores import Calibration, Scores, log_probs, validate_numbers
 from softcloze.errors import ParameterError
 
 # The best temperature is 0 if every held-out example is right, and infinite if scores are random. Within these bounds
@@ -17,14 +16,14 @@ BOUNDS = (0.05, 20.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Temperature:
+class Temperature(Calibration):
     """A divisor of log-probabilities: above 1 it lowers confidence, below 1 it raises it.
 
     Attributes:
         temperature: above 0.
     """
 
-    method: ClassVar[str] = "temperature"
+    method: str = field(default="temperature", init=False, repr=False)
     temperature: float
 
     def __post_init__(self) -> None:
@@ -33,25 +32,12 @@ class Temperature:
             raise ParameterError(f"temperature must be above 0, found {self.temperature!r}")
 
     def apply(self, scores: ArrayLike) -> Scores:
-        """Divide the log-probabilities of the labels by the temperature.
-
-        Args:
-            scores: log-scores in nats, up to a constant per example, shape (batch, labels).
-
-        Returns:
-            Calibrated log-scores, float64; their softmax over the labels gives probabilities.
-
-        Raises:
-            ParameterError: scores of another shape, or scores that are not finite.
+        """Divide the log-probabilities of the labels by the temperature: see `Calibration.apply`.
 
         >>> np.exp(Temperature(0.5).apply(np.log([[0.5, 0.5]])))
         array([[0.25, 0.25]])
         """
         return log_probs(scores) / self.temperature
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
-        return {"method": self.method, "temperature": self.temperature}
 
 
 def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
