@@ -10,7 +10,7 @@ from softcloze.data import Example
 from softcloze.encoding.encoded import Demonstration, EncodedPrompt, TokenInfo
 from softcloze.encoding.rendering import Rendered, Renderer
 from softcloze.encoding.tokenizer import PromptTokenizer
-from softcloze.encoding.truncation import KeptTokens, TokenBudget, part_indices, truncate
+from softcloze.encoding.truncation import KeptTokens, part_indices, truncate
 from softcloze.encoding.word_ids import word_ids
 from softcloze.errors import EncodingError
 from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template
@@ -188,9 +188,11 @@ class CompiledTemplate:
             encodings = self.prompt_tokenizer.encode([rendered.text for rendered in prompts])
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
-                budget = TokenBudget(self.max_length, self._slot_positions(rendered) + answer)
+                # positions of soft slots beyond the one marker token of each
+                slots = sum(len(self._slots[part.block.key]) - 1 for part in rendered.parts if part.block is not None)
+                indices = self._token_indices(encoding)
                 try:
-                    kept = truncate(encoding, rendered, self._token_indices(encoding), budget, self._shortest_max)
+                    kept = truncate(encoding, rendered, indices, self.max_length, slots + answer, self._shortest_max)
                 except EncodingError as error:
                     raise EncodingError(f"row {row}: {error}" if several else f"{error}") from None
                 if kept.drop:
@@ -199,11 +201,6 @@ class CompiledTemplate:
                 else:
                     yield row, _Truncated(rendered, encoding, kept, dropped[row])
             waiting = again
-
-    def _slot_positions(self, rendered: Rendered) -> int:
-        """Positions of soft slots beyond the one marker token of each."""
-        blocks = (part.block for part in rendered.parts)
-        return sum(len(self._slots[block.key]) - 1 for block in blocks if block is not None)
 
     def _token_indices(self, encoding: Encoding) -> Sequence[int]:
         """Indices of the tokens to use: a causal model drops the end of sequence that a tokenizer may add."""
@@ -220,7 +217,9 @@ class CompiledTemplate:
         ids = [all_ids[i] for i in kept.indices]
         blocks = (part.block for part in truncated.rendered.parts)
         slots = (self._slots[block.key] for block in blocks if block is not None)
-        sep = self._sep_index(truncated) if self._has_token_types else None
+        # the separator token, if any, ends the first segment
+        at = truncated.rendered.sep_position if self._has_token_types else None
+        sep = truncated.encoding.char_to_token(at) if at is not None else None
         first = bisect_right(kept.indices, sep) if sep is not None else len(ids)  # tokens of the first segment
         one, two = self._with_slots(ids[:first], slots), self._with_slots(ids[first:], slots)
         token_type_ids = (0,) * len(one) + (1,) * len(two) if sep is not None else None
@@ -236,11 +235,6 @@ class CompiledTemplate:
             yield tuple(ids[start:mask])
             start = mask + 1
         yield tuple(ids[start:])
-
-    def _sep_index(self, truncated: _Truncated) -> int | None:
-        """Index of the separator token that ends the first segment."""
-        at = truncated.rendered.sep_position
-        return truncated.encoding.char_to_token(at) if at is not None else None
 
     def _with_slots(self, ids: list[int], slots: Iterator[tuple[int, ...]]) -> list[int]:
         """Replace each slot marker by the ids of the next soft block."""

@@ -14,24 +14,6 @@ from softcloze.template import Field, Keep
 
 
 @dataclass(frozen=True, slots=True)
-class TokenBudget:
-    """The positions available to a prompt.
-
-    Attributes:
-        limit: total number of positions.
-        slots: positions of soft slots and the answer beyond the one marker token of each.
-    """
-
-    limit: int
-    slots: int
-
-    @property
-    def tokens(self) -> int:
-        """Maximal number of tokens."""
-        return self.limit - self.slots
-
-
-@dataclass(frozen=True, slots=True)
 class KeptTokens:
     """The result of truncation.
 
@@ -47,7 +29,7 @@ class KeptTokens:
 
 
 def truncate(
-    encoding: Encoding, rendered: Rendered, indices: Sequence[int], budget: TokenBudget, shortest_max: float
+    encoding: Encoding, rendered: Rendered, indices: Sequence[int], limit: int, slots: int, shortest_max: float
 ) -> KeptTokens:
     """Choose the tokens to keep within the budget.
 
@@ -58,23 +40,25 @@ def truncate(
         encoding: the tokenized prompt.
         rendered: the prompt that was tokenized.
         indices: indices of the tokens to consider.
-        budget: the positions available.
+        limit: total number of positions.
+        slots: positions of soft slots and the answer beyond the one marker token of each.
         shortest_max: the smallest `max` of all fields; the limit of the model if no field has one.
 
     Raises:
         EncodingError: the parts that must not be cut exceed the budget; says by how many tokens.
     """
-    if len(indices) <= min(budget.tokens, shortest_max):
+    budget = limit - slots
+    if len(indices) <= min(budget, shortest_max):
         return KeptTokens(indices, {})
     part_of_token = part_indices(encoding, rendered)
     sizes = Counter([part for i in indices if (part := part_of_token[i]) is not None])
     fields = [(i, part.node) for i, part in enumerate(rendered.parts) if isinstance(part.node, Field)]
     wanted = {i: min(sizes[i], field.max) if field.max is not None else sizes[i] for i, field in fields}
-    excess = len(indices) - sum(sizes[i] - size for i, size in wanted.items()) - budget.tokens
+    excess = len(indices) - sum(sizes[i] - size for i, size in wanted.items()) - budget
     if excess > 0 and rendered.demos:
         return KeptTokens(indices, {}, _demos_to_drop(rendered.demos, {**sizes, **wanted}, excess))
     if excess > 0:
-        wanted = _shorten(fields, wanted, budget, excess)
+        wanted = _shorten(fields, wanted, limit, excess)
     return _cut(encoding, rendered, indices, part_of_token, wanted)
 
 
@@ -119,15 +103,13 @@ def _demos_to_drop(demos: Sequence[range], sizes: Mapping[int, int], excess: int
     return len(demos)
 
 
-def _shorten(
-    fields: Sequence[tuple[int, Field]], wanted: Mapping[int, int], budget: TokenBudget, excess: int
-) -> dict[int, int]:
+def _shorten(fields: Sequence[tuple[int, Field]], wanted: Mapping[int, int], limit: int, excess: int) -> dict[int, int]:
     """Tokens that each occurrence of a field keeps when `excess` tokens must go; keys are part indices."""
     left = sum(wanted.values()) - excess
     if left < 0:
         raise EncodingError(
             f"the template alone is {-left} tokens too long: its literals, soft slots, special tokens and "
-            f"answer take {budget.limit - left} where {budget.limit} fit; shorten it or raise max_length"
+            f"answer take {limit - left} where {limit} fit; shorten it or raise max_length"
         )
     rigid = [(field.name, wanted[i]) for i, field in fields if field.shorten == 0 and wanted[i]]
     missing = sum(size for _, size in rigid) - left
