@@ -41,13 +41,7 @@ class CompiledTemplate:
     def __init__(
         self, template: Template, prompt_tokenizer: PromptTokenizer, max_length: int, *, options: Sequence[str] = ()
     ) -> None:
-        """Bind `template` to `prompt_tokenizer`.
-
-        Args:
-            template: the template.
-            prompt_tokenizer: the tokenizer.
-            max_length: maximal number of tokens and slots, answer included.
-            options: the first label word of each label, for <options>.
+        """Bind `template` to `prompt_tokenizer`; `options` are the first label words of all labels, for <options>.
 
         Raises:
             EncodingError: the template has <options> but `options` is empty, or the words of an init= have no tokens.
@@ -104,15 +98,7 @@ class CompiledTemplate:
         return [prompts[row] for row in range(len(values))]
 
     def word_ids(self, word: str, mask: str | None = None) -> tuple[int, ...]:
-        """Token ids of a label word at the named mask: see `softcloze.encoding.word_ids`.
-
-        Args:
-            word: the label word.
-            mask: name of the mask; None if the template has only one.
-
-        Raises:
-            EncodingError: the word has no tokens, an unknown token, or another number of tokens than the mask's count.
-        """
+        """Token ids of a label word at the named mask, or at the only one: see `softcloze.encoding.word_ids`."""
         return word_ids(word, self.prompt_tokenizer, self._static_parts, self._renderer.spaces, mask)
 
     def inspect(

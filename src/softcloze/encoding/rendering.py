@@ -93,13 +93,9 @@ class Renderer:
         row: int | None = None,
         example: str | Mapping[str, object] | None = None,
     ) -> Rendered:
-        """Render the prompt of an example; errors as for `Template.expand`.
+        """Render the prompt of an example; arguments and errors as for `Template.expand`.
 
-        Args:
-            values: its field values, as `Template.read_fields` returns them.
-            demonstrations: demonstrations as `write_demonstration` returns them.
-            row: index of the example, for error messages.
-            example: the example itself, for error messages.
+        The demonstrations are those that `write_demonstration` returns.
         """
         if self._template.has_logic:
             parts = self._template.expand(values, row, example)

@@ -37,8 +37,8 @@ def truncate(
     fields lose tokens by their weights.
 
     Args:
-        encoding: the tokenized prompt.
-        rendered: the prompt that was tokenized.
+        encoding: the tokenized prompt `rendered`.
+        rendered: the prompt.
         indices: indices of the tokens to consider.
         limit: total number of positions.
         slots: positions of soft slots and the answer beyond the one marker token of each.
