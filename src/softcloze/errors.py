@@ -100,6 +100,29 @@ class BackboneError(SoftclozeError, ValueError):
     """A model that cannot be loaded or cannot be used as a backbone."""
 
 
+class NonFiniteError(SoftclozeError, ArithmeticError):
+    """Scores, a loss or weights that are NaN or infinite.
+
+    Attributes:
+        problem: what is not finite, why, and what helps.
+        rows: the examples concerned, in order; empty if it is not about examples.
+        count: number of examples that were scored.
+
+    >>> print(NonFiniteError("the scores are not finite", [1, 2], 4))
+    row 1 and 1 more: the scores are not finite
+    """
+
+    def __init__(self, problem: str, rows: Iterable[int] = (), count: int = 1) -> None:
+        self.problem, self.rows, self.count = problem, tuple(rows), count
+        super().__init__(problem, self.rows, count)  # all arguments, so that it pickles
+
+    def __str__(self) -> str:
+        if not self.rows or self.count == 1:
+            return self.problem
+        more = f" and {len(self.rows) - 1} more" if len(self.rows) > 1 else ""
+        return f"row {self.rows[0]}{more}: {self.problem}"
+
+
 class CommandError(SoftclozeError, ValueError):
     """An invalid option of a command."""
 

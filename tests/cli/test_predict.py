@@ -152,7 +152,7 @@ def test_interrupted_and_resumed(interrupted, folder, monkeypatch, capsys):
     assert (folder / interrupted).read_bytes() == (folder / "whole.jsonl").read_bytes()
     out, err = capsys.readouterr()
     assert err.startswith(f"resuming: 768 of {ROWS:,} rows are labelled already")
-    assert f"warning: 5 of {ROWS:,} rows could not be encoded and have no label\n  row 7: field 'text'" in err
+    assert f"warning: 5 of {ROWS:,} rows could not be scored and have no label\n  row 7: field 'text'" in err
     assert out.startswith(f"{ROWS - 5:,} rows labelled: ")
 
 

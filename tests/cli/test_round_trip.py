@@ -57,7 +57,7 @@ def test_bad_rows_are_named_and_all_others_scored(run, fitted):
     done = run("predict", "mixed.jsonl", "--prompt", "prompt", "--out", "scored.jsonl", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
-        "warning: 2 of 4 rows could not be encoded and have no label",
+        "warning: 2 of 4 rows could not be scored and have no label",
         "  row 1: field 'text' is None: drop the row or give it a text, if only an empty one",
         "  row 2: no field 'text': the example has 'txet'; did you mean 'txet'?",
     ]
@@ -80,7 +80,7 @@ def test_parquet_in_and_out(run_script, fitted):
         env={"HF_HOME": str(cache)},
     )
     assert done.returncode == 0, done.stderr
-    assert "1 of 3 rows could not be encoded" in done.stderr
+    assert "1 of 3 rows could not be scored" in done.stderr
     assert not list(cache.rglob("*.arrow"))
     rows = Dataset.from_parquet(str(folder / "out.parquet"), keep_in_memory=True, cache_dir=str(folder / "c")).to_list()
     assert list(rows[0]) == ["review", "id", "predicted", "probability_negative", "probability_positive", "error"]

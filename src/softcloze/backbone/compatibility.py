@@ -14,6 +14,7 @@ from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart
 from softcloze.backbone.packing import MAX_TREE_TOKENS, pack
+from softcloze.backbone.precision import non_finite_reason
 from softcloze.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _does_not_run(model: "PreTrainedModel", error: Exception) -> BackboneError:
 
 
 def _validate_close(model: "PreTrainedModel", by_embeddings: Tensor, by_ids: Tensor) -> None:
+    if by_ids.isnan().any():
+        raise BackboneError(f"{_kind(model)} computes NaN for ordinary words: {non_finite_reason(model)}")
     # Pegasus scales the embeddings that it looks up, and not those that it is given
     if not scores_close(by_embeddings, by_ids, model.dtype):
         raise BackboneError(

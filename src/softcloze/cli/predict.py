@@ -52,7 +52,7 @@ def predict(
 ) -> None:
     """Predict a label and the probability of each class for every row; without --out, print the first rows.
 
-    A row that cannot be encoded gets the reason instead of a label; all other rows are labelled. Run the same command
+    A row that cannot be scored gets the reason instead of a label; all other rows are labelled. Run the same command
     again to resume an interrupted run.
     """
     if out is not None:
@@ -156,7 +156,7 @@ def _preview(table: Table, first: Sequence[Result], columns: Sequence[str], labe
     """The first rows with their labels."""
     rows = [{} if isinstance(line, FileError) else line for line in islice(table.lines(), len(first))]
     predicted = [
-        Styled(result.label, "bold") if result.label is not None else Styled("cannot be encoded", "red")
+        Styled(result.label, "bold") if result.label is not None else Styled("no label", "red")
         for result in first
     ]
 

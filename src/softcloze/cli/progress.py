@@ -41,9 +41,9 @@ class Scored:
 
     Attributes:
         labels: the classifier's labels, as text, in the order of the probabilities.
-        predicted: the label of each row; None for a row that could not be encoded.
+        predicted: the label of each row; None for a row that could not be scored.
         probabilities: shape (rows, labels); nan for such a row.
-        counts: rows by label, and the rows that could not be encoded.
+        counts: rows by label, and the rows that could not be scored.
     """
 
     labels: tuple[str, ...]
@@ -148,10 +148,10 @@ def label_rows(
 
 
 def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:
-    """Score all rows that can be encoded, and count the others.
+    """Score all rows that can be scored, and count the others.
 
     Raises:
-        FileError: no row can be encoded; names the reason for the first.
+        FileError: no row can be scored; names the reason for the first.
     """
     import numpy as np
 
@@ -172,7 +172,7 @@ def warn_of_bad_rows(counts: RowCounts, consequence: str) -> None:
     """Print a warning line that counts the bad rows, and a line for each of the first ones."""
     if not counts.problems:
         return
-    warn(f"{counts.problems:,} of {counts.rows:,} rows could not be encoded {consequence}")
+    warn(f"{counts.problems:,} of {counts.rows:,} rows could not be scored {consequence}")
     console = errors()
     for row, reason in counts.reasons.items():
         say(console, f"  row {row}: ", plain(reason))

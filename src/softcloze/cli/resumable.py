@@ -33,11 +33,11 @@ class Result(NamedTuple):
 
 @dataclass(slots=True)
 class RowCounts:
-    """Rows by label, and the rows that could not be encoded.
+    """Rows by label, and the rows that could not be scored.
 
     Attributes:
         labels: label to rows.
-        problems: rows that could not be encoded.
+        problems: rows that could not be scored.
         reasons: row to the reason, for the first of those.
 
     >>> counts = RowCounts()
@@ -72,7 +72,7 @@ class RowCounts:
             FileError: none has; gives the first one's reason.
         """
         if self.problems and not self.labels:
-            raise FileError(f"none of the {self.problems:,} rows can be encoded; row 0: {self.reasons[0]}")
+            raise FileError(f"none of the {self.problems:,} rows can be scored; row 0: {self.reasons[0]}")
 
 
 class ResumableOutput:

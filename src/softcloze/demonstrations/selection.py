@@ -15,6 +15,7 @@ from softcloze.demonstrations.pool import Pool, Values, allocate, alternate_labe
 from softcloze.encoding import Demonstration
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
+from softcloze.scoring import validate_finite
 
 Matrix: TypeAlias = Any  # one vector per row: a numpy array, or a sparse matrix of scipy
 Transformer: TypeAlias = Any  # anything with transform(texts), and fit(texts, labels) if it has to learn
@@ -225,6 +226,9 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
 
     Returns:
         Shape (texts, width), float32, on the CPU; zeros for a text without tokens.
+
+    Raises:
+        NonFiniteError: the states of a text are NaN or infinite; names the row.
     """
     sequences = [encoding.ids[: backbone.max_length] for encoding in backbone.prompt_tokenizer.encode(texts)]
     if not sequences:
@@ -239,7 +243,9 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
 
     with backbone.frozen(), torch.inference_mode():
         run_length_bucketed(lengths, lambda i: lengths[i], run_batch, backbone.token_budget)
-    return torch.cat(means)[torch.tensor(order).argsort()]
+    states = torch.cat(means)[torch.tensor(order).argsort()]
+    validate_finite(states, backbone)
+    return states
 
 
 def _mean_states(backbone: Backbone, sequences: Sequence[Sequence[int]]) -> Tensor:

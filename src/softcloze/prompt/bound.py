@@ -13,6 +13,7 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
+from softcloze.scoring import validate_finite
 from softcloze.soft import SoftVectors
 
 
@@ -88,8 +89,14 @@ class BoundPrompt:
 
         Returns:
             Nats up to a constant per example, shape (batch, labels); log-odds if an example may have several labels.
+
+        Raises:
+            NonFiniteError: the scores of an example are NaN or infinite; names the row.
         """
-        return self.prompt.calibrated(self.parts.head.label_scores(features).detach().double().numpy())
+        scores = self.parts.head.label_scores(features).detach().double()
+        tensors = {f"the {name!r} of its head": tensor for name, tensor in self.parts.head.state_dict().items()}
+        validate_finite(scores, self.backbone, tensors)
+        return self.prompt.calibrated(scores.numpy())
 
     def scores(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """Label log-scores of examples, as `label_scores` returns them; raises as `encode`."""

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+from numpy.typing import NDArray
+
 from softcloze.data import Example
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import EncodingError, FieldError
+from softcloze.errors import EncodingError, FieldError, NonFiniteError
 from softcloze.prompt.bound import BoundPrompt
 from softcloze.verbalizer import Label
 
@@ -22,9 +25,9 @@ class Prediction:
     Attributes:
         row: index of the row, from 0.
         example: the row itself.
-        label: the most probable label; None for a row that could not be encoded.
+        label: the most probable label; None for a row that could not be encoded or has no finite scores.
         probabilities: of each label, in the order of the prompt's labels; None for such a row.
-        error: why the row could not be encoded; None for all others.
+        error: why the row has no label; None for all others.
     """
 
     row: int
@@ -47,15 +50,26 @@ def predict_rows(bound: BoundPrompt, rows: Iterator[Example], window: int = WIND
     while examples := list(islice(rows, window)):
         encoded = _encode(bound, examples)
         prompts = [prompt for prompt in encoded if not isinstance(prompt, str)]
-        scores = bound.label_scores(bound.features(prompts))
-        probabilities = iter(bound.probabilities(scores))
+        probabilities = iter(_probabilities(bound, prompts))
         for row, (example, prompt) in enumerate(zip(examples, encoded, strict=True), start=first):
-            if isinstance(prompt, str):
-                yield Prediction(row, example, None, None, prompt)
+            result = prompt if isinstance(prompt, str) else next(probabilities)
+            if isinstance(result, str):
+                yield Prediction(row, example, None, None, result)
             else:
-                of_labels = next(probabilities)
-                yield Prediction(row, example, labels[of_labels.argmax()], tuple(of_labels.tolist()))
+                yield Prediction(row, example, labels[result.argmax()], tuple(result.tolist()))
         first += len(examples)
+
+
+def _probabilities(bound: BoundPrompt, prompts: Sequence[EncodedPrompt]) -> list[NDArray[np.float64] | str]:
+    """Probabilities of the labels of each prompt; the reason in place of those that are not finite."""
+    try:
+        return [*bound.probabilities(bound.label_scores(bound.features(prompts)))]
+    except NonFiniteError as error:
+        if len(prompts) == 1:
+            return [error.problem]
+        broken = {*error.rows}
+    others = iter(_probabilities(bound, [prompt for i, prompt in enumerate(prompts) if i not in broken]))
+    return [_probabilities(bound, [prompt])[0] if i in broken else next(others) for i, prompt in enumerate(prompts)]
 
 
 def _encode(bound: BoundPrompt, examples: Sequence[Example]) -> list[EncodedPrompt | str]:

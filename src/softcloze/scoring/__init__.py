@@ -1,8 +1,18 @@
 """Scores of label words from encoded prompts, a backbone and soft vectors."""
 
 from softcloze.scoring.families import plan_rules, plan_words
+from softcloze.scoring.finite import validate_finite
 from softcloze.scoring.scorer import Scorer
 from softcloze.scoring.shared_prefix import Member, compute_features, score_together
 from softcloze.scoring.vocabulary_scores import log_probabilities
 
-__all__ = ["Member", "Scorer", "compute_features", "log_probabilities", "plan_rules", "plan_words", "score_together"]
+__all__ = [
+    "Member",
+    "Scorer",
+    "compute_features",
+    "log_probabilities",
+    "plan_rules",
+    "plan_words",
+    "score_together",
+    "validate_finite",
+]

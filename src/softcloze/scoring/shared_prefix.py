@@ -10,6 +10,7 @@ from torch import Tensor
 
 from softcloze.backbone import PrefixCache, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
+from softcloze.scoring.finite import non_finite_rows, validate_finite
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
 MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
@@ -212,7 +213,25 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
 
     Returns:
         For each member the features of its prompts as of `Scorer.batch`, on the CPU, shape (prompts, features).
+
+    Raises:
+        NonFiniteError: scores of a prompt are NaN or infinite, except for minus infinity for an impossible word.
     """
+    results = _features(members)
+    for member, result in zip(members, results, strict=True):
+        for row in non_finite_rows(result):
+            # alone, for the numbers of another row in the same packed sequence may have spoilt those of this one
+            (alone,) = _features([member._replace(prompts=[member.prompts[row]])])
+            if non_finite_rows(alone):
+                break
+            result[row] = alone[0]
+        vectors = {"its soft vectors": member.soft} if member.soft is not None else {}
+        validate_finite(result, member.scorer.backbone, vectors)
+    return results
+
+
+def _features(members: Sequence[Member]) -> list[Tensor]:
+    """The features that `score_together` validates."""
     results = [torch.empty(len(member.prompts), member.scorer.n_features) for member in members]
     jobs: list[_Job] = []
     first_slot = 0
@@ -220,9 +239,9 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
         for prompt, features in zip(member.prompts, result, strict=True):
             jobs.append(_Job(_with_slots_from(first_slot, prompt), member.scorer, features))
         first_slot += len(member.soft) if member.soft is not None else 0
-    vectors = [member.soft for member in members if member.soft is not None]
+    softs = [member.soft for member in members if member.soft is not None]
     if jobs:
-        _PrefixTreeRun(jobs, torch.cat(vectors) if vectors else None).run()
+        _PrefixTreeRun(jobs, torch.cat(softs) if softs else None).run()
     return results
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
+from softcloze.scoring.finite import validate_finite
 from softcloze.scoring.plan import AdaptivePlan, ModelInput
 from softcloze.verbalizer import Decoding
 
@@ -37,6 +38,7 @@ def log_probabilities(
 
     Raises:
         EncodingError: nothing comes before the mask of a causal model.
+        NonFiniteError: the scores of the vocabulary are NaN or infinite.
     """
     plan = plan_words(backbone, words, decoding, has_right=False)
     if backbone.family == "causal":
@@ -67,5 +69,6 @@ def log_probabilities(
         scores = read([plan.model_inputs(prompt) if words else []])
         if isinstance(plan, AdaptivePlan):
             scores = plan.scores([prompt], scores, read)
-        (vocabulary,) = log_softmax(*with_state(backbone, [], prompt))
-    return scores[0], vocabulary
+        vocabulary = log_softmax(*with_state(backbone, [], prompt))
+    validate_finite(vocabulary, backbone, {"its soft vectors": soft} if soft is not None else {})
+    return scores[0], vocabulary[0]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from softcloze.backbone import Backbone, PrefixCache, micro_batches, shared_prefix
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ParameterError
+from softcloze.errors import NonFiniteError, ParameterError
 from softcloze.heads import Head
 from softcloze.parameters import validate_parameters
 from softcloze.scoring import Scorer, compute_features
@@ -66,6 +66,7 @@ def train(
         ParameterError: a setting is outside its range, a soft slot gets no gradient, or the examples are too few to
             hold some out.
         CheckpointError: the checkpoint is damaged.
+        NonFiniteError: a loss, a gradient or a trained weight is NaN or infinite; names epoch and step.
     """
     from accelerate import Accelerator
 
@@ -99,12 +100,24 @@ def train(
         history = progress.history
         kept = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch)
 
-    with scorer.backbone.frozen():
-        while not _finished(history, epochs, settings):
-            started = time.perf_counter()
-            epoch = len(history)
-            total, hits, predicted = 0.0, 0, set[int]()
-            order = np.random.default_rng([seed, epoch]).permutation(chosen)
+    dtype = scorer.backbone.model.dtype
+
+    def validate(values: Sequence[Tensor], what: str, step: int) -> None:
+        if all(bool(value.isfinite().all()) for value in values):
+            return
+        epoch, number = divmod(step, steps_per_epoch)
+        raise NonFiniteError(
+            f"the {what} is NaN or infinite in epoch {epoch + 1}, step {number + 1} of {steps_per_epoch}, with "
+            f"learning_rate={learning_rate} in {str(dtype).removeprefix('torch.')}: lower the learning rate, "
+            'or load the model with dtype="bfloat16" or "float32"; nothing was learnt'
+        )
+
+    while not _finished(history, epochs, settings):
+        started = time.perf_counter()
+        epoch = len(history)
+        total, hits, predicted = 0.0, 0, set[int]()
+        order = np.random.default_rng([seed, epoch]).permutation(chosen)
+        with scorer.backbone.frozen():
             for step, first in enumerate(range(0, len(order), batch_size), start=epoch * steps_per_epoch):
                 batch = order[first : first + batch_size].tolist()
                 for group in optimizer.param_groups:
@@ -113,6 +126,7 @@ def train(
                 for part in features.parts(batch):
                     scores = head.label_scores(features.of(part))
                     loss = head.loss(scores, goal[part]) * len(part)
+                    validate([loss], "loss", step)
                     accelerator.backward(loss / len(batch))
                     total += float(loss.detach())
                     hits += int(head.hits(scores, goal[part]).sum())
@@ -120,7 +134,8 @@ def train(
                 if step == 0 and soft is not None:
                     soft.validate_gradient()
                 for group in optimizer.param_groups:
-                    accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
+                    norm = accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
+                    validate([norm], "gradient", step)
                 optimizer.step()
                 if step >= first_averaged:
                     for name, weight in weights.items():
@@ -137,13 +152,15 @@ def train(
                 record["validation_loss"] = float(head.loss(scores, goal[held_out]))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     kept = _copies(weights)
-            record["rate"] = learning_rate_share((epoch + 1) * steps_per_epoch - 1, steps, settings.warmup_fraction)
-            record["seconds"] = time.perf_counter() - started
-            history.append(record)
-            if checkpoint is not None:
-                checkpoint.save(_progress(weights, optimizer, kept, history))
-            if settings.on_epoch is not None:
-                settings.on_epoch(record)
+        # in the precision of the model, in which soft vectors take part
+        validate([tensor.to(dtype) for tensor in (*weights.values(), *kept.values())], "trained weight", step)
+        record["rate"] = learning_rate_share((epoch + 1) * steps_per_epoch - 1, steps, settings.warmup_fraction)
+        record["seconds"] = time.perf_counter() - started
+        history.append(record)
+        if checkpoint is not None:
+            checkpoint.save(_progress(weights, optimizer, kept, history))
+        if settings.on_epoch is not None:
+            settings.on_epoch(record)
     if len(history) * steps_per_epoch > first_averaged or held_out:
         for name, weight in weights.items():
             weight.data.copy_(kept[name])

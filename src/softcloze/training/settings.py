@@ -28,8 +28,10 @@ from softcloze.parameters import (
 from softcloze.training.checkpoint import Record
 
 SIZE = 'a size in memory, such as "2GiB" or "500MB", or a number of bytes'
+# beyond, weights leave single precision; useful rates are below 1
+LEARNING_RATE = number("above 0, and 1e6 at most", lambda value: 0 < value <= 1e6)
 # options of training that are parameters of the classifiers themselves
-FIT_PARAMETERS = {"epochs": integer(at_least=1), "batch_size": integer(at_least=1), "learning_rate": POSITIVE}
+FIT_PARAMETERS = {"epochs": integer(at_least=1), "batch_size": integer(at_least=1), "learning_rate": LEARNING_RATE}
 
 
 def _option(default: object, constraint: Constraint) -> Any:  # noqa: ANN401 - dataclasses type a field by its default
@@ -69,7 +71,7 @@ class TrainingSettings(BaseEstimator):
         (0.2, 0.2)
     """
 
-    head_learning_rate: float = _option(0.1, POSITIVE)
+    head_learning_rate: float = _option(0.1, LEARNING_RATE)
     warmup_fraction: float = _option(0.1, number("from 0 to below 1", lambda value: 0 <= value < 1))
     max_grad_norm: float = _option(1.0, POSITIVE)
     target_loss: float = _option(0.2, NOT_NEGATIVE)
