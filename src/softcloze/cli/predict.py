@@ -156,8 +156,7 @@ def _preview(table: Table, first: Sequence[Result], columns: Sequence[str], labe
     """The first rows with their labels."""
     rows = [{} if isinstance(line, FileError) else line for line in islice(table.lines(), len(first))]
     predicted = [
-        Styled(result.label, "bold") if result.label is not None else Styled("no label", "red")
-        for result in first
+        Styled(result.label, "bold") if result.label is not None else Styled("no label", "red") for result in first
     ]
 
     def probabilities(i: int) -> list[Cell]:
