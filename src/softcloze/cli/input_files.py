@@ -1,21 +1,21 @@
 """Read rows of CSV, TSV, JSON lines and Parquet files lazily, and turn them into examples."""
 
-import csv
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from softcloze.cli.delimited import DELIMITERS, QuoteCheck, read_delimited, validate_unique
+from softcloze.cli.file_kinds import describe_encoding, describe_kind
 from softcloze.errors import CommandError, FileError
-from softcloze.formatting import did_you_mean
+from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
 
 Row = dict[str, Any]
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 CHUNK = 1000  # rows of Parquet in one batch
 
@@ -28,11 +28,13 @@ class Table:
         path: the file.
         columns: names of the columns; for JSON lines every name that occurs, in order of first appearance.
         count: number of rows, including damaged ones.
+        header_is_data: whether the header looks like a row.
     """
 
     path: Path
     columns: tuple[str, ...]
     count: int
+    header_is_data: bool = False
 
     def lines(self) -> Iterator[Row | FileError]:
         """Read every row as a mapping from column to value, or as the error of a damaged row.
@@ -95,9 +97,11 @@ class Table:
     def validate_column(self, column: str, hint: str = "") -> None:
         """Raise FileError if the file has no column of this name; `hint` ends the message."""
         if column not in self.columns:
-            has = ", ".join(map(repr, self.columns))
+            if self.header_is_data:
+                hint += "; the first line looks like a row: put a line with the names of the columns above it"
             raise FileError(
-                f"{self.path} has no column {column!r}; it has {has}{did_you_mean(column, self.columns)}{hint}"
+                f"{self.path} has no column {column!r}; it has {quoted_list(self.columns)}"
+                f"{did_you_mean(column, self.columns)}{hint}"
             )
 
 
@@ -107,30 +111,41 @@ def open_table(path: Path) -> Table:
     CSV values stay text: "007", "NA" and "null" are neither numbers nor missing values.
 
     Raises:
-        FileError: the file does not exist, has an unknown suffix, is empty, or is damaged beyond single rows; names it
-            and the line.
+        FileError: the file does not exist, is of another kind, is empty, or is damaged beyond single rows; names it,
+            the line, and the way to mend it.
     """
     path = path.expanduser()
-    validate_suffix(path)
     if path.is_dir():
         raise FileError(f"{path} is a folder, expected a file")
     if not path.exists():
-        raise FileError(
-            f"there is no file {path}{did_you_mean(path.name, (other.name for other in path.parent.glob('*')))}"
-        )
+        if str(path) == "-":
+            raise FileError("rows are read several times, so not from standard input: name a file")
+        others = (other.name for other in path.parent.glob("*"))
+        raise FileError(f"there is no file {path}{did_you_mean(path.name, others)}")
+    if not path.is_file():
+        raise FileError(f"{path} is a pipe or device, and rows are read several times: save them in a file")
+    with _explained(path):
+        kind = describe_kind(path)
+        if kind is not None:
+            raise FileError(f"{path} {kind}")
+        validate_suffix(path)
+    check = QuoteCheck(path) if path.suffix.lower() in DELIMITERS else None
     columns: dict[str, None] = {}
     count, damaged = 0, []
-    for line in _read_lines(path):
+    for line in _read_lines(path, check):
         count += 1
         if isinstance(line, FileError):
             damaged.append(line)
         else:
             columns.update(dict.fromkeys(line))
+    if check is not None:
+        check.validate()
     if not count:
-        raise FileError(f"{path} is empty: it holds no rows")
+        header = f" after its header: {quoted_list(check.columns)}" if check is not None and check.columns else ""
+        raise FileError(f"{path} is empty: it holds no rows{header}")
     if len(damaged) == count:
         raise damaged[0]
-    return Table(path, tuple(columns), count)
+    return Table(path, tuple(columns), count, check is not None and check.header_is_data)
 
 
 def validate_suffix(path: Path) -> None:
@@ -139,56 +154,55 @@ def validate_suffix(path: Path) -> None:
         raise FileError(f"{path} has an unknown ending {path.suffix!r}; expected {', '.join(SUFFIXES)}")
 
 
-def _read_lines(path: Path) -> Iterator[Row | FileError]:
-    try:
+def _read_lines(path: Path, check: QuoteCheck | None = None) -> Iterator[Row | FileError]:
+    with _explained(path):
         match path.suffix.lower():
             case ".parquet":
                 yield from _read_parquet(path)
             case ".jsonl":
                 yield from _read_json_lines(path)
-            case suffix:
-                yield from _read_csv(path, DELIMITERS[suffix])
+            case _:
+                yield from read_delimited(path, check)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of reading into a FileError about `path`."""
+    try:
+        yield
     except UnicodeDecodeError as error:
-        raise FileError(f"{path} is not UTF-8 text: {error.reason}; convert it first") from error
+        raise FileError(f"{path} {describe_encoding(path)}") from error
     except OSError as error:
         if isinstance(error, FileError):
             raise
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_csv(path: Path, delimiter: str) -> Iterator[Row | FileError]:
-    csv.field_size_limit(sys.maxsize)  # a text may be long; the limit is this process's own
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            columns = tuple(next(reader, ()))
-            _check_unique(columns, path)
-            for values in reader:
-                if len(values) == len(columns):
-                    yield dict(zip(columns, values, strict=True))
-                elif values:
-                    yield FileError(
-                        f"{path}, line {reader.line_num}: {len(values)} values where the header names {len(columns)} "
-                        "columns; put quotes around texts that hold a delimiter"
-                    )
-        except csv.Error as error:  # after a wrong quote the ends of rows are unknown
-            raise FileError(f"{path}, line {reader.line_num}: {error}") from error
-
-
 def _read_json_lines(path: Path) -> Iterator[Row | FileError]:
-    with path.open(encoding="utf-8-sig", newline="\n") as file:
+    with path.open(encoding="utf-8") as file:  # any line end: neither stands in the strings of JSON
         for number, line in enumerate(file, start=1):
-            if not line.strip():
+            text = line.lstrip("\ufeff").strip()
+            if not text:
                 continue
             try:
-                row = json.loads(line.rstrip())
+                row = json.loads(text, object_pairs_hook=unique_keys)
             except (ValueError, RecursionError) as error:
                 yield FileError(f"{path}, line {number}: not JSON: {error}")
                 continue
             if isinstance(row, dict):
                 yield row
             else:
-                yield FileError(f"{path}, line {number}: expected a JSON object, found {line.strip()!r:.60}")
+                yield FileError(f"{path}, line {number}: expected a JSON object, found {quoted(text[:60], 60)}")
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; raise ValueError for a repeated key, of which JSON would drop the first."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"{key!r} comes twice")
+        table[key] = value
+    return table
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -198,6 +212,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     try:
         # page by page: a row group may be as large as the file
         with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+            validate_unique(file.schema_arrow.names, path)
             for batch in file.iter_batches(CHUNK):
                 yield from batch.to_pylist()
     except ArrowException as error:
@@ -223,11 +238,3 @@ def _renamed(row: Row, column: str, name: str) -> Row:
     """The row with `column` under `name` as well; without either where it lacks the column."""
     others = {key: value for key, value in row.items() if key != name}
     return others | {name: row[column]} if column in row else others
-
-
-def _check_unique(columns: Iterable[str], path: Path) -> None:
-    seen = set()
-    for column in columns:
-        if column in seen:
-            raise FileError(f"{path}: the column {column!r} occurs twice in the header")
-        seen.add(column)

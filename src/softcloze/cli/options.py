@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from softcloze.cli.input_files import unique_keys
 from softcloze.errors import CommandError, FileError, VerbalizerError
 from softcloze.library import load_template, load_verbalizer
 from softcloze.verbalizer import Verbalizer
@@ -142,16 +143,6 @@ def read_fields(given: Iterable[str]) -> dict[str, object]:
 
 def _parse(text: str, kind: str, where: str, error: type[CommandError | FileError]) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_once) if kind == ".json" else tomllib.loads(text)
+        return json.loads(text, object_pairs_hook=unique_keys) if kind == ".json" else tomllib.loads(text)
     except (ValueError, RecursionError) as problem:
         raise error(f"{where} is not {kind[1:].upper()}: {problem}") from problem
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a table; raise ValueError for a repeated key, which JSON would drop."""
-    table: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in table:
-            raise ValueError(f"{key!r} comes twice")
-        table[key] = value
-    return table

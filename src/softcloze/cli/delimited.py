@@ -1,0 +1,241 @@
+"""Read CSV and TSV files by RFC 4180, and recognise other delimiters and other uses of quotes.
+
+Quotes that do not follow RFC 4180 can join rows without a syntax error. `QuoteCheck` looks for such rows, since a
+wrong reading would go unnoticed.
+"""
+
+import csv
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from softcloze.errors import FileError
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
+CHUNK = 2**16  # bytes in which the first line ends
+SAMPLE = 50  # lines that are tried with other delimiters
+ESCAPED = 'escapechar="\\\\", doublequote=False'
+VALUES = 1000  # distinct values of a column of categories, at most
+_SEP = re.compile(r'"?sep=(.)"?\r?\n?')  # the first line of Excel's own CSV files
+
+
+class QuoteCheck:
+    """Evidence about delimiter, header and quotes, gathered while the rows are read for the first time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.delimiter = DELIMITERS[path.suffix.lower()]
+        self.columns: tuple[str, ...] = ()
+        self.lines: list[str] = []  # the first lines, header included
+        self._values: list[set[str]] = []  # of each column, in rows of a single line
+        self._suspects: list[tuple[int, list[str], list[list[str]]]] = []
+
+    def add_header(self, line: str, columns: Sequence[str], delimiter: str) -> None:
+        """Take the header, the first of its lines, and the delimiter of the file."""
+        self.columns, self.lines, self.delimiter = tuple(columns), [line], delimiter
+        self._values = [set() for _ in columns]
+
+    def add(self, start: int, lines: Sequence[str], values: list[str]) -> None:
+        """Take a row: the number of its first line, its lines and its values."""
+        if len(self.lines) < SAMPLE:
+            self.lines += lines
+        if len(values) != len(self.columns):
+            return
+        if len(lines) == 1:
+            for seen, value in zip(self._values, values, strict=True):
+                if len(seen) < VALUES:
+                    seen.add(value)
+        elif len(values) > 1 and len(self._suspects) < VALUES:
+            split = [line.rstrip("\r\n").split(self.delimiter) for line in lines]
+            whole = [parts for parts in split if len(parts) == len(values)]
+            if len(split[0]) == len(values) and len(whole) >= 0.8 * len(split):
+                self._suspects.append((start, values, whole))
+
+    def validate(self) -> None:
+        """Raise if the file has another delimiter, or if quotes join rows.
+
+        A quoted text may span lines. It is taken for joined rows if each of its lines has the values of a row, and,
+        where commas delimit them, if values of one column occur in other rows too.
+
+        Raises:
+            FileError: describes the file.
+        """
+        self.validate_delimiter()
+        for start, values, split in self._suspects:
+            if self.delimiter == "\t" or any(self._is_category(i, values, split) for i in range(len(values))):
+                raise FileError(
+                    f"{self.path}, line {start}: a quote opens here and joins lines of which each looks like a row; "
+                    f"close or double it, {plain_quotes(self.path, self.delimiter)}"
+                )
+
+    def validate_delimiter(self) -> None:
+        """Raise FileError if another delimiter than the suffix's splits header and rows alike."""
+        if len(self.columns) != 1:
+            return
+        for other, name in NAMES.items():
+            counts = [
+                len(next(csv.reader([line.replace("\r", "")], delimiter=other), ()))
+                for line in self.lines
+                if line.strip()
+            ]
+            rows = counts[1:]
+            if other != self.delimiter and counts[0] > 1 and rows and rows.count(counts[0]) * 2 >= len(rows):
+                right = next((suffix for suffix, char in DELIMITERS.items() if char == other), None)
+                mend = (
+                    f"mv {shlex.join([str(self.path), str(self.path.with_suffix(right))])}"
+                    if right is not None
+                    else rewrite(self.path, other)
+                )
+                usual = NAMES.get(self.delimiter, repr(self.delimiter))
+                raise FileError(f"{self.path} has {name} between its values, not {usual}: {mend}")
+
+    @property
+    def header_is_data(self) -> bool:
+        """Whether the header looks like a row: a number, a long text, or a value that other rows have too."""
+        return any(
+            _is_number(name) or len(name) > 60 or (name and name in seen)
+            for name, seen in zip(self.columns, self._values, strict=True)
+        )
+
+    def _is_category(self, column: int, values: Sequence[str], split: Sequence[Sequence[str]]) -> bool:
+        known = self._values[column]
+        inside = [parts[column] for parts in split]
+        if all(value in known or value == values[column] for value in inside):
+            return any(value in known for value in inside)
+        return bool(known) and all(map(str.isdecimal, chain(known, inside)))
+
+
+def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[dict[str, Any] | FileError]:
+    """Read the rows of a CSV or TSV file by RFC 4180.
+
+    Args:
+        path: the file.
+        check: takes every row as well, to judge the file at the end.
+
+    Raises:
+        FileError: the header lacks or repeats names, or quotes do not pair up; after such a row the ends of rows are
+            unknown.
+    """
+    csv.field_size_limit(sys.maxsize)  # a text may be long; the limit is this process's own
+    delimiter = DELIMITERS[path.suffix.lower()]
+    with path.open(encoding="utf-8", newline=_newline(path)) as file:
+        first, number = file.readline().lstrip("\ufeff"), 1
+        if declared := _SEP.fullmatch(first):
+            delimiter, first, number = declared[1], file.readline(), 2
+        while first and not first.strip():
+            first, number = file.readline(), number + 1
+        lines: list[str] = []  # of the row that is read
+        start = number  # number of the first of them
+        reader = csv.reader(_keep(chain([first], file), lines), delimiter=delimiter, strict=True)
+        try:
+            columns = tuple(next(reader, ()))
+            _validate_header(columns, path)
+            if check is not None:
+                check.add_header(lines[0] if lines else "", columns, delimiter)
+            start += len(lines)
+            lines.clear()
+            for values in map(_restored, reader):
+                if check is not None:
+                    check.add(start, lines, values)
+                problem = _problem(values, columns, lines, delimiter)
+                if problem is not None:
+                    yield FileError(f"{path}, line {start}: {problem}")
+                elif values:
+                    yield dict(zip(columns, values, strict=True))
+                start += len(lines)
+                lines.clear()
+        except csv.Error as error:
+            if check is not None:
+                check.lines += lines[: max(0, SAMPLE - len(check.lines))]
+                check.validate_delimiter()
+            raise FileError(f"{path}, line {start}: {_quote_problem(path, lines, delimiter, error)}") from error
+
+
+def plain_quotes(path: Path, delimiter: str) -> str:
+    """The end of a message: a command that rewrites a file whose quotes are plain characters."""
+    return f"or, if quotes are plain characters here: {rewrite(path, delimiter, 'quoting=csv.QUOTE_NONE')}"
+
+
+def rewrite(path: Path, delimiter: str, *settings: str) -> str:
+    """The command that reads a file with settings of the csv module, and writes it by RFC 4180."""
+    reader = ", ".join(["sys.stdin", f"delimiter={json.dumps(delimiter)}", *settings])
+    code = f"import csv, sys; csv.writer(sys.stdout).writerows(csv.reader({reader}))"
+    target = path.with_name(f"{path.stem}-new.csv")
+    return f"python -c {shlex.quote(code)} < {shlex.quote(str(path))} > {shlex.quote(str(target))}"
+
+
+def _newline(path: Path) -> str:
+    """The argument for `open`: lines end in a line feed, or, as on old Macs, in a carriage return."""
+    with path.open("rb") as file:
+        end = re.search(rb"\r\n|\n|\r", file.read(CHUNK))
+    return "" if end is not None and end[0] == b"\r" else "\n"
+
+
+def _keep(lines: Iterator[str], kept: list[str]) -> Iterator[str]:
+    r"""Hand on the lines, and keep those of the current row.
+
+    A lone \r inside a line is part of a text: Python's csv module and pandas write it without quotes, but the reader
+    of the csv module takes it for a line end. It stands as \0 until `_restored`.
+    """
+    for line in lines:
+        kept.append(line)
+        body = line.rstrip("\r\n")
+        yield body.replace("\r", "\0") + line[len(body) :] if "\r" in body else line
+
+
+def _restored(values: list[str]) -> list[str]:
+    return [value.replace("\0", "\r") for value in values]
+
+
+def _problem(values: Sequence[str], columns: Sequence[str], lines: Sequence[str], delimiter: str) -> str | None:
+    """The reason why a row is damaged, if it is."""
+    if any("\0" in line for line in lines):
+        return "holds a NUL character; the file is damaged"
+    if values and len(values) != len(columns):
+        return (
+            f"{len(values)} values where the header names {len(columns)} columns; "
+            "put quotes around texts that hold a delimiter"
+        )
+    if (
+        values
+        and [values[0].lstrip("\ufeff"), *values[1:]] == [*columns]
+        and (len(columns) > 1 or values[0][0:1] == "\ufeff")
+    ):
+        return "the header again; the file seems to be joined from several: remove this line"
+    return None
+
+
+def _quote_problem(path: Path, lines: Sequence[str], delimiter: str, error: csv.Error) -> str:
+    """Describe quotes that do not pair up."""
+    if any('\\"' in line for line in lines):
+        return f'a quote is written as \\", as by MySQL; double it instead: {rewrite(path, delimiter, ESCAPED)}'
+    fault = "a quote opens here and is never closed" if "end of data" in str(error) else "text follows a closing quote"
+    return f'{fault}; inside quotes a quote has to be doubled (""), {plain_quotes(path, delimiter)}'
+
+
+def _validate_header(columns: Sequence[str], path: Path) -> None:
+    unnamed = [f"{i}" for i, name in enumerate(columns, start=1) if not name.strip()]
+    if columns and (len(unnamed) == len(columns) or len(unnamed) > 1):
+        raise FileError(f"{path}: the columns {', '.join(unnamed)} have no name in the header; name or remove them")
+    validate_unique(columns, path)
+
+
+def validate_unique(columns: Sequence[str], path: Path) -> None:
+    """Raise FileError if two columns have the same name."""
+    for i, name in enumerate(columns):
+        if name in columns[:i]:
+            raise FileError(f"{path}: the column {name!r} occurs twice in the header; rename one")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return name.strip().lower() not in ("nan", "inf", "infinity")

@@ -1,0 +1,361 @@
+"""Files are read as what they are, or an error says what they seem to be and how to convert them."""
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import os
+import subprocess
+import zipfile
+
+import pandas
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from softcloze.cli.input_files import open_table
+from softcloze.errors import FileError
+
+
+def zipped(name):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, "text,label\n" * 10)
+    return buffer.getvalue()
+
+
+def parquet(table):
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+ROWS = b"text,label\na delight,good\n"
+REFUSED = {
+    # quotes: pytorch/text#612, facebookresearch/pytext#376, nyu-mll/GLUE-baselines#13
+    "quotes of GLUE that join rows": (
+        "a.tsv",
+        b'text\tlabel\n"I loved it.\tpositive\nThen it got dull."\tnegative\nfine\tpositive\n',
+        "a.tsv, line 2: a quote opens here and joins lines of which each looks like a row; close or double it, or, if "
+        "quotes are plain characters here: python -c ",
+    ),
+    "quotes of GLUE and nothing to compare with": ("a.tsv", b'text\tlabel\n"a.\tx\nb."\ty\n', "a.tsv, line 2: a quote"),
+    "a quote that joins rows with commas": (
+        "a.csv",
+        b'text,label\nfine,positive\n"I loved it.,positive\nno,negative\nThen it got dull.",negative\n',
+        "a.csv, line 3: a quote opens here and joins lines",
+    ),
+    "a quote that joins rows after their labels": (
+        "a.csv",
+        b'label,text\npositive,fine\nnegative,no\npositive,"I loved it.\nnegative,Then it got dull."\n',
+        "a.csv, line 4: a quote opens here and joins lines",
+    ),
+    "a quote that joins rows with numbers": (
+        "a.csv",
+        b'text,id\nfine,1\n"I loved it.,2\nThen it got dull.",3\n',
+        "a.csv, line 3: a quote opens here and joins lines",
+    ),
+    "a quote that is never closed": (
+        "a.csv",
+        b'text,label\nfine,positive\n"I loved it,positive\nno,negative\n',
+        'a.csv, line 3: a quote opens here and is never closed; inside quotes a quote has to be doubled (""), or, ',
+    ),
+    "plain quotes at the start": (
+        "a.tsv",
+        b'text\tlabel\n"Good" film\tpositive\n',
+        'a.tsv, line 2: text follows a closing quote; inside quotes a quote has to be doubled (""), or, if quotes',
+    ),
+    # timeseer-ai/kukur#205, johnkerl/miller#922
+    "quotes of MySQL": (
+        "a.csv",
+        rb"""text,label
+"He said \"no\"",negative
+""",
+        r"a.csv, line 2: a quote is written as \", as by MySQL; double it instead: python -c ",
+    ),
+    # delimiters: Data-Liberation-Front/csvlint.rb#218
+    "semicolons": ("a.csv", b"text;label\nfine, really;good\nno;bad\n", "a.csv has semicolons between its values, not"),
+    "semicolons and quotes": ("a.csv", b'text;label\n"a ""b"" c";good\nno;bad\n', "a.csv has semicolons between"),
+    "tabs": ("a.csv", b"text\tlabel\nfine\tgood\n", "a.csv has tabs between its values, not commas: mv a.csv a.tsv"),
+    "commas": ("a.tsv", b"text,label\nfine,good\n", "a.tsv has commas between its values, not tabs: mv a.tsv a.csv"),
+    "bars": ("a.csv", b"text|label\nfine|good\n", "a.csv has vertical bars between its values, not commas: python -c "),
+    # encodings: aehrc/pathling#2647
+    "UTF-16": (
+        "a.csv",
+        ROWS.decode().encode("utf-16"),
+        "a.csv is UTF-16 text; if it is UTF-16, convert it with: iconv",
+    ),
+    "UTF-16 without a mark": (
+        "a.csv",
+        ROWS.decode().encode("utf-16-le"),
+        "a.csv holds NUL bytes; it seems to be UTF-16",
+    ),
+    "UTF-32": ("a.csv", ROWS.decode().encode("utf-32"), "a.csv is UTF-32 text"),
+    "GBK": (
+        "a.csv",
+        "text,label\n很好看,good\n".encode("gbk"),
+        "a.csv is not UTF-8 text: line 2 is wrong; if it is GB18030, convert it with: iconv -f GB18030 -t UTF-8 "
+        "a.csv > a-utf8.csv",
+    ),
+    "Latin-1": (
+        "a.csv",
+        "text,label\nun café très bon,good\n".encode("latin-1"),
+        "a.csv is not UTF-8 text: line 2 is wrong; if it is WINDOWS-1252, convert it with: iconv -f WINDOWS-1252",
+    ),
+    "two encodings": (
+        "a.jsonl",
+        '{"text": "很好"}\n'.encode() + '{"text": "café"}\n'.encode("latin-1"),
+        "a.jsonl is not UTF-8 text: line 2 is wrong, while others are UTF-8; it may be cut off or joined",
+    ),
+    # headers: timoschick/pet#2
+    "names that are missing": (
+        "a.csv",
+        b"v1,v2,,,\nham,hello,,,\n",
+        "a.csv: the columns 3, 4, 5 have no name in the header; name or remove them",
+    ),
+    "a name twice": ("a.csv", b"text,text\na,b\n", "a.csv: the column 'text' occurs twice in the header; rename one"),
+    "a name twice in Parquet": (
+        "a.parquet",
+        parquet(pyarrow.table([["a"], ["b"]], names=["text", "text"])),
+        "a.parquet: the column 'text' occurs twice in the header; rename one",
+    ),
+    "only a header": ("a.csv", b"text,label\r\n", "a.csv is empty: it holds no rows after its header: 'text', 'label'"),
+    "only a mark": ("a.csv", codecs.BOM_UTF8, "a.csv is empty: it holds no rows"),
+    "only empty lines": ("a.jsonl", b"\n\n", "a.jsonl is empty: it holds no rows"),
+    # kinds: CLUEbenchmark/CLUE#9, lil-lab/nlvr#1, rom1504/img2dataset#326
+    "JSON lines with another ending": ("a.json", b'{"text": "a"}\n', "a.json holds JSON lines: mv a.json a.jsonl"),
+    "ndjson": ("a.ndjson", b'{"text": "a"}\n', "a.ndjson holds JSON lines: mv a.ndjson a.jsonl"),
+    "JSON lines in a .csv": ("a.csv", b'{"text": "a", "label": 1}\n', "a.csv holds JSON lines: mv a.csv a.jsonl"),
+    "an array": (
+        "a.json",
+        b'[{"text": "a"},\n {"text": "b"}]',
+        "a.json is JSON, but not a JSON object on each line: jq -c '.[]' a.json > a-lines.jsonl",
+    ),
+    "an array in a .jsonl": ("a.jsonl", b'[\n{"text": "a"}\n]', "a.jsonl is JSON, but not a JSON object on each line"),
+    "an object over several lines": ("a.jsonl", b'{\n  "text": "a"\n}\n', "a.jsonl is JSON, but not a JSON object on"),
+    "CSV in a .jsonl": ("a.jsonl", ROWS, "a.jsonl holds values with commas between them: mv a.jsonl a.csv"),
+    "tabs in a .txt": (
+        "a b.txt",
+        b"text\tlabel\na\tb\n",
+        "a b.txt holds values with tabs between them: mv 'a b.txt' 'a b",
+    ),
+    "CSV in a .parquet": ("a.parquet", ROWS, "a.parquet holds values with commas between them: mv a.parquet a.csv"),
+    "Parquet in a .csv": (
+        "a.csv",
+        parquet(pyarrow.table({"text": ["a"]})),
+        "a.csv is a Parquet file: mv a.csv a.parquet",
+    ),
+    "no table": ("a.txt", b"hello\n", "a.txt has an unknown ending '.txt'; expected .csv, .tsv, .jsonl, .parquet"),
+    "gzip": ("a.csv.gz", gzip.compress(ROWS), "a.csv.gz is compressed by gzip: gunzip -k a.csv.gz"),
+    "gzip without its ending": ("a.csv", gzip.compress(ROWS), "a.csv is compressed by gzip: gunzip -k a.csv"),
+    "zip": ("a.zip", zipped("a.csv"), "a.zip is a zip archive: unzip a.zip"),
+    "Excel": ("a.xlsx", zipped("xl/workbook.xml"), "a.xlsx is an Excel workbook: save it in Excel as CSV UTF-8"),
+    "HTML": ("a.csv", b"\n<!DOCTYPE html><html>", "a.csv is a page of HTML, perhaps saved in place of the data"),
+    "Git LFS": (
+        "a.parquet",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "a.parquet is a pointer of Git LFS, with",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_read_is_named_with_the_way_to_convert_it(name, content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        open_table(type(tmp_path)(name))
+    assert str(caught.value).startswith(message)
+
+
+GOOD = {
+    "the first lines are empty": ("a.csv", b"\r\n\n" + ROWS),
+    "Excel's line about the delimiter": ("a.csv", b"sep=;\r\ntext;label\r\na delight;good\r\n"),
+    "the mark of UTF-8, twice": ("a.csv", codecs.BOM_UTF8 * 2 + ROWS),
+    "line ends of old Macs": ("a.csv", ROWS.replace(b"\n", b"\r")),
+    "line ends of old Macs in JSON lines": ("a.jsonl", b'{"text": "a delight", "label": "good"}\r\r'),
+    "a mark before a line of JSON": ("a.jsonl", codecs.BOM_UTF8 * 2 + b'{"text": "a delight", "label": "good"}'),
+    "an ending in capitals": ("a.CSV", ROWS),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), GOOD.values(), ids=GOOD)
+def test_what_is_clear_is_read(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    assert [*open_table(tmp_path / name).rows()] == [{"text": "a delight", "label": "good"}]
+
+
+@pytest.mark.parametrize("name", ["semicolons", "quotes of MySQL", "quotes of GLUE that join rows", "GBK", "an array"])
+def test_the_command_of_a_message_converts_the_file(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given, content, _ = REFUSED[name]
+    (tmp_path / given).write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        open_table(type(tmp_path)(given))
+    start, stop = (("python -c", None), ("iconv", None), ("jq", None))[(name == "GBK") + 2 * (name == "an array")]
+    command = str(caught.value)[str(caught.value).index(start) : stop]
+    done = subprocess.run(command, shell=True, capture_output=True, encoding="utf-8")
+    if "not found" in done.stderr:
+        pytest.skip(done.stderr)
+    converted = command.split(" > ")[1]
+    assert done.returncode == 0, done.stderr
+    expected = {
+        "semicolons": [{"text": "fine, really", "label": "good"}, {"text": "no", "label": "bad"}],
+        "quotes of MySQL": [{"text": 'He said "no"', "label": "negative"}],
+        "quotes of GLUE that join rows": [
+            {"text": '"I loved it.', "label": "positive"},
+            {"text": 'Then it got dull."', "label": "negative"},
+            {"text": "fine", "label": "positive"},
+        ],
+        "GBK": [{"text": "很好看", "label": "good"}],
+        "an array": [{"text": "a"}, {"text": "b"}],
+    }
+    assert [*open_table(tmp_path / converted).rows()] == expected[name]
+
+
+def damage(path):
+    return [str(line).removeprefix(f"{path}, ") for line in open_table(path).lines() if isinstance(line, FileError)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", ROWS + codecs.BOM_UTF8 + ROWS, "line 3: the header again; the file seems to be joined from several"),
+        ("a.csv", ROWS + b"a\0b,good\n", "line 3: holds a NUL character; the file is damaged"),
+        (
+            "a.csv",
+            ROWS + b'"one\ntwo",good\n\nI liked it, really,good\n',
+            "line 6: 3 values where the header names 2 col",
+        ),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b", "text": "c"}\n', "line 2: not JSON: 'text' comes twice"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": ' + b"9" * 5000 + b"}\n", "line 2: not JSON: Exceeds the limit"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": ' + b"[" * 90_000 + b"}\n", "line 2: not JSON: maximum recursion depth"),
+        ("a.jsonl", b'{"text": "a"}\n"' + b"x" * 5_000_000 + b'"\n', "line 2: expected a JSON object, found '\"xxxxxx"),
+    ],
+)
+def test_a_damaged_row_is_named_and_the_others_are_read(name, content, message, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    (problem,) = damage(path)
+    assert problem.startswith(message) and len(problem) < 200
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"3,Wall St. Bears\n4,Oil\n", "; the first line looks like a row: put a line with the names of the columns"),
+        (b"ham,Go until jurong\nspam,Free entry\nham,Ok lar\n", "; the first line looks like a row"),
+        (b"Text,label\na,b\n", "; did you mean 'Text'?"),
+        (b" text,label\na,b\n", "; did you mean ' text'?"),
+    ],
+)
+def test_a_column_that_is_missing(content, message, tmp_path):
+    """timoschick/pet#2: a file without a header"""
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="has no column 'text'; it has ") as caught:
+        open_table(path).validate_column("text")
+    assert message in str(caught.value)
+
+
+def test_only_files_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.csv")
+    path = type(tmp_path)
+    for name, message in (
+        ("pipe.csv", "pipe.csv is a pipe or device, and rows are read several times: save them in a file"),
+        ("-", "rows are read several times, so not from standard input: name a file"),
+        (".", ". is a folder, expected a file"),
+        ("pip.csv", "there is no file pip.csv; did you mean 'pipe.csv'?"),
+    ):
+        with pytest.raises(FileError) as caught:
+            open_table(path(name))
+        assert str(caught.value) == message
+
+
+def without_last_returns(rows):
+    r"""Without \r at the end of a line: both write it without quotes, and then it belongs to the line end."""
+    return [[*row[:-1], row[-1].rstrip("\r")] for row in rows]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.text(
+    '",;\t|\r\n \\ab\ufeff很', max_size=12
+)
+TABLES = (
+    st.integers(1, 3)
+    .flatmap(lambda width: st.lists(st.lists(TEXTS, min_size=width, max_size=width), min_size=1, max_size=6))
+    .map(without_last_returns)
+)
+
+
+@given(
+    rows=TABLES,
+    delimiter=st.sampled_from(",\t"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+@example(
+    rows=[["I loved it, really\nbut then", "good"], ["b", "good"]], delimiter=",", quoting=csv.QUOTE_MINIMAL, end="\n"
+)
+@example(rows=[['"', '""'], ["\\", '\\"']], delimiter=",", quoting=csv.QUOTE_MINIMAL, end="\r\n")
+def test_files_of_the_csv_module_are_read_back(rows, delimiter, quoting, end, tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / ("a.csv" if delimiter == "," else "a.tsv")
+    names = [f"column{i}" for i in range(len(rows[0]))]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows([names, *rows])
+    check_read_back(path, names, rows, delimiter)
+
+
+@given(rows=TABLES, delimiter=st.sampled_from(",\t"), index=st.booleans())
+def test_files_of_pandas_are_read_back(rows, delimiter, index, tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / ("a.csv" if delimiter == "," else "a.tsv")
+    names = [f"column{i}" for i in range(len(rows[0]))]
+    pandas.DataFrame(rows, columns=names).to_csv(path, sep=delimiter, index=index)
+    if index:
+        names, rows = ["", *names], [[f"{i}", *row] for i, row in enumerate(rows)]
+    check_read_back(path, names, rows, delimiter)
+
+
+def check_read_back(path, names, rows, delimiter):
+    try:
+        found = [list(row.values()) for row in open_table(path).rows()]
+    except FileError as error:
+        # in a TSV, a text with tabs and line ends may as well be rows with plain quotes: never read, never guessed
+        joined = "joins lines of which each looks like a row" in str(error)
+        assert (
+            joined
+            and delimiter == "\t"
+            and any("\t" in text and ("\n" in text or "\r" in text) for row in rows for text in row)
+        )
+        return
+    assert found == rows
+
+
+@given(
+    rows=st.lists(
+        st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS),
+        min_size=1,
+    )
+)
+def test_json_lines_are_read_back(rows, tmp_path_factory):
+    path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=len(row) % 2 == 0) + "\n" for row in rows), encoding="utf-8")
+    assert [*open_table(path).rows()] == rows
+
+
+@given(
+    content=st.binary(max_size=200) | st.text('text,label"\n\r\t;{}[]:\\\0\ufeff', max_size=40).map(str.encode),
+    suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet", ".json", ""]),
+)
+def test_any_bytes_are_read_or_refused(content, suffix, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bytes") / f"a{suffix}"
+    path.write_bytes(content)
+    try:
+        table = open_table(path)
+    except FileError as error:
+        assert str(path) in str(error)
+        return
+    assert len([*table.lines()]) == table.count
