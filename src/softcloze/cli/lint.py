@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.console import RenderableType
 from rich.text import Text
 
-from softcloze.cli.console import plain, quiet, results
+from softcloze.cli.console import plain, results
 from softcloze.cli.lint_sources import SourceFile, TomlError, read_source
 from softcloze.cli.options import VerbalizerOption, read_verbalizer
+from softcloze.cli.progress import open_backbone, open_tokenizer
 from softcloze.display import rich_table
 from softcloze.errors import CommandError, LibraryError, TemplateSyntaxError
 from softcloze.formatting import source_excerpt
@@ -81,7 +81,7 @@ def lint(
     for located in findings:
         console.print(finding_text(located), soft_wrap=True)
     for file, checked in linter.tables.items():
-        console.print(*_titled(file, checked), sep="\n")
+        console.print(plain(file, "bold"), rich_table(words_table(checked)), sep="\n")
     console.print(summary(findings, len(files)), soft_wrap=True)
     severities = {located.finding.severity for located in findings}
     if "error" in severities or (strict and "warning" in severities):
@@ -104,11 +104,6 @@ def finding_text(located: Located) -> Text:
     )
     advice = [Text.assemble("  ", plain(finding.advice))] if finding.advice else []
     return Text("\n").join([Text.assemble(head, (f" ({finding.code})", "dim")), Text(line), Text(carets), *advice])
-
-
-def _titled(file: str, checked: VerbalizerCheck) -> tuple[RenderableType, ...]:
-
-    return plain(file, "bold"), rich_table(words_table(checked))
 
 
 def summary(findings: Sequence[Located], files: int) -> Text:
@@ -165,7 +160,6 @@ class Linter:
             yield _error(source, "card", "the card has neither a template nor a table of label words", (0, 0))
 
     def _template(self, source: SourceFile, template: str) -> Iterator[Located]:
-
         labels, problem = self._labels_of(source)
         parsed: str | Template = template
         with suppress(TemplateSyntaxError):  # which becomes a finding
@@ -247,7 +241,6 @@ def _place(source: SourceFile, at: int) -> str:
 
 
 def _given_labels(verbalizer: str | None) -> Labels | None:
-
     words = read_verbalizer(verbalizer)
     if verbalizer is None or words is None:
         return None
@@ -257,20 +250,13 @@ def _given_labels(verbalizer: str | None) -> Labels | None:
 
 
 def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
-    from softcloze.backbone import load_tokenizer
-    from softcloze.encoding import PromptTokenizer
-
-    def limit(most: int) -> int:
-        return most if max_length is None else min(max_length, most)
-
     if weights:
-        from softcloze.cli.progress import open_backbone
-
         backbone = open_backbone(model)
-        return Model(backbone.prompt_tokenizer, limit(backbone.max_length), backbone)
-    quiet()
-    tokenizer, family, most = load_tokenizer(model)
-    return Model(PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), limit(most))
+        prompt_tokenizer, limit = backbone.prompt_tokenizer, backbone.max_length
+    else:
+        backbone = None
+        prompt_tokenizer, limit = open_tokenizer(model)
+    return Model(prompt_tokenizer, limit if max_length is None else min(max_length, limit), backbone)
 
 
 def _check_words(template: Template, words: Mapping[Any, Any], model: Model) -> VerbalizerCheck:
