@@ -32,10 +32,9 @@ FORGOTTEN = [  # the characters that look like a tag stand between « and »
     ("«{text}»<text><mask>", "write <text>"),
     ("«{ 评论 !r}»<text><mask>", "write <评论>"),
     ("«${name}»<text><mask>", "write <name>"),
-    ("«{}»<text><mask>", ANGLE),
-    ("«{0}»<text><mask>", ANGLE),
+    ('«{}» or {"x"}<text><mask>', ANGLE),
+    ("x^«{2}» <text><mask>", ANGLE),
     ("«%(text)s»<text><mask>", "write <text>"),
-    ("100% «%s»<text><mask>", ANGLE),
     ("«[text]»<text><mask>", "write <text>"),
     ('«{"placeholder": "text_a"}»<text><mask>', OPENPROMPT),
     ("«{'mask'}»<text><mask>", OPENPROMPT),
@@ -91,8 +90,13 @@ FOUND = [
     ),
     (
         "«»It was <mask>",
-        ("no-field", "warning", "no field: every example gets the same prompt"),
-        "write one where its text belongs, as in <text>",
+        (
+            "no-field",
+            "error",
+            "the template reads no field, so all examples get the same prompt: "
+            "put one where the text belongs, as in <text>",
+        ),
+        "",
     ),
     (
         "<text>«<MASK>»<mask>",

@@ -173,7 +173,7 @@ TABLE = """
 def test_the_table_as_text():
     shown = str(SHOWN)
     assert shown.startswith(TABLE)
-    assert "{a}' looks like a tag, but is text (forgotten-tag)\n  at line 1, column 8:\n" in shown
+    assert "write <a>, or \\{a} to keep the text (forgotten-tag)\n  at line 1, column 8:\n" in shown
     console = Console(file=io.StringIO(), width=120)
     console.print(SHOWN)
     assert [line.rstrip() for line in console.file.getvalue().splitlines()] == shown.splitlines()

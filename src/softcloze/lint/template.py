@@ -7,7 +7,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.stray_tags import check_stray_tags, odd_name
-from softcloze.template import Demos, Expression, Field, Literal, Mask, Node, Statement, Template
+from softcloze.template import Demos, Expression, Field, Mask, Node, Statement, Template
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
 
@@ -21,8 +21,12 @@ def check_template(template: Template, fields: Sequence[str] | None = None) -> I
     """
     placed = [Placed(node, *span) for node, span in zip(template.nodes, template.spans, strict=True)]
     names = (*template.fields, *(fields or ()))
-    yield from _check_nodes(placed, template.source, names)
-    yield from _check_any_field(placed, template.source, names)
+    unread = [*_check_reads(template, fields or ())]
+    at_fault = [(finding.start, finding.end) for finding in unread]
+    yield from unread
+    yield from (
+        found for found in _check_nodes(placed, template.source, names) if (found.start, found.end) not in at_fault
+    )
     yield from _check_conditions(placed, template.source)
     if fields is not None:
         yield from _check_fields(template, fields)
@@ -54,8 +58,7 @@ def _parsed(source: str) -> list[Placed]:
 
 def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) -> Iterator[Finding]:
     """Check each node and its position; `names` are those of fields."""
-    literals = [(start, end) for node, start, end in placed if isinstance(node, Literal)]
-    yield from check_stray_tags(source, literals, dict.fromkeys(names))
+    yield from check_stray_tags(placed, source, dict.fromkeys(names))
     alike: dict[str, dict[str, None]] = {}
     for name in names:
         alike.setdefault(name.casefold(), {})[name] = None
@@ -68,6 +71,14 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
                 message = "demonstrations after the mask come too late for the model's answer"
                 advice = "put <demos> at the beginning"
                 yield Finding("demos-after-mask", "warning", message, advice, source, start, end)
+
+
+def _check_reads(template: Template, names: Sequence[str]) -> Iterator[Finding]:
+    """Report what `Template.validate_reads` raises for examples with these fields."""
+    try:
+        template.validate_reads(names)
+    except TemplateSyntaxError as error:
+        yield Finding(error.code, "error", error.problem, "", error.source, error.start, error.end)
 
 
 def _check_any_field(placed: Sequence[Placed], source: str, names: Collection[str]) -> Iterator[Finding]:

@@ -64,9 +64,11 @@ class CompiledPrompt:
         """Encode examples, each with its demonstrations, and leave room for the longest label word or conjunction.
 
         Raises:
+            TemplateSyntaxError: the template reads no field of an example, or leaves one as a placeholder.
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded; names the row.
         """
+        self.template.template.validate_examples(examples)
         answer = max(map(len, self.scorer.words), default=1)
         return self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
 

@@ -1,7 +1,7 @@
 """Template: parsed and validated nodes, with their fields and soft blocks."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Self
@@ -25,6 +25,7 @@ from softcloze.template.nodes import (
 )
 from softcloze.template.parser import parse, read_node
 from softcloze.template.parts import Part
+from softcloze.template.placeholders import Placeholder, find_placeholders, validate_reads
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Template:
         demos: the <demos> tag, or None.
         logic: the compiled Jinja, or None.
         node_blocks: the soft block of each of `nodes`, None for nodes other than soft slots.
+        placeholders: text in literals that other tools would fill, such as {text}.
 
     Raises:
         TemplateSyntaxError: the source breaks a rule of the language.
@@ -69,6 +71,7 @@ class Template:
     demos: Demos | None = field(compare=False)
     logic: "Logic | None" = field(compare=False)
     node_blocks: tuple[SoftBlock | None, ...] = field(compare=False)
+    placeholders: tuple[Placeholder, ...] = field(compare=False)
 
     def __init__(self, source: str) -> None:
         if not isinstance(source, str):
@@ -92,6 +95,7 @@ class Template:
         remember(self, "demos", demos)
         remember(self, "logic", logic)
         remember(self, "node_blocks", node_blocks)
+        remember(self, "placeholders", find_placeholders(placed, source))
 
     @classmethod
     def from_nodes(cls, nodes: Iterable[Node]) -> Self:
@@ -185,6 +189,37 @@ class Template:
         {'title': '1984', 'text': 'Read it.'}
         """
         return read_fields(self.fields, self.variables, example, row)
+
+    def validate_reads(self, names: Collection[str]) -> None:
+        r"""Raise if the template reads no field, or leaves one as a placeholder of another tool, such as {text}.
+
+        Args:
+            names: names of the fields of the examples; none for plain strings.
+
+        Raises:
+            TemplateSyntaxError: the template does not read its examples; shows the place.
+
+        >>> Template("<a> or {b}: <mask>").validate_reads(["a", "b"])
+        Traceback (most recent call last):
+        softcloze.errors.TemplateSyntaxError: '{b}' is text here, not a field: write <b>, or \{b} to keep the text
+          at line 1, column 8:
+            <a> or {b}: <mask>
+                   ^^^
+        """
+        placed = [Placed(node, *span) for node, span in zip(self.nodes, self.spans, strict=True)]
+        validate_reads(placed, self.placeholders, self.fields, names, self.source)
+
+    def validate_examples(self, examples: Iterable[object]) -> None:
+        """Raise if the template does not read one of the examples, as `validate_reads` for its fields.
+
+        An empty mapping passes: calibration takes one for the words around the mask alone.
+        """
+        if self.placeholders or not self.fields:
+            for example in examples:
+                if isinstance(example, str):
+                    self.validate_reads(())
+                elif isinstance(example, Mapping) and example:
+                    self.validate_reads(example)
 
     def expand(
         self,

@@ -118,10 +118,14 @@ class _Compiler:
         branches: list[tuple[int, Evaluate | None, list[Step]]] = []
         test: Evaluate | None
         test, _ = self.expression(i, rest)
-        keyword = ""
+        keyword, taken = "", False  # taken: an earlier branch runs for every example
         while keyword != "endif":
-            self.bound = dict(before)
+            self.bound, fields = dict(before), dict(self.fields)
+            always = True if test is None else self.constant(i, rest)
             steps, keyword, rest = self.body(*(("endif",) if test is None else ("elif", "else", "endif")))
+            if taken or always is False:
+                self.fields = fields  # this branch never runs
+            taken = taken or always is True
             branches.append((i, test, steps))
             bound.append(self.bound)
             self.bound = before
@@ -209,6 +213,14 @@ class _Compiler:
             return compile_it(source)
         except ExpressionError as error:
             self.fail(i, str(error))
+
+    def constant(self, i: int, source: str) -> bool | None:
+        """The truth of an expression that reads no names; None if it reads some."""
+        evaluate, reads = self.compiled(i, _compile, source)
+        try:
+            return None if reads else bool(evaluate(Run({}, {})))
+        except ExpressionError:
+            return None
 
     def recorded(self, i: int, compiled: Compiled) -> tuple[Evaluate, str | None]:
         """Record the names that an expression reads; return its function and the field of origin of its value."""

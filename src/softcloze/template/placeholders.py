@@ -1,0 +1,136 @@
+r"""Text that other tools would fill, and the check that a template reads its examples.
+
+`{text}`, `[text]`, `$text`, `%s`, `< text >` and the like are plain text in this language. A template copied from
+another tool would give all examples the same prompt, or leave the name of a column in it.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from softcloze.errors import TemplateSyntaxError
+from softcloze.template.nodes import Expression, Field, Literal, Placed
+from softcloze.template.tags import TAGS
+
+_MARK = re.compile(r"[\[【<＜《{｛$%&]")  # each alternative of _PLACEHOLDER contains one of these
+_ESCAPED = re.compile(
+    r"(?<!\\)<!--.*?-->|\\\{[{%][^{}]*[}%]\}|\\[\[【<＜《{｛$%&]"  # comments, escaped Jinja, escaped characters
+    r"|\\[A-Za-z]{2,}\*?(?:\{[^{}]*\}|\[[^\[\]]*\])+",  # commands of LaTeX with their arguments
+    re.DOTALL,
+)
+_PLACEHOLDER = re.compile(
+    r"""
+      (?P<sure> \$?\{\s*(?P<braces>[^\W\d]\w*)\s*(?:[!:][^{}]*)?\}   # str.format, f-strings, ${text}
+              | ｛\s*(?P<fullwidth>\w+)\s*｝ | \{\d?\}
+              | (?<![\w%])%(?:\((?P<percent>\w+)\)[sdr]|[sdr]\b)
+              | <(?P<quote>["'])(?P<quotes>\w+)(?P=quote)>
+              | &lt;\s*["']?(?P<entities>\w+)["']?\s*&gt; )
+    | \$(?P<dollar>[^\W\d]\w*)
+    | \[(?P<brackets>\w+)\] | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》
+    | <\s+(?P<spaces>\w+)\s*> | ＜\s*(?P<wide>\w+)\s*＞ | <(?P<digits>\d\w*)>
+    """,
+    re.VERBOSE,
+)
+_NO_FIELD = "the template reads no field, so all examples get the same prompt"
+_PART_OF_WORD = re.compile(r"[\w\\}^{]")  # beside braces, as in x^{2}
+_COMMON = re.compile(  # names of fields in templates of other tools
+    r"text(?:s|_?[ab12])?|sent(?:ence)?_?[0-2]?|premise|hypothesis|question|passage|context|review|title|content"
+    r"|document|article|paragraph|body|input(?:_text)?|query|comment|tweet"
+)
+
+
+class Placeholder(NamedTuple):
+    """Text in a literal that another tool would fill, `source[start:end]`.
+
+    Attributes:
+        name: name of the field; empty for a placeholder without one, such as %s.
+        start: start in the source.
+        end: end in the source.
+        is_sure: True if the spelling says so; False if only a column of that name does, as for "[text]".
+        is_leftover: True if it is a mistake even without a column of that name.
+    """
+
+    name: str
+    start: int
+    end: int
+    is_sure: bool
+    is_leftover: bool
+
+    @property
+    def tag(self) -> str:
+        """The tag to write instead."""
+        if self.name and not self.name.isidentifier():
+            return "a tag whose name begins with a letter, and rename the column"
+        return f"<{self.name}>" if self.name else "the field's name in angle brackets, as in <text>"
+
+
+def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholder, ...]:
+    r"""Find placeholders of other tools in the literals of a template; a backslash before one marks it as text.
+
+    >>> from softcloze.template.parser import parse
+    >>> source = "{text} and \\{this} by [author]: <mask>"
+    >>> [placeholder.name for placeholder in find_placeholders(parse(source), source)]
+    ['text', 'author']
+    """
+    placeholders: list[Placeholder] = []
+    braces = 0  # opening braces outside placeholders, as in JSON and LaTeX
+    for node, start, end in placed:
+        if not isinstance(node, Literal) or _MARK.search(node.text) is None:
+            continue
+        text = without_escapes(source[start:end])
+        braces += text.count("{")
+        for match in _PLACEHOLDER.finditer(text):
+            first, last = match.span()
+            name = next((match[group] for group in _NAMES if match[group]), "")
+            stands_alone = not any(map(_PART_OF_WORD.match, (text[max(first - 1, 0) : first], text[last : last + 1])))
+            is_leftover = bool(match["sure"]) and stands_alone and (not name or _COMMON.fullmatch(name) is not None)
+            placeholders.append(Placeholder(name, start + first, start + last, bool(match["sure"]), is_leftover))
+            braces -= match[0].count("{")
+    return tuple(item._replace(is_leftover=item.is_leftover and not braces) for item in placeholders)
+
+
+_NAMES = [group for group in _PLACEHOLDER.groupindex if group not in ("sure", "quote")]
+
+
+def without_escapes(text: str) -> str:
+    """The source of a literal with comments and escaped characters replaced by NUL, at the same positions."""
+    return _ESCAPED.sub(lambda escaped: "\0" * len(escaped[0]), text)
+
+
+def validate_reads(
+    placed: Sequence[Placed],
+    placeholders: Sequence[Placeholder],
+    fields: Sequence[str],
+    names: Collection[str],
+    source: str,
+) -> None:
+    """Raise if a template reads no field of its examples, or leaves one of them as a placeholder of another tool.
+
+    Args:
+        placed: nodes of the template.
+        placeholders: those of `find_placeholders`.
+        fields: names of the fields that the template reads.
+        names: names of the fields of the examples; none for plain strings.
+        source: the template.
+
+    Raises:
+        TemplateSyntaxError: the template does not read its examples; shows the place and the fix.
+    """
+    candidates = [placeholder for placeholder in placeholders if placeholder.name not in (*TAGS, *fields)]
+    for placeholder in candidates:
+        _, start, end, is_sure, is_leftover = placeholder
+        written, is_name = source[start:end], placeholder.name in names
+        if fields and (is_leftover or is_name):
+            as_text = f"\\{written}" if written[0] in "<{" else f"{{{{ {written!r} }}}}"
+            problem = f"{written!r} is text here, not a field: write {placeholder.tag}, or {as_text} to keep the text"
+            raise TemplateSyntaxError(problem, source, start, end, "forgotten-tag")
+        if not fields and (is_sure or is_name or not names):
+            problem = f"{_NO_FIELD}: {written!r} is text, write {placeholder.tag}"
+            raise TemplateSyntaxError(problem, source, start, end, "no-field")
+    if fields:
+        return
+    for node, start, end in placed:
+        if isinstance(node, Field | Expression):
+            raise TemplateSyntaxError(f"{_NO_FIELD}: none is ever written here", source, start, end, "no-field")
+    name = next((name for name in names if isinstance(name, str) and name.isidentifier() and name not in TAGS), "text")
+    raise TemplateSyntaxError(f"{_NO_FIELD}: put one where the text belongs, as in <{name}>", source, 0, 0, "no-field")

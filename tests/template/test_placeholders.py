@@ -1,0 +1,116 @@
+"""A template that does not read its examples, or leaves one of their fields as text, raises when it reads them."""
+
+import pytest
+
+from softcloze import Template
+from softcloze.errors import TemplateSyntaxError
+from softcloze.library import list_templates, load_template
+
+UNREAD = [  # the characters at fault stand between « and »
+    "«{text}» It was <mask>.",
+    "«{ text!r:>9}» It was <mask>.",
+    "«${text}» It was <mask>.",
+    "«$text» It was <mask>.",
+    "«[text]» It was <mask>.",
+    "«【text】»很<mask>",
+    "«《text》»很<mask>",
+    "«｛text｝»很<mask>",
+    "«＜text＞»很<mask>",
+    "«< text >» It was <mask>.",
+    '«<"text">» It was <mask>.',
+    "«<'text'>» It was <mask>.",
+    "«&lt;text&gt;» It was <mask>.",
+    "«%(text)s» It was <mask>.",
+    "«%s» It was <mask>.",
+    "«{}» It was <mask>.",
+    "«{0}» It was <mask>.",
+    "<soft*3> «{text}» It was <mask>.",
+    "«»It was <mask>.",
+    "«»<1st> It was <mask>.",
+    "«»<!-- <text> --> It was <mask>.",
+    "«»\\<text> It was <mask>.",
+    "{% if False %}«<text>»{% endif %} It was <mask>.",
+    "{% if 1 > 2 %}«{{ text }}»{% elif none %}<text>{% endif %} It was <mask>.",
+    "{% if true %}x{% else %}«<text>»{% endif %} It was <mask>.",
+    "{% set text = 'x' %}«<text>» It was <mask>.",
+    "«{{ '<text>' }}» It was <mask>.",
+]
+
+
+def marked(source):
+    start, end = source.index("«"), source.index("»") - 1
+    return source.replace("«", "").replace("»", ""), start, end
+
+
+@pytest.mark.parametrize("example", [{"text": "A delight."}, {"text": "A delight.", "label": 1}, "A delight."])
+@pytest.mark.parametrize("source", UNREAD)
+def test_a_template_that_reads_no_field(source, example):
+    """humanebench#96, UKGovernmentBEIS/inspect_ai#1336: placeholders that nothing fills."""
+    source, start, end = marked(source)
+    with pytest.raises(
+        TemplateSyntaxError, match="the template reads no field, so all examples get the same"
+    ) as caught:
+        Template(source).validate_examples([example])
+    if isinstance(example, dict) or not source.startswith("<1st>"):
+        assert (caught.value.start, caught.value.end, caught.value.code) == (start, end, "no-field")
+
+
+LEFT = ["{b}", "{ b }", "${b}", "$b", "[b]", "%(b)s", "< b >", '<"b">', "&lt;b&gt;", "《b》"]
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_a_column_that_is_left_as_text(left):
+    """One of two fields in the braces of another tool."""
+    template = Template(f"<a> {left} It was <mask>.")
+    with pytest.raises(TemplateSyntaxError, match="is text here, not a field: write <b>, or") as caught:
+        template.validate_examples([{"a": "x", "b": "y"}])
+    assert (caught.value.start, caught.value.end, caught.value.code) == (4, 4 + len(left), "forgotten-tag")
+    template.validate_examples([{"a": "x"}])  # without such a column it may be meant
+    Template(f"<a> {left} <b> It was <mask>.").validate_examples([{"a": "x", "b": "y"}])
+
+
+@pytest.mark.parametrize("left", ["{text}", "{sentence2}", "{premise}", "%s", "{}", "{0}", "%(context)s"])
+@pytest.mark.parametrize("example", ["x", {"a": "x"}])
+def test_a_placeholder_that_every_tool_fills(left, example):
+    with pytest.raises(TemplateSyntaxError, match="is text here, not a field") as caught:
+        Template(f"<a> {left} It was <mask>.").validate_examples([example])
+    assert (caught.value.start, caught.value.end) == (4, 4 + len(left))
+
+
+MEANT = [
+    '{"review": "<a>", "meta": {}, "text": "b", "sentiment": "<mask>"}',
+    r"\frac{a}{b} and \textbf{text} of <a>: <mask>",
+    "x^{2}, $5, 100%, f(b) = {b, c} <a> <mask>",
+    "<a> {good} or {bad}? <mask>",
+    "<a> \\{b} \\{text} <mask>",
+    "<a> {{ '[b]' }} {{ '%s' }} <mask>",
+    "<a> 3 < 4 > 2 <mask>",
+    "<a><!-- {b} --> <mask>",
+    "<a> [MASK] <mask>",
+]
+
+
+@pytest.mark.parametrize("source", MEANT)
+def test_braces_that_are_meant_as_text(source):
+    Template(source).validate_examples([{"a": "x", "b": "y"}, "x"])
+
+
+def test_every_error_names_a_spelling_that_keeps_the_text():
+    for left in LEFT:
+        with pytest.raises(TemplateSyntaxError) as caught:
+            Template(f"<a> {left}<mask>").validate_examples([{"a": "x", "b": "y"}])
+        kept = caught.value.problem.partition("write <b>, or ")[2].removesuffix(" to keep the text")
+        template = Template(f"<a> {kept}<mask>")
+        template.validate_examples([{"a": "x", "b": "y"}])
+        assert "".join(part.text for part in template.expand({"a": "x"})) == f"x {left}"
+
+
+def test_a_template_without_fields_takes_an_empty_example():
+    Template("It was <mask>.").validate_examples([{}])  # such as the words around the mask alone
+
+
+@pytest.mark.parametrize("name", list_templates())
+def test_templates_of_the_library_read_their_examples(name):
+    template = load_template(name).template
+    columns = dict.fromkeys([*template.fields, "text", "label", "title", "id", "review", "sentiment"], "x")
+    template.validate_examples([columns])
