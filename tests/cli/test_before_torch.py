@@ -30,6 +30,8 @@ FIT = ["fit", "rows.csv", "--out", "out"]
 MISTAKES = [
     [*FIT, "--template", "<text*4> <mask>"],
     [*FIT, "--template", "<txt> <mask>"],
+    [*FIT, "--template", "<soft*2> {text} It was <mask>."],
+    [*FIT, "--template", "<text> {label} It was <mask>."],
     [*FIT, "--template", "sentiment/nowhere"],
     [*FIT, "--template", "<text> <mask>", "--label-column", "labl"],
     [*FIT, "--template", "<text> <mask>", "--verbalizer", "sentiment/nowhere"],

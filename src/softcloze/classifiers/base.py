@@ -73,12 +73,12 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded; names the row.
         """
-        return self._bound_prompt().scores(as_examples(X))
+        return self._scores(X)[1]
 
     def predict_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; raises as `predict`."""
-        bound = self._bound_prompt()
-        return bound.probabilities(bound.scores(as_examples(X)))
+        bound, scores = self._scores(X)
+        return bound.probabilities(scores)
 
     def save(self, path: str | Path) -> None:
         """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
@@ -188,6 +188,18 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         if self._bound is None or self._bound.prompt is not prompt or self._bound.backbone is not backbone:
             self._bound = BoundPrompt(prompt, backbone)
         return self._bound
+
+    def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
+        """The prompt, and its label log-scores of examples; a template that does not read them raises before loading.
+
+        Raises:
+            TemplateSyntaxError: the template reads no field of an example, or leaves one as a placeholder.
+        """
+        examples = as_examples(X)
+        if not hasattr(self, "prompt_"):
+            self._hard_prompt(calibrated=True)[0].validate_examples(examples)
+        bound = self._bound_prompt()
+        return bound, bound.scores(examples)
 
     def _adopt(self, bound: BoundPrompt) -> None:
         self.prompt_ = bound.prompt

@@ -107,6 +107,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
         examples, present = as_examples(X), as_indicators(y, verbalizer)
         validate_lengths(examples, present)
+        template.validate_examples(examples)
         for label, share in zip(verbalizer.labels, present.mean(0) if len(present) else [], strict=True):
             if share in (0, 1):
                 which = "every" if share else "no"

@@ -141,6 +141,7 @@ class PromptClassifier(PromptEstimator):
         labels = as_labels(y)
         validate_lengths(examples, labels)
         template = resolve_template(self.template)
+        template.validate_examples(examples)
         verbalizer = resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
             verbalizer = Verbalizer({label: str(label) for label in labels})
@@ -201,6 +202,7 @@ class PromptClassifier(PromptEstimator):
         self._validate_parameters()
         examples = as_examples(X)
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        template.validate_examples(examples)
         if (
             verbalizer is None
             or template.demos is not None
@@ -290,9 +292,8 @@ class PromptClassifier(PromptEstimator):
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded; names the row.
         """
-        bound = self._bound_prompt()
-        best = bound.scores(as_examples(X)).argmax(1)
-        labels: np.ndarray = np.asarray(bound.prompt.verbalizer.labels)[best]
+        bound, scores = self._scores(X)
+        labels: np.ndarray = np.asarray(bound.prompt.verbalizer.labels)[scores.argmax(1)]
         return labels
 
     def explain(self, example: Example, top: int = 10) -> Explanation:

@@ -58,9 +58,11 @@ class Table:
         """Make the function that turns a row into an example for `template`.
 
         Raises:
+            TemplateSyntaxError: the template reads no column, or leaves one as a placeholder.
             FileError: a column is missing.
             CommandError: `text_column` with a template of several fields.
         """
+        template.validate_reads(self.columns)
         if text_column is None:
             for name in template.fields:
                 if name in template.variables:

@@ -146,6 +146,7 @@ def _validate_prompt(classifier: PromptClassifier, classes: Sequence[Label]) -> 
     """Raise ParameterError before a model is loaded if a parameter, the template or the words do not fit the data."""
     classifier._validate_parameters()
     template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
+    template.validate_reads(())
     if len(template.fields) != 1:
         raise ParameterError(
             f"a comparison fills one field with the text, but {str(template)!r} has "

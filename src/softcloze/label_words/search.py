@@ -91,6 +91,7 @@ def search_label_words(
     targets = np.searchsorted(classes, given)
     parsed = resolve_template(template)
     _validate_template(parsed)
+    parsed.validate_examples(examples)
     values = [parsed.read_fields(example, row) for row, example in enumerate(examples)]
 
     backbone = load_backbone(model)

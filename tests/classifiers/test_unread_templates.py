@@ -1,0 +1,79 @@
+"""A template that does not read its examples raises in everything that takes examples, before a model is loaded."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from support.models import backbone
+
+from softcloze import (
+    MultiLabelPromptClassifier,
+    Prompt,
+    PromptClassifier,
+    PromptEnsemble,
+    PromptSet,
+    Template,
+    Verbalizer,
+    predict_stream,
+)
+from softcloze.errors import TemplateSyntaxError
+from softcloze.label_words import search_label_words
+
+WORDS = {"a": "good", "b": "bad"}
+TEXTS = ["好", "差"] * 2
+LABELS = ["a", "b"] * 2
+NO_MODEL = "/there/is/no/such/model"
+EXAMPLES = {
+    "strings": TEXTS,
+    "array": np.array(TEXTS),
+    "records": [{"text": text, "label": "a"} for text in TEXTS],
+    "frame": pd.DataFrame({"text": TEXTS}),
+    "series": pd.Series(TEXTS),
+}
+SOURCES = ["{text} It was <mask>.", "<soft*2> {text} It was <mask>.", "{% if False %}<text>{% endif %} It was <mask>."]
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_fit_and_predict(source, kind):
+    """humanebench#96, UKGovernmentBEIS/inspect_ai#1336."""
+    classifier = PromptClassifier(NO_MODEL, source, WORDS)
+    calls = [lambda X: classifier.fit(X, LABELS), lambda X: classifier.fit_probabilities(X, np.full((4, 2), 0.5))]
+    if "<soft" not in source:
+        calls += [classifier.predict, classifier.predict_proba, classifier.decision_function]
+        calls.append(lambda X: search_label_words(NO_MODEL, source, X, LABELS))
+    several = MultiLabelPromptClassifier(NO_MODEL, source, WORDS)
+    calls.append(lambda X: several.fit(X, [["a"], ["b"], [], ["a"]]))
+    for call in calls:
+        with pytest.raises(TemplateSyntaxError, match="the template reads no field"):
+            call(EXAMPLES[kind])
+
+
+def test_one_of_two_columns_is_left_as_text():
+    frame = pd.DataFrame({"a": TEXTS, "b": TEXTS})
+    classifier = PromptClassifier(NO_MODEL, "<a> {b} It was <mask>.", WORDS)
+    for call in (classifier.predict, lambda X: classifier.fit(X, LABELS)):
+        with pytest.raises(TemplateSyntaxError, match=r"'\{b\}' is text here, not a field: write <b>, or"):
+            call(frame)
+
+
+def test_streams_ensembles_and_sets():
+    """Nothing that encodes examples takes such a prompt, even a saved one."""
+    model, template = backbone("bert"), Template("{text} It was <mask>.")
+    classifier = PromptClassifier(model, template, WORDS)
+    prompt = Prompt(template, Verbalizer(WORDS), model.name, model.fingerprint)
+    other = PromptClassifier(model, "<text> It was <mask>.", WORDS)
+    calls = [
+        lambda: list(predict_stream(classifier, iter(TEXTS))),
+        lambda: PromptEnsemble([other, classifier]).predict(TEXTS),
+        lambda: PromptSet([prompt], model).predict_proba(TEXTS),
+        lambda: classifier.explain(TEXTS[0]),
+        lambda: classifier.set_params(calibration="batch").calibrate(TEXTS),
+    ]
+    for call in calls:
+        with pytest.raises(TemplateSyntaxError, match="the template reads no field"):
+            call()
+
+
+def test_calibration_by_the_words_around_the_mask_needs_no_field():
+    classifier = PromptClassifier(backbone("bert"), "<text> It was <mask>.", WORDS, calibration="pmi")
+    assert classifier.calibrate().predict(TEXTS).shape == (4,)
