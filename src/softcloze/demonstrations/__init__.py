@@ -1,12 +1,12 @@
 """Demonstrations: labelled examples shown in the prompt, selected for each input."""
 
+from softcloze.demonstrations.mean_states import mean_states
 from softcloze.demonstrations.pool import Pool
 from softcloze.demonstrations.selection import (
     Demonstrations,
     FixedDemonstrations,
     NearestDemonstrations,
     Transformer,
-    mean_states,
     select_demonstrations,
 )
 from softcloze.demonstrations.serialization import demonstrations_from_dict, demonstrations_to_dict

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Self
 
 from softcloze.data import Example
@@ -117,7 +117,7 @@ def allocate(count: int, available: Sequence[int]) -> list[int]:
 
 
 def alternate_labels(
-    ranked: Iterable[int], labels: Sequence[int], order: Sequence[int], shares: Sequence[int]
+    ranked: Sequence[int], labels: Sequence[int], order: Sequence[int], shares: Sequence[int]
 ) -> list[int]:
     """Select the best rows of each label and arrange them with alternating labels, the best row last.
 
@@ -133,15 +133,8 @@ def alternate_labels(
     >>> alternate_labels([0, 1, 2, 3, 4], labels=[1, 1, 1, 0, 0], order=[1, 0], shares=[2, 1])
     [1, 3, 0]
     """
-    share_of = dict(zip(order, shares, strict=True))
-    selected: dict[int, list[int]] = {label: [] for label in order}
-    missing = sum(shares)
-    for row in ranked:
-        if not missing:
-            break
-        of_label = selected[labels[row]]
-        if len(of_label) < share_of[labels[row]]:
-            of_label.append(row)
-            missing -= 1
-    rounds = zip_longest(*selected.values())
-    return [row for one_of_each in rounds for row in one_of_each if row is not None][::-1]
+    by_label = [
+        list(islice((row for row in ranked if labels[row] == label), share))
+        for label, share in zip(order, shares, strict=True)
+    ]
+    return [row for one_of_each in zip_longest(*by_label) for row in one_of_each if row is not None][::-1]

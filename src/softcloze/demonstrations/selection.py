@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from softcloze.backbone import Backbone, run_length_bucketed
+from softcloze.backbone import Backbone
+from softcloze.demonstrations.mean_states import mean_states
 from softcloze.demonstrations.pool import Pool, Values, allocate, alternate_labels, text_for_similarity
 from softcloze.encoding import Demonstration
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.scoring import validate_finite
 
 Matrix: TypeAlias = Any  # one vector per row: a numpy array, or a sparse matrix of scipy
 Transformer: TypeAlias = Any  # anything with transform(texts), and fit(texts, labels) if it has to learn
@@ -76,6 +73,7 @@ class NearestDemonstrations:
     ) -> list[list[Demonstration]]:
         from sklearn.metrics.pairwise import cosine_similarity
 
+        labels = self.pool.labels
         selected = []
         for start in range(0, len(values), CHUNK):
             similarities = cosine_similarity(vectors[start : start + CHUNK], self.vectors)
@@ -84,19 +82,11 @@ class NearestDemonstrations:
             for of_input, rows in zip(values[start : start + CHUNK], ranked.tolist(), strict=True):
                 duplicates = self.pool.duplicates(of_input)
                 others = [row for row in rows if row not in duplicates] if duplicates else rows
-                order = self._labels_by_first_row(others)
+                # labels in the order in which they first occur, then those that do not
+                order = list(dict.fromkeys((*(labels[row] for row in others), *range(len(available)))))
                 shares = allocate(self.count, [available[label] for label in order])
-                selected.append(self.pool.demonstrations(alternate_labels(others, self.pool.labels, order, shares)))
+                selected.append(self.pool.demonstrations(alternate_labels(others, labels, order, shares)))
         return selected
-
-    def _labels_by_first_row(self, rows: Sequence[int]) -> list[int]:
-        """All labels in the order in which they first occur among `rows`, then those that do not occur."""
-        order: dict[int, None] = {}
-        for row in rows:
-            order.setdefault(self.pool.labels[row])
-            if len(order) == len(self.pool.words):
-                break
-        return list(dict.fromkeys((*order, *range(len(self.pool.words)))))
 
 
 Demonstrations: TypeAlias = FixedDemonstrations | NearestDemonstrations
@@ -124,20 +114,20 @@ def select_demonstrations(
     Raises:
         ParameterError: `method` is none of these, or computes another number of vectors than of texts.
     """
+    is_name = isinstance(method, str)
+    # a class is not an instance with parameters
+    if not (method in METHODS if is_name else hasattr(method, "transform") and not isinstance(method, type)):
+        hint = did_you_mean(method, METHODS) if is_name else ""
+        raise ParameterError(
+            f"demonstrations={method!r} is unknown; expected {' or '.join(map(repr, METHODS))}, or a transformer "
+            f"such as scikit-learn's TfidfVectorizer(){hint}"
+        )
     if count is None:
         count = len(pool.words)
     _warn_if_few(pool, count)
-    if isinstance(method, str) and method == FixedDemonstrations.method:
-        return draw_fixed(pool, count, generator)
-    if isinstance(method, str) and method == NearestDemonstrations.method:
-        return prepare_nearest(pool, count, None, backbone)
-    if hasattr(method, "transform") and not isinstance(method, type):  # a class is not an instance with parameters
-        return prepare_nearest(pool, count, method, backbone)
-    hint = did_you_mean(method, METHODS) if isinstance(method, str) else ""
-    raise ParameterError(
-        f"demonstrations={method!r} is unknown; expected {' or '.join(map(repr, METHODS))}, or a transformer "
-        f"such as scikit-learn's TfidfVectorizer(){hint}"
-    )
+    if is_name and method == FixedDemonstrations.method:
+        return _draw_fixed(pool, count, generator)
+    return _prepare_nearest(pool, count, None if is_name else method, backbone)
 
 
 def _warn_if_few(pool: Pool, count: int) -> None:
@@ -152,20 +142,15 @@ def _warn_if_few(pool: Pool, count: int) -> None:
         )
 
 
-def draw_fixed(
+def _draw_fixed(
     pool: Pool, count: int, generator: np.random.Generator
 ) -> tuple[FixedDemonstrations, list[list[Demonstration]]]:
-    """Draw fixed demonstrations from `pool` at random.
-
-    Returns:
-        The selector for new inputs, and the demonstrations of each example of the pool: one list for all of them,
-        except where it would contain the example itself or a duplicate of it.
-    """
+    """Draw fixed demonstrations; examples of the pool share one list, except where it would contain them."""
     order = generator.permutation(len(pool.words)).tolist()
     ranked = generator.permutation(len(pool)).tolist()
 
     def draw(available: Sequence[int], excluded: Sequence[int] = ()) -> list[int]:
-        others = (row for row in ranked if row not in excluded)
+        others = [row for row in ranked if row not in excluded]
         return alternate_labels(others, pool.labels, order, allocate(count, [available[label] for label in order]))
 
     rows = draw(pool.label_counts)
@@ -182,14 +167,10 @@ def draw_fixed(
     return FixedDemonstrations(fixed), for_pool
 
 
-def prepare_nearest(
+def _prepare_nearest(
     pool: Pool, count: int, transformer: Transformer, backbone: Backbone
 ) -> tuple[NearestDemonstrations, list[list[Demonstration]]]:
-    """Compute the vectors of the pool; a copy of `transformer` is fitted first where it has `fit`.
-
-    Returns:
-        The selector for new inputs, and the demonstrations of each example of the pool.
-    """
+    """Compute the vectors of the pool; a copy of `transformer` is fitted first where it has `fit`."""
     if hasattr(transformer, "fit"):
         from sklearn.base import clone
 
@@ -213,52 +194,3 @@ def _vectors(values: Sequence[Values], transformer: Transformer, backbone: Backb
             "its transform has to give one vector for each"
         )
     return vectors
-
-
-def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
-    """Compute the mean of the last hidden states over the tokens of each text.
-
-    The tokens are those of the tokenizer, with the special ones that it adds, truncated to the model's limit.
-
-    Args:
-        backbone: the model; of a seq2seq model the encoder.
-        texts: the texts, each a sequence of its own.
-
-    Returns:
-        Shape (texts, width), float32, on the CPU; zeros for a text without tokens.
-
-    Raises:
-        NonFiniteError: the states of a text are NaN or infinite; names the row.
-    """
-    sequences = [encoding.ids[: backbone.max_length] for encoding in backbone.prompt_tokenizer.encode(texts)]
-    if not sequences:
-        return torch.empty(0, backbone.width)
-    means: list[Tensor] = []
-    order: list[int] = []
-    lengths = [len(ids) for ids in sequences]
-
-    def run_batch(batch: list[int]) -> None:
-        means.append(_mean_states(backbone, [sequences[i] for i in batch]))
-        order.extend(batch)
-
-    with backbone.frozen(), torch.inference_mode():
-        run_length_bucketed(lengths, lambda i: lengths[i], run_batch, backbone.token_budget)
-    states = torch.cat(means)[torch.tensor(order).argsort()]
-    validate_finite(states, backbone)
-    return states
-
-
-def _mean_states(backbone: Backbone, sequences: Sequence[Sequence[int]]) -> Tensor:
-    """Mean states of one batch of token ids, shape (batch, width)."""
-    # padding is on the right, where the tokens of a causal model do not attend to it and positions do not shift
-    ids = pad_sequence([torch.tensor(sequence or [0]) for sequence in sequences], batch_first=True)
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    attended = torch.arange(ids.shape[1]) < lengths[:, None]
-    attended[:, 0] = True  # attention over no position at all gives NaN
-    inputs = {"input_ids": ids.to(backbone.device), "attention_mask": attended.to(backbone.device, torch.long)}
-    # without the output embedding, whose product with the whole vocabulary at each token would cost the most by far
-    encoder = backbone.model.get_encoder() if backbone.family == "seq2seq" else backbone.model.base_model
-    states = encoder(**inputs).last_hidden_state.float().cpu()
-    averaged = attended & (lengths[:, None] > 0)
-    means: Tensor = (states * averaged[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
-    return means
