@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from softcloze.errors import FileError
-from softcloze.files import replacing_file, replacing_folder, validate_writable, write_text
+from softcloze.files import new_folder, replacing_file, validate_writable, write_text
 
 
 def test_a_place_that_can_be_written_stays_as_it_was(tmp_path):
@@ -33,7 +33,7 @@ def test_a_folder_that_takes_no_files_is_told(code, tmp_path, monkeypatch):
     with pytest.raises(FileError) as caught:
         validate_writable(tmp_path / "missing" / "out.csv")
     assert str(caught.value) == f"cannot write {tmp_path}/missing/out.csv: {os.strerror(code)}"
-    for writer in (replacing_file, replacing_folder):
+    for writer in (replacing_file, new_folder):
         with pytest.raises(FileError, match=r"cannot write .*out\.csv"), writer(tmp_path / "out.csv"):
             pass
 

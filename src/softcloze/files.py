@@ -39,27 +39,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder to fill, which replaces `path` at the end.
-
-    Not all systems can exchange folders in one step: an old folder is moved aside first, and put back if the new one
-    cannot be moved.
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, which becomes `path` at the end.
 
     Raises:
-        FileError: the folder cannot be written; names it.
+        FileError: `path` exists and is not empty, or cannot be written; names it.
     """
     with explain_write_errors(path), _folder_beside(path) as aside:
-        draft, old = aside / "new", aside / "old"
+        draft = aside / "new"
         draft.mkdir()
         yield draft
-        if path.exists():
-            path.replace(old)
-        try:
-            draft.replace(path)
-        except OSError:
-            if old.exists():
-                old.replace(path)
-            raise
+        draft.rename(path)
 
 
 def validate_writable(path: Path, *, folder: bool = False) -> None:
@@ -109,7 +99,7 @@ def explain_write_errors(path: Path) -> Iterator[None]:
 
 
 def validate_replaceable(path: Path, card: str, kind: str) -> None:
-    """Raise ArtifactError if `path` exists but is not a folder with the file `card`, as `kind` is.
+    """Raise ArtifactError if `path` exists but is neither empty nor a folder with the file `card`, as `kind` is.
 
     Raises:
         ArtifactError: names the path.
@@ -118,7 +108,9 @@ def validate_replaceable(path: Path, card: str, kind: str) -> None:
     Traceback (most recent call last):
     softcloze.errors.ArtifactError: ... already exists and is not a saved prompt; choose another path
     """
-    if path.exists() and not (path / card).is_file():
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() and ((path / card).is_symlink() or not (path / card).is_file()):
         raise ArtifactError(f"{path} already exists and is not {kind}; choose another path")
 
 

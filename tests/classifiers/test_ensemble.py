@@ -162,10 +162,10 @@ class TestSaving:
             PromptEnsemble.load(folder, bert_tiny)
         (folder / CARD).write_text(json.dumps(card))
         (folder / "prompt-1").rename(tmp_path / "aside")
-        with pytest.raises(ArtifactError, match="lacks a member"):
+        with pytest.raises(ArtifactError, match=r"cannot read .*prompt-1"):
             PromptEnsemble.load(folder, bert_tiny)
         (tmp_path / "other" / "prompt-0").rename(folder / "prompt-1")
-        with pytest.raises(ArtifactError, match="not the prompt that was saved"):
+        with pytest.raises(ArtifactError, match=r"prompt-1.* is truncated or altered"):
             PromptEnsemble.load(folder, bert_tiny)
         with pytest.raises(ArtifactError, match="is not a saved ensemble"):
             PromptEnsemble.load(tmp_path / "aside", bert_tiny)

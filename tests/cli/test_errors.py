@@ -68,7 +68,7 @@ MISTAKES = [
     ),
     (
         ["predict", "reviews.csv", "--prompt", "[bold]nowhere"],
-        "error: [bold]nowhere is not a saved prompt: cannot read [bold]nowhere/prompt.json\n",
+        "error: [bold]nowhere is not a saved prompt: there is no such folder\n",
     ),
     (
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "reviews.csv"],
@@ -162,6 +162,7 @@ def folder(tmp_path, monkeypatch, reviews):
     (tmp_path / "empty.csv").touch()
     (tmp_path / "header.csv").write_text("text,label\n")
     (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.csv" / "notes.txt").touch()
     (tmp_path / "methods.toml").write_text('[soft]\ntemplate = "<soft> <text> <mask>"\nepoch = 3\n')
     (tmp_path / "training.toml").write_text(
         '[soft]\ntemplate = "<soft> <text> <mask>"\nepochs = 3\ntraining = { early_stop = true }\n'

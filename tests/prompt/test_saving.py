@@ -1,7 +1,10 @@
 """Saving and loading of prompts: round trips, damaged files, and a save that fails."""
 
 import json
+import time
 from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from softcloze.demonstrations import FixedDemonstrations, NearestDemonstrations, Pool
-from softcloze.errors import ArtifactError
+from softcloze.errors import ArtifactError, FileError
 from softcloze.prompt import CARD, Prompt
-from softcloze.prompt.card import FORMAT
+from softcloze.prompt.folder import FORMAT
 from softcloze.prompt.prompt import VECTORS
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
@@ -68,11 +71,146 @@ def test_a_failed_save_leaves_the_old_prompt(prompt, tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         replace(prompt, model="another").save(tmp_path / "p")
     assert Prompt.load(tmp_path / "p").model == "a/model"
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_other_files_in_the_folder_stay(prompt, tmp_path):
+    folder = tmp_path / "p"
+    prompt.save(folder)
+    (folder / "precious.txt").write_text("years of work")
+    (folder / "vectors-mine.safetensors").write_text("mine")
+    for model in ("b", "c"):
+        vectors = {key: vector + 1 for key, vector in prompt.vectors.items()}
+        replace(prompt, model=model, vectors=vectors).save(folder)
+        assert Prompt.load(folder).model == model
+        assert (folder / "precious.txt").read_text() == "years of work"
+        assert (folder / "vectors-mine.safetensors").read_text() == "mine"
+        assert len(list(folder.iterdir())) == 4
+
+
+def test_files_that_a_damaged_card_names_stay(prompt, tmp_path):
+    prompt.save(tmp_path / "p")
+    (tmp_path / "p" / CARD).write_text("{}")
+    prompt.save(tmp_path / "p")
+    assert Prompt.load(tmp_path / "p").model == "a/model"
+    assert (tmp_path / "p" / VECTORS).exists()
+
+
+@pytest.mark.parametrize("place", ["new", "a/new/folder", "empty", "link", ".", "with a space", "很好", "n" * 250])
+def test_places_to_save(prompt, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    if place == ".":
+        monkeypatch.chdir(tmp_path / "empty")
+    for model in ("a", "b"):
+        replace(prompt, model=model).save(place)
+        assert Prompt.load(place).model == model
+        assert len([*Path(place).iterdir()]) == 2
+    assert (tmp_path / "link").is_symlink()
+    if place not in (".", "link"):
+        (tmp_path / place).rename(tmp_path / "moved")
+        assert Prompt.load(tmp_path / "moved").model == "b"
+
+
+def test_home_is_found(prompt, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prompt.save("~/p")
+    assert Prompt.load("~/p").model == Prompt.load(tmp_path / "p").model
+
+
+def test_what_is_no_saved_prompt_is_said(prompt, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").touch()
+    (tmp_path / "ensemble").mkdir()
+    (tmp_path / "ensemble" / "ensemble.json").touch()
+    (tmp_path / "empty").mkdir()
+    for name, reason in [
+        ("missing", "there is no such folder"),
+        ("file", "it is a file"),
+        ("model", "it holds a model"),
+        ("ensemble", r"it holds an ensemble, for PromptEnsemble\.load"),
+        ("empty", r"it has no prompt\.json"),
+        ("n" * 300, "there is no such folder"),
+    ]:
+        with pytest.raises(ArtifactError, match=f"{name} is not a saved prompt: {reason}"):
+            Prompt.load(tmp_path / name)
+    for path in (None, 5, b"p", "", "a\0b"):
+        with pytest.raises(ArtifactError, match="expected the path of a folder, found"):
+            Prompt.load(path)
+        with pytest.raises(ArtifactError, match="expected the path of a folder, found"):
+            prompt.save(path)
+
+
+def test_places_that_cannot_be_written_are_told(prompt, tmp_path):
+    """Nerogar/OneTrainer#168: a traceback at the end, and what was trained was lost."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere/at/all")
+    with pytest.raises(ArtifactError, match="file already exists and is not a saved prompt"):
+        prompt.save(tmp_path / "file")
+    for place in ("file/p", "n" * 256):
+        with pytest.raises(FileError, match=f"cannot write .*{place}"):
+            prompt.save(tmp_path / place)
+    with pytest.raises(FileError, match="cannot write /proc/p"):
+        prompt.save("/proc/p")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"accuracy": float("nan")}},
+        {"training": {"at": np.float32(1)}},
+        {"vectors": {"task": torch.full((2, 4), torch.nan), "#1": torch.zeros(1, 4)}},
+        {"vectors": {"task": torch.zeros(2, 4)}},
+        {"fingerprint": {}},
+        {"max_length": 0},
+        {"template": Template("a" * 100_000 + "<text> <mask>")},
+    ],
+    ids=lambda changes: str(*changes),
+)
+def test_a_prompt_that_could_not_be_loaded_is_not_saved(prompt, tmp_path, changes):
+    prompt.save(tmp_path / "p")
+    with pytest.raises(ArtifactError, match="cannot be saved"):
+        replace(prompt, **changes).save(tmp_path / "p")
+    assert Prompt.load(tmp_path / "p").model == "a/model"
+
+
+def save_often(prompt, folder, count):
+    for _ in range(count):
+        prompt.save(folder)
+
+
+def test_two_processes_that_save_at_once(prompt, tmp_path):
+    vectors = {key: vector + 1 for key, vector in prompt.vectors.items()}
+    prompts = [prompt, replace(prompt, model="b", vectors=vectors)]
+    processes = [get_context("fork").Process(target=save_often, args=(p, tmp_path / "p", 30)) for p in prompts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    loaded = Prompt.load(tmp_path / "p")
+    assert torch.equal(loaded.vectors["task"], prompts[loaded.model == "b"].vectors["task"])
+
+
+def test_killed_while_it_saves(prompt, tmp_path):
+    vectors = {key: vector + 1 for key, vector in prompt.vectors.items()}
+    prompts = {"a/model": prompt, "b": replace(prompt, model="b", vectors=vectors)}
+    prompt.save(tmp_path / "p")
+    for delay in np.linspace(0, 0.03, 15):
+        process = get_context("fork").Process(target=save_often, args=(prompts["b"], tmp_path / "p", 3))
+        process.start()
+        time.sleep(delay)
+        process.kill()
+        process.join()
+        loaded = Prompt.load(tmp_path / "p")
+        assert torch.equal(loaded.vectors["task"], prompts[loaded.model].vectors["task"])
+        prompt.save(tmp_path / "p")
 
 
 @pytest.mark.parametrize("name", [CARD, VECTORS])
@@ -119,7 +257,7 @@ def test_a_damaged_card_is_named(prompt, tmp_path, content):
 
 
 def test_a_later_format_raises(prompt, tmp_path, monkeypatch):
-    monkeypatch.setattr("softcloze.prompt.card.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("softcloze.prompt.folder.FORMAT", FORMAT + 1)
     prompt.save(tmp_path / "p")
     assert json.loads((tmp_path / "p" / CARD).read_text())["format"] == FORMAT + 1
     monkeypatch.undo()

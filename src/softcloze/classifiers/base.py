@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from inspect import signature
-from pathlib import Path
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -80,18 +80,21 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         bound, scores = self._scores(X)
         return bound.probabilities(scores)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | PathLike[str]) -> None:
         """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
+
+        A prompt that the folder holds is replaced atomically; all other files in it stay.
 
         Raises:
             NotFittedError: something has to be learnt first.
-            ArtifactError: `path` exists and is not a saved prompt.
+            ArtifactError: `path` holds other files and no prompt.
+            FileError: the folder cannot be written.
             ParameterError: a transformer selects the demonstrations; only a pickle could hold it.
         """
         self._bound_prompt().prompt.save(path)
 
     @classmethod
-    def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
+    def load(cls, path: str | PathLike[str], model: str | Backbone | None = None, **parameters: object) -> Self:
         """Load a fitted classifier from a saved prompt.
 
         Args:
@@ -112,8 +115,9 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
                 else ("gives examples several labels", "MultiLabelPromptClassifier")
             )
             raise ArtifactError(f"{path} {kind}; load it with {other}")
-        known = cls._get_param_names()
-        saved: dict[str, Any] = {name: value for name, value in prompt.training.items() if name in known}
+        known = {*cls._get_param_names()}
+        of_training = known & {*FIT_PARAMETERS, "soft_init"}
+        saved: dict[str, Any] = {name: value for name, value in prompt.training.items() if name in of_training}
         if prompt.training:
             saved["training"] = TrainingSettings.from_dict(prompt.training)
         if prompt.demonstrations is not None:
@@ -130,8 +134,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
             **saved,
         ).set_params(**parameters)
         backbone = classifier._load_backbone()
-        prompt.validate_backbone(backbone)
-        classifier._adopt(BoundPrompt(prompt, backbone))
+        classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
         return classifier
 
     @property

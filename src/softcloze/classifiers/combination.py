@@ -3,23 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from softcloze.errors import ArtifactError
-from softcloze.files import replacing_folder, validate_replaceable
-from softcloze.prompt import CARD as PROMPT_CARD
+from softcloze.parameters import number
 from softcloze.prompt import Prompt
-from softcloze.prompt.card import read_card, write_card
+from softcloze.prompt.card import PROMPT
+from softcloze.prompt.folder import Content, SavedFolder, Sealed, folder_of, matching
 
 Average: TypeAlias = Literal["probabilities", "log_probabilities"]
 Weights: TypeAlias = Literal["equal", "development", "stacked"]
-
-CARD = "ensemble.json"
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,10 @@ class WeightedMean:
         else:
             mean = logsumexp(members, axis=0, b=weights)
         return mean
+
+    def fits(self, members: int, labels: int) -> bool:
+        """Return True if the combination is for this many members and labels."""
+        return len(self.weights) == members
 
     def to_dict(self) -> dict[str, Any]:
         """Data that JSON holds, for `combination_from_dict`."""
@@ -97,6 +100,11 @@ class Stacked:
         scores = _features(members) @ np.asarray(self.coefficients).T + np.asarray(self.intercepts)
         combined: NDArray[np.float64] = log_softmax(scores, axis=1)
         return combined
+
+    def fits(self, members: int, labels: int) -> bool:
+        """Return True if the combination is for this many members and labels."""
+        widths = [len(row) for row in self.coefficients]
+        return widths == [members * labels] * labels and len(self.intercepts) == labels
 
     def to_dict(self) -> dict[str, Any]:
         """Data that JSON holds, for `combination_from_dict`."""
@@ -141,41 +149,71 @@ def _features(members: NDArray[np.float64]) -> NDArray[np.float64]:
     return members.transpose(1, 0, 2).reshape(members.shape[1], -1)
 
 
-def write_ensemble(folder: Path, prompts: Sequence[Prompt], combination: Combination, weights: Weights) -> None:
-    """Write `ensemble.json` and a folder for each prompt, all at once; a saved ensemble is replaced.
+CARD = "ensemble.json"
+
+
+Coefficient = Annotated[float, number("from -1e6 to 1e6", lambda value: abs(value) <= 1e6)]
+
+
+class WeightedMeanEntry(TypedDict):
+    """A `WeightedMean`."""
+
+    weights: list[Annotated[float, number("from 0 to 1", lambda value: 0 <= value <= 1)]]
+    average: Average
+
+
+class StackedEntry(TypedDict):
+    """A `Stacked`."""
+
+    coefficients: list[list[Coefficient]]
+    intercepts: list[Coefficient]
+
+
+class Card(Sealed):
+    """The entries of the card of an ensemble."""
+
+    weights: Weights
+    combination: WeightedMeanEntry | StackedEntry
+    members: list[Annotated[str, matching("prompt-[0-9a-f-]+", "the name of a member's folder")]]
+
+
+ENSEMBLE = SavedFolder(CARD, "ensemble", Card)
+
+
+def write_ensemble(
+    path: str | PathLike[str], prompts: Sequence[Prompt], combination: Combination, weights: Weights
+) -> None:
+    """Write `ensemble.json` and a folder for each prompt; a saved ensemble is replaced, and other files stay.
 
     Raises:
-        ArtifactError: `folder` exists and is not a saved ensemble.
+        ArtifactError: `path` holds other files and no ensemble.
+        FileError: it cannot be written.
     """
-    validate_replaceable(folder, CARD, "a saved ensemble")
-    with replacing_folder(folder) as draft:
-        names = [f"prompt-{number}" for number in range(len(prompts))]
-        for name, prompt in zip(names, prompts, strict=True):
-            prompt.save(draft / name)
-        card = {
-            "weights": weights,
-            "combination": combination.to_dict(),
-            "members": {name: _digest_of_file(draft / name / PROMPT_CARD) for name in names},
-        }
-        write_card(draft / CARD, card)
+
+    def make(is_new: bool) -> Content:
+        files, members = dict[str, bytes](), list[str]()
+        for index, prompt in enumerate(prompts):
+            content = prompt.content()
+            sealed = PROMPT.seal(content)
+            members.append(f"prompt-{index}" if is_new else f"prompt-{index}-{sha256(sealed).hexdigest()[:12]}")
+            of_member = {**content.files, PROMPT.card: sealed}
+            files.update({f"{members[-1]}/{name}": text for name, text in of_member.items()})
+        return Content({"weights": weights, "combination": combination.to_dict(), "members": members}, files)
+
+    ENSEMBLE.write(path, make)
 
 
-def read_ensemble(folder: Path) -> tuple[list[Path], Combination, Weights]:
+def read_ensemble(path: str | PathLike[str]) -> tuple[list[Path], Combination, Weights]:
     """Read the folders of the members, their combination, and the ensemble's parameter `weights`.
 
     Raises:
-        ArtifactError: a file is missing or altered, or was written by a later version; names it.
+        ArtifactError: `path` is not a saved ensemble, or a file is missing or altered; names it.
     """
-    card = read_card(folder / CARD, "ensemble")
-    for name, expected in card["members"].items():
-        try:
-            actual = _digest_of_file(folder / name / PROMPT_CARD)
-        except OSError as error:
-            raise ArtifactError(f"{folder} lacks a member: cannot read {error.filename}") from error
-        if actual != expected:
-            raise ArtifactError(f"{folder / name} is not the prompt that was saved with this ensemble")
-    return [folder / name for name in card["members"]], combination_from_dict(card["combination"]), card["weights"]
-
-
-def _digest_of_file(path: Path) -> str:
-    return sha256(path.read_bytes()).hexdigest()
+    folder = folder_of(path)
+    card = ENSEMBLE.read(folder)
+    for name in card["files"]:
+        ENSEMBLE.read_file(folder, card, name)
+    members = card["members"]
+    if not members or not {f"{name}/{PROMPT.card}" for name in members} <= card["files"].keys():
+        raise ArtifactError(f"{folder / ENSEMBLE.card} is damaged: it names no files of the members {members}")
+    return [folder / name for name in members], combination_from_dict(card["combination"]), card["weights"]

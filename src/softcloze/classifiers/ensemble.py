@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
+from os import PathLike
 from typing import Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from softcloze.backbone import Backbone
 from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.combination import (
+    CARD,
     Average,
     Combination,
     Stacked,
@@ -29,6 +30,7 @@ from softcloze.data import Example, as_examples, as_labels, label_indices
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.prompt import score_prompts
+from softcloze.prompt.card import damaged
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Label
@@ -228,19 +230,22 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             self._adopt(members, self.combination_)
         return self
 
-    def save(self, path: str | Path) -> None:
-        """Save a folder with a JSON card and a prompt's folder for each member, all at once.
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save a folder with a JSON card and a prompt's folder for each member.
+
+        An ensemble that the folder holds is replaced atomically; all other files in it stay.
 
         Raises:
             NotFittedError: as `predict`.
-            ArtifactError: `path` exists and is not a saved ensemble.
+            ArtifactError: `path` holds other files and no ensemble.
+            FileError: the folder cannot be written.
             ParameterError: a transformer selects the demonstrations of a member; only a pickle could hold it.
         """
         prompts = [bound.prompt for bound in bound_prompts(self._members())]
-        write_ensemble(Path(path).expanduser(), prompts, self._combination(), self.weights)
+        write_ensemble(path, prompts, self._combination(), self.weights)
 
     @classmethod
-    def load(cls, path: str | Path, model: str | Backbone | None = None, **parameters: object) -> Self:
+    def load(cls, path: str | PathLike[str], model: str | Backbone | None = None, **parameters: object) -> Self:
         """Load a fitted ensemble.
 
         Args:
@@ -252,8 +257,14 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             ArtifactError: damaged files, or a model that is not the one the prompts were trained on.
             BackboneError: the model cannot be loaded.
         """
-        folders, combination, weights = read_ensemble(Path(path).expanduser())
+        folders, combination, weights = read_ensemble(path)
         members = [PromptClassifier.load(folder, model, **parameters) for folder in folders]
+        with damaged(folders[0].parent / CARD, "members"):
+            _validate_labels(members)
+            if not combination.fits(len(members), len(members[0].classes_)):
+                raise DataError(
+                    f"the combination is not for {len(members)} prompts of {len(members[0].classes_)} labels"
+                )
         ensemble = cls(members, weights=weights)
         if isinstance(combination, WeightedMean):
             ensemble.average = combination.average

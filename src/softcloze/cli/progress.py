@@ -122,8 +122,7 @@ def open_prompt(folder: Path, model: str | None, *, compile: bool = False) -> "B
     if prompt.head not in EXCLUSIVE:
         raise ArtifactError(f"{folder} gives examples several labels; load it with MultiLabelPromptClassifier")
     backbone = open_backbone(model if model is not None else prompt.model, compile=compile)
-    prompt.validate_backbone(backbone)
-    return BoundPrompt(prompt, backbone)
+    return BoundPrompt.from_saved(prompt, backbone)
 
 
 def label_rows(

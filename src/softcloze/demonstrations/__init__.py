@@ -7,9 +7,9 @@ from softcloze.demonstrations.selection import (
     FixedDemonstrations,
     NearestDemonstrations,
     Transformer,
+    demonstrations_from_dict,
     select_demonstrations,
 )
-from softcloze.demonstrations.serialization import demonstrations_from_dict, demonstrations_to_dict
 
 __all__ = [
     "Demonstrations",
@@ -18,7 +18,6 @@ __all__ = [
     "Pool",
     "Transformer",
     "demonstrations_from_dict",
-    "demonstrations_to_dict",
     "mean_states",
     "select_demonstrations",
 ]

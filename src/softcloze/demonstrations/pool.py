@@ -10,6 +10,7 @@ from typing import Self
 from softcloze.data import Example
 from softcloze.encoding import Answer, Demonstration
 from softcloze.template import Template
+from softcloze.verbalizer import Label
 
 Values = Mapping[str, object]
 
@@ -47,6 +48,13 @@ class Pool:
     def demonstrations(self, rows: Iterable[int]) -> list[Demonstration]:
         """Examples of the pool as demonstrations, in this order; one object per example, rendered once."""
         return [self._demonstrations[row] for row in rows]
+
+    def labelled_values(self, labels: Sequence[Label]) -> list[dict[str, object]]:
+        """Examples as data that JSON holds; `labels` by the indices that the pool uses."""
+        return [
+            {"label": labels[label], "values": dict(values)}
+            for label, values in zip(self.labels, self.values, strict=True)
+        ]
 
     def duplicates(self, values: Values) -> list[int]:
         """Rows of the pool whose values equal `values`, whatever their label."""

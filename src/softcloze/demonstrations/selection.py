@@ -1,11 +1,12 @@
 """Selection of the demonstrations of each input: fixed ones drawn at random, or the nearest examples of a pool."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+from torch import Tensor
 
 from softcloze.backbone import Backbone
 from softcloze.demonstrations.mean_states import mean_states
@@ -13,6 +14,8 @@ from softcloze.demonstrations.pool import Pool, Values, allocate, alternate_labe
 from softcloze.encoding import Demonstration
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
+from softcloze.template import Template
+from softcloze.verbalizer import AnyVerbalizer, Label
 
 Matrix: TypeAlias = Any  # one vector per row: a numpy array, or a sparse matrix of scipy
 Transformer: TypeAlias = Any  # anything with transform(texts), and fit(texts, labels) if it has to learn
@@ -35,6 +38,10 @@ class FixedDemonstrations:
     def select(self, values: Sequence[Values], backbone: Backbone) -> list[list[Demonstration]]:
         """Demonstrations of each input: one list, shared by all."""
         return [self.pool.demonstrations(range(len(self.pool)))] * len(values)
+
+    def to_dict(self, labels: Sequence[Label]) -> dict[str, Any]:
+        """Data that JSON holds, without the rest of the pool; `labels` by the indices that the pool uses."""
+        return {"method": self.method, "examples": self.pool.labelled_values(labels)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +75,20 @@ class NearestDemonstrations:
         """Demonstrations of each example of the pool."""
         return self._nearest(self.vectors, self.pool.values, self.pool.label_counts_without_self)
 
+    def to_dict(self, labels: Sequence[Label]) -> dict[str, Any]:
+        """Data that JSON holds, without the vectors; `labels` by the indices that the pool uses.
+
+        Raises:
+            ParameterError: a transformer makes the vectors; only a pickle could hold it.
+        """
+        if self.transformer is not None:
+            raise ParameterError(
+                f"demonstrations selected by {self.transformer!r} cannot be saved: only a pickle could hold "
+                'a transformer, and a pickle runs code when it is loaded. Fit with demonstrations="nearest", which '
+                'compares the hidden states of the model, or "random"'
+            )
+        return {"method": self.method, "count": self.count, "examples": self.pool.labelled_values(labels)}
+
     def _nearest(
         self, vectors: Matrix, values: Sequence[Values], available: Sequence[int]
     ) -> list[list[Demonstration]]:
@@ -91,6 +112,34 @@ class NearestDemonstrations:
 
 Demonstrations: TypeAlias = FixedDemonstrations | NearestDemonstrations
 METHODS = (FixedDemonstrations.method, NearestDemonstrations.method)
+
+
+def demonstrations_from_dict(
+    saved: Mapping[str, Any] | None, vectors: Tensor | None, template: Template, verbalizer: AnyVerbalizer
+) -> Demonstrations | None:
+    """Make demonstrations from what their `to_dict` returned, and the vectors of "nearest" ones; None from None.
+
+    Raises:
+        ParameterError: the verbalizer lacks a label, or vectors are missing.
+        FieldError: an example lacks a field of the template.
+    """
+    if saved is None:
+        return None
+    index = {label: i for i, label in enumerate(verbalizer.labels)}
+    for row, example in enumerate(saved["examples"]):
+        if example["label"] not in index:
+            raise ParameterError(f"example {row} has label {example['label']!r}, which the verbalizer does not name")
+        template.read_fields(example["values"], row)
+    pool = Pool(
+        tuple(example["values"] for example in saved["examples"]),
+        tuple(index[example["label"]] for example in saved["examples"]),
+        tuple(verbalizer.first_words),
+    )
+    if saved["method"] == FixedDemonstrations.method:
+        return FixedDemonstrations(pool)
+    if vectors is None:
+        raise ParameterError("the vectors of the examples are missing")
+    return NearestDemonstrations(pool, saved["count"], vectors.numpy())
 
 
 def select_demonstrations(

@@ -1,7 +1,7 @@
 """A prompt bound to a backbone: the path from examples to label scores."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.encoding import EncodedPrompt
+from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
@@ -62,6 +63,19 @@ class BoundPrompt:
         if compiled.template.blocks:
             soft = SoftVectors.from_blocks(compiled.template.blocks, prompt.vectors).to(backbone.device)
         self.parts = TrainedParts(soft, load_head(prompt.head, prompt.verbalizer, prompt.head_tensors))
+
+    @classmethod
+    def from_saved(cls, prompt: Prompt, backbone: Backbone) -> Self:
+        """Bind a prompt that was loaded.
+
+        Raises:
+            ArtifactError: it belongs to another model, or does not fit its own, as after an edit of its files.
+        """
+        prompt.validate_backbone(backbone)
+        try:
+            return cls(prompt, backbone)
+        except SoftclozeError as error:
+            raise ArtifactError(f"the saved prompt does not fit {backbone.name}: {error}") from error
 
     @property
     def backbone(self) -> Backbone:

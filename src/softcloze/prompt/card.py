@@ -1,92 +1,144 @@
-"""The JSON card of a saved prompt or ensemble, sealed with a checksum."""
+"""The card of a saved prompt: its entries, and what it says without torch."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import sha256
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypedDict
 
 from softcloze import verbalizer as verbalizers
-from softcloze.errors import ArtifactError
+from softcloze.errors import ArtifactError, SoftclozeError
+from softcloze.parameters import integer
+from softcloze.prompt.folder import Digest, SavedFolder, Sealed, folder_of, matching
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer
 
-FORMAT = 2
 CARD = "prompt.json"
 
+Count = Annotated[int, integer(at_least=1)]
+Label = str | int
+Words = list[str] | dict[str, float]
 
-@dataclass(frozen=True, slots=True)
-class PromptCard:
+
+class WordsEntry(TypedDict):
+    """A `Verbalizer`."""
+
+    kind: Literal["words"]
+    words: list[tuple[Label, Words]]
+    aggregation: str
+    length_norm: str
+    decoding: str
+
+
+class OrdinalEntry(TypedDict):
+    """An `OrdinalVerbalizer`."""
+
+    kind: Literal["ordinal"]
+    labels: list[Label]
+    low: Words
+    high: Words
+    aggregation: str
+    length_norm: str
+    decoding: str
+
+
+class RulesEntry(TypedDict):
+    """A `RuleVerbalizer`."""
+
+    kind: Literal["rules"]
+    rules: list[tuple[Label, dict[str, list[str]]]]
+
+
+class ExampleEntry(TypedDict):
+    """An example to demonstrate."""
+
+    label: Label
+    values: dict[str, object]
+
+
+class FixedEntry(TypedDict):
+    """`FixedDemonstrations`."""
+
+    method: Literal["random"]
+    examples: list[ExampleEntry]
+
+
+class NearestEntry(TypedDict):
+    """`NearestDemonstrations`."""
+
+    method: Literal["nearest"]
+    count: Count
+    examples: list[ExampleEntry]
+
+
+class TrainingEntry(TypedDict, total=False):
+    """Settings of the training, among others, and one record for each epoch."""
+
+    history: list[dict[str, float]]
+
+
+class Fingerprint(TypedDict):
+    """A `Backbone.fingerprint`."""
+
+    model: Digest
+    tokenizer: Digest
+
+
+class Card(Sealed):
+    """The entries of a card."""
+
+    template: Annotated[str, matching(".{1,100000}", "a template of at most 100,000 characters")]
+    verbalizer: WordsEntry | OrdinalEntry | RulesEntry
+    head: Literal["words", "warp", "linear", "prototypes", "thresholds"]
+    model: str
+    fingerprint: Fingerprint
+    max_length: Count | None
+    demonstrations: FixedEntry | NearestEntry | None
+    calibration: dict[str, object] | None
+    training: TrainingEntry
+    metrics: dict[str, float]
+
+
+PROMPT = SavedFolder(CARD, "prompt", Card)
+
+
+class PromptCard(NamedTuple):
     """Facts about a saved prompt, read without its vectors and without torch.
 
     Attributes:
+        folder: the folder of the prompt.
+        entries: all entries of the card.
         template: the template.
         verbalizer: labels and their words.
         model: the backbone's name.
     """
 
+    folder: Path
+    entries: dict[str, Any]
     template: Template
     verbalizer: AnyVerbalizer
     model: str
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Read the card in the folder of a saved prompt.
 
         Raises:
-            ArtifactError: as `read_card`.
+            ArtifactError: the card is missing, damaged or altered, or has another format; names it.
         """
-        card = read_card(Path(path).expanduser() / CARD, "prompt")
-        verbalizer = verbalizers.from_dict(card["verbalizer"])
-        return cls(Template(card["template"]), verbalizer, card["model"])
+        folder = folder_of(path)
+        entries = PROMPT.read(folder)
+        with damaged(folder / CARD, "template"):
+            template = Template(entries["template"])
+        with damaged(folder / CARD, "verbalizer"):
+            verbalizer = verbalizers.from_dict(entries["verbalizer"])
+        return cls(folder, entries, template, verbalizer, entries["model"])
 
 
-def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write `card` to the file `path`, with the format, the version of softcloze and a checksum of its content."""
-    sealed = {"format": FORMAT, "softcloze": version("softcloze"), **card}
-    sealed["card_sha256"] = _digest(sealed)
-    path.write_text(json.dumps(sealed, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def read_card(path: Path, kind: str) -> dict[str, Any]:
-    """Read a card that `write_card` wrote.
-
-    Args:
-        path: the file.
-        kind: what was saved, for messages: "prompt" or "ensemble".
-
-    Raises:
-        ArtifactError: the file is missing, damaged or altered, or was written by a later version; names it.
-    """
-    text = read_saved_file(path, kind)
+@contextmanager
+def damaged(path: Path, part: str) -> Iterator[None]:
+    """Turn an error into ArtifactError: `part` of the file `path` has the right type and a wrong value."""
     try:
-        card: dict[str, Any] = json.loads(text)
-        intact = card.pop("card_sha256") == _digest(card)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged: {error!r}") from error
-    if not intact:
-        raise ArtifactError(f"{path} was altered since it was saved: its checksum no longer fits")
-    if card["format"] != FORMAT:
-        raise ArtifactError(
-            f"{path} has format {card['format']}, written by softcloze {card['softcloze']}; "
-            f"this version reads format {FORMAT}"
-        )
-    return card
-
-
-def read_saved_file(path: Path, kind: str) -> bytes:
-    """Read a file in the folder of a saved `kind`.
-
-    Raises:
-        ArtifactError: the file cannot be read; names it.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path.parent} is not a saved {kind}: cannot read {error.filename}") from error
-
-
-def _digest(card: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+        yield
+    except SoftclozeError as error:
+        raise ArtifactError(f"{path} is damaged: {part}: {error}") from error

@@ -3,30 +3,42 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softcloze import calibration as calibrations
-from softcloze import verbalizer as verbalizers
 from softcloze.backbone import Backbone
 from softcloze.data import Example
-from softcloze.demonstrations import Demonstrations, demonstrations_from_dict, demonstrations_to_dict
+from softcloze.demonstrations import Demonstrations, NearestDemonstrations, demonstrations_from_dict
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
-from softcloze.files import replacing_folder, validate_replaceable
-from softcloze.prompt.card import CARD, read_card, read_saved_file, write_card
+from softcloze.formatting import quoted_list
+from softcloze.prompt.card import CARD, PROMPT, PromptCard, damaged
+from softcloze.prompt.folder import Content
 from softcloze.template import Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
 
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
+# tensors of each head; a name in a shape stands for one size in all tensors
+Shape: TypeAlias = tuple[int | str, ...]
+LINEAR: dict[str, Shape] = {"weight": ("labels", "state"), "bias": ("labels",)}
+HEAD_SHAPES: dict[str, dict[str, Shape]] = {
+    "words": {},
+    "warp": LINEAR,
+    "linear": LINEAR,
+    "prototypes": {"projection": ("dimension", "state"), "prototypes": ("labels", "dimension"), "spreads": (2,)},
+    "thresholds": {"slopes": ("labels",), "thresholds": ("labels",)},
+}
 
 
 @dataclass(frozen=True)
@@ -61,25 +73,29 @@ class Prompt:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    def save(self, path: str | Path) -> None:
-        """Write a folder with `prompt.json` and `vectors.safetensors`, atomically.
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a folder with `prompt.json` and a file of vectors.
+
+        A prompt that the folder holds is replaced atomically; all other files in it stay.
 
         Args:
-            path: the folder; an existing folder is replaced if it holds a prompt.
+            path: the folder: a new one, an empty one, or that of a saved prompt.
 
         Raises:
-            ArtifactError: `path` exists and is not a saved prompt.
+            ArtifactError: `path` holds other files and no prompt, or a value is not finite or of the wrong type.
+            FileError: the folder cannot be written.
             ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
         """
-        folder = Path(path).expanduser()
-        validate_replaceable(folder, CARD, "a saved prompt")
-        head_tensors = {HEAD + name: tensor for name, tensor in self.head_tensors.items()}
-        tensors, demonstrations = {**self.vectors, **head_tensors}, None
+        PROMPT.write(path, self.content)
+
+    def content(self, is_new: bool = True) -> Content:
+        """The content of the folder; the name of the vectors depends on their content unless `is_new`."""
+        tensors = {**self.vectors, **{HEAD + name: tensor for name, tensor in self.head_tensors.items()}}
+        demonstrations = None
         if self.demonstrations is not None:
-            demonstrations, pool_vectors = demonstrations_to_dict(self.demonstrations, self.verbalizer.labels)
-            if pool_vectors is not None:
-                tensors[POOL] = pool_vectors
-        vectors = save_tensors(tensors)
+            demonstrations = self.demonstrations.to_dict(self.verbalizer.labels)
+            if isinstance(self.demonstrations, NearestDemonstrations):
+                tensors[POOL] = torch.from_numpy(self.demonstrations.vectors)
         card = {
             "template": str(self.template),
             "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.to_dict()},
@@ -91,45 +107,49 @@ class Prompt:
             "calibration": self.calibration.to_dict() if self.calibration is not None else None,
             "training": dict(self.training),
             "metrics": dict(self.metrics),
-            "vectors_sha256": sha256(vectors).hexdigest(),
         }
-        with replacing_folder(folder) as draft:
-            (draft / VECTORS).write_bytes(vectors)
-            write_card(draft / CARD, card)
+        if problem := _check_tensors(tensors, self.template, self.verbalizer, self.head, self.demonstrations):
+            raise ArtifactError(f"this prompt cannot be saved: {problem}")
+        vectors = save_tensors(tensors)
+        return Content(
+            card, {VECTORS if is_new else f"vectors-{sha256(vectors).hexdigest()[:12]}.safetensors": vectors}
+        )
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Load a prompt that `save` wrote.
 
         Raises:
-            ArtifactError: a file is missing, truncated or altered, or was written by a later version; names it.
+            ArtifactError: `path` is not a saved prompt, or a file is missing, damaged or altered, or has another
+                format; names the file.
         """
-        folder = Path(path).expanduser()
-        card = read_card(folder / CARD, "prompt")
-        vectors = read_saved_file(folder / VECTORS, "prompt")
-        if sha256(vectors).hexdigest() != card["vectors_sha256"]:
-            raise ArtifactError(f"{folder / VECTORS} is truncated or altered: its checksum no longer fits")
-        try:
-            tensors = load_tensors(vectors)
-        except SafetensorError as error:
-            raise ArtifactError(f"{folder / VECTORS} is damaged: {error}") from error
-        verbalizer = verbalizers.from_dict(card["verbalizer"])
-        demonstrations, pool_vectors = card["demonstrations"], tensors.pop(POOL, None)
-        if demonstrations is not None:
-            demonstrations = demonstrations_from_dict(
-                demonstrations, pool_vectors, verbalizer.labels, verbalizer.first_words
+        folder, card, template, verbalizer, model = PromptCard.load(path)
+        if len(card["files"]) != 1:
+            raise ArtifactError(
+                f"{folder / CARD} is damaged: it names {len(card['files'])} files; expected one of vectors"
             )
+        (name,) = card["files"]
+        tensors = _read_tensors(folder, card, name)
+        with damaged(folder / CARD, "demonstrations"):
+            demonstrations = demonstrations_from_dict(card["demonstrations"], tensors.get(POOL), template, verbalizer)
+        with damaged(folder / CARD, "calibration"):
+            calibration = calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None
+            if calibration is not None:
+                calibration.apply(np.zeros((1, len(verbalizer.labels))))
+        if problem := _check_tensors(tensors, template, verbalizer, card["head"], demonstrations):
+            raise ArtifactError(f"{folder / name} is damaged: {problem}")
+        tensors.pop(POOL, None)
         return cls(
-            template=Template(card["template"]),
+            template=template,
             verbalizer=verbalizer,
-            model=card["model"],
+            model=model,
             fingerprint=card["fingerprint"],
             vectors={name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD)},
             head=card["head"],
             head_tensors={name.removeprefix(HEAD): tensor for name, tensor in tensors.items() if name.startswith(HEAD)},
             max_length=card["max_length"],
             demonstrations=demonstrations,
-            calibration=calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None,
+            calibration=calibration,
             training=card["training"],
             metrics=card["metrics"],
         )
@@ -155,10 +175,10 @@ class Prompt:
         """Raise ArtifactError if the prompt belongs to another backbone.
 
         Raises:
-            ArtifactError: a part of the fingerprint differs; shows both values.
+            ArtifactError: a part of the fingerprint, or the size of a tensor, differs; shows both values.
         """
-        for part, expected in self.fingerprint.items():
-            actual = backbone.fingerprint[part]
+        for part, actual in backbone.fingerprint.items():
+            expected = self.fingerprint.get(part)
             if actual != expected:
                 raise ArtifactError(
                     f"this prompt belongs to another {part}\n"
@@ -166,6 +186,59 @@ class Prompt:
                     f"  found in {backbone.name}: {actual}\n"
                     "load it with the model it was trained on, or fit it again"
                 )
+        widths = {name: (tensor, backbone.width) for name, tensor in self.vectors.items()}
+        states = ("weight", "projection")
+        widths |= {
+            name: (self.head_tensors[name], backbone.state_width) for name in states if name in self.head_tensors
+        }
+        for name, (tensor, width) in widths.items():
+            if tensor.shape[-1] != width:
+                raise ArtifactError(
+                    f"tensor {name!r} of this prompt has width {tensor.shape[-1]}, and {backbone.name} has {width}"
+                )
+
+
+def _read_tensors(folder: Path, card: Mapping[str, Any], name: str) -> dict[str, Tensor]:
+    """Read a file of tensors that the card names."""
+    content = PROMPT.read_file(folder, card, name)
+    try:
+        tensors: dict[str, Tensor] = load_tensors(content)
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ArtifactError(f"{folder / name} is damaged: {error}") from error
+    return tensors
+
+
+def _check_tensors(
+    tensors: Mapping[str, Tensor],
+    template: Template,
+    verbalizer: AnyVerbalizer,
+    head: str,
+    demonstrations: Demonstrations | None,
+) -> str | None:
+    """Check names, types and shapes of the tensors of a prompt; return the first problem, or None."""
+    expected: dict[str, Shape] = {
+        block.key: (block.count if block.count is not None else block.key, "width") for block in template.blocks
+    }
+    expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
+    if isinstance(demonstrations, NearestDemonstrations):
+        expected[POOL] = (len(demonstrations.pool), "pool width")
+    if head in ("warp", "linear") and HEAD + "bias" not in tensors:  # the output embedding of some models has none
+        del expected[HEAD + "bias"]
+    if tensors.keys() != expected.keys():
+        return f"it has the tensors {quoted_list(sorted(tensors))}; expected {quoted_list(sorted(expected))}"
+    sizes: dict[str, int] = {"labels": len(verbalizer.labels)}
+    for name, shape in expected.items():
+        tensor = tensors[name]
+        fits = tensor.dim() == len(shape) and all(
+            size == (sizes.setdefault(axis, size) if isinstance(axis, str) else axis)
+            for size, axis in zip(tensor.shape, shape, strict=True)
+        )
+        if not fits or tensor.dtype != torch.float32:
+            shapes = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
+            return f"tensor {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; expected float32 of ({shapes})"
+        if not tensor.isfinite().all():
+            return f"tensor {name!r} holds values that are not finite"
+    return None
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:

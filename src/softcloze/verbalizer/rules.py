@@ -12,6 +12,8 @@ from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob,
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST_CONJUNCTIONS = 100_000
+
 Rule: TypeAlias = Mapping[str, str | Sequence[str]]
 
 
@@ -62,7 +64,7 @@ class RuleVerbalizer:
 
         Raises:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without a word for some mask, an
-                empty word, a word given twice, or two labels with the same words.
+                empty word, a word given twice, two labels with the same words, or too many conjunctions.
         """
         self.labels = sorted_labels(rules)
         for label in self.labels:
@@ -82,6 +84,11 @@ class RuleVerbalizer:
         self.words: tuple[tuple[tuple[str, ...], ...], ...] = tuple(
             tuple(_mask_words(label, name, rules[label][name]) for name in self.masks) for label in self.labels
         )
+        if sum(self._sizes) > MOST_CONJUNCTIONS:
+            raise VerbalizerError(
+                f"the words at {len(self.masks)} masks have {sum(self._sizes):,} conjunctions in all, each of which is "
+                f"scored; expected at most {MOST_CONJUNCTIONS:,}: give fewer words"
+            )
         stripped = [tuple(word.strip() for word in conjunction.values()) for conjunction in self.conjunctions]
         self._validate_distinct(stripped, "the same words")
 
@@ -243,8 +250,9 @@ def _mask_name(name: object) -> str:
 def _mask_words(label: Label, mask: str, words: str | Sequence[str]) -> tuple[str, ...]:
     """The words of a label at a mask, validated."""
     texts = validate_words(label, words, f" for the mask {mask!r}")
-    stripped = [word.strip() for word in texts]
-    for i, word in enumerate(texts):
-        if word.strip() in stripped[:i]:
+    seen = set()
+    for word in texts:
+        if word.strip() in seen:
             raise VerbalizerError(f"label {label!r} has {word!r} twice for the mask {mask!r}")
+        seen.add(word.strip())
     return texts

@@ -1,0 +1,263 @@
+"""Folders of saved prompts and ensembles: a JSON card that names all other files, each with a checksum.
+
+A folder that exists is never replaced. New files get names that the earlier card does not have, then the card is
+replaced in one step, then the files of the earlier card are removed. A process that is killed leaves the earlier card
+with its files or the new one with its files. Files that no card names stay as they are.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from stat import S_ISREG
+from typing import Annotated, Any, NamedTuple, TypedDict
+
+from softcloze.errors import ArtifactError, FileError
+from softcloze.files import explain_write_errors, new_folder, replacing_file, validate_replaceable, validate_writable
+from softcloze.formatting import quoted
+from softcloze.parameters import Constraint
+from softcloze.prompt.shape import check_shape
+
+FORMAT = 3
+LARGEST = 2**28  # bytes of a card
+# other folders that are taken for one of these, by the file that they hold
+OTHERS = {
+    "prompt.json": "it holds a prompt, for PromptClassifier.load",
+    "ensemble.json": "it holds an ensemble, for PromptEnsemble.load",
+    "config.json": "it holds a model",
+}
+
+
+def matching(pattern: str, expected: str) -> Constraint:
+    """Texts that match a regular expression as a whole; `expected` describes them."""
+    return Constraint(expected, lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value, re.DOTALL)))
+
+
+Digest = Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 checksum")]
+FileName = Annotated[
+    str, matching(r"(prompt-[0-9a-f-]+/)?(prompt\.json|vectors[0-9a-f-]*\.safetensors)", "the name of a saved file")
+]
+
+
+class Sealed(TypedDict):
+    """Entries of every card: the format, the version of softcloze, and the checksum of each other file."""
+
+    format: int
+    softcloze: str
+    files: dict[FileName, Digest]
+
+
+class Content(NamedTuple):
+    """Content of a folder: entries of its card, and the other files by name."""
+
+    card: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFolder:
+    """A kind of folder.
+
+    Attributes:
+        card: name of its card.
+        kind: "prompt" or "ensemble", for messages.
+        shape: type of the card, a subclass of `Sealed`.
+    """
+
+    card: str
+    kind: str
+    shape: Any
+
+    def validate_target(self, path: str | PathLike[str]) -> Path:
+        """Return the folder `path` if it can be written, before any work whose result it will hold.
+
+        Raises:
+            ArtifactError: it exists and is not such a folder.
+            FileError: it cannot be written.
+        """
+        folder = folder_of(path)
+        with explain_write_errors(folder):
+            validate_replaceable(folder, self.card, f"a saved {self.kind}")
+            validate_writable(folder / self.card)
+        return folder
+
+    def write(self, path: str | PathLike[str], make: Callable[[bool], Content]) -> None:
+        """Write a new folder as a whole, or write into an existing one, where other files stay.
+
+        Args:
+            path: the folder.
+            make: returns the content; its argument is True for a new folder, and False if the names of files have to
+                depend on their content, so that those of the earlier card stay until it is replaced.
+
+        Raises:
+            ArtifactError: `path` exists and is not such a folder, or an entry of the card has the wrong type.
+            FileError: the folder cannot be written.
+        """
+        folder = self.validate_target(path)
+        if not folder.exists():
+            content = make(True)
+            sealed = self.seal(content)
+            try:
+                with new_folder(folder) as draft:
+                    _write(draft, {**content.files, self.card: sealed})
+                return
+            except FileError:
+                if not folder.exists():  # else another process was faster
+                    raise
+        content = make(False)
+        sealed = self.seal(content)
+        try:
+            earlier = self.read(folder)["files"].keys()
+        except ArtifactError:
+            earlier = {}.keys()
+        try:
+            _write(folder, {**content.files, self.card: sealed})
+        except BaseException:
+            _remove(folder, content.files.keys() - earlier)
+            raise
+        _remove(folder, earlier - content.files.keys())
+
+    def seal(self, content: Content) -> bytes:
+        """Make the card: with the format, the version of softcloze, and checksums of all files and of itself.
+
+        Raises:
+            ArtifactError: an entry has the wrong type, or the card is too large; names the entry.
+        """
+        digests = {name: sha256(text).hexdigest() for name, text in content.files.items()}
+        card = {"format": FORMAT, "softcloze": version("softcloze"), **content.card, "files": digests}
+        try:
+            card["card_sha256"] = _digest(card)
+            text = json.dumps(card, ensure_ascii=False, indent=2, allow_nan=False).encode("utf-8", "surrogatepass")
+            self._parse(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ArtifactError(f"the card of this {self.kind} cannot be saved: {error}") from error
+        return text + b"\n"
+
+    def read(self, folder: Path) -> dict[str, Any]:
+        """Read the card.
+
+        Raises:
+            ArtifactError: it is missing, damaged or altered, or has another format; names it.
+        """
+        reason = None
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
+            reason = "it is a file" if os.path.isfile(folder) else "there is no such folder"  # noqa: PTH113
+        elif not os.path.lexists(folder / self.card):
+            others = (text for name, text in OTHERS.items() if (folder / name).exists())
+            reason = next(others, f"it has no {self.card}")
+        if reason is not None:
+            raise ArtifactError(f"{folder} is not a saved {self.kind}: {reason}")
+        try:
+            return self._parse(read_inside(folder, self.card, LARGEST))
+        except ValueError as error:
+            raise ArtifactError(f"{folder / self.card} {error}") from error
+
+    def read_file(self, folder: Path, card: Mapping[str, Any], name: str) -> bytes:
+        """Read another file of the folder and compare its checksum.
+
+        Raises:
+            ArtifactError: it is missing, damaged or altered; names it.
+        """
+        content = read_inside(folder, name)
+        if sha256(content).hexdigest() != card["files"][name]:
+            raise ArtifactError(f"{folder / name} is truncated or altered: its checksum no longer fits")
+        return content
+
+    def _parse(self, text: bytes) -> dict[str, Any]:
+        """Parse a card; raise ValueError if the text, a checksum, the format or the type of an entry is wrong."""
+        if len(text) > LARGEST:
+            raise ValueError(f"has more than {LARGEST:,} bytes")
+        try:
+            card = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+            intact = card.pop("card_sha256") == _digest(card)
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            raise ValueError(f"is damaged: {error!r}") from error
+        if not intact:
+            raise ValueError("was altered since it was saved: its checksum no longer fits")
+        if card.get("format") != FORMAT:
+            raise ValueError(
+                f"has format {quoted(card.get('format'))}, written by softcloze {card.get('softcloze')!s:.40}; this "
+                f"version reads format {FORMAT}"
+            )
+        if problem := check_shape(card, self.shape, "the card"):
+            raise ValueError(f"is damaged: {problem}")
+        result: dict[str, Any] = card
+        return result
+
+
+def folder_of(path: str | PathLike[str]) -> Path:
+    """The path of a folder, with `~` expanded.
+
+    Raises:
+        ArtifactError: `path` is not the path of a folder.
+    """
+    name = os.fspath(path) if isinstance(path, str | PathLike) else None
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ArtifactError(f"expected the path of a folder, found {quoted(path)}")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # "~name" of an unknown user
+        raise ArtifactError(f"there is no folder {name}: {error}") from error
+
+
+def read_inside(folder: Path, name: str, most: int = -1) -> bytes:
+    """Read at most `most` bytes and one more of a file inside a folder; a link is not followed.
+
+    Raises:
+        ArtifactError: there is no such file, or it is a link or a device; names it.
+    """
+    path = folder / name
+    try:
+        is_regular = S_ISREG(path.lstat().st_mode) and (path.parent == folder or not path.parent.is_symlink())
+        if not is_regular:
+            raise ArtifactError(f"{path} is not a regular file, and links may lead outside the folder; copy the file")
+        with path.open("rb") as file:
+            return file.read(most + 1 if most >= 0 else -1)
+    except OSError as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files in order, each atomically."""
+    for name, content in files.items():
+        with replacing_file(folder / name) as draft:
+            draft.write_bytes(content)
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove files, and the folders inside `folder` that they leave empty."""
+    for path in (folder / name for name in names):
+        with suppress(OSError):  # a file that stays does no harm
+            if path.parent == folder:
+                path.unlink()
+            elif not path.parent.is_symlink():
+                path.unlink()
+                path.parent.rmdir()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a table; raise ValueError for a key that comes twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise ValueError("a key comes twice")
+    return table
+
+
+def _finite(text: str) -> float:
+    """Parse a number; raise ValueError if it is not finite."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text:.20} is not a finite number")
+    return value
+
+
+def _digest(card: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
