@@ -11,6 +11,7 @@ from torch import Tensor
 from softcloze.backbone.family import Family, first_position, per_layer_embedding
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs
+from softcloze.backbone.locking import lock_of
 from softcloze.backbone.packing import Packing
 from softcloze.backbone.seq2seq import decoder_inputs
 
@@ -66,22 +67,26 @@ class ForwardPass:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze the model in evaluation mode; restore every flag and its attention afterwards."""
-        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        training = [module for module in self.model.modules() if module.training]
-        config, loaded, used = self.model.config, self.model.config._attn_implementation, self.attention
-        self.model.requires_grad_(False).eval()
-        try:
-            if used != loaded:
-                config._attn_implementation = used
-            yield
-        finally:
-            if used != loaded:
-                config._attn_implementation = loaded
-            for parameter in trainable:
-                parameter.requires_grad_(True)
-            for module in training:
-                module.training = True
+        """Freeze the model in evaluation mode; restore every flag and its attention afterwards.
+
+        Other threads wait until then to use the model.
+        """
+        with lock_of(self.model):
+            trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            training = [module for module in self.model.modules() if module.training]
+            config, loaded, used = self.model.config, self.model.config._attn_implementation, self.attention
+            self.model.requires_grad_(False).eval()
+            try:
+                if used != loaded:
+                    config._attn_implementation = used
+                yield
+            finally:
+                if used != loaded:
+                    config._attn_implementation = loaded
+                for parameter in trainable:
+                    parameter.requires_grad_(True)
+                for module in training:
+                    module.training = True
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from softcloze.backbone.locking import lock_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -75,17 +77,18 @@ class LMHead:
             nonlocal states
             (states,) = args
 
-        weights = self._cut(part.vocab_ids) if part.vocab_ids is not None and part.cut else None
-        # in this order, for both may sit on the output embedding
-        hooks = [first.register_forward_pre_hook(at_positions), embedding.register_forward_pre_hook(keep)]
-        try:
-            if weights is not None:
-                logits = functional_call(self._model, weights, (), inputs, tie_weights=False).logits
-            else:
-                logits = self._model(**inputs).logits
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with lock_of(self._model):
+            weights = self._cut(part.vocab_ids) if part.vocab_ids is not None and part.cut else None
+            # in this order, for both may sit on the output embedding
+            hooks = [first.register_forward_pre_hook(at_positions), embedding.register_forward_pre_hook(keep)]
+            try:
+                if weights is not None:
+                    logits = functional_call(self._model, weights, (), inputs, tie_weights=False).logits
+                else:
+                    logits = self._model(**inputs).logits
+            finally:
+                for hook in hooks:
+                    hook.remove()
         if part.vocab_ids is not None and weights is None:
             logits = logits[..., part.vocab_ids.to(self._model.device)]
         return Outputs(logits.float(), states.float())

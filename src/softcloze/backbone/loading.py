@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 STARTER = "starter:"
+_LOADING = RLock()
 
 
 def load_backbone(
@@ -39,7 +41,8 @@ def load_backbone(
     """
     if not isinstance(model, Backbone):
         where = _device(device)
-        model = _load(model, _dtype(dtype, where), where)
+        with _LOADING:  # threads share what the first of them loads
+            model = _load(model, _dtype(dtype, where), where)
     if compile:
         model.compile()
     return model

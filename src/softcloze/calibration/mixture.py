@@ -1,6 +1,5 @@
 """Prototypical calibration: cluster the scores of unlabelled texts, and assign each cluster to a label."""
 
-import warnings
 from dataclasses import dataclass, field
 from reprlib import repr as shortened
 
@@ -127,13 +126,14 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
         random_state=random_state % 2**32,  # the range of seeds of scikit-learn
     )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            model.fit(points)
-    except ConvergenceWarning as problem:
+        converged = model.fit(points).converged_
+    except ConvergenceWarning:  # if warnings are errors; filters are left alone, since all threads share them
+        converged = False
+    if not converged:
         raise ParameterError(
-            f"no clusters found in the scores of {batch} examples: {problem}; give others, or choose another method"
-        ) from problem
+            f"no clusters found in the scores of {batch} examples within {ROUNDS} rounds; give others, or choose "
+            "another method"
+        )
     # these mean scores lack a constant for each cluster, which does not change the assignment
     _, order = linear_sum_assignment((model.means_ @ basis).T, maximize=True)
     return Mixture(*(as_tuples(array[order].tolist()) for array in (model.weights_, model.means_, model.covariances_)))

@@ -232,7 +232,7 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
 
 def _features(members: Sequence[Member]) -> list[Tensor]:
     """The features that `score_together` validates."""
-    results = [torch.empty(len(member.prompts), member.scorer.n_features) for member in members]
+    results = [torch.empty(len(member.prompts), member.scorer.n_features, dtype=torch.float32) for member in members]
     jobs: list[_Job] = []
     first_slot = 0
     for member, result in zip(members, results, strict=True):

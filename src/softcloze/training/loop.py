@@ -68,8 +68,6 @@ def train(
         CheckpointError: the checkpoint is damaged.
         NonFiniteError: a loss, a gradient or a trained weight is NaN or infinite; names epoch and step.
     """
-    from accelerate import Accelerator
-
     values = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     validate_parameters(values, FIT_PARAMETERS)
     settings.validate()
@@ -82,10 +80,9 @@ def train(
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
     weights = _named(soft, head)
-    accelerator = Accelerator(cpu=scorer.backbone.device.type == "cpu", device_placement=False)
     groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings.head_learning_rate)
     # no weight decay: embeddings, and weights initialised from words, have no reason to be near 0
-    optimizer = accelerator.prepare_optimizer(torch.optim.AdamW(groups, weight_decay=0.0))
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     steps_per_epoch = -(-len(chosen) // batch_size)
     steps = steps_per_epoch * epochs
 
@@ -127,14 +124,14 @@ def train(
                     scores = head.label_scores(features.of(part))
                     loss = head.loss(scores, goal[part]) * len(part)
                     validate([loss], "loss", step)
-                    accelerator.backward(loss / len(batch))
+                    torch.autograd.backward(loss / len(batch))
                     total += float(loss.detach())
                     hits += int(head.hits(scores, goal[part]).sum())
                     predicted |= head.predicted_labels(scores)
                 if step == 0 and soft is not None:
                     soft.validate_gradient()
                 for group in optimizer.param_groups:
-                    norm = accelerator.clip_grad_norm_(group["params"], settings.max_grad_norm)
+                    norm = nn.utils.clip_grad_norm_(group["params"], settings.max_grad_norm)
                     validate([norm], "gradient", step)
                 optimizer.step()
                 if step >= first_averaged:
