@@ -183,14 +183,16 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         backbone = self._load_backbone()
         prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length)
         # the same object as long as no parameter changes, so that it is compiled once
-        return (self._bound.prompt if self._bound is not None and self._bound.prompt == prompt else prompt), backbone
+        bound = self._bound
+        return (bound.prompt if bound is not None and bound.prompt == prompt else prompt), backbone
 
     def _bound_prompt(self, *, calibrated: bool = True) -> BoundPrompt:
         """The prompt of `_prompt`, compiled once for all calls."""
         prompt, backbone = self._prompt(calibrated=calibrated)
-        if self._bound is None or self._bound.prompt is not prompt or self._bound.backbone is not backbone:
-            self._bound = BoundPrompt(prompt, backbone)
-        return self._bound
+        bound = self._bound  # read once, since a fit in another thread may replace it
+        if bound is None or bound.prompt is not prompt or bound.backbone is not backbone:
+            bound = self._bound = BoundPrompt(prompt, backbone)
+        return bound
 
     def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
         """The prompt, and its label log-scores of examples; a template that does not read them raises before loading.
