@@ -143,6 +143,17 @@ def test_a_narrow_terminal_loses_nothing(found):
     assert "…" not in shown
 
 
+def test_similarities_are_shown_where_they_fit_on_a_screen():
+    def inspection(block, count):
+        vectors = tuple(SoftVector(block, position + 1, 1.0, (), ()) for position in range(count))
+        return SoftInspection(vectors, ((0.5,) * count,) * count)
+
+    for block, count in (("#1", 2), ("#1", 8)):
+        assert "cosine between vectors" in printed(inspection(block, count), 80)
+        assert "…" not in printed(inspection(block, count), 80)
+    assert "cosine between vectors" not in printed(inspection("#1", 12), 80)
+
+
 TAGS = {"div", "style", "p", "table", "thead", "tbody", "tr", "th", "td"}
 
 

@@ -9,7 +9,7 @@ from support import models
 from torch import tensor
 
 from softcloze import Template, Verbalizer
-from softcloze.analysis import explain
+from softcloze.analysis import explain, likeliest_words
 from softcloze.errors import EncodingError, ParameterError, SoftclozeError
 from softcloze.prompt import CompiledPrompt
 from softcloze.soft import SoftVectors
@@ -109,8 +109,10 @@ def test_no_prompts_and_no_top_words():
 
 def test_mistakes():
     bound = bind("bert", "<text> It was <mask>.")
-    with pytest.raises(ParameterError, match=r"^top=-1 words cannot be listed; expected 0 or more$") as error:
-        explain(bound, bound.encode([TEXT]), None, top=-1)
+    for top in (-1, "3", 1.5, True, None):
+        for function in (explain, likeliest_words):
+            with pytest.raises(ParameterError, match=f"^top={top!r}, but it has to be an integer") as error:
+                function(bound, bound.encode([TEXT]), None, top=top)
     assert isinstance(error.value, SoftclozeError) and isinstance(error.value, ValueError)
     bound = bind("qwen3", "<mask>: <text>")
     with pytest.raises(EncodingError, match=r"^nothing stands before <mask>"):

@@ -177,7 +177,7 @@ def test_a_real_model(soft_prompt, bert_tiny):
 
 def test_mistakes(soft_prompt):
     clf = soft_prompt("bert", "<soft*2> <text> <mask>", WORDS)
-    with pytest.raises(ParameterError, match="by='cosin' is unknown; expected 'cosine' or 'distance'"):
+    with pytest.raises(ParameterError, match="by='cosin', but it has to be 'cosine' or 'distance'; did"):
         harden(clf, by="cosin")
     with pytest.raises(ParameterError, match="give both X and y, or neither"):
         harden(clf, TEXTS)

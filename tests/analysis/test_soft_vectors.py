@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from support import models
 
 from softcloze import PromptClassifier
@@ -153,5 +154,9 @@ def test_mistakes(soft_prompt):
         inspect_soft(PromptClassifier("starter:bert-tiny", "<soft*2> <text> <mask>"))
     with pytest.raises(ParameterError, match=r"'<text> <mask>' has no soft slots, so it has no vectors"):
         inspect_soft(soft_prompt("bert", "<text> <mask>", WORDS))
-    with pytest.raises(ParameterError, match="words=0 cannot be listed; expected 1 or more"):
-        inspect_soft(soft_prompt("bert", "<soft*2> <text> <mask>", WORDS), words=0)
+    for words in (0, "3", 1.5, True, None):
+        with pytest.raises(ParameterError, match=f"words={words!r}, but it has to be an integer of at least 1"):
+            inspect_soft(soft_prompt("bert", "<soft*2> <text> <mask>", WORDS), words=words)
+    for other in (None, "a classifier", make_pipeline(PromptClassifier("starter:bert-tiny", "<soft> <text> <mask>"))):
+        with pytest.raises(ParameterError, match="has no prompt to inspect; give a fitted PromptClassifier"):
+            inspect_soft(other)

@@ -91,3 +91,7 @@ def test_mistakes(tmp_path):
     clf = classifier(tmp_path, training__on_epoch=None).fit(TEXTS, LABELS)
     with pytest.raises(ParameterError, match="the log is not of this fit"):
         trajectory(clf, VectorLog(tmp_path))
+    with pytest.raises(ParameterError, match="log=None, but it has to be a VectorLog"):
+        trajectory(clf, None)
+    with pytest.raises(ParameterError, match="folder=3, but it has to be a path"):
+        VectorLog(3)

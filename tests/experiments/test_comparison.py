@@ -157,7 +157,12 @@ class; time is per run, memory is the peak of the whole process"""
 
 
 def test_table():
-    assert printed(COMPARISON.table(), 80) == TABLE
+    assert printed(COMPARISON.table(), 80) == printed(COMPARISON, 80) == TABLE
+
+
+def test_print_and_notebooks_show_the_table():
+    assert str(COMPARISON) == str(COMPARISON.table()) and "TF-IDF" in str(COMPARISON)
+    assert "<table>" in COMPARISON._repr_html_() and "Comparison(" not in str(COMPARISON)
 
 
 DIFFERENCES = """\
@@ -170,9 +175,16 @@ DIFFERENCES = """\
 
 accuracy of the first method minus that of the second, with its 95%
 interval; p: how often chance alone makes as large a difference,
-corrected for 3 comparisons (Holm)"""
+corrected for 3 comparisons (Holm)
+
+with 3 draws of training examples only large differences are clear; --seeds adds
+draws"""
 
 
 def test_table_of_differences():
     found = COMPARISON.differences(baseline="hard prompt")
-    assert printed(DifferencesTable(found, "accuracy"), 80) == DIFFERENCES
+    assert printed(DifferencesTable(found, "accuracy", 3), 80) == DIFFERENCES
+    assert "--seeds" not in printed(DifferencesTable(found, "accuracy", 5), 80)
+    clear = tuple(pair for pair in found if pair.p_corrected < 0.05)
+    assert "--seeds" not in printed(DifferencesTable(clear, "accuracy", 2), 80)
+    assert "with one draw of training examples" in printed(DifferencesTable(found, "accuracy", 1), 100)

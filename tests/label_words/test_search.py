@@ -96,6 +96,9 @@ def test_bert_tiny(bert_tiny, seed):
 MISTAKES = [
     ({"method": "petl"}, r"^method='petl', but it has to be 'petal' or 'lm-bff'; did you mean 'petal'\?$"),
     ({"method": ["petal"]}, r"^method=\['petal'\], but it has to be 'petal' or 'lm-bff'$"),
+    ({"start": ["good"]}, r"^start=\['good'\]: expected a mapping from each label to its first word$"),
+    ({"start": "good"}, r"^start='good': expected a mapping from each label to its first word$"),
+    ({"start": {"pos": ["good"], "neg": ["bad"]}}, r"^start=.*: expected a mapping from each label to its first word$"),
     ({"words": 0}, r"^words=0, but it has to be an integer of at least 1$"),
     ({"words": "3"}, r"^words='3', but it has to be an integer of at least 1$"),
     ({"max_length": 12.5}, r"^max_length=12.5, but it has to be an integer of at least 1 or None$"),

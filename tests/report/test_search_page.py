@@ -35,6 +35,11 @@ def test_what_it_says(tmp_path):
     assert html == search_page(summary())
 
 
+def test_print_and_notebooks_show_the_tables():
+    found = summary()
+    assert str(found) == str(found.table()) and "Round 2 of 2" in str(found) and "<table>" in found._repr_html_()
+
+
 def test_needs_nothing_else():
     html = search_page(summary())
     assert not {"script", "link", "iframe", "object", "form", "img"} & Page(html).tags

@@ -102,9 +102,11 @@ def soft_prompt_of(clf: FittedClassifier) -> tuple[BoundPrompt, SoftVectors]:
     Raises:
         NotFittedError: it is not fitted.
         ArtifactError: its prompt belongs to another model.
-        ParameterError: its template has no soft slots.
+        ParameterError: it is no such classifier, or its template has no soft slots.
     """
     if not hasattr(clf, "prompt_"):
+        if not hasattr(clf, "template"):  # a search or a pipeline, or no classifier at all
+            raise ParameterError(f"{type(clf).__name__} has no prompt to inspect; give a fitted PromptClassifier")
         raise NotFittedError("no trained vectors yet; call fit first, or load a saved prompt")
     prompt, backbone = clf.prompt_, clf.backbone_
     prompt.validate_backbone(backbone)

@@ -10,6 +10,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import ParameterError
+from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import compute_features, log_probabilities
 from softcloze.soft import SoftVectors
@@ -47,8 +48,7 @@ def explain(
         >>> [word.tokens for word in explanation.words]
         [('bad',), ('good',), ('great',)]
     """
-    if top < 0:
-        raise ParameterError(f"top={top} words cannot be listed; expected 0 or more")
+    validate_parameters({"top": top}, {"top": integer(at_least=0)})
     scorer, verbalizer = bound.scorer, bound.verbalizer
     if isinstance(verbalizer, RuleVerbalizer):
         raise ParameterError("explanations are of label words at one mask, and rules are about words at several")
@@ -86,6 +86,7 @@ def likeliest_words(
 
     Arguments and errors as for `explain`.
     """
+    validate_parameters({"top": top}, {"top": integer(at_least=0)})
     verbalizer, backbone = bound.verbalizer, bound.scorer.backbone
     if isinstance(verbalizer, RuleVerbalizer):
         raise ParameterError("the likeliest words are those at one mask, and rules are about words at several")

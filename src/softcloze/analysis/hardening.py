@@ -19,6 +19,7 @@ from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table
 from softcloze.encoding import EncodedPrompt, PromptTokenizer
 from softcloze.errors import ParameterError
+from softcloze.parameters import one_of, validate_parameters
 from softcloze.prompt import BoundPrompt
 from softcloze.soft import SoftVectors
 from softcloze.template import Expression, Field, Literal, Node, Options, Soft, Template, without_slots
@@ -134,8 +135,7 @@ def harden(
         >>> harden(clf.fit(texts, labels)).template
         Template('a film: It was <mask>. <text>')
     """
-    if by not in ("cosine", "distance"):
-        raise ParameterError(f"by={by!r} is unknown; expected 'cosine' or 'distance'")
+    validate_parameters({"by": by}, {"by": one_of("cosine", "distance")})
     if (X is None) != (y is None):
         raise ParameterError("accuracy takes examples and their labels; give both X and y, or neither")
     bound, soft = soft_prompt_of(clf)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich.cells import cell_len
 from torch import Tensor
 
 from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vector_positions
@@ -13,10 +14,11 @@ from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
 from softcloze.display import Block, Column, Displayable, Table, fixed, named
 from softcloze.errors import ParameterError
+from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import BoundPrompt
 from softcloze.soft import INITS, initial_vectors
 
-MATRIX = 12  # vectors whose similarities fit on a screen
+MATRIX = 80  # terminal cells that the similarities may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,10 @@ class SoftInspection(Displayable):
     similarities: tuple[tuple[float, ...], ...]
 
     def content(self) -> Sequence[Block]:
-        """A summary, the vectors with their words, and the similarities of at most `MATRIX` vectors."""
+        """A summary, the vectors with their words, and their similarities if these fit on a screen."""
         names = named([(vector.block, vector.position) for vector in self.vectors])
         blocks: list[Block] = [self._summary(), self._vector_table(names)]
-        if 1 < len(names) <= MATRIX:
+        if len(names) > 1 and sum(max(5, cell_len(name)) + 3 for name in ("vector", *names)) <= MATRIX:
             columns = zip(names, zip(*self.similarities, strict=True), strict=True)
             numbers = [Column(name, [*map(fixed, values)], is_number=True) for name, values in columns]
             blocks += ["cosine between vectors", Table([Column("vector", names), *numbers])]
@@ -136,8 +138,7 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
         >>> [(vector.start, vector.by_cosine[0].token) for vector in inspection.vectors]
         [('a', 'a'), ('film', 'film')]
     """
-    if words < 1:
-        raise ParameterError(f"words={words} cannot be listed; expected 1 or more")
+    validate_parameters({"words": words}, {"words": integer(at_least=1)})
     bound, soft = soft_prompt_of(clf)
     backbone, unit = bound.backbone, typical_length(bound.backbone)
     vectors = soft.weight.detach().cpu()

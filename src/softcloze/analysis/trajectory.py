@@ -13,6 +13,7 @@ from softcloze.analysis.soft_vectors import starting_vectors
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table, fixed
 from softcloze.errors import ParameterError
+from softcloze.parameters import instance_of, validate_parameters
 from softcloze.training import Checkpoint, Record
 
 
@@ -42,7 +43,12 @@ class VectorLog:
     """
 
     def __init__(self, folder: str | Path):
-        """Look for checkpoints in `folder`."""
+        """Look for checkpoints in `folder`.
+
+        Raises:
+            ParameterError: `folder` is no path.
+        """
+        validate_parameters({"folder": folder}, {"folder": instance_of("a path", str, Path)})
         self.folder = folder
         self.records: list[Record] = []
         self.vectors: list[Tensor] = []
@@ -133,6 +139,7 @@ def trajectory(clf: FittedClassifier, log: VectorLog, examples: Iterable[Example
         ParameterError: its template has no soft slots, or the log is of another fit.
         ArtifactError: its prompt belongs to another model.
     """
+    validate_parameters({"log": log}, {"log": instance_of("a VectorLog", VectorLog)})
     bound, _ = soft_prompt_of(clf)
     history = bound.prompt.training["history"]
     if not log.records or log.records != history[-len(log.records) :]:

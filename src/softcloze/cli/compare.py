@@ -170,7 +170,7 @@ def compare(
         raise CommandError(f"every run failed; the first one with: {comparison.runs[0].error}")
     differences = comparison.differences(baseline=working[0].method)
     if differences:
-        results().print(DifferencesTable(differences, "accuracy"))
+        results().print(DifferencesTable(differences, "accuracy", len(protocol.seeds)))
     if report is not None:
         say(errors(), "the page is ", plain(comparison.report(report), "bold"))
 

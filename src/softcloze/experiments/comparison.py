@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from softcloze.display import Block, Displayable
 from softcloze.errors import ParameterError
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.results import Difference, MethodCard, Run, Summary, class_indices
@@ -19,12 +20,10 @@ from softcloze.verbalizer import Label
 if TYPE_CHECKING:
     import pandas
 
-    from softcloze.display import Displayable
-
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Methods measured on the same examples.
+class Comparison(Displayable):
+    """Methods measured on the same examples; `print`, `rich.print` and notebooks show its table.
 
     Attributes:
         task: name of the data.
@@ -108,7 +107,11 @@ class Comparison:
             for (method, other, size, result), p in zip(pairs, corrected, strict=True)
         )
 
-    def table(self) -> "Displayable":
+    def content(self) -> Sequence[Block]:
+        """A line for each method and number of shots: its metrics and costs."""
+        return self.table().content()
+
+    def table(self) -> Displayable:
         """The summary as a table for the terminal and for notebooks."""
         from softcloze.experiments.table import ComparisonTable
 

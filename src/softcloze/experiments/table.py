@@ -10,6 +10,8 @@ from softcloze.experiments.results import Difference, Summary
 from softcloze.experiments.variants import VariantSpread, spread_over_variants
 from softcloze.formatting import mean_sd, seconds, shots_name, size
 
+FEW_DRAWS = 5  # below it, Student's t distribution of the draws has long tails
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonTable(Displayable):
@@ -68,13 +70,17 @@ class ComparisonTable(Displayable):
 
 @dataclass(frozen=True, slots=True)
 class DifferencesTable(Displayable):
-    """A line for each difference between two methods, with its interval and corrected p-value."""
+    """A line for each difference between two methods, with its interval and corrected p-value.
+
+    With few draws of the training examples, and differences that may be chance, a hint to draw more follows.
+    """
 
     differences: tuple[Difference, ...]
     metric: str
+    draws: int
 
     def content(self) -> Sequence[Block]:
-        """The table."""
+        """The table, and the hint."""
         differences = self.differences
         count = f"{len(differences)} {'comparison' if len(differences) == 1 else 'comparisons'}"
         caption = (
@@ -91,7 +97,11 @@ class DifferencesTable(Displayable):
             Column("95% interval", intervals, is_number=True),
             Column("p", p_values, is_number=True),
         ]
-        return [Table(columns, caption=caption)]
+        blocks: list[Block] = [Table(columns, caption=caption)]
+        if self.draws < FEW_DRAWS and any(pair.shots and pair.p_corrected >= 0.05 for pair in differences):
+            drawn = "one draw" if self.draws == 1 else f"{self.draws} draws"
+            blocks += ["", f"with {drawn} of training examples only large differences are clear; --seeds adds draws"]
+        return blocks
 
 
 def _column(name: Cell, summaries: Sequence[Summary | None], cell: Callable[[Summary], Cell]) -> Column:

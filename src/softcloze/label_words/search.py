@@ -122,12 +122,15 @@ def initial_words(compiled: CompiledTemplate, classes: Sequence[Label], start: M
     """The first word of each label; none at all if `start` is None and a label's name is not a candidate.
 
     Raises:
-        ParameterError: `start` has words for other labels, a word of several tokens, or one word twice.
+        ParameterError: `start` is no mapping to words, has words for other labels, a word of several tokens, or one
+            word twice.
     """
     if start is None:
         names = [label for label in classes if isinstance(label, str)]
         fits = all(is_word(name) and len(tokens_of(compiled, name)) == 1 for name in names)
         return names if fits and len(names) == len(classes) else []
+    if not isinstance(start, Mapping) or not all(isinstance(word, str) for word in start.values()):
+        raise ParameterError(f"start={start!r:.200}: expected a mapping from each label to its first word")
     if start and set(start) != set(classes):
         raise ParameterError(f"start has words for {list(start)!r:.200}, but the labels are {classes!r:.200}")
     chosen = [start[label] for label in classes if label in start]

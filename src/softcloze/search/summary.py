@@ -1,11 +1,13 @@
 """Summary of a search: its candidates round by round, and the importance of its parameters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sklearn.base import BaseEstimator
 
+from softcloze.display import Block, Displayable
 from softcloze.errors import ParameterError
 from softcloze.search.importance import Parameter, noise_share, parameter_importance
 from softcloze.search.results import Candidate, Round, higher_is_better, rounds_of
@@ -13,12 +15,10 @@ from softcloze.search.results import Candidate, Round, higher_is_better, rounds_
 if TYPE_CHECKING:
     import optuna
 
-    from softcloze.display import Displayable
-
 
 @dataclass(frozen=True, slots=True)
-class SearchSummary:
-    """The result of a search as plain data.
+class SearchSummary(Displayable):
+    """The result of a search as plain data; `print`, `rich.print` and notebooks show its tables.
 
     Attributes:
         rounds: the rounds of successive halving in order; other searches have one. Candidates of different rounds
@@ -42,7 +42,11 @@ class SearchSummary:
         """The best candidate of the last round. It was selected by its score, which is therefore optimistic."""
         return self.rounds[-1].candidates[0]
 
-    def table(self, top: int = 10) -> "Displayable":
+    def content(self) -> Sequence[Block]:
+        """Tables of the parameters and the best candidates of each round."""
+        return self.table().content()
+
+    def table(self, top: int = 10) -> Displayable:
         """Tables of the parameters and the best candidates of each round, for the terminal and for notebooks.
 
         Args:
@@ -57,7 +61,7 @@ class SearchSummary:
 
         Raises:
             ReportError: matplotlib is not installed.
-        FileError: the file cannot be written.
+            FileError: the file cannot be written.
         """
         from softcloze.report.search_page import write_search_report
 
