@@ -3,8 +3,8 @@
 import pytest
 
 from softcloze import Template
-from softcloze.errors import TemplateSyntaxError
-from softcloze.library import list_templates, load_template
+from softcloze.errors import LibraryError, TemplateSyntaxError, TemplateTypeError
+from softcloze.library import list_templates, load_template, resolve_template
 
 UNREAD = [  # the characters at fault stand between « and »
     "«{text}» It was <mask>.",
@@ -114,3 +114,44 @@ def test_templates_of_the_library_read_their_examples(name):
     template = load_template(name).template
     columns = dict.fromkeys([*template.fields, "text", "label", "title", "id", "review", "sentiment"], "x")
     template.validate_examples([columns])
+
+
+NO_MASK = "the template has no <mask>, expected exactly one"
+OTHERS = [
+    ("<text> It was [MASK].", "; did you mean <mask> where it says [MASK]?"),
+    ("<text> It was {mask}.", "; did you mean <mask> where it says {mask}?"),
+    ("<text> It was {{ mask }}.", "; did you mean <mask> where it says {{ mask }}?"),
+    ("<text> It was \\<mask>.", "; did you mean <mask> where it says \\<mask>?"),
+    ("<text> It was < mask >.", "; did you mean <mask> where it says < mask >?"),
+    ("<text> It was <|mask|>.", "; did you mean <mask> where it says <|mask|>?"),
+    ("<text> It was &lt;mask&gt;.", "; did you mean <mask> where it says &lt;mask&gt;?"),
+    ("<text>很【MASK】", "; did you mean <mask> where it says 【MASK】?"),
+    ("<text> It was ___.", "; did you mean <mask> where it says ___?"),
+    ("<text> It was <extra_id_0>.", "; did you mean <mask> where it says <extra_id_0>?"),
+    ("<text> It was <MASK>.", "; did you mean <mask> where it says <MASK>?"),
+    ('{"placeholder":"text_a"} It was {"mask"}.', "; read OpenPrompt's templates with Template.from_openprompt"),
+    ("*cls**sent_0*_It_was*mask*.*sep+*", "; read LM-BFF's templates with Template.from_lmbff"),
+    ("{'text': 'text_a'}{'hard': '很'}{'mask'}", "; in PaddleNLP's templates write <text_a> for"),
+    ("{text} It was great.", ""),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("source", "hint"), OTHERS)
+def test_a_mask_or_a_template_of_another_tool(source, hint):
+    """Strings of OpenPrompt, LM-BFF and PaddleNLP given as a template."""
+    with pytest.raises(TemplateSyntaxError) as caught:
+        resolve_template(source)
+    assert caught.value.problem.startswith(f"{NO_MASK}{hint}")
+    assert caught.value.problem == NO_MASK or hint
+
+
+def test_a_file_given_as_a_template(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-template.txt").write_text("<text> It was <mask>.", encoding="utf-8")
+    with pytest.raises(LibraryError, match="among the library's templates, but there is such a file: give its"):
+        resolve_template("my-template.txt")
+    with pytest.raises(LibraryError, match=r"^no 'aaa.* among the library's templates"):
+        resolve_template("a" * 5000)
+    with pytest.raises(TemplateTypeError, match="a template is a string"):
+        resolve_template(tmp_path / "my-template.txt")

@@ -12,6 +12,7 @@ import typer
 from softcloze.cli.input_files import unique_keys
 from softcloze.errors import CommandError, FileError, VerbalizerError
 from softcloze.library import load_template, load_verbalizer
+from softcloze.library.lookup import is_name
 from softcloze.verbalizer import Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
@@ -86,7 +87,7 @@ def read_verbalizer(given: str | None, template: str | None = None) -> Verbalize
     'sentiment/zh'
     """
     if given is None:
-        return None if template is None or "<" in template else load_template(template).verbalizer
+        return load_template(template).verbalizer if template is not None and is_name(template) else None
     settings: dict[str, Any] = {}
     if given.lstrip().startswith("{"):
         where = "--verbalizer"

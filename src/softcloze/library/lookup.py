@@ -1,7 +1,9 @@
 """Find cards by name, among those that ship with softcloze and in the user's own folders."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args
 
 from softcloze.errors import LibraryError
-from softcloze.formatting import did_you_mean
+from softcloze.formatting import did_you_mean, quoted
 from softcloze.library.cards import TemplateCard, VerbalizerCard, read_template_card, read_verbalizer_card
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
@@ -78,7 +80,7 @@ def load_verbalizer(name: str, folder: Folder | None = None) -> VerbalizerCard:
 def resolve_template(template: str | Template, folder: Folder | None = None) -> Template:
     """Parse a template string, or load a template by name; `folder` as for `list_templates`.
 
-    Every template string has a mask, and therefore a `<`. A string without `<` is a name.
+    A string with white space, brackets, braces or a star is a template, since no name has these.
 
     Raises:
         TemplateSyntaxError: the string does not parse.
@@ -91,7 +93,18 @@ def resolve_template(template: str | Template, folder: Folder | None = None) -> 
     """
     if isinstance(template, Template):
         return template
-    return Template(template) if "<" in template else load_template(template, folder).template
+    if isinstance(template, str) and is_name(template):
+        return load_template(template, folder).template
+    return Template(template)
+
+
+def is_name(template: str) -> bool:
+    """Return whether `template` can only be the name of a template, and not a template string.
+
+    >>> is_name("sentiment/en"), is_name("{text} It was [MASK]"), is_name("<mask>")
+    (True, False, False)
+    """
+    return re.fullmatch(r"[^\s<>{}\[\]*]+", template) is not None
 
 
 def resolve_verbalizer(
@@ -122,12 +135,15 @@ def _load(name: str, section: _Section, folder: Folder | None, read: Callable[[s
 
 def _unknown(name: str, section: _Section, known: Iterable[str]) -> str:
     """The message for an unknown name; lists the names of its task, or all tasks if the task is unknown too."""
+    with suppress(OSError, ValueError):  # too long, or NUL
+        if Path(name).is_file():
+            return f"no {name!r} among the library's {section}, but there is such a file: give its content instead"
     task = name.split("/")[0]
     names = sorted(known)
     alternatives = [known_name for known_name in names if known_name.split("/")[0] == task]
     if not alternatives:
         alternatives = list(dict.fromkeys(other.split("/")[0] + "/…" if "/" in other else other for other in names))
-    return f"no {name!r} among the library's {section}: {', '.join(alternatives)}{did_you_mean(name, names)}"
+    return f"no {quoted(name, 80)} among the library's {section}: {', '.join(alternatives)}{did_you_mean(name, names)}"
 
 
 @cache

@@ -8,7 +8,7 @@ from softcloze.formatting import quoted
 from softcloze.lint.finding import Finding
 from softcloze.template import Literal
 from softcloze.template.nodes import Placed
-from softcloze.template.placeholders import find_placeholders, without_escapes
+from softcloze.template.placeholders import TOOLS, find_placeholders, without_escapes
 from softcloze.template.tags import TAGS
 
 _SPECIAL = {"s": "bos", "/s": "eos", "begin_of_text": "bos", "endoftext": "eos", "end_of_text": "eos", "im_end": "eos"}
@@ -39,8 +39,6 @@ def _fixed(advice: str) -> Callable[[str], str]:
     return lambda name: advice
 
 
-_OPENPROMPT = _fixed("read OpenPrompt's templates with Template.from_openprompt")
-_LMBFF = _fixed("read LM-BFF's templates with Template.from_lmbff")
 _TAG_PATTERNS = [
     _TagPattern(re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in [
@@ -48,8 +46,7 @@ _TAG_PATTERNS = [
         (r"<\|(\w+)\|>", _bars),
         (r"<(/s)>", _tag),
         (r"</\w+>", _fixed("leave it out: tags are not closed")),
-        (r"""\{\s*["'](?:placeholder|meta|mask|soft|soft_id|special|text)["'][^{}]*\}""", _OPENPROMPT),
-        (r"\*(?:cls|mask|sep\+?|\+?sent[lu]?-?_\d+|label_\d+)\*", _LMBFF),
+        *((pattern, _fixed(advice)) for pattern, advice in TOOLS),
         (r"\{#[^{}]*\}", _fixed("write a comment as <!-- … -->")),
         (r"\}\}", _fixed("it closes nothing: put {{ in front of the expression")),
         (r"%\}", _fixed("it closes nothing: put {% in front of the statement")),

@@ -39,6 +39,47 @@ _COMMON = re.compile(  # names of fields in templates of other tools
 )
 
 
+_MASK_OF_OTHERS = re.compile(
+    r"\\?[\[【《{｛<＜(]+[\s\"'|]*mask(?:_token|_?\d)?[\s\"'|]*[\]】》}｝>＞)]+|&lt;mask&gt;|%\(mask\)s|\$mask\b|\[blank\]"
+    r"|<extra_id_0>|_{3,}",
+    re.IGNORECASE,
+)
+TOOLS = [  # tags of other tools, and the advice for their templates
+    (
+        r"""\{\s*["'](?:hard["'][^{}]*|text["']\s*:\s*["']text_[ab]["'])\}""",
+        "in PaddleNLP's templates write <text_a> for {'text': 'text_a'}, <mask> for {'mask'}, <soft> for {'soft'} and "
+        "plain text for {'hard': …}",
+    ),
+    (
+        r"""\{\s*["'](?:placeholder|meta|mask|soft|soft_id|special|text)["'][^{}]*\}""",
+        "read OpenPrompt's templates with Template.from_openprompt",
+    ),
+    (
+        r"\*(?:cls|mask|sep\+?|\+?sent[lu]?-?_\d+|label_\d+)\*",
+        "read LM-BFF's templates with Template.from_lmbff",
+    ),
+]
+
+
+def foreign_tool(source: str) -> str | None:
+    """Advice on a template in the language of another tool; None for any other.
+
+    >>> foreign_tool('{"placeholder": "text_a"} It was {"mask"}')
+    "read OpenPrompt's templates with Template.from_openprompt"
+    """
+    return next((advice for pattern, advice in TOOLS if re.search(pattern, source)), None)
+
+
+def find_mask(source: str) -> str | None:
+    """The spelling of the mask of another tool; None if there is none.
+
+    >>> find_mask("It was [MASK].")
+    '[MASK]'
+    """
+    match = _MASK_OF_OTHERS.search(source)
+    return None if match is None else match[0]
+
+
 class Placeholder(NamedTuple):
     """Text in a literal that another tool would fill, `source[start:end]`.
 
