@@ -159,7 +159,7 @@ analyzer = "char"
     assert run(*command, cwd=tmp_path).stdout == done.stdout  # to the second: nothing was run again
 
 
-def test_fit_tells_what_did_not_fit(run, reviews, tmp_path):
+def test_fit_and_predict_tell_what_was_cut(run, reviews, tmp_path):
     done = run(
         *("fit", reviews, "--model", "starter:bert-tiny", "--template", TEMPLATE, "--verbalizer", WORDS),
         *("--out", "prompt", "--epochs", "1", "--shots", "2", "--max-length", "14"),
@@ -167,8 +167,10 @@ def test_fit_tells_what_did_not_fit(run, reviews, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(
-        r"4 of 4 rows were too long and lost something \(text: \d+ tokens\)", done.stderr.splitlines()[-1]
+        r"4 of 4 rows were too long and lost something \(\d+ tokens of 'text'\)", done.stderr.splitlines()[-1]
     )
+    done = run("predict", reviews, "--prompt", "prompt", "--out", "scored.csv", cwd=tmp_path)
+    assert re.fullmatch(r"\d+ of 24 rows were too long and lost something \(\d+ tokens of 'text'\)\n", done.stderr)
 
 
 def test_a_calibrated_hard_prompt(run, reviews, tmp_path):

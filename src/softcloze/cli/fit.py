@@ -25,7 +25,7 @@ from softcloze.library import resolve_template
 from softcloze.prompt.card import CARD
 
 if TYPE_CHECKING:
-    from softcloze.encoding import Truncation
+    pass
 
 
 def fit(
@@ -98,8 +98,6 @@ def fit(
             progress.update(task, completed=record["epoch"])
 
         classifier.set_params(training=TrainingSettings(on_epoch=on_epoch)).fit(examples, labels)
-    if classifier.truncation_.rows_cut:
-        say(errors(), _cuts(classifier.truncation_))
     classifier.save(out)
     predicted = score_rows(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, len(examples)).predicted
     right = sum(guess == label for guess, label in zip(predicted, labels, strict=True))
@@ -108,11 +106,3 @@ def fit(
         f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
         plain(out, "bold"),
     )
-
-
-def _cuts(truncation: "Truncation") -> str:
-    """Describe what was cut from the training rows."""
-    lost = [f"{name}: {count:,} tokens" for name, count in truncation.tokens.items()]
-    if truncation.demonstrations:
-        lost.append(f"{truncation.demonstrations:,} demonstrations")
-    return f"{truncation.rows_cut:,} of {truncation.rows:,} rows were too long and lost something ({', '.join(lost)})"

@@ -1,5 +1,6 @@
 """Load models and score rows while a bar shows the progress; torch is imported only when a model is needed."""
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def open_prompt(folder: Path, model: str | None, *, compile: bool = False) -> "B
 def label_rows(
     bound: "BoundPrompt", rows: Iterable[object], total: int, done: int = 0
 ) -> "Generator[list[Prediction]]":
-    """Label rows, one window at a time, while a bar shows the progress.
+    """Label rows, one window at a time, while a bar shows the progress; say at the end what was cut from them.
 
     Args:
         bound: the prompt.
@@ -141,9 +142,18 @@ def label_rows(
     with progress_bar(_Speed()) as progress:
         task = progress.add_task("scoring", total=total, completed=done)
         predictions = predict_rows(bound, iter(cast("Iterable[Row]", rows)))
+        count, rows_cut, lost = 0, 0, Counter[str]()
         while window := list(islice(predictions, WINDOW)):
             progress.advance(task, len(window))
+            for prediction in window:
+                rows_cut += bool(prediction.cut or prediction.dropped)
+                lost.update({f"tokens of {name!r}": tokens for name, tokens in prediction.cut.items()})
+                lost.update({"demonstrations": prediction.dropped} if prediction.dropped else {})
+            count += len(window)
             yield window
+    if rows_cut:
+        parts = ", ".join(f"{number:,} {what}" for what, number in lost.items())
+        say(errors(), plain(f"{rows_cut:,} of {count:,} rows were too long and lost something ({parts})"))
 
 
 def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:

@@ -1,7 +1,7 @@
 """Score rows as they arrive, in constant memory."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -28,6 +28,8 @@ class Prediction:
         label: the most probable label; None for a row that could not be encoded or has no finite scores.
         probabilities: of each label, in the order of the prompt's labels; None for such a row.
         error: why the row has no label; None for all others.
+        cut: tokens that truncation removed from it, by field; only fields that lost some.
+        dropped: number of demonstrations left out for it.
     """
 
     row: int
@@ -35,6 +37,8 @@ class Prediction:
     label: Label | None
     probabilities: tuple[float, ...] | None
     error: str | None = None
+    cut: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
 
 
 def predict_rows(bound: BoundPrompt, rows: Iterator[Example], window: int = WINDOW) -> Iterator[Prediction]:
@@ -53,10 +57,11 @@ def predict_rows(bound: BoundPrompt, rows: Iterator[Example], window: int = WIND
         probabilities = iter(_probabilities(bound, prompts))
         for row, (example, prompt) in enumerate(zip(examples, encoded, strict=True), start=first):
             result = prompt if isinstance(prompt, str) else next(probabilities)
-            if isinstance(result, str):
-                yield Prediction(row, example, None, None, result)
+            if isinstance(prompt, str) or isinstance(result, str):
+                yield Prediction(row, example, None, None, str(result))
             else:
-                yield Prediction(row, example, labels[result.argmax()], tuple(result.tolist()))
+                scored = labels[result.argmax()], tuple(result.tolist())
+                yield Prediction(row, example, *scored, cut=prompt.cut, dropped=prompt.dropped)
         first += len(examples)
 
 
