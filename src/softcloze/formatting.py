@@ -167,6 +167,24 @@ ABSENT = "–"
 NONE = "none"  # shots of a method without training
 
 
+def is_missing(value: object) -> bool:
+    """Return True for what stands for no value: None, NaN of any type, and pandas' NA and NaT.
+
+    >>> [is_missing(value) for value in (None, float("nan"), "nan", 0)]
+    [True, True, False, False]
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, str | bytes):
+        return False
+    try:
+        return bool(value != value)  # NaN alone differs from itself
+    except ArithmeticError:  # a signalling NaN of decimal
+        return True
+    except (TypeError, ValueError, RuntimeError):  # an array, or what cannot be compared
+        return False
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share in percent.
 

@@ -4,9 +4,11 @@ from collections import ChainMap, OrderedDict
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +43,9 @@ GOOD = [
     (ONE, {"text": Decimal("1.50")}, {"text": "1.50"}),
     (ONE, {"text": Fraction(1, 3)}, {"text": "1/3"}),
     (ONE, {"text": np.int64(3)}, {"text": "3"}),
+    (ONE, {"text": np.True_}, {"text": "True"}),
+    (ONE, np.int64(3), {"text": "3"}),
+    (ONE, 0.5, {"text": "0.5"}),
     (ONE, {"text": np.float32(0.5)}, {"text": "0.5"}),
     (ONE, {"text": np.str_("a")}, {"text": "a"}),
     (ONE, {"text": Colour.RED}, {"text": "red"}),
@@ -80,8 +85,15 @@ BAD = [
     (ONE, {"text": b"a"}, 3, "row 3: field 'text' must be text or a number, found bytes"),
     (ONE, {"text": ["a"]}, None, "field 'text' must be text or a number, found list"),
     (ONE, {"text": {"a": 1}}, None, "field 'text' must be text or a number, found dict"),
-    (ONE, b"a", None, "expected a string or a mapping of fields, found bytes"),
-    (ONE, None, 3, "row 3: expected a string or a mapping of fields, found NoneType"),
+    (ONE, b"a", None, "expected a string or a mapping of fields, found bytes; decode it, as in text.decode()"),
+    (ONE, Path("a.txt"), 1, "row 1: expected a string or a mapping of fields, found PosixPath; read the file, as in "
+     "path.read_text()"),
+    (ONE, ["a"], 1, "row 1: expected a string or a mapping of fields, found list"),
+    # huggingface/setfit#566: a missing text of a list or a column, as of a frame
+    (ONE, None, 3, f"row 3: field 'text' is None: {ABSENT}"),
+    (ONE, float("nan"), 3, f"row 3: field 'text' is NaN, a missing value: {ABSENT}"),
+    (ONE, pd.NA, 3, f"row 3: field 'text' is NaN, a missing value: {ABSENT}"),
+    (ONE, {"text": pd.NaT}, 3, f"row 3: field 'text' is NaN, a missing value: {ABSENT}"),
     (ONE, ["a"], None, "expected a string or a mapping of fields, found list"),
 ]  # fmt: skip
 
@@ -102,6 +114,7 @@ FILLED = [
     ),
     ({"stars": 4, "title": 1984, "text": True}, {"stars": "4", "title": 1984, "text": True}),
     ({"stars": 4, "title": 0.5, "text": False}, {"stars": "4", "title": 0.5, "text": False}),
+    ({"stars": 4, "title": np.True_, "text": pd.NA}, {"stars": "4", "title": True, "text": None}),
     ({"stars": 4, "title": np.int64(3), "text": np.float32(0.1)}, {"stars": "4", "title": 3, "text": 0.1}),
     ({"stars": 4, "title": Decimal("1.50"), "text": Fraction(1, 3)}, {"stars": "4", "title": 1.5, "text": "1/3"}),
     ({"stars": 4, "title": float("nan"), "text": Decimal("sNaN")}, {"stars": "4", "title": None, "text": None}),

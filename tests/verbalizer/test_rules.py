@@ -18,7 +18,7 @@ A, B = {"x": "a", "y": "b"}, {"x": "b", "y": "a"}
 
 MISTAKES = [
     ({"a": A}, "a verbalizer maps at least two labels to words, got {'a': {'x': 'a', 'y': 'b'}}"),
-    ({"a": A, 1: B}, "labels must all be str or all be int, got ['a', 1]"),
+    ({"a": A, 1: B}, "labels must all be str or all be int, and a verbalizer has 'a' (str) and 1 (int)"),
     ({"a": A, "b": "good"}, "label 'b' needs a word for each mask, as in {'quality': 'good'}, got 'good'"),
     ({"a": A, "b": {}}, "label 'b' needs a word for each mask, as in {'quality': 'good'}, got {}"),
     (

@@ -18,7 +18,7 @@ MISTAKES = [
     (({"a": "x"},), r"a verbalizer maps at least two labels to words, got \{'a': 'x'\}"),
     (({},), r"a verbalizer maps at least two labels to words, got \{\}"),
     (([("a", "x"), ("b", "y")],), r"a verbalizer maps at least two labels to words"),
-    (({"a": "x", 1: "y"},), r"labels must all be str or all be int, got \['a', 1\]"),
+    (({"a": "x", 1: "y"},), r"labels must all be str or all be int, and a verbalizer has 'a' \(str\) and 1 \(int\)"),
     (({"a": "x", "b": []},), r"label 'b' has no words"),
     (({"a": "x", "b": ["y", ""]},), r"label 'b' has '' among its words; expected text"),
     (({"a": "x", "b": " \n"},), r"label 'b' has ' \\n' among its words; expected text"),

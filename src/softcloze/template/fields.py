@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Number
+from os import PathLike
 
 from softcloze.errors import FieldError
-from softcloze.formatting import missing_field, quoted_list, replace_surrogates
+from softcloze.formatting import is_missing, missing_field, quoted_list, replace_surrogates
 
 MAX_LIST_DEPTH = 8  # of nested lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
@@ -45,8 +46,12 @@ def read_fields(
             has = f"has the fields {quoted_list(fields)}" if fields else "has no fields"
             raise FieldError(f"{where}a plain string fills one field, but the template {has}: pass a mapping instead")
         return {fields[0]: replace_surrogates(example)}
+    if len(fields) == 1 and (isinstance(example, Number) or _is_truth(example) or is_missing(example)):
+        example = {fields[0]: example}  # a value of a column is read as in a frame
     if not isinstance(example, Mapping):
-        raise FieldError(f"{where}expected a string or a mapping of fields, found {type(example).__name__}")
+        hint = "; decode it, as in text.decode()" if isinstance(example, bytes) else ""
+        hint = "; read the file, as in path.read_text()" if isinstance(example, PathLike) else hint
+        raise FieldError(f"{where}expected a string or a mapping of fields, found {type(example).__name__}{hint}")
     values: dict[str, object] = {}
     for name in fields:
         if name in variables:
@@ -64,13 +69,13 @@ def _text(value: object, where: str) -> str:
     match value:
         case str():
             return replace_surrogates(value)
-        case None:
-            raise FieldError(f"{where} is None: {_ABSENT}")
+        case _ if is_missing(value):
+            kind = "None" if value is None else "NaN, a missing value"
+            raise FieldError(f"{where} is {kind}: {_ABSENT}")
         case Number():
-            text = _written(value, where)
-            if "nan" in text.casefold():
-                raise FieldError(f"{where} is NaN, a missing value: {_ABSENT}")
-            return text
+            return _written(value, where)
+        case _ if _is_truth(value):
+            return str(value)
         case _:
             raise FieldError(f"{where} must be text or a number, found {type(value).__name__}")
 
@@ -78,17 +83,17 @@ def _text(value: object, where: str) -> str:
 def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
     """Convert the value of a field that Jinja reads to built-in types."""
     match value:
-        case None | bool():
-            return value
+        case _ if _is_truth(value):
+            return bool(value)
         case str():
             return replace_surrogates(value)
+        case _ if is_missing(value):
+            return None
         case Integral():
             _written(value, where)
             return int(value)
         case Number():
             text = _written(value, where)
-            if "nan" in text.casefold():
-                return None
             try:
                 return float(text)
             except ValueError:  # a fraction or a complex number
@@ -100,6 +105,11 @@ def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
         case _:
             expected = "text, a number, a truth value, None or a list of such"
             raise FieldError(f"{where} must be {expected}, found {type(value).__name__}")
+
+
+def _is_truth(value: object) -> bool:
+    """Return True for a truth value of Python or numpy, which need not be imported."""
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
 
 
 def _written(number: Number, where: str) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from softcloze.verbalizer.labels import Label, as_label, validate_one_kind
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
 from softcloze.verbalizer.rules import RuleVerbalizer
-from softcloze.verbalizer.verbalizer import Decoding, Label, Verbalizer, Words
+from softcloze.verbalizer.verbalizer import Decoding, Verbalizer, Words
 
 AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
 
@@ -31,5 +32,7 @@ __all__ = [
     "RuleVerbalizer",
     "Verbalizer",
     "Words",
+    "as_label",
     "from_dict",
+    "validate_one_kind",
 ]

@@ -1,11 +1,12 @@
 """Ordered labels, scored by words for the two ends of their scale."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from softcloze.errors import VerbalizerError
-from softcloze.verbalizer.verbalizer import Decoding, Label, Verbalizer, Words
+from softcloze.verbalizer.labels import Label, validate_labels
+from softcloze.verbalizer.verbalizer import Decoding, Verbalizer, Words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,11 +66,10 @@ class OrdinalVerbalizer(Verbalizer):
             VerbalizerError: fewer than two labels, a label given twice, labels of mixed types, or an argument that
                 `Verbalizer` rejects.
         """
-        order = tuple(labels) if isinstance(labels, Sequence) and not isinstance(labels, str) else ()
+        ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Mapping | set | frozenset)
+        order = tuple(validate_labels(labels)) if ordered else ()
         if len(order) < 2 or len(set(order)) < len(order):
             raise VerbalizerError(f"expected two or more different labels in their order, got {labels!r}")
-        if not any(all(isinstance(label, kind) for label in order) for kind in (str, int)):
-            raise VerbalizerError(f"labels must all be str or all be int, got {labels!r}")
         super().__init__({order[0]: low, order[-1]: high}, aggregation, length_norm, decoding)
         words = dict(zip(self.labels, self.words, strict=True))
         weights = dict(zip(self.labels, self.weights, strict=True))
@@ -92,6 +92,11 @@ class OrdinalVerbalizer(Verbalizer):
         """The words of the lowest label and of the highest."""
         words = self.label_words()
         return words[self.order[0]], words[self.order[-1]]
+
+    def relabelled(self, names: Mapping[Label, Label]) -> "OrdinalVerbalizer":
+        """The same words for other labels; `names` has the new label of each."""
+        order = [names[label] for label in self.order]
+        return OrdinalVerbalizer(order, *self._poles, self.aggregation, self.length_norm, self.decoding)
 
     def label_words(self) -> dict[Label, list[str] | dict[str, float]]:
         """The lowest and the highest label -> words, or word -> weight if some weight is not 1."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from softcloze.errors import VerbalizerError
 from softcloze.formatting import did_you_mean, quoted_list
-from softcloze.verbalizer.verbalizer import Label, find_openings, log_mean_prob, sorted_labels, validate_words
+from softcloze.verbalizer.labels import Label, sort_labels
+from softcloze.verbalizer.verbalizer import find_openings, log_mean_prob, validate_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,8 @@ class RuleVerbalizer:
             VerbalizerError: fewer than two labels, labels of mixed types, a label without a word for some mask, an
                 empty word, a word given twice, two labels with the same words, or too many conjunctions.
         """
-        self.labels = sorted_labels(rules)
+        rules = sort_labels(rules)
+        self.labels = tuple(rules)
         for label in self.labels:
             if not isinstance(rules[label], Mapping) or not rules[label]:
                 raise VerbalizerError(
@@ -249,7 +251,8 @@ def _mask_name(name: object) -> str:
 
 def _mask_words(label: Label, mask: str, words: str | Sequence[str]) -> tuple[str, ...]:
     """The words of a label at a mask, validated."""
-    texts = validate_words(label, words, f" for the mask {mask!r}")
+    # words at a mask have no weights
+    texts = validate_words(label, [words] if isinstance(words, Mapping) else words, f" for the mask {mask!r}")
     seen = set()
     for word in texts:
         if word.strip() in seen:

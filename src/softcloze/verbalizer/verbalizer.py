@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from softcloze.errors import VerbalizerError
+from softcloze.verbalizer.labels import Label, sort_labels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +46,6 @@ LENGTHS: dict[str, Callable[[str, int], int]] = {
     "character": lambda word, tokens: len(word.strip()),
     "byte": lambda word, tokens: len(word.strip().encode()),
 }
-Label = str | int
 Words = str | Sequence[str] | Mapping[str, float]
 Decoding = Literal["together", "left_to_right", "most_confident"]
 
@@ -110,9 +111,10 @@ class Verbalizer:
         self.aggregation, self.length_norm, self.decoding = aggregation, length_norm, decoding
         known_values: tuple[Collection[str], ...] = (AGGREGATIONS, LENGTHS, get_args(Decoding))
         for (name, value), known in zip(self._settings.items(), known_values, strict=True):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise VerbalizerError(f"{name}={value!r} is unknown; expected {', '.join(known)}")
-        self.labels = sorted_labels(words)
+        words = sort_labels(words)
+        self.labels = tuple(words)
         self.words: tuple[tuple[str, ...], ...] = tuple(validate_words(label, words[label]) for label in self.labels)
         self.weights: tuple[tuple[float, ...], ...] = tuple(
             _label_weights(label, words[label], texts) for label, texts in zip(self.labels, self.words, strict=True)
@@ -161,6 +163,11 @@ class Verbalizer:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build a verbalizer from the data of `to_dict`."""
         return cls(dict(data["words"]), data["aggregation"], data["length_norm"], data["decoding"])
+
+    def relabelled(self, names: Mapping[Label, Label]) -> "Verbalizer":
+        """The same words for other labels; `names` has the new label of each."""
+        words = {names[label]: words for label, words in self.label_words().items()}
+        return Verbalizer(words, self.aggregation, self.length_norm, self.decoding)
 
     @property
     def all_words(self) -> tuple[str, ...]:
@@ -276,28 +283,18 @@ def find_openings(ids: Sequence[tuple[Hashable, ...]], owners: Sequence[Hashable
                 yield word, other
 
 
-def sorted_labels(table: Mapping[Label, object]) -> tuple[Label, ...]:
-    """The labels of a table, in scikit-learn's order.
-
-    Raises:
-        VerbalizerError: fewer than two labels, or labels of mixed types.
-    """
-    if not isinstance(table, Mapping) or len(table) < 2:
-        raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {table!r}")
-    if not any(all(isinstance(label, kind) for label in table) for kind in (str, int)):
-        raise VerbalizerError(f"labels must all be str or all be int, got {list(table)!r}")
-    return tuple(sorted(table))
-
-
 def validate_words(label: Label, words: object, where: str = "") -> tuple[str, ...]:
     """The words of a label, validated; `where` adds to messages what they are for."""
-    texts = (words,) if isinstance(words, str) or not isinstance(words, Iterable) else tuple(words)
+    if isinstance(words, str | bytes) or not isinstance(words, Iterable):
+        words = [words]
+    # the order of a set differs between processes
+    texts = sorted(words, key=repr) if isinstance(words, set | frozenset) else [*words]
     if not texts:
         raise VerbalizerError(f"label {label!r} has no words{where}")
     for word in texts:
         if not isinstance(word, str) or not word.strip():
             raise VerbalizerError(f"label {label!r} has {word!r} among its words{where}; expected text")
-    return texts
+    return tuple(map(str.__str__, texts))
 
 
 def _label_weights(label: Label, words: Words, texts: Sequence[str]) -> tuple[float, ...]:
@@ -305,6 +302,6 @@ def _label_weights(label: Label, words: Words, texts: Sequence[str]) -> tuple[fl
     if not isinstance(words, Mapping):
         return (1.0,) * len(texts)
     for word, weight in words.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < float(weight) < math.inf:
             raise VerbalizerError(f"{word!r} of label {label!r} has weight {weight!r}; expected a number above 0")
     return tuple(float(words[word]) for word in texts)

@@ -1,0 +1,29 @@
+"""Examples, labels, splits and few-shot samples."""
+
+from softcloze.data.examples import Example, as_examples, iterate_examples
+from softcloze.data.labels import (
+    as_indicators,
+    as_labels,
+    as_probabilities,
+    label_indices,
+    label_verbalizer,
+    validate_lengths,
+)
+from softcloze.data.splits import Examples, Split, few_shot, normalise, split_rows
+
+__all__ = [
+    "Example",
+    "Examples",
+    "Split",
+    "as_examples",
+    "as_indicators",
+    "as_labels",
+    "as_probabilities",
+    "few_shot",
+    "iterate_examples",
+    "label_indices",
+    "label_verbalizer",
+    "normalise",
+    "split_rows",
+    "validate_lengths",
+]

@@ -1,0 +1,117 @@
+"""Data sets of texts and labels, their split into training and test rows, and few-shot samples."""
+
+import hashlib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from softcloze.errors import ParameterError
+from softcloze.verbalizer import Label
+
+_TEST_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Texts and the label of each."""
+
+    texts: tuple[str, ...]
+    labels: tuple[Label, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[str, str]]) -> Self:
+        """Build from (text, label) pairs."""
+        rows = list(rows)
+        return cls(tuple(text for text, _ in rows), tuple(label for _, label in rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Training and test rows of a data set, each in pseudo-random order.
+
+    The test set is balanced: it holds equally many rows of each label, and so do its first n rows where n is a
+    multiple of the number of labels.
+    """
+
+    train: Examples
+    test: Examples
+
+
+def normalise(text: str) -> str:
+    """Normalise Unicode form, case and white space, so that spellings of one text compare equal.
+
+    >>> normalise("  ＡBC   Def ")
+    'abc def'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def split_rows(rows: Iterable[tuple[str, str]]) -> Split:
+    """Clean (text, label) rows and split them into training and test sets.
+
+    Texts are stripped. Empty texts and duplicates are dropped, and so is every text with two different labels.
+    Rows whose hash is in the lowest 30 % go to the test set, where the larger labels lose rows until all labels have
+    equally many.
+
+    >>> split = split_rows((f"text {n}", "odd" if n % 2 else "even") for n in [*range(100), *range(100)])
+    >>> len(split.train), split.test.labels[:4], len(split.test)
+    (71, ('even', 'odd', 'even', 'odd'), 28)
+    """
+    kept: dict[str, tuple[str, str]] = {}
+    ambiguous = set()
+    for raw, label in rows:
+        text = raw.strip()
+        key = normalise(text)
+        if not key:
+            continue
+        if kept.setdefault(key, (text, label))[1] != label:
+            ambiguous.add(key)
+
+    train: list[tuple[str, str]] = []
+    test: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for digest, key in sorted((hashlib.sha256(key.encode()).digest(), key) for key in kept if key not in ambiguous):
+        text, label = kept[key]
+        if int.from_bytes(digest[:8], "big") < _TEST_SHARE * 2**64:
+            test[label].append((text, label))
+        else:
+            train.append((text, label))
+    turns = zip(*(test[label] for label in sorted(test)), strict=False)  # stops with the smallest label
+    return Split(Examples.from_rows(train), Examples.from_rows(row for turn in turns for row in turn))
+
+
+def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int]:
+    """Draw the same number of rows of each class without replacement.
+
+    Args:
+        labels: the label of each row.
+        shots: rows to draw of each class.
+        random_state: seed; equal seeds draw equal rows. The global generator is not used.
+
+    Returns:
+        Indices of the drawn rows, ascending.
+
+    Raises:
+        ParameterError: a class has fewer rows than `shots`, or `shots` is less than 1.
+
+    >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
+    [2, 3]
+    """
+    if shots < 1:
+        raise ParameterError(f"shots={shots}, but it has to be at least 1")
+    rows_of: dict[Label, list[int]] = defaultdict(list)
+    for row, label in enumerate(labels):
+        rows_of[label].append(row)
+    short = {label: len(rows) for label, rows in sorted(rows_of.items()) if len(rows) < shots}
+    if short:
+        counts = ", ".join(f"{label!r} has {count}" for label, count in short.items())
+        raise ParameterError(f"{shots} rows of each class are wanted, but {counts}; ask for fewer or bring more")
+    generator = np.random.default_rng(random_state)
+    drawn = [row for _, rows in sorted(rows_of.items()) for row in generator.choice(rows, shots, replace=False)]
+    return sorted(map(int, drawn))

@@ -1,0 +1,100 @@
+"""Labels: the values that are labels, and their conversion to plain strings, integers and truth values."""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from numbers import Real
+from typing import Any, SupportsInt, cast
+
+import numpy as np
+
+from softcloze.errors import DataError, VerbalizerError
+from softcloze.formatting import is_missing, quoted
+
+Label = str | int
+KINDS = "labels must all be str or all be int"
+
+
+def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any value may come
+    """Convert a label of numpy, pandas or an enum to a plain string, integer or truth value.
+
+    Text stays as it is, white space included. A whole number of floating point, which pandas makes of integers where
+    a column has missing values, is the integer: in scikit-learn as well 1.0 and 1 are one label. Members of `StrEnum`,
+    `IntEnum` and other enums of text or integers are their values, which they equal.
+
+    Args:
+        value: the label.
+        where: subject of messages, such as "row 3".
+
+    Raises:
+        DataError: `value` is missing, blank, or of another type.
+
+    >>> as_label(np.int64(1)), as_label(1.0), as_label(np.True_), as_label(" good")
+    (1, 1, True, ' good')
+    >>> as_label(float("nan"), "row 3")
+    Traceback (most recent call last):
+    softcloze.errors.DataError: row 3 has the label nan, a missing value: drop it or label it
+    """
+    if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):  # of torch, for example
+        value = value.item()
+    if isinstance(value, str):
+        text = str.__str__(value)  # of an enum the value, not the name
+        if not text.strip():
+            raise DataError(f"{where} has the label {text!r}, blank text: drop it or label it")
+        return text
+    if is_missing(value):
+        raise DataError(f"{where} has the label {value!r}, a missing value: drop it or label it")
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, Real) and not isinstance(value, np.timedelta64) and value == value // 1:
+        return int(cast(SupportsInt, value))
+    hint = f"; take its value, as in {type(value).__name__}.{value.name}.value" if isinstance(value, Enum) else ""
+    if isinstance(value, bytes):
+        hint = "; decode it, as in label.decode()"
+    raise DataError(f"{where} has the label {quoted(value, 60)} of type {type(value).__name__}; {KINDS}{hint}")
+
+
+def validate_one_kind(labels: Iterable[Label], where: str) -> None:
+    """Raise if labels mix text, integers and truth values, which cannot be compared.
+
+    Raises:
+        DataError: names one label of each of two kinds; `where` describes the labels.
+
+    >>> validate_one_kind([1, "good"], "y")
+    Traceback (most recent call last):
+    softcloze.errors.DataError: labels must all be str or all be int, and y has 1 (int) and 'good' (str)
+    """
+    examples: dict[type, Label] = {}
+    for label in labels:
+        examples.setdefault(type(label), label)
+    if len(examples) > 1:
+        (kind, label), (other_kind, other), *_ = examples.items()
+        raise DataError(f"{KINDS}, and {where} has {label!r} ({kind.__name__}) and {other!r} ({other_kind.__name__})")
+
+
+def validate_labels(labels: Iterable[object]) -> list[Label]:
+    """Convert the labels of a verbalizer to plain ones, in their order.
+
+    Raises:
+        VerbalizerError: a missing label, one of another type, or labels of mixed types.
+    """
+    try:
+        plain = [as_label(label, "a verbalizer") for label in labels]
+        validate_one_kind(plain, "a verbalizer")
+    except DataError as error:
+        raise VerbalizerError(str(error)) from error
+    return plain
+
+
+def sort_labels(table: Mapping[Any, Any]) -> dict[Label, Any]:
+    """A table of a verbalizer with plain labels, sorted as in scikit-learn.
+
+    Raises:
+        VerbalizerError: fewer than two labels, or as of `validate_labels`.
+
+    >>> sort_labels({np.int64(1): "good", np.int64(0): "bad"})
+    {0: 'bad', 1: 'good'}
+    """
+    if not isinstance(table, Mapping) or len(table) < 2:
+        raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {quoted(table, 200)}")
+    plain = dict(zip(validate_labels(table), table.values(), strict=True))
+    return {label: plain[label] for label in sorted(plain)}
