@@ -146,7 +146,11 @@ def test_mistakes(soft_prompt):
     for texts, labels, message in [
         (TEXTS, LABELS[1:], "X has 8 examples but y has 7 labels"),
         ([], [], "no examples to measure on; give at least one"),
-        (["x"], ["god"], r"row 0 has label 'god', which the prompt does not have; it has \['bad', 'good'\]; did you"),
+        (
+            ["x"],
+            ["god"],
+            r"row 0 has label 'god', which the verbalizer does not name; it has \['bad', 'good'\]; did you",
+        ),
     ]:
         with pytest.raises(DataError, match=message):
             delete_vectors(clf, texts, labels)

@@ -115,7 +115,7 @@ def test_options_of_training_belong_to_one_classifier():
         one.set_params(training__warmup=0.1)
     one.set_params(training=None, training__target_loss=0.3)
     assert one.training == TrainingSettings(target_loss=0.3)
-    with pytest.raises(ParameterError, match=r"expected TrainingSettings\(...\) or None"):
+    with pytest.raises(ParameterError, match=r"training={}, but it has to be TrainingSettings\(...\) or None"):
         one.set_params(training={}, training__target_loss=0.3)
 
 
@@ -142,7 +142,7 @@ def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
         ({"learning_rate": "0.1"}, "learning_rate='0.1', but it has to be a number above 0"),
         ({"training": TrainingSettings(target_loss=None)}, "target_loss=None, but it has to be a number of at least 0"),
         ({"training": TrainingSettings(cache_memory=None)}, "cache_memory=None, but it has to be a size in memory"),
-        ({"training": {"warmup_fraction": 0.1}}, r"expected TrainingSettings\(...\) or None"),
+        ({"training": {"warmup_fraction": 0.1}}, r"training={.*}, but it has to be TrainingSettings\(...\) or None"),
         (
             {"training": TrainingSettings(cache_memory="2 GB of it")},
             "cache_memory='2 GB of it', but it has to be a size in memory",

@@ -168,7 +168,7 @@ def test_with_demonstrations(backbone):
 
 
 def test_unknown_methods_raise_before_a_model_is_loaded():
-    message = "calibration='contextal' is unknown; expected None, 'contextual', .*; did you mean 'contextual'?"
+    message = "calibration='contextal', but it has to be 'contextual', .* or None; did you mean 'contextual'?"
     for use in (lambda clf: clf.fit(TEXTS, LABELS), lambda clf: clf.predict(NEW)):
         with pytest.raises(ParameterError, match=message):
             use(PromptClassifier("no such model", HARD, WORDS, calibration="contextal"))

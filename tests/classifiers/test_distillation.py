@@ -76,7 +76,7 @@ def test_temperature_and_parameters():
     np.testing.assert_allclose(student.predict_proba(TEXTS), by_hand.predict_proba(TEXTS), atol=1e-4)
     hotter = teachers.distil(TEXTS, STUDENT, temperature=50, **settings)
     assert not torch.equal(hotter.prompt_.vectors["#1"], student.prompt_.vectors["#1"])
-    with pytest.raises(ParameterError, match="temperature=0 has to be"):
+    with pytest.raises(ParameterError, match="temperature=0, but it has to be"):
         teachers.distil(TEXTS, STUDENT, temperature=0)
 
 

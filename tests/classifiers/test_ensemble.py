@@ -115,9 +115,13 @@ def test_scikit_learn(bert_tiny, reviews):
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"classifiers": []}, ParameterError, "at least one classifier"),
-        ({"weights": "equals"}, ParameterError, "weights='equals' is unknown.*did you mean 'equal'"),
-        ({"average": "median"}, ParameterError, "average='median' is unknown"),
+        (
+            {"classifiers": []},
+            ParameterError,
+            "classifiers=\\[\\], but it has to be a list of one or more PromptClassifier",
+        ),
+        ({"weights": "equals"}, ParameterError, "weights='equals', but it has to be 'equal'.*did you mean 'equal'"),
+        ({"average": "median"}, ParameterError, "average='median', but it has to be"),
         ({"cv": 1}, ParameterError, "cv=1"),
         ({"weights": "stacked", "cv": 20}, ParameterError, "20 folds, and 'negative' has 12 examples"),
     ],

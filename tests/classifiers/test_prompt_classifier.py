@@ -237,7 +237,7 @@ class TestInputs:
 
     @pytest.mark.parametrize("y", [[0.5, 1.5], [[1], [0]]])
     def test_labels_are_words_or_numbers(self, backbone, y):
-        with pytest.raises(DataError, match=r"y h"):
+        with pytest.raises(DataError, match=r"row 0 has the label .*; labels must all be str or all be int"):
             classifier(backbone).fit(["a", "b"], y)
 
     @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_another_model_raises(source):
 
 @pytest.mark.parametrize("soft_init", ["zeros", "vocabulry", 3, None])
 def test_an_unknown_soft_init_raises(soft_init):
-    with pytest.raises(ParameterError, match=rf"soft_init={soft_init!r} is unknown; .* folder of a saved prompt"):
+    with pytest.raises(ParameterError, match=rf"soft_init={soft_init!r}, but it has to be .* folder of a saved prompt"):
         classifier(TARGET, soft_init).fit(TEXTS, LABELS)
 
 

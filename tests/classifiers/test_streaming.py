@@ -103,9 +103,12 @@ def test_data_sets(bert, streaming):
 
 
 def test_errors_are_raised_before_the_first_row(bert):
-    for rows, options in ((TEXTS[0], {}), (None, {}), (TEXTS, {"window": 0})):
+    for rows in (TEXTS[0], None, 5, {"text": TEXTS}, {*TEXTS}):
         with pytest.raises(DataError):
-            predict_stream(bert, rows, **options)
+            predict_stream(bert, rows)
+    for window in (0, None, "8", 2.5, True):
+        with pytest.raises(ParameterError, match="window="):
+            predict_stream(bert, TEXTS, window=window)
     unlearnt = PromptClassifier(models.backbone("bert"), "<text> <mask>", WORDS, calibration="batch")
     with pytest.raises(NotFittedError, match="call calibrate with examples"):
         predict_stream(unlearnt, TEXTS)

@@ -11,9 +11,8 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.data import Example, as_examples, as_labels, validate_lengths
+from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
 from softcloze.errors import DataError, ParameterError
-from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
 from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import SoftVectors
@@ -56,7 +55,7 @@ def labelled_examples(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) 
     """Check examples and labels, given as for `PromptClassifier.score`.
 
     Raises:
-        DataError: not one label for each example, none at all, or one that the prompt does not have.
+        DataError: not one label for each example, none at all, or one that its verbalizer lacks.
         ParameterError: the prompt gives an example several labels.
     """
     if prompt.head not in EXCLUSIVE:
@@ -66,14 +65,7 @@ def labelled_examples(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) 
         raise DataError("no examples to measure on; give at least one")
     labels = as_labels(y)
     validate_lengths(examples, labels)
-    index = {label: i for i, label in enumerate(prompt.verbalizer.labels)}
-    for row, label in enumerate(labels):
-        if label not in index:
-            raise DataError(
-                f"row {row} has label {label!r}, which the prompt does not have; it has {list(index)}"
-                f"{did_you_mean(str(label), map(str, index))}"
-            )
-    return LabelledExamples(examples, np.array([index[label] for label in labels]))
+    return LabelledExamples(examples, np.array(label_indices(labels, prompt.verbalizer.labels)))
 
 
 def evaluate(bound: BoundPrompt, features: Tensor, targets: NDArray[np.int64]) -> Evaluation:

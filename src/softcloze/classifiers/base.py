@@ -3,7 +3,7 @@
 import json
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from inspect import signature
 from os import PathLike
@@ -18,16 +18,26 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, PrefixCache, RuntimeInfo, load_backbone
 from softcloze.backbone.engine import Cached
-from softcloze.data import Example, as_examples
+from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, ParameterError, SoftclozeError
+from softcloze.errors import ArtifactError, DataError, ParameterError, SoftclozeError
 from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
-from softcloze.parameters import plain, validate_parameters
+from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.template import Template
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
+
+PARTS = ("template", "verbalizer", "head", "max_length")  # parameters that a saved prompt fixes
+RANDOM_STATE = (
+    Constraint(
+        "an integer from 0 to 2**32 - 1",
+        lambda value: integer(at_least=0).holds(value) and int(value) < 2**32,
+    )
+    | instance_of("a numpy RandomState", np.random.RandomState)
+    | NONE
+)
 
 
 class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
@@ -39,6 +49,16 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     """
 
     heads: ClassVar[tuple[str, ...]]
+    constraints: ClassVar[Mapping[str, Constraint]] = {
+        "template": instance_of(
+            "a template string, the name of a template in the library, or a Template", str, Template
+        ),
+        **FIT_PARAMETERS,
+        "max_length": integer(at_least=1) | NONE,
+        "training": instance_of("TrainingSettings(...)", TrainingSettings) | NONE,
+        "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
+        "random_state": RANDOM_STATE,
+    }
     training_defaults: ClassVar[Mapping[str, Any]] = {}
 
     model: str | Backbone
@@ -60,7 +80,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         own = {name: value for name, value in parameters.items() if not name.startswith("training__")}
         super().set_params(**own)
         if options := {name: value for name, value in parameters.items() if name not in own}:
-            self._validate_settings()
+            validate_parameters({"training": self.training}, self.constraints)
             self.training = self._settings()
             super().set_params(**options)
         return self
@@ -79,6 +99,11 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; raises as `predict`."""
         bound, scores = self._scores(X)
         return bound.probabilities(scores)
+
+    def predict_log_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Natural logarithms of the probabilities of the labels, shape and errors as of `predict_proba`."""
+        with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
+            return np.log(self.predict_proba(X))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
@@ -100,11 +125,13 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         Args:
             path: folder that `save` wrote.
             model: name or path of the model now, if not as it was when the prompt was saved.
-            **parameters: other parameters of the classifier, as for `set_params`.
+            **parameters: other parameters of the classifier, as for `set_params`. Those that are not given are as
+                when the prompt was trained; `random_state` is the seed of its training.
 
         Raises:
             ArtifactError: damaged files, a prompt of another kind of classifier, or a model that is not the one that
                 the prompt was trained on.
+            ParameterError: a template, verbalizer, head or limit that is not that of the prompt.
             BackboneError: the model cannot be loaded.
         """
         prompt = Prompt.load(path)
@@ -127,20 +154,44 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         if "head" in known:
             saved["head"] = prompt.head
         saved["max_length"] = prompt.max_length
+        if "seed" in prompt.training:
+            saved["random_state"] = prompt.training["seed"]
         classifier = cls(
             model if model is not None else prompt.model,
             str(prompt.template),
             prompt.verbalizer,
             **saved,
-        ).set_params(**parameters)
+        )
+        fixed = {name: getattr(classifier, name) for name in PARTS if name in known}
+        classifier.set_params(**parameters)
+        classifier._validate_parameters()
+        for name, value in fixed.items():
+            if (other := getattr(classifier, name)) is not value and str(other) != str(value):
+                raise ParameterError(
+                    f"{name}={other!r:.80} is not that of the saved prompt, {value!r:.80}; load it without, and "
+                    f"fit anew after set_params({name}=...)"
+                )
         backbone = classifier._load_backbone()
         classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
         return classifier
 
     @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted, shape (labels,); those of a hard prompt are known before `fit`, without its model."""
+        if hasattr(self, "prompt_"):
+            return np.asarray(self.prompt_.verbalizer.labels)
+        return np.asarray(self._hard_prompt(calibrated=False)[1].labels)
+
+    @property
     def engine_(self) -> RuntimeInfo:
-        """Read-only facts about the backbone: precision, attention, prefix cache; available when `predict` is."""
-        return RuntimeInfo.of(self._bound_prompt().backbone, self._cached)
+        """Read-only facts about the backbone: precision, attention, prefix cache; available once a model is loaded.
+
+        Raises:
+            NotFittedError: `fit` has not been called, and no prediction of a hard prompt has loaded its model.
+        """
+        if not hasattr(self, "prompt_") and self._bound is None and not isinstance(self.model, Backbone):
+            raise NotFittedError("the model is not loaded yet; call fit or, for a hard prompt, predict first")
+        return RuntimeInfo.of(self._prompt()[1], self._cached)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`; loads no model, so that a notebook may ask."""
@@ -194,22 +245,28 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
             bound = self._bound = BoundPrompt(prompt, backbone)
         return bound
 
+    def _examples(self, X: Iterable[Example]) -> list[Example]:
+        """The examples of `X` for the template; one that does not read them raises before a model is loaded."""
+        if hasattr(self, "prompt_"):
+            return as_examples(X, self.prompt_.template.fields)
+        template = self._hard_prompt(calibrated=True)[0]
+        examples = as_examples(X, template.fields)
+        template.validate_examples(examples)
+        return examples
+
     def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
         """The prompt, and its label log-scores of examples; a template that does not read them raises before loading.
 
         Raises:
             TemplateSyntaxError: the template reads no field of an example, or leaves one as a placeholder.
         """
-        examples = as_examples(X)
-        if not hasattr(self, "prompt_"):
-            self._hard_prompt(calibrated=True)[0].validate_examples(examples)
+        examples = self._examples(X)
         bound = self._bound_prompt()
         return bound, bound.scores(examples)
 
     def _adopt(self, bound: BoundPrompt) -> None:
         self.prompt_ = bound.prompt
         self.backbone_ = bound.backbone
-        self.classes_ = np.asarray(bound.prompt.verbalizer.labels)
         self.history_: list[Record] = list(bound.prompt.training.get("history", []))
         self._bound = bound
 
@@ -231,15 +288,9 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     def _settings(self) -> TrainingSettings:
         return self.training if self.training is not None else TrainingSettings(**self.training_defaults)
 
-    def _validate_settings(self) -> None:
-        """Raise ParameterError if `training` is neither settings nor None."""
-        if not isinstance(self.training, TrainingSettings | None):
-            raise ParameterError(f"training={self.training!r}: expected TrainingSettings(...) or None")
-
-    def _validate_training(self) -> None:
-        """Raise ParameterError if a parameter of training is outside its range, before a model is loaded."""
-        self._validate_settings()
-        validate_parameters({name: getattr(self, name) for name in FIT_PARAMETERS}, FIT_PARAMETERS)
+    def _validate_parameters(self) -> None:
+        """Raise ParameterError if a parameter has a wrong type or is outside its range, before a model is loaded."""
+        validate_parameters(vars(self), self.constraints)
         self._settings().validate()
 
     def _train(
@@ -290,6 +341,36 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
             max_length=self.max_length,
             training=training,
         )
+
+
+def accuracy(
+    predict: Callable[[list[Example]], np.ndarray],
+    examples: list[Example],
+    y: Iterable[Label],
+    known: Sequence[Label],
+    sample_weight: Iterable[float] | None,
+) -> float:
+    """Share of examples with the right label.
+
+    Args:
+        predict: predicts the label of each example, one of `known`.
+        examples: the examples.
+        y: their labels.
+        known: labels that `y` may hold.
+        sample_weight: weight of each example; None for equal ones.
+
+    Raises:
+        DataError: no examples, another number of labels, or labels that are not known.
+    """
+    from sklearn.metrics import accuracy_score  # takes a second
+
+    labels = as_labels(y)
+    validate_lengths(examples, labels)
+    if not examples:
+        raise DataError("no examples to measure on; give at least one")
+    right = label_indices(labels, known)
+    predicted = label_indices(predict(examples).tolist(), known)
+    return float(accuracy_score(right, predicted, sample_weight=sample_weight))
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.calibration import (
-    CALIBRATIONS,
     Calibration,
     content_free,
     domain_texts,
@@ -17,25 +16,10 @@ from softcloze.calibration import (
 )
 from softcloze.calibration.content_free import COUNT
 from softcloze.data import Example
-from softcloze.errors import ParameterError
-from softcloze.formatting import did_you_mean
 from softcloze.prompt import BoundPrompt
 from softcloze.template import domain_template
 
 WITHOUT_EXAMPLES = ("contextual", "pmi")  # learnt from the model and the prompt alone
-
-
-def validate_calibration(method: str | None) -> None:
-    """Raise ParameterError if `method` is neither None nor a calibration.
-
-    Raises:
-        ParameterError: the calibration is unknown; names the known ones.
-    """
-    if method is not None and method not in CALIBRATIONS:
-        raise ParameterError(
-            f"calibration={method!r} is unknown; expected None, {', '.join(map(repr, CALIBRATIONS))}"
-            f"{did_you_mean(str(method), CALIBRATIONS)}"
-        )
 
 
 def learn_calibration(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike
-from typing import Self
+from typing import ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import Backbone
-from softcloze.classifiers.base import seed_of
+from softcloze.classifiers.base import RANDOM_STATE, accuracy, seed_of
 from softcloze.classifiers.combination import (
     CARD,
     Average,
@@ -26,17 +26,15 @@ from softcloze.classifiers.combination import (
     write_ensemble,
 )
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
-from softcloze.data import Example, as_examples, as_labels, label_indices
-from softcloze.errors import DataError, ParameterError
-from softcloze.formatting import did_you_mean
+from softcloze.data import Example, as_examples, as_labels, label_indices, label_verbalizer, validate_lengths
+from softcloze.errors import DataError, ParameterError, SoftclozeError
+from softcloze.library import resolve_verbalizer
+from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
 from softcloze.prompt import score_prompts
 from softcloze.prompt.card import damaged
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Label
-
-WEIGHTS = ("equal", "development", "stacked")
-AVERAGES = ("probabilities", "log_probabilities")
 
 
 @dataclass(eq=False, repr=False)
@@ -82,6 +80,14 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     cv: int = 4
     random_state: int | np.random.RandomState | None = None
 
+    constraints: ClassVar[Mapping[str, Constraint]] = {
+        "classifiers": Constraint("a list of one or more PromptClassifier", lambda value: _is_members(value)),
+        "weights": one_of("equal", "development", "stacked"),
+        "average": one_of("probabilities", "log_probabilities"),
+        "cv": integer(at_least=2),
+        "random_state": RANDOM_STATE,
+    }
+
     def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
         """Fit every member, and learn their weights.
 
@@ -97,14 +103,15 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             DataError: the members have different labels or backbones.
             SoftclozeError: as `PromptClassifier.fit`.
         """
-        self._validate_parameters()
+        validate_parameters(vars(self), self.constraints)
         examples, labels = as_examples(X), as_labels(y)
+        validate_lengths(examples, labels)
+        self._validate_members(labels, y)
         members = [clone(member).fit(examples, labels) for member in self.classifiers]
-        _validate_labels(members)
         combination: Combination = WeightedMean(equal_weights(len(members)), self.average)
         if self.weights != "equal":
             held_out = self._held_out_log_probabilities(examples, labels)
-            targets = label_indices(labels, members[0].prompt_.verbalizer)
+            targets = label_indices(labels, members[0].classes_.tolist())
             if self.weights == "development":
                 combination = WeightedMean(accuracy_weights(held_out, targets), self.average)
             else:
@@ -131,8 +138,18 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     def predict(self, X: Iterable[Example]) -> np.ndarray:
         """The most probable label of each example, shape (batch,); raises as `predict_log_proba`."""
         best = self.predict_log_proba(X).argmax(1)
-        labels: np.ndarray = np.asarray(bound_prompts(self._members())[0].prompt.verbalizer.labels)[best]
+        labels: np.ndarray = self.classes_[best]
         return labels
+
+    def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
+        """Accuracy on labelled examples; see `PromptClassifier.score`."""
+        examples = self._members()[0]._examples(X)
+        return accuracy(self.predict, examples, y, self.classes_.tolist(), sample_weight)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted, shape (labels,); those of hard prompts are known before `fit`, without a model."""
+        return self._members()[0].classes_
 
     def distil(
         self, X: Iterable[Example], template: str | Template, *, temperature: float = 2.0, **parameters: object
@@ -161,8 +178,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         Source:
             PET, section 3.3, with its temperature of 2; its student is the whole model with a linear layer.
         """
-        if not 0 < temperature < np.inf:
-            raise ParameterError(f"temperature={temperature!r} has to be a number above 0")
+        validate_parameters({"temperature": temperature}, {"temperature": POSITIVE})
         examples = as_examples(X)
         first = bound_prompts(self._members())[0]
         soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
@@ -207,13 +223,17 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             iPET: Schick and Schütze, EACL 2021, arXiv:2001.07676, section 3.4, with its growth and share of
             teachers. Where a label has too few examples, all of them are taken.
         """
+        validate_parameters(vars(self), self.constraints)
         if len(self.classifiers) < 2:
             raise ParameterError("self_train needs at least two members, which label examples for each other")
-        if generations < 1 or not growth > 1 or not 0 < teachers <= 1:
-            raise ParameterError(
-                f"generations={generations!r}, growth={growth!r}, teachers={teachers!r}: expected at least 1, above 1, "
-                "and above 0 to 1"
-            )
+        validate_parameters(
+            {"generations": generations, "growth": growth, "teachers": teachers},
+            {
+                "generations": integer(at_least=1),
+                "growth": number("above 1", lambda value: value > 1),
+                "teachers": number("above 0, at most 1", lambda value: 0 < value <= 1),
+            },
+        )
         examples, labels, pool = as_examples(X), as_labels(y), as_examples(unlabelled)
         self.fit(examples, labels)
         generator = np.random.default_rng(seed_of(self.random_state))
@@ -273,15 +293,14 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def _adopt(self, members: list[PromptClassifier], combination: Combination) -> None:
         self.classifiers_ = members
-        self.classes_ = members[0].classes_
         self.combination_ = combination
 
     def _members(self) -> Sequence[PromptClassifier]:
         """Members to predict with: the fitted ones, or hard prompts that need no `fit`."""
         if hasattr(self, "classifiers_"):
             return self.classifiers_
-        self._validate_parameters()
-        _validate_labels(self.classifiers)
+        validate_parameters(vars(self), self.constraints)
+        _validate_labels([member.classes_.tolist() for member in self.classifiers])
         return self.classifiers
 
     def _combination(self) -> Combination:
@@ -310,27 +329,22 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             rows.append(test_rows)
         return np.concatenate(by_fold, axis=1)[:, np.argsort(np.concatenate(rows))]
 
-    def _validate_parameters(self) -> None:
-        """Raise ParameterError if a parameter is unknown or outside its range."""
-        if not self.classifiers:
-            raise ParameterError("an ensemble takes at least one classifier")
-        for name, value, known in (("weights", self.weights, WEIGHTS), ("average", self.average, AVERAGES)):
-            if value not in known:
-                raise ParameterError(
-                    f"{name}={value!r} is unknown; expected {', '.join(map(repr, known))}"
-                    f"{did_you_mean(str(value), known)}"
-                )
-        if self.cv < 2:
-            raise ParameterError(f"cv={self.cv!r}, but it has to be at least 2")
+    def _validate_members(self, labels: Sequence[Label], y: object) -> None:
+        """Raise if members do not fit the labels of the examples or each other, before one is trained."""
+        verbalizers = [
+            label_verbalizer(resolve_verbalizer(member.verbalizer), labels, y) for member in self.classifiers
+        ]
+        _validate_labels([verbalizer.labels for verbalizer in verbalizers])
+        label_indices(labels, verbalizers[0].labels)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`."""
         try:
-            bound_prompts(self._members())
+            ready = [member.__sklearn_is_fitted__() for member in self._members()]
             self._combination()
-        except NotFittedError:
+        except (NotFittedError, SoftclozeError):
             return False
-        return True
+        return all(ready)
 
 
 def _log_probabilities(members: Sequence[PromptClassifier], X: Iterable[Example]) -> NDArray[np.float64]:
@@ -339,14 +353,18 @@ def _log_probabilities(members: Sequence[PromptClassifier], X: Iterable[Example]
     return by_member
 
 
-def _validate_labels(members: Sequence[PromptClassifier]) -> None:
+def _is_members(value: object) -> bool:
+    is_list = isinstance(value, Sequence) and len(value) > 0
+    return is_list and all(isinstance(member, PromptClassifier) for member in cast(Sequence[object], value))
+
+
+def _validate_labels(labels_by_member: Sequence[Sequence[Label]]) -> None:
     """Raise DataError if the members have different labels."""
-    first, *others = [bound.prompt for bound in bound_prompts(members)]
-    for index, other in enumerate(others, start=1):
-        if other.verbalizer.labels != first.verbalizer.labels:
+    for index, labels in enumerate(labels_by_member):
+        if [*labels] != [*labels_by_member[0]]:
             raise DataError(
-                f"member {index} has the labels {list(other.verbalizer.labels)}, and member 0 has "
-                f"{list(first.verbalizer.labels)}; members of an ensemble have the same"
+                f"member {index} has the labels {list(labels)}, and member 0 has {list(labels_by_member[0])}; members "
+                "of an ensemble have the same"
             )
 
 

@@ -17,8 +17,9 @@ from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
 from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.parameters import Constraint, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
-from softcloze.soft import initial_vectors
+from softcloze.soft import INITS, initial_vectors
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
@@ -68,6 +69,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
     """
 
     heads = (HEAD,)
+    constraints: ClassVar[Mapping[str, Constraint]] = {**PromptEstimator.constraints, "soft_init": one_of(*INITS)}
     training_defaults: ClassVar[Mapping[str, Any]] = {"target_loss": 0.0}
 
     model: str | Backbone
@@ -99,13 +101,13 @@ class MultiLabelPromptClassifier(PromptEstimator):
                 every example has, or a template with demonstrations.
             SoftclozeError: as `PromptClassifier.fit`.
         """
-        self._validate_training()
+        self._validate_parameters()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         if verbalizer is None:
             raise DataError("a verbalizer has to name the labels")
         if template.demos is not None:
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
-        examples, present = as_examples(X), as_indicators(y, verbalizer)
+        examples, present = as_examples(X, template.fields), as_indicators(y, verbalizer)
         validate_lengths(examples, present)
         template.validate_examples(examples)
         for label, share in zip(verbalizer.labels, present.mean(0) if len(present) else [], strict=True):
@@ -146,6 +148,14 @@ class MultiLabelPromptClassifier(PromptEstimator):
             EncodingError: an example cannot be encoded; names the row.
         """
         return (self.decision_function(X) > 0).astype(int)
+
+    def score(self, X: Iterable[Example], y: Iterable[object], sample_weight: Iterable[float] | None = None) -> float:
+        """Share of examples with exactly the right labels; `y` as for `fit`, errors as of `fit` and `predict`."""
+        from sklearn.metrics import accuracy_score  # takes a second
+
+        examples, present = self._examples(X), as_indicators(y, self._bound_prompt().prompt.verbalizer)
+        validate_lengths(examples, present)
+        return float(accuracy_score(present, self.predict(examples), sample_weight=sample_weight))
 
     @property
     def thresholds_(self) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Self
+from os import PathLike
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -12,22 +13,32 @@ from torch import Tensor
 
 from softcloze.analysis import Explanation, explain
 from softcloze.backbone import Backbone
-from softcloze.calibration import content_free
-from softcloze.classifiers.base import PromptEstimator, seed_of
-from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration, validate_calibration
+from softcloze.calibration import CALIBRATIONS, content_free
+from softcloze.classifiers.base import PromptEstimator, accuracy, seed_of
+from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
-from softcloze.data import Example, as_examples, as_labels, as_probabilities, label_indices, validate_lengths
-from softcloze.demonstrations import Pool, Transformer, select_demonstrations
+from softcloze.data import (
+    Example,
+    as_examples,
+    as_labels,
+    as_probabilities,
+    label_indices,
+    label_verbalizer,
+    validate_lengths,
+    validate_several,
+)
+from softcloze.demonstrations import METHODS, Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError, ParameterError
-from softcloze.heads import EXCLUSIVE, LinearHead, initial_head, learn_prototypes, validate_head
+from softcloze.heads import EXCLUSIVE, LinearHead, initial_head, learn_prototypes
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
+from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
-from softcloze.soft import initial_vectors
+from softcloze.soft import INITS, initial_vectors
 from softcloze.template import Template
 from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
-from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Words
 
 
 @dataclass(eq=False, repr=False)
@@ -97,6 +108,18 @@ class PromptClassifier(PromptEstimator):
     """
 
     heads = EXCLUSIVE
+    constraints: ClassVar[Mapping[str, Constraint]] = {
+        **PromptEstimator.constraints,
+        "head": one_of(*EXCLUSIVE),
+        "demonstrations": one_of(*METHODS)
+        | Constraint(
+            "a transformer such as scikit-learn's TfidfVectorizer()",
+            lambda value: hasattr(value, "transform") and not isinstance(value, type),
+        ),
+        "soft_init": one_of(*INITS) | instance_of("a Prompt, or the folder of a saved prompt", str, PathLike, Prompt),
+        "calibration": one_of(*CALIBRATIONS) | NONE,
+        "warm_start": BOOLEAN,
+    }
 
     model: str | Backbone
     template: str | Template
@@ -135,17 +158,16 @@ class PromptClassifier(PromptEstimator):
             ParameterError: a parameter is unknown or outside its range, or does not fit the template or the examples.
         """
         self._validate_parameters()
-        examples = as_examples(X)
+        template = resolve_template(self.template)
+        examples = as_examples(X, template.fields)
         if not examples:
             raise DataError("fit needs at least one example, found none")
         labels = as_labels(y)
         validate_lengths(examples, labels)
-        template = resolve_template(self.template)
         template.validate_examples(examples)
-        verbalizer = resolve_verbalizer(self.verbalizer)
-        if verbalizer is None:
-            verbalizer = Verbalizer({label: str(label) for label in labels})
-        targets = label_indices(labels, verbalizer)
+        verbalizer = label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y)
+        targets = label_indices(labels, verbalizer.labels)
+        validate_several(labels)
         soft_init, compiled, seed = self._prepare(template, verbalizer)
         generator = np.random.default_rng(seed)
         selector, demonstrations = None, None
@@ -200,8 +222,8 @@ class PromptClassifier(PromptEstimator):
             Hinton et al. 2015, arXiv:1503.02531.
         """
         self._validate_parameters()
-        examples = as_examples(X)
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        examples = as_examples(X, template.fields)
         template.validate_examples(examples)
         if (
             verbalizer is None
@@ -249,7 +271,7 @@ class PromptClassifier(PromptEstimator):
             raise ParameterError('calibration=None learns nothing; choose one, such as calibration="batch"')
         if self.calibration == "temperature":
             raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
-        examples = as_examples(X)
+        examples = as_examples(X, resolve_template(self.template).fields)
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
         try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
@@ -281,7 +303,7 @@ class PromptClassifier(PromptEstimator):
         Raises:
             NotFittedError: as `predict`.
         """
-        scores = super().decision_function(X)
+        scores = self._scores(X)[1]
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: Iterable[Example]) -> np.ndarray:
@@ -295,6 +317,20 @@ class PromptClassifier(PromptEstimator):
         bound, scores = self._scores(X)
         labels: np.ndarray = np.asarray(bound.prompt.verbalizer.labels)[scores.argmax(1)]
         return labels
+
+    def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
+        """Accuracy on labelled examples.
+
+        Args:
+            X: examples as for `predict`.
+            y: labels as for `fit`.
+            sample_weight: weight of each example, shape (batch,); None for equal ones.
+
+        Raises:
+            DataError: a missing label, or one that the verbalizer lacks.
+            SoftclozeError: as `predict`.
+        """
+        return accuracy(self.predict, self._examples(X), y, self.classes_.tolist(), sample_weight)
 
     def explain(self, example: Example, top: int = 10) -> Explanation:
         """Explain the decision for one example by its label words: a table in the terminal and in notebooks.
@@ -332,7 +368,7 @@ class PromptClassifier(PromptEstimator):
             NotFittedError: soft slots, a head or demonstrations have to be learnt first.
         """
         prompt, backbone = self._prompt(calibrated=False)
-        limit = backbone.max_length if self.max_length is None else min(self.max_length, backbone.max_length)
+        limit = min(prompt.max_length or backbone.max_length, backbone.max_length)
         checked = check_verbalizer(prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit)
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
@@ -341,11 +377,6 @@ class PromptClassifier(PromptEstimator):
         explanations = explain(bound.compiled, prompts, bound.parts.soft, top=0)
         calibrated = prompt.calibration is not None or self.calibration is not None
         return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
-
-    def _validate_parameters(self) -> None:
-        validate_calibration(self.calibration)
-        validate_head(self.head)
-        self._validate_training()
 
     def _prepare(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, CompiledPrompt, int]:
         """Resolve `soft_init`, compile the prompt, and derive the seed."""

@@ -35,8 +35,8 @@ def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
             return Prompt.load(soft_init)
     hint = did_you_mean(soft_init, INITS) if isinstance(soft_init, str) else ""
     raise ParameterError(
-        f"soft_init={soft_init!r} is unknown; expected one of {', '.join(map(repr, INITS))}, a Prompt, or the folder "
-        f"of a saved prompt, and that folder does not exist{hint}"
+        f"soft_init={soft_init!r}, but it has to be {', '.join(map(repr, INITS))}, a Prompt, or the folder of a saved "
+        f"prompt, and that folder does not exist{hint}"
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.data import Example, iterate_examples
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import ParameterError
+from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt.streaming import WINDOW, Prediction, predict_rows
 
 
@@ -26,8 +27,8 @@ def predict_stream(
         One prediction for each row; probabilities as `PromptClassifier.predict_proba` gives them.
 
     Raises:
-        ParameterError: another kind of classifier.
-        DataError: `rows` is one text or a matrix of numbers, or `window` is below 1.
+        ParameterError: another kind of classifier, or `window` is not an integer of at least 1.
+        DataError: `rows` is one text or a matrix of several columns.
         NotFittedError: as `PromptClassifier.predict`.
 
     Example:
@@ -36,7 +37,7 @@ def predict_stream(
         >>> for prediction in predict_stream(clf, (text for text in ["A delight.", None, "好看"])):
         ...     print(prediction.row, prediction.error)
         0 None
-        1 expected a string or a mapping of fields, found NoneType
+        1 field 'text' is None: drop the row or give it a text, if only an empty one
         2 None
     """
     if not isinstance(classifier, PromptClassifier):
@@ -44,6 +45,6 @@ def predict_stream(
             f"predict_stream takes a PromptClassifier, found {type(classifier).__name__}; call its predict on parts "
             "of the rows"
         )
-    if window < 1:
-        raise DataError(f"window={window}, but it has to be at least 1")
-    return predict_rows(classifier._bound_prompt(), iterate_examples(rows), window)
+    validate_parameters({"window": window}, {"window": integer(at_least=1)})
+    bound = classifier._bound_prompt()
+    return predict_rows(bound, iterate_examples(rows, bound.prompt.template.fields), window)

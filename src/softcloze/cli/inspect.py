@@ -205,7 +205,7 @@ def _select(
     from softcloze.demonstrations import Pool, select_demonstrations
 
     quiet()
-    pool = Pool.from_examples(template, labelled.rows, label_indices(labelled.labels, words), words.first_words)
+    pool = Pool.from_examples(template, labelled.rows, label_indices(labelled.labels, words.labels), words.first_words)
     count = template.demos.count if template.demos is not None else None
     asked = cast("Backbone", backbone)  # random selection does not use it
     selector, _ = select_demonstrations(labelled.choice, pool, count, asked, np.random.default_rng(0))

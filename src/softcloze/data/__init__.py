@@ -8,6 +8,7 @@ from softcloze.data.labels import (
     label_indices,
     label_verbalizer,
     validate_lengths,
+    validate_several,
 )
 from softcloze.data.splits import Examples, Split, few_shot, normalise, split_rows
 
@@ -26,4 +27,5 @@ __all__ = [
     "normalise",
     "split_rows",
     "validate_lengths",
+    "validate_several",
 ]

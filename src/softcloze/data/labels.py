@@ -73,7 +73,7 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
     (('好',), ('差',))
     """
     if verbalizer is None:
-        _validate_several(labels)
+        validate_several(labels)
     names = _class_names(y)
     numbered = {type(label) for label in labels} == {int} and {*labels} == {*range(len({*labels}))}
     if verbalizer is None:
@@ -114,19 +114,18 @@ def _is_number(label: Label) -> bool:
     return True
 
 
-def label_indices(labels: Sequence[Label], verbalizer: AnyVerbalizer) -> list[int]:
-    """The index of each label among `verbalizer.labels`.
+def label_indices(labels: Sequence[Label], known: Sequence[Label]) -> list[int]:
+    """The index of each label among those of a verbalizer.
 
     Raises:
-        DataError: the verbalizer lacks a label, or all labels are the same.
+        DataError: the verbalizer lacks a label; names the row.
     """
-    index = {label: i for i, label in enumerate(verbalizer.labels)}
-    indices = [_index_of(label, index, row) for row, label in enumerate(labels)]
-    _validate_several(labels)
-    return indices
+    index = {label: i for i, label in enumerate(known)}
+    return [_index_of(label, index, row) for row, label in enumerate(labels)]
 
 
-def _validate_several(labels: Sequence[Label]) -> None:
+def validate_several(labels: Sequence[Label]) -> None:
+    """Raise DataError if all labels are the same."""
     if len(set(labels)) < 2:
         raise DataError(f"y holds only the label {labels[0]!r}; fitting takes examples of at least two labels")
 
@@ -138,7 +137,7 @@ def _index_of(label: Label, index: Mapping[Label, int], row: int) -> int:
         else:
             hint = did_you_mean(str(label), map(str, index))
         raise DataError(
-            f"row {row} has label {label!r}, which the verbalizer does not name; it has {quoted_list(index)}{hint}"
+            f"row {row} has label {label!r}, which the verbalizer does not name; it has [{quoted_list(index)}]{hint}"
         )
     return index[label]
 

@@ -3,6 +3,7 @@
 from softcloze.demonstrations.mean_states import mean_states
 from softcloze.demonstrations.pool import Pool
 from softcloze.demonstrations.selection import (
+    METHODS,
     Demonstrations,
     FixedDemonstrations,
     NearestDemonstrations,
@@ -12,6 +13,7 @@ from softcloze.demonstrations.selection import (
 )
 
 __all__ = [
+    "METHODS",
     "Demonstrations",
     "FixedDemonstrations",
     "NearestDemonstrations",

@@ -7,8 +7,6 @@ import numpy as np
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.errors import ParameterError
-from softcloze.formatting import did_you_mean
 from softcloze.heads.basic import Head, LinearHead, ThresholdHead, WordHead, random_linear_head, warp_head
 from softcloze.heads.prototypes import PrototypeHead
 from softcloze.verbalizer import AnyVerbalizer, Verbalizer
@@ -36,18 +34,6 @@ HEADS = {
     "thresholds": HeadInput(words=True, normalised=True, state=False),
 }
 EXCLUSIVE = tuple(name for name in HEADS if name != "thresholds")  # one label an example
-
-
-def validate_head(name: str) -> None:
-    """Raise ParameterError if `name` is not a head for one label an example.
-
-    Raises:
-        ParameterError: the head is unknown; names the known ones.
-    """
-    if name not in EXCLUSIVE:
-        raise ParameterError(
-            f"head={name!r} is unknown; expected {', '.join(map(repr, EXCLUSIVE))}{did_you_mean(str(name), EXCLUSIVE)}"
-        )
 
 
 def initial_head(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.backbone import Backbone, load_backbone
-from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
+from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths, validate_several
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import EncodingError, ParameterError
 from softcloze.label_words.word_statistics import (
@@ -117,7 +117,8 @@ def refine_words(
     if labels is not None:
         given = as_labels(labels)
         validate_lengths(examples, given)
-        targets = label_indices(given, verbalizer)
+        targets = label_indices(given, verbalizer.labels)
+        validate_several(given)
     backbone = load_backbone(model)
     verbalizer = usable_words(verbalizer, template, backbone, max_tokens)
     bound = CompiledPrompt(template, verbalizer, backbone, max_length)

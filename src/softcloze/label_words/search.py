@@ -82,14 +82,14 @@ def search_label_words(
     """
     options = {"method": method, "words": words, "max_length": max_length, "random_state": random_state}
     validate_parameters(options, CONSTRAINTS)
-    examples = as_examples(texts)
+    parsed = resolve_template(template)
+    examples = as_examples(texts, parsed.fields)
     if not examples:
         raise ParameterError("no examples: give labelled texts")
     given = as_labels(labels)
     validate_lengths(examples, given)
     classes = _classes(given)
     targets = np.searchsorted(classes, given)
-    parsed = resolve_template(template)
     _validate_template(parsed)
     parsed.validate_examples(examples)
     values = [parsed.read_fields(example, row) for row, example in enumerate(examples)]
