@@ -280,7 +280,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         folders, combination, weights = read_ensemble(path)
         members = [PromptClassifier.load(folder, model, **parameters) for folder in folders]
         with damaged(folders[0].parent / CARD, "members"):
-            _validate_labels(members)
+            _validate_labels([member.classes_.tolist() for member in members])
             if not combination.fits(len(members), len(members[0].classes_)):
                 raise DataError(
                     f"the combination is not for {len(members)} prompts of {len(members[0].classes_)} labels"
