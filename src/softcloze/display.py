@@ -41,7 +41,7 @@ class Column(NamedTuple):
         name: its heading.
         cells: one cell for each row; None merges a cell with the one above.
         is_number: align the cells at the right and never wrap them.
-        wrap: "fold" wraps long lines; "never" keeps them whole; "clip" takes the free width and ends longer lines in …
+        wrap: "fold" wraps long lines; "never" keeps them whole
         style: of the whole column, as for `Styled`.
         min_width: terminal cells that the column has at least.
     """
@@ -49,7 +49,7 @@ class Column(NamedTuple):
     name: Cell
     cells: Sequence[Cell]
     is_number: bool = False
-    wrap: Literal["fold", "never", "clip"] = "fold"
+    wrap: Literal["fold", "never"] = "fold"
     style: str = ""
     min_width: int | None = None
 
@@ -154,8 +154,7 @@ def rich_table(table: Table) -> "RichTable":
             rich_cell(column.name),
             justify="right" if column.is_number else "left",
             no_wrap=column.is_number or column.wrap != "fold",
-            overflow="ellipsis" if column.wrap == "clip" else "fold",
-            ratio=1 if column.wrap == "clip" else None,
+            overflow="fold",
             style=column.style or None,
             min_width=column.min_width,
         )

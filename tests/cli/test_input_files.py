@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from softcloze.cli.input_files import open_table
 from softcloze.errors import FileError
+from softcloze.template import Template
 
 
 def zipped(name):
@@ -259,6 +260,35 @@ def test_a_column_that_is_missing(content, message, tmp_path):
     with pytest.raises(FileError, match="has no column 'text'; it has ") as caught:
         open_table(path).validate_column("text")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.csv", b'text,label\n"a\nb",good\n\nc,\n', "a.csv, line 5: 'label' is '', a missing label"),
+        ("a.csv", b"text,label\na,good\nc, \n", "a.csv, line 3: 'label' is ' ', a missing label"),
+        ("a.jsonl", b'\n{"label": "good"}\n{"label": NaN}\n', "a.jsonl, line 3: 'label' is nan, a missing label"),
+        ("a.jsonl", b'{"label": "good"}\n{"text": "c"}\n', "a.jsonl, line 2: 'label' is None, a missing label"),
+        ("a.csv", b"label\ngood\nbad\n", "a.csv, line 3: label 'bad' is not one of 'good', 'poor'"),
+        ("a.csv", b"label\ngood\ngood\n", "a.csv has only the label 'good' in 'label'; rows of at least 2 are needed"),
+        ("a.parquet", parquet(pyarrow.table({"label": ["good", None]})), "a.parquet, row 2: 'label' is None"),
+    ],
+)
+def test_a_label_of_no_use_names_its_line(name, content, problem, tmp_path, monkeypatch):
+    """deepchecks/deepchecks#2653: a missing label became a class of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileError) as caught:
+        open_table(type(tmp_path)(name)).labels("label", ["good", "poor"], fewest=2)
+    assert str(caught.value).startswith(problem)
+
+
+def test_an_example_of_no_use_names_its_line(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n\n{"text": null}\n')
+    with pytest.raises(FileError) as caught:
+        open_table(path).examples(Template("<text> It was <mask>."), None)
+    assert str(caught.value).startswith(f"{path}, line 3: field 'text' is None: drop the row")
 
 
 def test_only_files_are_read(tmp_path, monkeypatch):

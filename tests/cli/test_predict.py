@@ -1,5 +1,6 @@
 """softcloze predict on files that are long, damaged, or interrupted half way."""
 
+import io
 import json
 import os
 import random
@@ -9,12 +10,16 @@ import sys
 import time
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 from support import models
 
 from softcloze import PromptClassifier
 from softcloze.cli import main, progress
 from softcloze.cli.input_files import open_table
-from softcloze.cli.resumable import ResumableOutput
+from softcloze.cli.predict import _preview
+from softcloze.cli.resumable import Result, ResumableOutput
+from softcloze.display import rich_table
 from softcloze.prompt.streaming import WINDOW
 
 ROWS = 3000
@@ -152,7 +157,7 @@ def test_interrupted_and_resumed(interrupted, folder, monkeypatch, capsys):
     assert (folder / interrupted).read_bytes() == (folder / "whole.jsonl").read_bytes()
     out, err = capsys.readouterr()
     assert err.startswith(f"resuming: 768 of {ROWS:,} rows are labelled already")
-    assert f"warning: 5 of {ROWS:,} rows could not be scored and have no label\n  row 7: field 'text'" in err
+    assert f"warning: 5 of {ROWS:,} rows could not be scored and have no label\n  line 8: field 'text'" in err
     assert out.startswith(f"{ROWS - 5:,} rows labelled: ")
 
 
@@ -167,3 +172,26 @@ def test_a_file_that_changed_is_refused(interrupted, folder, capsys):
     assert predict(folder, interrupted, "--restart") == 0
     assert "resuming" not in capsys.readouterr().err
     assert (folder / interrupted).read_bytes() == (folder / "whole.jsonl").read_bytes()
+
+
+TEXTS = ["这部电影真的很好看我非常喜欢" * 9, "short", "a long text that goes\n on and on and on " * 9]
+LONG = ("contradiction", "entailment", "no entailment of any kind")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("labels", [("neg", "pos"), LONG], ids=["short labels", "long labels"])
+@pytest.mark.parametrize("columns", [("text",), ("text", "title")], ids=["one text", "two texts"])
+def test_the_preview_shortens_texts_and_never_labels(width, labels, columns, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "title": text}) + "\n" for text in TEXTS), encoding="utf-8")
+    chances = [0.25, 0.625, 0.125][: len(labels)]
+    results = [Result(labels[0], chances, None), Result(None, None, "no"), Result(labels[-1], chances, None)]
+    console = Console(width=width, file=io.StringIO())
+    console.print(rich_table(_preview(open_table(path), results, columns, labels, console)))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    text = " ".join(console.file.getvalue().split())
+    assert "short" in text and "这部电" in text and "…" in text and "0.625" in text
+    if width > 40 or labels != LONG:
+        assert labels[0] in text and labels[-1] in text and "no label" in text
+        assert len(lines) == 7  # none is folded

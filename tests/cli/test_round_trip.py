@@ -58,8 +58,8 @@ def test_bad_rows_are_named_and_all_others_scored(run, fitted):
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines() == [
         "warning: 2 of 4 rows could not be scored and have no label",
-        "  row 1: field 'text' is None: drop the row or give it a text, if only an empty one",
-        "  row 2: no field 'text': the example has 'txet'; did you mean 'txet'?",
+        "  line 2: field 'text' is None: drop the row or give it a text, if only an empty one",
+        "  line 3: no field 'text': the example has 'txet'; did you mean 'txet'?",
     ]
     rows = [json.loads(line) for line in (folder / "scored.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["predicted"] is None for row in rows] == [False, True, True, False]

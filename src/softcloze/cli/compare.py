@@ -25,7 +25,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
 )
 from softcloze.cli.progress import fetch, open_backbone
-from softcloze.errors import CommandError, FileError
+from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
 from softcloze.library import resolve_template
@@ -198,11 +198,12 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
     table = open_table(Path(data))
     table.validate_column(text_column, hint=" (--text-column names another)")
-    labels = table.labels(label_column)
-    for number, row in enumerate(table.rows()):
-        if not isinstance(row.get(text_column), str):
-            raise FileError(f"{table.path}: row {number} has no text in {text_column!r}")
-    return split_rows(zip((row[text_column] for row in table.rows()), labels, strict=True))
+    labels = table.labels(label_column, fewest=2)
+    texts = [row.get(text_column) for row in table.rows()]
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise table.problem(index, f"column {text_column!r} holds {text!r:.60}, expected text")
+    return split_rows(zip(map(str, texts), labels, strict=True))
 
 
 class LiveTable:

@@ -16,6 +16,8 @@ from typing import Any
 
 from softcloze.errors import FileError
 
+Row = dict[str, Any]
+Line = tuple[int, Row | FileError]
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 CHUNK = 2**16  # bytes in which the first line ends
@@ -111,8 +113,8 @@ class QuoteCheck:
         return bool(known) and all(map(str.isdecimal, chain(known, inside)))
 
 
-def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[dict[str, Any] | FileError]:
-    """Read the rows of a CSV or TSV file by RFC 4180.
+def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line]:
+    """Read the rows of a CSV or TSV file by RFC 4180, each with the number of its first line.
 
     Args:
         path: the file.
@@ -145,9 +147,9 @@ def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[dict
                     check.add(start, lines, values)
                 problem = _problem(values, columns, lines, delimiter)
                 if problem is not None:
-                    yield FileError(f"{path}, line {start}: {problem}")
+                    yield start, FileError(f"{path}, line {start}: {problem}")
                 elif values:
-                    yield dict(zip(columns, values, strict=True))
+                    yield start, dict(zip(columns, values, strict=True))
                 start += len(lines)
                 lines.clear()
         except csv.Error as error:

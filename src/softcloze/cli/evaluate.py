@@ -7,8 +7,6 @@ from softcloze.cli.input_files import open_table
 from softcloze.cli.options import FileArgument, LabelOption, OtherModelOption, PromptOption, TextOption
 from softcloze.cli.progress import open_prompt, score_rows, warn_of_bad_rows
 from softcloze.display import Column, Styled, Table, rich_table
-from softcloze.errors import FileError
-from softcloze.formatting import did_you_mean
 from softcloze.prompt.card import PromptCard
 
 
@@ -22,14 +20,9 @@ def evaluate(
     """Measure a saved prompt on labelled rows: accuracy, precision and recall of each class, confusions."""
     table, card = open_table(file), PromptCard.load(prompt)
     known = tuple(map(str, card.verbalizer.labels))
-    as_example, labels = table.reader(card.template, text_column), table.labels(label_column)
-    for row, label in enumerate(labels):
-        if label not in known:
-            raise FileError(
-                f"{table.path}: row {row} has label {label!r}, which the prompt does not have; it has "
-                f"{', '.join(map(repr, known))}{did_you_mean(label, known)}"
-            )
+    as_example, labels = table.reader(card.template, text_column), table.labels(label_column, known)
     scored = score_rows(open_prompt(prompt, model), map(as_example, table.rows()), table.count)
+    scored.counts.validate(table)
     rows = [i for i, label in enumerate(scored.predicted) if label is not None]
     pairs = [(labels[i], scored.predicted[i]) for i in rows]
     true, predicted = zip(*pairs, strict=True)
@@ -47,7 +40,7 @@ def evaluate(
     say(console, f"calibration error  {error:.3f}   gap between confidence and accuracy")
     console.print(rich_table(class_table(known, true, predicted)))
     console.print(rich_table(confusion_table(known, true, predicted)))
-    warn_of_bad_rows(scored.counts, "and are left out")
+    warn_of_bad_rows(table, scored.counts, "and are left out")
 
 
 def class_table(labels: Sequence[str], true: Sequence[str], predicted: Sequence[str]) -> Table:

@@ -17,6 +17,7 @@ from softcloze.cli.options import (
     ModelOption,
     TextOption,
     VerbalizerOption,
+    known_labels,
     read_verbalizer,
 )
 from softcloze.cli.progress import open_backbone, progress_bar, score_rows
@@ -59,7 +60,8 @@ def fit(
     words = read_verbalizer(verbalizer, template)
     parsed = resolve_template(template)
     table = open_table(file)
-    examples, labels = table.examples(parsed, text_column), table.labels(label_column)
+    labels = table.labels(label_column, known_labels(words), fewest=2)
+    examples = table.examples(parsed, text_column)
 
     validate_replaceable(out, CARD, "a saved prompt")
     validate_writable(out, folder=True)

@@ -1,21 +1,21 @@
 """Read rows of CSV, TSV, JSON lines and Parquet files lazily, and turn them into examples."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from softcloze.cli.delimited import DELIMITERS, QuoteCheck, read_delimited, validate_unique
+from softcloze.cli.delimited import DELIMITERS, Line, QuoteCheck, Row, read_delimited, validate_unique
 from softcloze.cli.file_kinds import describe_encoding, describe_kind
-from softcloze.errors import CommandError, FileError
+from softcloze.errors import CommandError, FieldError, FileError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
 
-Row = dict[str, Any]
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 CHUNK = 1000  # rows of Parquet in one batch
 
@@ -41,7 +41,16 @@ class Table:
 
         A row of JSON lines may lack columns.
         """
-        return _read_lines(self.path)
+        return (line for _, line in _read_lines(self.path))
+
+    def place(self, index: int) -> str:
+        """The place of a row, for messages: its line, counted from 1 as editors do; in Parquet files its number."""
+        number, _ = next(islice(_read_lines(self.path), index, None))
+        return f"{'row' if self.path.suffix.lower() == '.parquet' else 'line'} {number}"
+
+    def problem(self, index: int, reason: object) -> FileError:
+        """The error about a row: the file, the place of the row and the reason."""
+        return FileError(f"{self.path}, {self.place(index)}: {reason}")
 
     def rows(self) -> Iterator[Row]:
         """Read every row.
@@ -79,22 +88,47 @@ class Table:
         return lambda row: _renamed(row, text_column, name)
 
     def examples(self, template: Template, text_column: str | None) -> list[Row]:
-        """All rows as examples for `template`; raises as `reader` and `rows`."""
-        return [*map(self.reader(template, text_column), self.rows())]
-
-    def labels(self, column: str) -> list[str]:
-        """The labels, as text.
+        """All rows as examples for `template`.
 
         Raises:
-            FileError: the column is missing, a row has no label or is damaged; names it.
+            FileError: as for `reader`, or a row is damaged or has a field of no use; names its line.
+        """
+        examples = [*map(self.reader(template, text_column), self.rows())]
+        for index, example in enumerate(examples):
+            try:
+                template.read_fields(example)
+            except FieldError as error:
+                raise self.problem(index, error) from error
+        return examples
+
+    def labels(self, column: str, known: Sequence[str] | None = None, *, fewest: int = 1) -> list[str]:
+        """The labels, as text.
+
+        Args:
+            column: the column with the labels.
+            known: all labels that may occur; None for any.
+            fewest: different labels that have to occur.
+
+        Raises:
+            FileError: the column is missing, a row is damaged or has no label or an unknown one, or there are too few
+                different labels; names the line.
         """
         self.validate_column(column, hint=" (--label-column names another)")
-        labels = []
-        for number, row in enumerate(self.rows()):
-            if row.get(column) is None:
-                raise FileError(f"{self.path}: row {number} has no {column!r}")
-            labels.append(str(row[column]))
-        return labels
+        texts = []
+        for index, row in enumerate(self.rows()):
+            label = row.get(column)
+            if label is None or label != label or not str(label).strip():
+                raise self.problem(index, f"{column!r} is {label!r}, a missing label: drop the row or label it")
+            texts.append(str(label))
+        for index, label in enumerate(texts):
+            if known is not None and label not in known:
+                unknown = f"label {label!r} is not one of {quoted_list(known)}{did_you_mean(label, known)}"
+                raise self.problem(index, unknown)
+        if len(set(texts)) < fewest:
+            raise FileError(
+                f"{self.path} has only the label {texts[0]!r} in {column!r}; rows of at least {fewest} are needed"
+            )
+        return texts
 
     def validate_column(self, column: str, hint: str = "") -> None:
         """Raise FileError if the file has no column of this name; `hint` ends the message."""
@@ -134,7 +168,7 @@ def open_table(path: Path) -> Table:
     check = QuoteCheck(path) if path.suffix.lower() in DELIMITERS else None
     columns: dict[str, None] = {}
     count, damaged = 0, []
-    for line in _read_lines(path, check):
+    for _, line in _read_lines(path, check):
         count += 1
         if isinstance(line, FileError):
             damaged.append(line)
@@ -156,7 +190,8 @@ def validate_suffix(path: Path) -> None:
         raise FileError(f"{path} has an unknown ending {path.suffix!r}; expected {', '.join(SUFFIXES)}")
 
 
-def _read_lines(path: Path, check: QuoteCheck | None = None) -> Iterator[Row | FileError]:
+def _read_lines(path: Path, check: QuoteCheck | None = None) -> Iterator[Line]:
+    """Read every row, or the error of a damaged one, with the number of its line; in Parquet files of the row."""
     with _explained(path):
         match path.suffix.lower():
             case ".parquet":
@@ -180,7 +215,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_json_lines(path: Path) -> Iterator[Row | FileError]:
+def _read_json_lines(path: Path) -> Iterator[Line]:
     with path.open(encoding="utf-8") as file:  # any line end: neither stands in the strings of JSON
         for number, line in enumerate(file, start=1):
             text = line.lstrip("\ufeff").strip()
@@ -189,12 +224,12 @@ def _read_json_lines(path: Path) -> Iterator[Row | FileError]:
             try:
                 row = json.loads(text, object_pairs_hook=unique_keys)
             except (ValueError, RecursionError) as error:
-                yield FileError(f"{path}, line {number}: not JSON: {error}")
+                yield number, FileError(f"{path}, line {number}: not JSON: {error}")
                 continue
             if isinstance(row, dict):
-                yield row
+                yield number, row
             else:
-                yield FileError(f"{path}, line {number}: expected a JSON object, found {quoted(text[:60], 60)}")
+                yield number, FileError(f"{path}, line {number}: expected a JSON object, found {quoted(text[:60], 60)}")
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -207,7 +242,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _read_parquet(path: Path) -> Iterator[Row]:
+def _read_parquet(path: Path) -> Iterator[Line]:
     parquet = import_parquet()
     from pyarrow import ArrowException
 
@@ -215,8 +250,8 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         # page by page: a row group may be as large as the file
         with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             validate_unique(file.schema_arrow.names, path)
-            for batch in file.iter_batches(CHUNK):
-                yield from batch.to_pylist()
+            batches = (batch.to_pylist() for batch in file.iter_batches(CHUNK))
+            yield from enumerate(chain.from_iterable(batches), start=1)
     except ArrowException as error:
         raise FileError(f"cannot read {path}: {error}") from error
 

@@ -8,7 +8,8 @@ import typer
 from rich.text import Text
 
 from softcloze.cli.console import quiet, results
-from softcloze.cli.input_files import Row, open_table
+from softcloze.cli.delimited import Row
+from softcloze.cli.input_files import open_table
 from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
     DemonstrationsOption,

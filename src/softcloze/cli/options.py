@@ -11,7 +11,7 @@ import typer
 
 from softcloze.cli.input_files import unique_keys
 from softcloze.errors import CommandError, FileError, VerbalizerError
-from softcloze.library import load_template, load_verbalizer
+from softcloze.library import load_template, load_verbalizer, resolve_verbalizer
 from softcloze.library.lookup import is_name
 from softcloze.verbalizer import Verbalizer
 
@@ -105,6 +105,12 @@ def read_verbalizer(given: str | None, template: str | None = None) -> Verbalize
         return Verbalizer(words, **settings)
     except VerbalizerError as error:
         raise VerbalizerError(f"{where}: {error}") from error
+
+
+def known_labels(words: Verbalizer | str | None) -> list[str] | None:
+    """The labels of a verbalizer or of its name in the library; None without one."""
+    verbalizer = resolve_verbalizer(words)
+    return None if verbalizer is None else [*map(str, verbalizer.labels)]
 
 
 def read_text(path: Path) -> str:

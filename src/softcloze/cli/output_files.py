@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from softcloze.cli.delimited import DELIMITERS
-from softcloze.cli.input_files import Row, Table, import_parquet
+from softcloze.cli.delimited import DELIMITERS, Row
+from softcloze.cli.input_files import Table, import_parquet
 from softcloze.errors import FileError
 
 if TYPE_CHECKING:

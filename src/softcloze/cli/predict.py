@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 
 from softcloze.cli.console import errors, plain, results, say
-from softcloze.cli.input_files import Row, Table, open_table, validate_suffix
+from softcloze.cli.delimited import Row
+from softcloze.cli.input_files import Table, open_table, validate_suffix
 from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, TextOption
 from softcloze.cli.progress import label_rows, open_prompt, warn_of_bad_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
-from softcloze.display import Cell, Column, Styled, rich_table
+from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
+from softcloze.formatting import one_line
 from softcloze.prompt.card import CARD, PromptCard
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
 
 PREVIEW_ROWS = 10  # rows of the table in the terminal
-PREVIEW_LENGTH = 300  # characters of a value in that table
+NARROWEST = 10  # cells of a text in that table
 
 
 def predict(
@@ -78,16 +82,16 @@ def predict(
     if output is not None:
         _write(output, windows)
     else:
-        first = _count(windows, counts)
+        first = _count(table, windows, counts)
         columns = card.template.fields if text_column is None else (text_column,)
-        results().print(rich_table(_preview(table, first, columns, labels)))
+        results().print(rich_table(_preview(table, first, columns, labels, results())))
     say(
         results(),
         f"{counts.labels.total():,} rows labelled: ",
         plain(", ".join(f"{label} {counts.labels[label]:,}" for label in labels)),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
-    warn_of_bad_rows(counts, "and have no label")
+    warn_of_bad_rows(table, counts, "and have no label")
 
 
 def _new_columns(table: Table, labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -141,34 +145,61 @@ def _write(output: ResumableOutput, windows: "Generator[list[Result]]") -> None:
         raise
 
 
-def _count(windows: "Generator[list[Result]]", counts: RowCounts) -> list[Result]:
+def _count(table: Table, windows: "Generator[list[Result]]", counts: RowCounts) -> list[Result]:
     """Count all results, and return the first ones for the preview."""
     first: list[Result] = []
     for window in windows:
         first += window[: PREVIEW_ROWS - len(first)]
         for result in window:
             counts.add(result.label, result.error)
-    counts.validate()
+    counts.validate(table)
     return first
 
 
-def _preview(table: Table, first: Sequence[Result], columns: Sequence[str], labels: Sequence[str]) -> DisplayTable:
-    """The first rows with their labels."""
+def _preview(
+    table: Table, first: Sequence[Result], columns: Sequence[str], labels: Sequence[str], console: Console
+) -> DisplayTable:
+    """The first rows with their labels, the texts shortened to the width of the console.
+
+    Where the probabilities of all labels leave no room for the texts, only that of the predicted label stays.
+    """
     rows = [{} if isinstance(line, FileError) else line for line in islice(table.lines(), len(first))]
+    places = [*map(str.split, map(table.place, range(len(first))))]
     predicted = [
         Styled(result.label, "bold") if result.label is not None else Styled("no label", "red") for result in first
     ]
-
-    def probabilities(i: int) -> list[Cell]:
-        return [f"{result.probabilities[i]:.3f}" if result.probabilities is not None else "" for result in first]
-
+    chances = [result.probabilities for result in first]
+    every = [
+        Column(label, [f"{row[i]:.3f}" if row is not None else "" for row in chances], is_number=True)
+        for i, label in enumerate(labels)
+    ]
+    highest = Column("prob.", [f"{max(row):.3f}" if row is not None else "" for row in chances], is_number=True)
     more = table.count > len(first)
-    return DisplayTable(
-        [
-            Column("row", [f"{i}" for i in range(len(first))], is_number=True, style="dim"),
-            *(Column(name, [str(row.get(name, ""))[:PREVIEW_LENGTH] for row in rows], wrap="clip") for name in columns),
-            Column("label", predicted, wrap="never"),
-            *(Column(label, probabilities(i), is_number=True) for i, label in enumerate(labels)),
-        ],
-        caption=f"the first {len(first)} of {table.count:,} rows; --out FILE writes all" if more else "",
-    )
+
+    def fitted(room: int, probabilities: Sequence[Column]) -> DisplayTable:
+        texts = ([name, *(str(row.get(name, "")) for row in rows)] for name in columns)
+        shortened = [[_shorten(text, room) for text in column] for column in texts]
+        return DisplayTable(
+            [
+                Column(places[0][0], [number for _, number in places], is_number=True, style="dim"),
+                *(Column(name, cells, wrap="never") for name, *cells in shortened),
+                Column("label", predicted, wrap="never" if room != NARROWEST else "fold"),
+                *probabilities,
+            ],
+            caption=f"the first {len(first)} of {table.count:,} rows; --out FILE writes all" if more else "",
+        )
+
+    for probabilities in (every, [highest]):
+        taken = console.measure(rich_table(fitted(0, probabilities)), options=console.options.update_width(10_000))
+        room = (console.width - taken.maximum) // max(len(columns), 1)
+        if room >= NARROWEST:
+            break
+    if room < NARROWEST and len(columns) > 1:
+        return _preview(table, first, columns[:-1], labels, console)
+    return fitted(max(room, NARROWEST), probabilities)
+
+
+def _shorten(text: str, cells: int) -> str:
+    """Shorten a text, on one line, to a number of terminal cells."""
+    line = one_line(text[: 2 * cells])  # never wider than its characters, of two cells at most
+    return line if cell_len(line) <= cells and len(text) <= 2 * cells else set_cell_size(line, cells - 1).rstrip() + "…"

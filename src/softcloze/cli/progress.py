@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.text import Text
 
 from softcloze.cli.console import errors, plain, quiet, say, warn
-from softcloze.cli.input_files import Row
+from softcloze.cli.delimited import Row
+from softcloze.cli.input_files import Table
 from softcloze.cli.resumable import RowCounts
 from softcloze.errors import ArtifactError
 
@@ -157,11 +158,7 @@ def label_rows(
 
 
 def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:
-    """Score all rows that can be scored, and count the others.
-
-    Raises:
-        FileError: no row can be scored; names the reason for the first.
-    """
+    """Score all rows that can be scored, and count the others."""
     import numpy as np
 
     labels = tuple(map(str, bound.prompt.verbalizer.labels))
@@ -173,17 +170,16 @@ def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:
             scored.counts.add(label, prediction.error)
             if prediction.probabilities is not None:
                 scored.probabilities[prediction.row] = prediction.probabilities
-    scored.counts.validate()
     return scored
 
 
-def warn_of_bad_rows(counts: RowCounts, consequence: str) -> None:
+def warn_of_bad_rows(table: Table, counts: RowCounts, consequence: str) -> None:
     """Print a warning line that counts the bad rows, and a line for each of the first ones."""
     if not counts.problems:
         return
     warn(f"{counts.problems:,} of {counts.rows:,} rows could not be scored {consequence}")
     console = errors()
-    for row, reason in counts.reasons.items():
-        say(console, f"  row {row}: ", plain(reason))
+    for row in counts.reasons:
+        say(console, "  ", plain(counts.reason(table, row)))
     if counts.problems > len(counts.reasons):
         say(console, f"  and {counts.problems - len(counts.reasons):,} more")

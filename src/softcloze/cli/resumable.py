@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from softcloze.cli.input_files import Row, Table
+from softcloze.cli.delimited import Row
+from softcloze.cli.input_files import Table
 from softcloze.cli.output_files import writer_for
 from softcloze.errors import FileError
 from softcloze.files import explain_write_errors, replacing_file, validate_writable, write_text
@@ -65,14 +66,19 @@ class RowCounts:
             self.reasons[self.rows] = str(error)
         self.problems += 1
 
-    def validate(self) -> None:
-        """Make sure that some row has a label.
+    def reason(self, table: Table, row: int) -> str:
+        """The place of a bad row and the reason."""
+        reason = self.reasons[row].removeprefix(f"{table.path}, ")
+        return reason if reason != self.reasons[row] else f"{table.place(row)}: {reason}"
+
+    def validate(self, table: Table) -> None:
+        """Make sure that some row of the table has a label.
 
         Raises:
             FileError: none has; gives the first one's reason.
         """
         if self.problems and not self.labels:
-            raise FileError(f"none of the {self.problems:,} rows can be scored; row 0: {self.reasons[0]}")
+            raise FileError(f"none of the {self.problems:,} rows can be scored; {self.reason(table, 0)}")
 
 
 class ResumableOutput:
@@ -141,7 +147,7 @@ class ResumableOutput:
                 with replacing_file(self.out) as draft:
                     self._write(draft, self._rows())
             self.journal.unlink()
-        self.counts.validate()
+        self.counts.validate(self._table)
 
     def _rows(self) -> Iterator[Row]:
         """Rows of the input with the new columns; a damaged row has the new ones only."""
