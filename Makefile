@@ -1,7 +1,9 @@
 # Everything from a fresh clone with nothing but Python 3.11 and make:
 #   make test        checks style and types and runs the tests, in at most six minutes on two cores
 #   make test-slow   runs the slow tests, and properties on five times as many cases
-#   make fuzz SECONDS=600   tries the template language on random text
+#   make fuzz SECONDS=600   tries the template language on random text, and parameters, label words, data and files of all
+#                           kinds, each for as long
+#   make fuzz-readers SECONDS=600   tries all readers of files and templates on bytes that reach new lines of code
 #   make architectures   compares every masked and causal architecture of transformers, and a hundred odd set-ups of models
 #                        and tokenizers, with plain transformers, in three minutes
 #   make docs   builds the documentation as a site, build/site/index.html
@@ -10,7 +12,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs test test-slow fuzz architectures bench defaults clean
+.PHONY: demo docs test test-slow fuzz fuzz-readers architectures bench defaults clean
 
 demo: .venv/ready
 	$(BIN)/softcloze compare --report demo.html
@@ -30,6 +32,10 @@ docs: .venv/docs
 SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/python fuzz/language.py $(SECONDS)
+	$(BIN)/python fuzz/inputs.py $(SECONDS)
+
+fuzz-readers: .venv/fuzz
+	$(BIN)/python fuzz/readers.py $(SECONDS)
 
 architectures: .venv/ready
 	$(BIN)/python fuzz/odd_models.py
@@ -50,6 +56,10 @@ clean:
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/fuzz: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
 	touch $@
 
 .venv/docs: .venv/ready

@@ -75,7 +75,7 @@ WORDS = [[(20,), (31,)], [(20, 21, 22), (31,), (40, 41)]]
 TOLERANCE = 1e-4  # of the largest difference between scores
 
 
-def small_config(name: str, vocabulary: int, family: str) -> Any:  # noqa: ANN401 - each architecture has its own
+def small_config(name: str, vocabulary: int, family: str) -> Any:
     """A configuration of an architecture with small sizes."""
     config_class = CONFIG_MAPPING[name]
     default = config_class()

@@ -7,15 +7,15 @@ prints its smallest case and a seed that reproduces it.
 """
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from rounds import run
 from support import models
 
 from softcloze.encoding import CompiledTemplate, PromptTokenizer
@@ -162,21 +162,11 @@ PROPERTIES = {
 }
 
 
-def main() -> None:
-    """Run every property for its share of the time and print its number of cases."""
-    budget = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    for name, check in PROPERTIES.items():
-        end = time.monotonic() + budget / len(PROPERTIES)
-        first = number = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
-        while number == first or time.monotonic() < end:
-            try:
-                seed(number)(check)()
-            except BaseException:
-                print(f"{name}: failed; python fuzz/language.py 1 {number} reproduces it", flush=True)
-                raise
-            number += 1
-        print(f"{name}: {1000 * (number - first):,} cases, nothing found", flush=True)
+def main() -> int:
+    """Run every property for its share of the time."""
+    budget, first = [*map(float, sys.argv[1:2])] or [60.0], [*map(int, sys.argv[2:3])] or [None]
+    return int(run(PROPERTIES, "python fuzz/language.py", budget[0], first[0]) > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

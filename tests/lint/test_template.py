@@ -414,3 +414,7 @@ def test_a_mask_that_a_rule_names_wrongly():
         "            ^^^^\n"
         "  it has 'quality', 'parts'"
     )
+
+
+def test_a_variable_of_the_template_written_as_a_field():
+    assert lint("{% set short = text | trim %}<short> It was <mask>.") == []

@@ -66,7 +66,8 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
     for i, (node, start, end) in enumerate(placed):
         match node:
             case Field():
-                yield from _check_field(node, alike[node.name.casefold()], source, start, end)
+                # a variable that the template sets itself is no field of an example
+                yield from _check_field(node, alike.get(node.name.casefold(), ()), source, start, end)
             case Demos() if i > mask:
                 message = "demonstrations after the mask come too late for the model's answer"
                 advice = "put <demos> at the beginning"
