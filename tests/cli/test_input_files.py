@@ -258,7 +258,7 @@ def test_a_column_that_is_missing(content, message, tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     with pytest.raises(FileError, match="has no column 'text'; it has ") as caught:
-        open_table(path).validate_column("text")
+        open_table(path).find_column("text")
     assert message in str(caught.value)
 
 

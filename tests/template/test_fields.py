@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softcloze.errors import FieldError
+from softcloze.errors import FieldError, TemplateSyntaxError
+from softcloze.lint import lint
 from softcloze.template import Template
 
 ONE = Template("<text> <mask>")
@@ -177,3 +178,16 @@ def test_a_number_too_long_to_write():
 def test_many_columns_are_not_all_named():
     with pytest.raises(FieldError, match=r"'c19' and 980 more$"):
         ONE.read_fields({f"c{i}": "a" for i in range(1000)})
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(("tag", "key"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED), (COMPOSED, COMPOSED)])
+def test_field_names_may_differ_in_their_unicode_form(tag, key):
+    """A column that was typed on another system: one letter or two characters."""
+    assert Template(f"<{tag}> <mask>").read_fields({key: "x"}) == {tag: "x"}
+    assert Template(f"{{{{ {tag} }}}} <mask>").read_fields({key: "x", "other": "y"}) == {tag: "x"}
+    assert [finding.code for finding in lint(f"<{tag}> <mask>", fields=[key])] == []
+    with pytest.raises(TemplateSyntaxError, match="is text here"):
+        Template(f"<a> {{{COMPOSED}}} <mask>").validate_examples([{"a": "x", key: "y"}])

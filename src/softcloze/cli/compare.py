@@ -197,7 +197,7 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
     if data.startswith(STARTER):
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
     table = open_table(Path(data))
-    table.validate_column(text_column, hint=" (--text-column names another)")
+    text_column = table.find_column(text_column, hint=" (--text-column names another)")
     labels = table.labels(label_column, fewest=2)
     texts = [row.get(text_column) for row in table.rows()]
     for index, text in enumerate(texts):

@@ -15,6 +15,7 @@ from softcloze.cli.file_kinds import describe_encoding, describe_kind
 from softcloze.errors import CommandError, FieldError, FileError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
+from softcloze.template.fields import find_name
 
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 CHUNK = 1000  # rows of Parquet in one batch
@@ -76,16 +77,16 @@ class Table:
             for name in template.fields:
                 if name in template.variables:
                     continue  # it may be missing if the template tests for it
-                self.validate_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
+                self.find_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
             return lambda row: row
         if len(template.fields) != 1:
             raise CommandError(
                 f"--text-column is for templates with one field; this one reads the columns "
                 f"{', '.join(map(repr, template.fields)) or '(none)'}"
             )
-        self.validate_column(text_column)
+        column = self.find_column(text_column)
         (name,) = template.fields
-        return lambda row: _renamed(row, text_column, name)
+        return lambda row: _renamed(row, column, name)
 
     def examples(self, template: Template, text_column: str | None) -> list[Row]:
         """All rows as examples for `template`.
@@ -113,7 +114,7 @@ class Table:
             FileError: the column is missing, a row is damaged or has no label or an unknown one, or there are too few
                 different labels; names the line.
         """
-        self.validate_column(column, hint=" (--label-column names another)")
+        column = self.find_column(column, hint=" (--label-column names another)")
         texts = []
         for index, row in enumerate(self.rows()):
             label = row.get(column)
@@ -130,15 +131,21 @@ class Table:
             )
         return texts
 
-    def validate_column(self, column: str, hint: str = "") -> None:
-        """Raise FileError if the file has no column of this name; `hint` ends the message."""
-        if column not in self.columns:
+    def find_column(self, column: str, hint: str = "") -> str:
+        """The file's spelling of a column, which may have another Unicode form.
+
+        Raises:
+            FileError: the file has no column of this name; `hint` ends the message.
+        """
+        name = find_name(column, self.columns)
+        if name is None:
             if self.header_is_data:
                 hint += "; the first line looks like a row: put a line with the names of the columns above it"
             raise FileError(
                 f"{self.path} has no column {column!r}; it has {quoted_list(self.columns)}"
                 f"{did_you_mean(column, self.columns)}{hint}"
             )
+        return name
 
 
 def open_table(path: Path) -> Table:

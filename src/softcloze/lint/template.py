@@ -8,6 +8,7 @@ from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.stray_tags import check_stray_tags, odd_name
 from softcloze.template import Demos, Expression, Field, Mask, Node, Statement, Template
+from softcloze.template.fields import find_name
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
 
@@ -118,7 +119,7 @@ def _check_field(node: Field, alike: Iterable[str], source: str, start: int, end
 def _check_fields(template: Template, names: Sequence[str]) -> Iterator[Finding]:
     """Compare the fields of the template with those of the examples, `names`."""
     for name in template.fields:
-        if name not in names:
+        if find_name(name, names) is None:
             span = next(
                 (span for node, span in zip(template.nodes, template.spans, strict=True) if _names(node, name)), (0, 0)
             )
@@ -129,7 +130,7 @@ def _check_fields(template: Template, names: Sequence[str]) -> Iterator[Finding]
             yield Finding("missing-field", severity, message, has, template.source, *span)
     end = len(template.source)
     for name in names:
-        if name not in template.fields:
+        if find_name(name, template.fields) is None:
             message = f"the template does not use the field {name!r}"
             yield Finding("unused-field", "note", message, "", template.source, end, end)
 

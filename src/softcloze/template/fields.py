@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Number
 from os import PathLike
+from unicodedata import normalize
 
 from softcloze.errors import FieldError
 from softcloze.formatting import is_missing, missing_field, quoted_list, replace_surrogates
@@ -54,14 +55,25 @@ def read_fields(
         raise FieldError(f"{where}expected a string or a mapping of fields, found {type(example).__name__}{hint}")
     values: dict[str, object] = {}
     for name in fields:
-        if name in variables:
-            if name in example:
-                values[name] = _plain(example[name], f"{where}field {name!r}")
-        elif name in example:
-            values[name] = _text(example[name], f"{where}field {name!r}")
-        else:
+        key = find_name(name, example)
+        if key is not None:
+            convert = _plain if name in variables else _text
+            values[name] = convert(example[key], f"{where}field {name!r}")
+        elif name not in variables:
             raise FieldError(where + missing_field(name, example))
     return values
+
+
+def find_name(name: str, names: Collection[object]) -> str | None:
+    r"""The spelling of `name` among `names`, which may have another Unicode form; None if it is not among them.
+
+    >>> find_name("caf\u00e9", ["text", "cafe\u0301"]) == "cafe\u0301"
+    True
+    """
+    if name in names:
+        return name
+    form = normalize("NFC", name)
+    return next((other for other in names if isinstance(other, str) and normalize("NFC", other) == form), None)
 
 
 def _text(value: object, where: str) -> str:

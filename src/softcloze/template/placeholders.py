@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from softcloze.errors import TemplateSyntaxError
+from softcloze.template.fields import find_name
 from softcloze.template.nodes import Expression, Field, Literal, Placed
 from softcloze.template.tags import TAGS
 
@@ -160,7 +161,7 @@ def validate_reads(
     candidates = [placeholder for placeholder in placeholders if placeholder.name not in (*TAGS, *fields)]
     for placeholder in candidates:
         _, start, end, is_sure, is_leftover = placeholder
-        written, is_name = source[start:end], placeholder.name in names
+        written, is_name = source[start:end], find_name(placeholder.name, names) is not None
         if fields and (is_leftover or is_name):
             as_text = f"\\{written}" if written[0] in "<{" else f"{{{{ {written!r} }}}}"
             problem = f"{written!r} is text here, not a field: write {placeholder.tag}, or {as_text} to keep the text"
