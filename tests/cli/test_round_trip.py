@@ -93,7 +93,11 @@ def test_evaluate_counts(run, fitted, reviews):
     assert (done.returncode, done.stderr) == (0, "")
     assert "of 24 rows" in done.stdout
     assert "balanced accuracy" in done.stdout
-    assert re.search(r"^calibration error  0\.\d{3}   gap", done.stdout, re.MULTILINE)
+    (error,) = re.findall(r"^calibration error  (0\.\d{3})   gap", done.stdout, re.MULTILINE)
+    bins = re.findall(r"^ *0\.\d to \d\.\d +(\d\.\d+) +(\d\.\d+) +(\d+) *$", done.stdout, re.MULTILINE)
+    assert sum(int(rows) for *_, rows in bins) == 24
+    gaps = sum(int(rows) * abs(float(mean) - float(accuracy)) for mean, accuracy, rows in bins)
+    assert gaps / 24 == pytest.approx(float(error), abs=0.0015)
     support = [line.split() for line in done.stdout.splitlines() if line.split()[:1] in (["negative"], ["positive"])]
     assert [row[-1] for row in support[:2]] == ["12", "12"]
     assert sum(int(count) for row in support[2:] for count in row[1:]) == 24

@@ -242,7 +242,7 @@ def test_parameters_of_fine_tuning_are_checked_before_the_model_is_loaded(change
         (TEXTS, [1] * 4, "y holds 1 different labels"),
         ("good", [1], "X has to be a list of texts"),
         ([None, "fine", "bad", "poor"], LABELS, "row 0 is None; expected a text"),
-        (pd.DataFrame({"a": TEXTS, "b": TEXTS}), LABELS, "row 0 is .*; expected a text, or a record"),
+        (pd.DataFrame({"a": TEXTS, "b": TEXTS}), LABELS, "row 0 is .*; expected a text"),
     ],
 )
 def test_examples_that_fine_tuning_cannot_take(X, y, message):

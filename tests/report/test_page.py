@@ -173,6 +173,12 @@ def test_confusions_count_every_row_of_every_run(html, make_once):
         assert cells[0] + cells[3] == right
 
 
+def test_one_number_of_examples_makes_no_learning_curve(make):
+    for shots, drawn in (((16,), False), ((4, 16), True)):
+        titles = [text for _, text in Elements(page(make(rows=12, seeds=2, shots=shots))).of("h2")]
+        assert ("Learning curves" in titles) == drawn and "Differences" in titles
+
+
 def test_what_is_not_there_is_not_mentioned(make):
     found = Elements(page(make(rows=12, seeds=1, methods=make().methods[:1])))
     titles = [text for _, text in found.of("h2")]

@@ -1,6 +1,7 @@
 """softcloze evaluate: scores of a saved prompt on labelled rows."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from softcloze.cli.console import results, say
 from softcloze.cli.input_files import open_table
@@ -8,6 +9,9 @@ from softcloze.cli.options import FileArgument, LabelOption, OtherModelOption, P
 from softcloze.cli.progress import open_prompt, score_rows, warn_of_bad_rows
 from softcloze.display import Column, Styled, Table, rich_table
 from softcloze.prompt.card import PromptCard
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def evaluate(
@@ -17,7 +21,7 @@ def evaluate(
     label_column: LabelOption = "label",
     model: OtherModelOption = None,
 ) -> None:
-    """Measure a saved prompt on labelled rows: accuracy, precision and recall of each class, confusions."""
+    """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions."""
     table, card = open_table(file), PromptCard.load(prompt)
     known = tuple(map(str, card.verbalizer.labels))
     as_example, labels = table.reader(card.template, text_column), table.labels(label_column, known)
@@ -38,9 +42,27 @@ def evaluate(
     say(console, f"accuracy           {right / len(pairs):.3f}   {right:,} of {len(pairs):,} rows")
     say(console, f"balanced accuracy  {balanced:.3f}")
     say(console, f"calibration error  {error:.3f}   gap between confidence and accuracy")
+    console.print(rich_table(reliability_table(true, predicted, scored.probabilities[rows].max(axis=1))))
     console.print(rich_table(class_table(known, true, predicted)))
     console.print(rich_table(confusion_table(known, true, predicted)))
     warn_of_bad_rows(table, scored.counts, "and are left out")
+
+
+def reliability_table(true: Sequence[str], predicted: Sequence[str], confidence: "np.ndarray") -> Table:
+    """Accuracy by confidence, the probability of the predicted label, in the ten bins of the calibration error."""
+    import numpy as np
+
+    right = np.asarray(true) == np.asarray(predicted)
+    bin_of = np.searchsorted(np.arange(1, 10) / 10, confidence, side="left")
+    bins = [(int(index), bin_of == index) for index in np.unique(bin_of)]
+    return Table(
+        [
+            Column("confidence", [f"{index / 10:.1f} to {(index + 1) / 10:.1f}" for index, _ in bins]),
+            Column("mean", [f"{confidence[members].mean():.3f}" for _, members in bins], is_number=True),
+            Column("accuracy", [f"{right[members].mean():.3f}" for _, members in bins], is_number=True),
+            Column("rows", [f"{members.sum():,}" for _, members in bins], is_number=True),
+        ]
+    )
 
 
 def class_table(labels: Sequence[str], true: Sequence[str], predicted: Sequence[str]) -> Table:

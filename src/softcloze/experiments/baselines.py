@@ -175,15 +175,12 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _texts(X: Iterable[Example]) -> list[str]:
-    """The texts of examples, each a text or a record with a text as its only field."""
-    texts = [
-        next(iter(example.values())) if isinstance(example, Mapping) and len(example) == 1 else example
-        for example in as_examples(X)
-    ]
-    for row, text in enumerate(texts):
+    """The texts of examples, which have no other field."""
+    examples = as_examples(X, ["text"])
+    for row, text in enumerate(examples):
         if not isinstance(text, str):
-            raise DataError(f"row {row} is {quoted(text)}; expected a text, or a record with a text as its only field")
-    return list(map(str, texts))
+            raise DataError(f"row {row} is {quoted(text)}; expected a text")
+    return list(map(str, examples))
 
 
 def _targets(texts: Sequence[str], y: Iterable[Label]) -> tuple[np.ndarray, np.ndarray]:

@@ -82,8 +82,8 @@ def _protocol(comparison: Comparison) -> dict[str, str]:
 
 
 def _curves(data: ReportData) -> list[Plot]:
-    """Accuracy and log loss over training examples, if there are several numbers of them."""
-    if len(data.shots) < 2:
+    """Accuracy and log loss over training examples, if methods learnt from several numbers of them."""
+    if sum(shots != 0 for shots in data.shots) < 2:
         return []
     names = [shots_name(shots) for shots in data.shots]
     kinds: list[tuple[str, str, Measure, Callable[[Summary], Spread]]] = [
