@@ -106,6 +106,8 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
         "test_texts": texts,
         "test_labels": labels,
         "unlabelled": texts[:20],
+        "my_texts": texts[:40] + reviews.test.texts[:20],  # split_rows holds out those of the test set again
+        "my_labels": labels[:40] + reviews.test.labels[:20],
         "classifiers": [fitted],
     }
     source = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
