@@ -90,7 +90,7 @@ MISTAKES = [
     ),
     (lambda: domain_texts("很好", dice()), "texts must be a list of texts, found str with '很好'"),
     (lambda: domain_texts(["a", None], dice()), "texts must be a list of texts, found list with ['a', None]"),
-    (lambda: domain_texts(["a"], dice(), 0), "count=0, but it must be at least 1"),
+    (lambda: domain_texts(["a"], dice(), 0), "count=0, but it has to be an integer of at least 1"),
 ]
 
 

@@ -115,7 +115,7 @@ MISTAKES = [
     ),
     (
         lambda: expected_calibration_error(["a"], [[0.5, 0.5]], labels=AB, bins=0),
-        "bins=0, but it must be at least 1",
+        "bins=0, but it has to be an integer of at least 1",
     ),
 ]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softcloze.calibration import Mixture, fit_mixture, mixture
-from softcloze.errors import ParameterError
+from softcloze.errors import NonFiniteError, ParameterError
 
 # a column for each row of scores: orthonormal, and constants are gone
 COORDINATES = {
@@ -140,3 +140,15 @@ def test_clusters_that_do_not_settle_are_an_error(monkeypatch):
     monkeypatch.setattr(mixture, "ROUNDS", 1)
     with pytest.raises(ParameterError, match="no clusters found in the scores of 60 examples within "):
         fit_mixture(clusters(3, lead=0.5)[0], 0)
+
+
+@pytest.mark.parametrize("scale", [1e155, 1e200])
+def test_scores_without_a_finite_variance(scale):
+    with pytest.raises(ParameterError, match="have no finite variance"):
+        fit_mixture(np.random.default_rng(0).normal(size=(30, 3)) * scale, 0)
+
+
+def test_an_example_beyond_all_clusters_has_no_probabilities_of_nan():
+    calibration = fit_mixture(clusters(2)[0], 0)
+    with pytest.raises(NonFiniteError, match="row 1: calibration='prototypical' leaves no finite score"):
+        calibration.apply([[0.0, 1.0], [1e200, 0.0]])

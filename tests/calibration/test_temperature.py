@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from softcloze.calibration import Temperature, fit_temperature
-from softcloze.errors import ParameterError
+from softcloze.errors import NonFiniteError, ParameterError
 
 
 def softmax(logits):
@@ -117,3 +117,14 @@ def test_mistakes_are_explained(mistake, message):
     with pytest.raises(ParameterError) as caught:
         mistake()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("lead", [50, 1000, 1e8, 1e300])
+def test_examples_that_are_all_right_and_sure_stay_sure(lead):
+    """Then many temperatures leave no loss, and a high one would take the confidence of less clear texts."""
+    assert fit_temperature([[lead, 0.0], [0.0, lead]], [0, 1]).temperature < 0.1
+
+
+def test_a_temperature_that_leaves_no_finite_score_raises():
+    with pytest.raises(NonFiniteError, match="row 1: calibration='temperature' leaves no finite score"):
+        Temperature(5e-324).apply([[800.0, 0.0], [1.0, 1.0]])

@@ -7,6 +7,7 @@ from support import models
 
 from softcloze import PromptClassifier, Verbalizer
 from softcloze.backbone import load_backbone
+from softcloze.errors import NonFiniteError
 from softcloze.heads import PrototypeHead, learn_prototypes
 from softcloze.heads.prototypes import instance_loss
 from softcloze.starters import load_data
@@ -103,3 +104,16 @@ def test_soft_slots_are_trained_with_label_words_before_prototypes():
     both.fit(texts, labels)
     for name, vectors in words.prompt_.vectors.items():
         assert torch.equal(both.prompt_.vectors[name], vectors)
+
+
+def test_scores_without_spread_do_not_make_anything_certain():
+    targets = torch.arange(6) % 3
+    head = learn_prototypes(VERBALIZER, torch.zeros(6, 6), targets, np.random.default_rng(0))
+    assert head.spreads.tolist() == [1.0, 1.0]
+    assert head.label_scores(features()[0]).softmax(-1).max() < 0.999
+
+
+def test_states_too_large_for_single_precision_raise():
+    train, targets = features()
+    with pytest.raises(NonFiniteError, match=r"learnt from states up to 2e\+38 are NaN or infinite"):
+        learn_prototypes(VERBALIZER, train * (2e38 / train[:, 3:].abs().max()), targets, np.random.default_rng(0))

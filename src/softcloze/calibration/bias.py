@@ -28,8 +28,8 @@ class LabelBias(Calibration):
             raise ParameterError(f"method={self.method!r} is not a label bias; expected {', '.join(LABEL_BIASES)}")
         validate_numbers("bias", self.bias, (label_count(self.bias),))
 
-    def apply(self, scores: ArrayLike) -> Scores:
-        """Subtract the bias from the log-probabilities of the labels: see `Calibration.apply`.
+    def _apply(self, scores: ArrayLike) -> Scores:
+        """Subtract the bias from the log-probabilities of the labels.
 
         >>> LabelBias("pmi", (0.5, -0.5)).apply([[0.0, 0.0]]).round(2)
         array([[-1.19, -0.19]])

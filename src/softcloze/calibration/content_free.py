@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from softcloze.errors import ParameterError
+from softcloze.parameters import integer, validate_parameters
 from softcloze.template import Template
 
 # letters and punctuation written without spaces: Chinese and Japanese, but not Korean
@@ -42,8 +43,7 @@ def domain_texts(texts: Sequence[str], generator: np.random.Generator, count: in
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise ParameterError(f"texts must be a list of texts, found {type(texts).__name__} with {texts!r:.60}")
-    if count < 1:
-        raise ParameterError(f"count={count}, but it must be at least 1")
+    validate_parameters({"count": count}, {"count": integer(at_least=1)})
     words = [word for text in texts for word in _WORD.findall(text)]
     if not words:
         raise ParameterError(f"{len(texts)} texts have no words to draw from; give the texts to classify")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softcloze.errors import ParameterError
+from softcloze.parameters import integer, validate_parameters
 
 TOLERANCE = 1e-4  # of the sum of probabilities in single precision
 
@@ -40,8 +41,7 @@ def expected_calibration_error(
     """
     truth, names = np.asarray(y_true), np.asarray(labels).tolist()
     probs = _probabilities(y_prob, len(names))
-    if bins < 1:
-        raise ParameterError(f"bins={bins}, but it must be at least 1")
+    validate_parameters({"bins": bins}, {"bins": integer(at_least=1)})
     if truth.shape != (len(probs),):
         raise ParameterError(
             f"y_prob holds {len(probs)} examples, so y_true needs as many labels, found the shape {truth.shape}"

@@ -50,8 +50,8 @@ class Mixture(Calibration):
                 f"covariances must be positive definite, found {shortened(self.covariances)}"
             ) from problem
 
-    def apply(self, scores: ArrayLike) -> Scores:
-        """Log-probabilities that an example belongs to the cluster of each label: see `Calibration.apply`.
+    def _apply(self, scores: ArrayLike) -> Scores:
+        """Log-probabilities that an example belongs to the cluster of each label.
 
         >>> mixture = Mixture((0.5, 0.5), ((3.0,), (1.0,)), (((1.0,),), ((1.0,),)))
         >>> np.exp(mixture.apply([[2.0 * np.sqrt(2), 0.0]]))  # half-way
@@ -118,11 +118,15 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
             f"prototypical calibration of {labels} labels needs examples with at least {labels} different scores, "
             f"found {distinct} among {batch} examples; give others, or choose another method"
         )
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = points.var(axis=0).mean()
+    if not np.isfinite(variance):
+        raise ParameterError(f"scores up to {np.abs(log_p).max():.0e} nats apart have no finite variance; give others")
     model = GaussianMixture(
         labels,
         n_init=STARTS,
         max_iter=ROUNDS,
-        reg_covar=FLOOR * points.var(axis=0).mean(),
+        reg_covar=FLOOR * variance,
         random_state=random_state % 2**32,  # the range of seeds of scikit-learn
     )
     try:

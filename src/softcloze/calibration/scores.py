@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
-from softcloze.errors import ParameterError
+from softcloze.errors import NonFiniteError, ParameterError
 
 Scores: TypeAlias = NDArray[np.float64]
 
@@ -20,7 +20,6 @@ class Calibration(ABC):
 
     method: str
 
-    @abstractmethod
     def apply(self, scores: ArrayLike) -> Scores:
         """Calibrate scores.
 
@@ -32,11 +31,40 @@ class Calibration(ABC):
 
         Raises:
             ParameterError: scores of another number of labels, or scores that are not finite.
+            NonFiniteError: numbers so far apart that the calibrated scores of an example are not finite.
         """
+        with np.errstate(over="ignore", invalid="ignore"):
+            calibrated = self._apply(scores)
+        if rows := non_finite_rows(calibrated):
+            problem = f"calibration={self.method!r} leaves no finite score; learn it again from examples like these"
+            raise NonFiniteError(problem, rows, len(calibrated))
+        return calibrated
+
+    @abstractmethod
+    def _apply(self, scores: ArrayLike) -> Scores:
+        """The calibrated scores, which `apply` validates."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, which `softcloze.calibration.from_dict` reads."""
-        return asdict(self)
+        return {name: np.asarray(value).tolist() for name, value in asdict(self).items()}
+
+
+def non_finite_rows(scores: NDArray[np.floating[Any]]) -> list[int]:
+    """Rows with NaN, with plus infinity, or with no finite number at all.
+
+    Minus infinity is the score of a word that is impossible, and of a label with such words.
+
+    Args:
+        scores: shape (rows, columns).
+
+    >>> inf = np.inf
+    >>> non_finite_rows(np.array([[0.0, -inf], [-inf, -inf], [0.0, inf], [0.0, np.nan]]))
+    [1, 2, 3]
+    """
+    if not scores.shape[1]:
+        return []
+    broken = np.isnan(scores).any(1) | np.isposinf(scores).any(1) | ~np.isfinite(scores).any(1)
+    return [int(row) for row in np.flatnonzero(broken)]
 
 
 def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
@@ -73,7 +101,8 @@ def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
         raise ParameterError(
             f"example {row} has the scores {given[row].tolist()}; every label needs a finite score in every example"
         )
-    result: Scores = log_softmax(given, axis=1)
+    with np.errstate(over="ignore"):  # of numbers so far apart that one of them becomes minus infinity
+        result: Scores = log_softmax(given, axis=1)
     return result
 
 

@@ -31,8 +31,8 @@ class Temperature(Calibration):
         if self.temperature <= 0:
             raise ParameterError(f"temperature must be above 0, found {self.temperature!r}")
 
-    def apply(self, scores: ArrayLike) -> Scores:
-        """Divide the log-probabilities of the labels by the temperature: see `Calibration.apply`.
+    def _apply(self, scores: ArrayLike) -> Scores:
+        """Divide the log-probabilities of the labels by the temperature.
 
         >>> np.exp(Temperature(0.5).apply(np.log([[0.5, 0.5]])))
         array([[0.25, 0.25]])
@@ -86,4 +86,6 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
         return -float(log_softmax(log_p / math.exp(log_temperature), axis=1)[rows, right].mean())
 
     result = minimize_scalar(loss, bounds=tuple(map(math.log, BOUNDS)), method="bounded")
-    return Temperature(math.exp(result.x))
+    # where all are right and sure, many temperatures leave no loss; the lowest keeps the scores apart
+    lowest = loss(math.log(BOUNDS[0])) <= result.fun
+    return Temperature(BOUNDS[0] if lowest else math.exp(result.x))

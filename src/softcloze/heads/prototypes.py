@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from softcloze.backbone.precision import non_finite_tensors
+from softcloze.errors import NonFiniteError
 from softcloze.heads.basic import Head, WordHead
 from softcloze.verbalizer import AnyVerbalizer
 
@@ -69,6 +71,9 @@ def learn_prototypes(
         features: scores of the label words, then states at the mask, shape (batch, features).
         targets: index of the label of each example, shape (batch,).
         generator: source of randomness.
+
+    Raises:
+        NonFiniteError: features so large that what is learnt from them is NaN or infinite.
     """
     states = _states(verbalizer, features)
 
@@ -88,7 +93,10 @@ def learn_prototypes(
             optimizer.step()
     head = PrototypeHead(verbalizer, projection.detach(), prototypes.detach(), torch.ones(2))
     spreads = head.votes(features).flatten(1).std(1, correction=0)
-    head.spreads.copy_(spreads.clamp(min=1e-6))  # constant scores have no spread
+    # constant scores have no spread, and count as they are
+    head.spreads.copy_(torch.where(spreads > 1e-6, spreads, 1.0))
+    if broken := non_finite_tensors(head.state_dict()):
+        raise NonFiniteError(f"the {broken[0]} learnt from states up to {states.abs().max():.0e} are NaN or infinite")
     return head
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from softcloze.backbone import PrefixCache, run_length_bucketed, shared_prefix
+from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.finite import non_finite_rows, validate_finite
+from softcloze.scoring.finite import validate_finite
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
 MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
@@ -219,10 +220,10 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
     """
     results = _features(members)
     for member, result in zip(members, results, strict=True):
-        for row in non_finite_rows(result):
+        for row in non_finite_rows(result.numpy()):
             # alone, for the numbers of another row in the same packed sequence may have spoilt those of this one
             (alone,) = _features([member._replace(prompts=[member.prompts[row]])])
-            if non_finite_rows(alone):
+            if non_finite_rows(alone.numpy()):
                 break
             result[row] = alone[0]
         vectors = {"its soft vectors": member.soft} if member.soft is not None else {}
