@@ -6,7 +6,7 @@ from support import models
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from softcloze.backbone import Backbone, load_backbone, load_tokenizer
-from softcloze.errors import BackboneError, SoftclozeError
+from softcloze.errors import BackboneError, ParameterError, SoftclozeError
 from softcloze.starters import fetch_model
 
 
@@ -103,17 +103,18 @@ def test_an_unknown_starter():
 
 @pytest.mark.parametrize("dtype", ["float31", "", "int8"])
 def test_an_unknown_dtype(folder, dtype):
-    with pytest.raises(BackboneError, match=f"dtype='{dtype}' is unknown; expected auto, float32, bfloat16, float16"):
+    expected = "'auto', 'float32', 'bfloat16' or 'float16'"
+    with pytest.raises(ParameterError, match=f"dtype='{dtype}', but it has to be {expected}"):
         load_backbone(str(folder), dtype=dtype, device="cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "cpu:x"])
 def test_an_unknown_device(folder, device):
-    with pytest.raises(BackboneError, match=f"device='{device}' is unknown"):
+    with pytest.raises(ParameterError, match=f"device='{device}' is unknown"):
         load_backbone(str(folder), device=device)
 
 
 def test_a_device_that_this_machine_lacks(folder):
     missing = "mps" if torch.cuda.is_available() else "cuda"
-    with pytest.raises(BackboneError, match=missing):
+    with pytest.raises(ParameterError, match=missing):
         load_backbone(str(folder), device=missing)

@@ -5,10 +5,11 @@ from softcloze.backbone.batching import micro_batches, run_length_bucketed
 from softcloze.backbone.engine import RuntimeInfo
 from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
-from softcloze.backbone.loading import load_backbone, load_tokenizer
+from softcloze.backbone.loading import AnyModel, load_backbone, load_tokenizer, validate_model_options
 from softcloze.backbone.packing import shared_prefix
 
 __all__ = [
+    "AnyModel",
     "Backbone",
     "Family",
     "PrefixCache",
@@ -18,4 +19,5 @@ __all__ = [
     "micro_batches",
     "run_length_bucketed",
     "shared_prefix",
+    "validate_model_options",
 ]

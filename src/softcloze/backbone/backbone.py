@@ -15,6 +15,7 @@ from softcloze.backbone.compatibility import (
     can_pack,
     head_start,
     prefix_cache_reason,
+    validate_adapter,
     validate_embeddings,
     validate_encoder,
 )
@@ -24,8 +25,10 @@ from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import HeadPart, Outputs
 from softcloze.backbone.packing import MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
 from softcloze.backbone.seq2seq import decoder_start
+from softcloze.backbone.weights import validate_finite, validate_vocabulary
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
-from softcloze.errors import BackboneError
+from softcloze.errors import BackboneError, TokenizerError
+from softcloze.formatting import quoted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -60,9 +63,11 @@ class Backbone:
 
         Raises:
             BackboneError: the model has no language-modelling head of a known family, fails the checks of
-                `softcloze.backbone.compatibility`, or is a seq2seq model whose decoder begins with no known token.
-            TokenizerError: the tokenizer is not backed by the tokenizers library.
+                `softcloze.backbone.compatibility` and `softcloze.backbone.weights`, or is a seq2seq model whose
+                decoder begins with no known token.
+            TokenizerError: the tokenizer is not backed by the tokenizers library, or lacks the mask token.
         """
+        _validate_types(model, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
@@ -71,10 +76,13 @@ class Backbone:
         self.prompt_tokenizer = PromptTokenizer(
             tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq"
         )
-        if model.get_output_embeddings() is None:
+        validate_adapter(model)
+        if getattr(model, "get_output_embeddings", lambda: None)() is None:
             raise BackboneError(
                 f"{type(model).__name__} has no language-modelling head; load {name!r} with {AUTO[self.family]}"
             )
+        validate_vocabulary(model, tokenizer)
+        validate_finite(model)
         self._forward = ForwardPass(model, self.family, typed_pairs=self.prompt_tokenizer.has_token_types)
         self.uses_token_types = self._forward.uses_token_types
         self.max_length = longest_prompt(model.config, tokenizer, self._forward.first_position)
@@ -321,3 +329,10 @@ class Backbone:
     @cached_property
     def _head_start(self) -> nn.Module | None:
         return head_start(self._forward)
+
+
+def _validate_types(model: object, tokenizer: object) -> None:
+    if not isinstance(model, nn.Module) or not hasattr(model, "config"):
+        raise BackboneError(f"model={quoted(model)}: expected a transformers model")
+    if not hasattr(tokenizer, "get_vocab"):
+        raise TokenizerError(f"tokenizer={quoted(tokenizer)}: expected a tokenizer of transformers")

@@ -5,7 +5,7 @@ hand, and some models see padding. Without these checks such a model would give 
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 
 # raised by models that lack token ids, or that are given vectors which belong to no token
 UNSUPPORTED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def validate_adapter(model: nn.Module) -> None:
+    """Raise BackboneError if a PEFT model puts virtual tokens of its own in front of a sequence.
+
+    Keys and values of prefix tuning move no positions, and LoRA adds no tokens.
+    """
+    adapter: Any = getattr(model, "active_peft_config", None)
+    if adapter is not None and adapter.is_prompt_learning and adapter.peft_type != "PREFIX_TUNING":
+        raise BackboneError(
+            f"{_kind(model)} has a PEFT adapter of type {adapter.peft_type.value}, which puts "
+            f"{adapter.num_virtual_tokens} virtual tokens in front of every sequence, and positions would be off by "
+            "them; take the model without the adapter, peft_model.get_base_model(), and <soft*N> in the template"
+        )
 
 
 def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
@@ -54,6 +68,7 @@ def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
         raise _does_not_run(model, error) from error
     finally:
         hook.remove()
+    _validate_finite(model, by_ids)
     if not shapes or shapes[-1] != alone.shape[:2]:
         raise BackboneError(
             f"the head of {_kind(model)} does not run its output embedding on one state for each word, and softcloze "
@@ -95,11 +110,12 @@ def validate_encoder(forward: ForwardPass, start: int, ids: Sequence[int]) -> No
         alone = logits((a, b))
     except UNSUPPORTED as error:
         raise _does_not_run(model, error) from error
+    _validate_finite(model, by_ids)
     _validate_close(model, by_embeddings, by_ids)
     _validate_padding(model, padded, alone[0])
 
 
-def _kind(model: "PreTrainedModel") -> str:
+def _kind(model: nn.Module) -> str:
     return type(model).__name__
 
 
@@ -107,6 +123,14 @@ def _does_not_run(model: "PreTrainedModel", error: Exception) -> BackboneError:
     return BackboneError(
         f"{_kind(model)} does not accept `inputs_embeds` with a padding mask: {type(error).__name__}: {error}"
     )
+
+
+def _validate_finite(model: "PreTrainedModel", scores: Tensor) -> None:
+    if not scores.isfinite().all():
+        raise BackboneError(
+            f"{_kind(model)} gives scores that are not finite in {str(model.dtype).removeprefix('torch.')}"
+            + ("; load it in bfloat16 or float32" if model.dtype == torch.float16 else "")
+        )
 
 
 def _validate_close(model: "PreTrainedModel", by_embeddings: Tensor, by_ids: Tensor) -> None:

@@ -16,6 +16,25 @@ Family = Literal["masked", "causal", "seq2seq"]
 AUTO = {"masked": "AutoModelForMaskedLM", "causal": "AutoModelForCausalLM", "seq2seq": "AutoModelForSeq2SeqLM"}
 
 
+def validate_language_model(config: "PreTrainedConfig") -> None:
+    """Raise BackboneError if transformers has no language-model head for this configuration."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MASKED_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    )
+
+    heads = [MODEL_FOR_MASKED_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING]
+    if config.is_encoder_decoder:
+        heads = [MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING]
+    if not any(type(config) in mapping for mapping in heads):
+        saved = "".join(f" (saved from {name})" for name in config.architectures or ())
+        raise BackboneError(
+            f"a model of type {config.model_type!r}{saved} is not a masked, causal or seq2seq language model; "
+            "softcloze needs one that predicts words, such as BERT, Llama or T5"
+        )
+
+
 def family_of(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer) -> Family:
     """The family of a model with this configuration, from the heads that transformers offers for it.
 
@@ -26,41 +45,36 @@ def family_of(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer) -> Fam
     Raises:
         BackboneError: it has none of these heads, or no token for the answer's position.
     """
-    from transformers import (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_MASKED_LM_MAPPING,
-        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-    )
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-    if config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING:
+    validate_language_model(config)
+    if config.is_encoder_decoder:
         if not sentinels_of(tokenizer) and tokenizer.mask_token is None:
             raise BackboneError(
                 f"this tokenizer of a {config.model_type!r} model has neither a mask token nor sentinels like "
                 "<extra_id_0>, and a seq2seq model needs one at the position of an answer; take T5, mT5 or BART"
             )
         return "seq2seq"
-    if (
-        not config.is_encoder_decoder
-        and type(config) in MODEL_FOR_MASKED_LM_MAPPING
-        and tokenizer.mask_token is not None
-        and not getattr(config, "is_decoder", False)
-    ):
+    masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    if masked and tokenizer.mask_token is not None:
         return "masked"
-    if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return "causal"
     raise BackboneError(
-        f"a model of type {config.model_type!r} is not a masked, causal or seq2seq language model; "
-        "softcloze needs one that predicts words, such as BERT, Llama or T5"
+        f"this tokenizer of a {config.model_type!r} model has no mask token, which a masked model needs"
     )
 
 
 def longest_prompt(config: "PreTrainedConfig", tokenizer: PretrainedTokenizer, first_position: int = 0) -> int:
     """Positions that a model with this configuration accepts, of which the first has the id `first_position`."""
-    positions = getattr(config, "max_position_embeddings", None)
+    text = config.get_text_config()
     limits: list[int] = [tokenizer.model_max_length, NO_LIMIT]
-    if isinstance(positions, int) and positions > 0:
-        limits.append(positions - first_position)
-    return min(limits)
+    # of most models; of LED, whose encoder takes the text; of MPT, whose ALiBi bias has this length
+    for name in ("max_position_embeddings", "max_encoder_position_embeddings", "max_seq_len"):
+        positions = getattr(text, name, None)
+        if isinstance(positions, int) and positions > 0:
+            limits.append(positions - first_position)
+    return int(min(limits))
 
 
 def first_position(model: "PreTrainedModel") -> int:

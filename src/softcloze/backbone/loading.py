@@ -1,54 +1,73 @@
-"""Load a backbone by name."""
+"""Load a backbone by name, or take a model that is loaded."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import re
+from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from weakref import WeakValueDictionary
 
 import torch
-from safetensors import SafetensorError
+from torch import nn
 
 from softcloze.backbone.backbone import Backbone
-from softcloze.backbone.family import AUTO, Family, family_of, longest_prompt
+from softcloze.backbone.family import AUTO, Family, family_of, first_position, longest_prompt, validate_language_model
+from softcloze.backbone.location import Location, cannot_load, hub_options, locate, reading, validate_files
+from softcloze.backbone.weights import quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
-from softcloze.errors import BackboneError
-from softcloze.starters import fetch_model
+from softcloze.errors import BackboneError, ParameterError
+from softcloze.formatting import did_you_mean
+from softcloze.parameters import BOOLEAN, instance_of, one_of, validate_parameters
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import Pipeline, PreTrainedConfig, PreTrainedModel
 
-STARTER = "starter:"
-_LOADING = RLock()
+AnyModel: TypeAlias = Union[
+    str, "os.PathLike[str]", Backbone, "PreTrainedModel", tuple["PreTrainedModel", PretrainedTokenizer], "Pipeline"
+]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_OPTIONS = {
+    "dtype": one_of("auto", *_DTYPES),
+    "device": instance_of("'auto', 'cpu', 'cuda' or 'mps'", str),
+    "compile": BOOLEAN,
+}
+# names of the files that hold the vocabularies of tokenizers
+_VOCABULARY = re.compile(r"^(tokenizer|vocab|tekken)\b.*(?<!_config)\.(json|txt|model)$|\.(model|spm|bpe|tiktoken)$")
+_LOADING = RLock()  # so that threads which need the same model load it once
 
 
-def load_backbone(
-    model: str | Backbone, *, dtype: str = "auto", device: str = "auto", compile: bool = False
-) -> Backbone:
-    """Load the backbone named `model`; loaded twice, it is shared.
+def load_backbone(model: AnyModel, *, dtype: str = "auto", device: str = "auto", compile: bool = False) -> Backbone:
+    """Load the backbone `model`; loaded twice, it is shared as long as its files stay the same.
 
     Args:
-        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a Backbone, which is returned as it is.
+        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a model in memory: a Backbone, a
+            transformers model and its tokenizer as a tuple, a transformers model alone, whose tokenizer is loaded from
+            `name_or_path` of the model, or a fill-mask or text-generation pipeline.
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device multiplies it in hardware,
-            float32 otherwise.
+            float32 otherwise. A model in memory keeps its own, as it keeps its device.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": an accelerator if one is available.
         compile: compile the layers for scoring, in place: see `Backbone.compile` and docs/explanation/engine.md.
 
     Raises:
-        BackboneError: the model cannot be loaded or compiled, or `dtype` or `device` is unknown.
+        BackboneError: the model cannot be loaded, used or compiled.
+        ParameterError: `model`, `dtype`, `device` or `compile` is of another kind, or the device is not available.
         StarterError: a starter cannot be fetched.
     """
-    if not isinstance(model, Backbone):
-        where = _device(device)
-        with _LOADING:  # threads share what the first of them loads
-            model = _load(model, _dtype(dtype, where), where)
-    if compile:
-        model.compile()
-    return model
+    validate_parameters({"dtype": dtype, "device": device, "compile": compile}, _OPTIONS)
+    where = _device(device)
+    precision = _dtype(dtype, where)
+    with _LOADING:
+        if isinstance(model, str | os.PathLike):
+            backbone = _load(locate(_name(model)), precision, where)
+        else:
+            backbone = model if isinstance(model, Backbone) else _take(*_model_and_tokenizer(model))
+        if compile:
+            backbone.compile()
+    return backbone
 
 
-def load_tokenizer(model: str) -> tuple[PretrainedTokenizer, Family, int]:
+def load_tokenizer(model: "str | os.PathLike[str]") -> tuple[PretrainedTokenizer, Family, int]:
     """Load the tokenizer of a model named as for `load_backbone`, without the model's weights.
 
     Returns:
@@ -58,55 +77,150 @@ def load_tokenizer(model: str) -> tuple[PretrainedTokenizer, Family, int]:
         BackboneError: the tokenizer or the configuration cannot be loaded.
         StarterError: a starter cannot be fetched.
     """
-    location, options = _location(model)
-    with _errors_explained(model):
-        config, tokenizer, family = _read_configuration(location, options)
-    return tokenizer, family, longest_prompt(config, tokenizer)
+    import transformers
+
+    location = locate(_name(model))
+    config, tokenizer, family = _read_configuration(location, _options(location))
+    with reading(location, "configuration"), torch.device("meta"):  # a model without weights
+        empty = getattr(transformers, AUTO[family]).from_config(config, trust_remote_code=False)
+    return tokenizer, family, longest_prompt(config, tokenizer, first_position(empty))
+
+
+def validate_model_options(model: object, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `model_options` of a classifier as keyword arguments of `load_backbone`.
+
+    Raises:
+        ParameterError: they are no mapping, name no option, or the model is in memory already.
+    """
+    if options is None:
+        return {}
+    validate_parameters({"model_options": options}, {"model_options": instance_of("a dict or None", Mapping)})
+    for name in options:
+        if name not in _OPTIONS:
+            known = ", ".join(map(repr, _OPTIONS))
+            raise ParameterError(f"model_options has {name!r}; expected {known}{did_you_mean(str(name), _OPTIONS)}")
+    if options and not isinstance(model, str | os.PathLike):
+        kind = type(model).__name__
+        raise ParameterError(
+            f"model_options={options!r} is for a model given by name, and model is a {kind}; "
+            "give the options to load_backbone"
+        )
+    return dict(options)
+
+
+def _name(model: "str | os.PathLike[str]") -> str:
+    name = os.fspath(model)
+    if not isinstance(name, str):
+        raise ParameterError(f"model={model!r} is a path of bytes; give it as text")
+    return name
 
 
 # two, for comparing one model with another; a model can be hundreds of megabytes
 @lru_cache(maxsize=2)
-def _load(name: str, dtype: torch.dtype, device: torch.device) -> Backbone:
+def _load(location: Location, dtype: torch.dtype, device: torch.device) -> Backbone:
     import transformers
 
-    location, options = _location(name)
-    with _errors_explained(name):
-        _, tokenizer, family = _read_configuration(location, options)
-        model = getattr(transformers, AUTO[family]).from_pretrained(location, dtype=dtype, **options)
-    return Backbone(model.to(device), tokenizer, name)
+    options = _options(location)
+    _, tokenizer, family = _read_configuration(location, options)
+    kind = getattr(transformers, AUTO[family])
+    with reading(location, "weights"), quiet_report():
+        model, report = kind.from_pretrained(
+            location.path, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True, **options
+        )
+        model.to(device)
+    validate_loaded(model, report, location)
+    return Backbone(model, tokenizer, location.name)
 
 
-def _location(name: str) -> tuple[str | Path, dict[str, str]]:
-    """The location and the options with which transformers loads a model of this name."""
-    if name.startswith(STARTER):
-        return fetch_model(name.removeprefix(STARTER)), {}
-    if name.endswith(".gguf"):
-        file = Path(name).expanduser()
-        return file.parent, {"gguf_file": file.name}
-    return name, {}
+def _options(location: Location) -> dict[str, Any]:
+    """Keyword arguments for `from_pretrained`, after a check of the files or the hub."""
+    if not location.is_local:
+        return location.options | hub_options(location)
+    validate_files(location)
+    return location.options
 
 
 def _read_configuration(
-    location: str | Path, options: Mapping[str, str]
+    location: Location, options: Mapping[str, Any]
 ) -> "tuple[PreTrainedConfig, PretrainedTokenizer, Family]":
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(location, **options)
-    tokenizer = AutoTokenizer.from_pretrained(location, **options)
+    with reading(location, "configuration"):
+        config = AutoConfig.from_pretrained(location.path, **options)
+    validate_language_model(config)
+    tokenizer = _read_tokenizer(location, options)
     return config, tokenizer, family_of(config, tokenizer)
 
 
-@contextmanager
-def _errors_explained(name: str) -> Iterator[None]:
-    """Raise BackboneError with the model's name for the errors of transformers."""
+def _read_tokenizer(location: Location, options: Mapping[str, Any]) -> PretrainedTokenizer:
+    from transformers import AutoTokenizer
+
+    files = [name for name, _, _ in location.stamp if _VOCABULARY.search(name)]
+    if files or location.gguf or not location.is_local:
+        with reading(location, "tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(location.path, **options)
+        # where files are missing, transformers makes a tokenizer of special tokens alone
+        if set(tokenizer.get_vocab()) - set(tokenizer.added_tokens_encoder):
+            return tokenizer
+    save = f"tokenizer.save_pretrained({location.path!r})"
+    raise cannot_load(location.name, "it has no tokenizer, or an empty one", f"save that of the model there: {save}")
+
+
+# as long as someone uses a backbone, so that a model in memory is tested once and let go with its last user
+_TAKEN: WeakValueDictionary[tuple[object, ...], Backbone] = WeakValueDictionary()
+
+
+def _take(model: "PreTrainedModel", tokenizer: PretrainedTokenizer | None) -> Backbone:
+    """Wrap a model in memory; without a tokenizer, load that of the model's own name."""
+    name = getattr(model, "name_or_path", "")
+    # the addresses and versions of weights change with training
+    state = tuple(
+        (id(weight), weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        for weight in model.parameters()
+    )
+    key = id(model), id(tokenizer), name, state
+    backbone = _TAKEN.get(key)
+    if backbone is None:
+        if tokenizer is None:
+            tokenizer = _tokenizer_of(model, name)
+        backbone = _TAKEN[key] = Backbone(model, tokenizer, name or type(model).__name__)
+    return backbone
+
+
+def _tokenizer_of(model: "PreTrainedModel", name: str) -> PretrainedTokenizer:
+    kind = type(model).__name__
     try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
+        if not name:
+            raise BackboneError("its name_or_path is empty")
+        location = locate(name)
+        more = {} if location.is_local else hub_options(location)
+        return _read_tokenizer(location, location.options | more)
+    except BackboneError as error:
         raise BackboneError(
-            f"cannot load the model {name!r}: {error}\n"
-            "expected a model name of a hub, a folder in transformers format, a .gguf file, or starter:NAME "
-            "(softcloze models lists those)"
+            f"the tokenizer of this {kind} is not known: {error}\n  give it too: model=(model, tokenizer)"
         ) from error
+
+
+def _model_and_tokenizer(model: object) -> tuple[Any, PretrainedTokenizer | None]:
+    """The parts of a model in memory.
+
+    Raises:
+        ParameterError: it is nothing that `load_backbone` takes.
+    """
+    from transformers import Pipeline, PreTrainedTokenizerBase
+
+    match model:
+        case nn.Module():
+            return model, None
+        case (nn.Module() as module, tokenizer) if isinstance(tokenizer, PreTrainedTokenizerBase):
+            return module, tokenizer
+        case Pipeline() if isinstance(model.model, nn.Module) and model.tokenizer is not None:
+            return model.model, model.tokenizer
+    parts = ", ".join(type(part).__name__ for part in model) if isinstance(model, tuple | list) else ""
+    raise ParameterError(
+        f"model is {'None' if model is None else type(model).__name__}{parts and f' of {parts}'}; expected a name, a "
+        "folder, a Backbone, a transformers model, (model, tokenizer), or a fill-mask or text-generation pipeline"
+    )
 
 
 def _device(name: str) -> torch.device:
@@ -115,24 +229,24 @@ def _device(name: str) -> torch.device:
         return accelerator if accelerator is not None else torch.device("cpu")
     try:
         device = torch.device(name)
+        if device.type == "meta":  # which computes nothing
+            raise RuntimeError(name)
     except RuntimeError as error:
-        raise BackboneError(f'device={name!r} is unknown; expected "auto", "cpu", "cuda" or "mps"') from error
+        raise ParameterError(f'device={name!r} is unknown; expected "auto", "cpu", "cuda" or "mps"') from error
     try:
         torch.empty(0, device=device)
     # backends that this build of torch lacks raise different errors
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise BackboneError(f'device {name!r} is not available: {error}; use "auto" to select one') from error
+    except (AssertionError, ImportError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ParameterError(f'device {name!r} is not available: {reason}; use "auto" to select one') from error
     return device
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name == "auto":
-        if device.type == "cuda":
-            hardware = torch.cuda.is_bf16_supported()
-        else:
-            hardware = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if hardware else torch.float32
-    if name not in dtypes:
-        raise BackboneError(f"dtype={name!r} is unknown; expected auto, {', '.join(dtypes)}")
-    return dtypes[name]
+    if name != "auto":
+        return _DTYPES[name]
+    if device.type == "cuda":
+        hardware = torch.cuda.is_bf16_supported()
+    else:
+        hardware = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if hardware else torch.float32

@@ -4,8 +4,8 @@ import json
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from hashlib import sha256
-from inspect import signature
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -16,12 +16,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from softcloze.backbone import Backbone, PrefixCache, RuntimeInfo, load_backbone
+from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
 from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, DataError, ParameterError, SoftclozeError
-from softcloze.formatting import did_you_mean
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
@@ -40,7 +39,21 @@ RANDOM_STATE = (
 )
 
 
-class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
+class SharedModelMixin(BaseEstimator):
+    """A classifier whose clones share its model in memory instead of copying it."""
+
+    model: AnyModel
+
+    def __sklearn_clone__(self) -> Self:
+        """A clone with the same model."""
+        bare = copy(self)
+        bare.model = ""
+        clone: Self = super(SharedModelMixin, bare).__sklearn_clone__()
+        clone.model = self.model
+        return clone
+
+
+class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
     """Base of the classifiers with one prompt; a subclass declares the parameters and implements `fit`.
 
     Attributes:
@@ -61,7 +74,6 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
     }
     training_defaults: ClassVar[Mapping[str, Any]] = {}
 
-    model: str | Backbone
     template: str | Template
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None
     epochs: int
@@ -119,7 +131,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         self._bound_prompt().prompt.save(path)
 
     @classmethod
-    def load(cls, path: str | PathLike[str], model: str | Backbone | None = None, **parameters: object) -> Self:
+    def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
         """Load a fitted classifier from a saved prompt.
 
         Args:
@@ -271,19 +283,7 @@ class PromptEstimator(ClassifierMixin, BaseEstimator, ABC):
         self._bound = bound
 
     def _load_backbone(self) -> Backbone:
-        options = dict(self.model_options or {})
-        known = [name for name in signature(load_backbone).parameters if name != "model"]
-        for name in options:
-            if name not in known:
-                raise ParameterError(
-                    f"model_options has {name!r}; expected {', '.join(map(repr, known))}{did_you_mean(name, known)}"
-                )
-        if options and isinstance(self.model, Backbone):
-            raise ParameterError(
-                f"model_options={options!r} is for a model given by name, and model is a Backbone; "
-                "give the options to load_backbone"
-            )
-        return load_backbone(self.model, **options)
+        return load_backbone(self.model, **validate_model_options(self.model, self.model_options))
 
     def _settings(self) -> TrainingSettings:
         return self.training if self.training is not None else TrainingSettings(**self.training_defaults)

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import RANDOM_STATE, accuracy, seed_of
 from softcloze.classifiers.combination import (
     CARD,
@@ -265,12 +265,12 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         write_ensemble(path, prompts, self._combination(), self.weights)
 
     @classmethod
-    def load(cls, path: str | PathLike[str], model: str | Backbone | None = None, **parameters: object) -> Self:
+    def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
         """Load a fitted ensemble.
 
         Args:
             path: folder that `save` wrote.
-            model: name, path or `Backbone` to use; None for the model named when the ensemble was saved.
+            model: another model to use, as for `PromptClassifier`; None for the one named in the ensemble.
             **parameters: other parameters of all members, as for `PromptClassifier.load`.
 
         Raises:

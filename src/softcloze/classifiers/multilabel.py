@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import PromptEstimator, seed_of
 from softcloze.data import Example, as_examples, as_indicators, validate_lengths
 from softcloze.encoding import summarise_cuts
@@ -35,7 +35,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
     `fit` learns a threshold for each label, and trains the soft slots of the template for all labels together.
 
     Args:
-        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`.
+        model: as for `PromptClassifier`.
         template: a template string, the name of one in the library, or a `Template`; without `<demos>`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, or a `Verbalizer`.
         soft_init: initial values of soft slots without `init=`: "template", "labels" or "vocabulary".
@@ -72,7 +72,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
     constraints: ClassVar[Mapping[str, Constraint]] = {**PromptEstimator.constraints, "soft_init": one_of(*INITS)}
     training_defaults: ClassVar[Mapping[str, Any]] = {"target_loss": 0.0}
 
-    model: str | Backbone
+    model: AnyModel
     template: str | Template
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer
     _: KW_ONLY

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.analysis import Explanation, explain
-from softcloze.backbone import Backbone
+from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
 from softcloze.classifiers.base import PromptEstimator, accuracy, seed_of
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
@@ -50,8 +50,9 @@ class PromptClassifier(PromptEstimator):
     in the template `fit` keeps the examples and shows eight of them with each input (in-context learning).
 
     Args:
-        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a `Backbone`; masked (BERT), causal
-            (Llama) or seq2seq (T5, BART; see `softcloze.scoring.seq2seq` for what their decoder scores).
+        model: "starter:NAME", a model name on a hub, a folder, a .gguf file, or a model in memory (see
+            `load_backbone`); masked (BERT), causal (Llama) or seq2seq (T5, BART; see `softcloze.scoring.seq2seq` for
+            what their decoder scores).
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
             `RuleVerbalizer` for several named masks, or None: every label is its own word.
@@ -121,7 +122,7 @@ class PromptClassifier(PromptEstimator):
         "warm_start": BOOLEAN,
     }
 
-    model: str | Backbone
+    model: AnyModel
     template: str | Template
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None
     _: KW_ONLY

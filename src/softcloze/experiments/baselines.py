@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
-from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone import AnyModel, Backbone, load_backbone
 from softcloze.classifiers import seed_of
+from softcloze.classifiers.base import SharedModelMixin
 from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import quoted
@@ -39,7 +40,7 @@ CONSTRAINTS = {
 
 
 @dataclass(eq=False, repr=False)
-class FineTunedClassifier(ClassifierMixin, BaseEstimator):
+class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
     """Fine-tuning for sequence classification with transformers, as a baseline for prompts.
 
     `fit` copies the weights of the backbone, adds a new classification head, and trains in float32 with AdamW; the
@@ -73,7 +74,7 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
     (16770, (1, 2))
     """
 
-    model: str | Backbone
+    model: AnyModel
     _: KW_ONLY
     trained: Trained = "all"
     epochs: int = 10

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples, as_labels
@@ -153,7 +153,7 @@ def measure_classifier(
 
 
 def standard_methods(
-    model: str | Backbone,
+    model: AnyModel,
     template: str | Template,
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer,
     *,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS
 from softcloze.classifiers import PromptClassifier
 from softcloze.errors import ParameterError
@@ -40,7 +40,7 @@ class VariantSpread:
 
 
 def prompt_variants(
-    model: str | Backbone,
+    model: AnyModel,
     task: str,
     language: str,
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None,

@@ -6,7 +6,7 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone import AnyModel, Backbone, load_backbone
 from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths, validate_several
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import EncodingError, ParameterError
@@ -36,7 +36,7 @@ CONSTRAINTS = {
 
 
 def refine_words(
-    model: str | Backbone,
+    model: AnyModel,
     template: str | Template,
     words: Mapping[Label, Words] | str | Verbalizer,
     texts: Iterable[Example],

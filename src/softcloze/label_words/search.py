@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone import AnyModel, load_backbone
 from softcloze.data import Example, as_examples, as_labels, validate_lengths
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
@@ -25,7 +25,7 @@ CONSTRAINTS = {
 
 
 def search_label_words(
-    model: str | Backbone,
+    model: AnyModel,
     template: str | Template,
     texts: Iterable[Example],
     labels: Iterable[Label],
