@@ -3,29 +3,7 @@
 import pytest
 from support.odd_models import SETUPS, largest_difference, plain_scores
 
-PENDING = {
-    "resized: fewer rows than tokens",
-    "tokens added without resizing",
-    "tokenizer of another model",
-    "mask token that is not in the vocabulary",
-    "tokenizer without a limit, MPT",
-    "prefix tuning, GPT-2",
-    "prompt tuning, GPT-2",
-    "prompt tuning, Llama",
-    "P-tuning",
-    "tuples returned",
-    "DataParallel",
-    "int8, dynamic",
-    "NaN among the weights",
-    "NaN among the weights, causal",
-    "a pointer of Git LFS for the weights",
-    "junk in pytorch_model.bin",
-    "a layer missing",
-    "a classifier's checkpoint",
-    "no tokenizer",
-    "a vocabulary smaller than the weights",
-    "NaN in the checkpoint",
-}
+PENDING: set[str] = set()
 
 
 def marks(name):

@@ -514,7 +514,7 @@ SETUPS: dict[str, OddModel] = {
         _cutting,
     ),
     "mask token that is not in the vocabulary": with_tokenizer(
-        "bert", lambda tokenizer: setattr(tokenizer, "_mask_token", "<M>"), refusal=(TokenizerError, "mask")
+        "bert", lambda tokenizer: setattr(tokenizer, "mask_token", "<M>"), refusal=(TokenizerError, "mask")
     ),
     "a tokenizer without offsets": with_tokenizer(
         "gpt2", lambda _: hf.ByT5Tokenizer(), refusal=(TokenizerError, "tokenizers library")

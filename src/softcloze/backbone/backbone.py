@@ -79,13 +79,15 @@ class Backbone:
         validate_adapter(model)
         if getattr(model, "get_output_embeddings", lambda: None)() is None:
             raise BackboneError(
-                f"{type(model).__name__} has no language-modelling head; load {name!r} with {AUTO[self.family]}"
+                f"{type(model).__name__} has no language-modelling head; load its checkpoint with {AUTO[self.family]}"
             )
         validate_vocabulary(model, tokenizer)
         validate_finite(model)
         self._forward = ForwardPass(model, self.family, typed_pairs=self.prompt_tokenizer.has_token_types)
         self.uses_token_types = self._forward.uses_token_types
-        self.max_length = longest_prompt(model.config, tokenizer, self._forward.first_position)
+        # keys and values of prefix tuning take positions as well
+        virtual = getattr(getattr(model, "active_peft_config", None), "num_virtual_tokens", 0)
+        self.max_length = longest_prompt(model.config, tokenizer, self._forward.first_position + virtual)
         self._validate()
 
     def _validate(self) -> None:

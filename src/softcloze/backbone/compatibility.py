@@ -30,7 +30,9 @@ def validate_adapter(model: nn.Module) -> None:
     Keys and values of prefix tuning move no positions, and LoRA adds no tokens.
     """
     adapter: Any = getattr(model, "active_peft_config", None)
-    if adapter is not None and adapter.is_prompt_learning and adapter.peft_type != "PREFIX_TUNING":
+    if adapter is None or not adapter.is_prompt_learning:
+        return
+    if adapter.peft_type != "PREFIX_TUNING" or adapter.task_type != "CAUSAL_LM":
         raise BackboneError(
             f"{_kind(model)} has a PEFT adapter of type {adapter.peft_type.value}, which puts "
             f"{adapter.num_virtual_tokens} virtual tokens in front of every sequence, and positions would be off by "
@@ -60,7 +62,7 @@ def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
         # of one shape where they are compared: in half precision another shape rounds differently
         sequences = [[a, b, *[c] * 6], [a, b, *[d] * 6]]
         vector = model.get_input_embeddings()(torch.tensor([a, b], device=model.device)).mean(0, keepdim=True)
-        by_ids = model(input_ids=torch.tensor(sequences, device=model.device)).logits
+        by_ids = model(input_ids=torch.tensor(sequences, device=model.device), return_dict=True).logits
         by_embeddings = logits(sequences)
         padded = logits([[a, b], [*sequences[0], -1]])[0, :2]
         alone = logits([[a, b]])
@@ -104,7 +106,7 @@ def validate_encoder(forward: ForwardPass, start: int, ids: Sequence[int]) -> No
         return forward.padded(answers, positions.expand(len(sources), -1), sources=sources).logits
 
     try:
-        by_ids = model(input_ids=source, decoder_input_ids=decoder).logits
+        by_ids = model(input_ids=source, decoder_input_ids=decoder, return_dict=True).logits
         by_embeddings = logits(text)
         padded, _ = logits((a, b), text)
         alone = logits((a, b))

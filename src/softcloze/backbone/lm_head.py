@@ -66,6 +66,7 @@ class LMHead:
             part: the part of the head to run.
         """
         states = torch.empty(0)
+        inputs = {**inputs, "return_dict": True}  # whatever the configuration says
         sequences, positions = sequences.to(self._model.device), positions.to(self._model.device)
         embedding = self._model.get_output_embeddings()
         first = part.start if part.start is not None else embedding

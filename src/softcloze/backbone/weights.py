@@ -116,7 +116,7 @@ def validate_finite(model: nn.Module) -> None:
                     half = weight.dtype == torch.float16
     if broken:
         raise BackboneError(
-            f"weights of {type(model).__name__} are NaN or infinite: {_listed(broken)}\n  "
+            f"weights of {type(model).__name__} are not finite: {_listed(broken)}\n  "
             + ("float16 ends at 65,504: load it in bfloat16 or float32" if half else "take an undamaged checkpoint")
         )
 

@@ -58,21 +58,34 @@ class PromptTokenizer:
         """
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
+            from transformers.convert_slow_tokenizer import SLOW_TO_FAST_CONVERTERS
+
+            kind = type(tokenizer).__name__
             raise TokenizerError(
-                f"{type(tokenizer).__name__} is not backed by the tokenizers library, which softcloze needs "
-                "for character positions; load the fast version of this tokenizer"
+                f"{kind} is not backed by the tokenizers library, which softcloze needs for character positions; "
+                + (
+                    "load the fast version of this tokenizer"
+                    if kind in SLOW_TO_FAST_CONVERTERS
+                    else "there is no fast version of this kind: take a model with another tokenizer"
+                )
             )
         sentinels = sentinels_of(tokenizer) if decoder else []
         mask = next(iter(sentinels), tokenizer.mask_token) if masked else None
         if masked and mask is None:
             raise TokenizerError(f"{type(tokenizer).__name__} has no mask token, which a masked model needs")
+        if mask is not None and backend.token_to_id(mask) is None:
+            raise TokenizerError(
+                f"the mask token {mask!r} is not in the vocabulary of {type(tokenizer).__name__}; set "
+                "tokenizer.mask_token to the token that the model was trained with"
+            )
         definition = json.loads(backend.to_str())
         # settings left by the last call of other code
         definition["truncation"] = definition["padding"] = None
         self.fingerprint = sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
         nonce = secrets.token_hex(16)
         special = {token["content"] for token in definition["added_tokens"] if token["special"]}
-        special.update(tokenizer.all_special_tokens, sentinels)
+        named = (token for token in tokenizer.all_special_tokens if backend.token_to_id(token) is not None)
+        special.update(named, sentinels)
         markers = {content: f"\x02{nonce}:{i}\x03" for i, content in enumerate(sorted(special))}
         everywhere = not masked and _prepend_once(definition)
         first = any(part.get("prepend_scheme") == "first" for part in _steps(definition, "pre_tokenizer"))
@@ -91,8 +104,8 @@ class PromptTokenizer:
         self.decoder = decoder
         self.unknown_id: int | None = tokenizer.unk_token_id
         self._names: dict[str, str] = {marker: content for content, marker in markers.items()}
-        named = {kind: getattr(tokenizer, f"{kind}_token") for kind in get_args(SpecialKind)}
-        self._special = {kind: markers[token] for kind, token in named.items() if token is not None}
+        kinds = {kind: getattr(tokenizer, f"{kind}_token") for kind in get_args(SpecialKind)}
+        self._special = {kind: markers[token] for kind, token in kinds.items() if token in markers}
         # by id, since the post-processor still has the original names
         with_specials = [str(self._copy.id_to_token(i)) for i in self._copy.encode(self.slot_marker).ids]
         at = with_specials.index(self.slot_marker)
