@@ -28,7 +28,10 @@ def test_the_global_generator_is_not_used():
 
 
 def test_messages():
-    with pytest.raises(ParameterError, match="shots=0, but it has to be at least 1"):
-        few_shot(["a"], 0, 0)
+    for shots in (0, "2", 1.5, True):
+        with pytest.raises(ParameterError, match=f"shots={shots!r}, but it has to be an integer of at least 1"):
+            few_shot(["a"], shots, 0)
+    with pytest.raises(ParameterError, match="random_state='0', but it has to be an integer of at least 0"):
+        few_shot(["a"], 1, "0")
     with pytest.raises(ParameterError, match="3 rows of each class are wanted, but 'b' has 1; ask for fewer"):
         few_shot(["a", "a", "a", "b"], 3, 0)

@@ -1,10 +1,13 @@
 from collections import Counter
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from softcloze.data import Examples, Split, normalise, split_rows
+from softcloze.errors import DataError
 
 ROWS = st.lists(st.tuples(st.text(max_size=6), st.sampled_from(["bad", "good"])), max_size=80)
 
@@ -24,6 +27,33 @@ def test_repetitions_and_empty_texts_go():
 
 def test_a_text_with_two_labels_goes_altogether():
     assert split_rows([("so so", "good"), ("So so", "bad"), ("so so", "good")]).train == Examples((), ())
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (pd.DataFrame({"text": ["a"], "label": ["b"]}), "row 0 is 'text'; expected a pair, as zip"),
+        ([("a", "good", 1)], "row 0 is .*; expected a pair"),
+        ([{"text": "a", "label": "b"}], "row 0 is .*; expected a pair"),
+        ("ab", "row 0 is 'a'; expected a pair"),
+        ([("a", "good"), (None, "bad")], "row 1 has None for its text; drop the row or give it a text"),
+        ([("a", "good"), (float("nan"), "bad")], "row 1 has nan for its text"),
+        ([("a", "good"), ("b", None)], "row 1 has the label None, a missing value"),
+        ([("a", "good"), ("b", float("nan"))], "row 1 has the label nan, a missing value"),
+        ([("a", "good"), ("b", 1)], "labels"),
+    ],
+)
+def test_rows_that_are_no_texts_with_labels(rows, message):
+    with pytest.raises(DataError, match=message):
+        split_rows(rows)
+
+
+def test_rows_of_arrays_and_numbers_as_labels():
+    rows = [(f"text {n}", n % 2) for n in range(40)]
+    expected = split_rows(rows)
+    assert split_rows([(text, np.int64(label)) for text, label in rows]) == expected
+    assert {type(label) for label in expected.train.labels} == {int}
+    assert split_rows(np.array([("a", "good"), ("b", "bad")])) == split_rows([("a", "good"), ("b", "bad")])
 
 
 @given(ROWS)

@@ -269,6 +269,16 @@ def test_labels_may_be_numbers(bert_tiny):
     assert [run.error for run in comparison.runs] == [None, None]
 
 
+def test_a_label_without_held_out_examples_is_told():
+    test = Examples(("x", "y"), ("bad", "bad"))
+    with pytest.warns(UserWarning, match=r"no held-out example has the label 'good'"):
+        compare({"noise": Noisy()}, Split(SPLIT.train, test), replaced(shots=2, seeds=1))
+    train = Examples(("x", "y", "z"), ("bad", "bad", "good"))
+    other = Examples(("u", "v", "w"), ("bad", "good", "fair"))
+    with pytest.warns(UserWarning, match=r"no training example has the label 'fair'"):
+        compare({"noise": Noisy()}, Split(train, other), replaced(shots=1, seeds=1))
+
+
 class Careless(Noisy):
     """Returns something else than probabilities."""
 

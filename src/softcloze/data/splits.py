@@ -3,13 +3,16 @@
 import hashlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from softcloze.errors import ParameterError
+from softcloze.data.labels import as_labels
+from softcloze.errors import DataError, ParameterError
+from softcloze.formatting import quoted
+from softcloze.parameters import integer, validate_parameters
 from softcloze.verbalizer import Label
 
 _TEST_SHARE = 0.3
@@ -26,10 +29,25 @@ class Examples:
         return len(self.texts)
 
     @classmethod
-    def from_rows(cls, rows: Iterable[tuple[str, str]]) -> Self:
-        """Build from (text, label) pairs."""
-        rows = list(rows)
-        return cls(tuple(text for text, _ in rows), tuple(label for _, label in rows))
+    def from_rows(cls, rows: Iterable[tuple[str, Label]]) -> Self:
+        """Build from (text, label) pairs; labels become plain values.
+
+        Raises:
+            DataError: a row is no pair, a text is something else, or a label is missing; names the row.
+
+        >>> Examples.from_rows([("很好", 1), ("太差", 0)])
+        Examples(texts=('很好', '太差'), labels=(1, 0))
+        """
+        texts, labels = [], []
+        for row, pair in enumerate(rows):
+            if isinstance(pair, str | Mapping) or not isinstance(pair, Sized) or len(pair) != 2:
+                raise DataError(f"row {row} is {quoted(pair)}; expected a pair, as zip(texts, labels) has")
+            text, label = pair
+            if not isinstance(text, str):
+                raise DataError(f"row {row} has {quoted(text)} for its text; drop the row or give it a text")
+            texts.append(str(text))
+            labels.append(label)
+        return cls(tuple(texts), tuple(as_labels(labels)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +71,24 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def split_rows(rows: Iterable[tuple[str, str]]) -> Split:
+def split_rows(rows: Iterable[tuple[str, Label]]) -> Split:
     """Clean (text, label) rows and split them into training and test sets.
 
     Texts are stripped. Empty texts and duplicates are dropped, and so is every text with two different labels.
     Rows whose hash is in the lowest 30 % go to the test set, where the larger labels lose rows until all labels have
     equally many.
 
+    Raises:
+        DataError: a row is no pair of a text and a label; names it.
+
     >>> split = split_rows((f"text {n}", "odd" if n % 2 else "even") for n in [*range(100), *range(100)])
     >>> len(split.train), split.test.labels[:4], len(split.test)
     (71, ('even', 'odd', 'even', 'odd'), 28)
     """
-    kept: dict[str, tuple[str, str]] = {}
+    examples = Examples.from_rows(rows)
+    kept: dict[str, tuple[str, Label]] = {}
     ambiguous = set()
-    for raw, label in rows:
+    for raw, label in zip(examples.texts, examples.labels, strict=True):
         text = raw.strip()
         key = normalise(text)
         if not key:
@@ -74,8 +96,8 @@ def split_rows(rows: Iterable[tuple[str, str]]) -> Split:
         if kept.setdefault(key, (text, label))[1] != label:
             ambiguous.add(key)
 
-    train: list[tuple[str, str]] = []
-    test: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    train: list[tuple[str, Label]] = []
+    test: dict[Label, list[tuple[str, Label]]] = defaultdict(list)
     for digest, key in sorted((hashlib.sha256(key.encode()).digest(), key) for key in kept if key not in ambiguous):
         text, label = kept[key]
         if int.from_bytes(digest[:8], "big") < _TEST_SHARE * 2**64:
@@ -98,13 +120,13 @@ def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int
         Indices of the drawn rows, ascending.
 
     Raises:
-        ParameterError: a class has fewer rows than `shots`, or `shots` is less than 1.
+        ParameterError: a class has fewer rows than `shots`, `shots` is less than 1, or the seed is no integer.
 
     >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
     [2, 3]
     """
-    if shots < 1:
-        raise ParameterError(f"shots={shots}, but it has to be at least 1")
+    constraints = {"shots": integer(at_least=1), "random_state": integer(at_least=0)}
+    validate_parameters({"shots": shots, "random_state": random_state}, constraints)
     rows_of: dict[Label, list[int]] = defaultdict(list)
     for row, label in enumerate(labels):
         rows_of[label].append(row)

@@ -1,6 +1,7 @@
 """The runs of a comparison: which ones there are, and how one is measured."""
 
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId, class_indices
 from softcloze.experiments.run_cache import own_backbone, read_run, run_key, write_run
 from softcloze.experiments.score_cache import ScoreCache
-from softcloze.formatting import quoted
+from softcloze.formatting import quoted, quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.verbalizer import Label
 
@@ -55,6 +56,9 @@ class ExperimentGrid:
             raise ParameterError("there are no held-out examples to measure on")
         if len(self.classes) < 2:
             raise DataError(f"all examples have the label {self.classes[0]!r}; comparing takes at least two labels")
+        for part, one, other in (("held-out", train, test), ("training", test, train)):
+            if missing := sorted({*one.labels} - {*other.labels}):
+                warnings.warn(f"no {part} example has the label {quoted_list(missing)}", stacklevel=4)
         _validate_disjoint(train, self.test)
         for method in self.methods:
             if isinstance(method.classifier, PromptClassifier):
