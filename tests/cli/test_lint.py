@@ -67,7 +67,7 @@ a.txt:2:7: warning: '[MASK]' looks like a tag, but is text (forgotten-tag)
     很 [b] [MASK]
            ^^^^^^
   write <mask>
-a.txt:2:13: error: the template has no <mask>, expected exactly one (no-mask)
+a.txt:2:13: error: the template has no <mask>, expected exactly one; did you mean <mask> where it says [MASK]? (no-mask)
     很 [b] [MASK]
                  ^
 1 error, 1 warning in 1 file
@@ -304,3 +304,15 @@ def test_colours_and_brackets():
     assert "\x1b[1m[/b].txt:1:10\x1b[0m: \x1b[33mwarning\x1b[0m: '{x}' looks like a tag" in coded
     assert "    [b]<text>{x}<mask>\n             ^^^\n" in coded
     assert "\x1b[33m2 warnings\x1b[0m in 1 file" in coded
+
+
+def test_priors_need_label_words(lint, folders):
+    assert lint("a.txt", "--model", folders["wordpiece"], "--priors", a__txt="<text> <mask>") == (
+        2,
+        "error: --priors is about label words: give them with --verbalizer\n",
+    )
+
+
+def test_bytes_that_are_not_utf8_are_counted_from_the_start_of_the_file(lint):
+    code, err = lint("a.txt", a__txt=b"\xef\xbb\xbf<text> \xff<mask>")
+    assert (code, err) == (2, "error: a.txt is not UTF-8 text: invalid start byte at byte 10; convert it first\n")

@@ -293,7 +293,7 @@ def test_labels_may_come_as_a_verbalizer():
     assert [finding.code for finding in lint(Template("<text><mask>"), Words())] == ["shared-word"]
 
 
-@pytest.mark.parametrize("labels", [5, "good", {"a": [1]}, {"a": None}])
+@pytest.mark.parametrize("labels", [5, ["good"], {"a": [1]}, {"a": None}])
 def test_values_that_are_not_label_words(labels):
     with pytest.raises(TemplateTypeError):
         lint("<text><mask>", labels)

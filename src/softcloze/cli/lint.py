@@ -12,7 +12,7 @@ from rich.text import Text
 
 from softcloze.cli.console import plain, results
 from softcloze.cli.lint_sources import SourceFile, TomlError, read_source
-from softcloze.cli.options import VerbalizerOption, read_verbalizer
+from softcloze.cli.options import VerbalizerOption, read_label_words
 from softcloze.cli.progress import open_backbone, open_tokenizer
 from softcloze.display import rich_table
 from softcloze.errors import CommandError, LibraryError, TemplateSyntaxError
@@ -73,6 +73,8 @@ def lint(
         if given and model is None:
             raise CommandError(f"{option} needs a tokenizer: name a model with --model")
     labels = _given_labels(verbalizer)
+    if priors and labels is None and not any(file.lower().endswith(".toml") for file in files):  # cards have some
+        raise CommandError("--priors is about label words: give them with --verbalizer")
     names = None if fields is None else [name.strip() for name in fields.split(",") if name.strip()]
     opened = None if model is None else _open(model, max_length, weights=priors)
     linter = Linter(names, labels, opened, tables=words or priors)
@@ -212,7 +214,7 @@ def _words(source: SourceFile, words: Mapping[str, Any]) -> Iterator[Located]:
     except LibraryError as error:
         yield _card_problem(source, error)
         return
-    for finding in sort_findings(check_words(list_words(words)), ""):
+    for finding in sort_findings(check_words(list_words(words), words), ""):
         yield _in_file(source, "words", finding)
 
 
@@ -241,12 +243,10 @@ def _place(source: SourceFile, at: int) -> str:
 
 
 def _given_labels(verbalizer: str | None) -> Labels | None:
-    words = read_verbalizer(verbalizer)
-    if verbalizer is None or words is None:
+    if verbalizer is None:
         return None
-    if isinstance(words, str):
-        return Labels(words, load_verbalizer(words).words)
-    return Labels("--verbalizer", words if isinstance(words, dict) else words.label_words())
+    where, words, _ = read_label_words(verbalizer)
+    return Labels(where, load_verbalizer(verbalizer).words if words is None else words)
 
 
 def _open(model: str, max_length: int | None, *, weights: bool) -> Model:

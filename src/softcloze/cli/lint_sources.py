@@ -74,7 +74,7 @@ def read_source(name: str) -> SourceFile:
 def _read(name: str) -> str:
     try:
         data = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).expanduser().read_bytes()
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")  # not "utf-8-sig", which counts bytes after the mark
     except OSError as error:
         raise FileError(f"cannot read {name}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -88,23 +88,32 @@ def read_verbalizer(given: str | None, template: str | None = None) -> Verbalize
     """
     if given is None:
         return load_template(template).verbalizer if template is not None and is_name(template) else None
-    settings: dict[str, Any] = {}
-    if given.lstrip().startswith("{"):
-        where = "--verbalizer"
-        words: Any = _parse(given, ".json", where, CommandError)
-    elif (suffix := Path(given).suffix.lower()) in (".json", ".toml"):
-        where = given
-        words = _parse(read_text(Path(given)), suffix, where, FileError)
-        if isinstance(words, dict) and isinstance(words.get("words"), dict):  # a card of the library
-            settings = {key: words[key] for key in ("aggregation", "length_norm") if key in words}
-            words = words["words"]
-    else:
-        load_verbalizer(given)  # a wrong name is reported before a model is fetched
+    where, words, settings = read_label_words(given)
+    if words is None:
         return given
     try:
         return Verbalizer(words, **settings)
     except VerbalizerError as error:
         raise VerbalizerError(f"{where}: {error}") from error
+
+
+def read_label_words(given: str) -> tuple[str, Any, dict[str, Any]]:
+    """Read the label words of --verbalizer, which nothing has validated yet.
+
+    Returns:
+        The option or file that they are from, or the name in the library; the words, None for such a name; and the
+        settings that a card has for them.
+    """
+    if given.lstrip().startswith("{"):
+        return "--verbalizer", _parse(given, ".json", "--verbalizer", CommandError), {}
+    suffix = Path(given).suffix.lower()
+    if suffix not in (".json", ".toml"):
+        load_verbalizer(given)  # a wrong name is reported before a model is fetched
+        return given, None, {}
+    words = _parse(read_text(Path(given)), suffix, given, FileError)
+    if isinstance(words, dict) and isinstance(words.get("words"), dict):  # a card of the library
+        return given, words["words"], {key: words[key] for key in ("aggregation", "length_norm") if key in words}
+    return given, words, {}
 
 
 def known_labels(words: Verbalizer | str | None) -> list[str] | None:

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from unicodedata import name as character_name
 
-from softcloze.errors import TemplateTypeError
+from softcloze.errors import TemplateTypeError, VerbalizerError
 from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.template import Literal, Mask, Options, Template
@@ -113,8 +113,20 @@ def _by_mask(label_words: object) -> list[tuple[Any, list[object]]]:
     ]
 
 
-def check_words(listing: WordListing) -> Iterator[Finding]:
-    """Check the words alone."""
+def check_words(listing: WordListing, words: Any) -> list[Finding]:  # noqa: ANN401 - LabelWords, as users type them
+    """Check the words alone; `words` are those of the listing, as they were given."""
+    findings = [*_check_words(listing)]
+    if isinstance(words, Mapping) and all(finding.severity != "error" for finding in findings):
+        from softcloze.verbalizer import RuleVerbalizer, Verbalizer  # imports numpy
+
+        try:
+            RuleVerbalizer(words) if listing.masks else Verbalizer(words)
+        except VerbalizerError as error:
+            findings.append(listing.finding_at_end("verbalizer", "error", str(error), ""))
+    return findings
+
+
+def _check_words(listing: WordListing) -> Iterator[Finding]:
     if len({word.label for word in listing.words}) < 2:
         yield listing.finding_at_end("few-labels", "error", "a verbalizer needs words for two labels or more", "")
     first: dict[Hashable, Word] = {}

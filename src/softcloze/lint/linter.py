@@ -1,9 +1,9 @@
 """Lint a template and its label words with all that is known of the examples and the model."""
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from softcloze.errors import TemplateSyntaxError
+from softcloze.errors import ParameterError, TemplateSyntaxError
 from softcloze.lint.finding import Finding, sort_findings
 from softcloze.lint.label_words import LabelWords, check_labels, check_masks, check_mentions, check_words, list_words
 from softcloze.lint.template import check_broken_template, check_template
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def lint(
     template: str | Template,
-    verbalizer: LabelWords | None = None,
+    verbalizer: LabelWords | str | None = None,
     *,
     tokenizer: "PreTrainedTokenizerBase | PromptTokenizer | None" = None,
     fields: Iterable[str] | None = None,
@@ -27,8 +27,8 @@ def lint(
     """Find errors, doubts and remarks about a template and its label words; loads no model.
 
     Args:
-        template: the template; a syntax error in a string becomes a finding.
-        verbalizer: label -> its words, or a verbalizer.
+        template: the template, or its name in the library; a syntax error in a string becomes a finding.
+        verbalizer: label -> its words, a verbalizer, or its name in the library.
         tokenizer: the model's tokenizer. One of transformers with sentinels such as <extra_id_0> is taken for a
             seq2seq model's, one without a mask token for a causal model's.
         fields: names of the fields of the examples.
@@ -40,6 +40,8 @@ def lint(
 
     Raises:
         TemplateTypeError: `template` or `verbalizer` is of another type.
+        ParameterError: `fields`, `labels` or `max_length` is of another type or outside its range.
+        LibraryError: the library has no label words of that name.
         TokenizerError: softcloze does not support this tokenizer.
 
     >>> for finding in lint("Reveiw: <text> It was {mask} <mask>", fields=["review"]):
@@ -61,7 +63,17 @@ def lint(
     >>> [finding.code for finding in lint("<text> It was [MASK]")]
     ['forgotten-tag', 'no-mask']
     """
-    names = None if fields is None else tuple(fields)
+    names: list[str] | None = (
+        None if fields is None else _listed("fields", fields, str, "names, as in ['text', 'title']")
+    )
+    used = None if labels is None else _listed("labels", labels, Hashable, "labels, as in ['good', 'bad']")
+    if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
+        raise ParameterError(f"max_length={max_length!r:.80}, but it has to be an integer of at least 1 or None")
+    if (isinstance(template, str) and "<" not in template) or isinstance(verbalizer, str):
+        from softcloze.library import list_templates, load_template, load_verbalizer  # imports numpy
+
+        template = load_template(template).template if template in list_templates() else template
+        verbalizer = load_verbalizer(verbalizer).words if isinstance(verbalizer, str) else verbalizer
     words = None if verbalizer is None else list_words(verbalizer)
     findings: list[Finding] = []
     parsed: Template | None = None
@@ -72,15 +84,24 @@ def lint(
     except TemplateSyntaxError as error:
         source = error.source
         findings += check_broken_template(error, names or ())
-    if words is not None:
-        findings += check_words(words)
+    if words is not None and verbalizer is not None:
+        findings += check_words(words, verbalizer)
         if parsed is not None:
             findings += check_masks(words, parsed)
             findings += check_mentions(words, parsed)
-        if labels is not None:
-            findings += check_labels(words, labels)
+        if used is not None:
+            findings += check_labels(words, used)
     if tokenizer is not None and parsed is not None:
         from softcloze.lint.tokens import check_tokens, resolve_tokenizer  # the tokenizers library is heavy
 
         findings += check_tokens(parsed, *resolve_tokenizer(tokenizer, max_length), verbalizer)
     return sort_findings(findings, source)
+
+
+def _listed(name: str, values: object, kind: type, expected: str) -> list[Any]:
+    """The items of an argument; raise ParameterError if it is not a collection of items of this kind."""
+    if not isinstance(values, str | bytes) and isinstance(values, Iterable):
+        items = list(values)
+        if all(isinstance(item, kind) for item in items):
+            return items
+    raise ParameterError(f"{name}={values!r:.80}, but it has to be a list of {expected}")

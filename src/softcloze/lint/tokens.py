@@ -29,6 +29,10 @@ def resolve_tokenizer(
     most = NO_LIMIT if max_length is None else max_length
     if isinstance(tokenizer, PromptTokenizer):
         return tokenizer, most
+    if not hasattr(tokenizer, "model_max_length"):
+        raise TokenizerError(
+            f"tokenizer={tokenizer!r:.80}: expected one of transformers, as AutoTokenizer.from_pretrained returns"
+        )
     return PromptTokenizer.guessed(tokenizer), min(tokenizer.model_max_length, most)
 
 

@@ -1,10 +1,11 @@
 """A report on label words: tokens, probabilities on content-free input, and findings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from softcloze.display import Block, Column, Displayable, Preformatted, Table, percent
+from softcloze.errors import VerbalizerError
 from softcloze.formatting import one_line
 from softcloze.lint.finding import STYLES, Finding, sort_findings
 from softcloze.lint.label_words import list_words
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from softcloze.analysis import Explanation
     from softcloze.encoding import PromptTokenizer
-    from softcloze.verbalizer import AnyVerbalizer, Label
+    from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 WINS = 3.0  # times the odds of chance: 0.75 for one of two labels, 0.43 for one of five
 
@@ -82,7 +83,7 @@ class VerbalizerCheck(Displayable):
 
 
 def check_verbalizer(
-    verbalizer: "AnyVerbalizer",
+    verbalizer: "Mapping[Label, Words] | str | AnyVerbalizer",
     tokenizer: "PreTrainedTokenizerBase | PromptTokenizer",
     template: str | Template = "<text> <mask>",
     max_length: int | None = None,
@@ -90,14 +91,17 @@ def check_verbalizer(
     """Show label words with their tokens, and the findings of `lint`.
 
     Args:
-        verbalizer: the label words.
+        verbalizer: label -> its words, a verbalizer, or its name in the library.
         tokenizer: the model's tokenizer, as for `lint`.
-        template: the template of the label words; Chinese words often have no space before them, unlike the default.
+        template: the template of the label words, or its name in the library; Chinese words often have no space before
+            them, unlike the default.
         max_length: tokens of a prompt, at most; None for the tokenizer's own limit.
 
     Raises:
         TokenizerError: softcloze does not support this tokenizer.
         TemplateSyntaxError: `template` does not parse.
+        VerbalizerError: label words that are no verbalizer.
+        LibraryError: the library has no template or label words of that name.
 
     >>> from softcloze.backbone import load_tokenizer
     >>> from softcloze.verbalizer import Verbalizer
@@ -117,22 +121,25 @@ def check_verbalizer(
               ^^^^^
       choose words that have different tokens
     """
+    from softcloze.library import resolve_template, resolve_verbalizer
     from softcloze.lint.tokens import readable_tokens, resolve_tokenizer  # the tokenizers library is heavy
     from softcloze.verbalizer import Verbalizer
 
-    parsed = Template(template) if isinstance(template, str) else template
+    parsed, resolved = resolve_template(template), resolve_verbalizer(verbalizer)
+    if resolved is None:
+        raise VerbalizerError("verbalizer=None, but it has to be label words, or the name of some in the library")
     prompt_tokenizer, limit = resolve_tokenizer(tokenizer, max_length)
-    findings = lint(parsed, verbalizer, tokenizer=prompt_tokenizer, max_length=limit)
-    listing = list_words(verbalizer)
+    findings = lint(parsed, resolved, tokenizer=prompt_tokenizer, max_length=limit)
+    listing = list_words(resolved)
     tokens = readable_tokens(listing, parsed, prompt_tokenizer)
     weights = [1.0] * len(listing.words)  # rules have no others
-    if isinstance(verbalizer, Verbalizer):
-        weights = [weight for of_label in verbalizer.weights for weight in of_label]
+    if isinstance(resolved, Verbalizer):
+        weights = [weight for of_label in resolved.weights for weight in of_label]
     words = tuple(
         CheckedWord(cast("Label", word.label), word.text, weight, tokens.get(word, ()), mask=word.mask)
         for word, weight in zip(listing.words, weights, strict=True)
     )
-    return VerbalizerCheck(verbalizer.labels, words, tuple(findings))
+    return VerbalizerCheck(resolved.labels, words, tuple(findings))
 
 
 def with_priors(
