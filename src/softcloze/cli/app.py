@@ -1,6 +1,9 @@
 """The command line: its commands, imported when they run, and the messages of their errors."""
 
+import os
 import sys
+from contextlib import suppress
+from errno import EBADF, EDQUOT, EIO, ENOSPC, EPIPE
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -19,6 +22,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+OUTPUT_ERRORS = (EBADF, EDQUOT, EIO, ENOSPC, EPIPE)  # of writing to a stream; errors of files have a name
 COMMANDS = {  # name of a module and of the function in it: summary
     "fit": "Train a prompt on labelled rows and save it.",
     "predict": "Label every row of a file with a saved prompt.",
@@ -52,18 +56,74 @@ for _name, _summary in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command that the arguments name; an error of softcloze becomes one message and exit code 2."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # for terminals that lack a character
+    """Run the command that the arguments name.
+
+    An error of softcloze becomes one message and exit code 2. A reader that closes the pipe of the output, as `head`
+    does, ends the command with 141, as the signal SIGPIPE would.
+    """
+    _prepare_streams()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in OUTPUT_ERRORS:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered has nowhere to go
+        code = 141
+        if error.errno != EPIPE:
+            code = 2
+            _print_error(f"cannot write the output: {error.strerror}")
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """Run the command and return its exit code."""
     try:
         app()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # for which typer has the code 1
+            raise stop.__context__ from None
+        return stop.code
     except SoftclozeError as error:
-        from softcloze.cli.console import errors  # rich would slow `softcloze --help` down
+        _print_error(str(error))
+        return 2
+    return 0
 
-        console = errors()
-        console.print("error: ", style="bold red", end="")
-        console.out(str(error), highlight=False)  # verbatim: carets must stay under what they point at
-        sys.exit(2)
+
+def _print_error(message: str) -> None:
+    from softcloze.cli.console import errors  # rich would slow `softcloze --help` down
+
+    console = errors()
+    console.print("error: ", style="bold red", end="")
+    console.out(message, highlight=False)  # verbatim: carets must stay under what they point at
+
+
+class _Messages(TextIOWrapper):
+    """The error stream; a message that cannot be written is lost, but not the work that it is about."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def _prepare_streams() -> None:
+    """Open the null device for closed streams, whose numbers the next files would get; let no message raise."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole run
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for terminals that lack a character
+    if type(sys.stderr) is TextIOWrapper:
+        encoding = sys.stderr.encoding
+        sys.stderr = _Messages(sys.stderr.detach(), encoding, "backslashreplace", line_buffering=True)
 
 
 def _print_version(wanted: bool) -> None:
