@@ -60,7 +60,8 @@ def validate_collection(values: object, name: str, expected: str) -> None:
         raise DataError(f"{name} is None; it has to be {expected}")
     if isinstance(values, set | frozenset):
         raise DataError(f"{name} is a {type(values).__name__}, which has no order; it has to be {expected}")
-    single = not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
+    several = isinstance(values, Iterable) or hasattr(values, "to_pylist")  # a table of pyarrow is not Iterable
+    single = not several or getattr(values, "ndim", 1) == 0
     if single or isinstance(values, str | bytes | Mapping):
         hint = ""
         if isinstance(values, Mapping):

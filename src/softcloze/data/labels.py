@@ -101,9 +101,8 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
 
 def _class_names(y: Any) -> dict[Label, str]:  # noqa: ANN401
     """Number -> name of the classes of a `datasets` column; empty for other labels."""
-    features = getattr(y, "features", None)
-    names = getattr(features.get(getattr(y, "column_name", None)), "names", None) if features else None
-    return dict(enumerate(names or ()))
+    feature = getattr(y, "features", None)
+    return dict(enumerate(getattr(feature, "names", None) or ())) if hasattr(y, "column_name") else {}
 
 
 def _is_number(label: Label) -> bool:
@@ -133,7 +132,10 @@ def validate_several(labels: Sequence[Label]) -> None:
 def _index_of(label: Label, index: Mapping[Label, int], row: int) -> int:
     if label not in index:
         if isinstance(label, str) is not isinstance(next(iter(index)), str):
-            hint = "; numbers and text are different labels: give both the same type"
+            hint = (
+                "; numbers and text are different labels: give both one type, numbers for estimators of scikit-learn "
+            )
+            hint += "that number labels"
         else:
             hint = did_you_mean(str(label), map(str, index))
         raise DataError(
@@ -156,7 +158,7 @@ def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVe
 
     expected = (examples, len(verbalizer.labels))
     try:
-        values = np.asarray(probabilities, dtype=float)
+        values = np.asarray(_in_order(probabilities, verbalizer.labels), dtype=float)
     except (TypeError, ValueError) as error:
         raise DataError(f"the probabilities have to be numbers, shape {expected}: {error}") from error
     if values.shape != expected or not examples:
@@ -191,11 +193,9 @@ def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
     matrix: Any = y.toarray() if hasattr(y, "toarray") else y
     columns = column_names(matrix, "y")
     if columns is not None:
-        index_of = {str(column): i for i, column in enumerate(columns)}  # most libraries have text for names of columns
-        if sorted(index_of) != sorted(map(str, labels)):
+        if sorted(map(str, columns)) != sorted(map(str, labels)):
             raise DataError(f"y has the columns {list(columns)}, the verbalizer the labels {list(labels)}")
-        values = np.asarray(matrix.to_pandas() if hasattr(matrix, "features") else matrix)
-        matrix = values[:, [index_of[str(label)] for label in labels]]
+        matrix = _in_order(matrix, labels)
     if len(getattr(matrix, "shape", ())) > 1:
         return _indicators(matrix, labels)
     index = {label: i for i, label in enumerate(labels)}
@@ -209,6 +209,16 @@ def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
         for label in labels_of_row:
             indicators[row, _index_of(as_label(label, f"row {row}"), index, row)] = 1
     return indicators
+
+
+def _in_order(frame: Any, labels: Sequence[Label]) -> Any:  # noqa: ANN401 - many libraries have frames
+    """The columns of a frame in the order of `labels`, which are their names; anything else as it is."""
+    columns = column_names(frame, "the frame")
+    index_of = {str(column): i for i, column in enumerate(columns or ())}  # most libraries have text for names
+    if sorted(index_of) != sorted(map(str, labels)):
+        return frame
+    values = np.asarray(frame.to_pandas() if hasattr(frame, "features") else frame)
+    return values[:, [index_of[str(label)] for label in labels]]
 
 
 def _indicators(matrix: Any, labels: Sequence[Label]) -> np.ndarray:  # noqa: ANN401 - any array

@@ -8,7 +8,7 @@ from typing import Any, SupportsInt, cast
 import numpy as np
 
 from softcloze.errors import DataError, VerbalizerError
-from softcloze.formatting import is_missing, quoted
+from softcloze.formatting import is_missing, one_line, quoted
 
 Label = str | int
 KINDS = "labels must all be str or all be int"
@@ -95,6 +95,6 @@ def sort_labels(table: Mapping[Any, Any]) -> dict[Label, Any]:
     {0: 'bad', 1: 'good'}
     """
     if not isinstance(table, Mapping) or len(table) < 2:
-        raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {quoted(table, 200)}")
+        raise VerbalizerError(f"a verbalizer maps at least two labels to words, got {one_line(quoted(table, 200))}")
     plain = dict(zip(validate_labels(table), table.values(), strict=True))
     return {label: plain[label] for label in sorted(plain)}

@@ -287,6 +287,10 @@ def validate_words(label: Label, words: object, where: str = "") -> tuple[str, .
     """The words of a label, validated; `where` adds to messages what they are for."""
     if isinstance(words, str | bytes) or not isinstance(words, Iterable):
         words = [words]
+    if isinstance(words, Iterator):
+        raise VerbalizerError(
+            f"label {label!r} has a {type(words).__name__} of words{where}, which can be read once; give a list"
+        )
     # the order of a set differs between processes
     texts = sorted(words, key=repr) if isinstance(words, set | frozenset) else [*words]
     if not texts:

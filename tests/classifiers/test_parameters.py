@@ -1,0 +1,155 @@
+"""Every parameter of every public estimator with wrong values: an error that names it, before a model is loaded."""
+
+from functools import wraps
+from inspect import signature
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from support import models
+
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble
+from softcloze.classifiers import base
+from softcloze.errors import SoftclozeError
+from softcloze.training import TrainingSettings
+
+WORDS = {"bad": "bad", "good": "good"}
+TEXTS, LABELS = models.SENTENCES[:4], ["good", "bad"] * 2
+HARD, SOFT = "<text> It was <mask>", "<soft*2> <text> It was <mask>"
+WRONG = {
+    "None": None,
+    "text": "3",
+    "-1": -1,
+    "0": 0,
+    "2.5": 2.5,
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "True": True,
+    "list": [],
+    "dict": {},
+    "object": object(),
+    "array": np.array([1, 2]),
+    "generator": np.random.default_rng(0),
+    "class": dict,
+    "big": 2**70,
+}
+# the values above that are right
+RIGHT = {
+    "verbalizer": {"None"},
+    "calibration": {"None"},
+    "learning_rate": {"2.5"},
+    "epochs": {"big"},
+    "batch_size": {"big"},
+    "max_length": {"None", "big"},
+    "warm_start": {"True"},
+    "training": {"None"},
+    "model_options": {"None", "dict"},
+    "random_state": {"None", "0"},
+    "cv": {"big"},
+    "head_learning_rate": {"2.5"},
+    "warmup_fraction": {"0"},
+    "max_grad_norm": {"2.5", "big"},
+    "target_loss": {"0", "2.5", "big"},
+    "average_last_epochs": {"0", "big"},
+    "early_stopping": {"True"},
+    "n_iter_no_change": {"big"},
+    "checkpoint": {"None", "text"},
+    "cache_memory": {"0", "big"},
+    "on_epoch": {"None", "class"},
+}
+ESTIMATORS = [PromptClassifier, MultiLabelPromptClassifier]
+
+
+class LoadedError(Exception):
+    """A model would have been loaded: the parameters passed."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_loaded(monkeypatch):
+    @wraps(base.load_backbone)
+    def load(*_, **__):
+        raise LoadedError
+
+    monkeypatch.setattr(base, "load_backbone", load)
+
+
+def fit(estimator):
+    several = isinstance(estimator, MultiLabelPromptClassifier)
+    estimator.fit(TEXTS, [[label] for label in LABELS] if several else LABELS)
+
+
+def outcome(use, estimator):
+    """The message of our error, or None if a model would be loaded."""
+    try:
+        use(estimator)
+    except LoadedError:
+        return None
+    except SoftclozeError as error:
+        return str(error)
+    raise AssertionError("neither an error nor a model that is loaded")
+
+
+def parameters_of(estimator):
+    return [name for name in signature(estimator).parameters if name != "model"]
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize(("estimator", "name"), [(cls, name) for cls in ESTIMATORS for name in parameters_of(cls)])
+def test_a_wrong_value_of_a_parameter_is_named_by_fit(estimator, name, value):
+    clf = estimator("./nowhere", SOFT, WORDS).set_params(**{name: WRONG[value]})
+    message = outcome(fit, clf)
+    if value in RIGHT.get(name, ()) and (estimator, name) != (MultiLabelPromptClassifier, "verbalizer"):
+        assert message is None
+    else:
+        assert message is not None and name in message
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", parameters_of(PromptClassifier))
+def test_a_wrong_value_of_a_parameter_is_named_by_a_hard_prompt(name, value):
+    clf = PromptClassifier("./nowhere", HARD, WORDS).set_params(**{name: WRONG[value]})
+    if (name, value) == ("verbalizer", "None"):
+        with pytest.raises(NotFittedError, match="verbalizer"):
+            clf.predict(TEXTS)
+        return
+    message = outcome(lambda clf: clf.predict(TEXTS), clf)
+    if value in RIGHT.get(name, ()) or (name, value) == ("soft_init", "text"):  # it may be the folder of a prompt
+        assert message is None
+    else:
+        assert message is not None and name in message
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", signature(TrainingSettings).parameters)
+def test_a_wrong_option_of_training_is_named(name, value):
+    clf = PromptClassifier("./nowhere", SOFT, WORDS).set_params(**{f"training__{name}": WRONG[value]})
+    message = outcome(fit, clf)
+    if value in RIGHT.get(name, ()):
+        assert message is None
+    else:
+        assert message is not None and name in message
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", signature(PromptEnsemble).parameters)
+def test_a_wrong_value_of_a_parameter_is_named_by_an_ensemble(name, value):
+    members = [PromptClassifier("./nowhere", template, WORDS) for template in (HARD, SOFT)]
+    message = outcome(fit, PromptEnsemble(members).set_params(**{name: WRONG[value]}))
+    if value in RIGHT.get(name, ()):
+        assert message is None
+    else:
+        assert message is not None and name in message
+
+
+def test_one_classifier_is_no_ensemble():
+    member = PromptClassifier("./nowhere", HARD, WORDS)
+    for classifiers in (member, "ab", [member, "ab"], [PromptClassifier], {"a": member}, iter([member])):
+        assert outcome(fit, PromptEnsemble(classifiers)).startswith("classifiers=")
+
+
+def test_labels_are_validated_before_a_member_is_fitted():
+    members = [PromptClassifier("./nowhere", HARD, words) for words in (WORDS, {"good": "fine", "poor": "poor"})]
+    assert "member 1 has the labels ['good', 'poor']" in outcome(fit, PromptEnsemble(members))
+    ensemble = PromptEnsemble(members[:1])
+    for y in (["good", "goood"] * 2, ["good", None] * 2, [1, "good"] * 2, ["good"] * 3):
+        assert outcome(lambda ensemble, y=y: ensemble.fit(TEXTS, y), ensemble) is not None
