@@ -350,7 +350,8 @@ class TestTraining:
         with pytest.raises(KeyboardInterrupt):
             classifier(backbone, epochs=3, training__checkpoint=tmp_path, training__on_epoch=stop).fit(*reviews)
         # another fit in the same folder keeps out of its way
-        classifier(backbone, epochs=1, training__checkpoint=tmp_path).fit(*reviews)
+        with pytest.warns(UserWarning, match="holds the progress of another fit, .* which stays there"):
+            classifier(backbone, epochs=1, training__checkpoint=tmp_path).fit(*reviews)
         seen = []
         resumed = classifier(backbone, epochs=3, training__checkpoint=tmp_path, training__on_epoch=seen.append).fit(
             *reviews

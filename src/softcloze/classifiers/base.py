@@ -1,13 +1,14 @@
 """Base of the classifiers with one prompt: parameters, training, the fitted prompt, saving and loading."""
 
 import json
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from hashlib import sha256
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from softcloze.backbone.engine import Cached
 from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, DataError, ParameterError, SoftclozeError
+from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
@@ -37,6 +39,13 @@ RANDOM_STATE = (
     | instance_of("a numpy RandomState", np.random.RandomState)
     | NONE
 )
+
+
+class Start(NamedTuple):
+    """What is known of a fit before the model is loaded: its seed, and the key of its checkpoint."""
+
+    seed: int
+    key: str
 
 
 class SharedModelMixin(BaseEstimator):
@@ -293,22 +302,53 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         validate_parameters(vars(self), self.constraints)
         self._settings().validate()
 
+    def _start(
+        self,
+        template: Template,
+        verbalizer: AnyVerbalizer,
+        examples: Sequence[Example],
+        targets: Sequence[int] | Tensor,
+    ) -> Start:
+        """Derive the seed of a fit, from its checkpoint where it has one and `random_state` is None.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged.
+            FileError: it cannot be written.
+        """
+        seed = None if self.random_state is None else seed_of(self.random_state)
+        settings, others = self._settings(), ("training", "random_state", "model_options", "template", "verbalizer")
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
+        fit = (type(self).__name__, seed, str(template), verbalizer, parameters, settings.to_dict())
+        described = repr((*fit, list(examples), torch.as_tensor(targets).tolist()))
+        # an object without a representation of its own shows its address, which changes from run to run
+        key = sha256(re.sub(" at 0x[0-9a-f]+", "", described).encode("utf-8", "surrogatepass")).hexdigest()
+        progress = None
+        if settings.checkpoint is not None:
+            checkpoint = Checkpoint(settings.checkpoint, key)
+            validate_writable(checkpoint.path)
+            checkpoint.warn_of_others()
+            progress = checkpoint.load()
+        if seed is None:
+            seed = progress.seed if progress is not None else seed_of(None)
+        return Start(seed, key)
+
     def _train(
         self,
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
         targets: Sequence[int] | Tensor,
         parts: TrainedParts,
-        seed: int,
+        start: Start,
         **record: object,
     ) -> dict[str, Any]:
         """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
         settings = self._settings()
         flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
-        training = {"examples": len(prompts), **flat, "seed": seed, **settings.to_dict(), **record}
+        training = {"examples": len(prompts), **flat, "seed": start.seed, **settings.to_dict(), **record}
         checkpoint = None
         if settings.checkpoint is not None:
-            checkpoint = Checkpoint(settings.checkpoint, _digest(training, parts, compiled, prompts, targets))
+            digest = _digest(training, parts, compiled, prompts, targets)
+            checkpoint = Checkpoint(settings.checkpoint, start.key, digest)
 
         def keep(prefix: PrefixCache) -> None:
             self._cached = Cached.of(prefix)
@@ -320,7 +360,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             targets,
             settings,
             **flat,
-            seed=seed,
+            seed=start.seed,
             checkpoint=checkpoint,
             on_cached=keep,
         )

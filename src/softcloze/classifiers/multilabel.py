@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import PromptEstimator, seed_of
+from softcloze.classifiers.base import PromptEstimator
 from softcloze.data import Example, as_examples, as_indicators, validate_lengths
 from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
@@ -114,12 +114,12 @@ class MultiLabelPromptClassifier(PromptEstimator):
             if share in (0, 1):
                 which = "every" if share else "no"
                 raise DataError(f"{which} example has label {label!r}; fitting takes examples with it and without")
+        targets = torch.tensor(present, dtype=torch.float32)
+        start = self._start(template, verbalizer, examples, targets)
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
 
-        targets = torch.tensor(present, dtype=torch.float32)
-        seed = seed_of(self.random_state)
         soft, training = None, dict[str, Any]()
         self._cached = None
         if compiled.template.blocks:
@@ -129,11 +129,12 @@ class MultiLabelPromptClassifier(PromptEstimator):
                 init=self.soft_init,
                 prompts=prompts,
                 words=compiled.words,
-                generator=np.random.default_rng(seed),
+                generator=np.random.default_rng(start.seed),
             )
             # the vectors are trained against the thresholds of the scores that they start with
             head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
-            training = self._train(compiled, prompts, targets, TrainedParts(soft, head), seed, soft_init=self.soft_init)
+            parts = TrainedParts(soft, head)
+            training = self._train(compiled, prompts, targets, parts, start, soft_init=self.soft_init)
         head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
         prompt = self._make_prompt(compiled, TrainedParts(soft, head), HEAD, training)
         self._adopt(BoundPrompt(prompt, compiled.backbone, compiled))

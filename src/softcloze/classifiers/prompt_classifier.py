@@ -14,7 +14,7 @@ from torch import Tensor
 from softcloze.analysis import Explanation, explain
 from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
-from softcloze.classifiers.base import PromptEstimator, accuracy, seed_of
+from softcloze.classifiers.base import PromptEstimator, Start, accuracy, seed_of
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import (
@@ -169,8 +169,8 @@ class PromptClassifier(PromptEstimator):
         verbalizer = label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y)
         targets = label_indices(labels, verbalizer.labels)
         validate_several(labels)
-        soft_init, compiled, seed = self._prepare(template, verbalizer)
-        generator = np.random.default_rng(seed)
+        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets)
+        generator = np.random.default_rng(start.seed)
         selector, demonstrations = None, None
         if template.demos is not None:
             pool = Pool.from_examples(template, examples, targets, verbalizer.first_words)
@@ -183,9 +183,9 @@ class PromptClassifier(PromptEstimator):
         chosen = held_out = list(range(len(prompts)))  # to train on, and to learn a temperature from
         learns = compiled.template.blocks or self.head != "words"
         if learns and self.calibration == "temperature":
-            chosen, held_out = hold_out(targets, self._settings().validation_fraction, seed)
+            chosen, held_out = hold_out(targets, self._settings().validation_fraction, start.seed)
         parts, training = self._train_parts(
-            compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], soft_init, generator, seed
+            compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], soft_init, generator, start
         )
         prompt = replace(self._make_prompt(compiled, parts, self.head, training), demonstrations=selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
@@ -196,7 +196,7 @@ class PromptClassifier(PromptEstimator):
                 examples=examples,
                 scores=lambda: bound.label_scores(bound.features([prompts[i] for i in held_out])),
                 targets=[targets[i] for i in held_out],
-                seed=seed,
+                seed=start.seed,
             )
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
         self._adopt(bound)
@@ -237,10 +237,12 @@ class PromptClassifier(PromptEstimator):
                 'head="prototypes" or a calibration needs labels; call fit with some, or do without'
             )
         targets = as_probabilities(probabilities, len(examples), verbalizer)
-        soft_init, compiled, seed = self._prepare(template, verbalizer)
+        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
-        parts, training = self._train_parts(compiled, prompts, targets, soft_init, np.random.default_rng(seed), seed)
+        parts, training = self._train_parts(
+            compiled, prompts, targets, soft_init, np.random.default_rng(start.seed), start
+        )
         self._adopt(BoundPrompt(self._make_prompt(compiled, parts, self.head, training), compiled.backbone, compiled))
         return self
 
@@ -379,12 +381,19 @@ class PromptClassifier(PromptEstimator):
         calibrated = prompt.calibration is not None or self.calibration is not None
         return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
 
-    def _prepare(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[str | Prompt, CompiledPrompt, int]:
+    def _prepare(
+        self,
+        template: Template,
+        verbalizer: AnyVerbalizer,
+        examples: Sequence[Example],
+        targets: Sequence[int] | Tensor,
+    ) -> tuple[str | Prompt, CompiledPrompt, Start]:
         """Resolve `soft_init`, compile the prompt, and derive the seed."""
         # a missing folder is reported before a model is loaded
         soft_init = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
+        start = self._start(template, verbalizer, examples, targets)
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, self.head)
-        return soft_init, compiled, seed_of(self.random_state)
+        return soft_init, compiled, start
 
     @property
     def _is_warm(self) -> bool:
@@ -397,7 +406,7 @@ class PromptClassifier(PromptEstimator):
         targets: Sequence[int] | Tensor,
         soft_init: str | Prompt,
         generator: np.random.Generator,
-        seed: int,
+        start: Start,
     ) -> tuple[TrainedParts, dict[str, Any]]:
         """Initialise and train soft vectors and head; return them and the record of their training."""
         parts = self._initial_parts(compiled, prompts, soft_init, generator)
@@ -405,7 +414,7 @@ class PromptClassifier(PromptEstimator):
         self._cached = None
         if parts.soft is not None or list(parts.head.parameters()):
             record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
-            training = self._train(compiled, prompts, targets, parts, seed, **record)
+            training = self._train(compiled, prompts, targets, parts, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
         if self.head == "prototypes":
             features = compiled.features(prompts, parts.soft)

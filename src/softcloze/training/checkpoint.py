@@ -1,51 +1,99 @@
 """Checkpoints for resuming an interrupted fit."""
 
 import json
+import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from softcloze.errors import CheckpointError
 from softcloze.files import replacing_file
+from softcloze.parameters import integer
+from softcloze.prompt.shape import check_shape
 
 Record = dict[str, Any]
 TENSORS = ("weight", "kept", "exp_avg", "exp_avg_sq")  # saved for each weight
+FORMAT = "softcloze fit 1"
+SECONDS = 10  # between checkpoints within an epoch
+Index = Annotated[int, integer(at_least=0)]
+
+
+class EpochState(TypedDict):
+    """The epoch that was interrupted: steps that are done, and sums over their examples."""
+
+    steps: Index
+    loss: float
+    hits: Index
+    labels: list[Index]
+    seconds: float
+
+
+class State(TypedDict):
+    """What a checkpoint holds besides tensors."""
+
+    format: Literal["softcloze fit 1"]
+    digest: str
+    seed: Index
+    history: list[dict[str, float]]
+    epoch: EpochState
 
 
 @dataclass(slots=True)
 class Progress:
-    """The state of training between two epochs.
+    """The state of training after a step.
 
     Attributes:
         tensors: the weights, those that the fit would end with, and AdamW's moments, as "name/kind" with a kind of
             `TENSORS`.
+        seed: seed of the fit.
         history: one record for each completed epoch.
+        epoch: the next epoch, of which some steps may be done.
+        digest: digest of everything that affects the fit.
     """
 
     tensors: dict[str, Tensor]
+    seed: int = 0
     history: list[Record] = field(default_factory=list)
+    epoch: EpochState = field(default_factory=lambda: EpochState(steps=0, loss=0.0, hits=0, labels=[], seconds=0.0))
+    digest: str = ""
 
 
 class Checkpoint:
-    """File with the progress of one fit, replaced after each epoch and removed at the end.
+    """File with the progress of one fit, replaced after each epoch and from time to time within it, removed at the end.
 
     Attributes:
-        path: the file, named after a digest of data and settings, so that different fits can share a folder.
+        path: the file, named after the parameters and examples of the fit, so that different fits can share a folder.
+        digest: digest of everything else that affects the fit, such as the weights that it starts with.
     """
 
-    def __init__(self, folder: str | Path, digest: str):
-        """Name the file of the fit with this digest in `folder`."""
-        self.path = Path(folder).expanduser() / f"fit-{digest[:16]}.safetensors"
+    def __init__(self, folder: str | Path, key: str, digest: str = ""):
+        """Name the file of the fit with this key in `folder`."""
+        self.path = Path(folder).expanduser() / f"fit-{key[:16]}.safetensors"
+        self.digest = digest
+        self._saved = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """True if the last checkpoint is `SECONDS` old."""
+        return time.monotonic() - self._saved >= SECONDS
 
     def save(self, progress: Progress) -> None:
-        """Write `progress`, in place of any earlier one."""
+        """Write `progress`, in place of any earlier one.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        state = {"digest": self.digest, "seed": progress.seed, "history": progress.history, "epoch": progress.epoch}
         with replacing_file(self.path) as draft:
-            save_file(progress.tensors, draft, metadata={"history": json.dumps(progress.history)})
+            save_file(progress.tensors, draft, metadata={"state": json.dumps({"format": FORMAT, **state})})
+        self._saved = time.monotonic()
 
     def load(self) -> Progress | None:
         """Load the progress of an interrupted fit, or return None if no file exists.
@@ -58,19 +106,53 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-                return Progress(tensors, json.loads(file.metadata()["history"]))
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{self.path} is damaged ({error}); delete it to start this fit again") from error
+                state = json.loads(file.metadata()["state"])
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise self._damaged(error) from error
+        if problem := check_shape(state, State, "its state"):
+            raise self._damaged(problem)
+        return Progress(tensors, state["seed"], state["history"], state["epoch"], state["digest"])
 
-    def validate(self, progress: Progress, weights: Mapping[str, Tensor]) -> None:
-        """Raise CheckpointError if the names or shapes in `progress` are not those of `weights`.
+    def resume(self, weights: Mapping[str, Tensor]) -> Progress | None:
+        """Load the progress of the fit; None if there is none, or, with a warning, if it is of another fit.
+
+        Args:
+            weights: the weights to be trained, by name.
 
         Raises:
-            CheckpointError: names the file.
+            CheckpointError: the file is damaged; names it.
         """
+        progress = self.load()
+        if progress is None:
+            return None
+        if progress.digest != self.digest:
+            warnings.warn(
+                f"{self.path} holds the progress of a fit with another model or other initial vectors, which is "
+                "discarded; this fit starts at its first epoch",
+                UserWarning,
+                stacklevel=5,
+            )
+            return None
         shapes = {name: tuple(tensor.shape) for name, tensor in progress.tensors.items()}
         if shapes != {f"{name}/{kind}": tuple(weight.shape) for name, weight in weights.items() for kind in TENSORS}:
-            raise CheckpointError(f"{self.path} is damaged (it holds {shapes}); delete it to start this fit again")
+            raise self._damaged(f"it holds {shapes}")
+        for name, tensor in progress.tensors.items():
+            if tensor.dtype != torch.float32 or not tensor.isfinite().all():
+                raise self._damaged(f"tensor {name!r} is {tensor.dtype}, or not finite")
+        return progress
+
+    def warn_of_others(self) -> None:
+        """Warn if the folder holds the progress of other fits and not of this one."""
+        if not self.path.exists() and any(self.path.parent.glob("fit-*.safetensors")):
+            warnings.warn(
+                f"{self.path.parent} holds the progress of another fit, with other examples or parameters, which stays "
+                "there; this fit starts at its first epoch",
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _damaged(self, problem: object) -> CheckpointError:
+        return CheckpointError(f"{self.path} is damaged ({problem}); delete it to start this fit again")
 
     def discard(self) -> None:
         """Remove the file."""

@@ -17,7 +17,7 @@ from softcloze.heads import Head
 from softcloze.parameters import validate_parameters
 from softcloze.scoring import Scorer, compute_features
 from softcloze.soft import SoftVectors
-from softcloze.training.checkpoint import TENSORS, Checkpoint, Progress, Record
+from softcloze.training.checkpoint import TENSORS, Checkpoint, EpochState, Progress, Record
 from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, learning_rate_share, parse_size
 
 
@@ -91,11 +91,11 @@ def train(
     first_averaged = max(0, epochs - averaged) * steps_per_epoch
     kept = _copies(weights)  # weights to end with, if not those of the last step: their mean, or the best epoch's
     history: list[Record] = []
-    progress = checkpoint.load() if checkpoint is not None else None
-    if checkpoint is not None and progress is not None:
-        checkpoint.validate(progress, weights)
-        history = progress.history
-        kept = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch)
+    state = Progress({}).epoch
+    progress = checkpoint.resume(weights) if checkpoint is not None else None
+    if progress is not None:
+        history, state = progress.history, progress.epoch
+        kept = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch + state["steps"])
 
     dtype = scorer.backbone.model.dtype
 
@@ -110,13 +110,14 @@ def train(
         )
 
     while not _finished(history, epochs, settings):
-        started = time.perf_counter()
+        started = time.perf_counter() - state["seconds"]
         epoch = len(history)
-        total, hits, predicted = 0.0, 0, set[int]()
+        first_step = epoch * steps_per_epoch
+        total, hits, predicted = state["loss"], state["hits"], {*state["labels"]}
         order = np.random.default_rng([seed, epoch]).permutation(chosen)
         with scorer.backbone.frozen():
-            for step, first in enumerate(range(0, len(order), batch_size), start=epoch * steps_per_epoch):
-                batch = order[first : first + batch_size].tolist()
+            for step in range(first_step + state["steps"], first_step + steps_per_epoch):
+                batch = order[(step - first_step) * batch_size :][:batch_size].tolist()
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * learning_rate_share(step, steps, settings.warmup_fraction)
                 optimizer.zero_grad()
@@ -137,6 +138,15 @@ def train(
                 if step >= first_averaged:
                     for name, weight in weights.items():
                         kept[name].lerp_(weight.detach(), 1 / (step - first_averaged + 1))
+                if checkpoint is not None and checkpoint.is_due:
+                    seconds = time.perf_counter() - started
+                    state = EpochState(
+                        steps=step - first_step + 1, loss=total, hits=hits, labels=sorted(predicted), seconds=seconds
+                    )
+                    checkpoint.save(_progress(weights, optimizer, kept, seed, history, state))
+                if settings.on_step is not None:
+                    settings.on_step(step + 1, steps)
+            state = Progress({}).epoch
             record: Record = {
                 "epoch": epoch + 1,
                 "loss": total / len(order),
@@ -155,7 +165,7 @@ def train(
         record["seconds"] = time.perf_counter() - started
         history.append(record)
         if checkpoint is not None:
-            checkpoint.save(_progress(weights, optimizer, kept, history))
+            checkpoint.save(_progress(weights, optimizer, kept, seed, history, state))
         if settings.on_epoch is not None:
             settings.on_epoch(record)
     if len(history) * steps_per_epoch > first_averaged or held_out:
@@ -298,14 +308,16 @@ def _progress(
     weights: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     kept: Mapping[str, Tensor],
+    seed: int,
     history: list[Record],
+    epoch: EpochState,
 ) -> Progress:
     tensors: dict[str, Tensor] = {}
     for name, weight in weights.items():
         state = optimizer.state[weight]
         kinds = dict(zip(TENSORS, (weight.detach(), kept[name], state["exp_avg"], state["exp_avg_sq"]), strict=True))
         tensors |= {f"{name}/{kind}": tensor.cpu().contiguous() for kind, tensor in kinds.items()}
-    return Progress(tensors, history)
+    return Progress(tensors, seed, history, epoch)
 
 
 def _restore(

@@ -59,11 +59,13 @@ class TrainingSettings(BaseEstimator):
             instead of a mean.
         validation_fraction: share of each class held out for `early_stopping`, or for calibration="temperature".
         n_iter_no_change: epochs without a lower held-out loss before stopping.
-        checkpoint: folder for the progress of a `fit`, from which an interrupted one resumes; None for no checkpoints.
+        checkpoint: folder for the progress of a `fit`, from which the same fit resumes after an interruption, with
+            `random_state=None` as well; None for no checkpoints.
         cache_memory: memory for the keys and values of everything before the first soft slot, which a causal model
             computes once: a size such as "500MB" or "2GiB", or a number of bytes. A larger cache is kept in a file in
             the cache folder during `fit`.
         on_epoch: called with the record of each epoch; see `train`.
+        on_step: called after each step with the number of steps that are done and of all steps.
 
     Example:
         >>> settings = TrainingSettings(warmup_fraction=0.2)
@@ -82,6 +84,7 @@ class TrainingSettings(BaseEstimator):
     checkpoint: str | Path | None = _option(None, instance_of("a folder", str, Path) | NONE)  # noqa: RUF009 - it makes a field
     cache_memory: int | str = _option("2GiB", Constraint(SIZE, lambda size: _bytes(size) is not None))
     on_epoch: Callable[[Record], None] | None = _option(None, FUNCTION | NONE)  # noqa: RUF009 - it makes a field
+    on_step: Callable[[int, int], None] | None = _option(None, FUNCTION | NONE)  # noqa: RUF009 - it makes a field
 
     def validate(self) -> None:
         """Raise ParameterError if an option has a wrong type or is outside its range; names it and its value."""
@@ -90,7 +93,7 @@ class TrainingSettings(BaseEstimator):
 
     def to_dict(self) -> dict[str, Any]:
         """Options that affect the result, by name, as data that JSON holds."""
-        without_effect = ("checkpoint", "cache_memory", "on_epoch")
+        without_effect = ("checkpoint", "cache_memory", "on_epoch", "on_step")
         options = {option.name: getattr(self, option.name) for option in fields(self)}
         return {name: plain(value) for name, value in options.items() if name not in without_effect}
 
