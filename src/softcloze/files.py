@@ -99,7 +99,9 @@ def explain_write_errors(path: Path) -> Iterator[None]:
 
 
 def validate_replaceable(path: Path, card: str, kind: str) -> None:
-    """Raise ArtifactError if `path` exists but is neither empty nor a folder with the file `card`, as `kind` is.
+    """Raise ArtifactError if `path` exists but is neither a folder with the file `card`, as `kind` is, nor empty.
+
+    Hidden files, as of a new repository, do not count.
 
     Raises:
         ArtifactError: names the path.
@@ -108,7 +110,7 @@ def validate_replaceable(path: Path, card: str, kind: str) -> None:
     Traceback (most recent call last):
     softcloze.errors.ArtifactError: ... already exists and is not a saved prompt; choose another path
     """
-    if path.is_dir() and not any(path.iterdir()):
+    if path.is_dir() and all(other.name.startswith(".") for other in path.iterdir()):
         return
     if path.exists() and ((path / card).is_symlink() or not (path / card).is_file()):
         raise ArtifactError(f"{path} already exists and is not {kind}; choose another path")

@@ -31,7 +31,8 @@ def fitted(run_script, reviews, tmp_path_factory):
 
 def test_fit_reports_epochs_and_where_it_saved(fitted):
     folder, done = fitted
-    epochs = done.stderr.splitlines()
+    steps, *epochs = done.stderr.splitlines()
+    assert steps == "training on 16 rows: 8 steps, 4 in each epoch"
     assert [line.split("   ")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
     assert done.stdout.startswith("training accuracy ") and done.stdout.endswith("on 16 rows; saved in prompt\n")
     assert sorted(path.name for path in folder.iterdir()) == ["prompt"]

@@ -53,4 +53,6 @@ class Task:
             checkpoint=checkpoint,
             **options(**changes),
         )
+        if checkpoint is not None:
+            checkpoint.discard()
         return soft, history

@@ -366,6 +366,13 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         )
         return {**training, "history": history}
 
+    def _finish(self, bound: BoundPrompt, start: Start) -> Self:
+        """Predict with `bound` from now on, and remove the checkpoint of the fit."""
+        self._adopt(bound)
+        if (folder := self._settings().checkpoint) is not None:
+            Checkpoint(folder, start.key).discard()
+        return self
+
     def _make_prompt(
         self, compiled: CompiledPrompt, parts: TrainedParts, head: str, training: Mapping[str, Any]
     ) -> Prompt:

@@ -137,8 +137,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
             training = self._train(compiled, prompts, targets, parts, start, soft_init=self.soft_init)
         head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
         prompt = self._make_prompt(compiled, TrainedParts(soft, head), HEAD, training)
-        self._adopt(BoundPrompt(prompt, compiled.backbone, compiled))
-        return self
+        return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
 
     def predict(self, X: Iterable[Example]) -> NDArray[np.int_]:
         """Indicators of the labels more probable than not, shape (batch, labels) in the order of `classes_`.

@@ -199,8 +199,7 @@ class PromptClassifier(PromptEstimator):
                 seed=start.seed,
             )
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
-        self._adopt(bound)
-        return self
+        return self._finish(bound, start)
 
     def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
         """Train on a teacher's probabilities of the labels instead of on labels (distillation).
@@ -243,8 +242,8 @@ class PromptClassifier(PromptEstimator):
         parts, training = self._train_parts(
             compiled, prompts, targets, soft_init, np.random.default_rng(start.seed), start
         )
-        self._adopt(BoundPrompt(self._make_prompt(compiled, parts, self.head, training), compiled.backbone, compiled))
-        return self
+        prompt = self._make_prompt(compiled, parts, self.head, training)
+        return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
 
     def calibrate(self, X: Iterable[Example] = ()) -> Self:
         """Learn the calibration from examples without labels, and nothing else.

@@ -1,5 +1,10 @@
 """softcloze fit: train a prompt on labelled rows and save it."""
 
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +25,14 @@ from softcloze.cli.options import (
     known_labels,
     read_verbalizer,
 )
-from softcloze.cli.progress import open_backbone, progress_bar, score_rows
-from softcloze.files import validate_replaceable, validate_writable
+from softcloze.cli.progress import open_backbone, score_rows, show_progress
+from softcloze.errors import FileError
+from softcloze.files import validate_writable
 from softcloze.library import resolve_template
-from softcloze.prompt.card import CARD
+from softcloze.prompt.card import CARD, PROMPT
+
+if TYPE_CHECKING:
+    from softcloze.classifiers import PromptClassifier
 
 if TYPE_CHECKING:
     pass
@@ -32,7 +41,9 @@ if TYPE_CHECKING:
 def fit(
     file: FileArgument,
     template: Annotated[str, typer.Option(help="A template, or its name in the library.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the saved prompt.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the saved prompt, which replaces an earlier one there.")
+    ],
     model: ModelOption = "starter:smollm2-135m",
     verbalizer: VerbalizerOption = None,
     text_column: TextOption = None,
@@ -54,7 +65,7 @@ def fit(
     """Train a soft prompt, a head or both on labelled rows and save the prompt in a folder.
 
     Without --verbalizer, a library template uses its own label words; with any other template every label is its
-    own word.
+    own word. Run the same command again to resume after an interruption.
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
     words = read_verbalizer(verbalizer, template)
@@ -63,8 +74,9 @@ def fit(
     labels = table.labels(label_column, known_labels(words), fewest=2)
     examples = table.examples(parsed, text_column)
 
-    validate_replaceable(out, CARD, "a saved prompt")
-    validate_writable(out, folder=True)
+    folder = PROMPT.validate_target(out)
+    progress = _progress_folder(folder)
+    validate_writable(progress, folder=True)
     if shots is not None:
         from softcloze.data import few_shot
 
@@ -88,23 +100,85 @@ def fit(
         max_length=max_length,
         random_state=seed,
     )
-    with progress_bar() as progress:
-        task = progress.add_task(f"training on {len(examples):,} rows", total=epochs)
+    work, steps_told = f"training on {len(examples):,} rows", list[int]()
 
-        def on_epoch(record: dict[str, Any]) -> None:
-            say(
-                errors(),
-                f"epoch {record['epoch']:>{len(str(epochs))}} of {epochs}   loss {record['loss']:.3f}   "
-                f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
-            )
-            progress.update(task, completed=record["epoch"])
+    def on_epoch(record: dict[str, Any]) -> None:
+        say(
+            errors(),
+            f"epoch {record['epoch']:>{len(str(epochs))}} of {epochs}   loss {record['loss']:.3f}   "
+            f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
+        )
 
-        classifier.set_params(training=TrainingSettings(on_epoch=on_epoch)).fit(examples, labels)
-    classifier.save(out)
-    predicted = score_rows(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, len(examples)).predicted
+    with _told_how_to_resume(folder, progress):
+        with show_progress(work, None) as update:
+
+            def on_step(done: int, total: int) -> None:
+                if not steps_told:
+                    resumed = f", resumed after step {done - 1:,}" if done > 1 else ""
+                    say(errors(), f"{work}: {total:,} steps, {total // epochs:,} in each epoch{resumed}")
+                steps_told.append(done)
+                update(done, total)
+
+            training = TrainingSettings(on_epoch=on_epoch, on_step=on_step, checkpoint=progress)
+            classifier.set_params(training=training).fit(examples, labels)
+        _save(classifier, folder)
+        with suppress(OSError):  # the progress of another fit stays
+            progress.rmdir()
+        predicted = score_rows(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, len(examples)).predicted
     right = sum(guess == label for guess, label in zip(predicted, labels, strict=True))
     say(
         results(),
         f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
         plain(out, "bold"),
     )
+
+
+def _progress_folder(folder: Path) -> Path:
+    """The folder for the progress of the fit: beside the prompt's folder, or inside it if that exists already."""
+    # the parent of a folder that exists may be read-only, as that of a mounted one
+    return folder / ".fit.part" if folder.is_dir() else folder.with_name(f"{folder.name}.part")
+
+
+@contextmanager
+def _told_how_to_resume(folder: Path, progress: Path) -> Iterator[None]:
+    """Say after an interruption, by Ctrl-C or SIGTERM, what is kept and how to resume."""
+
+    def terminate(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    before, handler = _changed(folder / CARD), signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if _changed(folder / CARD) != before:
+            say(errors(), "interrupted: the prompt is saved in ", plain(folder))
+        elif any(progress.glob("*.safetensors")):
+            how = "; run the same command again to resume, or delete the folder"
+            say(errors(), "interrupted: the progress is kept in ", plain(progress), how)
+        else:
+            say(errors(), "interrupted before there was progress to keep; nothing is saved")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _changed(path: Path) -> int | None:
+    """Time of the last change of a file, if it exists."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _save(classifier: "PromptClassifier", folder: Path) -> None:
+    """Save the prompt, elsewhere if its folder cannot be written any more: a disk may fill up during training.
+
+    Raises:
+        FileError: the folder cannot be written; names it, and the folder that holds the prompt instead.
+    """
+    try:
+        classifier.save(folder)
+    except FileError as error:
+        other = Path(tempfile.mkdtemp(prefix=f"{folder.name[:50]}-"))
+        try:
+            classifier.save(other)
+        except FileError:
+            raise error from None
+        raise FileError(f"{error}; the prompt is saved in {other} instead") from error

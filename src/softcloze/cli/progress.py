@@ -1,9 +1,11 @@
 """Load models and score rows while a bar shows the progress; torch is imported only when a model is needed."""
 
+import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from softcloze.prompt.streaming import Prediction
 
 STARTER = "starter:"
+SECONDS = 30  # between lines about the progress where there is no terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +58,52 @@ class Scored:
 
 
 class _Speed(ProgressColumn):
-    """Rows per second."""
+    """Items per second."""
 
     def render(self, task: Task) -> Text:
-        """The speed over the last half minute; empty before the first row."""
-        return Text("" if task.speed is None else f"{task.speed:,.{0 if task.speed >= 10 else 1}f} rows/s")
+        """The speed over the last half minute; empty before the first item."""
+        speed = "" if task.speed is None else f"{task.speed:,.{0 if task.speed >= 10 else 1}f}/s"
+        return Text(speed)
 
 
 @contextmanager
-def progress_bar(*more: ProgressColumn) -> Iterator[Progress]:
-    """Show a bar on the error stream until the work is done, if that is a terminal."""
-    console = errors()
+def show_progress(description: str, total: int | None, done: int = 0) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of long work on the error stream: a bar on a terminal, else a line every half minute.
+
+    Args:
+        description: of the work.
+        total: number of items, None if it is not known yet.
+        done: number of items that are done at the start.
+
+    Yields:
+        A function that takes the number of items that are done and their total.
+    """
+    console, started = errors(), time.monotonic()
+    last = started
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        *more,
+        _Speed(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=console,
         transient=True,
         disable=not console.is_terminal,
-    ) as progress:
-        yield progress
+    ) as bar:
+        task = bar.add_task(description, total=total, completed=done)
+
+        def update(completed: int, of: int) -> None:
+            nonlocal last
+            bar.update(task, completed=completed, total=of)
+            now = time.monotonic()
+            if not console.is_terminal and now - last >= SECONDS and completed > done:
+                last = now
+                left = timedelta(seconds=round((now - started) / (completed - done) * (of - completed)))
+                say(console, plain(f"{description}: {completed:,} of {of:,}, about {left} left"))
+
+        yield update
 
 
 def fetch(model: str) -> None:
@@ -140,17 +165,16 @@ def label_rows(
     """
     from softcloze.prompt.streaming import WINDOW, predict_rows
 
-    with progress_bar(_Speed()) as progress:
-        task = progress.add_task("scoring", total=total, completed=done)
+    with show_progress("scoring rows", total, done) as update:
         predictions = predict_rows(bound, iter(cast("Iterable[Row]", rows)))
         count, rows_cut, lost = 0, 0, Counter[str]()
         while window := list(islice(predictions, WINDOW)):
-            progress.advance(task, len(window))
             for prediction in window:
                 rows_cut += bool(prediction.cut or prediction.dropped)
                 lost.update({f"tokens of {name!r}": tokens for name, tokens in prediction.cut.items()})
                 lost.update({"demonstrations": prediction.dropped} if prediction.dropped else {})
             count += len(window)
+            update(done + count, total)
             yield window
     if rows_cut:
         parts = ", ".join(f"{number:,} {what}" for what, number in lost.items())

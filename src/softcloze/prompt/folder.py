@@ -85,7 +85,8 @@ class SavedFolder:
         folder = folder_of(path)
         with explain_write_errors(folder):
             validate_replaceable(folder, self.card, f"a saved {self.kind}")
-            validate_writable(folder / self.card)
+            # in a folder that exists, its own files are written: its parent may be read-only
+            validate_writable(folder / self.card if folder.is_dir() else folder, folder=not folder.is_dir())
         return folder
 
     def write(self, path: str | PathLike[str], make: Callable[[bool], Content]) -> None:

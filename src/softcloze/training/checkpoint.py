@@ -66,7 +66,7 @@ class Progress:
 
 
 class Checkpoint:
-    """File with the progress of one fit, replaced after each epoch and from time to time within it, removed at the end.
+    """File with the progress of one fit, replaced after each epoch and from time to time within it.
 
     Attributes:
         path: the file, named after the parameters and examples of the fit, so that different fits can share a folder.

@@ -50,7 +50,7 @@ def train(
         batch_size: examples per step.
         learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the input embeddings.
         seed: seed of the order of examples and of the held-out examples.
-        checkpoint: holds progress between epochs; an interrupted fit found there is resumed.
+        checkpoint: holds the progress; an interrupted fit found there is resumed. It stays at the end.
         on_cached: called before training with the keys and values that are computed once, if any.
 
     Source:
@@ -160,7 +160,11 @@ def train(
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     kept = _copies(weights)
         # in the precision of the model, in which soft vectors take part
-        validate([tensor.to(dtype) for tensor in (*weights.values(), *kept.values())], "trained weight", step)
+        validate(
+            [tensor.to(dtype) for tensor in (*weights.values(), *kept.values())],
+            "trained weight",
+            first_step + steps_per_epoch - 1,
+        )
         record["rate"] = learning_rate_share((epoch + 1) * steps_per_epoch - 1, steps, settings.warmup_fraction)
         record["seconds"] = time.perf_counter() - started
         history.append(record)
@@ -171,8 +175,6 @@ def train(
     if len(history) * steps_per_epoch > first_averaged or held_out:
         for name, weight in weights.items():
             weight.data.copy_(kept[name])
-    if checkpoint is not None:
-        checkpoint.discard()
     return history
 
 
