@@ -207,11 +207,10 @@ def without_tensors(path):
     save_file({"weight": torch.zeros(2, 3)}, path, metadata={"history": '[{"epoch": 1, "loss": 1.0}]'})
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [truncated, emptied, garbled, without_history, with_broken_history, without_tensors]
-    + [of_other_types, not_finite, a_folder],
-)
+DAMAGES = [truncated, emptied, garbled, without_history, with_broken_history, without_tensors]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, of_other_types, not_finite, a_folder])
 def test_a_damaged_checkpoint_names_its_file(tmp_path, damage):
     task = Task("gpt2", SOURCE)
     checkpoint = Checkpoint(tmp_path, "a" * 64)
