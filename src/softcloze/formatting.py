@@ -185,6 +185,15 @@ def is_missing(value: object) -> bool:
         return False
 
 
+def is_boolean(value: object) -> bool:
+    """Return True for a truth value of Python or numpy, which need not be imported.
+
+    >>> is_boolean(True), is_boolean(1)
+    (True, False)
+    """
+    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share in percent.
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
 from softcloze.errors import ParameterError
-from softcloze.formatting import did_you_mean
+from softcloze.formatting import did_you_mean, is_boolean
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class Constraint:
 def integer(*, at_least: int) -> Constraint:
     """Integers from a lowest one, numpy's included; True and 2.0 are none.
 
+    >>> import numpy as np
     >>> integer(at_least=1).expected, integer(at_least=1).holds(np.int64(2)), integer(at_least=1).holds(True)
     ('an integer of at least 1', True, False)
     """
@@ -84,7 +83,7 @@ def instance_of(expected: str, *classes: type) -> Constraint:
 
 
 NONE = Constraint("None", lambda value: value is None)
-BOOLEAN = instance_of("True or False", bool, np.bool_)
+BOOLEAN = Constraint("True or False", is_boolean)
 FUNCTION = Constraint("a function", callable)
 POSITIVE = number("above 0", lambda value: value > 0)
 NOT_NEGATIVE = number("of at least 0", lambda value: value >= 0)
@@ -115,7 +114,8 @@ def validate_parameters(values: Mapping[str, object], constraints: Mapping[str, 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value may come
     """Convert a number of numpy to Python's, which JSON holds; other values stay.
 
+    >>> import numpy as np
     >>> plain(np.float32(0.5)), plain("0.5")
     (0.5, '0.5')
     """
-    return value.item() if isinstance(value, np.generic) else value
+    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value

@@ -265,13 +265,34 @@ def test_a_column_that_is_missing(content, message, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("a.csv", b'text,label\n"a\nb",good\n\nc,\n', "a.csv, line 5: 'label' is '', a missing label"),
-        ("a.csv", b"text,label\na,good\nc, \n", "a.csv, line 3: 'label' is ' ', a missing label"),
-        ("a.jsonl", b'\n{"label": "good"}\n{"label": NaN}\n', "a.jsonl, line 3: 'label' is nan, a missing label"),
-        ("a.jsonl", b'{"label": "good"}\n{"text": "c"}\n', "a.jsonl, line 2: 'label' is None, a missing label"),
+        (
+            "a.csv",
+            b'text,label\n"a\nb",good\n\nc,\n',
+            "a.csv, line 5: the row has the label '', blank text",
+        ),
+        ("a.csv", b"text,label\na,good\nc, \n", "a.csv, line 3: the row has the label ' ', blank text"),
+        (
+            "a.jsonl",
+            b'\n{"label": "good"}\n{"label": NaN}\n',
+            "a.jsonl, line 3: the row has the label nan, a missing",
+        ),
+        (
+            "a.jsonl",
+            b'{"label": "good"}\n{"text": "c"}\n',
+            "a.jsonl, line 2: the row has the label None",
+        ),
+        (
+            "a.jsonl",
+            b'{"label": "good"}\n{"label": ["good"]}\n',
+            "a.jsonl, line 2: the row has the label ['good']",
+        ),
         ("a.csv", b"label\ngood\nbad\n", "a.csv, line 3: label 'bad' is not one of 'good', 'poor'"),
         ("a.csv", b"label\ngood\ngood\n", "a.csv has only the label 'good' in 'label'; rows of at least 2 are needed"),
-        ("a.parquet", parquet(pyarrow.table({"label": ["good", None]})), "a.parquet, row 2: 'label' is None"),
+        (
+            "a.parquet",
+            parquet(pyarrow.table({"label": ["good", None]})),
+            "a.parquet, row 2: the row has the label None",
+        ),
     ],
 )
 def test_a_label_of_no_use_names_its_line(name, content, problem, tmp_path, monkeypatch):

@@ -12,10 +12,11 @@ from typing import Any
 
 from softcloze.cli.delimited import DELIMITERS, Line, QuoteCheck, Row, read_delimited, validate_unique
 from softcloze.cli.file_kinds import describe_encoding, describe_kind
-from softcloze.errors import CommandError, FieldError, FileError
+from softcloze.errors import CommandError, DataError, FieldError, FileError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
 from softcloze.template.fields import find_name
+from softcloze.verbalizer.labels import as_label
 
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 CHUNK = 1000  # rows of Parquet in one batch
@@ -117,10 +118,10 @@ class Table:
         column = self.find_column(column, hint=" (--label-column names another)")
         texts = []
         for index, row in enumerate(self.rows()):
-            label = row.get(column)
-            if label is None or label != label or not str(label).strip():
-                raise self.problem(index, f"{column!r} is {label!r}, a missing label: drop the row or label it")
-            texts.append(str(label))
+            try:
+                texts.append(str(as_label(row.get(column), "the row")))
+            except DataError as error:
+                raise self.problem(index, error) from error
         for index, label in enumerate(texts):
             if known is not None and label not in known:
                 unknown = f"label {label!r} is not one of {quoted_list(known)}{did_you_mean(label, known)}"

@@ -6,7 +6,7 @@ from os import PathLike
 from unicodedata import normalize
 
 from softcloze.errors import FieldError
-from softcloze.formatting import is_missing, missing_field, quoted_list, replace_surrogates
+from softcloze.formatting import is_boolean, is_missing, missing_field, quoted_list, replace_surrogates
 
 MAX_LIST_DEPTH = 8  # of nested lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
@@ -47,7 +47,7 @@ def read_fields(
             has = f"has the fields {quoted_list(fields)}" if fields else "has no fields"
             raise FieldError(f"{where}a plain string fills one field, but the template {has}: pass a mapping instead")
         return {fields[0]: replace_surrogates(example)}
-    if len(fields) == 1 and (isinstance(example, Number) or _is_truth(example) or is_missing(example)):
+    if len(fields) == 1 and (isinstance(example, Number) or is_boolean(example) or is_missing(example)):
         example = {fields[0]: example}  # a value of a column is read as in a frame
     if not isinstance(example, Mapping):
         hint = "; decode it, as in text.decode()" if isinstance(example, bytes) else ""
@@ -86,7 +86,7 @@ def _text(value: object, where: str) -> str:
             raise FieldError(f"{where} is {kind}: {_ABSENT}")
         case Number():
             return _written(value, where)
-        case _ if _is_truth(value):
+        case _ if is_boolean(value):
             return str(value)
         case _:
             raise FieldError(f"{where} must be text or a number, found {type(value).__name__}")
@@ -95,7 +95,7 @@ def _text(value: object, where: str) -> str:
 def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
     """Convert the value of a field that Jinja reads to built-in types."""
     match value:
-        case _ if _is_truth(value):
+        case _ if is_boolean(value):
             return bool(value)
         case str():
             return replace_surrogates(value)
@@ -117,11 +117,6 @@ def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
         case _:
             expected = "text, a number, a truth value, None or a list of such"
             raise FieldError(f"{where} must be {expected}, found {type(value).__name__}")
-
-
-def _is_truth(value: object) -> bool:
-    """Return True for a truth value of Python or numpy, which need not be imported."""
-    return isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"))
 
 
 def _written(number: Number, where: str) -> str:

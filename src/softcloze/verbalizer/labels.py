@@ -5,8 +5,6 @@ from enum import Enum
 from numbers import Real
 from typing import Any, SupportsInt, cast
 
-import numpy as np
-
 from softcloze.errors import DataError, VerbalizerError
 from softcloze.formatting import is_missing, one_line, quoted
 
@@ -28,13 +26,14 @@ def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any
     Raises:
         DataError: `value` is missing, blank, or of another type.
 
+    >>> import numpy as np
     >>> as_label(np.int64(1)), as_label(1.0), as_label(np.True_), as_label(" good")
     (1, 1, True, ' good')
     >>> as_label(float("nan"), "row 3")
     Traceback (most recent call last):
     softcloze.errors.DataError: row 3 has the label nan, a missing value: drop it or label it
     """
-    if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):  # of torch, for example
+    if getattr(value, "ndim", None) == 0 and type(value).__name__ != "timedelta64":  # of numpy, torch
         value = value.item()
     if isinstance(value, str):
         text = str.__str__(value)  # of an enum the value, not the name
@@ -43,9 +42,9 @@ def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any
         return text
     if is_missing(value):
         raise DataError(f"{where} has the label {value!r}, a missing value: drop it or label it")
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, Real) and not isinstance(value, np.timedelta64) and value == value // 1:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Real) and type(value).__name__ != "timedelta64" and value == value // 1:
         return int(cast(SupportsInt, value))
     hint = f"; take its value, as in {type(value).__name__}.{value.name}.value" if isinstance(value, Enum) else ""
     if isinstance(value, bytes):
@@ -91,6 +90,7 @@ def sort_labels(table: Mapping[Any, Any]) -> dict[Label, Any]:
     Raises:
         VerbalizerError: fewer than two labels, or as of `validate_labels`.
 
+    >>> import numpy as np
     >>> sort_labels({np.int64(1): "good", np.int64(0): "bad"})
     {0: 'bad', 1: 'good'}
     """
