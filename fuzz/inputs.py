@@ -29,6 +29,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -116,10 +117,21 @@ TEMPLATES = [
     Template("<text> <soft> <mask>"),
 ]
 BACKBONES = ["bert", "bert", "gpt2", "t5"]
+ODD_MODELS = [
+    models.model("bert"),
+    (models.model("bert"), models.tokenizer("wordpiece")),
+    (models.model("gpt2"), models.tokenizer("wordpiece")),
+    models.tokenizer("gpt2"),
+    torch.nn.Linear(2, 2),
+    "starter:nothing",
+    "~/nothing",
+    "nothing.gguf",
+    Path("nothing"),
+]
 
 
-def settings_of_training() -> st.SearchStrategy[Any]:
-    """Options of training, with up to two wrong ones."""
+def settings_of_training(odd: bool) -> st.SearchStrategy[Any]:
+    """Options of training; one or two wrong ones if `odd`."""
     valid = {
         "head_learning_rate": st.sampled_from([0.1, 1]),
         "warmup_fraction": st.sampled_from([0, 0.5]),
@@ -133,18 +145,21 @@ def settings_of_training() -> st.SearchStrategy[Any]:
         "on_epoch": st.sampled_from([None, [].append]),
         "max_grad_norm": st.just(1.0),
     }
-    return parameters(valid, optional=True).map(lambda options: TrainingSettings(**options))
+    return parameters(valid, odd).map(lambda options: TrainingSettings(**options))
 
 
 @st.composite
-def parameters(draw: Any, valid: dict[str, Any], optional: bool = False) -> dict[str, Any]:
-    """A value for each parameter, of which up to two may be wrong; any number of them if `optional`."""
-    wrong = draw(st.sets(st.sampled_from(sorted(valid)), max_size=2)) if draw(st.booleans()) else set()
-    names = draw(st.sets(st.sampled_from(sorted(valid)))) | wrong if optional else set(valid)
-    return {name: draw(_wrong(name) if name in wrong else valid[name]) for name in sorted(names)}
+def parameters(draw: Any, valid: dict[str, Any], odd: bool, always: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Values for some parameters and for those that are `always` given; one or two may be wrong if `odd`."""
+    names = sorted(valid)
+    wrong = draw(st.sets(st.sampled_from(names), min_size=1, max_size=2)) if odd else set()
+    given = {*draw(st.sets(st.sampled_from(names), max_size=4)), *always, *wrong}
+    return {name: draw(_wrong(name) if name in wrong else valid[name]) for name in sorted(given)}
 
 
 def _wrong(name: str) -> st.SearchStrategy[Any]:
+    if name == "model":
+        return st.one_of(ANYTHING, st.sampled_from(ODD_MODELS))
     if name in ("epochs", "cv"):  # a large number is right, and takes its time
         return ANYTHING.filter(lambda value: not (isinstance(value, int | float | Decimal) and value > 5))
     return ANYTHING
@@ -181,24 +196,24 @@ label_words = st.one_of(
 
 
 @st.composite
-def verbalizers(draw: Any, labels: list[Any]) -> Any:
-    """Label words of every kind, mostly right ones."""
-    kind = draw(st.sampled_from(["dict"] * 6 + ["none", "verbalizer", "ordinal", "rules", "name", "wrong"]))
+def verbalizers(draw: Any, labels: list[Any], odd: bool) -> Any:
+    """Label words of every kind; wrong ones if `odd`."""
     apart = dict(zip(labels, draw(st.permutations(WORDS[:8])), strict=False))
-    words = apart if draw(st.integers(0, 3)) else {label: draw(label_words) for label in labels}
-    option = {"aggregation": draw(st.sampled_from(["log_mean_prob", "max_log_prob", "mean_log_prob"]))}
+    words = {label: draw(label_words) for label in labels} if odd else apart
+    kind = draw(st.sampled_from(["dict"] * 4 + ["none", "verbalizer", "ordinal"] + ["rules", "name", "wrong"] * odd))
     match kind:
         case "dict":
             return words
         case "none":
             return None
         case "verbalizer":
-            return Verbalizer(words, **(option | {"decoding": draw(st.sampled_from(["together", "most_confident"]))}))
+            aggregation = draw(st.sampled_from(["log_mean_prob", "max_log_prob", "mean_log_prob"]))
+            return Verbalizer(words, aggregation, decoding=draw(st.sampled_from(["together", "most_confident"])))
         case "ordinal":
-            return OrdinalVerbalizer(draw(st.permutations(labels)), low=draw(label_words), high=draw(label_words))
+            poles = [draw(label_words) for _ in range(2)] if odd else ["bad", ["good", "great"]]
+            return OrdinalVerbalizer(labels, *poles)
         case "rules":
-            rules = {label: {"a": word, "b": draw(st.sampled_from(WORDS))} for label, word in words.items()}
-            return RuleVerbalizer(rules)
+            return RuleVerbalizer({label: {"a": word, "b": draw(label_words)} for label, word in words.items()})
         case "name":
             return draw(st.sampled_from(["sentiment/en", "sentiment/zh", "no-such", ""]))
     return draw(ANYTHING)
@@ -257,12 +272,13 @@ CONTAINERS: dict[str, Any] = {
     "number": lambda values: 3,
 }
 USUAL = ["list", "array of objects", "series", "frame", "polars", "dicts", "data set"]
+USUAL_LABELS = ["list", "array", "series", "categories", "polars", "column array"]
 
 
 @st.composite
-def containers(draw: Any, values: list[Any]) -> Any:
-    """The values in a container that may hold them."""
-    name = draw(st.sampled_from(USUAL) if draw(st.integers(0, 2)) else st.sampled_from(sorted(CONTAINERS)))
+def containers(draw: Any, values: list[Any], usual: list[str], odd: bool) -> Any:
+    """The values in a usual container; if `odd`, in one that may not hold them."""
+    name = draw(st.sampled_from(sorted(CONTAINERS) if odd else usual))
     try:
         return CONTAINERS[name](values)
     except Exception:  # a container that does not hold these values
@@ -270,30 +286,33 @@ def containers(draw: Any, values: list[Any]) -> Any:
 
 
 @st.composite
-def examples(draw: Any, count: int) -> Any:
-    """Texts in any container."""
+def examples(draw: Any, count: int, odd: set[str]) -> Any:
+    """Texts in a container."""
     texts = [draw(st.sampled_from(TEXTS)) for _ in range(count)]
-    if not draw(st.integers(0, 4)) and texts:
+    if "text" in odd and texts:
         texts[draw(st.integers(0, count - 1))] = draw(st.sampled_from(ODD_TEXTS))
-    return draw(containers(texts))
+    return draw(containers(texts, USUAL, "container of texts" in odd))
 
 
 @st.composite
-def targets(draw: Any, labels: list[Any], count: int) -> Any:
-    """A label for each example, in any container; sometimes one too many, or a missing one."""
+def targets(draw: Any, labels: list[Any], count: int, odd: set[str]) -> Any:
+    """A label for each example, in a container; some more or other ones if labels are odd."""
     values = [labels[i % len(labels)] for i in range(count)] if labels else []
-    if not draw(st.integers(0, 4)):
+    if "missing label" in odd:
+        values = values[draw(st.integers(0, 2)) :]
         values += draw(st.lists(st.sampled_from([*labels, None, float("nan"), "unknown", 7, pd.NA]), max_size=2))
-    return draw(containers(draw(st.permutations(values))))
+    return draw(containers(draw(st.permutations(values)), USUAL_LABELS, "container of labels" in odd))
 
 
 @st.composite
-def several_targets(draw: Any, labels: list[Any], count: int) -> Any:
+def several_targets(draw: Any, labels: list[Any], count: int, odd: set[str]) -> Any:
     """Any number of labels for each example, as collections or as a matrix."""
     rows = [draw(st.lists(st.sampled_from(labels), unique_by=repr)) if labels else [] for _ in range(count)]
+    if count > 1 and "missing label" not in odd:
+        rows[:2] = [labels, []]  # each label is there, and is missing
     matrix = np.array([[label in row for label in labels] for row in rows], dtype=int).reshape(count, len(labels))
-    kind = draw(st.sampled_from(["lists", "lists", "sets", "matrix", "sparse", "frame", "series", "wrong"]))
-    match kind:
+    kinds = ["lists", "sets", "matrix", "sparse", "frame", "series"] + ["wrong"] * 3 * ("container of labels" in odd)
+    match draw(st.sampled_from(kinds)):
         case "lists":
             return rows
         case "sets":
@@ -306,7 +325,7 @@ def several_targets(draw: Any, labels: list[Any], count: int) -> Any:
             return pd.DataFrame(matrix, columns=labels)
         case "series":
             return pd.Series(rows)
-    return draw(st.one_of(ANYTHING, targets(labels, count)))
+    return draw(st.one_of(ANYTHING, targets(labels, count, odd)))
 
 
 # -- classifiers --
@@ -319,14 +338,13 @@ def shared(name: str) -> Any:
 
 COMMON = {
     "model": st.sampled_from(BACKBONES).map(shared),
-    "template": st.sampled_from([*TEMPLATES[:2] * 4, *TEMPLATES]),
+    "template": st.sampled_from(TEMPLATES[:2] * 2 + TEMPLATES[:9]),
     "soft_init": st.sampled_from(["template", "labels", "vocabulary"]),
     "epochs": st.sampled_from([1, np.int64(1)]),
     "batch_size": st.sampled_from([1, 4, 10**6]),
-    "learning_rate": st.sampled_from([0.04, 1, np.float32(0.1), 1e30]),
-    "max_length": st.sampled_from([None, None, 20, 12, 1, 10**9]),
-    "training": st.one_of(st.none(), settings_of_training()),
-    "model_options": st.sampled_from([None, {}, {"dtype": "float32"}, {"device": "cpu"}, {"nothing": 1}]),
+    "learning_rate": st.sampled_from([0.04, 1, np.float32(0.1)]),
+    "max_length": st.sampled_from([None, 20, 12, 10**9]),
+    "training": settings_of_training(odd=False),
     "random_state": st.sampled_from([0, None, 10**9, np.int64(3), np.random.RandomState(0)]),
 }
 SINGLE = COMMON | {
@@ -337,7 +355,7 @@ SINGLE = COMMON | {
 }
 
 
-def used(classifier: Any, X: Any, y: Any, new: Any, labels: int) -> None:
+def used(classifier: Any, X: Any, y: Any, new: Any) -> None:
     """Fit a classifier, predict with it, save it and load it: outputs are finite, and the loaded one gives the same."""
     repr(classifier)
     clone(classifier)
@@ -373,43 +391,51 @@ def _plain(classifier: Any) -> bool:
     return all(len(member.prompt_.template.fields) == 1 for member in members)
 
 
+ODDITIES = [
+    "parameter",
+    "training",
+    "template",
+    "label",
+    "label words",
+    "text",
+    "container of texts",
+    "container of labels",
+    "missing label",
+    "count",
+]
+oddities = st.sets(st.sampled_from(ODDITIES), max_size=2)
+
+
 @st.composite
-def single(draw: Any) -> Any:
-    """A classifier with label words, examples and labels, drawn together so that most of them fit."""
-    labels = draw(st.sampled_from([*LABELS[:4] * 3, *LABELS]))
-    count = draw(st.sampled_from([6, 6, 6, 3, 1, 0]))
-    chosen = draw(parameters(SINGLE))
-    return chosen, labels, draw(examples(count)), draw(targets(labels, count)), draw(examples(2))
+def cases(draw: Any, valid: dict[str, Any], several: bool) -> Any:
+    """Parameters, label words, examples and labels, which fit but for up to two things."""
+    odd = draw(oddities)
+    labels = draw(st.sampled_from(LABELS if "label" in odd else LABELS[:4]))
+    count = draw(st.sampled_from([0, 1, 2, 3] if "count" in odd else [6, 8]))
+    chosen = draw(parameters(valid, "parameter" in odd, ("model", "template", "epochs")))
+    if "template" in odd:
+        chosen["template"] = draw(st.sampled_from(TEMPLATES))
+    if "training" in odd:
+        chosen["training"] = draw(settings_of_training(odd=True))
+    y = (several_targets if several else targets)(labels, count, odd)
+    return chosen, labels, "label words" in odd, draw(examples(count, odd)), draw(y), draw(examples(2, odd))
 
 
-def any_classifier(case: Any, data: Any) -> None:
-    """A PromptClassifier works, or raises an error of softcloze."""
-    chosen, labels, X, y, new = case
+def any_classifier(kind: Any, case: Any, data: Any) -> None:
+    """A classifier works, or raises an error of softcloze."""
+    chosen, labels, odd, X, y, new = case
     with Expected():
-        verbalizer = data.draw(verbalizers(labels))
-        used(PromptClassifier(verbalizer=verbalizer, **chosen), X, y, new, len(labels))
+        used(kind(verbalizer=data.draw(verbalizers(labels, odd)), **chosen), X, y, new)
 
 
-@st.composite
-def several(draw: Any) -> Any:
-    """The same for any number of labels."""
-    labels = draw(st.sampled_from([*LABELS[:4] * 3, *LABELS]))
-    count = draw(st.sampled_from([6, 6, 3, 0]))
-    return (
-        draw(parameters(COMMON)),
-        labels,
-        draw(examples(count)),
-        draw(several_targets(labels, count)),
-        draw(examples(2)),
-    )
+def any_single(case: Any, data: Any) -> None:
+    """A PromptClassifier works, or raises an error of softcloze."""
+    any_classifier(PromptClassifier, case, data)
 
 
 def any_multilabel(case: Any, data: Any) -> None:
     """A MultiLabelPromptClassifier works, or raises an error of softcloze."""
-    chosen, labels, X, y, new = case
-    with Expected():
-        verbalizer = data.draw(verbalizers(labels))
-        used(MultiLabelPromptClassifier(verbalizer=verbalizer, **chosen), X, y, new, len(labels))
+    any_classifier(MultiLabelPromptClassifier, case, data)
 
 
 MEMBERS = [
@@ -417,7 +443,7 @@ MEMBERS = [
     for template in ("<text> It was <mask>.", "A <mask> film: <text>", "<soft*2> <text> <mask>")
 ]
 ENSEMBLE = {
-    "classifiers": st.lists(st.sampled_from(MEMBERS), max_size=3),
+    "classifiers": st.lists(st.sampled_from(MEMBERS), min_size=1, max_size=3),
     "weights": st.sampled_from(["equal", "development", "stacked"]),
     "average": st.sampled_from(["probabilities", "log_probabilities"]),
     "cv": st.sampled_from([2, 3, 4]),
@@ -428,16 +454,17 @@ ENSEMBLE = {
 @st.composite
 def together(draw: Any) -> Any:
     """An ensemble with examples and labels."""
-    count = draw(st.sampled_from([8, 6, 2, 0]))
-    chosen = draw(parameters(ENSEMBLE))
-    return chosen, draw(examples(count)), draw(targets(["neg", "pos"], count)), draw(examples(2))
+    odd = draw(oddities)
+    count = draw(st.sampled_from([0, 1, 2, 3] if "count" in odd else [8]))
+    chosen = draw(parameters(ENSEMBLE, "parameter" in odd, ("classifiers",)))
+    return chosen, draw(examples(count, odd)), draw(targets(["neg", "pos"], count, odd)), draw(examples(2, odd))
 
 
 def any_ensemble(case: Any) -> None:
     """A PromptEnsemble works, or raises an error of softcloze."""
     chosen, X, y, new = case
     with Expected():
-        used(PromptEnsemble(**chosen), X, y, new, 2)
+        used(PromptEnsemble(**chosen), X, y, new)
 
 
 @st.composite
@@ -583,8 +610,8 @@ def main() -> int:
     os.chdir(tempfile.mkdtemp())  # some parameters name files
     properties = {
         "verbalizers": given(words_alone())(round_of(500)(any_verbalizer)),
-        "classifiers": given(single(), st.data())(round_of(50)(any_classifier)),
-        "several labels": given(several(), st.data())(round_of(50)(any_multilabel)),
+        "classifiers": given(cases(SINGLE, False), st.data())(round_of(50)(any_single)),
+        "several labels": given(cases(COMMON, True), st.data())(round_of(50)(any_multilabel)),
         "ensembles": given(together())(round_of(50)(any_ensemble)),
         "files": given(tables(), COMMANDS, OPTIONS)(round_of(50)(any_file)),
     }
