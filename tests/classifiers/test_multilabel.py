@@ -158,6 +158,10 @@ class TestErrors:
         with pytest.raises(DataError, match="every example has label 'acting'"):
             classifier(backbone).fit(TEXTS, [{*own, "acting"} for own in SETS])
 
+    def test_no_examples(self, backbone):
+        with pytest.raises(DataError, match="fit needs at least one example, found none"):
+            classifier(backbone).fit([], [])
+
     def test_lengths_that_differ(self, backbone):
         with pytest.raises(DataError, match="X has 14 examples but y has 13 labels"):
             classifier(backbone).fit(TEXTS, SETS[1:])

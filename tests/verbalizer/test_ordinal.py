@@ -92,6 +92,7 @@ REFUSED = [
     ([1, 2, 1], {}, "two or more different labels"),
     ("12", {}, "two or more different labels"),
     (5, {}, "two or more different labels in their order, got 5"),
+    (np.array(5), {}, "two or more different labels in their order, got array"),
     ([1, "2"], {}, "all be str or all be int"),
     ([1, 2, 3], {"high": []}, "label 3 has no words"),
     ([1, 2, 3], {"high": "bad"}, "'bad' is given for label 3 and, as 'bad', for label 1"),

@@ -110,7 +110,9 @@ class MultiLabelPromptClassifier(PromptEstimator):
         examples, present = as_examples(X, template.fields), as_indicators(y, verbalizer)
         validate_lengths(examples, present)
         template.validate_examples(examples)
-        for label, share in zip(verbalizer.labels, present.mean(0) if len(present) else [], strict=True):
+        if not examples:
+            raise DataError("fit needs at least one example, found none")
+        for label, share in zip(verbalizer.labels, present.mean(0), strict=True):
             if share in (0, 1):
                 which = "every" if share else "no"
                 raise DataError(f"{which} example has label {label!r}; fitting takes examples with it and without")

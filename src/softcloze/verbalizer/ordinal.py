@@ -67,7 +67,8 @@ class OrdinalVerbalizer(Verbalizer):
                 `Verbalizer` rejects.
         """
         ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Mapping | set | frozenset)
-        order = tuple(validate_labels(labels)) if ordered else ()
+        one_dimensional = getattr(labels, "ndim", 1) == 1  # an array of a single number is iterable by its type
+        order = tuple(validate_labels(labels)) if ordered and one_dimensional else ()
         if len(order) < 2 or len(set(order)) < len(order):
             raise VerbalizerError(f"expected two or more different labels in their order, got {labels!r}")
         super().__init__({order[0]: low, order[-1]: high}, aggregation, length_norm, decoding)
