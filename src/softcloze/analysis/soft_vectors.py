@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.cells import cell_len
 from torch import Tensor
 
 from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vector_positions
@@ -76,6 +75,8 @@ class SoftInspection(Displayable):
 
     def content(self) -> Sequence[Block]:
         """A summary, the vectors with their words, and their similarities if these fit on a screen."""
+        from rich.cells import cell_len  # only tables need it
+
         names = named([(vector.block, vector.position) for vector in self.vectors])
         blocks: list[Block] = [self._summary(), self._vector_table(names)]
         if len(names) > 1 and sum(max(5, cell_len(name)) + 3 for name in ("vector", *names)) <= MATRIX:
