@@ -286,6 +286,11 @@ def test_a_column_that_is_missing(content, message, tmp_path):
             b'{"label": "good"}\n{"label": ["good"]}\n',
             "a.jsonl, line 2: the row has the label ['good']",
         ),
+        (
+            "a.jsonl",
+            b'{"label": 1}\n{"label": "1"}\n',
+            "a.jsonl: labels must all be str or all be int, and 'label' has 1 (int) and '1' (str)",
+        ),
         ("a.csv", b"label\ngood\nbad\n", "a.csv, line 3: label 'bad' is not one of 'good', 'poor'"),
         ("a.csv", b"label\ngood\ngood\n", "a.csv has only the label 'good' in 'label'; rows of at least 2 are needed"),
         (

@@ -16,7 +16,7 @@ from softcloze.errors import CommandError, DataError, FieldError, FileError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
 from softcloze.template.fields import find_name
-from softcloze.verbalizer.labels import as_label
+from softcloze.verbalizer.labels import as_label, validate_one_kind
 
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 CHUNK = 1000  # rows of Parquet in one batch
@@ -116,12 +116,17 @@ class Table:
                 different labels; names the line.
         """
         column = self.find_column(column, hint=" (--label-column names another)")
-        texts = []
+        labels = []
         for index, row in enumerate(self.rows()):
             try:
-                texts.append(str(as_label(row.get(column), "the row")))
+                labels.append(as_label(row.get(column), "the row"))
             except DataError as error:
                 raise self.problem(index, error) from error
+        try:
+            validate_one_kind(labels, repr(column))
+        except DataError as error:
+            raise FileError(f"{self.path}: {error}") from error
+        texts = [str(label) for label in labels]
         for index, label in enumerate(texts):
             if known is not None and label not in known:
                 unknown = f"label {label!r} is not one of {quoted_list(known)}{did_you_mean(label, known)}"
