@@ -51,6 +51,23 @@ def test_what_the_library_does_not_have(task, language, fields, message):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": None}, "task=None, but it has to be text"),
+        ({"language": 3}, "language=3, but it has to be text"),
+        ({"fields": "text"}, "fields='text', but it has to be None or a collection of names"),
+        ({"fields": [3]}, r"fields=\[3\], but it has to be None or a collection of names"),
+        ({"epochs": 3}, "epochs=3, but it has to be a list of values to try, or a distribution"),
+        ({"head": "words"}, "head='words', but it has to be a list of values to try"),
+        ({"template": ["<text> <mask>"]}, "template=.*, but the templates of the library"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ParameterError, match=message):
+        library_prompts(**{"task": "sentiment", "language": "en", **arguments})
+
+
+@pytest.mark.parametrize(
     ("front", "after", "expected"),
     [
         (0, 0, "<text> 总之，很 <mask>"),

@@ -173,3 +173,24 @@ def test_what_is_no_search():
     ):
         with pytest.raises(ParameterError, match=message):
             summarise_search(wrong)
+
+
+@pytest.mark.parametrize("value", [None, "3", -1, 2.5, float("nan"), True, [], {}], ids=repr)
+def test_wrong_arguments_are_named(value):
+    search = GridSearchCV(tfidf("char"), {"logisticregression__C": [1.0]}, cv=2).fit(TEXTS, LABELS)
+    for name in ("held_out", "random_state"):
+        if name == "held_out" and (value is None or value in (-1, 2.5)):
+            continue
+        with pytest.raises(ParameterError, match=f"{name}="):
+            summarise_search(search, **{name: value})
+    with pytest.raises(ParameterError, match="top="):
+        summarise_search(search).table(top=value)
+
+
+@pytest.mark.parametrize("scores", [0.5, ["good"], [0.5, float("nan")], {"fold": 0.5}])
+def test_scores_of_a_trial_that_are_no_numbers(scores):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"scores": scores}))
+    with pytest.raises(ParameterError, match="trial 0 has the scores .*; expected a list of a number per fold"):
+        summarise_search(study)

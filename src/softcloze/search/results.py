@@ -8,9 +8,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from softcloze.errors import ParameterError
+from softcloze.parameters import number
 
 if TYPE_CHECKING:
     import optuna
+
+NUMBER = number("", lambda value: True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,12 @@ def _of_study(study: Any) -> Round:  # noqa: ANN401
     candidates = []
     for trial in study.trials:
         done = trial.state.name == "COMPLETE"
-        scores = tuple(map(float, trial.user_attrs.get("scores", ()))) if done else ()
-        candidates.append(Candidate(trial.params, trial.value if done else float("nan"), scores))
+        scores = trial.user_attrs.get("scores", ()) if done else ()
+        if not isinstance(scores, list | tuple) or not all(map(NUMBER.holds, scores)):
+            raise ParameterError(
+                f"trial {trial.number} has the scores {scores!r:.80}; expected a list of a number per fold"
+            )
+        candidates.append(Candidate(trial.params, trial.value if done else float("nan"), tuple(map(float, scores))))
     return _round(candidates, "", higher_is_better(study))
 
 

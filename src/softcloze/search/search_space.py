@@ -1,18 +1,34 @@
 """Search spaces over the prompts of the library."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.library import list_templates, load_template
+from softcloze.parameters import NONE, Constraint, instance_of, validate_parameters
+
+TEXT = instance_of("text", str)
+CONSTRAINTS = {
+    "task": TEXT,
+    "language": TEXT,
+    "fields": NONE
+    | Constraint(
+        "a collection of names",
+        lambda names: isinstance(names, Collection) and not isinstance(names, str) and all(map(TEXT.holds, names)),
+    ),
+}
+VALUES = Constraint(
+    "a list of values to try, or a distribution",
+    lambda values: hasattr(values, "rvs") or (isinstance(values, Collection) and not isinstance(values, str)),
+)
 
 
 def library_prompts(
     task: str,
     language: str,
     *,
-    fields: Iterable[str] | None = None,
+    fields: Collection[str] | None = None,
     **others: Any,  # noqa: ANN401
 ) -> list[dict[str, Any]]:
     """A grid for each template of the library for a task, with its recommended label words.
@@ -31,7 +47,7 @@ def library_prompts(
         variable SOFTCLOZE_LIBRARY, are included.
 
     Raises:
-        ParameterError: the library has no such template.
+        ParameterError: the library has no such template, or an argument is of another type.
 
     >>> for grid in library_prompts("spam", "zh", epochs=[3, 6]):
     ...     print(grid)
@@ -39,6 +55,14 @@ def library_prompts(
     {'template': ['spam/zh-mixed'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
     {'template': ['spam/zh-soft'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
     """
+    validate_parameters(
+        {"task": task, "language": language, "fields": fields, **others},
+        {**CONSTRAINTS, **dict.fromkeys(others, VALUES)},
+    )
+    for name in {"template", "verbalizer"} & {*others}:
+        raise ParameterError(
+            f"{name}={others[name]!r:.80}, but the templates of the library and their words are searched"
+        )
     of_task = [load_template(name) for name in list_templates() if name.partition("/")[0] == task]
     given = None if fields is None else {*fields}
     cards = [card for card in of_task if card.language == language and (given is None or given >= {*card.fields})]

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator
 
 from softcloze.display import Block, Displayable
-from softcloze.errors import ParameterError
+from softcloze.parameters import NONE, integer, number, validate_parameters
 from softcloze.search.importance import Parameter, noise_share, parameter_importance
 from softcloze.search.results import Candidate, Round, higher_is_better, rounds_of
 
 if TYPE_CHECKING:
     import optuna
+
+CONSTRAINTS = {
+    "held_out": number("(the winner's score on held-out examples)", lambda value: True) | NONE,
+    "random_state": integer(at_least=0),
+    "top": integer(at_least=1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class SearchSummary(Displayable):
         """
         from softcloze.search.table import SearchTable
 
+        validate_parameters({"top": top}, CONSTRAINTS)
+
         return SearchTable(self, top)
 
     def report(self, path: str | Path) -> Path:
@@ -81,7 +89,8 @@ def summarise_search(
         random_state: seed of the forest that predicts combinations that were not tried.
 
     Raises:
-        ParameterError: `search` is not a finished search, has several objectives, or no score.
+        ParameterError: `search` is not a finished search, has several objectives, or no score; or another argument is
+            of another type.
 
     Example:
         >>> from sklearn.model_selection import GridSearchCV
@@ -96,9 +105,8 @@ def summarise_search(
         >>> len(summary.rounds[0].candidates), sorted(parameter.name for parameter in summary.parameters)
         (4, ['logisticregression__C', 'tfidfvectorizer__use_idf'])
     """
+    validate_parameters({"held_out": held_out, "random_state": random_state}, CONSTRAINTS)
     rounds, higher = rounds_of(search), higher_is_better(search)
-    if held_out is not None and not isinstance(held_out, float | int):
-        raise ParameterError(f"held_out={held_out!r}: expected a number, the winner's score on held-out examples")
     first = rounds[0].candidates
     parameters = parameter_importance(first, higher, random_state)
     return SearchSummary(rounds, parameters, noise_share(first), higher, held_out)
