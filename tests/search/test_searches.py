@@ -189,8 +189,9 @@ def test_wrong_arguments_are_named(value):
 
 @pytest.mark.parametrize("scores", [0.5, ["good"], [0.5, float("nan")], {"fold": 0.5}])
 def test_scores_of_a_trial_that_are_no_numbers(scores):
+    optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study()
     study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"scores": scores}))
-    with pytest.raises(ParameterError, match="trial 0 has the scores .*; expected a list of a number per fold"):
+    with pytest.raises(ParameterError, match=r"trial 0 has the scores .*; expected a list of a number per fold"):
         summarise_search(study)
