@@ -76,7 +76,7 @@ class StarterNameError(SoftclozeError, LookupError):
         super().__init__(kind, name, self.known)  # all arguments, so that it pickles
 
     def __str__(self) -> str:
-        hint = did_you_mean(self.name, self.known)
+        hint = did_you_mean(str(self.name), self.known)
         return f"unknown starter {self.kind} {self.name!r}{hint}\n  known: {', '.join(self.known)}"
 
 

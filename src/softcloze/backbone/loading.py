@@ -13,7 +13,7 @@ from torch import nn
 
 from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import AUTO, Family, family_of, first_position, longest_prompt, validate_language_model
-from softcloze.backbone.location import Location, cannot_load, hub_options, locate, reading, validate_files
+from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, hub_options, locate, reading, validate_files
 from softcloze.backbone.weights import quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError, ParameterError
@@ -90,11 +90,10 @@ def validate_model_options(model: object, options: Mapping[str, Any] | None) -> 
     """Return `model_options` of a classifier as keyword arguments of `load_backbone`.
 
     Raises:
-        ParameterError: they are no mapping, name no option, or the model is in memory already.
+        ParameterError: one of them is unknown, or the model is in memory already.
     """
     if options is None:
         return {}
-    validate_parameters({"model_options": options}, {"model_options": instance_of("a dict or None", Mapping)})
     for name in options:
         if name not in _OPTIONS:
             known = ", ".join(map(repr, _OPTIONS))
@@ -183,7 +182,7 @@ def _take(model: "PreTrainedModel", tokenizer: PretrainedTokenizer | None) -> Ba
     if backbone is None:
         if tokenizer is None:
             tokenizer = _tokenizer_of(model, name)
-        backbone = _TAKEN[key] = Backbone(model, tokenizer, name or type(model).__name__)
+        backbone = _TAKEN[key] = Backbone(model, tokenizer, name or IN_MEMORY + type(model).__name__)
     return backbone
 
 

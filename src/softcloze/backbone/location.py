@@ -13,6 +13,7 @@ from softcloze.formatting import nearest
 from softcloze.starters import MODELS, fetch_model
 
 STARTER = "starter:"
+IN_MEMORY = "in memory: "  # names of models that have none begin with it
 EXPECTED = (
     "expected a model name of a hub, a folder in transformers format, a .gguf file, or starter:NAME "
     "(softcloze models lists those)"
@@ -56,6 +57,8 @@ def locate(name: str) -> Location:
     """
     if not name.strip():
         raise cannot_load(name, "the name is empty", EXPECTED)
+    if name.startswith(IN_MEMORY):
+        raise cannot_load(name, "it was given in memory and had no name", "give it again: model=(model, tokenizer)")
     if name.startswith(STARTER):
         return _folder(name, fetch_model(name.removeprefix(STARTER)))
     try:
@@ -79,7 +82,11 @@ def locate(name: str) -> Location:
 
 def cannot_load(name: str, reason: str, *more: str) -> BackboneError:
     """The error about a model that cannot be loaded, with lines that say how to mend it."""
-    return BackboneError("\n  ".join([f"cannot load the model {name!r}: {reason}", *more]))
+    lines = [f"cannot load the model {name!r}: {reason}", *more]
+    if name.startswith(STARTER):
+        remove = f"softcloze.starters.remove({name.removeprefix(STARTER)!r})"
+        lines.append(f"{remove} removes damaged files from the cache; the next use fetches them again")
+    return BackboneError("\n  ".join(lines))
 
 
 def _folder(name: str, path: Path) -> Location:
@@ -112,7 +119,7 @@ def validate_files(location: Location) -> None:
                 raise cannot_load(location.name, "it is no GGUF file, since it does not begin with GGUF")
         return
     if (folder / "adapter_config.json").is_file():
-        base = _json(folder / "adapter_config.json").get("base_model_name_or_path")
+        base = _json(location, "adapter_config.json").get("base_model_name_or_path")
         raise cannot_load(
             location.name,
             f"the folder holds a PEFT adapter of {base!r}, and not a model",
@@ -120,19 +127,20 @@ def validate_files(location: Location) -> None:
         )
     if not (folder / "config.json").is_file():
         raise cannot_load(location.name, f"{folder} holds no config.json, {_content(folder)}", EXPECTED)
-    kind = _json(folder / "config.json").get("model_type")
+    kind = _json(location, "config.json").get("model_type")
     if not isinstance(kind, str):
         problem = f"its config.json has the model_type {kind!r}"
         raise cannot_load(location.name, problem, 'expected one that transformers knows, such as "bert"')
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(location: Location, file: str) -> dict[str, Any]:
+    path = Path(location.path) / file
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise cannot_load(str(path.parent), f"{path} is not JSON: {error}") from error
+        raise cannot_load(location.name, f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise cannot_load(str(path.parent), f"{path} does not hold an object in braces")
+        raise cannot_load(location.name, f"{path} does not hold an object in braces")
     return content
 
 
@@ -204,8 +212,4 @@ def reading(location: Location, part: str) -> Iterator[None]:
             reason = "a .bin file is damaged, or holds more than tensors"
         elif not isinstance(error, OSError | ValueError | RuntimeError) or not reason:
             reason = f"{type(error).__name__}: {reason}"
-        more = []
-        if location.name.startswith(STARTER):
-            remove = f"softcloze.starters.remove({location.name.removeprefix(STARTER)!r})"
-            more = [f"where its files in the cache are damaged, {remove} removes them; the next use fetches them again"]
-        raise cannot_load(location.name, f"its {part} cannot be read: {reason}", *more) from error
+        raise cannot_load(location.name, f"its {part} cannot be read: {reason}") from error

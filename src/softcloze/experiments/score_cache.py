@@ -43,7 +43,7 @@ class ScoreCache:
         prompt = bound.prompt
         if prompt.training or prompt.head != "words" or prompt.demonstrations is not None:
             return None
-        key = (prompt.template, prompt.verbalizer, prompt.max_length, id(bound.backbone))
+        key = (prompt.template, prompt.verbalizer, prompt.max_length, bound.backbone)
         if key not in self._cached:
             started = time.perf_counter()
             features = bound.features(bound.encode(self.texts))

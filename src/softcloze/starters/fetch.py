@@ -95,7 +95,7 @@ def _read(path: Path) -> Examples:
         with path.open(encoding="utf-8", newline="\n") as file:
             rows = [json.loads(line) for line in file]
         return Examples.from_rows((row["text"], row["label"]) for row in rows)
-    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StarterError(
             f"a file in the cache is damaged: {path}\n"
             f"  {type(error).__name__}: {error}\n"
