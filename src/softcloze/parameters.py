@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from softcloze.errors import ParameterError
@@ -85,6 +86,7 @@ def instance_of(expected: str, *classes: type) -> Constraint:
 NONE = Constraint("None", lambda value: value is None)
 BOOLEAN = Constraint("True or False", is_boolean)
 FUNCTION = Constraint("a function", callable)
+PATH = instance_of("a path", str, Path)
 POSITIVE = number("above 0", lambda value: value > 0)
 NOT_NEGATIVE = number("of at least 0", lambda value: value >= 0)
 FRACTION = number("between 0 and 1", lambda value: 0 < value < 1)

@@ -16,7 +16,7 @@ from support.random_classifiers import LONG, PROTOCOL, SLOW, SPLIT, Broken, Nois
 from softcloze import PromptClassifier
 from softcloze.data import Examples, Split, few_shot
 from softcloze.errors import DataError, FileError, ParameterError
-from softcloze.experiments import Method, Protocol, compare, tfidf
+from softcloze.experiments import FineTunedClassifier, Method, Protocol, compare, tfidf
 
 
 class Interruption:
@@ -227,7 +227,8 @@ WRONG_TYPES = [
     ({"methods": {"a": "tfidf"}}, ParameterError, f"classifier='tfidf', {ESTIMATOR}"),
     ({"methods": {"a": PromptClassifier}}, ParameterError, f"{ESTIMATOR}, not its class"),
     ({"methods": {1: tfidf()}}, ParameterError, "name=1, but it has to be text"),
-    ({"methods": {"a": HARD.set_params(epochs="3")}}, ParameterError, "epochs='3', but"),
+    ({"methods": {"a": HARD.set_params(epochs="3")}}, ParameterError, "method 'a': epochs='3', but"),
+    ({"methods": {"b": FineTunedClassifier("no model", rank=0)}}, ParameterError, "method 'b': rank=0, but"),
     ({"data": None}, ParameterError, f"data=None, {DATA}"),
     ({"data": ROWS}, ParameterError, DATA),
     ({"data": pd.DataFrame(ROWS, columns=["text", "label"])}, ParameterError, DATA),

@@ -11,7 +11,7 @@ import pytest
 import softcloze
 from softcloze.analysis import TopWord
 from softcloze.data import Examples, Split
-from softcloze.errors import FileError, ReportError
+from softcloze.errors import FileError, ParameterError, ReportError
 from softcloze.experiments import Protocol, compare, tfidf
 from softcloze.report import write_report
 from softcloze.report.page import page
@@ -44,6 +44,12 @@ def test_a_place_that_cannot_be_written_to_is_named(small, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match=r"cannot write .*file.report\.html"):
         write_report(small, tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"report.html"])
+def test_a_path_of_another_type_is_told(small, path):
+    with pytest.raises(ParameterError, match="but it has to be a path"):
+        small.report(path)
 
 
 def test_without_matplotlib_the_extra_is_named(small, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from softcloze.analysis.soft_vectors import starting_vectors
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table, fixed
 from softcloze.errors import ParameterError
-from softcloze.parameters import instance_of, validate_parameters
+from softcloze.parameters import PATH, instance_of, validate_parameters
 from softcloze.training import Checkpoint, Record
 
 
@@ -48,7 +48,7 @@ class VectorLog:
         Raises:
             ParameterError: `folder` is no path.
         """
-        validate_parameters({"folder": folder}, {"folder": instance_of("a path", str, Path)})
+        validate_parameters({"folder": folder}, {"folder": PATH})
         self.folder = folder
         self.records: list[Record] = []
         self.vectors: list[Tensor] = []

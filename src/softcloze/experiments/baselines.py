@@ -94,7 +94,7 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
             DataError: texts and labels that do not fit each other, or fewer than two labels.
             BackboneError: the model cannot be loaded.
         """
-        validate_parameters(self.get_params(deep=False), CONSTRAINTS)
+        self._validate_parameters()
         texts = _texts(X)
         self.classes_, targets = _targets(texts, y)
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
@@ -131,6 +131,9 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
         best = self.predict_proba(X).argmax(1)
         labels: np.ndarray = self.classes_[best]
         return labels
+
+    def _validate_parameters(self) -> None:
+        validate_parameters(self.get_params(deep=False), CONSTRAINTS)
 
     def _new_network(self, backbone: Backbone) -> nn.Module:
         """The model with a new head; the weights to train have `requires_grad`."""

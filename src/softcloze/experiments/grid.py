@@ -15,6 +15,7 @@ from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples, Split, as_examples, as_labels, normalise, validate_lengths
 from softcloze.errors import DataError, ParameterError
+from softcloze.experiments.baselines import FineTunedClassifier
 from softcloze.experiments.confident_errors import EXPLAINED, most_confident_errors, top_words
 from softcloze.experiments.methods import Method, measure_classifier
 from softcloze.experiments.protocol import Protocol
@@ -53,7 +54,9 @@ class ExperimentGrid:
         self.classes = tuple(sorted({*train.labels, *self.test.labels}))
         self.truth = class_indices(self.test.labels, self.classes)
         if not len(self.test):
-            raise ParameterError("there are no held-out examples to measure on")
+            raise ParameterError(
+                "there are no held-out examples to measure on; of few rows, split_rows may hold out none: bring more"
+            )
         if len(self.classes) < 2:
             raise DataError(f"all examples have the label {self.classes[0]!r}; comparing takes at least two labels")
         for part, one, other in (("held-out", train, test), ("training", test, train)):
@@ -61,8 +64,13 @@ class ExperimentGrid:
                 warnings.warn(f"no {part} example has the label {quoted_list(missing)}", stacklevel=4)
         _validate_disjoint(train, self.test)
         for method in self.methods:
-            if isinstance(method.classifier, PromptClassifier):
-                _validate_prompt(method.classifier, self.classes)
+            try:
+                if isinstance(method.classifier, PromptClassifier | FineTunedClassifier):
+                    method.classifier._validate_parameters()
+                if isinstance(method.classifier, PromptClassifier):
+                    _validate_prompt(method.classifier, self.classes)
+            except ParameterError as error:
+                raise ParameterError(f"method {method.name!r}: {error}") from error
         self.draws = self.protocol.draws(train.labels) if any(method.learns for method in self.methods) else {}
         self.run_ids = [run_id for method in self.methods for run_id in self._run_ids_of(method)]
 
@@ -147,8 +155,7 @@ def _validate_disjoint(train: Examples, test: Examples) -> None:
 
 
 def _validate_prompt(classifier: PromptClassifier, classes: Sequence[Label]) -> None:
-    """Raise ParameterError before a model is loaded if a parameter, the template or the words do not fit the data."""
-    classifier._validate_parameters()
+    """Raise ParameterError before a model is loaded if the template or the label words do not fit the data."""
     template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
     template.validate_reads(())
     if len(template.fields) != 1:

@@ -20,7 +20,7 @@ from softcloze.experiments.baselines import FineTunedClassifier, Trained, tfidf
 from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
 from softcloze.experiments.score_cache import ScoreCache
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_template
 from softcloze.parameters import Constraint, instance_of, integer, one_of, validate_parameters
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
@@ -137,7 +137,7 @@ def measure_classifier(
     fitted = time.perf_counter()
     cached = score_cache.predict_proba(classifier)
     probabilities, seconds = cached if cached is not None else _predict_proba(classifier, score_cache.texts)
-    labels, expected = _labels(classifier), len(score_cache.texts)
+    labels, expected = as_labels(classifier.classes_), len(score_cache.texts)
     if probabilities.shape != (expected, len(labels)):
         raise DataError(
             f"the classifier's probabilities have shape {probabilities.shape}; expected {(expected, len(labels))}: "
@@ -243,15 +243,8 @@ def _predict_proba(classifier: BaseEstimator, texts: Sequence[str]) -> tuple[np.
         probabilities = np.asarray(classifier.predict_proba(texts), np.float32)
     else:
         best = np.asarray(classifier.predict(texts))
-        probabilities = np.asarray(best[:, None] == np.asarray(_labels(classifier)), np.float32)
+        probabilities = np.asarray(best[:, None] == classifier.classes_, np.float32)
     return probabilities, time.perf_counter() - started
-
-
-def _labels(classifier: BaseEstimator) -> list[Label]:
-    if isinstance(classifier, PromptClassifier) and not hasattr(classifier, "classes_"):
-        verbalizer = resolve_verbalizer(classifier.verbalizer)
-        return list(verbalizer.labels) if verbalizer is not None else []
-    return as_labels(classifier.classes_)
 
 
 def _in_order(probabilities: np.ndarray, labels: Sequence[Label], classes: Sequence[Label]) -> np.ndarray:

@@ -23,13 +23,13 @@ from softcloze.experiments.results import Run, RunId
 from softcloze.experiments.workers import run_in_processes, run_in_turn
 from softcloze.files import validate_writable, write_text
 from softcloze.formatting import quoted
-from softcloze.parameters import FUNCTION, NONE, instance_of, integer, validate_parameters
+from softcloze.parameters import FUNCTION, NONE, PATH, instance_of, integer, validate_parameters
 from softcloze.starters import load_data
 
 CONSTRAINTS = {
     "data": instance_of("the name of a starter data set or a Split, as split_rows returns it", str, Split),
     "protocol": instance_of("a Protocol", Protocol) | NONE,
-    "folder": instance_of("a path", str, Path) | NONE,
+    "folder": PATH | NONE,
     "processes": integer(at_least=1),
     "on_progress": FUNCTION | NONE,
     "task": instance_of("text", str) | NONE,

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from softcloze.display import html_environment
 from softcloze.files import write_text
 from softcloze.formatting import mean_sd, one_line, percent
+from softcloze.parameters import PATH, validate_parameters
 from softcloze.report.html import Plot, require_matplotlib
 from softcloze.search import SearchSummary
 from softcloze.search.table import notes, parameter_value, round_title, share_note, varying_parameters
@@ -16,9 +17,11 @@ def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
     """Write a search as one HTML file without scripts or references to other files.
 
     Raises:
+        ParameterError: `path` is no path.
         ReportError: matplotlib is not installed.
         FileError: the file cannot be written.
     """
+    validate_parameters({"path": path}, {"path": PATH})
     require_matplotlib()
     target = Path(path).expanduser()
     write_text(target, search_page(summary))
