@@ -45,6 +45,11 @@ def softcloze(tmp_path, monkeypatch, capsys):
     return softcloze
 
 
+def test_line_ends_and_tabs_in_a_template_are_typed_as_in_python(softcloze):
+    assert softcloze("inspect", r"<text>\n\t很<mask>", "--text", "好") == (0, "好↵⇥很<mask>", "")
+    assert softcloze("inspect", r"<text>\\n\\\n很<mask>", "--text", "好") == (0, r"好\n\↵很<mask>", "")
+
+
 def test_logic_with_values_that_are_no_text(softcloze):
     template = "{% for star in stars if star > 2 %}*{% endfor %}{% if title is defined %}《<title>》{% endif %}很<mask>"
     assert softcloze("inspect", template, "--field", "stars:=[1, 3, 4]") == (0, "**很<mask>", "")
@@ -203,7 +208,7 @@ def test_the_choices_are_those_that_there_are():
 def test_fit_shows_demonstrations_as_asked(softcloze, folders, tmp_path):
     args = ("rows.csv", "--model", folders["gpt2"], "--template", '<demos*2 sep="\\n"><text>，很<mask>')
     code, out, err = softcloze("fit", *args, "--out", "prompt", "--demonstrations", "nearest")
-    assert (code, err) == (0, ""), err
+    assert code == 0 and "warning: label '好' wins on content-free input" in err  # of a model with random weights
     assert out.endswith("on 4 rows; saved in prompt")
     card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
     assert card["demonstrations"]["method"] == "nearest"

@@ -31,12 +31,27 @@ def fitted(run_script, reviews, tmp_path_factory):
 
 def test_fit_reports_epochs_and_where_it_saved(fitted):
     folder, done = fitted
-    steps, *epochs = done.stderr.splitlines()
+    steps, *epochs = (line for line in done.stderr.splitlines() if "wins on content-free input" not in line)
     assert steps == "training on 16 rows: 8 steps, 4 in each epoch"
     assert [line.split("   ")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
     assert done.stdout.startswith("training accuracy ") and done.stdout.endswith("on 16 rows; saved in prompt\n")
     assert sorted(path.name for path in folder.iterdir()) == ["prompt"]
     assert sorted(path.name for path in (folder / "prompt").iterdir()) == ["prompt.json", "vectors.safetensors"]
+
+
+def test_fit_warns_of_what_the_linter_and_content_free_input_say(run, reviews, tmp_path):
+    """The checks that cost little: text that looks like a tag, and a label that wins whatever the text."""
+    done = run(
+        *("fit", reviews, "--model", "starter:bert-tiny", "--template", r"<text>\nA {great} one, it was <mask>."),
+        *("--verbalizer", '{"positive": "good", "negative": "bad"}', "--out", tmp_path / "prompt", "--shots", "2"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert first == "warning: '{great}' looks like a tag, but is text (forgotten-tag); write <great>"
+    assert second.startswith("warning: label 'positive' wins on content-free input with probability 0.")
+    card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
+    assert card["template"] == "<text>\nA {great} one, it was <mask>."  # a line end, as typed
 
 
 def test_predict_shows_the_first_rows_with_the_users_brackets(run, fitted, reviews):

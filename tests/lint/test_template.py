@@ -68,6 +68,17 @@ def test_forgotten_tags(source, advice):
     assert finding == Finding("forgotten-tag", "warning", f"{source[start:end]!r} {TAG}", advice, source, start, end)
 
 
+@pytest.mark.parametrize("escape", ["n", "t"])
+@pytest.mark.parametrize("after", ["Sentiment:", "sentiment:", "", " ", "<mask name=b>"])
+def test_line_ends_typed_in_a_shell(escape, after):
+    r"""A backslash and n that a shell or a raw string does not turn into a line end."""
+    source = f"<text>\\{escape}{after}<mask name=a>"
+    (finding,) = lint(Template(source))
+    assert (finding.code, finding.severity, finding.start, finding.end) == ("escape", "warning", 6, 8)
+    assert lint(Template(source.replace("\\", "\\\\"))) == []
+    assert lint(Template("\\nu \\text{a} \\theta <text><mask>")) == []
+
+
 @pytest.mark.parametrize("source", QUIET)
 def test_escaped_text_has_no_findings(source):
     assert lint(Template(source)) == []

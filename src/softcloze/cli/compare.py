@@ -16,6 +16,7 @@ from rich.text import Text
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
+    ESCAPES,
     Baseline,
     Calibration,
     DemonstrationsOption,
@@ -23,6 +24,7 @@ from softcloze.cli.options import (
     LearningRateOption,
     ModelOption,
     VerbalizerOption,
+    read_escapes,
 )
 from softcloze.cli.progress import fetch, open_backbone
 from softcloze.errors import CommandError
@@ -47,7 +49,10 @@ def compare(
     model: ModelOption = "starter:smollm2-135m",
     hard: Annotated[
         list[str] | None,
-        typer.Option(help="A template without soft slots, or its name in the library; may be repeated."),
+        typer.Option(
+            callback=read_escapes,
+            help=f"A template without soft slots, or its name in the library; {ESCAPES} May be repeated.",
+        ),
     ] = None,
     variants: Annotated[
         list[str] | None,
@@ -57,7 +62,8 @@ def compare(
         ),
     ] = None,
     soft: Annotated[
-        list[str] | None, typer.Option(help="A template with soft slots, or its name; may be repeated.")
+        list[str] | None,
+        typer.Option(callback=read_escapes, help="A template with soft slots, or its name; may be repeated."),
     ] = None,
     calibration: Annotated[
         list[Calibration] | None, typer.Option(help="Add every hard prompt with this calibration; may be repeated.")

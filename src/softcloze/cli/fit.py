@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.console import errors, plain, results, say, warn
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
@@ -20,6 +20,7 @@ from softcloze.cli.options import (
     LabelOption,
     LearningRateOption,
     ModelOption,
+    TemplateOption,
     TextOption,
     VerbalizerOption,
     known_labels,
@@ -29,6 +30,7 @@ from softcloze.cli.progress import open_backbone, score_rows, show_progress
 from softcloze.errors import FileError
 from softcloze.files import validate_writable
 from softcloze.library import resolve_template
+from softcloze.lint import lint
 from softcloze.prompt.card import CARD, PROMPT
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 def fit(
     file: FileArgument,
-    template: Annotated[str, typer.Option(help="A template, or its name in the library.")],
+    template: TemplateOption,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the saved prompt, which replaces an earlier one there.")
     ],
@@ -74,6 +76,9 @@ def fit(
     labels = table.labels(label_column, known_labels(words), fewest=2)
     examples = table.examples(parsed, text_column)
 
+    for finding in lint(parsed, words, fields=table.columns, labels=labels):
+        if finding.severity == "warning":
+            warn(f"{finding.message} ({finding.code}); {finding.advice}")
     folder = PROMPT.validate_target(out)
     progress = _progress_folder(folder)
     validate_writable(progress, folder=True)
@@ -122,6 +127,9 @@ def fit(
             training = TrainingSettings(on_epoch=on_epoch, on_step=on_step, checkpoint=progress)
             classifier.set_params(training=training).fit(examples, labels)
         _save(classifier, folder)
+        for finding in classifier.check().findings:
+            if finding.code == "one-sided":
+                warn(f"{finding.message}; {finding.advice}")
         with suppress(OSError):  # the progress of another fit stays
             progress.rmdir()
         predicted = score_rows(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, len(examples)).predicted

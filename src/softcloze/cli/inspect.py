@@ -12,11 +12,13 @@ from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import open_table
 from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
+    ESCAPES,
     DemonstrationsOption,
     LabelOption,
     Selection,
     TextOption,
     VerbalizerOption,
+    read_escapes,
     read_fields,
     read_verbalizer,
 )
@@ -34,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="A template, or its name in the library.")],
+    template: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEMPLATE", callback=read_escapes, help=f"A template, or its name in the library; {ESCAPES}"
+        ),
+    ],
     text: Annotated[str | None, typer.Option(help="Text for the only field of the template.")] = None,
     field: Annotated[
         list[str] | None,

@@ -8,7 +8,7 @@ import typer
 
 from softcloze.cli.console import plain, results, say
 from softcloze.cli.input_files import open_table
-from softcloze.cli.options import FileArgument, LabelOption, ModelOption, TextOption
+from softcloze.cli.options import ESCAPES, FileArgument, LabelOption, ModelOption, TextOption, read_escapes
 from softcloze.cli.progress import open_backbone
 from softcloze.display import Column, Table, rich_table
 from softcloze.errors import CommandError
@@ -21,7 +21,12 @@ Ranking = Literal["petal", "lm-bff"]  # the keys of `softcloze.label_words.candi
 
 def label_words(
     file: FileArgument,
-    template: Annotated[str, typer.Option(help="A template without soft slots, or the name of one in the library.")],
+    template: Annotated[
+        str,
+        typer.Option(
+            callback=read_escapes, help=f"A template without soft slots, or the name of one in the library; {ESCAPES}"
+        ),
+    ],
     model: ModelOption = "starter:smollm2-135m",
     text_column: TextOption = None,
     label_column: LabelOption = "label",

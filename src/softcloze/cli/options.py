@@ -1,6 +1,7 @@
 """Options that several commands share, and the parsing of their values."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
@@ -27,6 +28,29 @@ LabelOption = Annotated[str, typer.Option("--label-column", help="Column with th
 LearningRateOption = Annotated[
     float,
     typer.Option("--learning-rate", help="Highest learning rate, in units of the root mean square of the embeddings."),
+]
+
+
+def read_escapes(template: Any) -> Any:  # noqa: ANN401 - the value of an option, which may be a list or None
+    r"""Read `\n` and `\t` in a template as a line end and a tab, since a shell does not; `\\n` stays `\n`.
+
+    >>> read_escapes(r"Review: <text>\nSentiment: <mask>"), read_escapes(r"\\nu <mask>")
+    ('Review: <text>\nSentiment: <mask>', '\\nu <mask>')
+    """
+    if isinstance(template, list):
+        return [*map(read_escapes, template)]
+
+    def unescape(match: re.Match[str]) -> str:
+        pairs, is_escape = divmod(len(match[1]), 2)
+        return "\\" * pairs + ({"n": "\n", "t": "\t"}[match[2]] if is_escape else match[2])
+
+    return re.sub(r"(\\+)([nt])", unescape, template) if isinstance(template, str) else template
+
+
+ESCAPES = r"\n and \t in it are a line end and a tab."
+"""The end of the help of templates."""
+TemplateOption = Annotated[
+    str, typer.Option("--template", callback=read_escapes, help=f"A template, or its name in the library; {ESCAPES}")
 ]
 VerbalizerOption = Annotated[
     str | None,

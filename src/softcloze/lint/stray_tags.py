@@ -13,7 +13,11 @@ from softcloze.template.tags import TAGS
 
 _SPECIAL = {"s": "bos", "/s": "eos", "begin_of_text": "bos", "endoftext": "eos", "end_of_text": "eos", "im_end": "eos"}
 _WITHOUT_TAG = ("unk", "pad")
-_MARK = re.compile(r"[\[【<＜《{}%*]")  # each pattern below contains one of these
+_ESCAPES = {"n": "line end", "t": "tab"}
+_ESCAPE = re.compile(  # but not a command of LaTeX, such as \nu
+    r"(?<!\\)\\([nt])(?!(?:abla|eq?|eg|ewline|i|ot|otin|u|au|heta|imes|o|op|ilde|anh?|ext[a-z]*|riangle|herefore|frac)\b)"
+)
+_MARK = re.compile(r"[\[【<＜《{}%*\\]")  # each pattern below contains one of these
 
 
 class _TagPattern(NamedTuple):
@@ -82,6 +86,10 @@ def check_stray_tags(placed: Sequence[Placed], source: str, fields: Collection[s
                 for match in pattern.finditer(text):
                     name = next(filter(None, match.groups()), "")
                     yield from finding(advice(name), start + match.start(), start + match.end())
+            for match in _ESCAPE.finditer(text):
+                message = f"{match[0]!s} is a backslash and the letter {match[1]}, not a {_ESCAPES[match[1]]}"
+                fix = "type the character itself, or leave out the r before a string of Python"
+                yield Finding("escape", "warning", message, fix, source, start + match.start(), start + match.end())
     for placeholder in find_placeholders(placed, source):
         if placeholder.is_sure or placeholder.name in (*TAGS, *fields):
             yield from finding(f"write {placeholder.tag}", placeholder.start, placeholder.end)
