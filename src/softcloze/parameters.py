@@ -114,10 +114,14 @@ def validate_parameters(values: Mapping[str, object], constraints: Mapping[str, 
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value may come
-    """Convert a number of numpy to Python's, which JSON holds; other values stay.
+    """Convert a number of another kind, such as numpy's, to Python's, which JSON holds; other values stay.
 
     >>> import numpy as np
-    >>> plain(np.float32(0.5)), plain("0.5")
-    (0.5, '0.5')
+    >>> plain(np.float32(0.5)), plain(np.True_), plain("0.5")
+    (0.5, True, '0.5')
     """
-    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, int | float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)

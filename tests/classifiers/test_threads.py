@@ -143,6 +143,25 @@ def test_asyncio_and_joblib():
     assert_alike([parallel(joblib.delayed(clf.predict_proba)(TEXTS) for _ in range(24))], [expected])
 
 
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_the_model_can_be_used_and_wrapped_beside_predictions(architecture):
+    """Its owner sees no hook and no cut weight of a call in another thread, and neither does a new backbone."""
+    backbone = models.backbone(architecture)
+    clf = PromptClassifier(backbone, "<text> It was <mask>", WORDS)
+    ids = torch.tensor([backbone.prompt_tokenizer.ids(TEXTS[0])])
+
+    def own_logits():
+        with torch.no_grad():
+            return backbone.model(input_ids=ids).logits
+
+    def wrapped():
+        again = Backbone(backbone.model, backbone.tokenizer, "again")
+        return [again.embedding_rms, again.token_budget, int(again.fingerprint["model"][:8], 16)]
+
+    calls = [lambda: clf.predict_proba(TEXTS), own_logits, wrapped]
+    assert_alike(in_threads(calls, repeats=15), [call() for call in calls])
+
+
 def test_prompts_on_one_backbone_are_compiled_in_threads():
     backbone = models.backbone("bert")
 

@@ -1,10 +1,13 @@
 """Options of training: each has a type and a range, and a wrong value is named before any work."""
 
 from dataclasses import fields
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from support import models
 
+from softcloze import PromptClassifier
 from softcloze.errors import ParameterError
 from softcloze.training import FIT_PARAMETERS, TrainingSettings
 
@@ -72,3 +75,14 @@ def test_numbers_of_numpy_are_numbers():
         int,
         bool,
     }
+
+
+def test_numbers_of_other_kinds_are_saved_with_the_prompt(tmp_path):
+    """A prompt trained with numbers of numpy, as a grid brings them, is not lost when it is saved."""
+    numbers = {"epochs": np.int8(1), "batch_size": np.uint8(4), "learning_rate": Fraction(1, 25)}
+    clf = PromptClassifier(models.backbone("bert"), "<soft> <text> It was <mask>.", {"pos": "good", "neg": "bad"})
+    clf.set_params(**numbers, max_length=np.int64(40), random_state=np.int64(3), training__target_loss=np.float32(0.5))
+    clf.fit(models.SENTENCES[:4], ["pos", "neg"] * 2).save(tmp_path / "prompt")
+    loaded = PromptClassifier.load(tmp_path / "prompt", models.backbone("bert"))
+    assert (loaded.epochs, loaded.batch_size, loaded.learning_rate, loaded.max_length) == (1, 4, 0.04, 40)
+    assert loaded.training.target_loss == 0.5

@@ -204,6 +204,8 @@ def can_cut_head(forward: ForwardPass) -> bool:
 
     Probed at run time: a head may add a bias of vocabulary size, or use the embeddings elsewhere.
     """
+    if type(forward.model.get_output_embeddings()) is not nn.Linear:
+        return False
     vocab_ids = torch.tensor([1, 0, 2])
     return not _difference(
         forward,

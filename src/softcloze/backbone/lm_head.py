@@ -1,11 +1,11 @@
 """The language-modelling head, run at some positions and for some words of the vocabulary only."""
 
-from functools import cached_property
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.functional import linear
 
 from softcloze.backbone.locking import lock_of
 
@@ -30,8 +30,8 @@ class HeadPart(NamedTuple):
 
     Attributes:
         vocab_ids: vocabulary ids to score, shape (words,); all of them if None.
-        cut: whether the output embedding is cut to the weights of `vocab_ids`; if not, all logits are computed and
-            those of `vocab_ids` are kept.
+        cut: whether the output embedding, a plain linear layer, is cut to the weights of `vocab_ids`; if not, all
+            logits are computed and those of `vocab_ids` are kept.
         start: the module from which on only the wanted positions are computed; the output embedding if None.
     """
 
@@ -66,32 +66,39 @@ class LMHead:
             part: the part of the head to run.
         """
         states = torch.empty(0)
-        inputs = {**inputs, "return_dict": True}  # whatever the configuration says
         sequences, positions = sequences.to(self._model.device), positions.to(self._model.device)
         embedding = self._model.get_output_embeddings()
         first = part.start if part.start is not None else embedding
+        vocab_ids = part.vocab_ids.to(self._model.device) if part.vocab_ids is not None else None
+        caller = get_ident()  # other threads that run the model meanwhile are not concerned
 
-        def at_positions(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(hidden[sequences[:, None], positions] for hidden in args)
+        def at_positions(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+            return tuple(hidden[sequences[:, None], positions] for hidden in args) if get_ident() == caller else None
 
-        def keep(_: nn.Module, args: tuple[Tensor]) -> None:
+        def keep(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor] | None:
             nonlocal states
+            if get_ident() != caller:
+                return None
             (states,) = args
+            return (states[:0],) if part.cut else None  # without a state the whole vocabulary costs nothing
+
+        def cut(module: nn.Linear, _: tuple[Tensor], output: Tensor) -> Tensor:
+            if get_ident() != caller:
+                return output
+            return linear(states, module.weight[vocab_ids], module.bias[vocab_ids] if module.bias is not None else None)
 
         with lock_of(self._model):
-            weights = self._cut(part.vocab_ids) if part.vocab_ids is not None and part.cut else None
             # in this order, for both may sit on the output embedding
             hooks = [first.register_forward_pre_hook(at_positions), embedding.register_forward_pre_hook(keep)]
+            if part.cut:
+                hooks.append(embedding.register_forward_hook(cut))
             try:
-                if weights is not None:
-                    logits = functional_call(self._model, weights, (), inputs, tie_weights=False).logits
-                else:
-                    logits = self._model(**inputs).logits
+                logits = self._model(**inputs).logits
             finally:
                 for hook in hooks:
                     hook.remove()
-        if part.vocab_ids is not None and weights is None:
-            logits = logits[..., part.vocab_ids.to(self._model.device)]
+        if vocab_ids is not None and not part.cut:
+            logits = logits[..., vocab_ids]
         return Outputs(logits.float(), states.float())
 
     def weights_of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -100,17 +107,3 @@ class LMHead:
         ids = ids.to(self._model.device)
         bias = embedding.bias[ids].detach().float().cpu() if embedding.bias is not None else None
         return embedding.weight[ids].detach().float().cpu(), bias
-
-    def _cut(self, vocab_ids: Tensor) -> dict[str, Tensor]:
-        """The output embedding's parameters for `vocab_ids` only, by their names in the model."""
-        parameters = self._model.get_output_embeddings().named_parameters()
-        vocab_ids = vocab_ids.to(self._model.device)
-        return {f"{self._name}.{name}": parameter[vocab_ids] for name, parameter in parameters}
-
-    @cached_property
-    def _name(self) -> str:
-        """The output embedding's name in the model, which the names of tied weights do not show."""
-        embedding = self._model.get_output_embeddings()
-        modules = self._model.named_modules(remove_duplicate=False)
-        names: dict[nn.Module, str] = {module: name for name, module in modules}
-        return names[embedding]

@@ -257,7 +257,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         """The hard prompt that the parameters describe, and its backbone; arguments and errors as of `_prompt`."""
         template, verbalizer = self._hard_prompt(calibrated=calibrated)
         backbone = self._load_backbone()
-        prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=self.max_length)
+        prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=plain(self.max_length))
         # the same object as long as no parameter changes, so that it is compiled once
         bound = self._bound
         return (bound.prompt if bound is not None and bound.prompt == prompt else prompt), backbone
@@ -389,7 +389,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             vectors=parts.soft.by_block() if parts.soft is not None else {},
             head=head,
             head_tensors=parts.head.state_dict(),
-            max_length=self.max_length,
+            max_length=plain(self.max_length),
             training=training,
         )
 
