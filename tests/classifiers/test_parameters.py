@@ -56,6 +56,7 @@ RIGHT = {
     "checkpoint": {"None", "text"},
     "cache_memory": {"0", "big"},
     "on_epoch": {"None", "class"},
+    "on_step": {"None", "class"},
 }
 ESTIMATORS = [PromptClassifier, MultiLabelPromptClassifier]
 

@@ -274,10 +274,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         """The examples of `X` for the template; one that does not read them raises before a model is loaded."""
         if hasattr(self, "prompt_"):
             return as_examples(X, self.prompt_.template.fields)
-        template = self._hard_prompt(calibrated=True)[0]
-        examples = as_examples(X, template.fields)
-        template.validate_examples(examples)
-        return examples
+        return read_examples(X, self._hard_prompt(calibrated=True)[0])
 
     def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
         """The prompt, and its label log-scores of examples; a template that does not read them raises before loading.
@@ -392,6 +389,21 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             max_length=plain(self.max_length),
             training=training,
         )
+
+
+def read_examples(X: Iterable[Example], template: Template) -> list[Example]:
+    """The examples of `X`, each of which `template` can read; any other raises before a model is loaded.
+
+    Raises:
+        DataError: as `as_examples`.
+        FieldError: an example lacks a field or has no value for it; names the row.
+        TemplateSyntaxError: the template reads no field of an example, or leaves one as a placeholder.
+    """
+    examples = as_examples(X, template.fields)
+    template.validate_examples(examples)
+    for row, example in enumerate(examples):
+        template.read_fields(example, row)
+    return examples
 
 
 def accuracy(

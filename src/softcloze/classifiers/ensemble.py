@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import RANDOM_STATE, accuracy, seed_of
+from softcloze.classifiers.base import RANDOM_STATE, accuracy, read_examples, seed_of
 from softcloze.classifiers.combination import (
     CARD,
     Average,
@@ -28,7 +28,7 @@ from softcloze.classifiers.combination import (
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
 from softcloze.data import Example, as_examples, as_labels, label_indices, label_verbalizer, validate_lengths
 from softcloze.errors import DataError, ParameterError, SoftclozeError
-from softcloze.library import resolve_verbalizer
+from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
 from softcloze.prompt import score_prompts
 from softcloze.prompt.card import damaged
@@ -104,7 +104,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             SoftclozeError: as `PromptClassifier.fit`.
         """
         validate_parameters(vars(self), self.constraints)
-        examples, labels = as_examples(X), as_labels(y)
+        examples, labels = self._examples(X), as_labels(y)
         validate_lengths(examples, labels)
         self._validate_members(labels, y)
         members = [clone(member).fit(examples, labels) for member in self.classifiers]
@@ -128,7 +128,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             EncodingError: an example cannot be encoded.
         """
         members = self._members()
-        return self._combination().log_probabilities(_log_probabilities(members, X))
+        return self._combination().log_probabilities(_log_probabilities(members, self._examples(X)))
 
     def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
         """Probabilities of the labels, shape (batch, labels) as of `predict_log_proba`, with the same errors."""
@@ -143,8 +143,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy on labelled examples; see `PromptClassifier.score`."""
-        examples = self._members()[0]._examples(X)
-        return accuracy(self.predict, examples, y, self.classes_.tolist(), sample_weight)
+        return accuracy(self.predict, self._examples(X), y, self.classes_.tolist(), sample_weight)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -179,7 +178,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             PET, section 3.3, with its temperature of 2; its student is the whole model with a linear layer.
         """
         validate_parameters({"temperature": temperature}, {"temperature": POSITIVE})
-        examples = as_examples(X)
+        examples = self._examples(X)
         first = bound_prompts(self._members())[0]
         soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
         training = TrainingSettings(target_loss=0.0)
@@ -234,7 +233,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
                 "teachers": number("above 0, at most 1", lambda value: 0 < value <= 1),
             },
         )
-        examples, labels, pool = as_examples(X), as_labels(y), as_examples(unlabelled)
+        examples, labels, pool = self._examples(X), as_labels(y), self._examples(unlabelled)
         self.fit(examples, labels)
         generator = np.random.default_rng(seed_of(self.random_state))
         for generation in range(1, generations + 1):
@@ -328,6 +327,14 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             by_fold.append(_log_probabilities(members, [examples[i] for i in test_rows]))
             rows.append(test_rows)
         return np.concatenate(by_fold, axis=1)[:, np.argsort(np.concatenate(rows))]
+
+    def _examples(self, X: Iterable[Example]) -> list[Example]:
+        """The examples of `X`, each of which the template of every member can read."""
+        templates = [resolve_template(member.template) for member in self.classifiers]
+        examples = as_examples(X, templates[0].fields)
+        for template in templates:
+            read_examples(examples, template)
+        return examples
 
     def _validate_members(self, labels: Sequence[Label], y: object) -> None:
         """Raise if members do not fit the labels of the examples or each other, before one is trained."""

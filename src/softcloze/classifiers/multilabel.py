@@ -11,8 +11,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import PromptEstimator
-from softcloze.data import Example, as_examples, as_indicators, validate_lengths
+from softcloze.classifiers.base import PromptEstimator, read_examples
+from softcloze.data import Example, as_indicators, validate_lengths
 from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
@@ -107,9 +107,8 @@ class MultiLabelPromptClassifier(PromptEstimator):
             raise DataError("a verbalizer has to name the labels")
         if template.demos is not None:
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
-        examples, present = as_examples(X, template.fields), as_indicators(y, verbalizer)
+        examples, present = read_examples(X, template), as_indicators(y, verbalizer)
         validate_lengths(examples, present)
-        template.validate_examples(examples)
         if not examples:
             raise DataError("fit needs at least one example, found none")
         for label, share in zip(verbalizer.labels, present.mean(0), strict=True):

@@ -8,18 +8,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.analysis import Explanation, explain
 from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
-from softcloze.classifiers.base import PromptEstimator, Start, accuracy, seed_of
+from softcloze.classifiers.base import PromptEstimator, Start, accuracy, read_examples, seed_of
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import (
     Example,
-    as_examples,
     as_labels,
     as_probabilities,
     label_indices,
@@ -78,7 +78,7 @@ class PromptClassifier(PromptEstimator):
         learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW
             for soft vectors, so that one value fits models whose embeddings differ in scale.
         max_length: limit of a prompt in tokens; None for the model's own limit.
-        warm_start: continue from the vectors of the last `fit`, or of the loaded prompt.
+        warm_start: continue from the vectors of the last `fit`, or of the loaded prompt; see also `partial_fit`.
         training: other options of training, a `TrainingSettings`; None for its defaults. Searches reach each option
             as `training__NAME`.
         model_options: options of `load_backbone` for a model given by name: dtype, device, compile.
@@ -108,6 +108,7 @@ class PromptClassifier(PromptEstimator):
         Schütze, EACL 2021, arXiv:2001.07676.
     """
 
+    _needs_several = True  # labels among the examples of a fit
     heads = EXCLUSIVE
     constraints: ClassVar[Mapping[str, Constraint]] = {
         **PromptEstimator.constraints,
@@ -160,15 +161,15 @@ class PromptClassifier(PromptEstimator):
         """
         self._validate_parameters()
         template = resolve_template(self.template)
-        examples = as_examples(X, template.fields)
+        examples = read_examples(X, template)
         if not examples:
             raise DataError("fit needs at least one example, found none")
         labels = as_labels(y)
         validate_lengths(examples, labels)
-        template.validate_examples(examples)
         verbalizer = label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y)
         targets = label_indices(labels, verbalizer.labels)
-        validate_several(labels)
+        if self._needs_several:
+            validate_several(labels)
         soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets)
         generator = np.random.default_rng(start.seed)
         selector, demonstrations = None, None
@@ -201,6 +202,44 @@ class PromptClassifier(PromptEstimator):
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
         return self._finish(bound, start)
 
+    def partial_fit(self, X: Iterable[Example], y: Iterable[Label], classes: Iterable[Label] | None = None) -> Self:
+        """Train for one epoch on more examples, from the vectors and the head as they are.
+
+        The learning rate rises and falls within each call. `epochs`, `warm_start` and early stopping have no effect.
+
+        Args:
+            X: examples as for `fit`.
+            y: the label of each example; a call may have examples of one label alone.
+            classes: all labels, for the first call without a verbalizer, where its examples lack some.
+
+        Returns:
+            The classifier itself; `history_` is that of this call.
+
+        Raises:
+            ParameterError: a calibration, prototypes or demonstrations, which are learnt from all examples at once.
+            SoftclozeError: as `fit`.
+        """
+        self._validate_parameters()
+        if (
+            self.calibration is not None
+            or self.head == "prototypes"
+            or resolve_template(self.template).demos is not None
+        ):
+            raise ParameterError(
+                'a calibration, head="prototypes" and <demos> are learnt from all examples at once; call fit with them'
+            )
+        step = clone(self).set_params(
+            warm_start=True, epochs=1, random_state=self.random_state, training__early_stopping=False
+        )
+        if hasattr(self, "prompt_"):
+            step.set_params(verbalizer=self.prompt_.verbalizer)._adopt(self._bound_prompt())
+        elif self.verbalizer is None and classes is not None:
+            step.verbalizer = label_verbalizer(None, as_labels(classes), classes)
+        step._needs_several = False
+        self._adopt(step.fit(X, y)._bound_prompt())
+        self.truncation_, self._cached = step.truncation_, step._cached
+        return self
+
     def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
         """Train on a teacher's probabilities of the labels instead of on labels (distillation).
 
@@ -223,8 +262,7 @@ class PromptClassifier(PromptEstimator):
         """
         self._validate_parameters()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
-        examples = as_examples(X, template.fields)
-        template.validate_examples(examples)
+        examples = read_examples(X, template)
         if (
             verbalizer is None
             or template.demos is not None
@@ -273,7 +311,7 @@ class PromptClassifier(PromptEstimator):
             raise ParameterError('calibration=None learns nothing; choose one, such as calibration="batch"')
         if self.calibration == "temperature":
             raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
-        examples = as_examples(X, resolve_template(self.template).fields)
+        examples = read_examples(X, resolve_template(self.template))
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
         try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
