@@ -177,3 +177,17 @@ class TestSaving:
             ArtifactError, match="aside already exists and is not a saved ensemble; choose another path"
         ):
             PromptEnsemble(hard(bert_tiny)).save(tmp_path / "aside")
+
+    def test_other_files_in_the_folder_stay(self, bert_tiny, tmp_path):
+        folder = tmp_path / "e"
+        PromptEnsemble(hard(bert_tiny)).save(folder)
+        mine = [folder / "mine.txt", folder / "prompt-0" / "mine.txt"]
+        for path in mine:
+            path.write_text("mine")
+        for members in (hard(bert_tiny)[:2], hard(bert_tiny)[1:], hard(bert_tiny)):
+            ensemble = PromptEnsemble(members)
+            ensemble.save(folder)
+            loaded = PromptEnsemble.load(folder, bert_tiny)
+            np.testing.assert_array_equal(loaded.predict_proba(["x"]), ensemble.predict_proba(["x"]))
+            assert len([*folder.glob("prompt-*/prompt.json")]) == len(members)
+            assert all(path.read_text() == "mine" for path in mine)

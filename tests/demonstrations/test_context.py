@@ -260,3 +260,14 @@ class TestSaving:
 
 def bound(clf):
     return CompiledPrompt(clf.prompt_.template, clf.prompt_.verbalizer, clf.backbone_, clf.max_length)
+
+
+@pytest.mark.parametrize("kind", ["random", "nearest"])
+def test_odd_texts_are_saved_with_a_prompt(bert_tiny, tmp_path, kind):
+    texts = ["lone \ud83d", "nul \0", "<mask> </s> [MASK]", "\u202ertl", "very " * 50, "", "\n", "😀"]
+    clf = PromptClassifier(
+        bert_tiny, '<demos*4 sep=" "><text max=4> is <mask>.', WORDS, demonstrations=kind, random_state=0
+    )
+    clf.fit(texts, [1, 0] * 4).save(tmp_path / "p")
+    loaded = PromptClassifier.load(tmp_path / "p", bert_tiny)
+    np.testing.assert_array_equal(loaded.predict_proba(texts), clf.predict_proba(texts))

@@ -200,6 +200,9 @@ def test_a_file_of_vectors_that_lies(prompt, backbone, content):
         PromptClassifier.load(prompt, backbone)
 
 
+SETTINGS = {"aggregation": "log_mean_prob", "length_norm": "none", "decoding": "together"}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -210,10 +213,18 @@ def test_a_file_of_vectors_that_lies(prompt, backbone, content):
                 "rules": [[k, {f"m{i}": list("abcdefghij") for i in range(12)}] for k in "ab"],
             }
         },
+        {
+            "verbalizer": {
+                **SETTINGS,
+                "kind": "words",
+                "words": [["a", [*map(str, range(100_000))]], ["b", ["x"]]],
+            }
+        },
+        {"verbalizer": {**SETTINGS, "kind": "ordinal", "labels": [*range(100_000)], "low": ["bad"], "high": ["good"]}},
         {"training": {"history": [[[[]]]]}},
         {"metrics": {"accuracy": 10**400}},
     ],
-    ids=["template", "rules", "history", "metrics"],
+    ids=["template", "rules", "words", "ordinal", "history", "metrics"],
 )
 def test_large_values_are_small_in_time(prompt, backbone, change):
     reseal(prompt, **change)

@@ -1,5 +1,6 @@
 """Initialise soft prompts from another prompt (prompt transfer)."""
 
+import os
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -31,7 +32,7 @@ def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
             return soft_init
         case PathLike():
             return Prompt.load(Path(soft_init))
-        case str() if Path(soft_init).expanduser().is_dir():
+        case str() if os.path.isdir(os.path.expanduser(soft_init)):  # noqa: PTH111, PTH112 - Path raises for long names
             return Prompt.load(soft_init)
     hint = did_you_mean(soft_init, INITS) if isinstance(soft_init, str) else ""
     raise ParameterError(

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from softcloze.errors import VerbalizerError
 from softcloze.verbalizer.labels import Label, validate_labels
-from softcloze.verbalizer.verbalizer import Decoding, Verbalizer, Words
+from softcloze.verbalizer.verbalizer import Decoding, Verbalizer, Words, validate_count
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MOST_LABELS = 1_000
 
 
 class OrdinalVerbalizer(Verbalizer):
@@ -71,6 +73,7 @@ class OrdinalVerbalizer(Verbalizer):
         order = tuple(validate_labels(labels)) if ordered and one_dimensional else ()
         if len(order) < 2 or len(set(order)) < len(order):
             raise VerbalizerError(f"expected two or more different labels in their order, got {labels!r}")
+        validate_count("ordered labels", len(order), MOST_LABELS)
         super().__init__({order[0]: low, order[-1]: high}, aggregation, length_norm, decoding)
         words = dict(zip(self.labels, self.words, strict=True))
         weights = dict(zip(self.labels, self.weights, strict=True))
@@ -133,6 +136,7 @@ class OrdinalVerbalizer(Verbalizer):
         if self.labels.index(self.order[0]) > self.labels.index(self.order[-1]):
             low, high = high, low
         trials = len(self.order) - 1
-        positions = [self.order.index(label) for label in self.labels]
+        position_of = {label: position for position, label in enumerate(self.order)}
+        positions = [position_of[label] for label in self.labels]
         log_combinations = word_scores.new_tensor([math.log(math.comb(trials, k)) for k in positions])
         return log_combinations + word_scores.new_tensor(positions) * (high - low).unsqueeze(-1)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from softcloze.errors import VerbalizerError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.verbalizer.labels import Label, sort_labels
-from softcloze.verbalizer.verbalizer import find_openings, log_mean_prob, validate_words
+from softcloze.verbalizer.verbalizer import MOST_WORDS, find_openings, log_mean_prob, validate_count, validate_words
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-MOST_CONJUNCTIONS = 100_000
 
 Rule: TypeAlias = Mapping[str, str | Sequence[str]]
 
@@ -86,11 +84,7 @@ class RuleVerbalizer:
         self.words: tuple[tuple[tuple[str, ...], ...], ...] = tuple(
             tuple(_mask_words(label, name, rules[label][name]) for name in self.masks) for label in self.labels
         )
-        if sum(self._sizes) > MOST_CONJUNCTIONS:
-            raise VerbalizerError(
-                f"the words at {len(self.masks)} masks have {sum(self._sizes):,} conjunctions in all, each of which is "
-                f"scored; expected at most {MOST_CONJUNCTIONS:,}: give fewer words"
-            )
+        validate_count("conjunctions of words", sum(self._sizes), MOST_WORDS)
         stripped = [tuple(word.strip() for word in conjunction.values()) for conjunction in self.conjunctions]
         self._validate_distinct(stripped, "the same words")
 

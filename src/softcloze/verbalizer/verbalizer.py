@@ -48,6 +48,7 @@ LENGTHS: dict[str, Callable[[str, int], int]] = {
 }
 Words = str | Sequence[str] | Mapping[str, float]
 Decoding = Literal["together", "left_to_right", "most_confident"]
+MOST_WORDS = 10_000
 
 
 class Verbalizer:
@@ -116,6 +117,7 @@ class Verbalizer:
         words = sort_labels(words)
         self.labels = tuple(words)
         self.words: tuple[tuple[str, ...], ...] = tuple(validate_words(label, words[label]) for label in self.labels)
+        validate_count("label words", sum(map(len, self.words)), MOST_WORDS)
         self.weights: tuple[tuple[float, ...], ...] = tuple(
             _label_weights(label, words[label], texts) for label, texts in zip(self.labels, self.words, strict=True)
         )
@@ -281,6 +283,16 @@ def find_openings(ids: Sequence[tuple[Hashable, ...]], owners: Sequence[Hashable
             other = index.get(tokens[:stop])
             if other is not None and owners[other] != owners[word]:
                 yield word, other
+
+
+def validate_count(what: str, count: int, most: int) -> None:
+    """Raise VerbalizerError for more than `most` words or labels, each of which takes time for every example.
+
+    Raises:
+        VerbalizerError: gives both numbers.
+    """
+    if count > most:
+        raise VerbalizerError(f"a verbalizer takes at most {most:,} {what}, found {count:,}")
 
 
 def validate_words(label: Label, words: object, where: str = "") -> tuple[str, ...]:
