@@ -1,5 +1,6 @@
 """softcloze templates: the list, one template, and both for machines; what is printed, to the letter."""
 
+import ast
 import io
 import json
 import sys
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from softcloze.cli import main
 from softcloze.cli.inspect_render import node_table
+from softcloze.cli.options import read_escapes
 from softcloze.cli.templates import card_table, card_view
 from softcloze.display import rich_table
 from softcloze.library import list_templates, load_template, load_verbalizer
@@ -66,26 +68,20 @@ TABLE = """\
   template    kind   description
  ────────────────────────────────────────────────────────────────────
   spam/en     hard   Spam or not, in words alone.
-                     spam, en; field text; label words spam/en
   spam/zh     hard   Spam or not, in Chinese words alone.
-                     spam, zh; field text; label words spam/zh
 
-  stance/en   hard   Where the author of a text stands on a target,
-                     in words alone. The target is never cut.
-                     stance, en; fields text, target; label words
-                     stance/en"""
+  stance/en   hard   Where the author of a text stands on a target,…"""
 
 
 def test_card_table():
-    assert (
-        printed(rich_table(card_table([load_template(name) for name in ("spam/en", "spam/zh", "stance/en")])), width=70)
-        == TABLE
-    )
+    cards = [load_template(name) for name in ("spam/en", "spam/zh", "stance/en")]
+    assert printed(rich_table(card_table(cards, 70)), width=70) == TABLE
 
 
 VIEW = """\
 sentiment/en-after, soft
 Ten trainable vectors behind the review: a causal model reads each review once, which pays where they are long.
+'Review: <text> <soft*10>\\nSentiment: <mask>'
 sentiment, en; field text; label words sentiment/en
 source: softcloze
 {nodes}
@@ -106,7 +102,10 @@ def test_card_view():
     assert printed(*card_view(card, load_verbalizer("sentiment/en")), width=70) == expected
 
 
-def test_the_list_has_every_template(softcloze):
+def test_the_list_has_every_template_on_a_line(softcloze, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    tasks = {name.split("/")[0] for name in list_templates()}
+    assert len(softcloze().splitlines()) < len(list_templates()) + len(tasks) + 5
     shown = softcloze()
     assert [name for name in list_templates() if f"  {name} " not in shown] == []
 
@@ -153,6 +152,14 @@ def test_own_templates(softcloze, own, monkeypatch):
     assert f"your own: {own}/templates/spam/zh.toml, in place of the one that comes with softcloze\n" in shown
     assert f"your own: {own}/templates/tea.toml\n" in softcloze("tea")
     assert "Our own [/]." in softcloze("--task", "茶")
+
+
+@pytest.mark.parametrize("name", ["sentiment/en", "stance/zh", "sentiment/en-demos"])
+def test_a_template_can_be_copied_into_python_and_a_shell(softcloze, name):
+    (written,) = [line for line in softcloze(name).splitlines() if "<mask>" in line and "\\n" in line]
+    template = load_template(name).template
+    assert ast.literal_eval(written) == str(template)
+    assert read_escapes(written[1:-1]) == str(template)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from softcloze.cli.console import plain, results
 from softcloze.cli.inspect_render import node_table
 from softcloze.display import Column, Styled, Table, rich_table
 from softcloze.errors import CommandError
-from softcloze.formatting import did_you_mean
+from softcloze.formatting import abbreviate, did_you_mean
 from softcloze.library import TemplateCard, VerbalizerCard, list_templates, load_template, load_verbalizer
 
 
@@ -52,29 +52,32 @@ def templates(
         return
     console = results()
     if name is None:
-        console.print(rich_table(card_table(cards)))
+        console.print(rich_table(card_table(cards, console.width)))
         return
     for part in card_view(cards[0], load_verbalizer(cards[0].verbalizer, library)):
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def card_table(cards: Sequence[TemplateCard]) -> Table:
-    """A row for each template, with a gap between two tasks."""
+def card_table(cards: Sequence[TemplateCard], width: int) -> Table:
+    """A line of `width` cells for each template, more for a user's own, and a gap between two tasks."""
     last_of_task = [i for i in range(len(cards) - 1) if cards[i].task != cards[i + 1].task]
+    names, kinds = [card.name for card in cards], [card.kind for card in cards]
+    left = max(20, width - max(map(len, names)) - max(map(len, kinds)) - 10)  # beside margins
     return Table(
         [
-            Column("template", [Styled(card.name, "bold") for card in cards], wrap="never"),
-            Column("kind", [card.kind for card in cards], wrap="never"),
-            Column("description", [[card.description, Styled(_facts(card), "dim"), *_own(card)] for card in cards]),
+            Column("template", [Styled(name, "bold") for name in names], wrap="never"),
+            Column("kind", kinds, wrap="never"),
+            Column("description", [[abbreviate(card.description, left), *_own(card)] for card in cards]),
         ],
         sections=last_of_task,
     )
 
 
 def card_view(card: TemplateCard, words: VerbalizerCard) -> Iterator[RenderableType]:
-    """One template: its card, its nodes and its label words."""
+    """One template: its card, the string to copy, its nodes and its label words."""
     yield Text.assemble(plain(card.name, "bold"), f", {card.kind}")
     yield plain(card.description)
+    yield plain(repr(str(card.template)), "bold")
     yield plain(_facts(card), "dim")
     yield plain(f"source: {card.source}", "dim")
     yield from (plain(line.text, line.style) for line in _own(card))
