@@ -19,13 +19,25 @@ def replacing_file(path: Path) -> Iterator[Path]:
         FileError: the file cannot be written; names it.
     """
     with explain_write_errors(path):
-        target = path.expanduser().resolve()
+        target = expand_user(path).resolve()
         with _folder_beside(target) as aside:
             draft = aside / target.name
             yield draft
             with draft.open("rb+") as file:
                 os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
             draft.replace(target)
+
+
+def expand_user(path: Path) -> Path:
+    """The path with `~` expanded.
+
+    Raises:
+        FileError: there is no user of the name after `~`.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise FileError(f"there is no {path}: {error}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,7 +82,7 @@ def validate_writable(path: Path, *, folder: bool = False) -> None:
     softcloze.errors.FileError: cannot write /dev/null/prompt: /dev/null is not a folder
     """
     with explain_write_errors(path):
-        target = path.expanduser().resolve()
+        target = expand_user(path).resolve()
         if target.exists() and (not target.is_dir() if folder else not target.is_file()):
             kind = "a folder" if target.is_dir() else "a file" if target.is_file() else "a device or pipe"
             raise FileError(f"{path} is {kind}; name {'a folder' if folder else 'a file'} to write")

@@ -118,6 +118,18 @@ MISTAKES = [
         "error: 90 rows of each class are wanted, but 'negative' has ",
     ),
     (
+        ["compare", "--data", "small.csv", "--baseline", "tf-idf"],
+        "error: small.csv is too small to hold out three in ten texts of every label; bring more rows\n",
+    ),
+    (
+        ["compare", "--data", "one.csv", "--baseline", "tf-idf"],
+        "error: one.csv has only the label 'good' in 'label'; rows of at least 2 are needed\n",
+    ),
+    (
+        ["fit", "~nobody-of-this-name/a.csv", *FIT[2:]],
+        "error: there is no ~nobody-of-this-name/a.csv: Could not determine home directory.\n",
+    ),
+    (
         ["compare", "--data", "reviews.csv", "--variants", "sentimnt/en"],
         "error: the library has no hard prompts with one field for sentimnt/en; it has ",
     ),
@@ -161,6 +173,8 @@ def folder(tmp_path, monkeypatch, reviews):
     (tmp_path / "reviews.csv").write_bytes(reviews.read_bytes())
     (tmp_path / "empty.csv").touch()
     (tmp_path / "header.csv").write_text("text,label\n")
+    (tmp_path / "small.csv").write_text("text,label\na,good\nb,bad\n")
+    (tmp_path / "one.csv").write_text("text,label\na,good\nb,good\n")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "folder.csv" / "notes.txt").touch()
     (tmp_path / "methods.toml").write_text('[soft]\ntemplate = "<soft> <text> <mask>"\nepoch = 3\n')
@@ -182,6 +196,22 @@ def test_mistakes(args, message, folder, monkeypatch, capsys):
     assert (stop.value.code, out) == (2, "")
     assert err.startswith(message.replace("{here}", str(folder)))
     assert sorted(folder.iterdir()) == before
+
+
+USAGE = [
+    ([*FIT, "--head", "wrds"], "'--head': 'wrds' is not one of 'words', 'warp', 'linear', 'prototypes'."),
+    (["compare", "--baseline", "x"], "'--baseline': 'x' is not one of 'tf-idf', 'head', 'fine-tuning', 'lora'."),
+    (["compare", "--seeds", "0"], "'--seeds': Input should be greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), USAGE, ids=[message[1:12] for _, message in USAGE])
+def test_values_that_an_option_does_not_take(args, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["softcloze", *args])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(f"Error: Invalid value for {message}\n")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, folder):

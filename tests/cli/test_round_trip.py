@@ -172,6 +172,11 @@ analyzer = "char"
     )
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert [line.split("; ")[-1] for line in done.stderr.splitlines()][:3] == [
+        "run 1 of 9: <text> It was <mask>.",
+        "run 2 of 9: <text> It was <mask>., batch (2 shots, seed 0)",
+        "run 3 of 9: <text> It was <mask>., batch (2 shots, seed 1)",
+    ]
     assert all(name in done.stdout for name in ("It was <mask>., batch", "four vectors", "tf-idf", "characters"))
     assert "standard deviation of 2 draws" in " ".join(done.stdout.split())
     assert "corrected for 4 comparisons" in " ".join(done.stdout.split())

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 from errno import EBADF, EDQUOT, EIO, ENOSPC, EPIPE
 from importlib import import_module
@@ -48,7 +49,11 @@ class LazyCommand(TyperCommand):
         function = getattr(import_module(f"softcloze.cli.{name}"), name)
         command = typer.Typer(**SETTINGS)
         command.command(info_name)(function)
-        return get_command(command).make_context(info_name, *args, **kwargs)
+        try:
+            return get_command(command).make_context(info_name, *args, **kwargs)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # of pydantic
+            raise
 
 
 for _name, _summary in COMMANDS.items():
@@ -62,6 +67,7 @@ def main() -> None:
     does, ends the command with 141, as the signal SIGPIPE would.
     """
     _prepare_streams()
+    warnings.showwarning = _show_warning
     try:
         code = _run()
         sys.stdout.flush()
@@ -96,6 +102,13 @@ def _print_error(message: str) -> None:
     console = errors()
     console.print("error: ", style="bold red", end="")
     console.out(message, highlight=False)  # verbatim: carets must stay under what they point at
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as one line."""
+    from softcloze.cli.console import warn
+
+    warn(message)
 
 
 class _Messages(TextIOWrapper):

@@ -27,7 +27,7 @@ from softcloze.cli.options import (
     read_escapes,
 )
 from softcloze.cli.progress import fetch, open_backbone
-from softcloze.errors import CommandError
+from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
 from softcloze.library import resolve_template
@@ -82,7 +82,7 @@ def compare(
             help="Training examples of each class (16), or a share of all; may be repeated.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Draws of the training examples at each number of shots.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of the training examples at each number of shots.")] = 3,
     test_rows: Annotated[int, typer.Option(help="Maximum number of held-out examples.")] = 500,
     balanced: Annotated[
         bool,
@@ -209,7 +209,10 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise table.problem(index, f"column {text_column!r} holds {text!r:.60}, expected text")
-    return split_rows(zip(map(str, texts), labels, strict=True))
+    split = split_rows(zip(map(str, texts), labels, strict=True))
+    if len(set(split.test.labels)) < 2:
+        raise FileError(f"{table.path} is too small to hold out three in ten texts of every label; bring more rows")
+    return split
 
 
 class LiveTable:
@@ -221,16 +224,21 @@ class LiveTable:
         self._ends: float | None = None  # by the clock of `time.monotonic`
 
     def update(self, event: "Progress") -> None:
-        """Update the table and the line."""
+        """Update the table and the line; where no terminal shows them, print the line of the next runs."""
         self._table = event.comparison.table() if event.done else ""
         self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left
         self._doing = f"run {event.done + 1} of {event.total}: {', '.join(map(_run_name, event.doing))}"
+        if event.doing and not errors().is_terminal:
+            say(errors(), plain(self._line))
+
+    @property
+    def _line(self) -> str:
+        if self._ends is None:
+            return self._doing
+        return f"about {timedelta(seconds=max(0, round(self._ends - time.monotonic())))} left; {self._doing}"
 
     def __rich__(self) -> RenderableType:
-        line = self._doing
-        if self._ends is not None:
-            line = f"about {timedelta(seconds=max(0, round(self._ends - time.monotonic())))} left; {line}"
-        return Group(self._table, Text(line, no_wrap=True, overflow="ellipsis"))
+        return Group(self._table, Text(self._line, no_wrap=True, overflow="ellipsis"))
 
 
 def _run_name(run_id: "RunId") -> str:

@@ -1,8 +1,6 @@
 """Consoles of the commands, and text from outside made safe for a terminal."""
 
-import warnings
 from functools import cache
-from typing import TextIO
 from unicodedata import category
 
 from rich.console import Console
@@ -44,22 +42,10 @@ def warn(message: object) -> None:
 
 
 def quiet() -> None:
-    """Hide the progress bars of transformers in this process, and show warnings as one line each."""
+    """Hide the progress bars of transformers in this process."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        warn(message)
-
-    warnings.showwarning = show
 
 
 def _is_unseen(char: str) -> bool:

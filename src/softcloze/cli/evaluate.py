@@ -8,6 +8,7 @@ from softcloze.cli.input_files import open_table
 from softcloze.cli.options import FileArgument, LabelOption, OtherModelOption, PromptOption, TextOption
 from softcloze.cli.progress import open_prompt, score_rows, warn_of_bad_rows
 from softcloze.display import Column, Styled, Table, rich_table
+from softcloze.formatting import counted
 from softcloze.prompt.card import PromptCard
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def evaluate(
     balanced = recall_score(true, predicted, labels=sorted(set(true)), average="macro", zero_division=0)
     error = expected_calibration_error(true, scored.probabilities[rows], labels=scored.labels)
     console = results()
-    say(console, f"accuracy           {right / len(pairs):.3f}   {right:,} of {len(pairs):,} rows")
+    say(console, f"accuracy           {right / len(pairs):.3f}   {right:,} of {counted(len(pairs), 'row')}")
     say(console, f"balanced accuracy  {balanced:.3f}")
     say(console, f"calibration error  {error:.3f}   gap between confidence and accuracy")
     console.print(rich_table(reliability_table(true, predicted, scored.probabilities[rows].max(axis=1))))

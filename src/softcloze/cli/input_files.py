@@ -13,6 +13,7 @@ from typing import Any
 from softcloze.cli.delimited import DELIMITERS, Line, QuoteCheck, Row, read_delimited, validate_unique
 from softcloze.cli.file_kinds import describe_encoding, describe_kind
 from softcloze.errors import CommandError, DataError, FieldError, FileError
+from softcloze.files import expand_user
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
 from softcloze.template.fields import find_name
@@ -163,7 +164,7 @@ def open_table(path: Path) -> Table:
         FileError: the file does not exist, is of another kind, is empty, or is damaged beyond single rows; names it,
             the line, and the way to mend it.
     """
-    path = path.expanduser()
+    path = expand_user(path)
     if path.is_dir():
         raise FileError(f"{path} is a folder, expected a file")
     if not path.exists():

@@ -56,7 +56,7 @@ def inspect(
     ] = None,
     verbalizer: VerbalizerOption = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens a prompt may have; by default what the model takes.")
+        int | None, typer.Option(min=1, help="Tokens a prompt may have; by default what the model takes.")
     ] = None,
     examples: Annotated[
         Path | None,

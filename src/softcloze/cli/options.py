@@ -12,6 +12,7 @@ import typer
 
 from softcloze.cli.input_files import unique_keys
 from softcloze.errors import CommandError, FileError, VerbalizerError
+from softcloze.files import expand_user
 from softcloze.library import load_template, load_verbalizer, resolve_verbalizer
 from softcloze.library.lookup import is_name
 from softcloze.verbalizer import Verbalizer
@@ -153,7 +154,7 @@ def read_text(path: Path) -> str:
         FileError: it cannot be read or is not UTF-8; names it.
     """
     try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
+        return expand_user(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -25,7 +25,7 @@ from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
-from softcloze.formatting import one_line
+from softcloze.formatting import counted, one_line
 from softcloze.prompt.card import CARD, PromptCard
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def predict(
         results().print(rich_table(_preview(table, first, columns, labels, results())))
     say(
         results(),
-        f"{counts.labels.total():,} rows labelled: ",
+        f"{counted(counts.labels.total(), 'row')} labelled: ",
         plain(", ".join(f"{label} {counts.labels[label]:,}" for label in labels)),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )

@@ -27,6 +27,7 @@ from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
 from softcloze.cli.resumable import RowCounts
 from softcloze.errors import ArtifactError
+from softcloze.formatting import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,7 +179,8 @@ def label_rows(
             yield window
     if rows_cut:
         parts = ", ".join(f"{number:,} {what}" for what, number in lost.items())
-        say(errors(), plain(f"{rows_cut:,} of {count:,} rows were too long and lost something ({parts})"))
+        cut = f"{rows_cut:,} of {counted(count, 'row')} {'was' if rows_cut == 1 else 'were'} too long"
+        say(errors(), plain(f"{cut} and lost something ({parts})"))
 
 
 def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:
@@ -201,7 +203,7 @@ def warn_of_bad_rows(table: Table, counts: RowCounts, consequence: str) -> None:
     """Print a warning line that counts the bad rows, and a line for each of the first ones."""
     if not counts.problems:
         return
-    warn(f"{counts.problems:,} of {counts.rows:,} rows could not be scored {consequence}")
+    warn(f"{counts.problems:,} of {counted(counts.rows, 'row')} could not be scored {consequence}")
     console = errors()
     for row in counts.reasons:
         say(console, "  ", plain(counts.reason(table, row)))

@@ -12,7 +12,7 @@ from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
 from softcloze.cli.output_files import writer_for
 from softcloze.errors import FileError
-from softcloze.files import explain_write_errors, replacing_file, validate_writable, write_text
+from softcloze.files import expand_user, explain_write_errors, replacing_file, validate_writable, write_text
 
 HEADER = "softcloze predict"
 NAMED = 5  # bad rows whose reasons are kept
@@ -111,7 +111,7 @@ class ResumableOutput:
                 the columns of the input do not fit the output format.
             CommandError: Parquet files need pyarrow, which is not installed.
         """
-        self.out = out.expanduser()
+        self.out = expand_user(out)
         self.journal = self.out.with_name(self.out.name + ".part")
         self.counts = RowCounts()
         self._table, self._names = table, names
