@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from sklearn.model_selection import cross_val_score
 from support import models
 from transformers import AutoModelForMaskedLM, BertForSequenceClassification, pipeline
 
-from softcloze import PromptClassifier, load_backbone
+from softcloze import PromptClassifier, PromptEnsemble, load_backbone
 from softcloze.backbone import Backbone
 from softcloze.errors import BackboneError, ParameterError
-from softcloze.experiments.baselines import FineTunedClassifier
+from softcloze.experiments import Examples, FineTunedClassifier, Protocol, Split, compare
+from softcloze.label_words import search_label_words
 
 TEXTS = ["It was good.", "A dull film."]
 
@@ -98,6 +100,27 @@ def test_a_model_in_memory_is_tested_once_and_let_go(model):
     del trained
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize("form", ["path", "model"])
+def test_ensembles_searches_and_comparisons_take_every_form(folder, model, form, tmp_path):
+    given = folder if form == "path" else model
+    texts, labels = models.SENTENCES[:8], ["pos", "neg"] * 4
+    ensemble = PromptEnsemble([classifier(given), classifier(given, calibration="batch")]).fit(texts, labels)
+    ensemble.save(tmp_path / "ensemble")
+    loaded = PromptEnsemble.load(tmp_path / "ensemble", model=given)
+    np.testing.assert_allclose(loaded.predict_proba(texts), ensemble.predict_proba(texts), atol=1e-6)
+    assert set(search_label_words(given, "<text> It was <mask>.", texts, labels).labels) == {"pos", "neg"}
+    split = Split(Examples(texts[:4], labels[:4]), Examples(texts[4:], labels[4:]))
+    methods = {"prompt": classifier(given), "fine-tuned": FineTunedClassifier(given, trained="head", epochs=1)}
+    compared = compare(methods, split, Protocol(shots=(2,), seeds=(0,)), folder=tmp_path / "runs")
+    assert [run.error for run in compared.runs] == [None, None]
+
+
+def test_threads_load_a_folder_once(folder):
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: load_backbone(folder, device="cpu"), range(8)))
+    assert len(set(map(id, loaded))) == 1
 
 
 @pytest.mark.parametrize(
