@@ -64,7 +64,9 @@ def validate_loaded(model: "PreTrainedModel", report: Mapping[str, Any], locatio
         location.name,
         f"its files lack weights of {type(model).__name__}, and random ones would take their place",
         f"missing: {_listed(missing)}",
-        _saved_from(model, location) if head == missing else "layers are missing: the files are incomplete",
+        _saved_from(model, location)
+        if head == missing
+        else "layers are missing: the files are incomplete, or of another architecture",
     )
 
 
