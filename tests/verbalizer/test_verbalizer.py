@@ -22,6 +22,7 @@ MISTAKES = [
     (({"a": "x", "b": []},), r"label 'b' has no words"),
     (({"a": "x", "b": ["y", ""]},), r"label 'b' has '' among its words; expected text"),
     (({"a": "x", "b": " \n"},), r"label 'b' has ' \\n' among its words; expected text"),
+    (({"a": "x", "b": np.array("y")},), r"label 'b' has array\('y', .*\) among its words; expected text"),
     (({"a": "x", "b": ["y", 3]},), r"label 'b' has 3 among its words; expected text"),
     (({"a": "x", "b": "x"},), r"'x' is given for label 'b' and, as 'x', for label 'a'; use each word for one label"),
     (({"a": ["x", "x"], "b": "y"},), r"'x' is given for label 'a' and, as 'x', for label 'a'"),

@@ -10,6 +10,7 @@ from softcloze.data.examples import column_names, iterate_column, validate_colle
 from softcloze.errors import DataError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, as_label, validate_one_kind
+from softcloze.verbalizer.labels import is_collection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,7 +203,7 @@ def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
     rows = list(iterate_column(matrix, "y", "collection of labels"))
     indicators = np.zeros((len(rows), len(labels)))
     for row, labels_of_row in enumerate(rows):
-        if isinstance(labels_of_row, str | bytes | Mapping) or not isinstance(labels_of_row, Iterable):
+        if isinstance(labels_of_row, Mapping) or not is_collection(labels_of_row):
             raise DataError(
                 f"row {row} of y is {labels_of_row!r}; expected a collection of labels, as in ['space', 'cars']"
             )

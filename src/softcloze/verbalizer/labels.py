@@ -33,7 +33,8 @@ def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any
     Traceback (most recent call last):
     softcloze.errors.DataError: row 3 has the label nan, a missing value: drop it or label it
     """
-    if getattr(value, "ndim", None) == 0 and type(value).__name__ != "timedelta64":  # of numpy, torch
+    is_time = type(value).__name__ in ("datetime64", "timedelta64")  # of which item() is a number
+    if getattr(value, "ndim", None) == 0 and not is_time:  # of numpy, torch
         value = value.item()
     if isinstance(value, str):
         text = str.__str__(value)  # of an enum the value, not the name
@@ -44,7 +45,7 @@ def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any
         raise DataError(f"{where} has the label {value!r}, a missing value: drop it or label it")
     if isinstance(value, bool):
         return value
-    if isinstance(value, Real) and type(value).__name__ != "timedelta64" and value == value // 1:
+    if isinstance(value, Real) and not is_time and value == value // 1:
         return int(cast(SupportsInt, value))
     hint = f"; take its value, as in {type(value).__name__}.{value.name}.value" if isinstance(value, Enum) else ""
     if isinstance(value, bytes):
@@ -68,6 +69,16 @@ def validate_one_kind(labels: Iterable[Label], where: str) -> None:
     if len(examples) > 1:
         (kind, label), (other_kind, other), *_ = examples.items()
         raise DataError(f"{KINDS}, and {where} has {label!r} ({kind.__name__}) and {other!r} ({other_kind.__name__})")
+
+
+def is_collection(value: object) -> bool:
+    """Return True for what is read one by one: not for text, and not for an array of no dimension.
+
+    >>> import numpy as np
+    >>> is_collection(["good"]), is_collection("good"), is_collection(np.array("good"))
+    (True, False, False)
+    """
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
 
 
 def validate_labels(labels: Iterable[object]) -> list[Label]:

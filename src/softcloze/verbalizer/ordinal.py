@@ -1,11 +1,11 @@
 """Ordered labels, scored by words for the two ends of their scale."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from softcloze.errors import VerbalizerError
-from softcloze.verbalizer.labels import Label, validate_labels
+from softcloze.verbalizer.labels import Label, is_collection, validate_labels
 from softcloze.verbalizer.verbalizer import Decoding, Verbalizer, Words, validate_count
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ class OrdinalVerbalizer(Verbalizer):
             VerbalizerError: fewer than two labels, a label given twice, labels of mixed types, or an argument that
                 `Verbalizer` rejects.
         """
-        ordered = isinstance(labels, Iterable) and not isinstance(labels, str | bytes | Mapping | set | frozenset)
-        one_dimensional = getattr(labels, "ndim", 1) == 1  # an array of a single number is iterable by its type
-        order = tuple(validate_labels(labels)) if ordered and one_dimensional else ()
+        ordered = is_collection(labels) and not isinstance(labels, Mapping | set | frozenset)
+        order = tuple(validate_labels(labels)) if ordered else ()
         if len(order) < 2 or len(set(order)) < len(order):
             raise VerbalizerError(f"expected two or more different labels in their order, got {labels!r}")
         validate_count("ordered labels", len(order), MOST_LABELS)

@@ -1,13 +1,13 @@
 """Label words, and the aggregation of their scores to label scores."""
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from softcloze.errors import VerbalizerError
-from softcloze.verbalizer.labels import Label, sort_labels
+from softcloze.verbalizer.labels import Label, is_collection, sort_labels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -297,7 +297,7 @@ def validate_count(what: str, count: int, most: int) -> None:
 
 def validate_words(label: Label, words: object, where: str = "") -> tuple[str, ...]:
     """The words of a label, validated; `where` adds to messages what they are for."""
-    if isinstance(words, str | bytes) or not isinstance(words, Iterable):
+    if not is_collection(words):
         words = [words]
     if isinstance(words, Iterator):
         raise VerbalizerError(
