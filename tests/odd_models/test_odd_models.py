@@ -3,16 +3,11 @@
 import pytest
 from support.odd_models import SETUPS, largest_difference, plain_scores
 
-PENDING: set[str] = set()
-
-
-def marks(name):
-    pending = pytest.mark.xfail(reason="not mended yet", strict=False)
-    return [pytest.mark.slow] * SETUPS[name].slow + [pending] * (name in PENDING)
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * entry.slow) for name, entry in SETUPS.items()]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in SETUPS])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_set_up_scores_as_plain_transformers_or_raises(name, tmp_path):
     entry = SETUPS[name]
     setup = entry.build(tmp_path)

@@ -697,6 +697,7 @@ SETUPS: dict[str, OddModel] = {
         "gpt2", lambda model: setattr(model.config, "output_hidden_states", True)
     ),
     "tuples returned": changed("bert", lambda model: setattr(model.config, "return_dict", False)),
+    "tuples returned, T5": changed("t5", lambda model: setattr(model.config, "return_dict", False)),
     "no cache": changed("llama", lambda model: setattr(model.config, "use_cache", False)),
     "eager attention": changed("llama", lambda model: model.set_attn_implementation("eager")),
     "forward pass compiled": changed(

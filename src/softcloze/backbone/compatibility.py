@@ -55,7 +55,7 @@ def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
     hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape[:-1]))
 
     def logits(sequences: Sequence[Sequence[int]]) -> Tensor:
-        scores: Tensor = model(**forward.inputs(sequences, None, vector, None)).logits
+        scores: Tensor = model(**forward.inputs(sequences, None, vector, None), return_dict=True).logits
         return scores
 
     try:

@@ -196,7 +196,7 @@ class ForwardPass:
             slots = (ids < 0).flatten().nonzero()[:, 0]
             vectors = soft.index_select(0, -1 - ids.flatten()[slots]).to(embedded.dtype)
             embedded = embedded.flatten(0, 1).index_copy(0, slots, vectors).view_as(embedded)
-        inputs: dict[str, Any] = {"inputs_embeds": embedded, "return_dict": True}
+        inputs: dict[str, Any] = {"inputs_embeds": embedded}
         if self._embed_per_layer is not None:
             inputs["per_layer_inputs"] = self._embed_per_layer(ids)
         if self.uses_token_types and token_type_ids is not None:

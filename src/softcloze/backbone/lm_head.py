@@ -93,7 +93,7 @@ class LMHead:
             if part.cut:
                 hooks.append(embedding.register_forward_hook(cut))
             try:
-                logits = self._model(**inputs).logits
+                logits = self._model(**inputs, return_dict=True).logits
             finally:
                 for hook in hooks:
                     hook.remove()

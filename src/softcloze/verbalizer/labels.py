@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from numbers import Real
-from typing import Any, SupportsInt, cast
+from typing import Any, SupportsInt, TypeGuard, cast
 
 from softcloze.errors import DataError, VerbalizerError
 from softcloze.formatting import is_missing, one_line, quoted
@@ -71,7 +71,7 @@ def validate_one_kind(labels: Iterable[Label], where: str) -> None:
         raise DataError(f"{KINDS}, and {where} has {label!r} ({kind.__name__}) and {other!r} ({other_kind.__name__})")
 
 
-def is_collection(value: object) -> bool:
+def is_collection(value: object) -> TypeGuard[Iterable[Any]]:
     """Return True for what is read one by one: not for text, and not for an array of no dimension.
 
     >>> import numpy as np
