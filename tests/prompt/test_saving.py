@@ -94,10 +94,26 @@ def test_other_files_in_the_folder_stay(prompt, tmp_path):
 
 def test_files_that_a_damaged_card_names_stay(prompt, tmp_path):
     prompt.save(tmp_path / "p")
-    (tmp_path / "p" / CARD).write_text("{}")
+    card = tmp_path / "p" / CARD
+    card.write_bytes(card.read_bytes()[:100])
     prompt.save(tmp_path / "p")
     assert Prompt.load(tmp_path / "p").model == "a/model"
     assert (tmp_path / "p" / VECTORS).exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "", '{"prompt": "Write a poem"}'])
+def test_a_card_of_another_tool_stays(prompt, tmp_path, text):
+    (tmp_path / CARD).write_text(text)
+    with pytest.raises(ArtifactError, match=rf"{CARD} was not written by softcloze; choose another path"):
+        prompt.save(tmp_path)
+    assert (tmp_path / CARD).read_text() == text
+
+
+def test_values_of_numpy_are_saved_as_numbers(prompt, tmp_path):
+    values = {"max_length": np.int64(64), "training": {"at": np.float32(0.5)}, "metrics": {"accuracy": np.float64(0.5)}}
+    replace(prompt, **values).save(tmp_path / "p")
+    loaded = Prompt.load(tmp_path / "p")
+    assert (loaded.max_length, loaded.training, loaded.metrics) == (64, {"at": 0.5}, {"accuracy": 0.5})
 
 
 @pytest.mark.parametrize("place", ["new", "a/new/folder", "empty", "link", ".", "with a space", "很好", "n" * 250])
@@ -164,7 +180,7 @@ def test_places_that_cannot_be_written_are_told(prompt, tmp_path):
     "changes",
     [
         {"metrics": {"accuracy": float("nan")}},
-        {"training": {"at": np.float32(1)}},
+        {"training": {"at": object()}},
         {"vectors": {"task": torch.full((2, 4), torch.nan), "#1": torch.zeros(1, 4)}},
         {"vectors": {"task": torch.zeros(2, 4)}},
         {"fingerprint": {}},

@@ -194,7 +194,7 @@ def write_ensemble(
         files, members = dict[str, bytes](), list[str]()
         for index, prompt in enumerate(prompts):
             content = prompt.content()
-            sealed = PROMPT.seal(content)
+            sealed = PROMPT.seal(*content)
             members.append(f"prompt-{index}" if is_new else f"prompt-{index}-{sha256(sealed).hexdigest()[:12]}")
             of_member = {**content.files, PROMPT.card: sealed}
             files.update({f"{members[-1]}/{name}": text for name, text in of_member.items()})

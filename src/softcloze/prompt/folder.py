@@ -27,6 +27,7 @@ from softcloze.prompt.shape import check_shape
 
 FORMAT = 3
 LARGEST = 2**28  # bytes of a card
+MARK = b'"softcloze"'  # near the start of every card, be it damaged
 # other folders that are taken for one of these, by the file that they hold
 OTHERS = {
     "prompt.json": "it holds a prompt, for PromptClassifier.load",
@@ -85,8 +86,12 @@ class SavedFolder:
         folder = folder_of(path)
         with explain_write_errors(folder):
             validate_replaceable(folder, self.card, f"a saved {self.kind}")
-            # in a folder that exists, its own files are written: its parent may be read-only
-            validate_writable(folder / self.card if folder.is_dir() else folder, folder=not folder.is_dir())
+            if not folder.exists():
+                validate_writable(folder, folder=True)
+                return folder
+            if (folder / self.card).exists() and MARK not in read_inside(folder, self.card, most=200):
+                raise ArtifactError(f"{folder / self.card} was not written by softcloze; choose another path")
+            validate_writable(folder / self.card)  # the parent of a folder that exists may be read-only
         return folder
 
     def write(self, path: str | PathLike[str], make: Callable[[bool], Content]) -> None:
@@ -104,7 +109,7 @@ class SavedFolder:
         folder = self.validate_target(path)
         if not folder.exists():
             content = make(True)
-            sealed = self.seal(content)
+            sealed = self.seal(*content)
             try:
                 with new_folder(folder) as draft:
                     _write(draft, {**content.files, self.card: sealed})
@@ -113,7 +118,7 @@ class SavedFolder:
                 if not folder.exists():  # else another process was faster
                     raise
         content = make(False)
-        sealed = self.seal(content)
+        sealed = self.seal(*content)
         try:
             earlier = self.read(folder)["files"].keys()
         except ArtifactError:
@@ -125,20 +130,24 @@ class SavedFolder:
             raise
         _remove(folder, earlier - content.files.keys())
 
-    def seal(self, content: Content) -> bytes:
-        """Make the card: with the format, the version of softcloze, and checksums of all files and of itself.
+    def seal(self, card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+        """Make the text of a card: with the format, the version of softcloze, and checksums of all files and of itself.
 
         Raises:
             ArtifactError: an entry has the wrong type, or the card is too large; names the entry.
         """
-        digests = {name: sha256(text).hexdigest() for name, text in content.files.items()}
-        card = {"format": FORMAT, "softcloze": version("softcloze"), **content.card, "files": digests}
+        digests = {name: sha256(content).hexdigest() for name, content in files.items()}
+        sealed = {"format": FORMAT, "softcloze": version("softcloze"), **card, "files": digests}
         try:
-            card["card_sha256"] = _digest(card)
-            text = json.dumps(card, ensure_ascii=False, indent=2, allow_nan=False).encode("utf-8", "surrogatepass")
-            self._parse(text)
+            plain = json.loads(json.dumps(sealed, allow_nan=False, default=_plain))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ArtifactError(f"the card of this {self.kind} cannot be saved: {error}") from error
+            raise ArtifactError(f"this {self.kind} cannot be saved: {error}") from error
+        problem = check_shape(plain, self.shape, "its card")
+        plain["card_sha256"] = _digest(plain)
+        text = json.dumps(plain, ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")  # as json.loads decodes
+        if problem is not None or len(text) > LARGEST:
+            problem = problem or f"its card has {len(text):,} bytes, and at most {LARGEST:,} can be loaded"
+            raise ArtifactError(f"this {self.kind} cannot be saved: {problem}")
         return text + b"\n"
 
     def read(self, folder: Path) -> dict[str, Any]:
@@ -262,3 +271,10 @@ def _finite(text: str) -> float:
 
 def _digest(card: Mapping[str, Any]) -> str:
     return sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    """Convert values and arrays of numpy; raise TypeError for others that JSON does not hold."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"{quoted(value)} is not data that JSON holds")
+    return value.tolist()

@@ -100,7 +100,7 @@ class Prompt:
             "template": str(self.template),
             "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.to_dict()},
             "head": self.head,
-            "model": self.model,
+            "model": str(self.model),
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
             "demonstrations": demonstrations,
