@@ -155,16 +155,12 @@ CARD = "ensemble.json"
 Coefficient = Annotated[float, number("from -1e6 to 1e6", lambda value: abs(value) <= 1e6)]
 
 
-class WeightedMeanEntry(TypedDict):
-    """A `WeightedMean`."""
-
+class _WeightedMeanEntry(TypedDict):
     weights: list[Annotated[float, number("from 0 to 1", lambda value: 0 <= value <= 1)]]
     average: Average
 
 
-class StackedEntry(TypedDict):
-    """A `Stacked`."""
-
+class _StackedEntry(TypedDict):
     coefficients: list[list[Coefficient]]
     intercepts: list[Coefficient]
 
@@ -173,7 +169,7 @@ class Card(Sealed):
     """The entries of the card of an ensemble."""
 
     weights: Weights
-    combination: WeightedMeanEntry | StackedEntry
+    combination: _WeightedMeanEntry | _StackedEntry
     members: list[Annotated[str, matching("prompt-[0-9a-f-]+", "the name of a member's folder")]]
 
 

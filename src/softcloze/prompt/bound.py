@@ -110,7 +110,8 @@ class BoundPrompt:
         scores = self.parts.head.label_scores(features).detach().double()
         tensors = {f"the {name!r} of its head": tensor for name, tensor in self.parts.head.state_dict().items()}
         validate_finite(scores, self.backbone, tensors)
-        return self.prompt.calibrated(scores.numpy())
+        calibration = self.prompt.calibration
+        return calibration.apply(scores.numpy()) if calibration is not None else scores.numpy()
 
     def scores(self, examples: Sequence[Example]) -> NDArray[np.float64]:
         """Label log-scores of examples, as `label_scores` returns them; raises as `encode`."""

@@ -20,66 +20,53 @@ Label = str | int
 Words = list[str] | dict[str, float]
 
 
-class WordsEntry(TypedDict):
-    """A `Verbalizer`."""
+# the entries of verbalizers and demonstrations are those of their `to_dict`
 
-    kind: Literal["words"]
-    words: list[tuple[Label, Words]]
+
+class _Settings(TypedDict):
     aggregation: str
     length_norm: str
     decoding: str
 
 
-class OrdinalEntry(TypedDict):
-    """An `OrdinalVerbalizer`."""
+class _WordsEntry(_Settings):
+    kind: Literal["words"]
+    words: list[tuple[Label, Words]]
 
+
+class _OrdinalEntry(_Settings):
     kind: Literal["ordinal"]
     labels: list[Label]
     low: Words
     high: Words
-    aggregation: str
-    length_norm: str
-    decoding: str
 
 
-class RulesEntry(TypedDict):
-    """A `RuleVerbalizer`."""
-
+class _RulesEntry(TypedDict):
     kind: Literal["rules"]
     rules: list[tuple[Label, dict[str, list[str]]]]
 
 
-class ExampleEntry(TypedDict):
-    """An example to demonstrate."""
-
+class _ExampleEntry(TypedDict):
     label: Label
     values: dict[str, object]
 
 
-class FixedEntry(TypedDict):
-    """`FixedDemonstrations`."""
-
+class _FixedEntry(TypedDict):
     method: Literal["random"]
-    examples: list[ExampleEntry]
+    examples: list[_ExampleEntry]
 
 
-class NearestEntry(TypedDict):
-    """`NearestDemonstrations`."""
-
+class _NearestEntry(TypedDict):
     method: Literal["nearest"]
     count: Count
-    examples: list[ExampleEntry]
+    examples: list[_ExampleEntry]
 
 
-class TrainingEntry(TypedDict, total=False):
-    """Settings of the training, among others, and one record for each epoch."""
-
+class _TrainingEntry(TypedDict, total=False):  # settings, among others
     history: list[dict[str, float]]
 
 
-class Fingerprint(TypedDict):
-    """A `Backbone.fingerprint`."""
-
+class _Fingerprint(TypedDict):
     model: Digest
     tokenizer: Digest
 
@@ -88,14 +75,14 @@ class Card(Sealed):
     """The entries of a card."""
 
     template: Annotated[str, matching(".{1,100000}", "a template of at most 100,000 characters")]
-    verbalizer: WordsEntry | OrdinalEntry | RulesEntry
+    verbalizer: _WordsEntry | _OrdinalEntry | _RulesEntry
     head: Literal["words", "warp", "linear", "prototypes", "thresholds"]
     model: str
-    fingerprint: Fingerprint
+    fingerprint: _Fingerprint
     max_length: Count | None
-    demonstrations: FixedEntry | NearestEntry | None
+    demonstrations: _FixedEntry | _NearestEntry | None
     calibration: dict[str, object] | None
-    training: TrainingEntry
+    training: _TrainingEntry
     metrics: dict[str, float]
 
 

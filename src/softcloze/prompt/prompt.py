@@ -167,10 +167,6 @@ class Prompt:
         values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
         return self.demonstrations.select(values, backbone)
 
-    def calibrated(self, scores: np.ndarray) -> np.ndarray:
-        """Apply the calibration, if any, to label log-scores in nats, shape (batch, labels)."""
-        return self.calibration.apply(scores) if self.calibration is not None else scores
-
     def validate_backbone(self, backbone: Backbone) -> None:
         """Raise ArtifactError if the prompt belongs to another backbone.
 
