@@ -11,6 +11,7 @@ from support import models
 
 from softcloze import Prompt, PromptClassifier, PromptSet, TrainingSettings, predict_stream
 from softcloze.backbone import Backbone
+from softcloze.calibration import LabelBias, Temperature
 from softcloze.errors import BackboneError, NonFiniteError
 from softcloze.prompt import BoundPrompt
 
@@ -126,6 +127,8 @@ def test_an_impossible_word_has_the_probability_zero():
     clf = PromptClassifier(backbone, HARD, WORDS)
     np.testing.assert_array_equal(clf.predict_proba(TEXTS), [[0, 1]] * len(TEXTS))  # neg, pos
     assert {*clf.predict(TEXTS)} == {"pos"}
+    for calibration in (LabelBias("batch", (0.5, -0.5)), Temperature(2.0)):
+        np.testing.assert_array_equal(np.exp(calibration.apply([[-np.inf, 1.0]])) > 0, [[False, True]])
     with torch.no_grad():
         backbone.model.get_output_embeddings().bias.fill_(-torch.inf)
     with pytest.raises(NonFiniteError, match="row 0 and 5 more: "):

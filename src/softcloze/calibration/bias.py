@@ -34,7 +34,7 @@ class LabelBias(Calibration):
         >>> LabelBias("pmi", (0.5, -0.5)).apply([[0.0, 0.0]]).round(2)
         array([[-1.19, -0.19]])
         """
-        calibrated: Scores = log_probs(scores, len(self.bias)) - np.asarray(self.bias)
+        calibrated: Scores = log_probs(scores, len(self.bias), impossible=True) - np.asarray(self.bias)
         return calibrated
 
 

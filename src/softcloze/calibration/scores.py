@@ -67,12 +67,13 @@ def non_finite_rows(scores: NDArray[np.floating[Any]]) -> list[int]:
     return [int(row) for row in np.flatnonzero(broken)]
 
 
-def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
+def log_probs(scores: ArrayLike, labels: int | None = None, *, impossible: bool = False) -> Scores:
     """Normalise scores to log-probabilities over the labels; constants added to an example cancel.
 
     Args:
         scores: log-scores in nats, up to a constant per example, shape (batch, labels).
         labels: expected number of labels; None for any number from two.
+        impossible: whether minus infinity is allowed, the score of an impossible label.
 
     Returns:
         float64, shape (batch, labels); `exp` of each row sums to 1.
@@ -95,9 +96,9 @@ def log_probs(scores: ArrayLike, labels: int | None = None) -> Scores:
             f"scores of {given.shape[1]} labels, but the calibration was learnt on {labels}; "
             "apply it to the labels it was learnt on"
         )
-    broken = np.flatnonzero(~np.isfinite(given).all(axis=1))
-    if broken.size:
-        row = int(broken[0])
+    broken = non_finite_rows(given) if impossible else np.flatnonzero(~np.isfinite(given).all(axis=1)).tolist()
+    if broken:
+        row = broken[0]
         raise ParameterError(
             f"example {row} has the scores {given[row].tolist()}; every label needs a finite score in every example"
         )

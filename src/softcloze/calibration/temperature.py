@@ -37,7 +37,7 @@ class Temperature(Calibration):
         >>> np.exp(Temperature(0.5).apply(np.log([[0.5, 0.5]])))
         array([[0.25, 0.25]])
         """
-        return log_probs(scores) / self.temperature
+        return log_probs(scores, impossible=True) / self.temperature
 
 
 def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
