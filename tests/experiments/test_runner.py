@@ -102,6 +102,26 @@ def test_an_interrupted_comparison_goes_on_where_it_was(whole, tmp_path, seed):
     assert interruptions and same(found, whole)
 
 
+IN_A_PROCESS = """
+from support.random_classifiers import SPLIT
+from softcloze.experiments import Protocol, compare, tfidf
+
+comparison = compare({"words": tfidf(), "characters": tfidf("char")}, SPLIT, Protocol(shots=(2, 0.5), seeds=2))
+for run in comparison.runs:
+    print(run.method, run.shots, run.seed, run.probabilities.tobytes().hex())
+print(comparison.differences(), comparison.protocol.hash, comparison.classes)
+"""
+
+
+def test_results_do_not_depend_on_the_hash_seed():
+    printed = set()
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", IN_A_PROCESS]
+        printed.add(subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout)
+    assert len(printed) == 1 and "words 2 0" in printed.pop()
+
+
 KILLS = 20
 VICTIM = f"""
 import os, random, signal, time
