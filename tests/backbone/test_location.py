@@ -4,9 +4,11 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
+from huggingface_hub import errors
 from support import models
 from transformers import ViTConfig
 
@@ -82,7 +84,7 @@ def test_the_position_of_the_first_token_counts_without_weights(tmp_path):
 def test_a_folder_that_is_not_there_needs_no_hub(name, problem, monkeypatch, tmp_path):
     """huggingface/transformers#3962"""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("softcloze.backbone.loading.hub_options", pytest.fail)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", pytest.fail)
     refused(name, problem.format(cwd=tmp_path, home=Path.home()))
 
 
@@ -102,6 +104,36 @@ def test_a_misspelt_name_does_not_wait_for_a_hub_out_of_reach(name, hint, monkey
     assert f"there is no folder and no downloaded model of this name{hint}\n" in str(caught.value)
     assert "the hub cannot be reached: no network" in str(caught.value)
     assert len(calls) == 1
+
+
+def test_a_downloaded_model_needs_no_hub(saved, monkeypatch):
+    """The cache of the hub is read as the folder that it is, whatever transformers would still look up."""
+
+    def unreachable(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: str(saved / file))
+    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", pytest.fail)
+    backbone = load_backbone("tiny/bert", device="cpu")
+    assert (backbone.name, backbone.fingerprint) == ("tiny/bert", models.backbone("bert").fingerprint)
+    assert load_tokenizer("tiny/bert")[1:] == ("masked", 64)
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        ("RepositoryNotFoundError", "there is neither a folder nor a model on the hub of this name"),
+        ("RemoteEntryNotFoundError", "it has no config.json on the hub"),
+        ("GatedRepoError", "it needs a login"),
+    ],
+)
+def test_a_hub_without_the_model(error, problem, monkeypatch):
+    def answer(*args, **kwargs):
+        raise getattr(errors, error)("404", response=MagicMock())
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", answer)
+    refused("tiny/no-model", problem)
 
 
 def test_a_file_and_folders_without_a_model(folder, tmp_path):

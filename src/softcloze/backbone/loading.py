@@ -13,7 +13,7 @@ from torch import nn
 
 from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import AUTO, Family, family_of, first_position, longest_prompt, validate_language_model
-from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, hub_options, locate, reading, validate_files
+from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, locate, reading, validated
 from softcloze.backbone.weights import quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError, ParameterError
@@ -79,8 +79,8 @@ def load_tokenizer(model: "str | os.PathLike[str]") -> tuple[PretrainedTokenizer
     """
     import transformers
 
-    location = locate(_name(model))
-    config, tokenizer, family = _read_configuration(location, _options(location))
+    location = validated(locate(_name(model)))
+    config, tokenizer, family = _read_configuration(location)
     with reading(location, "configuration"), torch.device("meta"):  # a model without weights
         empty = getattr(transformers, AUTO[family]).from_config(config, trust_remote_code=False)
     return tokenizer, family, longest_prompt(config, tokenizer, first_position(empty))
@@ -119,45 +119,35 @@ def _name(model: "str | os.PathLike[str]") -> str:
 def _load(location: Location, dtype: torch.dtype, device: torch.device) -> Backbone:
     import transformers
 
-    options = _options(location)
-    _, tokenizer, family = _read_configuration(location, options)
+    location = validated(location)
+    _, tokenizer, family = _read_configuration(location)
     kind = getattr(transformers, AUTO[family])
     with reading(location, "weights"), quiet_report():
         model, report = kind.from_pretrained(
-            location.path, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True, **options
+            location.path, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True, **location.options
         )
         model.to(device)
     validate_loaded(model, report, location)
     return Backbone(model, tokenizer, location.name)
 
 
-def _options(location: Location) -> dict[str, Any]:
-    """Keyword arguments for `from_pretrained`, after a check of the files or the hub."""
-    if not location.is_local:
-        return location.options | hub_options(location)
-    validate_files(location)
-    return location.options
-
-
-def _read_configuration(
-    location: Location, options: Mapping[str, Any]
-) -> "tuple[PreTrainedConfig, PretrainedTokenizer, Family]":
+def _read_configuration(location: Location) -> "tuple[PreTrainedConfig, PretrainedTokenizer, Family]":
     from transformers import AutoConfig
 
     with reading(location, "configuration"):
-        config = AutoConfig.from_pretrained(location.path, **options)
+        config = AutoConfig.from_pretrained(location.path, **location.options)
     validate_language_model(config)
-    tokenizer = _read_tokenizer(location, options)
+    tokenizer = _read_tokenizer(location)
     return config, tokenizer, family_of(config, tokenizer)
 
 
-def _read_tokenizer(location: Location, options: Mapping[str, Any]) -> PretrainedTokenizer:
+def _read_tokenizer(location: Location) -> PretrainedTokenizer:
     from transformers import AutoTokenizer
 
     files = [name for name, _, _ in location.stamp if _VOCABULARY.search(name)]
     if files or location.gguf or not location.is_local:
         with reading(location, "tokenizer"):
-            tokenizer = AutoTokenizer.from_pretrained(location.path, **options)
+            tokenizer = AutoTokenizer.from_pretrained(location.path, **location.options)
         # where files are missing, transformers makes a tokenizer of special tokens alone
         if set(tokenizer.get_vocab()) - set(tokenizer.added_tokens_encoder):
             return tokenizer
@@ -191,9 +181,7 @@ def _tokenizer_of(model: "PreTrainedModel", name: str) -> PretrainedTokenizer:
     try:
         if not name:
             raise BackboneError("its name_or_path is empty")
-        location = locate(name)
-        more = {} if location.is_local else hub_options(location)
-        return _read_tokenizer(location, location.options | more)
+        return _read_tokenizer(validated(locate(name)))
     except BackboneError as error:
         raise BackboneError(
             f"the tokenizer of this {kind} is not known: {error}\n  give it too: model=(model, tokenizer)"

@@ -101,7 +101,20 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return path.name, stat.st_size, stat.st_mtime_ns
 
 
-def validate_files(location: Location) -> None:
+def validated(location: Location) -> Location:
+    """Check the files of a model, or that the hub has it; a downloaded model of a hub out of reach becomes a folder.
+
+    Raises:
+        BackboneError: the files cannot be a model, or the hub has none of this name.
+    """
+    if not location.is_local:
+        location = _on_hub(location)
+    if location.is_local:
+        _validate_files(location)
+    return location
+
+
+def _validate_files(location: Location) -> None:
     """Raise BackboneError if files on this machine cannot be a model in transformers format.
 
     Only those that are small or have a known beginning are opened.
@@ -158,8 +171,8 @@ def _content(folder: Path) -> str:
     return f"only {', '.join(names[:6])}{' …' if names[6:] else ''}" if names else "it is empty"
 
 
-def hub_options(location: Location) -> dict[str, Any]:
-    """Options for a name on a hub: `local_files_only` if the hub cannot be reached, so that nothing retries in vain.
+def _on_hub(location: Location) -> Location:
+    """The location itself, or its folder in the cache if the hub cannot be reached, so that nothing retries in vain.
 
     Raises:
         BackboneError: the hub has no such model; or it cannot be reached, and the cache has none.
@@ -181,12 +194,13 @@ def hub_options(location: Location) -> dict[str, Any]:
         problem = "it has no config.json on the hub, and is not in transformers format"
         raise cannot_load(name, problem, "an adapter is loaded with peft; download a .gguf file") from error
     except Exception as error:  # several libraries' errors of connections, and offline mode
-        if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+        cached = try_to_load_from_cache(name, "config.json")
+        if not isinstance(cached, str):
             problem = f"there is no folder and no downloaded model of this name{hint}"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise cannot_load(name, problem, f"the hub cannot be reached: {reason}", EXPECTED) from error
-        return {"local_files_only": True}
-    return {}
+        return _folder(name, Path(cached).parent)
+    return location
 
 
 @contextmanager
