@@ -233,6 +233,11 @@ def damage(path):
         ),
         ("a.jsonl", b'{"text": "a"}\n{"text": "b", "text": "c"}\n', "line 2: not JSON: 'text' comes twice"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ' + b"9" * 5000 + b"}\n", "line 2: not JSON: Exceeds the limit"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": ' + b"[" * 101 + b"]" * 101 + b"}\n",
+            "line 2: not JSON: lists and",
+        ),
         ("a.jsonl", b'{"text": "a"}\n{"text": ' + b"[" * 90_000 + b"}\n", "line 2: not JSON: maximum recursion depth"),
         ("a.jsonl", b'{"text": "a"}\n"' + b"x" * 5_000_000 + b'"\n', "line 2: expected a JSON object, found '\"xxxxxx"),
     ],

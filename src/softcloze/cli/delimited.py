@@ -54,7 +54,7 @@ class QuoteCheck:
                 if len(seen) < VALUES:
                     seen.add(value)
         elif len(values) > 1 and len(self._suspects) < VALUES:
-            split = [line.rstrip("\r\n").split(self.delimiter) for line in lines]
+            split = [line.rstrip("\r\n").split(self.delimiter) for line in lines[:SAMPLE]]
             whole = [parts for parts in split if len(parts) == len(values)]
             if len(split[0]) == len(values) and len(whole) >= 0.8 * len(split):
                 self._suspects.append((start, values, whole))
@@ -132,31 +132,31 @@ def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line
             delimiter, first, number = declared[1], file.readline(), 2
         while first and not first.strip():
             first, number = file.readline(), number + 1
-        lines: list[str] = []  # of the row that is read
-        start = number  # number of the first of them
-        reader = csv.reader(_keep(chain([first], file), lines), delimiter=delimiter, strict=True)
+        row = _Row(chain([first], file), number)
+        reader = csv.reader(row, delimiter=delimiter, strict=True)
         try:
-            columns = tuple(next(reader, ()))
+            columns = tuple(map(row.restored, next(reader, ())))
             _validate_header(columns, path)
             if check is not None:
-                check.add_header(lines[0] if lines else "", columns, delimiter)
-            start += len(lines)
-            lines.clear()
-            for values in map(_restored, reader):
+                check.add_header(first, columns, delimiter)
+            row.end()
+            for values in reader:
+                if row.is_odd:
+                    values = [*map(row.restored, values)]
                 if check is not None:
-                    check.add(start, lines, values)
-                problem = _problem(values, columns, lines, delimiter)
+                    check.add(row.start, row.lines, values)
+                problem = _problem(values, columns, row)
                 if problem is not None:
-                    yield start, FileError(f"{path}, line {start}: {problem}")
+                    yield row.start, FileError(f"{path}, line {row.start}: {problem}")
                 elif values:
-                    yield start, dict(zip(columns, values, strict=True))
-                start += len(lines)
-                lines.clear()
+                    yield row.start, dict(zip(columns, values, strict=True))
+                row.end()
         except csv.Error as error:
             if check is not None:
-                check.lines += lines[: max(0, SAMPLE - len(check.lines))]
+                check.lines += row.lines[: max(0, SAMPLE - len(check.lines))]
                 check.validate_delimiter()
-            raise FileError(f"{path}, line {start}: {_quote_problem(path, lines, delimiter, error)}") from error
+            problem = _quote_problem(path, row.lines, delimiter, error)
+            raise FileError(f"{path}, line {row.start}: {problem}") from error
 
 
 def plain_quotes(path: Path, delimiter: str) -> str:
@@ -179,37 +179,54 @@ def _newline(path: Path) -> str:
     return "" if end is not None and end[0] == b"\r" else "\n"
 
 
-def _keep(lines: Iterator[str], kept: list[str]) -> Iterator[str]:
-    r"""Hand on the lines, and keep those of the current row.
+class _Row:
+    r"""The lines of a file for the reader of the csv module, and which of them belong to the current row.
 
     A lone \r inside a line is part of a text: Python's csv module and pandas write it without quotes, but the reader
-    of the csv module takes it for a line end. It stands as \0 until `_restored`.
+    takes it for a line end. It stands as \0 until `restored`.
+
+    Attributes:
+        start: number of the first line of the row.
+        lines: its lines.
+        is_odd: whether they hold a \0, or a \r that is no line end.
     """
-    for line in lines:
-        kept.append(line)
-        body = line.rstrip("\r\n")
-        yield body.replace("\r", "\0") + line[len(body) :] if "\r" in body else line
+
+    def __init__(self, lines: Iterator[str], start: int) -> None:
+        self._file, self.start, self.lines, self.is_odd = lines, start, list[str](), False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self.lines.append(line)
+            if "\0" in line or "\r" in line:
+                body = line.rstrip("\r\n")
+                self.is_odd |= "\0" in body or "\r" in body
+                line = body.replace("\r", "\0") + line[len(body) :]
+            yield line
+
+    def restored(self, value: str) -> str:
+        """A value as it is in the file."""
+        return value.replace("\0", "\r")
+
+    def end(self) -> None:
+        """Begin the next row."""
+        self.start += len(self.lines)
+        self.lines.clear()
+        self.is_odd = False
 
 
-def _restored(values: list[str]) -> list[str]:
-    return [value.replace("\0", "\r") for value in values]
-
-
-def _problem(values: Sequence[str], columns: Sequence[str], lines: Sequence[str], delimiter: str) -> str | None:
+def _problem(values: Sequence[str], columns: Sequence[str], row: _Row) -> str | None:
     """The reason why a row is damaged, if it is."""
-    if any("\0" in line for line in lines):
+    if row.is_odd and any("\0" in line for line in row.lines):
         return "holds a NUL character; the file is damaged"
     if values and len(values) != len(columns):
         return (
             f"{len(values)} values where the header names {len(columns)} columns; "
             "put quotes around texts that hold a delimiter"
         )
-    if (
-        values
-        and [values[0].lstrip("\ufeff"), *values[1:]] == [*columns]
-        and (len(columns) > 1 or values[0][0:1] == "\ufeff")
-    ):
-        return "the header again; the file seems to be joined from several: remove this line"
+    if values and values[-1].lstrip("\ufeff") == columns[-1]:
+        first = values[0].lstrip("\ufeff")
+        if (first, *values[1:]) == columns and (len(columns) > 1 or first != values[0]):
+            return "the header again; the file seems to be joined from several: remove this line"
     return None
 
 

@@ -20,6 +20,7 @@ from softcloze.template.fields import find_name
 from softcloze.verbalizer.labels import as_label, validate_one_kind
 
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
+NESTING = 100  # levels of lists and objects of JSON
 CHUNK = 1000  # rows of Parquet in one batch
 
 
@@ -237,6 +238,7 @@ def _read_json_lines(path: Path) -> Iterator[Line]:
                 continue
             try:
                 row = json.loads(text, object_pairs_hook=unique_keys)
+                _validate_depth(row, text)
             except (ValueError, RecursionError) as error:
                 yield number, FileError(f"{path}, line {number}: not JSON: {error}")
                 continue
@@ -244,6 +246,17 @@ def _read_json_lines(path: Path) -> Iterator[Line]:
                 yield number, row
             else:
                 yield number, FileError(f"{path}, line {number}: expected a JSON object, found {quoted(text[:60], 60)}")
+
+
+def _validate_depth(value: object, text: str) -> None:
+    """Raise ValueError for nesting that other code could not follow."""
+    levels, inside = 0, [value]
+    while inside and text.count("[") + text.count("{") > NESTING:
+        levels += 1
+        if levels > NESTING:
+            raise ValueError(f"lists and objects within each other, deeper than {NESTING} levels")
+        items = (item.values() if isinstance(item, dict) else item for item in inside if isinstance(item, dict | list))
+        inside = [*chain.from_iterable(items)]
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
