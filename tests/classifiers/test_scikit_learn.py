@@ -27,7 +27,7 @@ from support import models
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, Verbalizer
 from softcloze.classifiers import base
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import DataError, FieldError, ParameterError
 
 WORDS = {"pos": "good", "neg": "bad"}
 TEXTS, LABELS = models.SENTENCES[:8], ["pos", "neg"] * 4
@@ -271,3 +271,21 @@ def test_nothing_depends_on_the_order_of_a_set():
         )
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1] and outputs[0].count("\n") == 4
+
+
+def test_a_row_of_pandas_has_the_name_that_the_user_sees():
+    """huggingface/setfit#566: missing texts, with the row's name in the index."""
+    frame = pd.DataFrame({"review": ["fine", None]}, index=["a7", "a9"])
+    for X in (frame, frame["review"]):
+        with pytest.raises(FieldError, match=r"^row 1 \(index a9\): field 'text' is NaN, a missing value"):
+            hard().predict(X)
+    with pytest.raises(FieldError, match=r"^row 1: field 'text' is None"):
+        hard().predict(["fine", None])
+
+
+def test_missing_texts_are_found_before_a_model_is_loaded(unloaded):
+    """webis-de/small-text#73"""
+    for template in (HARD, SOFT):
+        clf = PromptClassifier("./nowhere", template, WORDS)
+        with pytest.raises(FieldError, match="row 7: field 'text' is NaN"):
+            clf.fit([*TEXTS[:7], float("nan")], LABELS)

@@ -157,6 +157,7 @@ def test_mixed_types_raise(y):
         ([["pos"], ["neg"]], r"row 0 has the label \['pos'\] of type list"),
         ([0.5, 1.5], "row 0 has the label 0.5 of type float"),
         ([1, float("inf")], "row 1 has the label inf of type float"),
+        (["pos", "neg\0"], "row 1 has the label .*, and arrays of numpy drop its last character"),
         ([b"pos"], r"of type bytes; .*; decode it, as in label.decode\(\)"),
         (np.array(TEXT, dtype="S3"), "of type bytes"),
         ([Plain.POS], "of type Plain; .*; take its value, as in Plain.POS.value"),

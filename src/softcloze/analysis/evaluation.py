@@ -60,7 +60,7 @@ def labelled_examples(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) 
     """
     if prompt.head not in EXCLUSIVE:
         raise ParameterError("accuracy is for one label an example, and this prompt gives an example several")
-    examples = as_examples(X)
+    examples = as_examples(X, prompt.template.fields)
     if not examples:
         raise DataError("no examples to measure on; give at least one")
     labels = as_labels(y)

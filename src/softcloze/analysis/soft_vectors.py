@@ -208,7 +208,7 @@ def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> 
         # the selection of demonstrations used the same generator before
         if examples is None or bound.prompt.demonstrations is not None:
             return None
-        known = as_examples(examples)
+        known = as_examples(examples, bound.prompt.template.fields)
         if len(known) != training["examples"]:
             raise ParameterError(
                 f"the vectors started from words of {training['examples']} training examples, found {len(known)}; "

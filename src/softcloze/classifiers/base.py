@@ -19,9 +19,9 @@ from torch import Tensor
 
 from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
-from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
+from softcloze.data import Example, as_examples, as_labels, label_indices, row_name, validate_lengths
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, DataError, ParameterError, SoftclozeError
+from softcloze.errors import ArtifactError, DataError, FieldError, ParameterError, SoftclozeError
 from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
@@ -272,9 +272,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
 
     def _examples(self, X: Iterable[Example]) -> list[Example]:
         """The examples of `X` for the template; one that does not read them raises before a model is loaded."""
-        if hasattr(self, "prompt_"):
-            return as_examples(X, self.prompt_.template.fields)
-        return read_examples(X, self._hard_prompt(calibrated=True)[0])
+        fitted = hasattr(self, "prompt_")
+        return read_examples(X, self.prompt_.template if fitted else self._hard_prompt(calibrated=True)[0])
 
     def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
         """The prompt, and its label log-scores of examples; a template that does not read them raises before loading.
@@ -402,7 +401,10 @@ def read_examples(X: Iterable[Example], template: Template) -> list[Example]:
     examples = as_examples(X, template.fields)
     template.validate_examples(examples)
     for row, example in enumerate(examples):
-        template.read_fields(example, row)
+        try:
+            template.read_fields(example, row)
+        except FieldError as error:
+            raise FieldError(str(error).replace(f"row {row}:", f"{row_name(X, row)}:", 1)) from error
     return examples
 
 

@@ -1,6 +1,6 @@
 """Examples, labels, splits and few-shot samples."""
 
-from softcloze.data.examples import Example, as_examples, iterate_examples
+from softcloze.data.examples import Example, as_examples, iterate_examples, row_name
 from softcloze.data.labels import (
     as_indicators,
     as_labels,
@@ -25,6 +25,7 @@ __all__ = [
     "label_indices",
     "label_verbalizer",
     "normalise",
+    "row_name",
     "split_rows",
     "validate_lengths",
     "validate_several",

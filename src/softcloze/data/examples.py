@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -115,3 +116,13 @@ def iterate_column(values: Any, name: str, what: str) -> Iterator[Any]:  # noqa:
         values = np.asarray(values).reshape(-1)
     # of dates and durations tolist makes integers
     return iter(values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind not in "mM" else values)
+
+
+def row_name(values: Any, row: int) -> str:  # noqa: ANN401 - many libraries have rows
+    """A row in messages, with its name in an index of pandas that does not count from 0.
+
+    >>> row_name(["good", "bad"], 1)
+    'row 1'
+    """
+    name = values.index[row] if hasattr(values, "iloc") else row
+    return f"row {row}" if name is row or (isinstance(name, Integral) and name == row) else f"row {row} (index {name})"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softcloze.data.examples import column_names, iterate_column, validate_collection
+from softcloze.data.examples import column_names, iterate_column, row_name, validate_collection
 from softcloze.errors import DataError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, as_label, validate_one_kind
@@ -30,12 +30,7 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
     ([1, 0], [1, 0])
     """
     validate_collection(y, "y", "a list with the label of each example")
-    index: Any = getattr(y, "index") if hasattr(y, "iloc") else None  # noqa: B009 - of pandas
-
-    def where(row: int) -> str:
-        return f"row {row}" if index is None or index[row] == row else f"row {row} (index {index[row]})"
-
-    labels = [as_label(value, where(row)) for row, value in enumerate(iterate_column(y, "y", "label"))]
+    labels = [as_label(value, row_name(y, row)) for row, value in enumerate(iterate_column(y, "y", "label"))]
     validate_one_kind(labels, "y")
     return labels
 

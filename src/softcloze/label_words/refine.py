@@ -110,7 +110,7 @@ def refine_words(
     if not isinstance(verbalizer, Verbalizer):
         raise ParameterError("no words to refine; give label -> words, or the name of a verbalizer in the library")
     _validate_template(template)
-    examples = as_examples(texts)
+    examples = as_examples(texts, template.fields)
     if not examples:
         raise ParameterError("no texts to refine words by; give some of the texts to classify")
     targets = None

@@ -90,7 +90,7 @@ class PromptSet:
 
 def score_prompts(prompts: Sequence[BoundPrompt], X: Iterable[Example]) -> list[NDArray[np.float64]]:
     """Label log-scores of the same examples by several prompts of one backbone; see `PromptSet.label_scores`."""
-    examples = as_examples(X)
+    examples = as_examples(X, prompts[0].prompt.template.fields)
     encoded: dict[CompiledPrompt, list[EncodedPrompt]] = {}
     members = []
     for bound in prompts:

@@ -40,6 +40,10 @@ def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any
         text = str.__str__(value)  # of an enum the value, not the name
         if not text.strip():
             raise DataError(f"{where} has the label {text!r}, blank text: drop it or label it")
+        if text.endswith("\0"):
+            raise DataError(
+                f"{where} has the label {quoted(text)}, and arrays of numpy drop its last character; remove it"
+            )
         return text
     if is_missing(value):
         raise DataError(f"{where} has the label {value!r}, a missing value: drop it or label it")
