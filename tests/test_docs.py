@@ -293,6 +293,15 @@ def test_commands_and_options_exist(page):
             assert {word for word in words if word.startswith("--")} <= options | {"--help"}, line
 
 
+@pytest.mark.parametrize("page", ["docs/how-to/trouble.md", "docs/how-to/trouble.zh-CN.md"])
+def test_messages_that_are_explained_are_those_of_the_code(page):
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    (table,) = re.findall(r"^## [^\n]*\n\n((?:\| .*\n)*\| .*reads no field(?:.*\n)+?)\n", page_text(page), re.MULTILINE)
+    messages = [text for row in table.splitlines()[2:] for text in re.findall("`([^`]+)`", row.split(" | ")[0])]
+    assert len(messages) >= 12
+    assert [text for text in messages if text not in source] == []
+
+
 def test_the_picture_of_the_packages_is_drawn_from_their_imports():
     floors = run_path(str(ROOT / "docs" / "floors.py"))
     assert floors["PICTURE"].read_text(encoding="utf-8") == floors["svg"](), "run python docs/floors.py"
