@@ -80,6 +80,8 @@ REFUSED = {
     # delimiters: Data-Liberation-Front/csvlint.rb#218
     "semicolons": ("a.csv", b"text;label\nfine, really;good\nno;bad\n", "a.csv has semicolons between its values, not"),
     "semicolons and quotes": ("a.csv", b'text;label\n"a ""b"" c";good\nno;bad\n', "a.csv has semicolons between"),
+    "semicolons and a header in quotes": ("a.csv", b'"text";"label"\n"a";"b"\n', "a.csv has semicolons between its"),
+    "tabs and a header in quotes": ("a.csv", b'"text"\t"label"\n"a"\t"b"\n', "a.csv has tabs between its values, not"),
     "tabs": ("a.csv", b"text\tlabel\nfine\tgood\n", "a.csv has tabs between its values, not commas: mv a.csv a.tsv"),
     "commas": ("a.tsv", b"text,label\nfine,good\n", "a.tsv has commas between its values, not tabs: mv a.tsv a.csv"),
     "bars": ("a.csv", b"text|label\nfine|good\n", "a.csv has vertical bars between its values, not commas: python -c "),

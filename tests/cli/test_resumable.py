@@ -175,11 +175,27 @@ def test_a_damaged_journal_is_an_error(table, tmp_path):
     out = tmp_path / "out.csv"
     journal = interrupted(out, table).journal
     content = journal.read_text(encoding="utf-8")
-    for damaged in (content[:-20] + "\n", content + "[1]\n", content + "[[1]]\n"):
+    for damaged in (
+        content[:-20] + "\n",
+        content + "[1]\n",
+        content + "[[1]]\n",
+        content + content.splitlines(True)[1] * 4,
+    ):
         journal.write_text(damaged, encoding="utf-8")
         with pytest.raises(FileError, match=r"is damaged: .*; --restart begins anew"):
             ResumableOutput(out, table, NAMES, PURPOSE, restart=False)
     assert work(out, table, restart=True)[0] == 0
+
+
+def test_two_processes_never_mix_their_rows(table, tmp_path):
+    out = tmp_path / "out.jsonl"
+    first, second = (ResumableOutput(out, table, NAMES, PURPOSE, restart=False) for _ in range(2))
+    first.append([*results(3)])
+    with pytest.raises(FileError, match=r"out\.jsonl\.part is written by another process too"):
+        second.append([*results(3)])
+    first.append([*results()][3:])
+    first.finish()
+    assert [row["predicted"] for row in open_table(out).rows()] == [row["predicted"] for row in labelled(table)]
 
 
 def test_an_input_that_changed_meanwhile_is_an_error(table, tmp_path):

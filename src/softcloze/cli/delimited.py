@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class QuoteCheck:
 
     def validate_delimiter(self) -> None:
         """Raise FileError if another delimiter than the suffix's splits header and rows alike."""
-        if len(self.columns) != 1:
+        if len(self.columns) > 1:
             return
         for other, name in NAMES.items():
             counts = [
@@ -87,7 +87,7 @@ class QuoteCheck:
                 if line.strip()
             ]
             rows = counts[1:]
-            if other != self.delimiter and counts[0] > 1 and rows and rows.count(counts[0]) * 2 >= len(rows):
+            if other != self.delimiter and rows and counts[0] > 1 and rows.count(counts[0]) * 2 >= len(rows):
                 right = next((suffix for suffix, char in DELIMITERS.items() if char == other), None)
                 mend = (
                     f"mv {shlex.join([str(self.path), str(self.path.with_suffix(right))])}"
@@ -153,7 +153,7 @@ def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line
                 row.end()
         except csv.Error as error:
             if check is not None:
-                check.lines += row.lines[: max(0, SAMPLE - len(check.lines))]
+                check.lines += [*row.lines, *islice(file, SAMPLE)]
                 check.validate_delimiter()
             problem = _quote_problem(path, row.lines, delimiter, error)
             raise FileError(f"{path}, line {row.start}: {problem}") from error

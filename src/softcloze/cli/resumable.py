@@ -122,17 +122,21 @@ class ResumableOutput:
             self._read_journal(dict(purpose), restart=restart)
         if not self.journal.exists() or restart:
             write_text(self.journal, json.dumps([HEADER, dict(purpose)]) + "\n")
+        self._size = self.journal.stat().st_size
 
     def append(self, window: Sequence[Result]) -> None:
         """Save the results of the next rows.
 
         Raises:
-            FileError: the journal cannot be written.
+            FileError: the journal cannot be written, or another process writes to it.
         """
-        with explain_write_errors(self.journal), self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(window) + "\n")
+        with explain_write_errors(self.journal), self.journal.open("ab") as file:
+            if file.tell() != self._size:
+                raise FileError(f"{self.journal} is written by another process too: let that one finish")
+            file.write(json.dumps(window).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+            self._size = file.tell()
         for result in window:
             self.counts.add(result.label, result.error)
 
@@ -186,6 +190,8 @@ class ResumableOutput:
         try:
             for result in self._results():
                 self.counts.add(result.label, result.error)
+            if self.counts.rows > self._table.count:
+                raise ValueError(f"it holds {self.counts.rows:,} rows, the input {self._table.count:,}")
         except (ValueError, TypeError) as error:
             raise FileError(f"{self.journal} is damaged: {error}; --restart begins anew") from error
 
