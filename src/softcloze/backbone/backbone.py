@@ -1,6 +1,6 @@
 """A frozen pretrained language model and its tokenizer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from hashlib import sha256
@@ -24,10 +24,12 @@ from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import HeadPart, Outputs
 from softcloze.backbone.packing import MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
+from softcloze.backbone.precision import non_finite_reason
 from softcloze.backbone.seq2seq import decoder_start
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
+from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
-from softcloze.errors import BackboneError, TokenizerError
+from softcloze.errors import BackboneError, NonFiniteError, TokenizerError
 from softcloze.formatting import quoted
 
 if TYPE_CHECKING:
@@ -294,6 +296,20 @@ class Backbone:
             prefix: a prefix of each sequence, which the result includes.
         """
         return self._forward.prefill(sequences, soft, prefix)
+
+    def validate_scores(self, scores: Tensor, tensors: Mapping[str, Tensor] | None = None) -> None:
+        """Raise NonFiniteError if a row of scores that the model computed cannot become probabilities.
+
+        Args:
+            scores: shape (rows, columns), in the order of the examples, on the CPU.
+            tensors: trained tensors that took part, by a name for the message.
+
+        Raises:
+            NonFiniteError: names the first of these rows, the precision or the tensor, and the way out.
+        """
+        if rows := non_finite_rows(scores.numpy()):
+            reason = non_finite_reason(self.model, tensors)
+            raise NonFiniteError(f"the scores of {self.name!r} are not finite: {reason}", rows, len(scores))
 
     @property
     def supports_prefix_cache(self) -> bool:

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from softcloze.backbone import Backbone, run_length_bucketed
-from softcloze.scoring import validate_finite
 
 
 def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
@@ -35,7 +34,7 @@ def mean_states(backbone: Backbone, texts: Sequence[str]) -> Tensor:
     with backbone.frozen(), torch.inference_mode():
         run_length_bucketed(lengths, lambda i: lengths[i], run_batch, backbone.token_budget)
     states = torch.stack([means[i] for i in range(len(texts))]) if means else torch.empty(0, backbone.width)
-    validate_finite(states, backbone)
+    backbone.validate_scores(states)
     return states
 
 

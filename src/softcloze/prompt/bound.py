@@ -14,7 +14,6 @@ from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
-from softcloze.scoring import validate_finite
 from softcloze.soft import SoftVectors
 
 
@@ -109,7 +108,7 @@ class BoundPrompt:
         """
         scores = self.parts.head.label_scores(features).detach().double()
         tensors = {f"the {name!r} of its head": tensor for name, tensor in self.parts.head.state_dict().items()}
-        validate_finite(scores, self.backbone, tensors)
+        self.backbone.validate_scores(scores, tensors)
         calibration = self.prompt.calibration
         return calibration.apply(scores.numpy()) if calibration is not None else scores.numpy()
 

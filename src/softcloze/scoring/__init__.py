@@ -1,7 +1,6 @@
 """Scores of label words from encoded prompts, a backbone and soft vectors."""
 
 from softcloze.scoring.families import plan_rules, plan_words
-from softcloze.scoring.finite import validate_finite
 from softcloze.scoring.scorer import Scorer
 from softcloze.scoring.shared_prefix import Member, compute_features, score_together
 from softcloze.scoring.vocabulary_scores import log_probabilities
@@ -14,5 +13,4 @@ __all__ = [
     "plan_rules",
     "plan_words",
     "score_together",
-    "validate_finite",
 ]

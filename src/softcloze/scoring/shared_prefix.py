@@ -11,7 +11,6 @@ from torch import Tensor
 from softcloze.backbone import PrefixCache, run_length_bucketed, shared_prefix
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.finite import validate_finite
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
 MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
@@ -227,7 +226,7 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
                 break
             result[row] = alone[0]
         vectors = {"its soft vectors": member.soft} if member.soft is not None else {}
-        validate_finite(result, member.scorer.backbone, vectors)
+        member.scorer.backbone.validate_scores(result, vectors)
     return results
 
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, with_state
-from softcloze.scoring.finite import validate_finite
 from softcloze.scoring.plan import AdaptivePlan, ModelInput
 from softcloze.verbalizer import Decoding
 
@@ -70,5 +69,5 @@ def log_probabilities(
         if isinstance(plan, AdaptivePlan):
             scores = plan.scores([prompt], scores, read)
         vocabulary = log_softmax(*with_state(backbone, [], prompt))
-    validate_finite(vocabulary, backbone, {"its soft vectors": soft} if soft is not None else {})
+    backbone.validate_scores(vocabulary, {"its soft vectors": soft} if soft is not None else {})
     return scores[0], vocabulary[0]
