@@ -153,7 +153,7 @@ def assert_as_expected(backbone, source, rules):
         expected, words = expected_scores(bound, prompts, rules, soft.weight)
     expected = expected.log_softmax(-1)
     assert expected.std(0).max() > 0.01  # else nothing would be compared
-    found = WordHead(bound.verbalizer).label_scores(bound.features(prompts, [soft])[0]).log_softmax(-1)
+    found = WordHead(bound.verbalizer).label_scores(bound.features(prompts, soft)).log_softmax(-1)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     return words
 
@@ -197,7 +197,7 @@ def test_one_named_mask_is_as_good_as_one_without_a_name(architecture, behind):
         weight = torch.linspace(-1, 1, bound.template.soft_count * backbone.width).view(-1, backbone.width)
         prompts = bound.encode(models.SENTENCES[:6])
         soft = SoftVectors(bound.template.blocks, weight)
-        scores.append(WordHead(bound.verbalizer).label_scores(bound.features(prompts, [soft])[0]).log_softmax(-1))
+        scores.append(WordHead(bound.verbalizer).label_scores(bound.features(prompts, soft)).log_softmax(-1))
     assert torch.equal(scores[0], scores[1])
     torch.testing.assert_close(scores[2], scores[0], atol=1e-5, rtol=1e-5)
 
@@ -276,7 +276,7 @@ def test_a_causal_model_needs_something_before_the_first_mask():
         Template("<mask name=quality> <text> <mask name=part>"), RuleVerbalizer(RULES["one token"]), backbone, None
     )
     with pytest.raises(EncodingError, match="nothing stands before <mask>"):
-        bound.features(bound.encode(["x"]), [None])
+        bound.features(bound.encode(["x"]), None)
 
 
 def test_no_prompts():

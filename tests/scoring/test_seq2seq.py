@@ -191,7 +191,7 @@ def test_t5_scores_a_word_as_the_target_of_its_pretraining(name):
     """Written out for its own tokenizer: the loss of the words after the sentinel."""
     backbone = models.backbone(name)
     bound = CompiledPrompt(Template("<text> It was <mask> ."), Verbalizer({0: "good", 1: "bad"}), backbone, None)
-    scores = WordHead(bound.verbalizer).label_scores(bound.features(bound.encode(["A dull film"]), [None])[0])[0]
+    scores = WordHead(bound.verbalizer).label_scores(bound.features(bound.encode(["A dull film"]), None))[0]
     ids = backbone.tokenizer
     losses = []
     for word in ("good", "bad"):
