@@ -16,9 +16,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from softcloze import PromptClassifier, Template
-from softcloze.data import Examples
+from softcloze.data import Examples, Split
 from softcloze.errors import DataError, ParameterError
-from softcloze.experiments import FineTunedClassifier, Method, Protocol, prompt_variants, standard_methods, tfidf
+from softcloze.experiments import (
+    FineTunedClassifier,
+    Method,
+    Protocol,
+    compare,
+    prompt_variants,
+    standard_methods,
+    tfidf,
+)
 from softcloze.experiments.methods import measure_classifier
 from softcloze.experiments.run_cache import identity
 from softcloze.experiments.score_cache import ScoreCache
@@ -195,10 +203,9 @@ def test_a_changed_function_is_another_method(tmp_path, monkeypatch):
         ({"soft": "10"}, "soft='10', but it has to be an integer of at least 1"),
         ({"demonstrations": 0}, "demonstrations=0, but"),
         ({"analyzer": "words"}, "analyzer='words', but it has to be 'word' or 'char'; did you mean 'word'"),
-        ({"calibrations": "pmi"}, "calibrations='pmi', but it has to be a list of names"),
-        ({"calibrations": ["pmii"]}, "calibration='pmii', but .*; did you mean 'pmi'"),
-        ({"fine_tuning": "all"}, "fine_tuning='all', but"),
-        ({"fine_tuning": ["everything"]}, "trained='everything', but it has to be 'all', 'head' or 'lora'"),
+        ({"calibrations": "pmi"}, "calibrations='pmi' and .* have to be lists of names"),
+        ({"fine_tuning": "all"}, "fine_tuning='all' have to be lists of names"),
+        ({"fine_tuning": None}, "fine_tuning=None have to be lists of names"),
     ],
 )
 def test_mistakes_in_the_standard_methods(changes, message):
@@ -209,8 +216,20 @@ def test_mistakes_in_the_standard_methods(changes, message):
 def test_mistakes_in_other_methods():
     with pytest.raises(ParameterError, match="analyzer='chars', but it has to be 'word' or 'char'; did"):
         tfidf("chars")
-    with pytest.raises(ParameterError, match="calibration='pmii', but"):
-        prompt_variants("starter:bert-tiny", "sentiment", "en", calibration="pmii")
+    split = Split(TRAIN, Examples(("x", "y"), ("good", "bad")))
+    for methods, message in (
+        (
+            standard_methods("no model", HARD, WORDS, calibrations=["pmii"]),
+            "calibration='pmii', but .*'pmi'",
+        ),
+        (
+            standard_methods("no model", HARD, WORDS, fine_tuning=["everything"]),
+            "trained='everything', but it has",
+        ),
+        (prompt_variants("no model", "sentiment", "en", WORDS, calibration="pmii"), "calibration='pmii', but"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            compare(methods, split, Protocol(shots=2))
 
 
 TUNED = {"model": "starter:bert-tiny", "trained": "head", "epochs": 1, "random_state": 0}

@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from softcloze.backbone import AnyModel
-from softcloze.calibration import CALIBRATIONS
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples, as_labels
 from softcloze.errors import DataError, ParameterError
@@ -21,7 +20,7 @@ from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
 from softcloze.experiments.score_cache import ScoreCache
 from softcloze.library import resolve_template
-from softcloze.parameters import Constraint, instance_of, integer, one_of, validate_parameters
+from softcloze.parameters import Constraint, instance_of, integer, validate_parameters
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
@@ -34,16 +33,6 @@ METHOD_CONSTRAINTS = {
     "classifier": Constraint(
         "an estimator of scikit-learn, not its class", lambda value: isinstance(value, BaseEstimator)
     ),
-}
-NAMES = Constraint("a list of names", lambda value: isinstance(value, Iterable) and not isinstance(value, str))
-STANDARD_CONSTRAINTS = {
-    "calibrations": NAMES,
-    "calibration": one_of(*CALIBRATIONS),
-    "demonstrations": integer(at_least=1),
-    "soft": integer(at_least=1),
-    "analyzer": one_of("word", "char"),
-    "fine_tuning": NAMES,
-    "trained": one_of(*get_args(Trained)),
 }
 
 
@@ -176,21 +165,18 @@ def standard_methods(
         fine_tuning: values of `trained` for `FineTunedClassifier`: "head", "all" and "lora", which needs peft.
 
     Raises:
-        ParameterError: the template has no field tag, or already has soft slots or demonstrations; or an option is
-            unknown or outside its range.
+        ParameterError: the template has no field tag, or already has soft slots or demonstrations; or a number is
+            outside its range. `compare` checks the names of calibrations and of kinds of fine-tuning.
 
     >>> [method.name for method in standard_methods("starter:bert-tiny", "sentiment/en-cloze", "sentiment/en-cloze")]
     ['hard', 'hard, contextual', 'hard, pmi', 'hard, domain', 'hard, batch', 'demonstrations', 'soft in front',
      'soft after the text', 'soft in both places', 'soft head', 'linear head', 'TF-IDF', 'fine-tuning, head',
      'fine-tuning, all']
     """
-    options = {"demonstrations": demonstrations, "soft": soft, "analyzer": analyzer}
-    validate_parameters(options | {"calibrations": calibrations, "fine_tuning": fine_tuning}, STANDARD_CONSTRAINTS)
-    calibrations, fine_tuning = list(calibrations), list(fine_tuning)
-    for name in calibrations:
-        validate_parameters({"calibration": name}, STANDARD_CONSTRAINTS)
-    for trained in fine_tuning:
-        validate_parameters({"trained": trained}, STANDARD_CONSTRAINTS)
+    numbers, lists = {"demonstrations": demonstrations, "soft": soft}, (calibrations, fine_tuning)
+    validate_parameters(numbers, dict.fromkeys(numbers, integer(at_least=1)))
+    if any(isinstance(names, str) or not isinstance(names, Iterable) for names in lists):
+        raise ParameterError(f"calibrations={lists[0]!r} and fine_tuning={lists[1]!r} have to be lists of names")
     hard = resolve_template(template)
     if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
         raise ParameterError(

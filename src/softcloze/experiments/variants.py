@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from softcloze.backbone import AnyModel
-from softcloze.calibration import CALIBRATIONS
 from softcloze.classifiers import PromptClassifier
 from softcloze.errors import ParameterError
 from softcloze.experiments.comparison import Comparison
@@ -14,7 +13,6 @@ from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Shots
 from softcloze.experiments.results import Summary
 from softcloze.library import list_templates, load_template
-from softcloze.parameters import NONE, one_of, validate_parameters
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 
@@ -57,16 +55,13 @@ def prompt_variants(
         calibration: of all prompts, as for `PromptClassifier`.
 
     Raises:
-        ParameterError: the calibration is unknown, or the library has no such template; the message lists its tasks
-            and languages.
+        ParameterError: the library has no such template; the message lists its tasks and languages.
 
     >>> [method.name for method in prompt_variants("starter:gemma3-270m", "spam", "zh", calibration="batch")]
     ['spam/zh, batch']
     >>> len(prompt_variants("starter:gemma3-270m", "sentiment", "zh"))
     3
     """
-    calibrations = one_of(*CALIBRATIONS) | NONE
-    validate_parameters({"calibration": calibration}, {"calibration": calibrations})
     cards = [card for card in map(load_template, list_templates()) if card.kind == "hard" and len(card.fields) == 1]
     chosen = [card for card in cards if (card.task, card.language) == (task, language)]
     if not chosen:
