@@ -5,6 +5,7 @@ import pytest
 from softcloze import Template
 from softcloze.errors import LibraryError, TemplateSyntaxError, TemplateTypeError
 from softcloze.library import list_templates, load_template, resolve_template
+from softcloze.template.placeholders import MOST
 
 UNREAD = [  # the characters at fault stand between « and »
     "«{text}» It was <mask>.",
@@ -155,3 +156,12 @@ def test_a_file_given_as_a_template(tmp_path, monkeypatch):
         resolve_template("a" * 5000)
     with pytest.raises(TemplateTypeError, match="a template is a string"):
         resolve_template(tmp_path / "my-template.txt")
+
+
+def test_long_templates_of_strangers():
+    """A template of megabytes from an untrusted card stays small in memory, and so do messages about it."""
+    assert len(Template("<text>" + "{a} " * 100_000 + "<mask>").placeholders) == MOST
+    for source in ("<text>" + "[" * 100_000 + "mask", "<text>" + "_" * 100_000, "<text>[" + " " * 100_000 + "mask]"):
+        with pytest.raises(TemplateSyntaxError) as caught:
+            Template(source)
+        assert len(caught.value.problem) < 200

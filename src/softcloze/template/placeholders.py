@@ -6,6 +6,7 @@ another tool would give all examples the same prompt, or leave the name of a col
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from softcloze.errors import TemplateSyntaxError
@@ -13,6 +14,7 @@ from softcloze.template.fields import find_name
 from softcloze.template.nodes import Expression, Field, Literal, Placed
 from softcloze.template.tags import TAGS
 
+MOST = 1_000  # placeholders in one literal
 _MARK = re.compile(r"[\[【<＜《{｛$%&]")  # each alternative of _PLACEHOLDER contains one of these
 _ESCAPED = re.compile(
     r"(?<!\\)<!--.*?-->|\\\{[{%][^{}]*[}%]\}|\\[\[【<＜《{｛$%&]"  # comments, escaped Jinja, escaped characters
@@ -41,7 +43,7 @@ _COMMON = re.compile(  # names of fields in templates of other tools
 
 
 _MASK_OF_OTHERS = re.compile(
-    r"\\?[\[【《{｛<＜(]+[\s\"'|]*mask(?:_token|_?\d)?[\s\"'|]*[\]】》}｝>＞)]+|&lt;mask&gt;|%\(mask\)s|\$mask\b|\[blank\]"
+    r"\\?[\[【《{｛<＜(]{1,3}[\s\"'|]{0,2}mask(?:_token|_?\d)?[\s\"'|]{0,2}[\]】》}｝>＞)]{1,3}|&lt;mask&gt;|%\(mask\)s|\$mask\b|\[blank\]"
     r"|<extra_id_0>|_{3,}",
     re.IGNORECASE,
 )
@@ -121,7 +123,7 @@ def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholde
             continue
         text = without_escapes(source[start:end])
         braces += text.count("{")
-        for match in _PLACEHOLDER.finditer(text):
+        for match in islice(_PLACEHOLDER.finditer(text), MOST):
             first, last = match.span()
             name = next((match[group] for group in _NAMES if match[group]), "")
             stands_alone = not any(map(_PART_OF_WORD.match, (text[max(first - 1, 0) : first], text[last : last + 1])))

@@ -304,7 +304,7 @@ def _mask_hint(placed: Sequence[Placed], source: str) -> str:
     if tool:
         return f"; {tool}"
     near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
-    meant = find_mask(source) if near is None else f"<{abbreviate(near)}>"
+    meant = abbreviate(find_mask(source) or "") if near is None else f"<{abbreviate(near)}>"
     return f"; did you mean <mask> where it says {meant}?" if meant else ""
 
 
