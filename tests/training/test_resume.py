@@ -192,6 +192,17 @@ def of_other_types(path):
     save_file({"weight": torch.zeros(2, 3)}, path, metadata={"state": json.dumps(state)})
 
 
+def of_other_records(path):
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        state = json.loads(file.metadata()["state"])
+    save_file(tensors, path, metadata={"state": json.dumps({**state, "history": [{"epoch": 1}]})})
+
+
+def nested(path):
+    save_file({}, path, metadata={"state": "[" * 100_000})
+
+
 def not_finite(path):
     tensors = {name: tensor.fill_(torch.nan) for name, tensor in load_file(path).items()}
     with safe_open(path, framework="pt") as file:
@@ -210,7 +221,7 @@ def without_tensors(path):
 DAMAGES = [truncated, emptied, garbled, without_history, with_broken_history, without_tensors]
 
 
-@pytest.mark.parametrize("damage", [*DAMAGES, of_other_types, not_finite, a_folder])
+@pytest.mark.parametrize("damage", [*DAMAGES, of_other_types, of_other_records, nested, not_finite, a_folder])
 def test_a_damaged_checkpoint_names_its_file(tmp_path, damage):
     task = Task("gpt2", SOURCE)
     checkpoint = Checkpoint(tmp_path, "a" * 64)

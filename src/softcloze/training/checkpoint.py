@@ -35,13 +35,26 @@ class EpochState(TypedDict):
     seconds: float
 
 
+class _HeldOut(TypedDict, total=False):
+    validation_loss: float
+
+
+class _Epoch(_HeldOut):
+    epoch: Index
+    loss: float
+    accuracy: float
+    labels: Index
+    rate: float
+    seconds: float
+
+
 class State(TypedDict):
     """What a checkpoint holds besides tensors."""
 
     format: Literal["softcloze fit 1"]
     digest: str
     seed: Index
-    history: list[dict[str, float]]
+    history: list[_Epoch]
     epoch: EpochState
 
 
