@@ -108,6 +108,8 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         if isinstance(error, SoftclozeError):
             raise
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+    except UnicodeEncodeError as error:
+        raise FileError(f"cannot write {str(path)!r}: the name has characters that no file system takes") from error
 
 
 def validate_replaceable(path: Path, card: str, kind: str) -> None:

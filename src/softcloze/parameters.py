@@ -42,7 +42,7 @@ def integer(*, at_least: int) -> Constraint:
     """
     return Constraint(
         f"an integer of at least {at_least}",
-        lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least,
+        lambda value: isinstance(value, Integral) and not _is_other(value) and int(value) >= at_least,
     )
 
 
@@ -58,7 +58,7 @@ def number(expected: str, within: Callable[[float], bool]) -> Constraint:
     """
 
     def holds(value: object) -> bool:
-        if not isinstance(value, Real) or isinstance(value, bool):
+        if not isinstance(value, Real) or _is_other(value):
             return False
         try:
             return math.isfinite(value) and within(float(value))
@@ -66,6 +66,11 @@ def number(expected: str, within: Callable[[float], bool]) -> Constraint:
             return False
 
     return Constraint(f"a number {expected}", holds)
+
+
+def _is_other(value: object) -> bool:
+    """Return True for truth values, and durations of numpy, which call themselves integers."""
+    return isinstance(value, bool) or type(value).__name__ == "timedelta64"
 
 
 def one_of(*names: str) -> Constraint:

@@ -31,6 +31,7 @@ WRONG = {
     "array": np.array([1, 2]),
     "generator": np.random.default_rng(0),
     "class": dict,
+    "duration": np.timedelta64(1, "s"),
     "big": 2**70,
 }
 # the values above that are right
@@ -144,8 +145,21 @@ def test_a_wrong_value_of_a_parameter_is_named_by_an_ensemble(name, value):
 
 def test_one_classifier_is_no_ensemble():
     member = PromptClassifier("./nowhere", HARD, WORDS)
-    for classifiers in (member, "ab", [member, "ab"], [PromptClassifier], {"a": member}, iter([member])):
-        assert outcome(fit, PromptEnsemble(classifiers)).startswith("classifiers=")
+    for classifiers in (member, "ab", [member, "ab"], [PromptClassifier], {"a": member}):
+        for use in (fit, lambda ensemble: ensemble.score(TEXTS, LABELS), lambda ensemble: ensemble.predict(TEXTS)):
+            assert outcome(use, PromptEnsemble(classifiers)).startswith("classifiers=")
+
+
+def test_a_name_that_no_file_system_takes():
+    clf = PromptClassifier("./nowhere", SOFT, WORDS).set_params(training__checkpoint="\ud800")
+    assert "cannot write '\\ud800'" in outcome(fit, clf)
+
+
+def test_every_member_reads_the_examples_before_one_is_fitted():
+    members = [PromptClassifier("./nowhere", template, WORDS) for template in (HARD, "<review> It was <mask>")]
+    rows = [{"text": text} for text in TEXTS]
+    message = outcome(lambda ensemble: ensemble.fit(rows, LABELS), PromptEnsemble(members))
+    assert message.startswith("row 0: no field 'review'")
 
 
 def test_labels_are_validated_before_a_member_is_fitted():

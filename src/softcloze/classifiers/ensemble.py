@@ -103,7 +103,6 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             DataError: the members have different labels or backbones.
             SoftclozeError: as `PromptClassifier.fit`.
         """
-        validate_parameters(vars(self), self.constraints)
         examples, labels = self._examples(X), as_labels(y)
         validate_lengths(examples, labels)
         self._validate_members(labels, y)
@@ -330,6 +329,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def _examples(self, X: Iterable[Example]) -> list[Example]:
         """The examples of `X`, each of which the template of every member can read."""
+        validate_parameters(vars(self), self.constraints)
         templates = [resolve_template(member.template) for member in self.classifiers]
         examples = as_examples(X, templates[0].fields)
         for template in templates:

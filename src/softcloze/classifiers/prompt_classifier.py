@@ -220,11 +220,8 @@ class PromptClassifier(PromptEstimator):
             SoftclozeError: as `fit`.
         """
         self._validate_parameters()
-        if (
-            self.calibration is not None
-            or self.head == "prototypes"
-            or resolve_template(self.template).demos is not None
-        ):
+        template, _ = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        if self.calibration is not None or self.head == "prototypes" or template.demos is not None:
             raise ParameterError(
                 'a calibration, head="prototypes" and <demos> are learnt from all examples at once; call fit with them'
             )

@@ -155,7 +155,7 @@ def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVe
     expected = (examples, len(verbalizer.labels))
     try:
         values = np.asarray(_in_order(probabilities, verbalizer.labels), dtype=float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"the probabilities have to be numbers, shape {expected}: {error}") from error
     if values.shape != expected or not examples:
         raise DataError(
@@ -223,7 +223,7 @@ def _indicators(matrix: Any, labels: Sequence[Label]) -> np.ndarray:  # noqa: AN
         raise DataError(f"y has shape {tuple(matrix.shape)}; expected {expected}")
     try:
         values = np.asarray(matrix).astype(float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"y is a matrix of other values than numbers ({error}); expected {expected}") from error
     wrong = np.argwhere(~np.isin(values, (0, 1)))
     if len(wrong):

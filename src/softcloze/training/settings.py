@@ -120,7 +120,7 @@ def parse_size(size: int | str) -> int:
 
 def _bytes(size: object) -> int | None:
     """The bytes of a size in memory; None if it is none."""
-    if isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0:
+    if isinstance(size, Integral) and integer(at_least=0).holds(size):
         return int(size)
     pattern = r"([0-9]+(?:\.[0-9]+)?) *(?:([KMGT])iB|([kMGT]?)B)"
     match = re.fullmatch(pattern, size.strip(), re.ASCII) if isinstance(size, str) else None
