@@ -152,7 +152,7 @@ def test_one_classifier_is_no_ensemble():
 
 def test_a_name_that_no_file_system_takes():
     clf = PromptClassifier("./nowhere", SOFT, WORDS).set_params(training__checkpoint="\ud800")
-    assert "cannot write '\\ud800'" in outcome(fit, clf)
+    assert "cannot write '\\ud800" in outcome(fit, clf)
 
 
 def test_every_member_reads_the_examples_before_one_is_fitted():
