@@ -90,6 +90,9 @@ def instance_of(expected: str, *classes: type) -> Constraint:
 
 NONE = Constraint("None", lambda value: value is None)
 BOOLEAN = Constraint("True or False", is_boolean)
+SEED = Constraint(
+    "an integer from 0 to 2**32 - 1", lambda value: integer(at_least=0).holds(value) and int(value) < 2**32
+)
 FUNCTION = Constraint("a function", callable)
 PATH = instance_of("a path", str, Path)
 POSITIVE = number("above 0", lambda value: value > 0)

@@ -43,6 +43,13 @@ def test_every_attribute_is_restored(prompt, tmp_path):
     assert all(torch.equal(loaded.vectors[key], prompt.vectors[key]) for key in prompt.vectors)
 
 
+def test_labels_may_be_truth_values(prompt, tmp_path):
+    truth = replace(prompt, verbalizer=Verbalizer({True: "好", False: "差"}))
+    truth.save(tmp_path / "p")
+    loaded = Prompt.load(tmp_path / "p").verbalizer
+    assert loaded == truth.verbalizer and [type(label) for label in loaded.labels] == [bool, bool]
+
+
 def test_the_folder_holds_two_small_files_and_no_pickle(prompt, tmp_path):
     prompt.save(tmp_path / "p")
     assert sorted(file.name for file in (tmp_path / "p").iterdir()) == sorted([CARD, VECTORS])

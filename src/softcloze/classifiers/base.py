@@ -24,7 +24,7 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, DataError, FieldError, ParameterError, SoftclozeError
 from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
-from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
+from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import CARD, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.prompt.card import damaged
 from softcloze.prompt.folder import folder_of
@@ -33,14 +33,7 @@ from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSetti
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 PARTS = ("template", "verbalizer", "head", "max_length")  # parameters that a saved prompt fixes
-RANDOM_STATE = (
-    Constraint(
-        "an integer from 0 to 2**32 - 1",
-        lambda value: integer(at_least=0).holds(value) and int(value) < 2**32,
-    )
-    | instance_of("a numpy RandomState", np.random.RandomState)
-    | NONE
-)
+RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) | NONE
 
 
 class Start(NamedTuple):

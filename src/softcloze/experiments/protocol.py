@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from softcloze.data import few_shot
 from softcloze.errors import ParameterError
-from softcloze.parameters import BOOLEAN, FRACTION, NONE, integer, one_of, plain, validate_parameters
+from softcloze.parameters import BOOLEAN, FRACTION, NONE, SEED, integer, one_of, plain, validate_parameters
 from softcloze.verbalizer import Label
 
 Shots: TypeAlias = int | float | Literal["all"]
@@ -21,7 +21,7 @@ LEAST = 8  # development examples of the rarest class; with fewer, one example m
 FOLDS = 4
 CONSTRAINTS = {
     "shots": integer(at_least=0) | FRACTION | one_of("all"),
-    "seeds": integer(at_least=0),
+    "seeds": SEED,
     "test_rows": integer(at_least=1) | NONE,
     "balanced": BOOLEAN,
     "development": FRACTION,

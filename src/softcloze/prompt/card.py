@@ -16,7 +16,7 @@ from softcloze.verbalizer import AnyVerbalizer
 CARD = "prompt.json"
 
 Count = Annotated[int, integer(at_least=1)]
-Label = str | int
+Label = str | int | bool
 Words = list[str] | dict[str, float]
 
 
