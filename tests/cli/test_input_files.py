@@ -43,7 +43,11 @@ REFUSED = {
         "a.tsv, line 2: a quote opens here and joins lines of which each looks like a row; close or double it, or, if "
         "quotes are plain characters here: python -c ",
     ),
-    "quotes of GLUE and nothing to compare with": ("a.tsv", b'text\tlabel\n"a.\tx\nb."\ty\n', "a.tsv, line 2: a quote"),
+    "quotes of GLUE and nothing to compare with": (
+        "a.tsv",
+        b'text\tlabel\n"one\tx\ntwo"\ty\n',
+        "a.tsv, line 2: a quote",
+    ),
     "a quote that joins rows with commas": (
         "a.csv",
         b'text,label\nfine,positive\n"I loved it.,positive\nno,negative\nThen it got dull.",negative\n',

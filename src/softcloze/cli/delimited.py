@@ -53,17 +53,17 @@ class QuoteCheck:
             for seen, value in zip(self._values, values, strict=True):
                 if len(seen) < VALUES:
                     seen.add(value)
-        elif len(values) > 1 and len(self._suspects) < VALUES:
+        elif len(values) > 1 and len(self._suspects) < VALUES and _line_end(lines[0]) == _line_end(lines[-1]):
             split = [line.rstrip("\r\n").split(self.delimiter) for line in lines[:SAMPLE]]
-            whole = [parts for parts in split if len(parts) == len(values)]
-            if len(split[0]) == len(values) and len(whole) >= 0.8 * len(split):
+            whole = [parts for parts in split if len(parts) == len(values) and _has_text(parts)]
+            if split[0] in whole and len(whole) >= 0.8 * len(split):
                 self._suspects.append((start, values, whole))
 
     def validate(self) -> None:
         """Raise if the file has another delimiter, or if quotes join rows.
 
-        A quoted text may span lines. It is taken for joined rows if each of its lines has the values of a row, and,
-        where commas delimit them, if values of one column occur in other rows too.
+        A quoted text may span lines. It is taken for joined rows if each of its lines has the values of a row and the
+        line end of one, and, where commas delimit them, if values of one column occur in other rows too.
 
         Raises:
             FileError: describes the file.
@@ -157,6 +157,14 @@ def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line
                 check.validate_delimiter()
             problem = _quote_problem(path, row.lines, delimiter, error)
             raise FileError(f"{path}, line {row.start}: {problem}") from error
+
+
+def _line_end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
+
+
+def _has_text(values: Sequence[str]) -> bool:
+    return any(len(value.strip(' "')) > 2 for value in values)
 
 
 def plain_quotes(path: Path, delimiter: str) -> str:
