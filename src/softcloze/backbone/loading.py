@@ -162,12 +162,12 @@ _TAKEN: WeakValueDictionary[tuple[object, ...], Backbone] = WeakValueDictionary(
 def _take(model: "PreTrainedModel", tokenizer: PretrainedTokenizer | None) -> Backbone:
     """Wrap a model in memory; without a tokenizer, load that of the model's own name."""
     name = getattr(model, "name_or_path", "")
-    # the addresses and versions of weights change with training
+    # the addresses and versions of weights change with training, the length with added tokens
     state = tuple(
         (id(weight), weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         for weight in model.parameters()
     )
-    key = id(model), id(tokenizer), name, state
+    key = id(model), name, state, id(tokenizer), 0 if tokenizer is None else len(tokenizer)
     backbone = _TAKEN.get(key)
     if backbone is None:
         if tokenizer is None:

@@ -90,7 +90,7 @@ def cannot_load(name: str, reason: str, *more: str) -> BackboneError:
 
 
 def _folder(name: str, path: Path) -> Location:
-    return Location(name, str(path), stamp=tuple(sorted(map(_stamp, path.iterdir()))))
+    return Location(name, str(path), stamp=tuple(sorted(_stamp(file) for file in path.iterdir() if not file.is_dir())))
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
@@ -121,7 +121,7 @@ def _validate_files(location: Location) -> None:
     """
     folder = Path(location.path)
     for name, size, _ in location.stamp:
-        if 0 < size < 1024 and (folder / name).is_file():
+        if 0 < size < 1024:
             with (folder / name).open("rb") as file:
                 if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
                     problem = f"{folder / name} is a pointer of Git LFS in place of the file itself"
@@ -129,7 +129,7 @@ def _validate_files(location: Location) -> None:
     if location.gguf:
         with (folder / location.gguf).open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise cannot_load(location.name, "it is no GGUF file, since it does not begin with GGUF")
+                raise cannot_load(location.name, "it is not a GGUF file: it does not begin with GGUF")
         return
     if (folder / "adapter_config.json").is_file():
         base = _json(location, "adapter_config.json").get("base_model_name_or_path")
