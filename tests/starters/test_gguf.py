@@ -12,14 +12,16 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from softcloze.backbone import load_backbone, load_tokenizer
+from softcloze.errors import BackboneError
 from softcloze.starters.gguf import convert
 
 NORMAL, CONTROL, USER, BYTE = 1, 3, 4, 6
 BYTES = [f"<0x{n:02X}>" for n in range(256)]
 
 
-def write(path, architecture, model, numbers, tokens, types, names, mend, **tokenizer):
-    """A GGUF file of `model`, unquantised."""
+def write(path, architecture, model, numbers, tokens, types, names, mend, without=None, **tokenizer):
+    """A GGUF file of `model`, unquantised; tensors whose names contain `without` are left out."""
     config = model.config
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(config.max_position_embeddings)
@@ -38,8 +40,8 @@ def write(path, architecture, model, numbers, tokens, types, names, mend, **toke
     for key, value in tokenizer.items():
         getattr(writer, f"add_{key}")(value)
     for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight":
-            continue  # tied
+        if name == "lm_head.weight" or (without is not None and without in name):  # the first is tied
+            continue
         for ours, theirs in names.items():
             name = name.replace(ours, theirs)
         writer.add_tensor(name, mend(name, tensor).contiguous().numpy())
@@ -97,22 +99,25 @@ def llama(tmp_path_factory):
             return tensor
         return tensor.reshape(heads, 2, len(tensor) // heads // 2, -1).transpose(1, 2).reshape(tensor.shape)
 
-    write(
-        folder / "model.gguf",
-        "llama",
-        model,
-        {"rope.freq_base": 100.0},
-        tokens,
-        [CONTROL] * 3 + [NORMAL] * (len(tokens) - 3),
-        LLAMA_NAMES,
-        interleave,
-        token_merges=["Ġ Ġ", "h e", "Ġ he"],
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-        unk_token_id=0,
-        chat_template="{{ messages }}",
-    )
+    for file, without in (("model.gguf", None), ("incomplete.gguf", "layers.1.")):
+        write(
+            folder / file,
+            "llama",
+            model,
+            {"rope.freq_base": 100.0},
+            tokens,
+            [CONTROL] * 3 + [NORMAL] * (len(tokens) - 3),
+            LLAMA_NAMES,
+            interleave,
+            without,
+            tokenizer_model="gpt2",
+            token_merges=["Ġ Ġ", "h e", "Ġ he"],
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=2,
+            unk_token_id=0,
+            chat_template="{{ messages }}",
+        )
     convert(folder / "model.gguf", folder / "out")
     return model, folder / "out"
 
@@ -174,6 +179,23 @@ def test_the_converted_model_gives_the_scores_of_the_first(request, family):
         torch.testing.assert_close(converted(ids).logits, model(ids).logits, rtol=1e-5, atol=1e-6)
     assert converted.config.max_position_embeddings == 64
     assert converted.config.rms_norm_eps == model.config.rms_norm_eps
+
+
+def test_a_backbone_from_a_gguf_file_has_all_of_its_weights(llama, tmp_path):
+    """huggingface/transformers#8887"""
+    model, folder = llama
+    path = folder.parent / "model.gguf"
+    backbone = load_backbone(path, dtype="float32", device="cpu")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.model(ids).logits, model(ids).logits)
+    assert load_tokenizer(path)[1:] == ("causal", backbone.max_length) == ("causal", 64)
+    with pytest.raises(BackboneError, match=r"missing: model\.layers\.1\..*\n  layers are missing"):
+        load_backbone(folder.parent / "incomplete.gguf", device="cpu")
+    half = tmp_path / "half.gguf"
+    half.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(BackboneError, match="cannot load the model"):
+        load_backbone(half, device="cpu")
 
 
 def test_a_byte_level_tokenizer_sets_digits_apart(llama):
