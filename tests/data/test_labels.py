@@ -227,6 +227,8 @@ INDICATORS = {
     "arrays": [np.array(labels) for labels in SETS],
     "series": pd.Series(SETS),
     "polars lists": pl.Series(SETS),
+    "frame of one column": pd.DataFrame({"labels": SETS}),
+    "polars frame of one column": pl.DataFrame({"labels": SETS}),
     "pyarrow lists": pa.array(SETS),
     "matrix": MATRIX,
     "truth values": MATRIX.astype(bool),
