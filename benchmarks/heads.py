@@ -58,7 +58,7 @@ class ExperimentGrid:
         assert isinstance(verbalizer, Verbalizer)
         # this head reads all that any head does
         bound = CompiledPrompt(resolve_template(setup.template), verbalizer, self.backbone, None, "prototypes")
-        (self.features,) = bound.features(bound.encode(test.texts), [None])
+        self.features = bound.features(bound.encode(test.texts), None)
         self.words = len(verbalizer.all_words)
         self.expected = np.array(test.labels)
 
