@@ -20,7 +20,6 @@ import pyarrow
 import pyarrow.parquet
 
 from softcloze import PromptClassifier
-from softcloze.cli.resumable import CARD
 from softcloze.starters import load_data
 
 LONGEST = 100  # characters
@@ -38,27 +37,27 @@ def write_rows(path: Path, count: int) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"id": range(count), "text": texts}), path, row_group_size=count)
 
 
-def rows_done(card: Path) -> int:
-    """The number of rows saved to disk."""
+def rows_done(journal: Path) -> int:
+    """The number of rows saved to disk: those of the whole lines after the header of the journal."""
     try:
-        tally = json.loads(card.read_bytes())
+        with journal.open(encoding="utf-8") as file:
+            return sum(len(json.loads(line)) for line in list(file)[1:] if line.endswith("\n"))
     except FileNotFoundError:
         return 0
-    return sum(tally["labels"].values()) + tally["problems"]
 
 
-def watch(process: psutil.Popen, card: Path, count: int) -> None:
+def watch(process: psutil.Popen, journal: Path, count: int) -> None:
     """Print a line for each tenth of the rows, as a row of a Markdown table."""
-    while not card.exists() and process.poll() is None:
+    while not journal.exists() and process.poll() is None:
         time.sleep(0.05)
     started, told = time.perf_counter(), 0
     while process.poll() is None:
-        done = rows_done(card)
+        done = rows_done(journal)
         if done >= (told + 1) * count // 10:
             told = done * 10 // count
             speed = done / (time.perf_counter() - started)
             print(f"| {done:,} | {process.memory_info().rss / 1e6:,.0f} MB | {speed:,.0f} |", flush=True)
-        time.sleep(0.05)
+        time.sleep(0.5)
 
 
 def main() -> None:
@@ -76,7 +75,7 @@ def main() -> None:
         arguments = ["predict", file, "--prompt", prompt, "--out", out]
         started = time.perf_counter()
         with psutil.Popen([sys.executable, "-c", command, *map(str, arguments)], stdout=subprocess.DEVNULL) as process:
-            watch(process, folder / f"{out.name}.part" / CARD, count)
+            watch(process, folder / f"{out.name}.part", count)
         print(f"\n{time.perf_counter() - started:,.0f} s from beginning to end; {out.stat().st_size / 1e6:,.1f} MB")
 
 
