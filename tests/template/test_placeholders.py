@@ -78,6 +78,13 @@ def test_a_placeholder_that_every_tool_fills(left, example):
     assert (caught.value.start, caught.value.end) == (4, 4 + len(left))
 
 
+@pytest.mark.parametrize("left", ["{review text}", "{ review text }", "[review text]", "{text-1}", "<1st>", "[1st]"])
+def test_a_column_whose_name_no_tag_can_have(left):
+    with pytest.raises(TemplateSyntaxError, match="and rename the column, or") as caught:
+        Template(f"<a> {left} It was <mask>.").validate_examples([dict.fromkeys(("a", "review text", "text-1", "1st"))])
+    assert (caught.value.start, caught.value.end) == (4, 4 + len(left))
+
+
 MEANT = [
     '{"review": "<a>", "meta": {}, "text": "b", "sentiment": "<mask>"}',
     r"\frac{a}{b} and \textbf{text} of <a>: <mask>",

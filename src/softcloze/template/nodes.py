@@ -184,8 +184,6 @@ def _write_literal(text: str, after: str) -> str:
 
 def _write_tag(node: Node) -> str:
     match node:
-        case Field(name, None, "head", 1.0):  # fast path: most fields
-            return f"<{name}>"
         case Expression(source):
             return _write_jinja(f"{source}", "{{", "}}")
         case Statement(source):

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from softcloze.errors import TemplateSyntaxError
+from softcloze.formatting import abbreviate
 from softcloze.template.fields import find_name
 from softcloze.template.nodes import Expression, Field, Literal, Placed
 from softcloze.template.tags import TAGS
@@ -29,7 +30,8 @@ _PLACEHOLDER = re.compile(
               | <(?P<quote>["'])(?P<quotes>\w+)(?P=quote)>
               | &lt;\s*["']?(?P<entities>\w+)["']?\s*&gt; )
     | \$(?P<dollar>[^\W\d]\w*)
-    | \[(?P<brackets>\w+)\] | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》
+    | \{\s*(?P<words>\w[\w .-]*)\}
+    | \[(?P<brackets>\w[\w .-]*)\] | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》
     | <\s+(?P<spaces>\w+)\s*> | ＜\s*(?P<wide>\w+)\s*＞ | <(?P<digits>\d\w*)>
     """,
     re.VERBOSE,
@@ -64,23 +66,19 @@ TOOLS = [  # tags of other tools, and the advice for their templates
 ]
 
 
-def foreign_tool(source: str) -> str | None:
-    """Advice on a template in the language of another tool; None for any other.
+def mask_hint(source: str) -> str:
+    """The end of a message about a missing mask: advice on the template of another tool, or the mask of one.
 
-    >>> foreign_tool('{"placeholder": "text_a"} It was {"mask"}')
-    "read OpenPrompt's templates with Template.from_openprompt"
+    >>> mask_hint('{"placeholder": "text_a"} It was {"mask"}')
+    "; read OpenPrompt's templates with Template.from_openprompt"
+    >>> mask_hint("<text> It was [MASK].")
+    '; did you mean <mask> where it says [MASK]?'
     """
-    return next((advice for pattern, advice in TOOLS if re.search(pattern, source)), None)
-
-
-def find_mask(source: str) -> str | None:
-    """The spelling of the mask of another tool; None if there is none.
-
-    >>> find_mask("It was [MASK].")
-    '[MASK]'
-    """
-    match = _MASK_OF_OTHERS.search(source)
-    return None if match is None else match[0]
+    for pattern, advice in TOOLS:
+        if re.search(pattern, source):
+            return f"; {advice}"
+    mask = _MASK_OF_OTHERS.search(source)
+    return f"; did you mean <mask> where it says {abbreviate(mask[0])}?" if mask is not None else ""
 
 
 class Placeholder(NamedTuple):
@@ -104,7 +102,7 @@ class Placeholder(NamedTuple):
     def tag(self) -> str:
         """The tag to write instead."""
         if self.name and not self.name.isidentifier():
-            return "a tag whose name begins with a letter, and rename the column"
+            return "a tag with a name of letters, digits and _, and rename the column"
         return f"<{self.name}>" if self.name else "the field's name in angle brackets, as in <text>"
 
 
@@ -125,7 +123,7 @@ def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholde
         braces += text.count("{")
         for match in islice(_PLACEHOLDER.finditer(text), MOST):
             first, last = match.span()
-            name = next((match[group] for group in _NAMES if match[group]), "")
+            name = next((match[group].strip() for group in _NAMES if match[group]), "")
             stands_alone = not any(map(_PART_OF_WORD.match, (text[max(first - 1, 0) : first], text[last : last + 1])))
             is_leftover = bool(match["sure"]) and stands_alone and (not name or _COMMON.fullmatch(name) is not None)
             placeholders.append(Placeholder(name, start + first, start + last, bool(match["sure"]), is_leftover))

@@ -25,7 +25,7 @@ from softcloze.template.nodes import (
 )
 from softcloze.template.parser import parse, read_node
 from softcloze.template.parts import Part
-from softcloze.template.placeholders import Placeholder, find_mask, find_placeholders, foreign_tool, validate_reads
+from softcloze.template.placeholders import Placeholder, find_placeholders, mask_hint, validate_reads
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
 
 if TYPE_CHECKING:
@@ -276,7 +276,9 @@ def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
     """Validate the masks: exactly one, or several with different names."""
     masks = [(tag, tag.node) for tag in placed if isinstance(tag.node, Mask)]
     if not masks:
-        problem = f"the template has no <mask>, expected exactly one{_mask_hint(placed, source)}"
+        near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
+        hint = mask_hint(source) if near is None else f"; did you mean <mask> where it says <{abbreviate(near)}>?"
+        problem = f"the template has no <mask>, expected exactly one{hint}"
         raise TemplateSyntaxError(problem, source, len(source), len(source), "no-mask")
     first: dict[str | None, Placed] = {}
     for tag, mask in masks:
@@ -296,16 +298,6 @@ def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
         problem = f"this mask has no name, but the one at {there} has: if there are several, all need names"
         raise TemplateSyntaxError(problem, source, nameless.start, nameless.end, "two-masks")
     return tuple(mask for _, mask in masks)
-
-
-def _mask_hint(placed: Sequence[Placed], source: str) -> str:
-    """The end of a message about a missing mask: another tool whose template this is, or what is meant as the mask."""
-    tool = foreign_tool(source)
-    if tool:
-        return f"; {tool}"
-    near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
-    meant = abbreviate(find_mask(source) or "") if near is None else f"<{abbreviate(near)}>"
-    return f"; did you mean <mask> where it says {meant}?" if meant else ""
 
 
 def _validate_demos(placed: Sequence[Placed], source: str) -> Demos | None:
