@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 STARTER = "starter:"
+FEW_HELD_OUT = 100
 DEMO = ("sentiment/en", "sentiment/en-after")
 
 
@@ -154,6 +155,10 @@ def compare(
     from softcloze.experiments.table import DifferencesTable
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
+    held_out = min(len(split.test), test_rows)
+    if 0 < held_out < FEW_HELD_OUT:
+        margin = 98 / held_out**0.5  # half of the 95% interval of a share of one half
+        say(errors(), f"{held_out} held-out rows: they tell an accuracy to within {margin:.0f} points or so")
     if any("model" in method.classifier.get_params() for method in chosen):
         fetch(model)
         if processes == 1:  # otherwise each process loads it
