@@ -370,7 +370,9 @@ def fuzz(name: str, seconds: int) -> None:
                 file.write_bytes(data)
                 print(f"{name}: failed; python fuzz/readers.py {file} reproduces it", flush=True)
 
-    atheris.Setup([sys.argv[0], str(corpus), f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=4096"], one)
+    limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=4096", "-timeout=300"]
+    outputs = [f"-artifact_prefix={kept}/", "-report_slow_units=300"]
+    atheris.Setup([sys.argv[0], str(corpus), *limits, *outputs], one)
     atheris.Fuzz()
 
 
