@@ -222,6 +222,6 @@ def test_where_nothing_can_be_written(table, tmp_path):
 def test_rows_without_a_label_leave_nothing(table, tmp_path):
     output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=False)
     output.append([Result(None, None, "no")] * 12)
-    with pytest.raises(FileError, match="none of the 12 rows can be scored; line 1: no"):
+    with pytest.raises(FileError, match="none of 12 rows can be scored; line 1: no"):
         output.finish()
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

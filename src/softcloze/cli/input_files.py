@@ -1,6 +1,7 @@
 """Read rows of CSV, TSV, JSON lines and Parquet files lazily, and turn them into examples."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,8 +115,8 @@ class Table:
             fewest: different labels that have to occur.
 
         Raises:
-            FileError: the column is missing, a row is damaged or has no label or an unknown one, or there are too few
-                different labels; names the line.
+            FileError: the column is missing, a row is damaged or has no label or an unknown one, two labels differ by
+                case, white space or Unicode form alone, or there are too few different labels; names the line.
         """
         column = self.find_column(column, hint=" (--label-column names another)")
         labels = []
@@ -129,7 +130,13 @@ class Table:
         except DataError as error:
             raise FileError(f"{self.path}: {error}") from error
         texts = [str(label) for label in labels]
+        from softcloze.data import normalise  # with numpy, which is slow to import
+
+        spellings: dict[str, str] = {}
         for index, label in enumerate(texts):
+            other = spellings.setdefault(normalise(label), label)
+            if known is None and label != other:
+                raise self.problem(index, f"label {label!r} is {other!r} in another row: write them alike")
             if known is not None and label not in known:
                 unknown = f"label {label!r} is not one of {quoted_list(known)}{did_you_mean(label, known)}"
                 raise self.problem(index, unknown)
@@ -237,7 +244,7 @@ def _read_json_lines(path: Path) -> Iterator[Line]:
             if not text:
                 continue
             try:
-                row = json.loads(text, object_pairs_hook=unique_keys)
+                row = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_constant)
                 _validate_depth(row, text)
             except (ValueError, RecursionError) as error:
                 yield number, FileError(f"{path}, line {number}: not JSON: {error}")
@@ -246,6 +253,13 @@ def _read_json_lines(path: Path) -> Iterator[Line]:
                 yield number, row
             else:
                 yield number, FileError(f"{path}, line {number}: expected a JSON object, found {quoted(text[:60], 60)}")
+
+
+def _constant(name: str) -> float:
+    """NaN, which Python writes for a missing number; raise ValueError for Infinity."""
+    if name != "NaN":
+        raise ValueError(f"{name} is not a number of JSON")
+    return math.nan
 
 
 def _validate_depth(value: object, text: str) -> None:
@@ -279,7 +293,7 @@ def _read_parquet(path: Path) -> Iterator[Line]:
             validate_unique(file.schema_arrow.names, path)
             batches = (batch.to_pylist() for batch in file.iter_batches(CHUNK))
             yield from enumerate(chain.from_iterable(batches), start=1)
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         raise FileError(f"cannot read {path}: {error}") from error
 
 

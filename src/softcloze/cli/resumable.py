@@ -13,6 +13,7 @@ from softcloze.cli.input_files import Table
 from softcloze.cli.output_files import writer_for
 from softcloze.errors import FileError
 from softcloze.files import expand_user, explain_write_errors, replacing_file, validate_writable, write_text
+from softcloze.formatting import counted
 
 HEADER = "softcloze predict"
 NAMED = 5  # bad rows whose reasons are kept
@@ -78,7 +79,7 @@ class RowCounts:
             FileError: none has; gives the first one's reason.
         """
         if self.problems and not self.labels:
-            raise FileError(f"none of the {self.problems:,} rows can be scored; {self.reason(table, 0)}")
+            raise FileError(f"none of {counted(self.problems, 'row')} can be scored; {self.reason(table, 0)}")
 
 
 class ResumableOutput:
