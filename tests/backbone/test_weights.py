@@ -112,13 +112,11 @@ def test_weights_that_are_not_finite_are_named(folder):
     weights[name][0, 0] = 1e6
     save_file(weights, path, metadata={"format": "pt"})
     assert load_backbone(folder, device="cpu", dtype="float32").family == "masked"
-    with pytest.raises(
-        BackboneError, match=rf"{name} \(1 of .* values\)\n  float16 ends at 65,504: load it in bfloat16"
-    ):
+    with pytest.raises(BackboneError, match=rf"not finite: {name}\n  float16 ends at 65504: load it in bfloat16"):
         load_backbone(folder, device="cpu", dtype="float16")
     weights[name][0, 0] = torch.nan
     save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(BackboneError, match=rf"weights of BertForMaskedLM are not finite: {name} \(1 of"):
+    with pytest.raises(BackboneError, match=rf"weights of BertForMaskedLM are not finite: {name}\n"):
         load_backbone(folder, device="cpu")
 
 

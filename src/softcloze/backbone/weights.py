@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from softcloze.backbone.location import Location, cannot_load
+from softcloze.backbone.precision import non_finite_tensors
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError
 
@@ -107,19 +108,12 @@ def _saved_from(model: "PreTrainedModel", location: Location) -> str:
 
 def validate_finite(model: nn.Module) -> None:
     """Raise BackboneError if a weight is NaN or infinite."""
-    broken = []
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            # a sum is quicker than a test of each value, and may overflow where no value does
-            if weight.is_floating_point() and not weight.is_meta and not weight.sum(dtype=torch.float32).isfinite():
-                count = int((~weight.isfinite()).sum())
-                if count:
-                    broken.append(f"{name} ({count:,} of {weight.numel():,} values)")
-                    half = weight.dtype == torch.float16
-    if broken:
+    weights = dict(model.named_parameters())
+    if broken := non_finite_tensors(weights):
+        half = weights[broken[0]].dtype == torch.float16
         raise BackboneError(
             f"weights of {type(model).__name__} are not finite: {_listed(broken)}\n  "
-            + ("float16 ends at 65,504: load it in bfloat16 or float32" if half else "take an undamaged checkpoint")
+            + ("float16 ends at 65504: load it in bfloat16 or float32" if half else "load another copy of the model")
         )
 
 
