@@ -137,7 +137,7 @@ def test_identity_tells_methods_apart(bert_tiny):
     plain = identity(prompt())
     for same in (
         prompt(template=Template(HARD)),
-        prompt(training=TrainingSettings(on_epoch=print, checkpoint="here")),
+        prompt(training=TrainingSettings(on_epoch=print, on_step=print, checkpoint="here")),
         prompt(model="starter:bert-tiny", model_options={"dtype": "float32"}),
         PromptClassifier("starter:bert-tiny", HARD, WORDS, model_options={"dtype": "float32"}),
     ):

@@ -221,6 +221,19 @@ def test_two_processes_that_save_at_once(prompt, tmp_path):
     assert torch.equal(loaded.vectors["task"], prompts[loaded.model == "b"].vectors["task"])
 
 
+def test_a_prompt_is_read_while_another_process_replaces_it(prompt, tmp_path):
+    prompt.save(tmp_path / "p")
+    prompts = [replace(prompt, vectors={k: v + i for k, v in prompt.vectors.items()}, model=str(i)) for i in range(2)]
+    processes = [get_context("fork").Process(target=save_often, args=(p, tmp_path / "p", 150)) for p in prompts]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        loaded = Prompt.load(tmp_path / "p")
+        if loaded.model != "a/model":
+            assert torch.equal(loaded.vectors["task"], prompts[int(loaded.model)].vectors["task"])
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
 def test_killed_while_it_saves(prompt, tmp_path):
     vectors = {key: vector + 1 for key, vector in prompt.vectors.items()}
     prompts = {"a/model": prompt, "b": replace(prompt, model="b", vectors=vectors)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
@@ -186,14 +185,12 @@ def write_ensemble(
         FileError: it cannot be written.
     """
 
-    def make(is_new: bool) -> Content:
-        files, members = dict[str, bytes](), list[str]()
-        for index, prompt in enumerate(prompts):
+    def make(suffix: str) -> Content:
+        files, members = dict[str, bytes](), [f"prompt-{i}{suffix}" for i in range(len(prompts))]
+        for member, prompt in zip(members, prompts, strict=True):
             content = prompt.content()
-            sealed = PROMPT.seal(*content)
-            members.append(f"prompt-{index}" if is_new else f"prompt-{index}-{sha256(sealed).hexdigest()[:12]}")
-            of_member = {**content.files, PROMPT.card: sealed}
-            files.update({f"{members[-1]}/{name}": text for name, text in of_member.items()})
+            of_member = {**content.files, PROMPT.card: PROMPT.seal(*content)}
+            files.update({f"{member}/{name}": text for name, text in of_member.items()})
         return Content({"weights": weights, "combination": combination.to_dict(), "members": members}, files)
 
     ENSEMBLE.write(path, make)

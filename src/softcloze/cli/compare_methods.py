@@ -20,7 +20,7 @@ from softcloze.library import resolve_template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Verbalizer
 
-NOT_IN_FILES = ("on_epoch", "checkpoint", "random_state")  # random_state is the seed of each run
+NOT_IN_FILES = ("on_epoch", "on_step", "checkpoint", "random_state")  # random_state is the seed of each run
 HAN = ("\u3400", "\u9fff")  # range of common Chinese characters
 TRAINED: dict[str, Trained] = {"head": "head", "fine-tuning": "all", "lora": "lora"}
 DESCRIPTIONS: dict[str, str] = {

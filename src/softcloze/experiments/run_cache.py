@@ -66,7 +66,7 @@ def write_run(folder: Path, key: str, run: Run) -> None:
 
 
 Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"] | None
-WITHOUT_EFFECT = ("on_epoch", "checkpoint", "verbose", "n_jobs", "memory")  # on predictions
+WITHOUT_EFFECT = ("on_epoch", "on_step", "checkpoint", "verbose", "n_jobs", "memory")  # on predictions
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 

@@ -1,8 +1,8 @@
 """Folders of saved prompts and ensembles: a JSON card that names all other files, each with a checksum.
 
-A folder that exists is never replaced. New files get names that the earlier card does not have, then the card is
-replaced in one step, then the files of the earlier card are removed. A process that is killed leaves the earlier card
-with its files or the new one with its files. Files that no card names stay as they are.
+A folder that exists is never replaced. New files get names that no other card has, then the card is replaced in one
+step, then the files of the earlier card are removed. A process that is killed leaves the earlier card with its files or
+the new one with its files. Files that no card names stay as they are.
 """
 
 import json
@@ -16,6 +16,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
+from secrets import token_hex
 from stat import S_ISREG
 from typing import Annotated, Any, NamedTuple, TypedDict
 
@@ -94,13 +95,13 @@ class SavedFolder:
             validate_writable(folder / self.card)  # the parent of a folder that exists may be read-only
         return folder
 
-    def write(self, path: str | PathLike[str], make: Callable[[bool], Content]) -> None:
+    def write(self, path: str | PathLike[str], make: Callable[[str], Content]) -> None:
         """Write a new folder as a whole, or write into an existing one, where other files stay.
 
         Args:
             path: the folder.
-            make: returns the content; its argument is True for a new folder, and False if the names of files have to
-                depend on their content, so that those of the earlier card stay until it is replaced.
+            make: returns the content; its argument is a suffix for the names of all files, so that no two cards name
+                the same file and those of the earlier card stay until it is replaced; empty for a new folder.
 
         Raises:
             ArtifactError: `path` exists and is not such a folder, or an entry of the card has the wrong type.
@@ -108,7 +109,7 @@ class SavedFolder:
         """
         folder = self.validate_target(path)
         if not folder.exists():
-            content = make(True)
+            content = make("")
             sealed = self.seal(*content)
             try:
                 with new_folder(folder) as draft:
@@ -117,18 +118,18 @@ class SavedFolder:
             except FileError:
                 if not folder.exists():  # else another process was faster
                     raise
-        content = make(False)
+        content = make(f"-{token_hex(6)}")
         sealed = self.seal(*content)
         try:
-            earlier = self.read(folder)["files"].keys()
+            earlier = [*self.read(folder)["files"]]
         except ArtifactError:
-            earlier = {}.keys()
+            earlier = []
         try:
             _write(folder, {**content.files, self.card: sealed})
         except BaseException:
-            _remove(folder, content.files.keys() - earlier)
+            _remove(folder, content.files)
             raise
-        _remove(folder, earlier - content.files.keys())
+        _remove(folder, earlier)
 
     def seal(self, card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
         """Make the text of a card: with the format, the version of softcloze, and checksums of all files and of itself.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -88,8 +87,8 @@ class Prompt:
         """
         PROMPT.write(path, self.content)
 
-    def content(self, is_new: bool = True) -> Content:
-        """The content of the folder; the name of the vectors depends on their content unless `is_new`."""
+    def content(self, suffix: str = "") -> Content:
+        """The content of the folder, with `suffix` in the name of the file of vectors."""
         tensors = {**self.vectors, **{HEAD + name: tensor for name, tensor in self.head_tensors.items()}}
         demonstrations = None
         if self.demonstrations is not None:
@@ -110,10 +109,7 @@ class Prompt:
         }
         if problem := _check_tensors(tensors, self.template, self.verbalizer, self.head, self.demonstrations):
             raise ArtifactError(f"this prompt cannot be saved: {problem}")
-        vectors = save_tensors(tensors)
-        return Content(
-            card, {VECTORS if is_new else f"vectors-{sha256(vectors).hexdigest()[:12]}.safetensors": vectors}
-        )
+        return Content(card, {VECTORS.replace(".", f"{suffix}."): save_tensors(tensors)})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -129,7 +125,12 @@ class Prompt:
                 f"{folder / CARD} is damaged: it names {len(card['files'])} files; expected one of vectors"
             )
         (name,) = card["files"]
-        tensors = _read_tensors(folder, card, name)
+        try:
+            tensors = _read_tensors(folder, card, name)
+        except ArtifactError:
+            if PROMPT.read(folder) == card:
+                raise
+            return cls.load(path)  # another process has replaced the prompt in the meantime
         with damaged(folder / CARD, "demonstrations"):
             demonstrations = demonstrations_from_dict(card["demonstrations"], tensors.get(POOL), template, verbalizer)
         with damaged(folder / CARD, "calibration"):
