@@ -77,3 +77,17 @@ def test_streams_ensembles_and_sets():
 def test_calibration_by_the_words_around_the_mask_needs_no_field():
     classifier = PromptClassifier(backbone("bert"), "<text> It was <mask>.", WORDS, calibration="pmi")
     assert classifier.calibrate().predict(TEXTS).shape == (4,)
+
+
+def test_text_that_looks_like_a_tag_is_a_warning():
+    """Without a column of that name it may be meant: an example of JSON, or a set of words."""
+    classifier = PromptClassifier(backbone("bert"), "<text> {b} It was <mask>.", WORDS)
+    with pytest.warns(
+        UserWarning, match=r"'\{b\}' looks like a tag, but is text: write <b>, or \\\{b\} to keep the text"
+    ):
+        classifier.predict(TEXTS)
+    with pytest.warns(UserWarning, match=r"'\{b\}' looks like a tag"):
+        classifier.fit(TEXTS, LABELS)
+    kept = PromptClassifier(backbone("bert"), "<text> \\{b} It was <mask>.", WORDS)
+    with pytest.warns(UserWarning, match="looks like a tag"):
+        np.testing.assert_array_equal(kept.predict_proba(TEXTS), classifier.predict_proba(TEXTS))

@@ -48,7 +48,7 @@ def test_fit_warns_of_what_the_linter_and_content_free_input_say(run, reviews, t
     )
     assert done.returncode == 0, done.stderr
     first, second = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
-    assert first == "warning: '{great}' looks like a tag, but is text (forgotten-tag); write <great>"
+    assert first == r"warning: '{great}' looks like a tag, but is text: write <great>, or \{great} to keep the text"
     assert second.startswith("warning: label 'positive' wins on content-free input with probability 0.")
     card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
     assert card["template"] == "<text>\nA {great} one, it was <mask>."  # a line end, as typed

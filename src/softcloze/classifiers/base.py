@@ -393,6 +393,7 @@ def read_examples(X: Iterable[Example], template: Template) -> list[Example]:
     """
     examples = as_examples(X, template.fields)
     template.validate_examples(examples)
+    template.warn_of_placeholders()
     for row, example in enumerate(examples):
         try:
             template.read_fields(example, row)

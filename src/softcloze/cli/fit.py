@@ -76,8 +76,9 @@ def fit(
     labels = table.labels(label_column, known_labels(words), fewest=2)
     examples = table.examples(parsed, text_column)
 
+    warned = [(placeholder.start, placeholder.end) for placeholder in parsed.placeholders]  # by fit itself
     for finding in lint(parsed, words, fields=table.columns, labels=labels):
-        if finding.severity == "warning":
+        if finding.severity == "warning" and (finding.start, finding.end) not in warned:
             warn(f"{finding.message} ({finding.code}); {finding.advice}")
     folder = PROMPT.validate_target(out)
     progress = _progress_folder(folder)

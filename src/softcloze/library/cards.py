@@ -132,7 +132,7 @@ def read_verbalizer_card(name: str, file: Traversable) -> VerbalizerCard:
 def _read(file: Traversable, keys: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
     """Parse the file and validate its keys."""
     try:
-        card = tomllib.loads(file.read_text(encoding="utf-8"))
+        card = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise LibraryError(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, or nested too deeply

@@ -105,6 +105,12 @@ class Placeholder(NamedTuple):
             return "a tag with a name of letters, digits and _, and rename the column"
         return f"<{self.name}>" if self.name else "the field's name in angle brackets, as in <text>"
 
+    def advice(self, source: str) -> str:
+        """The ways out: the tag, and a spelling of the template `source` that keeps the text."""
+        written = source[self.start : self.end]
+        as_text = f"\\{written}" if written[0] in "<{" else f"{{{{ {written!r} }}}}"
+        return f"write {self.tag}, or {as_text} to keep the text"
+
 
 def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholder, ...]:
     r"""Find placeholders of other tools in the literals of a template; a backslash before one marks it as text.
@@ -163,8 +169,7 @@ def validate_reads(
         _, start, end, is_sure, is_leftover = placeholder
         written, is_name = source[start:end], find_name(placeholder.name, names) is not None
         if fields and (is_leftover or is_name):
-            as_text = f"\\{written}" if written[0] in "<{" else f"{{{{ {written!r} }}}}"
-            problem = f"{written!r} is text here, not a field: write {placeholder.tag}, or {as_text} to keep the text"
+            problem = f"{written!r} is text here, not a field: {placeholder.advice(source)}"
             raise TemplateSyntaxError(problem, source, start, end, "forgotten-tag")
         if not fields and (is_sure or is_name or not names):
             problem = f"{_NO_FIELD}: {written!r} is text, write {placeholder.tag}"

@@ -1,5 +1,6 @@
 """Template: parsed and validated nodes, with their fields and soft blocks."""
 
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,6 +221,14 @@ class Template:
                     self.validate_reads(())
                 elif isinstance(example, Mapping) and example:
                     self.validate_reads(example)
+
+    def warn_of_placeholders(self) -> None:
+        """Warn of text that looks like a field of another tool, though no example has a field of that name."""
+        for placeholder in self.placeholders:
+            if placeholder.is_sure and placeholder.name not in self.fields:
+                written = self.source[placeholder.start : placeholder.end]
+                message = f"{written!r} looks like a tag, but is text: {placeholder.advice(self.source)}"
+                warnings.warn(message, stacklevel=5)
 
     def expand(
         self,
