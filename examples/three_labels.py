@@ -10,7 +10,8 @@ from softcloze import PromptClassifier, Protocol, compare
 from softcloze.experiments import load_data, tfidf
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--rows", type=int, default=60, help="held-out tweets")
+parser.add_argument("--rows", type=int, default=40, help="held-out tweets")
+parser.add_argument("--shots", type=int, default=4, help="training tweets of each label")
 parser.add_argument("--draws", type=int, default=1, help="draws of the training tweets")
 parser.add_argument("--folder", help="where finished runs are kept")
 arguments = parser.parse_args()
@@ -29,5 +30,5 @@ methods = {
     "soft": PromptClassifier(model, "Tweet: <text> <soft*10>\nSentiment: <mask>", words),
     "TF-IDF": tfidf(),
 }
-protocol = Protocol(shots=16, seeds=arguments.draws, test_rows=arguments.rows)
+protocol = Protocol(shots=arguments.shots, seeds=arguments.draws, test_rows=arguments.rows)
 print(compare(methods, tweets, protocol, folder=arguments.folder, task="tweets-3"))
