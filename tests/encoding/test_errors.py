@@ -5,6 +5,7 @@ import pickle
 import pytest
 from support import models
 
+from softcloze import PromptClassifier, predict_stream
 from softcloze.encoding import CompiledBlock, CompiledTemplate, PromptTokenizer
 from softcloze.errors import EncodingError, FieldError
 from softcloze.template import Template
@@ -62,3 +63,15 @@ def test_blocks_and_their_rows(kind):
         CompiledBlock("#2", 2 + len(words), 3, good),
     )
     assert blocks[1].rows == range(2, 2 + len(words))
+
+
+def test_an_example_of_which_nothing_fits_raises():
+    """Otherwise all examples would get the same probabilities, those of the template."""
+    words = {"pos": "good", "neg": "bad"}
+    clf = PromptClassifier(models.backbone("gpt2"), "All in all: <text> It was <mask>", words)
+    length = len(clf._bound_prompt().encode([""])[0])
+    clf.set_params(max_length=length)
+    with pytest.raises(EncodingError, match=f"^row 0: nothing of the example fits: .* takes {length} of {length} "):
+        clf.predict(["good film", "bad film"])
+    assert [row.label is None for row in predict_stream(clf, ["good film"])] == [True]
+    assert clf.set_params(max_length=length + 1).predict(["good film", "bad film"]).shape == (2,)

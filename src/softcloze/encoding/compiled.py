@@ -211,7 +211,9 @@ class CompiledTemplate:
         token_type_ids = (0,) * len(one) + (1,) * len(two) if sep is not None else None
         filled = one + two
         left, *between, right = self._chunks(filled)
-        return EncodedPrompt(left, right, kept.cut, token_type_ids, truncated.dropped, tuple(between))
+        return EncodedPrompt(
+            left, right, kept.cut, token_type_ids, truncated.dropped, tuple(between), emptied=kept.emptied
+        )
 
     def _chunks(self, ids: list[int]) -> Iterator[tuple[int, ...]]:
         """Ids before, between and after the masks."""

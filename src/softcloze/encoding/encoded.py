@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Answer: TypeAlias = str | Mapping[str, str]
@@ -37,6 +37,7 @@ class EncodedPrompt:
             the tokenizer has no token types.
         dropped: number of demonstrations left out by truncation, from the first on.
         between: ids between each mask and the next; empty for a single mask.
+        emptied: whether truncation removed all tokens of the fields.
     """
 
     left: tuple[int, ...]
@@ -45,6 +46,7 @@ class EncodedPrompt:
     token_type_ids: tuple[int, ...] | None = None
     dropped: int = 0
     between: tuple[tuple[int, ...], ...] = ()
+    emptied: bool = field(default=False, repr=False)
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:

@@ -21,11 +21,13 @@ class KeptTokens:
         indices: indices of the tokens to keep.
         cut: tokens removed from each field outside demonstrations; fields that lost none are absent.
         drop: demonstrations to leave out; if not 0, render without them and truncate again.
+        emptied: whether the fields outside demonstrations had tokens and lost all of them.
     """
 
     indices: Sequence[int]
     cut: Mapping[str, int]
     drop: int = 0
+    emptied: bool = False
 
 
 def truncate(
@@ -149,7 +151,9 @@ def _cut(
         removed.update(lost)
         if part not in demo_parts:
             cut[field.name] += len(lost)
-    return KeptTokens([i for i in indices if i not in removed] if removed else indices, dict(cut))
+    lost_all = sum(cut.values()) == sum(len(tokens[part]) for part in tokens if part not in demo_parts)
+    kept = [i for i in indices if i not in removed] if removed else indices
+    return KeptTokens(kept, dict(cut), emptied=bool(cut) and lost_all)
 
 
 def allocate(lengths: Sequence[int], budget: int, weights: Sequence[float] | None = None) -> list[int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
-from softcloze.errors import ParameterError, VerbalizerError
+from softcloze.errors import EncodingError, ParameterError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, compute_features, plan_rules, plan_words
@@ -66,11 +66,19 @@ class CompiledPrompt:
         Raises:
             TemplateSyntaxError: the template reads no field of an example, or leaves one as a placeholder.
             FieldError: an example lacks a field; names the row.
-            EncodingError: an example cannot be encoded; names the row.
+            EncodingError: an example cannot be encoded, or nothing of it fits; names the row.
         """
         self.template.template.validate_examples(examples)
         answer = max(map(len, self.scorer.words), default=1)
-        return self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
+        prompts = self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
+        for row, prompt in enumerate(prompts):
+            if prompt.emptied:
+                raise EncodingError(
+                    (f"row {row}: " if len(prompts) > 1 else "")
+                    + f"nothing of the example fits: the rest of the prompt takes {len(prompt) + answer} of "
+                    f"{self.template.max_length} positions; shorten the template or raise max_length"
+                )
+        return prompts
 
     def features(self, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None) -> Tensor:
         """Input of the head, shape (batch, features), on the CPU."""
