@@ -127,11 +127,12 @@ def test_threads_load_a_folder_once(folder):
     ("given", "problem"),
     [
         (None, "model is None"),
-        (3, "model is int"),
-        (["a", "b"], "model is list of str, str"),
-        ((None, None), "model is tuple of NoneType, NoneType"),
-        (Backbone, "model is type"),
-        (b"starter:bert-tiny", "model is bytes"),
+        (3, "model is of type int"),
+        ((), "model is a tuple of nothing"),
+        (["a", "b"], "model is a list of str, str"),
+        ((None, None), "model is a tuple of NoneType, NoneType"),
+        (Backbone, "model is the class Backbone"),
+        (b"starter:bert-tiny", "model is of type bytes"),
     ],
 )
 def test_something_that_is_no_model(given, problem):

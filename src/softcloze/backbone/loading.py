@@ -203,10 +203,18 @@ def _model_and_tokenizer(model: object) -> tuple[Any, PretrainedTokenizer | None
             return module, tokenizer
         case Pipeline() if isinstance(model.model, nn.Module) and model.tokenizer is not None:
             return model.model, model.tokenizer
-    parts = ", ".join(type(part).__name__ for part in model) if isinstance(model, tuple | list) else ""
+    match model:
+        case None:
+            kind = "None"
+        case type():
+            kind = f"the class {model.__name__}"
+        case tuple() | list():
+            kind = f"a {type(model).__name__} of {', '.join(type(part).__name__ for part in model) or 'nothing'}"
+        case _:
+            kind = f"of type {type(model).__name__}"
     raise ParameterError(
-        f"model is {'None' if model is None else type(model).__name__}{parts and f' of {parts}'}; expected a name, a "
-        "folder, a Backbone, a transformers model, (model, tokenizer), or a fill-mask or text-generation pipeline"
+        f"model is {kind}; expected a name, a folder, a Backbone, a transformers model, (model, tokenizer), or a "
+        "fill-mask or text-generation pipeline"
     )
 
 
