@@ -147,6 +147,10 @@ MISTAKES = [
         "error: other.toml, [a]: expected template = \"…\", or baseline = one of 'tf-idf', 'head', "
         "'fine-tuning', 'lora'\n",
     ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "words.toml"],
+        "error: words.toml, [a]: a verbalizer maps at least two labels to words, got 5\n",
+    ),
     (["compare", "--data", "reviews.csv", "--methods", "reviews.csv"], "error: reviews.csv is not TOML: "),
     (
         ["inspect", "<a> and <b>: <mask>", "--text", "x"],
@@ -181,6 +185,7 @@ def folder(tmp_path, monkeypatch, reviews):
     (tmp_path / "training.toml").write_text(
         '[soft]\ntemplate = "<soft> <text> <mask>"\nepochs = 3\ntraining = { early_stop = true }\n'
     )
+    (tmp_path / "words.toml").write_text('[a]\ntemplate = "<text> <mask>"\nverbalizer = 5\n')
     (tmp_path / "other.toml").write_text('[a]\nbaseline = "best"\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path

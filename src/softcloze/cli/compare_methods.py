@@ -1,7 +1,6 @@
 """Methods for `softcloze compare`: prompts and baselines from its options and from a TOML file."""
 
 import inspect
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from softcloze.classifiers import PromptClassifier
-from softcloze.cli.options import read_text, read_verbalizer
+from softcloze.cli.options import parse, read_text, read_verbalizer
 from softcloze.data import Examples
-from softcloze.errors import FileError
+from softcloze.errors import FileError, SoftclozeError
 from softcloze.experiments import FineTunedClassifier, Method, prompt_variants, tfidf
 from softcloze.experiments.baselines import Trained
 from softcloze.formatting import did_you_mean
-from softcloze.library import resolve_template
+from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Verbalizer
 
@@ -74,13 +73,18 @@ class MethodBuilder:
         is a table of its own.
 
         Raises:
-            FileError: the file cannot be read, is not TOML, or has unknown keys.
+            FileError: the file cannot be read, is not TOML, or has unknown keys or wrong values; names the table.
         """
-        try:
-            tables = tomllib.loads(read_text(file))
-        except tomllib.TOMLDecodeError as error:
-            raise FileError(f"{file} is not TOML: {error}") from error
-        return [self._from_table(f"{file}, [{name}]", name, table) for name, table in tables.items()]
+        methods = []
+        for name, table in parse(read_text(file), ".toml", str(file), FileError).items():
+            where = f"{file}, [{name}]"
+            try:
+                methods.append(self._from_table(where, name, table))
+            except FileError:
+                raise
+            except SoftclozeError as error:
+                raise FileError(f"{where}: {error}") from error
+        return methods
 
     def _from_table(self, where: str, name: str, table: object) -> Method:
         match table:
@@ -89,6 +93,8 @@ class MethodBuilder:
                 if isinstance(training := parameters.get("training"), dict):
                     training = _parameters(f"{where}, training", training, TrainingSettings)
                     parameters["training"] = TrainingSettings(**training)
+                if "verbalizer" in parameters:
+                    parameters["verbalizer"] = resolve_verbalizer(parameters["verbalizer"])
                 return self.prompt(template, name, **parameters)
             case {"baseline": str(kind), **settings} if kind in DESCRIPTIONS:
                 factory = tfidf if kind == "tf-idf" else FineTunedClassifier

@@ -29,6 +29,7 @@ from softcloze.cli.options import (
 from softcloze.cli.progress import open_backbone, score_rows, show_progress
 from softcloze.errors import FileError
 from softcloze.files import validate_writable
+from softcloze.formatting import counted
 from softcloze.library import resolve_template
 from softcloze.lint import lint
 from softcloze.prompt.card import CARD, PROMPT
@@ -121,7 +122,7 @@ def fit(
             def on_step(done: int, total: int) -> None:
                 if not steps_told:
                     resumed = f", resumed after step {done - 1:,}" if done > 1 else ""
-                    say(errors(), f"{work}: {total:,} steps, {total // epochs:,} in each epoch{resumed}")
+                    say(errors(), f"{work}: {counted(total, 'step')}, {total // epochs:,} in each epoch{resumed}")
                 steps_told.append(done)
                 update(done, total)
 

@@ -130,12 +130,12 @@ def read_label_words(given: str) -> tuple[str, Any, dict[str, Any]]:
         settings that a card has for them.
     """
     if given.lstrip().startswith("{"):
-        return "--verbalizer", _parse(given, ".json", "--verbalizer", CommandError), {}
+        return "--verbalizer", parse(given, ".json", "--verbalizer", CommandError), {}
     suffix = Path(given).suffix.lower()
     if suffix not in (".json", ".toml"):
         load_verbalizer(given)  # a wrong name is reported before a model is fetched
         return given, None, {}
-    words = _parse(read_text(Path(given)), suffix, given, FileError)
+    words = parse(read_text(Path(given)), suffix, given, FileError)
     if isinstance(words, dict) and isinstance(words.get("words"), dict):  # a card of the library
         return given, words["words"], {key: words[key] for key in ("aggregation", "length_norm") if key in words}
     return given, words, {}
@@ -178,11 +178,12 @@ def read_fields(given: Iterable[str]) -> dict[str, object]:
         name, is_json = name.removesuffix(":"), name.endswith(":")
         if name in fields:
             raise CommandError(f"--field {name} is given twice")
-        fields[name] = _parse(value, ".json", f"--field {name}", CommandError) if is_json else value
+        fields[name] = parse(value, ".json", f"--field {name}", CommandError) if is_json else value
     return fields
 
 
-def _parse(text: str, kind: str, where: str, error: type[CommandError | FileError]) -> object:
+def parse(text: str, kind: str, where: str, error: type[CommandError | FileError]) -> Any:  # noqa: ANN401
+    """Parse JSON or TOML; raise `error`, which names the place, if it does not parse."""
     try:
         return json.loads(text, object_pairs_hook=unique_keys) if kind == ".json" else tomllib.loads(text)
     except (ValueError, RecursionError) as problem:
