@@ -218,6 +218,14 @@ class TestNumbers:
         with pytest.raises(DataError, match="y holds only the label 'good'"):
             label_verbalizer(None, ["good"], None)
 
+    @pytest.mark.parametrize("other", ["Good", "good ", " good", "ｇood"])
+    def test_two_spellings_of_one_label_are_no_two_words(self, other):
+        with pytest.raises(
+            DataError, match=f"row 2 has label '{other}', which is 'good' in another row: write them alike"
+        ):
+            label_verbalizer(None, ["good", "bad", other], None)
+        assert label_verbalizer(Verbalizer({"good": "fine", other: "poor"}), ["good", other], None).labels
+
 
 MATRIX = np.array([[0, 1], [1, 0], [1, 1], [0, 0]])
 SETS = [["pos"], ["neg"], ["neg", "pos"], []]

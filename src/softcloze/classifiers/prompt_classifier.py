@@ -144,9 +144,11 @@ class PromptClassifier(PromptEstimator):
         """Train the soft slots and the head; every weight of the model stays as it is.
 
         Args:
-            X: str for a template with one field, else mappings from field names to values; a list, a pandas
-                column or frame, or a column or rows of a `datasets.Dataset`.
-            y: the label of each example.
+            X: str for a template with one field, else mappings from field names to values; a list, an array of shape
+                (examples,) or (examples, 1), or a column or a frame of pandas, polars, pyarrow or datasets. A frame of
+                one column has the texts of the only field, whatever their name.
+            y: the label of each example, as `softcloze.data.as_labels` takes them. Numbers from 0 for a verbalizer of
+                text are taken in sorted order, as scikit-learn numbers labels, with a warning.
 
         Returns:
             The classifier itself.

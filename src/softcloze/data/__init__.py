@@ -1,6 +1,6 @@
 """Examples, labels, splits and few-shot samples."""
 
-from softcloze.data.examples import Example, as_examples, iterate_examples, row_name
+from softcloze.data.examples import Example, as_examples, iterate_examples, normalise, row_name
 from softcloze.data.labels import (
     as_indicators,
     as_labels,
@@ -10,7 +10,7 @@ from softcloze.data.labels import (
     validate_lengths,
     validate_several,
 )
-from softcloze.data.splits import Examples, Split, few_shot, normalise, split_rows
+from softcloze.data.splits import Examples, Split, few_shot, split_rows
 
 __all__ = [
     "Example",

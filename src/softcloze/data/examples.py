@@ -1,5 +1,6 @@
 """Examples: rows of lists, arrays, frames and tables as texts or mappings."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
@@ -126,3 +127,12 @@ def row_name(values: Any, row: int) -> str:  # noqa: ANN401 - many libraries hav
     """
     name = values.index[row] if hasattr(values, "iloc") else row
     return f"row {row}" if name is row or (isinstance(name, Integral) and name == row) else f"row {row} (index {name})"
+
+
+def normalise(text: str) -> str:
+    """Normalise Unicode form, case and white space, so that spellings of one text compare equal.
+
+    >>> normalise("  ＡBC   Def ")
+    'abc def'
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

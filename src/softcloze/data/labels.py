@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softcloze.data.examples import column_names, iterate_column, row_name, validate_collection
+from softcloze.data.examples import column_names, iterate_column, normalise, row_name, validate_collection
 from softcloze.errors import DataError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, as_label, validate_one_kind
@@ -60,7 +60,7 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
         y: the labels before, whose column may name its classes.
 
     Raises:
-        DataError: without a verbalizer, all labels are the same.
+        DataError: without a verbalizer, all labels are the same, or two differ by case or white space alone.
 
     Warns:
         UserWarning: numbers are taken for text labels in sorted order, or for label words.
@@ -70,6 +70,13 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
     """
     if verbalizer is None:
         validate_several(labels)
+        spellings: dict[str, Label] = {}
+        for row, label in enumerate(labels):
+            other = spellings.setdefault(normalise(str(label)), label)
+            if other != label:
+                raise DataError(
+                    f"{row_name(y, row)} has label {label!r}, which is {other!r} in another row: write them alike"
+                )
     names = _class_names(y)
     numbered = {type(label) for label in labels} == {int} and {*labels} == {*range(len({*labels}))}
     if verbalizer is None:

@@ -1,7 +1,6 @@
 """Data sets of texts and labels, their split into training and test rows, and few-shot samples."""
 
 import hashlib
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from softcloze.data.examples import normalise
 from softcloze.data.labels import as_labels
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import quoted
@@ -60,15 +60,6 @@ class Split:
 
     train: Examples
     test: Examples
-
-
-def normalise(text: str) -> str:
-    """Normalise Unicode form, case and white space, so that spellings of one text compare equal.
-
-    >>> normalise("  ＡBC   Def ")
-    'abc def'
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def split_rows(rows: Iterable[tuple[str, Label]]) -> Split:
