@@ -6,9 +6,7 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -44,14 +42,18 @@ def fit(*more):
     return stop.value.code
 
 
-def interrupt_at(patch, step, error=KeyboardInterrupt):
-    """Raise an error in place of a step of training, counted from 1."""
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
+def interrupt_at(patch, step, interrupt=ctrl_c):
+    """Interrupt a step of training, counted from 1."""
     take, calls = torch.optim.AdamW.step, []
 
     def interrupted(self, *arguments):
         calls.append(1)
         if len(calls) == step:
-            raise error
+            interrupt()
         return take(self, *arguments)
 
     patch.setattr(torch.optim.AdamW, "step", interrupted)
@@ -143,19 +145,15 @@ def test_damaged_progress_is_named(folder, monkeypatch, capsys):
     assert re.search(rf"error: prompt\.part/{file.name} is damaged .*; delete it to start", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_a_signal_keeps_the_progress(folder, number):
-    code = "from softcloze.training import checkpoint; checkpoint.SECONDS = 0; from softcloze.cli import main; main()"
-    arguments = [sys.executable, "-c", code, *shlex.split(COMMAND), *WORDS, "--epochs", "2000"]
-    with subprocess.Popen(arguments, env=os.environ, stderr=subprocess.PIPE, encoding="utf-8") as process:
-        deadline = time.monotonic() + 200
-        while not [*Path("prompt.part").glob("fit-*")] and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(number)
-        told = process.stderr.read()
-    assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
-    assert "interrupted: the progress is kept in prompt.part; run the same command again to resume" in told
-    assert "Traceback" not in told
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_keeps_the_progress(folder, whole, monkeypatch, capsys, number, code):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, STEPS + 2, lambda: os.kill(os.getpid(), number))
+        assert fit() == code
+    assert "interrupted: the progress is kept in prompt.part; run the same command again" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert fit() == 0
+    assert torch.equal(vectors(), whole)
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_training(folder, capsys, monkeypatch):
