@@ -177,6 +177,7 @@ class TestFitting:
             clf.predict(INPUTS)
         assert len(caught) == 1
 
+    @pytest.mark.filterwarnings("ignore:.*holds the progress of another fit")
     def test_other_demonstrations_use_another_checkpoint(self, tmp_path):
         def stop(record):
             raise KeyboardInterrupt

@@ -253,9 +253,9 @@ class TestTransformer:
     @pytest.mark.parametrize(
         ("how", "match"),
         [
-            ("nearst", r"demonstrations='nearst' is unknown; .*did you mean 'nearest'\?"),
-            (None, "demonstrations=None is unknown"),
-            (3, "demonstrations=3 is unknown"),
+            ("nearst", r"demonstrations='nearst', but it has to be .*did you mean 'nearest'\?"),
+            (None, "demonstrations=None, but it has to be"),
+            (3, "demonstrations=3, but it has to be"),
             (TfidfVectorizer, "TfidfVectorizer"),
         ],
     )

@@ -274,6 +274,15 @@ def test_members_outside_the_folder(backbone, tmp_path, member):
         PromptEnsemble.load(tmp_path / "e", backbone)
 
 
+def test_demonstrations_with_vectors_of_another_width(backbone, tmp_path):
+    folder = tmp_path / "prompt"
+    KINDS["nearest"](backbone).set_params(random_state=0).fit(TEXTS, LABELS).save(folder)
+    (folder / VECTORS).write_bytes(save({"demonstrations/vectors": torch.ones(len(TEXTS), 5)}))
+    reseal(folder)
+    with pytest.raises(SoftclozeError, match="the vectors of the demonstrations have width 5, those of new texts 32"):
+        PromptClassifier.load(folder, backbone).predict(TEXTS)
+
+
 def test_an_empty_fingerprint_fits_no_model(prompt, backbone):
     """A prompt that names no model would be taken for one of any model."""
     loaded = Prompt.load(prompt)

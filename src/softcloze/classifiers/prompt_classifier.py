@@ -27,7 +27,7 @@ from softcloze.data import (
     validate_lengths,
     validate_several,
 )
-from softcloze.demonstrations import METHODS, Pool, Transformer, select_demonstrations
+from softcloze.demonstrations import SELECTION, Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError, ParameterError
 from softcloze.heads import EXCLUSIVE, LinearHead, initial_head, learn_prototypes
@@ -113,11 +113,7 @@ class PromptClassifier(PromptEstimator):
     constraints: ClassVar[Mapping[str, Constraint]] = {
         **PromptEstimator.constraints,
         "head": one_of(*EXCLUSIVE),
-        "demonstrations": one_of(*METHODS)
-        | Constraint(
-            "a transformer such as scikit-learn's TfidfVectorizer()",
-            lambda value: hasattr(value, "transform") and not isinstance(value, type),
-        ),
+        "demonstrations": SELECTION,
         "soft_init": one_of(*INITS) | instance_of("a Prompt, or the folder of a saved prompt", str, PathLike, Prompt),
         "calibration": one_of(*CALIBRATIONS) | NONE,
         "warm_start": BOOLEAN,

@@ -3,7 +3,7 @@
 from softcloze.demonstrations.mean_states import mean_states
 from softcloze.demonstrations.pool import Pool
 from softcloze.demonstrations.selection import (
-    METHODS,
+    SELECTION,
     Demonstrations,
     FixedDemonstrations,
     NearestDemonstrations,
@@ -13,7 +13,7 @@ from softcloze.demonstrations.selection import (
 )
 
 __all__ = [
-    "METHODS",
+    "SELECTION",
     "Demonstrations",
     "FixedDemonstrations",
     "NearestDemonstrations",

@@ -13,7 +13,7 @@ from softcloze.demonstrations.mean_states import mean_states
 from softcloze.demonstrations.pool import Pool, Values, allocate, alternate_labels, text_for_similarity
 from softcloze.encoding import Demonstration
 from softcloze.errors import ParameterError
-from softcloze.formatting import did_you_mean
+from softcloze.parameters import Constraint, one_of, validate_parameters
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, Label
 
@@ -94,6 +94,11 @@ class NearestDemonstrations:
     ) -> list[list[Demonstration]]:
         from sklearn.metrics.pairwise import cosine_similarity
 
+        if vectors.shape[1] != self.vectors.shape[1]:
+            raise ParameterError(
+                f"the vectors of the demonstrations have width {self.vectors.shape[1]}, those of new texts "
+                f"{vectors.shape[1]}; fit again"
+            )
         labels = self.pool.labels
         selected = []
         for start in range(0, len(values), CHUNK):
@@ -112,6 +117,10 @@ class NearestDemonstrations:
 
 Demonstrations: TypeAlias = FixedDemonstrations | NearestDemonstrations
 METHODS = (FixedDemonstrations.method, NearestDemonstrations.method)
+SELECTION = one_of(*METHODS) | Constraint(
+    "a transformer such as scikit-learn's TfidfVectorizer()",
+    lambda value: hasattr(value, "transform") and not isinstance(value, type),  # a class has no parameters yet
+)
 
 
 def demonstrations_from_dict(
@@ -163,20 +172,13 @@ def select_demonstrations(
     Raises:
         ParameterError: `method` is none of these, or computes another number of vectors than of texts.
     """
-    is_name = isinstance(method, str)
-    # a class is not an instance with parameters
-    if not (method in METHODS if is_name else hasattr(method, "transform") and not isinstance(method, type)):
-        hint = did_you_mean(method, METHODS) if is_name else ""
-        raise ParameterError(
-            f"demonstrations={method!r} is unknown; expected {' or '.join(map(repr, METHODS))}, or a transformer "
-            f"such as scikit-learn's TfidfVectorizer(){hint}"
-        )
+    validate_parameters({"demonstrations": method}, {"demonstrations": SELECTION})
     if count is None:
         count = len(pool.words)
     _warn_if_few(pool, count)
-    if is_name and method == FixedDemonstrations.method:
+    if isinstance(method, str) and method == FixedDemonstrations.method:
         return _draw_fixed(pool, count, generator)
-    return _prepare_nearest(pool, count, None if is_name else method, backbone)
+    return _prepare_nearest(pool, count, None if isinstance(method, str) else method, backbone)
 
 
 def _warn_if_few(pool: Pool, count: int) -> None:
