@@ -160,6 +160,12 @@ def test_things_that_are_no_model_or_tokenizer(model, tokenizer):
         Backbone(made, tokenizer, "x")
 
 
+@pytest.mark.parametrize("name", [None, "", Path("bert")])
+def test_a_name_that_no_prompt_can_refer_to(name):
+    with pytest.raises(BackboneError, match="expected the name that saved prompts refer to"):
+        Backbone(models.model("bert"), models.tokenizer("wordpiece"), name)
+
+
 def test_a_folder_of_links(folder, tmp_path_factory):
     links = tmp_path_factory.mktemp("links")
     for file in folder.iterdir():

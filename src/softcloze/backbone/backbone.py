@@ -69,7 +69,7 @@ class Backbone:
                 decoder begins with no known token.
             TokenizerError: the tokenizer is not backed by the tokenizers library, or lacks the mask token.
         """
-        _validate_types(model, tokenizer)
+        _validate_types(model, tokenizer, name)
         self.model = model
         self.tokenizer = tokenizer
         self.name = name
@@ -349,8 +349,10 @@ class Backbone:
         return head_start(self._forward)
 
 
-def _validate_types(model: object, tokenizer: object) -> None:
+def _validate_types(model: object, tokenizer: object, name: object) -> None:
     if not isinstance(model, nn.Module) or not hasattr(model, "config"):
         raise BackboneError(f"model={quoted(model)}: expected a transformers model")
     if not hasattr(tokenizer, "get_vocab"):
         raise TokenizerError(f"tokenizer={quoted(tokenizer)}: expected a tokenizer of transformers")
+    if not isinstance(name, str) or not name:
+        raise BackboneError(f"name={quoted(name)}: expected the name that saved prompts refer to")
