@@ -91,3 +91,23 @@ def test_text_that_looks_like_a_tag_is_a_warning():
     kept = PromptClassifier(backbone("bert"), "<text> \\{b} It was <mask>.", WORDS)
     with pytest.warns(UserWarning, match="looks like a tag"):
         np.testing.assert_array_equal(kept.predict_proba(TEXTS), classifier.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% set shown = false %}{% if shown %}<text>{% endif %} It was <mask>.",
+        "{{ text if false else 'x' }} It was <mask>.",
+        "{% if text is number %}{{ text }}{% endif %} It was <mask>.",
+    ],
+)
+def test_jinja_that_never_writes_the_examples(source):
+    classifier = PromptClassifier(NO_MODEL, source, WORDS)
+    with pytest.raises(TemplateSyntaxError, match="all 4 examples get the same prompt, though they differ"):
+        classifier.fit(TEXTS, LABELS)
+
+
+def test_jinja_that_writes_words_for_its_fields():
+    source = "{% if stars > 3 %}full of stars{% else %}few{% endif %}: <mask>."
+    classifier = PromptClassifier(backbone("bert"), source, WORDS).fit([{"stars": 5}, {"stars": 1}], ["a", "b"])
+    assert classifier.predict([{"stars": 4}, {"stars": 5}]).shape == (2,)

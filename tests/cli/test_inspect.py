@@ -50,6 +50,12 @@ def test_line_ends_and_tabs_in_a_template_are_typed_as_in_python(softcloze):
     assert softcloze("inspect", r"<text>\\n\\\n很<mask>", "--text", "好") == (0, r"好\n\↵很<mask>", "")
 
 
+def test_a_template_that_does_not_read_the_example(softcloze):
+    for args in (("--text", "好"), ("--field", "text=好")):
+        code, _, err = softcloze("inspect", "{text}很<mask>", *args)
+        assert code == 2 and "the template reads no field, so all examples get the same prompt: '{text}' is text" in err
+
+
 def test_logic_with_values_that_are_no_text(softcloze):
     template = "{% for star in stars if star > 2 %}*{% endfor %}{% if title is defined %}《<title>》{% endif %}很<mask>"
     assert softcloze("inspect", template, "--field", "stars:=[1, 3, 4]") == (0, "**很<mask>", "")

@@ -33,6 +33,7 @@ UNREAD = [  # the characters at fault stand between « and »
     "{% if False %}«<text>»{% endif %} It was <mask>.",
     "{% if 1 > 2 %}«{{ text }}»{% elif none %}<text>{% endif %} It was <mask>.",
     "{% if true %}x{% else %}«<text>»{% endif %} It was <mask>.",
+    "{% for word in [] %}«{{ text }}»{% endfor %} It was <mask>.",
     "{% set text = 'x' %}«<text>» It was <mask>.",
     "«{{ '<text>' }}» It was <mask>.",
 ]

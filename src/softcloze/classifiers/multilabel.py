@@ -108,6 +108,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
         if template.demos is not None:
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
         examples, present = read_examples(X, template), as_indicators(y, verbalizer)
+        template.validate_varied(examples)
         validate_lengths(examples, present)
         if not examples:
             raise DataError("fit needs at least one example, found none")

@@ -160,6 +160,7 @@ class PromptClassifier(PromptEstimator):
         self._validate_parameters()
         template = resolve_template(self.template)
         examples = read_examples(X, template)
+        template.validate_varied(examples)
         if not examples:
             raise DataError("fit needs at least one example, found none")
         labels = as_labels(y)
@@ -258,6 +259,7 @@ class PromptClassifier(PromptEstimator):
         self._validate_parameters()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         examples = read_examples(X, template)
+        template.validate_varied(examples)
         if (
             verbalizer is None
             or template.demos is not None

@@ -104,6 +104,8 @@ def inspect(
 def _example(template: Template, text: str | None, fields: Sequence[str] | None) -> dict[str, object]:
     """The example from --text and --field; empty without them."""
     example = read_fields(fields if fields is not None else ())
+    if example or text is not None:
+        template.validate_reads(example)
     unknown = [name for name in example if name not in template.fields]
     has = ", ".join(map(repr, template.fields)) or "none"
     if text is not None:

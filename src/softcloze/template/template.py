@@ -222,6 +222,23 @@ class Template:
                 elif isinstance(example, Mapping) and example:
                     self.validate_reads(example)
 
+    def validate_varied(self, examples: Sequence[str | Mapping[str, object]]) -> None:
+        """Raise if Jinja gives all examples the same prompt, though their fields differ.
+
+        Raises:
+            TemplateSyntaxError: they get the same prompt; shows the first Jinja.
+            SoftclozeError: as `read_fields` and `expand`.
+        """
+        if self.logic is None:
+            return
+        values = [self.read_fields(example, row) for row, example in enumerate(examples)]
+        prompts = [self.expand(given, row, examples[row]) for row, given in enumerate(values)]
+        if any(given != values[0] for given in values) and all(prompt == prompts[0] for prompt in prompts):
+            kinds = zip(self.nodes, self.spans, strict=True)
+            start, end = next(span for node, span in kinds if isinstance(node, Expression | Statement))
+            problem = f"all {len(values)} examples get the same prompt, though they differ: Jinja writes no field"
+            raise TemplateSyntaxError(problem, self.source, start, end, "no-field")
+
     def warn_of_placeholders(self) -> None:
         """Warn of text that looks like a field of another tool, though no example has a field of that name."""
         for placeholder in self.placeholders:

@@ -149,7 +149,7 @@ class _Compiler:
     def loop(self, i: int, rest: str) -> Step:
         targets, goes_through, condition = self.compiled(i, _compile_for, rest)
         items, origin = self.recorded(i, goes_through)
-        before = self.bound
+        before, fields = self.bound, dict(self.fields)
         self.bound = dict(before)
         self.bind(i, targets, origin)
         test: Evaluate | None = None
@@ -157,6 +157,8 @@ class _Compiler:
             test, _ = self.recorded(i, condition)
         self.bound[LOOP] = None
         steps, keyword, rest = self.body("else", "endfor")
+        if not goes_through.reads and _is_empty(items):
+            self.fields = fields  # the loop never runs
         self.bound = dict(before)
         otherwise: list[Step] = []
         if keyword == "else":
@@ -258,6 +260,14 @@ def _compile_for(source: str) -> tuple[tuple[str, ...], Compiled, Compiled | Non
 def _compile_set(source: str) -> tuple[str, Compiled]:
     name, value = read_set(source)
     return name, compile_expression(value)
+
+
+def _is_empty(items: Evaluate) -> bool:
+    """Return whether a list that reads no names is empty."""
+    try:
+        return items(Run({}, {})) == []
+    except ExpressionError:
+        return False
 
 
 def _as_list(value: object) -> list[object]:
