@@ -155,15 +155,11 @@ def compare(
     from softcloze.experiments.table import DifferencesTable
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
-    held_out = min(len(split.test), test_rows)
-    if 0 < held_out < FEW_HELD_OUT:
-        margin = 98 / held_out**0.5  # half of the 95% interval of a share of one half
-        say(errors(), f"{held_out} held-out rows: they tell an accuracy to within {margin:.0f} points or so")
     if any("model" in method.classifier.get_params() for method in chosen):
         fetch(model)
         if processes == 1:  # otherwise each process loads it
             open_backbone(model)
-    screen = LiveTable()
+    screen = LiveTable(min(len(split.test), test_rows))
     with Live(screen, console=errors(), transient=True) if errors().is_terminal else nullcontext():
         comparison = experiments.compare(
             chosen,
@@ -223,13 +219,18 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
 class LiveTable:
     """The current table of a comparison, with a line on the runs in progress and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, held_out: int) -> None:
+        self._held_out = held_out
         self._table: RenderableType = ""
         self._doing = "starting"
         self._ends: float | None = None  # by the clock of `time.monotonic`
 
     def update(self, event: "Progress") -> None:
         """Update the table and the line; where no terminal shows them, print the line of the next runs."""
+        if not event.done and 0 < self._held_out < FEW_HELD_OUT:
+            margin = 98 / self._held_out**0.5  # half of the 95% interval of a share of one half
+            say(errors(), f"{self._held_out} held-out rows: they tell an accuracy to within {margin:.0f} points or so")
+            self._held_out = 0  # once
         self._table = event.comparison.table() if event.done else ""
         self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left
         self._doing = f"run {event.done + 1} of {event.total}: {', '.join(map(_run_name, event.doing))}"
