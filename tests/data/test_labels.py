@@ -112,6 +112,7 @@ MISSING = {
     "polars": pl.Series(["pos", None]),
     "pyarrow": pa.array(["pos", None]),
     "masked": np.ma.array(["pos", "neg"], mask=[False, True]),
+    "masked column": np.ma.array([["pos"], ["neg"]], mask=[[False], [True]]),
     "empty text": ["pos", ""],
     "blank text": ["pos", " \n"],
 }

@@ -236,11 +236,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
     def _prompt(self, *, calibrated: bool = True) -> tuple[Prompt, Backbone]:
         """The prompt to predict with and its backbone: the fitted prompt, or a hard one that needs no `fit`.
 
-        Args:
-            calibrated: also raise if only the calibration has to be learnt.
-
-        Raises:
-            NotFittedError: something has to be learnt first; raised before a model is loaded.
+        `calibrated`: also raise NotFittedError if only the calibration has to be learnt.
         """
         if hasattr(self, "prompt_"):
             return self.prompt_, self.backbone_
@@ -269,11 +265,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         return read_examples(X, self.prompt_.template if fitted else self._hard_prompt(calibrated=True)[0])
 
     def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
-        """The prompt, and its label log-scores of examples; a template that does not read them raises before loading.
-
-        Raises:
-            TemplateSyntaxError: the template reads no field of an example, or leaves one as a placeholder.
-        """
+        """The prompt, and its label log-scores of examples."""
         examples = self._examples(X)
         bound = self._bound_prompt()
         return bound, bound.scores(examples)
@@ -409,18 +401,7 @@ def accuracy(
     known: Sequence[Label],
     sample_weight: Iterable[float] | None,
 ) -> float:
-    """Share of examples with the right label.
-
-    Args:
-        predict: predicts the label of each example, one of `known`.
-        examples: the examples.
-        y: their labels.
-        known: labels that `y` may hold.
-        sample_weight: weight of each example; None for equal ones.
-
-    Raises:
-        DataError: no examples, another number of labels, or labels that are not known.
-    """
+    """Share of examples for which `predict` has the right label; raises DataError for labels that are not `known`."""
     from sklearn.metrics import accuracy_score  # takes a second
 
     labels = as_labels(y)

@@ -51,11 +51,7 @@ def iterate_examples(X: Iterable[Example], fields: Sequence[str] = ()) -> Iterat
 
 
 def validate_collection(values: object, name: str, expected: str) -> None:
-    """Raise if `values` is not an ordered collection; `expected` describes what `name` should be.
-
-    Raises:
-        DataError: `values` is None, a single value, a mapping, a set, or a query of polars that is not run yet.
-    """
+    """Raise DataError if `values` is not an ordered collection; `expected` describes what `name` should be."""
     if hasattr(values, "collect_schema") and hasattr(values, "collect"):
         raise DataError(f"{name} is a {type(values).__name__}, which has no rows yet; pass {name}.collect()")
     if values is None:
@@ -114,7 +110,7 @@ def iterate_column(values: Any, name: str, what: str) -> Iterator[Any]:  # noqa:
     if isinstance(shape, tuple) and len(shape) != 1:
         if not hasattr(values, "tolist") or len(shape) != 2 or shape[1] != 1:
             raise DataError(f"{name} has shape {shape}; expected one {what} per example, shape (examples,)")
-        values = np.asarray(values).reshape(-1)
+        values = (np.asarray(values) if isinstance(values, np.matrix) else values)[:, 0]
     # of dates and durations tolist makes integers
     return iter(values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind not in "mM" else values)
 
