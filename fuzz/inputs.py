@@ -7,7 +7,9 @@ random weights; commands read mutated files. Rounds have consecutive seeds; each
 its smallest case and a seed that reproduces it.
 """
 
+import copy
 import csv
+import inspect
 import io
 import json
 import os
@@ -44,8 +46,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from rounds import Expected, run
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, Template
+from softcloze import (
+    Backbone,
+    MultiLabelPromptClassifier,
+    PromptClassifier,
+    PromptEnsemble,
+    PromptSet,
+    Protocol,
+    Template,
+    load_backbone,
+    predict_stream,
+    refine_words,
+    search_label_words,
+)
 from softcloze.cli.app import app
+from softcloze.lint import lint
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import OrdinalVerbalizer, RuleVerbalizer, Verbalizer
 
@@ -467,6 +482,114 @@ def any_ensemble(case: Any) -> None:
         used(PromptEnsemble(**chosen), X, y, new)
 
 
+# -- methods and functions --
+
+
+def fitted() -> list[Any]:
+    """Fitted classifiers of each kind, whose calls leave nothing behind that others would see."""
+    texts, labels = models.SENTENCES[:6], ["neg", "pos"] * 3
+    rows = [{"title": "a", "text": text} for text in texts]
+    options = {"epochs": 1, "random_state": 0}
+    words = {"neg": "bad", "pos": ["good", "great"]}
+    single = [
+        PromptClassifier(models.backbone(name), template, words, **options, **more).fit(rows, labels)
+        for name, template, more in [
+            ("bert", "<text> It was <mask>.", {"calibration": "batch"}),
+            ("gpt2", "<soft*2> <text> It was <mask>", {}),
+            ("bert", "{% if title %}{{ title }}{% endif %} <text> <mask>", {"head": "linear"}),
+        ]
+    ]
+    several = MultiLabelPromptClassifier(models.backbone("bert"), "<soft> <text> <mask>", words, **options)
+    return [*single, several.fit(texts, [["neg"], ["pos"], []] * 2), PromptEnsemble(MEMBERS).fit(texts, labels)]
+
+
+FITTED = fitted()
+X_METHODS = [
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "calibrate",
+    "explain",
+    "predict_stream",
+]
+Y_METHODS = ["score", "partial_fit", "fit_probabilities", "self_train", "fit"]
+FUNCTIONS = {
+    "search_label_words": search_label_words,
+    "refine_words": refine_words,
+    "TrainingSettings": lambda *given: TrainingSettings(*given).validate(),
+    "load_backbone": load_backbone,
+    "Backbone": Backbone,
+    "Template": Template,
+    "PromptSet": PromptSet,
+    "Protocol": Protocol,
+    "lint": lint,
+    "load": PromptClassifier.load,
+}
+
+
+@st.composite
+def calls(draw: Any) -> tuple[Any, str, tuple[Any, ...], dict[str, Any]]:
+    """A classifier, the name of a method and its arguments."""
+    classifier = draw(st.sampled_from(FITTED))
+    name = draw(st.sampled_from([*X_METHODS, *Y_METHODS, "save", "set_params", "load"]))
+    odd = draw(oddities)
+    count = draw(st.sampled_from([0, 1, 2] if "count" in odd else [4]))
+    first = draw(st.one_of(examples(count, odd), ANYTHING) if "parameter" in odd else examples(count, odd))
+    if name in X_METHODS:
+        return classifier, name, (first,), {}
+    if name in Y_METHODS:
+        second = st.one_of(ANYTHING, targets(["neg", "pos"], count, odd), st.just(np.full((count, 2), 0.5)))
+        third = (draw(examples(2, odd)),) if name == "self_train" else ()
+        return classifier, name, (first, draw(second), *third), {}
+    if name == "set_params":
+        names = sorted(classifier.get_params(deep=False))  # for others scikit-learn has its own error
+        return classifier, name, (), {draw(st.sampled_from(names)): draw(ANYTHING)}
+    return classifier, name, (draw(ANYTHING),), {}
+
+
+def any_call(case: tuple[Any, str, tuple[Any, ...], dict[str, Any]]) -> None:
+    """A method works on any arguments, or raises an error of softcloze; so does predict afterwards."""
+    classifier, name, given, named = case
+    one = copy.copy(classifier)
+    with Expected(NotFittedError):
+        if name == "predict_stream":
+            for prediction in predict_stream(one, *given, window=2):
+                assert prediction.error is not None or prediction.label in one.classes_
+        elif name == "set_params":
+            one.set_params(**named)
+            one.predict(["A delight."])
+        elif hasattr(one, name):
+            getattr(one, name)(*given)
+
+
+@st.composite
+def function_calls(draw: Any) -> tuple[str, list[Any]]:
+    """The name of a function and some arguments, of which the first ones are right."""
+    name = draw(st.sampled_from(sorted(FUNCTIONS)))
+    right: dict[str, list[Any]] = {
+        "search_label_words": [shared("bert"), "<text> It was <mask>.", TEXTS[:4], ["neg", "pos"] * 2],
+        "refine_words": [shared("bert"), "<text> It was <mask>.", {"neg": ["bad"], "pos": ["good"]}, TEXTS[:4]],
+        "lint": ["<text> <mask>", {"neg": "bad", "pos": "good"}],
+    }
+    given = list(right.get(name, []))
+    if given and draw(st.integers(0, 3)):
+        given[draw(st.integers(0, len(given) - 1))] = draw(ANYTHING)
+        return name, given
+    return name, draw(st.lists(ANYTHING, min_size=len(given) or 1, max_size=len(given) or 2))
+
+
+def any_function(case: tuple[str, list[Any]]) -> None:
+    """A function works on any arguments, or raises an error of softcloze."""
+    name, given = case
+    try:
+        inspect.signature(FUNCTIONS[name]).bind(*given)
+    except TypeError:  # Python's own, for a missing argument
+        return
+    with Expected():
+        FUNCTIONS[name](*given)
+
+
 @st.composite
 def words_alone(draw: Any) -> Any:
     """A class of verbalizers and its arguments."""
@@ -613,6 +736,8 @@ def main() -> int:
         "classifiers": given(cases(SINGLE, False), st.data())(round_of(50)(any_single)),
         "several labels": given(cases(COMMON, True), st.data())(round_of(50)(any_multilabel)),
         "ensembles": given(together())(round_of(50)(any_ensemble)),
+        "methods": given(calls())(round_of(100)(any_call)),
+        "functions": given(function_calls())(round_of(100)(any_function)),
         "files": given(tables(), COMMANDS, OPTIONS)(round_of(50)(any_file)),
     }
     budget, first = [*map(float, sys.argv[1:2])] or [60.0], [*map(int, sys.argv[2:3])] or [None]

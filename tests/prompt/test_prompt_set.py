@@ -6,7 +6,7 @@ import torch
 from support import models
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptSet, RuleVerbalizer, Verbalizer
-from softcloze.errors import ArtifactError, DataError, FieldError
+from softcloze.errors import ArtifactError, DataError, FieldError, ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -78,6 +78,12 @@ def test_bad_arguments_raise():
     prompt = PromptClassifier(models.backbone("llama"), "<text> <mask>", WORDS).fit(TEXTS, LABELS).prompt_
     with pytest.raises(ArtifactError, match="belongs to another model"):
         PromptSet([prompt], backbone)
+    with pytest.raises(ParameterError, match=r"prompts\[0\]='a', but it has to be a Prompt"):
+        PromptSet(["a"], backbone)
+    with pytest.raises(ParameterError, match=r"prompts\[0\]=None, but it has to be a Prompt"):
+        PromptSet(None, backbone)
+    with pytest.raises(ParameterError, match=r"backbone='bert', but it has to be a Backbone"):
+        PromptSet([prompt], "bert")
 
 
 def test_real_texts(bert_tiny):

@@ -9,10 +9,13 @@ from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import DataError
+from softcloze.parameters import instance_of, validate_parameters
 from softcloze.prompt.bound import BoundPrompt
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
 from softcloze.scoring import Member, score_together
+
+_PROMPT, _BACKBONE = instance_of("a Prompt", Prompt), instance_of("a Backbone, as of load_backbone", Backbone)
 
 
 class PromptSet:
@@ -51,12 +54,15 @@ class PromptSet:
         Raises:
             DataError: no prompts.
             ArtifactError: a prompt belongs to another model.
-            ParameterError: a prompt lacks the vectors of a soft slot.
+            ParameterError: no prompts or no backbone, or a prompt that lacks the vectors of a soft slot.
             SoftclozeError: a prompt does not fit the model, as for `BoundPrompt`.
         """
-        self.prompts, self.backbone = tuple(prompts), backbone
+        self.prompts = tuple(prompts) if isinstance(prompts, Iterable) else (prompts,)
+        self.backbone = backbone
         if not self.prompts:
             raise DataError("a PromptSet takes at least one prompt")
+        values = {"backbone": backbone} | {f"prompts[{i}]": prompt for i, prompt in enumerate(self.prompts)}
+        validate_parameters(values, dict.fromkeys(values, _PROMPT) | {"backbone": _BACKBONE})
         # prompts that differ in their trained parts alone are compiled and encoded once
         compiled: dict[Hashable, CompiledPrompt] = {}
         self._bound = []
