@@ -71,7 +71,7 @@ def test_wide_layers_take_fewer_tokens(bert_tiny):
     assert bert_tiny.token_budget == 3072  # 512 numbers of four bytes
     config = BertConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=1, intermediate_size=700)
     positions = BertForMaskedLM(BertConfig(**(config.to_dict() | {"max_position_embeddings": 3000})))
-    found = [Backbone(model, bert_tiny.tokenizer, "") for model in (BertForMaskedLM(config), positions)]
+    found = [Backbone(model, bert_tiny.tokenizer, "x") for model in (BertForMaskedLM(config), positions)]
     assert [backbone.token_budget for backbone in found] == [2246, 2246]
 
 
