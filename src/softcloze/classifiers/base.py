@@ -37,7 +37,7 @@ RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) 
 
 
 class Start(NamedTuple):
-    """What is known of a fit before the model is loaded: its seed, and the key of its checkpoint."""
+    """Seed of a fit, and the key of its checkpoint if it has one; both are known before the model is loaded."""
 
     seed: int
     key: str
@@ -301,18 +301,19 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             FileError: it cannot be written.
         """
         seed = None if self.random_state is None else seed_of(self.random_state)
-        settings, others = self._settings(), ("training", "random_state", "model_options", "template", "verbalizer")
+        settings = self._settings()
+        if settings.checkpoint is None:
+            return Start(seed if seed is not None else seed_of(None), "")
+        others = ("training", "random_state", "model_options", "template", "verbalizer")
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
         fit = (type(self).__name__, seed, str(template), verbalizer, parameters, settings.to_dict())
         described = repr((*fit, list(examples), torch.as_tensor(targets).tolist()))
         # an object without a representation of its own shows its address, which changes from run to run
         key = sha256(re.sub(" at 0x[0-9a-f]+", "", described).encode("utf-8", "surrogatepass")).hexdigest()
-        progress = None
-        if settings.checkpoint is not None:
-            checkpoint = Checkpoint(settings.checkpoint, key)
-            validate_writable(checkpoint.path)
-            checkpoint.warn_of_others()
-            progress = checkpoint.load()
+        checkpoint = Checkpoint(settings.checkpoint, key)
+        validate_writable(checkpoint.path)
+        checkpoint.warn_of_others()
+        progress = checkpoint.load()
         if seed is None:
             seed = progress.seed if progress is not None else seed_of(None)
         return Start(seed, key)
