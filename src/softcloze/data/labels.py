@@ -195,11 +195,14 @@ def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:
     validate_collection(y, "y", "a list with the labels of each example, or a matrix of 0 and 1")
     matrix: Any = y.toarray() if hasattr(y, "toarray") else y
     columns = column_names(matrix, "y")
-    if columns is not None and len(columns) > 1:
-        if sorted(map(str, columns)) != sorted(map(str, labels)):
+    if columns is not None:
+        if len(columns) == 1 and all(map(is_collection, iterate_column(matrix, "y", "label"))):
+            matrix = [*iterate_column(matrix, "y", "label")]
+        elif sorted(map(str, columns)) != sorted(map(str, labels)):
             raise DataError(f"y has the columns {list(columns)}, the verbalizer the labels {list(labels)}")
-        matrix = _in_order(matrix, labels)
-    if len(getattr(matrix, "shape", ())) > 1 and (columns is None or len(columns) > 1):
+        else:
+            matrix = _in_order(matrix, labels)
+    if len(getattr(matrix, "shape", ())) > 1:
         return _indicators(matrix, labels)
     index = {label: i for i, label in enumerate(labels)}
     rows = list(iterate_column(matrix, "y", "collection of labels"))
