@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import NamedTuple
 
 from softcloze.formatting import quoted
 from softcloze.lint.finding import Finding
@@ -18,13 +17,6 @@ _ESCAPE = re.compile(  # but not a command of LaTeX, such as \nu
     r"(?<!\\)\\([nt])(?!(?:abla|eq?|eg|ewline|i|ot|otin|u|au|heta|imes|o|op|ilde|anh?|ext[a-z]*|riangle|herefore|frac)\b)"
 )
 _MARK = re.compile(r"[\[【<＜《{}%*\\]")  # each pattern below contains one of these
-
-
-class _TagPattern(NamedTuple):
-    """A spelling of a tag, and the advice for the name that the pattern captures, if any."""
-
-    pattern: re.Pattern[str]
-    advice: Callable[[str], str]
 
 
 def _tag(name: str) -> str:
@@ -43,8 +35,8 @@ def _fixed(advice: str) -> Callable[[str], str]:
     return lambda name: advice
 
 
-_TAG_PATTERNS = [
-    _TagPattern(re.compile(pattern, re.IGNORECASE), advice)
+_TAG_PATTERNS = [  # spellings of tags, and the advice for the name that a pattern captures, if any
+    (re.compile(pattern, re.IGNORECASE), advice)
     for pattern, advice in [
         (r"[\[【](mask|sep|cls|bos|eos|unk|pad)[\]】]", _tag),
         (r"<\|(\w+)\|>", _bars),
