@@ -155,6 +155,11 @@ def test_a_mask_or_a_template_of_another_tool(source, hint):
     assert caught.value.problem == NO_MASK or hint
 
 
+def test_a_template_of_ruprompts():
+    with pytest.raises(TemplateSyntaxError, match="the field <P> takes no count; read ruPrompts' templates with"):
+        Template("<P*20>{text}<P*10>")
+
+
 def test_a_file_given_as_a_template(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-template.txt").write_text("<text> It was <mask>.", encoding="utf-8")

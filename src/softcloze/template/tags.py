@@ -136,6 +136,8 @@ class _TagReader:
         if not self.tag.count:
             self._validate_closed()
             meant = self._meant((name for name, tag in TAGS.items() if tag.count), f"*{token}")
+            if self.name == "P":
+                meant = "; read ruPrompts' templates with Template.from_ruprompts"
             self._fail(f"{self._kind()} takes no count{meant}", self.start + 1, self.at)
         expected = f"expected a whole number from 1 to {MAX_COUNT} after '*'"
         if not token:
