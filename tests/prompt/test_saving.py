@@ -1,6 +1,8 @@
 """Saving and loading of prompts: round trips, damaged files, and a save that fails."""
 
 import json
+import os
+import shutil
 import time
 from dataclasses import replace
 from multiprocessing import get_context
@@ -219,6 +221,34 @@ def test_two_processes_that_save_at_once(prompt, tmp_path):
         assert process.exitcode == 0
     loaded = Prompt.load(tmp_path / "p")
     assert torch.equal(loaded.vectors["task"], prompts[loaded.model == "b"].vectors["task"])
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_interrupted_while_it_saves(prompt, tmp_path, monkeypatch, at):
+    """After any of the calls that change files."""
+    prompts = {
+        "a/model": prompt,
+        "b": replace(prompt, model="b", vectors={k: v + 1 for k, v in prompt.vectors.items()}),
+    }
+    prompt.save(tmp_path / "p")
+    calls = []
+    for owner, name in ((Path, "write_bytes"), (os, "fsync"), (Path, "replace"), (shutil, "rmtree")):
+        function = getattr(owner, name)
+
+        def interrupted(*arguments, function=function, **options):
+            result = function(*arguments, **options)
+            calls.append(1)
+            if len(calls) == at:
+                raise KeyboardInterrupt
+            return result
+
+        monkeypatch.setattr(owner, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prompts["b"].save(tmp_path / "p")
+    monkeypatch.undo()
+    loaded = Prompt.load(tmp_path / "p")
+    assert torch.equal(loaded.vectors["task"], prompts[loaded.model].vectors["task"])
+    assert len([*(tmp_path / "p").iterdir()]) == 2
 
 
 def test_a_prompt_is_read_while_another_process_replaces_it(prompt, tmp_path):

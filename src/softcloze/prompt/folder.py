@@ -120,16 +120,19 @@ class SavedFolder:
                     raise
         content = make(f"-{token_hex(6)}")
         sealed = self.seal(*content)
-        try:
-            earlier = [*self.read(folder)["files"]]
-        except ArtifactError:
-            earlier = []
+        earlier = self._names(folder)
         try:
             _write(folder, {**content.files, self.card: sealed})
-        except BaseException:
-            _remove(folder, content.files)
-            raise
-        _remove(folder, earlier)
+        finally:  # after an error or an interruption either card may be there
+            if current := self._names(folder):
+                _remove(folder, (earlier | content.files.keys()) - current)
+
+    def _names(self, folder: Path) -> set[str]:
+        """Names of the files that the card names; empty if the card is damaged."""
+        try:
+            return {*self.read(folder)["files"]}
+        except ArtifactError:
+            return set()
 
     def seal(self, card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
         """Make the text of a card: with the format, the version of softcloze, and checksums of all files and of itself.
