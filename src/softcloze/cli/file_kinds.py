@@ -4,18 +4,19 @@ import codecs
 import re
 import shlex
 from collections.abc import Iterable
+from os import SEEK_END
 from pathlib import Path
 
 HEAD = 4096  # bytes that tell the kind
 LINE = 2**20  # bytes of the line after them that are read to its end
 MAGIC = {
     b"\x1f\x8b": ("compressed by gzip", "gunzip -k {path}"),
-    b"BZh": ("compressed by bzip2", "bunzip2 -k {path}"),
+    **{b"BZh%d1AY" % level: ("compressed by bzip2", "bunzip2 -k {path}") for level in range(1, 10)},
     b"\xfd7zXZ\x00": ("compressed by xz", "unxz -k {path}"),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unzstd {path}"),
     b"PK\x03\x04": ("a zip archive", "unzip {path}"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save it in Excel as CSV UTF-8"),
-    b"ARROW1": ("an Arrow file", "write it with pyarrow as Parquet"),
+    b"ARROW1\0\0": ("an Arrow file", "write it with pyarrow as Parquet"),
     b"SQLite format 3\x00": ("an SQLite database", "export a table with: sqlite3 -header -csv"),
     b"%PDF": ("a PDF document", "export its tables as CSV"),
     b"version https://git-lfs": ("a pointer of Git LFS, without the data", "git lfs pull"),
@@ -42,12 +43,14 @@ def describe_kind(path: Path) -> str | None:
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         head = file.read(HEAD) + file.readline(LINE)
+        file.seek(-min(4, file.seek(0, SEEK_END)), SEEK_END)
+        tail = file.read()
     for magic, (kind, mend) in MAGIC.items():
         if head.startswith(magic):
             if b"xl/" in head or suffix in (".xlsx", ".xlsm"):
                 kind, mend = WORKBOOK
             return f"is {kind}: {mend.format(path=shlex.quote(str(path)))}"
-    if head.startswith(b"PAR1"):
+    if head.startswith(b"PAR1") and (suffix == ".parquet" or tail == b"PAR1"):
         return None if suffix == ".parquet" else f"is a Parquet file: {_rename(path, '.parquet')}"
     for bom, encoding in BOMS.items():
         if head.startswith(bom):
