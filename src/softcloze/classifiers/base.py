@@ -26,7 +26,7 @@ from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import CARD, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
-from softcloze.prompt.card import damaged
+from softcloze.prompt.card import explain_damage
 from softcloze.prompt.folder import folder_of
 from softcloze.template import Template
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
@@ -178,7 +178,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             prompt.verbalizer,
             **saved,
         )
-        with damaged(folder_of(path) / CARD, "training"):
+        with explain_damage(folder_of(path) / CARD, "training"):
             classifier._validate_parameters()
         fixed = {name: getattr(classifier, name) for name in PARTS if name in known}
         classifier.set_params(**parameters)

@@ -31,7 +31,7 @@ from softcloze.errors import DataError, ParameterError, SoftclozeError
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
 from softcloze.prompt import score_prompts
-from softcloze.prompt.card import damaged
+from softcloze.prompt.card import explain_damage
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Label
@@ -277,7 +277,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         """
         folders, combination, weights = read_ensemble(path)
         members = [PromptClassifier.load(folder, model, **parameters) for folder in folders]
-        with damaged(folders[0].parent / CARD, "members"):
+        with explain_damage(folders[0].parent / CARD, "members"):
             _validate_labels([member.classes_.tolist() for member in members])
             if not combination.fits(len(members), len(members[0].classes_)):
                 raise DataError(

@@ -107,7 +107,7 @@ def fit(
         max_length=max_length,
         random_state=seed,
     )
-    work, steps_told = f"training on {len(examples):,} rows", list[int]()
+    work, reported_steps = f"training on {len(examples):,} rows", list[int]()
 
     def on_epoch(record: dict[str, Any]) -> None:
         say(
@@ -116,14 +116,14 @@ def fit(
             f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
         )
 
-    with _told_how_to_resume(folder, progress):
+    with _explain_interruption(folder, progress):
         with show_progress(work, None) as update:
 
             def on_step(done: int, total: int) -> None:
-                if not steps_told:
+                if not reported_steps:
                     resumed = f", resumed after step {done - 1:,}" if done > 1 else ""
                     say(errors(), f"{work}: {counted(total, 'step')}, {total // epochs:,} in each epoch{resumed}")
-                steps_told.append(done)
+                reported_steps.append(done)
                 update(done, total)
 
             training = TrainingSettings(on_epoch=on_epoch, on_step=on_step, checkpoint=progress)
@@ -150,17 +150,17 @@ def _progress_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def _told_how_to_resume(folder: Path, progress: Path) -> Iterator[None]:
+def _explain_interruption(folder: Path, progress: Path) -> Iterator[None]:
     """Say after an interruption, by Ctrl-C or SIGTERM, what is kept and how to resume."""
 
     def terminate(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
-    before, handler = _changed(folder / CARD), signal.signal(signal.SIGTERM, terminate)
+    before, handler = _time_of_change(folder / CARD), signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if _changed(folder / CARD) != before:
+        if _time_of_change(folder / CARD) != before:
             say(errors(), "interrupted: the prompt is saved in ", plain(folder))
         elif any(progress.glob("*.safetensors")):
             how = "; run the same command again to resume, or delete the folder"
@@ -172,7 +172,7 @@ def _told_how_to_resume(folder: Path, progress: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-def _changed(path: Path) -> int | None:
+def _time_of_change(path: Path) -> int | None:
     """Time of the last change of a file, if it exists."""
     return path.stat().st_mtime_ns if path.exists() else None
 

@@ -115,15 +115,15 @@ class PromptCard(NamedTuple):
         """
         folder = folder_of(path)
         entries = PROMPT.read(folder)
-        with damaged(folder / CARD, "template"):
+        with explain_damage(folder / CARD, "template"):
             template = Template(entries["template"])
-        with damaged(folder / CARD, "verbalizer"):
+        with explain_damage(folder / CARD, "verbalizer"):
             verbalizer = verbalizers.from_dict(entries["verbalizer"])
         return cls(folder, entries, template, verbalizer, entries["model"])
 
 
 @contextmanager
-def damaged(path: Path, part: str) -> Iterator[None]:
+def explain_damage(path: Path, part: str) -> Iterator[None]:
     """Turn an error into ArtifactError: `part` of the file `path` has the right type and a wrong value."""
     try:
         yield

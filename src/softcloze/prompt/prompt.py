@@ -20,7 +20,7 @@ from softcloze.demonstrations import Demonstrations, NearestDemonstrations, demo
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.formatting import quoted_list
-from softcloze.prompt.card import CARD, PROMPT, PromptCard, damaged
+from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content
 from softcloze.template import Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
@@ -131,9 +131,9 @@ class Prompt:
             if PROMPT.read(folder) == card:
                 raise
             return cls.load(path)  # another process has replaced the prompt in the meantime
-        with damaged(folder / CARD, "demonstrations"):
+        with explain_damage(folder / CARD, "demonstrations"):
             demonstrations = demonstrations_from_dict(card["demonstrations"], tensors.get(POOL), template, verbalizer)
-        with damaged(folder / CARD, "calibration"):
+        with explain_damage(folder / CARD, "calibration"):
             calibration = calibrations.from_dict(card["calibration"]) if card["calibration"] is not None else None
             if calibration is not None:
                 calibration.apply(np.zeros((1, len(verbalizer.labels))))
