@@ -45,6 +45,10 @@ def test_every_attribute_is_restored(prompt, tmp_path):
     assert all(torch.equal(loaded.vectors[key], prompt.vectors[key]) for key in prompt.vectors)
 
 
+def test_a_prompt_is_printed_without_its_tensors(prompt):
+    assert "<soft*2 name=task>" in str(prompt) and "tensor" not in str(prompt)
+
+
 def test_labels_may_be_truth_values(prompt, tmp_path):
     truth = replace(prompt, verbalizer=Verbalizer({True: "好", False: "差"}))
     truth.save(tmp_path / "p")

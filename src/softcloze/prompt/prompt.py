@@ -62,14 +62,14 @@ class Prompt:
     template: Template
     verbalizer: AnyVerbalizer
     model: str
-    fingerprint: Mapping[str, str]
-    vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    fingerprint: Mapping[str, str] = field(repr=False)
+    vectors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     head: str = "words"
-    head_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    head_tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     max_length: int | None = None
     demonstrations: Demonstrations | None = None
     calibration: calibrations.Calibration | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict, repr=False)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def save(self, path: str | PathLike[str]) -> None:
