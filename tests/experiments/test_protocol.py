@@ -88,6 +88,7 @@ MISTAKES = [
     ({"shots": (4, 4)}, "expected one or more distinct values"),
     ({"shots": (4, np.int64(4))}, "expected one or more distinct values"),
     ({"seeds": 0}, r"seeds=\(\): expected one or more"),
+    ({"seeds": 10**20}, "seeds=1000.*, but it has to be a number of seeds up to 10000, or a list"),
     ({"seeds": 1.5}, "seeds=1.5, but it has to be an integer from 0 to"),
     ({"seeds": "3"}, "seeds='3', but"),
     ({"seeds": True}, "seeds=True, but"),

@@ -19,6 +19,7 @@ Shots: TypeAlias = int | float | Literal["all"]
 Fold: TypeAlias = tuple[np.ndarray, np.ndarray]
 LEAST = 8  # development examples of the rarest class; with fewer, one example moves the score by over a tenth
 FOLDS = 4
+MOST_SEEDS = 10_000  # each is a run of every method
 CONSTRAINTS = {
     "shots": integer(at_least=0) | FRACTION | one_of("all"),
     "seeds": SEED,
@@ -74,6 +75,8 @@ class Protocol:
         """
         values = {"test_rows": test_rows, "balanced": balanced, "development": development}
         validate_parameters(values, CONSTRAINTS)
+        if _is_integer(seeds) and seeds > MOST_SEEDS:
+            raise ParameterError(f"seeds={seeds!r}, but it has to be a number of seeds up to {MOST_SEEDS}, or a list")
         several = {"shots": _values(shots), "seeds": _values(range(seeds) if _is_integer(seeds) else seeds)}
         for name, items in several.items():
             for item in items:
