@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support.models import borrowed
 
@@ -36,6 +37,8 @@ def test_a_template_may_be_a_string_or_parsed():
     assert lint("{x} <text> <mask>") == lint(Template("{x} <text> <mask>"))
     with pytest.raises(TemplateTypeError):
         lint(5)
+    with pytest.raises(TemplateTypeError):
+        lint(np.array([1, 2]), "sentiment/en")
 
 
 def test_it_imports_nothing_heavy():

@@ -82,6 +82,8 @@ def test_bad_arguments_raise():
         PromptSet(["a"], backbone)
     with pytest.raises(ParameterError, match=r"prompts\[0\]=None, but it has to be a Prompt"):
         PromptSet(None, backbone)
+    with pytest.raises(ParameterError, match=r"prompts\[0\]=array\(1\), but it has to be a Prompt"):
+        PromptSet(np.array(1), backbone)
     with pytest.raises(ParameterError, match=r"backbone='bert', but it has to be a Backbone"):
         PromptSet([prompt], "bert")
 

@@ -72,7 +72,8 @@ def lint(
     if (isinstance(template, str) and "<" not in template) or isinstance(verbalizer, str):
         from softcloze.library import list_templates, load_template, load_verbalizer  # imports numpy
 
-        template = load_template(template).template if template in list_templates() else template
+        if isinstance(template, str) and template in list_templates():
+            template = load_template(template).template
         verbalizer = load_verbalizer(verbalizer).words if isinstance(verbalizer, str) else verbalizer
     words = None if verbalizer is None else list_words(verbalizer)
     findings: list[Finding] = []

@@ -14,6 +14,7 @@ from softcloze.prompt.bound import BoundPrompt
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
 from softcloze.scoring import Member, score_together
+from softcloze.verbalizer.labels import is_collection
 
 _PROMPT, _BACKBONE = instance_of("a Prompt", Prompt), instance_of("a Backbone, as of load_backbone", Backbone)
 
@@ -57,7 +58,7 @@ class PromptSet:
             ParameterError: no prompts or no backbone, or a prompt that lacks the vectors of a soft slot.
             SoftclozeError: a prompt does not fit the model, as for `BoundPrompt`.
         """
-        self.prompts = tuple(prompts) if isinstance(prompts, Iterable) else (prompts,)
+        self.prompts = tuple(prompts) if is_collection(prompts) else (prompts,)
         self.backbone = backbone
         if not self.prompts:
             raise DataError("a PromptSet takes at least one prompt")
