@@ -258,7 +258,7 @@ def test_parameters_of_fine_tuning_are_checked_before_the_model_is_loaded(change
     ("X", "y", "message"),
     [
         (TEXTS, LABELS[:3], "X has 4 examples but y has 3 labels"),
-        (TEXTS, [1] * 4, "y holds 1 different labels"),
+        (TEXTS, [1] * 4, "y holds only the label 1; fitting takes"),
         ("good", [1], "X has to be a list of texts"),
         ([None, "fine", "bad", "poor"], LABELS, "row 0 is None; expected a text"),
         (pd.DataFrame({"a": TEXTS, "b": TEXTS}), LABELS, "row 0 is .*; expected a text"),

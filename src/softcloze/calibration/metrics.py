@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from softcloze.data.labels import improper_rows
 from softcloze.errors import ParameterError
 from softcloze.parameters import integer, validate_parameters
-
-TOLERANCE = 1e-4  # of the sum of probabilities in single precision
 
 
 def expected_calibration_error(
@@ -54,10 +53,14 @@ def expected_calibration_error(
         raise ParameterError(f"y_true holds {', '.join(map(repr, unknown))}, but labels are {names!r}")
     right = np.array([column[name] for name in truth.tolist()]) == probs.argmax(axis=1)
     confidence = probs.max(axis=1)
-    bin_of = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
     # the number of examples in a bin cancels: it multiplies the weight and divides the means
-    gaps = np.bincount(bin_of, weights=right - confidence)
+    gaps = np.bincount(bin_of(confidence, bins), weights=right - confidence)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def bin_of(confidence: np.ndarray, bins: int = 10) -> np.ndarray:
+    """The index of the bin of each confidence."""
+    return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
 
 
 def _probabilities(y_prob: ArrayLike, labels: int) -> np.ndarray:
@@ -70,9 +73,8 @@ def _probabilities(y_prob: ArrayLike, labels: int) -> np.ndarray:
             f"y_prob needs a row for each of one or more examples and a column for each of {labels} labels, found the "
             f"shape {probs.shape}"
         )
-    proper = (probs >= 0).all(axis=1) & (np.abs(probs.sum(axis=1) - 1) <= TOLERANCE)
-    if not proper.all():
-        row = int(proper.argmin())
+    if wrong := improper_rows(probs):
+        row = wrong[0]
         raise ParameterError(
             f"row {row} of y_prob is {probs[row].tolist()}, with the sum {probs[row].sum():.4g}; probabilities are not "
             "negative and sum to 1: take a softmax of scores first"

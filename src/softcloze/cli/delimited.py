@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from softcloze.cli.file_kinds import rename
 from softcloze.errors import FileError
 
 Row = dict[str, Any]
@@ -89,11 +90,7 @@ class QuoteCheck:
             rows = counts[1:]
             if other != self.delimiter and rows and counts[0] > 1 and rows.count(counts[0]) * 2 >= len(rows):
                 right = next((suffix for suffix, char in DELIMITERS.items() if char == other), None)
-                mend = (
-                    f"mv {shlex.join([str(self.path), str(self.path.with_suffix(right))])}"
-                    if right is not None
-                    else rewrite(self.path, other)
-                )
+                mend = rewrite(self.path, other) if right is None else rename(self.path, right)
                 usual = NAMES.get(self.delimiter, repr(self.delimiter))
                 raise FileError(f"{self.path} has {name} between its values, not {usual}: {mend}")
 

@@ -53,9 +53,11 @@ def reliability_table(true: Sequence[str], predicted: Sequence[str], confidence:
     """Accuracy by confidence, the probability of the predicted label, in the ten bins of the calibration error."""
     import numpy as np
 
+    from softcloze.calibration.metrics import bin_of
+
     right = np.asarray(true) == np.asarray(predicted)
-    bin_of = np.searchsorted(np.arange(1, 10) / 10, confidence, side="left")
-    bins = [(int(index), bin_of == index) for index in np.unique(bin_of)]
+    indices = bin_of(confidence)
+    bins = [(int(index), indices == index) for index in np.unique(indices)]
     return Table(
         [
             Column("confidence", [f"{index / 10:.1f} to {(index + 1) / 10:.1f}" for index, _ in bins]),

@@ -51,7 +51,7 @@ def describe_kind(path: Path) -> str | None:
                 kind, mend = WORKBOOK
             return f"is {kind}: {mend.format(path=shlex.quote(str(path)))}"
     if head.startswith(b"PAR1") and (suffix == ".parquet" or tail == b"PAR1"):
-        return None if suffix == ".parquet" else f"is a Parquet file: {_rename(path, '.parquet')}"
+        return None if suffix == ".parquet" else f"is a Parquet file: {rename(path, '.parquet')}"
     for bom, encoding in BOMS.items():
         if head.startswith(bom):
             return f"is {encoding} text{_convert(path, encoding)}"
@@ -69,7 +69,7 @@ def describe_kind(path: Path) -> str | None:
         return None  # other delimiters are recognised by more rows
     if right in (None, suffix) or (suffix == ".jsonl" and _OBJECT.search(text)):
         return None
-    return f"holds {_NAMES[right]}: {_rename(path, right)}"
+    return f"holds {_NAMES[right]}: {rename(path, right)}"
 
 
 def describe_encoding(path: Path) -> str:
@@ -115,7 +115,8 @@ def _suffix_for(text: str) -> str | None:
 _NAMES = {".jsonl": "JSON lines", ".tsv": "values with tabs between them", ".csv": "values with commas between them"}
 
 
-def _rename(path: Path, suffix: str) -> str:
+def rename(path: Path, suffix: str) -> str:
+    """The command that gives a file another suffix."""
     return f"mv {_quote([path, path.with_suffix(suffix)])}"
 
 

@@ -37,9 +37,6 @@ from softcloze.prompt.card import CARD, PROMPT
 if TYPE_CHECKING:
     from softcloze.classifiers import PromptClassifier
 
-if TYPE_CHECKING:
-    pass
-
 
 def fit(
     file: FileArgument,

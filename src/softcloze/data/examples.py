@@ -50,6 +50,19 @@ def iterate_examples(X: Iterable[Example], fields: Sequence[str] = ()) -> Iterat
     return iter(frame.to_dict("records") if hasattr(frame, "iloc") else frame)
 
 
+def as_texts(X: Iterable[Example], of: str = "") -> list[str]:
+    """Convert examples of a single field to plain texts.
+
+    Raises:
+        DataError: an example is not a text; names the row, and `of`, such as " of the training examples".
+    """
+    examples = as_examples(X, ["text"])
+    for row, text in enumerate(examples):
+        if not isinstance(text, str):
+            raise DataError(f"row {row}{of} is {quoted(text)}; expected a text")
+    return list(map(str, examples))
+
+
 def validate_collection(values: object, name: str, expected: str) -> None:
     """Raise DataError if `values` is not an ordered collection; `expected` describes what `name` should be."""
     if hasattr(values, "collect_schema") and hasattr(values, "collect"):

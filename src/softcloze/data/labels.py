@@ -127,9 +127,10 @@ def label_indices(labels: Sequence[Label], known: Sequence[Label]) -> list[int]:
 
 
 def validate_several(labels: Sequence[Label]) -> None:
-    """Raise DataError if all labels are the same."""
+    """Raise DataError if there are fewer than two different labels."""
     if len(set(labels)) < 2:
-        raise DataError(f"y holds only the label {labels[0]!r}; fitting takes examples of at least two labels")
+        kinds = f"only the label {labels[0]!r}" if labels else "no label"
+        raise DataError(f"y holds {kinds}; fitting takes examples of at least two labels")
 
 
 def _index_of(label: Label, index: Mapping[Label, int], row: int) -> int:
@@ -169,10 +170,19 @@ def as_probabilities(probabilities: np.ndarray, examples: int, verbalizer: AnyVe
             f"the probabilities have shape {values.shape}; expected {expected}: a row for each of one or more examples "
             f"and a column for each of {list(verbalizer.labels)}, in this order"
         )
-    wrong = np.flatnonzero(~((values >= 0).all(1) & np.isclose(values.sum(1), 1, atol=1e-4)))
-    if len(wrong):
+    if wrong := improper_rows(values):
         raise DataError(f"row {wrong[0]} of the probabilities is {values[wrong[0]].tolist()}, which do not sum to 1")
     return torch.tensor(values, dtype=torch.float32)
+
+
+def improper_rows(probabilities: np.ndarray, tolerance: float = 1e-4) -> list[int]:
+    """Rows with NaN, a negative number, or a sum that differs from 1 by more than `tolerance`.
+
+    >>> improper_rows(np.array([[0.5, 0.5], [0.5, 0.6], [1.5, -0.5], [np.nan, 1.0]]))
+    [1, 2, 3]
+    """
+    proper = (probabilities >= 0).all(1) & (np.abs(probabilities.sum(1) - 1) <= tolerance)
+    return [int(row) for row in np.flatnonzero(~proper)]
 
 
 def as_indicators(y: Iterable[object], verbalizer: AnyVerbalizer) -> np.ndarray:

@@ -21,9 +21,9 @@ from transformers import AutoModelForSequenceClassification
 from softcloze.backbone import AnyModel, Backbone, load_backbone
 from softcloze.classifiers import seed_of
 from softcloze.classifiers.base import SharedModelMixin
-from softcloze.data import Example, as_examples, as_labels, validate_lengths
-from softcloze.errors import DataError, ParameterError
-from softcloze.formatting import quoted
+from softcloze.data import as_labels, validate_lengths, validate_several
+from softcloze.data.examples import as_texts
+from softcloze.errors import ParameterError
 from softcloze.parameters import NONE, POSITIVE, integer, one_of, validate_parameters
 from softcloze.verbalizer import Label
 
@@ -95,7 +95,7 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
             BackboneError: the model cannot be loaded.
         """
         self._validate_parameters()
-        texts = _texts(X)
+        texts = as_texts(X)
         self.classes_, targets = _targets(texts, y)
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         self._tokenizer = _padding_tokenizer(backbone)
@@ -114,7 +114,7 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """Probabilities of the labels, shape (batch, labels) in the order of `classes_`."""
         check_is_fitted(self)
-        texts = _texts(X)
+        texts = as_texts(X)
         # texts of similar length together: less padding
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         probabilities = np.empty((len(texts), len(self.classes_)), np.float32)
@@ -178,22 +178,12 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
         return logits
 
 
-def _texts(X: Iterable[Example]) -> list[str]:
-    """The texts of examples, which have no other field."""
-    examples = as_examples(X, ["text"])
-    for row, text in enumerate(examples):
-        if not isinstance(text, str):
-            raise DataError(f"row {row} is {quoted(text)}; expected a text")
-    return list(map(str, examples))
-
-
 def _targets(texts: Sequence[str], y: Iterable[Label]) -> tuple[np.ndarray, np.ndarray]:
     """The labels, sorted, and the index of the label of each text."""
     labels = as_labels(y)
     validate_lengths(texts, labels)
+    validate_several(labels)
     classes, targets = np.unique(np.asarray(labels), return_inverse=True)
-    if len(classes) < 2:
-        raise DataError(f"y holds {len(classes)} different labels; fitting takes examples of at least two labels")
     return classes, targets
 
 
@@ -276,7 +266,7 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
                 f"SetFitClassifier needs {' and '.join(missing)}; install with: pip install {' '.join(missing)}"
             )
         validate_parameters({"epochs": self.epochs, "batch_size": self.batch_size}, CONSTRAINTS)
-        texts = _texts(X)
+        texts = as_texts(X)
         from datasets import Dataset
         from setfit import SetFitModel, Trainer, TrainingArguments
         from transformers import ProgressCallback
@@ -304,7 +294,7 @@ class SetFitClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Sequence[str]) -> np.ndarray:
         """Probabilities of the labels, shape (texts, labels) in the order of `classes_`."""
         check_is_fitted(self)
-        probabilities: np.ndarray = self.model_.predict_proba(_texts(X), as_numpy=True, show_progress_bar=False)
+        probabilities: np.ndarray = self.model_.predict_proba(as_texts(X), as_numpy=True, show_progress_bar=False)
         return probabilities
 
     def predict(self, X: Sequence[str]) -> np.ndarray:

@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator
 
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
-from softcloze.data import Examples, Split, as_examples, as_labels, normalise, validate_lengths
+from softcloze.data import Examples, Split, as_labels, normalise, validate_lengths
+from softcloze.data.examples import as_texts
 from softcloze.errors import DataError, ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier
 from softcloze.experiments.confident_errors import EXPLAINED, most_confident_errors, top_words
@@ -22,7 +23,7 @@ from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId, class_indices
 from softcloze.experiments.run_cache import own_backbone, read_run, run_key, write_run
 from softcloze.experiments.score_cache import ScoreCache
-from softcloze.formatting import quoted, quoted_list
+from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.verbalizer import Label
 
@@ -135,13 +136,10 @@ def _plain(examples: Examples, part: str) -> Examples:
     Raises:
         DataError: a text is something else, a label is neither text nor a whole number, or their numbers differ.
     """
-    texts = as_examples(examples.texts)
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"row {row} of the {part} examples is {quoted(text)}; expected a text")
+    texts = as_texts(examples.texts, f" of the {part} examples")
     labels = as_labels(examples.labels) if len(examples.labels) else []
     validate_lengths(texts, labels)
-    return Examples(tuple(map(str, texts)), tuple(labels))
+    return Examples(tuple(texts), tuple(labels))
 
 
 def _validate_disjoint(train: Examples, test: Examples) -> None:

@@ -13,7 +13,9 @@ from sklearn.pipeline import Pipeline
 
 from softcloze.backbone import AnyModel
 from softcloze.classifiers import PromptClassifier
+from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES
 from softcloze.data import Examples, as_labels
+from softcloze.data.labels import improper_rows
 from softcloze.errors import DataError, ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier, Trained, tfidf
 from softcloze.experiments.protocol import Fold
@@ -25,7 +27,6 @@ from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 ROUNDING = 1e-3  # allowed deviation of a sum of probabilities from 1
-WITHOUT_EXAMPLES = (None, "contextual", "pmi")  # calibrations that need no training examples
 
 
 METHOD_CONSTRAINTS = {
@@ -97,7 +98,7 @@ class Method:
             or template.demos is not None
             or classifier.head != "words"
             or classifier.verbalizer is None
-            or classifier.calibration not in WITHOUT_EXAMPLES
+            or classifier.calibration not in (None, *WITHOUT_EXAMPLES)
         )
 
     def prepared(self, seed: int, folds: Callable[[], list[Fold]]) -> BaseEstimator:
@@ -240,8 +241,7 @@ def _in_order(probabilities: np.ndarray, labels: Sequence[Label], classes: Seque
         raise DataError(
             f"the classifier has labels {', '.join(map(repr, unknown))}, and the data {', '.join(map(repr, classes))}"
         )
-    sums = probabilities.sum(1)
-    if not np.isfinite(probabilities).all() or probabilities.min() < 0 or np.abs(sums - 1).max() > ROUNDING:
+    if improper_rows(probabilities, ROUNDING):
         raise DataError("the classifier's probabilities are negative, not finite or do not sum to 1")
     ordered = np.zeros((len(probabilities), len(classes)), np.float32)
     ordered[:, [classes.index(label) for label in labels]] = probabilities

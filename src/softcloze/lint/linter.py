@@ -7,6 +7,7 @@ from softcloze.errors import ParameterError, TemplateSyntaxError
 from softcloze.lint.finding import Finding, sort_findings
 from softcloze.lint.label_words import LabelWords, check_labels, check_masks, check_mentions, check_words, list_words
 from softcloze.lint.template import check_broken_template, check_template
+from softcloze.parameters import NONE, integer, validate_parameters
 from softcloze.template import Template
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def lint(
         None if fields is None else _listed("fields", fields, str, "names, as in ['text', 'title']")
     )
     used = None if labels is None else _listed("labels", labels, Hashable, "labels, as in ['good', 'bad']")
-    if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
-        raise ParameterError(f"max_length={max_length!r:.80}, but it has to be an integer of at least 1 or None")
+    validate_parameters({"max_length": max_length}, {"max_length": integer(at_least=1) | NONE})
     if (isinstance(template, str) and "<" not in template) or isinstance(verbalizer, str):
         from softcloze.library import list_templates, load_template, load_verbalizer  # imports numpy
 

@@ -1,12 +1,11 @@
 """Label words, and the aggregation of their scores to label scores."""
 
-import math
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from itertools import islice
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from softcloze.errors import VerbalizerError
+from softcloze.parameters import POSITIVE
 from softcloze.verbalizer.labels import Label, is_collection, sort_labels
 
 if TYPE_CHECKING:
@@ -318,6 +317,6 @@ def _label_weights(label: Label, words: Words, texts: Sequence[str]) -> tuple[fl
     if not isinstance(words, Mapping):
         return (1.0,) * len(texts)
     for word, weight in words.items():
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 < float(weight) < math.inf:
+        if not POSITIVE.holds(weight):
             raise VerbalizerError(f"{word!r} of label {label!r} has weight {weight!r}; expected a number above 0")
     return tuple(float(words[word]) for word in texts)
