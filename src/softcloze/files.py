@@ -1,4 +1,4 @@
-"""Atomic replacement of files and folders, and the cache folder."""
+"""Atomic replacement of files and folders, JSON objects with unique keys, and the cache folder."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from softcloze.errors import ArtifactError, FileError, SoftclozeError
 
@@ -128,6 +129,16 @@ def validate_replaceable(path: Path, card: str, kind: str) -> None:
         return
     if path.exists() and ((path / card).is_symlink() or not (path / card).is_file()):
         raise ArtifactError(f"{path} already exists and is not {kind}; choose another path")
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON, as `object_pairs_hook`; raise ValueError for a key that comes twice."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"{key!r} comes twice")
+        table[key] = value
+    return table
 
 
 def remove_folder(path: Path) -> None:

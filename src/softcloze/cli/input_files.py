@@ -9,12 +9,11 @@ from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from softcloze.cli.delimited import DELIMITERS, Line, QuoteCheck, Row, read_delimited, validate_unique
 from softcloze.cli.file_kinds import describe_encoding, describe_kind
 from softcloze.errors import CommandError, DataError, FieldError, FileError
-from softcloze.files import expand_user
+from softcloze.files import expand_user, unique_keys
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.template import Template
 from softcloze.template.fields import find_name
@@ -182,7 +181,7 @@ def open_table(path: Path) -> Table:
         raise FileError(f"there is no file {path}{did_you_mean(path.name, others)}")
     if not path.is_file():
         raise FileError(f"{path} is a pipe or device, and rows are read several times: save them in a file")
-    with _explained(path):
+    with explain_read_errors(path):
         kind = describe_kind(path)
         if kind is not None:
             raise FileError(f"{path} {kind}")
@@ -214,7 +213,7 @@ def validate_suffix(path: Path) -> None:
 
 def _read_lines(path: Path, check: QuoteCheck | None = None) -> Iterator[Line]:
     """Read every row, or the error of a damaged one, with the number of its line; in Parquet files of the row."""
-    with _explained(path):
+    with explain_read_errors(path):
         match path.suffix.lower():
             case ".parquet":
                 yield from _read_parquet(path)
@@ -225,7 +224,7 @@ def _read_lines(path: Path, check: QuoteCheck | None = None) -> Iterator[Line]:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explain_read_errors(path: Path) -> Iterator[None]:
     """Turn errors of reading into a FileError about `path`."""
     try:
         yield
@@ -271,16 +270,6 @@ def _validate_depth(value: object, text: str) -> None:
             raise ValueError(f"lists and objects within each other, deeper than {NESTING} levels")
         items = (item.values() if isinstance(item, dict) else item for item in inside if isinstance(item, dict | list))
         inside = [*chain.from_iterable(items)]
-
-
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of JSON; raise ValueError for a repeated key, of which JSON would drop the first."""
-    table: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in table:
-            raise ValueError(f"{key!r} comes twice")
-        table[key] = value
-    return table
 
 
 def _read_parquet(path: Path) -> Iterator[Line]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from softcloze.cli.options import read_text
 from softcloze.errors import FileError
 
 STANDARD_INPUT = "-"
@@ -59,7 +60,7 @@ def read_source(name: str) -> SourceFile:
         FileError: the file cannot be read, or is not UTF-8.
         TomlError: a .toml file is not valid.
     """
-    text = _read(name).replace("\r\n", "\n")
+    text = _read_standard_input() if name == STANDARD_INPUT else read_text(Path(name))
     if not name.lower().endswith(".toml"):
         return SourceFile(name, text, template=text.removesuffix("\n"))
     try:
@@ -71,14 +72,11 @@ def read_source(name: str) -> SourceFile:
     return SourceFile(name, text, card, template if isinstance(template, str) else None)
 
 
-def _read(name: str) -> str:
+def _read_standard_input() -> str:
     try:
-        data = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).expanduser().read_bytes()
-        return data.decode().removeprefix("\ufeff")  # not "utf-8-sig", which counts bytes after the mark
-    except OSError as error:
-        raise FileError(f"cannot read {name}: {error.strerror}") from error
+        return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise FileError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}; convert it first") from error
+        raise FileError(f"standard input is not UTF-8 text: {error.reason}; convert it first") from error
 
 
 def _toml_problem(message: str, text: str) -> tuple[str, int]:

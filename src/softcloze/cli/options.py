@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from softcloze.cli.input_files import unique_keys
+from softcloze.cli.input_files import explain_read_errors
 from softcloze.errors import CommandError, FileError, VerbalizerError
-from softcloze.files import expand_user
+from softcloze.files import expand_user, unique_keys
 from softcloze.library import load_template, load_verbalizer, resolve_verbalizer
 from softcloze.library.lookup import is_name
 from softcloze.verbalizer import Verbalizer
@@ -153,12 +153,9 @@ def read_text(path: Path) -> str:
     Raises:
         FileError: it cannot be read or is not UTF-8; names it.
     """
-    try:
-        return expand_user(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path} is not UTF-8: {error}") from error
+    path = expand_user(path)
+    with explain_read_errors(path):
+        return path.read_text(encoding="utf-8-sig")
 
 
 def read_fields(given: Iterable[str]) -> dict[str, object]:

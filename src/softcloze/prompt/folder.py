@@ -21,7 +21,14 @@ from stat import S_ISREG
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from softcloze.errors import ArtifactError, FileError
-from softcloze.files import explain_write_errors, new_folder, replacing_file, validate_replaceable, validate_writable
+from softcloze.files import (
+    explain_write_errors,
+    new_folder,
+    replacing_file,
+    unique_keys,
+    validate_replaceable,
+    validate_writable,
+)
 from softcloze.formatting import quoted
 from softcloze.parameters import Constraint
 from softcloze.prompt.shape import check_shape
@@ -189,7 +196,7 @@ class SavedFolder:
         if len(text) > LARGEST:
             raise ValueError(f"has more than {LARGEST:,} bytes")
         try:
-            card = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+            card = json.loads(text, object_pairs_hook=unique_keys, parse_float=_finite, parse_constant=_finite)
             intact = card.pop("card_sha256") == _digest(card)
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise ValueError(f"is damaged: {error!r}") from error
@@ -256,14 +263,6 @@ def _remove(folder: Path, names: Iterable[str]) -> None:
             elif not path.parent.is_symlink():
                 path.unlink()
                 path.parent.rmdir()
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a table; raise ValueError for a key that comes twice."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a key comes twice")
-    return table
 
 
 def _finite(text: str) -> float:
