@@ -89,6 +89,16 @@ REFUSED = {
     "tabs and a header in quotes": ("a.csv", b'"text"\t"label"\n"a"\t"b"\n', "a.csv has tabs between its values, not"),
     "tabs": ("a.csv", b"text\tlabel\nfine\tgood\n", "a.csv has tabs between its values, not commas: mv a.csv a.tsv"),
     "commas": ("a.tsv", b"text,label\nfine,good\n", "a.tsv has commas between its values, not tabs: mv a.tsv a.csv"),
+    "quotes after spaces": (
+        "a.csv",
+        b'text, label\n"a, b", "good"\n"c", "bad"\n',
+        "a.csv, line 2: white space stands before a quote, which so belongs to the text; remove it: python -c ",
+    ),
+    "row names of R": (
+        "a.tsv",
+        b'"text"\t"label"\n"1"\t"fine"\t"good"\n"2"\t"b"\t"bad"\n',
+        "a.tsv: rows have one value more than the 2 columns of the header: name the missing column there, first for",
+    ),
     "bars": ("a.csv", b"text|label\nfine|good\n", "a.csv has vertical bars between its values, not commas: python -c "),
     # encodings: aehrc/pathling#2647
     "UTF-16": (
@@ -100,6 +110,11 @@ REFUSED = {
         "a.csv",
         ROWS.decode().encode("utf-16-le"),
         "a.csv holds NUL bytes; it seems to be UTF-16",
+    ),
+    "UTF-16 without a mark, mostly Chinese": (
+        "a.csv",
+        ("text,label\n" + "这部电影我非常喜欢,好\n" * 300).encode("utf-16-be"),
+        "a.csv holds NUL bytes; it seems to be UTF-16BE text; if it is UTF-16BE, convert it with: iconv -f UTF-16BE",
     ),
     "UTF-32": ("a.csv", ROWS.decode().encode("utf-32"), "a.csv is UTF-32 text"),
     "GBK": (
@@ -168,6 +183,8 @@ REFUSED = {
     "zip": ("a.zip", zipped("a.csv"), "a.zip is a zip archive: unzip a.zip"),
     "Excel": ("a.xlsx", zipped("xl/workbook.xml"), "a.xlsx is an Excel workbook: save it in Excel as CSV UTF-8"),
     "HTML": ("a.csv", b"\n<!DOCTYPE html><html>", "a.csv is a page of HTML, perhaps saved in place of the data"),
+    "XML": ("a.csv", b'<?xml version="1.0"?>\n<rows/>\n', "a.csv is an XML document: export its rows as CSV"),
+    "a picture": ("a.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.csv holds binary data, no text: export its rows"),
     "Git LFS": (
         "a.parquet",
         b"version https://git-lfs.github.com/spec/v1\n",
@@ -204,7 +221,9 @@ def test_what_is_clear_is_read(name, content, tmp_path):
     assert (row["text"], row["label"]) == ("a delight", "good")
 
 
-@pytest.mark.parametrize("name", ["semicolons", "quotes of MySQL", "quotes of GLUE that join rows", "GBK", "an array"])
+@pytest.mark.parametrize(
+    "name", ["semicolons", "quotes of MySQL", "quotes of GLUE that join rows", "quotes after spaces", "GBK", "an array"]
+)
 def test_the_command_of_a_message_converts_the_file(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given, content, _ = REFUSED[name]
@@ -226,6 +245,7 @@ def test_the_command_of_a_message_converts_the_file(name, tmp_path, monkeypatch)
             {"text": 'Then it got dull."', "label": "negative"},
             {"text": "fine", "label": "positive"},
         ],
+        "quotes after spaces": [{"text": "a, b", "label": "good"}, {"text": "c", "label": "bad"}],
         "GBK": [{"text": "很好看", "label": "good"}],
         "an array": [{"text": "a"}, {"text": "b"}],
     }
@@ -246,6 +266,7 @@ def damage(path):
             ROWS + b'"one\ntwo",good\n\nI liked it, really,good\n',
             "line 6: 3 values where the header names 2 col",
         ),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b"},\n', "line 2: not JSON: Extra data at column 14"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "b", "text": "c"}\n', "line 2: not JSON: 'text' comes twice"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ' + b"9" * 5000 + b"}\n", "line 2: not JSON: Exceeds the limit"),
         (
@@ -330,6 +351,17 @@ def test_a_label_of_no_use_names_its_line(name, content, problem, tmp_path, monk
     with pytest.raises(FileError) as caught:
         open_table(type(tmp_path)(name)).labels("label", known, fewest=2)
     assert str(caught.value).startswith(problem)
+
+
+def test_a_text_that_other_tools_write_for_a_gap_is_told_among_labels(tmp_path, capfd):
+    """deepchecks/deepchecks#2653: a missing label became a class of its own."""
+    path = tmp_path / "a.csv"
+    path.write_text('"","label"\n"1","good"\n"2",NA\n"3",NA\n')
+    assert open_table(path).labels("label") == ["good", "NA", "NA"]
+    message = f"warning: {path}, line 3: the text 'NA' is taken for a label; remove its rows if it means a gap\n"
+    assert capfd.readouterr().err == message
+    with pytest.raises(FileError, match="line 3: label 'NA' is not one of 'good', 'bad'"):
+        open_table(path).labels("label", ["good", "bad"])
 
 
 def test_an_example_of_no_use_names_its_line(tmp_path):

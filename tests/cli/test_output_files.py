@@ -62,3 +62,18 @@ def test_what_parquet_cannot_hold_is_told_before_the_start(values, tmp_path, mon
         monkeypatch.setattr("softcloze.cli.output_files.INFERRED", together)
         with pytest.raises(FileError, match=r"cannot write out.parquet: .*; .jsonl takes every kind of row"):
             writer_for(Path("out.parquet"), table, NAMES)
+
+
+def test_half_a_character_that_only_json_can_write_is_named(tmp_path, capfd):
+    table = json_lines(tmp_path / "a.jsonl", {"a": ["fine"]}, {"a": ["\ud83d"]})
+    for suffix in (".jsonl", ".csv", ".parquet"):
+        writer_for(Path(f"out{suffix}"), table, NAMES)
+    place = f"warning: {tmp_path / 'a.jsonl'}, line 2: half a character (a lone surrogate) becomes a question mark in "
+    message = capfd.readouterr().err
+    assert message == "".join(f"{place}out{suffix}; .jsonl keeps it\n" for suffix in (".csv", ".parquet"))
+
+
+def test_lists_and_objects_in_csv_are_json(tmp_path):
+    table = json_lines(tmp_path / "a.jsonl", {"a": {"x": [None, "很"]}, "b": True})
+    writer_for(tmp_path / "out.csv", table, NAMES)(tmp_path / "out.csv", table.rows())
+    assert next(iter(open_table(tmp_path / "out.csv").rows()))["a"] == '{"x": [null, "很"]}'

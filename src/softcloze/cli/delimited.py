@@ -16,6 +16,7 @@ from typing import Any
 
 from softcloze.cli.file_kinds import rename
 from softcloze.errors import FileError
+from softcloze.formatting import counted
 
 Row = dict[str, Any]
 Line = tuple[int, Row | FileError]
@@ -38,6 +39,8 @@ class QuoteCheck:
         self.lines: list[str] = []  # the first lines, header included
         self._values: list[set[str]] = []  # of each column, in rows of a single line
         self._suspects: list[tuple[int, list[str], list[list[str]]]] = []
+        self._spaced: int | None = None  # line of the first quote after white space
+        self._longer = 0  # rows with a value more than the header
 
     def add_header(self, line: str, columns: Sequence[str], delimiter: str) -> None:
         """Take the header, the first of its lines, and the delimiter of the file."""
@@ -48,8 +51,13 @@ class QuoteCheck:
         """Take a row: the number of its first line, its lines and its values."""
         if len(self.lines) < SAMPLE:
             self.lines += lines
+        self._longer += len(values) == len(self.columns) + 1
         if len(values) != len(self.columns):
             return
+        if self._spaced is None and self.delimiter != "\t" and f'{self.delimiter} "' in lines[0]:
+            spaced = (value for value in values if value.startswith(' "') and value.endswith('"'))
+            if any(self.delimiter + value in lines[0] for value in spaced):
+                self._spaced = start
         if len(lines) == 1:
             for seen, value in zip(self._values, values, strict=True):
                 if len(seen) < VALUES:
@@ -60,16 +68,29 @@ class QuoteCheck:
             if split[0] in whole and len(whole) >= 0.8 * len(split):
                 self._suspects.append((start, values, whole))
 
-    def validate(self) -> None:
-        """Raise if the file has another delimiter, or if quotes join rows.
+    def validate(self, *, no_rows: bool) -> None:
+        """Raise if the file has another delimiter, row names, or quotes that join rows or follow white space.
 
         A quoted text may span lines. It is taken for joined rows if each of its lines has the values of a row and the
         line end of one, and, where commas delimit them, if values of one column occur in other rows too.
+
+        Args:
+            no_rows: whether no row has as many values as the header names.
 
         Raises:
             FileError: describes the file.
         """
         self.validate_delimiter()
+        if no_rows and self._longer > 1 and len(self.columns) > 1:
+            raise FileError(
+                f"{self.path}: rows have one value more than the {counted(len(self.columns), 'column')} of the header: "
+                "name the missing column there, first for row names (in R, write with col.names=NA)"
+            )
+        if self._spaced is not None:
+            raise FileError(
+                f"{self.path}, line {self._spaced}: white space stands before a quote, which so belongs to the text; "
+                f"remove it: {rewrite(self.path, self.delimiter, 'skipinitialspace=True')}"
+            )
         for start, values, split in self._suspects:
             if self.delimiter == "\t" or any(self._is_category(i, values, split) for i in range(len(values))):
                 raise FileError(
@@ -225,7 +246,7 @@ def _problem(values: Sequence[str], columns: Sequence[str], row: _Row) -> str | 
         return "holds a NUL character; the file is damaged"
     if values and len(values) != len(columns):
         return (
-            f"{len(values)} values where the header names {len(columns)} columns; "
+            f"{counted(len(values), 'value')} where the header names {counted(len(columns), 'column')}; "
             "put quotes around texts that hold a delimiter"
         )
     if values and values[-1].lstrip("\ufeff") == columns[-1]:

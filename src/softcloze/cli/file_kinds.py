@@ -18,6 +18,8 @@ MAGIC = {
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save it in Excel as CSV UTF-8"),
     b"ARROW1\0\0": ("an Arrow file", "write it with pyarrow as Parquet"),
     b"SQLite format 3\x00": ("an SQLite database", "export a table with: sqlite3 -header -csv"),
+    b"<?xml": ("an XML document", "export its rows as CSV"),
+    b"{\\rtf": ("a document of rich text", "export its tables as CSV"),
     b"%PDF": ("a PDF document", "export its tables as CSV"),
     b"version https://git-lfs": ("a pointer of Git LFS, without the data", "git lfs pull"),
 }
@@ -28,6 +30,11 @@ BOMS = {  # the longer ones first: that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+_WIDE = {  # characters between values and lines
+    "UTF-16LE": re.compile(rb"[\n,;\t{]\x00(?!\x00)"),
+    "UTF-16BE": re.compile(rb"(?<!\x00)\x00[\n,;\t{]"),
+}
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f]")
 _HTML = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _JSON = re.compile(r"\[\s*[{\n]|\{\s*\n")  # an array of objects, or an object over several lines
 _OBJECT = re.compile(r"^\s*\{", re.MULTILINE)
@@ -55,10 +62,12 @@ def describe_kind(path: Path) -> str | None:
     for bom, encoding in BOMS.items():
         if head.startswith(bom):
             return f"is {encoding} text{_convert(path, encoding)}"
-    zeros = head.count(b"\x00")
-    if suffix != ".parquet" and zeros > len(head) / 4:
-        little = head[1::2].count(b"\x00") * 2 > zeros
-        return f"holds NUL bytes; it seems to be UTF-16 text{_convert(path, 'UTF-16LE' if little else 'UTF-16BE')}"
+    if suffix != ".parquet":
+        for encoding, mark in _WIDE.items():
+            if len(mark.findall(head)) > 1 and head.count(0) > len(head) / 50:
+                return f"holds NUL bytes; it seems to be {encoding} text{_convert(path, encoding)}"
+        if b"\0" in head and len(_CONTROL.findall(head)) > max(2, len(head) / 20):
+            return "holds binary data, no text: export its rows as CSV, or as JSON lines"
     if _HTML.match(head):
         return "is a page of HTML, perhaps saved in place of the data: download the file itself"
     text = head.decode("utf-8", "ignore").lstrip("\ufeff").lstrip()

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
 
+from softcloze.cli.console import warn
 from softcloze.cli.delimited import DELIMITERS, Line, QuoteCheck, Row, read_delimited, validate_unique
 from softcloze.cli.file_kinds import describe_encoding, describe_kind
 from softcloze.errors import CommandError, DataError, FieldError, FileError
@@ -20,6 +21,7 @@ from softcloze.template.fields import find_name
 from softcloze.verbalizer.labels import as_label, validate_one_kind
 
 SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
+_MISSING = frozenset(["NA", "#N/A", "nan", "NaN", "<NA>", "NULL", r"\N"])  # as R, Excel, pandas and MySQL write it
 NESTING = 100  # levels of lists and objects of JSON
 CHUNK = 1000  # rows of Parquet in one batch
 
@@ -139,6 +141,9 @@ class Table:
             if known is not None and label not in known:
                 unknown = f"label {label!r} is not one of {quoted_list(known)}{did_you_mean(label, known)}"
                 raise self.problem(index, unknown)
+        for label in () if known is not None else sorted(_MISSING.intersection(texts)):
+            place = self.place(texts.index(label))
+            warn(f"{self.path}, {place}: the text {label!r} is taken for a label; remove its rows if it means a gap")
         if len(set(texts)) < fewest:
             raise FileError(
                 f"{self.path} has only the label {texts[0]!r} in {column!r}; rows of at least {fewest} are needed"
@@ -196,7 +201,7 @@ def open_table(path: Path) -> Table:
         else:
             columns.update(dict.fromkeys(line))
     if check is not None:
-        check.validate()
+        check.validate(no_rows=len(damaged) == count)
     if not count:
         header = f" after its header: {quoted_list(check.columns)}" if check is not None and check.columns else ""
         raise FileError(f"{path} is empty: it holds no rows{header}")
@@ -246,7 +251,8 @@ def _read_json_lines(path: Path) -> Iterator[Line]:
                 row = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_constant)
                 _validate_depth(row, text)
             except (ValueError, RecursionError) as error:
-                yield number, FileError(f"{path}, line {number}: not JSON: {error}")
+                reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+                yield number, FileError(f"{path}, line {number}: not JSON: {reason}")
                 continue
             if isinstance(row, dict):
                 yield number, row

@@ -8,9 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from softcloze.cli.console import warn
 from softcloze.cli.delimited import DELIMITERS, Row
 from softcloze.cli.input_files import Table, import_parquet
 from softcloze.errors import FileError
+from softcloze.formatting import replace_surrogates
 
 if TYPE_CHECKING:
     from pyarrow import Array, Field, Schema
@@ -23,7 +25,8 @@ GROUP = 10_000  # rows of a Parquet row group, which are in memory together
 def writer_for(path: Path, table: Table, names: Sequence[str]) -> Callable[[Path, Iterable[Row]], None]:
     """Choose the function that writes rows to a file, by the suffix of `path`.
 
-    A lone surrogate, which UTF-8 cannot hold, becomes the escape that JSON has for it, elsewhere a question mark.
+    A lone surrogate, which UTF-8 cannot hold, becomes the escape that JSON has for it, elsewhere, with a warning, a
+    question mark.
 
     Args:
         path: the file to write.
@@ -34,6 +37,8 @@ def writer_for(path: Path, table: Table, names: Sequence[str]) -> Callable[[Path
         FileError: a Parquet file cannot hold the values of a column, which are of several kinds.
         CommandError: Parquet files need pyarrow, which is not installed.
     """
+    if path.suffix.lower() != ".jsonl" and table.path.suffix.lower() == ".jsonl":
+        _warn_of_surrogates(path, table)
     match path.suffix.lower():
         case ".parquet":
             return partial(_write_parquet, schema=_schema(path, table, names))
@@ -43,11 +48,26 @@ def writer_for(path: Path, table: Table, names: Sequence[str]) -> Callable[[Path
             return partial(_write_csv, columns=(*table.columns, *names), delimiter=DELIMITERS[suffix])
 
 
+def _warn_of_surrogates(path: Path, table: Table) -> None:
+    """Name the first row with a lone surrogate, which only JSON can write."""
+    for index, line in enumerate(table.lines()):
+        text = "" if isinstance(line, FileError) else json.dumps(line, ensure_ascii=False)
+        if replace_surrogates(text) != text:
+            place = f"{table.path}, {table.place(index)}"
+            warn(f"{place}: half a character (a lone surrogate) becomes a question mark in {path}; .jsonl keeps it")
+            return
+
+
 def _write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> None:
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.DictWriter(file, columns, delimiter=delimiter)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+
+
+def _cell(value: object) -> object:
+    """The value, with lists and objects of JSON as JSON."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
 def _write_json_lines(path: Path, rows: Iterable[Row]) -> None:
