@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from unicodedata import category, east_asian_width
 
+_HTML = frozenset(("b", "br", "div", "em", "h1", "h2", "h3", "i", "li", "p", "s", "span", "strong", "u", "ul"))
 _CONTEXT = 100  # characters of a long line shown on either side of the start of an error
 JOINERS = "\u200c\u200d"  # invisible, but part of letters in several scripts and of emoji
 INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # categories that terminals interpret or cannot print
@@ -160,7 +161,17 @@ def missing_field(name: str, example: Mapping[str, object]) -> str:
     "no field 'titel': the example has 'title', 'text'; did you mean 'title'?"
     """
     has = f"has {quoted_list(example)}" if example else "is empty"
-    return f"no field {name!r}: the example {has}{did_you_mean(name, example)}"
+    return f"no field {name!r}: the example {has}{did_you_mean(name, example)}{html_hint([name])}"
+
+
+def html_hint(fields: Iterable[str]) -> str:
+    r"""The end of a message about fields that may be meant as tags of HTML.
+
+    >>> html_hint(["text", "b"])
+    '; a <b> of HTML is written \\<b>'
+    """
+    tag = next((name for name in fields if name in _HTML), "")
+    return tag and f"; a <{tag}> of HTML is written \\<{tag}>"
 
 
 ABSENT = "–"

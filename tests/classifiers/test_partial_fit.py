@@ -42,6 +42,10 @@ def test_a_call_may_have_one_label_alone():
 def test_labels_without_a_verbalizer():
     clf = classifier(verbalizer=None).partial_fit(TEXTS[:1], ["good"], classes=["good", "bad"])
     assert clf.partial_fit(TEXTS[:1], ["bad"]).classes_.tolist() == ["bad", "good"]
+    clf.partial_fit(TEXTS[:1], ["bad"], classes=["good", "bad"])
+    for known in (clf, classifier()):
+        with pytest.raises(DataError, match="has label 'fair', which the verbalizer does not name"):
+            known.partial_fit(TEXTS[:1], ["good"], classes=["good", "bad", "fair"][::-1])
     with pytest.raises(DataError, match="y holds only the label 'good'"):
         classifier(verbalizer=None).partial_fit(TEXTS[:1], ["good"])
     with pytest.raises(DataError, match="row 0 has label 'poor'"):

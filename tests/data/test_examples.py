@@ -35,6 +35,9 @@ FRAMES = {
     "pyarrow": pa.Table.from_pylist(ROWS),
     "pyarrow batch": pa.Table.from_pylist(ROWS).to_batches()[0],
     "datasets": DATASET,
+    "datasets as pandas": DATASET.with_format("pandas"),
+    "datasets as polars": DATASET.with_format("polars"),
+    "datasets as arrow": DATASET.with_format("arrow"),
     "iterable": DATASET.to_iterable_dataset(),
 }
 
@@ -83,7 +86,10 @@ def test_columns_without_names():
         (frozenset(TEXTS), "X is a frozenset, which has no order"),
         (datasets.DatasetDict({"train": DATASET}), "pass one split"),
         (pl.DataFrame({"text": TEXTS}).lazy(), r"X is a LazyFrame, which has no rows yet; pass X.collect\(\)"),
-        (np.array([TEXTS, TEXTS]), r"X has shape \(2, 3\); expected one text per example"),
+        (
+            np.array([TEXTS, TEXTS]),
+            r"X has shape \(2, 3\); expected one text per example, .*; for several fields pass a frame",
+        ),
         (torch.zeros(2, 2), r"X has shape torch.Size\(\[2, 2\]\)"),
         (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "X has several columns named 'text'"),
         (

@@ -1,5 +1,6 @@
 """Labels of every kind that libraries hand over: taken as plain values, or one error that names the row."""
 
+from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 
 import datasets
@@ -76,6 +77,7 @@ KINDS_OF_NUMBERS = {
     "whole floats": [1.0, 0.0, 1.0],
     "float32": np.array(NUMBERS, dtype=np.float32),
     "Int64": pd.Series(NUMBERS, dtype="Int64"),
+    "decimals of a database": [Decimal(number) for number in NUMBERS],
     "polars": pl.Series(NUMBERS),
     "torch": torch.tensor(NUMBERS),
     "torch scalars": [*torch.tensor(NUMBERS)],
@@ -165,6 +167,8 @@ def test_mixed_types_raise(y):
         (np.array(["2020", "2021"], dtype="datetime64[ns]"), "of type datetime64"),
         (np.array([1, 2], dtype="timedelta64[s]"), "of type timedelta64"),
         (pd.date_range("2020", periods=2), "of type Timestamp"),
+        ([1, 2**63], "row 1 has an integer of more than 64 bits as a label; write it as text"),
+        (np.array([2**64 - 1, 1], dtype=np.uint64), "row 0 has an integer of more than 64 bits"),
     ],
 )
 def test_what_is_no_label_raises(y, message):
@@ -178,6 +182,10 @@ def test_an_unknown_label_names_row_and_the_nearest():
         label_indices(["pos", " neg"], WORDS.labels)
     with pytest.raises(DataError, match=r"row 0 has label 1, .*; numbers and text are different labels"):
         label_indices([1, 2], WORDS.labels)
+    with pytest.raises(DataError, match="two groups, such as OneVsRestClassifier, has no words for them"):
+        label_indices([0, 1], ["bad", "fair", "good"])
+    with pytest.raises(DataError, match=r"it has \[1, 2\]; estimators of scikit-learn that number labels begin with 0"):
+        label_indices([1, 0], [1, 2])
     many = [f"label {number}" for number in range(1000)]
     with pytest.raises(DataError) as error:
         label_indices(["x"], many)

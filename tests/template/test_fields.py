@@ -75,6 +75,10 @@ BAD = [
     (NONE, "a", 3, "row 3: a plain string fills one field, but the template has no fields: pass a mapping instead"),
     (ONE, {"txet": "a", "label": 1}, 3,
      "row 3: no field 'text': the example has 'txet', 'label'; did you mean 'txet'?"),
+    (Template("<b><text></b> <mask>"), {"text": "a"}, 0,
+     "row 0: no field 'b': the example has 'text'; a <b> of HTML is written \\<b>"),
+    (Template("<p><text> <mask>"), "a", 0, "row 0: a plain string fills one field, "
+     "but the template has the fields 'p', 'text': pass a mapping instead; a <p> of HTML is written \\<p>"),
     (ONE, {"label": 1}, 0, "row 0: no field 'text': the example has 'label'"),
     (ONE, {"TEXT": "a"}, None, "no field 'text': the example has 'TEXT'; did you mean 'TEXT'?"),
     (ONE, {1: "a"}, None, "no field 'text': the example has 1"),

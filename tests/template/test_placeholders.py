@@ -57,7 +57,22 @@ def test_a_template_that_reads_no_field(source, example):
         assert (caught.value.start, caught.value.end, caught.value.code) == (start, end, "no-field")
 
 
-LEFT = ["{b}", "{ b }", "${b}", "$b", "[b]", "%(b)s", "< b >", '<"b">', "&lt;b&gt;", "《b》"]
+LEFT = [
+    "{b.strip()}",
+    "{b[:80]}",
+    "{row.b}",
+    '{row["b"]}',
+    "{b}",
+    "{ b }",
+    "${b}",
+    "$b",
+    "[b]",
+    "%(b)s",
+    "< b >",
+    '<"b">',
+    "&lt;b&gt;",
+    "《b》",
+]
 
 
 @pytest.mark.parametrize("left", LEFT)
@@ -96,6 +111,9 @@ MEANT = [
     "<a> 3 < 4 > 2 <mask>",
     "<a><!-- {b} --> <mask>",
     "<a> [MASK] <mask>",
+    "[a] <a> [b] <mask>",
+    "【A】<a>\n【b】：<mask>",
+    "{a.b: <a>} {f(b)} {b[i] = 0} <mask>",
 ]
 
 

@@ -209,17 +209,19 @@ class PromptClassifier(PromptEstimator):
         Args:
             X: examples as for `fit`.
             y: the label of each example; a call may have examples of one label alone.
-            classes: all labels, for the first call without a verbalizer, where its examples lack some.
+            classes: all labels, for the first call without a verbalizer, where its examples lack some; as elsewhere
+                in scikit-learn, they may be given to every call, and with a verbalizer.
 
         Returns:
             The classifier itself; `history_` is that of this call.
 
         Raises:
             ParameterError: a calibration, prototypes or demonstrations, which are learnt from all examples at once.
+            DataError: `classes` has a label that the verbalizer lacks.
             SoftclozeError: as `fit`.
         """
         self._validate_parameters()
-        template, _ = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
         if self.calibration is not None or self.head == "prototypes" or template.demos is not None:
             raise ParameterError(
                 'a calibration, head="prototypes" and <demos> are learnt from all examples at once; call fit with them'
@@ -229,8 +231,11 @@ class PromptClassifier(PromptEstimator):
         )
         if hasattr(self, "prompt_"):
             step.set_params(verbalizer=self.prompt_.verbalizer)._adopt(self._bound_prompt())
-        elif self.verbalizer is None and classes is not None:
-            step.verbalizer = label_verbalizer(None, as_labels(classes), classes)
+            verbalizer = self.prompt_.verbalizer
+        if classes is not None:
+            labels = as_labels(classes)
+            step.verbalizer = label_verbalizer(verbalizer, labels, classes)
+            label_indices(labels, step.verbalizer.labels)
         step._needs_several = False
         self._adopt(step.fit(X, y)._bound_prompt())
         self.truncation_, self._cached = step.truncation_, step._cached

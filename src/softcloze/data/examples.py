@@ -47,7 +47,9 @@ def iterate_examples(X: Iterable[Example], fields: Sequence[str] = ()) -> Iterat
         return iter(frame.iter_rows(named=True))
     if hasattr(frame, "to_pylist"):  # of pyarrow
         return iter(frame.to_pylist())
-    return iter(frame.to_dict("records") if hasattr(frame, "iloc") else frame)
+    if hasattr(frame, "iloc"):
+        return iter(frame.to_dict("records"))
+    return iter(frame.with_format(None) if hasattr(frame, "with_format") else frame)  # of datasets, without tables
 
 
 def as_texts(X: Iterable[Example], of: str = "") -> list[str]:
@@ -122,7 +124,8 @@ def iterate_column(values: Any, name: str, what: str) -> Iterator[Any]:  # noqa:
     shape = getattr(values, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
         if not hasattr(values, "tolist") or len(shape) != 2 or shape[1] != 1:
-            raise DataError(f"{name} has shape {shape}; expected one {what} per example, shape (examples,)")
+            hint = "; for several fields pass a frame or mappings" if what == "text" else ""
+            raise DataError(f"{name} has shape {shape}; expected one {what} per example, shape (examples,){hint}")
         values = (np.asarray(values) if isinstance(values, np.matrix) else values)[:, 0]
     # of dates and durations tolist makes integers
     return iter(values.tolist() if isinstance(values, np.ndarray) and values.dtype.kind not in "mM" else values)

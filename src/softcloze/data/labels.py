@@ -140,6 +140,12 @@ def _index_of(label: Label, index: Mapping[Label, int], row: int) -> int:
                 "; numbers and text are different labels: give both one type, numbers for estimators of scikit-learn "
             )
             hint += "that number labels"
+            if len(index) > 2:
+                hint += "; one that splits labels into two groups, such as OneVsRestClassifier, has no words for them"
+        elif label == 0 and type(label) is int:
+            hint = (
+                "; estimators of scikit-learn that number labels begin with 0: number them so in y and the verbalizer"
+            )
         else:
             hint = did_you_mean(str(label), map(str, index))
         raise DataError(

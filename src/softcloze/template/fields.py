@@ -6,7 +6,7 @@ from os import PathLike
 from unicodedata import normalize
 
 from softcloze.errors import FieldError
-from softcloze.formatting import is_boolean, is_missing, missing_field, quoted_list, replace_surrogates
+from softcloze.formatting import html_hint, is_boolean, is_missing, missing_field, quoted_list, replace_surrogates
 
 MAX_LIST_DEPTH = 8  # of nested lists
 _ABSENT = "drop the row or give it a text, if only an empty one"
@@ -45,7 +45,8 @@ def read_fields(
     if isinstance(example, str):
         if len(fields) != 1:
             has = f"has the fields {quoted_list(fields)}" if fields else "has no fields"
-            raise FieldError(f"{where}a plain string fills one field, but the template {has}: pass a mapping instead")
+            problem = f"a plain string fills one field, but the template {has}: pass a mapping instead"
+            raise FieldError(f"{where}{problem}{html_hint(fields)}")
         return {fields[0]: replace_surrogates(example)}
     if len(fields) == 1 and (isinstance(example, Number) or is_boolean(example) or is_missing(example)):
         example = {fields[0]: example}  # a value of a column is read as in a frame

@@ -29,15 +29,18 @@ _PLACEHOLDER = re.compile(
               | (?<![\w%])%(?:\((?P<percent>\w+)\)[sdr]|[sdr]\b)
               | <(?P<quote>["'])(?P<quotes>\w+)(?P=quote)>
               | &lt;\s*["']?(?P<entities>\w+)["']?\s*&gt; )
+    | \{\s*[^\W\d]\w*(?:\.|\[["']?)(?P<item>[^\W\d]\w*)["']?\]?\s*\}  # f-strings: {row.text}, {row["text"]}
+    | \{\s*(?P<value>[^\W\d]\w*)(?:\[[-:\d]*\]|\.\w+\([^(){}]*\))+\s*\}  # {text[:80]}, {text.strip()}
     | \$(?P<dollar>[^\W\d]\w*)
     | \{\s*(?P<words>\w[\w .-]*)\}
-    | \[(?P<brackets>\w[\w .-]*)\] | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》
+    | (?P<heading>\[(?P<brackets>\w[\w .-]*)\] | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》)
     | <\s+(?P<spaces>\w+)\s*> | ＜\s*(?P<wide>\w+)\s*＞ | <(?P<digits>\d\w*)>
     """,
     re.VERBOSE,
 )
 _NO_FIELD = "the template reads no field, so all examples get the same prompt"
 _PART_OF_WORD = re.compile(r"[\w\\}^{]")  # beside braces, as in x^{2}
+_NEXT_TAG = re.compile(r"[\s:：]*<([^\W\d]\w*)")
 _COMMON = re.compile(  # names of fields in templates of other tools
     r"text(?:s|_?[ab12])?|sent(?:ence)?_?[0-2]?|premise|hypothesis|question|passage|context|review|title|content"
     r"|document|article|paragraph|body|input(?:_text)?|query|comment|tweet"
@@ -134,10 +137,13 @@ def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholde
             is_leftover = bool(match["sure"]) and stands_alone and (not name or _COMMON.fullmatch(name) is not None)
             placeholders.append(Placeholder(name, start + first, start + last, bool(match["sure"]), is_leftover))
             braces -= match[0].count("{")
+    tags = {item: _NEXT_TAG.match(source, item.end) for item in placeholders if source[item.start] in "[【《"}
+    if all(tags.values()) and any(tag and tag[1].casefold() == item.name.casefold() for item, tag in tags.items()):
+        placeholders = [item for item in placeholders if item not in tags]  # headings: [text] <text> [label] <mask>
     return tuple(item._replace(is_leftover=item.is_leftover and not braces) for item in placeholders)
 
 
-_NAMES = [group for group in _PLACEHOLDER.groupindex if group not in ("sure", "quote")]
+_NAMES = [group for group in _PLACEHOLDER.groupindex if group not in ("sure", "quote", "heading")]
 
 
 def without_escapes(text: str) -> str:

@@ -1,6 +1,7 @@
 """Labels: the values that are labels, and their conversion to plain strings, integers and truth values."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from enum import Enum
 from numbers import Real
 from typing import Any, SupportsInt, TypeGuard, cast
@@ -49,8 +50,12 @@ def as_label(value: Any, where: str = "a label") -> Label:  # noqa: ANN401 - any
         raise DataError(f"{where} has the label {value!r}, a missing value: drop it or label it")
     if isinstance(value, bool):
         return value
-    if isinstance(value, Real) and not is_time and value == value // 1:
-        return int(cast(SupportsInt, value))
+    is_number = isinstance(value, Real) or (isinstance(value, Decimal) and abs(value) < 2**63)  # of databases
+    if is_number and not is_time and value == value // 1:
+        number = int(cast(SupportsInt, value))
+        if not -(2**63) <= number < 2**63:  # numpy makes floats of it beside smaller ones
+            raise DataError(f"{where} has an integer of more than 64 bits as a label; write it as text")
+        return number
     hint = f"; take its value, as in {type(value).__name__}.{value.name}.value" if isinstance(value, Enum) else ""
     if isinstance(value, bytes):
         hint = "; decode it, as in label.decode()"
