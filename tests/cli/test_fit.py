@@ -145,6 +145,15 @@ def test_damaged_progress_is_named(folder, monkeypatch, capsys):
     assert re.search(rf"error: prompt\.part/{file.name} is damaged .*; delete it to start", capsys.readouterr().err)
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as Python handles it: a shell that starts the tests in the background has it ignored."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_keeps_the_progress(folder, whole, monkeypatch, capsys, number, code):
     with monkeypatch.context() as patch:
