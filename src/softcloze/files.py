@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from softcloze.errors import ArtifactError, FileError, SoftclozeError
+from softcloze.errors import FileError, SoftclozeError
 
 
 @contextmanager
@@ -29,14 +29,14 @@ def replacing_file(path: Path) -> Iterator[Path]:
             draft.replace(target)
 
 
-def expand_user(path: Path) -> Path:
+def expand_user(path: str | Path) -> Path:
     """The path with `~` expanded.
 
     Raises:
         FileError: there is no user of the name after `~`.
     """
     try:
-        return path.expanduser()
+        return Path(path).expanduser()
     except RuntimeError as error:
         raise FileError(f"there is no {path}: {error}") from error
 
@@ -113,24 +113,6 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         raise FileError(f"cannot write {str(path)!r}: the name has characters that no file system takes") from error
 
 
-def validate_replaceable(path: Path, card: str, kind: str) -> None:
-    """Raise ArtifactError if `path` exists but is neither a folder with the file `card`, as `kind` is, nor empty.
-
-    Hidden files, as of a new repository, do not count.
-
-    Raises:
-        ArtifactError: names the path.
-
-    >>> validate_replaceable(Path.cwd(), "prompt.json", "a saved prompt")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    softcloze.errors.ArtifactError: ... already exists and is not a saved prompt; choose another path
-    """
-    if path.is_dir() and all(other.name.startswith(".") for other in path.iterdir()):
-        return
-    if path.exists() and ((path / card).is_symlink() or not (path / card).is_file()):
-        raise ArtifactError(f"{path} already exists and is not {kind}; choose another path")
-
-
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make an object of JSON, as `object_pairs_hook`; raise ValueError for a key that comes twice."""
     table: dict[str, Any] = {}
@@ -169,7 +151,7 @@ def cache_dir() -> Path:
     """
     chosen = os.environ.get("SOFTCLOZE_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return expand_user(chosen)
     xdg = os.environ.get("XDG_CACHE_HOME")
     if xdg and Path(xdg).is_absolute():  # XDG: relative paths must be ignored
         return Path(xdg) / "softcloze"

@@ -94,6 +94,7 @@ SEED = Constraint(
     "an integer from 0 to 2**32 - 1", lambda value: integer(at_least=0).holds(value) and int(value) < 2**32
 )
 FUNCTION = Constraint("a function", callable)
+TEXT = instance_of("text", str)
 PATH = instance_of("a path", str, Path)
 POSITIVE = number("above 0", lambda value: value > 0)
 NOT_NEGATIVE = number("of at least 0", lambda value: value >= 0)

@@ -13,6 +13,7 @@ from softcloze.analysis.soft_vectors import starting_vectors
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table, fixed
 from softcloze.errors import ParameterError
+from softcloze.files import expand_user
 from softcloze.parameters import PATH, instance_of, validate_parameters
 from softcloze.training import Checkpoint, Record
 
@@ -46,7 +47,7 @@ class VectorLog:
         """Look for checkpoints in `folder`.
 
         Raises:
-            ParameterError: `folder` is no path.
+            ParameterError: `folder` is not a path.
         """
         validate_parameters({"folder": folder}, {"folder": PATH})
         self.folder = folder
@@ -68,7 +69,7 @@ class VectorLog:
 
     def _read(self, record: Record) -> Tensor:
         """Read the vectors from the checkpoint that ends with this record; other fits may share the folder."""
-        for path in sorted(Path(self.folder).expanduser().glob("fit-*.safetensors")):
+        for path in sorted(expand_user(self.folder).glob("fit-*.safetensors")):
             progress = Checkpoint(self.folder, path.stem.removeprefix("fit-")).load()
             if progress is not None and progress.history[-1:] == [record]:
                 if "soft/weight" not in progress.tensors:

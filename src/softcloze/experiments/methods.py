@@ -22,7 +22,7 @@ from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
 from softcloze.experiments.score_cache import ScoreCache
 from softcloze.library import resolve_template
-from softcloze.parameters import Constraint, instance_of, integer, validate_parameters
+from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
@@ -30,7 +30,7 @@ ROUNDING = 1e-3  # allowed deviation of a sum of probabilities from 1
 
 
 METHOD_CONSTRAINTS = {
-    "name": instance_of("text", str),
+    "name": TEXT,
     "classifier": Constraint(
         "an estimator of scikit-learn, not its class", lambda value: isinstance(value, BaseEstimator)
     ),

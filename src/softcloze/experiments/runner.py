@@ -21,9 +21,9 @@ from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId
 from softcloze.experiments.workers import run_in_processes, run_in_turn
-from softcloze.files import validate_writable, write_text
+from softcloze.files import expand_user, validate_writable, write_text
 from softcloze.formatting import quoted
-from softcloze.parameters import FUNCTION, NONE, PATH, instance_of, integer, validate_parameters
+from softcloze.parameters import FUNCTION, NONE, PATH, TEXT, instance_of, integer, validate_parameters
 from softcloze.starters import load_data
 
 CONSTRAINTS = {
@@ -32,8 +32,8 @@ CONSTRAINTS = {
     "folder": PATH | NONE,
     "processes": integer(at_least=1),
     "on_progress": FUNCTION | NONE,
-    "task": instance_of("text", str) | NONE,
-    "command": instance_of("text", str) | NONE,
+    "task": TEXT | NONE,
+    "command": TEXT | NONE,
 }
 
 
@@ -106,7 +106,7 @@ def compare(
     validate_parameters({"data": data, "protocol": protocol, **options}, CONSTRAINTS)
     protocol = protocol if protocol is not None else Protocol()
     split = load_data(data) if isinstance(data, str) else data
-    grid = ExperimentGrid(_as_methods(methods), split, protocol, None if folder is None else Path(folder).expanduser())
+    grid = ExperimentGrid(_as_methods(methods), split, protocol, None if folder is None else expand_user(folder))
     if grid.folder is not None:
         _write_protocol(protocol, grid.folder / "protocol.json")
     name = task if task is not None else data if isinstance(data, str) else "data"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar, get_args
 
 from softcloze.errors import LibraryError
+from softcloze.files import expand_user
 from softcloze.formatting import did_you_mean, quoted
 from softcloze.library.cards import TemplateCard, VerbalizerCard, read_template_card, read_verbalizer_card
 from softcloze.template import Template
@@ -171,7 +172,7 @@ def _user_libraries(folder: Folder | None) -> list[Path]:
     named = [Path(path) for path in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if path]
     if folder is not None:
         named.insert(0, Path(folder))
-    libraries = [path.expanduser() for path in named]
+    libraries = [*map(expand_user, named)]
     for i, library in enumerate(libraries):
         where = f"{library}, named by {SEARCH_PATH}," if folder is None or i > 0 else f"{library}"
         if not library.is_dir():

@@ -26,7 +26,6 @@ from softcloze.files import (
     new_folder,
     replacing_file,
     unique_keys,
-    validate_replaceable,
     validate_writable,
 )
 from softcloze.formatting import quoted
@@ -93,13 +92,17 @@ class SavedFolder:
         """
         folder = folder_of(path)
         with explain_write_errors(folder):
-            validate_replaceable(folder, self.card, f"a saved {self.kind}")
             if not folder.exists():
                 validate_writable(folder, folder=True)
                 return folder
-            if (folder / self.card).exists() and MARK not in read_inside(folder, self.card, most=200):
-                raise ArtifactError(f"{folder / self.card} was not written by softcloze; choose another path")
-            validate_writable(folder / self.card)  # the parent of a folder that exists may be read-only
+            card = folder / self.card
+            has_card = card.is_file() and not card.is_symlink()
+            # hidden files, as of a new repository, do not count
+            if not has_card and not (folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())):
+                raise ArtifactError(f"{folder} already exists and is not a saved {self.kind}; choose another path")
+            if has_card and MARK not in read_inside(folder, self.card, most=200):
+                raise ArtifactError(f"{card} was not written by softcloze; choose another path")
+            validate_writable(card)  # the parent of a folder that exists may be read-only
         return folder
 
     def write(self, path: str | PathLike[str], make: Callable[[str], Content]) -> None:

@@ -1,11 +1,15 @@
 """Plots with their titles, which need matplotlib."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 from markupsafe import Markup
 
 from softcloze.errors import ReportError
+from softcloze.files import expand_user, write_text
+from softcloze.parameters import PATH, validate_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,12 @@ def require_matplotlib() -> None:
             "the plots of a report are drawn with matplotlib, which is not installed; "
             "install it with: pip install 'softcloze[report]'"
         )
+
+
+def write_page(path: str | Path, render: Callable[[], str]) -> Path:
+    """Write an HTML page, after the arguments are validated; raises as `write_report`."""
+    validate_parameters({"path": path}, {"path": PATH})
+    require_matplotlib()
+    target = expand_user(path)
+    write_text(target, render())
+    return target

@@ -4,9 +4,7 @@ from pathlib import Path
 
 from softcloze.display import html_environment
 from softcloze.experiments import Comparison
-from softcloze.files import write_text
-from softcloze.parameters import PATH, validate_parameters
-from softcloze.report.html import require_matplotlib
+from softcloze.report.html import write_page
 
 
 def write_report(comparison: Comparison, path: str | Path) -> Path:
@@ -23,7 +21,7 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ParameterError: `path` is no path.
+        ParameterError: `path` is not a path.
         ReportError: matplotlib is not installed.
         FileError: the file cannot be written.
 
@@ -36,11 +34,7 @@ def write_report(comparison: Comparison, path: str | Path) -> Path:
         ...     write_report(comparison, Path(folder) / "report.html").name
         'report.html'
     """
-    validate_parameters({"path": path}, {"path": PATH})
-    require_matplotlib()
-    target = Path(path).expanduser()
-    write_text(target, page(comparison))
-    return target
+    return write_page(path, lambda: page(comparison))
 
 
 def page(comparison: Comparison) -> str:

@@ -5,10 +5,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from softcloze.display import html_environment
-from softcloze.files import write_text
 from softcloze.formatting import mean_sd, one_line, percent
-from softcloze.parameters import PATH, validate_parameters
-from softcloze.report.html import Plot, require_matplotlib
+from softcloze.report.html import Plot, write_page
 from softcloze.search import SearchSummary
 from softcloze.search.table import notes, parameter_value, round_title, share_note, varying_parameters
 
@@ -17,15 +15,11 @@ def write_search_report(summary: SearchSummary, path: str | Path) -> Path:
     """Write a search as one HTML file without scripts or references to other files.
 
     Raises:
-        ParameterError: `path` is no path.
+        ParameterError: `path` is not a path.
         ReportError: matplotlib is not installed.
         FileError: the file cannot be written.
     """
-    validate_parameters({"path": path}, {"path": PATH})
-    require_matplotlib()
-    target = Path(path).expanduser()
-    write_text(target, search_page(summary))
-    return target
+    return write_page(path, lambda: search_page(summary))
 
 
 def search_page(summary: SearchSummary) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.library import list_templates, load_template
-from softcloze.parameters import NONE, Constraint, instance_of, validate_parameters
+from softcloze.parameters import NONE, TEXT, Constraint, validate_parameters
 
-TEXT = instance_of("text", str)
 CONSTRAINTS = {
     "task": TEXT,
     "language": TEXT,

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from softcloze.errors import CheckpointError
-from softcloze.files import replacing_file
+from softcloze.files import expand_user, replacing_file
 from softcloze.parameters import integer
 from softcloze.prompt.shape import check_shape
 
@@ -88,7 +88,7 @@ class Checkpoint:
 
     def __init__(self, folder: str | Path, key: str, digest: str = ""):
         """Name the file of the fit with this key in `folder`."""
-        self.path = Path(folder).expanduser() / f"fit-{key[:16]}.safetensors"
+        self.path = expand_user(folder) / f"fit-{key[:16]}.safetensors"
         self.digest = digest
         self._saved = time.monotonic()
 
