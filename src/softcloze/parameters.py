@@ -34,7 +34,7 @@ class Constraint:
 
 
 def integer(*, at_least: int) -> Constraint:
-    """Integers from a lowest one, numpy's included; True and 2.0 are none.
+    """Integers of at least `at_least`, numpy's included; True and 2.0 are not integers.
 
     >>> import numpy as np
     >>> integer(at_least=1).expected, integer(at_least=1).holds(np.int64(2)), integer(at_least=1).holds(True)
@@ -47,7 +47,7 @@ def integer(*, at_least: int) -> Constraint:
 
 
 def number(expected: str, within: Callable[[float], bool]) -> Constraint:
-    """Finite numbers within a range, numpy's included; True is none.
+    """Finite numbers within a range, numpy's included; True is not a number.
 
     Args:
         expected: description of the range, such as "above 0".
@@ -74,7 +74,7 @@ def _is_other(value: object) -> bool:
 
 
 def one_of(*names: str) -> Constraint:
-    """Some names.
+    """The listed names alone.
 
     >>> one_of("equal", "stacked").expected
     "'equal' or 'stacked'"

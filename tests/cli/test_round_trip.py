@@ -173,7 +173,7 @@ analyzer = "char"
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     few, *progress = done.stderr.splitlines()
-    assert few == "10 held-out rows: they tell an accuracy to within 31 points or so"
+    assert few == "10 held-out rows: accuracies on them are exact to about 31 points"
     assert [line.split("; ")[-1] for line in progress][:3] == [
         "run 1 of 9: <text> It was <mask>.",
         "run 2 of 9: <text> It was <mask>., batch (2 shots, seed 0)",

@@ -94,7 +94,7 @@ def soft_prompt_of(clf: FittedClassifier) -> tuple[BoundPrompt, SoftVectors]:
     Raises:
         NotFittedError: it is not fitted.
         ArtifactError: its prompt belongs to another model.
-        ParameterError: it is no such classifier, or its template has no soft slots.
+        ParameterError: it is not such a classifier, or its template has no soft slots.
     """
     if not hasattr(clf, "prompt_"):
         if not hasattr(clf, "template"):  # a search or a pipeline, or no classifier at all

@@ -13,7 +13,7 @@ from softcloze.formatting import nearest
 from softcloze.starters import MODELS, fetch_model
 
 STARTER = "starter:"
-IN_MEMORY = "in memory: "  # names of models that have none begin with it
+IN_MEMORY = "in memory: "  # prefix of the name of a model that has none of its own
 EXPECTED = (
     "expected a model name of a hub, a folder in transformers format, a .gguf file, or starter:NAME "
     "(softcloze models lists those)"
@@ -158,7 +158,7 @@ def _json(location: Location, file: str) -> dict[str, Any]:
 
 
 def _content(folder: Path) -> str:
-    """What a folder without a config.json holds, with a hint at the model that may be meant."""
+    """Describe the content of a folder without a config.json, with a hint at the model that may be meant."""
     names = sorted(path.name for path in folder.iterdir())
     if "prompt.json" in names:
         return "and is a saved prompt: open it with PromptClassifier.load"

@@ -97,7 +97,7 @@ def _more_layers(model: "PreTrainedModel", unexpected: Collection[str]) -> list[
 
 
 def _saved_from(model: "PreTrainedModel", location: Location) -> str:
-    """What a checkpoint without a head is, and what to take instead."""
+    """Describe a checkpoint without a head, and name the one to take instead."""
     saved = next(iter(model.config.architectures or ()), "")
     kind = next((kind for ending, kind in _KINDS.items() if saved.endswith(ending)), "")
     if location.is_local and (Path(location.path) / "modules.json").is_file():

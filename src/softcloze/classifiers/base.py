@@ -93,9 +93,9 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
 
     def set_params(self, **parameters: object) -> Self:
         """Set parameters; `training__NAME` sets an option of training, even if `training` is None."""
-        own = {name: value for name, value in parameters.items() if not name.startswith("training__")}
-        super().set_params(**own)
-        if options := {name: value for name, value in parameters.items() if name not in own}:
+        options = {name: value for name, value in parameters.items() if name.startswith("training__")}
+        super().set_params(**{name: value for name, value in parameters.items() if name not in options})
+        if options:
             validate_parameters({"training": self.training}, self.constraints)
             self.training = self._settings()
             super().set_params(**options)

@@ -229,7 +229,7 @@ class LiveTable:
         """Update the table and the line; where no terminal shows them, print the line of the next runs."""
         if not event.done and 0 < self._held_out < FEW_HELD_OUT:
             margin = 98 / self._held_out**0.5  # half of the 95% interval of a share of one half
-            say(errors(), f"{self._held_out} held-out rows: they tell an accuracy to within {margin:.0f} points or so")
+            say(errors(), f"{self._held_out} held-out rows: accuracies on them are exact to about {margin:.0f} points")
             self._held_out = 0  # once
         self._table = event.comparison.table() if event.done else ""
         self._ends = None if event.seconds_left is None else time.monotonic() + event.seconds_left

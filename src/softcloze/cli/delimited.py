@@ -117,7 +117,7 @@ class QuoteCheck:
 
     @property
     def header_is_data(self) -> bool:
-        """Whether the header looks like a row: a number, a long text, or a value that other rows have too."""
+        """True if the header looks like a row: a number, a long text, or a value that other rows have too."""
         return any(
             _is_number(name) or len(name) > 60 or (name and name in seen)
             for name, seen in zip(self.columns, self._values, strict=True)
@@ -214,7 +214,7 @@ class _Row:
     Attributes:
         start: number of the first line of the row.
         lines: its lines.
-        is_odd: whether they hold a \0, or a \r that is no line end.
+        is_odd: whether they hold a \0, or a \r inside a line.
     """
 
     def __init__(self, lines: Iterator[str], start: int) -> None:

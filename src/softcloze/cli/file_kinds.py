@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from os import SEEK_END
 from pathlib import Path
 
-HEAD = 4096  # bytes that tell the kind
+HEAD = 4096  # bytes that identify the kind
 LINE = 2**20  # bytes of the line after them that are read to its end
 MAGIC = {
     b"\x1f\x8b": ("compressed by gzip", "gunzip -k {path}"),

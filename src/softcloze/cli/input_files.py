@@ -50,12 +50,12 @@ class Table:
         return (line for _, line in _read_lines(self.path))
 
     def place(self, index: int) -> str:
-        """The place of a row, for messages: its line, counted from 1 as editors do; in Parquet files its number."""
+        """The line of a row, for messages, counted from 1 as in editors; of Parquet files its number."""
         number, _ = next(islice(_read_lines(self.path), index, None))
         return f"{'row' if self.path.suffix.lower() == '.parquet' else 'line'} {number}"
 
     def problem(self, index: int, reason: object) -> FileError:
-        """The error about a row: the file, the place of the row and the reason."""
+        """The error about a row, with its file and line."""
         return FileError(f"{self.path}, {self.place(index)}: {reason}")
 
     def rows(self) -> Iterator[Row]:
@@ -273,7 +273,7 @@ def _validate_depth(value: object, text: str) -> None:
     while inside and text.count("[") + text.count("{") > NESTING:
         levels += 1
         if levels > NESTING:
-            raise ValueError(f"lists and objects within each other, deeper than {NESTING} levels")
+            raise ValueError(f"lists and objects are nested deeper than {NESTING} levels")
         items = (item.values() if isinstance(item, dict) else item for item in inside if isinstance(item, dict | list))
         inside = [*chain.from_iterable(items)]
 

@@ -68,7 +68,7 @@ class RowCounts:
         self.problems += 1
 
     def reason(self, table: Table, row: int) -> str:
-        """The place of a bad row and the reason."""
+        """The line of a bad row and the reason."""
         reason = self.reasons[row].removeprefix(f"{table.path}, ")
         return reason if reason != self.reasons[row] else f"{table.place(row)}: {reason}"
 

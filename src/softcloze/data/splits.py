@@ -33,7 +33,7 @@ class Examples:
         """Build from (text, label) pairs; labels become plain values.
 
         Raises:
-            DataError: a row is no pair, a text is something else, or a label is missing; names the row.
+            DataError: a row is not a pair, its text is not a string, or its label is missing; names the row.
 
         >>> Examples.from_rows([("很好", 1), ("太差", 0)])
         Examples(texts=('很好', '太差'), labels=(1, 0))
@@ -41,7 +41,9 @@ class Examples:
         texts, labels = [], []
         for row, pair in enumerate(rows):
             if isinstance(pair, str | Mapping) or not isinstance(pair, Sized) or len(pair) != 2:
-                raise DataError(f"row {row} is {quoted(pair)}; expected a pair, as zip(texts, labels) has")
+                raise DataError(
+                    f"row {row} is {quoted(pair)}; expected a pair of a text and a label, as zip(texts, labels) yields"
+                )
             text, label = pair
             if not isinstance(text, str):
                 raise DataError(f"row {row} has {quoted(text)} for its text; drop the row or give it a text")
@@ -70,7 +72,7 @@ def split_rows(rows: Iterable[tuple[str, Label]]) -> Split:
     equally many.
 
     Raises:
-        DataError: a row is no pair of a text and a label; names it.
+        DataError: a row is not a pair of a text and a label; names it.
 
     >>> split = split_rows((f"text {n}", "odd" if n % 2 else "even") for n in [*range(100), *range(100)])
     >>> len(split.train), split.test.labels[:4], len(split.test)
@@ -111,7 +113,7 @@ def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int
         Indices of the drawn rows, ascending.
 
     Raises:
-        ParameterError: a class has fewer rows than `shots`, `shots` is less than 1, or the seed is no integer.
+        ParameterError: a class has fewer rows than `shots`, `shots` is less than 1, or the seed is not an integer.
 
     >>> few_shot(["good", "bad", "good", "bad", "good"], shots=1, random_state=0)
     [2, 3]

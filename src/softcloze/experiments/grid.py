@@ -56,7 +56,7 @@ class ExperimentGrid:
         self.truth = class_indices(self.test.labels, self.classes)
         if not len(self.test):
             raise ParameterError(
-                "there are no held-out examples to measure on; of few rows, split_rows may hold out none: bring more"
+                "there are no held-out examples to measure on; split_rows holds out three in ten: give more rows"
             )
         if len(self.classes) < 2:
             raise DataError(f"all examples have the label {self.classes[0]!r}; comparing takes at least two labels")
@@ -134,7 +134,7 @@ def _plain(examples: Examples, part: str) -> Examples:
     """Examples with texts and plain labels, one for each text.
 
     Raises:
-        DataError: a text is something else, a label is neither text nor a whole number, or their numbers differ.
+        DataError: a text is not a string, a label is neither text nor a whole number, or their numbers differ.
     """
     texts = as_texts(examples.texts, f" of the {part} examples")
     labels = as_labels(examples.labels) if len(examples.labels) else []

@@ -88,7 +88,7 @@ def compare(
         ParameterError: no methods or two with one name, too few examples, a text in both parts, no training examples
             for a method that needs them, a template with several fields, labels without words, or methods that cannot
             be pickled for other processes.
-        DataError: texts or labels of `data` that are not such.
+        DataError: `data` has an item that is not a text or a label.
         FileError: the folder cannot be written, or holds a `protocol.json` of something else.
         StarterError: the data cannot be downloaded.
 

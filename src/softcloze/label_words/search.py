@@ -122,7 +122,7 @@ def initial_words(compiled: CompiledTemplate, classes: Sequence[Label], start: M
     """The first word of each label; none at all if `start` is None and a label's name is not a candidate.
 
     Raises:
-        ParameterError: `start` is no mapping to words, has words for other labels, a word of several tokens, or one
+        ParameterError: `start` is not a mapping to words, has words for other labels, a word of several tokens, or one
             word twice.
     """
     if start is None:

@@ -26,7 +26,9 @@ def check_template(template: Template, fields: Sequence[str] | None = None) -> I
     at_fault = [(finding.start, finding.end) for finding in unread]
     yield from unread
     yield from (
-        found for found in _check_nodes(placed, template.source, names) if (found.start, found.end) not in at_fault
+        finding
+        for finding in _check_nodes(placed, template.source, names)
+        if (finding.start, finding.end) not in at_fault
     )
     yield from _check_conditions(placed, template.source)
     if fields is not None:
@@ -67,7 +69,7 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
     for i, (node, start, end) in enumerate(placed):
         match node:
             case Field():
-                # a variable that the template sets itself is no field of an example
+                # a variable that the template sets itself is not a field of an example
                 yield from _check_field(node, alike.get(node.name.casefold(), ()), source, start, end)
             case Demos() if i > mask:
                 message = "demonstrations after the mask come too late for the model's answer"

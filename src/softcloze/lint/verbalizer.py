@@ -100,7 +100,7 @@ def check_verbalizer(
     Raises:
         TokenizerError: softcloze does not support this tokenizer.
         TemplateSyntaxError: `template` does not parse.
-        VerbalizerError: label words that are no verbalizer.
+        VerbalizerError: label words that do not make a verbalizer.
         LibraryError: the library has no template or label words of that name.
 
     >>> from softcloze.backbone import load_tokenizer

@@ -184,6 +184,8 @@ def validate_reads(
         return
     for node, start, end in placed:
         if isinstance(node, Field | Expression):
-            raise TemplateSyntaxError(f"{_NO_FIELD}: none is ever written here", source, start, end, "no-field")
+            raise TemplateSyntaxError(
+                f"{_NO_FIELD}: this is in a branch that never runs", source, start, end, "no-field"
+            )
     name = next((name for name in names if isinstance(name, str) and name.isidentifier() and name not in TAGS), "text")
     raise TemplateSyntaxError(f"{_NO_FIELD}: put one where the text belongs, as in <{name}>", source, 0, 0, "no-field")

@@ -49,7 +49,7 @@ class _Epoch(_HeldOut):
 
 
 class State(TypedDict):
-    """What a checkpoint holds besides tensors."""
+    """The metadata of a checkpoint."""
 
     format: Literal["softcloze fit 1"]
     digest: str
@@ -98,7 +98,7 @@ class Checkpoint:
         return time.monotonic() - self._saved >= SECONDS
 
     def save(self, progress: Progress) -> None:
-        """Write `progress`, in place of any earlier one.
+        """Write `progress` over an earlier one.
 
         Raises:
             FileError: the file cannot be written.

@@ -119,7 +119,7 @@ def parse_size(size: int | str) -> int:
 
 
 def _bytes(size: object) -> int | None:
-    """The bytes of a size in memory; None if it is none."""
+    """The bytes of a size in memory; None for any other value."""
     if isinstance(size, Integral) and integer(at_least=0).holds(size):
         return int(size)
     pattern = r"([0-9]+(?:\.[0-9]+)?) *(?:([KMGT])iB|([kMGT]?)B)"
