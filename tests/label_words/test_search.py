@@ -103,7 +103,6 @@ MISTAKES = [
     ({"words": "3"}, r"^words='3', but it has to be an integer of at least 1$"),
     ({"max_length": 12.5}, r"^max_length=12.5, but it has to be an integer of at least 1 or None$"),
     ({"random_state": "0"}, r"^random_state='0', but it has to be an integer of at least 0$"),
-    ({"labels": ["pos"] * 6}, r"^label words need at least two labels, found \['pos'\]$"),
     ({"texts": [], "labels": []}, r"^no examples: give labelled texts$"),
     (
         {"labels": ["a", "b", "b", "b", "b", "c"]},
@@ -145,6 +144,10 @@ def test_mistakes_in_examples():
         search_label_words(backbone, ENGLISH, "A dull film.", LABELS)
     with pytest.raises(DataError, match=r"^X has 5 examples but y has 6 labels$"):
         search_label_words(backbone, ENGLISH, TEXTS[:5], LABELS)
+    with pytest.raises(
+        DataError, match=r"^y holds only the label 'pos'; fitting takes examples of at least two labels$"
+    ):
+        SEARCH(labels=["pos"] * 6)
     with pytest.raises(DataError, match=r"^row 1 has the label None, a missing value: drop it or label it$"):
         search_label_words(backbone, ENGLISH, TEXTS, ["a", None, "a", "b", "b", "b"])
     with pytest.raises(FieldError, match="row 2"):

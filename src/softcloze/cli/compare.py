@@ -26,7 +26,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_escapes,
 )
-from softcloze.cli.progress import fetch, open_backbone
+from softcloze.cli.progress import STARTER, fetch, open_backbone
 from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from softcloze.experiments import Progress, RunId
 
 
-STARTER = "starter:"
 FEW_HELD_OUT = 100
 DEMO = ("sentiment/en", "sentiment/en-after")
 

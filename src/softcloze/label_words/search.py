@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from softcloze.backbone import AnyModel, load_backbone
-from softcloze.data import Example, as_examples, as_labels, validate_lengths
+from softcloze.data import Example, as_examples, as_labels, validate_lengths, validate_several
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
 from softcloze.label_words.beam_search import choose_words
@@ -63,9 +63,9 @@ def search_label_words(
         `verbalizers/TASK/NAME.toml`, has a name (see `softcloze.library.list_templates`).
 
     Raises:
-        ParameterError: an unknown method; too few examples, labels or candidates; a template with more than the label
+        ParameterError: an unknown method; too few examples or candidates; a template with more than the label
             word open; a first word of several tokens, or missing for a label.
-        DataError: texts or labels that are not lists of such.
+        DataError: texts or labels that are not lists of such, or fewer than two labels.
         FieldError: an example lacks a field; names its index.
         EncodingError: an example cannot be encoded.
 
@@ -150,14 +150,12 @@ def _classes(labels: Sequence[Label]) -> list[Label]:
     """The labels, sorted.
 
     Raises:
-        ParameterError: fewer than two labels, labels of mixed types, or a label with a single example.
+        DataError: fewer than two labels.
+        ParameterError: a label with a single example.
     """
+    validate_several(labels)
     counts = Counter(labels)
-    if not any(all(isinstance(label, kind) for label in counts) for kind in (str, int)):
-        raise ParameterError(f"labels must all be str or all be int, got {list(counts)!r:.200}")
     classes = sorted(counts)
-    if len(classes) < 2:
-        raise ParameterError(f"label words need at least two labels, found {classes}")
     few = [repr(label) for label in classes if counts[label] < 2]
     if few:
         raise ParameterError(
