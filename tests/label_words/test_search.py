@@ -144,10 +144,8 @@ def test_mistakes_in_examples():
         search_label_words(backbone, ENGLISH, "A dull film.", LABELS)
     with pytest.raises(DataError, match=r"^X has 5 examples but y has 6 labels$"):
         search_label_words(backbone, ENGLISH, TEXTS[:5], LABELS)
-    with pytest.raises(
-        DataError, match=r"^y holds only the label 'pos'; fitting takes examples of at least two labels$"
-    ):
-        SEARCH(labels=["pos"] * 6)
+    with pytest.raises(DataError, match=r"^y holds only the label 'pos'; fitting takes examples of at least two"):
+        search_label_words(backbone, ENGLISH, TEXTS, ["pos"] * 6)
     with pytest.raises(DataError, match=r"^row 1 has the label None, a missing value: drop it or label it$"):
         search_label_words(backbone, ENGLISH, TEXTS, ["a", None, "a", "b", "b", "b"])
     with pytest.raises(FieldError, match="row 2"):

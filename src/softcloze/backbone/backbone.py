@@ -29,7 +29,8 @@ from softcloze.backbone.seq2seq import decoder_start
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
-from softcloze.errors import BackboneError, NonFiniteError, TokenizerError
+from softcloze.encoding.tokenizer import validate_tokenizer
+from softcloze.errors import BackboneError, NonFiniteError
 from softcloze.formatting import quoted
 
 if TYPE_CHECKING:
@@ -352,7 +353,6 @@ class Backbone:
 def _validate_types(model: object, tokenizer: object, name: object) -> None:
     if not isinstance(model, nn.Module) or not hasattr(model, "config"):
         raise BackboneError(f"model={quoted(model)}: expected a transformers model")
-    if not hasattr(tokenizer, "get_vocab"):
-        raise TokenizerError(f"tokenizer={quoted(tokenizer)}: expected a tokenizer of transformers")
+    validate_tokenizer(tokenizer)
     if not isinstance(name, str) or not name:
         raise BackboneError(f"name={quoted(name)}: expected the name that saved prompts refer to")

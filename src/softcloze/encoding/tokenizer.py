@@ -10,6 +10,7 @@ from typing import Any, Self, TypeAlias, get_args
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from softcloze.errors import TokenizerError
+from softcloze.formatting import quoted
 from softcloze.template.nodes import SpecialKind
 
 PretrainedTokenizer: TypeAlias = Any  # any tokenizer class of transformers
@@ -170,6 +171,14 @@ class PromptTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Decode token ids to text."""
         return self._copy.decode(list(ids), skip_special_tokens=False)
+
+
+def validate_tokenizer(tokenizer: object) -> None:
+    """Raise TokenizerError for anything but a tokenizer of transformers."""
+    if not hasattr(tokenizer, "get_vocab") or not hasattr(tokenizer, "model_max_length"):
+        raise TokenizerError(
+            f"tokenizer={quoted(tokenizer)}: expected one of transformers, as AutoTokenizer.from_pretrained returns"
+        )
 
 
 def sentinels_of(tokenizer: PretrainedTokenizer) -> list[str]:

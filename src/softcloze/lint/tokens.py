@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
+from softcloze.encoding.tokenizer import validate_tokenizer
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import EncodingError, FieldError, TemplateLogicError, TokenizerError, VerbalizerError
 from softcloze.lint.finding import Finding, Severity
@@ -29,10 +30,7 @@ def resolve_tokenizer(
     most = NO_LIMIT if max_length is None else max_length
     if isinstance(tokenizer, PromptTokenizer):
         return tokenizer, most
-    if not hasattr(tokenizer, "model_max_length"):
-        raise TokenizerError(
-            f"tokenizer={tokenizer!r:.80}: expected one of transformers, as AutoTokenizer.from_pretrained returns"
-        )
+    validate_tokenizer(tokenizer)
     return PromptTokenizer.guessed(tokenizer), min(tokenizer.model_max_length, most)
 
 
