@@ -96,6 +96,7 @@ SEED = Constraint(
 FUNCTION = Constraint("a function", callable)
 TEXT = instance_of("text", str)
 PATH = instance_of("a path", str, Path)
+NUMBER = number("that is finite", lambda value: True)
 POSITIVE = number("above 0", lambda value: value > 0)
 NOT_NEGATIVE = number("of at least 0", lambda value: value >= 0)
 FRACTION = number("between 0 and 1", lambda value: 0 < value < 1)

@@ -8,12 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from softcloze.errors import ParameterError
-from softcloze.parameters import number
+from softcloze.parameters import NUMBER
 
 if TYPE_CHECKING:
     import optuna
-
-NUMBER = number("", lambda value: True)
 
 
 @dataclass(frozen=True, slots=True)

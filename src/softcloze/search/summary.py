@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator
 
 from softcloze.display import Block, Displayable
-from softcloze.parameters import NONE, integer, number, validate_parameters
+from softcloze.parameters import NONE, NUMBER, integer, validate_parameters
 from softcloze.search.importance import Parameter, noise_share, parameter_importance
 from softcloze.search.results import Candidate, Round, higher_is_better, rounds_of
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import optuna
 
 CONSTRAINTS = {
-    "held_out": number("(the winner's score on held-out examples)", lambda value: True) | NONE,
+    "held_out": NUMBER | NONE,
     "random_state": integer(at_least=0),
     "top": integer(at_least=1),
 }
