@@ -229,9 +229,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("other", ["Good", "good ", " good", "ｇood"])
     def test_two_spellings_of_one_label_are_no_two_words(self, other):
-        with pytest.raises(
-            DataError, match=f"row 2 has label '{other}', which is 'good' in another row: write them alike"
-        ):
+        with pytest.raises(DataError, match=f"row 2: label '{other}' is 'good' in another row: write them alike"):
             label_verbalizer(None, ["good", "bad", other], None)
         assert label_verbalizer(Verbalizer({"good": "fine", other: "poor"}), ["good", other], None).labels
 

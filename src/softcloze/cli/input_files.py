@@ -131,16 +131,19 @@ class Table:
         except DataError as error:
             raise FileError(f"{self.path}: {error}") from error
         texts = [str(label) for label in labels]
-        from softcloze.data import normalise  # with numpy, which is slow to import
+        if known is None:
+            from softcloze.data.labels import check_spellings  # with numpy, which is slow to import
 
-        spellings: dict[str, str] = {}
-        for index, label in enumerate(texts):
-            other = spellings.setdefault(normalise(label), label)
-            if known is None and label != other:
-                raise self.problem(index, f"label {label!r} is {other!r} in another row: write them alike")
-            if known is not None and label not in known:
-                unknown = f"label {label!r} is not one of {quoted_list(known)}{did_you_mean(label, known)}"
-                raise self.problem(index, unknown)
+            problems = check_spellings(texts)
+        else:
+            choices = quoted_list(known)
+            problems = (
+                (index, f"label {label!r} is not one of {choices}{did_you_mean(label, known)}")
+                for index, label in enumerate(texts)
+                if label not in known
+            )
+        for index, problem in problems:
+            raise self.problem(index, problem)
         for label in () if known is not None else sorted(_MISSING.intersection(texts)):
             place = self.place(texts.index(label))
             warn(f"{self.path}, {place}: the text {label!r} is taken for a label; remove its rows if it means a gap")

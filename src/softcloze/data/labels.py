@@ -1,7 +1,7 @@
 """Labels of examples: plain values, their indices, indicators and probabilities."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,13 +70,8 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
     """
     if verbalizer is None:
         validate_several(labels)
-        spellings: dict[str, Label] = {}
-        for row, label in enumerate(labels):
-            other = spellings.setdefault(normalise(str(label)), label)
-            if other != label:
-                raise DataError(
-                    f"{row_name(y, row)} has label {label!r}, which is {other!r} in another row: write them alike"
-                )
+        for row, problem in check_spellings(labels):
+            raise DataError(f"{row_name(y, row)}: {problem}")
     names = _class_names(y)
     numbered = {type(label) for label in labels} == {int} and {*labels} == {*range(len({*labels}))}
     if verbalizer is None:
@@ -100,6 +95,19 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
         stacklevel=3,
     )
     return verbalizer.relabelled({label: number for number, label in enumerate(verbalizer.labels)})
+
+
+def check_spellings(labels: Iterable[Label]) -> Iterator[tuple[int, str]]:
+    """Find labels that differ from an earlier one by case, white space or Unicode form alone: index and problem.
+
+    >>> list(check_spellings(["good", "bad", "Good "]))
+    [(2, "label 'Good ' is 'good' in another row: write them alike")]
+    """
+    spellings: dict[str, Label] = {}
+    for i, label in enumerate(labels):
+        other = spellings.setdefault(normalise(str(label)), label)
+        if other != label:
+            yield i, f"label {label!r} is {other!r} in another row: write them alike"
 
 
 def _class_names(y: Any) -> dict[Label, str]:  # noqa: ANN401
