@@ -11,8 +11,9 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.data import Example, as_examples, as_labels, label_indices, validate_lengths
-from softcloze.errors import DataError, ParameterError
+from softcloze.data import Example, as_examples
+from softcloze.data.labels import target_indices
+from softcloze.errors import ParameterError
 from softcloze.heads import EXCLUSIVE
 from softcloze.prompt import BoundPrompt, Prompt
 from softcloze.soft import SoftVectors
@@ -61,11 +62,7 @@ def labelled_examples(prompt: Prompt, X: Iterable[Example], y: Iterable[Label]) 
     if prompt.head not in EXCLUSIVE:
         raise ParameterError("accuracy is for one label an example, and this prompt gives an example several")
     examples = as_examples(X, prompt.template.fields)
-    if not examples:
-        raise DataError("no examples to measure on; give at least one")
-    labels = as_labels(y)
-    validate_lengths(examples, labels)
-    return LabelledExamples(examples, np.array(label_indices(labels, prompt.verbalizer.labels)))
+    return LabelledExamples(examples, np.array(target_indices(examples, y, prompt.verbalizer.labels)))
 
 
 def evaluate(bound: BoundPrompt, features: Tensor, targets: NDArray[np.int64]) -> Evaluation:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
-from softcloze.data import Example, as_examples, as_labels, label_indices, row_name, validate_lengths
+from softcloze.data import Example, as_examples, label_indices, row_name
+from softcloze.data.labels import target_indices
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, DataError, FieldError, ParameterError, SoftclozeError
+from softcloze.errors import ArtifactError, FieldError, ParameterError, SoftclozeError
 from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
@@ -405,11 +406,7 @@ def accuracy(
     """Share of examples for which `predict` has the right label; raises DataError for labels that are not `known`."""
     from sklearn.metrics import accuracy_score  # takes a second
 
-    labels = as_labels(y)
-    validate_lengths(examples, labels)
-    if not examples:
-        raise DataError("no examples to measure on; give at least one")
-    right = label_indices(labels, known)
+    right = target_indices(examples, y, known)
     predicted = label_indices(predict(examples).tolist(), known)
     return float(accuracy_score(right, predicted, sample_weight=sample_weight))
 

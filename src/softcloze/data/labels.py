@@ -134,6 +134,15 @@ def label_indices(labels: Sequence[Label], known: Sequence[Label]) -> list[int]:
     return [_index_of(label, index, row) for row, label in enumerate(labels)]
 
 
+def target_indices(examples: Sized, y: Iterable[Label], known: Sequence[Label]) -> list[int]:
+    """The index of the right label of each example to measure on; raise DataError if they do not fit each other."""
+    labels = as_labels(y)
+    validate_lengths(examples, labels)
+    if not labels:
+        raise DataError("no examples to measure on; give at least one")
+    return label_indices(labels, known)
+
+
 def validate_several(labels: Sequence[Label]) -> None:
     """Raise DataError if there are fewer than two different labels."""
     if len(set(labels)) < 2:
