@@ -32,7 +32,7 @@ def test_a_text_with_two_labels_goes_altogether():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (pd.DataFrame({"text": ["a"], "label": ["b"]}), "row 0 is 'text'; expected a pair of a text and a label, as zip"),
+        (pd.DataFrame({"text": ["a"], "label": ["b"]}), "row 0 is 'text'; expected a pair of a text and a label"),
         ([("a", "good", 1)], "row 0 is .*; expected a pair"),
         ([{"text": "a", "label": "b"}], "row 0 is .*; expected a pair"),
         ("ab", "row 0 is 'a'; expected a pair"),
