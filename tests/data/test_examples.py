@@ -35,6 +35,9 @@ FRAMES = {
     "pyarrow": pa.Table.from_pylist(ROWS),
     "pyarrow batch": pa.Table.from_pylist(ROWS).to_batches()[0],
     "datasets": DATASET,
+    "datasets with a function": datasets.Dataset.from_dict({"row": [*range(3)]}).with_transform(
+        lambda batch: {name: [ROWS[row][name] for row in batch["row"]] for name in ROWS[0]}
+    ),
     "datasets as pandas": DATASET.with_format("pandas"),
     "datasets as polars": DATASET.with_format("polars"),
     "datasets as arrow": DATASET.with_format("arrow"),

@@ -128,6 +128,11 @@ FILLED = [
         {"stars": 4, "items": ("a\udfff", [1, (None, True)], [])},
         {"stars": "4", "items": ["a\ufffd", [1, [None, True]], []]},
     ),
+    (
+        {"stars": 4, "items": np.array(["a", "b"]), "title": np.array([[1], [2]])},
+        {"stars": "4", "items": ["a", "b"], "title": [[1], [2]]},
+    ),
+    ({"stars": 4, "items": np.array([np.nan]), "title": np.array([])}, {"stars": "4", "items": [None], "title": []}),
 ]
 
 

@@ -62,6 +62,7 @@ LEFT = [
     "{b[:80]}",
     "{row.b}",
     '{row["b"]}',
+    "{row['b'][:9].lower()}",
     "{b}",
     "{ b }",
     "${b}",
@@ -112,6 +113,7 @@ MEANT = [
     "<a><!-- {b} --> <mask>",
     "<a> [MASK] <mask>",
     "[a] <a> [b] <mask>",
+    "<a> [b](http://b) <mask>",
     "【A】<a>\n【b】：<mask>",
     "{a.b: <a>} {f(b)} {b[i] = 0} <mask>",
 ]

@@ -39,17 +39,21 @@ def iterate_examples(X: Iterable[Example], fields: Sequence[str] = ()) -> Iterat
     'good'
     """
     validate_collection(X, "X", "a list of texts or of mappings")
-    columns = column_names(X, "X")
-    if columns is None or (len(columns) == 1 and len(fields) == 1):
-        return iterate_column(X, "X", "text")
     frame: Any = X
+    output = getattr(frame, "format", None)
+    kind = output.get("type") if isinstance(output, Mapping) else None  # of datasets
+    if kind == "custom":
+        return iter(frame)  # a function makes the columns
+    if kind in ("arrow", "pandas", "polars"):
+        frame = frame.with_format(None)  # its rows are tables
+    columns = column_names(frame, "X")
+    if columns is None or (len(columns) == 1 and len(fields) == 1):
+        return iterate_column(frame, "X", "text")
     if hasattr(frame, "iter_rows"):  # of polars
         return iter(frame.iter_rows(named=True))
     if hasattr(frame, "to_pylist"):  # of pyarrow
         return iter(frame.to_pylist())
-    if hasattr(frame, "iloc"):
-        return iter(frame.to_dict("records"))
-    return iter(frame.with_format(None) if hasattr(frame, "with_format") else frame)  # of datasets, without tables
+    return iter(frame.to_dict("records") if hasattr(frame, "iloc") else frame)
 
 
 def as_texts(X: Iterable[Example], of: str = "") -> list[str]:

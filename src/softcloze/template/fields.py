@@ -1,8 +1,9 @@
 """Read and validate the field values of an example."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral, Number
 from os import PathLike
+from typing import cast
 from unicodedata import normalize
 
 from softcloze.errors import FieldError
@@ -24,8 +25,8 @@ def read_fields(
     text by `str`. Surrogates, which tokenizers reject, become U+FFFD. Nothing else changes.
 
     The template decides about `variables`, the fields that Jinja reads. They may be missing, and may be text, a
-    number, a truth value, None or a list of these. Their numbers stay numbers, tuples become lists, and NaN (a missing
-    value) becomes None.
+    number, a truth value, None or a list of these. Their numbers stay numbers, tuples and arrays become lists, and NaN
+    (a missing value) becomes None.
 
     Args:
         fields: names of the fields to read.
@@ -95,6 +96,8 @@ def _text(value: object, where: str) -> str:
 
 def _plain(value: object, where: str, levels: int = MAX_LIST_DEPTH) -> object:
     """Convert the value of a field that Jinja reads to built-in types."""
+    if getattr(value, "ndim", 0) and hasattr(value, "tolist"):  # of numpy, as in Parquet files that pandas reads
+        value = [*cast(Iterable[object], value)]
     match value:
         case _ if is_boolean(value):
             return bool(value)

@@ -29,13 +29,13 @@ _PLACEHOLDER = re.compile(
               | (?<![\w%])%(?:\((?P<percent>\w+)\)[sdr]|[sdr]\b)
               | <(?P<quote>["'])(?P<quotes>\w+)(?P=quote)>
               | &lt;\s*["']?(?P<entities>\w+)["']?\s*&gt; )
-    | \{\s*[^\W\d]\w*(?:\.|\[["']?)(?P<item>[^\W\d]\w*)["']?\]?\s*\}  # f-strings: {row.text}, {row["text"]}
-    | \{\s*(?P<value>[^\W\d]\w*)(?:\[[-:\d]*\]|\.\w+\([^(){}]*\))+\s*\}  # {text[:80]}, {text.strip()}
+    | \{\s*[^\W\d]\w*(?:\.|\[["']?)(?P<item>[^\W\d]\w*)["']?\]?TAIL*\s*\}  # f-strings: {row.text}, {row["text"]}
+    | \{\s*(?P<value>[^\W\d]\w*)TAIL+\s*\}  # {text[:80]}, {text.strip()}
     | \$(?P<dollar>[^\W\d]\w*)
     | \{\s*(?P<words>\w[\w .-]*)\}
-    | (?P<heading>\[(?P<brackets>\w[\w .-]*)\] | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》)
+    | \[(?P<brackets>\w[\w .-]*)\](?!\() | 【(?P<lenticular>\w+)】 | 《(?P<titles>\w+)》
     | <\s+(?P<spaces>\w+)\s*> | ＜\s*(?P<wide>\w+)\s*＞ | <(?P<digits>\d\w*)>
-    """,
+    """.replace("TAIL", r"(?:\[[-:\d]*\]|\.\w+\([^(){}]*\))"),
     re.VERBOSE,
 )
 _NO_FIELD = "the template reads no field, so all examples get the same prompt"
@@ -143,7 +143,7 @@ def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholde
     return tuple(item._replace(is_leftover=item.is_leftover and not braces) for item in placeholders)
 
 
-_NAMES = [group for group in _PLACEHOLDER.groupindex if group not in ("sure", "quote", "heading")]
+_NAMES = [group for group in _PLACEHOLDER.groupindex if group not in ("sure", "quote")]
 
 
 def without_escapes(text: str) -> str:
