@@ -98,11 +98,7 @@ def validate_writable(path: Path, *, folder: bool = False) -> None:
 
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into a FileError about `path`.
-
-    Raises:
-        FileError: names the file.
-    """
+    """Turn errors of the file system into a FileError about `path`."""
     try:
         yield
     except OSError as error:

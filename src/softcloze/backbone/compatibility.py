@@ -237,13 +237,7 @@ def _logits(forward: ForwardPass, part: HeadPart) -> Tensor:
 
 
 def _difference(forward: ForwardPass, usual: Callable[[], Tensor], other: Callable[[], Tensor]) -> str:
-    """The difference that a second way of running the frozen model makes; empty if its scores are the same.
-
-    Args:
-        forward: the model.
-        usual: scores of the usual way, shape (batch, ...); each of the batch has to agree.
-        other: scores of the other way, of the same shape.
-    """
+    """The difference between two ways of computing scores, shape (batch, ...); empty if each of the batch agrees."""
     with forward.frozen(), torch.no_grad():
         expected = usual()
         try:

@@ -295,12 +295,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         examples: Sequence[Example],
         targets: Sequence[int] | Tensor,
     ) -> Start:
-        """Derive the seed of a fit, from its checkpoint where it has one and `random_state` is None.
-
-        Raises:
-            CheckpointError: the checkpoint is damaged.
-            FileError: it cannot be written.
-        """
+        """Derive the seed of a fit, from its checkpoint where it has one and `random_state` is None."""
         seed = None if self.random_state is None else seed_of(self.random_state)
         settings = self._settings()
         if settings.checkpoint is None:

@@ -175,11 +175,7 @@ def _time_of_change(path: Path) -> int | None:
 
 
 def _save(classifier: "PromptClassifier", folder: Path) -> None:
-    """Save the prompt, elsewhere if its folder cannot be written any more: a disk may fill up during training.
-
-    Raises:
-        FileError: the folder cannot be written; names it, and the folder that holds the prompt instead.
-    """
+    """Save the prompt; if the disk is full after training, save it elsewhere and raise FileError with that folder."""
     try:
         classifier.save(folder)
     except FileError as error:

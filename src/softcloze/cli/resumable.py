@@ -73,11 +73,7 @@ class RowCounts:
         return reason if reason != self.reasons[row] else f"{table.place(row)}: {reason}"
 
     def validate(self, table: Table) -> None:
-        """Make sure that some row of the table has a label.
-
-        Raises:
-            FileError: none has; gives the first one's reason.
-        """
+        """Raise FileError with the reason of the first row if no row of the table has a label."""
         if self.problems and not self.labels:
             raise FileError(f"none of {counted(self.problems, 'row')} can be scored; {self.reason(table, 0)}")
 

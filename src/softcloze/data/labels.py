@@ -36,10 +36,7 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
 
 
 def validate_lengths(X: Sized, y: Sized) -> None:
-    """Raise if `X` and `y` differ in length.
-
-    Raises:
-        DataError: they differ; gives both lengths.
+    """Raise DataError if `X` and `y` differ in length.
 
     >>> validate_lengths(["good", "bad"], [1, 0])
     """

@@ -191,10 +191,7 @@ def _prepend_once(definition: dict[str, Any]) -> bool:
     """Make the tokenizer prepend the word-initial marker ("▁", or a space) once per text, not after each special token.
 
     Some tokenizers prepend it after every special token, in the pre-tokenizer or in the normaliser (Llama 2). The slots
-    of a causal model are not tokens, and the text continues after them.
-
-    Returns:
-        True if the definition was changed.
+    of a causal model are not tokens, and the text continues after them. Return True if the definition was changed.
     """
     steps = _steps(definition, "pre_tokenizer")
     first: list[dict[str, Any]] = []

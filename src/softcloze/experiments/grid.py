@@ -131,11 +131,7 @@ def _load(classifier: BaseEstimator) -> tuple[str, int] | None:
 
 
 def _plain(examples: Examples, part: str) -> Examples:
-    """Examples with texts and plain labels, one for each text.
-
-    Raises:
-        DataError: a text is not a string, a label is neither text nor a whole number, or their numbers differ.
-    """
+    """Examples with plain texts and labels; raise DataError if they are of other types or numbers."""
     texts = as_texts(examples.texts, f" of the {part} examples")
     labels = as_labels(examples.labels) if len(examples.labels) else []
     validate_lengths(texts, labels)

@@ -192,11 +192,7 @@ def _as_methods(methods: Mapping[str, BaseEstimator] | Iterable[Method]) -> list
 
 
 def _write_protocol(protocol: Protocol, path: Path) -> None:
-    """Write the protocol to its file; one of an older comparison is replaced.
-
-    Raises:
-        FileError: there is another file of this name, or the file cannot be written.
-    """
+    """Write the protocol over that of an older comparison; raise FileError if the file holds something else."""
     validate_writable(path)
     try:
         if path.exists():

@@ -147,12 +147,7 @@ def initial_words(compiled: CompiledTemplate, classes: Sequence[Label], start: M
 
 
 def _classes(labels: Sequence[Label]) -> list[Label]:
-    """The labels, sorted.
-
-    Raises:
-        DataError: fewer than two labels.
-        ParameterError: a label with a single example.
-    """
+    """The labels, sorted; raise if there are fewer than two, or if one has a single example."""
     validate_several(labels)
     counts = Counter(labels)
     classes = sorted(counts)

@@ -136,12 +136,7 @@ class MostConfidentPlan(AdaptivePlan):
         return torch.cat(chosen, -1).sum(-1)
 
     def _pass(self, prompt: EncodedPrompt, masked: Sequence[Sequence[bool]]) -> list[ModelInput]:
-        """One sequence for each way in which unfinished words are filled in, to read all its masks.
-
-        Args:
-            prompt: the prompt.
-            masked: for each word, which of its tokens are masked; none after its end.
-        """
+        """One sequence for each way to fill in words, of whose tokens those in `masked` are masked."""
         reads: dict[tuple[int, ...], list[LogitRead]] = {}
         for i, (word, mask) in enumerate(zip(self.words, masked, strict=True)):
             if any(mask):

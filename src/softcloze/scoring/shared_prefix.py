@@ -112,12 +112,7 @@ class _PrefixTreeRun:
             self._visit([root], None)
 
     def _visit(self, nodes: Sequence[PrefixNode], prefix: PrefixCache | None) -> None:
-        """Score all jobs of some nodes and of their children.
-
-        Args:
-            nodes: prefixes that are computed.
-            prefix: keys and values of each node; None for the root.
-        """
+        """Score all jobs of some nodes and of their children; `prefix` holds the nodes' keys and values."""
         placed = [(job, i) for i, node in enumerate(nodes) for job in node.members]
         for key, vocab_ids in self._vocab_ids.items():
             self._score([pair for pair in placed if self._keys[pair[0]] == key], vocab_ids, prefix)

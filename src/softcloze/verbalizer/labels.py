@@ -91,11 +91,7 @@ def is_collection(value: object) -> TypeGuard[Iterable[Any]]:
 
 
 def validate_labels(labels: Iterable[object]) -> list[Label]:
-    """Convert the labels of a verbalizer to plain ones, in their order.
-
-    Raises:
-        VerbalizerError: a missing label, one of another type, or labels of mixed types.
-    """
+    """Convert the labels of a verbalizer to plain ones, in their order; raise VerbalizerError as `as_label`."""
     try:
         plain = [as_label(label, "a verbalizer") for label in labels]
         validate_one_kind(plain, "a verbalizer")

@@ -285,11 +285,7 @@ def find_openings(ids: Sequence[tuple[Hashable, ...]], owners: Sequence[Hashable
 
 
 def validate_count(what: str, count: int, most: int) -> None:
-    """Raise VerbalizerError for more than `most` words or labels, each of which takes time for every example.
-
-    Raises:
-        VerbalizerError: gives both numbers.
-    """
+    """Raise VerbalizerError for more than `most` words or labels, each of which takes time for every example."""
     if count > most:
         raise VerbalizerError(f"a verbalizer takes at most {most:,} {what}, found {count:,}")
 
