@@ -189,11 +189,7 @@ def _tokenizer_of(model: "PreTrainedModel", name: str) -> PretrainedTokenizer:
 
 
 def _model_and_tokenizer(model: object) -> tuple[Any, PretrainedTokenizer | None]:
-    """The parts of a model in memory.
-
-    Raises:
-        ParameterError: it is nothing that `load_backbone` takes.
-    """
+    """The parts of a model in memory; raise ParameterError for what `load_backbone` does not take."""
     from transformers import Pipeline, PreTrainedTokenizerBase
 
     match model:

@@ -194,11 +194,7 @@ def pickle_methods(value: object) -> bytes:
 
 
 def _load_same(name: str, settings: dict[str, Any], fingerprint: dict[str, str]) -> Backbone:
-    """Load a backbone by name, and check that it is the one that was pickled.
-
-    Raises:
-        ParameterError: it cannot be loaded, or has another fingerprint.
-    """
+    """Load a backbone by name; raise ParameterError if it is not the one that was pickled."""
     try:
         backbone = load_backbone(name, **settings)
     except BackboneError as error:
