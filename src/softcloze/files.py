@@ -20,7 +20,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         FileError: the file cannot be written; names it.
     """
     with explain_write_errors(path):
-        target = expand_user(path).resolve()
+        target = resolve(path)
         with _folder_beside(target) as aside:
             draft = aside / target.name
             yield draft
@@ -39,6 +39,18 @@ def expand_user(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise FileError(f"there is no {path}: {error}") from error
+
+
+def resolve(path: Path) -> Path:
+    """The absolute path with `~`, links and `..` followed; what does not exist stays as it is.
+
+    Raises:
+        FileError: there is no user of the name after `~`, or links lead to each other.
+    """
+    try:
+        return expand_user(path).resolve()
+    except RuntimeError as error:  # until Python 3.12
+        raise FileError(f"{path} is a link in a circle of links") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -83,7 +95,7 @@ def validate_writable(path: Path, *, folder: bool = False) -> None:
     softcloze.errors.FileError: cannot write /dev/null/prompt: /dev/null is not a folder
     """
     with explain_write_errors(path):
-        target = expand_user(path).resolve()
+        target = resolve(path)
         if target.exists() and (not target.is_dir() if folder else not target.is_file()):
             kind = "a folder" if target.is_dir() else "a file" if target.is_file() else "a device or pipe"
             raise FileError(f"{path} is {kind}; name {'a folder' if folder else 'a file'} to write")

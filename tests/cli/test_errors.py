@@ -254,7 +254,7 @@ def test_damaged_rows_are_counted_and_told(tmp_path):
     assert (table.columns, table.count) == (("text", "label"), 4)
     good, short, long, last = table.lines()
     assert (good, last) == ({"text": "a", "label": "b"}, {"text": "g", "label": "h"})
-    assert str(short).startswith(f"{path}, line 3: 1 values where") and str(long).startswith(f"{path}, line 5: 3 ")
+    assert str(short).startswith(f"{path}, line 3: 1 value where") and str(long).startswith(f"{path}, line 5: 3 ")
 
 
 def test_csv_text_is_never_taken_for_something_else(tmp_path):

@@ -375,10 +375,13 @@ def test_an_example_of_no_use_names_its_line(tmp_path):
 def test_only_files_are_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe.csv")
+    (tmp_path / "link.csv").symlink_to("gone.csv")
     path = type(tmp_path)
     for name, message in (
         ("pipe.csv", "pipe.csv is a pipe or device, and rows are read several times: save them in a file"),
         ("-", "rows are read several times, so not from standard input: name a file"),
+        ("link.csv", "link.csv is a link to gone.csv, which does not exist"),
+        ("a" * 300 + ".csv", f"cannot read {'a' * 300}.csv: File name too long"),
         (".", ". is a folder, expected a file"),
         ("pip.csv", "there is no file pip.csv; did you mean 'pipe.csv'?"),
     ):

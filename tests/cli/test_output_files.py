@@ -10,6 +10,7 @@ import pytest
 
 from softcloze.cli.input_files import open_table
 from softcloze.cli.output_files import writer_for
+from softcloze.cli.predict import is_same
 from softcloze.errors import FileError
 
 NAMES = ("predicted", "probability_a", "error")
@@ -77,3 +78,20 @@ def test_lists_and_objects_in_csv_are_json(tmp_path):
     table = json_lines(tmp_path / "a.jsonl", {"a": {"x": [None, "很"]}, "b": True})
     writer_for(tmp_path / "out.csv", table, NAMES)(tmp_path / "out.csv", table.rows())
     assert next(iter(open_table(tmp_path / "out.csv").rows()))["a"] == '{"x": [null, "很"]}'
+
+
+def test_the_input_is_not_the_output_by_any_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Path("in.csv").write_text("text\nfine\n")
+    Path("link.csv").symlink_to("in.csv")
+    for out in ("in.csv", "link.csv", "gone/../in.csv", "~/in.csv"):
+        assert is_same(Path(out), Path("in.csv"))
+    assert not is_same(Path("out.csv"), Path("in.csv"))
+    Path("loop.csv").symlink_to("loop.csv")
+    for out, message in (
+        ("loop.csv", "loop.csv is a link in a circle"),
+        ("a" * 300, "cannot write a.*: File name too"),
+    ):
+        with pytest.raises(FileError, match=message):
+            is_same(Path(out), Path("in.csv"))

@@ -180,16 +180,18 @@ def open_table(path: Path) -> Table:
             the line, and the way to mend it.
     """
     path = expand_user(path)
-    if path.is_dir():
-        raise FileError(f"{path} is a folder, expected a file")
-    if not path.exists():
-        if str(path) == "-":
-            raise FileError("rows are read several times, so not from standard input: name a file")
-        others = (other.name for other in path.parent.glob("*"))
-        raise FileError(f"there is no file {path}{did_you_mean(path.name, others)}")
-    if not path.is_file():
-        raise FileError(f"{path} is a pipe or device, and rows are read several times: save them in a file")
     with explain_read_errors(path):
+        if path.is_dir():
+            raise FileError(f"{path} is a folder, expected a file")
+        if not path.exists():
+            if str(path) == "-":
+                raise FileError("rows are read several times, so not from standard input: name a file")
+            if path.is_symlink():
+                raise FileError(f"{path} is a link to {path.readlink()}, which does not exist")
+            others = (other.name for other in path.parent.glob("*"))
+            raise FileError(f"there is no file {path}{did_you_mean(path.name, others)}")
+        if not path.is_file():
+            raise FileError(f"{path} is a pipe or device, and rows are read several times: save them in a file")
         kind = describe_kind(path)
         if kind is not None:
             raise FileError(f"{path} {kind}")

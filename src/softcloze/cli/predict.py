@@ -25,6 +25,7 @@ from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
+from softcloze.files import explain_write_errors, resolve
 from softcloze.formatting import counted, one_line
 from softcloze.prompt.card import CARD, PromptCard
 
@@ -61,10 +62,10 @@ def predict(
     """
     if out is not None:
         validate_suffix(out)
-        if out.exists() and file.exists() and out.samefile(file):
-            raise CommandError(f"--out {out} is the input file; name another")
     with errors().status("reading the rows"):
         table = open_table(file)
+    if out is not None and is_same(out, table.path):
+        raise CommandError(f"--out {out} is the input file; name another")
     card = PromptCard.load(prompt)
     labels = tuple(map(str, card.verbalizer.labels))
     names = _new_columns(table, labels)
@@ -92,6 +93,13 @@ def predict(
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
     warn_of_bad_rows(table, counts, "and have no label")
+
+
+def is_same(out: Path, path: Path) -> bool:
+    """Whether a file that may not exist is an existing one, perhaps by a link or a path through `..`."""
+    with explain_write_errors(out):
+        target = resolve(out)
+        return target.exists() and target.samefile(path)
 
 
 def _new_columns(table: Table, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
 from softcloze.cli.output_files import writer_for
 from softcloze.errors import FileError
-from softcloze.files import expand_user, explain_write_errors, replacing_file, validate_writable, write_text
+from softcloze.files import expand_user, explain_write_errors, replacing_file, resolve, validate_writable, write_text
 from softcloze.formatting import counted
 
 HEADER = "softcloze predict"
@@ -108,16 +108,18 @@ class ResumableOutput:
                 the columns of the input do not fit the output format.
             CommandError: Parquet files need pyarrow, which is not installed.
         """
-        self.out = expand_user(out)
+        self.out = resolve(out) if ".." in out.parts else expand_user(out)  # a folder before .. may not exist
         self.journal = self.out.with_name(self.out.name + ".part")
         self.counts = RowCounts()
         self._table, self._names = table, names
         self._state = _state(table.path)
         validate_writable(self.out)
+        with explain_write_errors(self.journal):  # its name may be too long
+            is_new = not self.journal.exists()
         self._write = writer_for(self.out, table, names)
-        if self.journal.exists():
+        if not is_new:
             self._read_journal(dict(purpose), restart=restart)
-        if not self.journal.exists() or restart:
+        if is_new or restart:
             write_text(self.journal, json.dumps([HEADER, dict(purpose)]) + "\n")
         self._size = self.journal.stat().st_size
 
