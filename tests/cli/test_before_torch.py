@@ -42,6 +42,7 @@ MISTAKES = [
     ["predict", "rows.csv", "--prompt", "nowhere"],
     ["evaluate", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
     ["evaluate", "rows.csv", "--prompt", "prompt"],
+    ["evaluate", "good.csv", "--prompt", "prompt", "--report", "rows.csv/page.html"],
     ["inspect", "<text*4> <mask>", "--text", "a", "--model", "model"],
     ["inspect", "<text> <mask>", "--field", "txt=a", "--model", "model"],
     ["inspect-prompt", "prompt", "--data", "other.csv"],
@@ -51,6 +52,7 @@ MISTAKES = [
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "rows.csv").write_text("text,label\na,wrong\n", encoding="utf-8")
+    (tmp_path / "good.csv").write_text("text,label\na,good\n", encoding="utf-8")
     (tmp_path / "other.csv").write_text("title,label\na,good\n", encoding="utf-8")
     model("bert").save_pretrained(tmp_path / "model")
     tokenizer("wordpiece").save_pretrained(tmp_path / "model")

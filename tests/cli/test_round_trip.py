@@ -5,6 +5,7 @@ import re
 from typing import get_args
 
 import pytest
+from support.html_page import Page
 
 from softcloze.calibration import CALIBRATIONS
 from softcloze.cli.compare_methods import DESCRIPTIONS
@@ -119,6 +120,19 @@ def test_evaluate_counts(run, fitted, reviews):
     assert sum(int(count) for row in support[2:] for count in row[1:]) == 24
 
 
+def test_evaluate_writes_its_numbers_and_curves_to_a_page(run, fitted, reviews, tmp_path):
+    folder, _ = fitted
+    done = run("evaluate", reviews, "--prompt", "prompt", "--report", tmp_path / "new" / "page.html", cwd=folder)
+    assert done.returncode == 0 and done.stderr.startswith("the page is ")
+    html = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    lines = [re.findall(r"[^|\s]+", line) for line in Page(html).lines]
+    rows = [line.split() for line in done.stdout.splitlines() if re.search(r"\d$", line.strip())]
+    assert len(rows) >= 6 and all(row in lines for row in rows)
+    assert html.count("<svg") == 2 and "in the last of 2" in html  # epochs
+    done = run("evaluate", reviews, "--prompt", "prompt", "--model", "nowhere", "--report", tmp_path, cwd=folder)
+    assert done.returncode == 2 and done.stderr == f"error: {tmp_path} is a folder; name a file to write\n"
+
+
 def test_chinese_inspect(run, tmp_path):
     done = run(
         *("inspect", "<soft*2> <text> 总之，很 <mask>", "--text", "这部电影很好看，[bold]我[/bold]喜欢。" * 3),
@@ -209,7 +223,8 @@ def test_a_calibrated_hard_prompt(run, reviews, tmp_path):
     assert done.returncode == 0, done.stderr
     card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
     assert card["calibration"]["method"] == "contextual"
-    assert run("evaluate", reviews, "--prompt", "prompt", cwd=tmp_path).returncode == 0
+    assert run("evaluate", reviews, "--prompt", "prompt", "--report", "page.html", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<svg") == 1  # no loss curve
 
 
 def test_a_linear_head_without_slots(run, reviews, tmp_path):

@@ -1,6 +1,7 @@
 """Expected calibration error."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,11 +55,45 @@ def expected_calibration_error(
     right = np.array([column[name] for name in truth.tolist()]) == probs.argmax(axis=1)
     confidence = probs.max(axis=1)
     # the number of examples in a bin cancels: it multiplies the weight and divides the means
-    gaps = np.bincount(bin_of(confidence, bins), weights=right - confidence)
+    gaps = np.bincount(_bin_of(confidence, bins), weights=right - confidence)
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def bin_of(confidence: np.ndarray, bins: int = 10) -> np.ndarray:
+class ConfidenceBin(NamedTuple):
+    """Predictions whose confidence is between two edges."""
+
+    low: float
+    high: float
+    confidence: float  # mean
+    accuracy: float
+    rows: int
+
+
+def confidence_bins(right: np.ndarray, confidence: np.ndarray, bins: int = 10) -> list[ConfidenceBin]:
+    """The bins of `expected_calibration_error` that hold a prediction, from the lowest confidence to the highest.
+
+    Args:
+        right: whether each prediction is right, shape (batch,).
+        confidence: probability of each predicted label, shape (batch,).
+        bins: number of bins between 0 and 1.
+
+    >>> confidence_bins(np.array([True, False]), np.array([0.9, 0.9]))
+    [ConfidenceBin(low=0.8, high=0.9, confidence=0.9, accuracy=0.5, rows=2)]
+    """
+    indices = _bin_of(confidence, bins)
+    return [
+        ConfidenceBin(
+            index / bins,
+            (index + 1) / bins,
+            float(confidence[indices == index].mean()),
+            float(right[indices == index].mean()),
+            int((indices == index).sum()),
+        )
+        for index in np.unique(indices).tolist()
+    ]
+
+
+def _bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
     """The index of the bin of each confidence."""
     return np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
 

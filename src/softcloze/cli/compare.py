@@ -23,6 +23,7 @@ from softcloze.cli.options import (
     LabelOption,
     LearningRateOption,
     ModelOption,
+    ReportOption,
     VerbalizerOption,
     read_escapes,
 )
@@ -97,7 +98,7 @@ def compare(
     processes: Annotated[
         int, typer.Option(min=1, help="Runs at a time; each process loads the model and gets a share of the cores.")
     ] = 1,
-    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML report.")] = None,
+    report: ReportOption = None,
     text_column: Annotated[str, typer.Option(help="Column of the texts in a file.")] = "text",
     label_column: LabelOption = "label",
 ) -> None:

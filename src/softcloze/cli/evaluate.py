@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from softcloze.cli.console import results, say
+from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
-from softcloze.cli.options import FileArgument, LabelOption, OtherModelOption, PromptOption, TextOption
+from softcloze.cli.options import (
+    FileArgument,
+    LabelOption,
+    OtherModelOption,
+    PromptOption,
+    ReportOption,
+    TextOption,
+)
 from softcloze.cli.progress import open_prompt, score_rows, warn_of_bad_rows
 from softcloze.display import Column, Styled, Table, rich_table
+from softcloze.files import validate_writable
 from softcloze.formatting import counted
 from softcloze.prompt.card import PromptCard
 
 if TYPE_CHECKING:
-    import numpy as np
+    from softcloze.calibration.metrics import ConfidenceBin
 
 
 def evaluate(
@@ -21,49 +29,66 @@ def evaluate(
     text_column: TextOption = None,
     label_column: LabelOption = "label",
     model: OtherModelOption = None,
+    report: ReportOption = None,
 ) -> None:
     """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions."""
+    if report is not None:
+        validate_writable(report)
     table, card = open_table(file), PromptCard.load(prompt)
     known = tuple(map(str, card.verbalizer.labels))
     as_example, labels = table.reader(card.template, text_column), table.labels(label_column, known)
+    if report is not None:
+        from softcloze.report import require_matplotlib
+
+        require_matplotlib()
     scored = score_rows(open_prompt(prompt, model), map(as_example, table.rows()), table.count)
     scored.counts.validate(table)
     rows = [i for i, label in enumerate(scored.predicted) if label is not None]
     pairs = [(labels[i], scored.predicted[i]) for i in rows]
     true, predicted = zip(*pairs, strict=True)
 
+    import numpy as np
     from sklearn.metrics import recall_score  # slow to import
 
     from softcloze.calibration import expected_calibration_error
+    from softcloze.calibration.metrics import confidence_bins
 
-    right = sum(label == other for label, other in pairs)
+    right = np.array([label == other for label, other in pairs])
     balanced = recall_score(true, predicted, labels=sorted(set(true)), average="macro", zero_division=0)
     error = expected_calibration_error(true, scored.probabilities[rows], labels=scored.labels)
+    bins = confidence_bins(right, scored.probabilities[rows].max(axis=1))
+    metrics = [
+        ("accuracy", f"{right.mean():.3f}", f"{right.sum():,} of {counted(len(pairs), 'row')}"),
+        ("balanced accuracy", f"{balanced:.3f}", ""),
+        ("calibration error", f"{error:.3f}", "gap between confidence and accuracy"),
+    ]
+    tables = [reliability_table(bins), class_table(known, true, predicted), confusion_table(known, true, predicted)]
     console = results()
-    say(console, f"accuracy           {right / len(pairs):.3f}   {right:,} of {counted(len(pairs), 'row')}")
-    say(console, f"balanced accuracy  {balanced:.3f}")
-    say(console, f"calibration error  {error:.3f}   gap between confidence and accuracy")
-    console.print(rich_table(reliability_table(true, predicted, scored.probabilities[rows].max(axis=1))))
-    console.print(rich_table(class_table(known, true, predicted)))
-    console.print(rich_table(confusion_table(known, true, predicted)))
+    for name, value, note in metrics:
+        say(console, f"{name:<17}  {value}   {note}".rstrip())
+    for part in tables:
+        console.print(rich_table(part))
     warn_of_bad_rows(table, scored.counts, "and are left out")
+    if report is not None:
+        from softcloze.report.evaluation_page import write_evaluation_report
+
+        names, values, notes = zip(*metrics, strict=True)
+        summary = Table([Column("metric", names), Column("value", values, is_number=True), Column("", notes)])
+        facts = {"prompt": str(prompt), "model": card.model if model is None else model, "rows": str(file)}
+        if scored.counts.problems:
+            facts["rows that could not be scored"] = f"{scored.counts.problems:,}"
+        write_evaluation_report(report, card, facts, [summary, *tables], bins)
+        say(errors(), "the page is ", plain(report, "bold"))
 
 
-def reliability_table(true: Sequence[str], predicted: Sequence[str], confidence: "np.ndarray") -> Table:
+def reliability_table(bins: "Sequence[ConfidenceBin]") -> Table:
     """Accuracy by confidence, the probability of the predicted label, in the ten bins of the calibration error."""
-    import numpy as np
-
-    from softcloze.calibration.metrics import bin_of
-
-    right = np.asarray(true) == np.asarray(predicted)
-    indices = bin_of(confidence)
-    bins = [(int(index), indices == index) for index in np.unique(indices)]
     return Table(
         [
-            Column("confidence", [f"{index / 10:.1f} to {(index + 1) / 10:.1f}" for index, _ in bins]),
-            Column("mean", [f"{confidence[members].mean():.3f}" for _, members in bins], is_number=True),
-            Column("accuracy", [f"{right[members].mean():.3f}" for _, members in bins], is_number=True),
-            Column("rows", [f"{members.sum():,}" for _, members in bins], is_number=True),
+            Column("confidence", [f"{part.low:.1f} to {part.high:.1f}" for part in bins]),
+            Column("mean", [f"{part.confidence:.3f}" for part in bins], is_number=True),
+            Column("accuracy", [f"{part.accuracy:.3f}" for part in bins], is_number=True),
+            Column("rows", [f"{part.rows:,}" for part in bins], is_number=True),
         ]
     )
 

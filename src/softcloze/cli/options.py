@@ -26,6 +26,7 @@ TextOption = Annotated[
     ),
 ]
 LabelOption = Annotated[str, typer.Option("--label-column", help="Column with the labels.")]
+ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Also write an HTML report.")]
 LearningRateOption = Annotated[
     float,
     typer.Option("--learning-rate", help="Highest learning rate, in units of the root mean square of the embeddings."),

@@ -1,15 +1,16 @@
-"""The plots of reports: learning curves, accuracy against cost, leads with intervals, and scores of a search."""
+"""The plots of reports on comparisons, searches and evaluations."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from softcloze.calibration.metrics import ConfidenceBin
 from softcloze.experiments import Difference
-from softcloze.formatting import NONE, mean_sd, percent, quantity
+from softcloze.formatting import NONE, counted, mean_sd, percent, quantity
 from softcloze.report.numbers import MINUS, points, power_of_ten
 from softcloze.report.svg import FAINT, GROUND, INK, MARKERS, Drawing, method_colour
 from softcloze.report.verdict import is_clear
@@ -143,6 +144,50 @@ def scores_by_value(name: str, parameter: Parameter, limits: tuple[float, float]
         f"{level.value}: mean {mean_sd(level.mean)}, best {mean_sd(level.best)}" for level in parameter.levels
     )
     return drawing.svg(parameter.name, f"Scores by value. {values}.")
+
+
+def reliability_curve(name: str, title: str, bins: Sequence[ConfidenceBin]) -> Markup:
+    """Plot accuracy over confidence: a marker for each bin, and the diagonal on which the two are equal.
+
+    Source: Niculescu-Mizil and Caruana, ICML 2005, with bins of the predicted label's probability as in Guo et al.,
+    ICML 2017, arXiv:1706.04599, figure 1.
+    """
+    line = Series(0, "rows of similar confidence", tuple(Point(part.confidence, part.accuracy, ()) for part in bins))
+    drawing, axes = _plot(name, ACCURACY, [line])
+    colour, marker = _colour_and_marker(line)
+    axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (2, 3)))
+    axes.plot([point.x for point in line.points], [point.mean for point in line.points], color=colour, lw=1.6)
+    rows = sum(part.rows for part in bins)
+    for part in bins:
+        size = 4 + 8 * (part.rows / rows) ** 0.5
+        axes.plot([part.confidence], [part.accuracy], color=colour, marker=marker, ms=size, mec=GROUND, mew=0.75)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.05, 1.05), xlabel="confidence, %")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: ACCURACY.text(value)))
+    values = "; ".join(
+        f"{percent(part.accuracy)} at {percent(part.confidence)}, {counted(part.rows, 'row')}" for part in bins
+    )
+    return drawing.svg(title, f"Accuracy by mean confidence. {values}.")
+
+
+def loss_curve(name: str, title: str, losses: Mapping[str, Sequence[float]]) -> Markup:
+    """Plot losses, in nats, over the epochs of a training: a line for each name."""
+    series = [
+        Series(index, label, tuple(Point(epoch, loss, ()) for epoch, loss in enumerate(values, 1)))
+        for index, (label, values) in enumerate(losses.items())
+    ]
+    drawing, axes = _plot(name, LOG_LOSS, series)
+    for line in series:
+        colour, marker = _colour_and_marker(line)
+        xs, ys = [point.x for point in line.points], [point.mean for point in line.points]
+        axes.plot(xs, ys, color=colour, marker=marker, ms=5, mec=GROUND, mew=0.75, lw=1.6)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_xlabel("epoch")
+    values = "; ".join(
+        f"{line.method}: {LOG_LOSS.text(line.points[0].mean)} in the first epoch, "
+        f"{LOG_LOSS.text(line.points[-1].mean)} in the last of {len(line.points)}"
+        for line in series
+    )
+    return drawing.svg(title, f"Loss by epoch. {values}.")
 
 
 def _list_plot(

@@ -1,0 +1,68 @@
+"""The HTML page of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from softcloze.calibration.metrics import ConfidenceBin
+from softcloze.display import Table, as_html, html_environment
+from softcloze.files import expand_user, write_text
+from softcloze.formatting import percent
+from softcloze.prompt.card import PromptCard
+from softcloze.report.html import Plot
+
+
+def write_evaluation_report(
+    path: Path, card: PromptCard, facts: Mapping[str, str], tables: Sequence[Table], bins: Sequence[ConfidenceBin]
+) -> None:
+    """Write an evaluation as one HTML file without scripts or references to other files.
+
+    Args:
+        path: the file.
+        card: the prompt.
+        facts: names and values for the head of the page.
+        tables: the results.
+        bins: predictions by confidence; one bin or more.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    write_text(expand_user(path), evaluation_page(card, facts, tables, bins))
+
+
+def evaluation_page(
+    card: PromptCard, facts: Mapping[str, str], tables: Sequence[Table], bins: Sequence[ConfidenceBin]
+) -> str:
+    """Render the page; text from outside is escaped, and invisible characters are made visible."""
+    from softcloze.report.svg import quiet_style
+    from softcloze.report.view import draw_template
+
+    rows = sum(part.rows for part in bins)
+    accuracy = sum(part.rows * part.accuracy for part in bins) / rows
+    confidence = sum(part.rows * part.confidence for part in bins) / rows
+    with quiet_style():
+        return (
+            html_environment()
+            .get_template("report/evaluation_page.html")
+            .render(
+                facts=facts,
+                verdicts=[f"The accuracy is {percent(accuracy)}, the mean confidence {percent(confidence)}."],
+                plots=_plots(bins, card.entries["training"].get("history", [])),
+                tables=Markup(as_html(tables)),  # as_html escapes all text
+                template=draw_template(str(card.template)),
+            )
+        )
+
+
+def _plots(bins: Sequence[ConfidenceBin], history: Sequence[Mapping[str, float]]) -> list[Plot]:
+    from softcloze.report.plots import loss_curve, reliability_curve
+
+    title, note = "Reliability", "Below the dotted line, the prompt is too confident. Larger markers hold more rows."
+    plots = [Plot(title, note, reliability_curve("reliability", title, bins))]
+    keys = {"training loss": "loss", "validation loss": "validation_loss"}
+    losses = {name: [record[key] for record in history if key in record] for name, key in keys.items()}
+    if losses := {name: values for name, values in losses.items() if values}:
+        title, note = "Training", "Mean loss of each epoch."
+        plots.append(Plot(title, note, loss_curve("loss", title, losses)))
+    return plots
