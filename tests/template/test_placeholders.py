@@ -114,7 +114,7 @@ MEANT = [
     "<a> [MASK] <mask>",
     "[a] <a> [b] <mask>",
     "<a> [b](http://b) <mask>",
-    "【a】<a>\n【b】：<mask>",
+    "【A】<a>\n【b】：<mask>",
     "{a.b: <a>} {f(b)} {b[i] = 0} <mask>",
 ]
 

@@ -138,7 +138,8 @@ def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholde
             placeholders.append(Placeholder(name, start + first, start + last, bool(match["sure"]), is_leftover))
             braces -= match[0].count("{")
     tags = {item: _NEXT_TAG.match(source, item.end) for item in placeholders if source[item.start] in "[【《"}
-    if len(tags) > 1 and all(tags.values()) and any(tag and tag[1] == item.name for item, tag in tags.items()):
+    of_itself = (tag is not None and tag[1].casefold() == item.name.casefold() for item, tag in tags.items())
+    if len(tags) > 1 and all(tags.values()) and any(of_itself):
         placeholders = [item for item in placeholders if item not in tags]  # headings: [text] <text> [label] <mask>
     return tuple(item._replace(is_leftover=item.is_leftover and not braces) for item in placeholders)
 
