@@ -154,6 +154,58 @@ def test_similarities_are_shown_where_they_fit_on_a_screen():
     assert "cosine between vectors" not in printed(inspection("#1", 12), 80)
 
 
+def ten_vectors(words):
+    nearest = tuple(VocabularyWord(f"␣{word}", -0.125, 12.34) for word in words)
+    vectors = tuple(SoftVector("#1", position + 1, 0.75, nearest, nearest, "␣film", 0.5) for position in range(10))
+    return SoftInspection(vectors, ((-0.125,) * 10,) * 10)
+
+
+@pytest.mark.parametrize("words", [["it", "its", "this"], ["extraordinarily", "disappointing", "representation"]])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_ten_vectors_are_whole_at_any_width(width, words):
+    lines = printed(ten_vectors(words), width).splitlines()
+    text = "\n".join(lines)
+    assert max(map(cell_len, lines)) <= width
+    for word in words:  # each number beside its word, on one line
+        assert text.count(f"␣{word} -0.12") == 10
+        assert text.count(f"␣{word} 12.34") == (10 if width == 200 else 0)
+    for position in range(1, 11):
+        assert any(line.split()[:1] == [str(position)] for line in lines)
+    assert text.count("0.75") == text.count("0.50") == 10
+    assert ("cosine between vectors" in lines) == (width == 200)
+    hint = " ".join(text[text.find("not shown") :].split())
+    if width == 200:
+        assert "not shown" not in text
+        assert text.count("-0.12") - 10 * len(words) == 100
+    else:
+        assert hint.startswith("not shown: nearest words by distance and cosines between vectors; COLUMNS=")
+        needed = int(hint.split("COLUMNS=")[1].split()[0])
+        assert "not shown" not in printed(ten_vectors(words), needed)
+        assert "not shown" in printed(ten_vectors(words), needed - 1)
+        assert "`vectors` and `similarities` in Python" in hint
+    if width == 80:
+        assert len(lines) <= (45 if max(map(len, words)) > 12 else 20)
+
+
+def test_plain_text_of_ten_vectors_follows_the_same_rules_and_html_shows_all():
+    found = ten_vectors(["extraordinarily", "disappointing", "representation"])
+    assert str(found) == printed(found, 120)
+    assert "nearest words by distance;" in str(found) and "cosine between vectors" in str(found)
+    text = Page(found._repr_html_()).text
+    assert "not shown" not in text and text.count("12.34") == 30 and "cosine between vectors" in text
+
+
+def test_a_table_of_numbers_is_split_where_it_does_not_fit():
+    lines = printed(DELETIONS, 40).splitlines()
+    assert max(map(cell_len, lines)) <= 40
+    assert [line.split() for line in lines if line.strip()[:2] in ("1 ", "2 ")] == [
+        ["1", "-0.010", "12"],
+        ["2", "+0.000", "0"],
+        ["1", "2", "+0.050", "±", "0.013"],
+        ["2", "0", "+0.000", "±", "0.002"],
+    ]
+
+
 TAGS = {"div", "style", "p", "table", "thead", "tbody", "tr", "th", "td"}
 
 

@@ -7,7 +7,7 @@ from outside: the renderers escape it. rich and jinja2 are imported when somethi
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -15,12 +15,13 @@ from softcloze.formatting import one_line, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table as RichTable
     from rich.text import Text
 
 
 WIDTH = 120  # terminal cells of plain text
+_WORD = 12  # terminal cells of a word that a narrow column may break
 
 
 class Styled(NamedTuple):
@@ -77,7 +78,19 @@ class Preformatted(NamedTuple):
     style: str = ""
 
 
-Block: TypeAlias = "Line | Table | Preformatted"
+SimpleBlock: TypeAlias = "Line | Table | Preformatted"
+
+
+class Choice(NamedTuple):
+    """Blocks in several layouts: the terminal shows the first layout whose tables fit without wrapping, else the last.
+
+    HTML shows the first layout.
+    """
+
+    layouts: Sequence[Sequence[SimpleBlock]]
+
+
+Block: TypeAlias = "SimpleBlock | Choice"
 
 
 class Displayable(ABC):
@@ -127,7 +140,10 @@ def as_html(blocks: Sequence[Block]) -> str:
     >>> html[html.index("<p>"):].split("</p>")[0]
     '<p>1 &amp; <strong lang="">2</strong>'
     """
-    return html_environment().get_template("display.html").render(blocks=[_html_block(block) for block in blocks])
+    layout: list[SimpleBlock] = []
+    for block in blocks:
+        layout += block.layouts[0] if isinstance(block, Choice) else [block]
+    return html_environment().get_template("display.html").render(blocks=[_html_block(block) for block in layout])
 
 
 def rich_group(blocks: Sequence[Block]) -> "RenderableType":
@@ -161,6 +177,15 @@ def rich_table(table: Table) -> "RichTable":
     for index, row in enumerate(zip(*(column.cells for column in table.columns), strict=True)):
         rendered.add_row(*map(rich_cell, row), end_section=index in table.sections)
     return rendered
+
+
+def table_width(table: Table) -> int:
+    """Terminal cells that a table takes if no cell wraps.
+
+    >>> table_width(Table([Column("name", ["a"]), Column("count", ["1,000"], is_number=True)]))
+    16
+    """
+    return _table_width(map(_column_width, table.columns))
 
 
 def rich_cell(cell: Cell) -> "Text":
@@ -247,12 +272,62 @@ def _rich_block(block: Block) -> "RenderableType":
     from rich.text import Text
 
     match block:
-        case Table():
-            return rich_table(block)
+        case Table() | Choice():
+            return _Fitted(block)
         case Preformatted(text, style):
             return Text(text, style)
         case _:
             return rich_cell(block)
+
+
+class _Fitted(NamedTuple):
+    """A renderable of rich: the layout and the parts of tables that fit the console."""
+
+    block: Table | Choice
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
+        if isinstance(self.block, Table):
+            yield from map(rich_table, _split(self.block, options.max_width))
+            return
+        for layout in self.block.layouts:
+            if all(table_width(block) <= options.max_width for block in layout if isinstance(block, Table)):
+                break
+        yield rich_group(layout)
+
+
+def _split(table: Table, width: int) -> list[Table]:
+    """Split a table whose numbers do not fit into tables that do; each starts with the first column."""
+    first, *others = table.columns
+    groups: list[list[Column]] = [[first]]
+    for column in others:
+        if len(groups[-1]) > 1 and _table_width(map(_least_width, [*groups[-1], column])) > width:
+            groups.append([first])
+        groups[-1].append(column)
+    last = len(groups) - 1
+    return [
+        Table(group, table.title if i == 0 else "", table.caption if i == last else "", table.sections)
+        for i, group in enumerate(groups)
+    ]
+
+
+def _table_width(columns: Iterable[int]) -> int:
+    """Terminal cells of a table with columns of these widths."""
+    return sum(width + 3 for width in columns) + 1
+
+
+def _column_width(column: Column) -> int:
+    lines = (line for cell in (column.name, *column.cells) for line in rich_cell(cell).split())
+    return max(column.min_width or 0, max((line.cell_len for line in lines), default=0))
+
+
+def _least_width(column: Column) -> int:
+    """Terminal cells below which numbers would be cut or short words broken."""
+    if column.is_number or column.wrap == "never":
+        return _column_width(column)
+    from rich.cells import cell_len
+
+    words = (word for cell in (column.name, *column.cells) for word in rich_cell(cell).plain.split())
+    return max(column.min_width or 0, min(_WORD, max(map(cell_len, words), default=0)))
 
 
 class _HtmlCell(NamedTuple):
@@ -261,7 +336,7 @@ class _HtmlCell(NamedTuple):
     rowspan: int
 
 
-def _html_block(block: Block) -> dict[str, object]:
+def _html_block(block: SimpleBlock) -> dict[str, object]:
     """Values for the Jinja template of the fragment."""
     match block:
         case Table(columns, title, caption):

@@ -32,6 +32,17 @@ def test_it_shows_what_the_functions_find(run, saved, reviews):
     assert [line.rstrip() for line in done.stdout.splitlines()] == "".join(f"{own}\n" for own in found).splitlines()
 
 
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_it_follows_the_width_of_the_terminal(run, saved, width):
+    done = run("inspect-prompt", "prompt", cwd=saved[0], env={"COLUMNS": f"{width}"})
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    for position in "123":
+        assert any(line.split()[:1] == [position] for line in lines)
+    assert ("not shown: nearest words by distance" in done.stdout) == (width < 200)
+
+
 def test_a_hard_prompt_has_nothing_to_look_into(run, saved):
     done = run("inspect-prompt", "hard", cwd=saved[0])
     assert (done.returncode, done.stdout) == (2, "")

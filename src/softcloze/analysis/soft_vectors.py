@@ -1,6 +1,6 @@
 """Nearest words, movement and similarities of trained soft vectors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,27 @@ from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vect
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.backbone import Backbone
 from softcloze.data import Example, as_examples
-from softcloze.display import Block, Column, Displayable, Table, fixed, named
+from softcloze.display import (
+    Block,
+    Cell,
+    Choice,
+    Column,
+    Displayable,
+    SimpleBlock,
+    Styled,
+    Table,
+    fixed,
+    named,
+    table_width,
+)
 from softcloze.errors import ParameterError
 from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import BoundPrompt
 from softcloze.soft import INITS, initial_vectors
 
-MATRIX = 80  # terminal cells that the similarities may take
+MATRIX = 100  # vectors whose similarities a table may show
+_DISTANCES, _COSINES = "nearest words by distance", "cosines between vectors"
+_ATTRIBUTES = {_DISTANCES: "vectors", _COSINES: "similarities"}  # of an inspection
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +88,26 @@ class SoftInspection(Displayable):
     similarities: tuple[tuple[float, ...], ...]
 
     def content(self) -> Sequence[Block]:
-        """A summary, the vectors with their words, and their similarities if these fit on a screen."""
-        from rich.cells import cell_len  # only tables need it
-
+        """A summary, the vectors with their words, and their similarities; narrow terminals show a part of it."""
         names = named([(vector.block, vector.position) for vector in self.vectors])
-        blocks: list[Block] = [self._summary(), self._vector_table(names)]
-        if len(names) > 1 and sum(max(5, cell_len(name)) + 3 for name in ("vector", *names)) <= MATRIX:
-            columns = zip(names, zip(*self.similarities, strict=True), strict=True)
-            numbers = [Column(name, [*map(fixed, values)], is_number=True) for name, values in columns]
-            blocks += ["cosine between vectors", Table([Column("vector", names), *numbers])]
+        label = Column("vector", names)
+        matrix: list[SimpleBlock] = []
+        columns = table_width(self._vector_table(label))
+        if 1 < len(names) <= MATRIX:
+            values = zip(names, zip(*self.similarities, strict=True), strict=True)
+            numbers = [Column(name, [*map(fixed, column)], is_number=True) for name, column in values]
+            cosines = Table([label, *numbers])
+            columns = max(columns, table_width(cosines))
+            matrix = ["cosine between vectors", cosines]
+        layouts: list[list[SimpleBlock]] = []
+        for tables, left_out in self._vector_tables(label):
+            if matrix:
+                layouts.append([*tables, *matrix, *_hint(left_out, columns)])
+                left_out = [*left_out, _COSINES]
+            layouts.append([*tables, *_hint(left_out, columns)])
+        blocks: list[Block] = [self._summary(), Choice(layouts)]
+        if len(names) > MATRIX:
+            blocks.append(Styled(f"not shown: {_COSINES}; `{_ATTRIBUTES[_COSINES]}` has them in Python", "dim"))
         return blocks
 
     def _summary(self) -> str:
@@ -93,21 +118,43 @@ class SoftInspection(Displayable):
             said += f"; {kept} of {count} still nearest to the word that they started from, by cosine"
         return said
 
-    def _vector_table(self, names: list[str]) -> Table:
-        columns = [Column("vector", names)]
+    def _vector_tables(self, label: Column) -> Iterator[tuple[list[SimpleBlock], list[str]]]:
+        """Tables of the vectors for ever narrower terminals, and the names of what they leave out."""
+        yield [self._vector_table(label)], []
+        left_out = [_DISTANCES]
+        columns = self._vector_table(label).columns[:-1]
+        yield [Table(columns)], left_out
+        for count in range(max(len(vector.by_cosine) for vector in self.vectors), 0, -1):
+            yield [Table(columns[:-1]), Table([label, self._by_cosine(count)])], left_out
+
+    def _vector_table(self, label: Column) -> Table:
+        columns = [label]
         if any(vector.start is not None for vector in self.vectors):
             columns.append(Column("start", ["" if vector.start is None else vector.start for vector in self.vectors]))
             moved = ["" if vector.moved is None else fixed(vector.moved) for vector in self.vectors]
             columns.append(Column("moved", moved, is_number=True))
         columns.append(Column("length", [fixed(vector.length) for vector in self.vectors], is_number=True))
-        by_cosine = [
-            " · ".join(f"{word.token} {fixed(word.cosine)}" for word in vector.by_cosine) for vector in self.vectors
-        ]
         by_distance = [
             " · ".join(f"{word.token} {fixed(word.distance)}" for word in vector.by_distance) for vector in self.vectors
         ]
-        columns += [Column("nearest by cosine", by_cosine), Column("nearest by distance", by_distance)]
-        return Table(columns)
+        return Table([*columns, self._by_cosine(), Column("nearest by distance", by_distance)])
+
+    def _by_cosine(self, count: int | None = None) -> Column:
+        """Nearest words by cosine, `count` of them on a line; None puts all on one."""
+        cells: list[Cell] = []
+        for vector in self.vectors:
+            words = [f"{word.token} {fixed(word.cosine)}" for word in vector.by_cosine]
+            step = count or max(1, len(words))
+            cells.append([" · ".join(words[i : i + step]) for i in range(0, len(words), step)])
+        return Column("nearest by cosine", cells)
+
+
+def _hint(left_out: Sequence[str], columns: int) -> list[SimpleBlock]:
+    """A line about what a narrow terminal leaves out; none if that is nothing."""
+    if not left_out:
+        return []
+    names, attributes = " and ".join(left_out), " and ".join(f"`{_ATTRIBUTES[name]}`" for name in left_out)
+    return [Styled(f"not shown: {names}; COLUMNS={columns} shows all, and {attributes} in Python", "dim")]
 
 
 def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:
