@@ -247,6 +247,14 @@ def test_a_gguf_file_that_is_none(tmp_path, content):
     refused(path)
 
 
+def test_a_gguf_file_of_billions_of_layers_takes_no_memory(tmp_path):
+    numbers = (3).to_bytes(4, "little") + (1).to_bytes(8, "little") * 2  # version, tensors, entries
+    entry = (17).to_bytes(8, "little") + b"llama.block_count" + b"\4\0\0\0" + b"\1\0\0\xff"
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF" + numbers + entry)
+    refused(path, "its header is damaged: it names 4,278,190,081 layers and 1 tensors")
+
+
 def test_a_damaged_starter_says_how_to_fetch_it_again(tmp_path, monkeypatch):
     cached = fetch_model("bert-tiny")
     monkeypatch.setenv("SOFTCLOZE_CACHE", str(tmp_path))

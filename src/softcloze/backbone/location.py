@@ -19,6 +19,7 @@ EXPECTED = (
     "(softcloze models lists those)"
 )
 _HUB_NAME = re.compile(r"(?!.*(?:--|\.\.))\w[\w.-]*(?:/\w[\w.-]*)?", re.ASCII)
+_LAYERS = re.compile(rb"\.block_count\x04\x00\x00\x00(....)", re.DOTALL)  # the key, the type uint32, and the number
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -128,8 +129,14 @@ def _validate_files(location: Location) -> None:
                     raise cannot_load(location.name, problem, f"run git lfs pull in {folder}")
     if location.gguf:
         with (folder / location.gguf).open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise cannot_load(location.name, "it is not a GGUF file: it does not begin with GGUF")
+            header = file.read(2**16)
+        if not header.startswith(b"GGUF"):
+            raise cannot_load(location.name, "it is not a GGUF file: it does not begin with GGUF")
+        tensors, layers = int.from_bytes(header[8:16], "little"), _LAYERS.search(header)
+        # transformers would make all of them before it looks for their weights
+        if layers is not None and (number := int.from_bytes(layers[1], "little")) > tensors:
+            problem = f"its header is damaged: it names {number:,} layers and {tensors:,} tensors"
+            raise cannot_load(location.name, problem)
         return
     if (folder / "adapter_config.json").is_file():
         base = _json(location, "adapter_config.json").get("base_model_name_or_path")
