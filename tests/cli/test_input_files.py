@@ -92,7 +92,7 @@ REFUSED = {
     "quotes after spaces": (
         "a.csv",
         b'text, label\n"a, b", "good"\n"c", "bad"\n',
-        "a.csv, line 2: white space stands before a quote, which so belongs to the text; remove it: python -c ",
+        "a.csv, line 2: white space before a quote makes the quote a part of the text; remove it: python -c ",
     ),
     "row names of R": (
         "a.tsv",

@@ -88,7 +88,7 @@ class QuoteCheck:
             )
         if self._spaced is not None:
             raise FileError(
-                f"{self.path}, line {self._spaced}: white space stands before a quote, which so belongs to the text; "
+                f"{self.path}, line {self._spaced}: white space before a quote makes the quote a part of the text; "
                 f"remove it: {rewrite(self.path, self.delimiter, 'skipinitialspace=True')}"
             )
         for start, values, split in self._suspects:
