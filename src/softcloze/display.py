@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 WIDTH = 120  # terminal cells of plain text
-_WORD = 12  # terminal cells of a word that a narrow column may break
+_WORD = 10  # terminal cells of a word that a narrow column may break
 
 
 class Styled(NamedTuple):
@@ -321,13 +321,16 @@ def _column_width(column: Column) -> int:
 
 
 def _least_width(column: Column) -> int:
-    """Terminal cells below which numbers would be cut or short words broken."""
+    """Terminal cells below which numbers would be cut or short words broken; names of columns may wrap."""
+    name = _longest_word([column.name])
     if column.is_number or column.wrap == "never":
-        return _column_width(column)
-    from rich.cells import cell_len
+        return max(name, _column_width(column._replace(name="")))
+    return max(column.min_width or 0, name, min(_WORD, _longest_word(column.cells)))
 
-    words = (word for cell in (column.name, *column.cells) for word in rich_cell(cell).plain.split())
-    return max(column.min_width or 0, min(_WORD, max(map(cell_len, words), default=0)))
+
+def _longest_word(cells: Iterable[Cell]) -> int:
+    lines = (line for cell in cells for line in rich_cell(cell).split())
+    return max((word.cell_len for line in lines for word in line.split(" ")), default=0)
 
 
 class _HtmlCell(NamedTuple):

@@ -67,7 +67,7 @@ def test_bad_rows_become_error_rows(folder):
     assert {i: row["error"] for i, row in enumerate(found) if row["error"] is not None} == {
         7: "field 'text' is None: drop the row or give it a text, if only an empty one",
         300: "no field 'text': the example has 'txet'; did you mean 'txet'?",
-        301: "rows.jsonl, line 302: not JSON: Expecting value: line 1 column 9 (char 8)",
+        301: "rows.jsonl, line 302: not JSON: Expecting value at column 9",
         302: "rows.jsonl, line 303: expected a JSON object, found '[1]'",
         2999: "field 'text' must be text or a number, found list",
     }
