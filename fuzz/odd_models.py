@@ -20,7 +20,7 @@ from support.odd_models import SETUPS, OddModel, largest_difference
 
 
 def tried(entry: OddModel) -> tuple[bool, str]:
-    """Whether a set-up behaves as expected, and its difference or its error."""
+    """Return True if a set-up behaves as expected, and its difference or its error."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             difference = largest_difference(entry.build(Path(folder)))

@@ -95,15 +95,21 @@ def parameters_of(estimator):
     return [name for name in signature(estimator).parameters if name != "model"]
 
 
+def assert_named(message, name, is_right):
+    """An error names the parameter with the wrong value; a right value has none."""
+    if is_right:
+        assert message is None
+    else:
+        assert message is not None and name in message
+
+
 @pytest.mark.parametrize("value", WRONG)
 @pytest.mark.parametrize(("estimator", "name"), [(cls, name) for cls in ESTIMATORS for name in parameters_of(cls)])
 def test_a_wrong_value_of_a_parameter_is_named_by_fit(estimator, name, value):
     clf = estimator("./nowhere", SOFT, WORDS).set_params(**{name: WRONG[value]})
     message = outcome(fit, clf)
-    if value in RIGHT.get(name, ()) and (estimator, name) != (MultiLabelPromptClassifier, "verbalizer"):
-        assert message is None
-    else:
-        assert message is not None and name in message
+    is_right = value in RIGHT.get(name, ()) and (estimator, name) != (MultiLabelPromptClassifier, "verbalizer")
+    assert_named(message, name, is_right)
 
 
 @pytest.mark.parametrize("value", WRONG)
@@ -115,10 +121,11 @@ def test_a_wrong_value_of_a_parameter_is_named_by_a_hard_prompt(name, value):
             clf.predict(TEXTS)
         return
     message = outcome(lambda clf: clf.predict(TEXTS), clf)
-    if value in RIGHT.get(name, ()) or (name, value) == ("soft_init", "text"):  # it may be the folder of a prompt
-        assert message is None
-    else:
-        assert message is not None and name in message
+    is_right = value in RIGHT.get(name, ()) or (name, value) == (
+        "soft_init",
+        "text",
+    )  # it may be the folder of a prompt
+    assert_named(message, name, is_right)
 
 
 @pytest.mark.parametrize("value", WRONG)
@@ -126,10 +133,7 @@ def test_a_wrong_value_of_a_parameter_is_named_by_a_hard_prompt(name, value):
 def test_a_wrong_option_of_training_is_named(name, value):
     clf = PromptClassifier("./nowhere", SOFT, WORDS).set_params(**{f"training__{name}": WRONG[value]})
     message = outcome(fit, clf)
-    if value in RIGHT.get(name, ()):
-        assert message is None
-    else:
-        assert message is not None and name in message
+    assert_named(message, name, value in RIGHT.get(name, ()))
 
 
 @pytest.mark.parametrize("value", WRONG)
@@ -137,10 +141,7 @@ def test_a_wrong_option_of_training_is_named(name, value):
 def test_a_wrong_value_of_a_parameter_is_named_by_an_ensemble(name, value):
     members = [PromptClassifier("./nowhere", template, WORDS) for template in (HARD, SOFT)]
     message = outcome(fit, PromptEnsemble(members).set_params(**{name: WRONG[value]}))
-    if value in RIGHT.get(name, ()):
-        assert message is None
-    else:
-        assert message is not None and name in message
+    assert_named(message, name, value in RIGHT.get(name, ()))
 
 
 def test_one_classifier_is_no_ensemble():

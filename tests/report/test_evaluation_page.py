@@ -1,11 +1,10 @@
 """The page of an evaluation: complete, self-contained, with text from outside escaped."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.html_page import Page
+from support.html_page import Page, assert_complete
 
 from softcloze import Template, Verbalizer
 from softcloze.calibration import expected_calibration_error
@@ -71,11 +70,6 @@ def test_a_prompt_without_training_has_no_loss_curve(history):
 def test_needs_nothing_else_and_text_of_users_is_text(text):
     html = evaluation_page(*arguments(text=text))
     assert html.lstrip().startswith("<!doctype html>") and html.rstrip().endswith("</html>")
-    assert not {"script", "link", "iframe", "object", "form", "img"} & Page(html).tags and "\u202e" not in html
-    assert "default-src 'none'" in html and "@import" not in html
-    assert "url(" not in re.sub(r"url\(#[\w.-]+\)", "", html)
-    ids = re.findall(r'\bid="([^"]+)"', html)
-    assert len(ids) == len(set(ids))
-    referred = {name for names in re.findall(r'aria-labelledby="([^"]+)"', html) for name in names.split()}
-    assert {*referred, *re.findall(r'href="#([^"]+)"', html)} <= set(ids)
+    assert "\u202e" not in html
+    assert_complete(html)
     assert Page(html).text.count(text.replace("\u202e", "⟨U+202E⟩")) >= 4  # model, both tables, template

@@ -1,5 +1,6 @@
 """HTML, parsed to the text that a browser shows."""
 
+import re
 from html.parser import HTMLParser
 
 BLOCKS = {"div", "h1", "h2", "p", "tr", "li", "title", "style"}
@@ -32,3 +33,14 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def assert_complete(html):
+    """A page needs no script and no other file, and what it refers to is on it, once."""
+    assert not {"script", "link", "iframe", "object", "form", "img"} & Page(html).tags
+    assert "default-src 'none'" in html and "@import" not in html
+    assert "url(" not in re.sub(r"url\(#[\w.-]+\)", "", html)
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    referred = {name for names in re.findall(r'aria-labelledby="([^"]+)"', html) for name in names.split()}
+    assert {*referred, *re.findall(r'href="#([^"]+)"', html)} <= set(ids)

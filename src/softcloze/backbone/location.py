@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from softcloze.errors import BackboneError, SoftclozeError
 from softcloze.formatting import nearest
-from softcloze.starters import MODELS, fetch_model
+from softcloze.starters import MODELS, STARTER, fetch_model
 
-STARTER = "starter:"
 IN_MEMORY = "in memory: "  # prefix of the name of a model that has none of its own
 EXPECTED = (
     "expected a model name of a hub, a folder in transformers format, a .gguf file, or starter:NAME "

@@ -27,7 +27,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_escapes,
 )
-from softcloze.cli.progress import STARTER, fetch, open_backbone
+from softcloze.cli.progress import fetch, open_backbone
 from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
@@ -153,6 +153,7 @@ def compare(
 
     from softcloze import experiments
     from softcloze.experiments.table import DifferencesTable
+    from softcloze.starters import STARTER
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
     if any("model" in method.classifier.get_params() for method in chosen):
@@ -199,7 +200,7 @@ def _shots(given: str) -> "experiments.Shots":
 def _split(data: str, text_column: str, label_column: str) -> "Split":
     """Training and held-out examples of a starter data set or a file."""
     from softcloze.data import split_rows
-    from softcloze.starters import load_data
+    from softcloze.starters import STARTER, load_data
 
     if data.startswith(STARTER):
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))

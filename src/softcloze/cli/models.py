@@ -19,7 +19,16 @@ def models(
 
     Give them as starter:NAME to any command that takes a model or data.
     """
-    from softcloze.starters import DATASETS, MODELS, StarterData, StarterModel, fetch_model, is_cached, load_data
+    from softcloze.starters import (
+        DATASETS,
+        MODELS,
+        STARTER,
+        StarterData,
+        StarterModel,
+        fetch_model,
+        is_cached,
+        load_data,
+    )
 
     def facts(starter: StarterModel | StarterData) -> str:
         if isinstance(starter, StarterModel):
@@ -44,7 +53,7 @@ def models(
         console.print(rich_table(table("data set", DATASETS.values())))
         say(console, "kept in ", plain(cache_dir()))
         return
-    name = fetch.removeprefix("starter:")
+    name = fetch.removeprefix(STARTER)
     ready = is_cached(name)
     quiet()
     (fetch_model if name in MODELS else load_data)(name, lambda line: say(errors(), plain(line, "dim")))

@@ -96,7 +96,7 @@ def predict(
 
 
 def is_same(out: Path, path: Path) -> bool:
-    """Whether a file that may not exist is an existing one, perhaps by a link or a path through `..`."""
+    """Return True if `out`, which may not exist, is the file `path`, be it by a link or by a path through `..`."""
     with explain_write_errors(out):
         target = resolve(out)
         return target.exists() and target.samefile(path)

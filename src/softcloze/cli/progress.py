@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from softcloze.prompt import BoundPrompt
     from softcloze.prompt.streaming import Prediction
 
-STARTER = "starter:"
 SECONDS = 30  # between lines about the progress where there is no terminal
 
 
@@ -109,7 +108,7 @@ def show_progress(description: str, total: int | None, done: int = 0) -> Iterato
 
 def fetch(model: str) -> None:
     """Download the files of a starter model unless they are cached, and report each step."""
-    from softcloze.starters import fetch_model
+    from softcloze.starters import STARTER, fetch_model
 
     if model.startswith(STARTER):
         fetch_model(model.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))

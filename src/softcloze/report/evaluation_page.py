@@ -7,10 +7,9 @@ from markupsafe import Markup
 
 from softcloze.calibration.metrics import ConfidenceBin
 from softcloze.display import Table, as_html, html_environment
-from softcloze.files import expand_user, write_text
 from softcloze.formatting import percent
 from softcloze.prompt.card import PromptCard
-from softcloze.report.html import Plot
+from softcloze.report.html import Plot, write_page
 
 
 def write_evaluation_report(
@@ -27,8 +26,9 @@ def write_evaluation_report(
 
     Raises:
         FileError: the file cannot be written.
+        ReportError: matplotlib is not installed.
     """
-    write_text(expand_user(path), evaluation_page(card, facts, tables, bins))
+    write_page(path, lambda: evaluation_page(card, facts, tables, bins))
 
 
 def evaluation_page(

@@ -1,12 +1,13 @@
 """Starters: pretrained models and data sets from the package index, for machines without a model hub."""
 
 from softcloze.starters.cache import is_cached, remove
-from softcloze.starters.catalogue import DATASETS, MODELS, Package, StarterData, StarterModel
+from softcloze.starters.catalogue import DATASETS, MODELS, STARTER, Package, StarterData, StarterModel
 from softcloze.starters.fetch import fetch_model, load_data
 
 __all__ = [
     "DATASETS",
     "MODELS",
+    "STARTER",
     "Package",
     "StarterData",
     "StarterModel",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from softcloze.files import cache_dir
 
+STARTER = "starter:"  # names of starters begin with it wherever other names are taken too
 _LAYOUT = "v1"  # changes whenever a conversion or a cleaning rule changes what is stored
 
 
