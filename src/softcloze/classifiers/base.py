@@ -241,11 +241,10 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         """
         if hasattr(self, "prompt_"):
             return self.prompt_, self.backbone_
-        return self._unfitted_prompt(calibrated=calibrated)
+        return self._unfitted_prompt(*self._hard_prompt(calibrated=calibrated))
 
-    def _unfitted_prompt(self, *, calibrated: bool) -> tuple[Prompt, Backbone]:
-        """The hard prompt that the parameters describe, and its backbone; arguments and errors as of `_prompt`."""
-        template, verbalizer = self._hard_prompt(calibrated=calibrated)
+    def _unfitted_prompt(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[Prompt, Backbone]:
+        """The prompt of `_hard_prompt`, and its backbone."""
         backbone = self._load_backbone()
         prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=plain(self.max_length))
         # the same object as long as no parameter changes, so that it is compiled once
@@ -254,7 +253,9 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
 
     def _bound_prompt(self, *, calibrated: bool = True) -> BoundPrompt:
         """The prompt of `_prompt`, compiled once for all calls."""
-        prompt, backbone = self._prompt(calibrated=calibrated)
+        return self._bind(*self._prompt(calibrated=calibrated))
+
+    def _bind(self, prompt: Prompt, backbone: Backbone) -> BoundPrompt:
         bound = self._bound  # read once, since a fit in another thread may replace it
         if bound is None or bound.prompt is not prompt or bound.backbone is not backbone:
             bound = self._bound = BoundPrompt(prompt, backbone)
@@ -266,9 +267,10 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         return read_examples(X, self.prompt_.template if fitted else self._hard_prompt(calibrated=True)[0])
 
     def _scores(self, X: Iterable[Example]) -> tuple[BoundPrompt, NDArray[np.float64]]:
-        """The prompt, and its label log-scores of examples."""
-        examples = self._examples(X)
-        bound = self._bound_prompt()
+        """The prompt, and its label log-scores of examples, which are read before a model is loaded."""
+        hard = self._hard_prompt(calibrated=True) if not hasattr(self, "prompt_") else None
+        examples = read_examples(X, hard[0] if hard is not None else self.prompt_.template)
+        bound = self._bind(*(self._unfitted_prompt(*hard) if hard is not None else (self.prompt_, self.backbone_)))
         return bound, bound.scores(examples)
 
     def _adopt(self, bound: BoundPrompt) -> None:

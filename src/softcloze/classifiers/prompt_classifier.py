@@ -317,7 +317,7 @@ class PromptClassifier(PromptEstimator):
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
         try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
-            prompt, backbone = self._unfitted_prompt(calibrated=False)
+            prompt, backbone = self._unfitted_prompt(*self._hard_prompt(calibrated=False))
         except NotFittedError:
             prompt, backbone = self._prompt(calibrated=False)
         bound = BoundPrompt(replace(prompt, calibration=None), backbone)
