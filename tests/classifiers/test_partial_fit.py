@@ -18,7 +18,7 @@ def classifier(template=SOFT, verbalizer=WORDS, **parameters):
     return PromptClassifier(models.backbone("bert"), template, verbalizer, random_state=0, **parameters)
 
 
-@pytest.mark.parametrize(("template", "head"), [(SOFT, "words"), (SOFT, "linear"), (HARD, "warp")])
+@pytest.mark.parametrize(("template", "head"), [(SOFT, "words"), (SOFT, "words+linear"), (HARD, "warp")])
 def test_calls_are_fits_of_one_epoch_that_start_where_the_last_ended(template, head):
     warm = classifier(template, head=head, epochs=1, warm_start=True)
     parts = classifier(template, head=head, epochs=7)

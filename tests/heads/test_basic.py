@@ -1,18 +1,17 @@
-"""Linear heads initialised from label words (WARP) and at random."""
+"""Heads on the state at the mask: their input, training with slots, saving; WARP heads against plain transformers."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from support import models
-from support.training_task import options
+from support.reference_states import states_by_transformers
 
 from softcloze import PromptClassifier, Template, Verbalizer
 from softcloze.errors import ParameterError
 from softcloze.heads import initial_head
 from softcloze.prompt import CompiledPrompt
-from softcloze.training import TrainingSettings, train
+from softcloze.training import TrainingSettings
 
 HARD = "<text> It was <mask>"
 ONE_EACH = {"pos": "good", "neg": "bad"}
@@ -26,24 +25,7 @@ def bound(architecture, table, head, source=HARD):
 
 
 def start(prompt, head):
-    dice = np.random.default_rng(0)
-    return initial_head(head, prompt.verbalizer, prompt.words, prompt.scorer.backbone, dice)
-
-
-def states_by_transformers(backbone, prompts):
-    """Input of the output embedding at the mask, one example at a time."""
-    seen = []
-    hook = backbone.model.get_output_embeddings().register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    mask_id = backbone.prompt_tokenizer.mask_id
-    try:
-        with torch.no_grad():
-            for prompt in prompts:
-                row = [*prompt.left, mask_id, *prompt.right] if mask_id is not None else list(prompt.left)
-                models.logits_of(backbone.model, row)
-    finally:
-        hook.remove()
-    places = [len(prompt.left) - (mask_id is None) for prompt in prompts]
-    return torch.stack([state[0, place] for state, place in zip(seen, places, strict=True)])
+    return initial_head(head, prompt.verbalizer, prompt.words, prompt.scorer.backbone)
 
 
 @pytest.mark.parametrize("architecture", [*models.MASKED, *models.CAUSAL])
@@ -72,21 +54,7 @@ def test_a_warp_head_starts_with_the_scores_of_the_label_words(architecture):
     torch.testing.assert_close(found.detach(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_linear_head_converges_to_logistic_regression():
-    """Without soft slots it is logistic regression on the states, whose optimum scikit-learn finds."""
-    prompt = bound("bert", ONE_EACH, "linear")
-    # each text three times, once with the other label, so that there is an optimum
-    prompts = prompt.encode(TEXTS * 3)
-    targets = [*TARGETS, *TARGETS, *(1 - target for target in TARGETS)]
-    head = start(prompt, "linear")
-    train(None, head, prompt.scorer, prompts, targets, **options(epochs=1500, head_learning_rate=1.0, batch_size=36))
-    states = prompt.features(prompts, None)
-    reference = LogisticRegression(C=np.inf, max_iter=10_000).fit(states.numpy(), targets)
-    ours = head.label_scores(states).softmax(-1)[:, 1].detach().numpy()
-    np.testing.assert_allclose(ours, reference.predict_proba(states.numpy())[:, 1], atol=0.03)
-
-
-@pytest.mark.parametrize("head", ["warp", "linear"])
+@pytest.mark.parametrize("head", ["warp", "linear", "words+linear"])
 @pytest.mark.parametrize("architecture", ["bert", "gpt2"])
 def test_slots_and_head_are_trained_together(architecture, head):
     training = TrainingSettings(target_loss=0.0, head_learning_rate=1.0)
@@ -97,14 +65,15 @@ def test_slots_and_head_are_trained_together(architecture, head):
     begun = clf._initial_parts(clf._bound.compiled, [], "template", np.random.default_rng(0))
     (vectors,) = clf.prompt_.vectors.values()
     assert not torch.equal(vectors, begun.soft.weight)
-    assert not torch.equal(clf.prompt_.head_tensors["weight"], begun.head.weight)
+    first = clf.exact_.head if head != "warp" else begun.head
+    assert not torch.equal(clf.prompt_.head_tensors["weight"], first.weight)
     assert clf.history_[-1]["loss"] < clf.history_[0]["loss"]
     again = PromptClassifier(**clf.get_params(deep=False)).fit(TEXTS, labels)
     np.testing.assert_array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
-@pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
+@pytest.mark.parametrize("head", ["warp", "linear", "words+linear", "prototypes"])
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_a_head_is_restored_from_a_saved_prompt(tmp_path, head, source):
     training = TrainingSettings(head_learning_rate=1.0)
@@ -144,7 +113,7 @@ def test_warm_start_continues_from_the_head():
         backbone,
         HARD,
         ONE_EACH,
-        head="linear",
+        head="warp",
         epochs=30,
         training=TrainingSettings(target_loss=0.0),
         warm_start=True,
@@ -185,7 +154,7 @@ class TestErrors:
             bound("gpt2", ONE_EACH, "warp", source="<text> It was <mask>, I say")
         assert bound("bert", ONE_EACH, "warp", source="<text> It was <mask>, I say")
 
-    @pytest.mark.parametrize("head", ["warp", "linear", "prototypes"])
+    @pytest.mark.parametrize("head", ["warp", "linear", "words+linear", "prototypes"])
     def test_a_head_has_to_be_learnt(self, head):
         with pytest.raises(Exception, match="call fit first"):
             PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head=head).predict(TEXTS)

@@ -1,6 +1,7 @@
 """PromptClassifier: a prompt on a frozen language model as a scikit-learn classifier."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, replace
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -30,7 +31,7 @@ from softcloze.data import (
 from softcloze.demonstrations import SELECTION, Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError, ParameterError
-from softcloze.heads import EXCLUSIVE, LinearHead, initial_head, learn_prototypes
+from softcloze.heads import EXACT, EXCLUSIVE, WordHead, fit_exact, initial_head, learn_prototypes
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of
@@ -56,10 +57,12 @@ class PromptClassifier(PromptEstimator):
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
             `RuleVerbalizer` for several named masks, or None: every label is its own word.
-        head: turns the model's output at the mask into label scores: "words" (scores of the label words), "warp"
-            (a trained weight vector for each label in place of the vocabulary's, initialised from its label words:
-            WARP), "linear" (a trained linear layer on the state at the mask) or "prototypes" (label words together
-            with prototypes of each label that are learnt from the examples: ProtoVerb).
+        head: turns the model's output at the mask into label scores: "words" (scores of the label words), "linear" (a
+            linear layer on the state at the mask), "words+linear" (both, added up), "warp" (a trained weight vector for
+            each label in place of the vocabulary's, initialised from its label words: WARP) or "prototypes" (label
+            words together with prototypes of each label that are learnt from the examples: ProtoVerb). `fit` solves the
+            linear layer exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`); with soft
+            slots it starts from this solution and is trained together with their vectors.
         demonstrations: selection of the examples that `<demos>` shows, among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most similar to it by the model's mean
             last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose
@@ -90,6 +93,8 @@ class PromptClassifier(PromptEstimator):
         backbone_: the frozen `Backbone`.
         history_: one dict per epoch; see `softcloze.training.train`.
         truncation_: summary of what `fit` truncated.
+        exact_: the last solution of a linear layer and its cross-validation, a `softcloze.heads.ExactFit`; only after a
+            fit with head="linear" or "words+linear".
         engine_: facts about the backbone: precision, attention, prefix cache; see
             `softcloze.backbone.engine.RuntimeInfo`.
 
@@ -181,8 +186,8 @@ class PromptClassifier(PromptEstimator):
         self.truncation_ = summarise_cuts(prompts)
 
         chosen = held_out = list(range(len(prompts)))  # to train on, and to learn a temperature from
-        learns = compiled.template.blocks or self.head != "words"
-        if learns and self.calibration == "temperature":
+        trains = compiled.template.blocks or self.head not in ("words", *EXACT)
+        if trains and self.calibration == "temperature":
             chosen, held_out = hold_out(targets, self._settings().validation_fraction, start.seed)
         parts, training = self._train_parts(
             compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], soft_init, generator, start
@@ -194,7 +199,11 @@ class PromptClassifier(PromptEstimator):
                 self.calibration,
                 bound,
                 examples=examples,
-                scores=lambda: bound.label_scores(bound.features([prompts[i] for i in held_out])),
+                scores=lambda: (
+                    self.exact_.log_probabilities
+                    if self.calibration == "temperature" and self.head in EXACT and not trains
+                    else bound.label_scores(bound.features([prompts[i] for i in held_out]))
+                ),
                 targets=[targets[i] for i in held_out],
                 seed=start.seed,
             )
@@ -216,15 +225,18 @@ class PromptClassifier(PromptEstimator):
             The classifier itself; `history_` is that of this call.
 
         Raises:
-            ParameterError: a calibration, prototypes or demonstrations, which are learnt from all examples at once.
+            ParameterError: a calibration, prototypes, a linear layer without soft slots or demonstrations, which are
+                learnt from all examples at once.
             DataError: `classes` has a label that the verbalizer lacks.
             SoftclozeError: as `fit`.
         """
         self._validate_parameters()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
-        if self.calibration is not None or self.head == "prototypes" or template.demos is not None:
+        solved = self.head in EXACT and not template.blocks
+        if self.calibration is not None or self.head == "prototypes" or template.demos is not None or solved:
+            what = f"head={self.head!r} without soft slots" if solved else 'head="prototypes"'
             raise ParameterError(
-                'a calibration, head="prototypes" and <demos> are learnt from all examples at once; call fit with them'
+                f"a calibration, {what} and <demos> are learnt from all examples at once; call fit with them"
             )
         step = clone(self).set_params(
             warm_start=True, epochs=1, random_state=self.random_state, training__early_stopping=False
@@ -451,10 +463,16 @@ class PromptClassifier(PromptEstimator):
         parts = self._initial_parts(compiled, prompts, soft_init, generator)
         training: dict[str, Any] = {}
         self._cached = None
-        if parts.soft is not None or list(parts.head.parameters()):
+        if self.head in EXACT and isinstance(parts.head, WordHead):
+            features = compiled.features(prompts, parts.soft)
+            self.exact_ = fit_exact(self.head, compiled.verbalizer, features, targets, seed=start.seed)
+            parts = parts._replace(head=deepcopy(self.exact_.head))
+        if parts.soft is not None or self.head == "warp":
             record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
             training = self._train(compiled, prompts, targets, parts, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
+        elif self.head in EXACT:
+            training = {"examples": len(prompts), "seed": start.seed, "strength": self.exact_.strength}
         if self.head == "prototypes":
             features = compiled.features(prompts, parts.soft)
             head = learn_prototypes(compiled.verbalizer, features, torch.tensor(targets), generator)
@@ -468,12 +486,13 @@ class PromptClassifier(PromptEstimator):
         soft_init: str | Prompt,
         generator: np.random.Generator,
     ) -> TrainedParts:
-        """Soft vectors and head before training."""
-        head = initial_head(self.head, compiled.verbalizer, compiled.words, compiled.backbone, generator)
+        """Soft vectors and head before training; the label words for a head that is learnt from features."""
+        head = initial_head(self.head, compiled.verbalizer, compiled.words, compiled.backbone)
         if self._is_warm:
             learnt = BoundPrompt(self.prompt_, compiled.backbone, compiled).parts
             same = (self.prompt_.head, self.prompt_.verbalizer.labels) == (self.head, compiled.verbalizer.labels)
-            return learnt if isinstance(learnt.head, LinearHead) and same else learnt._replace(head=head)
+            trained = self.head == "warp" or (self.head in EXACT and learnt.soft is not None)
+            return learnt if trained and same else learnt._replace(head=head)
         soft = None
         if compiled.template.blocks:
             soft = initial_vectors(

@@ -68,7 +68,7 @@ OtherModelOption = Annotated[
 
 # names of registries that are slow to import; tests compare them
 Selection = Literal["random", "nearest"]
-HeadName = Literal["words", "warp", "linear", "prototypes"]
+HeadName = Literal["words", "warp", "linear", "words+linear", "prototypes"]
 # typer takes lists of enums, but not of literals
 Calibration = StrEnum("Calibration", ["contextual", "domain", "pmi", "batch", "prototypical", "temperature"])
 Baseline = StrEnum("Baseline", {"tf_idf": "tf-idf", "head": "head", "fine_tuning": "fine-tuning", "lora": "lora"})
@@ -85,8 +85,9 @@ HeadOption = Annotated[
     HeadName,
     typer.Option(
         "--head",
-        help="From the output at the mask to label scores: words (label words), warp (trained weights that start from "
-        "them), linear (a trained linear layer) or prototypes (label words and prototypes); see docs/how-to/heads.md.",
+        help="From the output at the mask to label scores: words (label words), linear (a linear layer on the state), "
+        "words+linear (both), warp (weights that start from the words) or prototypes (label words and prototypes); see "
+        "docs/how-to/heads.md.",
     ),
 ]
 CalibrationOption = Annotated[

@@ -70,9 +70,9 @@ class LinearHead(Head):
     Source:
         Weight vectors initialised from label words: Hambardzumyan, Khachatrian and May, ACL 2021 (WARP),
         arXiv:2101.00121. Each starts as the mean of the output embeddings of all tokens of all words of its label.
-        Random initialisation gives the linear layer of sequence classification (Devlin et al., NAACL 2019,
-        arXiv:1810.04805), here on the state at the mask and without dropout. Scaling or capping of scores, which some
-        models apply after the output embedding, is left out.
+        Scaling or capping of scores, which some models apply after the output embedding, is left out. Solved by
+        `fit_exact` it is the linear layer of sequence classification (Devlin et al., NAACL 2019, arXiv:1810.04805),
+        here on the state at the mask.
 
     Example:
         >>> head = LinearHead(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), bias=None)
@@ -90,6 +90,41 @@ class LinearHead(Head):
         """Label scores, shape (batch, labels), of the states at the mask, shape (batch, state)."""
         scores = features @ self.weight.T
         return scores if self.bias is None else scores + self.bias
+
+
+class WordsLinearHead(Head):
+    """The scores of the label words, scaled, and a linear layer on the state, added up.
+
+    Attributes:
+        words: scores by the label words.
+        scale: factor of these scores, shape ().
+        weight: weight vectors of the linear layer, shape (labels, state).
+        bias: added to each label's score, shape (labels,).
+
+    Example:
+        >>> words = Verbalizer({"bad": "bad", "good": "good"})
+        >>> head = WordsLinearHead(words, torch.tensor(0.5), torch.eye(2), torch.zeros(2))
+        >>> head.label_scores(torch.tensor([[-4.0, -2.0, 0.25, 0.0]]))
+        tensor([[-1.7500, -1.0000]], grad_fn=<AddBackward0>)
+    """
+
+    def __init__(self, verbalizer: AnyVerbalizer, scale: Tensor, weight: Tensor, bias: Tensor):
+        """Copy initial values of the shapes given in the attributes."""
+        super().__init__()
+        self.words = WordHead(verbalizer)
+        self.scale = nn.Parameter(scale.detach().clone())
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(bias.detach().clone())
+
+    def label_scores(self, features: Tensor) -> Tensor:
+        """Label scores, shape (batch, labels), of features: scores of the label words, then the state."""
+        by_words, by_state = self.parts(features)
+        return by_words + by_state
+
+    def parts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The part of the words and that of the linear layer in each label's score, both of shape (batch, labels)."""
+        states = features[:, self.words.verbalizer.scored :]
+        return self.scale * self.words.label_scores(features), states @ self.weight.T + self.bias
 
 
 def warp_head(verbalizer: Verbalizer, words: list[tuple[int, ...]], backbone: Backbone) -> LinearHead:
@@ -112,12 +147,6 @@ def warp_head(verbalizer: Verbalizer, words: list[tuple[int, ...]], backbone: Ba
             shares[label, first : first + length] = weight / sum(weights) / length
             first += length
     return LinearHead(shares @ rows, shares @ bias if bias is not None else None)
-
-
-def random_linear_head(labels: int, backbone: Backbone, generator: np.random.Generator) -> LinearHead:
-    """Initialise a linear head at random: normal with a standard deviation of 0.02 as in BERT, bias 0."""
-    drawn = generator.normal(0, 0.02, (labels, backbone.state_width))
-    return LinearHead(torch.tensor(drawn, dtype=torch.float32), torch.zeros(labels))
 
 
 class ThresholdHead(Head):

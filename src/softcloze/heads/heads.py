@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.heads.basic import Head, LinearHead, ThresholdHead, WordHead, random_linear_head, warp_head
+from softcloze.heads.basic import Head, LinearHead, ThresholdHead, WordHead, WordsLinearHead, warp_head
 from softcloze.heads.prototypes import PrototypeHead
 from softcloze.verbalizer import AnyVerbalizer, Verbalizer
 
@@ -30,35 +29,28 @@ HEADS = {
     "words": HeadInput(words=True, normalised=False, state=False),
     "warp": HeadInput(words=False, normalised=False, state=True),
     "linear": HeadInput(words=False, normalised=False, state=True),
+    "words+linear": HeadInput(words=True, normalised=False, state=True),
     "prototypes": HeadInput(words=True, normalised=False, state=True),
     "thresholds": HeadInput(words=True, normalised=True, state=False),
 }
 EXCLUSIVE = tuple(name for name in HEADS if name != "thresholds")  # one label an example
+EXACT = ("linear", "words+linear")  # a linear layer, found by `fit_exact`
 
 
 def initial_head(
-    name: str,
-    verbalizer: AnyVerbalizer,
-    words: Sequence[tuple[int, ...]],
-    backbone: Backbone,
-    generator: np.random.Generator,
+    name: str, verbalizer: AnyVerbalizer, words: Sequence[tuple[int, ...]], backbone: Backbone
 ) -> WordHead | LinearHead:
-    """Make the head that training starts with; prototypes are learnt afterwards, until then label words decide.
+    """Make a head from the label words: prototypes and exact heads are learnt later, until then label words decide.
 
     Args:
         name: one of `HEADS`.
         verbalizer: labels and their words.
         words: token ids of each word, in the order of `verbalizer.all_words`.
         backbone: the model.
-        generator: source of randomness.
     """
-    match name:
-        case "warp" if isinstance(verbalizer, Verbalizer):
-            return warp_head(verbalizer, list(words), backbone)
-        case "linear":
-            return random_linear_head(len(verbalizer.labels), backbone, generator)
-        case _:
-            return WordHead(verbalizer)
+    if name == "warp" and isinstance(verbalizer, Verbalizer):
+        return warp_head(verbalizer, list(words), backbone)
+    return WordHead(verbalizer)
 
 
 def load_head(name: str, verbalizer: AnyVerbalizer, tensors: Mapping[str, Tensor]) -> Head:
@@ -70,5 +62,7 @@ def load_head(name: str, verbalizer: AnyVerbalizer, tensors: Mapping[str, Tensor
             return PrototypeHead(verbalizer, **tensors)
         case "thresholds":
             return ThresholdHead(verbalizer, **tensors)
+        case "words+linear":
+            return WordsLinearHead(verbalizer, **tensors)
         case _:
             return LinearHead(tensors["weight"], tensors.get("bias"))

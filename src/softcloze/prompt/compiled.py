@@ -21,7 +21,7 @@ class CompiledPrompt:
 
     Attributes:
         template: the compiled template.
-        words: token ids of each label word; none for rules, and for a linear head.
+        words: token ids of each label word; none for rules, and for a linear head alone.
         scorer: computes the features that the head takes.
         verbalizer: labels and their words.
     """

@@ -35,6 +35,7 @@ HEAD_SHAPES: dict[str, dict[str, Shape]] = {
     "words": {},
     "warp": LINEAR,
     "linear": LINEAR,
+    "words+linear": {"scale": (), **LINEAR},
     "prototypes": {"projection": ("dimension", "state"), "prototypes": ("labels", "dimension"), "spreads": (2,)},
     "thresholds": {"slopes": ("labels",), "thresholds": ("labels",)},
 }
@@ -219,7 +220,7 @@ def _check_tensors(
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")
-    if head in ("warp", "linear") and HEAD + "bias" not in tensors:  # the output embedding of some models has none
+    if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]
     if tensors.keys() != expected.keys():
         return f"it has the tensors {quoted_list(sorted(tensors))}; expected {quoted_list(sorted(expected))}"

@@ -57,6 +57,8 @@ def with_state(backbone: Backbone, model_inputs: Sequence[ModelInput], prompt: E
         EncodingError: nothing comes before the mask of a causal model.
     """
     state_input = _state_input(backbone, prompt)
+    if backbone.family == "causal" and model_inputs:  # all begin with the ids before the mask
+        return [replace(model_inputs[0], state=state_input.state), *model_inputs[1:]]
     for i, model_input in enumerate(model_inputs):
         if model_input.ids == state_input.ids:
             return [*model_inputs[:i], replace(model_input, state=state_input.state), *model_inputs[i + 1 :]]

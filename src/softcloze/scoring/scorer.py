@@ -68,7 +68,9 @@ class Scorer:
 
     def max_inputs(self, prompt: EncodedPrompt) -> int:
         """Upper bound of the sequences that the model computes for a prompt in one forward pass."""
-        return (self.plan.max_inputs(prompt) if self.words else 0) + self.states
+        inputs = self.plan.max_inputs(prompt) if self.words else 0
+        # the words of a causal model follow the state at the mask in their own sequences
+        return inputs + (self.states and not (inputs and self.backbone.family == "causal"))
 
     def cost(self, prompt: EncodedPrompt, cached: int) -> int:
         """Tokens that the model computes for a prompt, of which `cached` at the start are in a prefix cache."""
