@@ -208,9 +208,7 @@ def standard_methods(
             prompt(hard, head="warp", epochs=20),
             "a trained weight vector for each label, initialised from its words",
         ),
-        Method(
-            "linear head", prompt(hard, head="linear", epochs=100), "a linear layer on the hidden state at the mask"
-        ),
+        Method("linear head", prompt(hard, head="linear"), "a linear layer on the hidden state at the mask"),
         Method("TF-IDF", tfidf(analyzer), "logistic regression on word or character n-grams"),
         *(
             Method(
