@@ -20,6 +20,7 @@ ORDER = [
     "calibration",
     "starters",
     "backbone",
+    "embeddings",
     "scoring",
     "soft",
     "heads",

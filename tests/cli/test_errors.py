@@ -103,7 +103,8 @@ MISTAKES = [
     (
         ["compare", "--data", "starter:movie-review"],
         "error: unknown starter data set 'movie-review'; did you mean 'movie-reviews'?\n"
-        "  known: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3\n",
+        "  known: movie-reviews, movie-stars, product-reviews, news-snippets, tweets, chinese-reviews, tweets-3, "
+        "sms-spam, drug-reviews\n",
     ),
     (
         ["compare", "--data", "reviews.csv", "--hard", "<soft> <text> <mask>"],
@@ -144,8 +145,18 @@ MISTAKES = [
     ),
     (
         ["compare", "--data", "reviews.csv", "--methods", "other.toml"],
-        "error: other.toml, [a]: expected template = \"…\", or baseline = one of 'tf-idf', 'head', "
-        "'fine-tuning', 'lora'\n",
+        "error: other.toml, [a]: expected template = \"…\", or baseline = one of 'tf-idf', 'embeddings', "
+        "'setfit', 'head', 'fine-tuning', 'lora'\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--methods", "encoder.toml"],
+        "error: method 'a': encoder is 5; expected a name, a folder, a SentenceEncoder, or a transformers model and "
+        "its tokenizer as a tuple\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--model", "starter:minilm-l6", "--hard", "<text> It was <mask>."],
+        "error: 'starter:minilm-l6' is a sentence encoder: it turns texts into vectors and predicts no words, as a "
+        "prompt needs\n",
     ),
     (
         ["compare", "--data", "reviews.csv", "--methods", "words.toml"],
@@ -186,6 +197,7 @@ def folder(tmp_path, monkeypatch, reviews):
         '[soft]\ntemplate = "<soft> <text> <mask>"\nepochs = 3\ntraining = { early_stop = true }\n'
     )
     (tmp_path / "words.toml").write_text('[a]\ntemplate = "<text> <mask>"\nverbalizer = 5\n')
+    (tmp_path / "encoder.toml").write_text('[a]\nbaseline = "embeddings"\nencoder = 5\n')
     (tmp_path / "other.toml").write_text('[a]\nbaseline = "best"\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -205,7 +217,10 @@ def test_mistakes(args, message, folder, monkeypatch, capsys):
 
 USAGE = [
     ([*FIT, "--head", "wrds"], "'--head': 'wrds' is not one of 'words', 'warp', 'linear', 'prototypes'."),
-    (["compare", "--baseline", "x"], "'--baseline': 'x' is not one of 'tf-idf', 'head', 'fine-tuning', 'lora'."),
+    (
+        ["compare", "--baseline", "x"],
+        "'--baseline': 'x' is not one of 'tf-idf', 'embeddings', 'setfit', 'head', 'fine-tuning', 'lora'.",
+    ),
     (["compare", "--seeds", "0"], "'--seeds': Input should be greater than or equal to 1"),
 ]
 

@@ -166,6 +166,10 @@ training = {{ average_last_epochs = 1 }}
 [characters]
 baseline = "tf-idf"
 analyzer = "char"
+
+[vectors]
+baseline = "embeddings"
+max_length = 32
 """,
         encoding="utf-8",
     )
@@ -182,6 +186,7 @@ analyzer = "char"
             "more.toml",
         ),
         *("--hard", "<text> It was <mask>.", "--calibration", "batch", "--baseline", "tf-idf"),
+        *("--baseline", "embeddings"),
         *("--shots", "2", "--seeds", "2", "--folder", "cells"),
     )
     done = run(*command, cwd=tmp_path)
@@ -189,14 +194,17 @@ analyzer = "char"
     few, *progress = done.stderr.splitlines()
     assert few == "10 held-out rows: accuracies on them are exact to about 31 points"
     assert [line.split("; ")[-1] for line in progress][:3] == [
-        "run 1 of 9: <text> It was <mask>.",
-        "run 2 of 9: <text> It was <mask>., batch (2 shots, seed 0)",
-        "run 3 of 9: <text> It was <mask>., batch (2 shots, seed 1)",
+        "run 1 of 13: <text> It was <mask>.",
+        "run 2 of 13: <text> It was <mask>., batch (2 shots, seed 0)",
+        "run 3 of 13: <text> It was <mask>., batch (2 shots, seed 1)",
     ]
-    assert all(name in done.stdout for name in ("It was <mask>., batch", "four vectors", "tf-idf", "characters"))
+    assert all(
+        name in done.stdout
+        for name in ("It was <mask>., batch", "four vectors", "tf-idf", "characters", "vectors", "embeddings")
+    )
     assert "standard deviation of 2 draws" in " ".join(done.stdout.split())
-    assert "corrected for 4 comparisons" in " ".join(done.stdout.split())
-    assert len(list((tmp_path / "cells").glob("*.safetensors"))) == 1 + 4 * 2
+    assert "corrected for 6 comparisons" in " ".join(done.stdout.split())
+    assert len(list((tmp_path / "cells").glob("*.safetensors"))) == 1 + 6 * 2
     assert run(*command, cwd=tmp_path).stdout == done.stdout  # to the second: nothing was run again
 
 

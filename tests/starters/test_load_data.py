@@ -46,14 +46,15 @@ def test_a_damaged_cache_says_how_to_mend_it(tiny, damage):
     assert "softcloze.starters.remove('tiny')" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["movie-reviews", "movie-stars", "chinese-reviews"])
+@pytest.mark.parametrize("name", ["movie-reviews", "movie-stars", "chinese-reviews", "sms-spam", "drug-reviews"])
 def test_real_data(name):
     data, split = DATASETS[name], load_data(name)
     train, test = Counter(split.train.labels), Counter(split.test.labels)
     assert tuple(train[label] for label in data.labels) == data.train_counts
     assert tuple(test[label] for label in data.labels) == data.test_counts
     assert train.total() + test.total() == sum(data.train_counts) + sum(data.test_counts)
-    assert Counter(split.test.labels[:500]) == dict.fromkeys(data.labels, 500 // len(data.labels))
+    each = min(500 // len(data.labels), *data.test_counts)
+    assert Counter(split.test.labels[: each * len(data.labels)]) == dict.fromkeys(data.labels, each)
     seen = {normalise(text) for text in split.train.texts}
     assert len(seen) == len(split.train)
     assert seen.isdisjoint(normalise(text) for text in split.test.texts)
@@ -70,3 +71,12 @@ def test_real_rows_have_the_label_they_should():
     label = dict(zip(split.train.texts + split.test.texts, split.train.labels + split.test.labels, strict=True))
     (text,) = (text for text in label if text.startswith("本人是一名大一学生"))
     assert label[text] == "positive"
+    split = load_data("sms-spam")
+    label = dict(zip(split.train.texts + split.test.texts, split.train.labels + split.test.labels, strict=True))
+    (text,) = (text for text in label if text.startswith("Free entry in 2 a wkly comp"))
+    assert label[text] == "spam"
+    assert len(label) == 3546 and sum('"' in text for text in label) == 44  # quotes are text
+    split = load_data("drug-reviews")
+    label = dict(zip(split.train.texts + split.test.texts, split.train.labels + split.test.labels, strict=True))
+    (text,) = (text for text in label if text.startswith("HORRIBLE! I was not myself at all."))
+    assert label[text] == "negative" and "I didn't want to even leave" in text

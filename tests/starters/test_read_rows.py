@@ -36,3 +36,23 @@ def test_votes_that_agree_on_a_readable_text(tmp_path):
         b"neutral,1,ok\r\n"
     )
     assert list(read_rows(DATASETS["tweets-3"], tmp_path)) == [("yes,\rtwo lines", "positive"), ("ok", "neutral")]
+
+
+def test_labels_and_texts_in_which_quotes_are_text(tmp_path):
+    (tmp_path / "rows.tsv").write_bytes('ham\t"Hi\tthere\nspam\tWIN £100 "now"\n'.encode())
+    assert [(text.rstrip("\n"), label) for text, label in read_rows(DATASETS["sms-spam"], tmp_path)] == [
+        ('"Hi\tthere', "ham"),
+        ('WIN £100 "now"', "spam"),
+    ]
+
+
+def test_rated_reviews_with_entities_from_both_files(tmp_path):
+    header = b"\tdrugName\treview\trating\n"
+    (tmp_path / "train.tsv").write_bytes(
+        header + b'1\ta\t"""I didn&#039;t.\r\r\nThen &quot;it&quot; did."""\tpositive\r\n'
+    )
+    (tmp_path / "test.tsv").write_bytes(header + b'2\tb\t"""Bad."""\tnegative\n')
+    assert list(read_rows(DATASETS["drug-reviews"], tmp_path)) == [
+        ('I didn\'t.\r\r\nThen "it" did.', "positive"),
+        ("Bad.", "negative"),
+    ]

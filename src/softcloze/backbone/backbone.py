@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +19,7 @@ from softcloze.backbone.compatibility import (
     validate_encoder,
 )
 from softcloze.backbone.family import AUTO, family_of, longest_prompt
+from softcloze.backbone.fingerprint import weights_fingerprint
 from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import HeadPart, Outputs
@@ -170,17 +170,8 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
-        """SHA-256 of the model's weights (a sample of each tensor, in bfloat16) and of its tokenizer.
-
-        The sample makes it cheap; bfloat16 makes it the same for a model loaded in either precision.
-        """
-        digest = sha256()
-        for name, parameter in sorted(self.model.named_parameters()):
-            flat = parameter.detach().flatten()
-            sample = flat[:: max(1, len(flat) // 4096)].to(torch.bfloat16).cpu()
-            digest.update(f"{name}{tuple(parameter.shape)}".encode())
-            digest.update(sample.view(torch.int16).numpy().tobytes())
-        return {"model": digest.hexdigest(), "tokenizer": self.prompt_tokenizer.fingerprint}
+        """Fingerprints of the model's weights, see `weights_fingerprint`, and of its tokenizer."""
+        return {"model": weights_fingerprint(self.model), "tokenizer": self.prompt_tokenizer.fingerprint}
 
     @cached_property
     def embedding_rms(self) -> float:

@@ -19,6 +19,7 @@ from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError, ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.parameters import BOOLEAN, instance_of, one_of, validate_parameters
+from softcloze.starters import validate_language_model_starter
 
 if TYPE_CHECKING:
     from transformers import Pipeline, PreTrainedConfig, PreTrainedModel
@@ -111,6 +112,7 @@ def _name(model: "str | os.PathLike[str]") -> str:
     name = os.fspath(model)
     if not isinstance(name, str):
         raise ParameterError(f"model={model!r} is a path of bytes; give it as text")
+    validate_language_model_starter(name)
     return name
 
 
@@ -137,11 +139,16 @@ def _read_configuration(location: Location) -> "tuple[PreTrainedConfig, Pretrain
     with reading(location, "configuration"):
         config = AutoConfig.from_pretrained(location.path, **location.options)
     validate_language_model(config)
-    tokenizer = _read_tokenizer(location)
+    tokenizer = read_tokenizer(location)
     return config, tokenizer, family_of(config, tokenizer)
 
 
-def _read_tokenizer(location: Location) -> PretrainedTokenizer:
+def read_tokenizer(location: Location) -> PretrainedTokenizer:
+    """The tokenizer of a model's files.
+
+    Raises:
+        BackboneError: there is none, or it cannot be read.
+    """
     from transformers import AutoTokenizer
 
     files = [name for name, _, _ in location.stamp if _VOCABULARY.search(name)]
@@ -181,7 +188,7 @@ def _tokenizer_of(model: "PreTrainedModel", name: str) -> PretrainedTokenizer:
     try:
         if not name:
             raise BackboneError("its name_or_path is empty")
-        return _read_tokenizer(validated(locate(name)))
+        return read_tokenizer(validated(locate(name)))
     except BackboneError as error:
         raise BackboneError(
             f"the tokenizer of this {kind} is not known: {error}\n  give it too: model=(model, tokenizer)"

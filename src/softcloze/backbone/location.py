@@ -60,11 +60,11 @@ def locate(name: str) -> Location:
     if name.startswith(IN_MEMORY):
         raise cannot_load(name, "it was given in memory and had no name", "give it again: model=(model, tokenizer)")
     if name.startswith(STARTER):
-        return _folder(name, fetch_model(name.removeprefix(STARTER)))
+        return folder_location(name, fetch_model(name.removeprefix(STARTER)))
     try:
         path = Path(name).expanduser().absolute()
         if path.is_dir():
-            return _folder(name, path)
+            return folder_location(name, path)
         if path.is_file():
             if path.suffix == ".gguf":
                 return Location(name, str(path.parent), path.name, (_stamp(path),))
@@ -89,7 +89,8 @@ def cannot_load(name: str, reason: str, *more: str) -> BackboneError:
     return BackboneError("\n  ".join(lines))
 
 
-def _folder(name: str, path: Path) -> Location:
+def folder_location(name: str, path: Path) -> Location:
+    """The location of a folder that a name means."""
     return Location(name, str(path), stamp=tuple(sorted(_stamp(file) for file in path.iterdir() if not file.is_dir())))
 
 
@@ -205,7 +206,7 @@ def _on_hub(location: Location) -> Location:
             problem = f"there is no folder and no downloaded model of this name{hint}"
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise cannot_load(name, problem, f"the hub cannot be reached: {reason}", EXPECTED) from error
-        return _folder(name, Path(cached).parent)
+        return folder_location(name, Path(cached).parent)
     return location
 
 

@@ -45,16 +45,20 @@ class Start(NamedTuple):
 
 
 class SharedModelMixin(BaseEstimator):
-    """A classifier whose clones share its model in memory instead of copying it."""
+    """A classifier whose clones share its model in memory instead of copying it.
 
-    model: AnyModel
+    Attributes:
+        shared: name of the parameter that is the model.
+    """
+
+    shared: ClassVar[str] = "model"
 
     def __sklearn_clone__(self) -> Self:
         """A clone with the same model."""
         bare = copy(self)
-        bare.model = ""
+        setattr(bare, self.shared, "")
         clone: Self = super(SharedModelMixin, bare).__sklearn_clone__()
-        clone.model = self.model
+        setattr(clone, self.shared, getattr(self, self.shared))
         return clone
 
 

@@ -27,7 +27,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_escapes,
 )
-from softcloze.cli.progress import fetch, open_backbone
+from softcloze.cli.progress import fetch, fetch_starter, open_backbone
 from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
@@ -70,7 +70,8 @@ def compare(
         list[Calibration] | None, typer.Option(help="Add every hard prompt with this calibration; may be repeated.")
     ] = None,
     baseline: Annotated[
-        list[Baseline] | None, typer.Option(help="Method to compare prompts with; may be repeated. lora needs peft.")
+        list[Baseline] | None,
+        typer.Option(help="Method to compare prompts with; may be repeated. lora needs peft, and setfit its package."),
     ] = None,
     methods: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="More methods; docs/how-to/compare.md has an example.")
@@ -156,7 +157,12 @@ def compare(
     from softcloze.starters import STARTER
 
     protocol = experiments.Protocol(sizes, seeds, test_rows, balanced)
-    if any("model" in method.classifier.get_params() for method in chosen):
+    for method in chosen:
+        method.validate_parameters()
+    parameters = [method.classifier.get_params() for method in chosen]
+    for encoder in {str(given["encoder"]) for given in parameters if "encoder" in given}:
+        fetch_starter(encoder)
+    if any("model" in given for given in parameters):
         fetch(model)
         if processes == 1:  # otherwise each process loads it
             open_backbone(model)

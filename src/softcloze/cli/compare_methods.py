@@ -1,7 +1,7 @@
 """Methods for `softcloze compare`: prompts and baselines from its options and from a TOML file."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,14 @@ from softcloze.classifiers import PromptClassifier
 from softcloze.cli.options import parse, read_text, read_verbalizer
 from softcloze.data import Examples
 from softcloze.errors import FileError, SoftclozeError
-from softcloze.experiments import FineTunedClassifier, Method, prompt_variants, tfidf
+from softcloze.experiments import (
+    FineTunedClassifier,
+    Method,
+    SentenceEmbeddingClassifier,
+    SetFitClassifier,
+    prompt_variants,
+    tfidf,
+)
 from softcloze.experiments.baselines import Trained
 from softcloze.formatting import did_you_mean
 from softcloze.library import resolve_template, resolve_verbalizer
@@ -22,8 +29,15 @@ from softcloze.verbalizer import Verbalizer
 NOT_IN_FILES = ("on_epoch", "on_step", "checkpoint", "random_state")  # random_state is the seed of each run
 HAN = ("\u3400", "\u9fff")  # range of common Chinese characters
 TRAINED: dict[str, Trained] = {"head": "head", "fine-tuning": "all", "lora": "lora"}
+FACTORIES: dict[str, Callable[..., BaseEstimator]] = {
+    "tf-idf": tfidf,
+    "embeddings": SentenceEmbeddingClassifier,
+    "setfit": SetFitClassifier,
+}
 DESCRIPTIONS: dict[str, str] = {
     "tf-idf": "logistic regression on words, or on characters of Chinese",
+    "embeddings": "logistic regression on sentence embeddings",
+    "setfit": "a sentence encoder trained on pairs of examples",
     "head": "a new classification head on the frozen model",
     "fine-tuning": "a new classification head, all weights trained",
     "lora": "a new classification head and low-rank adapters",
@@ -69,8 +83,8 @@ class MethodBuilder:
     def read(self, file: Path) -> list[Method]:
         """Read methods from a TOML file: one table for each, named after it, with `template = …` or `baseline = …`.
 
-        The other keys of a table are parameters of `PromptClassifier`, `FineTunedClassifier` or `tfidf`; `training`
-        is a table of its own.
+        The other keys of a table are parameters of `PromptClassifier` or of the baseline; `training` is a table of
+        its own.
 
         Raises:
             FileError: the file cannot be read, is not TOML, or has unknown keys or wrong values; names the table.
@@ -97,7 +111,7 @@ class MethodBuilder:
                     parameters["verbalizer"] = resolve_verbalizer(parameters["verbalizer"])
                 return self.prompt(template, name, **parameters)
             case {"baseline": str(kind), **settings} if kind in DESCRIPTIONS:
-                factory = tfidf if kind == "tf-idf" else FineTunedClassifier
+                factory = FACTORIES.get(kind, FineTunedClassifier)
                 return self.baseline(kind, name, **_parameters(where, settings, factory))
         kinds = ", ".join(map(repr, DESCRIPTIONS))
         raise FileError(f'{where}: expected template = "…", or baseline = one of {kinds}')
@@ -105,6 +119,8 @@ class MethodBuilder:
     def _baseline(self, kind: str, settings: Mapping[str, Any]) -> BaseEstimator:
         if kind == "tf-idf":
             return tfidf(**{"analyzer": analyzer_for(self.train.texts), **settings})
+        if kind in FACTORIES:
+            return FACTORIES[kind](**settings)
         return FineTunedClassifier(**{"model": self.model, "trained": TRAINED[kind], **settings})
 
     def _words(self, template: str) -> Verbalizer | str:

@@ -32,7 +32,8 @@ def models(
 
     def facts(starter: StarterModel | StarterData) -> str:
         if isinstance(starter, StarterModel):
-            return f"{starter.language}, {starter.family}, {starter.parameters:,} parameters, {starter.licence}"
+            kind = "sentence encoder" if starter.family == "encoder" else starter.family
+            return f"{starter.language}, {kind}, {starter.parameters:,} parameters, {starter.licence}"
         counts = f"{sum(starter.train_counts):,} training and {sum(starter.test_counts):,} test rows"
         return f"{starter.language}, {counts}, {' / '.join(starter.labels)}, {starter.licence}"
 

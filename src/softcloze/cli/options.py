@@ -71,7 +71,17 @@ Selection = Literal["random", "nearest"]
 HeadName = Literal["words", "warp", "linear", "words+linear", "prototypes"]
 # typer takes lists of enums, but not of literals
 Calibration = StrEnum("Calibration", ["contextual", "domain", "pmi", "batch", "prototypical", "temperature"])
-Baseline = StrEnum("Baseline", {"tf_idf": "tf-idf", "head": "head", "fine_tuning": "fine-tuning", "lora": "lora"})
+Baseline = StrEnum(
+    "Baseline",
+    {
+        "tf_idf": "tf-idf",
+        "embeddings": "embeddings",
+        "setfit": "setfit",
+        "head": "head",
+        "fine_tuning": "fine-tuning",
+        "lora": "lora",
+    },
+)
 DemonstrationsOption = Annotated[
     Selection,
     typer.Option(

@@ -107,7 +107,15 @@ def show_progress(description: str, total: int | None, done: int = 0) -> Iterato
 
 
 def fetch(model: str) -> None:
-    """Download the files of a starter model unless they are cached, and report each step."""
+    """Download the files of a starter language model unless they are cached, and report each step."""
+    from softcloze.starters import validate_language_model_starter
+
+    validate_language_model_starter(model)
+    fetch_starter(model)
+
+
+def fetch_starter(model: str) -> None:
+    """Download the files of any starter model unless they are cached, and report each step."""
     from softcloze.starters import STARTER, fetch_model
 
     if model.startswith(STARTER):

@@ -1,16 +1,14 @@
-"""Baselines: TF-IDF with logistic regression, fine-tuning and SetFit."""
+"""Baselines: TF-IDF with logistic regression, and fine-tuning."""
 
 import copy
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from importlib.util import find_spec
 from typing import Any, Self, TypeAlias, get_args
 from typing import Literal as OneOf
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -96,7 +94,7 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
         """
         self._validate_parameters()
         texts = as_texts(X)
-        self.classes_, targets = _targets(texts, y)
+        self.classes_, targets = class_targets(texts, y)
         backbone = load_backbone(self.model, dtype=self.dtype, device=self.device)
         self._tokenizer = _padding_tokenizer(backbone)
         self._limit = min(backbone.max_length, 512 if self.max_length is None else self.max_length)
@@ -178,7 +176,7 @@ class FineTunedClassifier(ClassifierMixin, SharedModelMixin):
         return logits
 
 
-def _targets(texts: Sequence[str], y: Iterable[Label]) -> tuple[np.ndarray, np.ndarray]:
+def class_targets(texts: Sequence[str], y: Iterable[Label]) -> tuple[np.ndarray, np.ndarray]:
     """The labels, sorted, and the index of the label of each text."""
     labels = as_labels(y)
     validate_lengths(texts, labels)
@@ -225,80 +223,3 @@ def tfidf(analyzer: str = "word") -> Pipeline:
     longest = 2 if analyzer == "word" else 3
     vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=(1, longest), sublinear_tf=True)
     return make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1000))
-
-
-@dataclass(eq=False, repr=False)
-class SetFitClassifier(ClassifierMixin, BaseEstimator):
-    """SetFit as a baseline; needs a sentence encoder and the packages `setfit` and `datasets`.
-
-    Training seeds the global random generators, as setfit does.
-
-    Args:
-        encoder: folder or name of a sentence-transformers model.
-        epochs: passes over the pairs of examples.
-        batch_size: pairs per step.
-        random_state: seed of the pairs, their order and the logistic regression.
-
-    Attributes:
-        classes_: the labels, sorted.
-        model_: the trained `setfit.SetFitModel`.
-
-    Source:
-        Tunstall et al. 2022, arXiv:2209.11055, in the authors' package.
-    """
-
-    encoder: str
-    _: KW_ONLY
-    epochs: int = 1
-    batch_size: int = 16
-    random_state: int | None = None
-
-    def fit(self, X: Sequence[str], y: Sequence[Label]) -> Self:
-        """Train a copy of the encoder, and a logistic regression on its embeddings.
-
-        Raises:
-            ParameterError: a parameter is outside its range, or a package is missing.
-            DataError: texts and labels that do not fit each other, or fewer than two labels.
-        """
-        missing = [name for name in ("setfit", "datasets") if find_spec(name) is None]
-        if missing:
-            raise ParameterError(
-                f"SetFitClassifier needs {' and '.join(missing)}; install with: pip install {' '.join(missing)}"
-            )
-        validate_parameters({"epochs": self.epochs, "batch_size": self.batch_size}, CONSTRAINTS)
-        texts = as_texts(X)
-        from datasets import Dataset
-        from setfit import SetFitModel, Trainer, TrainingArguments
-        from transformers import ProgressCallback
-
-        self.classes_, targets = _targets(texts, y)
-        seed = seed_of(self.random_state)
-        self.model_ = SetFitModel.from_pretrained(self.encoder, head_params={"random_state": seed})
-        with tempfile.TemporaryDirectory() as scratch:
-            settings = TrainingArguments(
-                output_dir=scratch,
-                num_epochs=self.epochs,
-                batch_size=self.batch_size,
-                seed=seed,
-                report_to="none",
-                save_strategy="no",
-                logging_strategy="no",
-                show_progress_bar=False,
-            )
-            rows = Dataset.from_dict({"text": texts, "label": targets.tolist()})
-            trainer = Trainer(model=self.model_, args=settings, train_dataset=rows)
-            trainer.remove_callback(ProgressCallback)  # show_progress_bar=False leaves this bar
-            trainer.train()
-        return self
-
-    def predict_proba(self, X: Sequence[str]) -> np.ndarray:
-        """Probabilities of the labels, shape (texts, labels) in the order of `classes_`."""
-        check_is_fitted(self)
-        probabilities: np.ndarray = self.model_.predict_proba(as_texts(X), as_numpy=True, show_progress_bar=False)
-        return probabilities
-
-    def predict(self, X: Sequence[str]) -> np.ndarray:
-        """The most probable label of each text, shape (texts,)."""
-        best = self.predict_proba(X).argmax(1)
-        labels: np.ndarray = self.classes_[best]
-        return labels

@@ -16,13 +16,13 @@ from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples, Split, as_labels, normalise, validate_lengths
 from softcloze.data.examples import as_texts
 from softcloze.errors import DataError, ParameterError
-from softcloze.experiments.baselines import FineTunedClassifier
 from softcloze.experiments.confident_errors import EXPLAINED, most_confident_errors, top_words
 from softcloze.experiments.methods import Method, measure_classifier
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.results import Run, RunId, class_indices
 from softcloze.experiments.run_cache import own_backbone, read_run, run_key, write_run
 from softcloze.experiments.score_cache import ScoreCache
+from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier
 from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.verbalizer import Label
@@ -65,13 +65,12 @@ class ExperimentGrid:
                 warnings.warn(f"no {part} example has the label {quoted_list(missing)}", stacklevel=4)
         _validate_disjoint(train, self.test)
         for method in self.methods:
-            try:
-                if isinstance(method.classifier, PromptClassifier | FineTunedClassifier):
-                    method.classifier._validate_parameters()
-                if isinstance(method.classifier, PromptClassifier):
+            method.validate_parameters()
+            if isinstance(method.classifier, PromptClassifier):
+                try:
                     _validate_prompt(method.classifier, self.classes)
-            except ParameterError as error:
-                raise ParameterError(f"method {method.name!r}: {error}") from error
+                except ParameterError as error:
+                    raise ParameterError(f"method {method.name!r}: {error}") from error
         self.draws = self.protocol.draws(train.labels) if any(method.learns for method in self.methods) else {}
         self.run_ids = [run_id for method in self.methods for run_id in self._run_ids_of(method)]
 
@@ -127,6 +126,8 @@ def _load(classifier: BaseEstimator) -> tuple[str, int] | None:
         if backbone is not None:
             _ = backbone.fingerprint, backbone.embedding_rms
             backbones.append(backbone)
+        if isinstance(part, SentenceEmbeddingClassifier):
+            _ = part._load_encoder().fingerprint
     return (backbones[0].name, backbones[0].parameters) if backbones else None
 
 

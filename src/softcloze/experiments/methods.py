@@ -16,16 +16,20 @@ from softcloze.classifiers import PromptClassifier
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES
 from softcloze.data import Examples, as_labels
 from softcloze.data.labels import improper_rows
+from softcloze.embeddings import ENCODER, AnyEncoder
 from softcloze.errors import DataError, ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier, Trained, tfidf
 from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
 from softcloze.experiments.score_cache import ScoreCache
+from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier, SetFitClassifier
 from softcloze.library import resolve_template
 from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
 from softcloze.template import Demos, Field, Template, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
+# the estimators of this package
+OWN = (PromptClassifier, FineTunedClassifier, SentenceEmbeddingClassifier, SetFitClassifier)
 ROUNDING = 1e-3  # allowed deviation of a sum of probabilities from 1
 
 
@@ -101,6 +105,18 @@ class Method:
             or classifier.calibration not in (None, *WITHOUT_EXAMPLES)
         )
 
+    def validate_parameters(self) -> None:
+        """Validate the parameters of a classifier of ours, and the packages that it needs.
+
+        Raises:
+            ParameterError: a value is wrong or a package is missing; names the method.
+        """
+        if isinstance(self.classifier, OWN):
+            try:
+                self.classifier._validate_parameters()
+            except ParameterError as error:
+                raise ParameterError(f"method {self.name!r}: {error}") from error
+
     def prepared(self, seed: int, folds: Callable[[], list[Fold]]) -> BaseEstimator:
         """A clone of the classifier for one run, with its seed and splits."""
         classifier = clone(self.classifier)
@@ -151,6 +167,7 @@ def standard_methods(
     demonstrations: int = 4,
     soft: int = 10,
     analyzer: str = "word",
+    encoder: AnyEncoder | None = ENCODER,
     fine_tuning: Iterable[Trained] = ("head", "all"),
 ) -> tuple[Method, ...]:
     """One template as a hard prompt, as soft prompts and with other heads, and the standard baselines.
@@ -163,6 +180,7 @@ def standard_methods(
         demonstrations: labelled examples in the context of the method "demonstrations".
         soft: vectors of each soft prompt.
         analyzer: "word" or "char"; see `tfidf`.
+        encoder: of the method "embeddings"; see `SentenceEmbeddingClassifier`. None leaves the method out.
         fine_tuning: values of `trained` for `FineTunedClassifier`: "head", "all" and "lora", which needs peft.
 
     Raises:
@@ -171,8 +189,8 @@ def standard_methods(
 
     >>> [method.name for method in standard_methods("starter:bert-tiny", "sentiment/en-cloze", "sentiment/en-cloze")]
     ['hard', 'hard, contextual', 'hard, pmi', 'hard, domain', 'hard, batch', 'demonstrations', 'soft in front',
-     'soft after the text', 'soft in both places', 'soft head', 'linear head', 'TF-IDF', 'fine-tuning, head',
-     'fine-tuning, all']
+     'soft after the text', 'soft in both places', 'soft head', 'linear head', 'TF-IDF', 'embeddings',
+     'fine-tuning, head', 'fine-tuning, all']
     """
     numbers, lists = {"demonstrations": demonstrations, "soft": soft}, (calibrations, fine_tuning)
     validate_parameters(numbers, dict.fromkeys(numbers, integer(at_least=1)))
@@ -210,6 +228,11 @@ def standard_methods(
         ),
         Method("linear head", prompt(hard, head="linear"), "a linear layer on the hidden state at the mask"),
         Method("TF-IDF", tfidf(analyzer), "logistic regression on word or character n-grams"),
+        *(
+            [Method("embeddings", SentenceEmbeddingClassifier(encoder), "logistic regression on sentence embeddings")]
+            if encoder is not None
+            else []
+        ),
         *(
             Method(
                 f"fine-tuning, {name}",
@@ -256,6 +279,8 @@ def _trainable(classifier: BaseEstimator) -> int:
             return sum(tensor.numel() for tensor in tensors)
         case FineTunedClassifier():
             return fitted.trainable_
+        case SentenceEmbeddingClassifier():
+            return int(fitted.head_.coef_.size + fitted.head_.intercept_.size)
         case _:
             return sum(np.size(getattr(fitted, name, ())) for name in ("coef_", "intercept_"))
 

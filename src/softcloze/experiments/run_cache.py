@@ -21,9 +21,11 @@ from softcloze.analysis import TopWord
 from softcloze.backbone import Backbone, load_backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples
+from softcloze.embeddings import SentenceEncoder
 from softcloze.errors import ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier
 from softcloze.experiments.results import Run, RunId
+from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier
 from softcloze.files import replacing_file
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.template import Template
@@ -73,7 +75,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def identity(value: object) -> Plain:
     """Plain data that is equal in every process, and differs if two methods would predict differently.
 
-    Backbones are identified by fingerprint and precision, estimators by their parameters.
+    Backbones and encoders are identified by fingerprint and precision, estimators by their parameters.
 
     Raises:
         ParameterError: the value has no identity besides its address in memory, such as a lambda.
@@ -93,6 +95,8 @@ def identity(value: object) -> Plain:
             return str(value)
         case Backbone():
             return {"fingerprint": dict(value.fingerprint), "dtype": str(value.model.dtype)}
+        case SentenceEncoder():
+            return {**value.fingerprint}
         case Mapping():
             return {str(key): identity(item) for key, item in value.items()}
         case list() | tuple():
@@ -127,6 +131,8 @@ def _resolved(estimator: BaseEstimator) -> dict[str, object]:
             "training": estimator._settings(),
             "model_options": None,
         }
+    if isinstance(estimator, SentenceEmbeddingClassifier):
+        return {"encoder": estimator._load_encoder(), "max_length": None}
     backbone = own_backbone(estimator)
     return resolved if backbone is None else {**resolved, "model": backbone, "dtype": None, "device": None}
 

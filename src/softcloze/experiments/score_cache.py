@@ -1,27 +1,28 @@
-"""Cache of the label scores of the held-out texts, shared by all calibrations of one prompt."""
+"""Cache of what a frozen model computes of the held-out texts, shared by all runs that need the same."""
 
 import time
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from torch import Tensor
 
 from softcloze.classifiers import PromptClassifier, bound_prompts
+from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier
 from softcloze.library import resolve_template, resolve_verbalizer
 
 
 class _CachedFeatures(NamedTuple):
-    features: Tensor  # shape (texts, features)
+    features: Any  # shape (texts, features): scores of words as a tensor, or embeddings as an array
     seconds: float
 
 
 class ScoreCache:
-    """Probabilities of the same texts under prompts that differ only in their calibration.
+    """Probabilities of the same texts under prompts that differ only in their calibration, or from one encoder.
 
-    Each draw of training examples gives another calibration, which costs little beside the forward passes.
+    Each draw of training examples gives another calibration, or another logistic regression on the same sentence
+    embeddings, which costs little beside the forward passes.
     """
 
     def __init__(self, texts: Sequence[str]):
@@ -32,10 +33,18 @@ class ScoreCache:
     def predict_proba(self, classifier: BaseEstimator) -> tuple[np.ndarray, float] | None:
         """The probabilities that the classifier itself predicts, shape (texts, labels), and the seconds it takes.
 
-        None for a classifier that is not a prompt, or has learnt more than a calibration.
+        None for other classifiers, and for a prompt that has learnt more than a calibration.
         """
-        if not isinstance(classifier, PromptClassifier):
-            return None
+        match classifier:
+            case SentenceEmbeddingClassifier():
+                encoder = classifier.encoder_
+                key = tuple(encoder.fingerprint.items())
+                return self._finished(key, lambda: encoder.embed(self.texts), classifier.predict_proba_of)
+            case PromptClassifier():
+                return self._predict_proba_of_prompt(classifier)
+        return None
+
+    def _predict_proba_of_prompt(self, classifier: PromptClassifier) -> tuple[np.ndarray, float] | None:
         try:
             (bound,) = bound_prompts([classifier])
         except NotFittedError:
@@ -44,12 +53,22 @@ class ScoreCache:
         if prompt.training or prompt.head != "words" or prompt.demonstrations is not None:
             return None
         key = (prompt.template, prompt.verbalizer, prompt.max_length, bound.backbone)
+        return self._finished(
+            key,
+            lambda: bound.features(bound.encode(self.texts)),
+            lambda features: bound.probabilities(bound.label_scores(features)),
+        )
+
+    def _finished(
+        self, key: Hashable, compute: Callable[[], Any], probabilities_of: Callable[[Any], np.ndarray]
+    ) -> tuple[np.ndarray, float]:
+        """Probabilities from features that are computed once for each key, and the seconds of both steps."""
         if key not in self._cached:
             started = time.perf_counter()
-            features = bound.features(bound.encode(self.texts))
+            features = compute()
             self._cached[key] = _CachedFeatures(features, time.perf_counter() - started)
         cached, started = self._cached[key], time.perf_counter()
-        probabilities = bound.probabilities(bound.label_scores(cached.features))
+        probabilities = probabilities_of(cached.features)
         return probabilities, cached.seconds + time.perf_counter() - started
 
 
@@ -62,6 +81,8 @@ def shared_scores_key(classifier: BaseEstimator) -> Hashable | None:
     >>> shared_scores_key(hard) == shared_scores_key(corrected)
     True
     """
+    if isinstance(classifier, SentenceEmbeddingClassifier):
+        return "embeddings", repr(classifier.encoder), classifier.max_length
     if not isinstance(classifier, PromptClassifier) or classifier.head != "words":
         return None
     template = resolve_template(classifier.template)

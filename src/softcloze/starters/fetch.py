@@ -5,6 +5,7 @@ from __future__ import annotations  # so that types can be named without importi
 import csv
 import json
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ def load_data(name: str, on_progress: Progress | None = None) -> Split:
     The split depends on the texts alone (see `softcloze.data.split_rows`) and is the same on every machine.
     `DATASETS[name]` has the number of examples of each label. Left out are duplicates everywhere; in movie-reviews,
     product-reviews, news-snippets and tweets, a mean rating within 0.8 of 0; in tweets-3, a confidence under 0.6 and
-    garbled text. The 1 to 5 stars of movie-stars are fifths of the scale of ratings.
+    garbled text. The 1 to 5 stars of movie-stars are fifths of the scale of ratings. HTML entities of drug-reviews are
+    decoded.
 
     Args:
         name: a key of `DATASETS`.
@@ -133,6 +135,16 @@ def read_rows(data: StarterData, folder: Path) -> Iterator[tuple[str, str]]:
                     text, confidence = row["text"], row["confidence"]
                     if text.isascii() and confidence and float(confidence) >= _AGREED:
                         yield text, row["sentiment"]
+        case "label and text":
+            with (folder / "rows.tsv").open(encoding="utf-8", newline="\n") as file:
+                for line in file:
+                    label, text = line.split("\t", 1)
+                    yield text, label
+        case "rated HTML":
+            for name in ("train.tsv", "test.tsv"):  # the split is our own, as for all data sets
+                with (folder / name).open(encoding="utf-8", newline="") as file:
+                    for row in csv.DictReader(file, delimiter="\t"):
+                        yield unescape(row["review"].strip('"')), row["rating"]
 
 
 def _rated(path: Path) -> Iterator[tuple[float, str]]:
