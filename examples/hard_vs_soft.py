@@ -1,4 +1,4 @@
-"""Compare hard prompts, soft prompts and TF-IDF on few labelled examples, in English and in Chinese.
+"""Compare hard prompts, soft prompts and two baselines on few labelled examples, in English and in Chinese.
 
     python examples/hard_vs_soft.py            a minute, in English
 
@@ -7,7 +7,7 @@ docs/measurements/results.md in an hour or more.
 
 Finished runs are kept in the folder; run the same command again to resume. The prompts were chosen on other examples
 (docs/measurements/defaults.md). TF-IDF learns words only from the examples that it is given, so it is also trained on
-many more.
+many more, and so is a logistic regression on sentence embeddings.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from rich import print
 
 from softcloze import Comparison, PromptClassifier, Protocol, compare, load_backbone
-from softcloze.experiments import Method, Progress, tfidf
+from softcloze.experiments import Method, Progress, SentenceEmbeddingClassifier, tfidf
 
 STUDIES = {
     "English": {
@@ -39,7 +39,7 @@ STUDIES = {
 
 
 def methods(study: dict) -> list[Method]:
-    """Hard prompts with and without calibration, soft prompts, and a baseline without a language model."""
+    """Hard prompts with and without calibration, soft prompts, and the baselines."""
     backbone, words = load_backbone(study["model"]), study["words"]
     hard = [
         Method(
@@ -52,7 +52,12 @@ def methods(study: dict) -> list[Method]:
     soft = [
         Method(f"soft, {name}", PromptClassifier(backbone, template, words)) for name, template in study["soft"].items()
     ]
-    return [*hard, *soft, Method("TF-IDF", tfidf(study["analyzer"]))]
+    return [*hard, *soft, *baselines(study)]
+
+
+def baselines(study: dict) -> list[Method]:
+    """Methods without a language model."""
+    return [Method("TF-IDF", tfidf(study["analyzer"])), Method("embeddings", SentenceEmbeddingClassifier())]
 
 
 def print_progress(event: Progress) -> None:
@@ -78,7 +83,7 @@ def main() -> None:
     parser.add_argument("--shots", nargs="+", type=int, default=[2], help="training examples of each class")
     parser.add_argument("--draws", type=int, default=1, help="draws of the training examples")
     parser.add_argument("--rows", type=int, default=4, help="held-out examples")
-    parser.add_argument("--many", type=int, default=1000, help="training examples of each class for TF-IDF alone")
+    parser.add_argument("--many", type=int, default=1000, help="training examples of each class for baselines")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with its own model")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
     given = parser.parse_args()
@@ -96,7 +101,7 @@ def main() -> None:
         show(comparison, baseline=f"soft, {next(iter(study['soft']))}")
         print(f"report: {comparison.report(folder / 'report.html')}")
         many = Protocol(shots=given.many, seeds=given.draws, test_rows=given.rows)
-        show(compare({"TF-IDF": tfidf(study["analyzer"])}, study["data"], many, folder=folder / "many"), baseline=None)
+        show(compare(baselines(study), study["data"], many, folder=folder / "many"), baseline=None)
 
 
 if __name__ == "__main__":

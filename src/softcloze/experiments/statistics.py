@@ -108,6 +108,7 @@ def paired(
     truth: np.ndarray,
     metric: Metric,
     resampling: Resampling,
+    level: float = LEVEL,
 ) -> Paired:
     """Difference between two methods on the same held-out examples and the same draws, with its uncertainty.
 
@@ -124,9 +125,10 @@ def paired(
         truth: class index of each row, shape (rows,).
         metric: the metric to compare.
         resampling: resamples and permutations of the examples.
+        level: probability that the interval covers.
 
     Returns:
-        Mean of the first minus the second, its 95% interval, and the two-sided p-value.
+        Mean of the first minus the second, its interval, and the two-sided p-value.
 
     Source:
         Draws and examples as crossed random effects: Clark, Journal of Verbal Learning and Verbal Behavior, 1973.
@@ -149,7 +151,7 @@ def paired(
         variance = max(0.0, 2 * differences.var(ddof=1) - resampled.var(axis=0, ddof=1).mean())
         draws = np.sqrt(variance / runs) * resampling.students(runs - 1)
         bootstrap, null = bootstrap + draws, null + draws
-    low, high = np.quantile(bootstrap, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(bootstrap, [(1 - level) / 2, (1 + level) / 2])
     extreme = int(np.count_nonzero(np.abs(null) >= abs(mean) - ROUNDING))
     return Paired(mean, float(low), float(high), (1 + extreme) / (1 + len(null)))
 

@@ -1,0 +1,67 @@
+"""The methods of the study by name, in families that are measured together and share forward passes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sklearn.base import BaseEstimator
+
+from benchmarks.tasks.sets import Task
+from softcloze import PromptClassifier
+from softcloze.cli.compare_methods import analyzer_for
+from softcloze.experiments import FineTunedClassifier, SentenceEmbeddingClassifier, tfidf
+from softcloze.library import resolve_template
+from softcloze.template import with_slots
+
+SOFT = 10  # vectors
+
+
+@dataclass(frozen=True)
+class Family:
+    """Methods that are measured together.
+
+    Attributes:
+        methods: makes the classifier of each method for a task.
+        draws: of the training rows.
+    """
+
+    methods: Mapping[str, Callable[[Task], BaseEstimator]]
+    draws: int = 5
+
+
+def _prompt(**settings: object) -> Callable[[Task], BaseEstimator]:
+    return lambda task: PromptClassifier(task.model, task.template, task.words, **settings)
+
+
+def _soft(place: str) -> Callable[[Task], BaseEstimator]:
+    return lambda task: PromptClassifier(
+        task.model, with_slots(resolve_template(task.template), **{place: SOFT}), task.words
+    )
+
+
+def _automatic(task: Task) -> BaseEstimator:
+    from softcloze import AutoPromptClassifier
+
+    return AutoPromptClassifier(task.model)
+
+
+# quick families first: a study that runs out of time lacks the slow ones
+FAMILIES = {
+    "baselines": Family(
+        {
+            "tfidf": lambda task: tfidf(analyzer_for(task.load().train.texts)),
+            "embeddings": lambda task: SentenceEmbeddingClassifier(),
+        }
+    ),
+    "words": Family({"words": _prompt(), "words, batch": _prompt(calibration="batch")}),
+    "heads": Family(
+        {
+            f"{head}, {features}": _prompt(head=head, features=features)
+            for head in ("linear", "words+linear")
+            for features in ("mask", "mean")
+        }
+    ),
+    "automatic": Family({"automatic": _automatic}),
+    "soft": Family({"soft, front": _soft("front"), "soft, after": _soft("after")}, draws=3),
+    "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3),
+}
+METHODS = {name: family for family in FAMILIES.values() for name in family.methods}
