@@ -135,10 +135,10 @@ class TestSelfTraining:
         learner = ensemble.classifiers[0]
         original = PromptClassifier.fit
 
-        def fit(self, X, y):
+        def fit(self, X, y, sample_weight=None):
             if self.template == learner.template:
                 seen.append(list(zip(X, y, strict=True)))
-            return original(self, X, y)
+            return original(self, X, y, sample_weight)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(PromptClassifier, "fit", fit)

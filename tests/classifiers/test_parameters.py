@@ -41,6 +41,7 @@ RIGHT = {
     "learning_rate": {"2.5"},
     "epochs": {"big"},
     "batch_size": {"big"},
+    "class_weight": {"None", "dict"},
     "max_length": {"None", "big"},
     "warm_start": {"True"},
     "training": {"None"},

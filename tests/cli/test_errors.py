@@ -78,6 +78,23 @@ MISTAKES = [
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "out.xls"],
         "error: out.xls has an unknown ending '.xls'; expected .csv, .tsv, .jsonl, .parquet\n",
     ),
+    (
+        [*FIT, "--class-weight", "balance"],
+        "error: --class-weight is not JSON: ",
+    ),
+    (
+        [*FIT, "--class-weight", '{"positive": 0}'],
+        "error: --class-weight is '{\"positive\": 0}'; expected balanced, or JSON from labels to weights above 0",
+    ),
+    (
+        [*FIT, "--class-weight", '{"positiv": 2}'],
+        "error: --class-weight has 'positiv', and the labels are 'negative', 'positive'\n",
+    ),
+    ([*FIT, "--weight-column", "wieght"], "error: reviews.csv has no column 'wieght'; it has "),
+    (
+        [*FIT, "--weight-column", "text"],
+        "error: reviews.csv, line 2: weight ",
+    ),
     # outputs that cannot be written: Nerogar/OneTrainer#168, ultralytics/ultralytics#14558
     ([*FIT[:-1], "reviews.csv/prompt"], "error: cannot write reviews.csv/prompt: {here}/reviews.csv is not a folder\n"),
     (
@@ -216,7 +233,10 @@ def test_mistakes(args, message, folder, monkeypatch, capsys):
 
 
 USAGE = [
-    ([*FIT, "--head", "wrds"], "'--head': 'wrds' is not one of 'words', 'warp', 'linear', 'prototypes'."),
+    (
+        [*FIT, "--head", "wrds"],
+        "'--head': 'wrds' is not one of 'words', 'warp', 'linear', 'words+linear', 'prototypes'.",
+    ),
     (
         ["compare", "--baseline", "x"],
         "'--baseline': 'x' is not one of 'tf-idf', 'embeddings', 'setfit', 'head', 'fine-tuning', 'lora'.",

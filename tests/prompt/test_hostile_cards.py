@@ -26,7 +26,9 @@ TWO_MASKS = "<text> It was <mask name=a> and <mask name=b>."
 KINDS = {
     "soft": lambda b: PromptClassifier(b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch"),
     "linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="linear", calibration="temperature"),
-    "words+linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="words+linear"),
+    "words+linear": lambda b: PromptClassifier(
+        b, "<text> It was <mask>", WORDS, head="words+linear", class_weight={"pos": 2}
+    ),
     "prototypes": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="prototypes"),
     "fixed": lambda b: PromptClassifier(b, "<demos*2> <text> It was <mask>.", WORDS, calibration="prototypical"),
     "nearest": lambda b: PromptClassifier(b, "<demos*2> <text> It was <mask>.", WORDS, demonstrations="nearest"),

@@ -40,13 +40,14 @@ class Temperature(Calibration):
         return log_probs(scores, impossible=True) / self.temperature
 
 
-def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
+def fit_temperature(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None) -> Temperature:
     """Learn the temperature that maximises the likelihood of held-out labels.
 
     Args:
         scores: log-scores in nats of labelled examples that were not in the training set, up to a constant per
             example, shape (batch, labels).
         targets: index of the right label of each example, shape (batch,).
+        weights: weight of each example, shape (batch,); None for equal ones.
 
     Returns:
         The temperature with the least mean negative log-likelihood, between 0.05 and 20. Below 0.1 all examples are
@@ -81,9 +82,11 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike) -> Temperature:
             f"{log_p.shape[1] - 1}"
         )
     rows = np.arange(len(right))
+    own = np.asarray(weights, dtype=np.float64) if weights is not None else np.ones(len(right))
+    shares = own / own.sum()
 
     def loss(log_temperature: float) -> float:
-        return -float(log_softmax(log_p / math.exp(log_temperature), axis=1)[rows, right].mean())
+        return -float(shares @ log_softmax(log_p / math.exp(log_temperature), axis=1)[rows, right])
 
     result = minimize_scalar(loss, bounds=tuple(map(math.log, BOUNDS)), method="bounded")
     # where all are right and sure, many temperatures leave no loss; the lowest keeps the scores apart

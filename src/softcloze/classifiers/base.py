@@ -19,7 +19,7 @@ from torch import Tensor
 
 from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
-from softcloze.data import Example, as_examples, label_indices, row_name
+from softcloze.data import CLASS_WEIGHT, ClassWeight, Example, as_examples, label_indices, row_name
 from softcloze.data.labels import target_indices
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, FieldError, ParameterError, SoftclozeError
@@ -76,6 +76,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             "a template string, the name of a template in the library, or a Template", str, Template
         ),
         **FIT_PARAMETERS,
+        "class_weight": CLASS_WEIGHT,
         "max_length": integer(at_least=1) | NONE,
         "training": instance_of("TrainingSettings(...)", TrainingSettings) | NONE,
         "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
@@ -88,6 +89,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
     epochs: int
     batch_size: int
     learning_rate: float
+    class_weight: ClassWeight | None
     training: TrainingSettings | None
     max_length: int | None
     model_options: Mapping[str, Any] | None
@@ -175,6 +177,9 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         if "head" in known:
             saved["head"] = prompt.head
         saved["max_length"] = prompt.max_length
+        if "class_weight" in prompt.training:
+            weight = prompt.training["class_weight"]
+            saved["class_weight"] = weight if isinstance(weight, str) else dict(weight)
         if "seed" in prompt.training:
             saved["random_state"] = prompt.training["seed"]
         classifier = cls(
@@ -300,6 +305,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         verbalizer: AnyVerbalizer,
         examples: Sequence[Example],
         targets: Sequence[int] | Tensor,
+        weights: NDArray[np.float64] | None,
     ) -> Start:
         """Derive the seed of a fit, from its checkpoint where it has one and `random_state` is None."""
         seed = None if self.random_state is None else seed_of(self.random_state)
@@ -309,7 +315,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         others = ("training", "random_state", "model_options", "template", "verbalizer")
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
         fit = (type(self).__name__, seed, str(template), verbalizer, parameters, settings.to_dict())
-        described = repr((*fit, list(examples), torch.as_tensor(targets).tolist()))
+        own = weights.tolist() if weights is not None else None
+        described = repr((*fit, list(examples), torch.as_tensor(targets).tolist(), own))
         # an object without a representation of its own shows its address, which changes from run to run
         key = sha256(re.sub(" at 0x[0-9a-f]+", "", described).encode("utf-8", "surrogatepass")).hexdigest()
         checkpoint = Checkpoint(settings.checkpoint, key)
@@ -325,6 +332,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
         targets: Sequence[int] | Tensor,
+        weights: NDArray[np.float64] | None,
         parts: TrainedParts,
         start: Start,
         **record: object,
@@ -332,10 +340,11 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
         settings = self._settings()
         flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
+        record |= self._weight_record()
         training = {"examples": len(prompts), **flat, "seed": start.seed, **settings.to_dict(), **record}
         checkpoint = None
         if settings.checkpoint is not None:
-            digest = _digest(training, parts, compiled, prompts, targets)
+            digest = _digest(training, parts, compiled, prompts, targets, weights)
             checkpoint = Checkpoint(settings.checkpoint, start.key, digest)
 
         def keep(prefix: PrefixCache) -> None:
@@ -349,10 +358,19 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             settings,
             **flat,
             seed=start.seed,
+            weights=torch.tensor(weights).float() if weights is not None else None,
             checkpoint=checkpoint,
             on_cached=keep,
         )
         return {**training, "history": history}
+
+    def _weight_record(self) -> dict[str, object]:
+        """The weights of the classes as data that JSON holds, for the record of the training."""
+        if self.class_weight is None:
+            return {}
+        if isinstance(self.class_weight, str):
+            return {"class_weight": self.class_weight}
+        return {"class_weight": [[label, plain(weight)] for label, weight in self.class_weight.items()]}
 
     def _finish(self, bound: BoundPrompt, start: Start) -> Self:
         """Predict with `bound` from now on, and remove the checkpoint of the fit."""
@@ -427,6 +445,7 @@ def _digest(
     compiled: CompiledPrompt,
     prompts: Sequence[EncodedPrompt],
     targets: Sequence[int] | Tensor,
+    weights: NDArray[np.float64] | None,
 ) -> str:
     """Digest of everything that affects a fit, so that only the same fit resumes from a checkpoint."""
     digest = sha256(json.dumps([training, compiled.backbone.fingerprint], sort_keys=True).encode())
@@ -434,7 +453,9 @@ def _digest(
     # demonstrations are part of the prompts
     encoded = [(prompt.chunks, prompt.token_type_ids) for prompt in prompts]
     digest.update(repr((compiled.scorer.words, encoded, torch.as_tensor(targets).tolist())).encode())
-    weights = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
-    for weight in weights:
+    if weights is not None:
+        digest.update(weights.tobytes())
+    trained = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
+    for weight in trained:
         digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -29,6 +29,7 @@ def learn_calibration(
     examples: Sequence[Example],
     scores: Callable[[], NDArray[np.float64]],
     targets: Sequence[int],
+    weights: NDArray[np.float64] | None = None,
     seed: int,
 ) -> Calibration:
     """Learn the calibration `method` for a prompt.
@@ -40,6 +41,7 @@ def learn_calibration(
         scores: computes label log-scores in nats, shape (batch, labels): of `examples` for "batch" and
             "prototypical", of held-out examples for "temperature".
         targets: index of the label of each row of `scores`, for "temperature".
+        weights: weight of each row, for "temperature"; None for equal ones.
         seed: seed of random texts and of clusters.
 
     Raises:
@@ -65,7 +67,7 @@ def learn_calibration(
         case "prototypical":
             return fit_mixture(scores(), seed)
         case _:
-            return fit_temperature(scores(), targets)
+            return fit_temperature(scores(), targets, weights)
 
 
 def _random_words(texts: Sequence[str], generator: np.random.Generator) -> list[str]:

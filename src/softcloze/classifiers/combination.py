@@ -79,16 +79,19 @@ class Stacked:
     intercepts: tuple[float, ...]
 
     @classmethod
-    def learn(cls, members: NDArray[np.float64], targets: Sequence[int]) -> Self:
+    def learn(
+        cls, members: NDArray[np.float64], targets: Sequence[int], weights: NDArray[np.float64] | None = None
+    ) -> Self:
         """Fit the regression to examples on which no member was trained.
 
         Args:
             members: log-probabilities by each member in nats, shape (members, examples, labels).
             targets: index of each example's label; every label has to occur.
+            weights: weight of each example, shape (examples,); None for equal ones.
         """
         from sklearn.linear_model import LogisticRegression
 
-        regression = LogisticRegression(max_iter=1000).fit(_features(members), targets)
+        regression = LogisticRegression(max_iter=1000).fit(_features(members), targets, weights)
         coefficients, intercepts = regression.coef_, regression.intercept_
         if len(coefficients) == 1:  # with two labels scikit-learn keeps only those of the second
             coefficients, intercepts = np.vstack([0 * coefficients, coefficients]), np.append([0.0], intercepts)
@@ -124,17 +127,20 @@ def combination_from_dict(saved: Mapping[str, Any]) -> Combination:
     return Stacked(tuple(map(tuple, saved["coefficients"])), tuple(saved["intercepts"]))
 
 
-def accuracy_weights(members: NDArray[np.float64], targets: Sequence[int]) -> tuple[float, ...]:
+def accuracy_weights(
+    members: NDArray[np.float64], targets: Sequence[int], weights: NDArray[np.float64] | None = None
+) -> tuple[float, ...]:
     """Weights in proportion to each member's accuracy; equal ones where all accuracies are 0.
 
     Args:
         members: log-probabilities by each member in nats, shape (members, examples, labels).
         targets: index of each example's label.
+        weights: weight of each example, shape (examples,); None for equal ones.
 
     >>> accuracy_weights(np.log([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.6, 0.4]]]), [0, 1])
     (0.6666666666666666, 0.3333333333333333)
     """
-    accuracies = (members.argmax(-1) == np.asarray(targets)).mean(1)
+    accuracies = np.average(members.argmax(-1) == np.asarray(targets), axis=1, weights=weights)
     return tuple((accuracies / accuracies.sum()).tolist()) if accuracies.any() else equal_weights(len(members))
 
 

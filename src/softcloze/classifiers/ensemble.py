@@ -26,7 +26,18 @@ from softcloze.classifiers.combination import (
     write_ensemble,
 )
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
-from softcloze.data import Example, as_examples, as_labels, label_indices, label_verbalizer, validate_lengths
+from softcloze.data import (
+    CLASS_WEIGHT,
+    ClassWeight,
+    Example,
+    as_examples,
+    as_labels,
+    as_sample_weight,
+    example_weights,
+    label_indices,
+    label_verbalizer,
+    validate_lengths,
+)
 from softcloze.errors import DataError, ParameterError, SoftclozeError
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
@@ -50,6 +61,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             the examples of `fit`), or "stacked" (logistic regression on their log-probabilities, also in
             cross-validation).
         average: quantity that "equal" and "development" average: "probabilities", or "log_probabilities" as PET does.
+        class_weight: weights of the classes as for `PromptClassifier`, for what "development" and "stacked" learn;
+            each member has its own.
         cv: folds of the cross-validation.
         random_state: seed of the folds, and of the examples that `self_train` draws.
 
@@ -77,6 +90,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     _: KW_ONLY
     weights: Weights = "equal"
     average: Average = "probabilities"
+    class_weight: ClassWeight | None = None
     cv: int = 4
     random_state: int | np.random.RandomState | None = None
 
@@ -84,16 +98,18 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         "classifiers": Constraint("a list of one or more PromptClassifier", lambda value: _is_members(value)),
         "weights": one_of("equal", "development", "stacked"),
         "average": one_of("probabilities", "log_probabilities"),
+        "class_weight": CLASS_WEIGHT,
         "cv": integer(at_least=2),
         "random_state": RANDOM_STATE,
     }
 
-    def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
+    def fit(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> Self:
         """Fit every member, and learn their weights.
 
         Args:
             X: as for `PromptClassifier.fit`.
             y: the label of each example.
+            sample_weight: weight of each example as for `PromptClassifier.fit`.
 
         Returns:
             The ensemble itself.
@@ -106,15 +122,20 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         examples, labels = self._examples(X), as_labels(y)
         validate_lengths(examples, labels)
         self._validate_members(labels, y)
-        members = [clone(member).fit(examples, labels) for member in self.classifiers]
+        given = as_sample_weight(sample_weight, examples)
+        used = np.flatnonzero(given).tolist()
+        examples, labels, given = [examples[i] for i in used], [labels[i] for i in used], given[used]
+        members = [clone(member).fit(examples, labels, given) for member in self.classifiers]
         combination: Combination = WeightedMean(equal_weights(len(members)), self.average)
         if self.weights != "equal":
-            held_out = self._held_out_log_probabilities(examples, labels)
-            targets = label_indices(labels, members[0].classes_.tolist())
+            held_out = self._held_out_log_probabilities(examples, labels, given)
+            classes = members[0].classes_.tolist()
+            targets = label_indices(labels, classes)
+            weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], given)
             if self.weights == "development":
-                combination = WeightedMean(accuracy_weights(held_out, targets), self.average)
+                combination = WeightedMean(accuracy_weights(held_out, targets, weights), self.average)
             else:
-                combination = Stacked.learn(held_out, targets)
+                combination = Stacked.learn(held_out, targets, weights)
         self._adopt(members, combination)
         return self
 
@@ -308,7 +329,9 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             raise NotFittedError(f"weights={self.weights!r} are learnt from labelled examples; call fit first")
         return WeightedMean(equal_weights(len(self.classifiers)), self.average)
 
-    def _held_out_log_probabilities(self, examples: Sequence[Example], labels: Sequence[Label]) -> NDArray[np.float64]:
+    def _held_out_log_probabilities(
+        self, examples: Sequence[Example], labels: Sequence[Label], given: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Log-probabilities by members fitted without the example, shape (members, examples, labels), in nats."""
         from sklearn.model_selection import StratifiedKFold
 
@@ -321,7 +344,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         folds = StratifiedKFold(self.cv, shuffle=True, random_state=seed_of(self.random_state))
         by_fold, rows = list[NDArray[np.float64]](), list[NDArray[np.int_]]()
         for train_rows, test_rows in folds.split(np.zeros(len(labels)), labels):
-            train_set = [examples[i] for i in train_rows], [labels[i] for i in train_rows]
+            train_set = [examples[i] for i in train_rows], [labels[i] for i in train_rows], given[train_rows]
             members = [clone(member).fit(*train_set) for member in self.classifiers]
             by_fold.append(_log_probabilities(members, [examples[i] for i in test_rows]))
             rows.append(test_rows)

@@ -12,7 +12,14 @@ from sklearn.utils import Tags
 
 from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import PromptEstimator, read_examples
-from softcloze.data import Example, as_indicators, validate_lengths
+from softcloze.data import (
+    ClassWeight,
+    Example,
+    as_indicators,
+    as_sample_weight,
+    indicator_weights,
+    validate_lengths,
+)
 from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
@@ -42,6 +49,8 @@ class MultiLabelPromptClassifier(PromptEstimator):
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW.
+        class_weight: None, "balanced" so that the examples with a label weigh as much as those without it, or label ->
+            weight of the examples with it, where those without weigh 1.
         max_length: limit of a prompt in tokens; None for the model's own limit.
         training: other options of training, a `TrainingSettings`; None for its defaults with `target_loss=0`.
         model_options: options of `load_backbone` for a model given by name: dtype, device, compile.
@@ -80,18 +89,20 @@ class MultiLabelPromptClassifier(PromptEstimator):
     epochs: int = 3
     batch_size: int = 4
     learning_rate: float = 0.04
+    class_weight: ClassWeight | None = None
     max_length: int | None = None
     training: TrainingSettings | None = None
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
 
-    def fit(self, X: Iterable[Example], y: Iterable[object]) -> Self:
+    def fit(self, X: Iterable[Example], y: Iterable[object], sample_weight: Iterable[float] | None = None) -> Self:
         """Learn the thresholds, and train the soft slots; every weight of the model stays as it is.
 
         Args:
             X: as for `PromptClassifier`.
             y: a collection of labels for each example, or scikit-learn's indicator matrix with a column for each label
                 in sorted order (an array, a sparse matrix, or a pandas frame whose columns are the labels).
+            sample_weight: weight of each example as for `PromptClassifier.fit`.
 
         Returns:
             The classifier itself.
@@ -112,12 +123,16 @@ class MultiLabelPromptClassifier(PromptEstimator):
         validate_lengths(examples, present)
         if not examples:
             raise DataError("fit needs at least one example, found none")
+        given = as_sample_weight(sample_weight, examples)
+        used = np.flatnonzero(given).tolist()
+        examples, present = [examples[i] for i in used], present[used]
         for label, share in zip(verbalizer.labels, present.mean(0), strict=True):
             if share in (0, 1):
                 which = "every" if share else "no"
                 raise DataError(f"{which} example has label {label!r}; fitting takes examples with it and without")
         targets = torch.tensor(present, dtype=torch.float32)
-        start = self._start(template, verbalizer, examples, targets)
+        weights = indicator_weights(self.class_weight, verbalizer.labels, present, given[used])
+        start = self._start(template, verbalizer, examples, targets, weights)
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
@@ -134,10 +149,10 @@ class MultiLabelPromptClassifier(PromptEstimator):
                 generator=np.random.default_rng(start.seed),
             )
             # the vectors are trained against the thresholds of the scores that they start with
-            head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
+            head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets, weights)
             parts = TrainedParts(soft, head)
-            training = self._train(compiled, prompts, targets, parts, start, soft_init=self.soft_init)
-        head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets)
+            training = self._train(compiled, prompts, targets, weights, parts, start, soft_init=self.soft_init)
+        head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets, weights)
         prompt = self._make_prompt(compiled, TrainedParts(soft, head), HEAD, training)
         return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
 

@@ -20,9 +20,12 @@ from softcloze.classifiers.base import PromptEstimator, Start, accuracy, read_ex
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import (
+    ClassWeight,
     Example,
     as_labels,
     as_probabilities,
+    as_sample_weight,
+    example_weights,
     label_indices,
     label_verbalizer,
     validate_lengths,
@@ -80,6 +83,8 @@ class PromptClassifier(PromptEstimator):
         batch_size: examples per step.
         learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW
             for soft vectors, so that one value fits models whose embeddings differ in scale.
+        class_weight: weights of the classes in all that is learnt from labels: None for equal ones, "balanced" so that
+            every class weighs the same however many examples it has, or label -> weight, 1 for labels not named.
         max_length: limit of a prompt in tokens; None for the model's own limit.
         warm_start: continue from the vectors of the last `fit`, or of the loaded prompt; see also `partial_fit`.
         training: other options of training, a `TrainingSettings`; None for its defaults. Searches reach each option
@@ -135,13 +140,14 @@ class PromptClassifier(PromptEstimator):
     epochs: int = 3
     batch_size: int = 4
     learning_rate: float = 0.04
+    class_weight: ClassWeight | None = None
     max_length: int | None = None
     warm_start: bool = False
     training: TrainingSettings | None = None
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
 
-    def fit(self, X: Iterable[Example], y: Iterable[Label]) -> Self:
+    def fit(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> Self:
         """Train the soft slots and the head; every weight of the model stays as it is.
 
         Args:
@@ -150,6 +156,8 @@ class PromptClassifier(PromptEstimator):
                 one column has the texts of the only field, whatever their name.
             y: the label of each example, as `softcloze.data.as_labels` takes them. Numbers from 0 for a verbalizer of
                 text are taken in sorted order, as scikit-learn numbers labels, with a warning.
+            sample_weight: weight of each example, shape (examples,), beside that of its class; only ratios count. An
+                example of weight 0 is left out. None for equal weights.
 
         Returns:
             The classifier itself.
@@ -172,9 +180,14 @@ class PromptClassifier(PromptEstimator):
         validate_lengths(examples, labels)
         verbalizer = label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y)
         targets = label_indices(labels, verbalizer.labels)
+        given = as_sample_weight(sample_weight, examples)
+        used = np.flatnonzero(given).tolist()
+        examples, labels, targets = [examples[i] for i in used], [labels[i] for i in used], [targets[i] for i in used]
         if self._needs_several:
             validate_several(labels)
-        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets)
+        goals = np.eye(len(verbalizer.labels))[targets]
+        weights = example_weights(self.class_weight, verbalizer.labels, goals, given[used])
+        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets, weights)
         generator = np.random.default_rng(start.seed)
         selector, demonstrations = None, None
         if template.demos is not None:
@@ -190,7 +203,13 @@ class PromptClassifier(PromptEstimator):
         if trains and self.calibration == "temperature":
             chosen, held_out = hold_out(targets, self._settings().validation_fraction, start.seed)
         parts, training = self._train_parts(
-            compiled, [prompts[i] for i in chosen], [targets[i] for i in chosen], soft_init, generator, start
+            compiled,
+            [prompts[i] for i in chosen],
+            [targets[i] for i in chosen],
+            weights[chosen] if weights is not None else None,
+            soft_init,
+            generator,
+            start,
         )
         prompt = replace(self._make_prompt(compiled, parts, self.head, training), demonstrations=selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
@@ -205,12 +224,19 @@ class PromptClassifier(PromptEstimator):
                     else bound.label_scores(bound.features([prompts[i] for i in held_out]))
                 ),
                 targets=[targets[i] for i in held_out],
+                weights=weights[held_out] if weights is not None else None,
                 seed=start.seed,
             )
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
         return self._finish(bound, start)
 
-    def partial_fit(self, X: Iterable[Example], y: Iterable[Label], classes: Iterable[Label] | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: Iterable[Example],
+        y: Iterable[Label],
+        classes: Iterable[Label] | None = None,
+        sample_weight: Iterable[float] | None = None,
+    ) -> Self:
         """Train for one epoch on more examples, from the vectors and the head as they are.
 
         The learning rate rises and falls within each call. `epochs`, `warm_start` and early stopping have no effect.
@@ -220,13 +246,14 @@ class PromptClassifier(PromptEstimator):
             y: the label of each example; a call may have examples of one label alone.
             classes: all labels, for the first call without a verbalizer, where its examples lack some; as elsewhere
                 in scikit-learn, they may be given to every call, and with a verbalizer.
+            sample_weight: weight of each example as for `fit`; only ratios within a call count.
 
         Returns:
             The classifier itself; `history_` is that of this call.
 
         Raises:
             ParameterError: a calibration, prototypes, a linear layer without soft slots or demonstrations, which are
-                learnt from all examples at once.
+                learnt from all examples at once, as class_weight="balanced" is.
             DataError: `classes` has a label that the verbalizer lacks.
             SoftclozeError: as `fit`.
         """
@@ -237,6 +264,11 @@ class PromptClassifier(PromptEstimator):
             what = f"head={self.head!r} without soft slots" if solved else 'head="prototypes"'
             raise ParameterError(
                 f"a calibration, {what} and <demos> are learnt from all examples at once; call fit with them"
+            )
+        if self.class_weight == "balanced":
+            raise ParameterError(
+                'class_weight="balanced" counts the examples of each label, and partial_fit has only some of them; '
+                "name the weights, as in {'rare': 5.0}, or call fit"
             )
         step = clone(self).set_params(
             warm_start=True, epochs=1, random_state=self.random_state, training__early_stopping=False
@@ -249,11 +281,13 @@ class PromptClassifier(PromptEstimator):
             step.verbalizer = label_verbalizer(verbalizer, labels, classes)
             label_indices(labels, step.verbalizer.labels)
         step._needs_several = False
-        self._adopt(step.fit(X, y)._bound_prompt())
+        self._adopt(step.fit(X, y, sample_weight)._bound_prompt())
         self.truncation_, self._cached = step.truncation_, step._cached
         return self
 
-    def fit_probabilities(self, X: Iterable[Example], probabilities: np.ndarray) -> Self:
+    def fit_probabilities(
+        self, X: Iterable[Example], probabilities: np.ndarray, sample_weight: Iterable[float] | None = None
+    ) -> Self:
         """Train on a teacher's probabilities of the labels instead of on labels (distillation).
 
         The loss is the cross-entropy to them, whose minimum is their own entropy and not 0: mind `target_loss`.
@@ -261,6 +295,7 @@ class PromptClassifier(PromptEstimator):
         Args:
             X: examples as for `fit`; they need no labels.
             probabilities: of each label in the order of the verbalizer's `labels`, shape (examples, labels).
+            sample_weight: weight of each example as for `fit`.
 
         Returns:
             The classifier itself.
@@ -288,11 +323,15 @@ class PromptClassifier(PromptEstimator):
                 'head="prototypes" or a calibration needs labels; call fit with some, or do without'
             )
         targets = as_probabilities(probabilities, len(examples), verbalizer)
-        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets)
+        given = as_sample_weight(sample_weight, examples)
+        used = np.flatnonzero(given).tolist()
+        examples, targets = [examples[i] for i in used], targets[used]
+        weights = example_weights(self.class_weight, verbalizer.labels, targets.double().numpy(), given[used])
+        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets, weights)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
         parts, training = self._train_parts(
-            compiled, prompts, targets, soft_init, np.random.default_rng(start.seed), start
+            compiled, prompts, targets, weights, soft_init, np.random.default_rng(start.seed), start
         )
         prompt = self._make_prompt(compiled, parts, self.head, training)
         return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
@@ -438,11 +477,12 @@ class PromptClassifier(PromptEstimator):
         verbalizer: AnyVerbalizer,
         examples: Sequence[Example],
         targets: Sequence[int] | Tensor,
+        weights: NDArray[np.float64] | None,
     ) -> tuple[str | Prompt, CompiledPrompt, Start]:
         """Resolve `soft_init`, compile the prompt, and derive the seed."""
         # a missing folder is reported before a model is loaded
         soft_init = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
-        start = self._start(template, verbalizer, examples, targets)
+        start = self._start(template, verbalizer, examples, targets, weights)
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, self.head)
         return soft_init, compiled, start
 
@@ -455,6 +495,7 @@ class PromptClassifier(PromptEstimator):
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
         targets: Sequence[int] | Tensor,
+        weights: NDArray[np.float64] | None,
         soft_init: str | Prompt,
         generator: np.random.Generator,
         start: Start,
@@ -465,17 +506,19 @@ class PromptClassifier(PromptEstimator):
         self._cached = None
         if self.head in EXACT and isinstance(parts.head, WordHead):
             features = compiled.features(prompts, parts.soft)
-            self.exact_ = fit_exact(self.head, compiled.verbalizer, features, targets, seed=start.seed)
+            self.exact_ = fit_exact(self.head, compiled.verbalizer, features, targets, weights=weights, seed=start.seed)
             parts = parts._replace(head=deepcopy(self.exact_.head))
         if parts.soft is not None or self.head == "warp":
             record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
-            training = self._train(compiled, prompts, targets, parts, start, **record)
+            training = self._train(compiled, prompts, targets, weights, parts, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
         elif self.head in EXACT:
             training = {"examples": len(prompts), "seed": start.seed, "strength": self.exact_.strength}
+            training |= self._weight_record()
         if self.head == "prototypes":
             features = compiled.features(prompts, parts.soft)
-            head = learn_prototypes(compiled.verbalizer, features, torch.tensor(targets), generator)
+            of_examples = torch.tensor(weights).float() if weights is not None else None
+            head = learn_prototypes(compiled.verbalizer, features, torch.tensor(targets), generator, of_examples)
             parts = parts._replace(head=head)
         return parts, training
 

@@ -14,6 +14,7 @@ from softcloze.cli.console import errors, plain, results, say, warn
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
+    ClassWeightOption,
     DemonstrationsOption,
     FileArgument,
     HeadOption,
@@ -23,13 +24,15 @@ from softcloze.cli.options import (
     TemplateOption,
     TextOption,
     VerbalizerOption,
+    WeightOption,
     known_labels,
+    read_class_weight,
     read_verbalizer,
 )
 from softcloze.cli.progress import open_backbone, score_rows, show_progress
-from softcloze.errors import FileError
+from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
-from softcloze.formatting import counted
+from softcloze.formatting import counted, quoted_list
 from softcloze.library import resolve_template
 from softcloze.lint import lint
 from softcloze.prompt.card import CARD, PROMPT
@@ -57,6 +60,8 @@ def fit(
     epochs: Annotated[int, typer.Option(help="Most passes over the training rows.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
     learning_rate: LearningRateOption = 0.04,
+    class_weight: ClassWeightOption = None,
+    weight_column: WeightOption = None,
     max_length: Annotated[
         int | None, typer.Option(help="Longest prompt in tokens; by default the model's limit.")
     ] = None,
@@ -73,6 +78,12 @@ def fit(
     table = open_table(file)
     labels = table.labels(label_column, known_labels(words), fewest=2)
     examples = table.examples(parsed, text_column)
+    by_class = read_class_weight(class_weight)
+    if isinstance(by_class, dict) and (unknown := {*by_class} - {*labels, *(known_labels(words) or ())}):
+        raise CommandError(
+            f"--class-weight has {min(map(str, unknown))!r}, and the labels are {quoted_list(sorted({*labels}))}"
+        )
+    weights = table.weights(weight_column) if weight_column is not None else None
 
     warned = [(placeholder.start, placeholder.end) for placeholder in parsed.placeholders]  # by fit itself
     for finding in lint(parsed, words, fields=table.columns, labels=labels):
@@ -86,6 +97,7 @@ def fit(
 
         drawn = few_shot(labels, shots, seed)
         examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
+        weights = [weights[i] for i in drawn] if weights is not None else None
 
     from softcloze.classifiers import PromptClassifier
     from softcloze.prompt import BoundPrompt
@@ -101,6 +113,7 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        class_weight=by_class,
         max_length=max_length,
         random_state=seed,
     )
@@ -124,7 +137,14 @@ def fit(
                 update(done, total)
 
             training = TrainingSettings(on_epoch=on_epoch, on_step=on_step, checkpoint=progress)
-            classifier.set_params(training=training).fit(examples, labels)
+            classifier.set_params(training=training).fit(examples, labels, weights)
+        if hasattr(classifier, "exact_"):
+            least = classifier.exact_.log_losses[classifier.exact_.strengths == classifier.exact_.strength]
+            say(
+                errors(),
+                f"linear layer of L2 strength {classifier.exact_.strength:.2g}: log loss {least[0]:.3f} nats on "
+                "rows left out in cross-validation",
+            )
         _save(classifier, folder)
         for finding in classifier.check().findings:
             if finding.code == "one-sided":

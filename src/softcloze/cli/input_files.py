@@ -16,6 +16,7 @@ from softcloze.cli.file_kinds import describe_encoding, describe_kind
 from softcloze.errors import CommandError, DataError, FieldError, FileError
 from softcloze.files import expand_user, unique_keys
 from softcloze.formatting import did_you_mean, quoted, quoted_list
+from softcloze.parameters import NOT_NEGATIVE
 from softcloze.template import Template
 from softcloze.template.fields import find_name
 from softcloze.verbalizer.labels import as_label, validate_one_kind
@@ -152,6 +153,27 @@ class Table:
                 f"{self.path} has only the label {texts[0]!r} in {column!r}; rows of at least {fewest} are needed"
             )
         return texts
+
+    def weights(self, column: str) -> list[float]:
+        """The weights of the rows.
+
+        Raises:
+            FileError: the column is missing, a row is damaged, or a weight is no number of at least 0; names the line.
+        """
+        column = self.find_column(column, hint=" (--weight-column names it)")
+        weights = []
+        for index, row in enumerate(self.rows()):
+            value = row.get(column)
+            try:
+                weight = float(value) if isinstance(value, str) else value
+            except ValueError:
+                weight = None
+            if not isinstance(weight, int | float) or not NOT_NEGATIVE.holds(weight):
+                raise self.problem(index, f"weight {quoted(value)} in {column!r}; expected a number of at least 0")
+            weights.append(float(weight))
+        if not any(weights):
+            raise FileError(f"{self.path} has the weight 0 in every row of {column!r}")
+        return weights
 
     def find_column(self, column: str, hint: str = "") -> str:
         """The file's spelling of a column, which may have another Unicode form.

@@ -15,7 +15,8 @@ from softcloze.errors import CommandError, FileError, VerbalizerError
 from softcloze.files import expand_user, unique_keys
 from softcloze.library import load_template, load_verbalizer, resolve_verbalizer
 from softcloze.library.lookup import is_name
-from softcloze.verbalizer import Verbalizer
+from softcloze.parameters import POSITIVE
+from softcloze.verbalizer import Label, Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
 PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt.")]
@@ -91,6 +92,16 @@ DemonstrationsOption = Annotated[
 ]
 
 
+ClassWeightOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class-weight",
+        help='Weights of the classes in training: balanced, or JSON from labels to weights as in {"rare": 5}.',
+    ),
+]
+WeightOption = Annotated[
+    str | None, typer.Option("--weight-column", help="Column with the weight of each row in training.")
+]
 HeadOption = Annotated[
     HeadName,
     typer.Option(
@@ -151,6 +162,26 @@ def read_label_words(given: str) -> tuple[str, Any, dict[str, Any]]:
     if isinstance(words, dict) and isinstance(words.get("words"), dict):  # a card of the library
         return given, words["words"], {key: words[key] for key in ("aggregation", "length_norm") if key in words}
     return given, words, {}
+
+
+def read_class_weight(given: str | None) -> str | dict[Label, float] | None:
+    """Read --class-weight.
+
+    Raises:
+        CommandError: neither "balanced" nor JSON from labels to weights above 0.
+
+    >>> read_class_weight("balanced"), read_class_weight('{"rare": 5}'), read_class_weight(None)
+    ('balanced', {'rare': 5}, None)
+    """
+    if given is None or given == "balanced":
+        return given
+    weights = parse(given, ".json", "--class-weight", CommandError)
+    if not isinstance(weights, dict) or not all(map(POSITIVE.holds, weights.values())):
+        raise CommandError(
+            f"--class-weight is {given!r:.80}; expected balanced, or JSON from labels to weights above 0, as in "
+            '{"rare": 5}'
+        )
+    return weights
 
 
 def known_labels(words: Verbalizer | str | None) -> list[str] | None:

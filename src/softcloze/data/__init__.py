@@ -11,8 +11,11 @@ from softcloze.data.labels import (
     validate_several,
 )
 from softcloze.data.splits import Examples, Split, few_shot, split_rows
+from softcloze.data.weights import CLASS_WEIGHT, ClassWeight, as_sample_weight, example_weights, indicator_weights
 
 __all__ = [
+    "CLASS_WEIGHT",
+    "ClassWeight",
     "Example",
     "Examples",
     "Split",
@@ -20,7 +23,10 @@ __all__ = [
     "as_indicators",
     "as_labels",
     "as_probabilities",
+    "as_sample_weight",
+    "example_weights",
     "few_shot",
+    "indicator_weights",
     "iterate_examples",
     "label_indices",
     "label_verbalizer",

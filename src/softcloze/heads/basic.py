@@ -24,14 +24,15 @@ class Head(nn.Module, ABC):
     def label_scores(self, features: Tensor) -> Tensor:
         """Label scores, shape (batch, labels), of features, shape (batch, features)."""
 
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, scores: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """Mean loss in nats.
 
         Args:
             scores: label scores, shape (batch, labels).
             targets: index of the label of each example, shape (batch,), or probabilities, shape (batch, labels).
+            weights: factor of each example's loss before the mean, shape (batch,); None for 1.
         """
-        return cross_entropy(scores, targets)
+        return weighted_mean(cross_entropy(scores, targets, reduction="none"), weights)
 
     def hits(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Examples whose predicted label is the target, or the likeliest label of the target, shape (batch,)."""
@@ -178,9 +179,9 @@ class ThresholdHead(Head):
         """Log-odds, shape (batch, labels), of log-probabilities of the label words over the whole vocabulary."""
         return self.slopes * (self.words.label_scores(features) - self.thresholds)
 
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Mean binary cross-entropy in nats; `targets` are 1.0 or 0.0, shape (batch, labels)."""
-        return binary_cross_entropy_with_logits(scores, targets)
+    def loss(self, scores: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Mean binary cross-entropy in nats; `targets` are 1.0 or 0.0, both and `weights` of shape (batch, labels)."""
+        return weighted_mean(binary_cross_entropy_with_logits(scores, targets, reduction="none"), weights)
 
     def hits(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Examples that are given all of their labels and no other, shape (batch,)."""
@@ -196,20 +197,29 @@ class ThresholdHead(Head):
         return result
 
 
-def learn_thresholds(verbalizer: AnyVerbalizer, features: Tensor, targets: Tensor) -> ThresholdHead:
+def weighted_mean(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean of losses times weights; None for weights of 1."""
+    return losses.mean() if weights is None else (losses * weights.to(losses)).mean()
+
+
+def learn_thresholds(
+    verbalizer: AnyVerbalizer, features: Tensor, targets: Tensor, weights: NDArray[np.float64] | None = None
+) -> ThresholdHead:
     """Fit a logistic curve for each label to the scores of the training examples.
 
     Args:
         verbalizer: labels and their words.
         features: log-probabilities of the label words, shape (batch, words).
         targets: 1 where the example has the label and 0 elsewhere, shape (batch, labels); both occur for each label.
+        weights: weight of each label in each example, shape (batch, labels); None for equal ones.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import, and only `fit` needs it
 
     scores = WordHead(verbalizer).label_scores(features).double().numpy()
     slopes, thresholds = [], []
-    for label_scores, present in zip(scores.T, targets.T.numpy(), strict=True):
-        curve = LogisticRegression().fit(label_scores[:, None], present)
+    by_label = weights.T if weights is not None else [None] * scores.shape[1]
+    for label_scores, present, of_label in zip(scores.T, targets.T.numpy(), by_label, strict=True):
+        curve = LogisticRegression().fit(label_scores[:, None], present, of_label)
         (slope,), (intercept,) = curve.coef_[0], curve.intercept_
         slopes.append(slope)
         # a score that does not depend on the label has no slope, and hence no threshold

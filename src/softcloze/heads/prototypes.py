@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from softcloze.backbone.precision import non_finite_tensors
 from softcloze.errors import NonFiniteError
-from softcloze.heads.basic import Head, WordHead
+from softcloze.heads.basic import Head, WordHead, weighted_mean
 from softcloze.verbalizer import AnyVerbalizer
 
 DIMENSION = 128
@@ -59,7 +59,11 @@ class PrototypeHead(Head):
 
 
 def learn_prototypes(
-    verbalizer: AnyVerbalizer, features: Tensor, targets: Tensor, generator: np.random.Generator
+    verbalizer: AnyVerbalizer,
+    features: Tensor,
+    targets: Tensor,
+    generator: np.random.Generator,
+    weights: Tensor | None = None,
 ) -> PrototypeHead:
     """Learn a projection and prototypes from the features of training examples, by two contrastive losses.
 
@@ -71,6 +75,7 @@ def learn_prototypes(
         features: scores of the label words, then states at the mask, shape (batch, features).
         targets: index of the label of each example, shape (batch,).
         generator: source of randomness.
+        weights: weight of each example, shape (batch,); None for equal ones.
 
     Raises:
         NonFiniteError: features so large that what is learnt from them is NaN or infinite.
@@ -86,8 +91,9 @@ def learn_prototypes(
     for _ in range(EPOCHS):
         for chosen in torch.from_numpy(generator.permutation(len(states))).split(BATCH_SIZE):
             projected = states[chosen] @ projection.T
-            to_prototypes = cross_entropy(_cosines(projected, prototypes), targets[chosen])
-            loss = instance_loss(projected, targets[chosen]) + to_prototypes
+            of_chosen = weights[chosen] if weights is not None else None
+            losses = cross_entropy(_cosines(projected, prototypes), targets[chosen], reduction="none")
+            loss = instance_loss(projected, targets[chosen], of_chosen) + weighted_mean(losses, of_chosen)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
@@ -100,12 +106,13 @@ def learn_prototypes(
     return head
 
 
-def instance_loss(projected: Tensor, targets: Tensor) -> Tensor:
+def instance_loss(projected: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Contrastive loss between examples of one label: the mean over all such pairs, in nats.
 
     Args:
         projected: shape (batch, dimension).
         targets: index of the label of each example, shape (batch,).
+        weights: weight of each example, shape (batch,), which multiply in a pair; None for equal ones.
 
     >>> instance_loss(torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]), torch.tensor([0, 0, 1, 1]))
     tensor(0.5514)
@@ -113,8 +120,10 @@ def instance_loss(projected: Tensor, targets: Tensor) -> Tensor:
     others = ~torch.eye(len(targets), dtype=torch.bool)
     log_probs = _cosines(projected, projected).masked_fill(~others, -torch.inf).log_softmax(-1)
     alike = (targets[:, None] == targets) & others
-    # a batch with one example of each label has no pair
-    return -log_probs[alike].mean() if alike.any() else projected.sum() * 0
+    if not alike.any():  # a batch with one example of each label
+        return projected.sum() * 0
+    of_pairs = (weights[:, None] * weights)[alike] if weights is not None else None
+    return weighted_mean(-log_probs[alike], of_pairs)
 
 
 def _states(verbalizer: AnyVerbalizer, features: Tensor) -> Tensor:

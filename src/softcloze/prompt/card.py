@@ -63,6 +63,7 @@ class _NearestEntry(TypedDict):
 
 
 class _TrainingEntry(TypedDict, total=False):  # settings, among others
+    class_weight: str | list[tuple[Label, float]]
     history: list[dict[str, float]]
 
 

@@ -33,6 +33,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    weights: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
     on_cached: Callable[[PrefixCache], None] | None = None,
 ) -> list[Record]:
@@ -50,6 +51,8 @@ def train(
         batch_size: examples per step.
         learning_rate: highest step of AdamW for soft vectors, in units of the root mean square of the input embeddings.
         seed: seed of the order of examples and of the held-out examples.
+        weights: factor of each example's loss, with mean 1, shape (examples,), for `ThresholdHead` (examples, labels);
+            None for 1.
         checkpoint: holds the progress; an interrupted fit found there is resumed. It stays at the end.
         on_cached: called before training with the keys and values that are computed once, if any.
 
@@ -58,9 +61,9 @@ def train(
         Journal on Control and Optimization 30(4), 1992.
 
     Returns:
-        One record per epoch: epoch (from 1); loss (nats per example), accuracy, and labels (the number of different
-        labels predicted), all three measured during training; rate (share of the learning rate at the end of the
-        epoch); seconds; and with early stopping validation_loss (nats per example).
+        One record per epoch: epoch (from 1); loss (nats per example, weighted), accuracy, and labels (the number of
+        different labels predicted), all three measured during training; rate (share of the learning rate at the end of
+        the epoch); seconds; and with early stopping validation_loss (nats per example, weighted).
 
     Raises:
         ParameterError: a setting is outside its range, a soft slot gets no gradient, or the examples are too few to
@@ -79,7 +82,7 @@ def train(
     features = _Features(scorer, prompts, soft, parse_size(settings.cache_memory))
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
-    weights = _named(soft, head)
+    trained = _named(soft, head)
     groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings.head_learning_rate)
     # no weight decay: embeddings, and weights initialised from words, have no reason to be near 0
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
@@ -89,15 +92,18 @@ def train(
     # no mean for a head alone, which converges, nor with a held-out loss, which shows the best epoch
     averaged = settings.average_last_epochs if soft is not None and not held_out else 0
     first_averaged = max(0, epochs - averaged) * steps_per_epoch
-    kept = _copies(weights)  # weights to end with, if not those of the last step: their mean, or the best epoch's
+    kept = _copies(trained)  # weights to end with, if not those of the last step: their mean, or the best epoch's
     history: list[Record] = []
     state = Progress({}).epoch
-    progress = checkpoint.resume(weights) if checkpoint is not None else None
+    progress = checkpoint.resume(trained) if checkpoint is not None else None
     if progress is not None:
         history, state = progress.history, progress.epoch
-        kept = _restore(progress, weights, optimizer, step=len(history) * steps_per_epoch + state["steps"])
+        kept = _restore(progress, trained, optimizer, step=len(history) * steps_per_epoch + state["steps"])
 
     dtype = scorer.backbone.model.dtype
+
+    def weights_of(rows: list[int]) -> Tensor | None:
+        return weights[rows] if weights is not None else None
 
     def validate(values: Sequence[Tensor], what: str, step: int) -> None:
         if all(bool(value.isfinite().all()) for value in values):
@@ -123,7 +129,7 @@ def train(
                 optimizer.zero_grad()
                 for part in features.parts(batch):
                     scores = head.label_scores(features.of(part))
-                    loss = head.loss(scores, goal[part]) * len(part)
+                    loss = head.loss(scores, goal[part], weights_of(part)) * len(part)
                     validate([loss], "loss", step)
                     torch.autograd.backward(loss / len(batch))
                     total += float(loss.detach())
@@ -136,14 +142,14 @@ def train(
                     validate([norm], "gradient", step)
                 optimizer.step()
                 if step >= first_averaged:
-                    for name, weight in weights.items():
+                    for name, weight in trained.items():
                         kept[name].lerp_(weight.detach(), 1 / (step - first_averaged + 1))
                 if checkpoint is not None and checkpoint.is_due:
                     seconds = time.perf_counter() - started
                     state = EpochState(
                         steps=step - first_step + 1, loss=total, hits=hits, labels=sorted(predicted), seconds=seconds
                     )
-                    checkpoint.save(_progress(weights, optimizer, kept, seed, history, state))
+                    checkpoint.save(_progress(trained, optimizer, kept, seed, history, state))
                 if settings.on_step is not None:
                     settings.on_step(step + 1, steps)
             state = Progress({}).epoch
@@ -156,12 +162,12 @@ def train(
             if held_out:
                 with torch.no_grad():
                     scores = head.label_scores(features.without_gradient(held_out))
-                record["validation_loss"] = float(head.loss(scores, goal[held_out]))
+                record["validation_loss"] = float(head.loss(scores, goal[held_out], weights_of(held_out)))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
-                    kept = _copies(weights)
+                    kept = _copies(trained)
         # in the precision of the model, in which soft vectors take part
         validate(
-            [tensor.to(dtype) for tensor in (*weights.values(), *kept.values())],
+            [tensor.to(dtype) for tensor in (*trained.values(), *kept.values())],
             "trained weight",
             first_step + steps_per_epoch - 1,
         )
@@ -169,11 +175,11 @@ def train(
         record["seconds"] = time.perf_counter() - started
         history.append(record)
         if checkpoint is not None:
-            checkpoint.save(_progress(weights, optimizer, kept, seed, history, state))
+            checkpoint.save(_progress(trained, optimizer, kept, seed, history, state))
         if settings.on_epoch is not None:
             settings.on_epoch(record)
     if len(history) * steps_per_epoch > first_averaged or held_out:
-        for name, weight in weights.items():
+        for name, weight in trained.items():
             weight.data.copy_(kept[name])
     return history
 
