@@ -147,7 +147,7 @@ def test_both_pages_have_the_same_sections_and_rules():
 def words_in_code(page):
     """Words in inline code."""
     text = re.sub(r"^ *```.*?^ *```", "", page_text(page), flags=re.DOTALL | re.MULTILINE)
-    return {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"[\w-]+", code)}
+    return {word for code in re.findall(r"`([^`]+)`", text) for word in re.findall(r"(?:chat:)?[\w-]+", code)}
 
 
 @pytest.mark.parametrize("page", PAGES)

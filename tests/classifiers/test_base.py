@@ -88,7 +88,8 @@ def test_parameters_that_are_tuned_often_stay_flat():
     flat = [*signature(PromptClassifier).parameters]
     assert flat == [
         "model", "template", "verbalizer", "head", "demonstrations", "soft_init", "calibration", "epochs", "batch_size",
-        "learning_rate", "class_weight", "max_length", "warm_start", "training", "model_options", "random_state",
+        "learning_rate", "class_weight", "max_length", "chat_options", "warm_start", "training", "model_options",
+        "random_state",
     ]  # fmt: skip
 
 

@@ -43,6 +43,7 @@ RIGHT = {
     "batch_size": {"big"},
     "class_weight": {"None", "dict"},
     "max_length": {"None", "big"},
+    "chat_options": {"None", "dict"},
     "warm_start": {"True"},
     "training": {"None"},
     "model_options": {"None", "dict"},

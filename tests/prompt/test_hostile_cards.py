@@ -90,7 +90,7 @@ def changed(card, path, value):
 
 def plausible(path):
     """Edits that make another prompt, which is nobody's mistake."""
-    return path[0] in ("template", "verbalizer", "demonstrations", "calibration", "head", "max_length")
+    return path[0] in ("template", "verbalizer", "demonstrations", "calibration", "head", "max_length", "chat_options")
 
 
 EVERY = pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
@@ -292,5 +292,5 @@ def test_an_empty_fingerprint_fits_no_model(prompt, backbone):
     with pytest.raises(ArtifactError, match="belongs to another model"):
         replace(loaded, fingerprint={}).validate_backbone(backbone)
     reseal(prompt, fingerprint={})
-    with pytest.raises(ArtifactError, match=r"the card\.fingerprint lacks 'model', 'tokenizer'"):
+    with pytest.raises(ArtifactError, match=r"the card\.fingerprint lacks 'chat_template', 'model', 'tokenizer'"):
         PromptClassifier.load(prompt, backbone)

@@ -14,7 +14,7 @@ EVERYTHING = (
     "{% if title is defined %}<title max=9 keep=ends>{% endif %}"
     ': <text shorten=2>\n(<options sep="/">) {{ stars | trim }}<mask*2>'
 )
-
+TURNS = "<chat:user><text><chat:assistant>很<mask>"
 
 SMALL = (
     '<div><div lang="" style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;line-height:2">'
@@ -43,15 +43,24 @@ def test_golden():
 
 def test_every_kind_has_a_name_a_style_and_a_line():
     assert NAMES.keys() == STYLES.keys()
-    assert {kind_of(part) for part in Template(EVERYTHING).nodes} == NAMES.keys()
+    nodes = (*Template(EVERYTHING).nodes, *Template(TURNS).nodes)
+    assert {kind_of(part) for part in nodes} == NAMES.keys()
     assert all("border" in style for style in STYLES.values())
-    assert {type(node) for node in Template(EVERYTHING).nodes} == set(Node.__args__)
+    assert {type(node) for node in nodes} == set(Node.__args__)
 
 
 def test_masks_are_described_by_name():
     assert described(Template("<mask name=评价><mask*2 name=b>")) == [
         Described("mask", "<mask name=评价>", "where the label word of '评价' goes"),
         Described("mask", "<mask*2 name=b>", "where the label word of 'b' goes, tokens: 2"),
+    ]
+
+
+def test_chat_turns_are_described_by_role():
+    assert described(Template(TURNS))[::2] == [
+        Described("turn", "<chat:user>", "begins a turn of the user, in the tokenizer's chat template"),
+        Described("turn", "<chat:assistant>", "begins a turn of the assistant, in the tokenizer's chat template"),
+        Described("mask", "<mask>", "where the label word goes"),
     ]
 
 

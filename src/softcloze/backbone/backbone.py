@@ -168,10 +168,18 @@ class Backbone:
         others.add(self.model.get_output_embeddings().weight)
         return [weight.shape for weight in self.model.parameters() if weight.dim() == 2 and weight not in others]
 
-    @cached_property
+    @property
     def fingerprint(self) -> dict[str, str]:
-        """Fingerprints of the model's weights, see `weights_fingerprint`, and of its tokenizer."""
-        return {"model": weights_fingerprint(self.model), "tokenizer": self.prompt_tokenizer.fingerprint}
+        """Fingerprints of the model's weights, see `weights_fingerprint`, of its tokenizer and of its chat template."""
+        return {
+            "model": self._weights_fingerprint,
+            "tokenizer": self.prompt_tokenizer.fingerprint,
+            "chat_template": self.prompt_tokenizer.chat_fingerprint,
+        }
+
+    @cached_property
+    def _weights_fingerprint(self) -> str:
+        return weights_fingerprint(self.model)
 
     @cached_property
     def embedding_rms(self) -> float:

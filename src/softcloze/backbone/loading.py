@@ -174,7 +174,9 @@ def _take(model: "PreTrainedModel", tokenizer: PretrainedTokenizer | None) -> Ba
         (id(weight), weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         for weight in model.parameters()
     )
-    key = id(model), name, state, id(tokenizer), 0 if tokenizer is None else len(tokenizer)
+    # the chat template says which tokens are control tokens
+    of_tokenizer = () if tokenizer is None else (len(tokenizer), repr(tokenizer.chat_template))
+    key = id(model), name, state, id(tokenizer), *of_tokenizer
     backbone = _TAKEN.get(key)
     if backbone is None:
         if tokenizer is None:

@@ -29,11 +29,11 @@ from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, p
 from softcloze.prompt import CARD, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.prompt.card import explain_damage
 from softcloze.prompt.folder import folder_of
-from softcloze.template import Template
+from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
-PARTS = ("template", "verbalizer", "head", "max_length")  # parameters that a saved prompt fixes
+PARTS = ("template", "verbalizer", "head", "max_length", "chat_options")  # parameters that a saved prompt fixes
 RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) | NONE
 
 
@@ -78,6 +78,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         **FIT_PARAMETERS,
         "class_weight": CLASS_WEIGHT,
         "max_length": integer(at_least=1) | NONE,
+        "chat_options": CHAT_OPTIONS | NONE,
         "training": instance_of("TrainingSettings(...)", TrainingSettings) | NONE,
         "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
         "random_state": RANDOM_STATE,
@@ -92,6 +93,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
     class_weight: ClassWeight | None
     training: TrainingSettings | None
     max_length: int | None
+    chat_options: ChatOptions | None
     model_options: Mapping[str, Any] | None
     random_state: int | np.random.RandomState | None
 
@@ -176,7 +178,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             saved["calibration"] = prompt.calibration.method
         if "head" in known:
             saved["head"] = prompt.head
-        saved["max_length"] = prompt.max_length
+        saved["max_length"], saved["chat_options"] = prompt.max_length, prompt.chat_options
         if "class_weight" in prompt.training:
             weight = prompt.training["class_weight"]
             saved["class_weight"] = weight if isinstance(weight, str) else dict(weight)
@@ -255,7 +257,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
     def _unfitted_prompt(self, template: Template, verbalizer: AnyVerbalizer) -> tuple[Prompt, Backbone]:
         """The prompt of `_hard_prompt`, and its backbone."""
         backbone = self._load_backbone()
-        prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, max_length=plain(self.max_length))
+        limits = {"max_length": plain(self.max_length), "chat_options": self.chat_options}
+        prompt = Prompt(template, verbalizer, backbone.name, backbone.fingerprint, **limits)
         # the same object as long as no parameter changes, so that it is compiled once
         bound = self._bound
         return (bound.prompt if bound is not None and bound.prompt == prompt else prompt), backbone
@@ -392,6 +395,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             head=head,
             head_tensors=parts.head.state_dict(),
             max_length=plain(self.max_length),
+            chat_options=self.chat_options,
             training=training,
         )
 

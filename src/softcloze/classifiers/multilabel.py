@@ -27,7 +27,7 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import Constraint, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.soft import INITS, initial_vectors
-from softcloze.template import Template
+from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
@@ -52,6 +52,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
         class_weight: None, "balanced" so that the examples with a label weigh as much as those without it, or label ->
             weight of the examples with it, where those without weigh 1.
         max_length: limit of a prompt in tokens; None for the model's own limit.
+        chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
         training: other options of training, a `TrainingSettings`; None for its defaults with `target_loss=0`.
         model_options: options of `load_backbone` for a model given by name: dtype, device, compile.
         random_state: seed of the initial vectors and of the order of examples.
@@ -91,6 +92,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
     learning_rate: float = 0.04
     class_weight: ClassWeight | None = None
     max_length: int | None = None
+    chat_options: ChatOptions | None = None
     training: TrainingSettings | None = None
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
@@ -133,7 +135,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
         targets = torch.tensor(present, dtype=torch.float32)
         weights = indicator_weights(self.class_weight, verbalizer.labels, present, given[used])
         start = self._start(template, verbalizer, examples, targets, weights)
-        compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD)
+        compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD, self.chat_options)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
 

@@ -40,7 +40,7 @@ from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.soft import INITS, initial_vectors
-from softcloze.template import Template
+from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
 from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Words
 
@@ -86,6 +86,8 @@ class PromptClassifier(PromptEstimator):
         class_weight: weights of the classes in all that is learnt from labels: None for equal ones, "balanced" so that
             every class weighs the same however many examples it has, or label -> weight, 1 for labels not named.
         max_length: limit of a prompt in tokens; None for the model's own limit.
+        chat_options: values of variables of the tokenizer's chat template, for a template with chat turns, as in
+            {"date": "2026-07-26"}; thinking is off unless it has "enable_thinking".
         warm_start: continue from the vectors of the last `fit`, or of the loaded prompt; see also `partial_fit`.
         training: other options of training, a `TrainingSettings`; None for its defaults. Searches reach each option
             as `training__NAME`.
@@ -142,6 +144,7 @@ class PromptClassifier(PromptEstimator):
     learning_rate: float = 0.04
     class_weight: ClassWeight | None = None
     max_length: int | None = None
+    chat_options: ChatOptions | None = None
     warm_start: bool = False
     training: TrainingSettings | None = None
     model_options: Mapping[str, Any] | None = None
@@ -462,7 +465,9 @@ class PromptClassifier(PromptEstimator):
         """
         prompt, backbone = self._prompt(calibrated=False)
         limit = min(prompt.max_length or backbone.max_length, backbone.max_length)
-        checked = check_verbalizer(prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit)
+        checked = check_verbalizer(
+            prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit, prompt.chat_options
+        )
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
         bound = self._bound_prompt(calibrated=False)
@@ -483,7 +488,9 @@ class PromptClassifier(PromptEstimator):
         # a missing folder is reported before a model is loaded
         soft_init = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
         start = self._start(template, verbalizer, examples, targets, weights)
-        compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, self.head)
+        compiled = CompiledPrompt(
+            template, verbalizer, self._load_backbone(), self.max_length, self.head, self.chat_options
+        )
         return soft_init, compiled, start
 
     @property

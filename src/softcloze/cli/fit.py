@@ -14,6 +14,7 @@ from softcloze.cli.console import errors, plain, results, say, warn
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
+    ChatOptionsOption,
     ClassWeightOption,
     DemonstrationsOption,
     FileArgument,
@@ -26,6 +27,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
     WeightOption,
     known_labels,
+    read_chat_options,
     read_class_weight,
     read_verbalizer,
 )
@@ -65,6 +67,7 @@ def fit(
     max_length: Annotated[
         int | None, typer.Option(help="Longest prompt in tokens; by default the model's limit.")
     ] = None,
+    chat_options: ChatOptionsOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the initial vectors and of the order of rows.")] = 0,
 ) -> None:
     """Train a soft prompt, a head or both on labelled rows and save the prompt in a folder.
@@ -74,6 +77,7 @@ def fit(
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
     words = read_verbalizer(verbalizer, template)
+    options = read_chat_options(chat_options)
     parsed = resolve_template(template)
     table = open_table(file)
     labels = table.labels(label_column, known_labels(words), fewest=2)
@@ -115,6 +119,7 @@ def fit(
         learning_rate=learning_rate,
         class_weight=by_class,
         max_length=max_length,
+        chat_options=options,
         random_state=seed,
     )
     work, reported_steps = f"training on {len(examples):,} rows", list[int]()

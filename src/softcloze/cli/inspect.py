@@ -13,11 +13,13 @@ from softcloze.cli.input_files import open_table
 from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
     ESCAPES,
+    ChatOptionsOption,
     DemonstrationsOption,
     LabelOption,
     Selection,
     TextOption,
     VerbalizerOption,
+    read_chat_options,
     read_escapes,
     read_fields,
     read_verbalizer,
@@ -26,7 +28,7 @@ from softcloze.cli.progress import open_backbone, open_tokenizer
 from softcloze.errors import CommandError, EncodingError, VerbalizerError
 from softcloze.files import validate_writable, write_text
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.template import Options, Template
+from softcloze.template import ChatOptions, Options, Template
 from softcloze.verbalizer import Verbalizer
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def inspect(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens a prompt may have; by default what the model takes.")
     ] = None,
+    chat_options: ChatOptionsOption = None,
     examples: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Labelled rows for <demos>: a .csv, .tsv, .jsonl or .parquet file."),
@@ -71,21 +74,22 @@ def inspect(
 ) -> None:
     """Show the parts of a template; with an example and a model, every token and its origin.
 
-    Under each token is its kind: l literal, f field, s soft slot, m mask, d demonstration, a dot for a special token,
-    x for a token that was cut because the prompt is too long. Tokens that share a character are shown together.
+    Under each token is its kind: l literal, f field, s soft slot, m mask, d demonstration, t for the frame of a chat
+    turn, a dot for a special token, x for a token that was cut because the prompt is too long. Tokens that share a
+    character are shown together.
     """
     if html is not None:
         validate_writable(html)
     parsed = resolve_template(template)
     example = _example(parsed, text, field)
-    words = read_verbalizer(verbalizer, template)
+    words, options = read_verbalizer(verbalizer, template), read_chat_options(chat_options)
     if model is None and demonstrations == "nearest":
         raise CommandError("--demonstrations nearest compares what a model makes of the rows: name it with --model")
     if example or (not parsed.fields and (model is not None or examples is not None)):
         labelled = None
         if examples is not None:
             labelled = _read_labelled(parsed, examples, text_column, label_column, demonstrations)
-        inspection = _inspect_example(parsed, example, words, labelled, model, max_length)
+        inspection = _inspect_example(parsed, example, words, labelled, model, max_length, options)
     else:
         from softcloze.cli.inspect_view import Inspection
 
@@ -150,6 +154,7 @@ def _inspect_example(
     labelled: Labelled | None,
     model: str | None,
     max_length: int | None,
+    chat_options: ChatOptions | None,
 ) -> "Inspection":
     """Fill the template with the example; with a model, also list the tokens.
 
@@ -181,7 +186,7 @@ def _inspect_example(
     else:
         prompt_tokenizer, limit = open_tokenizer(model)
     limit = limit if max_length is None else min(max_length, limit)
-    compiled = CompiledTemplate(template, prompt_tokenizer, limit, options=options)
+    compiled = CompiledTemplate(template, prompt_tokenizer, limit, options=options, chat_options=chat_options)
     answer, token_words, problem = len(template.masks), [], None
     if words is not None:
         try:

@@ -24,6 +24,7 @@ STYLES = {
     "options": "blue",
     "demo": "green",
     "special": "dim",
+    "turn": "dim",
     "logic": "italic",
 }
 CUT_STYLE = "strike red"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from softcloze.cli.console import plain, results
 from softcloze.cli.lint_sources import SourceFile, TomlError, read_source
-from softcloze.cli.options import VerbalizerOption, read_label_words
+from softcloze.cli.options import ChatOptionsOption, VerbalizerOption, read_chat_options, read_label_words
 from softcloze.cli.progress import open_backbone, open_tokenizer
 from softcloze.display import rich_table
 from softcloze.errors import CommandError, LibraryError, TemplateSyntaxError
@@ -24,7 +24,7 @@ from softcloze.lint import lint as lint_template
 from softcloze.lint.finding import SEVERITIES, STYLES, sort_findings
 from softcloze.lint.label_words import check_words, list_words
 from softcloze.lint.verbalizer import words_table
-from softcloze.template import Template
+from softcloze.template import ChatOptions, Template
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
@@ -63,20 +63,22 @@ def lint(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a prompt, at most; the model's own limit by default.")
     ] = None,
+    chat_options: ChatOptionsOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings as well.")] = False,
 ) -> None:
     """Find faults of templates and label words, each with its place and advice.
 
     Exits with 1 if there are errors, with --strict also if there are warnings.
     """
-    for option, given in (("--max-length", max_length is not None), ("--words", words), ("--priors", priors)):
+    needing = {"--max-length": max_length is not None, "--chat-options": chat_options is not None}
+    for option, given in {**needing, "--words": words, "--priors": priors}.items():
         if given and model is None:
             raise CommandError(f"{option} needs a tokenizer: name a model with --model")
     labels = _given_labels(verbalizer)
     if priors and labels is None and not any(file.lower().endswith(".toml") for file in files):  # cards have some
         raise CommandError("--priors is about label words: give them with --verbalizer")
     names = None if fields is None else [name.strip() for name in fields.split(",") if name.strip()]
-    opened = None if model is None else _open(model, max_length, weights=priors)
+    opened = None if model is None else _open(model, max_length, read_chat_options(chat_options), weights=priors)
     linter = Linter(names, labels, opened, tables=words or priors)
     findings = [located for file in files for located in linter.lint(file)]
     console = results()
@@ -126,10 +128,11 @@ class Labels(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A tokenizer, the limit of its model, and the model itself if it is loaded."""
+    """A tokenizer, the limit of its model, options of its chat template, and the model itself if it is loaded."""
 
     prompt_tokenizer: "PromptTokenizer"
     max_length: int
+    chat_options: ChatOptions | None
     backbone: "Backbone | None" = None
 
 
@@ -187,8 +190,15 @@ class Linter:
         if self.model is None or isinstance(template, str):
             return findings
         sound = all(finding.severity != "error" for finding in findings)
-        prompt_tokenizer, limit, _ = self.model
-        findings = lint_template(template, words, tokenizer=prompt_tokenizer, fields=self.fields, max_length=limit)
+        prompt_tokenizer, limit, options, _ = self.model
+        findings = lint_template(
+            template,
+            words,
+            tokenizer=prompt_tokenizer,
+            fields=self.fields,
+            max_length=limit,
+            chat_options=options,
+        )
         if self.wants_tables and sound and words is not None:
             checked = self.tables[source.name] = _check_words(template, words, self.model)
             findings = sort_findings(dict.fromkeys((*findings, *checked.findings)), template.source)
@@ -249,14 +259,15 @@ def _given_labels(verbalizer: str | None) -> Labels | None:
     return Labels(where, load_verbalizer(verbalizer).words if words is None else words)
 
 
-def _open(model: str, max_length: int | None, *, weights: bool) -> Model:
+def _open(model: str, max_length: int | None, chat_options: ChatOptions | None, *, weights: bool) -> Model:
     if weights:
         backbone = open_backbone(model)
         prompt_tokenizer, limit = backbone.prompt_tokenizer, backbone.max_length
     else:
         backbone = None
         prompt_tokenizer, limit = open_tokenizer(model)
-    return Model(prompt_tokenizer, limit if max_length is None else min(max_length, limit), backbone)
+    limit = limit if max_length is None else min(max_length, limit)
+    return Model(prompt_tokenizer, limit, chat_options, backbone)
 
 
 def _check_words(template: Template, words: Mapping[Any, Any], model: Model) -> VerbalizerCheck:
@@ -266,5 +277,7 @@ def _check_words(template: Template, words: Mapping[Any, Any], model: Model) -> 
 
     verbalizer = RuleVerbalizer(words) if list_words(words).masks else Verbalizer(words)
     if model.backbone is None or template.blocks or template.demos is not None:
-        return check_verbalizer(verbalizer, model.prompt_tokenizer, template, model.max_length)
-    return PromptClassifier(model.backbone, template, verbalizer, max_length=model.max_length).check()
+        return check_verbalizer(verbalizer, model.prompt_tokenizer, template, model.max_length, model.chat_options)
+    return PromptClassifier(
+        model.backbone, template, verbalizer, max_length=model.max_length, chat_options=model.chat_options
+    ).check()

@@ -16,6 +16,7 @@ from softcloze.files import expand_user, unique_keys
 from softcloze.library import load_template, load_verbalizer, resolve_verbalizer
 from softcloze.library.lookup import is_name
 from softcloze.parameters import POSITIVE
+from softcloze.template import CHAT_OPTIONS, ChatOptions
 from softcloze.verbalizer import Label, Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
@@ -62,6 +63,14 @@ VerbalizerOption = Annotated[
     ),
 ]
 ModelOption = Annotated[str, typer.Option(help="starter:NAME, a name on a hub, a folder, or a .gguf file.")]
+ChatOptionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--chat-options",
+        metavar="JSON",
+        help='Options of the tokenizer\'s chat template, for a template with chat turns, as in {"date": "2026-07-26"}.',
+    ),
+]
 OtherModelOption = Annotated[
     str | None, typer.Option("--model", help="Name or path of the model now, if it moved since the prompt was saved.")
 ]
@@ -162,6 +171,23 @@ def read_label_words(given: str) -> tuple[str, Any, dict[str, Any]]:
     if isinstance(words, dict) and isinstance(words.get("words"), dict):  # a card of the library
         return given, words["words"], {key: words[key] for key in ("aggregation", "length_norm") if key in words}
     return given, words, {}
+
+
+def read_chat_options(given: str | None) -> ChatOptions | None:
+    """Read --chat-options.
+
+    Raises:
+        CommandError: it is not JSON, or not a table of options.
+
+    >>> read_chat_options('{"enable_thinking": true}')
+    {'enable_thinking': True}
+    """
+    if given is None:
+        return None
+    options: ChatOptions = parse(given, ".json", "--chat-options", CommandError)
+    if not CHAT_OPTIONS.holds(options):
+        raise CommandError(f"--chat-options is {given!r:.80}, but it has to be {CHAT_OPTIONS.expected}")
+    return options
 
 
 def read_class_weight(given: str | None) -> str | dict[Label, float] | None:

@@ -13,7 +13,7 @@ from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.encoding.truncation import KeptTokens, part_indices, truncate
 from softcloze.encoding.word_ids import word_ids
 from softcloze.errors import EncodingError
-from softcloze.template import Field, Literal, Mask, Part, Soft, Special, Template
+from softcloze.template import ChatOptions, Field, Literal, Mask, Part, Soft, Special, Template, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,30 @@ class CompiledTemplate:
     """
 
     def __init__(
-        self, template: Template, prompt_tokenizer: PromptTokenizer, max_length: int, *, options: Sequence[str] = ()
+        self,
+        template: Template,
+        prompt_tokenizer: PromptTokenizer,
+        max_length: int,
+        *,
+        options: Sequence[str] = (),
+        chat_options: ChatOptions | None = None,
     ) -> None:
-        """Bind `template` to `prompt_tokenizer`; `options` are the first label words of all labels, for <options>.
+        """Bind `template` to `prompt_tokenizer`.
+
+        Args:
+            template: the template.
+            prompt_tokenizer: the tokenizer.
+            max_length: maximal number of tokens and slots.
+            options: the first label words of all labels, for <options>.
+            chat_options: values of variables of the tokenizer's chat template: see `softcloze.encoding.chat`; unused
+                without chat turns.
 
         Raises:
-            EncodingError: the template has <options> but `options` is empty, or the words of an init= have no tokens.
-            TokenizerError: the template has a special token that the tokenizer lacks.
+            EncodingError: the template has <options> but `options` is empty, the words of an init= have no tokens, or
+                the tokenizer's chat template does not write these chat turns.
+            TokenizerError: the template has a special token that the tokenizer lacks, or chat turns, and the tokenizer
+                has no chat template.
+            ParameterError: the chat template has no such option, or writes a date that `chat_options` does not give.
         """
         self.template = template
         self.prompt_tokenizer = prompt_tokenizer
@@ -53,7 +70,7 @@ class CompiledTemplate:
         self.blocks = compile_blocks(template, prompt_tokenizer)
         self.soft_count = sum(block.count for block in self.blocks)
         self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
-        self._renderer = Renderer(template, prompt_tokenizer, options)
+        self._renderer = Renderer(template, prompt_tokenizer, options, chat_options)
         self._static_parts = self._renderer.static_parts
         self.has_right = not isinstance(self._static_parts[-1].node, Mask)
         self._has_token_types = prompt_tokenizer.has_token_types and Special("sep") in template.nodes
@@ -134,6 +151,8 @@ class CompiledTemplate:
                     tokens.append(TokenInfo(token, "field", name, i in kept))
                 case Special():
                     tokens.append(TokenInfo(token, "special", "", True))
+                case Turn(role):
+                    tokens.append(TokenInfo(token, "turn", role, True))
                 case _:
                     tokens.append(TokenInfo(token, "literal", "", True))
         return tokens
@@ -171,7 +190,10 @@ class CompiledTemplate:
                 )
                 for row in waiting
             ]
-            encodings = self.prompt_tokenizer.encode([rendered.text for rendered in prompts])
+            encodings = self.prompt_tokenizer.encode(
+                [rendered.text for rendered in prompts],
+                add_special_tokens=not self.template.turns,  # the chat template writes them
+            )
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
                 # positions of soft slots beyond the one marker token of each

@@ -99,8 +99,8 @@ class TokenInfo:
     Attributes:
         token: the token as the tokenizer writes it; "" for a soft slot.
         kind: "special" (added by the tokenizer, or a tag such as <sep>), "literal" (including the words of <options>),
-            "field", "soft", "mask" or "demo".
-        name: name of the field, soft block or mask; else "".
+            "field", "soft", "mask", "demo", or "turn" (the frame of a chat turn, with its special tokens).
+        name: name of the field, soft block or mask, or role of the turn; else "".
         kept: whether it survived truncation.
     """
 

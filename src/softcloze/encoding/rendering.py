@@ -1,13 +1,15 @@
 """Render an example as one text with markers for slots, masks and special tokens."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
+from softcloze.encoding.chat import ChatFormat
 from softcloze.encoding.encoded import Answer, Demonstration
 from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
 from softcloze.template import (
+    ChatOptions,
     Demos,
     Expression,
     Field,
@@ -19,6 +21,7 @@ from softcloze.template import (
     Special,
     Statement,
     Template,
+    Turn,
 )
 from softcloze.template.nodes import literal_text
 from softcloze.template.parts import merge_literals
@@ -66,12 +69,21 @@ class Renderer:
         spaces: the white space before each mask, which belongs to the label word.
     """
 
-    def __init__(self, template: Template, prompt_tokenizer: PromptTokenizer, options: Sequence[str]):
-        """Prepare `template`; `options` are the label words for <options>.
+    def __init__(
+        self,
+        template: Template,
+        prompt_tokenizer: PromptTokenizer,
+        options: Sequence[str],
+        chat_options: ChatOptions | None = None,
+    ):
+        """Prepare `template`; `options` are the label words for <options>, `chat_options` those of `ChatFormat`.
 
         Raises:
-            EncodingError: the template has <options> but `options` is empty.
-            TokenizerError: the template has a special token that the tokenizer lacks.
+            EncodingError: the template has <options> but `options` is empty, or chat turns that the tokenizer's chat
+                template does not write.
+            TokenizerError: the template has a special token that the tokenizer lacks, or chat turns without a chat
+                template.
+            ParameterError: as `ChatFormat`.
         """
         self._template = template
         self._prompt_tokenizer = prompt_tokenizer
@@ -80,10 +92,17 @@ class Renderer:
         self._has_options = any(isinstance(part.node, Options) for part in parts)
         if self._has_options and not options:
             raise EncodingError("<options> lists the label words, and none are given: name them in a verbalizer")
-        self.spaces = spaces_before_masks(parts)
-        self.static_parts = self._with_markers(with_options(parts, self._options))
-        self._fields = [(i, part.node) for i, part in enumerate(self.static_parts) if isinstance(part.node, Field)]
         self._space_after = {Special(kind) for kind in prompt_tokenizer.space_after} & set(template.nodes)
+        self._chat = ChatFormat(prompt_tokenizer, chat_options) if template.turns else None
+        self.spaces = spaces_before_masks(parts)
+        self._opening_space = ""  # at the end of the frame, where a mask opens the turn; it belongs to the label word
+        self.static_parts = self._framed(self._with_markers(with_options(parts, self._options)))
+        for before, part in pairwise(self.static_parts):
+            if isinstance(part.node, Mask) and isinstance(before.node, Turn) and prompt_tokenizer.mask_id is None:
+                self._opening_space = before.text[len(before.text.rstrip(" ")) :]
+                self.spaces[part.node] = self._opening_space or " " * self._ends_in_special(before)
+        self.static_parts = self._framed(self.static_parts)
+        self._fields = [(i, part.node) for i, part in enumerate(self.static_parts) if isinstance(part.node, Field)]
 
     def render(
         self,
@@ -107,9 +126,38 @@ class Renderer:
         demos: list[range] = []
         if self._template.demos is not None:
             parts, demos = _with_demonstrations(parts, demonstrations)
-        if self._space_after:
-            _add_spaces(parts, self._space_after)
+        parts = self._framed(parts)
+        if self._space_after or self._chat is not None:
+            self._add_spaces(parts)
         return Rendered(parts, demos)
+
+    def _framed(self, parts: list[Part]) -> list[Part]:
+        """Write the frame of each chat turn, which is all text between its content and that of the one before."""
+        if self._chat is None:
+            return parts
+        *others, last = self._chat.frame([part.node.role for part in parts if isinstance(part.node, Turn)])
+        frame = iter([*others, last.removesuffix(self._opening_space)])
+        return [replace(part, text=next(frame)) if isinstance(part.node, Turn) else part for part in parts]
+
+    def _add_spaces(self, parts: list[Part]) -> None:
+        """Put a space between special tokens of some kinds and text, which is then tokenized as word-initial."""
+        last = 0
+        for i, part in enumerate(parts):
+            if not part.text:
+                continue
+            if (
+                isinstance(part.node, Literal | Field)
+                and part.text[0] not in " ▁"
+                and self._ends_in_special(parts[last])
+            ):
+                parts[last] = replace(parts[last], text=parts[last].text + " ")
+            last = i
+
+    def _ends_in_special(self, part: Part) -> bool:
+        """Return True if the part is, or ends in, a special token that needs a space before text."""
+        if isinstance(part.node, Turn):
+            return self._prompt_tokenizer.ends_in_special(part.text)
+        return part.node in self._space_after
 
     def write_demonstration(self, demonstration: Demonstration) -> list[Part]:
         """Write a demonstration with markers: see `write_demonstration`."""
@@ -144,6 +192,8 @@ class Renderer:
                 case Special(kind):
                     text = prompt_tokenizer.special(kind)
             marked.append(part if text is part.text else Part(part.node, text, part.block))
+        if self._chat is not None:  # the chat template writes them
+            return marked
         return _without_added_specials(marked, prompt_tokenizer.prefix_markers, prompt_tokenizer.suffix_markers)
 
 
@@ -177,21 +227,11 @@ def _with_demonstrations(
     return whole, demos
 
 
-def _add_spaces(parts: list[Part], kinds: Container[object]) -> None:
-    """Put a space between special tokens of these kinds and text, which is then tokenized as word-initial."""
-    last = 0
-    for i, part in enumerate(parts):
-        if not part.text:
-            continue
-        if parts[last].node in kinds and isinstance(part.node, Literal | Field) and part.text[0] not in " ▁":
-            parts[last] = replace(parts[last], text=parts[last].text + " ")
-        last = i
-
-
 def write_demonstration(template: Template, demonstration: Demonstration, options: Sequence[str]) -> list[Part]:
     r"""Write a demonstration: the side of <demos> with the masks, filled with label words, and then the separator.
 
-    Soft slots are left out. White space on both sides of a slot collapses to that after it.
+    In a template with chat turns these are the turns after <demos>, without a separator. Soft slots are left out. White
+    space on both sides of a slot collapses to that after it.
 
     >>> template = Template("Good or bad?\n<demos><soft*5> <text> It was <mask>")
     >>> parts = write_demonstration(template, Demonstration({"text": "Dull."}, "bad"), options=())
@@ -205,7 +245,7 @@ def write_demonstration(template: Template, demonstration: Demonstration, option
     stop = min((i for i in breaks if i > mask), default=len(parts))
     sep = template.demos.sep if template.demos is not None else ""
     written = (_filled(part, demonstration.word) for part in _without_slots(parts[start:stop]))
-    return [*written, Part(Literal(sep), sep)]
+    return [*written, Part(Literal(sep), sep)] if not template.turns else [*written]
 
 
 def _filled(part: Part, answer: Answer) -> Part:
@@ -232,8 +272,10 @@ def _without_slots(parts: Sequence[Part]) -> list[Part]:
             continue
         if gap and isinstance(part.node, Literal) and part.text[0].isspace():
             strip_last()
-            if not written:
+            if not written or isinstance(written[-1].node, Turn):
                 part = replace(part, text=part.text.lstrip())
+        if gap and isinstance(part.node, Turn):
+            strip_last()
         if part.text or not isinstance(part.node, Literal):
             written.append(part)
             gap = False

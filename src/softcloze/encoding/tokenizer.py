@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Self, TypeAlias, get_args
 
@@ -17,6 +17,7 @@ PretrainedTokenizer: TypeAlias = Any  # any tokenizer class of transformers
 # for models and tokenizers without a limit of their own (ALiBi, relative positions)
 NO_LIMIT = 1_000_000
 _SURROGATE = re.compile("[\ud800-\udfff]")  # tokenizers reject them
+_CONTROL = re.compile(r"<[|｜].*[|｜]>")  # the spelling of control tokens, which nobody writes in a text
 _SENTINEL = re.compile(r"▁?<extra_id_(\d+)>")  # T5's, and mT5's, whose vocabulary has them as ordinary pieces
 
 
@@ -86,7 +87,7 @@ class PromptTokenizer:
         nonce = secrets.token_hex(16)
         special = {token["content"] for token in definition["added_tokens"] if token["special"]}
         named = (token for token in tokenizer.all_special_tokens if backend.token_to_id(token) is not None)
-        special.update(named, sentinels)
+        special.update(named, sentinels, _control_tokens(tokenizer, definition))
         markers = {content: f"\x02{nonce}:{i}\x03" for i, content in enumerate(sorted(special))}
         everywhere = not masked and _prepend_once(definition)
         first = any(part.get("prepend_scheme") == "first" for part in _steps(definition, "pre_tokenizer"))
@@ -106,6 +107,9 @@ class PromptTokenizer:
         self.unknown_id: int | None = tokenizer.unk_token_id
         self._names: dict[str, str] = {marker: content for content, marker in markers.items()}
         kinds = {kind: getattr(tokenizer, f"{kind}_token") for kind in get_args(SpecialKind)}
+        self._markers = markers
+        self._original = tokenizer
+        self._everywhere = everywhere
         self._special = {kind: markers[token] for kind, token in kinds.items() if token in markers}
         # by id, since the post-processor still has the original names
         with_specials = [str(self._copy.id_to_token(i)) for i in self._copy.encode(self.slot_marker).ids]
@@ -130,9 +134,11 @@ class PromptTokenizer:
         decoder = bool(sentinels_of(tokenizer))
         return cls(tokenizer, masked=decoder or tokenizer.mask_token_id is not None, decoder=decoder)
 
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """Tokenize each text in one call, with the special tokens that the tokenizer adds itself."""
-        return self._copy.encode_batch([_SURROGATE.sub("\ufffd", text) for text in texts])
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool = True) -> list[Encoding]:
+        """Tokenize each text in one call; by default with the special tokens that the tokenizer adds itself."""
+        return self._copy.encode_batch(
+            [_SURROGATE.sub("\ufffd", text) for text in texts], add_special_tokens=add_special_tokens
+        )
 
     def ids(self, text: str) -> list[int]:
         """Token ids of `text` without added special tokens."""
@@ -155,6 +161,53 @@ class PromptTokenizer:
                 f"the tokenizer has no {kind} token for <{kind}> in the template (it has {has}); take <{kind}> out"
             )
         return self._special[kind]
+
+    def with_markers(self, text: str) -> str:
+        """Replace the names of special tokens by their markers, in text of the chat template and never of an example.
+
+        A space goes between a marker and text where the original tokenizes such text as word-initial.
+        """
+        names = sorted(self._markers, key=len, reverse=True)  # the longest first, as tokenizers match them
+        marked = re.sub("|".join(map(re.escape, names)), lambda match: self._markers[match[0]], text) if names else text
+        return re.sub("\x03(?=[^ ▁\x02])", "\x03 ", marked) if self._everywhere else marked
+
+    def ends_in_special(self, text: str) -> bool:
+        """Return True if text after this needs a space, to be tokenized as the original does after a special token."""
+        return self._everywhere and text.endswith("\x03")
+
+    def chat_template(self, *, uses_tools: bool = False) -> str:
+        """The chat template of the tokenizer, for conversations with or without tools.
+
+        Raises:
+            TokenizerError: it has none.
+        """
+        kind = type(self._original).__name__
+        if not getattr(self._original, "chat_template", None):
+            raise TokenizerError(
+                f"the template has chat turns, and {kind} has no chat template; take a model that was trained on "
+                "conversations, or take the chat tags out; if you know the template of this model, set "
+                "tokenizer.chat_template and give model=(model, tokenizer)"
+            )
+        try:
+            template: str = self._original.get_chat_template(tools=[] if uses_tools else None)
+        except ValueError as error:  # several templates, and none of them the default
+            raise TokenizerError(f"{kind} has no chat template to take: {error}") from error
+        return template
+
+    def apply_chat_template(
+        self, messages: Sequence[Mapping[str, str]], template: str, options: Mapping[str, object]
+    ) -> str:
+        """Render a conversation whose last message is begun and not ended; raises what the template raises."""
+        text: str = self._original.apply_chat_template(
+            list(messages), chat_template=template, tokenize=False, continue_final_message=True, **options
+        )
+        return text
+
+    @property
+    def chat_fingerprint(self) -> str:
+        """SHA-256 of the chat template, or of none, in hexadecimal."""
+        template = getattr(self._original, "chat_template", None)
+        return sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()
 
     def token(self, token_id: int) -> str:
         """The token with this id as the original tokenizer writes it."""
@@ -185,6 +238,16 @@ def sentinels_of(tokenizer: PretrainedTokenizer) -> list[str]:
     """The tokens `<extra_id_0>`, `<extra_id_1>` and so on of a T5-like tokenizer, in order, as it writes them."""
     names = {int(match[1]): name for name in tokenizer.get_vocab() if (match := _SENTINEL.fullmatch(name))}
     return [names[number] for number in sorted(names)]
+
+
+def _control_tokens(tokenizer: PretrainedTokenizer, definition: dict[str, Any]) -> Iterator[str]:
+    """Added tokens that are not special, and yet control tokens: those of the chat template, and <|…|>."""
+    ordinary = [token["content"] for token in definition["added_tokens"] if not token["special"]]
+    templates = json.dumps(getattr(tokenizer, "chat_template", None), ensure_ascii=False)
+    for token in ordinary:
+        in_template = json.dumps(token, ensure_ascii=False)[1:-1] in templates and not token.isspace()
+        if (in_template and not token.isalnum()) or _CONTROL.fullmatch(token):
+            yield token
 
 
 def _prepend_once(definition: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
-from softcloze.template import Literal, Mask, Part
+from softcloze.template import Literal, Mask, Part, Turn
 from softcloze.template.nodes import write
 
 
@@ -15,8 +15,9 @@ def word_ids(
     """Token ids of a label word at a mask, as the tokenizer would write it there.
 
     White space between the last literal and the mask belongs to the word (" good"). The word is tokenized after the
-    literal before the mask, or after a full stop if there is none, provided that the tokens of that text stay the
-    same. This avoids a word-initial marker that running text would not have.
+    literal before the mask, after the frame of the chat turn that the mask opens, or after a full stop if there is
+    neither, provided that the tokens of that text stay the same. This avoids a word-initial marker that running text
+    would not have.
 
     Args:
         word: the label word.
@@ -53,6 +54,7 @@ def _ids_after(before: Part | None, text: str, prompt_tokenizer: PromptTokenizer
     if before is None:
         return prompt_tokenizer.ids(text)
     anchors = [before.text.rstrip()] if isinstance(before.node, Literal) else []
+    anchors += [before.text] if isinstance(before.node, Turn) else []
     for anchor in (*anchors, ".", "。"):
         anchor_ids, ids = prompt_tokenizer.ids(anchor), prompt_tokenizer.ids(anchor + text)
         if anchor_ids and ids[: len(anchor_ids)] == anchor_ids:

@@ -25,7 +25,7 @@ from softcloze.experiments.score_cache import ScoreCache
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier, SetFitClassifier
 from softcloze.library import resolve_template
 from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
-from softcloze.template import Demos, Field, Template, with_slots
+from softcloze.template import Field, Template, with_demos, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 # the estimators of this package
@@ -206,14 +206,13 @@ def standard_methods(
     def prompt(template: Template, **settings: Any) -> PromptClassifier:  # noqa: ANN401
         return PromptClassifier(model, template, verbalizer, **settings)
 
-    with_demonstrations = Template.from_nodes([Demos(demonstrations), *hard.nodes])
     return (
         Method("hard", prompt(hard), "the words alone"),
         *(
             Method(f"hard, {name}", prompt(hard, calibration=name), f"the words alone, with {name} calibration")
             for name in calibrations
         ),
-        Method("demonstrations", prompt(with_demonstrations), "labelled examples in the context"),
+        Method("demonstrations", prompt(with_demos(hard, demonstrations)), "labelled examples in the context"),
         Method("soft in front", prompt(with_slots(hard, front=soft)), "trained vectors in front"),
         Method("soft after the text", prompt(with_slots(hard, after=soft)), "trained vectors after the text"),
         Method(

@@ -52,7 +52,7 @@ class ScoreCache:
         prompt = bound.prompt
         if prompt.training or prompt.head != "words" or prompt.demonstrations is not None:
             return None
-        key = (prompt.template, prompt.verbalizer, prompt.max_length, bound.backbone)
+        key = (prompt.template, prompt.verbalizer, prompt.max_length, repr(prompt.chat_options), bound.backbone)
         return self._finished(
             key,
             lambda: bound.features(bound.encode(self.texts)),
@@ -88,4 +88,5 @@ def shared_scores_key(classifier: BaseEstimator) -> Hashable | None:
     template = resolve_template(classifier.template)
     if template.blocks or template.demos is not None:
         return None
-    return str(template), repr(resolve_verbalizer(classifier.verbalizer)), classifier.max_length, repr(classifier.model)
+    options = (classifier.max_length, repr(classifier.chat_options), repr(classifier.model))
+    return str(template), repr(resolve_verbalizer(classifier.verbalizer)), *options

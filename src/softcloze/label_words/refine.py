@@ -22,7 +22,7 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import NONE, NOT_NEGATIVE, POSITIVE, integer, number, validate_parameters
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import compute_features
-from softcloze.template import Template
+from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.verbalizer import Label, Verbalizer, Words
 from softcloze.verbalizer.verbalizer import find_openings
 
@@ -32,6 +32,7 @@ CONSTRAINTS = {
     "penalty": POSITIVE,
     "max_tokens": integer(at_least=1) | NONE,
     "max_length": integer(at_least=1) | NONE,
+    "chat_options": CHAT_OPTIONS | NONE,
 }
 
 
@@ -47,6 +48,7 @@ def refine_words(
     penalty: float = 1.0,
     max_tokens: int | None = None,
     max_length: int | None = None,
+    chat_options: ChatOptions | None = None,
 ) -> Verbalizer:
     r"""Select and weight many label words by the model's scores on a few texts.
 
@@ -75,6 +77,7 @@ def refine_words(
         penalty: strength with which learnt weights stay near their start; see `softcloze.label_words.learn_weights`.
         max_tokens: drops words of more tokens; None keeps them.
         max_length: tokens of a prompt, at most; None for the model's own limit.
+        chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
 
     Returns:
         A `Verbalizer` with "log_sum_prob" and a weight for each word, for the same model and template.
@@ -104,8 +107,9 @@ def refine_words(
         >>> verbalizer.words
         (('bad', 'boring'), ('good', 'great'))
     """
-    options = {"frequency": frequency, "relevance": relevance, "penalty": penalty}
-    validate_parameters({**options, "max_tokens": max_tokens, "max_length": max_length}, CONSTRAINTS)
+    options: dict[str, object] = {"frequency": frequency, "relevance": relevance, "penalty": penalty}
+    options |= {"max_tokens": max_tokens, "max_length": max_length, "chat_options": chat_options}
+    validate_parameters(options, CONSTRAINTS)
     template, verbalizer = resolve_template(template), resolve_verbalizer(words)
     if not isinstance(verbalizer, Verbalizer):
         raise ParameterError("no words to refine; give label -> words, or the name of a verbalizer in the library")
@@ -120,8 +124,8 @@ def refine_words(
         targets = label_indices(given, verbalizer.labels)
         validate_several(given)
     backbone = load_backbone(model)
-    verbalizer = usable_words(verbalizer, template, backbone, max_tokens)
-    bound = CompiledPrompt(template, verbalizer, backbone, max_length)
+    verbalizer = usable_words(verbalizer, template, backbone, max_tokens, chat_options)
+    bound = CompiledPrompt(template, verbalizer, backbone, max_length, chat_options=chat_options)
     log_probs, owners = word_log_probs(bound, examples), word_owners(verbalizer)
 
     keep = frequent(log_priors(log_probs), owners, frequency)
@@ -139,14 +143,22 @@ def refine_words(
 
 
 def usable_words(
-    verbalizer: Verbalizer, template: Template, backbone: Backbone, max_tokens: int | None = None
+    verbalizer: Verbalizer,
+    template: Template,
+    backbone: Backbone,
+    max_tokens: int | None = None,
+    chat_options: ChatOptions | None = None,
 ) -> Verbalizer:
     """Drop words that the model does not know or cannot tell apart, words of more than `max_tokens`, and all weights.
 
     The first word of each label stays; `CompiledPrompt` reports its faults.
     """
     compiled = CompiledTemplate(
-        template, backbone.prompt_tokenizer, backbone.max_length, options=verbalizer.first_words
+        template,
+        backbone.prompt_tokenizer,
+        backbone.max_length,
+        options=verbalizer.first_words,
+        chat_options=chat_options,
     )
     ids = {word: compiled.word_ids(word) for word in verbalizer.first_words}
     for word in verbalizer.all_words:

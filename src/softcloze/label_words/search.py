@@ -13,13 +13,14 @@ from softcloze.label_words.beam_search import choose_words
 from softcloze.label_words.candidates import RANKINGS, is_word, read_candidates, tokens_of
 from softcloze.library import resolve_template
 from softcloze.parameters import NONE, integer, one_of, validate_parameters
-from softcloze.template import Demos, Mask, Options, Soft, Template, without_slots
+from softcloze.template import CHAT_OPTIONS, ChatOptions, Demos, Mask, Options, Soft, Template, without_slots
 from softcloze.verbalizer import Label, Verbalizer
 
 CONSTRAINTS = {
     "method": one_of(*RANKINGS),
     "words": integer(at_least=1),
     "max_length": integer(at_least=1) | NONE,
+    "chat_options": CHAT_OPTIONS | NONE,
     "random_state": integer(at_least=0),
 }
 
@@ -34,6 +35,7 @@ def search_label_words(
     words: int = 3,
     start: Mapping[Label, str] | None = None,
     max_length: int | None = None,
+    chat_options: ChatOptions | None = None,
     random_state: int = 0,
 ) -> Verbalizer:
     r"""Find label words by a few labelled examples.
@@ -55,6 +57,7 @@ def search_label_words(
         start: the first word of each label, whatever the examples. None takes the labels themselves if each is a
             candidate, and otherwise none, as {} does.
         max_length: tokens of a prompt, at most; None for the model's own limit.
+        chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
         random_state: seed of the folds of the cross-validation.
 
     Returns:
@@ -81,7 +84,7 @@ def search_label_words(
         >>> PromptClassifier("starter:smollm2-135m", template, verbalizer).predict(["A delight."])  # doctest: +SKIP
     """
     options = {"method": method, "words": words, "max_length": max_length, "random_state": random_state}
-    validate_parameters(options, CONSTRAINTS)
+    validate_parameters({**options, "chat_options": chat_options}, CONSTRAINTS)
     parsed = resolve_template(template)
     examples = as_examples(texts, parsed.fields)
     if not examples:
@@ -96,7 +99,7 @@ def search_label_words(
 
     backbone = load_backbone(model)
     limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-    compiled = CompiledTemplate(parsed, backbone.prompt_tokenizer, limit)
+    compiled = CompiledTemplate(parsed, backbone.prompt_tokenizer, limit, chat_options=chat_options)
     if backbone.family == "causal" and compiled.has_right:
         raise ParameterError(
             f"text after <mask> takes {backbone.name} a forward pass for every word of its vocabulary; "

@@ -8,7 +8,7 @@ from softcloze.lint.finding import Finding, sort_findings
 from softcloze.lint.label_words import LabelWords, check_labels, check_masks, check_mentions, check_words, list_words
 from softcloze.lint.template import check_broken_template, check_template
 from softcloze.parameters import NONE, integer, validate_parameters
-from softcloze.template import Template
+from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,6 +24,7 @@ def lint(
     fields: Iterable[str] | None = None,
     labels: Iterable[Hashable] | None = None,
     max_length: int | None = None,
+    chat_options: ChatOptions | None = None,
 ) -> list[Finding]:
     """Find errors, doubts and remarks about a template and its label words; loads no model.
 
@@ -35,13 +36,14 @@ def lint(
         fields: names of the fields of the examples.
         labels: labels of the examples; compared with those of `verbalizer`.
         max_length: tokens of a prompt, at most; None for the tokenizer's own limit.
+        chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
 
     Returns:
         Findings in the template by position, then those in the label words.
 
     Raises:
         TemplateTypeError: `template` or `verbalizer` is of another type.
-        ParameterError: `fields`, `labels` or `max_length` is of another type or outside its range.
+        ParameterError: `fields`, `labels`, `max_length` or `chat_options` is of another type or outside its range.
         LibraryError: the library has no label words of that name.
         TokenizerError: softcloze does not support this tokenizer.
 
@@ -68,7 +70,8 @@ def lint(
         None if fields is None else _listed("fields", fields, str, "names, as in ['text', 'title']")
     )
     used = None if labels is None else _listed("labels", labels, Hashable, "labels, as in ['good', 'bad']")
-    validate_parameters({"max_length": max_length}, {"max_length": integer(at_least=1) | NONE})
+    options = {"max_length": max_length, "chat_options": chat_options}
+    validate_parameters(options, {"max_length": integer(at_least=1) | NONE, "chat_options": CHAT_OPTIONS | NONE})
     if (isinstance(template, str) and "<" not in template) or isinstance(verbalizer, str):
         from softcloze.library import list_templates, load_template, load_verbalizer  # imports numpy
 
@@ -95,7 +98,7 @@ def lint(
     if tokenizer is not None and parsed is not None:
         from softcloze.lint.tokens import check_tokens, resolve_tokenizer  # the tokenizers library is heavy
 
-        findings += check_tokens(parsed, *resolve_tokenizer(tokenizer, max_length), verbalizer)
+        findings += check_tokens(parsed, *resolve_tokenizer(tokenizer, max_length), verbalizer, chat_options)
     return sort_findings(findings, source)
 
 

@@ -5,13 +5,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from softcloze.encoding import NO_LIMIT, CompiledTemplate, PromptTokenizer
+from softcloze.encoding.chat import ChatFormat
 from softcloze.encoding.tokenizer import validate_tokenizer
 from softcloze.encoding.tokens import readable_token
-from softcloze.errors import EncodingError, FieldError, TemplateLogicError, TokenizerError, VerbalizerError
+from softcloze.errors import (
+    EncodingError,
+    FieldError,
+    ParameterError,
+    TemplateLogicError,
+    TokenizerError,
+    VerbalizerError,
+)
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.label_words import LabelWords, Word, WordListing, check_masks, list_words
 from softcloze.lint.stray_tags import odd_name
-from softcloze.template import Field, Literal, Mask, Soft, Special, Template
+from softcloze.template import ChatOptions, Field, Literal, Mask, Soft, Special, Template, Turn
 from softcloze.verbalizer import RuleVerbalizer, Verbalizer
 from softcloze.verbalizer.verbalizer import find_openings
 
@@ -39,6 +47,7 @@ def check_tokens(
     prompt_tokenizer: PromptTokenizer,
     max_length: int = NO_LIMIT,
     verbalizer: LabelWords | None = None,
+    chat_options: ChatOptions | None = None,
 ) -> list[Finding]:
     """Find faults that only show with this tokenizer.
 
@@ -47,6 +56,7 @@ def check_tokens(
         prompt_tokenizer: the model's tokenizer.
         max_length: tokens of a prompt, at most.
         verbalizer: label -> its words, or a verbalizer.
+        chat_options: values of variables of the chat template.
 
     Raises:
         TemplateTypeError: `verbalizer` is neither a mapping to words nor a verbalizer.
@@ -55,10 +65,13 @@ def check_tokens(
     findings = [*_check_specials(template, prompt_tokenizer), *_check_names(template, prompt_tokenizer.special_tokens)]
     if prompt_tokenizer.mask_id is None:
         findings += _check_after_mask(template)
+    findings += _check_turns(template, prompt_tokenizer, chat_options)
     if any(finding.severity == "error" for finding in findings):
         return findings  # it cannot be compiled
     try:
-        compiled = CompiledTemplate(template, prompt_tokenizer, max_length, options=listing.options or ("",))
+        compiled = CompiledTemplate(
+            template, prompt_tokenizer, max_length, options=listing.options or ("",), chat_options=chat_options
+        )
     except EncodingError as error:
         i = next(i for i, node in enumerate(template.nodes) if isinstance(node, Soft) and node.init is not None)
         return [*findings, _finding(template, i, "no-tokens", "error", str(error), "start from other words")]
@@ -83,14 +96,19 @@ def check_tokens(
 
 
 def readable_tokens(
-    listing: WordListing, template: Template, prompt_tokenizer: PromptTokenizer
+    listing: WordListing,
+    template: Template,
+    prompt_tokenizer: PromptTokenizer,
+    chat_options: ChatOptions | None = None,
 ) -> dict[Word, tuple[str, ...]]:
     """The tokens of each word at its mask, without the words that cannot be encoded: `check_tokens` reports those."""
     tokens: dict[Word, tuple[str, ...]] = {}
     if any(check_masks(listing, template)):
         return tokens
-    with suppress(EncodingError, TokenizerError):
-        compiled = CompiledTemplate(template, prompt_tokenizer, NO_LIMIT, options=listing.options or ("",))
+    with suppress(EncodingError, TokenizerError, ParameterError):
+        compiled = CompiledTemplate(
+            template, prompt_tokenizer, NO_LIMIT, options=listing.options or ("",), chat_options=chat_options
+        )
         for word in listing.words:
             with suppress(EncodingError):
                 pieces = map(prompt_tokenizer.token, compiled.word_ids(word.text, word.mask))
@@ -124,6 +142,19 @@ def _check_specials(template: Template, prompt_tokenizer: PromptTokenizer) -> It
         if added:
             message = f"the tokenizer adds its {node.kind} token here itself, and softcloze does not double it"
             yield _finding(template, i, "added-anyway", "note", message, f"<{node.kind}> can be left out")
+
+
+def _check_turns(
+    template: Template, prompt_tokenizer: PromptTokenizer, chat_options: ChatOptions | None
+) -> Iterator[Finding]:
+    """Check that the tokenizer's chat template writes the turns, with these options."""
+    if not template.turns:
+        return
+    try:
+        ChatFormat(prompt_tokenizer, chat_options).frame([turn.role for turn in template.turns])
+    except (EncodingError, ParameterError, TokenizerError) as error:
+        first = next(i for i, node in enumerate(template.nodes) if isinstance(node, Turn))
+        yield _finding(template, first, "chat-template", "error", str(error), "")
 
 
 def _check_names(template: Template, special_tokens: Sequence[str]) -> Iterator[Finding]:

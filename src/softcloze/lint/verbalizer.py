@@ -10,7 +10,7 @@ from softcloze.formatting import one_line
 from softcloze.lint.finding import STYLES, Finding, sort_findings
 from softcloze.lint.label_words import list_words
 from softcloze.lint.linter import lint
-from softcloze.template import Mask, Template
+from softcloze.template import ChatOptions, Mask, Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -87,6 +87,7 @@ def check_verbalizer(
     tokenizer: "PreTrainedTokenizerBase | PromptTokenizer",
     template: str | Template = "<text> <mask>",
     max_length: int | None = None,
+    chat_options: ChatOptions | None = None,
 ) -> VerbalizerCheck:
     """Show label words with their tokens, and the findings of `lint`.
 
@@ -96,6 +97,7 @@ def check_verbalizer(
         template: the template of the label words, or its name in the library; Chinese words often have no space before
             them, unlike the default.
         max_length: tokens of a prompt, at most; None for the tokenizer's own limit.
+        chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
 
     Raises:
         TokenizerError: softcloze does not support this tokenizer.
@@ -129,9 +131,9 @@ def check_verbalizer(
     if resolved is None:
         raise VerbalizerError("verbalizer=None, but it has to be label words, or the name of some in the library")
     prompt_tokenizer, limit = resolve_tokenizer(tokenizer, max_length)
-    findings = lint(parsed, resolved, tokenizer=prompt_tokenizer, max_length=limit)
+    findings = lint(parsed, resolved, tokenizer=prompt_tokenizer, max_length=limit, chat_options=chat_options)
     listing = list_words(resolved)
-    tokens = readable_tokens(listing, parsed, prompt_tokenizer)
+    tokens = readable_tokens(listing, parsed, prompt_tokenizer, chat_options)
     weights = [1.0] * len(listing.words)  # rules have no others
     if isinstance(resolved, Verbalizer):
         weights = [weight for of_label in resolved.weights for weight in of_label]

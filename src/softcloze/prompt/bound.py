@@ -56,7 +56,9 @@ class BoundPrompt:
         """
         self.prompt = prompt
         if compiled is None:
-            compiled = CompiledPrompt(prompt.template, prompt.verbalizer, backbone, prompt.max_length, prompt.head)
+            compiled = CompiledPrompt(
+                prompt.template, prompt.verbalizer, backbone, prompt.max_length, prompt.head, prompt.chat_options
+            )
         self.compiled = compiled
         soft = None
         if compiled.template.blocks:

@@ -10,7 +10,7 @@ from softcloze import verbalizer as verbalizers
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.parameters import integer
 from softcloze.prompt.folder import Digest, SavedFolder, Sealed, folder_of, matching
-from softcloze.template import Template
+from softcloze.template import CHAT_OPTIONS, Template
 from softcloze.verbalizer import AnyVerbalizer
 
 CARD = "prompt.json"
@@ -70,6 +70,7 @@ class _TrainingEntry(TypedDict, total=False):  # settings, among others
 class _Fingerprint(TypedDict):
     model: Digest
     tokenizer: Digest
+    chat_template: Digest
 
 
 class Card(Sealed):
@@ -81,6 +82,7 @@ class Card(Sealed):
     model: str
     fingerprint: _Fingerprint
     max_length: Count | None
+    chat_options: Annotated[dict[str, object], CHAT_OPTIONS] | None
     demonstrations: _FixedEntry | _NearestEntry | None
     calibration: dict[str, object] | None
     training: _TrainingEntry

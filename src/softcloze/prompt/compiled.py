@@ -12,7 +12,7 @@ from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, compute_features, plan_rules, plan_words
 from softcloze.soft import SoftVectors
-from softcloze.template import Options, Template
+from softcloze.template import ChatOptions, Options, Template
 from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
 
 
@@ -33,19 +33,24 @@ class CompiledPrompt:
         backbone: Backbone,
         max_length: int | None,
         head: str = "words",
+        chat_options: ChatOptions | None = None,
     ):
         """Compile template and label words and check that they fit the backbone.
 
         Raises:
-            EncodingError: a label word is unknown to the vocabulary.
+            EncodingError: a label word is unknown to the vocabulary, or the tokenizer's chat template does not write
+                the chat turns.
+            TokenizerError: chat turns, and a tokenizer without a chat template.
             VerbalizerError: label words with the same tokens, words for other masks than those of the template, or
                 fewer words than the template or the head needs.
             ParameterError: the head takes the state at the mask, and the template has several masks, or text after
-                the mask of a causal model.
+                the mask of a causal model; or the chat template has no such option.
         """
         _validate_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
-        self.template = CompiledTemplate(template, backbone.prompt_tokenizer, limit, options=verbalizer.options)
+        self.template = CompiledTemplate(
+            template, backbone.prompt_tokenizer, limit, options=verbalizer.options, chat_options=chat_options
+        )
         self.verbalizer = verbalizer
         if isinstance(verbalizer, RuleVerbalizer):
             self.words: list[tuple[int, ...]] = []

@@ -22,7 +22,7 @@ from softcloze.errors import ArtifactError
 from softcloze.formatting import quoted_list
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content
-from softcloze.template import Template
+from softcloze.template import ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
 
 VECTORS = "vectors.safetensors"
@@ -54,6 +54,7 @@ class Prompt:
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
         max_length: limit in tokens that prompts are truncated to, or None for the model's own.
+        chat_options: values of variables of the tokenizer's chat template, for a template with chat turns.
         demonstrations: selects demonstrations, where the template has some.
         calibration: correction of the label scores, or None.
         training: settings and history of the training; empty for a hard prompt.
@@ -68,6 +69,7 @@ class Prompt:
     head: str = "words"
     head_tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     max_length: int | None = None
+    chat_options: ChatOptions | None = None
     demonstrations: Demonstrations | None = None
     calibration: calibrations.Calibration | None = None
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -103,6 +105,7 @@ class Prompt:
             "model": str(self.model),
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
+            "chat_options": dict(self.chat_options) if self.chat_options is not None else None,
             "demonstrations": demonstrations,
             "calibration": self.calibration.to_dict() if self.calibration is not None else None,
             "training": dict(self.training),
@@ -150,6 +153,7 @@ class Prompt:
             head=card["head"],
             head_tensors={name.removeprefix(HEAD): tensor for name, tensor in tensors.items() if name.startswith(HEAD)},
             max_length=card["max_length"],
+            chat_options=card["chat_options"],
             demonstrations=demonstrations,
             calibration=calibration,
             training=card["training"],
@@ -176,10 +180,12 @@ class Prompt:
             ArtifactError: a part of the fingerprint, or the size of a tensor, differs; shows both values.
         """
         for part, actual in backbone.fingerprint.items():
+            if part == "chat_template" and not self.template.turns:
+                continue  # which is part of the prompt only in chat turns
             expected = self.fingerprint.get(part)
             if actual != expected:
                 raise ArtifactError(
-                    f"this prompt belongs to another {part}\n"
+                    f"this prompt belongs to another {part.replace('_', ' ')}\n"
                     f"  saved with {self.model}: {expected}\n"
                     f"  found in {backbone.name}: {actual}\n"
                     "load it with the model it was trained on, or fit it again"

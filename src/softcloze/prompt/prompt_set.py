@@ -69,7 +69,7 @@ class PromptSet:
         self._bound = []
         for prompt in self.prompts:
             prompt.validate_backbone(backbone)
-            form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head)
+            form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head, repr(prompt.chat_options))
             bound = BoundPrompt(prompt, backbone, compiled.get(form))
             compiled[form] = bound.compiled
             self._bound.append(bound)

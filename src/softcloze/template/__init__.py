@@ -7,7 +7,8 @@ r"""The template language: text with fields, soft slots and one mask, or several
 (SoftBlock(key='#1', count=10, init=None),)
 """
 
-from softcloze.template.edit import domain_template, with_slots, without_slots
+from softcloze.template.chat_options import CHAT_OPTIONS, ChatOptions
+from softcloze.template.edit import domain_template, with_demos, with_slots, without_slots
 from softcloze.template.nodes import (
     Demos,
     Expression,
@@ -20,12 +21,15 @@ from softcloze.template.nodes import (
     Soft,
     Special,
     Statement,
+    Turn,
 )
 from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock
 from softcloze.template.template import Template
 
 __all__ = [
+    "CHAT_OPTIONS",
+    "ChatOptions",
     "Demos",
     "Expression",
     "Field",
@@ -40,7 +44,9 @@ __all__ = [
     "Special",
     "Statement",
     "Template",
+    "Turn",
     "domain_template",
+    "with_demos",
     "with_slots",
     "without_slots",
 ]

@@ -16,6 +16,7 @@ from softcloze.template.nodes import (
     Soft,
     Special,
     Statement,
+    Turn,
     write,
 )
 from softcloze.template.soft_blocks import SoftBlock
@@ -28,6 +29,7 @@ NAMES = {
     "options": "label words",
     "demo": "demonstrations",
     "special": "special token",
+    "turn": "chat turn",
     "logic": "Jinja",
 }
 # translucent colours for light and dark pages; each kind also has its own line, for readers who cannot see colours
@@ -39,6 +41,7 @@ STYLES = {
     "options": "border-bottom:2px dashed #2563eb;background:#3b82f633",
     "demo": "border-bottom:4px double #16a34a;background:#16a34a33",
     "special": "border-bottom:2px dotted #888;background:#8883",
+    "turn": "border:1px solid #888;background:#8883",
     "logic": "border-bottom:2px dashed #dc2626;background:#dc262626;font-style:italic",
 }
 BOX = "padding:0 .15em;margin:0 1px;border-radius:2px;box-decoration-break:clone;-webkit-box-decoration-break:clone"
@@ -137,6 +140,8 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             return f"labelled examples, {several}, with {sep!r} after each"
         case Special(kind):
             return f"the tokenizer's {kind} token"
+        case Turn(role):
+            return f"begins a turn of the {role}, in the tokenizer's chat template"
         case Expression():
             return f"the value of {source}"
         case Statement():

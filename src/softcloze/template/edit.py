@@ -1,12 +1,14 @@
 """Derive one template from another: add or remove soft slots, or keep only the words around the mask."""
 
 from softcloze.errors import ParameterError
-from softcloze.template.nodes import Field, Literal, Mask, Node, Soft
+from softcloze.template.nodes import Demos, Field, Literal, Mask, Node, Soft, Turn
 from softcloze.template.template import Template
 
 
 def without_slots(template: Template) -> Template:
-    r"""Remove the soft slots; white space on both sides of a slot collapses to that after it.
+    r"""Remove the soft slots, and chat turns that hold nothing else.
+
+    White space on both sides of a slot collapses to that after it.
 
     >>> without_slots(Template("<soft*10> Review: <text> <soft*2>\nSentiment:<soft> <mask>"))
     Template('Review: <text>\nSentiment: <mask>')
@@ -22,6 +24,8 @@ def without_slots(template: Template) -> Template:
                 node = Literal(node.text.lstrip())
             elif isinstance(last := nodes[-1], Literal):
                 nodes[-1] = Literal(last.text.rstrip())
+        if gap and isinstance(node, Turn) and nodes and isinstance(nodes[-1], Turn):
+            nodes.pop()
         nodes.append(node)
         gap = False
     return Template.from_nodes(nodes)
@@ -29,6 +33,8 @@ def without_slots(template: Template) -> Template:
 
 def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> Template:
     """Add soft slots at the start of a template, after its last field, or both.
+
+    The start of a template with chat turns is that of the turn with its first field, or of the user's last turn.
 
     Args:
         template: a template string or a `Template`.
@@ -47,13 +53,31 @@ def with_slots(template: str | Template, *, front: int = 0, after: int = 0) -> T
     if min(front, after) < 0:
         raise ParameterError(f"front={front}, after={after}: expected 0 or more vectors; 0 for no slot")
     resolved = template if isinstance(template, Template) else Template(template)
-    fields = [at for at, node in enumerate(resolved.nodes) if isinstance(node, Field)]
+    nodes = resolved.nodes
+    fields = [at for at, node in enumerate(nodes) if isinstance(node, Field)]
     if after and not fields:
         raise ParameterError(f"{str(resolved)!r} has no field tag such as <text>, which after={after} would follow")
-    split = fields[-1] + 1 if fields else 0
+    turns = [at for at, node in enumerate(nodes) if isinstance(node, Turn)]
+    start = max((at + 1 for at in turns if (at < fields[0] if fields else nodes[at] == Turn("user"))), default=0)
+    split = fields[-1] + 1 if fields else start
     first: list[Node] = [Soft(front), Literal(" ")] * bool(front)
     second: list[Node] = [Literal(" "), Soft(after)] * bool(after)
-    return Template.from_nodes([*first, *resolved.nodes[:split], *second, *resolved.nodes[split:]])
+    return Template.from_nodes([*nodes[:start], *first, *nodes[start:split], *second, *nodes[split:]])
+
+
+def with_demos(template: Template, count: int) -> Template:
+    """Add demonstrations, `count` in all, at the start of a template, or before the last turn of the user.
+
+    Raises:
+        TemplateSyntaxError: the template has demonstrations already, or chat turns without one of the user.
+
+    >>> with_demos(Template("<text> It was <mask>"), 4)
+    Template('<demos*4><text> It was <mask>')
+    >>> with_demos(Template("<chat:system>Sort.<chat:user><text><chat:assistant><mask>"), 4)
+    Template('<chat:system>Sort.<demos*4><chat:user><text><chat:assistant><mask>')
+    """
+    start = max((at for at, node in enumerate(template.nodes) if node == Turn("user")), default=0)
+    return Template.from_nodes([*template.nodes[:start], Demos(count), *template.nodes[start:]])
 
 
 def domain_template(template: Template) -> Template:

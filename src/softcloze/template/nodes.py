@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 Keep: TypeAlias = OneOf["head", "tail", "ends"]
 SpecialKind: TypeAlias = OneOf["bos", "eos", "sep", "cls"]
+Role: TypeAlias = OneOf["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Demos:
-    """Labelled demonstrations, `count` in all or one of each label, each followed by `sep`."""
+    """Labelled demonstrations, `count` in all or one of each label, each followed by `sep`.
+
+    In a template with chat turns each is turns of its own, and nothing follows it.
+    """
 
     count: int | None = None
     sep: str = "\n\n"
@@ -74,6 +78,13 @@ class Special:
     """The tokenizer's special token of this kind."""
 
     kind: SpecialKind
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The start of a chat turn, which lasts to the next one; the tokenizer's chat template frames it."""
+
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,7 @@ class Statement:
     source: str
 
 
-Node: TypeAlias = Literal | Field | Soft | Mask | Options | Demos | Special | Expression | Statement
+Node: TypeAlias = Literal | Field | Soft | Mask | Options | Demos | Special | Turn | Expression | Statement
 
 
 class Placed(NamedTuple):
@@ -101,6 +112,7 @@ class Placed(NamedTuple):
     end: int
 
 
+CHAT = "chat:"  # in the tags of turns
 _OPENING = re.compile(r"(?<!\\)(?P<backslashes>\\*+)[<{]")  # the look-behind keeps long runs linear
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"})
 _FREE_TEXT = ("init", "sep")  # attributes that are always written in quotes
@@ -194,6 +206,8 @@ def _write_tag(node: Node) -> str:
             head = given.pop("name")
         case Special():
             head = given.pop("kind")
+        case Turn():
+            head = f"{CHAT}{given.pop('role')}"
         case _:
             head = type(node).__name__.lower()
     count = f"*{given.pop('count')}" if "count" in given else ""

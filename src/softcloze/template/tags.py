@@ -9,6 +9,7 @@ from typing import NoReturn, get_args
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import abbreviate, did_you_mean, nearest, quoted
 from softcloze.template.nodes import (
+    CHAT,
     Demos,
     Field,
     Keep,
@@ -16,9 +17,11 @@ from softcloze.template.nodes import (
     Node,
     Options,
     Placed,
+    Role,
     Soft,
     Special,
     SpecialKind,
+    Turn,
     continues_name,
 )
 
@@ -98,6 +101,7 @@ TAGS = {
     "options": Tag(Options, {"sep": _SEP}),
     "demos": Tag(Demos, {"sep": _SEP}, count="4"),
     **{kind: Tag(partial(Special, kind)) for kind in get_args(SpecialKind)},
+    **{f"{CHAT}{role}": Tag(partial(Turn, role)) for role in get_args(Role)},
 }
 """The tags other than fields; no field can have one of these names."""
 
@@ -117,6 +121,8 @@ class _TagReader:
     def __init__(self, source: str, start: int) -> None:
         self.source, self.start, self.at = source, start, start + 1
         self.name = self._name()
+        if source.startswith(CHAT, start + 1):
+            self.name = self._chat()
         self.head_end = self.at
         self.is_field = self.name not in TAGS
         self.tag = Tag(partial(Field, self.name), _FIELD) if self.is_field else TAGS[self.name]
@@ -126,6 +132,17 @@ class _TagReader:
             self._fail("expected a name after '<'", self.start, self.at)
         values = self._count() | self._attributes()
         return Placed(self.tag.make(**values), self.start, self.at)
+
+    def _chat(self) -> str:
+        """Read the rest of the name of a turn, with its role."""
+        self.at = self.start + 1 + len(CHAT)
+        role, roles = self._name(), get_args(Role)
+        if role not in roles:
+            near = nearest(role, roles)
+            hint = f"; did you mean <{CHAT}{near}>?" if near is not None else f" (a literal '<' is written \\<{CHAT})"
+            problem = f"expected system, user or assistant after {CHAT!r}, found {quoted(role)}{hint}"
+            self._fail(problem, self.start, self.at)
+        return f"{CHAT}{role}"
 
     def _count(self) -> dict[str, object]:
         if self._next() != "*":

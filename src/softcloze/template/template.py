@@ -22,12 +22,14 @@ from softcloze.template.nodes import (
     Soft,
     Special,
     Statement,
+    Turn,
     write,
 )
 from softcloze.template.parser import parse, read_node
 from softcloze.template.parts import Part
 from softcloze.template.placeholders import Placeholder, find_placeholders, mask_hint, validate_reads
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
+from softcloze.template.turns import validate_turns, without_layout
 
 if TYPE_CHECKING:
     from softcloze.template.jinja.program import Logic
@@ -48,6 +50,7 @@ class Template:
         variables: those of `fields` that Jinja reads.
         masks: the masks, in order: one, or several with different names.
         demos: the <demos> tag, or None.
+        turns: the chat turns, in order; none in a template of plain text.
         logic: the compiled Jinja, or None.
         node_blocks: the soft block of each of `nodes`, None for nodes other than soft slots.
         placeholders: text in literals that other tools would fill, such as {text}.
@@ -70,6 +73,7 @@ class Template:
     variables: tuple[str, ...] = field(compare=False)
     masks: tuple[Mask, ...] = field(compare=False)
     demos: Demos | None = field(compare=False)
+    turns: tuple[Turn, ...] = field(compare=False)
     logic: "Logic | None" = field(compare=False)
     node_blocks: tuple[SoftBlock | None, ...] = field(compare=False)
     placeholders: tuple[Placeholder, ...] = field(compare=False)
@@ -77,13 +81,14 @@ class Template:
     def __init__(self, source: str) -> None:
         if not isinstance(source, str):
             raise TemplateTypeError(f"a template is a string, as in '<text> It was <mask>', not {_kind(source)}")
-        placed = parse(source)
+        placed = without_layout(parse(source), source)
         masks = _validate_masks(placed, source)
         demos = _validate_demos(placed, source)
         node_blocks = assign_blocks(placed, source)
         nodes = tuple(node for node, _, _ in placed)
         spans = tuple((start, end) for _, start, end in placed)
         logic = _logic(placed, node_blocks, source)
+        turns = validate_turns(placed, source)
         fields = tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Field)))
         remember = object.__setattr__  # the class is frozen
         remember(self, "nodes", nodes)
@@ -94,6 +99,7 @@ class Template:
         remember(self, "variables", () if logic is None else logic.variables)
         remember(self, "masks", masks)
         remember(self, "demos", demos)
+        remember(self, "turns", turns)
         remember(self, "logic", logic)
         remember(self, "node_blocks", node_blocks)
         remember(self, "placeholders", find_placeholders(placed, source))
@@ -279,7 +285,7 @@ class Template:
                     parts.append(Part(node, text))
                 case Field(name):
                     parts.append(Part(node, str(values[name])))
-                case Soft() | Mask() | Options() | Demos() | Special():
+                case Soft() | Mask() | Options() | Demos() | Special() | Turn():
                     parts.append(Part(node, block=block))
         return parts
 
