@@ -159,8 +159,8 @@ class TestErrors:
         with pytest.raises(Exception, match="call fit first"):
             PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head=head).predict(TEXTS)
 
-    def test_explain_is_for_label_words(self):
-        clf = PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head="linear", random_state=0)
+    def test_explain_is_for_label_words_and_linear_layers(self):
+        clf = PromptClassifier(models.backbone("bert"), HARD, ONE_EACH, head="warp", epochs=1, random_state=0)
         clf.fit(TEXTS, ["neg", "pos"] * 6)
         with pytest.raises(ValueError, match="label words"):
             clf.explain(TEXTS[0])

@@ -3,8 +3,9 @@
 from softcloze.analysis.ablation import DeletedVector, Deletions, delete_vectors
 from softcloze.analysis.evaluation import Score
 from softcloze.analysis.explain import explain, likeliest_words
-from softcloze.analysis.explanation import Explanation, TopWord, WordShare
+from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
 from softcloze.analysis.hardening import Hardening, HardPrompt, harden
+from softcloze.analysis.head_shares import HeadShares, head_shares
 from softcloze.analysis.soft_vectors import SoftInspection, SoftVector, VocabularyWord, inspect_soft
 from softcloze.analysis.trajectory import Epoch, Trajectory, VectorLog, trajectory
 
@@ -15,6 +16,8 @@ __all__ = [
     "Explanation",
     "HardPrompt",
     "Hardening",
+    "HeadShares",
+    "LabelShare",
     "Score",
     "SoftInspection",
     "SoftVector",
@@ -26,6 +29,7 @@ __all__ = [
     "delete_vectors",
     "explain",
     "harden",
+    "head_shares",
     "inspect_soft",
     "likeliest_words",
     "trajectory",

@@ -5,28 +5,34 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from softcloze.analysis.explanation import Explanation, TopWord, WordShare
+from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import ParameterError
+from softcloze.heads import LinearHead, WordsLinearHead
 from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import compute_features, log_probabilities
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Label, RuleVerbalizer, Verbalizer
+from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer
 
 
 def explain(
-    bound: CompiledPrompt, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, top: int = 10
+    bound: CompiledPrompt,
+    prompts: Sequence[EncodedPrompt],
+    soft: SoftVectors | None,
+    top: int = 10,
+    head: LinearHead | WordsLinearHead | None = None,
 ) -> list[Explanation]:
-    """Explain the label scores of examples by their label words.
+    """Explain the label scores of examples by their label words, and by the parts of a head with a linear layer.
 
     Args:
         bound: template and label words on a backbone.
         prompts: encoded examples, as `bound.encode` gives them.
         soft: the soft vectors, or None where the template has none.
         top: number of the likeliest words of the vocabulary to list.
+        head: the head, if it has a linear layer; None if label words decide alone.
 
     Returns:
         One explanation for each prompt, in order. The likeliest words are those at a single mask token, also for
@@ -54,19 +60,23 @@ def explain(
         raise ParameterError("explanations are of label words at one mask, and rules are about words at several")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
-        scores = compute_features(scorer, prompts, weight)
+        features = compute_features(scorer, prompts, weight)
         distributions = [
             log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.decoding) for prompt in prompts
         ]
-    probabilities = verbalizer.label_scores(scores).double().softmax(-1)
-    owners = [label for label, words in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in words]
-    shares = _shares(verbalizer, scores, owners)
-    relative = scores.double() - scores.amax(-1, keepdim=True)
+    scores = features[:, : len(scorer.words)]
+    owners = _owners(verbalizer) if scorer.words else []
+    shares, relative = scores.double(), scores.double()
+    if scorer.words:
+        shares, relative = _shares(verbalizer, scores, owners), relative - relative.amax(-1, keepdim=True)
+    parts = parts_of_scores(verbalizer, features, head)
+    probabilities = parts.sum(0).softmax(-1)
+    all_words = verbalizer.all_words if scorer.words else ()
 
     tokens = [tuple(_spell(scorer.backbone, token) for token in word) for word in scorer.words]
     explanations = []
     for i, (words, vocabulary) in enumerate(distributions):
-        columns = (owners, verbalizer.all_words, tokens, words.tolist(), relative[i].tolist())
+        columns = (owners, all_words, tokens, words.tolist(), relative[i].tolist())
         explanations.append(
             Explanation(
                 labels=verbalizer.labels,
@@ -74,6 +84,7 @@ def explain(
                 words=tuple(map(WordShare, *columns, shares[i].tolist())),
                 top=_top(bound, verbalizer, vocabulary, top),
                 mass=_mass(scorer.words, words.exp().tolist(), masked=scorer.backbone.family == "masked"),
+                parts=tuple(map(LabelShare, verbalizer.labels, *parts[:, i].tolist())) if head is not None else (),
             )
         )
     return explanations
@@ -98,13 +109,32 @@ def likeliest_words(
 
 def _top(bound: CompiledPrompt, verbalizer: Verbalizer, vocabulary: Tensor, top: int) -> tuple[TopWord, ...]:
     """The likeliest words by log-probabilities of shape (vocab,), with the labels of label words."""
-    owners = (label for label, words in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in words)
-    label_of = {word[0]: label for word, label in zip(bound.scorer.words, owners, strict=True) if len(word) == 1}
+    owned = zip(bound.scorer.words, _owners(verbalizer), strict=True) if bound.scorer.words else ()
+    label_of = {word[0]: label for word, label in owned if len(word) == 1}
     best = vocabulary.topk(min(top, len(vocabulary)))
     return tuple(
         TopWord(_spell(bound.scorer.backbone, token), probability, label_of.get(token))
         for token, probability in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
     )
+
+
+def _owners(verbalizer: Verbalizer) -> list[Label]:
+    """The label of each label word."""
+    return [label for label, words in zip(verbalizer.labels, verbalizer.words, strict=True) for _ in words]
+
+
+def parts_of_scores(verbalizer: AnyVerbalizer, features: Tensor, head: LinearHead | WordsLinearHead | None) -> Tensor:
+    """The parts of words and of a linear layer in the label scores less their means, shape (2, batch, labels)."""
+    match head:
+        case None:
+            words = verbalizer.label_scores(features).double()
+            parts = torch.stack([words, torch.zeros_like(words)])
+        case WordsLinearHead():
+            parts = torch.stack(head.parts(features)).detach().double()
+        case LinearHead():
+            linear = head.label_scores(features).detach().double()
+            parts = torch.stack([torch.zeros_like(linear), linear])
+    return parts - parts.mean(-1, keepdim=True)
 
 
 def _shares(verbalizer: Verbalizer, scores: Tensor, owners: Sequence[Label]) -> Tensor:
@@ -133,7 +163,7 @@ def _mass(words: Sequence[tuple[int, ...]], probabilities: Sequence[float], *, m
         if masked or not any(word[:stop] in words for stop in range(1, len(word))):
             length = len(word) if masked else 1
             by_length[length] = by_length.get(length, 0.0) + probability
-    return max(by_length.values())
+    return max(by_length.values(), default=0.0)
 
 
 def _spell(backbone: Backbone, token_id: int) -> str:

@@ -56,6 +56,27 @@ class WordShare:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelShare:
+    """The parts of a label's score where a linear layer takes part, in nats less their mean over the labels.
+
+    Attributes:
+        label: the label.
+        words: the part of its label words, scaled as the head scales them; 0 where it takes none.
+        linear: the part of the linear layer on the state, its bias included.
+    """
+
+    label: Label
+    words: float
+    linear: float
+
+    @property
+    def share_of_words(self) -> float:
+        """Absolute part of the words beside that of the linear layer, from 0 to 1."""
+        total = abs(self.words) + abs(self.linear)
+        return abs(self.words) / total if total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation(Displayable):
     """An explanation of one decision; `print`, `rich.print` and notebooks show it as tables.
 
@@ -64,12 +85,13 @@ class Explanation(Displayable):
     Attributes:
         labels: the labels, sorted.
         probabilities: probabilities of the labels, in that order.
-        words: all label words, in the order of the labels.
+        words: all label words, in the order of the labels; empty where a linear layer decides alone.
         top: the likeliest words of the whole vocabulary at the mask, the likeliest first.
         mass: the probability of any label word at the mask. A word that begins with another word's tokens is part of
             the other's probability and is not added to it. With a masked model, words compete only with words of as
             many tokens; the mass is that of the best number of tokens.
             With decoding="most_confident" words of several tokens do not share one distribution, and it may pass 1.
+        parts: the parts of each label's score, in the order of the labels; empty where label words decide alone.
 
     >>> words = (
     ...     WordShare("bad", "dull", ("dull",), log_probability=-3.0, score=-1.0, share=1.0),
@@ -101,6 +123,7 @@ class Explanation(Displayable):
     words: tuple[WordShare, ...]
     top: tuple[TopWord, ...]
     mass: float
+    parts: tuple[LabelShare, ...] = ()
 
     @property
     def predicted(self) -> Label:
@@ -108,13 +131,26 @@ class Explanation(Displayable):
         return self.labels[self.probabilities.index(max(self.probabilities))]
 
     def content(self) -> Sequence[Block]:
-        """The prediction in a line, a table of the label words, and one of the likeliest words."""
-        headline = (
-            Styled(self.predicted, "bold"),
-            f" {percent(max(self.probabilities))}; the label words have {percent(self.mass)} of the probability at the "
-            "mask",
+        """The prediction in a line, and tables of the parts of a head, of the label words and of the likeliest words."""
+        mass = f"the label words have {percent(self.mass)} of the probability at the mask"
+        said = mass if self.words else "a linear layer on the state decides"
+        headline = (Styled(self.predicted, "bold"), f" {percent(max(self.probabilities))}; {said}")
+        tables = [self._part_table()] if self.parts else []
+        tables += [self._word_table()] if self.words else []
+        return [headline, *tables, self._top_table()]
+
+    def _part_table(self) -> Table:
+        rows = zip(self.parts, self.probabilities, strict=True)
+        return Table(
+            [
+                Column(
+                    "label", [(Styled(part.label, "bold"), f" {percent(probability)}") for part, probability in rows]
+                ),
+                Column("words", [fixed(part.words) for part in self.parts], is_number=True),
+                Column("linear layer", [fixed(part.linear) for part in self.parts], is_number=True),
+                Column("share of words", [percent(part.share_of_words) for part in self.parts], is_number=True),
+            ]
         )
-        return [headline, self._word_table(), self._top_table()]
 
     def _word_table(self) -> Table:
         labels: list[Cell] = []

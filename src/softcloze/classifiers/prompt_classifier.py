@@ -34,7 +34,16 @@ from softcloze.data import (
 from softcloze.demonstrations import SELECTION, Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError, ParameterError
-from softcloze.heads import EXACT, EXCLUSIVE, WordHead, fit_exact, initial_head, learn_prototypes
+from softcloze.heads import (
+    EXACT,
+    EXCLUSIVE,
+    LinearHead,
+    WordHead,
+    WordsLinearHead,
+    fit_exact,
+    initial_head,
+    learn_prototypes,
+)
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of
@@ -429,7 +438,10 @@ class PromptClassifier(PromptEstimator):
         return accuracy(self.predict, self._examples(X), y, self.classes_.tolist(), sample_weight)
 
     def explain(self, example: Example, top: int = 10) -> Explanation:
-        """Explain the decision for one example by its label words: a table in the terminal and in notebooks.
+        """Explain the decision for one example: tables in the terminal and in notebooks.
+
+        They show the label words and, with head="linear" or "words+linear", the part of the linear layer in each
+        label's score.
 
         Args:
             example: an example as for `predict`.
@@ -438,14 +450,16 @@ class PromptClassifier(PromptEstimator):
         Raises:
             NotFittedError: as `predict`.
             FieldError: the example lacks a field.
-            ParameterError: `top` is below 0, or rules or a head decide instead of label words.
+            ParameterError: `top` is below 0, or rules or another head decide.
         """
         bound = self._bound_prompt()
-        if bound.prompt.head != "words":
+        if bound.prompt.head not in ("words", *EXACT):
             raise ParameterError(
-                f"explain shows the part of label words in the decision, and head={bound.prompt.head!r} decides"
+                "explain shows the parts of label words and of a linear layer in the decision, and "
+                f"head={bound.prompt.head!r} decides"
             )
-        (explanation,) = explain(bound.compiled, bound.encode([example]), bound.parts.soft, top)
+        head = bound.parts.head if isinstance(bound.parts.head, LinearHead | WordsLinearHead) else None
+        (explanation,) = explain(bound.compiled, bound.encode([example]), bound.parts.soft, top, head)
         if bound.prompt.calibration is None:
             return explanation
         # a calibration changes the probabilities of labels, not those of words

@@ -26,7 +26,8 @@ def inspect_prompt(
     """Show the words nearest to the vectors of a soft prompt, and how far training moved them.
 
     With --data, also measure the prompt without each vector, and with the nearest words instead of the vectors; use
-    rows that it was not trained on. docs/how-to/look-inside.md explains the conclusions.
+    rows that it was not trained on. docs/how-to/look-inside.md explains the conclusions. With --data, a prompt with
+    --head linear or words+linear shows the parts of its words and its linear layer as well.
     """
     saved = PromptCard.load(folder)
     examples, labels = None, None
@@ -36,11 +37,17 @@ def inspect_prompt(
         known = {str(label): label for label in saved.verbalizer.labels}
         labels = [known.get(label, label) for label in table.labels(label_column)]
 
-    from softcloze.analysis import delete_vectors, harden, inspect_soft
+    from softcloze.analysis import delete_vectors, harden, head_shares, inspect_soft
     from softcloze.classifiers import PromptClassifier
 
     classifier = PromptClassifier.load(folder, open_backbone(model if model is not None else saved.model))
     console = results()
+    if examples is not None and saved.entries["head"] in ("linear", "words+linear"):
+        with errors().status("measuring the parts of the head"):
+            shares = head_shares(classifier, examples)
+        console.print(shares)
+        if not saved.template.blocks:
+            return
     console.print(inspect_soft(classifier, words))
     if examples is not None and labels is not None:
         with errors().status("measuring without each vector"):
