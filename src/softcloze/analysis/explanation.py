@@ -131,7 +131,7 @@ class Explanation(Displayable):
         return self.labels[self.probabilities.index(max(self.probabilities))]
 
     def content(self) -> Sequence[Block]:
-        """The prediction in a line, and tables of the parts of a head, of the label words and of the likeliest words."""
+        """The prediction in a line, and tables of the parts of a head, the label words and the likeliest words."""
         mass = f"the label words have {percent(self.mass)} of the probability at the mask"
         said = mass if self.words else "a linear layer on the state decides"
         headline = (Styled(self.predicted, "bold"), f" {percent(max(self.probabilities))}; {said}")
