@@ -41,6 +41,21 @@ def test_the_same_as_the_classifier_gives_by_itself(bert_tiny, calibration, pass
     np.testing.assert_allclose(found, own.predict_proba(TEXTS), atol=1e-6)
 
 
+@pytest.mark.parametrize("head", ["warp", "linear", "words+linear", "prototypes"])
+def test_heads_on_a_frozen_prompt_share_the_features_of_all_draws(bert_tiny, head, passes):
+    readings = ScoreCache(TEXTS)
+    readings.predict_proba(prompt(bert_tiny))
+    first, second = (
+        prompt(bert_tiny, head=head, epochs=1).fit(TEXTS * 4, labels * 4) for labels in (LABELS, LABELS[::-1])
+    )
+    readings.predict_proba(first)
+    passes.clear()
+    found, _ = readings.predict_proba(second)
+    assert passes == []
+    np.testing.assert_allclose(found, second.predict_proba(TEXTS), atol=1e-6)
+    assert np.abs(found - first.predict_proba(TEXTS)).max() > 1e-4
+
+
 def test_other_words_are_read_on_their_own(bert_tiny, passes):
     readings = ScoreCache(TEXTS)
     first, _ = readings.predict_proba(prompt(bert_tiny))
@@ -57,8 +72,6 @@ def test_other_words_are_read_on_their_own(bert_tiny, passes):
     [
         {"template": "<soft*2> <text> It was <mask>.", "epochs": 1},
         {"template": "<demos*1> <text> It was <mask>."},
-        {"head": "warp", "epochs": 1},
-        {"head": "prototypes"},
     ],
 )
 def test_what_learns_more_reads_by_itself(bert_tiny, learns):

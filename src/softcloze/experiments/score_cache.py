@@ -1,7 +1,8 @@
 """Cache of what a frozen model computes of the held-out texts, shared by all runs that need the same."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from softcloze.classifiers import PromptClassifier, bound_prompts
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier
 from softcloze.library import resolve_template, resolve_verbalizer
 
+# parts of a prompt that do not change the features of a text, or that it does not have here
+LEARNT = ("fingerprint", "vectors", "head_tensors", "demonstrations", "calibration", "training", "metrics")
+
 
 class _CachedFeatures(NamedTuple):
     features: Any  # shape (texts, features): scores of words as a tensor, or embeddings as an array
@@ -19,10 +23,10 @@ class _CachedFeatures(NamedTuple):
 
 
 class ScoreCache:
-    """Probabilities of the same texts under prompts that differ only in their calibration, or from one encoder.
+    """Probabilities of the same texts under classifiers that share forward passes.
 
-    Each draw of training examples gives another calibration, or another logistic regression on the same sentence
-    embeddings, which costs little beside the forward passes.
+    Each draw of training examples gives a prompt another calibration or head, and sentence embeddings another logistic
+    regression, which costs little beside the forward passes.
     """
 
     def __init__(self, texts: Sequence[str]):
@@ -33,7 +37,7 @@ class ScoreCache:
     def predict_proba(self, classifier: BaseEstimator) -> tuple[np.ndarray, float] | None:
         """The probabilities that the classifier itself predicts, shape (texts, labels), and the seconds it takes.
 
-        None for other classifiers, and for a prompt that has learnt more than a calibration.
+        None for other classifiers, and for a prompt with soft vectors or demonstrations.
         """
         match classifier:
             case SentenceEmbeddingClassifier():
@@ -50,9 +54,10 @@ class ScoreCache:
         except NotFittedError:
             return None
         prompt = bound.prompt
-        if prompt.training or prompt.head != "words" or prompt.demonstrations is not None:
+        if bound.parts.soft is not None or prompt.demonstrations is not None:
             return None
-        key = (prompt.template, prompt.verbalizer, prompt.max_length, repr(prompt.chat_options), bound.backbone)
+        parts = [getattr(prompt, part.name) for part in fields(prompt) if part.name not in LEARNT]
+        key = bound.backbone, *(repr(part) if isinstance(part, Mapping) else part for part in parts)
         return self._finished(
             key,
             lambda: bound.features(bound.encode(self.texts)),
@@ -83,10 +88,10 @@ def shared_scores_key(classifier: BaseEstimator) -> Hashable | None:
     """
     if isinstance(classifier, SentenceEmbeddingClassifier):
         return "embeddings", repr(classifier.encoder), classifier.max_length
-    if not isinstance(classifier, PromptClassifier) or classifier.head != "words":
+    if not isinstance(classifier, PromptClassifier):
         return None
     template = resolve_template(classifier.template)
     if template.blocks or template.demos is not None:
         return None
-    options = (classifier.max_length, repr(classifier.chat_options), repr(classifier.model))
+    options = (classifier.head, classifier.max_length, repr(classifier.chat_options), repr(classifier.model))
     return str(template), repr(resolve_verbalizer(classifier.verbalizer)), *options
