@@ -22,10 +22,13 @@ class Family:
     Attributes:
         methods: makes the classifier of each method for a task.
         draws: of the training rows.
+        shared: whether the methods share forward passes over the held-out rows. A task is then measured with all
+            numbers of rows together; otherwise all tasks are measured with one number of rows before the next one.
     """
 
     methods: Mapping[str, Callable[[Task], BaseEstimator]]
     draws: int = 5
+    shared: bool = True
 
 
 def _prompt(**settings: object) -> Callable[[Task], BaseEstimator]:
@@ -60,8 +63,8 @@ FAMILIES = {
             for features in ("mask", "mean")
         }
     ),
-    "automatic": Family({"automatic": _automatic}),
-    "soft": Family({"soft, front": _soft("front"), "soft, after": _soft("after")}, draws=3),
-    "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3),
+    "automatic": Family({"automatic": _automatic}, shared=False),
+    "soft": Family({"soft, front": _soft("front"), "soft, after": _soft("after")}, draws=3, shared=False),
+    "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3, shared=False),
 }
 METHODS = {name: family for family in FAMILIES.values() for name in family.methods}

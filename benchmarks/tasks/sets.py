@@ -13,7 +13,7 @@ from softcloze.starters import load_data
 from softcloze.verbalizer import Label, Words
 
 TEST_ROWS = 400  # at most
-SHOTS = (4, 8, 16, 64)
+SHOTS = (16, 8, 4, 64)  # the most important number first
 FEWEST_TEST_ROWS = 50  # of each class, where 64 rows of each class are drawn
 SMOLLM2, GEMMA = "starter:smollm2-135m", "starter:gemma3-270m"
 

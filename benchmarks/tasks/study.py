@@ -25,11 +25,13 @@ class Runner:
         folder: of the cells and of the runs from which an interrupted study resumes.
         hours: budget of wall time, over all commands on this folder.
         say: takes a line about the progress.
+        processes: runs at a time.
     """
 
     folder: Path
     hours: float
     say: Callable[[str], None]
+    processes: int = 1
 
     def run(
         self, tasks: Iterable[Task], families: Mapping[str, Family], shots: Sequence[int], draws: int | None = None
@@ -39,7 +41,7 @@ class Runner:
         Args:
             tasks: to measure.
             families: by name, in this order.
-            shots: training rows of each class, as far as a task allows them.
+            shots: training rows of each class, as far as a task allows them, the most important number first.
             draws: at most so many of each family.
         """
         self.study = Study.read(self.folder / CELLS)
@@ -47,8 +49,11 @@ class Runner:
         tasks = list(tasks)
         try:
             for family in families.values():
-                for task in tasks:
-                    self._measure(task, family, [k for k in task.shots if k in shots], draws)
+                for sizes in [shots] if family.shared else [[size] for size in shots]:
+                    for task in tasks:
+                        allowed = [size for size in sizes if size in task.shots]
+                        if allowed:
+                            self._measure(task, family, allowed, draws)
         except OutOfTimeError:
             self.say(f"the budget of {self.hours} hours is spent; a larger --hours resumes")
         self._write()
@@ -62,9 +67,8 @@ class Runner:
         try:
             methods = [Method(name, make(task)) for name, make in family.methods.items()]
             protocol = Protocol(shots, seeds, len(split.test), task.balanced)
-            compare(
-                methods, split, protocol, folder=self.folder / "runs", task=task.name, on_progress=self._on_progress
-            )
+            settings = {"folder": self.folder / "runs", "processes": self.processes, "task": task.name}
+            compare(methods, split, protocol, on_progress=self._on_progress, **settings)
         except OutOfTimeError:
             raise
         except Exception as error:  # noqa: BLE001 - the other families and tasks continue

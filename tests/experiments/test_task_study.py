@@ -51,7 +51,10 @@ def families(bert_tiny):
             },
             draws=3,
         ),
-        "absent": Family({"absent": lambda task: PromptClassifier(bert_tiny, task.template, task.words, nothing=1)}),
+        "absent": Family(
+            shared=False,
+            methods={"absent": lambda task: PromptClassifier(bert_tiny, task.template, task.words, nothing=1)},
+        ),
     }
 
 
@@ -146,7 +149,7 @@ def test_every_task_has_a_word_for_each_label():
 
 def test_written_sets_leave_enough_rows():
     banking = TASKS["banking-en"].split()
-    assert (len(banking.train), len(banking.test), TASKS["banking-en"].shots) == (300, 300, (4, 8, 16))
+    assert (len(banking.train), len(banking.test), TASKS["banking-en"].shots) == (300, 300, (16, 8, 4))
 
 
 def test_digits():
