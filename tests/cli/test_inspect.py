@@ -91,6 +91,33 @@ def test_demonstrations_in_tokens(softcloze, folders):
     assert "2 of 2 demonstrations\n" in nearest
 
 
+CHAT = "<chat:system>Sort.<demos><chat:user><text> Good?<chat:assistant>It is <mask>"
+
+
+def test_chat_turns(softcloze, folders, tmp_path):
+    assert softcloze("inspect", CHAT, "--text", "好")[1] == (
+        "<chat:system>Sort.<demos>\n<chat:user>好 Good?\n<chat:assistant>It is <mask>"
+    )
+    code, out, _ = softcloze("inspect", CHAT)
+    assert code == 0 and re.search("turn +begins a turn of the user, in the tokenizer's chat template", out)
+    code, _, err = softcloze("inspect", CHAT, "--text", "好", "--model", folders["gpt2"])
+    assert code == 2 and "has no chat template" in err
+    chatty = tmp_path / "chatty"
+    shutil.copytree(folders["gpt2"], chatty)
+    template = "{{ strftime_now('%Y') }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+    (chatty / "chat_template.jinja").write_text(template)
+    args = ("inspect", CHAT, "--text", "好", "--model", chatty, "--examples", "rows.csv", "--max-length", "60")
+    code, _, err = softcloze(*args)
+    assert code == 2 and 'give a date, as in chat_options={"date": "2026-07-26"}' in err
+    code, _, err = softcloze(*args, "--chat-options", '{"tokenize": true}')
+    assert code == 2 and err.startswith("error: --chat-options is '{\"tokenize\": true}', but it has to be a mapping")
+    code, out, err = softcloze(*args, "--chat-options", '{"date": "2026-07-26"}', "--html", "page.html")
+    assert (code, err) == (0, "")
+    assert re.search(r"t turn system: \d+   l literal: \d+ ", out) and "t turn user: " in out
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<br><span class="turn" title="chat turn">&lt;chat:user&gt;</span>' in page and "<td>chat turn<td" in page
+
+
 MISTAKES = [
     (
         ("<text><mask>", "--text", "a", "--examples", "rows.csv"),

@@ -113,7 +113,7 @@ def test_the_list_has_every_template_on_a_line(softcloze, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "names"),
     [
-        (["--task", "spam", "--language", "zh"], ["spam/zh", "spam/zh-mixed", "spam/zh-soft"]),
+        (["--task", "spam", "--language", "zh"], ["spam/zh", "spam/zh-chat", "spam/zh-mixed", "spam/zh-soft"]),
         (["--kind", "in-context"], ["sentiment/en-demos", "sentiment/zh-demos"]),
         (["--task", "topic", "--kind", "soft"], ["topic/en-soft", "topic/zh-soft"]),
     ],
@@ -166,7 +166,7 @@ def test_a_template_can_be_copied_into_python_and_a_shell(softcloze, name):
     ("args", "message"),
     [
         (["topik"], "error: no 'topik' among the library's templates: boolq/…, "),
-        (["topic"], "error: no 'topic' among the library's templates: topic/en, topic/en-cloze, "),
+        (["topic"], "error: no 'topic' among the library's templates: topic/en, topic/en-chat, topic/en-cloze, "),
         (
             ["--language", "cn"],
             "error: no template has the language 'cn'; there are en, zh\n",

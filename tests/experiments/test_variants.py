@@ -7,13 +7,16 @@ from softcloze.experiments import prompt_variants
 from softcloze.library import list_templates, load_template
 
 
+@pytest.mark.parametrize("chat", [False, True])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_hard_prompt_with_one_field(language):
-    found = {method.name: method.classifier for method in prompt_variants("starter:bert-tiny", "sentiment", language)}
+def test_every_hard_prompt_with_one_field(language, chat):
+    variants = prompt_variants("starter:bert-tiny", "sentiment", language, chat=chat)
+    found = {method.name: method.classifier for method in variants}
     assert len(found) >= 3
     for name in list_templates():
         card = load_template(name)
         plain = not card.template.blocks and card.template.demos is None and len(card.fields) == 1
+        plain = plain and (chat or not card.template.turns)
         assert (name in found) == (plain and (card.task, card.language) == ("sentiment", language))
         if name in found:
             assert (found[name].template, found[name].verbalizer) == (card.template, card.verbalizer)

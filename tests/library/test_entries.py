@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 from support import models
+from support.chat_templates import CHATML
 
 from softcloze.encoding import CompiledTemplate, Demonstration, PromptTokenizer
 from softcloze.library import list_templates, list_verbalizers, load_template, load_verbalizer
@@ -57,11 +58,14 @@ EXAMPLES = {
 KNOWLEDGE = [f"{task}/{language}-knowledge" for task in ("sentiment", "topic") for language in ("en", "zh")]
 WORKED = "Review: A dull film.\nSentiment: negative\n\nReview: A wonderful film.\nSentiment: positive\n\n"
 WORKED_ZH = "房间又小又吵，服务态度也差。 总之，很糟糕\n\n内容很好，送货也快，值得一看。 总之，很推荐\n\n"
+CHAT = "Review: <text>\n\nIs the sentiment of this review positive or negative?"
 # these were measured and must not change
 MEASURED = {
     "sentiment/en": "Review: <text>\nSentiment: <mask>",
     "sentiment/en-soft": "<soft*10> Review: <text>\nSentiment: <mask>",
     "sentiment/en-after": "Review: <text> <soft*10>\nSentiment: <mask>",
+    "sentiment/en-chat": f"<chat:user>{CHAT}<chat:assistant>The sentiment is <mask>",
+    "sentiment/en-chat-soft": f"<chat:user>{CHAT}<chat:assistant>The sentiment is <mask>".replace("Is", "<soft*10> Is"),
     "sentiment/en-worked": f"{WORKED}Review: <text>\nSentiment: <mask>",
     "sentiment/en-worked-front": f"<soft*10> {WORKED}Review: <text>\nSentiment: <mask>",
     "sentiment/en-worked-after": f'{WORKED}Review: <text> <soft*10 init=".">\nSentiment: <mask>',
@@ -84,7 +88,9 @@ def _only_shipped_cards():
 
 @cache
 def prompt_tokenizer(kind):
-    return PromptTokenizer(models.borrowed(kind), masked=kind in models.MASKED_TOKENIZERS)
+    tokenizer = models.tokenizer(kind)
+    tokenizer.chat_template = CHATML
+    return PromptTokenizer(tokenizer, masked=kind in models.MASKED_TOKENIZERS)
 
 
 @cache
@@ -110,6 +116,8 @@ def test_each_task_has_both_languages_and_all_variants():
     assert kinds.keys() == {(task, language) for task in TASKS for language in ("en", "zh")}
     assert all(variants >= {"hard", "soft", "mixed"} for variants in kinds.values())
     assert all("in-context" in kinds["sentiment", language] for language in ("en", "zh"))
+    chats = {card.name for card in map(load_template, list_templates()) if card.template.turns}
+    assert chats >= {f"{task}/{language}-chat" for task in TASKS for language in ("en", "zh")}
 
 
 @pytest.mark.parametrize("name", list_templates())
@@ -119,7 +127,8 @@ def test_template_cards(name):
     assert (card.name, card.task, card.language) == (name, task, variant.split("-")[0])
     assert set(card.fields) - {"title"} == set(TASKS[task])
     assert ("title" in card.fields) == variant.endswith("-title")
-    assert not variant.endswith(("-soft", "-mixed")) or variant.endswith(f"-{card.kind}")
+    assert ("-chat" in variant) == bool(card.template.turns)
+    assert not variant.endswith(("-soft", "-mixed")) or card.template.turns or variant.endswith(f"-{card.kind}")
     words = load_verbalizer(card.verbalizer)
     assert (words.task, words.language) == (card.task, card.language)
     assert (card.file, card.replaces) == (None, False)

@@ -25,6 +25,12 @@ def test_templates_that_ask_for_other_fields_are_left_out():
     }
 
 
+def test_templates_with_chat_turns_are_asked_for():
+    plain, chats = library_prompts("sentiment", "en"), library_prompts("sentiment", "en", chat=True)
+    added = {grid["template"][0] for grid in chats} - {grid["template"][0] for grid in plain}
+    assert added == {"sentiment/en-chat", "sentiment/en-chat-soft"}
+
+
 def test_templates_of_ones_own(tmp_path, monkeypatch):
     card = load_template("spam/zh")
     (tmp_path / "templates" / "spam").mkdir(parents=True)

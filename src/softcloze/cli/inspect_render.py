@@ -61,8 +61,13 @@ def node_table(template: Template) -> Table:
 
 
 def example_text(filled: Iterable[tuple[str, str]]) -> Text:
-    """Render the filled template, each part in the style of its kind."""
-    return Text.assemble(*(plain(text, STYLES[kind]) for kind, text in filled))
+    """Render the filled template, each part in the style of its kind, and each chat turn on a line of its own."""
+    pieces = Text()
+    for kind, text in filled:
+        if kind == "turn" and pieces.plain:
+            pieces.append("\n")
+        pieces.append_text(plain(text, STYLES[kind]))
+    return pieces
 
 
 def token_lines(view: "TokenView", *, width: int) -> Iterator[Text]:

@@ -13,6 +13,7 @@ from softcloze.experiments.methods import Method
 from softcloze.experiments.protocol import Shots
 from softcloze.experiments.results import Summary
 from softcloze.library import list_templates, load_template
+from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 
@@ -44,6 +45,7 @@ def prompt_variants(
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None,
     *,
     calibration: str | None = None,
+    chat: bool = False,
 ) -> tuple[Method, ...]:
     """A hard prompt for each template of the library with one field and without soft slots or demonstrations.
 
@@ -53,16 +55,20 @@ def prompt_variants(
         language: of the templates, such as "en" or "zh".
         verbalizer: label words for all prompts; None for those recommended by each template.
         calibration: of all prompts, as for `PromptClassifier`.
+        chat: whether templates with chat turns are among them, for a model whose tokenizer has a chat template.
 
     Raises:
-        ParameterError: the library has no such template; the message lists its tasks and languages.
+        ParameterError: the library has no such template; the message lists its tasks and languages; or `chat` is
+            neither True nor False.
 
     >>> [method.name for method in prompt_variants("starter:gemma3-270m", "spam", "zh", calibration="batch")]
     ['spam/zh, batch']
     >>> len(prompt_variants("starter:gemma3-270m", "sentiment", "zh"))
     3
     """
+    validate_parameters({"chat": chat}, {"chat": BOOLEAN})
     cards = [card for card in map(load_template, list_templates()) if card.kind == "hard" and len(card.fields) == 1]
+    cards = [card for card in cards if chat or not card.template.turns]
     chosen = [card for card in cards if (card.task, card.language) == (task, language)]
     if not chosen:
         known = ", ".join(sorted({f"{card.task}/{card.language}" for card in cards}))

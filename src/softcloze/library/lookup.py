@@ -34,7 +34,7 @@ def list_templates(folder: Folder | None = None) -> list[str]:
             these takes precedence over a shipped card of the same name.
 
     >>> [name for name in list_templates() if name.startswith("spam/en")]
-    ['spam/en', 'spam/en-mixed', 'spam/en-soft']
+    ['spam/en', 'spam/en-chat', 'spam/en-mixed', 'spam/en-soft']
     """
     return sorted(_user_cards("templates", folder) | _shipped_cards("templates"))
 

@@ -6,9 +6,10 @@ from typing import Any
 from softcloze.errors import ParameterError
 from softcloze.formatting import did_you_mean
 from softcloze.library import list_templates, load_template
-from softcloze.parameters import NONE, TEXT, Constraint, validate_parameters
+from softcloze.parameters import BOOLEAN, NONE, TEXT, Constraint, validate_parameters
 
 CONSTRAINTS = {
+    "chat": BOOLEAN,
     "task": TEXT,
     "language": TEXT,
     "fields": NONE
@@ -28,6 +29,7 @@ def library_prompts(
     language: str,
     *,
     fields: Collection[str] | None = None,
+    chat: bool = False,
     **others: Any,  # noqa: ANN401
 ) -> list[dict[str, Any]]:
     """A grid for each template of the library for a task, with its recommended label words.
@@ -39,6 +41,7 @@ def library_prompts(
         task: first part of the templates' names, such as "sentiment".
         language: of the templates, as an ISO 639-1 code.
         fields: fields of the examples; templates with other fields are left out.
+        chat: whether templates with chat turns are among them, for a model whose tokenizer has a chat template.
         others: values or distributions of further parameters; the same in every grid.
 
     Returns:
@@ -55,7 +58,7 @@ def library_prompts(
     {'template': ['spam/zh-soft'], 'verbalizer': ['spam/zh'], 'epochs': [3, 6]}
     """
     validate_parameters(
-        {"task": task, "language": language, "fields": fields, **others},
+        {"task": task, "language": language, "fields": fields, "chat": chat, **others},
         {**CONSTRAINTS, **dict.fromkeys(others, VALUES)},
     )
     for name in {"template", "verbalizer"} & {*others}:
@@ -63,6 +66,7 @@ def library_prompts(
             f"{name}={others[name]!r:.80}, but the templates of the library and their words are searched"
         )
     of_task = [load_template(name) for name in list_templates() if name.partition("/")[0] == task]
+    of_task = [card for card in of_task if chat or not card.template.turns]
     given = None if fields is None else {*fields}
     cards = [card for card in of_task if card.language == language and (given is None or given >= {*card.fields})]
     if not cards:

@@ -97,16 +97,19 @@ def describe(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> list[
 def as_html(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> str:
     """Render the nodes as a self-contained piece of HTML, with a colour and line for each kind, and a legend.
 
+    Each chat turn begins a line.
+
     `blocks` as for `describe`.
 
     >>> '<span title="field: text"' in as_html([Field("text"), Literal(" 很"), Mask()], [None] * 3)
     True
     """
     parts = describe(nodes, blocks)
+    titles = (NAMES[kind] if kind == "literal" else f"{NAMES[kind]}: {what}" for kind, _, what in parts)
     spans = (
-        f'<span title="{_safe(NAMES[kind] if kind == "literal" else f"{NAMES[kind]}: {what}")}" '
+        f'{"<br>" * (kind == "turn" and i > 0)}<span title="{_safe(title)}" '
         f'style="{BOX};{STYLES[kind]}">{_safe(text)}</span>'
-        for kind, text, what in parts
+        for i, (title, (kind, text, _)) in enumerate(zip(titles, parts, strict=True))
     )
     there = {part.kind for part in parts}
     legend = (f'<span style="{BOX};{STYLES[kind]}">{name}</span>' for kind, name in NAMES.items() if kind in there)
