@@ -60,6 +60,7 @@ MISTAKES = [
         "error: --verbalizer is not JSON: 'a' comes twice\n",
     ),
     ([*FIT, "--verbalizer", "words.json"], "error: cannot read words.json: No such file or directory\n"),
+    ([*FIT, "--verbalizer", "a\0.json"], "error: 'a\\x00.json' is not the name of a file: it has a NUL character\n"),
     (
         [*FIT, "--verbalizer", "sentiment/end"],
         "error: no 'sentiment/end' among the library's verbalizers: sentiment/en, sentiment/en-cloze, "

@@ -223,6 +223,8 @@ def read_text(path: Path) -> str:
         FileError: it cannot be read or is not UTF-8; names it.
     """
     path = expand_user(path)
+    if "\0" in str(path):
+        raise FileError(f"{str(path)!r:.80} is not the name of a file: it has a NUL character")
     with explain_read_errors(path):
         return path.read_text(encoding="utf-8-sig")
 
