@@ -44,9 +44,6 @@ PIECES = [
         "<options",
         " sep=",
         "<sep>",
-        "<chat:system>",
-        "<chat:user>",
-        "<chat:assistant>",
     ),
     *(
         "<!--",

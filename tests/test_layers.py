@@ -31,6 +31,7 @@ ORDER = [
     "analysis",
     "lint",
     "classifiers",
+    "automatic",
     "experiments",
     "search",
     "report",

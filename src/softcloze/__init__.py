@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from softcloze.automatic import AutoPromptClassifier as AutoPromptClassifier
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.classifiers import MultiLabelPromptClassifier as MultiLabelPromptClassifier
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer as Verbalizer
 
 _HOMES = {
+    "AutoPromptClassifier": "softcloze.automatic",
     "Backbone": "softcloze.backbone",
     "Comparison": "softcloze.experiments",
     "MultiLabelPromptClassifier": "softcloze.classifiers",

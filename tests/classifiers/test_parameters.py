@@ -8,7 +8,8 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble
+from softcloze import AutoPromptClassifier, MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble
+from softcloze.automatic import classifier as automatic
 from softcloze.classifiers import base
 from softcloze.errors import SoftclozeError
 from softcloze.training import TrainingSettings
@@ -49,6 +50,12 @@ RIGHT = {
     "model_options": {"None", "dict"},
     "random_state": {"None", "0"},
     "cv": {"big"},
+    "templates": {"list"},
+    "budget": {"None", "2.5", "big"},
+    "candidates": {"None", "big"},
+    "members": {"big"},
+    "soft_prompts": {"0", "big"},
+    "on_trial": {"None", "class"},
     "head_learning_rate": {"2.5"},
     "warmup_fraction": {"0"},
     "max_grad_norm": {"2.5", "big"},
@@ -75,6 +82,7 @@ def nothing_is_loaded(monkeypatch):
         raise LoadedError
 
     monkeypatch.setattr(base, "load_backbone", load)
+    monkeypatch.setattr(automatic, "load_backbone", load)
 
 
 def fit(estimator):
@@ -112,6 +120,13 @@ def test_a_wrong_value_of_a_parameter_is_named_by_fit(estimator, name, value):
     message = outcome(fit, clf)
     is_right = value in RIGHT.get(name, ()) and (estimator, name) != (MultiLabelPromptClassifier, "verbalizer")
     assert_named(message, name, is_right)
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", parameters_of(AutoPromptClassifier))
+def test_a_wrong_value_of_a_parameter_is_named_by_an_automatic_fit(name, value):
+    message = outcome(fit, AutoPromptClassifier("./nowhere").set_params(**{name: WRONG[value]}))
+    assert_named(message, name, value in RIGHT.get(name, ()))
 
 
 @pytest.mark.parametrize("value", WRONG)

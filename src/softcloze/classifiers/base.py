@@ -167,6 +167,41 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
                 else ("gives examples several labels", "MultiLabelPromptClassifier")
             )
             raise ArtifactError(f"{path} {kind}; load it with {other}")
+        with explain_damage(folder_of(path) / CARD, "training"):
+            classifier = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
+        known = {*cls._get_param_names()}
+        fixed = {name: getattr(classifier, name) for name in PARTS if name in known}
+        classifier.set_params(**parameters)
+        classifier._validate_parameters()
+        for name, value in fixed.items():
+            if (other := getattr(classifier, name)) is not value and str(other) != str(value):
+                raise ParameterError(
+                    f"{name}={other!r:.80} is not that of the saved prompt, {value!r:.80}; load it without, and "
+                    f"fit anew after set_params({name}=...)"
+                )
+        backbone = classifier._load_backbone()
+        classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
+        return classifier
+
+    @classmethod
+    def of_prompt(cls, prompt: Prompt, backbone: Backbone) -> Self:
+        """A fitted classifier of a prompt in memory.
+
+        Args:
+            prompt: a prompt of this kind of classifier, with its trained parts.
+            backbone: the model that it belongs to.
+
+        Raises:
+            ParameterError: a part of the prompt is missing.
+            SoftclozeError: the prompt does not fit the model, as for `BoundPrompt`.
+        """
+        classifier = cls._with_parameters_of(prompt, backbone)
+        classifier._adopt(BoundPrompt(prompt, backbone))
+        return classifier
+
+    @classmethod
+    def _with_parameters_of(cls, prompt: Prompt, model: AnyModel) -> Self:
+        """A classifier with the parameters that the prompt was trained with."""
         known = {*cls._get_param_names()}
         of_training = known & {*FIT_PARAMETERS, "soft_init"}
         saved: dict[str, Any] = {name: value for name, value in prompt.training.items() if name in of_training}
@@ -184,25 +219,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             saved["class_weight"] = weight if isinstance(weight, str) else dict(weight)
         if "seed" in prompt.training:
             saved["random_state"] = prompt.training["seed"]
-        classifier = cls(
-            model if model is not None else prompt.model,
-            str(prompt.template),
-            prompt.verbalizer,
-            **saved,
-        )
-        with explain_damage(folder_of(path) / CARD, "training"):
-            classifier._validate_parameters()
-        fixed = {name: getattr(classifier, name) for name in PARTS if name in known}
-        classifier.set_params(**parameters)
+        classifier = cls(model, str(prompt.template), prompt.verbalizer, **saved)
         classifier._validate_parameters()
-        for name, value in fixed.items():
-            if (other := getattr(classifier, name)) is not value and str(other) != str(value):
-                raise ParameterError(
-                    f"{name}={other!r:.80} is not that of the saved prompt, {value!r:.80}; load it without, and "
-                    f"fit anew after set_params({name}=...)"
-                )
-        backbone = classifier._load_backbone()
-        classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
         return classifier
 
     @property

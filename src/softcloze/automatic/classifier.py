@@ -1,0 +1,238 @@
+"""AutoPromptClassifier: choose template, label words and head by cross-validation within a budget."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from os import PathLike
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
+
+from softcloze.automatic.budget import DURATION, Budget, parse_duration
+from softcloze.automatic.proposals import propose
+from softcloze.automatic.race import Race
+from softcloze.automatic.selection import choose_trials
+from softcloze.automatic.trials import Task, Trial
+from softcloze.automatic.trials_table import TrialRecord, Trials
+from softcloze.backbone import AnyModel, load_backbone, validate_model_options
+from softcloze.classifiers import PromptClassifier, PromptEnsemble
+from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, seed_of
+from softcloze.data import (
+    CLASS_WEIGHT,
+    ClassWeight,
+    Example,
+    as_examples,
+    as_labels,
+    as_sample_weight,
+    example_weights,
+    label_indices,
+    label_verbalizer,
+    validate_lengths,
+    validate_several,
+)
+from softcloze.errors import DataError
+from softcloze.formatting import quoted_list
+from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
+from softcloze.template import Template
+from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, Words
+
+
+@dataclass(eq=False, repr=False)
+class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
+    r"""Choose template, label words and head by cross-validation, without a choice by the user.
+
+    `fit` proposes templates: those of the library whose labels have like names, and general wordings in the language
+    of the texts, in chat turns too where the tokenizer has a chat template. The frozen model computes each template's
+    features once. From these, label words alone, label words with a linear layer and a linear layer alone are judged
+    by cross-validated log loss. With many examples, successive halving judges all templates on some of them and the
+    best half on twice as many. Then a soft prompt is trained for the best template. The result averages the best ways,
+    as `softcloze.automatic.selection.choose_trials` chooses them.
+
+    Args:
+        model: as for `PromptClassifier`.
+        verbalizer: label words as for `PromptClassifier`; None to propose them from the names of the labels.
+        templates: templates to try first, as for `PromptClassifier`; without soft slots and demonstrations.
+        budget: longest duration of `fit` after the model is loaded, in seconds or with a unit, such as "2min"; None
+            for none. A template is read only if the time suffices to finish it; at least one is.
+        candidates: number of templates to try, at most; None for all. Results are the same on every run for a seed, a
+            number of candidates, and budget=None or one that suffices.
+        members: number of ways whose log-probabilities the result averages, at most; 1 for a single prompt.
+        soft_prompts: number of soft prompts to train, for the best templates with label words; 0 for none. Each takes
+            the time of four trainings, and is left out if the budget does not allow it.
+        class_weight: weights of the classes as for `PromptClassifier`, for all that is learnt and judged.
+        max_length: limit of a prompt in tokens; None for the model's own limit.
+        model_options: as for `PromptClassifier`.
+        on_trial: called with the `TrialRecord` of the best trial so far after each template.
+        random_state: seed of the order of examples and of the folds.
+
+    Attributes:
+        classes_: the labels, sorted.
+        best_estimator_: the result, a fitted `PromptClassifier`, or `PromptEnsemble` of such.
+        trials_: all trials; `print` shows their table.
+
+    Example:
+        >>> texts = ["A delight.", "A bore.", "Wonderful!", "So dull.", "I loved it.", "I left early."]
+        >>> labels = ["positive", "negative"] * 3
+        >>> clf = AutoPromptClassifier("starter:bert-tiny", candidates=2, soft_prompts=0, random_state=0)
+        >>> clf.fit(texts, labels).predict_proba(["Not bad at all."]).shape
+        (1, 2)
+
+    Source:
+        Successive halving: Jamieson and Talwalkar, AISTATS 2016, arXiv:1502.07943. The choice within one standard
+        error: `softcloze.automatic.selection.choose_trials`.
+    """
+
+    model: AnyModel
+    _: KW_ONLY
+    verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None
+    templates: Sequence[str | Template] = ()
+    budget: str | float | None = "2min"
+    candidates: int | None = None
+    members: int = 4
+    soft_prompts: int = 1
+    class_weight: ClassWeight | None = None
+    max_length: int | None = None
+    model_options: Mapping[str, Any] | None = None
+    on_trial: Callable[[TrialRecord], object] | None = None
+    random_state: int | np.random.RandomState | None = None
+
+    constraints: ClassVar[Mapping[str, Constraint]] = {
+        "templates": Constraint("a list of templates", lambda value: _is_templates(value)),
+        "budget": Constraint(DURATION, lambda value: parse_duration(value) is not None) | NONE,
+        "candidates": integer(at_least=1) | NONE,
+        "members": integer(at_least=1),
+        "soft_prompts": integer(at_least=0),
+        "class_weight": CLASS_WEIGHT,
+        "max_length": integer(at_least=1) | NONE,
+        "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
+        "on_trial": Constraint("a function", callable) | NONE,
+        "random_state": RANDOM_STATE,
+    }
+
+    def fit(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> Self:
+        """Choose and fit; every weight of the model stays as it is.
+
+        Args:
+            X: texts, or mappings from field names to values, all of which the general wordings show.
+            y: the label of each example, as for `PromptClassifier.fit`.
+            sample_weight: weight of each example, as for `PromptClassifier.fit`.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ParameterError: a parameter has a wrong type or is outside its range, or a template does not fit.
+            DataError: examples and labels that do not fit each other, or a label with a single example.
+            SoftclozeError: as `PromptClassifier.fit`.
+        """
+        validate_parameters(vars(self), self.constraints)
+        templates = [resolve_template(template) for template in self.templates]
+        examples = as_examples(X)
+        if not examples:
+            raise DataError("fit needs at least one example, found none")
+        labels = as_labels(y)
+        validate_lengths(examples, labels)
+        given_weights = as_sample_weight(sample_weight, examples)
+        used = np.flatnonzero(given_weights).tolist()
+        examples, labels, given_weights = [examples[i] for i in used], [labels[i] for i in used], given_weights[used]
+        validate_several(labels)
+        given = resolve_verbalizer(self.verbalizer)
+        if given is not None:
+            given = label_verbalizer(given, labels, y)
+        classes = given.labels if given is not None else Verbalizer({label: str(label) for label in labels}).labels
+        targets = np.array(label_indices(labels, classes))
+        _validate_counts(classes, targets)
+        weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], given_weights)
+        seed = seed_of(self.random_state)
+
+        backbone = load_backbone(self.model, **validate_model_options(self.model, self.model_options))
+        budget = Budget(parse_duration(self.budget))
+        limit = plain(self.max_length)
+        proposals = propose(classes, examples, backbone, verbalizer=given, templates=templates, max_length=limit)
+        task = Task(backbone, examples, targets, np.ones(len(targets)) if weights is None else weights, limit, seed)
+        race = Race(
+            task, budget, lambda trial: self.on_trial(_record(trial, [])) if self.on_trial is not None else None
+        )
+        chosen = choose_trials(race.run(proposals[: self.candidates], self.soft_prompts), self.members)
+        members = [PromptClassifier.of_prompt(trial.prompt, backbone) for trial in chosen]
+        self.best_estimator_: PromptClassifier | PromptEnsemble
+        self.best_estimator_ = PromptEnsemble(members, average="log_probabilities") if len(members) > 1 else members[0]
+        self.backbone_ = backbone
+        records = [_record(trial, chosen) for trials in race.trials.values() for trial in trials]
+        records.sort(key=lambda record: (not record.is_chosen, -record.examples, record.log_loss))
+        self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out)
+        return self
+
+    def _report(self, best: Trial) -> None:
+        if self.on_trial is not None:
+            self.on_trial(_record(best, []))
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted, shape (labels,)."""
+        return self._fitted().classes_
+
+    def predict(self, X: Iterable[Example]) -> np.ndarray:
+        """The most probable label of each example, shape (batch,).
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded; names the row.
+        """
+        return self._fitted().predict(X)
+
+    def predict_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Probabilities of the labels, shape (batch, labels) in the order of `classes_`; raises as `predict`."""
+        return self._fitted().predict_proba(X)
+
+    def predict_log_proba(self, X: Iterable[Example]) -> NDArray[np.float64]:
+        """Natural logarithms of the probabilities of the labels, shape and errors as of `predict_proba`."""
+        return self._fitted().predict_log_proba(X)
+
+    def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
+        """Accuracy on labelled examples; raises as `predict`, and DataError for labels that are not known."""
+        return self._fitted().score(X, y, sample_weight)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save the result, as `PromptClassifier.save` or `PromptEnsemble.save`, whose `load` reads it."""
+        self._fitted().save(path)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Return True after `fit`."""
+        return hasattr(self, "best_estimator_")
+
+    def _fitted(self) -> PromptClassifier | PromptEnsemble:
+        if not hasattr(self, "best_estimator_"):
+            raise NotFittedError("call fit with labelled examples first")
+        return self.best_estimator_
+
+
+def _record(trial: Trial, chosen: Sequence[Trial]) -> TrialRecord:
+    return TrialRecord(
+        str(trial.prompt.template),
+        trial.prompt.head,
+        len(trial.targets),
+        trial.log_loss,
+        trial.accuracy,
+        any(trial is other for other in chosen),
+    )
+
+
+def _is_templates(value: object) -> bool:
+    return (
+        isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(t, str | Template) for t in value)
+    )
+
+
+def _validate_counts(classes: Sequence[Label], targets: NDArray[np.int_]) -> None:
+    """Raise DataError if a label has a single example."""
+    counts = np.bincount(targets, minlength=len(classes)).tolist()
+    if sparse := [label for label, count in zip(classes, counts, strict=True) if count < 2]:
+        raise DataError(
+            f"{quoted_list(sparse)} {'has' if len(sparse) == 1 else 'have'} fewer than two examples, and every way is "
+            "judged by examples that it did not learn from; give at least two of each label, or leave such labels out"
+        )

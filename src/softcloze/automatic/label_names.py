@@ -1,0 +1,85 @@
+"""Label words from the names of labels: the names themselves as words, and tables of the library for like labels."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from softcloze.data.examples import normalise
+from softcloze.errors import VerbalizerError
+from softcloze.library import list_verbalizers, load_verbalizer
+from softcloze.library.cards import VerbalizerCard
+from softcloze.verbalizer import Label, Verbalizer
+
+ABBREVIATIONS = {"pos": "positive", "neg": "negative", "neu": "neutral"}
+
+
+def split_name(label: Label) -> str:
+    """The words of a label's name, which may be written as an identifier.
+
+    >>> split_name("cardLost_or-stolen"), split_name("FAQ"), split_name("消极"), split_name(3)
+    ('card lost or stolen', 'FAQ', '消极', '3')
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(label))
+    return " ".join(word if word.isupper() else word.lower() for word in re.split(r"[\s_\-/.:|]+", words) if word)
+
+
+def name_verbalizer(labels: Sequence[Label]) -> Verbalizer | None:
+    """The names of labels as their words; None where names say nothing, such as numbers, or two are the same.
+
+    >>> name_verbalizer(["cardLost", "fees"]).label_words()
+    {'cardLost': ['card lost'], 'fees': ['fees']}
+    >>> name_verbalizer([0, 1]) is None
+    True
+    """
+    names = {label: split_name(label) for label in labels}
+    if not all(re.search(r"[^\W\d_]{2}|[\u3400-\u9fff]", name) for name in names.values()):
+        return None
+    try:
+        return Verbalizer(names)
+    except VerbalizerError:
+        return None
+
+
+def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]:
+    """Label words of the library for tasks that have labels of these names, by the name of their table.
+
+    A name matches a label of a table by the label's name or by one of its words, in either language: "积极" is
+    "positive". All labels have to match, each another one.
+
+    Args:
+        labels: the labels.
+        language: of the words, as an ISO 639-1 code.
+
+    >>> like_tables(["消极", "积极"], "zh")["sentiment/zh"].label_words()
+    {'消极': ['失望'], '积极': ['满意']}
+    """
+    names = [normalise(split_name(label)) for label in labels]
+    names = [ABBREVIATIONS.get(name, name) for name in names]
+    verbalizers = {}
+    for table in _tables():
+        if table.language != language:
+            continue
+        known = _names_of(table.task)
+        matches = [known.get(name) for name in names]
+        if len({*matches}) < len(labels) or not all(match in table.words for match in matches):
+            continue
+        words = {label: table.words[str(match)] for label, match in zip(labels, matches, strict=True)}
+        verbalizers[table.name] = Verbalizer(words, table.aggregation, table.length_norm)
+    return verbalizers
+
+
+@cache
+def _tables() -> tuple[VerbalizerCard, ...]:
+    return tuple(load_verbalizer(name) for name in list_verbalizers())
+
+
+@cache
+def _names_of(task: str) -> dict[str, str]:
+    """The label of a task for each name and each word that all tables of the task have for it alone."""
+    labels: dict[str, set[str]] = {}
+    for table in _tables():
+        if table.task == task:
+            for label, words in table.words.items():
+                for name in (label, *words):
+                    labels.setdefault(normalise(name), set()).add(label)
+    return {name: next(iter(of_name)) for name, of_name in labels.items() if len(of_name) == 1}

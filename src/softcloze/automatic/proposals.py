@@ -1,0 +1,157 @@
+"""Templates and label words to try for a task, from its labels, its texts and the model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from softcloze.automatic.label_names import like_tables, name_verbalizer
+from softcloze.backbone import Backbone
+from softcloze.data import Example
+from softcloze.errors import SoftclozeError
+from softcloze.library import list_templates, load_template
+from softcloze.prompt import CompiledPrompt
+from softcloze.template import Template
+from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
+
+MOST_WORD_TOKENS = 3  # of a label word whose score says something; longer names label the rows only
+MOST_OPTIONS = 20  # labels that `<options>` lists
+# `{text}` stands for the fields, and for a mask at the start of a sentence there is no wording: a causal model reads
+# the text first. PromptEOL, the wording with "one word": Jiang et al. 2023, arXiv:2307.16645
+WORDINGS: Mapping[str, Sequence[str]] = {
+    "en": (
+        "{text}\nCategory: <mask>",
+        'This sentence: "{text}" means in one word: "<mask>',
+        "<chat:user>{text}\n\nWhat is this about?<chat:assistant>It is about <mask>",
+        "{text}\nSentiment: <mask>",
+        "<chat:user>{text}\n\nWhich of these fits best: <options>?<chat:assistant>The best fit is <mask>",
+        "{text}\nThe writer wants <mask>",
+    ),
+    "zh": (
+        "{text}\n类别：<mask>",
+        "这句话：“{text}”用一个词概括：“<mask>",
+        "<chat:user>{text}\n\n这段话说的是什么？<chat:assistant>这说的是<mask>",
+        "{text} 总之，很 <mask>",
+        "<chat:user>{text}\n\n下面哪一项最合适：<options>？<chat:assistant>最合适的是<mask>",
+        "{text}\n作者想要<mask>",
+    ),
+}
+SENTENCE_END = {"en": ".", "zh": "。"}  # a masked model expects the end of the sentence after the mask
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A template with label words to try.
+
+    Attributes:
+        template: a hard template with one mask.
+        verbalizer: the labels and their words.
+        has_words: the words mean the labels to the model; else they only name them.
+    """
+
+    template: Template
+    verbalizer: AnyVerbalizer
+    has_words: bool
+
+
+def propose(
+    labels: Sequence[Label],
+    examples: Sequence[Example],
+    backbone: Backbone,
+    *,
+    verbalizer: AnyVerbalizer | None = None,
+    templates: Sequence[Template] = (),
+    max_length: int | None = None,
+) -> list[Proposal]:
+    """Propose templates and label words, the most promising first.
+
+    Templates given by the user come first. Then those of the library whose labels have like names, and general
+    wordings, in turn; they are in Chinese where more than a fifth of the letters of the texts are Chinese, else in
+    English.
+
+    Args:
+        labels: the labels.
+        examples: the training examples; the first one shows their fields.
+        backbone: the model; templates that do not fit it, such as chat turns without a chat template, are left out.
+        verbalizer: label words given by the user, for all templates; None to propose words.
+        templates: hard templates given by the user.
+        max_length: limit of a prompt in tokens.
+    """
+    fields = list(examples[0]) if isinstance(examples[0], Mapping) else ["text"]
+    language = language_of([_text_of(example) for example in examples])
+    name_words = verbalizer if verbalizer is not None else name_verbalizer(labels)
+    pairs = [(template, name_words) for template in templates]
+    similar = like_tables(labels, language) if verbalizer is None else {}
+    # the words of the library at the general wordings as well, since they mean the labels better than their names
+    words = next(iter(similar.values()), name_words)
+    of_library = _library_pairs(similar, fields)
+    end = SENTENCE_END[language] if backbone.family == "masked" else ""
+    general = [
+        (Template(wording.replace("{text}", _body(fields)) + end), words)
+        for wording in WORDINGS[language]
+        if "<chat" not in wording
+    ]
+    for i in range(max(len(of_library), len(general))):
+        pairs += of_library[i : i + 1] + general[i : i + 1]
+    proposals = []
+    for template, of_pair in dict.fromkeys(pairs):
+        proposal = _fitting(template, of_pair, labels, backbone, max_length)
+        if proposal is not None:
+            proposals.append(proposal)
+    return proposals
+
+
+def language_of(texts: Sequence[str]) -> str:
+    """The language of the wordings for texts: "zh" if more than a fifth of their letters are Chinese, else "en".
+
+    >>> language_of(["物流很快", "nice"]), language_of(["a review"])
+    ('zh', 'en')
+    """
+    letters = [letter for text in texts for letter in text[:1000] if letter.isalpha()]
+    chinese = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
+    return "zh" if chinese > len(letters) / 5 else "en"
+
+
+def _text_of(example: Example) -> str:
+    return example if isinstance(example, str) else " ".join(map(str, example.values()))
+
+
+def _body(fields: Sequence[str]) -> str:
+    r"""The part of a template that shows the fields.
+
+    >>> _body(["title", "text"])
+    'title: <title>\ntext: <text>'
+    """
+    return f"<{fields[0]}>" if len(fields) == 1 else "\n".join(f"{field}: <{field}>" for field in fields)
+
+
+def _library_pairs(similar: Mapping[str, Verbalizer], fields: Sequence[str]) -> list[tuple[Template, Verbalizer]]:
+    """Hard templates of the library that have these fields and one of these tables, each with its table."""
+    pairs = []
+    for name in list_templates():
+        card = load_template(name)
+        if card.verbalizer in similar and card.kind == "hard" and [*card.fields] == [*fields]:
+            pairs.append((card.template, similar[card.verbalizer]))
+    return pairs
+
+
+def _fitting(
+    template: Template,
+    verbalizer: AnyVerbalizer | None,
+    labels: Sequence[Label],
+    backbone: Backbone,
+    max_length: int | None,
+) -> Proposal | None:
+    """The proposal, without words that are too long; None if the template does not fit the model or the words."""
+    if verbalizer is not None:
+        try:
+            compiled = CompiledPrompt(template, verbalizer, backbone, max_length, "words+linear")
+        except SoftclozeError:
+            verbalizer = None
+        else:
+            if max(map(len, compiled.words)) <= MOST_WORD_TOKENS and len(labels) <= MOST_OPTIONS:
+                return Proposal(template, verbalizer, has_words=True)
+    names = Verbalizer({label: str(label) for label in labels})
+    try:
+        CompiledPrompt(template, names, backbone, max_length, "linear")
+    except SoftclozeError:
+        return None
+    return Proposal(template, names, has_words=False)

@@ -1,0 +1,123 @@
+"""Successive halving of proposals: all of them on some examples, the better half on twice as many, and so on."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from softcloze.automatic.budget import Budget
+from softcloze.automatic.proposals import Proposal
+from softcloze.automatic.trials import Task, Trial, hard_trials, soft_trial
+from softcloze.prompt import CompiledPrompt
+
+FIRST = 96  # examples of the first round, or more for many labels
+OF_EACH_LABEL = 8
+SOFT_COST = 40  # readings of an example that the trainings of a soft prompt for a trial take
+
+
+class Race:
+    """Proposals, and the features of the examples by each, which are computed once.
+
+    Attributes:
+        trials: all trials of each proposal on the most examples that it was judged by.
+        left_out: number of proposals that the budget left no time for.
+    """
+
+    def __init__(self, task: Task, budget: Budget, on_trial: Callable[[Trial], object]):
+        """Prepare a race.
+
+        Args:
+            task: the training examples; every label occurs at least twice.
+            budget: the clock.
+            on_trial: called with the best trial so far after each proposal.
+        """
+        self._budget, self._on_trial = budget, on_trial
+        order = balanced_order(task.targets, task.seed)
+        self._task = replace(
+            task,
+            examples=[task.examples[i] for i in order],
+            targets=task.targets[order],
+            weights=task.weights[order],
+        )
+        self._features: dict[Proposal, Tensor] = {}
+        self.trials: dict[Proposal, list[Trial]] = {}
+        self.left_out = 0
+
+    def run(self, proposals: Sequence[Proposal], soft: int) -> list[Trial]:
+        """Run all rounds; return the trials of the proposals that were judged by all examples.
+
+        Args:
+            proposals: the proposals.
+            soft: number of the best proposals with label words for which a soft prompt is trained at the end.
+        """
+        everything = len(self._task.examples)
+        first = max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1))
+        racing = list(proposals)
+        for number, size in enumerate(round_sizes(everything, first)):
+            judged: list[Proposal] = []
+            for proposal in racing:
+                # the best one has to be read to the end; the others take what time is left
+                rest = everything - size if judged else 0
+                if judged and not self._budget.allows(size - self._count(proposal) + rest):
+                    self.left_out += number == 0
+                    continue
+                self._judge(proposal, size)
+                judged.append(proposal)
+                self._on_trial(best_of([trial for other in judged for trial in self.trials[other]]))
+            judged.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
+            racing = judged if size == everything else judged[: -(-len(judged) // 2)]
+        for proposal in [proposal for proposal in racing if proposal.has_words][:soft]:
+            if self._budget.allows(SOFT_COST * everything):
+                self.trials[proposal].append(soft_trial(self._task, proposal))
+                self._on_trial(best_of([trial for other in racing for trial in self.trials[other]]))
+        return [trial for proposal in racing for trial in self.trials[proposal]]
+
+    def _count(self, proposal: Proposal) -> int:
+        return len(self._features[proposal]) if proposal in self._features else 0
+
+    def _judge(self, proposal: Proposal, size: int) -> None:
+        """Compute the features of the first `size` examples, as far as they are not known, and run the trials."""
+        count, started = self._count(proposal), time.monotonic()
+        head = "words+linear" if proposal.has_words else "linear"
+        task = self._task
+        compiled = CompiledPrompt(proposal.template, proposal.verbalizer, task.backbone, task.max_length, head)
+        features = compiled.features(compiled.encode(task.examples[count:size]), None)
+        self._features[proposal] = torch.cat([self._features[proposal], features]) if count else features
+        self.trials[proposal] = hard_trials(task.first(size), proposal, self._features[proposal])
+        self._budget.spent(time.monotonic() - started, size - count)
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The trial with the least log loss."""
+    return min(trials, key=lambda trial: trial.log_loss)
+
+
+def round_sizes(examples: int, first: int) -> list[int]:
+    """Numbers of examples of the rounds: each twice as many, until all are in.
+
+    >>> round_sizes(500, 96), round_sizes(40, 96)
+    ([96, 192, 384, 500], [40])
+    """
+    sizes = [first]
+    while sizes[-1] < examples:
+        sizes.append(2 * sizes[-1])
+    return [*sizes[:-1], examples]
+
+
+def balanced_order(targets: NDArray[np.int_], seed: int) -> NDArray[np.int_]:
+    """An order of examples of which each beginning has as many of each label as possible.
+
+    >>> balanced_order(np.array([0, 0, 0, 0, 1, 1]), seed=0)[:4].tolist()
+    [2, 5, 0, 4]
+    """
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(targets))
+    turns = np.empty(len(targets), dtype=int)
+    for label in np.unique(targets):
+        members = shuffled[targets[shuffled] == label]
+        turns[members] = np.arange(len(members))
+    return shuffled[np.argsort(turns[shuffled], kind="stable")]

@@ -1,0 +1,147 @@
+"""Trials: ways to classify with a template, each judged by cross-validation."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from softcloze.automatic.proposals import Proposal
+from softcloze.backbone import Backbone
+from softcloze.classifiers import PromptClassifier
+from softcloze.data import Example
+from softcloze.heads import Head, WordHead, fit_exact
+from softcloze.prompt import Prompt
+from softcloze.template import with_slots
+
+SLOTS = 10  # vectors of a soft prompt
+SOFT_FOLDS = 3  # each takes a training of its own
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One way to classify, fitted to the examples.
+
+    Attributes:
+        prompt: the prompt, with its head and its vectors.
+        log_probabilities: of the labels of each example by a prompt that did not learn from it, in nats, shape
+            (examples, labels).
+        targets: index of each example's label, shape (examples,).
+        weights: of the examples, with mean 1, shape (examples,).
+    """
+
+    prompt: Prompt
+    log_probabilities: NDArray[np.float64]
+    targets: NDArray[np.int_]
+    weights: NDArray[np.float64]
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """The weighted log loss of each example, in nats, shape (examples,)."""
+        losses: NDArray[np.float64] = -self.log_probabilities[np.arange(len(self.targets)), self.targets]
+        return self.weights * losses
+
+    @property
+    def log_loss(self) -> float:
+        """Mean log loss in nats."""
+        return float(self.losses.mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the examples, by weight, whose most probable label is their own."""
+        return float((self.weights * (self.log_probabilities.argmax(1) == self.targets)).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Labelled examples, and what all trials on them share.
+
+    Attributes:
+        backbone: the model.
+        examples: the examples.
+        targets: index of the label of each, shape (examples,).
+        weights: of the examples, with mean 1, shape (examples,).
+        max_length: limit of a prompt in tokens.
+        seed: seed of the folds and of soft prompts.
+    """
+
+    backbone: Backbone
+    examples: Sequence[Example]
+    targets: NDArray[np.int_]
+    weights: NDArray[np.float64]
+    max_length: int | None
+    seed: int
+
+    def first(self, count: int) -> "Task":
+        """The task with its first examples alone."""
+        weights = self.weights[:count]
+        return replace(
+            self, examples=self.examples[:count], targets=self.targets[:count], weights=weights / weights.mean()
+        )
+
+
+def hard_trials(task: Task, proposal: Proposal, features: Tensor) -> list[Trial]:
+    """Judge label words alone, with a linear layer, and the layer alone.
+
+    Args:
+        task: the examples.
+        proposal: the template and the label words.
+        features: scores of the label words, if it has words, then states, shape (examples, features).
+    """
+    verbalizer, goals = proposal.verbalizer, task.targets.tolist()
+
+    def trial(name: str, head: Head, log_probabilities: NDArray[np.float64]) -> Trial:
+        prompt = Prompt(
+            proposal.template,
+            verbalizer,
+            task.backbone.name,
+            task.backbone.fingerprint,
+            head=name,
+            head_tensors=head.state_dict(),
+            max_length=task.max_length,
+            training={"examples": len(goals), "seed": task.seed} if name != "words" else {},
+        )
+        return Trial(prompt, log_probabilities, task.targets, task.weights)
+
+    trials = []
+    scored = verbalizer.scored if proposal.has_words else 0
+    for name, used in (("words+linear", features), ("linear", features[:, scored:]))[not scored :]:
+        fit = fit_exact(name, verbalizer, used, goals, weights=task.weights, seed=task.seed)
+        trials.append(trial(name, fit.head, fit.log_probabilities))
+    if scored:
+        words = WordHead(verbalizer)
+        scores = words.label_scores(features.double()).numpy()
+        trials.append(trial("words", words, log_softmax(scores, axis=1)))
+    return trials
+
+
+def soft_trial(task: Task, proposal: Proposal) -> Trial:
+    """Judge a soft prompt: ten vectors at the start of the template, or of the turn that shows the text."""
+    from sklearn.model_selection import StratifiedKFold
+
+    def fitted(rows: NDArray[np.int_]) -> PromptClassifier:
+        classifier = PromptClassifier(
+            task.backbone,
+            with_slots(proposal.template, front=SLOTS),
+            proposal.verbalizer,
+            max_length=task.max_length,
+            random_state=task.seed,
+        )
+        return classifier.fit([task.examples[i] for i in rows], labels[rows].tolist(), task.weights[rows])
+
+    labels = np.asarray(proposal.verbalizer.labels)[task.targets]
+    log_probabilities = np.empty((len(labels), len(proposal.verbalizer.labels)))
+    folds = min(SOFT_FOLDS, int(np.bincount(task.targets).min()))
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=task.seed % 2**32)
+    with warnings.catch_warnings():
+        # a prompt that does not learn shows in its log loss
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for train, test in splitter.split(labels, labels):
+            classifier = fitted(train)
+            log_probabilities[test] = classifier.predict_log_proba([task.examples[i] for i in test])
+        prompt = fitted(np.arange(len(labels))).prompt_
+    return Trial(prompt, log_probabilities, task.targets, task.weights)

@@ -1,0 +1,67 @@
+"""The table of what an automatic choice tried."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softcloze.display import Block, Column, Displayable, Styled, Table
+from softcloze.formatting import counted, mean_sd, one_line, percent
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A way to classify that was tried.
+
+    Attributes:
+        template: the template.
+        head: as for `PromptClassifier`.
+        examples: number of examples that it was judged by.
+        log_loss: in cross-validation, in nats.
+        accuracy: in cross-validation; a share of the examples, or of their weights.
+        is_chosen: the result has it.
+    """
+
+    template: str
+    head: str
+    examples: int
+    log_loss: float
+    accuracy: float
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trials(Displayable):
+    """All trials of an automatic choice; `print`, `rich.print` and notebooks show them as a table.
+
+    Attributes:
+        records: the trials; those on more examples first, and of these the one with the least log loss.
+        seconds: duration of the choice.
+        left_out: number of templates that the budget left no time for.
+    """
+
+    records: tuple[TrialRecord, ...]
+    seconds: float
+    left_out: int
+
+    def content(self) -> Sequence[Block]:
+        """The table and how to read it."""
+        style = {True: "bold green", False: ""}
+        columns = [
+            Column("", ["✓" if record.is_chosen else "" for record in self.records]),
+            Column(
+                "log loss",
+                [Styled(mean_sd(record.log_loss), style[record.is_chosen]) for record in self.records],
+                is_number=True,
+            ),
+            Column("accuracy", [percent(record.accuracy) for record in self.records], is_number=True),
+            Column("examples", [f"{record.examples:,}" for record in self.records], is_number=True),
+            Column("head", [record.head for record in self.records], wrap="never"),
+            Column("template", [one_line(record.template) for record in self.records]),
+        ]
+        chosen = sum(record.is_chosen for record in self.records)
+        lines = [
+            f"{counted(len(self.records), 'trial')} in {self.seconds:.0f} s, {chosen} chosen. Log loss, in nats, and "
+            "accuracy are from cross-validation, and optimistic for the chosen ones, which were selected by them."
+        ]
+        if self.left_out:
+            lines.append(f"The budget left no time for {counted(self.left_out, 'further template')}.")
+        return [Table(columns, "Trials"), *lines]

@@ -1,0 +1,26 @@
+"""Label words from the names of labels."""
+
+import pytest
+
+from softcloze.automatic.label_names import like_tables, name_verbalizer
+
+
+@pytest.mark.parametrize(
+    "labels", [["positive", "negative"], ["Negative", "Positive"], ["pos", "neg"], ["积极", "消极"]]
+)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_names_of_a_known_task_in_either_language_find_its_tables(labels, language):
+    tables = like_tables(labels, language)
+    assert f"sentiment/{language}" in tables
+    good = labels[[label.lower() in ("positive", "pos", "积极") for label in labels].index(True)]
+    assert tables[f"sentiment/{language}"].label_words()[good] == [{"en": "positive", "zh": "满意"}[language]]
+
+
+@pytest.mark.parametrize("labels", [["billing", "delivery"], ["positive", "delivery"], [0, 1], ["good", "great"]])
+def test_names_of_which_one_is_unknown_or_two_mean_the_same_find_none(labels):
+    assert like_tables(labels, "en") == {}
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["1", "2"], ["a", "b"], ["A-B", "a b"]])
+def test_names_without_words_of_their_own_are_no_label_words(labels):
+    assert name_verbalizer(labels) is None

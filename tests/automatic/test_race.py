@@ -1,0 +1,63 @@
+"""Successive halving: what is judged by how many examples, and what is computed once."""
+
+import numpy as np
+import pytest
+from support import models
+
+from softcloze.automatic import race
+from softcloze.automatic.budget import Budget
+from softcloze.automatic.proposals import propose
+from softcloze.automatic.trials import Task
+from softcloze.prompt import CompiledPrompt
+
+
+@pytest.fixture
+def rows_read(monkeypatch):
+    """Numbers of examples whose features are computed, in order."""
+    counts, compute = [], CompiledPrompt.features
+    monkeypatch.setattr(
+        CompiledPrompt,
+        "features",
+        lambda self, prompts, soft: counts.append(len(prompts)) or compute(self, prompts, soft),
+    )
+    return counts
+
+
+def task_of(backbone, count):
+    texts = [f"{sentence} {number}" for number, sentence in enumerate(models.SENTENCES * count)][:count]
+    targets = np.arange(count) % 2
+    return Task(backbone, texts, targets, np.ones(count), None, seed=0)
+
+
+def run(task, budget=None, soft=0):
+    proposals = propose(["bad", "good"], task.examples, task.backbone)[:4]
+    running = race.Race(task, Budget(budget), lambda trial: None)
+    return running, running.run(proposals, soft)
+
+
+def test_each_example_is_read_once_by_each_template_and_half_of_the_templates_read_on(
+    bert_tiny, rows_read, monkeypatch
+):
+    monkeypatch.setattr(race, "FIRST", 16)
+    running, trials = run(task_of(bert_tiny, 40))
+    # 16 examples by four templates, 16 more by the best two, and the last 8 by the best one
+    assert rows_read == [16] * 4 + [16] * 2 + [8]
+    assert {len(trial.targets) for trial in trials} == {40}
+    assert sorted(len(of_proposal[0].targets) for of_proposal in running.trials.values()) == [16, 16, 32, 40]
+
+
+def test_without_time_one_template_is_read_to_the_end(bert_tiny, rows_read, monkeypatch):
+    monkeypatch.setattr(race, "FIRST", 16)
+    running, trials = run(task_of(bert_tiny, 40), budget=1e-9, soft=1)
+    assert rows_read == [16, 16, 8]
+    assert running.left_out == 3
+    assert {len(trial.targets) for trial in trials} == {40}
+    assert not any(trial.prompt.vectors for trial in trials)
+
+
+def test_every_beginning_of_the_order_has_as_many_of_each_label_as_there_are():
+    targets = np.array([0] * 50 + [1] * 5 + [2] * 20)
+    order = race.balanced_order(targets, seed=3)
+    assert sorted(order) == list(range(75))
+    assert np.bincount(targets[order[:15]]).tolist() == [5, 5, 5]
+    assert np.bincount(targets[order[:45]]).tolist() == [20, 5, 20]
