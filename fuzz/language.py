@@ -44,6 +44,9 @@ PIECES = [
         "<options",
         " sep=",
         "<sep>",
+        "<chat:system>",
+        "<chat:user>",
+        "<chat:assistant>",
     ),
     *(
         "<!--",

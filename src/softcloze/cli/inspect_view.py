@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from softcloze.data import Example
 from softcloze.encoding import CompiledTemplate, Demonstration, TokenInfo
-from softcloze.encoding.rendering import write_demonstration
+from softcloze.encoding.parts import write_demonstration
 from softcloze.encoding.tokens import detokenize
 from softcloze.errors import SoftclozeError
 from softcloze.template import Demos, Field, Literal, Options, Part, Soft, Template

@@ -10,8 +10,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from softcloze.encoding.tokenizer import PromptTokenizer
-from softcloze.errors import EncodingError, ParameterError
+from softcloze.encoding.tokenizer import PretrainedTokenizer, PromptTokenizer
+from softcloze.errors import EncodingError, ParameterError, TokenizerError
 from softcloze.formatting import did_you_mean, one_line, quoted
 from softcloze.template.chat_options import ChatOptions
 from softcloze.template.nodes import Role
@@ -45,7 +45,7 @@ class ChatFormat:
         """
         given = dict(options) if options is not None else {}
         self._prompt_tokenizer = prompt_tokenizer
-        self._template = prompt_tokenizer.chat_template(uses_tools=given.get("tools") is not None)
+        self._template = _chat_template(prompt_tokenizer.original, uses_tools=given.get("tools") is not None)
         self._options = {THINKING: False, **given}
         self._date = given.get(DATE)
         for name in given:
@@ -88,7 +88,9 @@ class ChatFormat:
     def _split(self, roles: Sequence[Role]) -> tuple[str, ...]:
         """Render placeholders as contents, and split the result at them."""
         contents = [f"{self._nonce}x{i}x" for i in range(len(roles))]
-        messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+        messages: list[dict[str, str]] = [
+            {"role": role, "content": content} for role, content in zip(roles, contents, strict=True)
+        ]
         text = self._render(messages)
         pieces = re.split("|".join(contents), text)
         if re.findall("|".join(contents), text) != contents or pieces.pop():
@@ -98,22 +100,25 @@ class ChatFormat:
             )
         return tuple(map(self._prompt_tokenizer.with_markers, pieces))
 
-    def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def _render(self, messages: list[dict[str, str]]) -> str:
         """The text of a conversation whose last message is begun; dates come from the options, not the clock."""
         dates: dict[str, str] = {}
         while True:
             template = _without_clock(self._template, dates) if _CLOCK in self._template else self._template
             try:
-                return self._prompt_tokenizer.apply_chat_template(messages, template, self._options)
+                text: str = self._prompt_tokenizer.original.apply_chat_template(
+                    messages, chat_template=template, tokenize=False, continue_final_message=True, **self._options
+                )
+                return text
             except Exception as error:  # noqa: BLE001  a chat template is code of others, and raises what it likes
-                _, asked, form = str(error).partition(_ASKED)
-                if not asked or form in dates:
+                _, asked, wanted = str(error).partition(_ASKED)
+                if not asked or wanted in dates:
                     turns = ", ".join(message["role"] for message in messages)
                     reason = one_line(str(error)).replace(self._nonce, "…")
                     raise EncodingError(
                         f"the tokenizer's chat template does not take the turns {turns}: {quoted(reason, 300)}"
                     ) from None
-            dates[form] = self._day().strftime(form)
+            dates[wanted] = self._day().strftime(wanted)
 
     def _day(self) -> datetime:
         """The day to write."""
@@ -135,11 +140,30 @@ class ChatFormat:
         return re.search(rf"\b{re.escape(name)}\b", self._template) is not None
 
 
+def _chat_template(tokenizer: PretrainedTokenizer, *, uses_tools: bool) -> str:
+    """The chat template of a tokenizer, for conversations with or without tools.
+
+    Raises:
+        TokenizerError: it has none.
+    """
+    kind = type(tokenizer).__name__
+    if not getattr(tokenizer, "chat_template", None):
+        raise TokenizerError(
+            f"the template has chat turns, and {kind} has no chat template; take a model that was trained on "
+            "conversations, or take the chat tags out; if you know the template of this model, set "
+            "tokenizer.chat_template and give model=(model, tokenizer)"
+        )
+    try:
+        template: str = tokenizer.get_chat_template(tools=[] if uses_tools else None)
+    except ValueError as error:  # several templates, and none of them the default
+        raise TokenizerError(f"{kind} has several chat templates, and none is the default: {error}") from error
+    return template
+
+
 def _without_clock(template: str, dates: Mapping[str, str]) -> str:
     """Let a template look dates up by their format instead of calling the clock; an unknown one raises."""
     table = json.dumps(dict(dates), ensure_ascii=False)
     # transformers compiles with trim_blocks, which drops the line end after the macro and nothing of the template
-    return (
-        f"{{% macro {_CLOCK}(form) %}}{{% set dates = {table} %}}"
-        f'{{{{ dates[form] if form in dates else raise_exception("{_ASKED}" ~ form) }}}}{{% endmacro %}}\n{template}'
-    )
+    choice = f'dates[format] if format in dates else raise_exception("{_ASKED}" ~ format)'
+    macro = f"{{% macro {_CLOCK}(format) %}}{{% set dates = {table} %}}{{{{ {choice} }}}}{{% endmacro %}}"
+    return f"{macro}\n{template}"

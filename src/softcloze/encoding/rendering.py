@@ -1,30 +1,15 @@
 """Render an example as one text with markers for slots, masks and special tokens."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from softcloze.encoding.chat import ChatFormat
-from softcloze.encoding.encoded import Answer, Demonstration
+from softcloze.encoding.encoded import Demonstration
+from softcloze.encoding.parts import spaces_before_masks, static_parts, with_options, write_demonstration
 from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
-from softcloze.template import (
-    ChatOptions,
-    Demos,
-    Expression,
-    Field,
-    Literal,
-    Mask,
-    Options,
-    Part,
-    Soft,
-    Special,
-    Statement,
-    Template,
-    Turn,
-)
-from softcloze.template.nodes import literal_text
-from softcloze.template.parts import merge_literals
+from softcloze.template import ChatOptions, Demos, Field, Literal, Mask, Options, Part, Soft, Special, Template, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,104 +210,3 @@ def _with_demonstrations(
         else:
             whole.append(part)
     return whole, demos
-
-
-def write_demonstration(template: Template, demonstration: Demonstration, options: Sequence[str]) -> list[Part]:
-    r"""Write a demonstration: the side of <demos> with the masks, filled with label words, and then the separator.
-
-    In a template with chat turns these are the turns after <demos>, without a separator. Soft slots are left out. White
-    space on both sides of a slot collapses to that after it.
-
-    >>> template = Template("Good or bad?\n<demos><soft*5> <text> It was <mask>")
-    >>> parts = write_demonstration(template, Demonstration({"text": "Dull."}, "bad"), options=())
-    >>> "".join(part.text for part in parts)
-    'Dull. It was bad\n\n'
-    """
-    parts = with_options(template.expand(demonstration.values), options)
-    mask = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
-    breaks = [i for i, part in enumerate(parts) if isinstance(part.node, Demos)]
-    start = max((i + 1 for i in breaks if i < mask), default=0)
-    stop = min((i for i in breaks if i > mask), default=len(parts))
-    sep = template.demos.sep if template.demos is not None else ""
-    written = (_filled(part, demonstration.word) for part in _without_slots(parts[start:stop]))
-    return [*written, Part(Literal(sep), sep)] if not template.turns else [*written]
-
-
-def _filled(part: Part, answer: Answer) -> Part:
-    """Replace a mask by its label word; other parts stay."""
-    if not isinstance(part.node, Mask):
-        return part
-    word = answer if isinstance(answer, str) else answer[str(part.node.name)]
-    return Part(Literal(word), word)
-
-
-def _without_slots(parts: Sequence[Part]) -> list[Part]:
-    """Drop soft slots, and white space that would be doubled or left at an edge."""
-    written: list[Part] = []
-
-    def strip_last() -> None:
-        if written and isinstance(written[-1].node, Literal):
-            last = written.pop()
-            written.append(replace(last, text=last.text.rstrip()))
-
-    gap = False
-    for part in parts:
-        if isinstance(part.node, Soft):
-            gap = True
-            continue
-        if gap and isinstance(part.node, Literal) and part.text[0].isspace():
-            strip_last()
-            if not written or isinstance(written[-1].node, Turn):
-                part = replace(part, text=part.text.lstrip())
-        if gap and isinstance(part.node, Turn):
-            strip_last()
-        if part.text or not isinstance(part.node, Literal):
-            written.append(part)
-            gap = False
-    if gap:
-        strip_last()
-    return written
-
-
-def static_parts(template: Template) -> Iterable[Part]:
-    """The parts of a template without an example: Jinja expressions become empty fields."""
-    nodes = template.nodes
-    for i, node in enumerate(nodes):
-        match node:
-            case Literal(text):
-                if text := literal_text(text, nodes, i):
-                    yield Part(Literal(text), text)
-            case Soft():
-                yield Part(node, block=template.block_of(i))
-            case Expression():
-                yield Part(Field(""))
-            case Statement():
-                pass
-            case _:
-                yield Part(node)
-
-
-def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
-    """Replace <options> by the label words, then merge neighbouring literals.
-
-    >>> [part.node for part in with_options(static_parts(Template("(<options>) <mask>")), ["好", "差"])]
-    [Literal(text='(好, 差) '), Mask(count=None, name=None)]
-    """
-
-    def written(part: Part) -> Part:
-        if not isinstance(part.node, Options):
-            return part
-        text = part.node.sep.join(options)
-        return Part(Literal(text), text)
-
-    return merge_literals(map(written, parts))
-
-
-def spaces_before_masks(parts: Sequence[Part]) -> dict[Mask, str]:
-    """The white space at the end of the literal before each mask; "" if none."""
-    spaces = {}
-    for i, part in enumerate(parts):
-        if isinstance(part.node, Mask):
-            text = parts[i - 1].text if i > 0 and isinstance(parts[i - 1].node, Literal) else ""
-            spaces[part.node] = text[len(text.rstrip()) :]
-    return spaces

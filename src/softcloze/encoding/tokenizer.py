@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Self, TypeAlias, get_args
 
@@ -45,6 +45,7 @@ class PromptTokenizer:
             tokenized as word-initial: all kinds if the original does so itself, or <sep> before a second text.
         byte_level: whether it writes tokens as bytes, as in "å¥½" for 好.
         fingerprint: SHA-256 of the original tokenizer's definition, in hexadecimal.
+        original: the original tokenizer, which renders chat turns.
     """
 
     def __init__(self, tokenizer: PretrainedTokenizer, *, masked: bool, decoder: bool = False):
@@ -108,7 +109,7 @@ class PromptTokenizer:
         self._names: dict[str, str] = {marker: content for content, marker in markers.items()}
         kinds = {kind: getattr(tokenizer, f"{kind}_token") for kind in get_args(SpecialKind)}
         self._markers = markers
-        self._original = tokenizer
+        self.original = tokenizer
         self._everywhere = everywhere
         self._special = {kind: markers[token] for kind, token in kinds.items() if token in markers}
         # by id, since the post-processor still has the original names
@@ -175,38 +176,10 @@ class PromptTokenizer:
         """Return True if text after this needs a space, to be tokenized as the original does after a special token."""
         return self._everywhere and text.endswith("\x03")
 
-    def chat_template(self, *, uses_tools: bool = False) -> str:
-        """The chat template of the tokenizer, for conversations with or without tools.
-
-        Raises:
-            TokenizerError: it has none.
-        """
-        kind = type(self._original).__name__
-        if not getattr(self._original, "chat_template", None):
-            raise TokenizerError(
-                f"the template has chat turns, and {kind} has no chat template; take a model that was trained on "
-                "conversations, or take the chat tags out; if you know the template of this model, set "
-                "tokenizer.chat_template and give model=(model, tokenizer)"
-            )
-        try:
-            template: str = self._original.get_chat_template(tools=[] if uses_tools else None)
-        except ValueError as error:  # several templates, and none of them the default
-            raise TokenizerError(f"{kind} has no chat template to take: {error}") from error
-        return template
-
-    def apply_chat_template(
-        self, messages: Sequence[Mapping[str, str]], template: str, options: Mapping[str, object]
-    ) -> str:
-        """Render a conversation whose last message is begun and not ended; raises what the template raises."""
-        text: str = self._original.apply_chat_template(
-            list(messages), chat_template=template, tokenize=False, continue_final_message=True, **options
-        )
-        return text
-
     @property
     def chat_fingerprint(self) -> str:
         """SHA-256 of the chat template, or of none, in hexadecimal."""
-        template = getattr(self._original, "chat_template", None)
+        template = getattr(self.original, "chat_template", None)
         return sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()
 
     def token(self, token_id: int) -> str:
