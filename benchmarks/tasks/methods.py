@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sklearn.base import BaseEstimator
 
 from benchmarks.tasks.sets import Task
-from softcloze import PromptClassifier
+from softcloze import AutoPromptClassifier, PromptClassifier
 from softcloze.cli.compare_methods import analyzer_for
 from softcloze.experiments import FineTunedClassifier, SentenceEmbeddingClassifier, tfidf
 from softcloze.library import resolve_template
@@ -41,12 +41,6 @@ def _soft(place: str) -> Callable[[Task], BaseEstimator]:
     )
 
 
-def _automatic(task: Task) -> BaseEstimator:
-    from softcloze import AutoPromptClassifier
-
-    return AutoPromptClassifier(task.model)
-
-
 # quick families first: a study that runs out of time lacks the slow ones
 FAMILIES = {
     "baselines": Family(
@@ -63,7 +57,7 @@ FAMILIES = {
             for features in ("mask", "mean")
         }
     ),
-    "automatic": Family({"automatic": _automatic}, shared=False),
+    "automatic": Family({"automatic": lambda task: AutoPromptClassifier(task.model)}, shared=False),
     "soft": Family({"soft, front": _soft("front"), "soft, after": _soft("after")}, draws=3, shared=False),
     "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3, shared=False),
 }

@@ -18,7 +18,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from softcloze.analysis import TopWord
-from softcloze.backbone import Backbone, load_backbone
+from softcloze.automatic import AutoPromptClassifier
+from softcloze.backbone import Backbone, load_backbone, validate_model_options
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Examples
 from softcloze.embeddings import SentenceEncoder
@@ -68,7 +69,7 @@ def write_run(folder: Path, key: str, run: Run) -> None:
 
 
 Plain: TypeAlias = bool | int | float | str | list["Plain"] | dict[str, "Plain"] | None
-WITHOUT_EFFECT = ("on_epoch", "on_step", "checkpoint", "verbose", "n_jobs", "memory")  # on predictions
+WITHOUT_EFFECT = ("on_epoch", "on_step", "on_trial", "checkpoint", "verbose", "n_jobs", "memory")  # on predictions
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -139,11 +140,14 @@ def _resolved(estimator: BaseEstimator) -> dict[str, object]:
 
 def own_backbone(estimator: BaseEstimator) -> Backbone | None:
     """The backbone of an estimator, loaded if necessary; None if it has none."""
-    if not isinstance(estimator, PromptClassifier | FineTunedClassifier):
-        return None
-    if isinstance(estimator, PromptClassifier):
-        return estimator._load_backbone()
-    return load_backbone(estimator.model, dtype=estimator.dtype, device=estimator.device)
+    match estimator:
+        case PromptClassifier():
+            return estimator._load_backbone()
+        case AutoPromptClassifier():
+            return load_backbone(estimator.model, **validate_model_options(estimator.model, estimator.model_options))
+        case FineTunedClassifier():
+            return load_backbone(estimator.model, dtype=estimator.dtype, device=estimator.device)
+    return None
 
 
 def _name(kind: type | FunctionType) -> Plain:
