@@ -58,14 +58,14 @@ EXAMPLES = {
 KNOWLEDGE = [f"{task}/{language}-knowledge" for task in ("sentiment", "topic") for language in ("en", "zh")]
 WORKED = "Review: A dull film.\nSentiment: negative\n\nReview: A wonderful film.\nSentiment: positive\n\n"
 WORKED_ZH = "房间又小又吵，服务态度也差。 总之，很糟糕\n\n内容很好，送货也快，值得一看。 总之，很推荐\n\n"
-CHAT = "Review: <text>\n\nIs the sentiment of this review positive or negative?"
+CHAT = "What is the sentiment of this review?\n\n<text><chat:assistant>The sentiment of this review is <mask>"
 # these were measured and must not change
 MEASURED = {
     "sentiment/en": "Review: <text>\nSentiment: <mask>",
     "sentiment/en-soft": "<soft*10> Review: <text>\nSentiment: <mask>",
     "sentiment/en-after": "Review: <text> <soft*10>\nSentiment: <mask>",
-    "sentiment/en-chat": f"<chat:user>{CHAT}<chat:assistant>The sentiment is <mask>",
-    "sentiment/en-chat-soft": f"<chat:user>{CHAT}<chat:assistant>The sentiment is <mask>".replace("Is", "<soft*10> Is"),
+    "sentiment/en-chat": f"<chat:user>{CHAT}",
+    "sentiment/en-chat-soft": f"<chat:user><soft*10> {CHAT}",
     "sentiment/en-worked": f"{WORKED}Review: <text>\nSentiment: <mask>",
     "sentiment/en-worked-front": f"<soft*10> {WORKED}Review: <text>\nSentiment: <mask>",
     "sentiment/en-worked-after": f'{WORKED}Review: <text> <soft*10 init=".">\nSentiment: <mask>',
