@@ -13,6 +13,7 @@ from softcloze.library import resolve_template
 from softcloze.template import with_slots
 
 SOFT = 10  # vectors
+HEADS = ("linear", "words+linear")  # solved exactly
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,8 @@ FAMILIES = {
         }
     ),
     "words": Family({"words": _prompt(), "words, batch": _prompt(calibration="batch")}),
-    "heads": Family(
-        {
-            f"{head}, {features}": _prompt(head=head, features=features)
-            for head in ("linear", "words+linear")
-            for features in ("mask", "mean")
-        }
-    ),
+    "heads": Family({head: _prompt(head=head) for head in HEADS}),
+    "heads on means": Family({f"{head}, mean": _prompt(head=head, features="mean") for head in HEADS}),
     "automatic": Family({"automatic": lambda task: AutoPromptClassifier(task.model)}, shared=False),
     "soft": Family({"soft, front": _soft("front"), "soft, after": _soft("after")}, draws=3, shared=False),
     "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3, shared=False),
