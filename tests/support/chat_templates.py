@@ -129,6 +129,69 @@ Reasoning Mode: {{ '/think' if thinks else '/no_think' }}
         {{- begin(message.role) + content + '<|im_end|>\\n' }}
     {%- endif %}
 {%- endfor %}"""
+# like Qwen3's: thoughts only after the last message of the user
+QWEN = r"""{%- if tools %}
+    {{- '<|im_start|>system\n' }}
+    {%- if messages[0].role == 'system' %}
+        {{- messages[0].content + '\n\n' }}
+    {%- endif %}
+    {{- "# Tools\n\n<tools>" }}
+    {%- for tool in tools %}
+        {{- "\n" }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- "\n</tools><|im_end|>\n" }}
+{%- else %}
+    {%- if messages[0].role == 'system' %}
+        {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
+    {%- endif %}
+{%- endif %}
+{%- set ns = namespace(multi_step_tool=true, last_query_index=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- set of_tool = message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>') %}
+    {%- if ns.multi_step_tool and message.role == "user" and message.content is string and not of_tool %}
+        {%- set ns.multi_step_tool = false %}
+        {%- set ns.last_query_index = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.content is string %}
+        {%- set content = message.content %}
+    {%- else %}
+        {%- set content = '' %}
+    {%- endif %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
+        {{- '<|im_start|>' + message.role + '\n' + content + '<|im_end|>' + '\n' }}
+    {%- elif message.role == "assistant" %}
+        {%- set reasoning_content = '' %}
+        {%- if message.reasoning_content is string %}
+            {%- set reasoning_content = message.reasoning_content %}
+        {%- else %}
+            {%- if '</think>' in content %}
+                {%- set reasoning_content = content.split('</think>')[0].split('<think>')[-1].strip('\n') %}
+                {%- set content = content.split('</think>')[-1].lstrip('\n') %}
+            {%- endif %}
+        {%- endif %}
+        {%- if loop.index0 > ns.last_query_index %}
+            {%- if loop.last or (not loop.last and reasoning_content) %}
+                {{- '<|im_start|>' + message.role + '\n<think>\n' + reasoning_content.strip('\n') }}
+                {{- '\n</think>\n\n' + content.lstrip('\n') }}
+            {%- else %}
+                {{- '<|im_start|>' + message.role + '\n' + content }}
+            {%- endif %}
+        {%- else %}
+            {{- '<|im_start|>' + message.role + '\n' + content }}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+    {%- if enable_thinking is defined and enable_thinking is false %}
+        {{- '<think>\n\n</think>\n\n' }}
+    {%- endif %}
+{%- endif %}"""
 # like Zephyr's and Phi's: names of tokens put together from roles, text around control tokens
 JOINED = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + eos_token + '\n' }}"
@@ -141,10 +204,11 @@ TEMPLATES = {
     "dropped": DROPPED,
     "dated": DATED,
     "thinking": THINKING,
+    "qwen": QWEN,
     "joined": JOINED,
 }
 OPTIONS = {"dated": {"date_string": "26 Jul 2026"}, "thinking": {"date": "2026-07-26"}}
-TRIMS = {"gemma", "refused", "dropped", "dated", "thinking"}
+TRIMS = {"gemma", "refused", "dropped", "dated", "thinking", "qwen"}
 FOLDS = {"refused", "dropped"}  # where the content of the system's turn goes into that of the user's
 TOKENIZERS = ("gpt2", "gemma", "llama")
 CONTROL = [
