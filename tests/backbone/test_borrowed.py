@@ -67,7 +67,7 @@ def test_facts_and_outputs_change_nothing(architecture):
     weights = {name: parameter.clone() for name, parameter in backbone.model.named_parameters()}
     state = torch.get_rng_state()
     with torch.no_grad():
-        backbone.outputs([[7, 8, 9]], torch.tensor([[2]]), vocab_ids=torch.tensor([4, 5]))
+        backbone.outputs([[7, 8, 9]], [[2]], vocab_ids=torch.tensor([4, 5]))
     assert backbone.fingerprint["model"]
     assert backbone.embedding_rms > 0
     assert backbone.supports_prefix_cache == (architecture in models.CAUSAL)
@@ -117,13 +117,11 @@ def test_the_longest_prompt_is_the_smaller_of_two_limits():
     longest = type(roberta)(roberta.model, roberta.tokenizer, "x").max_length
     assert longest == 64  # of 66 positions two belong to the padding
     with torch.no_grad():
-        roberta.outputs([[9] * longest], torch.tensor([[0]]))
+        roberta.outputs([[9] * longest], [[0]])
 
 
 def test_the_longest_prompt_runs(architecture):
     backbone = models.backbone(architecture)
     with torch.no_grad():
-        found = backbone.outputs(
-            [[9, 10] * (backbone.max_length // 2)], torch.tensor([[backbone.max_length - 1]])
-        ).logits
+        found = backbone.outputs([[9, 10] * (backbone.max_length // 2)], [[backbone.max_length - 1]]).logits
     assert torch.isfinite(found).all()

@@ -23,7 +23,7 @@ from softcloze.backbone.fingerprint import weights_fingerprint
 from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import HeadPart, Outputs
-from softcloze.backbone.packing import MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
+from softcloze.backbone.packing import BRANCHING, MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
 from softcloze.backbone.precision import non_finite_reason
 from softcloze.backbone.seq2seq import decoder_start
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
@@ -214,7 +214,7 @@ class Backbone:
         try:
             # a missing compiler should be reported here, not at the start of a long run
             with self.frozen(), torch.inference_mode():
-                self.outputs([[0, 1, 2, 3, 1, 2, 3], [2, 1]], torch.tensor([[4], [1]]), sources=[(0, 1, 2), (3, 1)])
+                self.outputs([[0, 1, 2, 3, 1, 2, 3], [2, 1]], [[4], [1]], sources=[(0, 1, 2), (3, 1)])
         except TorchDynamoException as error:
             for layer in layers:
                 layer._compiled_call_impl = None
@@ -239,7 +239,7 @@ class Backbone:
     def outputs(
         self,
         sequences: Sequence[Sequence[int]],
-        positions: Tensor,
+        positions: Sequence[Sequence[int]],
         *,
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
@@ -252,11 +252,11 @@ class Backbone:
 
         Sequences are padded on the right and prefixes on the left, with explicit position ids, so that the rest of a
         batch does not change the scores of a sequence. Sequences with a common prefix are packed into one where the
-        model allows it.
+        model allows it; those of one prompt should be neighbours.
 
         Args:
             sequences: `batch` lists of ids; -1 - r is vector r of `soft`. For a seq2seq model, the decoder's tokens.
-            positions: positions in the sequences, shape (batch, positions).
+            positions: for each sequence the positions in it; the results follow one another in this order.
             token_type_ids: the token types of each sequence, None where all are 0; for a model that
                 `uses_token_types`.
             sources: for a seq2seq model, the encoder's ids for each sequence; equal ones are encoded once.
@@ -268,7 +268,8 @@ class Backbone:
         cut = vocab_ids is not None and self._can_cut_head
         part = HeadPart(vocab_ids, cut, self._head_start)
         shared = len(set(prefix_index)) < len(prefix_index) if prefix is not None else worth_packing(sequences)
-        if shared and max(map(len, sequences)) <= (capacity := self.packing_capacity(prefix)):
+        longest = max(map(len, sequences))
+        if shared and longest <= (capacity := self.packing_capacity(prefix, longest)):
             if prefix is not None:
                 packing = pack(sequences, prefix_index, capacity)
             else:
@@ -326,11 +327,17 @@ class Backbone:
         """True if scores stay the same when sequences are packed into one, in which they do not see each other."""
         return self.supports_prefix_cache and can_pack(self._forward)
 
-    def packing_capacity(self, prefix: PrefixCache | None) -> int:
-        """Tokens that may be packed into one sequence after a prefix; 0 where sequences stay apart."""
+    def packing_capacity(self, prefix: PrefixCache | None, longest: int = 0) -> int:
+        """Tokens that may be packed into one sequence after a prefix; 0 where sequences stay apart.
+
+        Args:
+            prefix: the prefix.
+            longest: length of the longest sequence to pack; a long one gets space for branches.
+        """
         cached = prefix.padded_length if prefix is not None else 0
+        wanted = max(MAX_TREE_TOKENS, int(BRANCHING * longest))
         # our mask knows nothing of a layer's window, so all has to fit into it
-        return max(0, min(MAX_TREE_TOKENS, self._window - cached)) if self.can_pack else 0
+        return max(0, min(wanted, self._window - cached)) if self.can_pack else 0
 
     @cached_property
     def _window(self) -> int:

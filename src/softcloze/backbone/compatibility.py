@@ -99,11 +99,12 @@ def validate_encoder(forward: ForwardPass, start: int, ids: Sequence[int]) -> No
     a, b, c, d = ids
     text, answer = (a, b, c, c, c, c), [start, d, d, d]
     source, decoder = (torch.tensor([row], device=model.device) for row in (text, answer))
-    positions = torch.arange(len(answer))
+    positions = list(range(len(answer)))
 
     def logits(*sources: tuple[int, ...]) -> Tensor:
         answers = [answer] * len(sources)
-        return forward.padded(answers, positions.expand(len(sources), -1), sources=sources).logits
+        logits = forward.padded(answers, [positions] * len(sources), sources=sources).logits
+        return logits.view(len(sources), len(positions), -1)
 
     try:
         by_ids = model(input_ids=source, decoder_input_ids=decoder, return_dict=True).logits
@@ -160,12 +161,11 @@ def prefix_cache_reason(forward: ForwardPass) -> str:
         return "the token types of a prefix are not cached"
 
     def whole() -> Tensor:
-        return forward.padded([[0, 1, 2, 3, 1], [1, 2]], torch.tensor([[4], [1]])).logits
+        return forward.padded([[0, 1, 2, 3, 1], [1, 2]], [[4], [1]]).logits
 
     def split() -> Tensor:
         prefix = PrefixCache.join([forward.prefill([[0, 1, 2]]), forward.prefill([[1]])])
-        positions = torch.tensor([[1], [0]])
-        return forward.padded([[3, 1], [2]], positions, prefix=prefix, prefix_index=[0, 1]).logits
+        return forward.padded([[3, 1], [2]], [[1], [0]], prefix=prefix, prefix_index=[0, 1]).logits
 
     # the shorter prefix has padding in front, which not every model leaves out in counting positions
     difference = _difference(forward, whole, split)
@@ -180,7 +180,7 @@ def can_pack(forward: ForwardPass) -> bool:
     """
     if not forward.accepts_positions:
         return False
-    sequences, positions, prefix_index = [[3, 1], [3, 2, 4], [2]], torch.tensor([[1], [2], [0]]), [0, 0, 1]
+    sequences, positions, prefix_index = [[3, 1], [3, 2, 4], [2]], [[1], [2], [0]], [0, 0, 1]
     with forward.frozen(), torch.no_grad():
         prefix = PrefixCache.join([forward.prefill([[0, 1, 2]]), forward.prefill([[1]])])
 
@@ -233,7 +233,7 @@ def _logits(forward: ForwardPass, part: HeadPart) -> Tensor:
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if forward.family == "seq2seq":
         inputs["decoder_input_ids"] = ids
-    return forward.head.outputs(inputs, torch.tensor([0]), torch.tensor([[3, 1]]), part).logits
+    return forward.head.outputs(inputs, torch.tensor([0, 0]), torch.tensor([3, 1]), part).logits[None]
 
 
 def _difference(forward: ForwardPass, usual: Callable[[], Tensor], other: Callable[[], Tensor]) -> str:

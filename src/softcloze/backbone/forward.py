@@ -97,7 +97,7 @@ class ForwardPass:
     def padded(
         self,
         sequences: Sequence[Sequence[int]],
-        positions: Tensor,
+        positions: Sequence[Sequence[int]],
         *,
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
@@ -119,12 +119,12 @@ class ForwardPass:
             inputs["past_key_values"] = prefix.cache(self.device)
         if self._accepts_cache:
             inputs["use_cache"] = prefix is not None
-        return self.head.outputs(inputs, torch.arange(len(sequences)), positions, part)
+        return self.head.outputs(inputs, *_flat(positions), part)
 
     def packed(
         self,
         packing: Packing,
-        positions: Tensor,
+        positions: Sequence[Sequence[int]],
         *,
         soft: Tensor | None = None,
         prefix: PrefixCache | None = None,
@@ -147,7 +147,8 @@ class ForwardPass:
         }
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
-        return self.head.outputs(inputs, packing.tree_index, packing.node_index.gather(1, positions), part)
+        sequence, position = _flat(positions)
+        return self.head.outputs(inputs, packing.tree_index[sequence], packing.node_index[sequence, position], part)
 
     def prefill(
         self, sequences: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: PrefixCache | None = None
@@ -163,7 +164,7 @@ class ForwardPass:
             inputs = self.inputs(sequences, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}
             nothing = torch.empty(0, dtype=torch.long)
-            self.head.outputs(inputs, nothing, nothing.view(0, 1))
+            self.head.outputs(inputs, nothing, nothing)
         added = torch.tensor([len(sequence) for sequence in sequences])
         before = prefix.padded_length if prefix is not None else 0
         lengths = added + prefix.lengths if prefix is not None else added
@@ -213,3 +214,9 @@ class ForwardPass:
         if self.accepts_positions:
             inputs["position_ids"] = (position_ids + self.first_position).to(self.device)
         return inputs
+
+
+def _flat(positions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """The index of the sequence and the position of each, shape (positions,)."""
+    sequence = torch.repeat_interleave(torch.tensor([len(own) for own in positions]))
+    return sequence, torch.tensor([position for own in positions for position in own])

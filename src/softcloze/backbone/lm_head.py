@@ -17,8 +17,8 @@ class Outputs(NamedTuple):
     """Logits and hidden states of a model at some positions.
 
     Attributes:
-        logits: raw scores before any softmax in float32, shape (batch, positions, words or vocab).
-        states: inputs of the output embedding there, in float32, shape (batch, positions, state width).
+        logits: raw scores before any softmax in float32, shape (positions, words or vocab).
+        states: inputs of the output embedding there, in float32, shape (positions, state width).
     """
 
     logits: Tensor
@@ -61,8 +61,8 @@ class LMHead:
 
         Args:
             inputs: arguments of the model.
-            sequences: for each result the index of its sequence in `inputs`, shape (batch,).
-            positions: positions in these sequences, shape (batch, positions).
+            sequences: for each result the index of its sequence in `inputs`, shape (positions,).
+            positions: for each its position in that sequence, shape (positions,).
             part: the part of the head to run.
         """
         states = torch.empty(0)
@@ -73,7 +73,8 @@ class LMHead:
         caller = get_ident()  # other threads that run the model meanwhile are not concerned
 
         def at_positions(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-            return tuple(hidden[sequences[:, None], positions] for hidden in args) if get_ident() == caller else None
+            # of one sequence, for some modules take no tensor of two dimensions
+            return tuple(hidden[sequences, positions][None] for hidden in args) if get_ident() == caller else None
 
         def keep(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor] | None:
             nonlocal states
@@ -99,7 +100,7 @@ class LMHead:
                     hook.remove()
         if vocab_ids is not None and not part.cut:
             logits = logits[..., vocab_ids]
-        return Outputs(logits.float(), states.float())
+        return Outputs(logits[0].float(), states[0].float())
 
     def weights_of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight vectors and biases of the output embedding for token ids: see `Backbone.lm_head_rows`."""

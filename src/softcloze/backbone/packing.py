@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import accumulate, pairwise, takewhile
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 # tokens in one tree: each is compared with all the others, although it sees few of them
 MAX_TREE_TOKENS = 256
+# size of the tree of a sequence that is longer by itself, as a multiple of its length: the branches of several words
+BRANCHING = 1.25
 # share of their tokens that sequences without a cached prefix have to save by packing
 MIN_SAVING = 0.1
 
@@ -91,22 +93,38 @@ def _known_ids(tree: Mapping[tuple[int, int], int], sequence: Sequence[int]) -> 
 def pack_evenly(sequences: Sequence[Sequence[int]], capacity: int) -> Packing:
     """Pack sequences without a cached prefix into as few trees of similar size as `capacity` allows.
 
+    Neighbours that share more than all do, such as those of one prompt with several words, stay in one tree.
+
     >>> pack_evenly([(7, 8), (7, 9, 5), (7, 6), (7, 9)], capacity=4).ids
     ((7, 8, 6), (7, 9, 5))
     >>> pack_evenly([(7, 8), (7, 8)], capacity=2).ids
     ((7, 8),)
+    >>> pack_evenly([(7, 8, 1), (7, 8, 2), (7, 9, 1), (7, 9, 2)], capacity=4).ids
+    ((7, 8, 1, 2), (7, 9, 1, 2))
     """
     shared = shared_prefix(sequences)
-    rest = sum(len(sequence) - shared for sequence in sequences)  # 0 where all sequences are the same
-    trees = max(1, -(-rest // max(1, capacity - shared)))
-    # in turn, for sequences may come sorted by length
-    return pack(sequences, [i % trees for i in range(len(sequences))], capacity)
+    known = _known_from_previous(sequences)
+    rest = sum(len(sequence) - max(shared, ids) for sequence, ids in zip(sequences, known, strict=True))
+    trees = max(1, -(-rest // max(1, capacity - shared)))  # `rest` is 0 where all sequences are the same
+    # in turn, for prompts may come sorted by length
+    prompt = accumulate(ids <= shared for ids in known)
+    return pack(sequences, [i % trees for i in prompt], capacity)
 
 
 def worth_packing(sequences: Sequence[Sequence[int]]) -> bool:
     """Return True if sequences without a cached prefix save enough by computing their common ids once."""
-    others = len(sequences) - 1
-    return others > 0 and shared_prefix(sequences) * others > MIN_SAVING * sum(map(len, sequences))
+    shared = shared_prefix(sequences)
+    saved = sum(max(shared, ids) for ids in _known_from_previous(sequences)[1:])
+    return saved > MIN_SAVING * sum(map(len, sequences))
+
+
+def _known_from_previous(sequences: Sequence[Sequence[int]]) -> list[int]:
+    """Number of ids with which each sequence and the one before it begin; 0 for the first.
+
+    >>> _known_from_previous([(7, 8), (7, 9), (7, 9, 5)])
+    [0, 1, 2]
+    """
+    return [0, *(shared_prefix(pair) for pair in pairwise(sequences))]
 
 
 def shared_prefix(sequences: Sequence[Sequence[int]]) -> int:

@@ -32,6 +32,7 @@ class CausalPlan(Plan):
         ends = sorted(p for p in prefixes if not any(q[: len(p)] == p and q != p for q in prefixes))
         # each prefix is read from the first sequence that contains it
         end_of = {p: next(i for i, end in enumerate(ends) if end[: len(p)] == p) for p in prefixes}
+        self._branches = len(prefixes - {()})
         self._ends: list[tuple[tuple[int, ...], list[LogitRead]]] = [(end, []) for end in ends]
         for i, word in enumerate(words):
             for k, token in enumerate(word):
@@ -42,6 +43,12 @@ class CausalPlan(Plan):
     def max_inputs(self, prompt: EncodedPrompt) -> int:
         """One for each longest prefix of the words, or one for each word where text follows."""
         return len(self.words if prompt.right else self._ends)
+
+    def packed_length(self, prompt: EncodedPrompt) -> int:
+        """The tokens before the mask, each prefix of the words, and for each word the text that follows it."""
+        if prompt.right:
+            return len(prompt.left) + sum(len(word) + len(prompt.right) - 1 for word in self.words)
+        return len(prompt.left) + self._branches
 
     def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """Sequences with every prefix of a word, or one for each word where text follows.

@@ -77,6 +77,11 @@ class Plan(ABC):
         """Upper bound of the sequences of a prompt in one forward pass."""
         return len(self.model_inputs(prompt))
 
+    def packed_length(self, prompt: EncodedPrompt) -> int:
+        """Upper bound of the tokens of a prompt's sequences with those before the first mask counted once."""
+        left = len(prompt.left)
+        return left + sum(len(model_input.ids) - left for model_input in self.model_inputs(prompt))
+
 
 # the sequences of each prompt -> the sums of their reads in nats, shape (batch, columns)
 Reader: TypeAlias = Callable[[Sequence[Sequence[ModelInput]]], Tensor]

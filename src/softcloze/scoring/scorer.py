@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, PrefixCache, run_length_bucketed
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
+from softcloze.scoring.log_softmax import gather_log_softmax
 from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan
 
 
@@ -74,8 +76,19 @@ class Scorer:
 
     def cost(self, prompt: EncodedPrompt, cached: int) -> int:
         """Tokens that the model computes for a prompt, of which `cached` at the start are in a prefix cache."""
+        if self.packs(prompt):
+            return self.packed_length(prompt) - cached
         longest_word = max(map(len, self.words), default=1)
         return (len(prompt) - cached + longest_word) * self.max_inputs(prompt)
+
+    def packs(self, prompt: EncodedPrompt) -> bool:
+        """Return True if the sequences of a prompt are packed into one, in which common ids are computed once."""
+        capacity = self.backbone.packing_capacity(None, len(prompt))
+        return capacity > 0 and self.packed_length(prompt) <= capacity
+
+    def packed_length(self, prompt: EncodedPrompt) -> int:
+        """Tokens of a prompt's sequences with common ids counted once."""
+        return self.plan.packed_length(prompt) if self.words else len(prompt)
 
     def batch(
         self,
@@ -155,16 +168,13 @@ def batch_features(
         cached = prefix.lengths[torch.tensor(prefix_index)].tolist() if prefix is not None else [0] * len(prompts)
         sequences = [(i, model_input) for i, inputs in enumerate(model_inputs) for model_input in inputs]
         positions = [model_input.positions for _, model_input in sequences]
-        most = max(map(len, positions))
+        starts = [0, *accumulate(map(len, positions))]
         outputs = backbone.outputs(
             [model_input.ids[cached[i] :] for i, model_input in sequences],
-            # sequences with fewer reads repeat their last one
-            torch.tensor(
-                [
-                    [position - cached[i] for position in wanted + wanted[-1:] * (most - len(wanted))]
-                    for (i, _), wanted in zip(sequences, positions, strict=True)
-                ]
-            ),
+            [
+                [position - cached[i] for position in wanted]
+                for (i, _), wanted in zip(sequences, positions, strict=True)
+            ],
             token_type_ids=[model_input.token_type_ids for _, model_input in sequences],
             sources=[model_input.source for _, model_input in sequences],
             soft=soft,
@@ -172,28 +182,27 @@ def batch_features(
             prefix=prefix,
             prefix_index=[prefix_index[i] for i, _ in sequences] if prefix is not None else (),
         )
-        sequence, index, token, column = _transposed(
+        index, token, column = _transposed(
             [
-                (k, bisect_left(positions[k], read.position), read.token, i * columns + read.column)
+                (starts[k] + bisect_left(positions[k], read.position), read.token, i * columns + read.column)
                 for k, (i, model_input) in enumerate(sequences)
                 for read in model_input.reads
             ],
             outputs.logits,
-            width=4,
+            width=3,
         )
         if vocab_ids is None:
-            scores = outputs.logits.log_softmax(-1)
+            scores = gather_log_softmax(outputs.logits, index, token)
         else:
-            scores, token = outputs.logits, torch.searchsorted(vocab_ids, token)
+            scores = outputs.logits[index, torch.searchsorted(vocab_ids, token)]
         sums = scores.new_zeros(len(prompts) * columns)
-        sums = sums.index_add(0, column, scores[sequence, index, token]).view(len(prompts), columns)
+        sums = sums.index_add(0, column, scores).view(len(prompts), columns)
         states = [
-            (k, bisect_left(positions[k], model_input.state))
+            starts[k] + bisect_left(positions[k], model_input.state)
             for k, (_, model_input) in enumerate(sequences)
             if model_input.state is not None
         ]
-        sequence, index = _transposed(states, outputs.logits, width=2)
-        return sums, outputs.states[sequence, index]
+        return sums, outputs.states[torch.tensor(states, dtype=torch.long, device=sums.device)]
 
     columns = max(scorer.plan.n_columns for scorer in scorers)
     model_inputs = [scorer.model_inputs(prompt) for scorer, prompt in zip(scorers, prompts, strict=True)]

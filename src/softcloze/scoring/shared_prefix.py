@@ -87,6 +87,12 @@ class _Job(NamedTuple):
     scorer: Scorer
     features: Tensor
 
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt, and those that its words add where it is packed with them."""
+        scorer = self.scorer
+        return scorer.packed_length(self.prompt) if scorer.packs(self.prompt) else len(self.prompt)
+
 
 class _PrefixTreeRun:
     """Score jobs of one backbone along their prefix tree, without gradient."""
@@ -105,7 +111,9 @@ class _PrefixTreeRun:
         if self._backbone.supports_prefix_cache:
             # the last id before the mask is computed together with the mask
             sequences = [job.prompt.left[:-1] for job in self._jobs]
-            root = prefix_tree(sequences, [job.scorer.max_inputs(job.prompt) for job in self._jobs])
+            # a packed prompt is computed once for all its words anyway
+            counts = [1 if job.scorer.packs(job.prompt) else job.scorer.max_inputs(job.prompt) for job in self._jobs]
+            root = prefix_tree(sequences, counts)
         else:
             root = PrefixNode(members=list(range(len(self._jobs))))
         with torch.inference_mode():
@@ -130,7 +138,7 @@ class _PrefixTreeRun:
         """Score jobs with the same batch key, each after the prefix with the index beside it."""
         jobs, nodes = [self._jobs[job] for job, _ in placed], [node for _, node in placed]
         cached = prefix.lengths.tolist() if prefix is not None else [0]
-        rest = [len(job.prompt) - cached[node] for job, node in zip(jobs, nodes, strict=True)]
+        rest = [job.length - cached[node] for job, node in zip(jobs, nodes, strict=True)]
         capacity = self._backbone.packing_capacity(prefix) if prefix is not None else 0
         bundles = _bundles(nodes, rest, capacity)
 

@@ -48,12 +48,12 @@ def log_probabilities(
         """Log-probabilities over the vocabulary at the positions of a model input, shape (positions, vocab)."""
         outputs = backbone.outputs(
             [model_input.ids],
-            torch.tensor([model_input.positions]),
+            [model_input.positions],
             token_type_ids=[model_input.token_type_ids],
             sources=[model_input.source],
             soft=soft,
         )
-        return outputs.logits[0].cpu().double().log_softmax(-1)
+        return outputs.logits.cpu().double().log_softmax(-1)
 
     def read(model_inputs: Sequence[Sequence[ModelInput]]) -> Tensor:
         sums = torch.zeros(1, plan.n_columns, dtype=torch.float64)
