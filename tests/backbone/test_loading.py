@@ -118,3 +118,12 @@ def test_a_device_that_this_machine_lacks(folder):
     missing = "mps" if torch.cuda.is_available() else "cuda"
     with pytest.raises(ParameterError, match=missing):
         load_backbone(str(folder), device=missing)
+
+
+@pytest.mark.parametrize(("amx", "avx512"), [(False, False), (True, False), (False, True)])
+def test_bfloat16_where_the_processor_multiplies_it(folder, monkeypatch, amx, avx512):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    expected = torch.bfloat16 if amx or avx512 else torch.float32
+    assert load_backbone(str(folder), device="cpu").model.dtype == expected
+    assert load_backbone(str(folder), dtype="float32", device="cpu").model.dtype == torch.float32

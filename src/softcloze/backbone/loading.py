@@ -248,5 +248,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         hardware = torch.cuda.is_bf16_supported()
     else:
-        hardware = device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        # flags and not a measurement, for the same machine should always choose the same: docs/measurements/engine.md
+        supported = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        hardware = device.type == "cpu" and supported
     return torch.bfloat16 if hardware else torch.float32
