@@ -1,5 +1,6 @@
 """A frozen pretrained language model and its tokenizer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -160,6 +161,12 @@ class Backbone:
         if self.device.type != "cpu":
             return MAX_BATCH_TOKENS
         return tokens_per_batch(max(map(max, self._layer_shapes), default=1), self.model.dtype.itemsize)
+
+    @cached_property
+    def head_cost(self) -> float:
+        """Work of the language-model head for one position, as a multiple of that of all linear layers for a token."""
+        numbers: int = self.model.get_output_embeddings().weight.numel()
+        return numbers / max(1, sum(map(math.prod, self._layer_shapes)))
 
     @property
     def _layer_shapes(self) -> list[torch.Size]:

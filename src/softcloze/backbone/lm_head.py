@@ -17,7 +17,7 @@ class Outputs(NamedTuple):
     """Logits and hidden states of a model at some positions.
 
     Attributes:
-        logits: raw scores before any softmax in float32, shape (positions, words or vocab).
+        logits: raw scores before any softmax in the model's precision, shape (positions, words or vocab).
         states: inputs of the output embedding there, in float32, shape (positions, state width).
     """
 
@@ -100,7 +100,7 @@ class LMHead:
                     hook.remove()
         if vocab_ids is not None and not part.cut:
             logits = logits[..., vocab_ids]
-        return Outputs(logits[0].float(), states[0].float())
+        return Outputs(logits[0], states[0].float())
 
     def weights_of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight vectors and biases of the output embedding for token ids: see `Backbone.lm_head_rows`."""

@@ -77,7 +77,10 @@ class Scorer:
     def cost(self, prompt: EncodedPrompt, cached: int) -> int:
         """Tokens that the model computes for a prompt, of which `cached` at the start are in a prefix cache."""
         if self.packs(prompt):
-            return self.packed_length(prompt) - cached
+            tokens = self.packed_length(prompt)
+            # a tensor of vocabulary size for each token from the one before the mask on
+            scored = tokens - len(prompt.left) + 1 if self.normalised else 0
+            return tokens - cached + int(scored * self.backbone.head_cost)
         longest_word = max(map(len, self.words), default=1)
         return (len(prompt) - cached + longest_word) * self.max_inputs(prompt)
 
@@ -194,7 +197,7 @@ def batch_features(
         if vocab_ids is None:
             scores = gather_log_softmax(outputs.logits, index, token)
         else:
-            scores = outputs.logits[index, torch.searchsorted(vocab_ids, token)]
+            scores = outputs.logits[index, torch.searchsorted(vocab_ids, token)].float()
         sums = scores.new_zeros(len(prompts) * columns)
         sums = sums.index_add(0, column, scores).view(len(prompts), columns)
         states = [
