@@ -36,6 +36,11 @@ def _prompt(**settings: object) -> Callable[[Task], BaseEstimator]:
     return lambda task: PromptClassifier(task.model, task.template, task.words, **settings)
 
 
+def _tfidf(task: Task) -> BaseEstimator:
+    analyzer = analyzer_for(task.load().train.texts)
+    return tfidf(analyzer).set_params(logisticregression__class_weight="balanced")
+
+
 def _soft(place: str) -> Callable[[Task], BaseEstimator]:
     return lambda task: PromptClassifier(
         task.model, with_slots(resolve_template(task.template), **{place: SOFT}), task.words
@@ -46,8 +51,8 @@ def _soft(place: str) -> Callable[[Task], BaseEstimator]:
 FAMILIES = {
     "baselines": Family(
         {
-            "tfidf": lambda task: tfidf(analyzer_for(task.load().train.texts)),
-            "embeddings": lambda task: SentenceEmbeddingClassifier(),
+            "tfidf": _tfidf,
+            "embeddings": lambda task: SentenceEmbeddingClassifier(class_weight="balanced"),
         }
     ),
     "words": Family({"words": _prompt(), "words, batch": _prompt(calibration="batch")}),
