@@ -24,3 +24,8 @@ def test_names_of_which_one_is_unknown_or_two_mean_the_same_find_none(labels):
 @pytest.mark.parametrize("labels", [[0, 1], ["1", "2"], ["a", "b"], ["A-B", "a b"]])
 def test_names_without_words_of_their_own_are_no_label_words(labels):
     assert name_verbalizer(labels) is None
+
+
+def test_a_further_label_has_its_own_name_as_word():
+    words = like_tables(["positive", "negative", "neutral"], "zh")["sentiment/zh"].label_words()
+    assert words == {"negative": ["失望"], "neutral": ["neutral"], "positive": ["满意"]}

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 
 from softcloze.data.examples import normalise
 from softcloze.errors import VerbalizerError
 from softcloze.library import list_verbalizers, load_verbalizer
 from softcloze.library.cards import VerbalizerCard
-from softcloze.verbalizer import Label, Verbalizer
+from softcloze.verbalizer import Label, Verbalizer, Words
 
 ABBREVIATIONS = {"pos": "positive", "neg": "negative", "neu": "neutral"}
 
@@ -44,7 +45,8 @@ def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]
     """Label words of the library for tasks that have labels of these names, by the name of their table.
 
     A name matches a label of a table by the label's name or by one of its words, in either language: "积极" is
-    "positive". All labels have to match, each another one.
+    "positive". At least two of the labels, and half of them, have to match, each another one; the others, such as
+    "neutral" beside "positive" and "negative", have their own names as words.
 
     Args:
         labels: the labels.
@@ -60,11 +62,15 @@ def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]
         if table.language != language:
             continue
         known = _names_of(table.task)
-        matches = [known.get(name) for name in names]
-        if len({*matches}) < len(labels) or not all(match in table.words for match in matches):
+        matches = {label: known[name] for label, name in zip(labels, names, strict=True) if name in known}
+        if len(matches) < max(2, len(labels) / 2):
             continue
-        words = {label: table.words[str(match)] for label, match in zip(labels, matches, strict=True)}
-        verbalizers[table.name] = Verbalizer(words, table.aggregation, table.length_norm)
+        words: dict[Label, Words] = {
+            label: table.words[matches[label]] if label in matches else name
+            for label, name in zip(labels, names, strict=True)
+        }
+        with suppress(VerbalizerError):  # two labels match the same one
+            verbalizers[table.name] = Verbalizer(words, table.aggregation, table.length_norm)
     return verbalizers
 
 

@@ -7,7 +7,7 @@ from softcloze.automatic.label_names import like_tables, name_verbalizer
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.errors import SoftclozeError
-from softcloze.library import list_templates, load_template
+from softcloze.library import list_templates, load_template, load_verbalizer
 from softcloze.prompt import CompiledPrompt
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
@@ -84,11 +84,7 @@ def propose(
     words = next(iter(similar.values()), name_words)
     of_library = _library_pairs(similar, fields)
     end = SENTENCE_END[language] if backbone.family == "masked" else ""
-    general = [
-        (Template(wording.replace("{text}", _body(fields)) + end), words)
-        for wording in WORDINGS[language]
-        if "<chat" not in wording
-    ]
+    general = [(Template(wording.replace("{text}", _body(fields)) + end), words) for wording in WORDINGS[language]]
     for i in range(max(len(of_library), len(general))):
         pairs += of_library[i : i + 1] + general[i : i + 1]
     proposals = []
@@ -124,12 +120,16 @@ def _body(fields: Sequence[str]) -> str:
 
 
 def _library_pairs(similar: Mapping[str, Verbalizer], fields: Sequence[str]) -> list[tuple[Template, Verbalizer]]:
-    """Hard templates of the library that have these fields and one of these tables, each with its table."""
+    """Hard templates of the library for the tasks of these tables, each with its own table or the first of its task."""
+    of_task: dict[str, Verbalizer] = {}
+    for name, verbalizer in similar.items():
+        of_task.setdefault(name.split("/")[0], verbalizer)
+    languages = {load_verbalizer(name).language for name in similar}
     pairs = []
     for name in list_templates():
         card = load_template(name)
-        if card.verbalizer in similar and card.kind == "hard" and [*card.fields] == [*fields]:
-            pairs.append((card.template, similar[card.verbalizer]))
+        if card.task in of_task and card.language in languages and card.kind == "hard" and [*card.fields] == [*fields]:
+            pairs.append((card.template, similar.get(card.verbalizer, of_task[card.task])))
     return pairs
 
 
