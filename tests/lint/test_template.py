@@ -15,6 +15,9 @@ from softcloze.template import Template
 TAG = "looks like a tag, but is text"
 ANGLE = "write the field's name in angle brackets, as in <text>"
 OPENPROMPT = "read OpenPrompt's templates with Template.from_openprompt"
+TURNS = (
+    "write turns with <chat:system>, <chat:user> and <chat:assistant>: the tokenizer's own chat template frames them"
+)
 LMBFF = "read LM-BFF's templates with Template.from_lmbff"
 
 FORGOTTEN = [  # the characters that look like a tag stand between « and »
@@ -23,7 +26,10 @@ FORGOTTEN = [  # the characters that look like a tag stand between « and »
     ("<text><mask>\n«[SEP]»", "write <sep>"),
     ("«[pad]»<text><mask>", "leave it out: no tag writes this token"),
     ("<text><mask>«<|endoftext|>»", "write <eos>"),
-    ("«<|im_start|>»<text><mask>", "as text it is never a special token: <bos>, <eos>, <sep> and <cls> are"),
+    ("«<|fim_pad|>»<text><mask>", "as text it is never a special token: <bos>, <eos>, <sep> and <cls> are"),
+    ("«<|im_start|>»<text><mask>", TURNS),
+    ("«<|user|>»<text><mask>", TURNS),
+    ("«[INST]» <text><mask>", TURNS),
     ("<text><mask>«</s>»", "write <eos>"),
     ("<text>«</text>»<mask>", "leave it out: tags are not closed"),
     ("评论：«＜text＞»<text><mask>", "write <text>"),
@@ -113,6 +119,11 @@ FOUND = [
         "<text>«<MASK>»<mask>",
         ("odd-field", "warning", "<MASK> is a field, though it looks like another tag"),
         "write <mask>",
+    ),
+    (
+        "«<start_of_turn>»<text><mask>",
+        ("odd-field", "warning", "<start_of_turn> is a field, though it looks like another tag"),
+        TURNS,
     ),
     (
         "«<s>»<text><mask>",

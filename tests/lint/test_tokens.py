@@ -90,9 +90,9 @@ def test_special_tokens_that_the_tokenizer_adds(kind, template, expected):
 
 def test_special_tokens_that_are_fields():
     made = tokenizer("gemma")
-    made.add_special_tokens({"additional_special_tokens": ["<start_of_turn>"]})
-    (finding,) = findings_of("<start_of_turn><text><mask>", made)
-    assert finding.message == "<start_of_turn> is a field here, not the tokenizer's special token of that name"
+    made.add_special_tokens({"additional_special_tokens": ["<start_of_image>"]})
+    (finding,) = findings_of("<start_of_image><text><mask>", made)
+    assert finding.message == "<start_of_image> is a field here, not the tokenizer's special token of that name"
     assert findings_of("<s><text><mask>", "roberta") == []  # said without a tokenizer
 
 

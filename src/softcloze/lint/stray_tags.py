@@ -10,7 +10,13 @@ from softcloze.template.nodes import Placed
 from softcloze.template.placeholders import TOOLS, find_placeholders, without_escapes
 from softcloze.template.tags import TAGS
 
-_SPECIAL = {"s": "bos", "/s": "eos", "begin_of_text": "bos", "endoftext": "eos", "end_of_text": "eos", "im_end": "eos"}
+_SPECIAL = {"s": "bos", "/s": "eos", "begin_of_text": "bos", "endoftext": "eos", "end_of_text": "eos"}
+_CHAT = re.compile(
+    r"im_(?:start|end|sep)|(?:start|end)_(?:header_id|of_turn|of_role)|eot_id|system|user|assistant|INST", re.IGNORECASE
+)
+_TURNS = (
+    "write turns with <chat:system>, <chat:user> and <chat:assistant>: the tokenizer's own chat template frames them"
+)
 _WITHOUT_TAG = ("unk", "pad")
 _ESCAPES = {"n": "line end", "t": "tab"}
 _ESCAPE = re.compile(  # but not a command of LaTeX, such as \nu
@@ -27,6 +33,8 @@ def _tag(name: str) -> str:
 
 
 def _bars(name: str) -> str:
+    if _CHAT.fullmatch(name):
+        return _TURNS
     known = name.casefold() in _SPECIAL
     return _tag(name) if known else "as text it is never a special token: <bos>, <eos>, <sep> and <cls> are"
 
@@ -40,6 +48,7 @@ _TAG_PATTERNS = [  # spellings of tags, and the advice for the name that a patte
     for pattern, advice in [
         (r"[\[【](mask|sep|cls|bos|eos|unk|pad)[\]】]", _tag),
         (r"<\|(\w+)\|>", _bars),
+        (r"\[/?INST\]|<<SYS>>", _fixed(_TURNS)),
         (r"<(/s)>", _tag),
         (r"</\w+>", _fixed("leave it out: tags are not closed")),
         *((pattern, _fixed(advice)) for pattern, advice in TOOLS),
@@ -90,8 +99,10 @@ def check_stray_tags(placed: Sequence[Placed], source: str, fields: Collection[s
 def odd_name(name: str) -> str | None:
     """Advice for a field whose name is a tag in other letters or a special token; None for any other name.
 
-    >>> odd_name("MASK"), odd_name("s"), odd_name("text")
-    ('write <mask>', 'write <bos>', None)
+    >>> odd_name("MASK"), odd_name("s"), odd_name("text"), odd_name("user")
+    ('write <mask>', 'write <bos>', None, None)
     """
     folded = name.casefold()
+    if folded not in ("system", "user", "assistant") and _CHAT.fullmatch(folded):  # those are names of columns too
+        return _TURNS
     return _tag(folded) if folded in TAGS or folded in _SPECIAL or folded in _WITHOUT_TAG else None
