@@ -247,7 +247,9 @@ class Backbone:
         self,
         sequences: Sequence[Sequence[int]],
         positions: Sequence[Sequence[int]],
+        state_positions: Sequence[Sequence[int]] = (),
         *,
+        of_encoder: bool = False,
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
         soft: Tensor | None = None,
@@ -263,7 +265,9 @@ class Backbone:
 
         Args:
             sequences: `batch` lists of ids; -1 - r is vector r of `soft`. For a seq2seq model, the decoder's tokens.
-            positions: for each sequence the positions in it; the results follow one another in this order.
+            positions: for each sequence the positions of its logits; the results follow one another in this order.
+            state_positions: for each sequence the positions of its hidden states, as well; empty for no states.
+            of_encoder: whether `state_positions` are those of a seq2seq model's encoder, in `sources`.
             token_type_ids: the token types of each sequence, None where all are 0; for a model that
                 `uses_token_types`.
             sources: for a seq2seq model, the encoder's ids for each sequence; equal ones are encoded once.
@@ -281,10 +285,12 @@ class Backbone:
                 packing = pack(sequences, prefix_index, capacity)
             else:
                 packing = pack_evenly(sequences, capacity)
-            return self._forward.packed(packing, positions, soft=soft, prefix=prefix, part=part)
+            return self._forward.packed(packing, positions, state_positions, soft=soft, prefix=prefix, part=part)
         return self._forward.padded(
             sequences,
             positions,
+            state_positions,
+            of_encoder=of_encoder,
             token_type_ids=token_type_ids,
             sources=sources,
             soft=soft,

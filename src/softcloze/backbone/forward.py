@@ -98,7 +98,9 @@ class ForwardPass:
         self,
         sequences: Sequence[Sequence[int]],
         positions: Sequence[Sequence[int]],
+        state_positions: Sequence[Sequence[int]] = (),
         *,
+        of_encoder: bool = False,
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
         soft: Tensor | None = None,
@@ -119,12 +121,19 @@ class ForwardPass:
             inputs["past_key_values"] = prefix.cache(self.device)
         if self._accepts_cache:
             inputs["use_cache"] = prefix is not None
-        return self.head.outputs(inputs, *_flat(positions), part)
+        sequence, position, scored = _flat(positions, () if of_encoder else state_positions)
+        outputs = self.head.outputs(inputs, sequence, position, part, scored)
+        if not of_encoder:
+            return outputs
+        sequence, position, _ = _flat(state_positions, ())
+        encoded = inputs["encoder_outputs"].last_hidden_state
+        return outputs._replace(states=encoded[sequence.to(self.device), position.to(self.device)].float())
 
     def packed(
         self,
         packing: Packing,
         positions: Sequence[Sequence[int]],
+        state_positions: Sequence[Sequence[int]] = (),
         *,
         soft: Tensor | None = None,
         prefix: PrefixCache | None = None,
@@ -147,8 +156,9 @@ class ForwardPass:
         }
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
-        sequence, position = _flat(positions)
-        return self.head.outputs(inputs, packing.tree_index[sequence], packing.node_index[sequence, position], part)
+        sequence, position, scored = _flat(positions, state_positions)
+        nodes = packing.node_index[sequence, position]
+        return self.head.outputs(inputs, packing.tree_index[sequence], nodes, part, scored)
 
     def prefill(
         self, sequences: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: PrefixCache | None = None
@@ -216,7 +226,13 @@ class ForwardPass:
         return inputs
 
 
-def _flat(positions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """The index of the sequence and the position of each, shape (positions,)."""
-    sequence = torch.repeat_interleave(torch.tensor([len(own) for own in positions]))
-    return sequence, torch.tensor([position for own in positions for position in own])
+def _flat(positions: Sequence[Sequence[int]], state_positions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, int]:
+    """The index of the sequence and the position of each, shape (positions,), and the number before `state_positions`.
+
+    >>> _flat([[5], [6, 7]], [[], [3]])
+    (tensor([0, 1, 1, 1]), tensor([5, 6, 7, 3]), 3)
+    """
+    lists = (positions, state_positions)
+    pairs = [(i, position) for several in lists for i, own in enumerate(several) for position in own]
+    sequence, position = torch.tensor(pairs, dtype=torch.long).view(-1, 2).T.contiguous()
+    return sequence, position, sum(map(len, positions))

@@ -18,7 +18,8 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: raw scores before any softmax in the model's precision, shape (positions, words or vocab).
-        states: inputs of the output embedding there, in float32, shape (positions, state width).
+        states: hidden states in float32, shape (state positions, state width): inputs of the output embedding, or of a
+            seq2seq model's encoder its last ones.
     """
 
     logits: Tensor
@@ -51,7 +52,12 @@ class LMHead:
         self._model = model
 
     def outputs(
-        self, inputs: dict[str, Any], sequences: Tensor, positions: Tensor, part: HeadPart = WHOLE_HEAD
+        self,
+        inputs: dict[str, Any],
+        sequences: Tensor,
+        positions: Tensor,
+        part: HeadPart = WHOLE_HEAD,
+        scored: int | None = None,
     ) -> Outputs:
         """Run the model, and its head at some positions only.
 
@@ -64,6 +70,8 @@ class LMHead:
             sequences: for each result the index of its sequence in `inputs`, shape (positions,).
             positions: for each its position in that sequence, shape (positions,).
             part: the part of the head to run.
+            scored: number of these positions, from the first on, that have logits; of the others the states are
+                returned. All if None.
         """
         states = torch.empty(0)
         sequences, positions = sequences.to(self._model.device), positions.to(self._model.device)
@@ -81,12 +89,13 @@ class LMHead:
             if get_ident() != caller:
                 return None
             (states,) = args
-            return (states[:0],) if part.cut else None  # without a state the whole vocabulary costs nothing
+            return (states[:0] if part.cut else states[:, :scored],)  # without a state the vocabulary costs nothing
 
         def cut(module: nn.Linear, _: tuple[Tensor], output: Tensor) -> Tensor:
             if get_ident() != caller:
                 return output
-            return linear(states, module.weight[vocab_ids], module.bias[vocab_ids] if module.bias is not None else None)
+            bias = module.bias[vocab_ids] if module.bias is not None else None
+            return linear(states[:, :scored], module.weight[vocab_ids], bias)
 
         with lock_of(self._model):
             # in this order, for both may sit on the output embedding
@@ -100,7 +109,7 @@ class LMHead:
                     hook.remove()
         if vocab_ids is not None and not part.cut:
             logits = logits[..., vocab_ids]
-        return Outputs(logits[0], states[0].float())
+        return Outputs(logits[0], states[0, len(sequences) if scored is None else scored :].float())
 
     def weights_of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight vectors and biases of the output embedding for token ids: see `Backbone.lm_head_rows`."""

@@ -33,7 +33,14 @@ from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
-PARTS = ("template", "verbalizer", "head", "max_length", "chat_options")  # parameters that a saved prompt fixes
+PARTS = (
+    "template",
+    "verbalizer",
+    "head",
+    "features",
+    "max_length",
+    "chat_options",
+)  # parameters that a saved prompt fixes
 RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) | NONE
 
 
@@ -212,7 +219,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         if prompt.calibration is not None:
             saved["calibration"] = prompt.calibration.method
         if "head" in known:
-            saved["head"] = prompt.head
+            saved["head"], saved["features"] = prompt.head, prompt.features
         saved["max_length"], saved["chat_options"] = prompt.max_length, prompt.chat_options
         if "class_weight" in prompt.training:
             weight = prompt.training["class_weight"]

@@ -48,6 +48,7 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
+from softcloze.scoring import States
 from softcloze.soft import INITS, initial_vectors
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
@@ -75,6 +76,10 @@ class PromptClassifier(PromptEstimator):
             words together with prototypes of each label that are learnt from the examples: ProtoVerb). `fit` solves the
             linear layer exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`); with soft
             slots it starts from this solution and is trained together with their vectors.
+        features: state that the linear layer takes: "mask" (the one at the mask, from which the model predicts the
+            word) or "mean" (the mean over the tokens of all fields, for head="linear" or "words+linear"). Both are
+            inputs of the output embedding; "mean" of a seq2seq model are its encoder's. In a causal model "mean" does
+            not depend on the text after the fields.
         demonstrations: selection of the examples that `<demos>` shows, among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most similar to it by the model's mean
             last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose
@@ -134,6 +139,7 @@ class PromptClassifier(PromptEstimator):
     constraints: ClassVar[Mapping[str, Constraint]] = {
         **PromptEstimator.constraints,
         "head": one_of(*EXCLUSIVE),
+        "features": one_of("mask", "mean"),
         "demonstrations": SELECTION,
         "soft_init": one_of(*INITS) | instance_of("a Prompt, or the folder of a saved prompt", str, PathLike, Prompt),
         "calibration": one_of(*CALIBRATIONS) | NONE,
@@ -145,6 +151,7 @@ class PromptClassifier(PromptEstimator):
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None = None
     _: KW_ONLY
     head: str = "words"
+    features: States = "mask"
     demonstrations: str | Transformer = "random"
     soft_init: SoftInit = "template"
     calibration: str | None = None
@@ -223,7 +230,8 @@ class PromptClassifier(PromptEstimator):
             generator,
             start,
         )
-        prompt = replace(self._make_prompt(compiled, parts, self.head, training), demonstrations=selector)
+        prompt = self._make_prompt(compiled, parts, self.head, training)
+        prompt = replace(prompt, features=self.features, demonstrations=selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
         if self.calibration is not None:
             calibration = learn_calibration(
@@ -345,7 +353,7 @@ class PromptClassifier(PromptEstimator):
         parts, training = self._train_parts(
             compiled, prompts, targets, weights, soft_init, np.random.default_rng(start.seed), start
         )
-        prompt = self._make_prompt(compiled, parts, self.head, training)
+        prompt = replace(self._make_prompt(compiled, parts, self.head, training), features=self.features)
         return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
 
     def calibrate(self, X: Iterable[Example] = ()) -> Self:
@@ -503,7 +511,7 @@ class PromptClassifier(PromptEstimator):
         soft_init = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
         start = self._start(template, verbalizer, examples, targets, weights)
         compiled = CompiledPrompt(
-            template, verbalizer, self._load_backbone(), self.max_length, self.head, self.chat_options
+            template, verbalizer, self._load_backbone(), self.max_length, self.head, self.chat_options, self.features
         )
         return soft_init, compiled, start
 
@@ -554,7 +562,8 @@ class PromptClassifier(PromptEstimator):
         head = initial_head(self.head, compiled.verbalizer, compiled.words, compiled.backbone)
         if self._is_warm:
             learnt = BoundPrompt(self.prompt_, compiled.backbone, compiled).parts
-            same = (self.prompt_.head, self.prompt_.verbalizer.labels) == (self.head, compiled.verbalizer.labels)
+            before = (self.prompt_.head, self.prompt_.features, self.prompt_.verbalizer.labels)
+            same = before == (self.head, self.features, compiled.verbalizer.labels)
             trained = self.head == "warp" or (self.head in EXACT and learnt.soft is not None)
             return learnt if trained and same else learnt._replace(head=head)
         soft = None
@@ -570,6 +579,14 @@ class PromptClassifier(PromptEstimator):
             if isinstance(soft_init, Prompt):
                 soft = transfer(soft, soft_init, compiled.backbone)
         return TrainedParts(soft, head)
+
+    def _validate_parameters(self) -> None:
+        super()._validate_parameters()
+        if self.features == "mean" and self.head not in EXACT:
+            raise ParameterError(
+                f'features="mean" is for a linear layer, and head={self.head!r} has none that takes it; choose '
+                f"head={' or '.join(map(repr, EXACT))}"
+            )
 
     def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
         self._validate_parameters()

@@ -17,6 +17,7 @@ from softcloze.cli.options import (
     ChatOptionsOption,
     ClassWeightOption,
     DemonstrationsOption,
+    FeaturesOption,
     FileArgument,
     HeadOption,
     LabelOption,
@@ -57,6 +58,7 @@ def fit(
         int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
     ] = None,
     head: HeadOption = "words",
+    features: FeaturesOption = "mask",
     demonstrations: DemonstrationsOption = "random",
     calibration: CalibrationOption = None,
     epochs: Annotated[int, typer.Option(help="Most passes over the training rows.")] = 3,
@@ -112,6 +114,7 @@ def fit(
         parsed,
         words,
         head=head,
+        features=features,
         demonstrations=demonstrations,
         calibration=calibration.value if calibration is not None else None,
         epochs=epochs,

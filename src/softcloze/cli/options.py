@@ -120,6 +120,14 @@ HeadOption = Annotated[
         "docs/how-to/heads.md.",
     ),
 ]
+FeaturesOption = Annotated[
+    Literal["mask", "mean"],
+    typer.Option(
+        "--features",
+        help="State that --head linear and words+linear take: mask (at the mask), or mean (over the tokens of all "
+        "fields).",
+    ),
+]
 CalibrationOption = Annotated[
     Calibration | None,
     typer.Option(

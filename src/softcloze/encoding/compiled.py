@@ -78,6 +78,13 @@ class CompiledTemplate:
         self._shortest_max = min(limits, default=max_length)
 
     @property
+    def has_field_after_mask(self) -> bool:
+        """True if a field stands after the first mask."""
+        nodes = [part.node for part in self._static_parts]
+        mask = next(i for i, node in enumerate(nodes) if isinstance(node, Mask))
+        return any(isinstance(node, Field) for node in nodes[mask:])
+
+    @property
     def autoregressive(self) -> bool:
         """True if a label word is scored token by token, left to right, with nothing after it."""
         return self.prompt_tokenizer.decoder or (self.prompt_tokenizer.mask_id is None and not self.has_right)
@@ -94,6 +101,7 @@ class CompiledTemplate:
         *,
         answer_length: int | None = None,
         demonstrations: Sequence[Sequence[Demonstration]] | None = None,
+        locate_fields: bool = False,
     ) -> list[EncodedPrompt]:
         """Encode examples in order.
 
@@ -103,6 +111,7 @@ class CompiledTemplate:
                 several masks the longest sum of their words. One for each mask by default. Ignored if masks are
                 sentinels, which take one position whatever the word.
             demonstrations: the demonstrations of each example, for a template with <demos>.
+            locate_fields: whether the prompts have their `field_positions`.
 
         Raises:
             FieldError: an example lacks a field or has a value of an unsupported type; names the row.
@@ -111,7 +120,7 @@ class CompiledTemplate:
         values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
         demos = self._write_demonstrations(demonstrations) if demonstrations is not None else [[]] * len(values)
         truncated = self._truncated(examples, values, demos, answer_length)
-        prompts = {row: self._encoded(prompt) for row, prompt in truncated}
+        prompts = {row: self._encoded(prompt, locate_fields) for row, prompt in truncated}
         return [prompts[row] for row in range(len(values))]
 
     def word_ids(self, word: str, mask: str | None = None) -> tuple[int, ...]:
@@ -219,7 +228,7 @@ class CompiledTemplate:
                 count -= 1
         return range(count)
 
-    def _encoded(self, truncated: _Truncated) -> EncodedPrompt:
+    def _encoded(self, truncated: _Truncated, locate_fields: bool) -> EncodedPrompt:
         kept = truncated.kept
         all_ids = truncated.encoding.ids
         ids = [all_ids[i] for i in kept.indices]
@@ -234,8 +243,29 @@ class CompiledTemplate:
         filled = one + two
         left, *between, right = self._chunks(filled)
         return EncodedPrompt(
-            left, right, kept.cut, token_type_ids, truncated.dropped, tuple(between), emptied=kept.emptied
+            left,
+            right,
+            kept.cut,
+            token_type_ids,
+            truncated.dropped,
+            tuple(between),
+            emptied=kept.emptied,
+            field_positions=self._field_positions(truncated) if locate_fields else (),
         )
+
+    def _field_positions(self, truncated: _Truncated) -> tuple[int, ...]:
+        """Positions of the tokens of fields outside demonstrations, with every vector of a soft slot counted."""
+        rendered = truncated.rendered
+        part_of_token = part_indices(truncated.encoding, rendered)
+        in_demos = {i for demo in rendered.demos for i in demo}
+        positions, position = [], 0
+        for i in truncated.kept.indices:
+            index = part_of_token[i]
+            part = rendered.parts[index] if index is not None else None
+            if part is not None and isinstance(part.node, Field) and index not in in_demos:
+                positions.append(position)
+            position += len(self._slots[part.block.key]) if part is not None and part.block is not None else 1
+        return tuple(positions)
 
     def _chunks(self, ids: list[int]) -> Iterator[tuple[int, ...]]:
         """Ids before, between and after the masks."""

@@ -38,6 +38,8 @@ class EncodedPrompt:
         dropped: number of demonstrations left out by truncation, from the first on.
         between: ids between each mask and the next; empty for a single mask.
         emptied: whether truncation removed all tokens of the fields.
+        field_positions: positions of the tokens of fields outside demonstrations, in order, a mask counted as one
+            position; empty unless `CompiledTemplate.encode` was asked for them.
     """
 
     left: tuple[int, ...]
@@ -47,6 +49,7 @@ class EncodedPrompt:
     dropped: int = 0
     between: tuple[tuple[int, ...], ...] = ()
     emptied: bool = field(default=False, repr=False)
+    field_positions: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:

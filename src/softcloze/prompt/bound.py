@@ -57,7 +57,13 @@ class BoundPrompt:
         self.prompt = prompt
         if compiled is None:
             compiled = CompiledPrompt(
-                prompt.template, prompt.verbalizer, backbone, prompt.max_length, prompt.head, prompt.chat_options
+                prompt.template,
+                prompt.verbalizer,
+                backbone,
+                prompt.max_length,
+                prompt.head,
+                prompt.chat_options,
+                prompt.features,
             )
         self.compiled = compiled
         soft = None

@@ -79,6 +79,7 @@ class Card(Sealed):
     template: Annotated[str, matching(".{1,100000}", "a template of at most 100,000 characters")]
     verbalizer: _WordsEntry | _OrdinalEntry | _RulesEntry
     head: Literal["words", "warp", "linear", "words+linear", "prototypes", "thresholds"]
+    features: Literal["mask", "mean"]
     model: str
     fingerprint: _Fingerprint
     max_length: Count | None

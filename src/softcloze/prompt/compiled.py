@@ -10,7 +10,7 @@ from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import EncodingError, ParameterError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
-from softcloze.scoring import Scorer, compute_features, plan_rules, plan_words
+from softcloze.scoring import Scorer, States, compute_features, plan_rules, plan_words
 from softcloze.soft import SoftVectors
 from softcloze.template import ChatOptions, Options, Template
 from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
@@ -34,6 +34,7 @@ class CompiledPrompt:
         max_length: int | None,
         head: str = "words",
         chat_options: ChatOptions | None = None,
+        features: States = "mask",
     ):
         """Compile template and label words and check that they fit the backbone.
 
@@ -44,7 +45,8 @@ class CompiledPrompt:
             VerbalizerError: label words with the same tokens, words for other masks than those of the template, or
                 fewer words than the template or the head needs.
             ParameterError: the head takes the state at the mask, and the template has several masks, or text after
-                the mask of a causal model; or the chat template has no such option.
+                the mask of a causal model; `features` is "mean", and a field stands after that mask; or the chat
+                template has no such option.
         """
         _validate_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
@@ -56,7 +58,7 @@ class CompiledPrompt:
             self.words: list[tuple[int, ...]] = []
             self.scorer = _rule_scorer(verbalizer, self.template, backbone, head)
         else:
-            self.words, self.scorer = _word_scorer(verbalizer, self.template, backbone, head)
+            self.words, self.scorer = _word_scorer(verbalizer, self.template, backbone, head, features)
 
     @property
     def backbone(self) -> Backbone:
@@ -75,7 +77,12 @@ class CompiledPrompt:
         """
         self.template.template.validate_examples(examples)
         answer = max(map(len, self.scorer.words), default=1)
-        prompts = self.template.encode(examples, answer_length=answer, demonstrations=demonstrations)
+        prompts = self.template.encode(
+            examples,
+            answer_length=answer,
+            demonstrations=demonstrations,
+            locate_fields=self.scorer.states == "mean",
+        )
         for row, prompt in enumerate(prompts):
             if prompt.emptied:
                 raise EncodingError(
@@ -103,20 +110,26 @@ def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: s
 
 
 def _word_scorer(
-    verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str
+    verbalizer: Verbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str, features: States
 ) -> tuple[list[tuple[int, ...]], Scorer]:
-    """Token ids of the label words, and a scorer that computes their scores, or the state, at the only mask."""
+    """Token ids of the label words, and a scorer that computes their scores at the only mask, or a state, or both."""
     masks, inputs = compiled.template.masks, HEADS[head]
     if len(masks) > 1:
         raise VerbalizerError(
             f"the template has masks named {quoted_list(mask.name for mask in masks)}, and label words are for one "
             "mask; give the words of every label at each mask with a RuleVerbalizer"
         )
-    if inputs.state and backbone.family == "causal" and compiled.has_right:
-        raise ParameterError(
-            f"head={head!r} takes the state at the mask, which does not depend on the text after it in a causal model; "
-            'put <mask> at the end of the template, or use head="words"'
-        )
+    if inputs.state and backbone.family == "causal":
+        if features == "mask" and compiled.has_right:
+            raise ParameterError(
+                f"head={head!r} takes the state at the mask, which does not depend on the text after it in a causal "
+                'model; put <mask> at the end of the template, or use head="words"'
+            )
+        if features == "mean" and compiled.has_field_after_mask:
+            raise ParameterError(
+                'features="mean" takes the states of the fields before the mask in a causal model, and a field stands '
+                "after it; put <mask> after the fields"
+            )
     words = [compiled.word_ids(word) for word in verbalizer.all_words] if head != "linear" else []
     if inputs.words:
         # with thresholds, a word may begin with the tokens of another one
@@ -127,7 +140,7 @@ def _word_scorer(
         plan_words(backbone, scored, verbalizer.decoding, has_right=compiled.has_right),
         verbalizer.lengths(words) if inputs.words else None,
         normalised=inputs.normalised,
-        states=inputs.state,
+        states=features if inputs.state else None,
     )
     return words, scorer
 

@@ -32,7 +32,7 @@ from softcloze.formatting import quoted
 from softcloze.parameters import Constraint
 from softcloze.prompt.shape import check_shape
 
-FORMAT = 3
+FORMAT = 4
 LARGEST = 2**28  # bytes of a card
 MARK = b'"softcloze"'  # near the start of every card, be it damaged
 # other folders that are taken for one of these, by the file that they hold

@@ -22,6 +22,7 @@ from softcloze.errors import ArtifactError
 from softcloze.formatting import quoted_list
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content
+from softcloze.scoring import States
 from softcloze.template import ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
 
@@ -53,6 +54,7 @@ class Prompt:
         vectors: block key -> soft vectors, shape (count, width), float32.
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
+        features: the state that a head takes: "mask", or "mean" over the tokens of all fields.
         max_length: limit in tokens that prompts are truncated to, or None for the model's own.
         chat_options: values of variables of the tokenizer's chat template, for a template with chat turns.
         demonstrations: selects demonstrations, where the template has some.
@@ -68,6 +70,7 @@ class Prompt:
     vectors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     head: str = "words"
     head_tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    features: States = "mask"
     max_length: int | None = None
     chat_options: ChatOptions | None = None
     demonstrations: Demonstrations | None = None
@@ -102,6 +105,7 @@ class Prompt:
             "template": str(self.template),
             "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.to_dict()},
             "head": self.head,
+            "features": self.features,
             "model": str(self.model),
             "fingerprint": dict(self.fingerprint),
             "max_length": self.max_length,
@@ -152,6 +156,7 @@ class Prompt:
             vectors={name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD)},
             head=card["head"],
             head_tensors={name.removeprefix(HEAD): tensor for name, tensor in tensors.items() if name.startswith(HEAD)},
+            features=card["features"],
             max_length=card["max_length"],
             chat_options=card["chat_options"],
             demonstrations=demonstrations,

@@ -69,7 +69,8 @@ class PromptSet:
         self._bound = []
         for prompt in self.prompts:
             prompt.validate_backbone(backbone)
-            form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head, repr(prompt.chat_options))
+            options = repr(prompt.chat_options)
+            form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head, prompt.features, options)
             bound = BoundPrompt(prompt, backbone, compiled.get(form))
             compiled[form] = bound.compiled
             self._bound.append(bound)

@@ -7,7 +7,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.causal import CausalPlan, CausalRules
 from softcloze.scoring.masked import MaskedRules, masked_plan
-from softcloze.scoring.plan import Conjunction, ModelInput, Plan, last_before, token_type_ids_of
+from softcloze.scoring.plan import Conjunction, ModelInput, Plan, States, last_before, token_type_ids_of
 from softcloze.scoring.seq2seq import Infilling, Seq2seqPlan
 from softcloze.verbalizer import Decoding
 
@@ -47,31 +47,41 @@ def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_r
     return CausalRules(conjunctions, has_right=has_right)
 
 
-def with_state(backbone: Backbone, model_inputs: Sequence[ModelInput], prompt: EncodedPrompt) -> list[ModelInput]:
-    """Have one of a prompt's sequences read the hidden state at its mask; add a sequence if none fits.
+def with_state(
+    backbone: Backbone, model_inputs: Sequence[ModelInput], prompt: EncodedPrompt, states: States
+) -> list[ModelInput]:
+    """Have one of a prompt's sequences read its hidden state; add a sequence if none fits.
 
-    It is the state of one mask token at the mask; for a causal model that of the last token before, and for a seq2seq
-    model that of the decoder's last token before the answer. From these the answer is predicted.
+    With "mask" it is the state of one mask token at the mask; for a causal model that of the last token before, and for
+    a seq2seq model that of the decoder's last token before the answer. From these the answer is predicted. With "mean"
+    it is the mean over the tokens of all fields, of a seq2seq model's encoder; where they have none, the state at the
+    mask.
 
     Raises:
         EncodingError: nothing comes before the mask of a causal model.
     """
-    state_input = _state_input(backbone, prompt)
-    if backbone.family == "causal" and model_inputs:  # all begin with the ids before the mask
-        return [replace(model_inputs[0], state=state_input.state), *model_inputs[1:]]
+    state_input = state_input_of(backbone, prompt, states)
+    state, source_state = state_input.state, state_input.source_state
     for i, model_input in enumerate(model_inputs):
-        if model_input.ids == state_input.ids:
-            return [*model_inputs[:i], replace(model_input, state=state_input.state), *model_inputs[i + 1 :]]
+        # those of a causal model all begin with the ids before the mask
+        if model_input.ids == state_input.ids or backbone.family == "causal":
+            reading = replace(model_input, state=state, source_state=source_state)
+            return [*model_inputs[:i], reading, *model_inputs[i + 1 :]]
     return [*model_inputs, state_input]
 
 
-def _state_input(backbone: Backbone, prompt: EncodedPrompt) -> ModelInput:
+def state_input_of(backbone: Backbone, prompt: EncodedPrompt, states: States = "mask") -> ModelInput:
+    """The sequence from which the hidden state of a prompt is read: see `with_state`."""
     mask_id, start = backbone.prompt_tokenizer.mask_id, backbone.decoder_start
+    fields = prompt.field_positions if states == "mean" else ()
     if start is not None:
         infilling = Infilling.of(prompt, backbone.prompt_tokenizer, start)
-        return ModelInput(infilling.opening, (), state=len(infilling.opening) - 1, source=infilling.source)
+        model_input = ModelInput(infilling.opening, (), source=infilling.source)
+        if states == "mean":
+            return replace(model_input, source_state=fields or (len(prompt.left),))
+        return replace(model_input, state=(len(infilling.opening) - 1,))
     if mask_id is not None:
         ids = (*prompt.left, mask_id, *prompt.right)
-        return ModelInput(ids, (), token_type_ids_of(prompt, 1), state=len(prompt.left))
+        return ModelInput(ids, (), token_type_ids_of(prompt, 1), state=fields or (len(prompt.left),))
     types = prompt.token_type_ids[: len(prompt.left)] if prompt.token_type_ids is not None else None
-    return ModelInput(prompt.left, (), types, state=last_before(prompt))
+    return ModelInput(prompt.left, (), types, state=fields or (last_before(prompt),))

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from torch import Tensor
 
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import EncodingError
+
+States: TypeAlias = Literal["mask", "mean"]
+"""The hidden state of a prompt: the one at its mask, or the mean over the tokens of its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +37,22 @@ class ModelInput:
         ids: tokens, and soft slots as negative ids; for a seq2seq model the decoder's, which are tokens only.
         reads: the logits to read.
         token_type_ids: the token type of each id; None where all are 0.
-        state: the position whose hidden state is read as well, if any.
+        state: positions whose hidden states are read as well, and averaged.
         source: the encoder's ids for a seq2seq model, soft slots included; empty for other models.
+        source_state: the same for the encoder's states of positions in `source`.
     """
 
     ids: tuple[int, ...]
     reads: tuple[LogitRead, ...]
     token_type_ids: tuple[int, ...] | None = None
-    state: int | None = None
+    state: tuple[int, ...] = ()
     source: tuple[int, ...] = ()
+    source_state: tuple[int, ...] = ()
 
     @property
     def positions(self) -> list[int]:
-        """All positions that are read, in order."""
-        positions = {read.position for read in self.reads}
-        return sorted(positions if self.state is None else positions | {self.state})
+        """All positions whose logits are read, in order."""
+        return sorted({read.position for read in self.reads})
 
 
 class Plan(ABC):

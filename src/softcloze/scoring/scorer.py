@@ -11,11 +11,11 @@ from softcloze.backbone import Backbone, PrefixCache, run_length_bucketed
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
 from softcloze.scoring.log_softmax import gather_log_softmax
-from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan
+from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan, States
 
 
 class Scorer:
-    """Scores of label words, hidden states at the mask, or both, from a backbone.
+    """Scores of label words, hidden states, or both, from a backbone.
 
     Both together are called features: shape (batch, features), first the words, then the hidden state.
 
@@ -24,7 +24,7 @@ class Scorer:
         plan: from `plan_words` or `plan_rules`; without words where only the hidden state is wanted.
         lengths: divisors of the words' scores, if any; they require normalised ones, as a constant would not cancel.
         normalised: whether words have log-probabilities over the whole vocabulary, not up to a constant.
-        states: whether the hidden state at the mask is read as well.
+        states: the hidden state that is read as well: "mask" or "mean"; None for none.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Scorer:
         lengths: Sequence[int] | None = None,
         *,
         normalised: bool = False,
-        states: bool = False,
+        states: States | None = None,
     ):
         """Score the words of `plan` with `backbone`; the arguments are those of the attributes."""
         self.backbone = backbone
@@ -51,7 +51,7 @@ class Scorer:
     @property
     def n_features(self) -> int:
         """Number of features of a prompt."""
-        return len(self.words) + (self.backbone.state_width if self.states else 0)
+        return len(self.words) + (self.backbone.state_width if self.states is not None else 0)
 
     @property
     def batch_key(self) -> Hashable:
@@ -66,13 +66,13 @@ class Scorer:
     def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
         """The sequences of a prompt in the first forward pass."""
         inputs = self.plan.model_inputs(prompt) if self.words else []
-        return with_state(self.backbone, inputs, prompt) if self.states else inputs
+        return with_state(self.backbone, inputs, prompt, self.states) if self.states is not None else inputs
 
     def max_inputs(self, prompt: EncodedPrompt) -> int:
         """Upper bound of the sequences that the model computes for a prompt in one forward pass."""
         inputs = self.plan.max_inputs(prompt) if self.words else 0
         # the words of a causal model follow the state at the mask in their own sequences
-        return inputs + (self.states and not (inputs and self.backbone.family == "causal"))
+        return inputs + (self.states is not None and not (inputs and self.backbone.family == "causal"))
 
     def cost(self, prompt: EncodedPrompt, cached: int) -> int:
         """Tokens that the model computes for a prompt, of which `cached` at the start are in a prefix cache."""
@@ -102,7 +102,12 @@ class Scorer:
     ) -> Tensor:
         """Features of one batch, shape (batch, features), differentiable in `soft`: see `batch_features`."""
         words, states = batch_features([self] * len(prompts), prompts, self.vocab_ids, soft, prefix, prefix_index)
-        return torch.cat([words, states], -1) if self.states else words
+        return torch.cat([words, states], -1) if self.states is not None else words
+
+    def shareable(self, prompt: EncodedPrompt) -> tuple[int, ...]:
+        """The first ids of a prompt whose keys and values suffice: their logits and hidden states are not read."""
+        first = min(prompt.field_positions, default=len(prompt.left)) if self.states == "mean" else len(prompt.left)
+        return prompt.left[: min(first, len(prompt.left) - 1)]
 
     def cache_prefixes(self, prompts: Sequence[EncodedPrompt], memory: int) -> PrefixCache | None:
         """Compute the prefix of each prompt before its first soft slot, which training does not change.
@@ -114,7 +119,7 @@ class Scorer:
         Returns:
             One prefix per prompt; None if a prompt has none or the model does not support prefix caches.
         """
-        lengths = [_constant_length(prompt) for prompt in prompts]
+        lengths = [min(_constant_length(prompt), len(self.shareable(prompt))) for prompt in prompts]
         if min(lengths) < 1 or not self.backbone.supports_prefix_cache:
             return None
         cache: PrefixCache | None = None
@@ -178,6 +183,11 @@ def batch_features(
                 [position - cached[i] for position in wanted]
                 for (i, _), wanted in zip(sequences, positions, strict=True)
             ],
+            [
+                model_input.source_state or [position - cached[i] for position in model_input.state]
+                for i, model_input in sequences
+            ],
+            of_encoder=any(model_input.source_state for _, model_input in sequences),
             token_type_ids=[model_input.token_type_ids for _, model_input in sequences],
             sources=[model_input.source for _, model_input in sequences],
             soft=soft,
@@ -200,12 +210,10 @@ def batch_features(
             scores = outputs.logits[index, torch.searchsorted(vocab_ids, token)].float()
         sums = scores.new_zeros(len(prompts) * columns)
         sums = sums.index_add(0, column, scores).view(len(prompts), columns)
-        states = [
-            starts[k] + bisect_left(positions[k], model_input.state)
-            for k, (_, model_input) in enumerate(sequences)
-            if model_input.state is not None
-        ]
-        return sums, outputs.states[torch.tensor(states, dtype=torch.long, device=sums.device)]
+        counts = [0] * len(prompts)
+        for i, model_input in sequences:
+            counts[i] += len(model_input.source_state or model_input.state)
+        return sums, _means(outputs.states, counts)
 
     columns = max(scorer.plan.n_columns for scorer in scorers)
     model_inputs = [scorer.model_inputs(prompt) for scorer, prompt in zip(scorers, prompts, strict=True)]
@@ -217,6 +225,16 @@ def batch_features(
         padded = [(*lengths, *(1,) * (words.shape[1] - len(lengths))) for lengths in divisors]
         words = words / torch.tensor(padded, device=words.device)
     return words, states
+
+
+def _means(states: Tensor, counts: Sequence[int]) -> Tensor:
+    """Means of the states of each prompt, which follow one another; none where there are no states."""
+    if not sum(counts):
+        return states
+    sizes = torch.tensor(counts, device=states.device)
+    sums = states.new_zeros(len(counts), states.shape[1])
+    owners = torch.repeat_interleave(torch.arange(len(counts), device=states.device), sizes)
+    return sums.index_add(0, owners, states) / sizes[:, None]
 
 
 def _transposed(tuples: Sequence[tuple[int, ...]], like: Tensor, width: int) -> Tensor:

@@ -110,7 +110,7 @@ class _PrefixTreeRun:
     def run(self) -> None:
         if self._backbone.supports_prefix_cache:
             # the last id before the mask is computed together with the mask
-            sequences = [job.prompt.left[:-1] for job in self._jobs]
+            sequences = [job.scorer.shareable(job.prompt) for job in self._jobs]
             # a packed prompt is computed once for all its words anyway
             counts = [1 if job.scorer.packs(job.prompt) else job.scorer.max_inputs(job.prompt) for job in self._jobs]
             root = prefix_tree(sequences, counts)
@@ -151,7 +151,7 @@ class _PrefixTreeRun:
             for i, job in enumerate(batch):
                 count = len(job.scorer.words)
                 job.features[:count] = words[i, :count]
-                if job.scorer.states:
+                if job.scorer.states is not None:
                     job.features[count:] = states[i]
 
         def cost(bundle: int) -> int:

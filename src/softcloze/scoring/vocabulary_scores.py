@@ -8,7 +8,7 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.families import plan_words, with_state
+from softcloze.scoring.families import plan_words, state_input_of
 from softcloze.scoring.plan import AdaptivePlan, ModelInput
 from softcloze.verbalizer import Decoding
 
@@ -44,11 +44,11 @@ def log_probabilities(
         types = prompt.token_type_ids[: len(prompt.left) + 1] if prompt.token_type_ids is not None else None
         prompt = replace(prompt, right=(), token_type_ids=types)
 
-    def log_softmax(model_input: ModelInput) -> Tensor:
-        """Log-probabilities over the vocabulary at the positions of a model input, shape (positions, vocab)."""
+    def log_softmax(model_input: ModelInput, positions: Sequence[int]) -> Tensor:
+        """Log-probabilities over the vocabulary at some positions of a model input, shape (positions, vocab)."""
         outputs = backbone.outputs(
             [model_input.ids],
-            [model_input.positions],
+            [positions],
             token_type_ids=[model_input.token_type_ids],
             sources=[model_input.source],
             soft=soft,
@@ -58,7 +58,7 @@ def log_probabilities(
     def read(model_inputs: Sequence[Sequence[ModelInput]]) -> Tensor:
         sums = torch.zeros(1, plan.n_columns, dtype=torch.float64)
         for model_input in model_inputs[0]:
-            logs = log_softmax(model_input)
+            logs = log_softmax(model_input, model_input.positions)
             index_of = {position: k for k, position in enumerate(model_input.positions)}
             for wanted in model_input.reads:
                 sums[0, wanted.column] += logs[index_of[wanted.position], wanted.token]
@@ -68,6 +68,7 @@ def log_probabilities(
         scores = read([plan.model_inputs(prompt) if words else []])
         if isinstance(plan, AdaptivePlan):
             scores = plan.scores([prompt], scores, read)
-        vocabulary = log_softmax(*with_state(backbone, [], prompt))
+        state_input = state_input_of(backbone, prompt)
+        vocabulary = log_softmax(state_input, state_input.state)
     backbone.validate_scores(vocabulary, {"its soft vectors": soft} if soft is not None else {})
     return scores[0], vocabulary[0]
