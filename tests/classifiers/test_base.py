@@ -87,9 +87,9 @@ def test_the_kept_prompt_changes_no_score():
 def test_parameters_that_are_tuned_often_stay_flat():
     flat = [*signature(PromptClassifier).parameters]
     assert flat == [
-        "model", "template", "verbalizer", "head", "demonstrations", "soft_init", "calibration", "epochs", "batch_size",
-        "learning_rate", "class_weight", "max_length", "chat_options", "warm_start", "training", "model_options",
-        "random_state",
+        "model", "template", "verbalizer", "head", "features", "demonstrations", "soft_init", "calibration", "epochs",
+        "batch_size", "learning_rate", "class_weight", "max_length", "chat_options", "warm_start", "training",
+        "model_options", "random_state",
     ]  # fmt: skip
 
 

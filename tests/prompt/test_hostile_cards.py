@@ -27,7 +27,7 @@ KINDS = {
     "soft": lambda b: PromptClassifier(b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch"),
     "linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="linear", calibration="temperature"),
     "words+linear": lambda b: PromptClassifier(
-        b, "<text> It was <mask>", WORDS, head="words+linear", class_weight={"pos": 2}
+        b, "<text> It was <mask>", WORDS, head="words+linear", features="mean", class_weight={"pos": 2}
     ),
     "prototypes": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="prototypes"),
     "fixed": lambda b: PromptClassifier(b, "<demos*2> <text> It was <mask>.", WORDS, calibration="prototypical"),
@@ -90,7 +90,16 @@ def changed(card, path, value):
 
 def plausible(path):
     """Edits that make another prompt, which is nobody's mistake."""
-    return path[0] in ("template", "verbalizer", "demonstrations", "calibration", "head", "max_length", "chat_options")
+    return path[0] in (
+        "template",
+        "verbalizer",
+        "demonstrations",
+        "calibration",
+        "head",
+        "features",
+        "max_length",
+        "chat_options",
+    )
 
 
 EVERY = pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
