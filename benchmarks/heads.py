@@ -1,94 +1,152 @@
-"""Measure each head on hard prompts: the table of docs/measurements/heads.md.
+"""Measure each head on hard prompts: the tables of docs/measurements/heads.md.
 
 Usage: python benchmarks/heads.py [SETUP ...]     (all setups without an argument)
 
-The model reads the first 1,000 held-out rows once for all heads; each head learns from five draws of training rows.
+The model computes all rows once for each kind of features; heads learn from draws of the training rows.
 """
 
+import csv
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import balanced_accuracy_score
 
 from softcloze import PromptClassifier, Verbalizer, load_backbone
-from softcloze.data import Examples, few_shot
-from softcloze.heads import HEADS
+from softcloze.data import Examples, Split, few_shot
+from softcloze.heads import fit_exact
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.prompt import BoundPrompt, CompiledPrompt
 from softcloze.starters import load_data
 
-ROWS, DRAWS = 1000, 5
-RUNS = (("words", 1), ("soft", 3), ("soft", 20), ("linear", 20), ("linear", 100), ("prototypes", 1))
+DRAWS = 5
+EXACT = (("linear", "mask"), ("linear", "mean"), ("words+linear", "mask"), ("words+linear", "mean"))
+TRAINED = (("warp", 3), ("warp", 20), ("prototypes", 1))
+TASKS = Path(__file__).parent / "tasks"
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A hard template on a model and data set."""
+    """A hard template on a model and data set.
+
+    Attributes:
+        data: a starter, or a file of `benchmarks/tasks`, whose first rows are held out.
+        model: a starter model.
+        template: the template.
+        verbalizer: label words; None for the labels themselves.
+        shots: training rows of each class, in each series of draws.
+        held_out: rows to test on.
+        trained: whether heads that are trained in epochs are measured too.
+    """
 
     data: str
     model: str
     template: str
-    verbalizer: str | dict[str, str]
-    shots: int
+    verbalizer: str | dict[str, str] | None
+    shots: tuple[int, ...]
+    held_out: int
+    trained: bool = False
 
 
-BERT = ("movie-reviews", "bert-tiny", "It was <mask>. <text>", {"positive": "good", "negative": "bad"})
-SMOLLM2 = ("movie-reviews", "smollm2-135m", "sentiment/en-worked", "sentiment/en")
-GEMMA = ("chinese-reviews", "gemma3-270m", "sentiment/zh-worked", "sentiment/zh-recommend")
+GOOD_BAD = {"positive": "good", "negative": "bad"}
+POLES = {"positive": "positive", "negative": "negative"}
 SETUPS = {
-    "bert-16": Setup(*BERT, 16),
-    "bert-100": Setup(*BERT, 100),
-    "bert-1000": Setup(*BERT, 1000),
-    "smollm2-16": Setup(*SMOLLM2, 16),
-    "smollm2-100": Setup(*SMOLLM2, 100),
-    "gemma-16": Setup(*GEMMA, 16),
+    "bert": Setup("movie-reviews", "bert-tiny", "It was <mask>. <text>", GOOD_BAD, (16, 100, 1000), 1000, trained=True),
+    "movie": Setup("movie-reviews", "smollm2-135m", "Review: <text>\nSentiment: <mask>", POLES, (4, 16, 64), 300),
+    "tweets-3": Setup("tweets-3", "smollm2-135m", "Tweet: <text>\nSentiment: <mask>", None, (4, 16, 64), 300),
+    "banking": Setup("banking-en.csv", "smollm2-135m", "Message: <text>\nIt is about: <mask>", None, (4, 8, 16), 300),
 }
 
 
+def load(setup: Setup) -> Split:
+    """The rows to draw from and the rows that are held out."""
+    if not setup.data.endswith(".csv"):
+        data = load_data(setup.data)
+        return Split(data.train, Examples(data.test.texts[: setup.held_out], data.test.labels[: setup.held_out]))
+    with (TASKS / setup.data).open(encoding="utf-8", newline="") as file:
+        rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
+    return Split(Examples.from_rows(rows[setup.held_out :]), Examples.from_rows(rows[: setup.held_out]))
+
+
 class ExperimentGrid:
-    """One model and template, with the held-out rows read."""
+    """One model and template: all rows that a draw may need, computed once for each kind of features."""
 
     def __init__(self, setup: Setup):
-        """Load the model and read the rows."""
-        self.setup, self.backbone = setup, load_backbone(f"starter:{setup.model}")
-        self.data = load_data(setup.data)
-        test = Examples(self.data.test.texts[:ROWS], self.data.test.labels[:ROWS])
-        verbalizer = resolve_verbalizer(setup.verbalizer)
-        assert isinstance(verbalizer, Verbalizer)
-        # this head reads all that any head does
-        bound = CompiledPrompt(resolve_template(setup.template), verbalizer, self.backbone, None, "prototypes")
-        self.features = bound.features(bound.encode(test.texts), None)
-        self.words = len(verbalizer.all_words)
-        self.expected = np.array(test.labels)
+        """Load the model and the rows."""
+        self.setup, self.backbone, self.data = setup, load_backbone(f"starter:{setup.model}"), load(setup)
+        labels = sorted(set(self.data.train.labels))
+        verbalizer = setup.verbalizer if setup.verbalizer is not None else {label: str(label) for label in labels}
+        self.verbalizer = resolve_verbalizer(verbalizer)
+        assert isinstance(self.verbalizer, Verbalizer)
+        index = {label: i for i, label in enumerate(self.verbalizer.labels)}
+        self.draws = {
+            (shots, seed): few_shot(self.data.train.labels, shots, seed)
+            for shots in setup.shots
+            for seed in range(DRAWS)
+        }
+        used = sorted({row for rows in self.draws.values() for row in rows})
+        self.place = {row: i for i, row in enumerate(used)}
+        self.targets = np.array([index[self.data.train.labels[row]] for row in used])
+        self.expected = np.array([index[label] for label in self.data.test.labels])
+        texts = [self.data.train.texts[row] for row in used] + list(self.data.test.texts)
+        self.train, self.test = {}, {}
+        for kind in ("mask", "mean"):
+            template = resolve_template(setup.template)
+            bound = CompiledPrompt(template, self.verbalizer, self.backbone, None, "words+linear", features=kind)
+            started = time.perf_counter()
+            features = bound.features(bound.encode(texts), None)
+            print(f"<!-- {kind}: {len(texts) / (time.perf_counter() - started):.1f} rows/s -->", flush=True)
+            self.train[kind], self.test[kind] = features[: len(used)], features[len(used) :]
 
-    def accuracy(self, head: str, seed: int, epochs: int) -> float:
-        """Fit one draw, and how often it is right."""
-        rows = few_shot(self.data.train.labels, self.setup.shots, seed)
-        texts, labels = [self.data.train.texts[i] for i in rows], [self.data.train.labels[i] for i in rows]
-        template, verbalizer = self.setup.template, self.setup.verbalizer
-        clf = PromptClassifier(
-            self.backbone, template, verbalizer, head=head, epochs=epochs, batch_size=8, random_state=seed
+    def words(self) -> float:
+        """Balanced accuracy of the label words."""
+        scores = self.verbalizer.label_scores(self.test["mask"][:, : self.verbalizer.scored])
+        return self.balanced(scores)
+
+    def exact(self, head: str, kind: str, shots: int, seed: int) -> float:
+        """Balanced accuracy of an exact head on one draw."""
+        rows = [self.place[row] for row in self.draws[shots, seed]]
+        first = self.verbalizer.scored if head == "linear" else 0
+        fit = fit_exact(
+            head, self.verbalizer, self.train[kind][rows][:, first:], self.targets[rows].tolist(), seed=seed
         )
-        clf.fit(texts, labels)
-        learnt = BoundPrompt(clf.prompt_, self.backbone).parts.head
         with torch.no_grad():
-            scores = learnt.label_scores(self.features if HEADS[head].words else self.features[:, self.words :])
-        return float(np.mean(clf.classes_[scores.argmax(-1).numpy()] == self.expected))
+            return self.balanced(fit.head.label_scores(self.test[kind][:, first:]))
+
+    def trained(self, head: str, epochs: int, shots: int, seed: int) -> float:
+        """Balanced accuracy of a head that is trained in epochs, on one draw."""
+        rows = self.draws[shots, seed]
+        texts, labels = [self.data.train.texts[i] for i in rows], [self.data.train.labels[i] for i in rows]
+        clf = PromptClassifier(self.backbone, self.setup.template, self.verbalizer, head=head, epochs=epochs)
+        clf.set_params(batch_size=8, random_state=seed).fit(texts, labels)
+        learnt = BoundPrompt(clf.prompt_, self.backbone).parts.head
+        first = self.verbalizer.scored if head == "warp" else 0
+        with torch.no_grad():
+            return self.balanced(learnt.label_scores(self.test["mask"][:, first:]))
+
+    def balanced(self, scores: torch.Tensor) -> float:
+        """Balanced accuracy of label scores of the held-out rows."""
+        return float(balanced_accuracy_score(self.expected, scores.argmax(-1).numpy()))
 
 
 def main() -> None:
-    """Print a Markdown row for each setup and head."""
-    print("| setup | head | epochs | accuracy | each draw |")
-    print("| --- | --- | --- | --- | --- |")
+    """Print a Markdown row for each setup and number of shots."""
     for name in sys.argv[1:] or SETUPS:
         bench = ExperimentGrid(SETUPS[name])
-        for head, epochs in RUNS:
-            draws = DRAWS if head != "words" else 1
-            found = [bench.accuracy(head, seed, epochs) for seed in range(draws)]
-            spread = f" ± {np.std(found, ddof=1):.3f}" if draws > 1 else ""
-            each = ", ".join(f"{accuracy:.3f}" for accuracy in found)
-            print(f"| {name} | {head} | {epochs} | {np.mean(found):.3f}{spread} | {each} |", flush=True)
+        print(f"| {name} | words | {bench.words():.3f} |", flush=True)
+        for shots in bench.setup.shots:
+            runs = {f"{head}, {kind}": (bench.exact, head, kind) for head, kind in EXACT}
+            if bench.setup.trained:
+                runs |= {f"{head}, {epochs} epochs": (bench.trained, head, epochs) for head, epochs in TRAINED}
+            for run, (measure, *options) in runs.items():
+                started = time.perf_counter()
+                measured = [measure(*options, shots, seed) for seed in range(DRAWS)]
+                seconds = (time.perf_counter() - started) / DRAWS
+                spread = f"{np.mean(measured):.3f} ± {np.std(measured, ddof=1):.3f}"
+                print(f"| {name} | {shots} | {run} | {spread} | {seconds:.2f} s |", flush=True)
 
 
 if __name__ == "__main__":
