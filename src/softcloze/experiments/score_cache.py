@@ -93,5 +93,5 @@ def shared_scores_key(classifier: BaseEstimator) -> Hashable | None:
     template = resolve_template(classifier.template)
     if template.blocks or template.demos is not None:
         return None
-    options = (classifier.head, classifier.max_length, repr(classifier.chat_options), repr(classifier.model))
-    return str(template), repr(resolve_verbalizer(classifier.verbalizer)), *options
+    options = (classifier.head, classifier.features, classifier.max_length, repr(classifier.chat_options))
+    return str(template), repr(resolve_verbalizer(classifier.verbalizer)), *options, repr(classifier.model)
