@@ -38,6 +38,7 @@ class Setup:
         template: the template.
         verbalizer: label words; None for the labels themselves.
         shots: training rows of each class, in each series of draws.
+        pool: rows of each class from which they are drawn.
         held_out: rows to test on.
         trained: whether heads that are trained in epochs are measured too.
     """
@@ -47,6 +48,7 @@ class Setup:
     template: str
     verbalizer: str | dict[str, str] | None
     shots: tuple[int, ...]
+    pool: int
     held_out: int
     trained: bool = False
 
@@ -54,10 +56,10 @@ class Setup:
 GOOD_BAD = {"positive": "good", "negative": "bad"}
 POLES = {"positive": "positive", "negative": "negative"}
 SETUPS = {
-    "bert": Setup("movie-reviews", "bert-tiny", "It was <mask>. <text>", GOOD_BAD, (16, 100, 1000), 1000, trained=True),
-    "movie": Setup("movie-reviews", "smollm2-135m", "Review: <text>\nSentiment: <mask>", POLES, (4, 16, 64), 300),
-    "tweets-3": Setup("tweets-3", "smollm2-135m", "Tweet: <text>\nSentiment: <mask>", None, (4, 16, 64), 300),
-    "banking": Setup("banking-en.csv", "smollm2-135m", "Message: <text>\nIt is about: <mask>", None, (4, 8, 16), 300),
+    "bert": Setup("movie-reviews", "bert-tiny", "It was <mask>. <text>", GOOD_BAD, (16, 100), 200, 1000, trained=True),
+    "movie": Setup("movie-reviews", "smollm2-135m", "Review: <text>\nSentiment: <mask>", POLES, (4, 16), 40, 200),
+    "tweets-3": Setup("tweets-3", "smollm2-135m", "Tweet: <text>\nSentiment: <mask>", None, (4, 16), 40, 200),
+    "banking": Setup("banking-en.csv", "smollm2-135m", "Message: <text>\nIt is about: <mask>", None, (4, 8), 16, 200),
 }
 
 
@@ -82,16 +84,13 @@ class ExperimentGrid:
         self.verbalizer = resolve_verbalizer(verbalizer)
         assert isinstance(self.verbalizer, Verbalizer)
         index = {label: i for i, label in enumerate(self.verbalizer.labels)}
-        self.draws = {
-            (shots, seed): few_shot(self.data.train.labels, shots, seed)
-            for shots in setup.shots
-            for seed in range(DRAWS)
-        }
-        used = sorted({row for rows in self.draws.values() for row in rows})
-        self.place = {row: i for i, row in enumerate(used)}
-        self.targets = np.array([index[self.data.train.labels[row]] for row in used])
+        used = few_shot(self.data.train.labels, setup.pool, 0)
+        of_pool = [self.data.train.labels[row] for row in used]
+        self.draws = {(shots, seed): few_shot(of_pool, shots, seed) for shots in setup.shots for seed in range(DRAWS)}
+        self.targets = np.array([index[label] for label in of_pool])
         self.expected = np.array([index[label] for label in self.data.test.labels])
-        texts = [self.data.train.texts[row] for row in used] + list(self.data.test.texts)
+        self.labels, self.texts = of_pool, [self.data.train.texts[row] for row in used]
+        texts = self.texts + list(self.data.test.texts)
         self.train, self.test = {}, {}
         for kind in ("mask", "mean"):
             template = resolve_template(setup.template)
@@ -108,7 +107,7 @@ class ExperimentGrid:
 
     def exact(self, head: str, kind: str, shots: int, seed: int) -> float:
         """Balanced accuracy of an exact head on one draw."""
-        rows = [self.place[row] for row in self.draws[shots, seed]]
+        rows = self.draws[shots, seed]
         first = self.verbalizer.scored if head == "linear" else 0
         fit = fit_exact(
             head, self.verbalizer, self.train[kind][rows][:, first:], self.targets[rows].tolist(), seed=seed
@@ -119,7 +118,7 @@ class ExperimentGrid:
     def trained(self, head: str, epochs: int, shots: int, seed: int) -> float:
         """Balanced accuracy of a head that is trained in epochs, on one draw."""
         rows = self.draws[shots, seed]
-        texts, labels = [self.data.train.texts[i] for i in rows], [self.data.train.labels[i] for i in rows]
+        texts, labels = [self.texts[i] for i in rows], [self.labels[i] for i in rows]
         clf = PromptClassifier(self.backbone, self.setup.template, self.verbalizer, head=head, epochs=epochs)
         clf.set_params(batch_size=8, random_state=seed).fit(texts, labels)
         learnt = BoundPrompt(clf.prompt_, self.backbone).parts.head
