@@ -2,7 +2,7 @@
 
     python examples/hard_vs_soft.py            a minute, in English
 
-With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --processes 2` it makes the tables of
+With `Chinese English --shots 4 16 64 --draws 5 --rows 400 --many 1000 --processes 2` it makes the tables of
 docs/measurements/results.md in an hour or more.
 
 Finished runs are kept in the folder; run the same command again to resume. The prompts were chosen on other examples
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--shots", nargs="+", type=int, default=[2], help="training examples of each class")
     parser.add_argument("--draws", type=int, default=1, help="draws of the training examples")
     parser.add_argument("--rows", type=int, default=4, help="held-out examples")
-    parser.add_argument("--many", type=int, default=1000, help="training examples of each class for baselines")
+    parser.add_argument("--many", type=int, default=20, help="training examples of each class for baselines")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, each with its own model")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
     given = parser.parse_args()
