@@ -17,6 +17,7 @@ MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass
 MAX_DEPTH = 8  # shared prefixes within one another; each keeps its keys and values while those after it are computed
 # cached tokens that cost about as much as one computed token: they are copied and attended to, which is far less
 CACHED_PER_TOKEN = 4
+MOST_CONFIRMED = 8  # prompts without finite scores that are scored once more by themselves; then all are taken for such
 
 
 @dataclass(slots=True)
@@ -222,12 +223,14 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
     """
     results = _features(members)
     for member, result in zip(members, results, strict=True):
+        confirmed = 0
         for row in non_finite_rows(result.numpy()):
             # alone, for the numbers of another row in the same packed sequence may have spoilt those of this one
             (alone,) = _features([member._replace(prompts=[member.prompts[row]])])
-            if non_finite_rows(alone.numpy()):
-                break
             result[row] = alone[0]
+            confirmed += len(non_finite_rows(alone.numpy()))
+            if confirmed == MOST_CONFIRMED:
+                break
         vectors = {"its soft vectors": member.soft} if member.soft is not None else {}
         member.scorer.backbone.validate_scores(result, vectors)
     return results
