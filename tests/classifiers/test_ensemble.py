@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from support import models
 
 from softcloze import PromptClassifier, PromptEnsemble
-from softcloze.classifiers.combination import CARD
 from softcloze.errors import ArtifactError, DataError, ParameterError
+from softcloze.prompt.ensemble import CARD
 from softcloze.starters import load_data
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know little

@@ -6,7 +6,7 @@ from datasets import Dataset
 from sklearn.exceptions import NotFittedError
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, predict_stream
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, predict_stream
 from softcloze.errors import DataError, ParameterError, SoftclozeError
 
 WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"]}
@@ -116,10 +116,23 @@ def test_errors_are_raised_before_the_first_row(bert):
         predict_stream(PromptClassifier(models.backbone("bert"), "<soft> <text> <mask>", WORDS), TEXTS)
 
 
+def test_an_ensemble_is_streamed_too():
+    backbone = models.backbone("llama")
+    members = [
+        PromptClassifier(backbone, "<text> It was <mask>", WORDS),
+        PromptClassifier(backbone, "Of late: <text> A <mask>", WORDS),
+    ]
+    ensemble = PromptEnsemble(members, average="log_probabilities")
+    found = [*predict_stream(ensemble, [*TEXTS[:20], None], window=8)]
+    assert [own.label for own in found[:-1]] == ensemble.predict(TEXTS[:20]).tolist()
+    np.testing.assert_allclose([own.probabilities for own in found[:-1]], ensemble.predict_proba(TEXTS[:20]), atol=1e-5)
+    assert found[-1].label is None and found[-1].error.startswith("field 'text' is None")
+
+
 def test_other_classifiers_raise():
     words = {"bad": "bad", "good": "good"}
     several = MultiLabelPromptClassifier(models.backbone("bert"), "<text> <mask>", words)
-    with pytest.raises(ParameterError, match="takes a PromptClassifier, found MultiLabelPromptClassifier"):
+    with pytest.raises(ParameterError, match="takes a PromptClassifier or a PromptEnsemble, found MultiLabel"):
         predict_stream(several, TEXTS)
 
 

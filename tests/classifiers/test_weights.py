@@ -12,8 +12,8 @@ from support import models
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble
 from softcloze.calibration import fit_temperature
-from softcloze.classifiers.combination import Stacked, accuracy_weights
 from softcloze.errors import DataError, ParameterError
+from softcloze.prompt.combination import Stacked, accuracy_weights
 
 WORDS = {"pos": "good", "neg": "bad"}
 TEXTS, LABELS = models.SENTENCES[:9], ["pos", "neg", "neg"] * 3

@@ -7,7 +7,7 @@ import sys
 import pytest
 from support.models import model, tokenizer
 
-from softcloze import PromptClassifier
+from softcloze import PromptClassifier, PromptEnsemble
 
 CODE = """
 import json, sys
@@ -36,7 +36,11 @@ MISTAKES = [
     [*FIT, "--template", "<text> <mask>", "--label-column", "labl"],
     [*FIT, "--template", "<text> <mask>", "--verbalizer", "sentiment/nowhere"],
     [*FIT[:2], "--out", "rows.csv/out", "--template", "<text> <mask>"],
+    [*FIT],
+    [*FIT, "--auto", "--epochs", "3"],
+    [*FIT, "--auto", "--text-column", "txt"],
     ["predict", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
+    ["predict", "rows.csv", "--prompt", "ensemble", "--text-column", "txt"],
     ["predict", "rows.csv", "--prompt", "prompt", "--out", "rows.csv/out.csv"],
     ["predict", "other.csv", "--prompt", "prompt"],
     ["predict", "rows.csv", "--prompt", "nowhere"],
@@ -58,6 +62,8 @@ def folder(tmp_path):
     tokenizer("wordpiece").save_pretrained(tmp_path / "model")
     words = {"good": "good", "bad": "bad"}
     PromptClassifier(str(tmp_path / "model"), "<text> It was <mask>", words).save(tmp_path / "prompt")
+    members = [PromptClassifier(str(tmp_path / "model"), f"<text> {end} <mask>", words) for end in ("It was", "A")]
+    PromptEnsemble(members).save(tmp_path / "ensemble")
     return tmp_path
 
 

@@ -107,7 +107,7 @@ def test_an_interruption_after_the_training(folder, whole, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("softcloze.cli.fit.score_rows", interrupted)
+    monkeypatch.setattr("softcloze.cli.fit_files.score_rows", interrupted)
     assert fit() == 130
     assert "interrupted: the prompt is saved in prompt\n" in capsys.readouterr().err
     assert torch.equal(vectors(), whole)

@@ -30,7 +30,7 @@ def arguments(history=HISTORY, text="positive"):
     predicted = [text if right else "negative" for right in RIGHT]
     labels = (text, "negative")
     tables = [reliability_table(bins), class_table(labels, true, predicted), confusion_table(labels, true, predicted)]
-    return card, {"model": text}, tables, bins
+    return [card], {"model": text}, tables, bins
 
 
 def test_bins_have_the_gaps_of_the_calibration_error():
@@ -64,6 +64,16 @@ def test_a_prompt_without_training_has_no_loss_curve(history):
     html = evaluation_page(*arguments(history))
     assert html.count("<svg") == 1 and "epoch" not in Page(html).text
     assert evaluation_page(*arguments(HISTORY[:1])).count("<svg") == 2
+
+
+def test_an_ensemble_shows_the_template_and_the_loss_of_each_prompt():
+    cards, *others = arguments()
+    hard = cards[0]._replace(template=Template("All in all <text> <mask>"), entries={"training": {}})
+    html = evaluation_page([hard, *cards], *others)
+    assert_complete(html)
+    text = Page(html).text
+    assert "Templates" in text and "All in all" in text and "Training of prompt 2" in text
+    assert html.count("<svg") == 2
 
 
 @pytest.mark.parametrize("text", ["positive", HOSTILE], ids=["plain", "hostile"])

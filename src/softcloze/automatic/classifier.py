@@ -163,7 +163,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         self.backbone_ = backbone
         records = [_record(trial, chosen) for trials in race.trials.values() for trial in trials]
         records.sort(key=lambda record: (not record.is_chosen, -record.examples, record.log_loss))
-        self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out)
+        self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out, tuple(classes))
         return self
 
     def _report(self, best: Trial) -> None:

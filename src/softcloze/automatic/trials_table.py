@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from softcloze.display import Block, Column, Displayable, Styled, Table
 from softcloze.formatting import counted, mean_sd, one_line, percent
+from softcloze.verbalizer import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ class Trials(Displayable):
         records: the trials; those on more examples first, and of these the one with the least log loss.
         seconds: duration of the choice.
         left_out: number of templates that the budget left no time for.
+        labels: the labels.
     """
 
     records: tuple[TrialRecord, ...]
     seconds: float
     left_out: int
+    labels: tuple[Label, ...]
 
     def content(self) -> Sequence[Block]:
         """The table and how to read it."""
@@ -65,3 +69,14 @@ class Trials(Displayable):
         if self.left_out:
             lines.append(f"The budget left no time for {counted(self.left_out, 'further template')}.")
         return [Table(columns, "Trials"), *lines]
+
+    def report(self, path: str | Path) -> Path:
+        """Write the trials as one HTML file without scripts or references to other files.
+
+        Raises:
+            ParameterError: `path` is not a path.
+            FileError: the file cannot be written.
+        """
+        from softcloze.report.trials_page import write_trials_report
+
+        return write_trials_report(self, path)

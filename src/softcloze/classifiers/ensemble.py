@@ -13,18 +13,6 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import RANDOM_STATE, accuracy, read_examples, seed_of
-from softcloze.classifiers.combination import (
-    CARD,
-    Average,
-    Combination,
-    Stacked,
-    WeightedMean,
-    Weights,
-    accuracy_weights,
-    equal_weights,
-    read_ensemble,
-    write_ensemble,
-)
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
 from softcloze.data import (
     CLASS_WEIGHT,
@@ -38,11 +26,19 @@ from softcloze.data import (
     label_verbalizer,
     validate_lengths,
 )
-from softcloze.errors import DataError, ParameterError, SoftclozeError
+from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
-from softcloze.prompt import score_prompts
-from softcloze.prompt.card import explain_damage
+from softcloze.prompt import BoundEnsemble, score_prompts
+from softcloze.prompt.combination import (
+    Average,
+    Combination,
+    Stacked,
+    WeightedMean,
+    accuracy_weights,
+    equal_weights,
+)
+from softcloze.prompt.ensemble import EnsembleCard, Weights, validate_same_labels, write_ensemble
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Label
@@ -296,18 +292,12 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             ArtifactError: damaged files, or a model that is not the one the prompts were trained on.
             BackboneError: the model cannot be loaded.
         """
-        folders, combination, weights = read_ensemble(path)
-        members = [PromptClassifier.load(folder, model, **parameters) for folder in folders]
-        with explain_damage(folders[0].parent / CARD, "members"):
-            _validate_labels([member.classes_.tolist() for member in members])
-            if not combination.fits(len(members), len(members[0].classes_)):
-                raise DataError(
-                    f"the combination is not for {len(members)} prompts of {len(members[0].classes_)} labels"
-                )
-        ensemble = cls(members, weights=weights)
-        if isinstance(combination, WeightedMean):
-            ensemble.average = combination.average
-        ensemble._adopt(members, combination)
+        card = EnsembleCard.load(path)
+        members = [PromptClassifier.load(member.folder, model, **parameters) for member in card.members]
+        ensemble = cls(members, weights=card.weights)
+        if isinstance(card.combination, WeightedMean):
+            ensemble.average = card.combination.average
+        ensemble._adopt(members, card.combination)
         return ensemble
 
     def _adopt(self, members: list[PromptClassifier], combination: Combination) -> None:
@@ -319,8 +309,13 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         if hasattr(self, "classifiers_"):
             return self.classifiers_
         validate_parameters(vars(self), self.constraints)
-        _validate_labels([member.classes_.tolist() for member in self.classifiers])
+        validate_same_labels([member.classes_.tolist() for member in self.classifiers])
         return self.classifiers
+
+    def _bound_ensemble(self) -> BoundEnsemble:
+        """The members and their combination, to predict with."""
+        members = self._members()
+        return BoundEnsemble(bound_prompts(members), self._combination())
 
     def _combination(self) -> Combination:
         if hasattr(self, "combination_"):
@@ -364,7 +359,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         verbalizers = [
             label_verbalizer(resolve_verbalizer(member.verbalizer), labels, y) for member in self.classifiers
         ]
-        _validate_labels([verbalizer.labels for verbalizer in verbalizers])
+        validate_same_labels([verbalizer.labels for verbalizer in verbalizers])
         label_indices(labels, verbalizers[0].labels)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -386,16 +381,6 @@ def _log_probabilities(members: Sequence[PromptClassifier], X: Iterable[Example]
 def _is_members(value: object) -> bool:
     is_list = isinstance(value, Sequence) and len(value) > 0
     return is_list and all(isinstance(member, PromptClassifier) for member in cast(Sequence[object], value))
-
-
-def _validate_labels(labels_by_member: Sequence[Sequence[Label]]) -> None:
-    """Raise DataError if the members have different labels."""
-    for index, labels in enumerate(labels_by_member):
-        if [*labels] != [*labels_by_member[0]]:
-            raise DataError(
-                f"member {index} has the labels {list(labels)}, and member 0 has {list(labels_by_member[0])}; members "
-                "of an ensemble have the same"
-            )
 
 
 def draw_pseudo_labels(

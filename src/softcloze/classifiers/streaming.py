@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from softcloze.classifiers.ensemble import PromptEnsemble
 from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.data import Example, iterate_examples
 from softcloze.errors import ParameterError
@@ -10,7 +11,7 @@ from softcloze.prompt.streaming import WINDOW, Prediction, predict_rows
 
 
 def predict_stream(
-    classifier: PromptClassifier, rows: Iterable[Example], *, window: int = WINDOW
+    classifier: PromptClassifier | PromptEnsemble, rows: Iterable[Example], *, window: int = WINDOW
 ) -> Iterator[Prediction]:
     """Predict any number of rows, in their order, as they arrive.
 
@@ -18,13 +19,13 @@ def predict_stream(
     be encoded becomes a prediction with an error, and all others are labelled.
 
     Args:
-        classifier: ready to predict.
+        classifier: ready to predict; of an `AutoPromptClassifier` its `best_estimator_`.
         rows: as for `PromptClassifier.predict`; a generator, a `datasets.IterableDataset` or a file of lines as well.
         window: rows that are sorted by length and scored together. Rows in one window share padding, so another
             window changes probabilities in the last digits.
 
     Returns:
-        One prediction for each row; probabilities as `PromptClassifier.predict_proba` gives them.
+        One prediction for each row; probabilities as `predict_proba` of the classifier gives them.
 
     Raises:
         ParameterError: another kind of classifier, or `window` is not an integer of at least 1.
@@ -40,11 +41,16 @@ def predict_stream(
         1 field 'text' is None: drop the row or give it a text, if only an empty one
         2 None
     """
-    if not isinstance(classifier, PromptClassifier):
-        raise ParameterError(
-            f"predict_stream takes a PromptClassifier, found {type(classifier).__name__}; call its predict on parts "
-            "of the rows"
-        )
     validate_parameters({"window": window}, {"window": integer(at_least=1)})
-    bound = classifier._bound_prompt()
-    return predict_rows(bound, iterate_examples(rows, bound.prompt.template.fields), window)
+    match classifier:
+        case PromptClassifier():
+            bound = classifier._bound_prompt()
+            return predict_rows(bound, iterate_examples(rows, bound.prompt.template.fields), window)
+        case PromptEnsemble():
+            ensemble = classifier._bound_ensemble()
+            fields = ensemble.members[0].prompt.template.fields
+            return predict_rows(ensemble, iterate_examples(rows, fields), window)
+    raise ParameterError(
+        f"predict_stream takes a PromptClassifier or a PromptEnsemble, found {type(classifier).__name__}; call its "
+        "predict on parts of the rows"
+    )

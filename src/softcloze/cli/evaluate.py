@@ -13,11 +13,11 @@ from softcloze.cli.options import (
     ReportOption,
     TextOption,
 )
-from softcloze.cli.progress import open_prompt, score_rows, warn_of_bad_rows
+from softcloze.cli.progress import score_rows, warn_of_bad_rows
+from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
 from softcloze.files import validate_writable
 from softcloze.formatting import counted
-from softcloze.prompt.card import PromptCard
 
 if TYPE_CHECKING:
     from softcloze.calibration.metrics import ConfidenceBin
@@ -34,14 +34,13 @@ def evaluate(
     """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions."""
     if report is not None:
         validate_writable(report)
-    table, card = open_table(file), PromptCard.load(prompt)
-    known = tuple(map(str, card.verbalizer.labels))
-    as_example, labels = table.reader(card.template, text_column), table.labels(label_column, known)
+    table, saved = open_table(file), Saved.read(prompt)
+    as_example, labels = table.reader(saved.templates, text_column), table.labels(label_column, saved.labels)
     if report is not None:
         from softcloze.report import require_matplotlib
 
         require_matplotlib()
-    scored = score_rows(open_prompt(prompt, model), map(as_example, table.rows()), table.count)
+    scored = score_rows(saved.open(model), map(as_example, table.rows()), table.count)
     scored.counts.validate(table)
     rows = [i for i, label in enumerate(scored.predicted) if label is not None]
     pairs = [(labels[i], scored.predicted[i]) for i in rows]
@@ -62,7 +61,11 @@ def evaluate(
         ("balanced accuracy", f"{balanced:.3f}", ""),
         ("calibration error", f"{error:.3f}", "gap between confidence and accuracy"),
     ]
-    tables = [reliability_table(bins), class_table(known, true, predicted), confusion_table(known, true, predicted)]
+    tables = [
+        reliability_table(bins),
+        class_table(scored.labels, true, predicted),
+        confusion_table(scored.labels, true, predicted),
+    ]
     console = results()
     for name, value, note in metrics:
         say(console, f"{name:<17}  {value}   {note}".rstrip())
@@ -74,10 +77,10 @@ def evaluate(
 
         names, values, notes = zip(*metrics, strict=True)
         summary = Table([Column("metric", names), Column("value", values, is_number=True), Column("", notes)])
-        facts = {"prompt": str(prompt), "model": card.model if model is None else model, "rows": str(file)}
+        facts = {"prompt": str(prompt), "model": saved.model if model is None else model, "rows": str(file)}
         if scored.counts.problems:
             facts["rows that could not be scored"] = f"{scored.counts.problems:,}"
-        write_evaluation_report(report, card, facts, [summary, *tables], bins)
+        write_evaluation_report(report, saved.members, facts, [summary, *tables], bins)
         say(errors(), "the page is ", plain(report, "bold"))
 
 

@@ -1,16 +1,15 @@
 """softcloze fit: train a prompt on labelled rows and save it."""
 
-import signal
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from softcloze.cli.console import errors, plain, results, say, warn
+from softcloze.cli.console import errors, say, warn
+from softcloze.cli.fit_auto import TrainingRows, fit_automatically, read_texts
+from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
@@ -23,8 +22,7 @@ from softcloze.cli.options import (
     LabelOption,
     LearningRateOption,
     ModelOption,
-    TemplateOption,
-    TextOption,
+    OptionalTemplateOption,
     VerbalizerOption,
     WeightOption,
     known_labels,
@@ -32,27 +30,39 @@ from softcloze.cli.options import (
     read_class_weight,
     read_verbalizer,
 )
-from softcloze.cli.progress import open_backbone, score_rows, show_progress
-from softcloze.errors import CommandError, FileError
+from softcloze.cli.progress import open_backbone, show_progress
+from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import counted, quoted_list
 from softcloze.library import resolve_template
 from softcloze.lint import lint
 from softcloze.prompt.card import CARD, PROMPT
+from softcloze.template import Template
+from softcloze.verbalizer import Verbalizer
 
-if TYPE_CHECKING:
-    from softcloze.classifiers import PromptClassifier
+WITH_AUTO_ALONE = ("budget", "candidates", "members", "report")
+OF_BOTH = (
+    *("file", "out", "template", "model", "verbalizer", "text_column", "label_column", "shots"),
+    *("class_weight", "weight_column", "max_length", "seed", "auto"),
+)
 
 
 def fit(
+    context: typer.Context,
     file: FileArgument,
-    template: TemplateOption,
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for the saved prompt, which replaces an earlier one there.")
     ],
+    template: OptionalTemplateOption = None,
     model: ModelOption = "starter:smollm2-135m",
     verbalizer: VerbalizerOption = None,
-    text_column: TextOption = None,
+    text_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column for the only field of the template; by default the column of the same name. With --auto it "
+            "may be repeated: all these columns are shown."
+        ),
+    ] = None,
     label_column: LabelOption = "label",
     shots: Annotated[
         int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
@@ -70,20 +80,54 @@ def fit(
         int | None, typer.Option(help="Longest prompt in tokens; by default the model's limit.")
     ] = None,
     chat_options: ChatOptionsOption = None,
-    seed: Annotated[int, typer.Option(help="Seed of the initial vectors and of the order of rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the initial vectors, of the order of rows and of folds of cross-validation.")
+    ] = 0,
+    auto: Annotated[
+        bool,
+        typer.Option("--auto", help="Choose template, label words and head by cross-validation."),
+    ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="With --auto: longest search, as in 90s or 2min (2min, or none with --candidates)."
+        ),
+    ] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="With --auto: most templates to try.")] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --auto: most prompts in the ensemble that is saved; 1 saves a single prompt instead."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="With --auto: also write what was tried as HTML.")
+    ] = None,
 ) -> None:
     """Train a soft prompt, a head or both on labelled rows and save the prompt in a folder.
 
     Without --verbalizer, a library template uses its own label words; with any other template every label is its
     own word. Run the same command again to resume after an interruption.
+
+    With --auto, template, label words and head are chosen by cross-validation, and --template is tried first if it is
+    given. The folder then holds an ensemble, which the other commands take as well.
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
-    words = read_verbalizer(verbalizer, template)
+    _validate_options(context, template, auto=auto)
+    words = read_verbalizer(verbalizer, None if auto else template)
     options = read_chat_options(chat_options)
-    parsed = resolve_template(template)
+    parsed = resolve_template(template) if template is not None else None
     table = open_table(file)
     labels = table.labels(label_column, known_labels(words), fewest=2)
-    examples = table.examples(parsed, text_column)
+    columns = text_column or []
+    if parsed is None:
+        examples = read_texts(table, columns, others=(label_column, weight_column))
+    elif len(columns) > 1:
+        raise CommandError("--text-column is given more than once, and a template names its columns by its fields")
+    else:
+        examples = table.examples([parsed], columns[0] if columns else None)
+        if auto:  # whose general wordings show all that an example has
+            examples = [parsed.read_fields(example) for example in examples]
     by_class = read_class_weight(class_weight)
     if isinstance(by_class, dict) and (unknown := {*by_class} - {*labels, *(known_labels(words) or ())}):
         raise CommandError(
@@ -91,19 +135,33 @@ def fit(
         )
     weights = table.weights(weight_column) if weight_column is not None else None
 
-    warned = [(placeholder.start, placeholder.end) for placeholder in parsed.placeholders]  # by fit itself
-    for finding in lint(parsed, words, fields=table.columns, labels=labels):
-        if finding.severity == "warning" and (finding.start, finding.end) not in warned:
-            warn(f"{finding.message} ({finding.code}); {finding.advice}")
-    folder = PROMPT.validate_target(out)
-    progress = _progress_folder(folder)
-    validate_writable(progress, folder=True)
+    if parsed is not None:
+        _warn_of_findings(parsed, words, table.columns, labels)
     if shots is not None:
         from softcloze.data import few_shot
 
         drawn = few_shot(labels, shots, seed)
         examples, labels = [examples[i] for i in drawn], [labels[i] for i in drawn]
         weights = [weights[i] for i in drawn] if weights is not None else None
+    if auto:
+        fit_automatically(
+            TrainingRows(examples, labels, weights),
+            out,
+            model,
+            report,
+            budget=budget if budget is not None or candidates is not None else "2min",
+            members=members,
+            verbalizer=words,
+            templates=[] if parsed is None else [parsed],
+            candidates=candidates,
+            class_weight=by_class,
+            max_length=max_length,
+            random_state=seed,
+        )
+        return
+    folder = PROMPT.validate_target(out)
+    progress = progress_folder(folder)
+    validate_writable(progress, folder=True)
 
     from softcloze.classifiers import PromptClassifier
     from softcloze.prompt import BoundPrompt
@@ -134,7 +192,7 @@ def fit(
             f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
         )
 
-    with _explain_interruption(folder, progress):
+    with explain_interruption(folder / CARD, progress):
         with show_progress(work, None) as update:
 
             def on_step(done: int, total: int) -> None:
@@ -153,63 +211,36 @@ def fit(
                 f"linear layer of L2 strength {classifier.exact_.strength:.2g}: log loss {least[0]:.3f} nats on "
                 "rows left out in cross-validation",
             )
-        _save(classifier, folder)
+        save(classifier, folder)
         for finding in classifier.check().findings:
             if finding.code == "one-sided":
                 warn(f"{finding.message}; {finding.advice}")
         with suppress(OSError):  # the progress of another fit stays
             progress.rmdir()
-        predicted = score_rows(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, len(examples)).predicted
-    right = sum(guess == label for guess, label in zip(predicted, labels, strict=True))
-    say(
-        results(),
-        f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
-        plain(out, "bold"),
-    )
+        say_training_accuracy(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, labels, out)
 
 
-def _progress_folder(folder: Path) -> Path:
-    """The folder for the progress of the fit: beside the prompt's folder, or inside it if that exists already."""
-    # the parent of a folder that exists may be read-only, as that of a mounted one
-    return folder / ".fit.part" if folder.is_dir() else folder.with_name(f"{folder.name}.part")
+def _validate_options(context: typer.Context, template: str | None, *, auto: bool) -> None:
+    """Raise CommandError for an option that does not belong to this way to fit, or a template that is missing."""
+    for name in context.params.keys() - {*OF_BOTH}:
+        source = context.get_parameter_source(name)
+        if source is None or source.name == "DEFAULT" or (name in WITH_AUTO_ALONE) == auto:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if auto:
+            raise CommandError(f"--auto chooses for itself and does not take {option}; leave one of the two out")
+        raise CommandError(f"{option} is for --auto; add --auto, or leave it out")
+    if template is None and not auto:
+        raise CommandError(
+            "fit needs a template: give one with --template, or --auto to have template, label words and head chosen"
+        )
 
 
-@contextmanager
-def _explain_interruption(folder: Path, progress: Path) -> Iterator[None]:
-    """Say after an interruption, by Ctrl-C or SIGTERM, what is kept and how to resume."""
-
-    def terminate(number: int, frame: object) -> None:
-        sys.exit(128 + number)
-
-    before, handler = _time_of_change(folder / CARD), signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        if _time_of_change(folder / CARD) != before:
-            say(errors(), "interrupted: the prompt is saved in ", plain(folder))
-        elif any(progress.glob("*.safetensors")):
-            how = "; run the same command again to resume, or delete the folder"
-            say(errors(), "interrupted: the progress is kept in ", plain(progress), how)
-        else:
-            say(errors(), "interrupted before there was progress to keep; nothing is saved")
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-
-
-def _time_of_change(path: Path) -> int | None:
-    """Time of the last change of a file, if it exists."""
-    return path.stat().st_mtime_ns if path.exists() else None
-
-
-def _save(classifier: "PromptClassifier", folder: Path) -> None:
-    """Save the prompt; if the disk is full after training, save it elsewhere and raise FileError with that folder."""
-    try:
-        classifier.save(folder)
-    except FileError as error:
-        other = Path(tempfile.mkdtemp(prefix=f"{folder.name[:50]}-"))
-        try:
-            classifier.save(other)
-        except FileError:
-            raise error from None
-        raise FileError(f"{error}; the prompt is saved in {other} instead") from error
+def _warn_of_findings(
+    template: Template, words: Verbalizer | str | None, columns: Sequence[str], labels: Sequence[str]
+) -> None:
+    """Print the warnings of the linter, apart from those that fitting prints itself."""
+    warned = [(placeholder.start, placeholder.end) for placeholder in template.placeholders]
+    for finding in lint(template, words, fields=columns, labels=labels):
+        if finding.severity == "warning" and (finding.start, finding.end) not in warned:
+            warn(f"{finding.message} ({finding.code}); {finding.advice}")

@@ -70,40 +70,42 @@ class Table:
                 raise line
             yield line
 
-    def reader(self, template: Template, text_column: str | None) -> Callable[[Row], Row]:
-        """Make the function that turns a row into an example for `template`.
+    def reader(self, templates: Sequence[Template], text_column: str | None) -> Callable[[Row], Row]:
+        """Make the function that turns a row into an example for one template or more.
 
         Raises:
-            TemplateSyntaxError: the template reads no column, or leaves one as a placeholder.
+            TemplateSyntaxError: a template reads no column, or leaves one as a placeholder.
             FileError: a column is missing.
-            CommandError: `text_column` with a template of several fields.
+            CommandError: `text_column` with templates of several fields.
         """
-        template.validate_reads(self.columns)
+        fields = list(dict.fromkeys(name for template in templates for name in template.fields))
+        for template in templates:
+            template.validate_reads(self.columns)
+            for name in template.fields if text_column is None else ():
+                if name not in template.variables:  # those may be missing if the template tests for them
+                    self.find_column(name, hint=" (--text-column names another)" if len(fields) == 1 else "")
         if text_column is None:
-            for name in template.fields:
-                if name in template.variables:
-                    continue  # it may be missing if the template tests for it
-                self.find_column(name, hint=" (--text-column names another)" if len(template.fields) == 1 else "")
             return lambda row: row
-        if len(template.fields) != 1:
+        if len(fields) != 1:
             raise CommandError(
                 f"--text-column is for templates with one field; this one reads the columns "
-                f"{', '.join(map(repr, template.fields)) or '(none)'}"
+                f"{', '.join(map(repr, fields)) or '(none)'}"
             )
         column = self.find_column(text_column)
-        (name,) = template.fields
+        (name,) = fields
         return lambda row: _renamed(row, column, name)
 
-    def examples(self, template: Template, text_column: str | None) -> list[Row]:
-        """All rows as examples for `template`.
+    def examples(self, templates: Sequence[Template], text_column: str | None) -> list[Row]:
+        """All rows as examples for one template or more.
 
         Raises:
             FileError: as for `reader`, or a row is damaged or has a field of no use; names its line.
         """
-        examples = [*map(self.reader(template, text_column), self.rows())]
+        examples = [*map(self.reader(templates, text_column), self.rows())]
         for index, example in enumerate(examples):
             try:
-                template.read_fields(example)
+                for template in templates:
+                    template.read_fields(example)
             except FieldError as error:
                 raise self.problem(index, error) from error
         return examples

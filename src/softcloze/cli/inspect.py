@@ -144,7 +144,7 @@ def _read_labelled(
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
     table = open_table(path)
-    return Labelled(table.examples(template, text_column), table.labels(label_column), choice)
+    return Labelled(table.examples([template], text_column), table.labels(label_column), choice)
 
 
 def _inspect_example(

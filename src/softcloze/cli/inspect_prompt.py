@@ -1,19 +1,28 @@
 """softcloze inspect-prompt: the vectors of a saved soft prompt."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softcloze.cli.console import errors, results
+from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import LabelOption, OtherModelOption, TextOption
 from softcloze.cli.progress import open_backbone
-from softcloze.prompt.card import PromptCard
+from softcloze.cli.saved import Saved
+from softcloze.formatting import one_line
+from softcloze.verbalizer import Label
+
+if TYPE_CHECKING:
+    from softcloze.classifiers import PromptClassifier
+    from softcloze.cli.delimited import Row
+
+WITH_LINEAR_LAYER = ("linear", "words+linear")
 
 
 def inspect_prompt(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt or ensemble.")],
     data: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Labelled rows for the measurements: a .csv, .tsv, .jsonl or .parquet file."),
@@ -27,26 +36,42 @@ def inspect_prompt(
 
     With --data, also measure the prompt without each vector, and with the nearest words instead of the vectors; use
     rows that it was not trained on. docs/how-to/look-inside.md explains the conclusions. With --data, a prompt with
-    --head linear or words+linear shows the parts of its words and its linear layer as well.
+    --head linear or words+linear shows the parts of its words and its linear layer as well. Of an ensemble each prompt
+    is shown in turn.
     """
-    saved = PromptCard.load(folder)
+    saved = Saved.read(folder)
     examples, labels = None, None
     if data is not None:
         table = open_table(data)
-        examples = table.examples(saved.template, text_column)
-        known = {str(label): label for label in saved.verbalizer.labels}
+        examples = table.examples(saved.templates, text_column)
+        known = {str(label): label for label in saved.members[0].verbalizer.labels}
         labels = [known.get(label, label) for label in table.labels(label_column)]
 
-    from softcloze.analysis import delete_vectors, harden, head_shares, inspect_soft
     from softcloze.classifiers import PromptClassifier
 
-    classifier = PromptClassifier.load(folder, open_backbone(model if model is not None else saved.model))
+    backbone = open_backbone(model if model is not None else saved.model)
+    for number, member in enumerate(saved.members, start=1):
+        head = member.entries["head"]
+        if saved.is_ensemble:
+            say(results(), f"prompt {number} of {len(saved.members)}, head {head}: ", plain(one_line(member.template)))
+            if not member.template.blocks and (examples is None or head not in WITH_LINEAR_LAYER):
+                say(results(), "no soft vectors" + ("; --data measures its head" * (head in WITH_LINEAR_LAYER)))
+                continue
+        _show(PromptClassifier.load(member.folder, backbone), words, examples, labels)
+
+
+def _show(
+    classifier: "PromptClassifier", words: int, examples: "list[Row] | None", labels: Sequence[Label] | None
+) -> None:
+    """Print the findings about one prompt."""
+    from softcloze.analysis import delete_vectors, harden, head_shares, inspect_soft
+
     console = results()
-    if examples is not None and saved.entries["head"] in ("linear", "words+linear"):
+    if examples is not None and classifier.prompt_.head in WITH_LINEAR_LAYER:
         with errors().status("measuring the parts of the head"):
             shares = head_shares(classifier, examples)
         console.print(shares)
-        if not saved.template.blocks:
+        if not classifier.prompt_.template.blocks:
             return
     console.print(inspect_soft(classifier, words))
     if examples is not None and labels is not None:

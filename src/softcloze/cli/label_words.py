@@ -57,7 +57,7 @@ def label_words(
         validate_writable(output)
     parsed = resolve_template(template)
     table = open_table(file)
-    examples, labels = table.examples(parsed, text_column), table.labels(label_column, fewest=2)
+    examples, labels = table.examples([parsed], text_column), table.labels(label_column, fewest=2)
 
     from softcloze.data import few_shot  # slow to import, as the next
     from softcloze.label_words import search_label_words

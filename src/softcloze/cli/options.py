@@ -20,7 +20,7 @@ from softcloze.template import CHAT_OPTIONS, ChatOptions
 from softcloze.verbalizer import Label, Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
-PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt.")]
+PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt or ensemble.")]
 TextOption = Annotated[
     str | None,
     typer.Option(
@@ -55,6 +55,14 @@ ESCAPES = r"\n and \t in it are a line end and a tab."
 """The end of the help of templates."""
 TemplateOption = Annotated[
     str, typer.Option("--template", callback=read_escapes, help=f"A template, or its name in the library; {ESCAPES}")
+]
+OptionalTemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        callback=read_escapes,
+        help=f"A template, or its name in the library; {ESCAPES} Left out for --auto.",
+    ),
 ]
 VerbalizerOption = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from hashlib import file_digest, sha256
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len, set_cell_size
@@ -20,18 +20,17 @@ from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table, open_table, validate_suffix
 from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, TextOption
-from softcloze.cli.progress import label_rows, open_prompt, warn_of_bad_rows
+from softcloze.cli.progress import label_rows, warn_of_bad_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
+from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
 from softcloze.files import explain_write_errors, resolve
 from softcloze.formatting import counted, one_line
-from softcloze.prompt.card import CARD, PromptCard
 
 if TYPE_CHECKING:
-    from softcloze.prompt import BoundPrompt
-    from softcloze.prompt.streaming import Prediction
+    from softcloze.prompt.streaming import Prediction, RowPredictor
 
 
 PREVIEW_ROWS = 10  # rows of the table in the terminal
@@ -66,30 +65,29 @@ def predict(
         table = open_table(file)
     if out is not None and is_same(out, table.path):
         raise CommandError(f"--out {out} is the input file; name another")
-    card = PromptCard.load(prompt)
-    labels = tuple(map(str, card.verbalizer.labels))
-    names = _new_columns(table, labels)
-    as_example = table.reader(card.template, text_column)
+    saved = Saved.read(prompt)
+    names = _new_columns(table, saved.labels)
+    as_example = table.reader(saved.templates, text_column)
     output = None
     if out is not None:
         with errors().status("reading the rows"):
-            purpose = _purpose(table, prompt, text_column)
+            purpose = _purpose(table, saved.card, text_column)
             output = ResumableOutput(out, table, names, purpose, restart=restart)
     counts = output.counts if output is not None else RowCounts()
     if output is not None and counts.rows:
         progress = f"resuming: {counts.rows:,} of {table.count:,} rows are labelled already, in "
         say(errors(), progress, plain(output.journal))
-    windows = _results(open_prompt(prompt, model, compile=compile), table, as_example, counts.rows)
+    windows = _results(saved.open(model, compile=compile), table, as_example, counts.rows)
     if output is not None:
         _write(output, windows)
     else:
         first = _count(table, windows, counts)
-        columns = card.template.fields if text_column is None else (text_column,)
-        results().print(rich_table(_preview(table, first, columns, labels, results())))
+        columns = saved.templates[0].fields if text_column is None else (text_column,)
+        results().print(rich_table(_preview(table, first, columns, saved.labels, results())))
     say(
         results(),
         f"{counted(counts.labels.total(), 'row')} labelled: ",
-        plain(", ".join(f"{label} {counts.labels[label]:,}" for label in labels)),
+        plain(", ".join(f"{label} {counts.labels[label]:,}" for label in saved.labels)),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
     warn_of_bad_rows(table, counts, "and have no label")
@@ -111,20 +109,20 @@ def _new_columns(table: Table, labels: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _purpose(table: Table, prompt: Path, text_column: str | None) -> dict[str, str | None]:
+def _purpose(table: Table, card: Path, text_column: str | None) -> dict[str, str | None]:
     """Facts that are equal when an interrupted run is resumed."""
     with table.path.open("rb") as file:
         content = file_digest(file, "sha256").hexdigest()
     return {
         "input": content,
-        "prompt": sha256((prompt.expanduser() / CARD).read_bytes()).hexdigest(),
+        "prompt": sha256(card.read_bytes()).hexdigest(),
         "--text-column": text_column,
         "version of softcloze": version("softcloze"),
     }
 
 
 def _results(
-    bound: "BoundPrompt", table: Table, as_example: Callable[[Row], Row], done: int
+    bound: "RowPredictor[Any]", table: Table, as_example: Callable[[Row], Row], done: int
 ) -> "Generator[list[Result]]":
     """Score the rows after the first `done` ones, one window at a time."""
     lines = islice(table.lines(), done, None)

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.progress import (
     BarColumn,
@@ -26,7 +25,6 @@ from softcloze.cli.console import errors, plain, quiet, say, warn
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
 from softcloze.cli.resumable import RowCounts
-from softcloze.errors import ArtifactError
 from softcloze.formatting import counted
 
 if TYPE_CHECKING:
@@ -34,8 +32,7 @@ if TYPE_CHECKING:
 
     from softcloze.backbone import Backbone
     from softcloze.encoding import PromptTokenizer
-    from softcloze.prompt import BoundPrompt
-    from softcloze.prompt.streaming import Prediction
+    from softcloze.prompt.streaming import Prediction, RowPredictor
 
 SECONDS = 30  # between lines about the progress where there is no terminal
 
@@ -143,30 +140,13 @@ def open_tokenizer(model: str) -> "tuple[PromptTokenizer, int]":
     return PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), max_length
 
 
-def open_prompt(folder: Path, model: str | None, *, compile: bool = False) -> "BoundPrompt":
-    """Load a saved prompt and its model; no classifier, so that scikit-learn is not imported.
-
-    Raises:
-        ArtifactError: damaged files, a prompt of several labels an example, or another model than it was trained on.
-        BackboneError: the model cannot be loaded.
-    """
-    from softcloze.heads import EXCLUSIVE
-    from softcloze.prompt import BoundPrompt, Prompt
-
-    prompt = Prompt.load(folder)
-    if prompt.head not in EXCLUSIVE:
-        raise ArtifactError(f"{folder} gives examples several labels; load it with MultiLabelPromptClassifier")
-    backbone = open_backbone(model if model is not None else prompt.model, compile=compile)
-    return BoundPrompt.from_saved(prompt, backbone)
-
-
 def label_rows(
-    bound: "BoundPrompt", rows: Iterable[object], total: int, done: int = 0
+    bound: "RowPredictor[Any]", rows: Iterable[object], total: int, done: int = 0
 ) -> "Generator[list[Prediction]]":
     """Label rows, one window at a time, while a bar shows the progress; say at the end what was cut from them.
 
     Args:
-        bound: the prompt.
+        bound: the prompt or ensemble.
         rows: as for `predict_rows`; one that is not a mapping is a bad row.
         total: number of all rows.
         done: number of rows that were labelled before and are not in `rows`.
@@ -190,11 +170,11 @@ def label_rows(
         say(errors(), plain(f"{cut} and lost something ({parts})"))
 
 
-def score_rows(bound: "BoundPrompt", rows: Iterable[Row], total: int) -> Scored:
+def score_rows(bound: "RowPredictor[Any]", rows: Iterable[Row], total: int) -> Scored:
     """Score all rows that can be scored, and count the others."""
     import numpy as np
 
-    labels = tuple(map(str, bound.prompt.verbalizer.labels))
+    labels = tuple(map(str, bound.labels))
     scored = Scored(labels, [], np.full((total, len(labels)), np.nan), RowCounts())
     for window in label_rows(bound, rows, total):
         for prediction in window:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from softcloze.prompt.bound import BoundPrompt as BoundPrompt
     from softcloze.prompt.bound import TrainedParts as TrainedParts
+    from softcloze.prompt.bound_ensemble import BoundEnsemble as BoundEnsemble
     from softcloze.prompt.card import CARD as CARD
     from softcloze.prompt.compiled import CompiledPrompt as CompiledPrompt
     from softcloze.prompt.prompt import Prompt as Prompt
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "CARD": "card",
+    "BoundEnsemble": "bound_ensemble",
     "BoundPrompt": "bound",
     "CompiledPrompt": "compiled",
     "Prompt": "prompt",
@@ -23,7 +25,16 @@ _MODULES = {
 }
 
 # spelt out for tools that read the code without running it, as the site of the documentation does
-__all__ = ["CARD", "BoundPrompt", "CompiledPrompt", "Prompt", "PromptSet", "TrainedParts", "score_prompts"]
+__all__ = [
+    "CARD",
+    "BoundEnsemble",
+    "BoundPrompt",
+    "CompiledPrompt",
+    "Prompt",
+    "PromptSet",
+    "TrainedParts",
+    "score_prompts",
+]
 
 
 def __getattr__(name: str) -> object:

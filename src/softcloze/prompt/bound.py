@@ -15,6 +15,7 @@ from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prompt import Prompt
 from softcloze.soft import SoftVectors
+from softcloze.verbalizer import Label
 
 
 class TrainedParts(NamedTuple):
@@ -89,6 +90,11 @@ class BoundPrompt:
         """The model."""
         return self.compiled.backbone
 
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels, in the order of their scores."""
+        return tuple(self.prompt.verbalizer.labels)
+
     def encode(self, examples: Sequence[Example]) -> list[EncodedPrompt]:
         """Encode examples, with their demonstrations if the template has any.
 
@@ -127,3 +133,7 @@ class BoundPrompt:
     def probabilities(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert label log-scores to probabilities; both have the shape (batch, labels)."""
         return self.parts.head.probabilities(scores)
+
+    def predict_encoded(self, encoded: Sequence[EncodedPrompt]) -> NDArray[np.float64]:
+        """Probabilities of the labels of encoded examples, shape (batch, labels); raises as `label_scores`."""
+        return self.probabilities(self.label_scores(self.features(encoded)))

@@ -64,16 +64,7 @@ class PromptSet:
             raise DataError("a PromptSet takes at least one prompt")
         values = {"backbone": backbone} | {f"prompts[{i}]": prompt for i, prompt in enumerate(self.prompts)}
         validate_parameters(values, dict.fromkeys(values, _PROMPT) | {"backbone": _BACKBONE})
-        # prompts that differ in their trained parts alone are compiled and encoded once
-        compiled: dict[Hashable, CompiledPrompt] = {}
-        self._bound = []
-        for prompt in self.prompts:
-            prompt.validate_backbone(backbone)
-            options = repr(prompt.chat_options)
-            form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head, prompt.features, options)
-            bound = BoundPrompt(prompt, backbone, compiled.get(form))
-            compiled[form] = bound.compiled
-            self._bound.append(bound)
+        self._bound = bind_prompts(self.prompts, backbone)
 
     def label_scores(self, X: Iterable[Example]) -> list[NDArray[np.float64]]:
         """Label log-scores by each prompt, its calibration applied.
@@ -96,20 +87,58 @@ class PromptSet:
         return [bound.probabilities(scores) for bound, scores in zip(self._bound, self.label_scores(X), strict=True)]
 
 
+def bind_prompts(prompts: Iterable[Prompt], backbone: Backbone) -> list[BoundPrompt]:
+    """Bind prompts to one backbone; those that differ in their trained parts alone are compiled once.
+
+    Raises:
+        ArtifactError: a prompt belongs to another model.
+        SoftclozeError: a prompt does not fit the model, as for `BoundPrompt`.
+    """
+    compiled: dict[Hashable, CompiledPrompt] = {}
+    members = []
+    for prompt in prompts:
+        prompt.validate_backbone(backbone)
+        options = repr(prompt.chat_options)
+        form = (prompt.template, prompt.verbalizer, prompt.max_length, prompt.head, prompt.features, options)
+        bound = BoundPrompt(prompt, backbone, compiled.get(form))
+        compiled[form] = bound.compiled
+        members.append(bound)
+    return members
+
+
 def score_prompts(prompts: Sequence[BoundPrompt], X: Iterable[Example]) -> list[NDArray[np.float64]]:
     """Label log-scores of the same examples by several prompts of one backbone; see `PromptSet.label_scores`."""
-    examples = as_examples(X, prompts[0].prompt.template.fields)
+    return score_encoded(prompts, encode_for_prompts(prompts, as_examples(X, prompts[0].prompt.template.fields)))
+
+
+def encode_for_prompts(prompts: Sequence[BoundPrompt], examples: Sequence[Example]) -> list[list[EncodedPrompt]]:
+    """Encode examples for each prompt, once for those that are compiled together; raises as `BoundPrompt.encode`."""
     encoded: dict[CompiledPrompt, list[EncodedPrompt]] = {}
-    members = []
+    by_prompt = []
     for bound in prompts:
         if bound.prompt.demonstrations is not None:
-            inputs = bound.encode(examples)
-        else:
-            if bound.compiled not in encoded:
-                encoded[bound.compiled] = bound.encode(examples)
-            inputs = encoded[bound.compiled]
-        soft = bound.parts.soft
-        members.append(Member(bound.compiled.scorer, inputs, soft.weight.detach() if soft is not None else None))
+            by_prompt.append(bound.encode(examples))
+            continue
+        if bound.compiled not in encoded:
+            encoded[bound.compiled] = bound.encode(examples)
+        by_prompt.append(encoded[bound.compiled])
+    return by_prompt
+
+
+def score_encoded(
+    prompts: Sequence[BoundPrompt], encoded: Sequence[Sequence[EncodedPrompt]]
+) -> list[NDArray[np.float64]]:
+    """Label log-scores of encoded examples by each prompt, in shared batches, shape (batch, labels) each.
+
+    Raises:
+        NonFiniteError: the scores of an example are NaN or infinite; names the row.
+    """
+    members = [
+        Member(
+            bound.compiled.scorer, inputs, bound.parts.soft.weight.detach() if bound.parts.soft is not None else None
+        )
+        for bound, inputs in zip(prompts, encoded, strict=True)
+    ]
     with prompts[0].backbone.frozen():
         features = score_together(members)
     return [bound.label_scores(of_prompt) for bound, of_prompt in zip(prompts, features, strict=True)]

@@ -3,19 +3,47 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.data import Example
-from softcloze.encoding import EncodedPrompt
 from softcloze.errors import EncodingError, FieldError, NonFiniteError
-from softcloze.prompt.bound import BoundPrompt
 from softcloze.verbalizer import Label
 
 # rows sorted by length and scored together: enough to fill batches with rows of similar length, few enough that a
 # large model on a small machine answers every few seconds
 WINDOW = 256
+
+
+class EncodedExample(Protocol):
+    """An encoded example, as an `EncodedPrompt`."""
+
+    @property
+    def cut(self) -> Mapping[str, int]:
+        """Tokens that truncation removed, by field."""
+
+    @property
+    def dropped(self) -> int:
+        """Number of demonstrations left out."""
+
+
+Encoded = TypeVar("Encoded", bound=EncodedExample)
+
+
+class RowPredictor(Protocol[Encoded]):
+    """A classifier of rows for one label an example, as a `BoundPrompt` or a `BoundEnsemble`."""
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels, in the order of the probabilities."""
+
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        """Encode examples; raises FieldError or EncodingError, which name the row."""
+
+    def predict_encoded(self, encoded: Sequence[Encoded]) -> NDArray[np.float64]:
+        """Probabilities of the labels, shape (batch, labels); raises NonFiniteError, which names the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +69,42 @@ class Prediction:
     dropped: int = 0
 
 
-def predict_rows(bound: BoundPrompt, rows: Iterator[Example], window: int = WINDOW) -> Iterator[Prediction]:
+def predict_rows(bound: RowPredictor[Encoded], rows: Iterator[Example], window: int = WINDOW) -> Iterator[Prediction]:
     """Predict rows one window after the other.
 
     Args:
-        bound: a prompt for one label an example, ready to score.
+        bound: a prompt for one label an example or an ensemble of such, ready to score.
         rows: examples; any other value becomes a prediction with an error.
         window: rows that are sorted by length and scored together.
     """
-    labels = bound.prompt.verbalizer.labels
+    labels = bound.labels
     first = 0
     while examples := list(islice(rows, window)):
         encoded = _encode(bound, examples)
-        prompts = [prompt for prompt in encoded if not isinstance(prompt, str)]
-        probabilities = iter(_probabilities(bound, prompts))
-        for row, (example, prompt) in enumerate(zip(examples, encoded, strict=True), start=first):
-            result = prompt if isinstance(prompt, str) else next(probabilities)
-            if isinstance(prompt, str) or isinstance(result, str):
+        probabilities = iter(_probabilities(bound, [item for item in encoded if not isinstance(item, str)]))
+        for row, (example, item) in enumerate(zip(examples, encoded, strict=True), start=first):
+            result = item if isinstance(item, str) else next(probabilities)
+            if isinstance(item, str) or isinstance(result, str):
                 yield Prediction(row, example, None, None, str(result))
             else:
                 scored = labels[result.argmax()], tuple(result.tolist())
-                yield Prediction(row, example, *scored, cut=prompt.cut, dropped=prompt.dropped)
+                yield Prediction(row, example, *scored, cut=item.cut, dropped=item.dropped)
         first += len(examples)
 
 
-def _probabilities(bound: BoundPrompt, prompts: Sequence[EncodedPrompt]) -> list[NDArray[np.float64] | str]:
-    """Probabilities of the labels of each prompt; the reason in place of those that are not finite."""
+def _probabilities(bound: RowPredictor[Encoded], encoded: Sequence[Encoded]) -> list[NDArray[np.float64] | str]:
+    """Probabilities of the labels of each example; the reason in place of those that are not finite."""
     try:
-        return [*bound.probabilities(bound.label_scores(bound.features(prompts)))]
+        return [*bound.predict_encoded(encoded)]
     except NonFiniteError as error:
-        if len(prompts) == 1:
+        if len(encoded) == 1:
             return [error.problem]
         broken = {*error.rows}
-    others = iter(_probabilities(bound, [prompt for i, prompt in enumerate(prompts) if i not in broken]))
-    return [_probabilities(bound, [prompt])[0] if i in broken else next(others) for i, prompt in enumerate(prompts)]
+    others = iter(_probabilities(bound, [item for i, item in enumerate(encoded) if i not in broken]))
+    return [_probabilities(bound, [item])[0] if i in broken else next(others) for i, item in enumerate(encoded)]
 
 
-def _encode(bound: BoundPrompt, examples: Sequence[Example]) -> list[EncodedPrompt | str]:
+def _encode(bound: RowPredictor[Encoded], examples: Sequence[Example]) -> list[Encoded | str]:
     """Encode examples; in place of one that cannot be encoded, return the reason."""
     try:
         return [*bound.encode(examples)]

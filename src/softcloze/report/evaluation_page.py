@@ -13,13 +13,17 @@ from softcloze.report.html import Plot, write_page
 
 
 def write_evaluation_report(
-    path: Path, card: PromptCard, facts: Mapping[str, str], tables: Sequence[Table], bins: Sequence[ConfidenceBin]
+    path: Path,
+    cards: Sequence[PromptCard],
+    facts: Mapping[str, str],
+    tables: Sequence[Table],
+    bins: Sequence[ConfidenceBin],
 ) -> None:
     """Write an evaluation as one HTML file without scripts or references to other files.
 
     Args:
         path: the file.
-        card: the prompt.
+        cards: the prompt, or the members of an ensemble.
         facts: names and values for the head of the page.
         tables: the results.
         bins: predictions by confidence; one bin or more.
@@ -28,11 +32,11 @@ def write_evaluation_report(
         FileError: the file cannot be written.
         ReportError: matplotlib is not installed.
     """
-    write_page(path, lambda: evaluation_page(card, facts, tables, bins))
+    write_page(path, lambda: evaluation_page(cards, facts, tables, bins))
 
 
 def evaluation_page(
-    card: PromptCard, facts: Mapping[str, str], tables: Sequence[Table], bins: Sequence[ConfidenceBin]
+    cards: Sequence[PromptCard], facts: Mapping[str, str], tables: Sequence[Table], bins: Sequence[ConfidenceBin]
 ) -> str:
     """Render the page; text from outside is escaped, and invisible characters are made visible."""
     from softcloze.report.svg import quiet_style
@@ -48,21 +52,23 @@ def evaluation_page(
             .render(
                 facts=facts,
                 verdicts=[f"The accuracy is {percent(accuracy)}, the mean confidence {percent(confidence)}."],
-                plots=_plots(bins, card.entries["training"].get("history", [])),
+                plots=_plots(bins, [card.entries["training"].get("history", []) for card in cards]),
                 tables=Markup(as_html(tables)),  # as_html escapes all text
-                template=draw_template(str(card.template)),
+                templates=[draw_template(source) for source in dict.fromkeys(str(card.template) for card in cards)],
             )
         )
 
 
-def _plots(bins: Sequence[ConfidenceBin], history: Sequence[Mapping[str, float]]) -> list[Plot]:
+def _plots(bins: Sequence[ConfidenceBin], histories: Sequence[Sequence[Mapping[str, float]]]) -> list[Plot]:
     from softcloze.report.plots import loss_curve, reliability_curve
 
     title, note = "Reliability", "Below the dotted line, the prompt is too confident. Larger markers hold more rows."
     plots = [Plot(title, note, reliability_curve("reliability", title, bins))]
     keys = {"training loss": "loss", "validation loss": "validation_loss"}
-    losses = {name: [record[key] for record in history if key in record] for name, key in keys.items()}
-    if losses := {name: values for name, values in losses.items() if values}:
-        title, note = "Training", "Mean loss of each epoch."
-        plots.append(Plot(title, note, loss_curve("loss", title, losses)))
+    for number, history in enumerate(histories, start=1):
+        losses = {name: [record[key] for record in history if key in record] for name, key in keys.items()}
+        if losses := {name: values for name, values in losses.items() if values}:
+            title = "Training" if len(histories) == 1 else f"Training of prompt {number}"
+            note = "Mean loss of each epoch."
+            plots.append(Plot(title, note, loss_curve(f"loss-{number}", title, losses)))
     return plots

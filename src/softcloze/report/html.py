@@ -30,10 +30,11 @@ def require_matplotlib() -> None:
         )
 
 
-def write_page(path: str | Path, render: Callable[[], str]) -> Path:
+def write_page(path: str | Path, render: Callable[[], str], *, has_plots: bool = True) -> Path:
     """Write an HTML page, after the arguments are validated; raises as `write_report`."""
     validate_parameters({"path": path}, {"path": PATH})
-    require_matplotlib()
+    if has_plots:
+        require_matplotlib()
     target = expand_user(path)
     write_text(target, render())
     return target

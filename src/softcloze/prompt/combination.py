@@ -1,23 +1,14 @@
-"""Combinations of several classifiers' log-probabilities, and the folder of a saved ensemble."""
+"""Combinations of the log-probabilities of several prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from softcloze.errors import ArtifactError
-from softcloze.parameters import number
-from softcloze.prompt import Prompt
-from softcloze.prompt.card import PROMPT
-from softcloze.prompt.folder import Content, SavedFolder, Sealed, folder_of, matching
-
 Average: TypeAlias = Literal["probabilities", "log_probabilities"]
-Weights: TypeAlias = Literal["equal", "development", "stacked"]
 
 
 @dataclass(frozen=True)
@@ -152,67 +143,3 @@ def equal_weights(members: int) -> tuple[float, ...]:
 def _features(members: NDArray[np.float64]) -> NDArray[np.float64]:
     """Features of each example for stacking, shape (examples, members x labels)."""
     return members.transpose(1, 0, 2).reshape(members.shape[1], -1)
-
-
-CARD = "ensemble.json"
-
-
-Coefficient = Annotated[float, number("from -1e6 to 1e6", lambda value: abs(value) <= 1e6)]
-
-
-class _WeightedMeanEntry(TypedDict):
-    weights: list[Annotated[float, number("from 0 to 1", lambda value: 0 <= value <= 1)]]
-    average: Average
-
-
-class _StackedEntry(TypedDict):
-    coefficients: list[list[Coefficient]]
-    intercepts: list[Coefficient]
-
-
-class Card(Sealed):
-    """The entries of the card of an ensemble."""
-
-    weights: Weights
-    combination: _WeightedMeanEntry | _StackedEntry
-    members: list[Annotated[str, matching("prompt-[0-9a-f-]+", "the name of a member's folder")]]
-
-
-ENSEMBLE = SavedFolder(CARD, "ensemble", Card)
-
-
-def write_ensemble(
-    path: str | PathLike[str], prompts: Sequence[Prompt], combination: Combination, weights: Weights
-) -> None:
-    """Write `ensemble.json` and a folder for each prompt; a saved ensemble is replaced, and other files stay.
-
-    Raises:
-        ArtifactError: `path` holds other files and no ensemble.
-        FileError: it cannot be written.
-    """
-
-    def make(suffix: str) -> Content:
-        files, members = dict[str, bytes](), [f"prompt-{i}{suffix}" for i in range(len(prompts))]
-        for member, prompt in zip(members, prompts, strict=True):
-            content = prompt.content()
-            of_member = {**content.files, PROMPT.card: PROMPT.seal(*content)}
-            files.update({f"{member}/{name}": text for name, text in of_member.items()})
-        return Content({"weights": weights, "combination": combination.to_dict(), "members": members}, files)
-
-    ENSEMBLE.write(path, make)
-
-
-def read_ensemble(path: str | PathLike[str]) -> tuple[list[Path], Combination, Weights]:
-    """Read the folders of the members, their combination, and the ensemble's parameter `weights`.
-
-    Raises:
-        ArtifactError: `path` is not a saved ensemble, or a file is missing or altered; names it.
-    """
-    folder = folder_of(path)
-    card = ENSEMBLE.read(folder)
-    for name in card["files"]:
-        ENSEMBLE.read_file(folder, card, name)
-    members = card["members"]
-    if not members or not {f"{name}/{PROMPT.card}" for name in members} <= card["files"].keys():
-        raise ArtifactError(f"{folder / ENSEMBLE.card} is damaged: it names no files of the members {members}")
-    return [folder / name for name in members], combination_from_dict(card["combination"]), card["weights"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from softcloze.classifiers.combination import Stacked, WeightedMean, accuracy_weights, combination_from_dict
 from softcloze.classifiers.ensemble import draw_pseudo_labels
+from softcloze.prompt.combination import Stacked, WeightedMean, accuracy_weights, combination_from_dict
 
 
 def answers(members, examples, labels, seed=0):

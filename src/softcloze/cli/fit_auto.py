@@ -1,0 +1,204 @@
+"""softcloze fit --auto: choose template, label words and head, and save the result."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.delimited import Row
+from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
+from softcloze.cli.input_files import Table
+from softcloze.cli.progress import open_backbone
+from softcloze.cli.saved import ENSEMBLE_CARD, Saved
+from softcloze.errors import CommandError, DataError, TemplateSyntaxError
+from softcloze.files import validate_writable
+from softcloze.formatting import one_line, percent, quoted_list
+from softcloze.prompt.card import CARD, PROMPT
+from softcloze.template import Template
+
+if TYPE_CHECKING:
+    from softcloze.automatic import TrialRecord
+
+TEXT = "text"  # the field of a single column, as in the templates of the library
+
+
+class TrainingRows(NamedTuple):
+    """Labelled rows.
+
+    Attributes:
+        examples: the fields of each row.
+        labels: the label of each.
+        weights: the weight of each; None for equal ones.
+    """
+
+    examples: Sequence[Row]
+    labels: Sequence[str]
+    weights: Sequence[float] | None
+
+
+def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None]) -> list[Row]:
+    """Read the columns that a classifier without a template shows.
+
+    Args:
+        table: the rows.
+        columns: the columns, as given; none for the column "text", or the only one beside `others`.
+        others: columns that are not for the classifier: labels and weights.
+
+    Raises:
+        CommandError: it is not clear which columns to show, or one has a name that no field of a template can have.
+        FileError: a column is missing, or a row is damaged or lacks a value; names the line.
+    """
+    if not columns:
+        rest = [name for name in table.columns if name not in others]
+        columns = [TEXT] if TEXT in rest else rest
+        if len(columns) != 1:
+            raise CommandError(
+                f"{table.path} has the columns {quoted_list(table.columns)}, and --auto shows {TEXT!r}, or the only "
+                "one beside the labels; name the columns of the texts with --text-column, once for each"
+            )
+    names = [TEXT] if len(columns) == 1 else [table.find_column(column) for column in columns]
+    for name in names:
+        _validate_field(name)
+    template = Template(" ".join(f"<{name}>" for name in dict.fromkeys(names)) + " <mask>")
+    rows = table.examples([template], columns[0] if len(columns) == 1 else None)
+    return [template.read_fields(row) for row in rows]
+
+
+def fit_automatically(
+    rows: TrainingRows,
+    out: Path,
+    model: str,
+    report: Path | None,
+    *,
+    budget: str | None,
+    members: int | None,
+    templates: Sequence[Template],
+    candidates: int | None,
+    **parameters: Any,  # noqa: ANN401 - of AutoPromptClassifier
+) -> None:
+    """Fit an `AutoPromptClassifier`, print its trials, and save the result: an ensemble, or a prompt if `members` is 1.
+
+    Args:
+        rows: the training rows.
+        out: the folder.
+        model: name or path of the model.
+        report: HTML file for the trials; None for none.
+        budget: as for `AutoPromptClassifier`; None for none.
+        members: as for `AutoPromptClassifier`; None for its default.
+        templates: templates to try first.
+        candidates: number of templates to try; None for all.
+        **parameters: other parameters of `AutoPromptClassifier`.
+
+    Raises:
+        CommandError: a template or the budget cannot be used.
+        DataError: a label has a single row.
+        SoftclozeError: as `AutoPromptClassifier.fit`.
+    """
+    for template in templates:
+        if template.blocks or template.demos is not None:
+            raise CommandError(
+                f"--auto tries hard templates and adds soft slots by itself; leave <soft> and <demos> out of "
+                f"{str(template)!r}"
+            )
+    sparse = [label for label, count in sorted(Counter(rows.labels).items()) if count == 1]
+    if sparse:
+        raise DataError(
+            f"{quoted_list(sparse)} {'has' if len(sparse) == 1 else 'have'} a single row, and --auto judges by rows "
+            "that were not learnt from; give at least two rows of each label, or remove such labels"
+        )
+    if report is not None:
+        validate_writable(report)
+    folder, card = _validate_target(out, is_ensemble=members != 1)
+
+    from softcloze.automatic import AutoPromptClassifier
+    from softcloze.automatic.budget import DURATION, parse_duration
+    from softcloze.classifiers import PromptEnsemble
+
+    if budget is not None and parse_duration(budget) is None:
+        raise CommandError(f"--budget is {budget!r:.80}; expected {DURATION}")
+    backbone = open_backbone(model)
+    with explain_interruption(folder / card, progress_folder(folder)):
+        with _show_trials(len(rows.examples), candidates) as on_trial:
+            classifier = AutoPromptClassifier(
+                backbone,
+                templates=templates,
+                budget=budget,
+                candidates=candidates,
+                members=members if members is not None else AutoPromptClassifier.members,
+                on_trial=on_trial,
+                **parameters,
+            ).fit(rows.examples, rows.labels, rows.weights)
+        best = classifier.best_estimator_
+        save(best if members == 1 or isinstance(best, PromptEnsemble) else PromptEnsemble([best]), folder)
+        results().print(classifier.trials_)
+        if report is not None:
+            classifier.trials_.report(report)
+            say(errors(), "the page is ", plain(report, "bold"))
+        say_training_accuracy(Saved.read(folder).bind(backbone), rows.examples, rows.labels, out)
+
+
+def _validate_field(name: str) -> None:
+    """Raise CommandError if no field of a template can have the name."""
+    try:
+        is_field = Template(f"<{name}> <mask>").fields == (name,)
+    except TemplateSyntaxError:
+        is_field = False
+    if not is_field:
+        raise CommandError(
+            f"the column {name!r} cannot be a field of a template, which is a word of letters, digits and _ that is no "
+            "tag; rename the column"
+        )
+
+
+def _validate_target(out: Path, *, is_ensemble: bool) -> tuple[Path, str]:
+    """The folder, and the name of the card that it will have; raises as `SavedFolder.validate_target`."""
+    if not is_ensemble:
+        return PROMPT.validate_target(out), CARD
+    from softcloze.prompt.ensemble import ENSEMBLE  # with scipy, which is slow to import
+
+    return ENSEMBLE.validate_target(out), ENSEMBLE_CARD
+
+
+@contextmanager
+def _show_trials(examples: int, candidates: int | None) -> "Iterator[Callable[[TrialRecord], None]]":
+    """Show the best trial so far on the error stream: beside a bar on a terminal, else in a line for each template.
+
+    Args:
+        examples: number of training rows.
+        candidates: number of templates to try, None if it is not known.
+
+    Yields:
+        A function that takes the best trial so far.
+    """
+    console, tried = errors(), 0
+    work = f"choosing on {examples:,} rows"
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[best]}", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task(work, total=candidates, best="")
+
+        def on_trial(best: "TrialRecord") -> None:
+            nonlocal tried
+            tried += 1
+            line = (
+                f"best so far: log loss {best.log_loss:.3f}, accuracy {percent(best.accuracy)}, {best.head}, "
+                f"{one_line(best.template)}"
+            )
+            bar.update(
+                task, completed=tried, total=max(candidates, tried) if candidates is not None else None, best=line
+            )
+            if not console.is_terminal:
+                say(console, plain(f"{work}: {tried:,} tried, {line}"))
+
+        yield on_trial

@@ -1,0 +1,83 @@
+"""Files of a fit: the folder that it saves, the folder of its progress, and messages about both."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.delimited import Row
+from softcloze.cli.progress import score_rows
+from softcloze.errors import FileError
+
+if TYPE_CHECKING:
+    from softcloze.classifiers import PromptClassifier, PromptEnsemble
+    from softcloze.prompt.streaming import RowPredictor
+
+
+def progress_folder(folder: Path) -> Path:
+    """The folder for the progress of the fit: beside the prompt's folder, or inside it if that exists already."""
+    # the parent of a folder that exists may be read-only, as that of a mounted one
+    return folder / ".fit.part" if folder.is_dir() else folder.with_name(f"{folder.name}.part")
+
+
+@contextmanager
+def explain_interruption(card: Path, progress: Path) -> Iterator[None]:
+    """Say after an interruption, by Ctrl-C or SIGTERM, what is kept and how to resume.
+
+    Args:
+        card: the card of the folder that the fit saves.
+        progress: folder of the checkpoints.
+    """
+
+    def terminate(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    before, handler = _time_of_change(card), signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if _time_of_change(card) != before:
+            say(errors(), "interrupted: the prompt is saved in ", plain(card.parent))
+        elif any(progress.glob("*.safetensors")):
+            how = "; run the same command again to resume, or delete the folder"
+            say(errors(), "interrupted: the progress is kept in ", plain(progress), how)
+        else:
+            say(errors(), "interrupted before there was progress to keep; nothing is saved")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _time_of_change(path: Path) -> int | None:
+    """Time of the last change of a file, if it exists."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def save(classifier: "PromptClassifier | PromptEnsemble", folder: Path) -> None:
+    """Save the prompt; if the disk is full after training, save it elsewhere and raise FileError with that folder."""
+    try:
+        classifier.save(folder)
+    except FileError as error:
+        other = Path(tempfile.mkdtemp(prefix=f"{folder.name[:50]}-"))
+        try:
+            classifier.save(other)
+        except FileError:
+            raise error from None
+        raise FileError(f"{error}; the prompt is saved in {other} instead") from error
+
+
+def say_training_accuracy(
+    bound: "RowPredictor[Any]", examples: Sequence[Row], labels: Sequence[str], folder: Path
+) -> None:
+    """Score the training rows, and print the accuracy and the folder."""
+    predicted = score_rows(bound, examples, len(examples)).predicted
+    right = sum(guess == label for guess, label in zip(predicted, labels, strict=True))
+    say(
+        results(),
+        f"training accuracy {right / len(labels):.3f} on {len(labels):,} rows; saved in ",
+        plain(folder, "bold"),
+    )
