@@ -57,6 +57,13 @@ def test_modules_that_are_not_supported(folder, modules, pooling, message):
         load_encoder(folder)
 
 
+@pytest.mark.parametrize("limit", [0, "64", True])
+def test_a_limit_that_is_none(folder, limit):
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit}))
+    with pytest.raises(BackboneError, match=f"its max_seq_length is {limit!r}\n  expected an integer of at least 1"):
+        load_encoder(folder)
+
+
 def test_missing_weights_are_never_drawn_at_random(folder):
     weights = load_file(folder / "model.safetensors")
     lost = next(name for name in weights if "attention" in name)

@@ -13,7 +13,7 @@ import torch
 from softcloze.backbone.loading import read_tokenizer
 from softcloze.backbone.location import Location, cannot_load, folder_location, locate, reading, validated
 from softcloze.backbone.weights import quiet_report
-from softcloze.embeddings.encoder import POOLINGS, SentenceEncoder
+from softcloze.embeddings.encoder import CONSTRAINTS, POOLINGS, SentenceEncoder
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import ParameterError
 from softcloze.formatting import quoted
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENCODER = "starter:minilm-l6"
 AnyEncoder: TypeAlias = Union[str, "os.PathLike[str]", SentenceEncoder, tuple["PreTrainedModel", PretrainedTokenizer]]
 _MODULES = ("Transformer", "Pooling", "Normalize")  # of sentence-transformers, in this order
+LIMIT = CONSTRAINTS["max_length"]
 _LOADING = RLock()  # so that threads which need the same encoder load it once
 
 
@@ -123,6 +124,8 @@ def _settings(name: str, folder: Path) -> dict[str, Any]:
         )
     pooling = _json(folder / modules[1]["path"] / "config.json")
     limit = (_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length")
+    if not LIMIT.holds(limit):
+        raise cannot_load(name, f"its max_seq_length is {limit!r}", f"expected {LIMIT.expected}")
     return {"pooling": _pooling(name, pooling), "normalise": len(kinds) == len(_MODULES), "max_length": limit}
 
 
