@@ -92,6 +92,11 @@ def test_escaped_text_has_no_findings(source):
 
 FOUND = [
     (
+        "<text>\n«<options>»: <mask>",
+        ("options-after-text", "note", "a causal model computes the list of label words anew for every text before it"),
+        "put <options> before the first field, where it is computed once for all texts",
+    ),
+    (
         "<text><mask>«<demos*4>»",
         ("demos-after-mask", "warning", "demonstrations after the mask come too late for the model's answer"),
         "put <demos> at the beginning",

@@ -7,7 +7,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.stray_tags import check_stray_tags, odd_name
-from softcloze.template import Demos, Expression, Field, Mask, Node, Statement, Template
+from softcloze.template import Demos, Expression, Field, Mask, Node, Options, Statement, Template
 from softcloze.template.fields import find_name
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
@@ -66,6 +66,7 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
     for name in names:
         alike.setdefault(name.casefold(), {})[name] = None
     mask = max((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask)), default=len(placed))
+    text = min((i for i, tag in enumerate(placed) if isinstance(tag.node, Field | Expression)), default=len(placed))
     for i, (node, start, end) in enumerate(placed):
         match node:
             case Field():
@@ -75,6 +76,10 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
                 message = "demonstrations after the mask come too late for the model's answer"
                 advice = "put <demos> at the beginning"
                 yield Finding("demos-after-mask", "warning", message, advice, source, start, end)
+            case Options() if i > text:
+                message = "a causal model computes the list of label words anew for every text before it"
+                advice = "put <options> before the first field, where it is computed once for all texts"
+                yield Finding("options-after-text", "note", message, advice, source, start, end)
 
 
 def _check_reads(template: Template, names: Sequence[str]) -> Iterator[Finding]:
