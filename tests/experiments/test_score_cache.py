@@ -56,6 +56,16 @@ def test_heads_on_a_frozen_prompt_share_the_features_of_all_draws(bert_tiny, hea
     assert np.abs(found - first.predict_proba(TEXTS)).max() > 1e-4
 
 
+def test_heads_on_other_states_have_features_of_their_own(bert_tiny, passes):
+    readings = ScoreCache(TEXTS)
+    for features in ("mask", "mean"):
+        own = prompt(bert_tiny, head="linear", features=features).fit(TEXTS * 4, LABELS * 4)
+        passes.clear()
+        found, _ = readings.predict_proba(own)
+        assert passes == [5]
+        np.testing.assert_allclose(found, own.predict_proba(TEXTS), atol=1e-6)
+
+
 def test_other_words_are_read_on_their_own(bert_tiny, passes):
     readings = ScoreCache(TEXTS)
     first, _ = readings.predict_proba(prompt(bert_tiny))
