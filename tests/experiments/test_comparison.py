@@ -188,3 +188,27 @@ def test_table_of_differences():
     clear = tuple(pair for pair in found if pair.p_corrected < 0.05)
     assert "--seeds" not in printed(DifferencesTable(clear, "accuracy", 2), 80)
     assert "with one draw of training examples" in printed(DifferencesTable(found, "accuracy", 1), 100)
+
+
+def with_shares(*shares):
+    """A comparison whose only method gives "bad" to these shares of the held-out examples, one for each draw."""
+    right = np.arange(200) / 200
+    runs = [
+        replace(
+            run("one-sided", 16, seed, 0.5), probabilities=np.stack([right < share, right >= share], 1).astype("f4")
+        )
+        for seed, share in enumerate(shares)
+    ]
+    return replace(COMPARISON, methods=(MethodCard("one-sided", "a method", None),), runs=tuple(runs))
+
+
+def test_a_label_that_nearly_all_examples_get_is_named():
+    comparison = with_shares(0.9, 1.0)
+    assert comparison.dominant_label("one-sided", 16) == ("bad", pytest.approx(0.95))
+    assert "gives 'bad' to 95% of the held-out examples" in " ".join(printed(comparison.table(), 200).split())
+
+
+def test_a_label_that_nearly_all_examples_have_may_be_given_to_them():
+    comparison = with_shares(0.95, 0.97)
+    assert replace(comparison, labels=("bad",) * 180 + ("good",) * 20).dominant_label("one-sided", 16) is None
+    assert with_shares(0.9, 0.6).dominant_label("one-sided", 16) is None

@@ -62,7 +62,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         members: number of ways whose log-probabilities the result averages, at most; 1 for a single prompt.
         soft_prompts: number of soft prompts to train, for the best templates with label words; 0 for none. Each takes
             the time of four trainings, and is left out if the budget does not allow it.
-        class_weight: weights of the classes as for `PromptClassifier`, for all that is learnt and judged.
+        class_weight: weights of the classes as for `PromptClassifier`, for all that is learnt and judged. Equal ones
+            by default, since few labelled examples are seldom drawn as the classes occur; None if they are.
         max_length: limit of a prompt in tokens; None for the model's own limit.
         model_options: as for `PromptClassifier`.
         on_trial: called with the `TrialRecord` of the best trial so far after each template.
@@ -93,7 +94,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     candidates: int | None = None
     members: int = 4
     soft_prompts: int = 1
-    class_weight: ClassWeight | None = None
+    class_weight: ClassWeight | None = "balanced"
     max_length: int | None = None
     model_options: Mapping[str, Any] | None = None
     on_trial: Callable[[TrialRecord], object] | None = None

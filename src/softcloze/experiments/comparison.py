@@ -20,6 +20,8 @@ from softcloze.verbalizer import Label
 if TYPE_CHECKING:
     import pandas
 
+DOMINANT, DOMINANT_EXCESS = 0.9, 0.2  # shares of the held-out examples
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Displayable):
@@ -106,6 +108,22 @@ class Comparison(Displayable):
             Difference(method, other, size, *result, p_corrected=p)
             for (method, other, size, result), p in zip(pairs, corrected, strict=True)
         )
+
+    def dominant_label(self, method: str, shots: Shots) -> tuple[Label, float] | None:
+        """The label that a method gives to most held-out examples, far more than have it, and their share.
+
+        None unless the share, over all draws, is at least `DOMINANT` and `DOMINANT_EXCESS` above the right one: such
+        label words, or such a wording, do not tell the classes apart.
+        """
+        predicted = [run.probabilities.argmax(1) for run in self.of(method, shots) if run.probabilities is not None]
+        shares = np.bincount(np.concatenate(predicted), minlength=len(self.classes)) / (
+            len(predicted) * len(self.truth)
+        )
+        label = int(shares.argmax())
+        share = float(shares[label])
+        if share < max(DOMINANT, float((self.truth == label).mean()) + DOMINANT_EXCESS):
+            return None
+        return self.classes[label], share
 
     def content(self) -> Sequence[Block]:
         """A line for each method and number of shots: its metrics and costs."""

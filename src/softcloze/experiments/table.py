@@ -8,7 +8,7 @@ from softcloze.experiments.comparison import Comparison
 from softcloze.experiments.protocol import Shots
 from softcloze.experiments.results import Difference, Summary
 from softcloze.experiments.variants import VariantSpread, spread_over_variants
-from softcloze.formatting import mean_sd, seconds, shots_name, size
+from softcloze.formatting import mean_sd, percent, seconds, shots_name, size
 
 FEW_DRAWS = 5  # below it, Student's t distribution of the draws has long tails
 
@@ -49,6 +49,9 @@ class ComparisonTable(Displayable):
             errors = [run.error for run in comparison.runs if (run.method, run.shots) == (method, shots) and run.error]
             if errors:
                 lines.append(Styled(f"{len(errors)} failed: {errors[0]}", "red"))
+            if comparison.of(method, shots) and (dominant := comparison.dominant_label(method, shots)):
+                label, share = dominant
+                lines.append(Styled(f"gives {label!r} to {percent(share, 0)} of the held-out examples", "yellow"))
             titles.append(lines)
         return titles
 
