@@ -246,6 +246,9 @@ def test_a_linear_head_without_slots(run, reviews, tmp_path):
     card = json.loads((tmp_path / "prompt" / "prompt.json").read_text(encoding="utf-8"))
     assert card["head"] == "linear" and card["training"]["class_weight"] == [["positive", 2]]
     assert run("evaluate", reviews, "--prompt", "prompt", cwd=tmp_path).returncode == 0
+    inspected = run("inspect-prompt", "prompt", "--data", reviews, cwd=tmp_path)
+    assert inspected.returncode == 0, inspected.stderr
+    assert "mean size of the parts of each label's score over 24 examples" in " ".join(inspected.stdout.split())
 
 
 def test_every_calibration_head_and_baseline_has_its_option():
