@@ -57,6 +57,7 @@ GOOD_BAD = {"positive": "good", "negative": "bad"}
 POLES = {"positive": "positive", "negative": "negative"}
 SETUPS = {
     "bert": Setup("movie-reviews", "bert-tiny", "It was <mask>. <text>", GOOD_BAD, (16, 100), 200, 1000, trained=True),
+    "bert-1000": Setup("movie-reviews", "bert-tiny", "It was <mask>. <text>", GOOD_BAD, (1000,), 1500, 1000),
     "movie": Setup("movie-reviews", "smollm2-135m", "Review: <text>\nSentiment: <mask>", POLES, (4, 16), 40, 200),
     "tweets-3": Setup("tweets-3", "smollm2-135m", "Tweet: <text>\nSentiment: <mask>", None, (4, 16), 40, 200),
     "banking": Setup("banking-en.csv", "smollm2-135m", "Message: <text>\nIt is about: <mask>", None, (4, 8), 16, 200),

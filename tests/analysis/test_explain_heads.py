@@ -34,13 +34,18 @@ def test_the_parts_add_up_to_the_probabilities(head, template):
         assert [part.label for part in explanation.parts] == ["bad", "good"]
         if head == "linear":
             assert explanation.words == () and all(part.share_of_words == 0 for part in explanation.parts)
-        else:
-            plain = PromptClassifier(clf.backbone_, template, WORDS).explain(text) if template == TEMPLATES[0] else None
-            assert plain is None or explanation.words == plain.words
-            scale = float(clf.prompt_.head_tensors["scale"])
-            assert plain is None or explanation.parts[0].words == pytest.approx(
-                scale * (np.log(plain.probabilities[0]) - np.mean(np.log(plain.probabilities))), abs=1e-5
-            )
+
+
+def test_words_are_those_of_a_prompt_without_the_layer():
+    clf, plain = classifier("words+linear"), PromptClassifier(models.backbone("llama"), TEMPLATES[0], WORDS)
+    explained, expected = clf.explain(TEXTS[0]), plain.explain(TEXTS[0])
+    for word, other in zip(explained.words, expected.words, strict=True):
+        assert (word.label, word.word) == (other.label, other.word)
+        numbers = [(each.log_probability, each.score, each.share) for each in (word, other)]
+        np.testing.assert_allclose(*numbers, atol=1e-5)
+    logs = np.log(expected.probabilities)
+    scaled = float(clf.prompt_.head_tensors["scale"]) * (logs - logs.mean())
+    np.testing.assert_allclose([part.words for part in explained.parts], scaled, atol=1e-5)
 
 
 def test_the_terminal_shows_them():
