@@ -67,6 +67,14 @@ def test_the_table_shows_what_was_tried(fitted):
     assert "Trials" in str(fitted.trials_)
 
 
+def test_the_mean_of_the_states_is_tried_once(bert_tiny):
+    auto = AutoPromptClassifier(bert_tiny, soft_prompts=0, members=20, random_state=0).fit(TEXTS, LABELS)
+    means = [record for record in auto.trials_.records if record.features == "mean"]
+    assert [record.way for record in means] == ["linear, mean"]
+    members = [(member.head, member.features) for member in auto.best_estimator_.classifiers]
+    assert ("linear", "mean") in members or not means[0].is_chosen
+
+
 def test_a_soft_prompt_is_trained_where_asked_for(bert_tiny):
     auto = AutoPromptClassifier(bert_tiny, candidates=1, random_state=0).fit(TEXTS, LABELS)
     assert any("<soft*10>" in record.template for record in auto.trials_.records)

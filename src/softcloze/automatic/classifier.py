@@ -216,6 +216,7 @@ def _record(trial: Trial, chosen: Sequence[Trial]) -> TrialRecord:
     return TrialRecord(
         str(trial.prompt.template),
         trial.prompt.head,
+        trial.prompt.features,
         len(trial.targets),
         trial.log_loss,
         trial.accuracy,

@@ -1,7 +1,7 @@
 """Templates and label words to try for a task, from its labels, its texts and the model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from softcloze.automatic.label_names import like_tables, name_verbalizer
 from softcloze.backbone import Backbone
@@ -9,6 +9,7 @@ from softcloze.data import Example
 from softcloze.errors import SoftclozeError
 from softcloze.library import list_templates, load_template, load_verbalizer
 from softcloze.prompt import CompiledPrompt
+from softcloze.scoring import States
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
 
@@ -34,6 +35,7 @@ WORDINGS: Mapping[str, Sequence[str]] = {
         "{text}\n作者想要<mask>",
     ),
 }
+MEAN = 1  # the wording at which the mean of the states is tried as well
 SENTENCE_END = {"en": ".", "zh": "。"}  # a masked model expects the end of the sentence after the mask
 
 
@@ -45,11 +47,13 @@ class Proposal:
         template: a hard template with one mask.
         verbalizer: the labels and their words.
         has_words: the words mean the labels to the model; else they only name them.
+        features: the state that a linear layer takes, as for `PromptClassifier`.
     """
 
     template: Template
     verbalizer: AnyVerbalizer
     has_words: bool
+    features: States = "mask"
 
 
 def propose(
@@ -92,6 +96,9 @@ def propose(
         proposal = _fitting(template, of_pair, labels, backbone, max_length)
         if proposal is not None:
             proposals.append(proposal)
+        if template == general[MEAN][0] and proposal is not None:
+            # in a causal model the mean does not depend on the words after the text: one template serves for all
+            proposals.append(replace(proposal, has_words=False, features="mean"))
     return proposals
 
 

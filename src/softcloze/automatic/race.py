@@ -84,7 +84,9 @@ class Race:
         count, started = self._count(proposal), time.monotonic()
         head = "words+linear" if proposal.has_words else "linear"
         task = self._task
-        compiled = CompiledPrompt(proposal.template, proposal.verbalizer, task.backbone, task.max_length, head)
+        compiled = CompiledPrompt(
+            proposal.template, proposal.verbalizer, task.backbone, task.max_length, head, features=proposal.features
+        )
         features = compiled.features(compiled.encode(task.examples[count:size]), None)
         self._features[proposal] = torch.cat([self._features[proposal], features]) if count else features
         self.trials[proposal] = hard_trials(task.first(size), proposal, self._features[proposal])

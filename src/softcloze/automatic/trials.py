@@ -103,6 +103,7 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor) -> list[Trial]
             head=name,
             head_tensors=head.state_dict(),
             max_length=task.max_length,
+            features=proposal.features,
             training={"examples": len(goals), "seed": task.seed} if name != "words" else {},
         )
         return Trial(prompt, log_probabilities, task.targets, task.weights)

@@ -16,6 +16,7 @@ class TrialRecord:
     Attributes:
         template: the template.
         head: as for `PromptClassifier`.
+        features: as for `PromptClassifier`.
         examples: number of examples that it was judged by.
         log_loss: in cross-validation, in nats.
         accuracy: in cross-validation; a share of the examples, or of their weights.
@@ -24,10 +25,16 @@ class TrialRecord:
 
     template: str
     head: str
+    features: str
     examples: int
     log_loss: float
     accuracy: float
     is_chosen: bool
+
+    @property
+    def way(self) -> str:
+        """The head, and the state that it takes if it is not the one at the mask."""
+        return self.head if self.features == "mask" else f"{self.head}, {self.features}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class Trials(Displayable):
             ),
             Column("accuracy", [percent(record.accuracy) for record in self.records], is_number=True),
             Column("examples", [f"{record.examples:,}" for record in self.records], is_number=True),
-            Column("head", [record.head for record in self.records], wrap="never"),
+            Column("head", [record.way for record in self.records], wrap="never"),
             Column("template", [one_line(record.template) for record in self.records]),
         ]
         chosen = sum(record.is_chosen for record in self.records)
