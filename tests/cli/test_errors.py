@@ -85,7 +85,7 @@ MISTAKES = [
     ),
     (
         [*FIT, "--class-weight", '{"positive": 0}'],
-        "error: --class-weight is '{\"positive\": 0}'; expected balanced, or JSON from labels to weights above 0",
+        "error: --class-weight is '{\"positive\": 0}'; expected balanced, none, or JSON from labels to weights above 0",
     ),
     (
         [*FIT, "--class-weight", '{"positiv": 2}'],

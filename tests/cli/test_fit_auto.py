@@ -129,6 +129,9 @@ def test_weights_of_rows_and_classes_reach_the_classifier(monkeypatch):
     assert softcloze(*FIT, *options, "--out", "never") == 130
     expected = {"weights": [1, 2] * 4, "class_weight": {"negative": 2}, "budget": "90s", "random_state": 3}
     assert {name: given[name] for name in expected} == expected
+    for option, weight in ([], "balanced"), (["--class-weight", "none"], None):
+        assert softcloze(*FIT, *option, "--out", "never") == 130
+        assert given["class_weight"] == weight
 
 
 @pytest.mark.parametrize(

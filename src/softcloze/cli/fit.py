@@ -85,7 +85,9 @@ def fit(
     ] = 0,
     auto: Annotated[
         bool,
-        typer.Option("--auto", help="Choose template, label words and head by cross-validation."),
+        typer.Option(
+            "--auto", help="Choose template, label words and head by cross-validation; see docs/how-to/automatic.md."
+        ),
     ] = False,
     budget: Annotated[
         str | None,
@@ -154,9 +156,9 @@ def fit(
             verbalizer=words,
             templates=[] if parsed is None else [parsed],
             candidates=candidates,
-            class_weight=by_class,
             max_length=max_length,
             random_state=seed,
+            **({"class_weight": by_class} if class_weight is not None else {}),
         )
         return
     folder = PROMPT.validate_target(out)

@@ -113,7 +113,8 @@ ClassWeightOption = Annotated[
     str | None,
     typer.Option(
         "--class-weight",
-        help='Weights of the classes in training: balanced, or JSON from labels to weights as in {"rare": 5}.',
+        help='Weights of the classes in training: balanced, none, or JSON from labels to weights as in {"rare": 5}; '
+        "by default none, and with --auto balanced.",
     ),
 ]
 WeightOption = Annotated[
@@ -210,17 +211,19 @@ def read_class_weight(given: str | None) -> str | dict[Label, float] | None:
     """Read --class-weight.
 
     Raises:
-        CommandError: neither "balanced" nor JSON from labels to weights above 0.
+        CommandError: neither "balanced" nor "none" nor JSON from labels to weights above 0.
 
     >>> read_class_weight("balanced"), read_class_weight('{"rare": 5}'), read_class_weight(None)
     ('balanced', {'rare': 5}, None)
     """
     if given is None or given == "balanced":
         return given
+    if given == "none":
+        return None
     weights = parse(given, ".json", "--class-weight", CommandError)
     if not isinstance(weights, dict) or not all(map(POSITIVE.holds, weights.values())):
         raise CommandError(
-            f"--class-weight is {given!r:.80}; expected balanced, or JSON from labels to weights above 0, as in "
+            f"--class-weight is {given!r:.80}; expected balanced, none, or JSON from labels to weights above 0, as in "
             '{"rare": 5}'
         )
     return weights
