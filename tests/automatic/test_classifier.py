@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from softcloze import AutoPromptClassifier, PromptClassifier, PromptEnsemble
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import ParameterError, SoftclozeError
 
 TEXTS = [
     f"{start} {thing}."
@@ -132,12 +132,30 @@ def test_progress_is_reported_after_each_template(bert_tiny):
         ([], [], "fit needs at least one example"),
         (["a", "b"], ["x"], "X has 2 examples"),
         (["a", "b", "c"], ["x", "x", "y"], "'y' has fewer than two examples"),
+        ([{"text": "a"}, {"other": "b"}], ["x", "y"], "row 1"),
+        ([{"a text": "a"}, {"a text": "b"}], ["x", "y"], "field 'a text', which no tag can name"),
+        ([{"mask": "a"}, {"mask": "b"}], ["x", "y"], "field 'mask', which no tag can name"),
         (["a", "b"], ["x", "x"], "only the label 'x'"),
     ],
 )
 def test_data_that_does_not_suffice_raises_before_the_model_is_loaded(texts, labels, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(SoftclozeError, match=message):
         AutoPromptClassifier("no/such-model").fit(texts, labels)
+
+
+@pytest.mark.parametrize(
+    "template", ["<soft*3> <text> <mask>", "<demos*2><text> <mask>", "<text> <mask name=a> <mask name=b>"]
+)
+def test_templates_that_are_not_hard_are_refused(template):
+    with pytest.raises(ParameterError, match="expected hard templates with one mask"):
+        AutoPromptClassifier("no/such-model", templates=[template]).fit(TEXTS, LABELS)
+
+
+def test_a_frame_of_one_column_has_the_texts_whatever_its_name(bert_tiny):
+    pandas = pytest.importorskip("pandas")
+    auto = AutoPromptClassifier(bert_tiny, candidates=1, soft_prompts=0, random_state=0)
+    auto.fit(pandas.DataFrame({"a column": TEXTS}), pandas.Series(LABELS))
+    assert auto.predict(pandas.DataFrame({"a column": TEXTS[:2]})).tolist() == LABELS[:2]
 
 
 @pytest.mark.parametrize(

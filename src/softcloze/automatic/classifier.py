@@ -11,14 +11,14 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from softcloze.automatic.budget import DURATION, Budget, parse_duration
-from softcloze.automatic.proposals import propose
+from softcloze.automatic.proposals import propose, text_template
 from softcloze.automatic.race import Race
 from softcloze.automatic.selection import choose_trials
 from softcloze.automatic.trials import Task, Trial
 from softcloze.automatic.trials_table import TrialRecord, Trials
 from softcloze.backbone import AnyModel, load_backbone, validate_model_options
 from softcloze.classifiers import PromptClassifier, PromptEnsemble
-from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, seed_of
+from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, read_examples, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,
@@ -32,7 +32,7 @@ from softcloze.data import (
     validate_lengths,
     validate_several,
 )
-from softcloze.errors import DataError
+from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
@@ -131,9 +131,15 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         """
         validate_parameters(vars(self), self.constraints)
         templates = [resolve_template(template) for template in self.templates]
-        examples = as_examples(X)
+        for template in templates:
+            _validate_hard(template)
+        examples = as_examples(X, ["text"])
         if not examples:
             raise DataError("fit needs at least one example, found none")
+        shown = text_template(examples)
+        for template in (shown, *templates):
+            read_examples(X, template)
+        shown.validate_varied(examples)
         labels = as_labels(y)
         validate_lengths(examples, labels)
         given_weights = as_sample_weight(sample_weight, examples)
@@ -228,6 +234,15 @@ def _is_templates(value: object) -> bool:
     return (
         isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(t, str | Template) for t in value)
     )
+
+
+def _validate_hard(template: Template) -> None:
+    """Raise ParameterError if a template of the user's has soft slots, demonstrations, or not one mask."""
+    if template.blocks or template.demos is not None or len(template.masks) != 1:
+        raise ParameterError(
+            f"templates has {str(template)!r}; expected hard templates with one mask, without <soft> and <demos>: soft "
+            "prompts are tried at the best of them"
+        )
 
 
 def _validate_counts(classes: Sequence[Label], targets: NDArray[np.int_]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from softcloze.automatic.label_names import like_tables, name_verbalizer
 from softcloze.backbone import Backbone
 from softcloze.data import Example
-from softcloze.errors import SoftclozeError
+from softcloze.errors import DataError, SoftclozeError, TemplateSyntaxError
 from softcloze.library import list_templates, load_template, load_verbalizer
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import States
@@ -78,9 +78,15 @@ def propose(
         verbalizer: label words given by the user, for all templates; None to propose words.
         templates: hard templates given by the user.
         max_length: limit of a prompt in tokens.
+
+    Raises:
+        SoftclozeError: a template given by the user does not fit the model, as for `CompiledPrompt`.
     """
-    fields = list(examples[0]) if isinstance(examples[0], Mapping) else ["text"]
+    fields = _fields(examples[0])
     language = language_of([_text_of(example) for example in examples])
+    names = Verbalizer({label: str(label) for label in labels})
+    for template in templates:
+        CompiledPrompt(template, names, backbone, max_length, "linear")
     name_words = verbalizer if verbalizer is not None else name_verbalizer(labels)
     pairs = [(template, name_words) for template in templates]
     similar = like_tables(labels, language) if verbalizer is None else {}
@@ -111,6 +117,33 @@ def language_of(texts: Sequence[str]) -> str:
     letters = [letter for text in texts for letter in text[:1000] if letter.isalpha()]
     chinese = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
     return "zh" if chinese > len(letters) / 5 else "en"
+
+
+def text_template(examples: Sequence[Example]) -> Template:
+    """A template that shows all fields of the examples, and a mask.
+
+    Raises:
+        DataError: a name of a field is not one that a tag can have.
+
+    >>> text_template([{"title": "A", "text": "B"}]).fields
+    ('title', 'text')
+    """
+    fields = _fields(examples[0])
+    for field in fields:
+        try:
+            fits = Template(f"<{field}> <mask>").fields == (field,)
+        except TemplateSyntaxError:
+            fits = False
+        if not fits:
+            raise DataError(
+                f"the examples have a field {field!r}, which no tag can name; rename it to letters, digits and "
+                "underscores, such as 'text', or leave it out"
+            )
+    return Template(f"{_body(fields)} <mask>")
+
+
+def _fields(example: Example) -> list[str]:
+    return list(example) if isinstance(example, Mapping) else ["text"]
 
 
 def _text_of(example: Example) -> str:
