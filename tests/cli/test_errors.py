@@ -91,6 +91,10 @@ MISTAKES = [
         [*FIT, "--class-weight", '{"positiv": 2}'],
         "error: --class-weight has 'positiv', and the labels are 'negative', 'positive'\n",
     ),
+    (
+        [*FIT, "--features", "mean"],
+        "error: --features mean is for --head linear or words+linear, and the head is words\n",
+    ),
     ([*FIT, "--weight-column", "wieght"], "error: reviews.csv has no column 'wieght'; it has "),
     (
         [*FIT, "--weight-column", "text"],

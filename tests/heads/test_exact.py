@@ -207,8 +207,9 @@ def test_a_soft_prompt_starts_from_the_solution_for_its_first_vectors():
 def test_chinese_and_a_grid_search_over_heads():
     labels = ["差" if set("不差坏") & {*text} or "失望" in text else "好" for text in CHINESE]
     clf = PromptClassifier(models.backbone("llama"), "<text>总之，很<mask>", random_state=0)
-    search = GridSearchCV(clf, {"head": ["words", "linear", "words+linear"]}, cv=2).fit(CHINESE, labels)
-    assert search.cv_results_["mean_test_score"].shape == (3,)
+    grid = [{"head": ["words"]}, {"head": ["linear", "words+linear"], "features": ["mask", "mean"]}]
+    search = GridSearchCV(clf, grid, cv=2).fit(CHINESE, labels)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).tolist() == [True] * 5
     clf.set_params(head="linear").fit(CHINESE, labels)
     assert clf.score(CHINESE, labels) >= 0.8
 

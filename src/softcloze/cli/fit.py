@@ -130,6 +130,8 @@ def fit(
         examples = table.examples([parsed], columns[0] if columns else None)
         if auto:  # whose general wordings show all that an example has
             examples = [parsed.read_fields(example) for example in examples]
+    if features == "mean" and head not in ("linear", "words+linear"):
+        raise CommandError(f"--features mean is for --head linear or words+linear, and the head is {head}")
     by_class = read_class_weight(class_weight)
     if isinstance(by_class, dict) and (unknown := {*by_class} - {*labels, *(known_labels(words) or ())}):
         raise CommandError(
