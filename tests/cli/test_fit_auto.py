@@ -10,6 +10,7 @@ from support.html_page import Page, assert_complete
 from softcloze import AutoPromptClassifier, PromptClassifier, PromptEnsemble
 from softcloze.cli import main
 from softcloze.cli.input_files import open_table
+from softcloze.cli.resumable import ResumableOutput
 
 TEXTS = [f"{start} {thing}." for thing in ("film", "book", "play", "meal") for start in ("A great", "An awful")]
 LABELS = ["positive", "negative"] * (len(TEXTS) // 2)
@@ -167,3 +168,24 @@ def test_a_folder_with_a_prompt_is_not_replaced_by_an_ensemble(folder, capsys):
     PromptClassifier(str(folder / "model"), "<text> It was <mask>.", {"a": "good", "b": "bad"}).save("taken")
     assert softcloze(*FIT, "--out", "taken") == 2
     assert "taken already exists and is not a saved ensemble; choose another path" in capsys.readouterr().err
+
+
+def test_predict_with_an_ensemble_resumes_after_an_interruption(saved, monkeypatch, capsys):
+    rows = [json.dumps({"text": f"{text} {i}"}) for i in range(40) for text in TEXTS]
+    (saved.parent / "many.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    command = ["predict", "many.jsonl", "--prompt", "auto", "--out"]
+    assert softcloze(*command, "whole.jsonl") == 0
+    with monkeypatch.context() as patch:
+        append, windows = ResumableOutput.append, iter([False, True])
+
+        def interrupted(self, window):
+            if next(windows):
+                raise KeyboardInterrupt
+            append(self, window)
+
+        patch.setattr(ResumableOutput, "append", interrupted)
+        assert softcloze(*command, "resumed.jsonl") == 130
+    capsys.readouterr()
+    assert softcloze(*command, "resumed.jsonl") == 0
+    assert "256 of 320 rows are labelled already" in capsys.readouterr().err
+    assert (saved.parent / "resumed.jsonl").read_bytes() == (saved.parent / "whole.jsonl").read_bytes()

@@ -14,9 +14,9 @@ def trials(text="good", left_out=0):
     """Three trials, in which `text` is a label and a part of a template; the first one was chosen."""
     template = "<text> " + text.replace("<", r"\<").replace("{{", r"\{{") + " <mask>"
     records = (
-        TrialRecord(template, "linear", 96, 0.4123, 0.875, True),
-        TrialRecord(template, "words", 96, 0.6, 0.75, False),
-        TrialRecord("All in all: <text> <mask>", "words", 48, 0.7, 0.5, False),
+        TrialRecord(template, "linear", "mask", 96, 0.4123, 0.875, True),
+        TrialRecord(template, "words", "mask", 96, 0.6, 0.75, False),
+        TrialRecord("All in all: <text> <mask>", "words", "mask", 48, 0.7, 0.5, False),
     )
     return Trials(records, 61.4, left_out, (text, "bad"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.delimited import Row
@@ -181,8 +182,11 @@ def _show_trials(examples: int, candidates: int | None) -> "Iterator[Callable[[T
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[best]}", markup=False),
+        TextColumn(
+            "{task.fields[best]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
         console=console,
+        expand=True,
         transient=True,
         disable=not console.is_terminal,
     ) as bar:
@@ -192,7 +196,7 @@ def _show_trials(examples: int, candidates: int | None) -> "Iterator[Callable[[T
             nonlocal tried
             tried += 1
             line = (
-                f"best so far: log loss {best.log_loss:.3f}, accuracy {percent(best.accuracy)}, {best.head}, "
+                f"best so far: log loss {best.log_loss:.3f}, accuracy {percent(best.accuracy)}, {best.way}, "
                 f"{one_line(best.template)}"
             )
             bar.update(
