@@ -144,12 +144,12 @@ def test_weights_of_rows_and_classes_reach_the_classifier(monkeypatch):
         ([*FIT, "--head", "linear"], "does not take --head"),
         ([*FIT, "--chat-options", "{}"], "does not take --chat-options"),
         ([*FIT, "--budget", "soon"], "--budget is 'soon'; expected a number of seconds above 0, or a duration"),
-        ([*FIT, "--template", "<soft*4> <text> <mask>"], "leave <soft> and <demos> out of '<soft*4> <text> <mask>'"),
+        ([*FIT, "--template", "<soft*4> <text> <mask>"], "expected hard templates with one mask"),
         (["fit", "titled.csv", "--auto"], "name the columns of the texts with --text-column, once for each"),
         (["fit", "titled.csv", "--auto", "--text-column", "tilte"], "no column 'tilte'"),
         (["fit", "odd.csv", "--auto", "--text-column", "a b", "--text-column", "mask"], "column 'a b' cannot be"),
         (["fit", "odd.csv", "--auto", "--text-column", "mask", "--text-column", "a b"], "column 'mask' cannot be"),
-        (["fit", "odd.csv", "--auto", "--text-column", "mask"], "'x', 'y' have a single row"),
+        (["fit", "odd.csv", "--auto", "--text-column", "mask"], "'x', 'y' have fewer than two examples"),
         ([*FIT, "--text-column", "text", "--template", "<a> <b> <mask>"], "reads the columns"),
         ([*FIT, "--report", "train.csv/page.html"], "train.csv"),
         (["fit", "train.csv", "--template", "<text> <mask>", *["--text-column", "text"] * 2], "more than once"),
@@ -157,8 +157,8 @@ def test_weights_of_rows_and_classes_reach_the_classifier(monkeypatch):
 )
 def test_mistakes_are_reported_before_the_model_is_loaded(folder, arguments, message, capsys, monkeypatch):
     (folder / "odd.csv").write_text("a b,mask,label\n1,2,x\n1,2,y\n", encoding="utf-8")
-    for module in ("fit", "fit_auto"):
-        monkeypatch.setattr(f"softcloze.cli.{module}.open_backbone", lambda model: pytest.fail("the model was loaded"))
+    for loader in ("softcloze.cli.fit.open_backbone", "softcloze.automatic.classifier.load_backbone"):
+        monkeypatch.setattr(loader, lambda *_, **__: pytest.fail("the model was loaded"))
     assert softcloze(*arguments, "--out", "never") == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (folder / "never").exists()

@@ -1,6 +1,5 @@
 """softcloze fit --auto: choose template, label words and head, and save the result."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.console import errors, plain, quiet, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
 from softcloze.cli.input_files import Table
-from softcloze.cli.progress import open_backbone
+from softcloze.cli.progress import fetch
 from softcloze.cli.saved import ENSEMBLE_CARD, Saved
-from softcloze.errors import CommandError, DataError, TemplateSyntaxError
+from softcloze.errors import CommandError, TemplateSyntaxError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, percent, quoted_list
 from softcloze.prompt.card import CARD, PROMPT
@@ -95,22 +94,9 @@ def fit_automatically(
         **parameters: other parameters of `AutoPromptClassifier`.
 
     Raises:
-        CommandError: a template or the budget cannot be used.
-        DataError: a label has a single row.
+        CommandError: the budget is no duration.
         SoftclozeError: as `AutoPromptClassifier.fit`.
     """
-    for template in templates:
-        if template.blocks or template.demos is not None:
-            raise CommandError(
-                f"--auto tries hard templates and adds soft slots by itself; leave <soft> and <demos> out of "
-                f"{str(template)!r}"
-            )
-    sparse = [label for label, count in sorted(Counter(rows.labels).items()) if count == 1]
-    if sparse:
-        raise DataError(
-            f"{quoted_list(sparse)} {'has' if len(sparse) == 1 else 'have'} a single row, and --auto judges by rows "
-            "that were not learnt from; give at least two rows of each label, or remove such labels"
-        )
     if report is not None:
         validate_writable(report)
     folder, card = _validate_target(out, is_ensemble=members != 1)
@@ -121,11 +107,12 @@ def fit_automatically(
 
     if budget is not None and parse_duration(budget) is None:
         raise CommandError(f"--budget is {budget!r:.80}; expected {DURATION}")
-    backbone = open_backbone(model)
+    quiet()
+    fetch(model)
     with explain_interruption(folder / card, progress_folder(folder)):
         with _show_trials(len(rows.examples), candidates) as on_trial:
             classifier = AutoPromptClassifier(
-                backbone,
+                model,  # by its name: the rows are validated before it is loaded
                 templates=templates,
                 budget=budget,
                 candidates=candidates,
@@ -139,7 +126,7 @@ def fit_automatically(
         if report is not None:
             classifier.trials_.report(report)
             say(errors(), "the page is ", plain(report, "bold"))
-        say_training_accuracy(Saved.read(folder).bind(backbone), rows.examples, rows.labels, out)
+        say_training_accuracy(Saved.read(folder).bind(classifier.backbone_), rows.examples, rows.labels, out)
 
 
 def _validate_field(name: str) -> None:
