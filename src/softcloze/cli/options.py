@@ -61,7 +61,7 @@ OptionalTemplateOption = Annotated[
     typer.Option(
         "--template",
         callback=read_escapes,
-        help=f"A template, or its name in the library; {ESCAPES} Left out for --auto.",
+        help=f"A template, or its name in the library; {ESCAPES} With --auto it is tried first.",
     ),
 ]
 VerbalizerOption = Annotated[
