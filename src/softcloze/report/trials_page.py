@@ -36,7 +36,9 @@ def trials_page(trials: Trials) -> str:
         .render(
             facts=facts,
             verdicts=[line for line in content if isinstance(line, str)],
-            table=Markup(as_html([block for block in content if isinstance(block, Table)])),  # which escapes all text
+            table=Markup(
+                as_html([block._replace(title="") for block in content if isinstance(block, Table)])
+            ),  # which escapes all text
             templates=[draw_template(template) for template in chosen],
         )
     )
