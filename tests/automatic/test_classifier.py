@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_result(fitted, bert_tiny):
 def test_the_table_shows_what_was_tried(fitted):
     records = fitted.trials_.records
     assert {record.head for record in records} == {"words", "words+linear", "linear"}
-    assert len({record.template for record in records}) == 3
+    assert len({(record.template, record.features) for record in records}) == 3
     assert sum(record.is_chosen for record in records) == len(fitted.best_estimator_.classifiers)
     chosen = [record for record in records if record.is_chosen]
     assert min(record.log_loss for record in records) == chosen[0].log_loss

@@ -368,7 +368,7 @@ def test_an_example_of_no_use_names_its_line(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n\n{"text": null}\n')
     with pytest.raises(FileError) as caught:
-        open_table(path).examples(Template("<text> It was <mask>."), None)
+        open_table(path).examples([Template("<text> It was <mask>.")], None)
     assert str(caught.value).startswith(f"{path}, line 3: field 'text' is None: drop the row")
 
 

@@ -50,7 +50,7 @@ def harness(monkeypatch):
     return Harness
 
 
-def check(harness, backbone, source, texts, words):
+def check(harness, backbone, source, texts, words, atol=1e-4):
     compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, backbone.max_length)
     ids = [compiled.word_ids(word) for word in words]
     assert len({len(word) for word in ids}) > 1
@@ -61,7 +61,7 @@ def check(harness, backbone, source, texts, words):
         pairs = [(before.replace("<text>", text), word + after) for word in words]
         for pair, word in zip(pairs, ids, strict=True):
             assert other.tokens(*pair) == ([*prompt.left], [*word, *prompt.right])
-        assert_close(scores, tensor(other.log_likelihoods(pairs)), atol=1e-4, rtol=0)
+        assert_close(scores, tensor(other.log_likelihoods(pairs)), atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize(("source", "texts", "words"), CASES, ids=[source for source, _, _ in CASES])
@@ -72,4 +72,5 @@ def test_smollm2(harness, smollm2, source, texts, words):
 @pytest.mark.slow
 @pytest.mark.parametrize(("source", "texts", "words"), CASES, ids=[source for source, _, _ in CASES])
 def test_gemma3(harness, gemma3, source, texts, words):
-    check(harness, gemma3, source, texts, words)
+    # against float64, the harness errs by up to 2e-4 over the 262,144 words of this vocabulary, and we by 2e-5
+    check(harness, gemma3, source, texts, words, atol=3e-4)

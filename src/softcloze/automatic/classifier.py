@@ -138,7 +138,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             raise DataError("fit needs at least one example, found none")
         shown = text_template(examples)
         for template in (shown, *templates):
-            read_examples(X, template)
+            read_examples(examples, template)
         shown.validate_varied(examples)
         labels = as_labels(y)
         validate_lengths(examples, labels)

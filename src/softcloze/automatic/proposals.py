@@ -13,29 +13,29 @@ from softcloze.scoring import States
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
 
-MOST_WORD_TOKENS = 3  # of a label word whose score says something; longer names label the rows only
+MOST_WORD_TOKENS = 8  # of a label word; longer names label the rows only
 MOST_OPTIONS = 20  # labels that `<options>` lists
 # `{text}` stands for the fields, and for a mask at the start of a sentence there is no wording: a causal model reads
 # the text first. PromptEOL, the wording with "one word": Jiang et al. 2023, arXiv:2307.16645
 WORDINGS: Mapping[str, Sequence[str]] = {
     "en": (
-        "{text}\nCategory: <mask>",
         'This sentence: "{text}" means in one word: "<mask>',
         "<chat:user>{text}\n\nWhat is this about?<chat:assistant>It is about <mask>",
-        "{text}\nSentiment: <mask>",
+        "{text}\nCategory: <mask>",
         "<chat:user>{text}\n\nWhich of these fits best: <options>?<chat:assistant>The best fit is <mask>",
+        "{text}\nSentiment: <mask>",
         "{text}\nThe writer wants <mask>",
     ),
     "zh": (
-        "{text}\n类别：<mask>",
         "这句话：“{text}”用一个词概括：“<mask>",
         "<chat:user>{text}\n\n这段话说的是什么？<chat:assistant>这说的是<mask>",
-        "{text} 总之，很 <mask>",
+        "{text}\n类别：<mask>",
         "<chat:user>{text}\n\n下面哪一项最合适：<options>？<chat:assistant>最合适的是<mask>",
+        "{text} 总之，很 <mask>",
         "{text}\n作者想要<mask>",
     ),
 }
-MEAN = 1  # the wording at which the mean of the states is tried as well
+MEAN = 0  # the wording at which the mean of the states is tried as well
 SENTENCE_END = {"en": ".", "zh": "。"}  # a masked model expects the end of the sentence after the mask
 
 
