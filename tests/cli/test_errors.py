@@ -62,6 +62,14 @@ MISTAKES = [
     ([*FIT, "--verbalizer", "words.json"], "error: cannot read words.json: No such file or directory\n"),
     ([*FIT, "--verbalizer", "a\0.json"], "error: 'a\\x00.json' is not the name of a file: it has a NUL character\n"),
     (
+        ["fit", "reviews.csv", "--auto", "--out", "prompt", "--report", "./reviews.csv"],
+        "error: reviews.csv is the file of the rows, which the page would replace; name another one\n",
+    ),
+    (
+        ["compare", "--data", "reviews.csv", "--report", "reviews.csv"],
+        "error: reviews.csv is the file of the rows, which the page would replace; name another one\n",
+    ),
+    (
         [*FIT, "--verbalizer", "sentiment/end"],
         "error: no 'sentiment/end' among the library's verbalizers: sentiment/en, sentiment/en-cloze, "
         "sentiment/en-knowledge, sentiment/zh, sentiment/zh-knowledge, sentiment/zh-recommend; "

@@ -9,8 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from softcloze.cli.input_files import open_table
-from softcloze.cli.output_files import writer_for
-from softcloze.cli.predict import is_same
+from softcloze.cli.output_files import is_same, writer_for
 from softcloze.errors import FileError
 
 NAMES = ("predicted", "probability_a", "error")

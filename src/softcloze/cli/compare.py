@@ -27,6 +27,7 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_escapes,
 )
+from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import fetch, fetch_starter, open_backbone
 from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
@@ -114,7 +115,7 @@ def compare(
 
     # validate the input first: downloading a model takes long
     if report is not None:
-        validate_writable(report)
+        validate_page(report, Path(data))
     if folder is not None:
         validate_writable(folder / "protocol.json")
     split = _split(data, text_column, label_column)

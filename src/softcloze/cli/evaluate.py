@@ -13,10 +13,10 @@ from softcloze.cli.options import (
     ReportOption,
     TextOption,
 )
+from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import score_rows, warn_of_bad_rows
 from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
-from softcloze.files import validate_writable
 from softcloze.formatting import counted
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def evaluate(
 ) -> None:
     """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions."""
     if report is not None:
-        validate_writable(report)
+        validate_page(report, file)
     table, saved = open_table(file), Saved.read(prompt)
     as_example, labels = table.reader(saved.templates, text_column), table.labels(label_column, saved.labels)
     if report is not None:

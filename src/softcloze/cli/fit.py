@@ -30,6 +30,7 @@ from softcloze.cli.options import (
     read_class_weight,
     read_verbalizer,
 )
+from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import open_backbone, show_progress
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
@@ -116,6 +117,8 @@ def fit(
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
     _validate_options(context, template, auto=auto)
+    if report is not None:
+        validate_page(report, file)
     words = read_verbalizer(verbalizer, None if auto else template)
     options = read_chat_options(chat_options)
     parsed = resolve_template(template) if template is not None else None

@@ -15,7 +15,6 @@ from softcloze.cli.input_files import Table
 from softcloze.cli.progress import fetch
 from softcloze.cli.saved import ENSEMBLE_CARD, Saved
 from softcloze.errors import CommandError, TemplateSyntaxError
-from softcloze.files import validate_writable
 from softcloze.formatting import one_line, percent, quoted_list
 from softcloze.prompt.card import CARD, PROMPT
 from softcloze.template import Template
@@ -97,8 +96,6 @@ def fit_automatically(
         CommandError: the budget is no duration.
         SoftclozeError: as `AutoPromptClassifier.fit`.
     """
-    if report is not None:
-        validate_writable(report)
     folder, card = _validate_target(out, is_ensemble=members != 1)
 
     from softcloze.automatic import AutoPromptClassifier

@@ -12,6 +12,7 @@ from softcloze.cli.console import warn
 from softcloze.cli.delimited import DELIMITERS, Row
 from softcloze.cli.input_files import Table, import_parquet
 from softcloze.errors import FileError
+from softcloze.files import explain_write_errors, resolve, validate_writable
 from softcloze.formatting import replace_surrogates
 
 if TYPE_CHECKING:
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
 
 INFERRED = 10_000  # rows whose types are inferred together
 GROUP = 10_000  # rows of a Parquet row group, which are in memory together
+
+
+def is_same(out: Path, path: Path) -> bool:
+    """Return True if `out`, which may not exist, is the file `path`, be it by a link or by a path through `..`."""
+    with explain_write_errors(out):
+        target = resolve(out)
+        return target.exists() and target.samefile(path)
+
+
+def validate_page(page: Path, source: Path) -> None:
+    """Make sure that a page can be written, and does not replace the file that it reports on.
+
+    Raises:
+        FileError: it cannot be written, or is `source`.
+    """
+    validate_writable(page)
+    if is_same(page, source):
+        raise FileError(f"{page} is the file of the rows, which the page would replace; name another one")
 
 
 def writer_for(path: Path, table: Table, names: Sequence[str]) -> Callable[[Path, Iterable[Row]], None]:

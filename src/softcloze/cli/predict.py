@@ -20,13 +20,13 @@ from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table, open_table, validate_suffix
 from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, TextOption
+from softcloze.cli.output_files import is_same
 from softcloze.cli.progress import label_rows, warn_of_bad_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
 from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
-from softcloze.files import explain_write_errors, resolve
 from softcloze.formatting import counted, one_line
 
 if TYPE_CHECKING:
@@ -91,13 +91,6 @@ def predict(
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
     warn_of_bad_rows(table, counts, "and have no label")
-
-
-def is_same(out: Path, path: Path) -> bool:
-    """Return True if `out`, which may not exist, is the file `path`, be it by a link or by a path through `..`."""
-    with explain_write_errors(out):
-        target = resolve(out)
-        return target.exists() and target.samefile(path)
 
 
 def _new_columns(table: Table, labels: tuple[str, ...]) -> tuple[str, ...]:
