@@ -71,6 +71,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
 
     Attributes:
         classes_: the labels, sorted.
+        backbone_: the frozen `Backbone`.
         best_estimator_: the result, a fitted `PromptClassifier`, or `PromptEnsemble` of such.
         trials_: all trials; `print` shows their table.
 
@@ -160,9 +161,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         limit = plain(self.max_length)
         proposals = propose(classes, examples, backbone, verbalizer=given, templates=templates, max_length=limit)
         task = Task(backbone, examples, targets, np.ones(len(targets)) if weights is None else weights, limit, seed)
-        race = Race(
-            task, budget, lambda trial: self.on_trial(_record(trial, [])) if self.on_trial is not None else None
-        )
+        race = Race(task, budget, self._report)
         chosen = choose_trials(race.run(proposals[: self.candidates], self.soft_prompts), self.members)
         members = [PromptClassifier.of_prompt(trial.prompt, backbone) for trial in chosen]
         self.best_estimator_: PromptClassifier | PromptEnsemble
