@@ -44,6 +44,7 @@ def test_both_readmes_begin_with_the_same_code():
 
 
 SMALLER = {"[:200]": "[:40]", "test_rows=200": "test_rows=40", "seeds=3": "seeds=2"}
+FLOAT32 = {'"starter:smollm2-135m"': "smollm2", 'load("my-prompt")': 'load("my-prompt", smollm2)'}
 TINY = {
     "smollm2-135m": "bert-tiny",
     "[:120]": "[:20]",
@@ -61,16 +62,16 @@ def shape(text):
 
 
 @pytest.mark.slow
-def test_the_tutorial(tmp_path, monkeypatch):
-    """Every block runs, on fewer reviews, and prints what the page shows, up to figures."""
+def test_the_tutorial(tmp_path, monkeypatch, smollm2):
+    """Every block runs, on fewer reviews and in float32, and prints what the page shows, up to figures."""
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    names, printed, compared = {}, "", 0
+    names, printed, compared = {"smollm2": smollm2}, "", 0
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
         match language:
             case "python":
-                for text, smaller in SMALLER.items():
-                    block = block.replace(text, smaller)
+                for text, other in {**SMALLER, **FLOAT32}.items():
+                    block = block.replace(text, other)
                 with contextlib.redirect_stdout(io.StringIO()) as output:
                     exec(compile(block, "tutorial", "exec"), names)
                 printed = output.getvalue()
