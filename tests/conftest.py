@@ -2,6 +2,10 @@
 
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # test processes share the cores: one thread for each of them and for what they start, set before numpy is loaded
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 from hypothesis import settings
@@ -18,10 +22,9 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure(config):
-    """Test processes share the cores: one thread for each of them and for what they start."""
+    """One thread for each test process, also where a plugin has loaded torch before this file."""
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
-        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.hookimpl(wrapper=True)
