@@ -25,12 +25,12 @@ from softcloze.data import (
     Example,
     as_examples,
     as_labels,
-    as_sample_weight,
     example_weights,
     label_indices,
     label_verbalizer,
     validate_lengths,
     validate_several,
+    weighted_rows,
 )
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import quoted_list
@@ -143,9 +143,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         shown.validate_varied(examples)
         labels = as_labels(y)
         validate_lengths(examples, labels)
-        given_weights = as_sample_weight(sample_weight, examples)
-        used = np.flatnonzero(given_weights).tolist()
-        examples, labels, given_weights = [examples[i] for i in used], [labels[i] for i in used], given_weights[used]
+        used, row_weights = weighted_rows(sample_weight, examples)
+        examples, labels = [examples[i] for i in used], [labels[i] for i in used]
         validate_several(labels)
         given = resolve_verbalizer(self.verbalizer)
         if given is not None:
@@ -153,7 +152,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         classes = given.labels if given is not None else Verbalizer({label: str(label) for label in labels}).labels
         targets = np.array(label_indices(labels, classes))
         _validate_counts(classes, targets)
-        weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], given_weights)
+        weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], row_weights)
         seed = seed_of(self.random_state)
 
         backbone = load_backbone(self.model, **validate_model_options(self.model, self.model_options))

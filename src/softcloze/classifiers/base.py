@@ -343,8 +343,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         others = ("training", "random_state", "model_options", "template", "verbalizer")
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
         fit = (type(self).__name__, seed, str(template), verbalizer, parameters, settings.to_dict())
-        own = weights.tolist() if weights is not None else None
-        described = repr((*fit, list(examples), torch.as_tensor(targets).tolist(), own))
+        factors = weights.tolist() if weights is not None else None
+        described = repr((*fit, list(examples), torch.as_tensor(targets).tolist(), factors))
         # an object without a representation of its own shows its address, which changes from run to run
         key = sha256(re.sub(" at 0x[0-9a-f]+", "", described).encode("utf-8", "surrogatepass")).hexdigest()
         checkpoint = Checkpoint(settings.checkpoint, key)

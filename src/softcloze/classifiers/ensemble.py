@@ -20,11 +20,11 @@ from softcloze.data import (
     Example,
     as_examples,
     as_labels,
-    as_sample_weight,
     example_weights,
     label_indices,
     label_verbalizer,
     validate_lengths,
+    weighted_rows,
 )
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.library import resolve_template, resolve_verbalizer
@@ -118,9 +118,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         examples, labels = self._examples(X), as_labels(y)
         validate_lengths(examples, labels)
         self._validate_members(labels, y)
-        given = as_sample_weight(sample_weight, examples)
-        used = np.flatnonzero(given).tolist()
-        examples, labels, given = [examples[i] for i in used], [labels[i] for i in used], given[used]
+        used, given = weighted_rows(sample_weight, examples)
+        examples, labels = [examples[i] for i in used], [labels[i] for i in used]
         members = [clone(member).fit(examples, labels, given) for member in self.classifiers]
         combination: Combination = WeightedMean(equal_weights(len(members)), self.average)
         if self.weights != "equal":

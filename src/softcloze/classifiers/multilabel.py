@@ -16,9 +16,9 @@ from softcloze.data import (
     ClassWeight,
     Example,
     as_indicators,
-    as_sample_weight,
     indicator_weights,
     validate_lengths,
+    weighted_rows,
 )
 from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
@@ -125,15 +125,14 @@ class MultiLabelPromptClassifier(PromptEstimator):
         validate_lengths(examples, present)
         if not examples:
             raise DataError("fit needs at least one example, found none")
-        given = as_sample_weight(sample_weight, examples)
-        used = np.flatnonzero(given).tolist()
+        used, given = weighted_rows(sample_weight, examples)
         examples, present = [examples[i] for i in used], present[used]
         for label, share in zip(verbalizer.labels, present.mean(0), strict=True):
             if share in (0, 1):
                 which = "every" if share else "no"
                 raise DataError(f"{which} example has label {label!r}; fitting takes examples with it and without")
         targets = torch.tensor(present, dtype=torch.float32)
-        weights = indicator_weights(self.class_weight, verbalizer.labels, present, given[used])
+        weights = indicator_weights(self.class_weight, verbalizer.labels, present, given)
         start = self._start(template, verbalizer, examples, targets, weights)
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD, self.chat_options)
         prompts = compiled.encode(examples)

@@ -24,12 +24,12 @@ from softcloze.data import (
     Example,
     as_labels,
     as_probabilities,
-    as_sample_weight,
     example_weights,
     label_indices,
     label_verbalizer,
     validate_lengths,
     validate_several,
+    weighted_rows,
 )
 from softcloze.demonstrations import SELECTION, Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
@@ -199,13 +199,12 @@ class PromptClassifier(PromptEstimator):
         validate_lengths(examples, labels)
         verbalizer = label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y)
         targets = label_indices(labels, verbalizer.labels)
-        given = as_sample_weight(sample_weight, examples)
-        used = np.flatnonzero(given).tolist()
+        used, given = weighted_rows(sample_weight, examples)
         examples, labels, targets = [examples[i] for i in used], [labels[i] for i in used], [targets[i] for i in used]
         if self._needs_several:
             validate_several(labels)
         goals = np.eye(len(verbalizer.labels))[targets]
-        weights = example_weights(self.class_weight, verbalizer.labels, goals, given[used])
+        weights = example_weights(self.class_weight, verbalizer.labels, goals, given)
         soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets, weights)
         generator = np.random.default_rng(start.seed)
         selector, demonstrations = None, None
@@ -343,10 +342,9 @@ class PromptClassifier(PromptEstimator):
                 'head="prototypes" or a calibration needs labels; call fit with some, or do without'
             )
         targets = as_probabilities(probabilities, len(examples), verbalizer)
-        given = as_sample_weight(sample_weight, examples)
-        used = np.flatnonzero(given).tolist()
+        used, given = weighted_rows(sample_weight, examples)
         examples, targets = [examples[i] for i in used], targets[used]
-        weights = example_weights(self.class_weight, verbalizer.labels, targets.double().numpy(), given[used])
+        weights = example_weights(self.class_weight, verbalizer.labels, targets.double().numpy(), given)
         soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets, weights)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)

@@ -11,7 +11,14 @@ from softcloze.data.labels import (
     validate_several,
 )
 from softcloze.data.splits import Examples, Split, few_shot, split_rows
-from softcloze.data.weights import CLASS_WEIGHT, ClassWeight, as_sample_weight, example_weights, indicator_weights
+from softcloze.data.weights import (
+    CLASS_WEIGHT,
+    ClassWeight,
+    as_sample_weight,
+    example_weights,
+    indicator_weights,
+    weighted_rows,
+)
 
 __all__ = [
     "CLASS_WEIGHT",
@@ -35,4 +42,5 @@ __all__ = [
     "split_rows",
     "validate_lengths",
     "validate_several",
+    "weighted_rows",
 ]

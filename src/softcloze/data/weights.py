@@ -52,6 +52,17 @@ def as_sample_weight(sample_weight: Iterable[float] | None, examples: Sized) -> 
     return np.array(weights, dtype=np.float64)
 
 
+def weighted_rows(sample_weight: Iterable[float] | None, examples: Sized) -> tuple[list[int], NDArray[np.float64]]:
+    """The indices of the examples with a weight above 0, and their weights; raises as `as_sample_weight`.
+
+    >>> weighted_rows([1, 0, 2], ["good", "bad", "fine"])
+    ([0, 2], array([1., 2.]))
+    """
+    weights = as_sample_weight(sample_weight, examples)
+    rows = np.flatnonzero(weights)
+    return rows.tolist(), weights[rows]
+
+
 def example_weights(
     class_weight: ClassWeight | None, labels: Sequence[Label], goals: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
