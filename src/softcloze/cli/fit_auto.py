@@ -14,10 +14,10 @@ from softcloze.cli.fit_files import explain_interruption, progress_folder, save,
 from softcloze.cli.input_files import Table
 from softcloze.cli.progress import fetch
 from softcloze.cli.saved import ENSEMBLE_CARD, Saved
-from softcloze.errors import CommandError, TemplateSyntaxError
+from softcloze.errors import CommandError
 from softcloze.formatting import one_line, percent, quoted_list
 from softcloze.prompt.card import CARD, PROMPT
-from softcloze.template import Template
+from softcloze.template import Template, is_field_name
 
 if TYPE_CHECKING:
     from softcloze.automatic import TrialRecord
@@ -61,7 +61,11 @@ def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None
             )
     names = [TEXT] if len(columns) == 1 else [table.find_column(column) for column in columns]
     for name in names:
-        _validate_field(name)
+        if not is_field_name(name):
+            raise CommandError(
+                f"the column {name!r} cannot be a field of a template, which is a word of letters, digits and _ that "
+                "is no tag; rename the column"
+            )
     template = Template(" ".join(f"<{name}>" for name in dict.fromkeys(names)) + " <mask>")
     rows = table.examples([template], columns[0] if len(columns) == 1 else None)
     return [template.read_fields(row) for row in rows]
@@ -124,19 +128,6 @@ def fit_automatically(
             classifier.trials_.report(report)
             say(errors(), "the page is ", plain(report, "bold"))
         say_training_accuracy(Saved.read(folder).bind(classifier.backbone_), rows.examples, rows.labels, out)
-
-
-def _validate_field(name: str) -> None:
-    """Raise CommandError if no field of a template can have the name."""
-    try:
-        is_field = Template(f"<{name}> <mask>").fields == (name,)
-    except TemplateSyntaxError:
-        is_field = False
-    if not is_field:
-        raise CommandError(
-            f"the column {name!r} cannot be a field of a template, which is a word of letters, digits and _ that is no "
-            "tag; rename the column"
-        )
 
 
 def _validate_target(out: Path, *, is_ensemble: bool) -> tuple[Path, str]:

@@ -25,6 +25,7 @@ from softcloze.template.nodes import (
 )
 from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock
+from softcloze.template.tags import is_field_name
 from softcloze.template.template import Template
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Template",
     "Turn",
     "domain_template",
+    "is_field_name",
     "with_demos",
     "with_slots",
     "without_slots",

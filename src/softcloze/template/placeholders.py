@@ -13,7 +13,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import abbreviate
 from softcloze.template.fields import find_name
 from softcloze.template.nodes import Expression, Field, Literal, Placed
-from softcloze.template.tags import TAGS
+from softcloze.template.tags import TAGS, is_field_name
 
 MOST = 1_000  # placeholders in one literal
 _MARK = re.compile(r"[\[【<＜《{｛$%&]")  # each alternative of _PLACEHOLDER contains one of these
@@ -188,5 +188,5 @@ def validate_reads(
             raise TemplateSyntaxError(
                 f"{_NO_FIELD}: this is in a branch that never runs", source, start, end, "no-field"
             )
-    name = next((name for name in names if isinstance(name, str) and name.isidentifier() and name not in TAGS), "text")
+    name = next(filter(is_field_name, names), "text")
     raise TemplateSyntaxError(f"{_NO_FIELD}: put one where the text belongs, as in <{name}>", source, 0, 0, "no-field")

@@ -106,6 +106,15 @@ TAGS = {
 """The tags other than fields; no field can have one of these names."""
 
 
+def is_field_name(name: object) -> bool:
+    """Return whether a field can have the name: an identifier that is not a tag.
+
+    >>> is_field_name("text_a"), is_field_name("a text"), is_field_name("mask")
+    (True, False, False)
+    """
+    return isinstance(name, str) and name.isidentifier() and name not in TAGS
+
+
 def read_tag(source: str, start: int) -> Placed:
     """Parse the tag that opens at `start`.
 
