@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 
 from softcloze.data.examples import normalise
 from softcloze.errors import VerbalizerError
@@ -57,11 +56,11 @@ def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]
     """
     names = [normalise(split_name(label)) for label in labels]
     names = [ABBREVIATIONS.get(name, name) for name in names]
-    verbalizers = {}
-    for table in _tables():
+    tables, verbalizers = [load_verbalizer(name) for name in list_verbalizers()], {}
+    for table in tables:
         if table.language != language:
             continue
-        known = _names_of(table.task)
+        known = _known_names([other for other in tables if other.task == table.task])
         matches = {label: known[name] for label, name in zip(labels, names, strict=True) if name in known}
         if len(matches) < max(2, len(labels) / 2):
             continue
@@ -74,18 +73,11 @@ def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]
     return verbalizers
 
 
-@cache
-def _tables() -> tuple[VerbalizerCard, ...]:
-    return tuple(load_verbalizer(name) for name in list_verbalizers())
-
-
-@cache
-def _names_of(task: str) -> dict[str, str]:
-    """The label of a task for each name and each word that all tables of the task have for it alone."""
+def _known_names(tables: Sequence[VerbalizerCard]) -> dict[str, str]:
+    """The label for each name and each word that the tables of a task have for it alone."""
     labels: dict[str, set[str]] = {}
-    for table in _tables():
-        if table.task == task:
-            for label, words in table.words.items():
-                for name in (label, *words):
-                    labels.setdefault(normalise(name), set()).add(label)
+    for table in tables:
+        for label, words in table.words.items():
+            for name in (label, *words):
+                labels.setdefault(normalise(name), set()).add(label)
     return {name: next(iter(of_name)) for name, of_name in labels.items() if len(of_name) == 1}

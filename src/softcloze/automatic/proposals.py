@@ -1,16 +1,17 @@
 """Templates and label words to try for a task, from its labels, its texts and the model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 
 from softcloze.automatic.label_names import like_tables, name_verbalizer
 from softcloze.backbone import Backbone
 from softcloze.data import Example
-from softcloze.errors import DataError, SoftclozeError, TemplateSyntaxError
-from softcloze.library import list_templates, load_template, load_verbalizer
+from softcloze.errors import DataError, SoftclozeError
+from softcloze.library import list_templates, load_template
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import States
-from softcloze.template import Template
+from softcloze.template import Template, is_field_name
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
 
 MOST_WORD_TOKENS = 8  # of a label word; longer names label the rows only
@@ -44,16 +45,24 @@ class Proposal:
     """A template with label words to try.
 
     Attributes:
-        template: a hard template with one mask.
-        verbalizer: the labels and their words.
+        compiled: a hard template with one mask and the label words, compiled for states and, with words, their scores.
         has_words: the words mean the labels to the model; else they only name them.
         features: the state that a linear layer takes, as for `PromptClassifier`.
     """
 
-    template: Template
-    verbalizer: AnyVerbalizer
+    compiled: CompiledPrompt
     has_words: bool
     features: States = "mask"
+
+    @property
+    def template(self) -> Template:
+        """The template."""
+        return self.compiled.template.template
+
+    @property
+    def verbalizer(self) -> AnyVerbalizer:
+        """The labels and their words."""
+        return self.compiled.verbalizer
 
 
 def propose(
@@ -84,27 +93,28 @@ def propose(
     """
     fields = _fields(examples[0])
     language = language_of([_text_of(example) for example in examples])
-    names = Verbalizer({label: str(label) for label in labels})
-    for template in templates:
-        CompiledPrompt(template, names, backbone, max_length, "linear")
     name_words = verbalizer if verbalizer is not None else name_verbalizer(labels)
-    pairs = [(template, name_words) for template in templates]
     similar = like_tables(labels, language) if verbalizer is None else {}
     # the words of the library at the general wordings as well, since they mean the labels better than their names
     words = next(iter(similar.values()), name_words)
-    of_library = _library_pairs(similar, fields)
+    of_library = _library_pairs(similar, fields, language)
     end = SENTENCE_END[language] if backbone.family == "masked" else ""
     general = [(Template(wording.replace("{text}", _body(fields)) + end), words) for wording in WORDINGS[language]]
+    pairs = [(template, name_words) for template in templates]
     for i in range(max(len(of_library), len(general))):
         pairs += of_library[i : i + 1] + general[i : i + 1]
+    names = Verbalizer({label: str(label) for label in labels})
     proposals = []
     for template, of_pair in dict.fromkeys(pairs):
-        proposal = _fitting(template, of_pair, labels, backbone, max_length)
-        if proposal is not None:
-            proposals.append(proposal)
-        if template == general[MEAN][0] and proposal is not None:
-            # in a causal model the mean does not depend on the words after the text: one template serves for all
-            proposals.append(replace(proposal, has_words=False, features="mean"))
+        try:
+            proposals.append(_propose(template, of_pair, names, backbone, max_length))
+            if template == general[MEAN][0]:
+                # in a causal model the mean does not depend on the words after the text: one template serves for all
+                compiled = CompiledPrompt(template, names, backbone, max_length, "linear", features="mean")
+                proposals.append(Proposal(compiled, has_words=False, features="mean"))
+        except SoftclozeError:
+            if template in templates:
+                raise
     return proposals
 
 
@@ -130,11 +140,7 @@ def text_template(examples: Sequence[Example]) -> Template:
     """
     fields = _fields(examples[0])
     for field in fields:
-        try:
-            fits = Template(f"<{field}> <mask>").fields == (field,)
-        except TemplateSyntaxError:
-            fits = False
-        if not fits:
+        if not is_field_name(field):
             raise DataError(
                 f"the examples have a field {field!r}, which no tag can name; rename it to letters, digits and "
                 "underscores, such as 'text', or leave it out"
@@ -159,39 +165,32 @@ def _body(fields: Sequence[str]) -> str:
     return f"<{fields[0]}>" if len(fields) == 1 else "\n".join(f"{field}: <{field}>" for field in fields)
 
 
-def _library_pairs(similar: Mapping[str, Verbalizer], fields: Sequence[str]) -> list[tuple[Template, Verbalizer]]:
+def _library_pairs(
+    similar: Mapping[str, Verbalizer], fields: Sequence[str], language: str
+) -> list[tuple[Template, Verbalizer]]:
     """Hard templates of the library for the tasks of these tables, each with its own table or the first of its task."""
     of_task: dict[str, Verbalizer] = {}
     for name, verbalizer in similar.items():
         of_task.setdefault(name.split("/")[0], verbalizer)
-    languages = {load_verbalizer(name).language for name in similar}
     pairs = []
     for name in list_templates():
         card = load_template(name)
-        if card.task in of_task and card.language in languages and card.kind == "hard" and [*card.fields] == [*fields]:
+        if card.task in of_task and card.language == language and card.kind == "hard" and [*card.fields] == [*fields]:
             pairs.append((card.template, similar.get(card.verbalizer, of_task[card.task])))
     return pairs
 
 
-def _fitting(
-    template: Template,
-    verbalizer: AnyVerbalizer | None,
-    labels: Sequence[Label],
-    backbone: Backbone,
-    max_length: int | None,
-) -> Proposal | None:
-    """The proposal, without words that are too long; None if the template does not fit the model or the words."""
-    if verbalizer is not None:
-        try:
+def _propose(
+    template: Template, verbalizer: AnyVerbalizer | None, names: Verbalizer, backbone: Backbone, max_length: int | None
+) -> Proposal:
+    """The proposal with these words, or without them if they are too long or do not fit.
+
+    Raises:
+        SoftclozeError: the template does not fit the model.
+    """
+    if verbalizer is not None and len(names.labels) <= MOST_OPTIONS:
+        with suppress(SoftclozeError):
             compiled = CompiledPrompt(template, verbalizer, backbone, max_length, "words+linear")
-        except SoftclozeError:
-            verbalizer = None
-        else:
-            if max(map(len, compiled.words)) <= MOST_WORD_TOKENS and len(labels) <= MOST_OPTIONS:
-                return Proposal(template, verbalizer, has_words=True)
-    names = Verbalizer({label: str(label) for label in labels})
-    try:
-        CompiledPrompt(template, names, backbone, max_length, "linear")
-    except SoftclozeError:
-        return None
-    return Proposal(template, names, has_words=False)
+            if max(map(len, compiled.words)) <= MOST_WORD_TOKENS:
+                return Proposal(compiled, has_words=True)
+    return Proposal(CompiledPrompt(template, names, backbone, max_length, "linear"), has_words=False)

@@ -12,7 +12,6 @@ from torch import Tensor
 from softcloze.automatic.budget import Budget
 from softcloze.automatic.proposals import Proposal
 from softcloze.automatic.trials import Task, Trial, hard_trials, soft_trial
-from softcloze.prompt import CompiledPrompt
 
 FIRST = 96  # examples of the first round, or more for many labels
 OF_EACH_LABEL = 8
@@ -83,11 +82,7 @@ class Race:
     def _judge(self, proposal: Proposal, size: int) -> None:
         """Compute the features of the first `size` examples, as far as they are not known, and run the trials."""
         count, started = self._count(proposal), time.monotonic()
-        head = "words+linear" if proposal.has_words else "linear"
-        task = self._task
-        compiled = CompiledPrompt(
-            proposal.template, proposal.verbalizer, task.backbone, task.max_length, head, features=proposal.features
-        )
+        task, compiled = self._task, proposal.compiled
         features = compiled.features(compiled.encode(task.examples[count:size]), None)
         self._features[proposal] = torch.cat([self._features[proposal], features]) if count else features
         self.trials[proposal] = hard_trials(task.first(size), proposal, self._features[proposal])
