@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from reprlib import repr as shortened
+from threading import Lock
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,9 @@ ROUNDS = 1000
 # added to the variance of every cluster, as a share of that of all examples: without it clusters shrink to single
 # examples if these are few
 FLOOR = 0.05
+# scikit-learn changes the filters of warnings while it checks an array; two threads that do so at once can leave the
+# change in place, since all threads share the filters
+FITTING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,8 @@ def fit_mixture(scores: ArrayLike, random_state: int) -> Mixture:
         random_state=random_state % 2**32,  # the range of seeds of scikit-learn
     )
     try:
-        converged = model.fit(points).converged_
+        with FITTING:
+            converged = model.fit(points).converged_
     except ConvergenceWarning:  # if warnings are errors; filters are left alone, since all threads share them
         converged = False
     if not converged:
