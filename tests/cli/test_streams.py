@@ -41,7 +41,7 @@ def test_a_message_that_cannot_be_written_keeps_the_exit_code(tmp_path):
     assert shell("softcloze models > /dev/full 2>&1", tmp_path) == (2, "", "")
 
 
-@pytest.mark.parametrize("streams", ["2> /dev/full > /dev/null", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("streams", [pytest.param("2> /dev/full > /dev/null", marks=pytest.mark.slow), "<&- >&- 2>&-"])
 def test_the_work_is_done_without_streams(streams, tmp_path):
     models.model("bert").save_pretrained(tmp_path / "model")
     models.tokenizer("wordpiece").save_pretrained(tmp_path / "model")

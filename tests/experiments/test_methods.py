@@ -183,6 +183,7 @@ print(identity(TfidfVectorizer(vocabulary={"good", "bad", "fine", "poor"})))
 """
 
 
+@pytest.mark.slow
 def test_identity_does_not_depend_on_the_hash_seed():
     command = [sys.executable, "-c", SET_IN_A_PROCESS]
     printed = {

@@ -113,6 +113,7 @@ print(comparison.differences(), comparison.protocol.hash, comparison.classes)
 """
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_hash_seed():
     printed = set()
     for seed in ("1", "2"):

@@ -58,6 +58,7 @@ def families(bert_tiny):
     }
 
 
+@pytest.mark.slow
 def test_it_resumes_keeps_errors_and_renders(bert_tiny, tasks, tmp_path):
     folder, lines = tmp_path / "study", []
     study = Runner(folder, 1.0, lines.append).run(tasks, families(bert_tiny), shots=[4, 8])

@@ -53,6 +53,7 @@ def methods(model):
     ]
 
 
+@pytest.mark.slow
 def test_two_at_a_time_whatever_happens_to_the_processes(bert_tiny, tmp_path):
     """One run kills its process, and another never ends; in one test, because processes start slowly."""
     watcher = Watcher(stop=10)
