@@ -44,6 +44,7 @@ FORWARDS = {
     ("automatic/trials_table.py", "Trials.report", "report.trials_page"),
     ("search/summary.py", "SearchSummary.table", "search.table"),
     ("search/summary.py", "SearchSummary.report", "report.search_page"),
+    ("prompt/prompt.py", "Prompt.to_peft", "prompt.peft_export"),
 }
 
 

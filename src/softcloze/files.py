@@ -108,6 +108,18 @@ def validate_writable(path: Path, *, folder: bool = False) -> None:
             pass
 
 
+def validate_new_folder(path: Path) -> None:
+    """Make sure that `path` is a new or an empty folder that can be written.
+
+    Raises:
+        FileError: it is something else or cannot be written; names the path.
+    """
+    validate_writable(path, folder=True)
+    with explain_write_errors(path):
+        if path.exists() and any(path.iterdir()):
+            raise FileError(f"{path} already exists and is not empty; choose another path")
+
+
 @contextmanager
 def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn errors of the file system into a FileError about `path`."""

@@ -50,6 +50,12 @@ MISTAKES = [
     ["inspect", "<text*4> <mask>", "--text", "a", "--model", "model"],
     ["inspect", "<text> <mask>", "--field", "txt=a", "--model", "model"],
     ["inspect-prompt", "prompt", "--data", "other.csv"],
+    ["export-peft", "nowhere", "--out", "adapter"],
+    ["export-peft", "prompt", "--out", "model"],
+    ["export-peft", "ensemble", "--out", "adapter"],
+    ["import-peft", "adapter", "--out", "out", "--tail", "<text*4> <mask>", "--verbalizer", "sentiment/en"],
+    ["import-peft", "adapter", "--out", "out", "--tail", "<text> <mask>", "--verbalizer", "sentiment/nowhere"],
+    ["import-peft", "adapter", "--out", "rows.csv/out", "--tail", "<text> <mask>", "--verbalizer", "sentiment/en"],
 ]
 
 

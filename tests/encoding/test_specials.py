@@ -181,3 +181,25 @@ def test_special_tokens_in_inspect():
         ("<mask>", "mask", True),
         ("[SEP]", "special", True),
     ]
+
+
+FRONTS = {"wordpiece": "cls", "roberta": "bos", "xlmr": "bos", "albert": "cls", "gemma": "bos", "llama": "bos"}
+
+
+@pytest.mark.parametrize("kind", FRONTS)
+@pytest.mark.parametrize("space", ["", " "])
+def test_the_front_of_the_tokenizer_after_slots_takes_the_place_of_its_own(kind, space):
+    """Slots, then what the tokenizer makes of the text by itself, special tokens at both ends included."""
+    tokenizer = models.borrowed(kind)
+    mask_id = prompt_tokenizer(kind).mask_id
+    bound = compiled(f"<soft*2><{FRONTS[kind]}>{space}<text> It was <mask>", kind)
+    texts = ["good film", "好看", " x", "(a) b", "1 2"]
+    for text, prompt in zip(texts, bound.encode(texts), strict=True):
+        mask = [] if mask_id is None else [mask_id]
+        plain = f"{space}{text} It was {tokenizer.mask_token if mask else ''}".rstrip(" ")
+        assert [*prompt.left, *mask, *prompt.right] == [-1, -2, *tokenizer(plain)["input_ids"]]
+        assert prompt.token_type_ids is None
+    assert bound.word_ids("good") == compiled(f"{space}<text> It was <mask>", kind).word_ids("good")
+    info = bound.inspect(texts[0])
+    assert [token.kind for token in info[:3]] == ["soft", "soft", "special"]
+    assert info[-1].kind == ("special" if mask_id is not None else "mask")

@@ -20,7 +20,7 @@ from softcloze.backbone.compatibility import (
     validate_encoder,
 )
 from softcloze.backbone.family import AUTO, family_of, longest_prompt
-from softcloze.backbone.fingerprint import weights_fingerprint
+from softcloze.backbone.fingerprint import active_adapters, weights_fingerprint
 from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import HeadPart, Outputs
@@ -76,6 +76,7 @@ class Backbone:
         self.tokenizer = tokenizer
         self.name = name
         self.compiled = False
+        self._fingerprints: dict[str, str] = {}
         self.family = family_of(model.config, tokenizer)
         self.prompt_tokenizer = PromptTokenizer(
             tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq"
@@ -179,14 +180,17 @@ class Backbone:
     def fingerprint(self) -> dict[str, str]:
         """Fingerprints of the model's weights, see `weights_fingerprint`, of its tokenizer and of its chat template."""
         return {
-            "model": self._weights_fingerprint,
+            "model": self._weights_fingerprint(),
             "tokenizer": self.prompt_tokenizer.fingerprint,
             "chat_template": self.prompt_tokenizer.chat_fingerprint,
         }
 
-    @cached_property
     def _weights_fingerprint(self) -> str:
-        return weights_fingerprint(self.model)
+        """The fingerprint of the weights and of the adapters that are active now, computed once for each of these."""
+        adapters = active_adapters(self.model)
+        if adapters not in self._fingerprints:
+            self._fingerprints[adapters] = weights_fingerprint(self.model)
+        return self._fingerprints[adapters]
 
     @cached_property
     def embedding_rms(self) -> float:

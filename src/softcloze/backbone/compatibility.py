@@ -36,7 +36,8 @@ def validate_adapter(model: nn.Module) -> None:
         raise BackboneError(
             f"{_kind(model)} has a PEFT adapter of type {adapter.peft_type.value}, which puts "
             f"{adapter.num_virtual_tokens} virtual tokens in front of every sequence, and positions would be off by "
-            "them; take the model without the adapter, peft_model.get_base_model(), and <soft*N> in the template"
+            "them; save the adapter and read it with Prompt.from_peft, or take the model without it, "
+            "peft_model.get_base_model(), and <soft*N> in the template"
         )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import AUTO, Family, family_of, first_position, longest_prompt, validate_language_model
+from softcloze.backbone.fingerprint import active_adapters
 from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, locate, reading, validated
 from softcloze.backbone.weights import quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
@@ -176,7 +177,7 @@ def _take(model: "PreTrainedModel", tokenizer: PretrainedTokenizer | None) -> Ba
     )
     # the chat template says which tokens are control tokens
     of_tokenizer = () if tokenizer is None else (len(tokenizer), repr(tokenizer.chat_template))
-    key = id(model), name, state, id(tokenizer), *of_tokenizer
+    key = id(model), name, state, active_adapters(model), id(tokenizer), *of_tokenizer
     backbone = _TAKEN.get(key)
     if backbone is None:
         if tokenizer is None:

@@ -32,6 +32,8 @@ COMMANDS = {  # name of a module and of the function in it: summary
     "label-words": "Find label words by labelled rows.",
     "inspect": "Show a template, and an example token by token.",
     "inspect-prompt": "Show the vectors of a trained soft prompt.",
+    "export-peft": "Write a saved prompt as an adapter of PEFT.",
+    "import-peft": "Save an adapter that PEFT trained as a prompt.",
     "lint": "Check templates and label words for mistakes.",
     "models": "List or download starter models and data sets.",
     "templates": "List the templates of the library, or show one.",

@@ -90,6 +90,11 @@ class CompiledTemplate:
         return self.prompt_tokenizer.decoder or (self.prompt_tokenizer.mask_id is None and not self.has_right)
 
     @property
+    def adds_specials(self) -> bool:
+        """True if the tokenizer adds its special tokens at both ends; False where the template writes them."""
+        return self._renderer.adds_specials
+
+    @property
     def first_words(self) -> tuple[int, ...]:
         """Token ids of the first literal with any, white space around it stripped; empty if no literal has tokens."""
         texts = (part.text.strip() for part in self._static_parts if isinstance(part.node, Literal))
@@ -122,6 +127,16 @@ class CompiledTemplate:
         truncated = self._truncated(examples, values, demos, answer_length)
         prompts = {row: self._encoded(prompt, locate_fields) for row, prompt in truncated}
         return [prompts[row] for row in range(len(values))]
+
+    def render(self, values: Mapping[str, object], demonstrations: Sequence[Demonstration] = ()) -> Rendered:
+        """Render one example as text with the markers of `prompt_tokenizer`, as it is before tokenization.
+
+        Args:
+            values: field values, as `Template.read_fields` returns them.
+            demonstrations: for a template with <demos>.
+        """
+        (written,) = self._write_demonstrations([demonstrations])
+        return self._renderer.render(values, written)
 
     def word_ids(self, word: str, mask: str | None = None) -> tuple[int, ...]:
         """Token ids of a label word at the named mask, or at the only one: see `softcloze.encoding.word_ids`."""
@@ -201,7 +216,7 @@ class CompiledTemplate:
             ]
             encodings = self.prompt_tokenizer.encode(
                 [rendered.text for rendered in prompts],
-                add_special_tokens=not self.template.turns,  # the chat template writes them
+                add_special_tokens=self.adds_specials,
             )
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):

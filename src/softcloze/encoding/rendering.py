@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, takewhile
 
 from softcloze.encoding.chat import ChatFormat
 from softcloze.encoding.encoded import Demonstration
@@ -52,6 +52,8 @@ class Renderer:
         static_parts: the parts of the template without an example: fields are empty, and conditional parts are
             included.
         spaces: the white space before each mask, which belongs to the label word.
+        adds_specials: whether the tokenizer adds its special tokens at both ends; not with chat turns, nor where the
+            template writes those of the front after soft slots.
     """
 
     def __init__(
@@ -79,6 +81,11 @@ class Renderer:
             raise EncodingError("<options> lists the label words, and none are given: name them in a verbalizer")
         self._space_after = {Special(kind) for kind in prompt_tokenizer.space_after} & set(template.nodes)
         self._chat = ChatFormat(prompt_tokenizer, chat_options) if template.turns else None
+        moved = () if template.turns else _specials_after_slots(template, prompt_tokenizer)
+        if prompt_tokenizer.space_after:  # a tokenizer that writes the start of a text as word-initial
+            self._space_after |= {*moved}
+        self._ends = [Part(Special("eos"), marker) for marker in prompt_tokenizer.suffix_markers] if moved else []
+        self.adds_specials = not template.turns and not moved
         self.spaces = spaces_before_masks(parts)
         self._opening_space = ""  # at the end of the frame, where a mask opens the turn; it belongs to the label word
         self.static_parts = self._framed(self._with_markers(with_options(parts, self._options)))
@@ -179,7 +186,21 @@ class Renderer:
             marked.append(part if text is part.text else Part(part.node, text, part.block))
         if self._chat is not None:  # the chat template writes them
             return marked
-        return _without_added_specials(marked, prompt_tokenizer.prefix_markers, prompt_tokenizer.suffix_markers)
+        prefix = prompt_tokenizer.prefix_markers if self.adds_specials else ()
+        return _without_added_specials(marked, prefix, prompt_tokenizer.suffix_markers) + self._ends
+
+
+def _specials_after_slots(template: Template, prompt_tokenizer: PromptTokenizer) -> tuple[Special, ...]:
+    """The special tokens of the tokenizer's front where the template writes them after soft slots at its start.
+
+    They take the place of those that the tokenizer would add before the slots; empty otherwise.
+    """
+    prefix = prompt_tokenizer.prefix_markers
+    slots = sum(1 for _ in takewhile(lambda node: isinstance(node, Soft), template.nodes))
+    written = tuple(node for node in template.nodes[slots : slots + len(prefix)] if isinstance(node, Special))
+    if not slots or tuple(prompt_tokenizer.special(node.kind) for node in written) != prefix:
+        return ()
+    return written
 
 
 def _without_added_specials(parts: list[Part], prefix: Sequence[str], suffix: Sequence[str]) -> list[Part]:

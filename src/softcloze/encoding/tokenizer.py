@@ -172,6 +172,15 @@ class PromptTokenizer:
         marked = re.sub("|".join(map(re.escape, names)), lambda match: self._markers[match[0]], text) if names else text
         return re.sub("\x03(?=[^ ▁\x02])", "\x03 ", marked) if self._everywhere else marked
 
+    def kind_of(self, marker: str) -> SpecialKind | None:
+        """The kind of special token with this marker, if a tag names it."""
+        return next((kind for kind, known in self._special.items() if known == marker), None)
+
+    def without_markers(self, text: str) -> str:
+        """Replace the markers of special tokens by their original names; those of slots and a causal mask stay."""
+        markers = sorted(self._names, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, markers)), lambda match: self._names[match[0]], text) if markers else text
+
     def ends_in_special(self, text: str) -> bool:
         """Return True if text after this needs a space, to be tokenized as the original does after a special token."""
         return self._everywhere and text.endswith("\x03")

@@ -24,7 +24,7 @@ from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content
 from softcloze.scoring import States
 from softcloze.template import ChatOptions, Template
-from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer
+from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
 VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
@@ -164,6 +164,73 @@ class Prompt:
             training=card["training"],
             metrics=card["metrics"],
         )
+
+    def to_peft(self, path: str | PathLike[str], backbone: Backbone) -> None:
+        """Write the prompt as an adapter of PEFT: the vectors of prompt tuning for all that precedes the first field.
+
+        The vectors are the input embeddings of special tokens and words, and the trained vectors of soft slots. PEFT
+        puts them in front of every sequence; the rest, the tail, is tokenized without special tokens. README.md in the
+        folder has the tail, the token ids of the label words, and code that computes the probabilities of this prompt.
+        Writing needs no PEFT. For a masked model the task type is FEATURE_EXTRACTION, under which PEFT runs any model.
+
+        Args:
+            path: a new or an empty folder.
+            backbone: the model of the prompt.
+
+        Raises:
+            ParameterError: an adapter cannot hold the prompt: a soft slot stands after a field, its head is not
+                "words", it has a calibration, Jinja, token types, or another verbalizer than `Verbalizer`.
+            ArtifactError: the prompt belongs to another model.
+            BackboneError: the model runs otherwise in PEFT.
+            FileError: the folder is not empty or cannot be written.
+
+        Source:
+            Lester et al., EMNLP 2021, arXiv:2104.08691 (prompt tuning), as PEFT saves it.
+        """
+        from softcloze.prompt.peft_export import to_peft
+
+        to_peft(self, path, backbone)
+
+    @classmethod
+    def from_peft(
+        cls,
+        path: str | PathLike[str],
+        tail: str,
+        verbalizer: Verbalizer,
+        backbone: Backbone,
+        task: int | None = None,
+    ) -> Self:
+        """Make a prompt of an adapter that PEFT trained: PROMPT_TUNING, P_TUNING or MULTITASK_PROMPT_TUNING.
+
+        The template is `<soft*N name=peft>` and the tail. PEFT puts its vectors in front of the special tokens that the
+        tokenizer adds, as in `tokenizer(text)`, so `<bos>` or `<cls>` is written between the two where the tokenizer
+        adds one. Vectors that are the embeddings of these tokens, as `to_peft` writes them, become the tokens again.
+
+        Args:
+            path: the folder of the adapter.
+            tail: the template after the vectors, as in "<text> It was <mask>".
+            verbalizer: labels and their words.
+            backbone: the model that the adapter was trained on.
+            task: index of the task of a MULTITASK_PROMPT_TUNING adapter.
+
+        Raises:
+            ArtifactError: the adapter is damaged, belongs to a model of another width, or is of a kind that is no such
+                prompt, such as PREFIX_TUNING.
+            ParameterError: `task` is missing, out of range, or given for another kind; or the tokenizer adds a special
+                token in front that no tag names.
+            TemplateSyntaxError: the tail breaks a rule of the template language.
+            EncodingError: the tokenizer writes the tail after the vectors in another way than by itself.
+
+        Example:
+            >>> from softcloze import Prompt, Verbalizer, load_backbone
+            >>> backbone = load_backbone("starter:bert-tiny")
+            >>> words = Verbalizer({"positive": "good", "negative": "bad"})
+            >>> Prompt.from_peft("adapter", "<text> It was <mask>.", words, backbone)  # doctest: +SKIP
+        """
+        from softcloze.prompt.peft_import import from_peft
+
+        template, vectors = from_peft(path, tail, verbalizer, backbone, task)
+        return cls(template, verbalizer, backbone.name, backbone.fingerprint, vectors=vectors)
 
     def demonstrations_for(
         self, examples: Sequence[Example], backbone: Backbone

@@ -1,0 +1,36 @@
+"""softcloze export-peft: write a saved prompt as an adapter of PEFT."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from softcloze.cli.console import plain, results, say
+from softcloze.cli.options import OtherModelOption
+from softcloze.cli.progress import open_backbone
+from softcloze.cli.saved import Saved
+from softcloze.errors import CommandError
+from softcloze.files import expand_user, validate_new_folder
+
+
+def export_peft(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New folder for the adapter.")],
+    model: OtherModelOption = None,
+) -> None:
+    """Write a saved prompt as a prompt tuning adapter, which PEFT loads.
+
+    All that precedes the first field becomes vectors: special tokens, words and soft slots. README.md in the new folder
+    has the text that follows them, the token ids of the label words, and code that computes the probabilities.
+    """
+    out = expand_user(out)
+    saved = Saved.read(folder)
+    if saved.is_ensemble:
+        raise CommandError(f"{folder} is an ensemble, and an adapter holds one prompt; give {saved.members[0].folder}")
+    validate_new_folder(out)
+
+    from softcloze.prompt import Prompt
+
+    prompt = Prompt.load(folder)
+    prompt.to_peft(out, open_backbone(model if model is not None else saved.model))
+    say(results(), "saved in ", plain(out, "bold"), "; README.md there says how to run it")

@@ -1,0 +1,140 @@
+"""Export of a prompt as a PEFT adapter."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.backbone.compatibility import UNSUPPORTED, scores_close
+from softcloze.backbone.fingerprint import active_adapters
+from softcloze.demonstrations import NearestDemonstrations
+from softcloze.encoding import Demonstration, EncodedPrompt
+from softcloze.errors import BackboneError, ParameterError
+from softcloze.files import validate_new_folder
+from softcloze.prompt.compiled import CompiledPrompt
+from softcloze.prompt.folder import folder_of
+from softcloze.prompt.front import PROBES, Front, split_front
+from softcloze.prompt.peft_folder import write_adapter
+from softcloze.prompt.peft_readme import write_readme
+from softcloze.scoring.families import state_input_of
+from softcloze.soft import SoftVectors
+from softcloze.verbalizer import Verbalizer
+
+if TYPE_CHECKING:
+    from softcloze.prompt.prompt import Prompt
+
+_CANNOT = "this prompt cannot be exported to PEFT"
+
+
+def to_peft(prompt: "Prompt", path: str | PathLike[str], backbone: Backbone) -> Front:
+    """Write a prompt as a PEFT adapter: see `Prompt.to_peft`.
+
+    Returns:
+        The front that the vectors replace, and the tail after it.
+    """
+    folder = folder_of(path)
+    validate_new_folder(folder)
+    if reason := _reason(prompt):
+        raise ParameterError(f"{_CANNOT}: {reason}")
+    verbalizer = prompt.verbalizer
+    assert isinstance(verbalizer, Verbalizer)
+    prompt.validate_backbone(backbone)
+    if active_adapters(backbone.model):
+        raise ParameterError(
+            f"{_CANNOT}: its model has an adapter, and PEFT runs one kind at a time; merge it with "
+            "peft_model.merge_and_unload() and fit on the merged model"
+        )
+    compiled = CompiledPrompt(
+        prompt.template, verbalizer, backbone, prompt.max_length, prompt.head, prompt.chat_options, prompt.features
+    )
+    several = any(len(ids) > 1 for ids in compiled.words)
+    if several and verbalizer.decoding != "together" and backbone.family == "masked":
+        raise ParameterError(
+            f"{_CANNOT}: decoding={verbalizer.decoding!r} fills in the tokens of a word one by one; use words of one "
+            'token, or decoding="together"'
+        )
+    if backbone.family == "causal" and compiled.template.has_field_after_mask:
+        raise ParameterError(
+            f"{_CANNOT}: a field stands after <mask>, which a causal model scores anew for each label word; put <mask> "
+            "after the fields"
+        )
+    demonstrations: Sequence[Demonstration] = ()
+    if prompt.demonstrations is not None:
+        (demonstrations,) = prompt.demonstrations.select([{}], backbone)
+    front = split_front(compiled.template, demonstrations)
+    examples = [dict.fromkeys(prompt.template.fields, probe) for probe in PROBES[:2]]
+    encoded = compiled.template.encode(examples, demonstrations=[demonstrations] * len(examples))
+    if any(of_example.token_type_ids is not None for of_example in encoded):
+        raise ParameterError(
+            f"{_CANNOT}: <sep> begins a second segment with token types of its own, which PEFT does not pass on; write "
+            "the two texts as one, without <sep>"
+        )
+    soft = None
+    if compiled.template.blocks:
+        soft = SoftVectors.from_blocks(compiled.template.blocks, prompt.vectors).weight.detach().to(backbone.device)
+    vectors = _vectors(front, backbone, soft)
+    _validate_same_scores(backbone, front, vectors, soft, encoded)
+    readme = write_readme(front, compiled, verbalizer, encoded[0].right if backbone.family == "causal" else (), folder)
+    write_adapter(folder, vectors.cpu(), backbone, readme)
+    return front
+
+
+def _reason(prompt: "Prompt") -> str:
+    """Reason why an adapter cannot hold a prompt, as far as the prompt itself shows; empty if it can."""
+    if prompt.head != "words":
+        return f"head={prompt.head!r} has weights of its own after the model, and an adapter has vectors before it"
+    if type(prompt.verbalizer) is not Verbalizer:
+        return f"a {type(prompt.verbalizer).__name__} combines scores in a way of its own; take a Verbalizer"
+    if prompt.calibration is not None:
+        return "its calibration corrects scores after the model; export dataclasses.replace(prompt, calibration=None)"
+    if prompt.template.has_logic:
+        return "its template has Jinja, so that no text is the same in every prompt; write it with fields alone"
+    if isinstance(prompt.demonstrations, NearestDemonstrations):
+        return "it selects demonstrations for each example; take demonstrations of method 'random', or none"
+    return ""
+
+
+def _vectors(front: Front, backbone: Backbone, soft: Tensor | None) -> Tensor:
+    """The input embeddings of the front, shape (vectors, width), float32."""
+    ids = torch.tensor(front.ids, device=backbone.device)
+    vectors = backbone.embed(ids.clamp(min=0)).float()
+    if soft is not None:
+        slots = (ids < 0).nonzero()[:, 0]
+        vectors[slots] = soft[-1 - ids[slots]]
+    return vectors
+
+
+def _validate_same_scores(
+    backbone: Backbone, front: Front, vectors: Tensor, soft: Tensor | None, encoded: Sequence[EncodedPrompt]
+) -> None:
+    """Raise BackboneError if the model scores the vectors in front of a text as PEFT gives them in another way.
+
+    PEFT gives neither position ids nor token ids.
+    """
+    for prompt in encoded:
+        model_input = state_input_of(backbone, prompt)
+        source = model_input.source or model_input.ids
+        tail = backbone.embed(torch.tensor(source[len(front.ids) :], device=backbone.device))
+        rows = torch.cat([vectors.to(tail.dtype), tail])[None]
+        inputs = {
+            "inputs_embeds": rows,
+            "attention_mask": torch.ones(rows.shape[:2], dtype=torch.long, device=rows.device),
+        }
+        if model_input.source:
+            inputs["decoder_input_ids"] = torch.tensor([model_input.ids], device=rows.device)
+        with backbone.frozen(), torch.no_grad():
+            expected = backbone.outputs(
+                [model_input.ids], [model_input.state], sources=[model_input.source], soft=soft
+            ).logits.float()
+            try:
+                scores = backbone.model(**inputs, return_dict=True).logits[0, list(model_input.state)].float()
+            except UNSUPPORTED as error:
+                raise BackboneError(f"{backbone.name!r} does not run as PEFT runs it: {error}") from error
+        if not scores_close(scores, expected.view_as(scores), backbone.model.dtype):
+            raise BackboneError(
+                f"{backbone.name!r} gives other scores where vectors stand in front of a text as in PEFT; its prompts "
+                "cannot be exported"
+            )

@@ -1,0 +1,194 @@
+"""The folder of a PEFT adapter with vectors for the front of every sequence: its configuration and its tensors."""
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.errors import ArtifactError, ParameterError
+from softcloze.files import new_folder, unique_keys
+from softcloze.formatting import quoted, quoted_list
+from softcloze.parameters import integer
+from softcloze.prompt.folder import folder_of
+from softcloze.prompt.shape import check_shape
+
+CONFIG = "adapter_config.json"
+TENSORS = "adapter_model.safetensors"
+TASK_TYPES = {"masked": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
+VECTORS = "prompt_embeddings"
+COLUMNS, ROWS = "prefix_task_cols", "prefix_task_rows"
+_LARGEST = 2**20  # bytes of a configuration
+_PROMPTS = ("PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING")
+_KEYS_AND_VALUES = ("PREFIX_TUNING", "CARTRIDGE")
+_Count = Annotated[int, integer(at_least=1)]
+
+
+class _Config(TypedDict):
+    peft_type: str
+    num_virtual_tokens: _Count
+
+
+class _Optional(_Config, total=False):  # other keys as well
+    task_type: str | None
+    num_transformer_submodules: _Count | None
+
+
+def write_adapter(folder: Path, vectors: Tensor, backbone: Backbone, readme: str) -> None:
+    """Write vectors as a prompt tuning adapter, which PEFT from 0.4 on reads.
+
+    Args:
+        folder: a new or an empty folder.
+        vectors: for the front of every sequence, shape (vectors, width).
+        backbone: the model.
+        readme: the content of README.md.
+
+    Raises:
+        FileError: the folder cannot be written.
+    """
+    config = backbone.model.config.get_text_config()
+    name = getattr(backbone.model, "name_or_path", "") or backbone.name
+    entries = {
+        "base_model_name_or_path": name,
+        "inference_mode": True,
+        "num_attention_heads": getattr(config, "num_attention_heads", 1),
+        "num_layers": getattr(config, "num_hidden_layers", 1),
+        "num_transformer_submodules": 1,
+        "num_virtual_tokens": len(vectors),
+        "peft_type": "PROMPT_TUNING",
+        "prompt_tuning_init": "RANDOM",
+        "task_type": TASK_TYPES[backbone.family],
+        "token_dim": vectors.shape[-1],
+    }
+    tensors = save_tensors({VECTORS: vectors.float().contiguous()}, metadata={"format": "pt"})
+    with new_folder(folder) as draft:
+        (draft / CONFIG).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+        (draft / TENSORS).write_bytes(tensors)
+        (draft / "README.md").write_text(readme, encoding="utf-8", errors="replace", newline="\n")
+
+
+def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
+    """Read the vectors of a prompt learning adapter.
+
+    Of an encoder-decoder model PEFT saves twice as many vectors as it uses for prompt tuning and P-tuning; those that
+    it uses are returned.
+
+    Args:
+        path: the folder that `save_pretrained` of PEFT wrote.
+        task: the index of a task of multitask prompt tuning; None for other kinds.
+
+    Returns:
+        Shape (vectors, width), float32.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, or the adapter is of a kind that cannot be read.
+        ParameterError: `task` is missing, out of range, or given for another kind.
+    """
+    folder = folder_of(path)
+    config = _read_config(folder)
+    kind, count = config["peft_type"], config["num_virtual_tokens"]
+    _validate_kind(folder, kind, config.get("task_type"))
+    tensors = _read_tensors(folder)
+    submodules = config.get("num_transformer_submodules") or (2 if config.get("task_type") == "SEQ_2_SEQ_LM" else 1)
+    is_multitask = kind == "MULTITASK_PROMPT_TUNING"
+    if is_multitask and submodules > 1:
+        raise ArtifactError(
+            f"{folder} has multitask prompts of an encoder-decoder model, where PEFT puts vectors in front of the "
+            "decoder as well; softcloze has none there"
+        )
+    expected: dict[str, tuple[int | str, ...]] = {VECTORS: (count * submodules, "width")}
+    if is_multitask:
+        expected |= {COLUMNS: ("tasks", count * submodules, "rank"), ROWS: ("tasks", "rank", "width")}
+    if problem := _check_tensors(tensors, expected):
+        raise ArtifactError(f"{folder / TENSORS} does not fit its configuration: {problem}")
+    vectors = tensors[VECTORS].float()
+    if not is_multitask:
+        if task is not None:
+            raise ParameterError(f"task={task!r} is for an adapter of several tasks, and {folder} has a {kind} adapter")
+        return vectors[:count].clone()
+    tasks = len(tensors[COLUMNS])
+    if not integer(at_least=0).holds(task) or task is None or task >= tasks:
+        raise ParameterError(f"{folder} has prompts of {tasks} tasks; give task=, an integer from 0 to {tasks - 1}")
+    return vectors * (tensors[COLUMNS][task].float() @ tensors[ROWS][task].float())
+
+
+def _validate_kind(folder: Path, kind: str, task_type: str | None) -> None:
+    """Raise ArtifactError for an adapter of a kind that cannot be read, with the way out."""
+    if kind in _KEYS_AND_VALUES:
+        reason = "holds keys and values of every layer, and softcloze reads vectors of the input alone"
+        way = f"train it as {_PROMPTS[0]} or {_PROMPTS[1]}; a causal model with it attached can be given as model="
+    elif kind not in _PROMPTS:
+        reason = "changes the model and is no prompt"
+        way = "load it with peft and give the result as model=(PeftModel.from_pretrained(base, folder), tokenizer)"
+    elif task_type not in (None, *TASK_TYPES.values()):
+        reason = f"was trained for task_type {task_type}, with a head of its own in place of the language model's"
+        way = "train it for CAUSAL_LM, SEQ_2_SEQ_LM or, with a masked model, FEATURE_EXTRACTION"
+    else:
+        return
+    raise ArtifactError(f"the adapter in {folder} is of type {quoted(kind)}: it {reason}\n  {way}")
+
+
+def _read_config(folder: Path) -> _Optional:
+    if not folder.is_dir() or not (folder / CONFIG).is_file():
+        raise ArtifactError(f"{folder} is not the folder of a PEFT adapter: it has no {CONFIG}")
+    path = folder / CONFIG
+    text = _read(path)
+    try:
+        if len(text) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST:,} bytes")
+        config = json.loads(text, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from error
+    if problem := check_shape(config, _Optional, CONFIG):
+        what = "; a prompt adapter has these" if isinstance(config, Mapping) and "peft_type" in config else ""
+        raise ArtifactError(f"{path} is not the configuration of a prompt: {problem}{what}")
+    result: _Optional = config
+    return result
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    if not (folder / TENSORS).is_file():
+        pickled = (folder / "adapter_model.bin").is_file()
+        way = (
+            "it has adapter_model.bin, a pickle; load it with peft and save it again" if pickled else "it is incomplete"
+        )
+        raise ArtifactError(f"{folder} has no {TENSORS}: {way}")
+    try:
+        tensors: dict[str, Tensor] = load_tensors(_read(folder / TENSORS))
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ArtifactError(f"{folder / TENSORS} is damaged: {error}") from error
+    return tensors
+
+
+def _read(path: Path) -> bytes:
+    # links are followed: a hub's cache is made of them
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[Any, ...]]) -> str | None:
+    """Check names, types and shapes; return the first problem, or None. A name in a shape is one size in all."""
+    if tensors.keys() != expected.keys():
+        return f"it has the tensors {quoted_list(sorted(tensors))}; expected {quoted_list(sorted(expected))}"
+    sizes: dict[str, int] = {}
+    for name, shape in expected.items():
+        tensor = tensors[name]
+        fits = tensor.dim() == len(shape) and all(
+            size == (sizes.setdefault(axis, size) if isinstance(axis, str) else axis)
+            for size, axis in zip(tensor.shape, shape, strict=True)
+        )
+        if not fits or tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16) or not tensor.numel():
+            sized = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
+            return f"{name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; expected numbers of shape ({sized})"
+        if not tensor.isfinite().all():
+            return f"{name!r} holds values that are not finite"
+    return None
