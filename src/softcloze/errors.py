@@ -1,4 +1,4 @@
-"""All exceptions. Every class is a SoftclozeError and a subclass of a built-in exception."""
+"""All exceptions and warnings. Every exception is a SoftclozeError and a subclass of a built-in one."""
 
 from collections.abc import Iterable
 
@@ -133,6 +133,10 @@ class FileError(SoftclozeError, OSError):
 
 class EncodingError(SoftclozeError, ValueError):
     """An example, a label word or a template that cannot be encoded."""
+
+
+class OneSidedWarning(UserWarning):
+    """A prompt that gives nearly all examples, or an input without content, one label."""
 
 
 class TokenizerError(SoftclozeError, TypeError):

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from softcloze.automatic.label_names import like_tables, name_verbalizer
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.errors import DataError, SoftclozeError
+from softcloze.label_words.label_names import language_of, like_tables, name_verbalizer
 from softcloze.library import list_templates, load_template
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import States
@@ -116,17 +116,6 @@ def propose(
             if template in templates:
                 raise
     return proposals
-
-
-def language_of(texts: Sequence[str]) -> str:
-    """The language of the wordings for texts: "zh" if more than a fifth of their letters are Chinese, else "en".
-
-    >>> language_of(["物流很快", "nice"]), language_of(["a review"])
-    ('zh', 'en')
-    """
-    letters = [letter for text in texts for letter in text[:1000] if letter.isalpha()]
-    chinese = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
-    return "zh" if chinese > len(letters) / 5 else "en"
 
 
 def text_template(examples: Sequence[Example]) -> Template:

@@ -14,6 +14,7 @@ from softcloze.automatic.proposals import Proposal
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Example
+from softcloze.errors import OneSidedWarning
 from softcloze.heads import Head, WordHead, fit_exact
 from softcloze.prompt import Prompt
 from softcloze.template import with_slots
@@ -141,6 +142,7 @@ def soft_trial(task: Task, proposal: Proposal) -> Trial:
     with warnings.catch_warnings():
         # a prompt that does not learn shows in its log loss
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", OneSidedWarning)
         for train, test in splitter.split(labels, labels):
             classifier = fitted(train)
             log_probabilities[test] = classifier.predict_log_proba([task.examples[i] for i in test])

@@ -9,6 +9,7 @@ from softcloze.calibration.bias import LabelBias, fit_bias
 from softcloze.calibration.content_free import content_free, domain_texts
 from softcloze.calibration.metrics import expected_calibration_error
 from softcloze.calibration.mixture import Mixture, fit_mixture
+from softcloze.calibration.one_sided import dominant_label, winning_label
 from softcloze.calibration.registry import CALIBRATIONS, from_dict
 from softcloze.calibration.scores import Calibration
 from softcloze.calibration.temperature import Temperature, fit_temperature
@@ -21,9 +22,11 @@ __all__ = [
     "Temperature",
     "content_free",
     "domain_texts",
+    "dominant_label",
     "expected_calibration_error",
     "fit_bias",
     "fit_mixture",
     "fit_temperature",
     "from_dict",
+    "winning_label",
 ]

@@ -18,6 +18,7 @@ from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
 from softcloze.classifiers.base import PromptEstimator, Start, accuracy, read_examples, seed_of
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
+from softcloze.classifiers.one_sided import sample, warn_if_one_sided
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import (
     ClassWeight,
@@ -188,6 +189,11 @@ class PromptClassifier(PromptEstimator):
             FieldError: an example lacks a field; names the row.
             EncodingError: an example or a label word cannot be encoded.
             ParameterError: a parameter is unknown or outside its range, or does not fit the template or the examples.
+
+        Warns:
+            ConvergenceWarning: the training loss did not fall.
+            OneSidedWarning: one label wins nearly all training examples, or inputs without content while the examples
+                are guessed; 64 examples are scored to see that. It names another prompt.
         """
         self._validate_parameters()
         template = resolve_template(self.template)
@@ -247,6 +253,11 @@ class PromptClassifier(PromptEstimator):
                 seed=start.seed,
             )
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
+        # the bias of an exact head is fitted, so that no label wins unduly
+        if self._needs_several and self.head not in EXACT:
+            rows = sample(len(prompts), start.seed)
+            scores = bound.label_scores(bound.features([prompts[i] for i in rows]))
+            warn_if_one_sided(bound, [examples[i] for i in rows], scores, [targets[i] for i in rows])
         return self._finish(bound, start)
 
     def partial_fit(

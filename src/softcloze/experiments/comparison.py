@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from softcloze.calibration import dominant_label
 from softcloze.display import Block, Displayable
 from softcloze.errors import ParameterError
 from softcloze.experiments.protocol import Protocol, Shots
@@ -19,8 +20,6 @@ from softcloze.verbalizer import Label
 
 if TYPE_CHECKING:
     import pandas
-
-DOMINANT, DOMINANT_EXCESS = 0.9, 0.2  # shares of the held-out examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +111,11 @@ class Comparison(Displayable):
     def dominant_label(self, method: str, shots: Shots) -> tuple[Label, float] | None:
         """The label that a method gives to most held-out examples, far more than have it, and their share.
 
-        None unless the share, over all draws, is at least `DOMINANT` and `DOMINANT_EXCESS` above the right one: such
-        label words, or such a wording, do not tell the classes apart.
+        None unless the share, over all draws, is as large as for `softcloze.calibration.dominant_label`.
         """
-        predicted = [run.probabilities.argmax(1) for run in self.of(method, shots) if run.probabilities is not None]
-        shares = np.bincount(np.concatenate(predicted), minlength=len(self.classes)) / (
-            len(predicted) * len(self.truth)
-        )
-        label = int(shares.argmax())
-        share = float(shares[label])
-        if share < max(DOMINANT, float((self.truth == label).mean()) + DOMINANT_EXCESS):
-            return None
-        return self.classes[label], share
+        runs = [run.probabilities.argmax(1) for run in self.of(method, shots) if run.probabilities is not None]
+        dominant = dominant_label(np.concatenate(runs), np.tile(self.truth, len(runs)))
+        return (self.classes[dominant[0]], dominant[1]) if dominant is not None else None
 
     def content(self) -> Sequence[Block]:
         """A line for each method and number of shots: its metrics and costs."""

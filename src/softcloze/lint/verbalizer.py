@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from softcloze.calibration.one_sided import winning_label
 from softcloze.display import Block, Column, Displayable, Preformatted, Table, percent
 from softcloze.errors import VerbalizerError
 from softcloze.formatting import one_line
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from softcloze.analysis import Explanation
     from softcloze.encoding import PromptTokenizer
     from softcloze.verbalizer import AnyVerbalizer, Label, Words
-
-WINS = 3.0  # times the odds of chance: 0.75 for one of two labels, 0.43 for one of five
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +201,14 @@ def words_table(check: VerbalizerCheck) -> Table:
 
 
 def _one_sided(labels: "Sequence[Label]", priors: Sequence[float], template: Template) -> list[Finding]:
-    """A finding if one label has `WINS` times the odds of chance on content-free input."""
-    prior, chance = max(priors), 1 / len(labels)
-    if prior * (1 - chance) <= WINS * chance * (1 - prior):
+    """A finding if one label wins on content-free input."""
+    winner = winning_label(priors)
+    if winner is None:
         return []
-    winner = labels[priors.index(prior)]
-    message = f"label {winner!r} wins on content-free input with probability {prior:.2f}, where chance is {chance:.2f}"
+    message = (
+        f"label {labels[winner]!r} wins on content-free input with probability {priors[winner]:.2f}, where chance is "
+        f"{1 / len(labels):.2f}"
+    )
     span = next(span for node, span in zip(template.nodes, template.spans, strict=True) if isinstance(node, Mask))
     advice = "measure whether calibration='batch' helps"
     return [Finding("one-sided", "warning", message, advice, template.source, *span)]

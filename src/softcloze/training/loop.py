@@ -249,21 +249,13 @@ def _parameter_groups(
 
 
 def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:
-    """Warn if the training loss did not fall, or if every example was given the same label in the last epoch."""
+    """Warn if the training loss did not fall."""
     first, last = history[0]["loss"], history[-1]["loss"]
     if len(history) > 1 and last > 0.99 * first and last > target_loss:
         fell = "hardly fell" if last < first else "did not fall"
         warnings.warn(
             f"the training loss {fell} ({first:.3f} nats in the first epoch, {last:.3f} in the last); "
             "try another template, other label words or more epochs",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    # with a single epoch the labels are those of a prompt that has hardly been trained
-    if len(history) > 1 and history[-1]["labels"] == 1:
-        warnings.warn(
-            "every training example was given the same label in the last epoch; try other label words or another "
-            "template",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Label words from the names of labels: the names themselves as words, and tables of the library for like labels."""
+"""Label words from the names of labels, as words or by tables of the library for like labels, and their language."""
 
 import re
 from collections.abc import Sequence
@@ -71,6 +71,17 @@ def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]
         with suppress(VerbalizerError):  # two labels match the same one
             verbalizers[table.name] = Verbalizer(words, table.aggregation, table.length_norm)
     return verbalizers
+
+
+def language_of(texts: Sequence[str]) -> str:
+    """The language of texts: "zh" if more than a fifth of their letters are Chinese, else "en".
+
+    >>> language_of(["物流很快", "nice"]), language_of(["a review"])
+    ('zh', 'en')
+    """
+    letters = [letter for text in texts for letter in text[:1000] if letter.isalpha()]
+    chinese = sum("\u3400" <= letter <= "\u9fff" for letter in letters)
+    return "zh" if chinese > len(letters) / 5 else "en"
 
 
 def _known_names(tables: Sequence[VerbalizerCard]) -> dict[str, str]:

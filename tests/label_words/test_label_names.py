@@ -2,7 +2,7 @@
 
 import pytest
 
-from softcloze.automatic.label_names import like_tables, name_verbalizer
+from softcloze.label_words.label_names import like_tables, name_verbalizer
 
 
 @pytest.mark.parametrize(

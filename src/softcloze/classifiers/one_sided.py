@@ -1,0 +1,108 @@
+"""Warn of a prompt that gives nearly everything one label, and propose another one."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softcloze.calibration import content_free, dominant_label, winning_label
+from softcloze.data import Example
+from softcloze.errors import OneSidedWarning
+from softcloze.library import list_templates, load_template
+from softcloze.prompt import BoundPrompt
+from softcloze.template import without_slots
+from softcloze.verbalizer import Label, Verbalizer
+
+SAMPLE = 64  # training examples that are scored for it
+# the hard prompt of a task that was most accurate where more than one was measured: docs/measurements/results.md
+MOST_ACCURATE = {"sentiment/en": "sentiment/en-worked", "sentiment/zh": "sentiment/zh-worked"}
+CERTAIN = 10.0  # times the odds of chance: 0.91 for one of two labels
+NEAR, ENOUGH = 0.25, 16  # share of the way from chance to all right; examples
+
+
+def sample(count: int, seed: int) -> list[int]:
+    """Indices of the training examples that are scored, `SAMPLE` at most."""
+    return sorted(np.random.default_rng(seed).permutation(count)[:SAMPLE].tolist())
+
+
+def warn_if_one_sided(
+    bound: BoundPrompt, examples: Sequence[Example], scores: NDArray[np.float64], targets: Sequence[int]
+) -> None:
+    """Warn if one label wins nearly all training examples, or content-free input while the others are guessed.
+
+    Args:
+        bound: the fitted prompt.
+        examples: training examples.
+        scores: label scores of them, shape (examples, labels), with any calibration.
+        targets: index of the right label of each of them.
+
+    Warns:
+        OneSidedWarning: with what to do instead.
+    """
+    predicted, right = scores.argmax(1), np.asarray(targets)
+    dominant = dominant_label(predicted, right)
+    if dominant is not None:
+        label, _ = dominant
+        given, have = (int((values == label).sum()) for values in (predicted, right))
+        fact = f"gives {bound.labels[label]!r} to {given} of {len(right)} training examples, and {have} have it"
+    else:
+        winner = _winner(bound) if _is_guessing(predicted, right) else None
+        if winner is None:
+            return
+        hits = int((predicted == right).sum())
+        fact = (
+            f"gives {bound.labels[winner[0]]!r} to an input without content, with probability "
+            f"{winner[1]:.2f}, and {hits} of {len(right)} training examples get their label, hardly more than by chance"
+        )
+    warnings.warn(f"the prompt {fact}: {_advice(bound, examples)}", OneSidedWarning, stacklevel=3)
+
+
+def _is_guessing(predicted: NDArray[np.int_], right: NDArray[np.int_]) -> bool:
+    """Return True if balanced accuracy is near chance on examples enough to tell."""
+    present = np.unique(right)
+    recalls = [float((predicted[right == label] == label).mean()) for label in present]
+    chance = 1 / len(present)
+    return len(right) >= ENOUGH and float(np.mean(recalls)) < chance + NEAR * (1 - chance)
+
+
+def _winner(bound: BoundPrompt) -> tuple[int, float] | None:
+    """The label that wins on content-free input with near certainty, by index, and its probability."""
+    priors = bound.probabilities(bound.scores(content_free(bound.prompt.template))).mean(0)
+    winner = winning_label(priors.tolist(), CERTAIN)
+    return (winner, float(priors[winner])) if winner is not None else None
+
+
+def _advice(bound: BoundPrompt, examples: Sequence[Example]) -> str:
+    """What to do: another prompt of the library by name, a calibration, or a linear layer."""
+    prompt, ways = bound.prompt, list[str]()
+    if (other := _library_prompt(bound, examples)) is not None:
+        template, words = other
+        ways.append(f"template={template!r} with verbalizer={words!r}, which the library has for these labels")
+    else:
+        ways.append("other label words or another wording")
+    if prompt.calibration is None:
+        ways.append("calibration='batch'")
+    return f"try {', '.join(ways)} or head='linear'"
+
+
+def _library_prompt(bound: BoundPrompt, examples: Sequence[Example]) -> tuple[str, dict[Label, list[str]]] | None:
+    """A hard template of the library with words for these labels, if it has one and this prompt is another."""
+    from softcloze.label_words.label_names import language_of, like_tables  # its package is slow to import
+
+    prompt = bound.prompt
+    if not isinstance(prompt.verbalizer, Verbalizer) or bound.backbone.family != "causal":
+        return None
+    labels = prompt.verbalizer.labels
+    language = language_of([one if isinstance(one, str) else " ".join(map(str, one.values())) for one in examples])
+    for names in (labels, prompt.verbalizer.first_words):
+        tables = like_tables(names, language)
+        for task in dict.fromkeys(table.split("/")[0] for table in tables):
+            name = MOST_ACCURATE.get(f"{task}/{language}", f"{task}/{language}")
+            card = load_template(name) if name in list_templates() else None
+            if card is None or card.verbalizer not in tables or card.template == without_slots(prompt.template):
+                continue
+            if card.template.fields == prompt.template.fields:
+                words = tables[card.verbalizer]
+                return name, {label: [*words.label_words()[other]] for label, other in zip(labels, names, strict=True)}
+    return None

@@ -1,0 +1,114 @@
+"""A fit warns of a prompt that gives nearly everything one label, and says what to do."""
+
+import re
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support import models
+
+from softcloze import PromptClassifier, PromptEnsemble
+from softcloze.calibration import LabelBias
+from softcloze.classifiers.one_sided import warn_if_one_sided
+from softcloze.errors import OneSidedWarning
+from softcloze.prompt import BoundPrompt
+
+SENTENCES = [f"{text} {number}" for number in range(3) for text in models.SENTENCES[:12]]
+WORDS = {"积极": ["good", "great"], "消极": ["bad", "terrible"]}
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return models.backbone("llama")
+
+
+def classifier(backbone, template="<text> It was <mask>", **parameters):
+    return PromptClassifier(backbone, template, WORDS, random_state=0, **parameters)
+
+
+@pytest.fixture(scope="module")
+def one_sided(backbone):
+    """Texts to which the hard prompt gives one label, this label, and the other one."""
+    predicted = classifier(backbone).predict(SENTENCES)
+    winner = max(WORDS, key=predicted.tolist().count)
+    (other,) = {*WORDS} - {winner}
+    texts = [text for text, label in zip(SENTENCES, predicted, strict=True) if label == winner][:16]
+    assert len(texts) == 16
+    return texts, winner, other
+
+
+def warned(classifier, texts, labels):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        classifier.fit(texts, labels)
+    return [str(warning.message) for warning in caught if warning.category is OneSidedWarning]
+
+
+def test_it_names_a_prompt_of_the_library_with_words_for_the_labels(backbone, one_sided):
+    texts, winner, other = one_sided
+    (message,) = warned(classifier(backbone), texts, [winner, other] * 8)
+    assert message.startswith(f"the prompt gives {winner!r} to 16 of 16 training examples, and 8 have it: ")
+    assert "calibration='batch'" in message and "head='linear'" in message
+    (template,) = re.findall("template='(.*?)' with", message)
+    (words,) = re.findall("verbalizer=({.*?})", message)
+    assert template == "sentiment/en-worked"
+    assert words == "{'消极': ['negative'], '积极': ['positive']}"
+    # what it names can be written as it stands
+    assert classifier(backbone).set_params(template=template).predict(texts).shape == (16,)
+
+
+def test_words_name_the_task_where_labels_do_not_and_texts_its_language(backbone):
+    clf = PromptClassifier(backbone, "<text> 很 <mask>", {0: "bad", 1: "good"})
+    texts = ["这部电影" * n for n in range(1, 13)]
+    winner = int(np.bincount(clf.predict(texts)).argmax())
+    texts = [text for text, label in zip(texts, clf.predict(texts), strict=True) if label == winner]
+    labels = [winner] * (len(texts) // 2) + [1 - winner] * (len(texts) - len(texts) // 2)
+    (message,) = warned(clf, texts, labels)
+    assert "template='sentiment/zh-worked' with verbalizer={0: ['糟糕'], 1: ['推荐']}" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "parameters"),
+    [
+        ("wwwwwwwwwwwwwwoo", {}),  # most examples do have the label
+        ("wo", {}),  # too few to tell
+        ("wowowowowowowowo", {"head": "linear"}),  # its bias is fitted
+    ],
+)
+def test_it_is_silent_where_that_is_right(backbone, one_sided, labels, parameters):
+    texts, *names = one_sided
+    labels = [names["wo".index(label)] for label in labels]
+    assert warned(classifier(backbone, **parameters), texts[: len(labels)], labels) == []
+
+
+def test_a_calibration_that_corrects_it_is_no_cause_and_not_advised_again(backbone, one_sided):
+    texts, winner, other = one_sided
+    for message in warned(classifier(backbone, calibration="contextual"), texts, [winner, other] * 8):
+        assert "calibration=" not in message
+
+
+def test_trained_prompts_and_members_of_ensembles_warn(backbone, one_sided):
+    texts, winner, other = one_sided
+    members = [
+        classifier(backbone),
+        classifier(backbone, "<soft*2> <text> It was <mask>", epochs=1, learning_rate=1e-6),
+    ]
+    messages = warned(PromptEnsemble(members), texts, [winner, other] * 8)
+    assert len(messages) >= 1
+    assert all("the prompt gives" in message for message in messages)
+
+
+@pytest.mark.parametrize(("bias", "hits", "warns"), [(9.0, 9, True), (9.0, 14, False), (0.0, 9, False)])
+def test_certainty_without_content_counts_where_examples_are_guessed(backbone, one_sided, bias, hits, warns):
+    texts, *_ = one_sided
+    clf = classifier(backbone)
+    prompt = replace(clf._bound_prompt().prompt, calibration=LabelBias("batch", (bias, 0.0)))
+    targets = [0, 1] * 8
+    given = [target if i < hits else 1 - target for i, target in enumerate(targets)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_if_one_sided(BoundPrompt(prompt, backbone), texts, np.eye(2)[given], targets)
+    assert [f"{hits} of 16 training examples get their label" in str(warning.message) for warning in caught] == [
+        True
+    ] * warns
