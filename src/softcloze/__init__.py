@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.classifiers import MultiLabelPromptClassifier as MultiLabelPromptClassifier
+    from softcloze.classifiers import ProbeClassifier as ProbeClassifier
     from softcloze.classifiers import PromptClassifier as PromptClassifier
     from softcloze.classifiers import PromptEnsemble as PromptEnsemble
     from softcloze.classifiers import predict_stream as predict_stream
@@ -32,6 +33,7 @@ _HOMES = {
     "Comparison": "softcloze.experiments",
     "MultiLabelPromptClassifier": "softcloze.classifiers",
     "OrdinalVerbalizer": "softcloze.verbalizer",
+    "ProbeClassifier": "softcloze.classifiers",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.classifiers",
     "PromptEnsemble": "softcloze.classifiers",

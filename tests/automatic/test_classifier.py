@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import RepeatedStratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from softcloze import AutoPromptClassifier, PromptClassifier, PromptEnsemble
+from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, PromptEnsemble
+from softcloze.embeddings import load_encoder
 from softcloze.errors import ParameterError, SoftclozeError
 
 TEXTS = [
@@ -169,3 +174,85 @@ def test_wrong_parameters_are_named(parameters):
 def test_before_fit_it_says_so(bert_tiny):
     with pytest.raises(NotFittedError, match="call fit"):
         AutoPromptClassifier(bert_tiny).predict(TEXTS)
+
+
+TOPICS = {
+    0: [
+        *("I roasted carrots in olive oil.", "Knead the dough well.", "The soup needs more salt."),
+        *("Bake it until golden.", "She fried two eggs.", "Serve the noodles with soy sauce."),
+    ],
+    1: [
+        *("The bank raised its interest rate.", "My loan was approved today.", "She paid the mortgage early."),
+        *("He bought shares of the company.", "The tax bill arrived.", "Transfer the money by Friday."),
+    ],
+    2: [
+        *("Our team scored in the last minute.", "The goalkeeper saved a penalty.", "He won the tennis match."),
+        *("She ran the marathon in three hours.", "The coach changed the striker.", "They lost the cup final."),
+    ],
+}
+TOPIC_TEXTS = [text for texts in TOPICS.values() for text in texts]
+TOPIC_LABELS = [label for label, texts in TOPICS.items() for _ in texts]
+
+
+@pytest.fixture(scope="module")
+def with_encoder(bert_tiny):
+    auto = AutoPromptClassifier(
+        bert_tiny, encoder="starter:minilm-l6", candidates=1, members=1, soft_prompts=0, random_state=0
+    )
+    return auto.fit(TOPIC_TEXTS, TOPIC_LABELS)
+
+
+def test_sentence_embeddings_join_the_candidates(with_encoder, tmp_path):
+    records = with_encoder.trials_.records
+    assert [record.way for record in records if record.is_chosen] == ["linear, embedding"]
+    assert {record.features for record in records} == {"embedding", "mask"}
+    assert records[0].template == "embedding of <text> by starter:minilm-l6"
+    alone = ProbeClassifier("starter:minilm-l6", random_state=0, class_weight="balanced")
+    assert (with_encoder.predict(TOPIC_TEXTS) == alone.fit(TOPIC_TEXTS, TOPIC_LABELS).predict(TOPIC_TEXTS)).all()
+    with_encoder.save(tmp_path / "probe")
+    loaded = ProbeClassifier.load(tmp_path / "probe")
+    assert (loaded.predict_proba(TOPIC_TEXTS) == with_encoder.predict_proba(TOPIC_TEXTS)).all()
+
+
+def test_the_log_loss_of_the_embeddings_is_that_of_held_out_examples(with_encoder):
+    """Of heads at the chosen strength that scikit-learn fits without the example, in folds of its own."""
+    probe = with_encoder.best_estimator_.probe_
+    embeddings = load_encoder("starter:minilm-l6").embed(TOPIC_TEXTS)
+    targets = np.array(TOPIC_LABELS)
+    losses = []
+    for train, test in RepeatedStratifiedKFold(n_splits=5, n_repeats=3, random_state=1).split(embeddings, targets):
+        strength = probe.training["strength"]
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=1 / (strength * len(train)), max_iter=5000))
+        logs = pipeline.fit(embeddings[train], targets[train]).predict_log_proba(embeddings[test])
+        losses += (-logs[np.arange(len(test)), targets[test]]).tolist()
+    assert with_encoder.trials_.records[0].log_loss == pytest.approx(np.mean(losses), rel=0.15)
+
+
+def test_an_ensemble_of_prompts_and_embeddings_saves_and_loads(bert_tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("softcloze.automatic.classifier.choose_trials", lambda trials, most: [trials[0], trials[-1]])
+    encoder, best = load_encoder("starter:minilm-l6"), []
+    auto = AutoPromptClassifier(
+        bert_tiny, encoder=encoder, candidates=2, soft_prompts=0, random_state=0, on_trial=best.append
+    ).fit(TEXTS, LABELS)
+    assert best[0].features == "embedding" and len(best) == 3
+    assert [record.log_loss for record in best] == sorted([record.log_loss for record in best], reverse=True)
+    kinds = {type(member) for member in auto.best_estimator_.classifiers}
+    assert kinds == {PromptClassifier, ProbeClassifier}
+    auto.save(tmp_path / "e")
+    loaded = PromptEnsemble.load(tmp_path / "e", bert_tiny)
+    assert (loaded.predict_proba(TEXTS) == auto.predict_proba(TEXTS)).all()
+    assert clone(auto).encoder is encoder
+
+
+def test_embeddings_are_left_out_where_they_would_take_half_of_the_budget(bert_tiny, monkeypatch):
+    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows_seconds", lambda self, seconds: False)
+    monkeypatch.setattr("softcloze.automatic.probe_trial.FIRST", 4)
+    auto = AutoPromptClassifier(bert_tiny, encoder="starter:minilm-l6", candidates=1, soft_prompts=0, random_state=0)
+    assert {record.features for record in auto.fit(TEXTS[:8], LABELS[:8]).trials_.records} == {"mask"}
+
+
+def test_chat_options_reach_every_prompt(bert_tiny):
+    options = {"enable_thinking": True}
+    auto = AutoPromptClassifier(bert_tiny, chat_options=options, candidates=1, members=9, random_state=0)
+    members = auto.fit(TEXTS[:8], LABELS[:8]).best_estimator_.classifiers
+    assert all(member.prompt_.chat_options == options for member in members)

@@ -132,7 +132,7 @@ def test_an_ensemble_is_streamed_too():
 def test_other_classifiers_raise():
     words = {"bad": "bad", "good": "good"}
     several = MultiLabelPromptClassifier(models.backbone("bert"), "<text> <mask>", words)
-    with pytest.raises(ParameterError, match="takes a PromptClassifier or a PromptEnsemble, found MultiLabel"):
+    with pytest.raises(ParameterError, match="or a PromptEnsemble, found MultiLabel"):
         predict_stream(several, TEXTS)
 
 

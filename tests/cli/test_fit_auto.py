@@ -1,13 +1,14 @@
 """softcloze fit --auto: from labelled rows to a saved classifier that the other commands take, without a template."""
 
 import json
+import shutil
 import sys
 
 import pytest
 from support import models
 from support.html_page import Page, assert_complete
 
-from softcloze import AutoPromptClassifier, PromptClassifier, PromptEnsemble
+from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.cli import main
 from softcloze.cli.input_files import open_table
 from softcloze.cli.resumable import ResumableOutput
@@ -95,7 +96,7 @@ def test_predict_evaluate_and_inspect_prompt_take_the_ensemble(saved, capsys):
     assert softcloze("inspect-prompt", "auto", "--data", "train.csv") == 0
     out = capsys.readouterr().out
     for number, member in enumerate(ensemble.classifiers_, start=1):
-        assert f"prompt {number} of {len(ensemble.classifiers_)}, head {member.prompt_.head}: " in out
+        assert f"member {number} of {len(ensemble.classifiers_)}, head {member.prompt_.head}: " in out
 
 
 def test_a_damaged_ensemble_is_named(saved, tmp_path, capsys):
@@ -142,7 +143,6 @@ def test_weights_of_rows_and_classes_reach_the_classifier(monkeypatch):
         (["fit", "train.csv", "--template", "<text> <mask>", "--budget", "1min"], "--budget is for --auto; add --auto"),
         ([*FIT, "--epochs", "3"], "--auto chooses for itself and does not take --epochs; leave one of the two out"),
         ([*FIT, "--head", "linear"], "does not take --head"),
-        ([*FIT, "--chat-options", "{}"], "does not take --chat-options"),
         ([*FIT, "--budget", "soon"], "--budget is 'soon'; expected a number of seconds above 0, or a duration"),
         ([*FIT, "--template", "<soft*4> <text> <mask>"], "expected hard templates with one mask"),
         (["fit", "titled.csv", "--auto"], "name the columns of the texts with --text-column, once for each"),
@@ -189,3 +189,69 @@ def test_predict_with_an_ensemble_resumes_after_an_interruption(saved, monkeypat
     assert softcloze(*command, "resumed.jsonl") == 0
     assert "256 of 320 rows are labelled already" in capsys.readouterr().err
     assert (saved.parent / "resumed.jsonl").read_bytes() == (saved.parent / "whole.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def encoder(folder):
+    models.model("bert", seed=1).base_model.save_pretrained(folder / "encoder")
+    models.tokenizer("wordpiece").save_pretrained(folder / "encoder")
+    return "encoder"
+
+
+class TestEncoder:
+    """--encoder: sentence embeddings beside prompts, and the commands that take the result."""
+
+    def test_embeddings_are_tried_and_an_ensemble_is_saved_in_any_case(self, encoder, folder, capsys):
+        options = ["--encoder", encoder, "--members", "1", "--report", "encoder.html", "--chat-options", "{}"]
+        assert softcloze(*FIT[:-1], "1", *options, "--out", "one") == 0
+        out = capsys.readouterr().out
+        assert "linear, embedding" in out and "training accuracy" in out
+        assert len(PromptEnsemble.load("one").classifiers_) == 1
+        assert_complete((folder / "encoder.html").read_text(encoding="utf-8"))
+
+    def test_every_command_takes_an_ensemble_of_prompts_and_embeddings(self, encoder, folder, capsys):
+        prompt = PromptClassifier("model", "<text> It was <mask>", {"negative": "bad", "positive": "good"})
+        ensemble = PromptEnsemble([prompt, ProbeClassifier(encoder, random_state=0)]).fit(TEXTS, LABELS)
+        ensemble.save("embedded")
+        assert softcloze("predict", "train.csv", "--prompt", "embedded", "--out", "embedded.jsonl") == 0
+        rows = list(open_table(folder / "embedded.jsonl").rows())
+        assert [row["predicted"] for row in rows] == ensemble.predict(TEXTS).tolist()
+        found = [[row["probability_negative"], row["probability_positive"]] for row in rows]
+        assert found == pytest.approx(ensemble.predict_proba(TEXTS), abs=1e-5)
+        capsys.readouterr()
+        assert softcloze("evaluate", "train.csv", "--prompt", "embedded", "--report", "evaluation.html") == 0
+        assert f"accuracy           {ensemble.score(TEXTS, LABELS):.3f}" in capsys.readouterr().out
+        assert "encoder" in Page((folder / "evaluation.html").read_text(encoding="utf-8")).text
+        assert softcloze("inspect-prompt", "embedded", "--data", "train.csv") == 0
+        out = capsys.readouterr().out
+        assert "mean size of the part of each member over 8 examples" in out
+        assert f"of {len(ensemble.classifiers_)}, head linear: embedding of <text> by encoder" in out
+
+    def test_a_probe_needs_no_language_model(self, encoder, folder, capsys, monkeypatch):
+        probe = ProbeClassifier(encoder, random_state=0).fit(TEXTS, LABELS)
+        probe.save("probe")
+        PromptEnsemble([probe]).save("only-probe")
+        monkeypatch.setattr("softcloze.cli.saved.open_backbone", lambda *_, **__: pytest.fail("a model was loaded"))
+        for saved in ("probe", "only-probe"):
+            assert softcloze("predict", "train.csv", "--prompt", saved, "--out", f"{saved}.csv") == 0
+            rows = list(open_table(folder / f"{saved}.csv").rows())
+            assert [row["predicted"] for row in rows] == probe.predict(TEXTS).tolist()
+            assert softcloze("evaluate", "train.csv", "--prompt", saved, "--report", "probe.html") == 0
+            assert softcloze("inspect-prompt", saved, "--data", "train.csv") == 0
+            assert "a linear layer on sentence embeddings" in capsys.readouterr().out
+
+    def test_an_encoder_that_moved_is_named_and_found_with_the_option(self, encoder, folder, capsys):
+        shutil.copytree(folder / "encoder", folder / "to-move")
+        ProbeClassifier("to-move", random_state=0).fit(TEXTS, LABELS).save("moved")
+        (folder / "to-move").rename(folder / "elsewhere")
+        assert softcloze("evaluate", "train.csv", "--prompt", "moved") == 2
+        assert "the sentence encoder 'to-move', which probe.json names, cannot be loaded; if it moved" in " ".join(
+            capsys.readouterr().err.split()
+        )
+        assert softcloze("evaluate", "train.csv", "--prompt", "moved", "--encoder", "elsewhere") == 0
+        assert softcloze("evaluate", "train.csv", "--prompt", "moved", "--encoder", "model") == 2
+        assert "belongs to another encoder" in capsys.readouterr().err
+
+    def test_an_unknown_starter_is_named_before_rows_are_scored(self, capsys):
+        assert softcloze(*FIT, "--encoder", "starter:minlm", "--out", "never") == 2
+        assert "unknown starter model 'minlm'; did you mean 'minilm-l6'" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from softcloze import MultiLabelPromptClassifier, OrdinalVerbalizer, PromptClass
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.prompt import CARD, Prompt
 from softcloze.prompt.card import PromptCard
-from softcloze.prompt.prompt import VECTORS
+from softcloze.prompt.tensors import VECTORS
 
 TEXTS = models.SENTENCES[:8]
 LABELS = ["neg", "pos"] * 4

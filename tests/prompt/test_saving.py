@@ -17,7 +17,7 @@ from softcloze.demonstrations import FixedDemonstrations, NearestDemonstrations,
 from softcloze.errors import ArtifactError, FileError
 from softcloze.prompt import CARD, Prompt
 from softcloze.prompt.folder import FORMAT
-from softcloze.prompt.prompt import VECTORS
+from softcloze.prompt.tensors import VECTORS
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 

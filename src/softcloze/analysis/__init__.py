@@ -6,6 +6,7 @@ from softcloze.analysis.explain import explain, likeliest_words
 from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
 from softcloze.analysis.hardening import Hardening, HardPrompt, harden
 from softcloze.analysis.head_shares import HeadShares, head_shares
+from softcloze.analysis.member_shares import MemberShare, MemberShares, member_shares
 from softcloze.analysis.soft_vectors import SoftInspection, SoftVector, VocabularyWord, inspect_soft
 from softcloze.analysis.trajectory import Epoch, Trajectory, VectorLog, trajectory
 
@@ -18,6 +19,8 @@ __all__ = [
     "Hardening",
     "HeadShares",
     "LabelShare",
+    "MemberShare",
+    "MemberShares",
     "Score",
     "SoftInspection",
     "SoftVector",
@@ -32,5 +35,6 @@ __all__ = [
     "head_shares",
     "inspect_soft",
     "likeliest_words",
+    "member_shares",
     "trajectory",
 ]

@@ -41,6 +41,8 @@ class Budget:
 
     def allows(self, examples: int) -> bool:
         """Return True if the time that is left suffices for so many examples, as far as those before tell."""
-        if self._limit is None or not self._examples:
-            return True
-        return self.elapsed + self._reading / self._examples * examples <= self._limit
+        return not self._examples or self.allows_seconds(self._reading / self._examples * examples)
+
+    def allows_seconds(self, seconds: float) -> bool:
+        """Return True if so much time is left."""
+        return self._limit is None or self.elapsed + seconds <= self._limit

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import chain
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -11,14 +12,16 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from softcloze.automatic.budget import DURATION, Budget, parse_duration
+from softcloze.automatic.probe_trial import probe_trial
 from softcloze.automatic.proposals import propose, text_template
-from softcloze.automatic.race import Race
+from softcloze.automatic.race import Race, best_of
 from softcloze.automatic.selection import choose_trials
 from softcloze.automatic.trials import Task, Trial
 from softcloze.automatic.trials_table import TrialRecord, Trials
 from softcloze.backbone import AnyModel, load_backbone, validate_model_options
-from softcloze.classifiers import PromptClassifier, PromptEnsemble
+from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, read_examples, seed_of
+from softcloze.classifiers.probe import NAMED_ENCODER, Encoder
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,
@@ -32,11 +35,13 @@ from softcloze.data import (
     validate_several,
     weighted_rows,
 )
+from softcloze.embeddings import load_encoder
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
-from softcloze.template import Template
+from softcloze.prompt import Probe, Prompt
+from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, Words
 
 
@@ -65,6 +70,9 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         class_weight: weights of the classes as for `PromptClassifier`, for all that is learnt and judged. Equal ones
             by default, since few labelled examples are seldom drawn as the classes occur; None if they are.
         max_length: limit of a prompt in tokens; None for the model's own limit.
+        encoder: a sentence encoder, as for `ProbeClassifier`; None for none. A linear layer on its embeddings joins the
+            candidates, and may be the result or a member of it.
+        chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
         model_options: as for `PromptClassifier`.
         on_trial: called with the `TrialRecord` of the best trial so far after each template.
         random_state: seed of the order of examples and of the folds.
@@ -72,7 +80,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     Attributes:
         classes_: the labels, sorted.
         backbone_: the frozen `Backbone`.
-        best_estimator_: the result, a fitted `PromptClassifier`, or `PromptEnsemble` of such.
+        best_estimator_: the result, a fitted `PromptClassifier` or `ProbeClassifier`, or a `PromptEnsemble` of such.
         trials_: all trials; `print` shows their table.
 
     Example:
@@ -97,6 +105,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     soft_prompts: int = 1
     class_weight: ClassWeight | None = "balanced"
     max_length: int | None = None
+    encoder: Encoder | None = None
+    chat_options: ChatOptions | None = None
     model_options: Mapping[str, Any] | None = None
     on_trial: Callable[[TrialRecord], object] | None = None
     random_state: int | np.random.RandomState | None = None
@@ -109,6 +119,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         "soft_prompts": integer(at_least=0),
         "class_weight": CLASS_WEIGHT,
         "max_length": integer(at_least=1) | NONE,
+        "encoder": NAMED_ENCODER | NONE,
+        "chat_options": CHAT_OPTIONS | NONE,
         "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
         "on_trial": Constraint("a function", callable) | NONE,
         "random_state": RANDOM_STATE,
@@ -155,25 +167,48 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], row_weights)
         seed = seed_of(self.random_state)
 
+        encoder = load_encoder(self.encoder) if self.encoder is not None else None
         backbone = load_backbone(self.model, **validate_model_options(self.model, self.model_options))
         budget = Budget(parse_duration(self.budget))
         limit = plain(self.max_length)
-        proposals = propose(classes, examples, backbone, verbalizer=given, templates=templates, max_length=limit)
-        task = Task(backbone, examples, targets, np.ones(len(targets)) if weights is None else weights, limit, seed)
-        race = Race(task, budget, self._report)
-        chosen = choose_trials(race.run(proposals[: self.candidates], self.soft_prompts), self.members)
-        members = [PromptClassifier.of_prompt(trial.prompt, backbone) for trial in chosen]
-        self.best_estimator_: PromptClassifier | PromptEnsemble
+        options = self.chat_options
+        proposals = propose(
+            classes,
+            examples,
+            backbone,
+            verbalizer=given,
+            templates=templates,
+            max_length=limit,
+            chat_options=options,
+        )
+        weights = np.ones(len(targets)) if weights is None else weights
+        task = Task(backbone, examples, targets, weights, limit, seed, options)
+        others: list[Trial] = []
+
+        def report(best: Trial) -> None:
+            if self.on_trial is not None:
+                self.on_trial(_record(best_of([best, *others]), []))
+
+        race = Race(task, budget, report)
+        if encoder is not None and (trial := probe_trial(race.task, tuple(classes), encoder, budget)) is not None:
+            others.append(trial)
+            report(trial)
+        chosen = choose_trials([*race.run(proposals[: self.candidates], self.soft_prompts), *others], self.members)
+
+        def fitted(member: Prompt | Probe) -> PromptClassifier | ProbeClassifier:
+            if isinstance(member, Prompt):
+                return PromptClassifier.of_prompt(member, backbone)
+            return ProbeClassifier.of_probe(member, member.load_encoder(encoder))
+
+        members = [fitted(trial.prompt) for trial in chosen]
+        self.best_estimator_: PromptClassifier | ProbeClassifier | PromptEnsemble
         self.best_estimator_ = PromptEnsemble(members, average="log_probabilities") if len(members) > 1 else members[0]
         self.backbone_ = backbone
-        records = [_record(trial, chosen) for trials in race.trials.values() for trial in trials]
+        trials = [*others, *chain.from_iterable(race.trials.values())]
+        records = [_record(trial, chosen) for trial in trials]
         records.sort(key=lambda record: (not record.is_chosen, -record.examples, record.log_loss))
         self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out, tuple(classes))
         return self
-
-    def _report(self, best: Trial) -> None:
-        if self.on_trial is not None:
-            self.on_trial(_record(best, []))
 
     @property
     def classes_(self) -> np.ndarray:
@@ -203,14 +238,14 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         return self._fitted().score(X, y, sample_weight)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Save the result, as `PromptClassifier.save` or `PromptEnsemble.save`, whose `load` reads it."""
+        """Save the result, as the `save` of its class does, whose `load` reads it."""
         self._fitted().save(path)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True after `fit`."""
         return hasattr(self, "best_estimator_")
 
-    def _fitted(self) -> PromptClassifier | PromptEnsemble:
+    def _fitted(self) -> PromptClassifier | ProbeClassifier | PromptEnsemble:
         if not hasattr(self, "best_estimator_"):
             raise NotFittedError("call fit with labelled examples first")
         return self.best_estimator_
@@ -218,7 +253,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
 
 def _record(trial: Trial, chosen: Sequence[Trial]) -> TrialRecord:
     return TrialRecord(
-        str(trial.prompt.template),
+        trial.prompt.description,
         trial.prompt.head,
         trial.prompt.features,
         len(trial.targets),

@@ -5,13 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from softcloze.backbone import Backbone
-from softcloze.data import Example
-from softcloze.errors import DataError, SoftclozeError
+from softcloze.data import Example, shown_fields
+from softcloze.errors import SoftclozeError
 from softcloze.label_words.label_names import language_of, like_tables, name_verbalizer
 from softcloze.library import list_templates, load_template
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import States
-from softcloze.template import Template, is_field_name
+from softcloze.template import ChatOptions, Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer
 
 MOST_WORD_TOKENS = 8  # of a label word; longer names label the rows only
@@ -73,6 +73,7 @@ def propose(
     verbalizer: AnyVerbalizer | None = None,
     templates: Sequence[Template] = (),
     max_length: int | None = None,
+    chat_options: ChatOptions | None = None,
 ) -> list[Proposal]:
     """Propose templates and label words, the most promising first.
 
@@ -87,11 +88,12 @@ def propose(
         verbalizer: label words given by the user, for all templates; None to propose words.
         templates: hard templates given by the user.
         max_length: limit of a prompt in tokens.
+        chat_options: values of variables of the tokenizer's chat template.
 
     Raises:
         SoftclozeError: a template given by the user does not fit the model, as for `CompiledPrompt`.
     """
-    fields = _fields(examples[0])
+    fields = shown_fields(examples)
     language = language_of([_text_of(example) for example in examples])
     name_words = verbalizer if verbalizer is not None else name_verbalizer(labels)
     similar = like_tables(labels, language) if verbalizer is None else {}
@@ -107,10 +109,10 @@ def propose(
     proposals = []
     for template, of_pair in dict.fromkeys(pairs):
         try:
-            proposals.append(_propose(template, of_pair, names, backbone, max_length))
+            proposals.append(_propose(template, of_pair, names, backbone, max_length, chat_options))
             if template == general[MEAN][0]:
                 # in a causal model the mean does not depend on the words after the text: one template serves for all
-                compiled = CompiledPrompt(template, names, backbone, max_length, "linear", features="mean")
+                compiled = CompiledPrompt(template, names, backbone, max_length, "linear", chat_options, "mean")
                 proposals.append(Proposal(compiled, has_words=False, features="mean"))
         except SoftclozeError:
             if template in templates:
@@ -127,18 +129,7 @@ def text_template(examples: Sequence[Example]) -> Template:
     >>> text_template([{"title": "A", "text": "B"}]).fields
     ('title', 'text')
     """
-    fields = _fields(examples[0])
-    for field in fields:
-        if not is_field_name(field):
-            raise DataError(
-                f"the examples have a field {field!r}, which no tag can name; rename it to letters, digits and "
-                "underscores, such as 'text', or leave it out"
-            )
-    return Template(f"{_body(fields)} <mask>")
-
-
-def _fields(example: Example) -> list[str]:
-    return list(example) if isinstance(example, Mapping) else ["text"]
+    return Template(f"{_body(shown_fields(examples))} <mask>")
 
 
 def _text_of(example: Example) -> str:
@@ -170,7 +161,12 @@ def _library_pairs(
 
 
 def _propose(
-    template: Template, verbalizer: AnyVerbalizer | None, names: Verbalizer, backbone: Backbone, max_length: int | None
+    template: Template,
+    verbalizer: AnyVerbalizer | None,
+    names: Verbalizer,
+    backbone: Backbone,
+    max_length: int | None,
+    chat_options: ChatOptions | None,
 ) -> Proposal:
     """The proposal with these words, or without them if they are too long or do not fit.
 
@@ -179,7 +175,7 @@ def _propose(
     """
     if verbalizer is not None and len(names.labels) <= MOST_OPTIONS:
         with suppress(SoftclozeError):
-            compiled = CompiledPrompt(template, verbalizer, backbone, max_length, "words+linear")
+            compiled = CompiledPrompt(template, verbalizer, backbone, max_length, "words+linear", chat_options)
             if max(map(len, compiled.words)) <= MOST_WORD_TOKENS:
                 return Proposal(compiled, has_words=True)
-    return Proposal(CompiledPrompt(template, names, backbone, max_length, "linear"), has_words=False)
+    return Proposal(CompiledPrompt(template, names, backbone, max_length, "linear", chat_options), has_words=False)

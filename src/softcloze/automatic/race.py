@@ -47,6 +47,11 @@ class Race:
         self.trials: dict[Proposal, list[Trial]] = {}
         self.left_out = 0
 
+    @property
+    def task(self) -> Task:
+        """The task, its examples in the order of all trials."""
+        return self._task
+
     def run(self, proposals: Sequence[Proposal], soft: int) -> list[Trial]:
         """Run all rounds; return the trials of the proposals that were judged by all examples.
 

@@ -16,8 +16,8 @@ from softcloze.classifiers import PromptClassifier
 from softcloze.data import Example
 from softcloze.errors import OneSidedWarning
 from softcloze.heads import Head, WordHead, fit_exact
-from softcloze.prompt import Prompt
-from softcloze.template import with_slots
+from softcloze.prompt import Probe, Prompt
+from softcloze.template import ChatOptions, with_slots
 
 SLOTS = 10  # vectors of a soft prompt
 SOFT_FOLDS = 3  # each takes a training of its own
@@ -28,14 +28,14 @@ class Trial:
     """One way to classify, fitted to the examples.
 
     Attributes:
-        prompt: the prompt, with its head and its vectors.
+        prompt: the prompt, with its head and its vectors; or a probe on sentence embeddings.
         log_probabilities: of the labels of each example by a prompt that did not learn from it, in nats, shape
             (examples, labels).
         targets: index of each example's label, shape (examples,).
         weights: of the examples, with mean 1, shape (examples,).
     """
 
-    prompt: Prompt
+    prompt: Prompt | Probe
     log_probabilities: NDArray[np.float64]
     targets: NDArray[np.int_]
     weights: NDArray[np.float64]
@@ -68,6 +68,7 @@ class Task:
         weights: of the examples, with mean 1, shape (examples,).
         max_length: limit of a prompt in tokens.
         seed: seed of the folds and of soft prompts.
+        chat_options: values of variables of the tokenizer's chat template.
     """
 
     backbone: Backbone
@@ -76,6 +77,7 @@ class Task:
     weights: NDArray[np.float64]
     max_length: int | None
     seed: int
+    chat_options: ChatOptions | None = None
 
     def first(self, count: int) -> "Task":
         """The task with its first examples alone."""
@@ -104,6 +106,7 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor) -> list[Trial]
             head=name,
             head_tensors=head.state_dict(),
             max_length=task.max_length,
+            chat_options=task.chat_options,
             features=proposal.features,
             training={"examples": len(goals), "seed": task.seed} if name != "words" else {},
         )
@@ -131,6 +134,7 @@ def soft_trial(task: Task, proposal: Proposal) -> Trial:
             with_slots(proposal.template, front=SLOTS),
             proposal.verbalizer,
             max_length=task.max_length,
+            chat_options=task.chat_options,
             random_state=task.seed,
         )
         return classifier.fit([task.examples[i] for i in rows], labels[rows].tolist(), task.weights[rows])

@@ -14,9 +14,9 @@ class TrialRecord:
     """A way to classify that was tried.
 
     Attributes:
-        template: the template.
+        template: the template; of a linear layer on sentence embeddings, the fields and the encoder.
         head: as for `PromptClassifier`.
-        features: as for `PromptClassifier`.
+        features: as for `PromptClassifier`, or "embedding" of a sentence encoder.
         examples: number of examples that it was judged by.
         log_loss: in cross-validation, in nats.
         accuracy: in cross-validation; a share of the examples, or of their weights.

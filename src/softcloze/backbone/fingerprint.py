@@ -9,13 +9,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def weights_fingerprint(model: "PreTrainedModel") -> str:
+def weights_fingerprint(model: "PreTrainedModel", *, without: str | None = None) -> str:
     """SHA-256 of a sample of each weight, in bfloat16, and of the active adapters, in hexadecimal.
 
     The sample makes it cheap; bfloat16 makes it the same for a model loaded in either precision.
+
+    Args:
+        model: the model.
+        without: prefix of the names of weights that take no part; None for none.
     """
     digest = sha256(active_adapters(model).encode())
     for name, parameter in sorted(model.named_parameters()):
+        if without is not None and name.startswith(without):
+            continue
         flat = parameter.detach().flatten()
         sample = flat[:: max(1, len(flat) // 4096)].to(torch.bfloat16).cpu()
         digest.update(f"{name}{tuple(parameter.shape)}".encode())

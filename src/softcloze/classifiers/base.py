@@ -368,7 +368,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
         settings = self._settings()
         flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
-        record |= self._weight_record()
+        record |= class_weight_record(self.class_weight)
         training = {"examples": len(prompts), **flat, "seed": start.seed, **settings.to_dict(), **record}
         checkpoint = None
         if settings.checkpoint is not None:
@@ -391,14 +391,6 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             on_cached=keep,
         )
         return {**training, "history": history}
-
-    def _weight_record(self) -> dict[str, object]:
-        """The weights of the classes as data that JSON holds, for the record of the training."""
-        if self.class_weight is None:
-            return {}
-        if isinstance(self.class_weight, str):
-            return {"class_weight": self.class_weight}
-        return {"class_weight": [[label, plain(weight)] for label, weight in self.class_weight.items()]}
 
     def _finish(self, bound: BoundPrompt, start: Start) -> Self:
         """Predict with `bound` from now on, and remove the checkpoint of the fit."""
@@ -457,6 +449,19 @@ def accuracy(
     right = target_indices(examples, y, known)
     predicted = label_indices(predict(examples).tolist(), known)
     return float(accuracy_score(right, predicted, sample_weight=sample_weight))
+
+
+def class_weight_record(class_weight: ClassWeight | None) -> dict[str, Any]:
+    """Weights of the classes as data that JSON holds, for the record of a training; empty for None.
+
+    >>> class_weight_record("balanced"), class_weight_record({"rare": 5})
+    ({'class_weight': 'balanced'}, {'class_weight': [['rare', 5]]})
+    """
+    if class_weight is None:
+        return {}
+    if isinstance(class_weight, str):
+        return {"class_weight": class_weight}
+    return {"class_weight": [[label, plain(weight)] for label, weight in class_weight.items()]}
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

@@ -1,9 +1,9 @@
-"""PromptEnsemble: several prompts on one backbone as one classifier."""
+"""PromptEnsemble: several prompts on one backbone, and probes on sentence embeddings, as one classifier."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,11 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 
+from softcloze.analysis import MemberShares, member_shares
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import RANDOM_STATE, accuracy, read_examples, seed_of
-from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
+from softcloze.classifiers.base import RANDOM_STATE, accuracy, seed_of
+from softcloze.classifiers.probe import Encoder, ProbeClassifier
+from softcloze.classifiers.prompt_classifier import PromptClassifier, validate_one_backbone
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,
@@ -22,14 +24,12 @@ from softcloze.data import (
     as_labels,
     example_weights,
     label_indices,
-    label_verbalizer,
     validate_lengths,
     weighted_rows,
 )
 from softcloze.errors import ParameterError, SoftclozeError
-from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
-from softcloze.prompt import BoundEnsemble, score_prompts
+from softcloze.prompt import BoundEnsemble, BoundMember
 from softcloze.prompt.combination import (
     Average,
     Combination,
@@ -39,20 +39,24 @@ from softcloze.prompt.combination import (
     equal_weights,
 )
 from softcloze.prompt.ensemble import EnsembleCard, Weights, validate_same_labels, write_ensemble
+from softcloze.prompt.members import encode_for_members, prompts_of, score_members
+from softcloze.prompt.probe_card import ProbeCard
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Label
 
+Member: TypeAlias = PromptClassifier | ProbeClassifier
+
 
 @dataclass(eq=False, repr=False)
 class PromptEnsemble(ClassifierMixin, BaseEstimator):
-    """An ensemble of prompt classifiers on one backbone.
+    """An ensemble of prompt classifiers on one backbone, and of linear layers on sentence embeddings.
 
-    Members have the same labels; their templates and label words may differ. They are scored together as in
+    Members have the same labels; their templates and label words may differ. Prompts are scored together as in
     `PromptSet`: where templates begin with the text, a causal model computes it once for all of them.
 
     Args:
-        classifiers: the members; `fit` trains copies of them.
+        classifiers: the members, `PromptClassifier` or `ProbeClassifier`; `fit` trains copies of them.
         weights: weights of the members: "equal", "development" (in proportion to their accuracy in cross-validation on
             the examples of `fit`), or "stacked" (logistic regression on their log-probabilities, also in
             cross-validation).
@@ -82,7 +86,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         hard prompt and includes the effect of training for a soft one.
     """
 
-    classifiers: Sequence[PromptClassifier]
+    classifiers: Sequence[Member]
     _: KW_ONLY
     weights: Weights = "equal"
     average: Average = "probabilities"
@@ -91,7 +95,9 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     random_state: int | np.random.RandomState | None = None
 
     constraints: ClassVar[Mapping[str, Constraint]] = {
-        "classifiers": Constraint("a list of one or more PromptClassifier", lambda value: _is_members(value)),
+        "classifiers": Constraint(
+            "a list of one or more PromptClassifier or ProbeClassifier", lambda value: _is_members(value)
+        ),
         "weights": one_of("equal", "development", "stacked"),
         "average": one_of("probabilities", "log_probabilities"),
         "class_weight": CLASS_WEIGHT,
@@ -115,7 +121,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             DataError: the members have different labels or backbones.
             SoftclozeError: as `PromptClassifier.fit`.
         """
-        examples, labels = self._examples(X), as_labels(y)
+        examples, labels = self._examples(X, self.classifiers), as_labels(y)
         validate_lengths(examples, labels)
         self._validate_members(labels, y)
         used, given = weighted_rows(sample_weight, examples)
@@ -143,7 +149,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             EncodingError: an example cannot be encoded.
         """
         members = self._members()
-        return self._combination().log_probabilities(_log_probabilities(members, self._examples(X)))
+        return self._combination().log_probabilities(_log_probabilities(members, self._examples(X, members)))
 
     def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
         """Probabilities of the labels, shape (batch, labels) as of `predict_log_proba`, with the same errors."""
@@ -158,12 +164,23 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy on labelled examples; see `PromptClassifier.score`."""
-        return accuracy(self.predict, self._examples(X), y, self.classes_.tolist(), sample_weight)
+        return accuracy(self.predict, self._examples(X, self._members()), y, self.classes_.tolist(), sample_weight)
 
     @property
     def classes_(self) -> np.ndarray:
         """The labels, sorted, shape (labels,); those of hard prompts are known before `fit`, without a model."""
         return self._members()[0].classes_
+
+    def explain(self, example: Example) -> MemberShares:
+        """Explain the decision for one example by the part of each member; `print` shows a table.
+
+        The members explain in turn: `classifiers_[0].explain(example)`, where it is a `PromptClassifier`.
+
+        Raises:
+            NotFittedError: as `predict_log_proba`.
+            FieldError: the example lacks a field.
+        """
+        return member_shares(self._bound_ensemble(), self._examples([example], self._members()))
 
     def distil(
         self, X: Iterable[Example], template: str | Template, *, temperature: float = 2.0, **parameters: object
@@ -179,13 +196,13 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             temperature: divisor of the ensemble's log-probabilities; above 1 the differences between unlikely labels
                 count for more.
             **parameters: other parameters of the student's `PromptClassifier`; by default it has the label words of the
-                first member, and training runs for all epochs.
+                first prompt among the members, and training runs for all epochs.
 
         Returns:
             The student, fitted.
 
         Raises:
-            ParameterError: `temperature` is not above 0.
+            ParameterError: `temperature` is not above 0, or no member is a prompt.
             NotFittedError: as `predict`.
             SoftclozeError: as `PromptClassifier.fit_probabilities`.
 
@@ -193,8 +210,11 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             PET, section 3.3, with its temperature of 2; its student is the whole model with a linear layer.
         """
         validate_parameters({"temperature": temperature}, {"temperature": POSITIVE})
-        examples = self._examples(X)
-        first = bound_prompts(self._members())[0]
+        examples = self._examples(X, self._members())
+        prompts = prompts_of(bound_members(self._members()))
+        if not prompts:
+            raise ParameterError("distil takes model and label words from a prompt, and no member is one")
+        first = prompts[0]
         soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
         training = TrainingSettings(target_loss=0.0)
         student = PromptClassifier(first.backbone, template, first.prompt.verbalizer, training=training)
@@ -248,7 +268,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
                 "teachers": number("above 0, at most 1", lambda value: 0 < value <= 1),
             },
         )
-        examples, labels, pool = self._examples(X), as_labels(y), self._examples(unlabelled)
+        examples, pool = (self._examples(rows, self.classifiers) for rows in (X, unlabelled))
+        labels = as_labels(y)
         self.fit(examples, labels)
         generator = np.random.default_rng(seed_of(self.random_state))
         for generation in range(1, generations + 1):
@@ -275,35 +296,48 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             FileError: the folder cannot be written.
             ParameterError: a transformer selects the demonstrations of a member; only a pickle could hold it.
         """
-        prompts = [bound.prompt for bound in bound_prompts(self._members())]
-        write_ensemble(path, prompts, self._combination(), self.weights)
+        members = [bound.saved for bound in bound_members(self._members())]
+        write_ensemble(path, members, self._combination(), self.weights)
 
     @classmethod
-    def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
+    def load(
+        cls,
+        path: str | PathLike[str],
+        model: AnyModel | None = None,
+        *,
+        encoder: Encoder | None = None,
+        **parameters: object,
+    ) -> Self:
         """Load a fitted ensemble.
 
         Args:
             path: folder that `save` wrote.
             model: another model to use, as for `PromptClassifier`; None for the one named in the ensemble.
-            **parameters: other parameters of all members, as for `PromptClassifier.load`.
+            encoder: another encoder to use, as for `ProbeClassifier`; None for the one named in the ensemble.
+            **parameters: other parameters of all prompts, as for `PromptClassifier.load`.
 
         Raises:
-            ArtifactError: damaged files, or a model that is not the one the prompts were trained on.
+            ArtifactError: damaged files, or a model or an encoder that is not the one the members were trained on.
             BackboneError: the model cannot be loaded.
         """
         card = EnsembleCard.load(path)
-        members = [PromptClassifier.load(member.folder, model, **parameters) for member in card.members]
+        members = [
+            ProbeClassifier.load(member.folder, encoder)
+            if isinstance(member, ProbeCard)
+            else PromptClassifier.load(member.folder, model, **parameters)
+            for member in card.members
+        ]
         ensemble = cls(members, weights=card.weights)
         if isinstance(card.combination, WeightedMean):
             ensemble.average = card.combination.average
         ensemble._adopt(members, card.combination)
         return ensemble
 
-    def _adopt(self, members: list[PromptClassifier], combination: Combination) -> None:
-        self.classifiers_ = members
+    def _adopt(self, members: Sequence[Member], combination: Combination) -> None:
+        self.classifiers_ = list(members)
         self.combination_ = combination
 
-    def _members(self) -> Sequence[PromptClassifier]:
+    def _members(self) -> Sequence[Member]:
         """Members to predict with: the fitted ones, or hard prompts that need no `fit`."""
         if hasattr(self, "classifiers_"):
             return self.classifiers_
@@ -314,7 +348,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     def _bound_ensemble(self) -> BoundEnsemble:
         """The members and their combination, to predict with."""
         members = self._members()
-        return BoundEnsemble(bound_prompts(members), self._combination())
+        return BoundEnsemble(bound_members(members), self._combination())
 
     def _combination(self) -> Combination:
         if hasattr(self, "combination_"):
@@ -344,22 +378,19 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             rows.append(test_rows)
         return np.concatenate(by_fold, axis=1)[:, np.argsort(np.concatenate(rows))]
 
-    def _examples(self, X: Iterable[Example]) -> list[Example]:
-        """The examples of `X`, each of which the template of every member can read."""
+    def _examples(self, X: Iterable[Example], members: Sequence[Member]) -> list[Example]:
+        """The examples of `X`, each of which every member can read."""
         validate_parameters(vars(self), self.constraints)
-        templates = [resolve_template(member.template) for member in self.classifiers]
-        examples = as_examples(X, templates[0].fields)
-        for template in templates:
-            read_examples(examples, template)
+        examples = as_examples(X, members[0]._fields())
+        for member in members:
+            member._read(examples)
         return examples
 
     def _validate_members(self, labels: Sequence[Label], y: object) -> None:
         """Raise if members do not fit the labels of the examples or each other, before one is trained."""
-        verbalizers = [
-            label_verbalizer(resolve_verbalizer(member.verbalizer), labels, y) for member in self.classifiers
-        ]
-        validate_same_labels([verbalizer.labels for verbalizer in verbalizers])
-        label_indices(labels, verbalizers[0].labels)
+        by_member = [member._labels_of(labels, y) for member in self.classifiers]
+        validate_same_labels(by_member)
+        label_indices(labels, by_member[0])
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`."""
@@ -371,15 +402,30 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         return all(ready)
 
 
-def _log_probabilities(members: Sequence[PromptClassifier], X: Iterable[Example]) -> NDArray[np.float64]:
+def bound_members(classifiers: Sequence[Member]) -> list[BoundMember]:
+    """The prompts and probes of classifiers, as they predict with them.
+
+    Raises:
+        NotFittedError: a classifier has to learn something first, such as its calibration.
+        DataError: prompts have different backbones.
+    """
+    bound = [classifier._bound_member() for classifier in classifiers]
+    validate_one_backbone(prompts_of(bound))
+    return bound
+
+
+def _log_probabilities(members: Sequence[Member], examples: Sequence[Example]) -> NDArray[np.float64]:
     """Log-probabilities by each member in nats, shape (members, batch, labels)."""
-    by_member: NDArray[np.float64] = log_softmax(score_prompts(bound_prompts(members), X), axis=2)
+    bound = bound_members(members)
+    by_member: NDArray[np.float64] = log_softmax(score_members(bound, encode_for_members(bound, examples)), axis=2)
     return by_member
 
 
 def _is_members(value: object) -> bool:
     is_list = isinstance(value, Sequence) and len(value) > 0
-    return is_list and all(isinstance(member, PromptClassifier) for member in cast(Sequence[object], value))
+    return is_list and all(
+        isinstance(member, PromptClassifier | ProbeClassifier) for member in cast(Sequence[object], value)
+    )
 
 
 def draw_pseudo_labels(

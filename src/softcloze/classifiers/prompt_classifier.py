@@ -16,7 +16,14 @@ from torch import Tensor
 from softcloze.analysis import Explanation, explain
 from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
-from softcloze.classifiers.base import PromptEstimator, Start, accuracy, read_examples, seed_of
+from softcloze.classifiers.base import (
+    PromptEstimator,
+    Start,
+    accuracy,
+    class_weight_record,
+    read_examples,
+    seed_of,
+)
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.one_sided import sample, warn_if_one_sided
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
@@ -552,7 +559,7 @@ class PromptClassifier(PromptEstimator):
             warn_if_stuck(training["history"], self._settings().target_loss)
         elif self.head in EXACT:
             training = {"examples": len(prompts), "seed": start.seed, "strength": self.exact_.strength}
-            training |= self._weight_record()
+            training |= class_weight_record(self.class_weight)
         if self.head == "prototypes":
             features = compiled.features(prompts, parts.soft)
             of_examples = torch.tensor(weights).float() if weights is not None else None
@@ -624,6 +631,23 @@ class PromptClassifier(PromptEstimator):
             )
         return template, verbalizer
 
+    # as a member of an ensemble
+
+    def _bound_member(self) -> BoundPrompt:
+        return self._bound_prompt()
+
+    def _fields(self) -> tuple[str, ...]:
+        """The fields of an example."""
+        return resolve_template(self.template).fields
+
+    def _read(self, examples: Sequence[Example]) -> list[Example]:
+        """The examples, each of which the template can read."""
+        return read_examples(examples, resolve_template(self.template))
+
+    def _labels_of(self, labels: Sequence[Label], y: object) -> tuple[Label, ...]:
+        """The labels after a fit to these."""
+        return tuple(label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y).labels)
+
 
 def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:
     """Compiled prompts of classifiers with one backbone, as they predict with them.
@@ -633,7 +657,12 @@ def bound_prompts(classifiers: Sequence[PromptClassifier]) -> list[BoundPrompt]:
         DataError: the classifiers have different backbones.
     """
     bound = [classifier._bound_prompt() for classifier in classifiers]
-    for other in bound:
-        if other.backbone is not bound[0].backbone:
-            raise DataError(f"the classifiers have different backbones: {bound[0].backbone!r} and {other.backbone!r}")
+    validate_one_backbone(bound)
     return bound
+
+
+def validate_one_backbone(prompts: Sequence[BoundPrompt]) -> None:
+    """Raise DataError if prompts have different backbones."""
+    for other in prompts:
+        if other.backbone is not prompts[0].backbone:
+            raise DataError(f"the classifiers have different backbones: {prompts[0].backbone!r} and {other.backbone!r}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from softcloze.classifiers.ensemble import PromptEnsemble
+from softcloze.classifiers.probe import ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.data import Example, iterate_examples
 from softcloze.errors import ParameterError
@@ -11,7 +12,7 @@ from softcloze.prompt.streaming import WINDOW, Prediction, predict_rows
 
 
 def predict_stream(
-    classifier: PromptClassifier | PromptEnsemble, rows: Iterable[Example], *, window: int = WINDOW
+    classifier: PromptClassifier | ProbeClassifier | PromptEnsemble, rows: Iterable[Example], *, window: int = WINDOW
 ) -> Iterator[Prediction]:
     """Predict any number of rows, in their order, as they arrive.
 
@@ -44,13 +45,15 @@ def predict_stream(
     validate_parameters({"window": window}, {"window": integer(at_least=1)})
     match classifier:
         case PromptClassifier():
-            bound = classifier._bound_prompt()
-            return predict_rows(bound, iterate_examples(rows, bound.prompt.template.fields), window)
+            prompt = classifier._bound_prompt()
+            return predict_rows(prompt, iterate_examples(rows, prompt.fields), window)
+        case ProbeClassifier():
+            probe = classifier._bound_member()
+            return predict_rows(probe, iterate_examples(rows, probe.fields), window)
         case PromptEnsemble():
             ensemble = classifier._bound_ensemble()
-            fields = ensemble.members[0].prompt.template.fields
-            return predict_rows(ensemble, iterate_examples(rows, fields), window)
+            return predict_rows(ensemble, iterate_examples(rows, ensemble.fields), window)
     raise ParameterError(
-        f"predict_stream takes a PromptClassifier or a PromptEnsemble, found {type(classifier).__name__}; call its "
-        "predict on parts of the rows"
+        "predict_stream takes a PromptClassifier, a ProbeClassifier or a PromptEnsemble, found "
+        f"{type(classifier).__name__}; call its predict on parts of the rows"
     )

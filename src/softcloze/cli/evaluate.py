@@ -8,6 +8,7 @@ from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     FileArgument,
     LabelOption,
+    OtherEncoderOption,
     OtherModelOption,
     PromptOption,
     ReportOption,
@@ -29,6 +30,7 @@ def evaluate(
     text_column: TextOption = None,
     label_column: LabelOption = "label",
     model: OtherModelOption = None,
+    encoder: OtherEncoderOption = None,
     report: ReportOption = None,
 ) -> None:
     """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions."""
@@ -40,7 +42,7 @@ def evaluate(
         from softcloze.report import require_matplotlib
 
         require_matplotlib()
-    scored = score_rows(saved.open(model), map(as_example, table.rows()), table.count)
+    scored = score_rows(saved.open(model, encoder), map(as_example, table.rows()), table.count)
     scored.counts.validate(table)
     rows = [i for i, label in enumerate(scored.predicted) if label is not None]
     pairs = [(labels[i], scored.predicted[i]) for i in rows]
@@ -77,10 +79,13 @@ def evaluate(
 
         names, values, notes = zip(*metrics, strict=True)
         summary = Table([Column("metric", names), Column("value", values, is_number=True), Column("", notes)])
-        facts = {"prompt": str(prompt), "model": saved.model if model is None else model, "rows": str(file)}
+        models = {"model": (model, saved.model), "encoder": (encoder, saved.encoder)}
+        facts = {"prompt": str(prompt)}
+        facts |= {kind: given or named for kind, (given, named) in models.items() if named is not None}
+        facts["rows"] = str(file)
         if scored.counts.problems:
             facts["rows that could not be scored"] = f"{scored.counts.problems:,}"
-        write_evaluation_report(report, saved.members, facts, [summary, *tables], bins)
+        write_evaluation_report(report, saved.prompts, facts, [summary, *tables], bins)
         say(errors(), "the page is ", plain(report, "bold"))
 
 

@@ -41,10 +41,10 @@ from softcloze.prompt.card import CARD, PROMPT
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
 
-WITH_AUTO_ALONE = ("budget", "candidates", "members", "report")
+WITH_AUTO_ALONE = ("budget", "candidates", "members", "encoder", "report")
 OF_BOTH = (
     *("file", "out", "template", "model", "verbalizer", "text_column", "label_column", "shots"),
-    *("class_weight", "weight_column", "max_length", "seed", "auto"),
+    *("class_weight", "weight_column", "max_length", "chat_options", "seed", "auto"),
 )
 
 
@@ -103,6 +103,14 @@ def fit(
             min=1, help="With --auto: most prompts in the ensemble that is saved; 1 saves a single prompt instead."
         ),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --auto: a sentence encoder whose embeddings join the candidates, such as starter:minilm-l6 "
+            "(English); then an ensemble is saved in any case.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="With --auto: also write what was tried as HTML.")
     ] = None,
@@ -158,10 +166,12 @@ def fit(
             report,
             budget=budget if budget is not None or candidates is not None else "2min",
             members=members,
+            encoder=encoder,
             verbalizer=words,
             templates=[] if parsed is None else [parsed],
             candidates=candidates,
             max_length=max_length,
+            chat_options=options,
             random_state=seed,
             **({"class_weight": by_class} if class_weight is not None else {}),
         )

@@ -12,12 +12,12 @@ from softcloze.cli.console import errors, plain, quiet, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
 from softcloze.cli.input_files import Table
-from softcloze.cli.progress import fetch
+from softcloze.cli.progress import fetch, fetch_starter
 from softcloze.cli.saved import ENSEMBLE_CARD, Saved
 from softcloze.errors import CommandError
 from softcloze.formatting import one_line, percent, quoted_list
 from softcloze.prompt.card import CARD, PROMPT
-from softcloze.template import Template, is_field_name
+from softcloze.template import Template, is_field_name, template_of_fields
 
 if TYPE_CHECKING:
     from softcloze.automatic import TrialRecord
@@ -66,7 +66,7 @@ def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None
                 f"the column {name!r} cannot be a field of a template, which is a word of letters, digits and _ that "
                 "is no tag; rename the column"
             )
-    template = Template(" ".join(f"<{name}>" for name in dict.fromkeys(names)) + " <mask>")
+    template = template_of_fields([*dict.fromkeys(names)])
     rows = table.examples([template], columns[0] if len(columns) == 1 else None)
     return [template.read_fields(row) for row in rows]
 
@@ -79,11 +79,14 @@ def fit_automatically(
     *,
     budget: str | None,
     members: int | None,
+    encoder: str | None,
     templates: Sequence[Template],
     candidates: int | None,
     **parameters: Any,  # noqa: ANN401 - of AutoPromptClassifier
 ) -> None:
-    """Fit an `AutoPromptClassifier`, print its trials, and save the result: an ensemble, or a prompt if `members` is 1.
+    """Fit an `AutoPromptClassifier`, print its trials, and save the result.
+
+    It is saved as an ensemble, or as a prompt if `members` is 1 and there is no encoder.
 
     Args:
         rows: the training rows.
@@ -92,6 +95,7 @@ def fit_automatically(
         report: HTML file for the trials; None for none.
         budget: as for `AutoPromptClassifier`; None for none.
         members: as for `AutoPromptClassifier`; None for its default.
+        encoder: as for `AutoPromptClassifier`.
         templates: templates to try first.
         candidates: number of templates to try; None for all.
         **parameters: other parameters of `AutoPromptClassifier`.
@@ -100,7 +104,8 @@ def fit_automatically(
         CommandError: the budget is no duration.
         SoftclozeError: as `AutoPromptClassifier.fit`.
     """
-    folder, card = _validate_target(out, is_ensemble=members != 1)
+    is_ensemble = members != 1 or encoder is not None
+    folder, card = _validate_target(out, is_ensemble=is_ensemble)
 
     from softcloze.automatic import AutoPromptClassifier
     from softcloze.automatic.budget import DURATION, parse_duration
@@ -110,6 +115,8 @@ def fit_automatically(
         raise CommandError(f"--budget is {budget!r:.80}; expected {DURATION}")
     quiet()
     fetch(model)
+    if encoder is not None:
+        fetch_starter(encoder)
     with explain_interruption(folder / card, progress_folder(folder)):
         with _show_trials(len(rows.examples), candidates) as on_trial:
             classifier = AutoPromptClassifier(
@@ -118,11 +125,12 @@ def fit_automatically(
                 budget=budget,
                 candidates=candidates,
                 members=members if members is not None else AutoPromptClassifier.members,
+                encoder=encoder,
                 on_trial=on_trial,
                 **parameters,
             ).fit(rows.examples, rows.labels, rows.weights)
         best = classifier.best_estimator_
-        save(best if members == 1 or isinstance(best, PromptEnsemble) else PromptEnsemble([best]), folder)
+        save(PromptEnsemble([best]) if is_ensemble and not isinstance(best, PromptEnsemble) else best, folder)
         results().print(classifier.trials_)
         if report is not None:
             classifier.trials_.report(report)

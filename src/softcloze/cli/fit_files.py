@@ -14,7 +14,7 @@ from softcloze.cli.progress import score_rows
 from softcloze.errors import FileError
 
 if TYPE_CHECKING:
-    from softcloze.classifiers import PromptClassifier, PromptEnsemble
+    from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
     from softcloze.prompt.streaming import RowPredictor
 
 
@@ -57,7 +57,7 @@ def _time_of_change(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-def save(classifier: "PromptClassifier | PromptEnsemble", folder: Path) -> None:
+def save(classifier: "PromptClassifier | ProbeClassifier | PromptEnsemble", folder: Path) -> None:
     """Save the prompt; if the disk is full after training, save it elsewhere and raise FileError with that folder."""
     try:
         classifier.save(folder)

@@ -2,27 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
-from softcloze.cli.options import LabelOption, OtherModelOption, TextOption
+from softcloze.cli.options import LabelOption, OtherEncoderOption, OtherModelOption, TextOption
 from softcloze.cli.progress import open_backbone
 from softcloze.cli.saved import Saved
 from softcloze.formatting import one_line
+from softcloze.prompt.card import PromptCard
+from softcloze.prompt.probe_card import ProbeCard
 from softcloze.verbalizer import Label
 
 if TYPE_CHECKING:
     from softcloze.classifiers import PromptClassifier
     from softcloze.cli.delimited import Row
+    from softcloze.prompt import BoundEnsemble
 
 WITH_LINEAR_LAYER = ("linear", "words+linear")
 
 
 def inspect_prompt(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt or ensemble.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt, probe or ensemble.")],
     data: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Labelled rows for the measurements: a .csv, .tsv, .jsonl or .parquet file."),
@@ -31,32 +34,42 @@ def inspect_prompt(
     label_column: LabelOption = "label",
     words: Annotated[int, typer.Option(help="Number of nearest words to show for each vector.")] = 3,
     model: OtherModelOption = None,
+    encoder: OtherEncoderOption = None,
 ) -> None:
     """Show the words nearest to the vectors of a soft prompt, and how far training moved them.
 
     With --data, also measure the prompt without each vector, and with the nearest words instead of the vectors; use
     rows that it was not trained on. docs/how-to/look-inside.md explains the conclusions. With --data, a prompt with
-    --head linear or words+linear shows the parts of its words and its linear layer as well. Of an ensemble each prompt
-    is shown in turn.
+    --head linear or words+linear shows the parts of its words and its linear layer as well. Of an ensemble each member
+    is shown in turn, and with --data the part of each in the label scores first.
     """
     saved = Saved.read(folder)
     examples, labels = None, None
     if data is not None:
         table = open_table(data)
         examples = table.examples(saved.templates, text_column)
-        known = {str(label): label for label in saved.members[0].verbalizer.labels}
+        known = {str(label): label for label in saved.members[0].labels}
         labels = [known.get(label, label) for label in table.labels(label_column)]
 
+    from softcloze.analysis import member_shares
     from softcloze.classifiers import PromptClassifier
 
-    backbone = open_backbone(model if model is not None else saved.model)
+    backbone = open_backbone(model if model is not None else saved.model) if saved.model is not None else None
+    if saved.is_ensemble and examples is not None:
+        with errors().status("measuring the parts of the members"):
+            shares = member_shares(cast("BoundEnsemble", saved.bind(backbone, encoder)), examples)
+        results().print(shares)
     for number, member in enumerate(saved.members, start=1):
-        head = member.entries["head"]
+        head = member.entries["head"] if isinstance(member, PromptCard) else "linear"
         if saved.is_ensemble:
-            say(results(), f"prompt {number} of {len(saved.members)}, head {head}: ", plain(one_line(member.template)))
-            if not member.template.blocks and (examples is None or head not in WITH_LINEAR_LAYER):
-                say(results(), "no soft vectors" + ("; --data measures its head" * (head in WITH_LINEAR_LAYER)))
-                continue
+            title = f"member {number} of {len(saved.members)}, head {head}: "
+            say(results(), title, plain(one_line(member.description)))
+        if isinstance(member, ProbeCard):
+            say(results(), "a linear layer on sentence embeddings, without a prompt")
+            continue
+        if saved.is_ensemble and not member.template.blocks and (examples is None or head not in WITH_LINEAR_LAYER):
+            say(results(), "no soft vectors" + ("; --data measures its head" * (head in WITH_LINEAR_LAYER)))
+            continue
         _show(PromptClassifier.load(member.folder, backbone), words, examples, labels)
 
 

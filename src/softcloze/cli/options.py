@@ -20,7 +20,9 @@ from softcloze.template import CHAT_OPTIONS, ChatOptions
 from softcloze.verbalizer import Label, Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
-PromptOption = Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt or ensemble.")]
+PromptOption = Annotated[
+    Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe or ensemble.")
+]
 TextOption = Annotated[
     str | None,
     typer.Option(
@@ -77,6 +79,12 @@ ChatOptionsOption = Annotated[
         "--chat-options",
         metavar="JSON",
         help='Options of the tokenizer\'s chat template, for a template with chat turns, as in {"date": "2026-07-26"}.',
+    ),
+]
+OtherEncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder", help="Name or path of the sentence encoder now, if it moved since the ensemble was saved."
     ),
 ]
 OtherModelOption = Annotated[

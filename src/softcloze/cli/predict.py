@@ -19,7 +19,7 @@ from rich.console import Console
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table, open_table, validate_suffix
-from softcloze.cli.options import FileArgument, OtherModelOption, PromptOption, TextOption
+from softcloze.cli.options import FileArgument, OtherEncoderOption, OtherModelOption, PromptOption, TextOption
 from softcloze.cli.output_files import is_same
 from softcloze.cli.progress import label_rows, warn_of_bad_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
@@ -46,6 +46,7 @@ def predict(
     ] = None,
     text_column: TextOption = None,
     model: OtherModelOption = None,
+    encoder: OtherEncoderOption = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
     ] = False,
@@ -77,7 +78,7 @@ def predict(
     if output is not None and counts.rows:
         progress = f"resuming: {counts.rows:,} of {table.count:,} rows are labelled already, in "
         say(errors(), progress, plain(output.journal))
-    windows = _results(saved.open(model, compile=compile), table, as_example, counts.rows)
+    windows = _results(saved.open(model, encoder, compile=compile), table, as_example, counts.rows)
     if output is not None:
         _write(output, windows)
     else:

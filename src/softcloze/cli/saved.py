@@ -1,33 +1,36 @@
-"""Saved prompts and ensembles: their cards, read before torch is imported, and the classifier that they make."""
+"""Saved prompts, probes and ensembles: their cards, read before torch is imported, and the classifier they make."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from softcloze.cli.progress import open_backbone
+from softcloze.cli.console import quiet
+from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PROMPT, PromptCard
 from softcloze.prompt.folder import folder_of
+from softcloze.prompt.probe_card import PROBE, ProbeCard
 from softcloze.template import Template
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
-    from softcloze.prompt import Prompt
+    from softcloze.classifiers.probe import Encoder
+    from softcloze.prompt.members import SavedMember
     from softcloze.prompt.streaming import RowPredictor
 
 ENSEMBLE_CARD = "ensemble.json"
 
 
 class Saved(NamedTuple):
-    """A saved prompt or ensemble.
+    """A saved prompt, probe or ensemble.
 
     Attributes:
         card: the file of its card, in which the checksums of all other files are.
-        members: the card of the prompt, or those of the prompts of the ensemble.
+        members: the card of the prompt or probe, or those of the members of the ensemble.
     """
 
     card: Path
-    members: tuple[PromptCard, ...]
+    members: tuple[PromptCard | ProbeCard, ...]
 
     @classmethod
     def read(cls, path: Path) -> "Saved":
@@ -37,6 +40,8 @@ class Saved(NamedTuple):
             ArtifactError: a file is missing, damaged or altered, or has another format; names it.
         """
         folder = folder_of(path)
+        if os.path.lexists(folder / PROBE.card):
+            return cls(folder / PROBE.card, (ProbeCard.load(folder),))
         if not os.path.lexists(folder / ENSEMBLE_CARD):
             return cls(folder / PROMPT.card, (PromptCard.load(folder),))
         from softcloze.prompt.ensemble import EnsembleCard  # with scipy, which is slow to import
@@ -51,53 +56,80 @@ class Saved(NamedTuple):
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, as text."""
-        return tuple(map(str, self.members[0].verbalizer.labels))
+        return tuple(map(str, self.members[0].labels))
 
     @property
     def templates(self) -> list[Template]:
-        """The templates."""
+        """The templates that read the fields of the members."""
         return [member.template for member in self.members]
 
     @property
-    def model(self) -> str:
-        """The name of the backbone."""
-        return self.members[0].model
+    def prompts(self) -> list[PromptCard]:
+        """The cards of the members that are prompts."""
+        return [member for member in self.members if isinstance(member, PromptCard)]
 
-    def open(self, model: str | None = None, *, compile: bool = False) -> "RowPredictor[Any]":
-        """Load the vectors and the model; no classifier, so that scikit-learn is not imported.
+    @property
+    def model(self) -> str | None:
+        """The name of the backbone; None if there is no prompt."""
+        return next((prompt.model for prompt in self.prompts), None)
+
+    @property
+    def encoder(self) -> str | None:
+        """The name of the sentence encoder; None if there is no probe."""
+        return next((member.entries["encoder"] for member in self.members if isinstance(member, ProbeCard)), None)
+
+    def open(
+        self, model: str | None = None, encoder: str | None = None, *, compile: bool = False
+    ) -> "RowPredictor[Any]":
+        """Load the vectors and the models; no classifier, so that scikit-learn is not imported.
 
         Args:
             model: another model to use; None for the one named in the card.
-            compile: compile it with torch.
+            encoder: another sentence encoder to use; None for the one named in the card.
+            compile: compile the model with torch.
 
         Raises:
-            ArtifactError: damaged files, a prompt of several labels an example, or another model than it was trained
-                on.
+            ArtifactError: damaged files, a prompt of several labels an example, or another model or encoder than it was
+                trained on.
             BackboneError: the model cannot be loaded.
         """
-        prompts = self._prompts()
-        return self._bind(prompts, open_backbone(model if model is not None else self.model, compile=compile))
+        members, backbone = self._members(), None
+        if self.model is not None:
+            backbone = open_backbone(model if model is not None else self.model, compile=compile)
+        if self.encoder is not None:
+            quiet()
+            fetch_starter(encoder if encoder is not None else self.encoder)
+        return self._bind(members, backbone, encoder)
 
-    def bind(self, backbone: "Backbone") -> "RowPredictor[Any]":
-        """Load the vectors for a model that is loaded already; raises ArtifactError as `open`."""
-        return self._bind(self._prompts(), backbone)
+    def bind(self, backbone: "Backbone | None", encoder: "Encoder | None" = None) -> "RowPredictor[Any]":
+        """Load the vectors for models that are loaded already; raises ArtifactError as `open`."""
+        return self._bind(self._members(), backbone, encoder)
 
-    def _prompts(self) -> "list[Prompt]":
+    def _members(self) -> "list[SavedMember]":
         from softcloze.heads import EXCLUSIVE
-        from softcloze.prompt import Prompt
+        from softcloze.prompt import Probe, Prompt
 
-        prompts = [Prompt.load(member.folder) for member in self.members]
-        if any(prompt.head not in EXCLUSIVE for prompt in prompts):
+        members = [
+            Probe.load(card.folder) if isinstance(card, ProbeCard) else Prompt.load(card.folder)
+            for card in self.members
+        ]
+        if any(member.head not in EXCLUSIVE for member in members):
             raise ArtifactError(
                 f"{self.card.parent} gives examples several labels; load it with MultiLabelPromptClassifier"
             )
-        return prompts
+        return members
 
-    def _bind(self, prompts: "list[Prompt]", backbone: "Backbone") -> "RowPredictor[Any]":
-        from softcloze.prompt import BoundEnsemble, BoundPrompt
+    def _bind(
+        self, members: "list[SavedMember]", backbone: "Backbone | None", encoder: "Encoder | None"
+    ) -> "RowPredictor[Any]":
+        from softcloze.prompt import BoundEnsemble, BoundProbe, BoundPrompt, Prompt
 
-        if not self.is_ensemble:
-            return BoundPrompt.from_saved(prompts[0], backbone)
-        from softcloze.prompt.ensemble import EnsembleCard
+        if self.is_ensemble:
+            from softcloze.prompt.ensemble import EnsembleCard
 
-        return BoundEnsemble.from_saved(prompts, EnsembleCard.load(self.card.parent).combination, backbone)
+            combination = EnsembleCard.load(self.card.parent).combination
+            return BoundEnsemble.from_saved(members, combination, backbone, encoder)
+        (member,) = members
+        if isinstance(member, Prompt):
+            return BoundPrompt.from_saved(member, cast("Backbone", backbone))
+        return BoundProbe(member, member.load_encoder(encoder))

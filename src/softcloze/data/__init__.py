@@ -1,6 +1,6 @@
 """Examples, labels, splits and few-shot samples."""
 
-from softcloze.data.examples import Example, as_examples, iterate_examples, normalise, row_name
+from softcloze.data.examples import Example, as_examples, iterate_examples, normalise, row_name, shown_fields
 from softcloze.data.labels import (
     as_indicators,
     as_labels,
@@ -39,6 +39,7 @@ __all__ = [
     "label_verbalizer",
     "normalise",
     "row_name",
+    "shown_fields",
     "split_rows",
     "validate_lengths",
     "validate_several",

@@ -10,6 +10,7 @@ import numpy as np
 
 from softcloze.errors import DataError
 from softcloze.formatting import quoted, quoted_list
+from softcloze.template import is_field_name
 
 Example: TypeAlias = str | Mapping[str, object]
 """The text of the only field, or a mapping from field names to values."""
@@ -67,6 +68,25 @@ def as_texts(X: Iterable[Example], of: str = "") -> list[str]:
         if not isinstance(text, str):
             raise DataError(f"row {row}{of} is {quoted(text)}; expected a text")
     return list(map(str, examples))
+
+
+def shown_fields(examples: Sequence[Example]) -> list[str]:
+    """The names of all fields of examples, by the first one: "text" for texts.
+
+    Raises:
+        DataError: a name is not one that a tag of a template can have.
+
+    >>> shown_fields([{"title": "A", "text": "B"}]), shown_fields(["A"])
+    (['title', 'text'], ['text'])
+    """
+    fields = list(examples[0]) if isinstance(examples[0], Mapping) else ["text"]
+    for field in fields:
+        if not is_field_name(field):
+            raise DataError(
+                f"the examples have a field {field!r}, which no tag can name; rename it to letters, digits and "
+                "underscores, such as 'text', or leave it out"
+            )
+    return fields
 
 
 def validate_collection(values: object, name: str, expected: str) -> None:

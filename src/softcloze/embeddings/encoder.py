@@ -1,7 +1,7 @@
 """A frozen sentence encoder: texts in, one vector for each out."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self
@@ -41,6 +41,7 @@ def _last(states: Tensor, mask: Tensor) -> Tensor:
 # from the last hidden states, shape (batch, length, width), and the attention mask, to one vector for each text; the
 # names are those of sentence-transformers
 POOLINGS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": _mean, "cls": _first, "lasttoken": _last}
+POOLER = "pooler."  # weights for some heads, which take no part here and are random where the files lack them
 CONSTRAINTS = {
     "pooling": one_of(*POOLINGS),
     "normalise": BOOLEAN,
@@ -138,7 +139,7 @@ class SentenceEncoder:
     def fingerprint(self) -> dict[str, Any]:
         """All that determines the vectors: SHA-256 of the weights and of the tokenizer with its limit, and pooling."""
         return {
-            "model": weights_fingerprint(self.network),
+            "model": weights_fingerprint(self.network, without=POOLER),
             "dtype": str(self.network.dtype),
             "tokenizer": sha256(self._tokenizer.to_str().encode()).hexdigest(),
             "pooling": self.pooling,
@@ -167,6 +168,11 @@ class SentenceEncoder:
         budget = MIN_BATCH_TOKENS if self.network.device.type == "cpu" else MAX_BATCH_TOKENS
         run_length_bucketed(lengths, lengths.__getitem__, run, budget)
         return vectors[[index[text] for text in rows]]
+
+    def count_cut(self, texts: Sequence[str]) -> list[int]:
+        """Number of tokens beyond the limit, which `embed` cuts from each text."""
+        encodings = self._tokenizer.encode_batch([replace_surrogates(text) for text in texts])
+        return [sum(part.special_tokens_mask.count(0) for part in encoding.overflowing) for encoding in encodings]
 
     def _vectors(self, encoded: list[list[int]]) -> Tensor:
         """Vectors of a batch of token ids, shape (batch, width)."""

@@ -13,7 +13,7 @@ import torch
 from softcloze.backbone.loading import read_tokenizer
 from softcloze.backbone.location import Location, cannot_load, folder_location, locate, reading, validated
 from softcloze.backbone.weights import quiet_report
-from softcloze.embeddings.encoder import CONSTRAINTS, POOLINGS, SentenceEncoder
+from softcloze.embeddings.encoder import CONSTRAINTS, POOLER, POOLINGS, SentenceEncoder
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import ParameterError
 from softcloze.formatting import quoted
@@ -87,8 +87,7 @@ def _load(location: Location) -> SentenceEncoder:
             location.path, dtype=torch.float32, output_loading_info=True, **location.options
         )
         network.to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
-    # a pooler, which some heads need, is not used here
-    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(POOLER))
     if missing:
         raise cannot_load(
             location.name,

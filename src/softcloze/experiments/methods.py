@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from softcloze.backbone import AnyModel
-from softcloze.classifiers import PromptClassifier
+from softcloze.classifiers import ProbeClassifier, PromptClassifier
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES
 from softcloze.data import Examples, as_labels
 from softcloze.data.labels import improper_rows
@@ -278,6 +278,8 @@ def _trainable(classifier: BaseEstimator) -> int:
             return sum(tensor.numel() for tensor in tensors)
         case FineTunedClassifier():
             return fitted.trainable_
+        case ProbeClassifier():
+            return fitted.probe_.weight.numel() + fitted.probe_.bias.numel()
         case SentenceEmbeddingClassifier():
             return int(fitted.head_.coef_.size + fitted.head_.intercept_.size)
         case _:

@@ -20,9 +20,9 @@ from torch import Tensor
 from softcloze.analysis import TopWord
 from softcloze.automatic import AutoPromptClassifier
 from softcloze.backbone import Backbone, load_backbone, validate_model_options
-from softcloze.classifiers import PromptClassifier
+from softcloze.classifiers import ProbeClassifier, PromptClassifier
 from softcloze.data import Examples
-from softcloze.embeddings import SentenceEncoder
+from softcloze.embeddings import SentenceEncoder, load_encoder
 from softcloze.errors import ParameterError
 from softcloze.experiments.baselines import FineTunedClassifier
 from softcloze.experiments.results import Run, RunId
@@ -134,6 +134,8 @@ def _resolved(estimator: BaseEstimator) -> dict[str, object]:
         }
     if isinstance(estimator, SentenceEmbeddingClassifier):
         return {"encoder": estimator._load_encoder(), "max_length": None}
+    if isinstance(estimator, ProbeClassifier | AutoPromptClassifier) and estimator.encoder is not None:
+        resolved = {"encoder": load_encoder(estimator.encoder)}
     backbone = own_backbone(estimator)
     return resolved if backbone is None else {**resolved, "model": backbone, "dtype": None, "device": None}
 

@@ -1,4 +1,4 @@
-"""Prompts: templates, label words and trained vectors that are saved, bound to a backbone and scored."""
+"""Prompts, probes on sentence embeddings, and ensembles of both that are saved, bound to their models and scored."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from softcloze.prompt.bound_ensemble import BoundEnsemble as BoundEnsemble
     from softcloze.prompt.card import CARD as CARD
     from softcloze.prompt.compiled import CompiledPrompt as CompiledPrompt
+    from softcloze.prompt.members import BoundMember as BoundMember
+    from softcloze.prompt.probe import BoundProbe as BoundProbe
+    from softcloze.prompt.probe import Probe as Probe
     from softcloze.prompt.prompt import Prompt as Prompt
     from softcloze.prompt.prompt_set import PromptSet as PromptSet
     from softcloze.prompt.prompt_set import score_prompts as score_prompts
@@ -16,8 +19,11 @@ if TYPE_CHECKING:
 _MODULES = {
     "CARD": "card",
     "BoundEnsemble": "bound_ensemble",
+    "BoundMember": "members",
+    "BoundProbe": "probe",
     "BoundPrompt": "bound",
     "CompiledPrompt": "compiled",
+    "Probe": "probe",
     "Prompt": "prompt",
     "PromptSet": "prompt_set",
     "TrainedParts": "bound",
@@ -28,8 +34,11 @@ _MODULES = {
 __all__ = [
     "CARD",
     "BoundEnsemble",
+    "BoundMember",
+    "BoundProbe",
     "BoundPrompt",
     "CompiledPrompt",
+    "Probe",
     "Prompt",
     "PromptSet",
     "TrainedParts",

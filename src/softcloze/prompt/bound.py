@@ -95,6 +95,16 @@ class BoundPrompt:
         """The labels, in the order of their scores."""
         return tuple(self.prompt.verbalizer.labels)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of an example."""
+        return self.prompt.template.fields
+
+    @property
+    def saved(self) -> Prompt:
+        """The prompt, as a member of an ensemble is saved."""
+        return self.prompt
+
     def encode(self, examples: Sequence[Example]) -> list[EncodedPrompt]:
         """Encode examples, with their demonstrations if the template has any.
 

@@ -62,7 +62,9 @@ class _NearestEntry(TypedDict):
     examples: list[_ExampleEntry]
 
 
-class _TrainingEntry(TypedDict, total=False):  # settings, among others
+class TrainingEntry(TypedDict, total=False):
+    """Settings and history of a training, among others."""
+
     class_weight: str | list[tuple[Label, float]]
     history: list[dict[str, float]]
 
@@ -86,7 +88,7 @@ class Card(Sealed):
     chat_options: Annotated[dict[str, object], CHAT_OPTIONS] | None
     demonstrations: _FixedEntry | _NearestEntry | None
     calibration: dict[str, object] | None
-    training: _TrainingEntry
+    training: TrainingEntry
     metrics: dict[str, float]
 
 
@@ -124,6 +126,16 @@ class PromptCard(NamedTuple):
         with explain_damage(folder / CARD, "verbalizer"):
             verbalizer = verbalizers.from_dict(entries["verbalizer"])
         return cls(folder, entries, template, verbalizer, entries["model"])
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels, in the order of the scores."""
+        return tuple(self.verbalizer.labels)
+
+    @property
+    def description(self) -> str:
+        """The template."""
+        return str(self.template)
 
 
 @contextmanager

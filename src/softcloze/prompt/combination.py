@@ -45,6 +45,17 @@ class WeightedMean:
             mean = logsumexp(members, axis=0, b=weights)
         return mean
 
+    def parts(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The part of each member in the score of each label, less its mean over the labels.
+
+        A score is the weighted mean of log-probabilities in nats, or of probabilities, as `average` says.
+
+        Args:
+            members: log-probabilities by each member in nats, shape (members, batch, labels), as is the result.
+        """
+        averaged = members if self.average == "log_probabilities" else np.exp(members)
+        return _centred(np.asarray(self.weights)[:, None, None] * averaged)
+
     def fits(self, members: int, labels: int) -> bool:
         """Return True if the combination is for this many members and labels."""
         return len(self.weights) == members
@@ -94,6 +105,12 @@ class Stacked:
         combined: NDArray[np.float64] = log_softmax(scores, axis=1)
         return combined
 
+    def parts(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The part of each member in the score of each label, in nats, as `WeightedMean.parts`."""
+        labels = members.shape[2]
+        coefficients = np.asarray(self.coefficients).reshape(labels, len(members), labels)
+        return _centred(np.einsum("lmk,mbk->mbl", coefficients, members))
+
     def fits(self, members: int, labels: int) -> bool:
         """Return True if the combination is for this many members and labels."""
         widths = [len(row) for row in self.coefficients]
@@ -138,6 +155,11 @@ def accuracy_weights(
 def equal_weights(members: int) -> tuple[float, ...]:
     """Equal weights of this many members."""
     return (1 / members,) * members
+
+
+def _centred(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred: NDArray[np.float64] = parts - parts.mean(2, keepdims=True)
+    return centred
 
 
 def _features(members: NDArray[np.float64]) -> NDArray[np.float64]:

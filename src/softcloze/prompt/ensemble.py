@@ -1,4 +1,4 @@
-"""The folder of a saved ensemble: its card, what it says without torch, and a prompt's folder for each member."""
+"""The folder of a saved ensemble: its card, what it says without torch, and a folder for each member."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -9,10 +9,11 @@ from softcloze.parameters import number
 from softcloze.prompt.card import PROMPT, PromptCard, explain_damage
 from softcloze.prompt.combination import Average, Combination, combination_from_dict
 from softcloze.prompt.folder import Content, SavedFolder, Sealed, folder_of, matching
+from softcloze.prompt.probe_card import PROBE, ProbeCard
 from softcloze.verbalizer import Label
 
 if TYPE_CHECKING:
-    from softcloze.prompt.prompt import Prompt
+    from softcloze.prompt.members import SavedMember
 
 Weights: TypeAlias = Literal["equal", "development", "stacked"]
 
@@ -35,22 +36,23 @@ class Card(Sealed):
 
     weights: Weights
     combination: _WeightedMeanEntry | _StackedEntry
-    members: list[Annotated[str, matching("prompt-[0-9a-f-]+", "the name of a member's folder")]]
+    members: list[Annotated[str, matching("(prompt|probe)-[0-9a-f-]+", "the name of a member's folder")]]
 
 
 ENSEMBLE = SavedFolder(CARD, "ensemble", Card)
+MemberCard: TypeAlias = PromptCard | ProbeCard
 
 
 class EnsembleCard(NamedTuple):
     """Facts about a saved ensemble, read without its vectors and without torch.
 
     Attributes:
-        members: the cards of its prompts, which have the same labels.
+        members: the cards of its prompts and probes, which have the same labels.
         combination: of their log-probabilities.
         weights: the ensemble's parameter `weights`.
     """
 
-    members: tuple[PromptCard, ...]
+    members: tuple[MemberCard, ...]
     combination: Combination
     weights: Weights
 
@@ -66,22 +68,27 @@ class EnsembleCard(NamedTuple):
         for name in card["files"]:
             ENSEMBLE.read_file(folder, card, name)
         names: list[str] = card["members"]
-        if not names or not {f"{name}/{PROMPT.card}" for name in names} <= card["files"].keys():
+        kinds = [PROBE if name.startswith(PROBE.kind) else PROMPT for name in names]
+        cards = {f"{name}/{kind.card}" for name, kind in zip(names, kinds, strict=True)}
+        if not names or not cards <= card["files"].keys():
             raise ArtifactError(f"{folder / CARD} is damaged: it names no files of the members {names}")
-        members = tuple(PromptCard.load(folder / name) for name in names)
+        members = tuple(
+            ProbeCard.load(folder / name) if kind is PROBE else PromptCard.load(folder / name)
+            for name, kind in zip(names, kinds, strict=True)
+        )
         combination = combination_from_dict(card["combination"])
         with explain_damage(folder / CARD, "members"):
-            labels = [member.verbalizer.labels for member in members]
+            labels = [member.labels for member in members]
             validate_same_labels(labels)
             if not combination.fits(len(members), len(labels[0])):
-                raise DataError(f"the combination is not for {len(members)} prompts of {len(labels[0])} labels")
+                raise DataError(f"the combination is not for {len(members)} members of {len(labels[0])} labels")
         return cls(members, combination, card["weights"])
 
 
 def write_ensemble(
-    path: str | PathLike[str], prompts: "Sequence[Prompt]", combination: Combination, weights: Weights
+    path: str | PathLike[str], members: "Sequence[SavedMember]", combination: Combination, weights: Weights
 ) -> None:
-    """Write `ensemble.json` and a folder for each prompt; a saved ensemble is replaced, and other files stay.
+    """Write `ensemble.json` and a folder for each member; a saved ensemble is replaced, and other files stay.
 
     Raises:
         ArtifactError: `path` holds other files and no ensemble.
@@ -89,12 +96,12 @@ def write_ensemble(
     """
 
     def make(suffix: str) -> Content:
-        files, members = dict[str, bytes](), [f"prompt-{i}{suffix}" for i in range(len(prompts))]
-        for member, prompt in zip(members, prompts, strict=True):
-            content = prompt.content()
-            of_member = {**content.files, PROMPT.card: PROMPT.seal(*content)}
-            files.update({f"{member}/{name}": text for name, text in of_member.items()})
-        return Content({"weights": weights, "combination": combination.to_dict(), "members": members}, files)
+        files, names = dict[str, bytes](), [f"{member.kind.kind}-{i}{suffix}" for i, member in enumerate(members)]
+        for name, member in zip(names, members, strict=True):
+            content = member.content()
+            of_member = {**content.files, member.kind.card: member.kind.seal(*content)}
+            files.update({f"{name}/{file}": text for file, text in of_member.items()})
+        return Content({"weights": weights, "combination": combination.to_dict(), "members": names}, files)
 
     ENSEMBLE.write(path, make)
 

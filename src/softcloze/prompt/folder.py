@@ -1,4 +1,4 @@
-"""Folders of saved prompts and ensembles: a JSON card that names all other files, each with a checksum.
+"""Folders of saved prompts, probes and ensembles: a JSON card that names all other files, each with a checksum.
 
 A folder that exists is never replaced. New files get names that no other card has, then the card is replaced in one
 step, then the files of the earlier card are removed. A process that is killed leaves the earlier card with its files or
@@ -38,6 +38,7 @@ MARK = b'"softcloze"'  # near the start of every card, be it damaged
 # other folders that are taken for one of these, by the file that they hold
 OTHERS = {
     "prompt.json": "it holds a prompt, for PromptClassifier.load",
+    "probe.json": "it holds a probe on sentence embeddings, for ProbeClassifier.load",
     "ensemble.json": "it holds an ensemble, for PromptEnsemble.load",
     "config.json": "it holds a model",
 }
@@ -50,7 +51,11 @@ def matching(pattern: str, expected: str) -> Constraint:
 
 Digest = Annotated[str, matching("[0-9a-f]{64}", "a SHA-256 checksum")]
 FileName = Annotated[
-    str, matching(r"(prompt-[0-9a-f-]+/)?(prompt\.json|vectors[0-9a-f-]*\.safetensors)", "the name of a saved file")
+    str,
+    matching(
+        r"((prompt|probe)-[0-9a-f-]+/)?(prompt\.json|probe\.json|vectors[0-9a-f-]*\.safetensors)",
+        "the name of a saved file",
+    ),
 ]
 
 
@@ -75,7 +80,7 @@ class SavedFolder:
 
     Attributes:
         card: name of its card.
-        kind: "prompt" or "ensemble", for messages.
+        kind: "prompt", "probe" or "ensemble", for messages and the names of members of an ensemble.
         shape: type of the card, a subclass of `Sealed`.
     """
 

@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -19,19 +16,16 @@ from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, NearestDemonstrations, demonstrations_from_dict
 from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
-from softcloze.formatting import quoted_list
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
-from softcloze.prompt.folder import Content
+from softcloze.prompt.folder import Content, SavedFolder
+from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, only_file, read_tensors, tensor_file
 from softcloze.scoring import States
 from softcloze.template import ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
-VECTORS = "vectors.safetensors"
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
-# tensors of each head; a name in a shape stands for one size in all tensors
-Shape: TypeAlias = tuple[int | str, ...]
-LINEAR: dict[str, Shape] = {"weight": ("labels", "state"), "bias": ("labels",)}
+# tensors of each head
 HEAD_SHAPES: dict[str, dict[str, Shape]] = {
     "words": {},
     "warp": LINEAR,
@@ -61,7 +55,10 @@ class Prompt:
         calibration: correction of the label scores, or None.
         training: settings and history of the training; empty for a hard prompt.
         metrics: measured values, by name.
+        kind: the kind of folder that holds it.
     """
+
+    kind: ClassVar[SavedFolder] = PROMPT
 
     template: Template
     verbalizer: AnyVerbalizer
@@ -77,6 +74,11 @@ class Prompt:
     calibration: calibrations.Calibration | None = None
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """The template."""
+        return str(self.template)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a folder with `prompt.json` and a file of vectors.
@@ -117,7 +119,7 @@ class Prompt:
         }
         if problem := _check_tensors(tensors, self.template, self.verbalizer, self.head, self.demonstrations):
             raise ArtifactError(f"this prompt cannot be saved: {problem}")
-        return Content(card, {VECTORS.replace(".", f"{suffix}."): save_tensors(tensors)})
+        return Content(card, {tensor_file(suffix): save_tensors(tensors)})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -128,13 +130,9 @@ class Prompt:
                 format; names the file.
         """
         folder, card, template, verbalizer, model = PromptCard.load(path)
-        if len(card["files"]) != 1:
-            raise ArtifactError(
-                f"{folder / CARD} is damaged: it names {len(card['files'])} files; expected one of vectors"
-            )
-        (name,) = card["files"]
+        name = only_file(PROMPT, folder, card)
         try:
-            tensors = _read_tensors(folder, card, name)
+            tensors = read_tensors(PROMPT, folder, card, name)
         except ArtifactError:
             if PROMPT.read(folder) == card:
                 raise
@@ -274,16 +272,6 @@ class Prompt:
                 )
 
 
-def _read_tensors(folder: Path, card: Mapping[str, Any], name: str) -> dict[str, Tensor]:
-    """Read a file of tensors that the card names."""
-    content = PROMPT.read_file(folder, card, name)
-    try:
-        tensors: dict[str, Tensor] = load_tensors(content)
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise ArtifactError(f"{folder / name} is damaged: {error}") from error
-    return tensors
-
-
 def _check_tensors(
     tensors: Mapping[str, Tensor],
     template: Template,
@@ -300,21 +288,7 @@ def _check_tensors(
         expected[POOL] = (len(demonstrations.pool), "pool width")
     if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]
-    if tensors.keys() != expected.keys():
-        return f"it has the tensors {quoted_list(sorted(tensors))}; expected {quoted_list(sorted(expected))}"
-    sizes: dict[str, int] = {"labels": len(verbalizer.labels)}
-    for name, shape in expected.items():
-        tensor = tensors[name]
-        fits = tensor.dim() == len(shape) and all(
-            size == (sizes.setdefault(axis, size) if isinstance(axis, str) else axis)
-            for size, axis in zip(tensor.shape, shape, strict=True)
-        )
-        if not fits or tensor.dtype != torch.float32:
-            shapes = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
-            return f"tensor {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; expected float32 of ({shapes})"
-        if not tensor.isfinite().all():
-            return f"tensor {name!r} holds values that are not finite"
-    return None
+    return check_tensors(tensors, expected, len(verbalizer.labels))
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:

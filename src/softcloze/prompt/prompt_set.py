@@ -114,7 +114,7 @@ def score_prompts(prompts: Sequence[BoundPrompt], X: Iterable[Example]) -> list[
 def encode_for_prompts(prompts: Sequence[BoundPrompt], examples: Sequence[Example]) -> list[list[EncodedPrompt]]:
     """Encode examples for each prompt, once for those that are compiled together; raises as `BoundPrompt.encode`."""
     encoded: dict[CompiledPrompt, list[EncodedPrompt]] = {}
-    by_prompt = []
+    by_prompt: list[list[EncodedPrompt]] = []
     for bound in prompts:
         if bound.prompt.demonstrations is not None:
             by_prompt.append(bound.encode(examples))

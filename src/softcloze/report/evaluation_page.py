@@ -23,7 +23,7 @@ def write_evaluation_report(
 
     Args:
         path: the file.
-        cards: the prompt, or the members of an ensemble.
+        cards: the prompt, or those of an ensemble.
         facts: names and values for the head of the page.
         tables: the results.
         bins: predictions by confidence; one bin or more.

@@ -29,7 +29,8 @@ def trials_page(trials: Trials) -> str:
         "seconds": f"{trials.seconds:.0f}",
     }
     content = trials.content()
-    chosen = dict.fromkeys(record.template for record in trials.records if record.is_chosen)
+    prompts = [record for record in trials.records if record.features != "embedding"]
+    chosen = dict.fromkeys(record.template for record in prompts if record.is_chosen)
     return (
         html_environment()
         .get_template("report/trials_page.html")

@@ -1,4 +1,6 @@
-"""Derive one template from another: add or remove soft slots, or keep only the words around the mask."""
+"""Derive one template from another, or from names of fields."""
+
+from collections.abc import Sequence
 
 from softcloze.errors import ParameterError
 from softcloze.template.nodes import Demos, Field, Literal, Mask, Node, Soft, Turn
@@ -105,3 +107,15 @@ def domain_template(template: Template) -> Template:
     while last + 1 < len(nodes) and isinstance(nodes[last + 1], Literal):
         last += 1
     return Template.from_nodes(nodes[first : last + 1])
+
+
+def template_of_fields(fields: Sequence[str]) -> Template:
+    """A template that shows some fields and has no words, for what reads examples by a template.
+
+    Raises:
+        TemplateSyntaxError: a name is not one that a field can have.
+
+    >>> template_of_fields(["title", "text"])
+    Template('<title> <text> <mask>')
+    """
+    return Template(" ".join(f"<{field}>" for field in fields) + " <mask>")
