@@ -8,9 +8,15 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from support import models
 
-from softcloze import AutoPromptClassifier, MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble
+from softcloze import (
+    AutoPromptClassifier,
+    MultiLabelPromptClassifier,
+    ProbeClassifier,
+    PromptClassifier,
+    PromptEnsemble,
+)
 from softcloze.automatic import classifier as automatic
-from softcloze.classifiers import base
+from softcloze.classifiers import base, probe
 from softcloze.errors import SoftclozeError
 from softcloze.training import TrainingSettings
 
@@ -53,6 +59,7 @@ RIGHT = {
     "templates": {"list"},
     "budget": {"None", "2.5", "big"},
     "candidates": {"None", "big"},
+    "encoder": {"None", "text"},
     "members": {"big"},
     "soft_prompts": {"0", "big"},
     "on_trial": {"None", "class"},
@@ -82,7 +89,9 @@ def nothing_is_loaded(monkeypatch):
         raise LoadedError
 
     monkeypatch.setattr(base, "load_backbone", load)
-    monkeypatch.setattr(automatic, "load_backbone", load)
+    for module in (automatic, probe):
+        for name in {"load_backbone", "load_encoder"} & {*vars(module)}:
+            monkeypatch.setattr(module, name, load)
 
 
 def fit(estimator):
@@ -127,6 +136,13 @@ def test_a_wrong_value_of_a_parameter_is_named_by_fit(estimator, name, value):
 def test_a_wrong_value_of_a_parameter_is_named_by_an_automatic_fit(name, value):
     message = outcome(fit, AutoPromptClassifier("./nowhere").set_params(**{name: WRONG[value]}))
     assert_named(message, name, value in RIGHT.get(name, ()))
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", parameters_of(ProbeClassifier))
+def test_a_wrong_value_of_a_parameter_is_named_by_a_probe(name, value):
+    message = outcome(fit, ProbeClassifier().set_params(**{name: WRONG[value]}))
+    assert_named(message, name, value in RIGHT.get(name, ()) - ({"None"} if name == "encoder" else set()))
 
 
 @pytest.mark.parametrize("value", WRONG)
