@@ -81,7 +81,7 @@ def test_the_mean_of_the_states_is_tried_once(bert_tiny):
 
 
 def test_a_soft_prompt_is_trained_where_asked_for(bert_tiny):
-    auto = AutoPromptClassifier(bert_tiny, candidates=1, random_state=0).fit(TEXTS, LABELS)
+    auto = AutoPromptClassifier(bert_tiny, candidates=1, budget=None, random_state=0).fit(TEXTS, LABELS)
     assert any("<soft*10>" in record.template for record in auto.trials_.records)
 
 
@@ -253,6 +253,6 @@ def test_embeddings_are_left_out_where_they_would_take_half_of_the_budget(bert_t
 
 def test_chat_options_reach_every_prompt(bert_tiny):
     options = {"enable_thinking": True}
-    auto = AutoPromptClassifier(bert_tiny, chat_options=options, candidates=1, members=9, random_state=0)
+    auto = AutoPromptClassifier(bert_tiny, chat_options=options, candidates=1, members=9, budget=None, random_state=0)
     members = auto.fit(TEXTS[:8], LABELS[:8]).best_estimator_.classifiers
     assert all(member.prompt_.chat_options == options for member in members)

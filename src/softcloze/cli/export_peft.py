@@ -26,7 +26,10 @@ def export_peft(
     out = expand_user(out)
     saved = Saved.read(folder)
     if saved.is_ensemble:
-        raise CommandError(f"{folder} is an ensemble, and an adapter holds one prompt; give {saved.members[0].folder}")
+        first = f"; give {saved.prompts[0].folder}" if saved.prompts else ""
+        raise CommandError(f"{folder} is an ensemble, and an adapter holds one prompt{first}")
+    if saved.model is None:
+        raise CommandError(f"{folder} is a probe on sentence embeddings, and an adapter holds a prompt")
     validate_new_folder(out)
 
     from softcloze.prompt import Prompt
