@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from softcloze.prompt import PromptSet as PromptSet
     from softcloze.template import Template as Template
     from softcloze.training import TrainingSettings as TrainingSettings
+    from softcloze.verbalizer import FieldVerbalizer as FieldVerbalizer
     from softcloze.verbalizer import OrdinalVerbalizer as OrdinalVerbalizer
     from softcloze.verbalizer import RuleVerbalizer as RuleVerbalizer
     from softcloze.verbalizer import Verbalizer as Verbalizer
@@ -31,6 +32,7 @@ _HOMES = {
     "AutoPromptClassifier": "softcloze.automatic",
     "Backbone": "softcloze.backbone",
     "Comparison": "softcloze.experiments",
+    "FieldVerbalizer": "softcloze.verbalizer",
     "MultiLabelPromptClassifier": "softcloze.classifiers",
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "ProbeClassifier": "softcloze.classifiers",

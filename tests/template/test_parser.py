@@ -215,7 +215,7 @@ MISTAKES = [
     ),
     ("<sep ‸sep‸=a><mask>", "<sep> takes no attributes, found 'sep'"),
     ("<demos ‸spe‸=a><mask>", "<demos> has no attribute 'spe': it takes only sep; did you mean 'sep'?"),
-    ("<options ‸max‸=a><mask>", "<options> has no attribute 'max': it takes only sep"),
+    ("<options ‸max‸=a><mask>", "<options> has no attribute 'max': it takes sep and field"),
     ("<mask*‸0‸>", f"{COUNT}, found '0'"),
     ("<mask‸*‸>", f"{COUNT}, as in <mask*2>"),
     ("<demos*‸x‸><mask>", f"{COUNT}, found 'x'"),

@@ -206,7 +206,7 @@ anything = st.none() | st.integers() | st.booleans() | st.floats() | texts
 @given(st.lists(st.one_of(
     st.builds(Field, texts | st.just("a"), anything, anything, anything),
     st.builds(Soft, anything, anything, anything),
-    st.builds(Options, anything),
+    st.builds(Options, anything, anything),
     st.builds(Demos, anything, anything),
     st.builds(Special, anything),
     st.builds(Mask, anything, anything),
@@ -222,3 +222,12 @@ def test_any_nodes_make_a_template_that_prints_or_raise_our_error(nodes):
     else:
         assert template.nodes == tuple(nodes)
         assert Template(str(template)) == template
+
+
+@cases()
+@given(any_text, names, any_text)
+def test_the_list_of_a_field_is_printed_and_read(sep, name, text):
+    template = Template.from_nodes([Options(sep, name), Literal(text), Mask()])
+    assert Template(str(template)) == template
+    assert template.fields == template.lists == (name,)
+    assert template.expand({name: ["a", "b"]})[0].text == f"a{sep}b"

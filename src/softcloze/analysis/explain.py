@@ -15,7 +15,12 @@ from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import compute_features, log_probabilities
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Verbalizer
+
+_OTHERS: dict[type, str] = {
+    RuleVerbalizer: "rules are about words at several",
+    FieldVerbalizer: "a FieldVerbalizer has other words for each example",
+}
 
 
 def explain(
@@ -56,8 +61,8 @@ def explain(
     """
     validate_parameters({"top": top}, {"top": integer(at_least=0)})
     scorer, verbalizer = bound.scorer, bound.verbalizer
-    if isinstance(verbalizer, RuleVerbalizer):
-        raise ParameterError("explanations are of label words at one mask, and rules are about words at several")
+    if not isinstance(verbalizer, Verbalizer):
+        raise ParameterError(f"explanations are of label words at one mask, and {_OTHERS[type(verbalizer)]}")
     weight = soft.weight.detach() if soft is not None else None
     with scorer.backbone.frozen():
         features = compute_features(scorer, prompts, weight)
@@ -99,8 +104,8 @@ def likeliest_words(
     """
     validate_parameters({"top": top}, {"top": integer(at_least=0)})
     verbalizer, backbone = bound.verbalizer, bound.scorer.backbone
-    if isinstance(verbalizer, RuleVerbalizer):
-        raise ParameterError("the likeliest words are those at one mask, and rules are about words at several")
+    if not isinstance(verbalizer, Verbalizer):
+        raise ParameterError(f"the likeliest words are those at one mask, and {_OTHERS[type(verbalizer)]}")
     weight = soft.weight.detach() if soft is not None else None
     with backbone.frozen():
         distributions = [log_probabilities(backbone, prompt, soft=weight)[1] for prompt in prompts]

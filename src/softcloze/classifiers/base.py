@@ -485,7 +485,7 @@ def _digest(
     digest = sha256(json.dumps([training, compiled.backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(compiled.verbalizer).encode())
     # demonstrations are part of the prompts
-    encoded = [(prompt.chunks, prompt.token_type_ids) for prompt in prompts]
+    encoded = [(prompt.chunks, prompt.token_type_ids, prompt.choices) for prompt in prompts]
     digest.update(repr((compiled.scorer.words, encoded, torch.as_tensor(targets).tolist())).encode())
     if weights is not None:
         digest.update(weights.tobytes())

@@ -60,7 +60,7 @@ from softcloze.scoring import States
 from softcloze.soft import INITS, initial_vectors
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
-from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Words
 
 
 @dataclass(eq=False, repr=False)
@@ -77,7 +77,8 @@ class PromptClassifier(PromptEstimator):
             what their decoder scores).
         template: a template string, the name of one in the library ("sentiment/zh"), or a `Template`.
         verbalizer: label -> word, words or word -> weight, the name of a table in the library, a `Verbalizer`, a
-            `RuleVerbalizer` for several named masks, or None: every label is its own word.
+            `RuleVerbalizer` for several named masks, a `FieldVerbalizer` for words that differ from example to example,
+            or None: every label is its own word.
         head: turns the model's output at the mask into label scores: "words" (scores of the label words), "linear" (a
             linear layer on the state at the mask), "words+linear" (both, added up), "warp" (a trained weight vector for
             each label in place of the vocabulary's, initialised from its label words: WARP) or "prototypes" (label
@@ -211,10 +212,12 @@ class PromptClassifier(PromptEstimator):
         labels = as_labels(y)
         validate_lengths(examples, labels)
         verbalizer = label_verbalizer(resolve_verbalizer(self.verbalizer), labels, y)
+        if isinstance(verbalizer, FieldVerbalizer):
+            labels = [*verbalizer.indices(examples, labels)]
         targets = label_indices(labels, verbalizer.labels)
         used, given = weighted_rows(sample_weight, examples)
         examples, labels, targets = [examples[i] for i in used], [labels[i] for i in used], [targets[i] for i in used]
-        if self._needs_several:
+        if self._needs_several and not isinstance(verbalizer, FieldVerbalizer):
             validate_several(labels)
         goals = np.eye(len(verbalizer.labels))[targets]
         weights = example_weights(self.class_weight, verbalizer.labels, goals, given)
@@ -443,8 +446,13 @@ class PromptClassifier(PromptEstimator):
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded; names the row.
         """
-        bound, scores = self._scores(X)
-        labels: np.ndarray = np.asarray(bound.prompt.verbalizer.labels)[scores.argmax(1)]
+        examples = self._examples(X)
+        bound, scores = self._scores(examples)
+        verbalizer, best = bound.prompt.verbalizer, scores.argmax(1)
+        if isinstance(verbalizer, FieldVerbalizer) and verbalizer.answers == "word":
+            rows = zip(examples, best, strict=True)
+            return np.array([verbalizer.choices(example)[i] for example, i in rows], dtype=str)
+        labels: np.ndarray = np.asarray(verbalizer.labels)[best]
         return labels
 
     def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
@@ -459,7 +467,19 @@ class PromptClassifier(PromptEstimator):
             DataError: a missing label, or one that the verbalizer lacks.
             SoftclozeError: as `predict`.
         """
-        return accuracy(self.predict, self._examples(X), y, self.classes_.tolist(), sample_weight)
+        examples = self._examples(X)
+        verbalizer = resolve_verbalizer(self.verbalizer)
+        if not isinstance(verbalizer, FieldVerbalizer):
+            return accuracy(self.predict, examples, y, self.classes_.tolist(), sample_weight)
+        labels = as_labels(y)
+        validate_lengths(examples, labels)
+        best = np.asarray(self.classes_)
+
+        def predicted(rows: list[Example]) -> np.ndarray:
+            found: np.ndarray = best[self._scores(rows)[1].argmax(1)]
+            return found
+
+        return accuracy(predicted, examples, verbalizer.indices(examples, labels), best.tolist(), sample_weight)
 
     def explain(self, example: Example, top: int = 10) -> Explanation:
         """Explain the decision for one example: tables in the terminal and in notebooks.
@@ -598,6 +618,11 @@ class PromptClassifier(PromptEstimator):
 
     def _validate_parameters(self) -> None:
         super()._validate_parameters()
+        if isinstance(self.verbalizer, FieldVerbalizer) and self.calibration is not None:
+            raise ParameterError(
+                f"calibration={self.calibration!r} is learnt for labels with the same words in every example, and a "
+                "FieldVerbalizer has others in each; leave it out"
+            )
         if self.features == "mean" and self.head not in EXACT:
             raise ParameterError(
                 f'features="mean" is for a linear layer, and head={self.head!r} has none that takes it; choose '

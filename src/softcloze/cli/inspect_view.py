@@ -181,6 +181,8 @@ def filled(
             case Soft():
                 count = part.block.count if part.block is not None else None
                 return SLOT if count is None else SLOT * count
+            case Options(field=str()):
+                return part.text
             case Options(sep) if options:
                 return sep.join(options)
             case Demos() if demonstrations is not None:

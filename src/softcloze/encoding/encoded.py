@@ -40,6 +40,8 @@ class EncodedPrompt:
         emptied: whether truncation removed all tokens of the fields.
         field_positions: positions of the tokens of fields outside demonstrations, in order, a mask counted as one
             position; empty unless `CompiledTemplate.encode` was asked for them.
+        choices: token ids of the words that this prompt alone is scored with; empty where all prompts share them.
+        choice_lengths: divisors of their scores; empty for none.
     """
 
     left: tuple[int, ...]
@@ -50,6 +52,8 @@ class EncodedPrompt:
     between: tuple[tuple[int, ...], ...] = ()
     emptied: bool = field(default=False, repr=False)
     field_positions: tuple[int, ...] = field(default=(), repr=False)
+    choices: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
+    choice_lengths: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:

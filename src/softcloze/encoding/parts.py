@@ -28,14 +28,14 @@ def static_parts(template: Template) -> Iterable[Part]:
 
 
 def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
-    """Replace <options> by the label words, then merge neighbouring literals.
+    """Replace <options> by the label words, then merge neighbouring literals; <options field=…> stays.
 
     >>> [part.node for part in with_options(static_parts(Template("(<options>) <mask>")), ["好", "差"])]
     [Literal(text='(好, 差) '), Mask(count=None, name=None)]
     """
 
     def written(part: Part) -> Part:
-        if not isinstance(part.node, Options):
+        if not isinstance(part.node, Options) or part.node.field is not None:
             return part
         text = part.node.sep.join(options)
         return Part(Literal(text), text)

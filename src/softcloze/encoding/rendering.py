@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, takewhile
+from typing import cast
 
 from softcloze.encoding.chat import ChatFormat
 from softcloze.encoding.encoded import Demonstration
@@ -76,7 +77,7 @@ class Renderer:
         self._prompt_tokenizer = prompt_tokenizer
         self._options = tuple(options)
         parts = list(static_parts(template))
-        self._has_options = any(isinstance(part.node, Options) for part in parts)
+        self._has_options = any(isinstance(part.node, Options) and part.node.field is None for part in parts)
         if self._has_options and not options:
             raise EncodingError("<options> lists the label words, and none are given: name them in a verbalizer")
         self._space_after = {Special(kind) for kind in prompt_tokenizer.space_after} & set(template.nodes)
@@ -95,6 +96,11 @@ class Renderer:
                 self.spaces[part.node] = self._opening_space or " " * self._ends_in_special(before)
         self.static_parts = self._framed(self.static_parts)
         self._fields = [(i, part.node) for i, part in enumerate(self.static_parts) if isinstance(part.node, Field)]
+        self._lists = [
+            (i, part.node, part.node.field)
+            for i, part in enumerate(self.static_parts)
+            if isinstance(part.node, Options) and part.node.field is not None
+        ]
 
     def render(
         self,
@@ -115,6 +121,8 @@ class Renderer:
             parts = list(self.static_parts)
             for i, field in self._fields:
                 parts[i] = Part(field, str(values[field.name]))
+            for i, options, name in self._lists:
+                parts[i] = Part(options, options.sep.join(cast(list[str], values[name])))
         demos: list[range] = []
         if self._template.demos is not None:
             parts, demos = _with_demonstrations(parts, demonstrations)
@@ -138,7 +146,7 @@ class Renderer:
             if not part.text:
                 continue
             if (
-                isinstance(part.node, Literal | Field)
+                isinstance(part.node, Literal | Field | Options)
                 and part.text[0] not in " ▁"
                 and self._ends_in_special(parts[last])
             ):

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, clone
 
 from softcloze.analysis import TopWord, likeliest_words
 from softcloze.classifiers import PromptClassifier, bound_prompts
-from softcloze.verbalizer import RuleVerbalizer
+from softcloze.verbalizer import Verbalizer
 
 EXPLAINED = 10  # errors of each run with top words; they contain nearly all worst errors of the mean over runs
 WORDS = 8  # top words at the mask
@@ -40,7 +40,7 @@ def top_words(classifier: BaseEstimator, texts: Sequence[str], rows: Sequence[in
         fitted = clone(fitted).set_params(calibration=None)
     (bound,) = bound_prompts([fitted])
     prompt = bound.prompt
-    if prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
+    if prompt.head != "words" or not isinstance(prompt.verbalizer, Verbalizer):
         return {}
     prompts = bound.encode([texts[row] for row in rows])
     return dict(zip(rows, likeliest_words(bound.compiled, prompts, bound.parts.soft, WORDS), strict=True))

@@ -16,7 +16,7 @@ from softcloze.files import expand_user
 from softcloze.formatting import did_you_mean, quoted
 from softcloze.library.cards import TemplateCard, VerbalizerCard, read_template_card, read_verbalizer_card
 from softcloze.template import Template
-from softcloze.verbalizer import AnyVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Verbalizer, Words
 
 SEARCH_PATH = "SOFTCLOZE_LIBRARY"  # environment variable: folders with the user's own cards
 Folder: TypeAlias = str | os.PathLike[str]
@@ -116,7 +116,7 @@ def resolve_verbalizer(
     >>> resolve_verbalizer({0: "bad", 1: "good"}).labels
     (0, 1)
     """
-    if verbalizer is None or isinstance(verbalizer, Verbalizer | RuleVerbalizer):
+    if verbalizer is None or isinstance(verbalizer, Verbalizer | RuleVerbalizer | FieldVerbalizer):
         return verbalizer
     if isinstance(verbalizer, str):
         card = load_verbalizer(verbalizer)

@@ -131,7 +131,7 @@ def _check_fields(template: Template, names: Sequence[str]) -> Iterator[Finding]
                 (span for node, span in zip(template.nodes, template.spans, strict=True) if _names(node, name)), (0, 0)
             )
             message = f"the examples have no field {name!r}{did_you_mean(name, names)}"
-            in_tag = any(isinstance(node, Field) and node.name == name for node in template.nodes)
+            in_tag = any(isinstance(node, Field | Options) and _names(node, name) for node in template.nodes)
             severity: Severity = "error" if in_tag else "warning"  # Jinja can test whether it is defined
             has = f"they have {quoted_list(names)}" if names else "they have none"
             yield Finding("missing-field", severity, message, has, template.source, *span)
@@ -144,7 +144,7 @@ def _check_fields(template: Template, names: Sequence[str]) -> Iterator[Finding]
 
 def _names(node: Node, name: str) -> bool:
     match node:
-        case Field(field):
+        case Field(field) | Options(field=field):
             return field == name
         case Expression(source) | Statement(source):
             return re.search(rf"\b{re.escape(name)}\b", source) is not None

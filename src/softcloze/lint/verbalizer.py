@@ -124,11 +124,13 @@ def check_verbalizer(
     """
     from softcloze.library import resolve_template, resolve_verbalizer
     from softcloze.lint.tokens import readable_tokens, resolve_tokenizer  # the tokenizers library is heavy
-    from softcloze.verbalizer import Verbalizer
+    from softcloze.verbalizer import FieldVerbalizer, Verbalizer
 
     parsed, resolved = resolve_template(template), resolve_verbalizer(verbalizer)
     if resolved is None:
         raise VerbalizerError("verbalizer=None, but it has to be label words, or the name of some in the library")
+    if isinstance(resolved, FieldVerbalizer):
+        raise VerbalizerError(f"{resolved!r} has no words to check: those of each example are in its field")
     prompt_tokenizer, limit = resolve_tokenizer(tokenizer, max_length)
     findings = lint(parsed, resolved, tokenizer=prompt_tokenizer, max_length=limit, chat_options=chat_options)
     listing = list_words(resolved)

@@ -46,6 +46,15 @@ class _RulesEntry(TypedDict):
     rules: list[tuple[Label, dict[str, list[str]]]]
 
 
+class _FieldEntry(TypedDict):
+    kind: Literal["field"]
+    field: str
+    most: Count
+    answers: str
+    length_norm: str
+    decoding: str
+
+
 class _ExampleEntry(TypedDict):
     label: Label
     values: dict[str, object]
@@ -79,7 +88,7 @@ class Card(Sealed):
     """The entries of a card."""
 
     template: Annotated[str, matching(".{1,100000}", "a template of at most 100,000 characters")]
-    verbalizer: _WordsEntry | _OrdinalEntry | _RulesEntry
+    verbalizer: _WordsEntry | _OrdinalEntry | _RulesEntry | _FieldEntry
     head: Literal["words", "warp", "linear", "words+linear", "prototypes", "thresholds"]
     features: Literal["mask", "mean"]
     model: str

@@ -1,6 +1,9 @@
 """A template and label words compiled for a backbone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import chain
 
 from torch import Tensor
 
@@ -10,10 +13,10 @@ from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import EncodingError, ParameterError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
-from softcloze.scoring import Scorer, States, compute_features, plan_rules, plan_words
+from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
 from softcloze.soft import SoftVectors
 from softcloze.template import ChatOptions, Options, Template
-from softcloze.verbalizer import AnyVerbalizer, RuleVerbalizer, Verbalizer
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, RuleVerbalizer, Verbalizer
 
 
 class CompiledPrompt:
@@ -54,8 +57,10 @@ class CompiledPrompt:
             template, backbone.prompt_tokenizer, limit, options=verbalizer.options, chat_options=chat_options
         )
         self.verbalizer = verbalizer
-        if isinstance(verbalizer, RuleVerbalizer):
-            self.words: list[tuple[int, ...]] = []
+        self.words: list[tuple[int, ...]] = []
+        if isinstance(verbalizer, FieldVerbalizer):
+            self.scorer = _choice_scorer(verbalizer, self.template, backbone, head)
+        elif isinstance(verbalizer, RuleVerbalizer):
             self.scorer = _rule_scorer(verbalizer, self.template, backbone, head)
         else:
             self.words, self.scorer = _word_scorer(verbalizer, self.template, backbone, head, features)
@@ -76,13 +81,19 @@ class CompiledPrompt:
             EncodingError: an example cannot be encoded, or nothing of it fits; names the row.
         """
         self.template.template.validate_examples(examples)
-        answer = max(map(len, self.scorer.words), default=1)
+        choices = self._choices(examples)
+        answer = max(map(len, chain(self.scorer.words, *(ids for ids, _ in choices))), default=1)
         prompts = self.template.encode(
             examples,
             answer_length=answer,
             demonstrations=demonstrations,
             locate_fields=self.scorer.states == "mean",
         )
+        if choices:
+            prompts = [
+                replace(prompt, choices=ids, choice_lengths=lengths)
+                for prompt, (ids, lengths) in zip(prompts, choices, strict=True)
+            ]
         for row, prompt in enumerate(prompts):
             if prompt.emptied:
                 raise EncodingError(
@@ -92,6 +103,28 @@ class CompiledPrompt:
                 )
         return prompts
 
+    def _choices(self, examples: Sequence[Example]) -> list[tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]]:
+        """Token ids and divisors of the words of each example; empty where all examples share them.
+
+        Raises:
+            FieldError: an example has no choices; names the row.
+            EncodingError: a choice has no tokens, or an unknown one; names the row.
+        """
+        verbalizer = self.verbalizer
+        if not isinstance(verbalizer, FieldVerbalizer):
+            return []
+        word_ids = cache(self.template.word_ids)
+        choices = []
+        for row, example in enumerate(examples):
+            where = row if len(examples) > 1 else None
+            words = verbalizer.choices(example, where)
+            try:
+                ids = tuple(word_ids(word) for word in words)
+            except EncodingError as error:
+                raise EncodingError(f"row {row}: {error}" if where is not None else f"{error}") from error
+            choices.append((ids, verbalizer.lengths(words, ids)))
+        return choices
+
     def features(self, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None) -> Tensor:
         """Input of the head, shape (batch, features), on the CPU."""
         with self.backbone.frozen():
@@ -100,7 +133,11 @@ class CompiledPrompt:
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
     """Raise VerbalizerError if a label has no word but the template or head needs one."""
-    listed_labels = template.demos is not None or any(isinstance(node, Options) for node in template.nodes)
+    if isinstance(verbalizer, FieldVerbalizer) and template.demos is not None:
+        raise VerbalizerError("<demos> shows the same words for every example; a FieldVerbalizer has others for each")
+    listed_labels = template.demos is not None or any(
+        isinstance(node, Options) and node.field is None for node in template.nodes
+    )
     if (listed_labels or head in ("warp", "thresholds")) and not verbalizer.first_words:
         what = f"{str(template)!r} shows" if listed_labels else f"head={head!r} takes"
         raise VerbalizerError(
@@ -143,6 +180,16 @@ def _word_scorer(
         states=features if inputs.state else None,
     )
     return words, scorer
+
+
+def _choice_scorer(verbalizer: FieldVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:
+    """A scorer of the words of each example at the only mask."""
+    if head != "words":
+        raise ParameterError(f'head={head!r} learns fixed labels; with a FieldVerbalizer use head="words"')
+    if len(compiled.template.masks) > 1:
+        raise VerbalizerError("a FieldVerbalizer has words for one mask, and the template has several")
+    plan = plan_choices(backbone, verbalizer.most, verbalizer.decoding, has_right=compiled.has_right)
+    return Scorer(backbone, plan)
 
 
 def _rule_scorer(verbalizer: RuleVerbalizer, compiled: CompiledTemplate, backbone: Backbone, head: str) -> Scorer:

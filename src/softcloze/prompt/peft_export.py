@@ -92,6 +92,8 @@ def _reason(prompt: "Prompt") -> str:
         return "its calibration corrects scores after the model; export dataclasses.replace(prompt, calibration=None)"
     if prompt.template.has_logic:
         return "its template has Jinja, so that no text is the same in every prompt; write it with fields alone"
+    if prompt.template.lists:
+        return "<options field=...> lists other texts for each example, which README.md cannot say; leave it out"
     if isinstance(prompt.demonstrations, NearestDemonstrations):
         return "it selects demonstrations for each example; take demonstrations of method 'random', or none"
     return ""

@@ -61,6 +61,8 @@ def _validate_tail(tail: Template, tokenizer: PromptTokenizer) -> None:
     """Raise ParameterError if the tail is none that PEFT can have trained with."""
     if tail.turns:
         raise ParameterError("the tail has chat turns, which a chat template frames as a whole; write it as text")
+    if tail.lists:
+        raise ParameterError("the tail has <options field=…>; write the field as text, joined as in training")
     if tail.blocks:
         raise ParameterError("the tail has soft slots, and all vectors of an adapter stand in front of it")
     if tokenizer.has_token_types and Special("sep") in tail.nodes:

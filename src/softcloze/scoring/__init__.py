@@ -1,6 +1,6 @@
 """Scores of label words from encoded prompts, a backbone and soft vectors."""
 
-from softcloze.scoring.families import plan_rules, plan_words
+from softcloze.scoring.families import plan_choices, plan_rules, plan_words
 from softcloze.scoring.plan import States
 from softcloze.scoring.scorer import Scorer
 from softcloze.scoring.shared_prefix import Member, compute_features, score_together
@@ -12,6 +12,7 @@ __all__ = [
     "States",
     "compute_features",
     "log_probabilities",
+    "plan_choices",
     "plan_rules",
     "plan_words",
     "score_together",

@@ -7,7 +7,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.causal import CausalPlan, CausalRules
 from softcloze.scoring.masked import MaskedRules, masked_plan
-from softcloze.scoring.plan import Conjunction, ModelInput, Plan, States, last_before, token_type_ids_of
+from softcloze.scoring.plan import ChoicePlan, Conjunction, ModelInput, Plan, States, last_before, token_type_ids_of
 from softcloze.scoring.seq2seq import Infilling, Seq2seqPlan
 from softcloze.verbalizer import Decoding
 
@@ -29,6 +29,15 @@ def plan_words(
     if mask_id is not None:
         return masked_plan(words, mask_id, decoding)
     return CausalPlan(words, has_right=has_right)
+
+
+def plan_choices(backbone: Backbone, most: int, decoding: Decoding, *, has_right: bool) -> ChoicePlan:
+    """Plan how `backbone` scores up to `most` words of each prompt; other arguments as for `plan_words`."""
+
+    def plan(words: Sequence[tuple[int, ...]]) -> Plan:
+        return plan_words(backbone, words, decoding, has_right=has_right)
+
+    return ChoicePlan(most, plan)
 
 
 def plan_rules(backbone: Backbone, conjunctions: Sequence[Conjunction], *, has_right: bool) -> Plan:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from torch import Tensor
@@ -85,6 +86,35 @@ class Plan(ABC):
         """Upper bound of the tokens of a prompt's sequences with those before the first mask counted once."""
         left = len(prompt.left)
         return left + sum(len(model_input.ids) - left for model_input in self.model_inputs(prompt))
+
+
+class ChoicePlan(Plan):
+    """Score the words of each prompt, its `choices`: those of every other prompt may differ.
+
+    Columns beyond the words of a prompt stay without reads.
+    """
+
+    normalised = True
+
+    def __init__(self, most: int, plan: Callable[[Sequence[tuple[int, ...]]], Plan]):
+        """Plan for up to `most` words; `plan` makes the plan for the words of one prompt."""
+        self.words = ((),) * most
+        self._plan = lru_cache(4096)(plan)
+
+    def _of(self, prompt: EncodedPrompt) -> Plan:
+        return self._plan(prompt.choices)
+
+    def model_inputs(self, prompt: EncodedPrompt) -> list[ModelInput]:
+        """The sequences of a prompt for its own words."""
+        return self._of(prompt).model_inputs(prompt)
+
+    def max_inputs(self, prompt: EncodedPrompt) -> int:
+        """Upper bound of these sequences."""
+        return self._of(prompt).max_inputs(prompt)
+
+    def packed_length(self, prompt: EncodedPrompt) -> int:
+        """Upper bound of their tokens with those before the mask counted once."""
+        return self._of(prompt).packed_length(prompt)
 
 
 # the sequences of each prompt -> the sums of their reads in nats, shape (batch, columns)

@@ -220,10 +220,14 @@ def batch_features(
     words, states = forward(model_inputs)
     if isinstance(first.plan, AdaptivePlan):
         words = first.plan.scores(prompts, words, lambda inputs: forward(inputs)[0])
-    if any(scorer.lengths is not None for scorer in scorers):
-        divisors = [scorer.lengths if scorer.lengths is not None else () for scorer in scorers]
+    divisors = [prompt.choice_lengths or scorer.lengths or () for scorer, prompt in zip(scorers, prompts, strict=True)]
+    if any(divisors):
         padded = [(*lengths, *(1,) * (words.shape[1] - len(lengths))) for lengths in divisors]
         words = words / torch.tensor(padded, device=words.device)
+    counts = [len(prompt.choices) or words.shape[1] for prompt in prompts]
+    if min(counts) < words.shape[1]:  # a word that a prompt lacks is impossible
+        missing = torch.arange(words.shape[1]) >= torch.tensor(counts)[:, None]
+        words = words.masked_fill(missing.to(words.device), -torch.inf)
     return words, states
 
 

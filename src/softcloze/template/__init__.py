@@ -9,6 +9,7 @@ r"""The template language: text with fields, soft slots and one mask, or several
 
 from softcloze.template.chat_options import CHAT_OPTIONS, ChatOptions
 from softcloze.template.edit import domain_template, template_of_fields, with_demos, with_slots, without_slots
+from softcloze.template.fields import read_choices
 from softcloze.template.nodes import (
     Demos,
     Expression,
@@ -48,6 +49,7 @@ __all__ = [
     "Turn",
     "domain_template",
     "is_field_name",
+    "read_choices",
     "template_of_fields",
     "with_demos",
     "with_slots",

@@ -136,6 +136,8 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
         case Mask(count, name):
             called = "" if name is None else f" of {name!r}"
             return f"where the label word{called} goes" + ("" if count is None else f", tokens: {count}")
+        case Options(sep, str(name)):
+            return f"the texts of the list {name}, with {sep!r} between"
         case Options(sep):
             return f"the first word of each label, with {sep!r} between"
         case Demos(count, sep):

@@ -18,6 +18,7 @@ def read_fields(
     variables: Collection[str],
     example: str | Mapping[str, object],
     row: int | None = None,
+    lists: Collection[str] = (),
 ) -> dict[str, object]:
     """Read the field values of an example.
 
@@ -33,6 +34,7 @@ def read_fields(
         variables: those of `fields` that Jinja reads.
         example: the text of the only field, or a mapping from field names to values.
         row: index of the example, for error messages.
+        lists: those of `fields` that hold lists of texts, for <options field=…>.
 
     Raises:
         FieldError: a field is missing, has no value, or has a value of an unsupported type.
@@ -48,6 +50,8 @@ def read_fields(
             has = f"has the fields {quoted_list(fields)}" if fields else "has no fields"
             problem = f"a plain string fills one field, but the template {has}: pass a mapping instead"
             raise FieldError(f"{where}{problem}{html_hint(fields)}")
+        if lists:
+            raise FieldError(f"{where}field {fields[0]!r} must be a list of texts, found str")
         return {fields[0]: replace_surrogates(example)}
     if len(fields) == 1 and (isinstance(example, Number) or is_boolean(example) or is_missing(example)):
         example = {fields[0]: example}  # a value of a column is read as in a frame
@@ -59,11 +63,37 @@ def read_fields(
     for name in fields:
         key = find_name(name, example)
         if key is not None:
-            convert = _plain if name in variables else _text
+            convert = read_choices if name in lists else _plain if name in variables else _text
             values[name] = convert(example[key], f"{where}field {name!r}")
         elif name not in variables:
             raise FieldError(where + missing_field(name, example))
     return values
+
+
+def read_choices(value: object, where: str) -> list[str]:
+    """Read a list of texts, such as the choices of a question.
+
+    Args:
+        value: a list, a tuple or an array of texts or numbers.
+        where: subject of messages, such as "field 'choices'".
+
+    Raises:
+        FieldError: it is no list, has fewer than two items, or one that is no text or blank.
+
+    >>> read_choices(("tea", 7), "field 'choices'")
+    ['tea', '7']
+    """
+    if getattr(value, "ndim", 0) and hasattr(value, "tolist"):  # of numpy, as in Parquet files that pandas reads
+        value = [*cast(Iterable[object], value)]
+    if not isinstance(value, list | tuple):
+        raise FieldError(f"{where} must be a list of texts, found {type(value).__name__}")
+    choices = [_text(item, f"{where}, item {i}") for i, item in enumerate(value)]
+    if len(choices) < 2:
+        raise FieldError(f"{where} has {len(choices)} items; expected two or more to choose from")
+    for i, choice in enumerate(choices):
+        if not choice.strip():
+            raise FieldError(f"{where}, item {i}, is blank; expected text")
+    return choices
 
 
 def find_name(name: str, names: Collection[object]) -> str | None:

@@ -57,9 +57,10 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The label words, joined by `sep`."""
+    """The label words, joined by `sep`; with `field` the texts of the list that this field of an example holds."""
 
     sep: str = ", "
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ _KEEP: tuple[str, ...] = get_args(Keep)
 _SEP = Attribute(str, "text", 'sep=" / "')
 
 
-def _name(example: str) -> Attribute:
-    return Attribute(lambda text: text if text.isidentifier() else None, "an identifier", f"name={example}")
+def _name(example: str, key: str = "name") -> Attribute:
+    return Attribute(lambda text: text if text.isidentifier() else None, "an identifier", f"{key}={example}")
 
 
 _SOFT = {
@@ -98,7 +98,7 @@ _FIELD = {
 TAGS = {
     "soft": Tag(Soft, _SOFT, count="10"),
     "mask": Tag(Mask, {"name": _name("quality")}, count="2"),
-    "options": Tag(Options, {"sep": _SEP}),
+    "options": Tag(Options, {"sep": _SEP, "field": _name("choices", "field")}),
     "demos": Tag(Demos, {"sep": _SEP}, count="4"),
     **{kind: Tag(partial(Special, kind)) for kind in get_args(SpecialKind)},
     **{f"{CHAT}{role}": Tag(partial(Turn, role)) for role in get_args(Role)},

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
 from softcloze.formatting import abbreviate, line_and_column, nearest, quoted
@@ -48,6 +48,7 @@ class Template:
         source: the template as given, including comments; the printed form of one made from nodes.
         spans: start and end in `source` of each of `nodes`.
         variables: those of `fields` that Jinja reads.
+        lists: those of `fields` that hold lists of texts, for <options field=…>.
         masks: the masks, in order: one, or several with different names.
         demos: the <demos> tag, or None.
         turns: the chat turns, in order; none in a template of plain text.
@@ -71,6 +72,7 @@ class Template:
     source: str = field(compare=False)
     spans: tuple[tuple[int, int], ...] = field(compare=False)
     variables: tuple[str, ...] = field(compare=False)
+    lists: tuple[str, ...] = field(compare=False)
     masks: tuple[Mask, ...] = field(compare=False)
     demos: Demos | None = field(compare=False)
     turns: tuple[Turn, ...] = field(compare=False)
@@ -89,7 +91,8 @@ class Template:
         spans = tuple((start, end) for _, start, end in placed)
         logic = _logic(placed, node_blocks, source)
         turns = validate_turns(placed, source)
-        fields = tuple(dict.fromkeys(node.name for node in nodes if isinstance(node, Field)))
+        lists = _validate_lists(placed, source, has_logic=logic is not None)
+        fields = tuple(dict.fromkeys(name for name in map(_field_of, nodes) if name is not None))
         remember = object.__setattr__  # the class is frozen
         remember(self, "nodes", nodes)
         remember(self, "fields", fields if logic is None else logic.fields)
@@ -97,6 +100,7 @@ class Template:
         remember(self, "source", source)
         remember(self, "spans", spans)
         remember(self, "variables", () if logic is None else logic.variables)
+        remember(self, "lists", lists)
         remember(self, "masks", masks)
         remember(self, "demos", demos)
         remember(self, "turns", turns)
@@ -195,7 +199,7 @@ class Template:
         >>> Template("<title>: <text> It was <mask>").read_fields({"title": 1984, "text": "Read it.", "label": 1})
         {'title': '1984', 'text': 'Read it.'}
         """
-        return read_fields(self.fields, self.variables, example, row)
+        return read_fields(self.fields, self.variables, example, row, self.lists)
 
     def validate_reads(self, names: Collection[str]) -> None:
         r"""Raise if the template reads no field, or leaves one as a placeholder of another tool, such as {text}.
@@ -285,6 +289,8 @@ class Template:
                     parts.append(Part(node, text))
                 case Field(name):
                     parts.append(Part(node, str(values[name])))
+                case Options(sep, str(name)):
+                    parts.append(Part(node, sep.join(cast(list[str], values[name]))))
                 case Soft() | Mask() | Options() | Demos() | Special() | Turn():
                     parts.append(Part(node, block=block))
         return parts
@@ -347,6 +353,35 @@ def _validate_demos(placed: Sequence[Placed], source: str) -> Demos | None:
         problem = "<demos> is between two masks, but a demonstration shows all of them: put it in front"
         raise TemplateSyntaxError(problem, source, tag.start, tag.end, "demos-between-masks")
     return node
+
+
+def _field_of(node: Node) -> str | None:
+    """The field that a node shows, if it shows one."""
+    match node:
+        case Field(name):
+            return name
+        case Options(field=name):
+            return name
+    return None
+
+
+def _validate_lists(placed: Sequence[Placed], source: str, *, has_logic: bool) -> tuple[str, ...]:
+    """Validate the fields of <options field=…>, which hold lists: no other tag shows them, and no Jinja is there."""
+    shown = {tag.node.name for tag in placed if isinstance(tag.node, Field)}
+    lists: dict[str, None] = {}
+    for tag in placed:
+        if not isinstance(tag.node, Options) or tag.node.field is None:
+            continue
+        name = tag.node.field
+        problem = ""
+        if has_logic:
+            problem = f"a template with Jinja lists them itself: write {{{{ {name} | join({tag.node.sep!r}) }}}}"
+        elif name in shown:
+            problem = f"the field {name!r} holds a list here, which <{name}> cannot show; leave <{name}> out"
+        if problem:
+            raise TemplateSyntaxError(problem, source, tag.start, tag.end, "options-field")
+        lists[name] = None
+    return tuple(lists)
 
 
 def _logic(placed: Sequence[Placed], node_blocks: Sequence[SoftBlock | None], source: str) -> "Logic | None":

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from softcloze.verbalizer.choices import FieldVerbalizer
 from softcloze.verbalizer.labels import Label, as_label, validate_one_kind
 from softcloze.verbalizer.ordinal import OrdinalVerbalizer
 from softcloze.verbalizer.rules import RuleVerbalizer
 from softcloze.verbalizer.verbalizer import Decoding, Verbalizer, Words
 
-AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer
+AnyVerbalizer: TypeAlias = Verbalizer | RuleVerbalizer | FieldVerbalizer
 
 VERBALIZERS: dict[str, type[AnyVerbalizer]] = {
     "words": Verbalizer,
     "ordinal": OrdinalVerbalizer,
     "rules": RuleVerbalizer,
+    "field": FieldVerbalizer,
 }
 """Verbalizer classes by their names in saved prompts."""
 
@@ -27,6 +29,7 @@ __all__ = [
     "VERBALIZERS",
     "AnyVerbalizer",
     "Decoding",
+    "FieldVerbalizer",
     "Label",
     "OrdinalVerbalizer",
     "RuleVerbalizer",
