@@ -1,5 +1,7 @@
 """AutoPromptClassifier, as a user of scikit-learn relies on it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -11,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.embeddings import load_encoder
-from softcloze.errors import ParameterError, SoftclozeError
+from softcloze.errors import OneSidedWarning, ParameterError, SoftclozeError
 
 TEXTS = [
     f"{start} {thing}."
@@ -256,3 +258,30 @@ def test_chat_options_reach_every_prompt(bert_tiny):
     auto = AutoPromptClassifier(bert_tiny, chat_options=options, candidates=1, members=9, budget=None, random_state=0)
     members = auto.fit(TEXTS[:8], LABELS[:8]).best_estimator_.classifiers
     assert all(member.prompt_.chat_options == options for member in members)
+
+
+def test_the_classes_that_a_dataset_names_have_words(bert_tiny):
+    datasets = pytest.importorskip("datasets")
+    rows = {"text": TEXTS[:8], "label": [int(label == "positive") for label in LABELS[:8]]}
+    column = datasets.Dataset.from_dict(rows).cast_column("label", datasets.ClassLabel(names=["negative", "positive"]))
+    auto = AutoPromptClassifier(bert_tiny, candidates=1, soft_prompts=0, random_state=0)
+    auto.fit(column["text"], column["label"])
+    assert auto.classes_.tolist() == [0, 1]
+    assert {record.head for record in auto.trials_.records} == {"words", "words+linear", "linear"}
+
+
+def test_two_spellings_of_a_label_are_named():
+    with pytest.raises(SoftclozeError, match="row 2: label 'Good' is 'good' in another row"):
+        AutoPromptClassifier("no/such-model").fit(["a", "b", "c", "d"], ["good", "bad", "Good", "bad"])
+
+
+def test_a_result_that_gives_one_label_warns(bert_tiny, monkeypatch):
+    def one_sided(trials, most):
+        logs = np.log(np.tile([0.9, 0.1], (len(trials[0].targets), 1)))
+        return [replace(trials[0], log_probabilities=logs)]
+
+    monkeypatch.setattr("softcloze.automatic.classifier.choose_trials", one_sided)
+    auto = AutoPromptClassifier(bert_tiny, candidates=1, soft_prompts=0, random_state=0)
+    expected = "gives 'negative' to 12 of 12 examples that it did not learn from, and 6 have it"
+    with pytest.warns(OneSidedWarning, match=expected):
+        auto.fit(TEXTS[:12], LABELS[:12])

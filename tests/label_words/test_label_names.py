@@ -29,3 +29,13 @@ def test_names_without_words_of_their_own_are_no_label_words(labels):
 def test_a_further_label_has_its_own_name_as_word():
     words = like_tables(["positive", "negative", "neutral"], "zh")["sentiment/zh"].label_words()
     assert words == {"negative": ["失望"], "neutral": ["neutral"], "positive": ["满意"]}
+
+
+def test_numbers_have_the_names_of_their_classes():
+    names = {0: "neg", 1: "pos"}
+    assert name_verbalizer([0, 1], names).label_words() == {0: ["neg"], 1: ["pos"]}
+    by_number = like_tables([0, 1], "en", names)
+    by_name = like_tables(["neg", "pos"], "en")
+    assert by_number.keys() == by_name.keys() != set()
+    for table, words in by_name.items():
+        assert list(by_number[table].label_words().values()) == list(words.label_words().values())

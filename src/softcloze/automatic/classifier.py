@@ -1,5 +1,6 @@
 """AutoPromptClassifier: choose template, label words and head by cross-validation within a budget."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import chain
@@ -19,6 +20,7 @@ from softcloze.automatic.selection import choose_trials
 from softcloze.automatic.trials import Task, Trial
 from softcloze.automatic.trials_table import TrialRecord, Trials
 from softcloze.backbone import AnyModel, load_backbone, validate_model_options
+from softcloze.calibration import dominant_label
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, read_examples, seed_of
 from softcloze.classifiers.probe import NAMED_ENCODER, Encoder
@@ -28,15 +30,17 @@ from softcloze.data import (
     Example,
     as_examples,
     as_labels,
+    class_names,
     example_weights,
     label_indices,
     label_verbalizer,
     validate_lengths,
     validate_several,
+    validate_spellings,
     weighted_rows,
 )
 from softcloze.embeddings import load_encoder
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import DataError, OneSidedWarning, ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
@@ -58,7 +62,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
 
     Args:
         model: as for `PromptClassifier`.
-        verbalizer: label words as for `PromptClassifier`; None to propose them from the names of the labels.
+        verbalizer: label words as for `PromptClassifier`; None to propose them from the names of the labels, or of the
+            classes that a column of `datasets` names.
         templates: templates to try first, as for `PromptClassifier`; without soft slots and demonstrations.
         budget: longest duration of `fit` after the model is loaded, in seconds or with a unit, such as "2min"; None
             for none. A template is read only if the time suffices to finish it; at least one is.
@@ -141,6 +146,9 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             ParameterError: a parameter has a wrong type or is outside its range, or a template does not fit.
             DataError: examples and labels that do not fit each other, or a label with a single example.
             SoftclozeError: as `PromptClassifier.fit`.
+
+        Warns:
+            OneSidedWarning: the result gives nearly all examples one label in cross-validation.
         """
         validate_parameters(vars(self), self.constraints)
         templates = [resolve_template(template) for template in self.templates]
@@ -155,10 +163,12 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         shown.validate_varied(examples)
         labels = as_labels(y)
         validate_lengths(examples, labels)
+        given = resolve_verbalizer(self.verbalizer)
+        if given is None:
+            validate_spellings(labels, y)
         used, row_weights = weighted_rows(sample_weight, examples)
         examples, labels = [examples[i] for i in used], [labels[i] for i in used]
         validate_several(labels)
-        given = resolve_verbalizer(self.verbalizer)
         if given is not None:
             given = label_verbalizer(given, labels, y)
         classes = given.labels if given is not None else Verbalizer({label: str(label) for label in labels}).labels
@@ -180,6 +190,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             templates=templates,
             max_length=limit,
             chat_options=options,
+            class_names=class_names(y),
         )
         weights = np.ones(len(targets)) if weights is None else weights
         task = Task(backbone, examples, targets, weights, limit, seed, options)
@@ -194,6 +205,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             others.append(trial)
             report(trial)
         chosen = choose_trials([*race.run(proposals[: self.candidates], self.soft_prompts), *others], self.members)
+        _warn_if_one_sided(chosen, classes)
 
         def fitted(member: Prompt | Probe) -> PromptClassifier | ProbeClassifier:
             if isinstance(member, Prompt):
@@ -260,6 +272,24 @@ def _record(trial: Trial, chosen: Sequence[Trial]) -> TrialRecord:
         trial.log_loss,
         trial.accuracy,
         any(trial is other for other in chosen),
+    )
+
+
+def _warn_if_one_sided(chosen: Sequence[Trial], labels: Sequence[Label]) -> None:
+    """Warn if the mean log-probabilities of these trials give nearly all examples one label in cross-validation."""
+    predicted = np.mean([trial.log_probabilities for trial in chosen], axis=0).argmax(1)
+    targets = chosen[0].targets
+    dominant = dominant_label(predicted, targets)
+    if dominant is None:
+        return
+    label, _ = dominant
+    given, have = (int((values == label).sum()) for values in (predicted, targets))
+    warnings.warn(
+        f"the best choice gives {labels[label]!r} to {given} of {len(targets)} examples that it did not learn from, "
+        f"and {have} have it: they say too little about the other labels; give more examples of those, or a template "
+        "and words for the task, as in templates=['<text> In short, the film is <mask>'] and verbalizer={...}",
+        OneSidedWarning,
+        stacklevel=3,
     )
 
 

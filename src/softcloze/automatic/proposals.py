@@ -74,6 +74,7 @@ def propose(
     templates: Sequence[Template] = (),
     max_length: int | None = None,
     chat_options: ChatOptions | None = None,
+    class_names: Mapping[Label, str] | None = None,
 ) -> list[Proposal]:
     """Propose templates and label words, the most promising first.
 
@@ -89,14 +90,15 @@ def propose(
         templates: hard templates given by the user.
         max_length: limit of a prompt in tokens.
         chat_options: values of variables of the tokenizer's chat template.
+        class_names: names of labels that are numbers, as a dataset brings them.
 
     Raises:
         SoftclozeError: a template given by the user does not fit the model, as for `CompiledPrompt`.
     """
     fields = shown_fields(examples)
     language = language_of([_text_of(example) for example in examples])
-    name_words = verbalizer if verbalizer is not None else name_verbalizer(labels)
-    similar = like_tables(labels, language) if verbalizer is None else {}
+    name_words = verbalizer if verbalizer is not None else name_verbalizer(labels, class_names)
+    similar = like_tables(labels, language, class_names) if verbalizer is None else {}
     # the words of the library at the general wordings as well, since they mean the labels better than their names
     words = next(iter(similar.values()), name_words)
     of_library = _library_pairs(similar, fields, language)

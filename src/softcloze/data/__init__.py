@@ -5,10 +5,12 @@ from softcloze.data.labels import (
     as_indicators,
     as_labels,
     as_probabilities,
+    class_names,
     label_indices,
     label_verbalizer,
     validate_lengths,
     validate_several,
+    validate_spellings,
 )
 from softcloze.data.splits import Examples, Split, few_shot, split_rows
 from softcloze.data.weights import (
@@ -31,6 +33,7 @@ __all__ = [
     "as_labels",
     "as_probabilities",
     "as_sample_weight",
+    "class_names",
     "example_weights",
     "few_shot",
     "indicator_weights",
@@ -43,5 +46,6 @@ __all__ = [
     "split_rows",
     "validate_lengths",
     "validate_several",
+    "validate_spellings",
     "weighted_rows",
 ]

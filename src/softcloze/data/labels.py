@@ -67,9 +67,8 @@ def label_verbalizer(verbalizer: AnyVerbalizer | None, labels: Sequence[Label], 
     """
     if verbalizer is None:
         validate_several(labels)
-        for row, problem in check_spellings(labels):
-            raise DataError(f"{row_name(y, row)}: {problem}")
-    names = _class_names(y)
+        validate_spellings(labels, y)
+    names = class_names(y)
     numbered = {type(label) for label in labels} == {int} and {*labels} == {*range(len({*labels}))}
     if verbalizer is None:
         if numbered and not names:
@@ -107,7 +106,13 @@ def check_spellings(labels: Iterable[Label]) -> Iterator[tuple[int, str]]:
             yield i, f"label {label!r} is {other!r} in another row: write them alike"
 
 
-def _class_names(y: Any) -> dict[Label, str]:  # noqa: ANN401
+def validate_spellings(labels: Sequence[Label], y: object) -> None:
+    """Raise DataError as `check_spellings` finds; names the row of `y`, from which the labels are."""
+    for row, problem in check_spellings(labels):
+        raise DataError(f"{row_name(y, row)}: {problem}")
+
+
+def class_names(y: Any) -> dict[Label, str]:  # noqa: ANN401
     """Number -> name of the classes of a `datasets` column; empty for other labels."""
     feature = getattr(y, "features", None)
     return dict(enumerate(getattr(feature, "names", None) or ())) if hasattr(y, "column_name") else {}

@@ -1,7 +1,7 @@
 """Label words from the names of labels, as words or by tables of the library for like labels, and their language."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from softcloze.data.examples import normalise
@@ -23,15 +23,19 @@ def split_name(label: Label) -> str:
     return " ".join(word if word.isupper() else word.lower() for word in re.split(r"[\s_\-/.:|]+", words) if word)
 
 
-def name_verbalizer(labels: Sequence[Label]) -> Verbalizer | None:
+def name_verbalizer(labels: Sequence[Label], class_names: Mapping[Label, str] | None = None) -> Verbalizer | None:
     """The names of labels as their words; None where names say nothing, such as numbers, or two are the same.
+
+    Args:
+        labels: the labels.
+        class_names: names of labels that are numbers, as a dataset brings them; other labels are their own names.
 
     >>> name_verbalizer(["cardLost", "fees"]).label_words()
     {'cardLost': ['card lost'], 'fees': ['fees']}
     >>> name_verbalizer([0, 1]) is None
     True
     """
-    names = {label: split_name(label) for label in labels}
+    names = {label: split_name((class_names or {}).get(label, label)) for label in labels}
     if not all(re.search(r"[^\W\d_]{2}|[\u3400-\u9fff]", name) for name in names.values()):
         return None
     try:
@@ -40,7 +44,9 @@ def name_verbalizer(labels: Sequence[Label]) -> Verbalizer | None:
         return None
 
 
-def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]:
+def like_tables(
+    labels: Sequence[Label], language: str, class_names: Mapping[Label, str] | None = None
+) -> dict[str, Verbalizer]:
     """Label words of the library for tasks that have labels of these names, by the name of their table.
 
     A name matches a label of a table by the label's name or by one of its words, in either language: "积极" is
@@ -50,11 +56,12 @@ def like_tables(labels: Sequence[Label], language: str) -> dict[str, Verbalizer]
     Args:
         labels: the labels.
         language: of the words, as an ISO 639-1 code.
+        class_names: as for `name_verbalizer`.
 
     >>> like_tables(["消极", "积极"], "zh")["sentiment/zh"].label_words()
     {'消极': ['失望'], '积极': ['满意']}
     """
-    names = [normalise(split_name(label)) for label in labels]
+    names = [normalise(split_name((class_names or {}).get(label, label))) for label in labels]
     names = [ABBREVIATIONS.get(name, name) for name in names]
     tables, verbalizers = [load_verbalizer(name) for name in list_verbalizers()], {}
     for table in tables:
