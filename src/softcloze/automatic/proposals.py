@@ -107,7 +107,7 @@ def propose(
     pairs = [(template, name_words) for template in templates]
     for i in range(max(len(of_library), len(general))):
         pairs += of_library[i : i + 1] + general[i : i + 1]
-    names = Verbalizer({label: str(label) for label in labels})
+    names = name_verbalizer(labels, class_names) or Verbalizer({label: str(label) for label in labels})
     proposals = []
     for template, of_pair in dict.fromkeys(pairs):
         try:

@@ -44,6 +44,7 @@ class Race:
             weights=task.weights[order],
         )
         self._features: dict[Proposal, Tensor] = {}
+        self._label_features: dict[Proposal, Tensor] = {}
         self.trials: dict[Proposal, list[Trial]] = {}
         self.left_out = 0
 
@@ -88,9 +89,14 @@ class Race:
         """Compute the features of the first `size` examples, as far as they are not known, and run the trials."""
         count, started = self._count(proposal), time.monotonic()
         task, compiled = self._task, proposal.compiled
-        features = compiled.features(compiled.encode(task.examples[count:size]), None)
-        self._features[proposal] = torch.cat([self._features[proposal], features]) if count else features
-        self.trials[proposal] = hard_trials(task.first(size), proposal, self._features[proposal])
+        of_labels = compiled.encode_labels() if not count else []
+        features = compiled.features([*compiled.encode(task.examples[count:size]), *of_labels], None)
+        if not count:
+            self._features[proposal], self._label_features[proposal] = features[:0], features[size:]
+        self._features[proposal] = torch.cat([self._features[proposal], features[: size - count]])
+        self.trials[proposal] = hard_trials(
+            task.first(size), proposal, self._features[proposal], self._label_features[proposal]
+        )
         self._budget.spent(time.monotonic() - started, size - count)
 
 

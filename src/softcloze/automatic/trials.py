@@ -87,13 +87,14 @@ class Task:
         )
 
 
-def hard_trials(task: Task, proposal: Proposal, features: Tensor) -> list[Trial]:
+def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features: Tensor) -> list[Trial]:
     """Judge label words alone, with a linear layer, and the layer alone.
 
     Args:
         task: the examples.
         proposal: the template and the label words.
         features: scores of the label words, if it has words, then states, shape (examples, features).
+        label_features: the same for a text for each label, as for `fit_exact`; or for none.
     """
     verbalizer, goals = proposal.verbalizer, task.targets.tolist()
 
@@ -114,8 +115,16 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor) -> list[Trial]
 
     trials = []
     scored = verbalizer.scored if proposal.has_words else 0
-    for name, used in (("words+linear", features), ("linear", features[:, scored:]))[not scored :]:
-        fit = fit_exact(name, verbalizer, used, goals, weights=task.weights, seed=task.seed)
+    for name, first in (("words+linear", 0), ("linear", scored))[not scored :]:
+        fit = fit_exact(
+            name,
+            verbalizer,
+            features[:, first:],
+            goals,
+            weights=task.weights,
+            label_features=label_features[:, first:],
+            seed=task.seed,
+        )
         trials.append(trial(name, fit.head, fit.log_probabilities))
     if scored:
         words = WordHead(verbalizer)

@@ -83,8 +83,9 @@ class PromptClassifier(PromptEstimator):
             linear layer on the state at the mask), "words+linear" (both, added up), "warp" (a trained weight vector for
             each label in place of the vocabulary's, initialised from its label words: WARP) or "prototypes" (label
             words together with prototypes of each label that are learnt from the examples: ProtoVerb). `fit` solves the
-            linear layer exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`); with soft
-            slots it starts from this solution and is trained together with their vectors.
+            linear layer exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`), from the
+            examples and, as further examples, the first word of each label as a text; with soft slots it starts from
+            this solution and is trained together with their vectors.
         features: state that the linear layer takes: "mask" (the one at the mask, from which the model predicts the
             word) or "mean" (the mean over the tokens of all fields, for head="linear" or "words+linear"). Both are
             inputs of the output embedding; "mean" of a seq2seq model are its encoder's. In a causal model "mean" does
@@ -570,8 +571,16 @@ class PromptClassifier(PromptEstimator):
         training: dict[str, Any] = {}
         self._cached = None
         if self.head in EXACT and isinstance(parts.head, WordHead):
-            features = compiled.features(prompts, parts.soft)
-            self.exact_ = fit_exact(self.head, compiled.verbalizer, features, targets, weights=weights, seed=start.seed)
+            features = compiled.features([*prompts, *compiled.encode_labels()], parts.soft)
+            self.exact_ = fit_exact(
+                self.head,
+                compiled.verbalizer,
+                features[: len(prompts)],
+                targets,
+                weights=weights,
+                label_features=features[len(prompts) :],
+                seed=start.seed,
+            )
             parts = parts._replace(head=deepcopy(self.exact_.head))
         if parts.soft is not None or self.head == "warp":
             record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}

@@ -1,5 +1,6 @@
 """Labels of examples: plain values, their indices, indicators and probabilities."""
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,15 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
     labels = [as_label(value, row_name(y, row)) for row, value in enumerate(iterate_column(y, "y", "label"))]
     validate_one_kind(labels, "y")
     return labels
+
+
+def is_word(name: str) -> bool:
+    """Return True if the name of a label may mean something: it has two letters in a row, or a Chinese one.
+
+    >>> is_word("fees"), is_word("差"), is_word("3"), is_word("B2")
+    (True, True, False, False)
+    """
+    return re.search(r"[^\W\d_]{2}|[\u3400-\u9fff]", name) is not None
 
 
 def validate_lengths(X: Sized, y: Sized) -> None:

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from softcloze.errors import DataError, NonFiniteError
 from softcloze.heads.basic import LinearHead, WordHead, WordsLinearHead
-from softcloze.heads.logistic import Array, Problem, Solution
+from softcloze.heads.logistic import PRECISION, Array, Problem, Solution
 from softcloze.verbalizer import AnyVerbalizer
 
 # strengths per component of the state, from hardly any weight to hardly any penalty
-STRENGTHS = np.logspace(1, -5, 13)
+STRENGTHS = np.logspace(0, -4, 9)
 FOLDS, FITS = 5, 15
 SEVERAL = 500  # examples from which on the folds are drawn once
+HELD_OUT_PRECISION = 1e-6  # of the solutions that the folds judge
+LABEL_WEIGHT = 2.0  # of a label's word as an example, in units of the average example
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,6 @@ class ExactFit:
             log loss in nats. It is 1 / (C * examples) for the C of scikit-learn's `LogisticRegression`.
         strengths: all strengths that were tried, from the strongest to the weakest, shape (strengths,).
         log_losses: mean log loss of examples left out, in nats, shape (strengths,).
-        standard_errors: of the difference of each of them to the least, over the examples, shape (strengths,).
         log_probabilities: of the labels of each example by heads that were fitted without it at the chosen strength, in
             nats, shape (examples, labels): logarithms of the mean probability over the repeats.
     """
@@ -39,7 +40,6 @@ class ExactFit:
     strength: float
     strengths: Array
     log_losses: Array
-    standard_errors: Array
     log_probabilities: Array
 
 
@@ -50,13 +50,15 @@ def fit_exact(
     targets: Sequence[int] | Tensor,
     *,
     weights: ArrayLike | None = None,
+    label_features: Tensor | None = None,
     seed: int = 0,
 ) -> ExactFit:
     """Fit the head "linear" or "words+linear" to features of training examples.
 
     The loss is the weighted mean log loss and, as a penalty, `strength` times half the squared weights on standardised
-    states. Repeated stratified cross-validation chooses the strongest penalty whose log loss exceeds the least by at
-    most one standard error of this difference. It has as many folds as the rarest label has examples, five at most.
+    states. Repeated stratified cross-validation chooses the penalty of least log loss. It has as many folds as the
+    rarest label has examples, five at most. `label_features` are further examples: all folds learn from them, none is
+    judged by them, and they do not count in the standardisation.
 
     Args:
         name: "linear", or "words+linear", to which the scores of the label words belong as well.
@@ -65,15 +67,14 @@ def fit_exact(
             label words.
         targets: index of the label of each example, or probabilities of the labels, shape (examples, labels).
         weights: weight of each example, above 0, shape (examples,); only their ratios count. None for equal ones.
+        label_features: features of a text for each label that says no more than the label does, such as its word, shape
+            (labels, features). Each weighs as much as two average examples. None or shape (0, features) to learn from
+            the examples alone.
         seed: seed of the folds.
 
     Raises:
         DataError: a label has fewer than two examples.
         NonFiniteError: features are NaN or infinite.
-
-    Source:
-        Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3: the rule of one
-        standard error, there of the least loss itself.
 
     Example:
         >>> from softcloze import Verbalizer
@@ -82,7 +83,9 @@ def fit_exact(
         >>> fit.head.label_scores(states).argmax(-1).tolist()
         [0, 0, 1, 1]
     """
-    labels = len(verbalizer.labels)
+    labels, examples = len(verbalizer.labels), len(features)
+    if label_features is not None:
+        features = torch.cat([features, label_features])
     count = verbalizer.scored if name == "words+linear" else 0
     states = features[:, count:].detach().cpu().double().numpy()
     words = WordHead(verbalizer).label_scores(features.detach().cpu().double()).numpy() if count else None
@@ -92,29 +95,35 @@ def fit_exact(
     counts = np.bincount(nearest, minlength=labels)
     if counts.min() < 2:
         _raise_sparse(name, verbalizer, counts)
-    shares = np.full(len(goals), 1 / len(goals))
+    shares = np.full(examples, 1 / examples)
     if weights is not None and np.ptp(weights) > 0:
         shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    # all that is learnt from: the examples, and after them label words, which do not count in the standardisation
+    further = np.arange(examples, len(states))
+    all_goals = np.concatenate([goals, np.eye(labels)])[: len(states)]
+    all_weights = np.concatenate([shares, np.full(len(further), LABEL_WEIGHT / examples)])
+    standard = np.concatenate([shares, np.zeros(len(further))])
     strengths = STRENGTHS * states.shape[1]
+
+    def problem_of(train: NDArray[np.int_], precision: float = PRECISION) -> Problem:
+        rows = np.concatenate([train, further])
+        of_words = words[rows] if words is not None else None
+        return Problem(states[rows], all_goals[rows], all_weights[rows], of_words, standard[rows], precision)
 
     folds = [*_folds(nearest, int(counts.min()), seed)]
     held_out = np.full((len(strengths), len(folds), *goals.shape), np.nan)
     for fold, (train, test) in enumerate(folds):
-        problem = Problem(states[train], goals[train], shares[train], words[train] if words is not None else None)
+        problem = problem_of(train, HELD_OUT_PRECISION)
         for i, solution in enumerate(_path(problem, strengths)):
             of_words = words[test] if words is not None else None
             held_out[i, fold, test] = problem.log_probabilities(solution, states[test], of_words)
     # each example is left out once in each repeat
     repeats = np.isfinite(held_out[0, :, :, 0]).sum(0)[:, None]
     log_probabilities = logsumexp(np.nan_to_num(held_out, nan=-np.inf), axis=1) - np.log(repeats)
-    losses = -(goals * np.nanmean(held_out, axis=1)).sum(2)
-    mean = losses @ shares
-    # of the same examples, whose losses differ far more among themselves than from one strength to the next
-    excess = losses - losses[mean.argmin()]
-    errors = np.sqrt(((shares * (excess - (excess @ shares)[:, None])) ** 2).sum(1))
-    chosen = int(np.flatnonzero(excess @ shares <= errors)[0])
+    log_losses = -(goals * np.nanmean(held_out, axis=1)).sum(2) @ shares
+    chosen = int(log_losses.argmin())
 
-    problem = Problem(states, goals, shares, words)
+    problem = problem_of(np.arange(examples))
     *_, solution = _path(problem, strengths[: chosen + 1])
     weight, bias = problem.unrotated(solution)
     scale, *linear = (torch.tensor(value).float() for value in (solution.scale, weight, bias))
@@ -122,8 +131,7 @@ def fit_exact(
         head=WordsLinearHead(verbalizer, scale, *linear) if words is not None else LinearHead(*linear),
         strength=float(strengths[chosen]),
         strengths=strengths,
-        log_losses=mean,
-        standard_errors=errors,
+        log_losses=log_losses,
         log_probabilities=log_probabilities[chosen],
     )
 

@@ -34,14 +34,22 @@ class Problem:
     """The loss of some training examples as a function of weights, bias and the scale of the words.
 
     It is the weighted sum of the log losses plus `strength` times half the squared weights. States are standardised by
-    their weighted mean and spread, and then rotated into the span of the examples, on which alone the optimal weights
+    a weighted mean and spread, and then rotated into the span of the examples, on which alone the optimal weights
     depend: with fewer examples than components the problem shrinks, and the L2 norm stays the same. Bias and scale are
     not penalised, except that the scale stays near 1 as long as the examples say little about it.
 
     L-BFGS minimises the loss. Its variables are scaled by an estimate of the curvature, so that it takes few steps.
     """
 
-    def __init__(self, states: Array, goals: Array, weights: Array, words: Array | None):
+    def __init__(
+        self,
+        states: Array,
+        goals: Array,
+        weights: Array,
+        words: Array | None,
+        standard: Array | None = None,
+        precision: float = PRECISION,
+    ):
         """Standardise and rotate.
 
         Args:
@@ -49,12 +57,16 @@ class Problem:
             goals: probabilities of the labels, shape (examples, labels); 1.0 for the right one if it is known.
             weights: weight of each example, above 0, shape (examples,).
             words: label scores by the label words, shape (examples, labels); None if the states alone decide.
+            standard: weight of each example in the mean and the spread, at least 0, shape (examples,); None for
+                `weights`.
+            precision: gradient and relative change of the loss at which the minimum counts as reached.
         """
-        self._goals, self._weights = goals, weights
+        self._goals, self._weights, self._precision = goals, weights, precision
         self._words = centred(words) if words is not None else None
-        shares = weights / weights.sum()
-        self.mean: Array = shares @ states
-        spread = np.sqrt(shares @ (states - self.mean) ** 2)
+        standard = weights if standard is None else standard
+        standard = standard / standard.sum()
+        self.mean: Array = standard @ states
+        spread = np.sqrt(standard @ (states - self.mean) ** 2)
         self.spread: Array = np.where(spread > CONSTANT * np.abs(states).max(0), spread, np.inf)
         roots = np.sqrt(weights)[:, None]
         self.rotation, self._moments = _span(roots * self.standardised(states))
@@ -63,6 +75,7 @@ class Problem:
         self._curvature = (labels - 1) / labels**2
         self._words_spread = 0.0
         if self._words is not None:
+            shares = weights / weights.sum()
             self._words_spread = float((shares @ (self._words - shares @ self._words) ** 2).sum())
 
     def standardised(self, states: Array) -> Array:
@@ -119,7 +132,7 @@ class Problem:
             of_weight = errors.T @ self.states + strength * weight
             return value, np.concatenate([[of_scale], errors.sum(0), of_weight.ravel()]) * units
 
-        options = {"maxiter": 1000, "ftol": PRECISION, "gtol": PRECISION}
+        options = {"maxiter": 1000, "ftol": self._precision, "gtol": self._precision}
         result = minimize(loss, np.zeros(len(units)), jac=True, method="L-BFGS-B", options=options)
         weight, bias, scale = unpacked(result.x)
         return Solution(weight, bias - bias.mean(), scale)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from softcloze.data import is_word
 from softcloze.data.examples import normalise
 from softcloze.errors import VerbalizerError
 from softcloze.library import list_verbalizers, load_verbalizer
@@ -36,7 +37,7 @@ def name_verbalizer(labels: Sequence[Label], class_names: Mapping[Label, str] | 
     True
     """
     names = {label: split_name((class_names or {}).get(label, label)) for label in labels}
-    if not all(re.search(r"[^\W\d_]{2}|[\u3400-\u9fff]", name) for name in names.values()):
+    if not all(map(is_word, names.values())):
         return None
     try:
         return Verbalizer(names)

@@ -8,9 +8,9 @@ from itertools import chain
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.data import Example
+from softcloze.data import Example, is_word
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
-from softcloze.errors import EncodingError, ParameterError, VerbalizerError
+from softcloze.errors import EncodingError, ParameterError, SoftclozeError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
@@ -129,6 +129,25 @@ class CompiledPrompt:
         """Input of the head, shape (batch, features), on the CPU."""
         with self.backbone.frozen():
             return compute_features(self.scorer, prompts, soft.weight.detach() if soft is not None else None)
+
+    def encode_labels(self) -> list[EncodedPrompt]:
+        """Encode the first word of each label as a text, from which an exact head learns as from an example.
+
+        Returns:
+            A prompt for each label. None at all where words say nothing, such as numbers, or make no example: with
+            several fields, with demonstrations, with words for several masks, poles or words of each example, or
+            where the template takes no such text.
+        """
+        template = self.template.template
+        if isinstance(self.verbalizer, RuleVerbalizer | FieldVerbalizer) or len(template.fields) != 1 or template.demos:
+            return []
+        words = self.verbalizer.first_words
+        if not words or not all(map(is_word, words)):
+            return []
+        try:
+            return self.encode([{template.fields[0]: word} for word in words])
+        except SoftclozeError:  # such as Jinja that shows long texts alone
+            return []
 
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:
