@@ -29,7 +29,7 @@ from transformers.utils import logging
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support import models
-from support.reference_scores import make_scorer, soft_vectors
+from support.reference_scores import embeddings_of, inputs_of, make_scorer, soft_vectors
 
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
@@ -126,11 +126,11 @@ def gaps(backbone: Backbone) -> Iterator[float]:
         after = right if right or backbone.family == "causal" else (95,)
         soft = soft_vectors(backbone, 3, number) if min((*start, *tail, *after)) < 0 else None
         prompts = [EncodedPrompt((*start, *text, *tail), after, {}) for text in TEXTS]
-        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(after)), prompts, soft))
+        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(after)), prompts, inputs_of(soft)))
     for number, (member, scores) in enumerate(zip(members, score_together(members), strict=True)):
         rows = [
             models.word_scores(
-                backbone.model, prompt, WORDS[number % 2], member.soft, backbone.prompt_tokenizer.mask_id
+                backbone.model, prompt, WORDS[number % 2], embeddings_of(member.soft), backbone.prompt_tokenizer.mask_id
             )
             for prompt in member.prompts
         ]

@@ -44,6 +44,7 @@ MEANINGS = [
     (r"0*(?:10000|[1-9]\d{0,3})(?!\d)", ["1", "10", "007", "10000"]),
     (r"0*(?:1000000|[1-9]\d{0,5})(?!\d)", ["1", "200", "02", "1000000"]),
     (r"(?:1000(?:\.0{1,3})?|0?\d{1,3}(?:\.\d{1,3})?)(?![.\d])", ["0", "2", "0.5", "1000", "0007.125"]),
+    (r"\d{1,3}(?:-\d{1,3})?(?![\d-])", ["0", "12", "6-11", "007-999"]),
     (r"[\w.+-]+", ["about", "好", "a.b", "-", "+1", "2"]),
     (r'[^"\\]', ["a", "好", " ", "<", ">", "\n", "=", "{"]),
     (r".", ["n", "t", '"', "\\", "x"]),
@@ -53,7 +54,8 @@ MEANINGS = [
     (r"\d+(?:\.\d+)?", ["4", "2.5"]),
     (r"""'[^']*'|"[^"]*\"""", ["'a'", '"}}"', "'好 %}'", '"\\n"']),
 ]
-IN_WORDS_ONLY = "is given twice|init must be one word or more"  # rules that stand beside the grammar
+# rules that stand beside the grammar
+IN_WORDS_ONLY = r"is given twice|init must be one word or more|layers must be .* found '\d+-\d+'"
 CHANGES = ["", " ", *'<>*=" \\{!-am3好', "\\" * 4, " >", "max=2", "<soft", "-->"]
 LOGIC = ("expression", "if", "for", "set")
 

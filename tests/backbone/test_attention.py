@@ -5,7 +5,7 @@ import torch
 from support import models
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from softcloze.backbone import PrefixCache, attention
+from softcloze.backbone import PrefixCache, SoftInputs, attention
 
 PREFIXES = [[7, 8, 9, 10, 11, 12, 13, 14, 15], [16, 17]]  # the first longer than a window of 8
 ROWS = [[-1, -2, 20], [-1, 21, -2, 22], [-2, -1, 23, 24, 25]]
@@ -38,7 +38,7 @@ def test_gradients_after_a_cached_prefix_are_those_of_whole_sequences(architectu
         # in parts, so that shorter ones are padded
         prefix = PrefixCache.join([backbone.prefill([ids]) for ids in PREFIXES])
         last = [[len(row) - 1] for row in rows]
-        logits = backbone.outputs(rows, last, soft=found, prefix=prefix, prefix_index=behind).logits
+        logits = backbone.outputs(rows, last, soft=SoftInputs(found), prefix=prefix, prefix_index=behind).logits
         (logits[:, 30:33] * weights).sum().backward()
     assert bool(calls) == (backbone.attention == "softcloze") == (architecture != "bloom")
     plain = torch.stack(
@@ -72,7 +72,7 @@ def test_gradients_of_packed_sequences_are_those_of_each_by_itself(architecture,
     with backbone.frozen():
         assert backbone.can_pack == (architecture != "bloom")
         packed.clear()
-        logits = backbone.outputs(rows, [[len(row) - 1] for row in rows], soft=found).logits
+        logits = backbone.outputs(rows, [[len(row) - 1] for row in rows], soft=SoftInputs(found)).logits
         (logits[:, 30:33] * weights).sum().backward()
     places = [sum(map(len, packing.ids)) for packing in packed]
     # of 22, the prefix and the common ids after it once; with a window of 8, in two trees
@@ -90,8 +90,8 @@ def test_equal_sequences_are_computed_once_in_training(count):
     backbone = models.backbone("llama")
     soft = (torch.randn(2, backbone.width) * backbone.embedding_rms).requires_grad_()
     with backbone.frozen():
-        several = backbone.outputs([[-1, -2, 20, 7]] * count, [[3]] * count, soft=soft).logits
-        one = backbone.outputs([[-1, -2, 20, 7]], [[3]], soft=soft).logits
+        several = backbone.outputs([[-1, -2, 20, 7]] * count, [[3]] * count, soft=SoftInputs(soft)).logits
+        one = backbone.outputs([[-1, -2, 20, 7]], [[3]], soft=SoftInputs(soft)).logits
     torch.testing.assert_close(several, one.expand_as(several), atol=1e-4, rtol=1e-4)
 
 
@@ -187,7 +187,7 @@ def test_a_training_step_in_half_precision_is_as_close_as_transformers(architect
         soft = torch.randn(2, backbone.width, generator=dice.manual_seed(0)) * backbone.embedding_rms
         soft.requires_grad_()
         with backbone.frozen():
-            logits = backbone.outputs([[-1, -2, 20, 21, 22], [-1, 24, -2]], [[4], [2]], soft=soft).logits
+            logits = backbone.outputs([[-1, -2, 20, 21, 22], [-1, 24, -2]], [[4], [2]], soft=SoftInputs(soft)).logits
             logits[:, 30:33].sin().sum().backward()
         gradients[name] = soft.grad
     exact = gradients["exact"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import models
-from support.reference_scores import assert_same, make_scorer, soft_vectors
+from support.reference_scores import assert_same, embeddings_of, inputs_of, make_scorer, soft_vectors
 from transformers import (
     BartConfig,
     BartForCausalLM,
@@ -161,13 +161,16 @@ def test_other_causal_models_score_as_plain_transformers(model_class, config_cla
         Member(
             make_scorer(backbone, WORDS, right=False),
             [EncodedPrompt((*start, *text, *tail), (), {}) for text in TEXTS],
-            own,
+            inputs_of(own),
         )
         for start, tail, own in [((), (90, 91), None), ((10, 11, 12), (91,), None), ((-1, -2, 10), (91,), soft)]
     ]
     for found, member in zip(score_together(members), members, strict=True):
         with torch.no_grad():
-            rows = [models.word_scores(backbone.model, prompt, WORDS, member.soft) for prompt in member.prompts]
+            rows = [
+                models.word_scores(backbone.model, prompt, WORDS, embeddings_of(member.soft))
+                for prompt in member.prompts
+            ]
         assert_same(found, torch.stack(rows))
 
 

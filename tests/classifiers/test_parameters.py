@@ -63,6 +63,7 @@ RIGHT = {
     "members": {"big"},
     "soft_prompts": {"0", "big"},
     "on_trial": {"None", "class"},
+    "deep_learning_rate": {"2.5"},
     "head_learning_rate": {"2.5"},
     "warmup_fraction": {"0"},
     "max_grad_norm": {"2.5", "big"},

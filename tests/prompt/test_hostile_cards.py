@@ -23,8 +23,10 @@ LABELS = ["neg", "pos"] * 4
 WORDS = {"neg": {"bad": 2.0, "dull": 1.0}, "pos": "good"}
 RULES = {"neg": {"a": "bad", "b": ["dull", "long"]}, "pos": {"a": "good", "b": "great"}}
 TWO_MASKS = "<text> It was <mask name=a> and <mask name=b>."
+DEEP = "<soft*2 layers=all> <text> <soft layers=1 mode=replace> It was <mask>."
 KINDS = {
     "soft": lambda b: PromptClassifier(b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch"),
+    "deep": lambda b: PromptClassifier(b, DEEP, WORDS),
     "linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="linear", calibration="temperature"),
     "words+linear": lambda b: PromptClassifier(
         b, "<text> It was <mask>", WORDS, head="words+linear", features="mean", class_weight={"pos": 2}

@@ -5,6 +5,7 @@ import torch
 from support import models
 from support.reference_scores import SLOTS, assert_same, make_scorer, random_prompts, score_sets, soft_vectors
 
+from softcloze.backbone import SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring import compute_features
 
@@ -51,7 +52,7 @@ def test_soft_vectors_anywhere(architecture, slots):
     prompts = random_prompts([6, 11, 5], slots=slots, right=True)
     words = WORDS["mixed lengths"]
     expected = expected_scores(backbone, prompts, words, soft)
-    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, soft), expected)
+    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, SoftInputs(soft)), expected)
     if slots[0]:
         other = expected_scores(backbone, prompts, words, soft_vectors(backbone, 5, seed=1))
         assert (other.log_softmax(-1) - expected.log_softmax(-1)).abs().max() > 0.01
@@ -64,7 +65,7 @@ def test_soft_vectors_of_a_prompt_that_ends_with_the_mask(architecture):
     prompts = random_prompts([6, 11, 5], slots=((0, 3, 3, -1), ()), right=False)
     for words in (WORDS["one token"], WORDS["shared beginnings"]):
         expected = expected_scores(backbone, prompts, words, soft)
-        assert_same(compute_features(make_scorer(backbone, words, right=False), prompts, soft), expected)
+        assert_same(compute_features(make_scorer(backbone, words, right=False), prompts, SoftInputs(soft)), expected)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -76,10 +77,12 @@ def test_padding_side_and_company_do_not_matter(architecture, side):
     prompts = random_prompts([2, 25, 7, 13, 7, 1], slots=((0, 1, 2), ()), right=right)
     words = WORDS["mixed lengths"]
     scorer = make_scorer(backbone, words, right=right)
-    together = compute_features(scorer, prompts, soft)
+    together = compute_features(scorer, prompts, SoftInputs(soft))
     with torch.no_grad():
-        alone = torch.cat([scorer.batch([prompt], soft) for prompt in prompts])
-        reversed_pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2, 4)])
+        alone = torch.cat([scorer.batch([prompt], SoftInputs(soft)) for prompt in prompts])
+        reversed_pairs = torch.cat(
+            [scorer.batch(prompts[i : i + 2][::-1], SoftInputs(soft)).flip(0) for i in (0, 2, 4)]
+        )
     assert_same(together, expected_scores(backbone, prompts, words, soft))
     assert_same(alone, together)
     assert_same(reversed_pairs, together)
@@ -125,7 +128,7 @@ def test_a_beginning_read_once_for_all(architecture, right):
     prompts = [EncodedPrompt(start + prompt.left, prompt.right, {}) for prompt in ends]
     for words in (WORDS["one token"], WORDS["mixed lengths"]):
         expected = expected_scores(backbone, prompts, words, soft)
-        assert_same(compute_features(make_scorer(backbone, words, right=right), prompts, soft), expected)
+        assert_same(compute_features(make_scorer(backbone, words, right=right), prompts, SoftInputs(soft)), expected)
     assert backbone.supports_prefix_cache
 
 
@@ -163,7 +166,7 @@ def test_gradients_behind_a_beginning_read_before(architecture, right):
     with backbone.frozen():
         for prefix in (None, scorer.cache_prefixes(prompts, 2**30)):
             soft = soft_vectors(backbone, 2).requires_grad_()
-            scorer.batch(prompts, soft, prefix, range(4)).log_softmax(-1)[:, 0].sum().backward()
+            scorer.batch(prompts, SoftInputs(soft), prefix, range(4)).log_softmax(-1)[:, 0].sum().backward()
             gradients.append(soft.grad)
     reference = soft_vectors(backbone, 2).requires_grad_()
     mask_id = backbone.prompt_tokenizer.mask_id

@@ -8,6 +8,7 @@ from support import models
 from support.properties import cases
 from support.reference_scores import assert_same, make_scorer, random_prompts, soft_vectors
 
+from softcloze.backbone import SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring import compute_features, log_softmax
 from softcloze.scoring.log_softmax import gather_log_softmax
@@ -55,7 +56,7 @@ def test_a_training_step_computes_each_prompt_once(slots, right):
     scorer = make_scorer(backbone, words, right=right)
     soft, reference = (soft_vectors(backbone, 2).requires_grad_() for _ in range(2))
     with backbone.frozen():
-        scores, computed = tokens_computed(backbone, lambda: scorer.batch(prompts, soft))
+        scores, computed = tokens_computed(backbone, lambda: scorer.batch(prompts, SoftInputs(soft)))
         scores.log_softmax(-1)[:, :3].sum().backward()
     assert computed <= sum(scorer.packed_length(prompt) for prompt in prompts)
     expected = expected_scores(backbone, prompts, words, reference)

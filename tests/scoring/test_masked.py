@@ -9,6 +9,7 @@ from support.reference_scores import (
     SLOTS,
     assert_same,
     filled_score,
+    inputs_of,
     logits_at_masks,
     make_scorer,
     random_prompts,
@@ -17,6 +18,7 @@ from support.reference_scores import (
     word_scorer,
 )
 
+from softcloze.backbone import SoftInputs
 from softcloze.backbone.batching import MAX_BATCH_TOKENS
 from softcloze.encoding import CompiledTemplate
 from softcloze.scoring import compute_features
@@ -56,7 +58,7 @@ def test_every_decoding(architecture, slots, decoding):
     backbone = models.backbone(architecture)
     soft = soft_vectors(backbone, 5)
     prompts = random_prompts([9, 6, 14], slots=slots, right=True)
-    found = compute_features(make_scorer(backbone, WORDS, right=True, decoding=decoding), prompts, soft)
+    found = compute_features(make_scorer(backbone, WORDS, right=True, decoding=decoding), prompts, SoftInputs(soft))
     close(found, expected_scores(backbone, prompts, WORDS, decoding, soft))
 
 
@@ -120,13 +122,15 @@ def test_company_does_not_matter(architecture, decoding):
     soft = soft_vectors(backbone, 3)
     prompts = random_prompts([2, 25, 7, 13, 7, 1], slots=((0, 1, 2), ()), right=True)
     scorer = make_scorer(backbone, WORDS, right=True, decoding=decoding)
-    together = compute_features(scorer, prompts, soft)
+    together = compute_features(scorer, prompts, SoftInputs(soft))
     with torch.no_grad():
-        alone = torch.cat([scorer.batch([prompt], soft) for prompt in prompts])
-        pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2, 4)])
+        alone = torch.cat([scorer.batch([prompt], SoftInputs(soft)) for prompt in prompts])
+        pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], SoftInputs(soft)).flip(0) for i in (0, 2, 4)])
     close(alone, together)
     close(pairs, together)
-    fewer = compute_features(make_scorer(backbone, WORDS[3:6], right=True, decoding=decoding), prompts, soft)
+    fewer = compute_features(
+        make_scorer(backbone, WORDS[3:6], right=True, decoding=decoding), prompts, SoftInputs(soft)
+    )
     assert_same(fewer, together[:, 3:6])
 
 
@@ -213,5 +217,5 @@ def test_real_text(name, source, texts, words, decoding, bert_tiny):
     prompts = compiled.encode(texts, answer_length=max(map(len, ids)))
     assert (prompts[0].token_type_ids is not None) == ("<sep>" in source)
     soft = soft_vectors(backbone, compiled.soft_count) if compiled.soft_count else None
-    found = compute_features(word_scorer(backbone, compiled, ids, decoding=decoding), prompts, soft)
+    found = compute_features(word_scorer(backbone, compiled, ids, decoding=decoding), prompts, inputs_of(soft))
     assert_same(found, expected_scores(backbone, prompts, ids, decoding, soft))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support.models import word_scores
-from support.reference_scores import word_scorer
+from support.reference_scores import inputs_of, word_scorer
 
 from softcloze.encoding import CompiledTemplate
 from softcloze.scoring import compute_features
@@ -37,7 +37,7 @@ def check(backbone, source, table, texts, seed=0):
         expected = [word_scores(backbone.model, p, words, soft, backbone.prompt_tokenizer.mask_id) for p in prompts]
     expected = verbalizer.label_scores(torch.stack(expected)).log_softmax(-1)
     found = verbalizer.label_scores(
-        compute_features(word_scorer(backbone, compiled, words), prompts, soft)
+        compute_features(word_scorer(backbone, compiled, words), prompts, inputs_of(soft))
     ).log_softmax(-1)
     assert expected.std(0).max() > 0.01
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

@@ -7,6 +7,7 @@ import torch
 from support import models
 from support.reference_scores import score_sets
 
+from softcloze.backbone import SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
@@ -207,10 +208,14 @@ def test_one_named_mask_is_as_good_as_one_without_a_name(architecture, behind):
 def test_batches_and_padding_do_not_change_scores(architecture, rules):
     bound, prompts, soft = bind(models.backbone(architecture, "left"), REVIEW, rules)
     with torch.no_grad():
-        alone = torch.cat([bound.scorer.batch([prompt], soft.weight) for prompt in prompts])
-        together = bound.scorer.batch(prompts, soft.weight)
+        alone = torch.cat([bound.scorer.batch([prompt], SoftInputs(soft.weight)) for prompt in prompts])
+        together = bound.scorer.batch(prompts, SoftInputs(soft.weight))
         prefix = bound.scorer.cache_prefixes(prompts, 2**30)
-        behind = together if prefix is None else bound.scorer.batch(prompts, soft.weight, prefix, range(len(prompts)))
+        behind = (
+            together
+            if prefix is None
+            else bound.scorer.batch(prompts, SoftInputs(soft.weight), prefix, range(len(prompts)))
+        )
     cached = score_sets(bound.scorer, prompts, [soft.weight, soft.weight])
     for scores in (together, behind, cached[0], cached[1]):
         torch.testing.assert_close(scores.log_softmax(-1), alone.log_softmax(-1), atol=1e-4, rtol=1e-4)
@@ -222,7 +227,7 @@ def test_gradients_reach_every_slot_and_are_those_of_plain_transformers(architec
     rules = RULES["several tokens"]
     bound, prompts, soft = bind(backbone, "<soft> <text> <soft> <mask name=quality><soft> and <mask name=part>.", rules)
     with backbone.frozen():
-        scores = bound.verbalizer.label_scores(bound.scorer.batch(prompts, soft.weight))
+        scores = bound.verbalizer.label_scores(bound.scorer.batch(prompts, SoftInputs(soft.weight)))
         scores.log_softmax(-1)[:, 0].sum().backward()
         reference = soft.weight.detach().clone().requires_grad_()
         expected_scores(bound, prompts, rules, reference)[0].log_softmax(-1)[:, 0].sum().backward()

@@ -13,6 +13,7 @@ from support.reference_scores import (
     word_scorer,
 )
 
+from softcloze.backbone import SoftInputs
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import EncodingError
 from softcloze.heads import WordHead
@@ -95,7 +96,7 @@ def test_soft_vectors_anywhere(architecture, slots):
     prompts = random_prompts([6, 11], slots=SLOTS[slots], right=True)
     words = WORDS["mixed lengths"]
     expected = expected_scores(backbone, prompts, words, soft)
-    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, soft), expected)
+    assert_same(compute_features(make_scorer(backbone, words, right=True), prompts, SoftInputs(soft)), expected)
     if slots != "none":
         other = expected_scores(backbone, prompts, words, soft_vectors(backbone, 5, seed=1))
         assert (other.log_softmax(-1) - expected.log_softmax(-1)).abs().max() > 0.01
@@ -108,10 +109,10 @@ def test_padding_side_and_company_do_not_matter(architecture):
     prompts = random_prompts([2, 25, 7, 1], slots=((0, 1, 2), ()), right=True)
     words = WORDS["mixed lengths"]
     scorer = make_scorer(backbone, words, right=True)
-    together = compute_features(scorer, prompts, soft)
+    together = compute_features(scorer, prompts, SoftInputs(soft))
     assert_same(together, expected_scores(backbone, prompts, words, soft))
-    assert_same(torch.cat([scorer.batch([prompt], soft) for prompt in prompts]), together)
-    pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], soft).flip(0) for i in (0, 2)])
+    assert_same(torch.cat([scorer.batch([prompt], SoftInputs(soft)) for prompt in prompts]), together)
+    pairs = torch.cat([scorer.batch(prompts[i : i + 2][::-1], SoftInputs(soft)).flip(0) for i in (0, 2)])
     assert_same(pairs, together)
 
 
@@ -132,7 +133,7 @@ def test_gradients(architecture):
     words = WORDS["mixed lengths"]
     soft, plain = (soft_vectors(backbone, 2).requires_grad_() for _ in range(2))
     with backbone.frozen():
-        make_scorer(backbone, words, right=True).batch(prompts, soft).log_softmax(-1)[:, 0].sum().backward()
+        make_scorer(backbone, words, right=True).batch(prompts, SoftInputs(soft)).log_softmax(-1)[:, 0].sum().backward()
         expected_scores(backbone, prompts, words, plain).log_softmax(-1)[:, 0].sum().backward()
     scale = plain.grad.abs().max(-1, keepdim=True).values
     assert (scale > 0).all()
@@ -211,7 +212,7 @@ def test_what_the_model_would_write(architecture):
     soft = soft_vectors(backbone, 2)
     (prompt,) = random_prompts([7], slots=((0, 3), ()), right=True)
     words = WORDS["mixed lengths"]
-    found, vocabulary = log_probabilities(backbone, prompt, words, soft)
+    found, vocabulary = log_probabilities(backbone, prompt, words, SoftInputs(soft))
     expected = reference(backbone, prompt, [(20,)], soft)[0]
     torch.testing.assert_close(vocabulary.float(), expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.float(), expected_scores(backbone, [prompt], words, soft)[0], atol=1e-4, rtol=1e-4)
@@ -249,7 +250,7 @@ def test_words_at_several_masks(architecture, source):
     bound = CompiledPrompt(template, rules, backbone, None)
     prompts = bound.encode(["A film", "这部电影"])
     soft = soft_vectors(backbone, 2)
-    scores = compute_features(bound.scorer, prompts, soft)
+    scores = compute_features(bound.scorer, prompts, SoftInputs(soft))
     expected = []
     for prompt in prompts:
         for chosen in rules.conjunctions:

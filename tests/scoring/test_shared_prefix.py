@@ -5,7 +5,9 @@ import torch
 from support import models
 from support.reference_scores import (
     assert_same,
+    embeddings_of,
     filled_score,
+    inputs_of,
     make_scorer,
     random_prompts,
     score_sets,
@@ -41,7 +43,7 @@ def member(backbone, shape, words, seed=0, texts=TEXTS, **options):
         right = (2,)
     soft = soft_vectors(backbone, 3, seed) if min((*start, *tail, *right)) < 0 else None
     prompts = [EncodedPrompt((*start, *text, *tail), right, {}) for text in texts]
-    return Member(make_scorer(backbone, words, right=bool(right), **options), prompts, soft), words
+    return Member(make_scorer(backbone, words, right=bool(right), **options), prompts, inputs_of(soft)), words
 
 
 def expected_scores(own, words):
@@ -49,7 +51,9 @@ def expected_scores(own, words):
     with torch.no_grad():
         return torch.stack(
             [
-                models.word_scores(backbone.model, prompt, words, own.soft, backbone.prompt_tokenizer.mask_id)
+                models.word_scores(
+                    backbone.model, prompt, words, embeddings_of(own.soft), backbone.prompt_tokenizer.mask_id
+                )
                 for prompt in own.prompts
             ]
         )
@@ -135,7 +139,8 @@ def test_words_in_front_are_computed_once_for_all_texts():
     members = [member(backbone, (start, tail, ()), ONE)[0] for tail in ((90, 91), (92, -1))]
     found, read = tokens_read(backbone, lambda: score_together(members))
     alone = sum(
-        tokens_read(backbone, lambda own=own: score_sets(own.scorer, own.prompts, [own.soft]))[1] for own in members
+        tokens_read(backbone, lambda own=own: score_sets(own.scorer, own.prompts, [embeddings_of(own.soft)]))[1]
+        for own in members
     )
     assert read < alone < 2 * 5 * 40
     for own, scores in zip(members, found, strict=True):
@@ -173,7 +178,9 @@ def test_words_decoded_by_confidence():
     with torch.no_grad():
         for own, scores in zip(members[:2], found, strict=False):
             expected = [
-                torch.stack([filled_score(backbone, prompt, word, "most_confident", own.soft) for word in MIXED])
+                torch.stack(
+                    [filled_score(backbone, prompt, word, "most_confident", embeddings_of(own.soft)) for word in MIXED]
+                )
                 for prompt in own.prompts
             ]
             assert_same(scores, torch.stack(expected))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import models
-from support.reference_scores import word_scorer
+from support.reference_scores import inputs_of, word_scorer
 
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import compute_features
@@ -22,7 +22,11 @@ def scored(backbone, source, pairs=PAIRS, words=WORDS, soft=None, max_length=64)
     compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, max_length)
     ids = [compiled.word_ids(word) for word in words]
     prompts = compiled.encode([{"a": a, "b": b} for a, b in pairs], answer_length=max(map(len, ids)))
-    return prompts, ids, compute_features(word_scorer(backbone, compiled, ids), prompts, soft).log_softmax(-1)
+    return (
+        prompts,
+        ids,
+        compute_features(word_scorer(backbone, compiled, ids), prompts, inputs_of(soft)).log_softmax(-1),
+    )
 
 
 def plain_scores(backbone, pair, words, after="."):

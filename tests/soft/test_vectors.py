@@ -5,6 +5,7 @@ import torch
 from peft import PromptTuningConfig, get_peft_model
 from support import models
 
+from softcloze.backbone import SoftInputs
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
 from softcloze.soft import SoftVectors
@@ -65,5 +66,5 @@ def test_vectors_before_the_text_equal_prompt_tuning_of_peft(architecture):
     with torch.no_grad():
         expected = tuned(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
         rows = [[-1, -2, -3, -4, *row] for row in ids.tolist()]
-        found = backbone.outputs(rows, [range(9)] * 2, soft=vectors).logits.view_as(expected)
+        found = backbone.outputs(rows, [range(9)] * 2, soft=SoftInputs(vectors)).logits.view_as(expected)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -117,10 +117,10 @@ def tokenizer(kind, padding_side="right"):
     )
 
 
-def model(architecture, seed=0):
+def model(architecture, seed=0, layers=2):
     """Make a tiny model in float32 and evaluation mode, with weights large enough that scores differ."""
     vocabulary = len(tokenizer(_KINDS[architecture])) + 5  # real models have unused rows as well
-    config = _config(architecture, vocabulary)
+    config = _config(architecture, vocabulary, layers)
     families = {AutoModelForMaskedLM: MASKED, AutoModelForCausalLM: CAUSAL, AutoModelForSeq2SeqLM: SEQ2SEQ}
     auto = next(auto for auto, architectures in families.items() if architecture in architectures)
     with torch.random.fork_rng():
@@ -144,9 +144,9 @@ def with_random_weights(made, seed=0):
     return made.eval()
 
 
-def new_backbone(architecture, *, padding_side="right", seed=0):
+def new_backbone(architecture, *, padding_side="right", seed=0, layers=2):
     """Make a backbone with a model and a tokenizer of its own."""
-    return Backbone(model(architecture, seed), tokenizer(_KINDS[architecture], padding_side), architecture)
+    return Backbone(model(architecture, seed, layers), tokenizer(_KINDS[architecture], padding_side), architecture)
 
 
 @cache
@@ -156,9 +156,9 @@ def borrowed(kind):
 
 
 @cache
-def backbone(architecture, padding_side="right"):
+def backbone(architecture, padding_side="right", layers=2):
     """Return a shared backbone, for tests that do not change it."""
-    return new_backbone(architecture, padding_side=padding_side)
+    return new_backbone(architecture, padding_side=padding_side, layers=layers)
 
 
 def logits_of(model, ids, soft=None):
@@ -394,8 +394,8 @@ def _frame(made, first, last):
     )
 
 
-def _config(architecture, vocabulary):
-    layers = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
+def _config(architecture, vocabulary, depth):
+    layers = {"num_hidden_layers": depth, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
     common = {"vocab_size": vocabulary, "max_position_embeddings": 64}
     grouped = {**layers, "num_key_value_heads": 2, "head_dim": 8}
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -407,7 +407,7 @@ def _config(architecture, vocabulary):
         case "albert":
             return AlbertConfig(**layers, **common, embedding_size=24)
         case "distilbert":
-            return DistilBertConfig(dim=32, hidden_dim=48, n_layers=2, n_heads=4, **common)
+            return DistilBertConfig(dim=32, hidden_dim=48, n_layers=depth, n_heads=4, **common)
         case "electra":
             return ElectraConfig(**layers, **common, embedding_size=24)
         case "deberta-v2":
@@ -426,13 +426,23 @@ def _config(architecture, vocabulary):
             )
         case "gpt2":
             return GPT2Config(
-                vocab_size=vocabulary, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
+                vocab_size=vocabulary,
+                n_positions=64,
+                n_embd=32,
+                n_layer=depth,
+                n_head=4,
+                bos_token_id=0,
+                eos_token_id=0,
             )
         case "llama":
             return LlamaConfig(**grouped, **common, **ends)
         case "gemma3_text":
             return Gemma3TextConfig(
-                **grouped, **common, **ends, sliding_window=8, layer_types=["sliding_attention", "full_attention"]
+                **grouped,
+                **common,
+                **ends,
+                sliding_window=8,
+                layer_types=(["sliding_attention", "full_attention"] * depth)[:depth],
             )
         case "qwen3":
             return Qwen3Config(**grouped, **common, **ends)
@@ -444,19 +454,26 @@ def _config(architecture, vocabulary):
                 **ends,
                 hidden_size=32,
                 ffn_dim=48,
-                num_hidden_layers=2,
+                num_hidden_layers=depth,
                 num_attention_heads=4,
                 word_embed_proj_dim=32,
             )
         case "t5" | "t5-gated" | "mt5":
-            sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+            sizes = {
+                "d_model": 32,
+                "d_kv": 8,
+                "d_ff": 48,
+                "num_layers": depth,
+                "num_heads": 4,
+                "decoder_start_token_id": 0,
+            }
             gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False} if architecture != "t5" else {}
             return (MT5Config if architecture == "mt5" else T5Config)(vocab_size=vocabulary, **sizes, **gated)
         case "bart" | "mbart":
             sides = {
                 f"{side}_{name}": number
                 for side in ("encoder", "decoder")
-                for name, number in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 48))
+                for name, number in (("layers", depth), ("attention_heads", 4), ("ffn_dim", 48))
             }
             ends = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
             more = {"scale_embedding": True} if architecture == "mbart" else {}
@@ -464,7 +481,7 @@ def _config(architecture, vocabulary):
         case "gpt_neox":
             return GPTNeoXConfig(**layers, **common)
         case "bloom":
-            return BloomConfig(vocab_size=vocabulary, hidden_size=32, n_layer=2, n_head=4)
+            return BloomConfig(vocab_size=vocabulary, hidden_size=32, n_layer=depth, n_head=4)
 
 
 def bert_decoder():

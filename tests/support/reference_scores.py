@@ -2,6 +2,7 @@
 
 import torch
 
+from softcloze.backbone import SoftInputs
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import Member, Scorer, plan_words, score_together
 from softcloze.template import Template
@@ -39,6 +40,16 @@ def soft_vectors(backbone, count, seed=0):
     return torch.randn(count, backbone.width, generator=generator) * backbone.embedding_rms
 
 
+def inputs_of(soft):
+    """Soft vectors as a forward pass takes them; None if there are none."""
+    return SoftInputs(soft) if soft is not None else None
+
+
+def embeddings_of(inputs):
+    """The soft vectors of `inputs_of`."""
+    return inputs.embeddings if inputs is not None else None
+
+
 def make_scorer(backbone, words, *, right, lengths=None, decoding="together"):
     source = "a <mask> b" if right else "a <mask>"
     compiled = CompiledTemplate(Template(source), backbone.prompt_tokenizer, 64)
@@ -51,7 +62,7 @@ def word_scorer(backbone, compiled, words, decoding="together", **options):
 
 def score_sets(scorer, prompts, softs):
     """Features of the prompts with each set of soft vectors, scored together."""
-    return torch.stack(score_together([Member(scorer, prompts, soft) for soft in softs]))
+    return torch.stack(score_together([Member(scorer, prompts, inputs_of(soft)) for soft in softs]))
 
 
 def assert_same(scores, expected, tolerance=1e-4):

@@ -5,7 +5,7 @@ import torch
 from softcloze.encoding import CompiledTemplate
 from softcloze.heads import WordHead
 from softcloze.soft import SoftVectors
-from softcloze.template import Template
+from softcloze.template import EMBEDDING, Template
 from softcloze.training import TrainingSettings, train
 from softcloze.verbalizer import Verbalizer
 from support import models
@@ -37,9 +37,14 @@ class Task:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(compiled.soft_count, self.backbone.width, generator=generator)
         self.initial = noise * self.backbone.embedding_rms
+        self.deep = {}
+        for block in self.blocks:
+            if block.layers != EMBEDDING:
+                shape = len(block.layers.later(self.backbone.layers.count)), block.count, self.backbone.layers.width
+                self.deep[block.key] = torch.randn(shape, generator=generator) * 0.1
 
     def soft(self):
-        return SoftVectors(self.blocks, self.initial)
+        return SoftVectors(self.blocks, self.initial, self.deep)
 
     def fit(self, *, checkpoint=None, soft=None, **changes):
         """Trained vectors and the history."""

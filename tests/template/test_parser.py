@@ -146,6 +146,7 @@ def has(*attributes):
 
 
 OF_FIELDS = has("max", "keep", "shorten")
+LAYERS = "layers must be all, a layer from 0 to 999, or the first and the last of several, as in layers=6-11"
 WHOLE = "max must be a whole number from 1 to 1000000, as in max=200"
 NUMBER = "shorten must be a number from 0 to 1000 with at most three decimals, as in shorten=2"
 
@@ -264,8 +265,11 @@ MISTAKES = [
     ("<soft‸*‸", f"{COUNT}, as in <soft*10>"),
     ("<soft ‸*‸3><mask>", f"unexpected '*': {BEHIND}"),
     ("<soft ‸3‸><mask>", f"unexpected '3': {BEHIND}"),
-    ("<soft ‸int‸=a><mask>", "<soft> has no attribute 'int': it takes init and name; did you mean 'init'?"),
-    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init and name"),
+    (
+        "<soft ‸int‸=a><mask>",
+        "<soft> has no attribute 'int': it takes init, name, layers and mode; did you mean 'init'?",
+    ),
+    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers and mode"),
     ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
     ("<soft ‸init‸><mask>", f"expected '=' right after init, {INIT}"),
     ("<soft ‸name‸ =a><mask>", "expected '=' right after name, as in name=task"),
@@ -287,6 +291,16 @@ MISTAKES = [
         "<soft*3 name=t><soft init=a name=t>‸<soft init=b name=t>‸<mask>",
         "soft slots named 't' share one block, but its init is 'a' at line 1, column 16 and 'b' here",
     ),
+    (
+        "<soft name=t layers=all>‸<soft name=t layers=0-11>‸<mask>",
+        "soft slots named 't' share one block, but its layers is all at line 1, column 1 and 0-11 here",
+    ),
+    *(
+        (f"<soft layers=‸{wrong}‸><mask>", f"{LAYERS}, found '{wrong}'")
+        for wrong in ("-1", "1000", "6-", "6-5", "6..11", "0,1", "every")
+    ),
+    ("<soft layers=‸al‸><mask>", f"{LAYERS}, found 'al'; did you mean 'all'?"),
+    ("<soft mode=‸ad‸><mask>", "mode must be add or replace, as in mode=replace, found 'ad'; did you mean 'add'?"),
 ]
 
 

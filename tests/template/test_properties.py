@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 from support.properties import cases
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.template import Demos, Expression, Field, Literal, Mask, Options, Soft, Special, Statement, Template
+from softcloze.template import (
+    Demos,
+    Expression,
+    Field,
+    LayerRange,
+    Literal,
+    Mask,
+    Options,
+    Soft,
+    Special,
+    Statement,
+    Template,
+)
 from softcloze.template.nodes import write
 from softcloze.template.parser import parse
 
@@ -22,6 +34,11 @@ names = st.one_of(
 ).filter(lambda name: name not in RESERVED)
 counts = st.integers(1, 10_000)
 inits = any_text.filter(str.strip)
+indices = st.integers(0, 999)
+layers = st.one_of(
+    st.just(LayerRange(0, None)), st.tuples(indices, indices).map(sorted).map(lambda pair: LayerRange(*pair))
+)
+modes = st.sampled_from(["add", "replace"])
 weights = st.integers(0, 1_000_000).map(lambda thousandths: thousandths / 1000)
 tags = [
     st.builds(Literal, any_text),
@@ -45,15 +62,18 @@ logic = st.sampled_from(
 
 @st.composite
 def trees(draw):
-    shared = draw(st.dictionaries(names, st.tuples(counts, inits), max_size=2))
+    shared = draw(st.dictionaries(names, st.tuples(counts, inits, layers, modes), max_size=2))
 
-    def named(name, has_count, has_init):
-        count, init = shared[name]
-        return Soft(count if has_count else None, init if has_init else None, name)
+    def named(name, given):
+        count, init, at, mode = (
+            value if is_given else None for value, is_given in zip(shared[name], given, strict=True)
+        )
+        return Soft(count, init, name, at, mode)
 
-    kinds = [*tags, st.builds(Soft, st.none() | counts, st.none() | inits)]
+    none = st.none()
+    kinds = [*tags, st.builds(Soft, none | counts, none | inits, none, none | layers, none | modes)]
     if shared:
-        kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.booleans(), st.booleans()))
+        kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.tuples(*[st.booleans()] * 4)))
     groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]), max_size=8))
     if draw(st.booleans()):
         masks = [st.builds(Mask, st.none() | counts)]

@@ -63,11 +63,11 @@ def explain(
     scorer, verbalizer = bound.scorer, bound.verbalizer
     if not isinstance(verbalizer, Verbalizer):
         raise ParameterError(f"explanations are of label words at one mask, and {_OTHERS[type(verbalizer)]}")
-    weight = soft.weight.detach() if soft is not None else None
-    with scorer.backbone.frozen():
-        features = compute_features(scorer, prompts, weight)
+    with scorer.backbone.frozen(), torch.no_grad():
+        inputs = soft.inputs() if soft is not None else None
+        features = compute_features(scorer, prompts, inputs)
         distributions = [
-            log_probabilities(scorer.backbone, prompt, scorer.words, weight, verbalizer.decoding) for prompt in prompts
+            log_probabilities(scorer.backbone, prompt, scorer.words, inputs, verbalizer.decoding) for prompt in prompts
         ]
     scores = features[:, : len(scorer.words)]
     owners = _owners(verbalizer) if scorer.words else []
@@ -106,9 +106,9 @@ def likeliest_words(
     verbalizer, backbone = bound.verbalizer, bound.scorer.backbone
     if not isinstance(verbalizer, Verbalizer):
         raise ParameterError(f"the likeliest words are those at one mask, and {_OTHERS[type(verbalizer)]}")
-    weight = soft.weight.detach() if soft is not None else None
-    with backbone.frozen():
-        distributions = [log_probabilities(backbone, prompt, soft=weight)[1] for prompt in prompts]
+    with backbone.frozen(), torch.no_grad():
+        inputs = soft.inputs() if soft is not None else None
+        distributions = [log_probabilities(backbone, prompt, soft=inputs)[1] for prompt in prompts]
     return [_top(bound, verbalizer, vocabulary, top) for vocabulary in distributions]
 
 

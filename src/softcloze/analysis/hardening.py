@@ -169,7 +169,7 @@ def _measure(
 
 def _hard(bound: BoundPrompt, template: Template, rows: LabelledExamples) -> tuple[list[EncodedPrompt], Score]:
     """The encoded examples and the score of the prompt with another template, which has no soft slots."""
-    hard = BoundPrompt(replace(bound.prompt, template=template, vectors={}), bound.backbone)
+    hard = BoundPrompt(replace(bound.prompt, template=template, vectors={}, deep={}), bound.backbone)
     prompts = hard.encode(rows.examples)
     return prompts, evaluate(hard, hard.features(prompts), rows.targets).score
 

@@ -27,7 +27,8 @@ from softcloze.display import (
 from softcloze.errors import ParameterError
 from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import BoundPrompt
-from softcloze.soft import INITS, initial_vectors
+from softcloze.soft import INITS, SoftVectors, initial_vectors
+from softcloze.template import Mode
 
 MATRIX = 100  # vectors whose similarities a table may show
 _DISTANCES, _COSINES = "nearest words by distance", "cosines between vectors"
@@ -74,6 +75,23 @@ class SoftVector:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerLengths:
+    """Lengths of the vectors of a block at one later layer.
+
+    Attributes:
+        block: the block, as in `SoftVector`.
+        layer: index of the layer.
+        mode: "add" or "replace".
+        lengths: the root mean square of each vector, in units of that of hidden states in front of the layer.
+    """
+
+    block: str
+    layer: int
+    mode: Mode
+    lengths: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SoftInspection(Displayable):
     """The vectors of a soft prompt; `print`, `rich.print` and notebooks show them as tables.
 
@@ -82,10 +100,12 @@ class SoftInspection(Displayable):
     Attributes:
         vectors: all vectors, in the order of the template.
         similarities: the cosine between each two of them, rows and columns in that order.
+        layers: lengths of the vectors at each later layer, if any enter there.
     """
 
     vectors: tuple[SoftVector, ...]
     similarities: tuple[tuple[float, ...], ...]
+    layers: tuple[LayerLengths, ...] = ()
 
     def content(self) -> Sequence[Block]:
         """A summary, the vectors with their words, and their similarities; narrow terminals show a part of it."""
@@ -108,7 +128,22 @@ class SoftInspection(Displayable):
         blocks: list[Block] = [self._summary(), Choice(layouts)]
         if len(names) > MATRIX:
             blocks.append(Styled(f"not shown: {_COSINES}; `{_ATTRIBUTES[_COSINES]}` has them in Python", "dim"))
+        if self.layers:
+            blocks += ["length at later layers, in units of the hidden states there", self._layer_table()]
         return blocks
+
+    def _layer_table(self) -> Table:
+        lengths = [layer.lengths for layer in self.layers]
+        return Table(
+            [
+                Column("block", [layer.block for layer in self.layers]),
+                Column("layer", [str(layer.layer) for layer in self.layers], is_number=True),
+                Column("mode", [layer.mode for layer in self.layers]),
+                Column("mean", [f"{sum(own) / len(own):.4f}" for own in lengths], is_number=True),
+                Column("least", [f"{min(own):.4f}" for own in lengths], is_number=True),
+                Column("most", [f"{max(own):.4f}" for own in lengths], is_number=True),
+            ]
+        )
 
     def _summary(self) -> str:
         count = len(self.vectors)
@@ -203,7 +238,20 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
     lengths = (vectors.norm(dim=-1) / unit).tolist()
     positions = zip(*vector_positions(soft), strict=True)
     soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
-    return SoftInspection(tuple(soft_vectors), similarities(vectors))
+    return SoftInspection(tuple(soft_vectors), similarities(vectors), _layer_lengths(bound, soft))
+
+
+def _layer_lengths(bound: BoundPrompt, soft: SoftVectors) -> tuple[LayerLengths, ...]:
+    """Lengths at later layers; in absolute numbers for a prompt without a record of its training."""
+    units = dict(bound.prompt.training.get("layer_rms", ()))
+    blocks = {block.key: block for block in soft.blocks}
+    return tuple(
+        LayerLengths(
+            key, layer, blocks[key].mode, tuple((vectors.square().mean(-1).sqrt() / units.get(layer, 1.0)).tolist())
+        )
+        for key, of_block in soft.deep_by_block().items()
+        for layer, vectors in enumerate(of_block, start=max(1, blocks[key].layers.first))
+    )
 
 
 def similarities(vectors: Tensor) -> tuple[tuple[float, ...], ...]:

@@ -73,7 +73,7 @@ class VectorLog:
             progress = Checkpoint(self.folder, path.stem.removeprefix("fit-")).load()
             if progress is not None and progress.history[-1:] == [record]:
                 if "soft/weight" not in progress.tensors:
-                    raise ParameterError("this fit trains no soft vectors")
+                    raise ParameterError("this fit trains no input embeddings of soft slots")
                 return progress.tensors["soft/weight"]
         raise ParameterError(
             f"{self.folder} has no checkpoint of this fit; give the classifier checkpoint={str(self.folder)!r} as well"

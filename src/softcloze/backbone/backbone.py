@@ -23,10 +23,12 @@ from softcloze.backbone.family import AUTO, family_of, longest_prompt
 from softcloze.backbone.fingerprint import active_adapters, weights_fingerprint
 from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
+from softcloze.backbone.layers import Layers
 from softcloze.backbone.lm_head import HeadPart, Outputs
 from softcloze.backbone.packing import BRANCHING, MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
 from softcloze.backbone.precision import non_finite_reason
 from softcloze.backbone.seq2seq import decoder_start
+from softcloze.backbone.soft_inputs import SoftInputs
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
@@ -256,7 +258,7 @@ class Backbone:
         of_encoder: bool = False,
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
-        soft: Tensor | None = None,
+        soft: SoftInputs | None = None,
         vocab_ids: Tensor | None = None,
         prefix: PrefixCache | None = None,
         prefix_index: Sequence[int] = (),
@@ -268,14 +270,14 @@ class Backbone:
         model allows it; those of one prompt should be neighbours.
 
         Args:
-            sequences: `batch` lists of ids; -1 - r is vector r of `soft`. For a seq2seq model, the decoder's tokens.
+            sequences: `batch` lists of ids; -1 - r is row r of `soft`. For a seq2seq model, the decoder's tokens.
             positions: for each sequence the positions of its logits; the results follow one another in this order.
             state_positions: for each sequence the positions of its hidden states, as well; empty for no states.
             of_encoder: whether `state_positions` are those of a seq2seq model's encoder, in `sources`.
             token_type_ids: the token types of each sequence, None where all are 0; for a model that
                 `uses_token_types`.
             sources: for a seq2seq model, the encoder's ids for each sequence; equal ones are encoded once.
-            soft: the soft vectors, shape (soft, width).
+            soft: the soft vectors.
             vocab_ids: vocabulary ids to score, shape (words,); all of them if None.
             prefix: prefixes of the sequences, from `prefill`.
             prefix_index: for each sequence the index of its prefix in `prefix`.
@@ -304,16 +306,40 @@ class Backbone:
         )
 
     def prefill(
-        self, sequences: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: PrefixCache | None = None
+        self, sequences: Sequence[Sequence[int]], soft: SoftInputs | None = None, prefix: PrefixCache | None = None
     ) -> PrefixCache:
         """Compute the keys and values of prefixes, without gradient; for models with `supports_prefix_cache`.
 
         Args:
             sequences: lists of ids as in `outputs`.
-            soft: the soft vectors, shape (soft, width).
+            soft: the soft vectors.
             prefix: a prefix of each sequence, which the result includes.
         """
         return self._forward.prefill(sequences, soft, prefix)
+
+    @property
+    def layers(self) -> Layers:
+        """The layers at which soft vectors can enter, of a seq2seq model its encoder's.
+
+        Raises:
+            BackboneError: the model has no layers between which hidden states alone pass on the text.
+        """
+        return self._forward.layers
+
+    def layer_states(self, ids: Sequence[int], soft: SoftInputs | None = None) -> Tensor:
+        """Hidden states of one sequence in front of each layer, without gradient and without what enters there.
+
+        Args:
+            ids: ids as in `outputs`; for a seq2seq model the encoder's.
+            soft: the soft vectors, of which the input embeddings alone are used.
+
+        Returns:
+            Shape (layers, ids, layer width), float32, on the CPU.
+
+        Raises:
+            BackboneError: as `layers`.
+        """
+        return self._forward.layer_states(ids, soft)
 
     def validate_scores(self, scores: Tensor, tensors: Mapping[str, Tensor] | None = None) -> None:
         """Raise NonFiniteError if a row of scores that the model computed cannot become probabilities.

@@ -15,6 +15,7 @@ from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart
 from softcloze.backbone.packing import MAX_TREE_TOKENS, pack
 from softcloze.backbone.precision import non_finite_reason
+from softcloze.backbone.soft_inputs import SoftInputs
 from softcloze.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -56,13 +57,15 @@ def validate_embeddings(forward: ForwardPass, ids: Sequence[int]) -> None:
     hook = model.get_output_embeddings().register_forward_pre_hook(lambda _, args: shapes.append(args[0].shape[:-1]))
 
     def logits(sequences: Sequence[Sequence[int]]) -> Tensor:
-        scores: Tensor = model(**forward.inputs(sequences, None, vector, None), return_dict=True).logits
+        inputs, _ = forward.inputs(sequences, None, soft, None)
+        scores: Tensor = model(**inputs, return_dict=True).logits
         return scores
 
     try:
         # of one shape where they are compared: in half precision another shape rounds differently
         sequences = [[a, b, *[c] * 6], [a, b, *[d] * 6]]
         vector = model.get_input_embeddings()(torch.tensor([a, b], device=model.device)).mean(0, keepdim=True)
+        soft = SoftInputs(vector)
         by_ids = model(input_ids=torch.tensor(sequences, device=model.device), return_dict=True).logits
         by_embeddings = logits(sequences)
         padded = logits([[a, b], [*sequences[0], -1]])[0, :2]

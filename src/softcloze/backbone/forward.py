@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor
 
 from softcloze.backbone.family import Family, first_position, per_layer_embedding
 from softcloze.backbone.kv_cache import PrefixCache
+from softcloze.backbone.layers import Layers, find_layers
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs
 from softcloze.backbone.locking import lock_of
 from softcloze.backbone.packing import Packing
-from softcloze.backbone.seq2seq import decoder_inputs
+from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
+from softcloze.backbone.soft_inputs import Slots, SoftInputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -88,6 +91,44 @@ class ForwardPass:
                 for module in training:
                     module.training = True
 
+    @cached_property
+    def layers(self) -> Layers:
+        """The layers at which soft vectors can enter, of a seq2seq model its encoder's.
+
+        Raises:
+            BackboneError: the model has no such layers.
+        """
+
+        def run() -> Tensor:
+            texts = [(0, 1, 2, 3), (3, 2, 1, 1)]
+            if self.family == "seq2seq":
+                start = decoder_start(self.model)
+                return self.padded([[start if start is not None else 0]] * 2, [[0]] * 2, sources=texts).logits
+            return self.padded(texts, [[3], [3]]).logits
+
+        with self.frozen(), torch.no_grad():
+            return find_layers(self.model, run)
+
+    def _entering(self, soft: SoftInputs | None, slots: Slots) -> AbstractContextManager[None]:
+        """Have the vectors of `soft` enter at later layers in the forward pass of a `with` block."""
+        if soft is None or not soft.layers:
+            return nullcontext()
+        return self.layers.changing(lambda layer, states: soft.enter(layer, states, slots))
+
+    def layer_states(self, ids: Sequence[int], soft: SoftInputs | None) -> Tensor:
+        """Hidden states in front of each layer; see `Backbone.layer_states` for the arguments."""
+        states: list[Tensor] = []
+
+        def keep(_: int, given: Tensor) -> Tensor:
+            states.append(given[0].float().cpu())
+            return given
+
+        inputs, _ = self.inputs([ids], None, soft, None)
+        stack = self.model.get_encoder() if self.family == "seq2seq" else self.model.base_model
+        with torch.no_grad(), self.layers.changing(keep):
+            stack(**inputs)
+        return torch.stack(states)
+
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
         with torch.no_grad():
@@ -103,7 +144,7 @@ class ForwardPass:
         of_encoder: bool = False,
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
-        soft: Tensor | None = None,
+        soft: SoftInputs | None = None,
         prefix: PrefixCache | None = None,
         prefix_index: Sequence[int] = (),
         part: HeadPart = WHOLE_HEAD,
@@ -113,16 +154,20 @@ class ForwardPass:
             prefix = prefix.select(prefix_index, capacity=max(map(len, sequences)))
         if self.family == "seq2seq":
             source_index = {source: i for i, source in enumerate(dict.fromkeys(sources))}
-            encoder_inputs = self.inputs(list(source_index), None, soft, None)
-            inputs = decoder_inputs(self.model, encoder_inputs, [source_index[source] for source in sources], sequences)
+            encoder_inputs, slots = self.inputs(list(source_index), None, soft, None)
+            text_index = [source_index[source] for source in sources]
+            with self._entering(soft, slots):
+                inputs = decoder_inputs(self.model, encoder_inputs, text_index, sequences)
+            soft = None  # the decoder has no slots
         else:
-            inputs = self.inputs(sequences, token_type_ids, soft, prefix)
+            inputs, slots = self.inputs(sequences, token_type_ids, soft, prefix)
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
         if self._accepts_cache:
             inputs["use_cache"] = prefix is not None
         sequence, position, scored = _flat(positions, () if of_encoder else state_positions)
-        outputs = self.head.outputs(inputs, sequence, position, part, scored)
+        with self._entering(soft, slots):
+            outputs = self.head.outputs(inputs, sequence, position, part, scored)
         if not of_encoder:
             return outputs
         sequence, position, _ = _flat(state_positions, ())
@@ -135,7 +180,7 @@ class ForwardPass:
         positions: Sequence[Sequence[int]],
         state_positions: Sequence[Sequence[int]] = (),
         *,
-        soft: Tensor | None = None,
+        soft: SoftInputs | None = None,
         prefix: PrefixCache | None = None,
         part: HeadPart = WHOLE_HEAD,
     ) -> Outputs:
@@ -145,7 +190,7 @@ class ForwardPass:
             prefix = prefix.select(packing.prefix_index, capacity=visible.shape[1])
             position_ids += prefix.lengths[:, None]
             visible = torch.cat([prefix.mask()[:, None].expand(-1, visible.shape[1], -1), visible], dim=-1)
-        inputs = self.inputs(packing.ids, None, soft, prefix)
+        inputs, slots = self.inputs(packing.ids, None, soft, prefix)
         hidden = ~visible[:, None].to(self.device)
         lowest = torch.finfo(self.model.dtype).min  # the form that every kind of attention takes
         mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill(hidden, lowest)
@@ -158,10 +203,11 @@ class ForwardPass:
             inputs["past_key_values"] = prefix.cache(self.device)
         sequence, position, scored = _flat(positions, state_positions)
         nodes = packing.node_index[sequence, position]
-        return self.head.outputs(inputs, packing.tree_index[sequence], nodes, part, scored)
+        with self._entering(soft, slots):
+            return self.head.outputs(inputs, packing.tree_index[sequence], nodes, part, scored)
 
     def prefill(
-        self, sequences: Sequence[Sequence[int]], soft: Tensor | None = None, prefix: PrefixCache | None = None
+        self, sequences: Sequence[Sequence[int]], soft: SoftInputs | None = None, prefix: PrefixCache | None = None
     ) -> PrefixCache:
         """Compute keys and values without gradient; see `Backbone.prefill` for the arguments."""
         from softcloze.backbone.attention import PrefixKVCache
@@ -171,10 +217,11 @@ class ForwardPass:
             prefix = prefix.select(range(len(sequences)), capacity=max(map(len, sequences)))
             cache = prefix.cache(self.device)
         with torch.no_grad():
-            inputs = self.inputs(sequences, None, soft, prefix)
+            inputs, slots = self.inputs(sequences, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}
             nothing = torch.empty(0, dtype=torch.long)
-            self.head.outputs(inputs, nothing, nothing)
+            with self._entering(soft, slots):
+                self.head.outputs(inputs, nothing, nothing)
         added = torch.tensor([len(sequence) for sequence in sequences])
         before = prefix.padded_length if prefix is not None else 0
         lengths = added + prefix.lengths if prefix is not None else added
@@ -192,10 +239,10 @@ class ForwardPass:
         self,
         sequences: Sequence[Sequence[int]],
         token_type_ids: Sequence[Sequence[int] | None] | None,
-        soft: Tensor | None,
+        soft: SoftInputs | None,
         prefix: PrefixCache | None,
-    ) -> dict[str, Any]:
-        """Embeddings, token types, attention mask and position ids of `sequences` that follow `prefix`."""
+    ) -> tuple[dict[str, Any], Slots]:
+        """Embeddings, token types, attention mask and position ids of `sequences` that follow `prefix`; their slots."""
         lengths = torch.tensor([len(sequence) for sequence in sequences])
         position_ids = torch.arange(int(lengths.max())).expand(len(sequences), -1)
         mask = position_ids < lengths[:, None]
@@ -203,10 +250,11 @@ class ForwardPass:
         ids[mask] = torch.tensor([i for sequence in sequences for i in sequence])
         ids = ids.to(self.device)
         embedded = self.embed(ids.clamp(min=0))
+        index = (ids < 0).flatten().nonzero()[:, 0]
+        slots = Slots(index, -1 - ids.flatten()[index])
         if soft is not None:
-            slots = (ids < 0).flatten().nonzero()[:, 0]
-            vectors = soft.index_select(0, -1 - ids.flatten()[slots]).to(embedded.dtype)
-            embedded = embedded.flatten(0, 1).index_copy(0, slots, vectors).view_as(embedded)
+            vectors = soft.embeddings.index_select(0, slots.rows).to(embedded.dtype)
+            embedded = embedded.flatten(0, 1).index_copy(0, slots.positions, vectors).view_as(embedded)
         inputs: dict[str, Any] = {"inputs_embeds": embedded}
         if self._embed_per_layer is not None:
             inputs["per_layer_inputs"] = self._embed_per_layer(ids)
@@ -223,7 +271,7 @@ class ForwardPass:
         inputs["attention_mask"] = mask.to(self.device, torch.long)
         if self.accepts_positions:
             inputs["position_ids"] = (position_ids + self.first_position).to(self.device)
-        return inputs
+        return inputs, slots
 
 
 def _flat(positions: Sequence[Sequence[int]], state_positions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, int]:

@@ -40,16 +40,19 @@ def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn
     for layer in layers:
         layer.compile(dynamic=True)
         # the attribute that torch uses: a copy of the layer does not have it
-        layer._compiled_call_impl = _compiled_for_batches(layer._compiled_call_impl, layer._call_impl)
+        layer._compiled_call_impl = _compiled_for_batches(layer, layer._compiled_call_impl)
     return layers
 
 
-def _compiled_for_batches(compiled: Callable[..., Any], as_written: Callable[..., Any]) -> Callable[..., Any]:
-    """Call a layer compiled in inference mode with several sequences of several tokens, else as it is written."""
+def _compiled_for_batches(layer: nn.Module, compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Call a layer compiled in inference mode with several sequences of several tokens, else as it is written.
+
+    Also as it is written while soft vectors enter in front of it, by a hook that torch would not notice.
+    """
 
     def call(states: Tensor, *args: object, **kwargs: object) -> object:
-        if not torch.is_inference_mode_enabled() or min(states.shape[:2]) == 1:
-            return as_written(states, *args, **kwargs)
+        if layer._forward_pre_hooks or not torch.is_inference_mode_enabled() or min(states.shape[:2]) == 1:
+            return layer._call_impl(states, *args, **kwargs)
         # each layer knows its index, and would be compiled for it alone
         with torch._dynamo.config.patch(allow_unspec_int_on_nn_module=True, recompile_limit=MAX_VERSIONS):
             return compiled(states, *args, **kwargs)

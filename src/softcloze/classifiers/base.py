@@ -390,6 +390,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             checkpoint=checkpoint,
             on_cached=keep,
         )
+        if parts.soft is not None and parts.soft.deep is not None:
+            training["layer_rms"] = [[layer, rms] for layer, rms in parts.soft.units.items()]
         return {**training, "history": history}
 
     def _finish(self, bound: BoundPrompt, start: Start) -> Self:
@@ -409,6 +411,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             model=compiled.backbone.name,
             fingerprint=compiled.backbone.fingerprint,
             vectors=parts.soft.by_block() if parts.soft is not None else {},
+            deep=parts.soft.deep_by_block() if parts.soft is not None else {},
             head=head,
             head_tensors=parts.head.state_dict(),
             max_length=plain(self.max_length),
@@ -489,7 +492,7 @@ def _digest(
     digest.update(repr((compiled.scorer.words, encoded, torch.as_tensor(targets).tolist())).encode())
     if weights is not None:
         digest.update(weights.tobytes())
-    trained = [*([parts.soft.weight] if parts.soft is not None else []), *parts.head.parameters()]
+    trained = [*(parts.soft.parameters() if parts.soft is not None else ()), *parts.head.parameters()]
     for weight in trained:
         digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -44,17 +44,20 @@ def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
 def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVectors:
     """Copy the vectors of `source` to the blocks of `soft` with the same name.
 
+    A block that enters at later layers may start from one that does not; its vectors there stay as they are.
+
     Blocks without a name are never shared: "#1" of one template is unrelated to "#1" of another.
 
     Raises:
         ArtifactError: `source` belongs to another model.
-        ParameterError: no block has a name in common, or one has another length.
+        ParameterError: no block has a name in common, or one has another length or enters at other layers.
 
     Source:
         SPoT: Vu et al., ACL 2022, arXiv:2110.07904.
     """
     source.validate_backbone(backbone)
-    vectors = soft.by_block()
+    vectors, deep = soft.by_block(), soft.deep_by_block()
+    layers_of = {block.key: block.layers for block in source.template.blocks}
     shared = [block for block in soft.blocks if block.key in _names(source.vectors)]
     if not shared:
         here, there = (", ".join(map(repr, _names(keys))) or "none" for keys in (vectors, source.vectors))
@@ -70,7 +73,15 @@ def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVecto
                 f"write <soft*{length} name={block.key}>"
             )
         vectors[block.key] = source.vectors[block.key]
-    return SoftVectors.from_blocks(soft.blocks, vectors)
+        if block.key in source.deep:
+            layers = layers_of[block.key]
+            if layers != block.layers:
+                raise ParameterError(
+                    f"soft block {block.key!r} enters at layers {block.layers}, but at {layers} in the prompt that "
+                    f"soft_init names; write <soft*{length} name={block.key} layers={layers}>"
+                )
+            deep[block.key] = source.deep[block.key]
+    return SoftVectors.from_blocks(soft.blocks, vectors, deep)
 
 
 def _names(keys: Iterable[str]) -> list[str]:

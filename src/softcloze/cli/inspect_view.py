@@ -11,7 +11,7 @@ from softcloze.encoding import CompiledTemplate, Demonstration, TokenInfo
 from softcloze.encoding.parts import write_demonstration
 from softcloze.encoding.tokens import detokenize
 from softcloze.errors import SoftclozeError
-from softcloze.template import Demos, Field, Literal, Options, Part, Soft, Template
+from softcloze.template import EMBEDDING, Demos, Field, Literal, Options, Part, Soft, Template
 from softcloze.template.describe import kind_of
 from softcloze.template.nodes import write
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer
 
 
-SLOT = "◆"  # shown for a soft slot, which has no token
+SLOT = "◆"  # shown for a soft slot, which has no token, with the layers at which it enters, as in ◆@6-11
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,8 @@ def filled(
         FieldError: Jinja uses a value that is missing or of the wrong kind.
         TemplateLogicError: Jinja makes too much of the example, or not every mask exactly once.
 
-    >>> filled(Template("<soft*2> <text> (<options>): <mask>"), {"text": "很好"}, ["good", "bad"])
-    [('soft', '◆◆'), ('literal', ' '), ('field', '很好'), ('literal', ' ('), ('options', 'good, bad'),
+    >>> filled(Template("<soft*2 layers=6-11> <text> (<options>): <mask>"), {"text": "很好"}, ["good", "bad"])
+    [('soft', '◆◆@6-11'), ('literal', ' '), ('field', '很好'), ('literal', ' ('), ('options', 'good, bad'),
      ('literal', '): '), ('mask', '<mask>')]
     """
 
@@ -179,8 +179,11 @@ def filled(
             case Literal() | Field():
                 return part.text
             case Soft():
-                count = part.block.count if part.block is not None else None
-                return SLOT if count is None else SLOT * count
+                block = part.block
+                if block is None:
+                    return SLOT
+                slots = SLOT * (block.count if block.count is not None else 1)
+                return slots if block.layers == EMBEDDING else f"{slots}@{block.layers}"
             case Options(field=str()):
                 return part.text
             case Options(sep) if options:

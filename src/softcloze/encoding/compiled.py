@@ -13,7 +13,20 @@ from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.encoding.truncation import KeptTokens, part_indices, truncate
 from softcloze.encoding.word_ids import word_ids
 from softcloze.errors import EncodingError
-from softcloze.template import ChatOptions, Field, Literal, Mask, Part, Soft, Special, Template, Turn
+from softcloze.template import (
+    EMBEDDING,
+    ChatOptions,
+    Field,
+    LayerRange,
+    Literal,
+    Mask,
+    Mode,
+    Part,
+    Soft,
+    Special,
+    Template,
+    Turn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,12 +325,16 @@ class CompiledBlock:
         start: its first row.
         count: its number of rows.
         init: token ids of the words that initialise its vectors; empty if the template names none.
+        layers: the layers of the model at which its vectors enter.
+        mode: whether they are added to the hidden states in front of later layers, or replace them.
     """
 
     key: str
     start: int
     count: int
     init: tuple[int, ...]
+    layers: LayerRange = EMBEDDING
+    mode: Mode = "add"
 
     @property
     def rows(self) -> range:
@@ -338,6 +355,6 @@ def compile_blocks(template: Template, prompt_tokenizer: PromptTokenizer) -> tup
         if block.init is not None and not init:
             raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
         count = block.count if block.count is not None else len(init)
-        blocks.append(CompiledBlock(block.key, start, count, init))
+        blocks.append(CompiledBlock(block.key, start, count, init, block.layers, block.mode))
         start += count
     return tuple(blocks)

@@ -274,7 +274,11 @@ def _trainable(classifier: BaseEstimator) -> int:
     match fitted:
         case PromptClassifier():
             prompt = fitted.prompt_ if hasattr(fitted, "prompt_") else None
-            tensors = [] if prompt is None else [*prompt.vectors.values(), *prompt.head_tensors.values()]
+            tensors = (
+                []
+                if prompt is None
+                else [*prompt.vectors.values(), *prompt.deep.values(), *prompt.head_tensors.values()]
+            )
             return sum(tensor.numel() for tensor in tensors)
         case FineTunedClassifier():
             return fitted.trainable_

@@ -7,7 +7,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.stray_tags import check_stray_tags, odd_name
-from softcloze.template import Demos, Expression, Field, Mask, Node, Options, Statement, Template
+from softcloze.template import EMBEDDING, Demos, Expression, Field, Mask, Node, Options, Soft, Statement, Template
 from softcloze.template.fields import find_name
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
@@ -31,6 +31,7 @@ def check_template(template: Template, fields: Sequence[str] | None = None) -> I
         if (finding.start, finding.end) not in at_fault
     )
     yield from _check_conditions(placed, template.source)
+    yield from _check_modes(template)
     if fields is not None:
         yield from _check_fields(template, fields)
 
@@ -106,6 +107,14 @@ def _check_conditions(placed: Sequence[Placed], source: str) -> Iterator[Finding
             case Mask() if depth:
                 message = "the mask is inside a condition or loop: some examples may get a prompt without one"
                 yield Finding("mask-in-condition", "warning", message, "move it out", source, start, end)
+
+
+def _check_modes(template: Template) -> Iterator[Finding]:
+    for i, (node, span) in enumerate(zip(template.nodes, template.spans, strict=True)):
+        if isinstance(node, Soft) and node.mode is not None and template.block_of(i).layers == EMBEDDING:
+            message = f"mode={node.mode} has no effect on vectors that enter as input embeddings alone"
+            advice = "leave it out, or say where they enter, as in layers=all"
+            yield Finding("no-effect", "note", message, advice, template.source, *span)
 
 
 def _check_field(node: Field, alike: Iterable[str], source: str, start: int, end: int) -> Iterator[Finding]:

@@ -69,7 +69,7 @@ class BoundPrompt:
         self.compiled = compiled
         soft = None
         if compiled.template.blocks:
-            soft = SoftVectors.from_blocks(compiled.template.blocks, prompt.vectors).to(backbone.device)
+            soft = SoftVectors.from_blocks(compiled.template.blocks, prompt.vectors, prompt.deep).to(backbone.device)
         self.parts = TrainedParts(soft, load_head(prompt.head, prompt.verbalizer, prompt.head_tensors))
 
     @classmethod

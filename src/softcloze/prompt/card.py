@@ -75,6 +75,7 @@ class TrainingEntry(TypedDict, total=False):
     """Settings and history of a training, among others."""
 
     class_weight: str | list[tuple[Label, float]]
+    layer_rms: list[tuple[Count, float]]
     history: list[dict[str, float]]
 
 

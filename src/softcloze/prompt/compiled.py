@@ -5,17 +5,18 @@ from dataclasses import replace
 from functools import cache
 from itertools import chain
 
+import torch
 from torch import Tensor
 
 from softcloze.backbone import Backbone
 from softcloze.data import Example, is_word
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
-from softcloze.errors import EncodingError, ParameterError, SoftclozeError, VerbalizerError
+from softcloze.errors import EncodingError, ParameterError, SoftclozeError, TemplateSyntaxError, VerbalizerError
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
 from softcloze.soft import SoftVectors
-from softcloze.template import ChatOptions, Options, Template
+from softcloze.template import EMBEDDING, ChatOptions, Options, Template
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, RuleVerbalizer, Verbalizer
 
 
@@ -47,6 +48,8 @@ class CompiledPrompt:
             TokenizerError: chat turns, and a tokenizer without a chat template.
             VerbalizerError: label words with the same tokens, words for other masks than those of the template, or
                 fewer words than the template or the head needs.
+            TemplateSyntaxError: soft vectors enter at a layer that the model lacks; shows the slot.
+            BackboneError: soft vectors enter at later layers, and the model has no layers at which they can.
             ParameterError: the head takes the state at the mask, and the template has several masks, or text after
                 the mask of a causal model; `features` is "mean", and a field stands after that mask; or the chat
                 template has no such option.
@@ -57,6 +60,7 @@ class CompiledPrompt:
             template, backbone.prompt_tokenizer, limit, options=verbalizer.options, chat_options=chat_options
         )
         self.verbalizer = verbalizer
+        _validate_layers(template, backbone)
         self.words: list[tuple[int, ...]] = []
         if isinstance(verbalizer, FieldVerbalizer):
             self.scorer = _choice_scorer(verbalizer, self.template, backbone, head)
@@ -127,8 +131,8 @@ class CompiledPrompt:
 
     def features(self, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None) -> Tensor:
         """Input of the head, shape (batch, features), on the CPU."""
-        with self.backbone.frozen():
-            return compute_features(self.scorer, prompts, soft.weight.detach() if soft is not None else None)
+        with self.backbone.frozen(), torch.no_grad():
+            return compute_features(self.scorer, prompts, soft.inputs() if soft is not None else None)
 
     def encode_labels(self) -> list[EncodedPrompt]:
         """Encode the first word of each label as a text, from which an exact head learns as from an example.
@@ -148,6 +152,19 @@ class CompiledPrompt:
             return self.encode([{template.fields[0]: word} for word in words])
         except SoftclozeError:  # such as Jinja that shows long texts alone
             return []
+
+
+def _validate_layers(template: Template, backbone: Backbone) -> None:
+    """Raise TemplateSyntaxError if soft vectors enter at a layer that the model lacks."""
+    for i, block in enumerate(template.node_blocks):
+        if block is None or block.layers == EMBEDDING:
+            continue
+        count = backbone.layers.count
+        last = block.layers.last
+        if count < 2 or (last is not None and last >= count):
+            has = f"{backbone.name} has the layers 0 to {count - 1}" if count > 1 else f"{backbone.name} has one layer"
+            problem = f"soft block {block.key!r} enters at layers {block.layers}, and {has}"
+            raise TemplateSyntaxError(problem, template.source, *template.spans[i], "no-layer")
 
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, SoftInputs
 from softcloze.backbone.compatibility import UNSUPPORTED, scores_close
 from softcloze.backbone.fingerprint import active_adapters
 from softcloze.demonstrations import NearestDemonstrations
@@ -90,6 +90,8 @@ def _reason(prompt: "Prompt") -> str:
         return f"a {type(prompt.verbalizer).__name__} combines scores in a way of its own; take a Verbalizer"
     if prompt.calibration is not None:
         return "its calibration corrects scores after the model; export dataclasses.replace(prompt, calibration=None)"
+    if prompt.deep:
+        return "its soft vectors enter at later layers, and an adapter of prompt tuning has input embeddings alone"
     if prompt.template.has_logic:
         return "its template has Jinja, so that no text is the same in every prompt; write it with fields alone"
     if prompt.template.lists:
@@ -129,7 +131,10 @@ def _validate_same_scores(
             inputs["decoder_input_ids"] = torch.tensor([model_input.ids], device=rows.device)
         with backbone.frozen(), torch.no_grad():
             expected = backbone.outputs(
-                [model_input.ids], [model_input.state], sources=[model_input.source], soft=soft
+                [model_input.ids],
+                [model_input.state],
+                sources=[model_input.source],
+                soft=SoftInputs(soft) if soft is not None else None,
             ).logits.float()
             try:
                 scores = backbone.model(**inputs, return_dict=True).logits[0, list(model_input.state)].float()

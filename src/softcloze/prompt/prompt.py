@@ -20,9 +20,10 @@ from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, only_file, read_tensors, tensor_file
 from softcloze.scoring import States
-from softcloze.template import ChatOptions, Template
+from softcloze.template import EMBEDDING, ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
+DEEP = "deep/"  # soft vectors at later layers
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
 # tensors of each head
@@ -45,7 +46,9 @@ class Prompt:
         verbalizer: labels and their words.
         model: the backbone's name.
         fingerprint: its `Backbone.fingerprint`.
-        vectors: block key -> soft vectors, shape (count, width), float32.
+        vectors: block key -> input embeddings of its slots, shape (count, width), float32.
+        deep: block key -> its soft vectors at later layers, shape (layers, count, layer width), float32; for blocks
+            that enter there.
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
         features: the state that a head takes: "mask", or "mean" over the tokens of all fields.
@@ -65,6 +68,7 @@ class Prompt:
     model: str
     fingerprint: Mapping[str, str] = field(repr=False)
     vectors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    deep: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     head: str = "words"
     head_tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     features: States = "mask"
@@ -97,7 +101,7 @@ class Prompt:
 
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
-        tensors = {**self.vectors, **{HEAD + name: tensor for name, tensor in self.head_tensors.items()}}
+        tensors = {**self.vectors, **_prefixed(DEEP, self.deep), **_prefixed(HEAD, self.head_tensors)}
         demonstrations = None
         if self.demonstrations is not None:
             demonstrations = self.demonstrations.to_dict(self.verbalizer.labels)
@@ -151,9 +155,10 @@ class Prompt:
             verbalizer=verbalizer,
             model=model,
             fingerprint=card["fingerprint"],
-            vectors={name: tensor for name, tensor in tensors.items() if not name.startswith(HEAD)},
+            vectors={name: tensor for name, tensor in tensors.items() if "/" not in name},
+            deep=_without_prefix(DEEP, tensors),
             head=card["head"],
-            head_tensors={name.removeprefix(HEAD): tensor for name, tensor in tensors.items() if name.startswith(HEAD)},
+            head_tensors=_without_prefix(HEAD, tensors),
             features=card["features"],
             max_length=card["max_length"],
             chat_options=card["chat_options"],
@@ -261,6 +266,7 @@ class Prompt:
                     "load it with the model it was trained on, or fit it again"
                 )
         widths = {name: (tensor, backbone.width) for name, tensor in self.vectors.items()}
+        widths |= {DEEP + name: (tensor, backbone.layers.width) for name, tensor in self.deep.items()}
         states = ("weight", "projection")
         widths |= {
             name: (self.head_tensors[name], backbone.state_width) for name in states if name in self.head_tensors
@@ -269,6 +275,13 @@ class Prompt:
             if tensor.shape[-1] != width:
                 raise ArtifactError(
                     f"tensor {name!r} of this prompt has width {tensor.shape[-1]}, and {backbone.name} has {width}"
+                )
+        layers = {block.key: block.layers for block in self.template.blocks}
+        for name, tensor in self.deep.items():
+            if len(tensor) != len(entered := layers[name].later(backbone.layers.count)):
+                raise ArtifactError(
+                    f"tensor {DEEP + name!r} of this prompt is for {len(tensor)} layers, and {backbone.name} has "
+                    f"{len(entered)} for it"
                 )
 
 
@@ -283,12 +296,32 @@ def _check_tensors(
     expected: dict[str, Shape] = {
         block.key: (block.count if block.count is not None else block.key, "width") for block in template.blocks
     }
+    expected |= {
+        DEEP + block.key: (
+            len(block.layers.later(block.layers.last + 1))
+            if block.layers.last is not None
+            else f"layers of {block.key}",
+            block.count if block.count is not None else block.key,
+            "layer width",
+        )
+        for block in template.blocks
+        if block.layers != EMBEDDING
+    }
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")
     if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]
     return check_tensors(tensors, expected, len(verbalizer.labels))
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with this prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:

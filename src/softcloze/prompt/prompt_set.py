@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from softcloze.backbone import Backbone
@@ -134,11 +135,9 @@ def score_encoded(
         NonFiniteError: the scores of an example are NaN or infinite; names the row.
     """
     members = [
-        Member(
-            bound.compiled.scorer, inputs, bound.parts.soft.weight.detach() if bound.parts.soft is not None else None
-        )
+        Member(bound.compiled.scorer, inputs, bound.parts.soft.inputs() if bound.parts.soft is not None else None)
         for bound, inputs in zip(prompts, encoded, strict=True)
     ]
-    with prompts[0].backbone.frozen():
+    with prompts[0].backbone.frozen(), torch.no_grad():
         features = score_together(members)
     return [bound.label_scores(of_prompt) for bound, of_prompt in zip(prompts, features, strict=True)]

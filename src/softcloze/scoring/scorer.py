@@ -7,7 +7,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, PrefixCache, run_length_bucketed
+from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
 from softcloze.scoring.log_softmax import gather_log_softmax
@@ -96,7 +96,7 @@ class Scorer:
     def batch(
         self,
         prompts: Sequence[EncodedPrompt],
-        soft: Tensor | None,
+        soft: SoftInputs | None,
         prefix: PrefixCache | None = None,
         prefix_index: Sequence[int] = (),
     ) -> Tensor:
@@ -147,7 +147,7 @@ def batch_features(
     scorers: Sequence[Scorer],
     prompts: Sequence[EncodedPrompt],
     vocab_ids: Tensor | None,
-    soft: Tensor | None,
+    soft: SoftInputs | None,
     prefix: PrefixCache | None = None,
     prefix_index: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,7 @@ def batch_features(
         scorers: the scorer of each prompt, all with the same `batch_key`.
         prompts: encoded prompts.
         vocab_ids: the vocabulary ids whose raw scores are computed; None for log-probabilities.
-        soft: the soft vectors, shape (soft, width), or None where no template has any.
+        soft: the soft vectors, or None where no template has any.
         prefix: prefixes of the prompts, computed earlier.
         prefix_index: for each prompt the index of its prefix in `prefix`.
 

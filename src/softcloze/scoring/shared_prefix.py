@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from softcloze.backbone import PrefixCache, run_length_bucketed, shared_prefix
+from softcloze.backbone import PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
@@ -98,8 +98,8 @@ class _Job(NamedTuple):
 class _PrefixTreeRun:
     """Score jobs of one backbone along their prefix tree, without gradient."""
 
-    def __init__(self, jobs: Sequence[_Job], soft: Tensor | None):
-        """Prepare at least one job; `soft` are the vectors of all of them, shape (soft, width)."""
+    def __init__(self, jobs: Sequence[_Job], soft: SoftInputs | None):
+        """Prepare at least one job; `soft` are the vectors of all of them."""
         self._jobs, self._soft = jobs, soft
         self._backbone = jobs[0].scorer.backbone
         self._keys = [job.scorer.batch_key for job in jobs]
@@ -185,7 +185,7 @@ def _bundles(nodes: Sequence[int], lengths: Sequence[int], capacity: int) -> lis
     return bundles
 
 
-def compute_features(scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: Tensor | None) -> Tensor:
+def compute_features(scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftInputs | None) -> Tensor:
     """Features of any number of prompts of one scorer, shape (prompts, features): see `score_together`."""
     return score_together([Member(scorer, prompts, soft)])[0]
 
@@ -196,12 +196,12 @@ class Member(NamedTuple):
     Attributes:
         scorer: the scorer.
         prompts: encoded prompts.
-        soft: the soft vectors, shape (soft, width), or None where the template has none.
+        soft: the soft vectors, or None where the template has none.
     """
 
     scorer: Scorer
     prompts: Sequence[EncodedPrompt]
-    soft: Tensor | None
+    soft: SoftInputs | None
 
 
 def score_together(members: Sequence[Member]) -> list[Tensor]:
@@ -231,7 +231,7 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
             confirmed += len(non_finite_rows(alone.numpy()))
             if confirmed == MOST_CONFIRMED:
                 break
-        vectors = {"its soft vectors": member.soft} if member.soft is not None else {}
+        vectors = member.soft.tensors if member.soft is not None else {}
         member.scorer.backbone.validate_scores(result, vectors)
     return results
 
@@ -247,7 +247,7 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
         first_slot += len(member.soft) if member.soft is not None else 0
     softs = [member.soft for member in members if member.soft is not None]
     if jobs:
-        _PrefixTreeRun(jobs, torch.cat(softs) if softs else None).run()
+        _PrefixTreeRun(jobs, SoftInputs.join(softs) if softs else None).run()
     return results
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, state_input_of
 from softcloze.scoring.plan import AdaptivePlan, ModelInput
@@ -17,7 +17,7 @@ def log_probabilities(
     backbone: Backbone,
     prompt: EncodedPrompt,
     words: Sequence[tuple[int, ...]] = (),
-    soft: Tensor | None = None,
+    soft: SoftInputs | None = None,
     decoding: Decoding = "together",
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities at the one mask of one prompt, without gradient.
@@ -29,7 +29,7 @@ def log_probabilities(
         backbone: the model, frozen.
         prompt: an encoded prompt.
         words: token ids of words to score as well, of any length.
-        soft: the soft vectors, shape (soft, width), or None where the template has none.
+        soft: the soft vectors, or None where the template has none.
         decoding: how a masked model decodes words of several tokens: see `Verbalizer`.
 
     Returns:
@@ -70,5 +70,5 @@ def log_probabilities(
             scores = plan.scores([prompt], scores, read)
         state_input = state_input_of(backbone, prompt)
         vocabulary = log_softmax(state_input, state_input.state)
-    backbone.validate_scores(vocabulary, {"its soft vectors": soft} if soft is not None else {})
+    backbone.validate_scores(vocabulary, soft.tensors if soft is not None else {})
     return scores[0], vocabulary[0]

@@ -1,6 +1,7 @@
-"""Soft vectors: the trainable input embeddings of soft slots, and their initial values."""
+"""Soft vectors: what is trained at soft slots, and its initial values."""
 
 from softcloze.soft.initialise import INITS, initial_vectors
+from softcloze.soft.layer_states import layer_rms
 from softcloze.soft.vectors import SoftVectors
 
-__all__ = ["INITS", "SoftVectors", "initial_vectors"]
+__all__ = ["INITS", "SoftVectors", "initial_vectors", "layer_rms"]

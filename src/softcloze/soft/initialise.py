@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, SoftInputs
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.errors import ParameterError
+from softcloze.soft.layer_states import mean_slot_states
 from softcloze.soft.vectors import SoftVectors
+from softcloze.template import EMBEDDING
 
 INITS = ("template", "labels", "vocabulary")
 
@@ -25,6 +28,9 @@ def initial_vectors(
 ) -> SoftVectors:
     """Initialise soft vectors with copies of input embeddings.
 
+    At later layers vectors that are added to the hidden states start from zero. Those that replace them start from what
+    they replace: the mean hidden states of their slots over the training examples.
+
     A block whose tag has `init=` takes the tokens of those words, repeated or truncated to its length. `init` chooses
     the tokens of all other blocks.
 
@@ -39,10 +45,11 @@ def initial_vectors(
         generator: source of randomness.
 
     Returns:
-        Vectors of shape (soft, width), float32.
+        The vectors, float32.
 
     Raises:
         ParameterError: `init` is unknown, or no tokens are available for it.
+        BackboneError: a block enters at later layers, and the model has no layers at which it can.
 
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691, section 3.2, for "labels" and "vocabulary". They draw from the
@@ -67,7 +74,30 @@ def initial_vectors(
         else:
             ids += pool[: block.count]
             pool = pool[block.count :]
-    return SoftVectors(template.blocks, backbone.embed(torch.tensor(ids)).float())
+    weight = backbone.embed(torch.tensor(ids)).float()
+    return SoftVectors(template.blocks, weight, _later_layers(template, backbone, weight, prompts))
+
+
+def _later_layers(
+    template: CompiledTemplate, backbone: Backbone, weight: Tensor, prompts: Sequence[EncodedPrompt]
+) -> dict[str, Tensor]:
+    """Initial vectors at later layers by block key, shape (layers, count, layer width)."""
+    deep = [block for block in template.blocks if block.layers != EMBEDDING]
+    if not deep:
+        return {}
+    layers = backbone.layers
+    means = None
+    if any(block.mode == "replace" for block in deep):
+        means = mean_slot_states(backbone, prompts, SoftInputs(weight))
+    initial = {}
+    for block in deep:
+        entered = block.layers.later(layers.count)
+        initial[block.key] = (
+            means[entered.start : entered.stop, list(block.rows)]
+            if means is not None and block.mode == "replace"
+            else torch.zeros(len(entered), block.count, layers.width)
+        )
+    return initial
 
 
 def _sample(prompts: Sequence[EncodedPrompt], count: int, generator: np.random.Generator) -> list[int]:

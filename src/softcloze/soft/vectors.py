@@ -1,66 +1,182 @@
 """The trainable vectors of soft slots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from softcloze.backbone import LayerVectors, SoftInputs
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
 
 
 class SoftVectors(nn.Module):
-    """One trainable vector per soft slot, in float32, in the space of the input embeddings.
+    """The vectors of soft slots, in float32: input embeddings, and those that enter at later layers.
+
+    A block that does not enter at layer 0 keeps the input embeddings that it starts with.
 
     Attributes:
-        weight: the vectors of all blocks in order, shape (soft, width).
+        weight: the input embeddings of all blocks in order, shape (soft, width).
+        deep: the vectors at later layers in units of `scale`, by layer and within it in order of the blocks, shape
+            (vectors, layer width); None if no block enters at a later layer.
+        scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
 
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691; at any position of the template as in P-tuning
-        (Liu et al. 2021, arXiv:2103.10385), without its reparameterisation.
+        (Liu et al. 2021, arXiv:2103.10385). At later layers, added to the hidden states: Qin and Eisner, NAACL 2021,
+        arXiv:2104.06599, section 3.5; in their place: VPT-deep of Jia et al., ECCV 2022, arXiv:2203.12119. P-tuning v2
+        (Liu et al., ACL 2022, arXiv:2110.07602) has keys and values instead, and slots in front only.
     """
 
-    def __init__(self, blocks: Sequence[CompiledBlock], weight: Tensor):
+    scale: Tensor
+
+    def __init__(self, blocks: Sequence[CompiledBlock], weight: Tensor, deep: Mapping[str, Tensor] | None = None):
         """Wrap initial vectors.
 
         Args:
             blocks: the soft blocks of the compiled template.
-            weight: initial values, shape (soft, width).
+            weight: initial input embeddings, shape (soft, width).
+            deep: block key -> initial vectors at later layers, shape (layers, count, layer width), for blocks that
+                enter at later layers; without any, nothing enters there.
         """
         super().__init__()
         self.blocks = tuple(blocks)
         self.weight = nn.Parameter(weight.detach().to(torch.float32).clone())
+        deep = deep if deep is not None else {}
+        # index of the layer -> the blocks that enter there
+        self._entries: dict[int, list[CompiledBlock]] = {}
+        pieces: dict[tuple[int, str], Tensor] = {}
+        for block in self.blocks:
+            if block.key in deep:
+                first = max(1, block.layers.first)
+                for layer, vectors in enumerate(deep[block.key], start=first):
+                    self._entries.setdefault(layer, []).append(block)
+                    pieces[layer, block.key] = vectors.detach().to(torch.float32)
+        self._entries = dict(sorted(self._entries.items()))
+        ordered = [pieces[layer, block.key] for layer, entering in self._entries.items() for block in entering]
+        self.deep = nn.Parameter(torch.cat(ordered)) if ordered else None
+        self.register_buffer("scale", torch.ones(len(self.deep) if self.deep is not None else 0, 1), persistent=False)
+
+    @property
+    def trains_embeddings(self) -> bool:
+        """True if a block enters at layer 0, so that its input embeddings are trained."""
+        return any(block.layers.first == 0 for block in self.blocks)
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters to train, by name."""
+        embeddings = {"soft": self.weight} if self.trains_embeddings else {}
+        return embeddings | ({"deep": self.deep} if self.deep is not None else {})
+
+    def inputs(self) -> SoftInputs:
+        """The vectors for a forward pass, differentiable."""
+        fixed = [row for block in self.blocks if block.layers.first > 0 for row in block.rows]
+        embeddings: Tensor = self.weight
+        if len(fixed) == len(embeddings):
+            embeddings = embeddings.detach()  # nothing below the first layer with a vector has a gradient then
+        elif fixed:
+            index = torch.tensor(fixed, device=embeddings.device)
+            embeddings = embeddings.index_copy(0, index, embeddings.detach()[index])
+        return SoftInputs(embeddings, dict(self._layers()))
+
+    def _layers(self) -> Iterator[tuple[int, LayerVectors]]:
+        """What enters at each later layer."""
+        if self.deep is None:
+            return
+        sizes = [sum(block.count for block in blocks) for blocks in self._entries.values()]
+        parts = (self.deep * self.scale).split(sizes)
+        for (layer, blocks), vectors in zip(self._entries.items(), parts, strict=True):
+            if len(vectors) < len(self.weight):
+                rows = torch.tensor([row for block in blocks for row in block.rows], device=vectors.device)
+                vectors = vectors.new_zeros(len(self.weight), vectors.shape[1]).index_copy(0, rows, vectors)
+            replacing = [row for block in blocks if block.mode == "replace" for row in block.rows]
+            replaces = None
+            if replacing:
+                replaces = torch.zeros(len(self.weight), dtype=torch.bool, device=vectors.device)
+                replaces[replacing] = True
+            yield layer, LayerVectors(vectors, replaces)
+
+    def rescale(self, units: Tensor) -> None:
+        """Count the vectors at later layers in other units, without a change of what enters.
+
+        Args:
+            units: the unit of each layer of the model, shape (layers,).
+        """
+        if self.deep is None:
+            return
+        of_entries = [units[layer] for layer, blocks in self._entries.items() for block in blocks for _ in block.rows]
+        scale = torch.stack(of_entries)[:, None].to(self.scale)
+        self.deep.data.mul_(self.scale / scale)
+        self.scale = scale
+
+    @property
+    def units(self) -> dict[int, float]:
+        """The unit of the vectors at each later layer, by index of the layer."""
+        sizes = [sum(block.count for block in blocks) for blocks in self._entries.values()]
+        return {layer: float(part[0]) for layer, part in zip(self._entries, self.scale.split(sizes), strict=True)}
+
+    @property
+    def depth(self) -> int:
+        """Number of later layers at which vectors enter."""
+        return len(self._entries)
 
     def by_block(self) -> dict[str, Tensor]:
-        """Vectors by block key, each of shape (count, width), detached and on the CPU."""
+        """Input embeddings by block key, each of shape (count, width), detached and on the CPU."""
         weight = self.weight.detach().cpu()
         return {block.key: weight[block.start : block.start + block.count].contiguous() for block in self.blocks}
 
+    def deep_by_block(self) -> dict[str, Tensor]:
+        """Vectors at later layers by block key, each of shape (layers, count, layer width), detached and on the CPU."""
+        layers: dict[str, list[Tensor]] = {}
+        rest = (self.deep.detach() * self.scale).cpu() if self.deep is not None else torch.empty(0)
+        for blocks in self._entries.values():
+            for block in blocks:
+                layers.setdefault(block.key, []).append(rest[: block.count])
+                rest = rest[block.count :]
+        return {block.key: torch.stack(layers[block.key]) for block in self.blocks if block.key in layers}
+
     @classmethod
-    def from_blocks(cls, blocks: Sequence[CompiledBlock], vectors: Mapping[str, Tensor]) -> Self:
-        """Make soft vectors from the vectors of each block, as `by_block` returns them.
+    def from_blocks(
+        cls, blocks: Sequence[CompiledBlock], vectors: Mapping[str, Tensor], deep: Mapping[str, Tensor] | None = None
+    ) -> Self:
+        """Make soft vectors from those of each block, as `by_block` and `deep_by_block` return them.
 
         Raises:
-            ParameterError: a block is missing, is not in the template, or has another length.
+            ParameterError: a block is missing, is not in the template, or has another length or other layers.
         """
         expected = {block.key: block.count for block in blocks}
         lengths = {key: len(tensor) for key, tensor in vectors.items()}
         if expected != lengths:
             raise ParameterError(f"the template has soft blocks of lengths {expected}, the vectors are for {lengths}")
-        return cls(blocks, torch.cat([vectors[block.key] for block in blocks]))
+        deep = deep if deep is not None else {}
+        for block in blocks:
+            known = tuple(deep[block.key].shape[:2]) if block.key in deep else (0, block.count)
+            last = block.layers.last
+            layers = known[0] if last is None else len(block.layers.later(last + 1))
+            if known != (layers, block.count) or (last is None and not layers):
+                raise ParameterError(
+                    f"soft block {block.key!r} has {block.count} vectors at layers {block.layers}, and the vectors at "
+                    f"later layers have the shape {known}"
+                )
+        return cls(blocks, torch.cat([vectors[block.key] for block in blocks]), deep)
 
     def validate_gradient(self) -> None:
-        """Raise ParameterError if a vector has no gradient, so that it cannot be trained.
+        """Raise ParameterError if no vector of a slot has a gradient, so that the slot cannot be trained.
 
         Raises:
-            ParameterError: the scores do not depend on a vector; names it and its block.
+            ParameterError: the scores do not depend on a slot; names it and its block.
         """
-        gradient = self.weight.grad
-        reached = torch.zeros(len(self.weight), dtype=torch.bool)
-        if gradient is not None:
-            reached = (gradient != 0).any(-1).cpu()
+        reached = (
+            _nonzero(self.weight.grad, len(self.weight)) if self.trains_embeddings else _nonzero(None, len(self.weight))
+        )
+        if self.deep is not None:
+            deep = _nonzero(self.deep.grad, len(self.deep))
+            for blocks in self._entries.values():
+                for block in blocks:
+                    reached[list(block.rows)] |= deep[: block.count]
+                    deep = deep[block.count :]
         for block in self.blocks:
             missing = [row - block.start for row in block.rows if not reached[row]]
             if missing:
@@ -69,3 +185,10 @@ class SoftVectors(nn.Module):
                     "depends on them. In a causal model a soft slot has to be before the mask, or before some "
                     "text after the mask"
                 )
+
+
+def _nonzero(gradient: Tensor | None, count: int) -> Tensor:
+    """Whether each of `count` vectors has a gradient other than 0, shape (count,)."""
+    if gradient is None:
+        return torch.zeros(count, dtype=torch.bool)
+    return (gradient != 0).any(-1).cpu()

@@ -4,19 +4,22 @@ r"""The template language: text with fields, soft slots and one mask, or several
 >>> template.fields
 ('text',)
 >>> template.blocks
-(SoftBlock(key='#1', count=10, init=None),)
+(SoftBlock(key='#1', count=10, init=None, layers=LayerRange(first=0, last=0), mode='add'),)
 """
 
 from softcloze.template.chat_options import CHAT_OPTIONS, ChatOptions
 from softcloze.template.edit import domain_template, template_of_fields, with_demos, with_slots, without_slots
 from softcloze.template.fields import read_choices
 from softcloze.template.nodes import (
+    EMBEDDING,
     Demos,
     Expression,
     Field,
     Keep,
+    LayerRange,
     Literal,
     Mask,
+    Mode,
     Node,
     Options,
     Soft,
@@ -31,13 +34,16 @@ from softcloze.template.template import Template
 
 __all__ = [
     "CHAT_OPTIONS",
+    "EMBEDDING",
     "ChatOptions",
     "Demos",
     "Expression",
     "Field",
     "Keep",
+    "LayerRange",
     "Literal",
     "Mask",
+    "Mode",
     "Node",
     "Options",
     "Part",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from softcloze.formatting import visible
 from softcloze.template.nodes import (
+    EMBEDDING,
     Demos,
     Expression,
     Field,
@@ -156,4 +157,8 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
 def _describe_block(block: SoftBlock) -> str:
     count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
     start = f", starting from {block.init!r}" if block.init is not None else ""
-    return f"{count}, block {block.key}{start}"
+    if block.layers == EMBEDDING:
+        return f"{count}, block {block.key}{start}"
+    layers = "all layers" if block.layers.last is None else f"layers {block.layers}"
+    how = "replacing the hidden states" if block.mode == "replace" else "added to the hidden states"
+    return f"{count}, block {block.key}{start}, at {layers}, {how}"

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 Keep: TypeAlias = OneOf["head", "tail", "ends"]
 SpecialKind: TypeAlias = OneOf["bos", "eos", "sep", "cls"]
+Mode: TypeAlias = OneOf["add", "replace"]
 Role: TypeAlias = OneOf["system", "user", "assistant"]
 
 
@@ -36,12 +37,51 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerRange:
+    """The layers of a model at which soft vectors enter; at layer 0 they are input embeddings.
+
+    Attributes:
+        first: index of the first of them.
+        last: index of the last of them; None for the last layer of the model.
+    """
+
+    first: int = 0
+    last: int | None = 0
+
+    def later(self, layers: int) -> range:
+        """The indices from 1 on, for a model with this many layers.
+
+        >>> [*LayerRange(0, None).later(4)], [*LayerRange(2, 3).later(4)], [*LayerRange().later(4)]
+        ([1, 2, 3], [2, 3], [])
+        """
+        return range(max(1, self.first), (layers if self.last is None else self.last + 1))
+
+    def __str__(self) -> str:
+        if self.last is None:
+            return "all"
+        return f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+
+
+EMBEDDING = LayerRange()  # layer 0 alone
+
+
+@dataclass(frozen=True, slots=True)
 class Soft:
-    """A soft slot: `count` trainable vectors, initialised from the words of `init`, shared under `name`."""
+    """A soft slot: `count` trainable vectors, initialised from the words of `init`, shared under `name`.
+
+    Attributes:
+        count: their number.
+        init: words whose embeddings they start from.
+        name: name of the block that they share with other slots.
+        layers: the layers at which they enter.
+        mode: whether they are added to the hidden states in front of later layers, or replace them.
+    """
 
     count: int | None = None
     init: str | None = None
     name: str | None = None
+    layers: LayerRange | None = None
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)

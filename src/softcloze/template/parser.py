@@ -29,8 +29,8 @@ _BRACES = {
 def parse(source: str) -> list[Placed]:
     r"""Parse all nodes of a template, without the rules that concern several nodes.
 
-    >>> [placed.node for placed in parse("1 < 2, \\<b>: <!-- really? --><soft*4 init=about>{{ text }}")]
-    [Literal(text='1 < 2, <b>: '), Soft(count=4, init='about', name=None), Expression(source='text')]
+    >>> [placed.node for placed in parse("1 < 2, \\<b>: <!-- really? --><mask*4>{{ text }}")]
+    [Literal(text='1 < 2, <b>: '), Mask(count=4, name=None), Expression(source='text')]
     """
     placed: list[Placed] = []
     literal: list[str] = []

@@ -6,7 +6,9 @@ from typing import Any
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import line_and_column, quoted
-from softcloze.template.nodes import Placed, Soft
+from softcloze.template.nodes import EMBEDDING, LayerRange, Mode, Placed, Soft
+
+_SHARED = ("count", "init", "layers", "mode")  # attributes of a block, which each of its slots may give
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +19,22 @@ class SoftBlock:
         key: the name that its slots share, or "#1", "#2", … for slots without a name.
         count: number of vectors; None for the number of tokens of `init`.
         init: words whose embeddings initialise the vectors.
+        layers: the layers at which the vectors enter; alone at layer 0 they are input embeddings and nothing else.
+        mode: whether they are added to the hidden states in front of later layers, or replace them.
     """
 
     key: str
     count: int | None
     init: str | None
+    layers: LayerRange = EMBEDDING
+    mode: Mode = "add"
 
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
     """The soft block of each node; None for nodes other than soft slots.
 
     Raises:
-        TemplateSyntaxError: two slots of one name differ in count or init.
+        TemplateSyntaxError: two slots of one name differ in an attribute.
     """
     keys: list[str | None] = []
     given: dict[tuple[str | None, str], tuple[Any, int]] = {}  # by key and attribute: the first value, its position
@@ -39,20 +45,27 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
             continue
         unnamed += node.name is None
         keys.append(node.name if node.name is not None else f"#{unnamed}")
-        for attribute, value in (("count", node.count), ("init", node.init)):
+        for attribute in _SHARED:
+            value = getattr(node, attribute)
             if value is None:
                 continue
             first, at = given.setdefault((keys[-1], attribute), (value, start))
             if first != value:
-                there = f"{quoted(first)} at {line_and_column(source, at)}"
+                there = f"{_shown(first)} at {line_and_column(source, at)}"
                 problem = (
                     f"soft slots named {quoted(node.name)} share one block, "
-                    f"but its {attribute} is {there} and {quoted(value)} here"
+                    f"but its {attribute} is {there} and {_shown(value)} here"
                 )
                 raise TemplateSyntaxError(problem, source, start, end, "soft-conflict")
 
     def block(key: str) -> SoftBlock:
-        (count, _), (init, _) = (given.get((key, attribute), (None, 0)) for attribute in ("count", "init"))
-        return SoftBlock(key, 1 if count is None and init is None else count, init)
+        options = {attribute: given[key, attribute][0] for attribute in _SHARED if (key, attribute) in given}
+        count, init = options.pop("count", None), options.pop("init", None)
+        return SoftBlock(key, 1 if count is None and init is None else count, init, **options)
 
     return tuple(None if key is None else block(key) for key in keys)
+
+
+def _shown(value: object) -> str:
+    """A value in a message."""
+    return f"{value}" if isinstance(value, LayerRange) else quoted(value)

@@ -13,7 +13,9 @@ from softcloze.template.nodes import (
     Demos,
     Field,
     Keep,
+    LayerRange,
     Mask,
+    Mode,
     Node,
     Options,
     Placed,
@@ -27,6 +29,7 @@ from softcloze.template.nodes import (
 
 MAX_COUNT = 10_000  # largest count after a `*`
 MAX_TOKENS = 1_000_000
+MAX_LAYER = 999  # index of a layer
 _NAME = re.compile(r"[A-Za-z0-9_]+")  # ASCII letters; others are tested one by one
 _SPACE = re.compile(r"\s+")
 _COUNT = re.compile(r"[^\s<>]+")
@@ -35,6 +38,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\nt])')
 _ESCAPES = {"n": "\n", "t": "\t"}
 _NUMBER = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
+_LAYERS = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?")
 
 
 def whole(text: str, most: int) -> int | None:
@@ -50,6 +54,21 @@ def whole(text: str, most: int) -> int | None:
 
 def _number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) and float(text) <= 1000 else None
+
+
+def _layers(text: str) -> LayerRange | None:
+    """Parse a layer, the first and the last of several, or "all"; None for any other text.
+
+    >>> _layers("all"), _layers("6-11"), _layers("11-6")
+    (LayerRange(first=0, last=None), LayerRange(first=6, last=11), None)
+    """
+    if text == "all":
+        return LayerRange(0, None)
+    match = _LAYERS.fullmatch(text)
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2] or match[1])
+    return LayerRange(first, last) if first <= last else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +98,7 @@ class Tag:
 
 
 _KEEP: tuple[str, ...] = get_args(Keep)
+_MODES: tuple[str, ...] = get_args(Mode)
 _SEP = Attribute(str, "text", 'sep=" / "')
 
 
@@ -89,6 +109,10 @@ def _name(example: str, key: str = "name") -> Attribute:
 _SOFT = {
     "init": Attribute(lambda text: text if text.strip() else None, "one word or more", 'init="It is about"'),
     "name": _name("task"),
+    "layers": Attribute(
+        _layers, f"all, a layer from 0 to {MAX_LAYER}, or the first and the last of several", "layers=6-11", ("all",)
+    ),
+    "mode": Attribute(lambda text: text if text in _MODES else None, "add or replace", "mode=replace", _MODES),
 }
 _FIELD = {
     "max": Attribute(partial(whole, most=MAX_TOKENS), f"a whole number from 1 to {MAX_TOKENS}", "max=200"),

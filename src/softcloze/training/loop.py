@@ -16,7 +16,7 @@ from softcloze.errors import NonFiniteError, ParameterError
 from softcloze.heads import Head
 from softcloze.parameters import validate_parameters
 from softcloze.scoring import Scorer, compute_features
-from softcloze.soft import SoftVectors
+from softcloze.soft import SoftVectors, layer_rms
 from softcloze.training.checkpoint import TENSORS, Checkpoint, EpochState, Progress, Record
 from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, learning_rate_share, parse_size
 
@@ -83,7 +83,10 @@ def train(
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
     trained = _named(soft, head)
-    groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings.head_learning_rate)
+    if soft is not None and soft.deep is not None:
+        with torch.no_grad():
+            soft.rescale(layer_rms(scorer.backbone, prompts, soft.inputs()))
+    groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings)
     # no weight decay: embeddings, and weights initialised from words, have no reason to be near 0
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     steps_per_epoch = -(-len(chosen) // batch_size)
@@ -213,19 +216,19 @@ class _Features:
         """Features of the examples `rows`, shape (rows, features), differentiable with respect to the soft vectors."""
         if self._soft is None:
             return self._fixed[rows]
-        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.weight, self.frozen, rows).cpu()
+        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.inputs(), self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
         """Features of the examples `rows` without gradient, computed in batches of similar length."""
         if self._soft is None:
             return self._fixed[rows]
-        with self._scorer.backbone.frozen():
-            return compute_features(self._scorer, [self._prompts[i] for i in rows], self._soft.weight)
+        with self._scorer.backbone.frozen(), torch.no_grad():
+            return compute_features(self._scorer, [self._prompts[i] for i in rows], self._soft.inputs())
 
 
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
     """All trained parameters by name."""
-    vectors = {"soft": soft.weight} if soft is not None else {}
+    vectors = soft.trained if soft is not None else {}
     return vectors | {f"head/{name}": weight for name, weight in head.named_parameters()}
 
 
@@ -235,16 +238,19 @@ def _parameter_groups(
     backbone: Backbone,
     features: _Features,
     learning_rate: float,
-    head_learning_rate: float,
+    settings: TrainingSettings,
 ) -> list[dict[str, Any]]:
     """Optimiser groups of soft vectors and head, each with its highest step."""
     groups: list[dict[str, Any]] = []
-    if soft is not None:
+    if soft is not None and soft.trains_embeddings:
         groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
+    if soft is not None and soft.deep is not None:
+        # the changes of all layers add up
+        groups.append({"params": [soft.deep], "highest": settings.deep_learning_rate / soft.depth})
     if parameters := list(head.parameters()):
         # AdamW moves all components of a weight vector by about one step, and a score by that times the state's L1 norm
         reach = float(features.without_gradient(features.sample).abs().sum(-1).mean())
-        groups.append({"params": parameters, "highest": head_learning_rate / reach})
+        groups.append({"params": parameters, "highest": settings.head_learning_rate / reach})
     return groups
 
 

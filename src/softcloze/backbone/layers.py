@@ -1,0 +1,128 @@
+"""The layers of a model, found by trying, and hooks that change the hidden states in front of each."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from softcloze.backbone.locking import lock_of
+from softcloze.errors import BackboneError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# a layer's index and the hidden states that it is given, shape (batch, length, width) -> those that it takes instead
+Change: TypeAlias = Callable[[int, Tensor], Tensor]
+
+
+class Layers:
+    """The layers through which the hidden states of a model, or of a seq2seq model's encoder, pass one after the other.
+
+    Attributes:
+        count: their number. A model like ALBERT runs one module several times, and each run counts.
+        width: width of the hidden states.
+    """
+
+    def __init__(self, model: "PreTrainedModel", modules: Sequence[nn.Module], count: int, width: int):
+        """Take the modules that run as layers, without repetitions."""
+        self._model, self._modules, self.count, self.width = model, modules, count, width
+
+    @contextmanager
+    def changing(self, change: Change) -> Iterator[None]:
+        """Pass the hidden states in front of each layer through `change`, for one forward pass in a `with` block."""
+        caller, calls = get_ident(), count()  # other threads that run the model meanwhile are not concerned
+
+        def hook(_: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            if get_ident() == caller:
+                if args:
+                    args = (change(next(calls), args[0]), *args[1:])
+                else:
+                    inputs = inputs | {"hidden_states": change(next(calls), inputs["hidden_states"])}
+            return args, inputs
+
+        with lock_of(self._model):
+            hooks = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in self._modules]
+            try:
+                yield
+            finally:
+                for registered in hooks:
+                    registered.remove()
+
+
+def find_layers(model: "PreTrainedModel", run: Callable[[], Tensor]) -> Layers:
+    """Find the layers of a model by running it.
+
+    Most architectures derive them from one class of transformers. In others they are the outermost modules of one
+    class that are called as often as the configuration has layers.
+
+    Args:
+        model: a frozen model.
+        run: a forward pass over two texts of equal length, with no other differences, and its scores, of which the
+            first half belongs to the first text.
+
+    Raises:
+        BackboneError: no modules are called in this way, or the scores depend on more than the hidden states in front
+            of a layer, so that the vectors of a soft slot cannot enter there.
+    """
+    expected = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    calls = _calls(_stack(model), run)
+    marked = [module for module, _ in calls if isinstance(module, GradientCheckpointingLayer)]
+    inner = {child for module in marked for child in module.modules() if child is not module}
+    candidates = [[module for module in marked if module not in inner]]
+    candidates += [
+        [module for module, _ in calls if type(module) is kind] for kind in dict.fromkeys(type(m) for m, _ in calls)
+    ]
+    widths = dict(calls)
+    for modules in candidates:
+        if modules and len(modules) == (expected if expected is not None else len(candidates[0])):
+            distinct = tuple(dict.fromkeys(modules))
+            layers = Layers(model, distinct, len(modules), widths[modules[0]])
+            if all(_carries_the_text(layers, layer, run) for layer in {0, layers.count - 1}):
+                return layers
+    raise BackboneError(
+        f"{type(model).__name__} has no layers between which hidden states alone pass on the text, so that soft "
+        "vectors cannot enter there; leave layers= out of the template, or take another model, such as BERT or Llama"
+    )
+
+
+def _stack(model: "PreTrainedModel") -> nn.Module:
+    """The part of a model that takes soft slots."""
+    stack: nn.Module = model.get_encoder() if model.config.is_encoder_decoder else model
+    return stack
+
+
+def _calls(stack: nn.Module, run: Callable[[], Tensor]) -> list[tuple[nn.Module, int]]:
+    """The modules with children that are given hidden states, in order of their calls, and the width of these."""
+    calls: list[tuple[nn.Module, int]] = []
+
+    def record(module: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+        states = args[0] if args else inputs.get("hidden_states")
+        if isinstance(states, Tensor) and states.dim() == 3 and len(states) == 2:
+            calls.append((module, states.shape[-1]))
+
+    inside = [module for module in stack.modules() if module is not stack and any(True for _ in module.children())]
+    hooks = [module.register_forward_pre_hook(record, with_kwargs=True) for module in inside]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _carries_the_text(layers: Layers, layer: int, run: Callable[[], Tensor]) -> bool:
+    """Return True if a text scores like the other one once it has its hidden states in front of a layer."""
+
+    def exchange(index: int, states: Tensor) -> Tensor:
+        return states.flip(0) if index == layer else states
+
+    first, second = run().chunk(2)
+    with layers.changing(exchange):
+        exchanged, _ = run().chunk(2)
+    different = bool((first - second).abs().max() > 0)
+    return different and torch.allclose(exchanged, second, rtol=1e-2, atol=1e-2 * float(second.abs().max()))

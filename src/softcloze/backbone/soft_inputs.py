@@ -1,0 +1,104 @@
+"""The vectors that a forward pass takes at soft slots: input embeddings, and vectors that enter at later layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+
+class LayerVectors(NamedTuple):
+    """Vectors that enter the hidden states in front of one layer.
+
+    Attributes:
+        vectors: of each soft slot, shape (soft, layer width); zeros for one that takes none here.
+        replaces: whether each replaces the hidden state instead of being added, shape (soft,); None if none does.
+    """
+
+    vectors: Tensor
+    replaces: Tensor | None = None
+
+
+class Slots(NamedTuple):
+    """The soft slots of a batch.
+
+    Attributes:
+        positions: their positions in the batch, flattened to shape (batch x length,), shape (slots,).
+        rows: the row of the soft vectors that each takes, shape (slots,).
+    """
+
+    positions: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class SoftInputs:
+    """The vectors that soft slots take in a forward pass.
+
+    Attributes:
+        embeddings: input embeddings, shape (soft, width).
+        layers: by index of the layer, what enters the hidden states in front of it; only layers from 1 on.
+    """
+
+    embeddings: Tensor
+    layers: Mapping[int, LayerVectors] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.embeddings)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All vectors by a name for messages."""
+        deep = {f"its soft vectors at layer {layer}": entry.vectors for layer, entry in self.layers.items()}
+        return {"its soft vectors": self.embeddings, **deep}
+
+    def enter(self, layer: int, states: Tensor, slots: Slots) -> Tensor:
+        """The hidden states in front of a layer with the vectors of the slots.
+
+        Args:
+            layer: index of the layer.
+            states: shape (batch, length, layer width).
+            slots: the soft slots of the batch.
+        """
+        if layer not in self.layers or not len(slots.positions):
+            return states
+        of_rows, replaces = self.layers[layer]
+        vectors = of_rows.index_select(0, slots.rows).to(states.dtype)
+        flat = states.flatten(0, 1)
+        if replaces is None:
+            return flat.index_add(0, slots.positions, vectors).view_as(states)
+        added = flat.index_select(0, slots.positions) + vectors
+        entering = torch.where(replaces.index_select(0, slots.rows)[:, None], vectors, added)
+        return flat.index_copy(0, slots.positions, entering).view_as(states)
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Concatenate the rows of several; rows of one that has nothing at a layer take zeros there.
+
+        >>> one = SoftInputs(torch.zeros(2, 4), {3: LayerVectors(torch.ones(2, 6))})
+        >>> joined = SoftInputs.join([one, SoftInputs(torch.zeros(1, 4))])
+        >>> len(joined), joined.layers[3].vectors[:, 0].tolist()
+        (3, [1.0, 1.0, 0.0])
+        """
+        layers: dict[int, LayerVectors] = {}
+        for layer in sorted({layer for part in parts for layer in part.layers}):
+            entries = [part.layers.get(layer) for part in parts]
+            like = next(entry.vectors for entry in entries if entry is not None)
+            vectors = [
+                entry.vectors if entry is not None else like.new_zeros(len(part), like.shape[1])
+                for part, entry in zip(parts, entries, strict=True)
+            ]
+            replaces = None
+            if any(entry is not None and entry.replaces is not None for entry in entries):
+                replaces = torch.cat(
+                    [
+                        entry.replaces
+                        if entry is not None and entry.replaces is not None
+                        else like.new_zeros(len(part), dtype=torch.bool)
+                        for part, entry in zip(parts, entries, strict=True)
+                    ]
+                )
+            layers[layer] = LayerVectors(torch.cat(vectors), replaces)
+        return cls(torch.cat([part.embeddings for part in parts]), layers)
