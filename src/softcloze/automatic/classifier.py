@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import chain
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from softcloze.automatic.budget import DURATION, Budget, parse_duration
+from softcloze.automatic.feature_store import FeatureStore
 from softcloze.automatic.probe_trial import probe_trial
 from softcloze.automatic.proposals import propose, text_template
 from softcloze.automatic.race import Race, best_of
@@ -41,9 +43,10 @@ from softcloze.data import (
 )
 from softcloze.embeddings import load_encoder
 from softcloze.errors import DataError, OneSidedWarning, ParameterError
+from softcloze.files import expand_user, validate_writable
 from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template, resolve_verbalizer
-from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
+from softcloze.parameters import NONE, PATH, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, Words
@@ -78,6 +81,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         encoder: a sentence encoder, as for `ProbeClassifier`; None for none. A linear layer on its embeddings joins the
             candidates, and may be the result or a member of it.
         chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
+        checkpoint: folder that keeps the features of each template, so that an interrupted `fit` resumes, and one with
+            other parameters need not compute them again; None for none. `fit` leaves the files there.
         model_options: as for `PromptClassifier`.
         on_trial: called with the `TrialRecord` of the best trial so far after each template.
         random_state: seed of the order of examples and of the folds.
@@ -112,6 +117,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     max_length: int | None = None
     encoder: Encoder | None = None
     chat_options: ChatOptions | None = None
+    checkpoint: str | Path | None = None
     model_options: Mapping[str, Any] | None = None
     on_trial: Callable[[TrialRecord], object] | None = None
     random_state: int | np.random.RandomState | None = None
@@ -126,6 +132,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         "max_length": integer(at_least=1) | NONE,
         "encoder": NAMED_ENCODER | NONE,
         "chat_options": CHAT_OPTIONS | NONE,
+        "checkpoint": PATH | NONE,
         "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
         "on_trial": Constraint("a function", callable) | NONE,
         "random_state": RANDOM_STATE,
@@ -151,6 +158,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             OneSidedWarning: the result gives nearly all examples one label in cross-validation.
         """
         validate_parameters(vars(self), self.constraints)
+        if self.checkpoint is not None:
+            validate_writable(expand_user(self.checkpoint), folder=True)
         templates = [resolve_template(template) for template in self.templates]
         for template in templates:
             _validate_hard(template)
@@ -200,7 +209,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             if self.on_trial is not None:
                 self.on_trial(_record(best_of([best, *others]), []))
 
-        race = Race(task, budget, report)
+        race = Race(task, budget, report, FeatureStore(self.checkpoint))
         if encoder is not None and (trial := probe_trial(race.task, tuple(classes), encoder, budget)) is not None:
             others.append(trial)
             report(trial)

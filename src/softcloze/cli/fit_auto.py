@@ -15,6 +15,7 @@ from softcloze.cli.input_files import Table
 from softcloze.cli.progress import fetch, fetch_starter
 from softcloze.cli.saved import ENSEMBLE_CARD, Saved
 from softcloze.errors import CommandError
+from softcloze.files import validate_writable
 from softcloze.formatting import one_line, percent, quoted_list
 from softcloze.prompt.card import CARD, PROMPT
 from softcloze.template import Template, is_field_name, template_of_fields
@@ -109,15 +110,18 @@ def fit_automatically(
 
     from softcloze.automatic import AutoPromptClassifier
     from softcloze.automatic.budget import DURATION, parse_duration
+    from softcloze.automatic.feature_store import remove_features
     from softcloze.classifiers import PromptEnsemble
 
     if budget is not None and parse_duration(budget) is None:
         raise CommandError(f"--budget is {budget!r:.80}; expected {DURATION}")
+    progress = progress_folder(folder)
+    validate_writable(progress, folder=True)
     quiet()
     fetch(model)
     if encoder is not None:
         fetch_starter(encoder)
-    with explain_interruption(folder / card, progress_folder(folder)):
+    with explain_interruption(folder / card, progress):
         with _show_trials(len(rows.examples), candidates) as on_trial:
             classifier = AutoPromptClassifier(
                 model,  # by its name: the rows are validated before it is loaded
@@ -126,11 +130,13 @@ def fit_automatically(
                 candidates=candidates,
                 members=members if members is not None else AutoPromptClassifier.members,
                 encoder=encoder,
+                checkpoint=progress,
                 on_trial=on_trial,
                 **parameters,
             ).fit(rows.examples, rows.labels, rows.weights)
         best = classifier.best_estimator_
         save(PromptEnsemble([best]) if is_ensemble and not isinstance(best, PromptEnsemble) else best, folder)
+        remove_features(progress)
         results().print(classifier.trials_)
         if report is not None:
             classifier.trials_.report(report)
