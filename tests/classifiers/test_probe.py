@@ -41,18 +41,22 @@ def fitted(encoder):
     return ProbeClassifier(encoder, class_weight="balanced", random_state=0).fit(TEXTS, LABELS)
 
 
-def test_probabilities_are_those_of_scikit_learn_on_standardised_embeddings(encoder):
+@pytest.mark.parametrize("names", [(), ("bad", "good", "odd")], ids=["numbers", "names"])
+def test_probabilities_are_those_of_scikit_learn_on_standardised_embeddings(encoder, names):
+    """The names of labels are further examples of twice the weight; numbers are none."""
     weights = np.linspace(0.5, 2, len(TEXTS))
-    fitted = ProbeClassifier(encoder, random_state=0).fit(TEXTS, LABELS, weights)
+    labels = LABELS if names else [len(label) * 10 + (label == "odd") for label in LABELS]
+    fitted = ProbeClassifier(encoder, random_state=0).fit(TEXTS, labels, weights)
     scaler = StandardScaler().fit(encoder.embed(TEXTS), sample_weight=weights)
     regression = LogisticRegression(C=1 / (fitted.exact_.strength * len(TEXTS)), tol=1e-10, max_iter=10_000)
-    regression.fit(scaler.transform(encoder.embed(TEXTS)), LABELS, weights / weights.mean())
+    all_weights = np.concatenate([weights / weights.mean(), np.full(len(names), 2.0)])
+    regression.fit(scaler.transform(encoder.embed([*TEXTS, *names])), [*labels, *names], all_weights)
     expected = regression.predict_proba(scaler.transform(encoder.embed(models.SENTENCES)))
     np.testing.assert_allclose(fitted.predict_proba(models.SENTENCES), expected, atol=1e-4)
     assert fitted.classes_.tolist() == regression.classes_.tolist()
     assert fitted.predict(models.SENTENCES).tolist() == regression.classes_[expected.argmax(1)].tolist()
     assert fitted.decision_function(TEXTS).shape == (16, 3)
-    assert fitted.score(TEXTS, LABELS) == (fitted.predict(TEXTS) == LABELS).mean()
+    assert fitted.score(TEXTS, labels) == (fitted.predict(TEXTS) == labels).mean()
 
 
 def test_fields_are_embedded_as_lines_of_one_text(encoder):

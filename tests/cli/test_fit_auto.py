@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, P
 from softcloze.cli import main
 from softcloze.cli.input_files import open_table
 from softcloze.cli.resumable import ResumableOutput
+from softcloze.prompt import CompiledPrompt
 
 TEXTS = [f"{start} {thing}." for thing in ("film", "book", "play", "meal") for start in ("A great", "An awful")]
 LABELS = ["positive", "negative"] * (len(TEXTS) // 2)
@@ -255,3 +257,35 @@ class TestEncoder:
     def test_an_unknown_starter_is_named_before_rows_are_scored(self, capsys):
         assert softcloze(*FIT, "--encoder", "starter:minlm", "--out", "never") == 2
         assert "unknown starter model 'minlm'; did you mean 'minilm-l6'" in capsys.readouterr().err
+
+
+def test_an_interrupted_search_resumes(folder, monkeypatch, capsys):
+    command = [*FIT, "--text-column", "text", "--label-column", "weight", "--out", "resumed"]  # numbers have no words
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("softcloze.cli.fit_auto.save", interrupted)
+        assert softcloze(*command) == 130
+    assert "the progress is kept in resumed.part; run the same command again to resume" in capsys.readouterr().err
+    assert len([*(folder / "resumed.part").glob("features-*.safetensors")]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledPrompt, "features", lambda *_: pytest.fail("features were computed again"))
+        assert softcloze(*command) == 0
+    assert not (folder / "resumed.part").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_search_loses_one_template_at_most(folder):
+    command = [sys.executable, "-m", "softcloze", *FIT[:-1], "4", "--out", "killed"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        tried = next(line for line in process.stderr if " 2 tried" in line)
+        process.kill()
+    assert process.returncode == -9 and tried
+    kept = {path.name: path.stat().st_mtime_ns for path in (folder / "killed.part").glob("*.safetensors")}
+    assert len(kept) >= 2
+    done = subprocess.run([*command, "--seed", "0"], cwd=folder, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert not any((folder / "killed.part").glob("features-*.safetensors"))
+    assert "training accuracy" in done.stdout

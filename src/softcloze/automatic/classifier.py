@@ -25,7 +25,7 @@ from softcloze.backbone import AnyModel, load_backbone, validate_model_options
 from softcloze.calibration import dominant_label
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, read_examples, seed_of
-from softcloze.classifiers.probe import NAMED_ENCODER, Encoder
+from softcloze.classifiers.probe import NAMED_ENCODER, Encoder, label_words_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,
@@ -34,6 +34,7 @@ from softcloze.data import (
     as_labels,
     class_names,
     example_weights,
+    is_word,
     label_indices,
     label_verbalizer,
     validate_lengths,
@@ -190,7 +191,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         backbone = load_backbone(self.model, **validate_model_options(self.model, self.model_options))
         budget = Budget(parse_duration(self.budget))
         limit = plain(self.max_length)
-        options = self.chat_options
+        options, named = self.chat_options, class_names(y)
         proposals = propose(
             classes,
             examples,
@@ -199,7 +200,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             templates=templates,
             max_length=limit,
             chat_options=options,
-            class_names=class_names(y),
+            class_names=named,
         )
         weights = np.ones(len(targets)) if weights is None else weights
         task = Task(backbone, examples, targets, weights, limit, seed, options)
@@ -210,9 +211,13 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
                 self.on_trial(_record(best_of([best, *others]), []))
 
         race = Race(task, budget, report, FeatureStore(self.checkpoint))
-        if encoder is not None and (trial := probe_trial(race.task, tuple(classes), encoder, budget)) is not None:
-            others.append(trial)
-            report(trial)
+        if encoder is not None:
+            words = label_words_of(classes, named) if given is None else given.first_words
+            names = [word for word in words if isinstance(word, str) and is_word(word)]
+            names = names if len(names) == len(classes) else []
+            if (trial := probe_trial(race.task, classes, names, encoder, budget)) is not None:
+                others.append(trial)
+                report(trial)
         chosen = choose_trials([*race.run(proposals[: self.candidates], self.soft_prompts), *others], self.members)
         _warn_if_one_sided(chosen, classes)
 

@@ -1,6 +1,7 @@
 """A trial without a prompt: a linear layer on sentence embeddings."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,12 +17,15 @@ FIRST = 128  # examples whose embedding tells the time that all take
 SHARE = 2  # of the time that is left, embedding may take one part in so many
 
 
-def probe_trial(task: Task, labels: tuple[Label, ...], encoder: SentenceEncoder, budget: Budget) -> Trial | None:
+def probe_trial(
+    task: Task, labels: Sequence[Label], names: Sequence[str], encoder: SentenceEncoder, budget: Budget
+) -> Trial | None:
     """Judge a linear layer on the embeddings of all fields.
 
     Args:
         task: the examples, in the order of the other trials.
         labels: the labels.
+        names: a text for each label, as a further example; or none.
         encoder: the encoder.
         budget: the clock.
 
@@ -35,5 +39,15 @@ def probe_trial(task: Task, labels: tuple[Label, ...], encoder: SentenceEncoder,
         if not budget.allows_seconds(SHARE * (time.monotonic() - started) / FIRST * len(rest)):
             return None
         embeddings = np.concatenate([embeddings, encoder.embed(rest)])
-    probe, fit = fit_probe(encoder, fields, labels, embeddings, task.targets, task.weights, task.seed, {})
+    probe, fit = fit_probe(
+        encoder,
+        fields,
+        labels,
+        embeddings,
+        task.targets,
+        names=names,
+        weights=task.weights,
+        seed=task.seed,
+        record={},
+    )
     return Trial(probe, fit.log_probabilities, task.targets, task.weights)

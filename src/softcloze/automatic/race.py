@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from softcloze.automatic.budget import Budget
+from softcloze.automatic.feature_store import FeatureStore
 from softcloze.automatic.proposals import Proposal
 from softcloze.automatic.trials import Task, Trial, hard_trials, soft_trial
 
@@ -27,15 +28,19 @@ class Race:
         left_out: number of proposals that the budget left no time for.
     """
 
-    def __init__(self, task: Task, budget: Budget, on_trial: Callable[[Trial], object]):
+    def __init__(
+        self, task: Task, budget: Budget, on_trial: Callable[[Trial], object], store: FeatureStore | None = None
+    ):
         """Prepare a race.
 
         Args:
             task: the training examples; every label occurs at least twice.
             budget: the clock.
             on_trial: called with the best trial so far after each proposal.
+            store: keeps the features for another run; None to keep none.
         """
         self._budget, self._on_trial = budget, on_trial
+        self._store = store if store is not None else FeatureStore(None)
         order = balanced_order(task.targets, task.seed)
         self._task = replace(
             task,
@@ -90,7 +95,7 @@ class Race:
         count, started = self._count(proposal), time.monotonic()
         task, compiled = self._task, proposal.compiled
         of_labels = compiled.encode_labels() if not count else []
-        features = compiled.features([*compiled.encode(task.examples[count:size]), *of_labels], None)
+        features = self._store.features(compiled, [*compiled.encode(task.examples[count:size]), *of_labels])
         if not count:
             self._features[proposal], self._label_features[proposal] = features[:0], features[size:]
         self._features[proposal] = torch.cat([self._features[proposal], features[: size - count]])

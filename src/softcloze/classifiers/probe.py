@@ -20,6 +20,7 @@ from softcloze.data import (
     Example,
     as_examples,
     as_labels,
+    class_names,
     example_weights,
     label_indices,
     shown_fields,
@@ -47,8 +48,9 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     """Classify text by a linear layer on sentence embeddings.
 
     It has no prompt and no language model: an encoder maps each text to a vector, and `fit` solves a linear layer on
-    the standardised vectors exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`). It saves
-    and loads, and may be a member of a `PromptEnsemble` beside prompts.
+    the standardised vectors exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`). It learns
+    from the examples and, as further examples, the name of each label as a text, unless names are numbers. It saves and
+    loads, and may be a member of a `PromptEnsemble` beside prompts.
 
     Args:
         encoder: "starter:NAME", a folder of sentence-transformers or transformers, a name on a hub, or a loaded
@@ -119,7 +121,17 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         embeddings = encoder.embed(field_texts(fields, examples))
         seed = seed_of(self.random_state)
         record = class_weight_record(self.class_weight)
-        probe, self.exact_ = fit_probe(encoder, fields, classes, embeddings, targets, weights, seed, record)
+        probe, self.exact_ = fit_probe(
+            encoder,
+            fields,
+            classes,
+            embeddings,
+            targets,
+            names=label_words_of(classes, class_names(y)),
+            weights=weights,
+            seed=seed,
+            record=record,
+        )
         self._adopt(BoundProbe(probe, encoder))
         return self
 
@@ -226,12 +238,28 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         return bound.score_encoded(bound.encode(self._read(as_examples(X, bound.fields))))
 
 
+def label_words_of(labels: Sequence[Label], named: Mapping[Label, str]) -> tuple[str, ...]:
+    """The names of labels as texts, in their order; none where they say nothing, such as numbers.
+
+    >>> label_words_of(["cardLost", "fees"], {}), label_words_of([0, 1], {})
+    (('card lost', 'fees'), ())
+    >>> label_words_of([0, 1], {0: "no", 1: "yes"})
+    ('no', 'yes')
+    """
+    from softcloze.label_words.label_names import name_verbalizer  # its package is slow to import
+
+    words = name_verbalizer(labels, named)
+    return words.first_words if words is not None else ()
+
+
 def fit_probe(
     encoder: SentenceEncoder,
     fields: Sequence[str],
     labels: Sequence[Label],
     embeddings: NDArray[np.float32],
     targets: NDArray[np.int_],
+    *,
+    names: Sequence[str],
     weights: NDArray[np.float64] | None,
     seed: int,
     record: Mapping[str, Any],
@@ -244,6 +272,7 @@ def fit_probe(
         labels: the labels.
         embeddings: shape (examples, width).
         targets: index of the label of each example, shape (examples,).
+        names: a text for each label, as a further example; or none.
         weights: of the examples, shape (examples,); None for equal ones.
         seed: seed of the folds.
         record: further settings for the record of the fit.
@@ -252,8 +281,15 @@ def fit_probe(
         DataError: a label has fewer than two examples.
         NonFiniteError: embeddings are NaN or infinite.
     """
-    names = Verbalizer({label: str(label) for label in labels})
-    fit = fit_exact("linear", names, torch.from_numpy(embeddings), targets.tolist(), weights=weights, seed=seed)
+    fit = fit_exact(
+        "linear",
+        Verbalizer({label: str(label) for label in labels}),
+        torch.from_numpy(embeddings),
+        targets.tolist(),
+        weights=weights,
+        label_features=torch.from_numpy(encoder.embed(names)),
+        seed=seed,
+    )
     probe = Probe(
         labels=tuple(labels),
         fields=tuple(fields),
