@@ -300,8 +300,10 @@ def test_demonstrations_with_vectors_of_another_width(backbone, tmp_path):
 def test_an_empty_fingerprint_fits_no_model(prompt, backbone):
     """A prompt that names no model would be taken for one of any model."""
     loaded = Prompt.load(prompt)
-    with pytest.raises(ArtifactError, match="belongs to another model"):
+    with pytest.raises(ArtifactError, match="weights of the form None"):
         replace(loaded, fingerprint={}).validate_backbone(backbone)
     reseal(prompt, fingerprint={})
-    with pytest.raises(ArtifactError, match=r"the card\.fingerprint lacks 'chat_template', 'model', 'tokenizer'"):
+    with pytest.raises(
+        ArtifactError, match=r"the card\.fingerprint lacks 'chat_template', 'model', 'quantisation', 'tokenizer'"
+    ):
         PromptClassifier.load(prompt, backbone)

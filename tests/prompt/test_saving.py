@@ -28,7 +28,7 @@ def prompt():
         template=Template("<soft*2 name=task> <text> 这句话表达了 <mask> 的情感<soft>"),
         verbalizer=Verbalizer({1: {"积极": 2, "好": 0.5}, 0: ["消极"]}, "max_log_prob", "byte", "left_to_right"),
         model="a/model",
-        fingerprint={"model": "ab" * 32, "tokenizer": "cd" * 32, "chat_template": "ef" * 32},
+        fingerprint={"quantisation": "none", "model": "ab" * 32, "tokenizer": "cd" * 32, "chat_template": "ef" * 32},
         vectors={"task": torch.randn(2, 4), "#1": torch.randn(1, 4)},
         max_length=64,
         chat_options={"date": "2026-07-26", "tools": [{"name": "词典"}]},

@@ -27,6 +27,7 @@ from softcloze.backbone.layers import Layers
 from softcloze.backbone.lm_head import HeadPart, Outputs
 from softcloze.backbone.packing import BRANCHING, MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
 from softcloze.backbone.precision import non_finite_reason
+from softcloze.backbone.quantisation import NONE, keep_unpacked, quantisation_of, shape_of
 from softcloze.backbone.seq2seq import decoder_start
 from softcloze.backbone.soft_inputs import SoftInputs
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
@@ -84,6 +85,7 @@ class Backbone:
             tokenizer, masked=self.family != "causal", decoder=self.family == "seq2seq"
         )
         validate_adapter(model)
+        keep_unpacked(model)
         if getattr(model, "get_output_embeddings", lambda: None)() is None:
             raise BackboneError(
                 f"{type(model).__name__} has no language-modelling head; load its checkpoint with {AUTO[self.family]}"
@@ -124,6 +126,15 @@ class Backbone:
         return f"Backbone({self.name!r}, family={self.family!r}, parameters={self.parameters:,})"
 
     @property
+    def _dtype(self) -> str:
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @cached_property
+    def quantisation(self) -> str:
+        """The form of the model's weights: "int8" or "nf4", or "none" for floating-point numbers."""
+        return quantisation_of(self.model)
+
+    @property
     def device(self) -> torch.device:
         """The device of the model."""
         return self._forward.device
@@ -141,7 +152,7 @@ class Backbone:
     @property
     def parameters(self) -> int:
         """Number of weights, tied ones counted once."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(shape_of(parameter).numel() for parameter in self.model.parameters())
 
     @property
     def attention(self) -> str:
@@ -174,14 +185,17 @@ class Backbone:
     @property
     def _layer_shapes(self) -> list[torch.Size]:
         """Shapes of the weights of all linear layers except the output embedding."""
-        others = {module.weight for module in self.model.modules() if isinstance(module, nn.Embedding)}
-        others.add(self.model.get_output_embeddings().weight)
-        return [weight.shape for weight in self.model.parameters() if weight.dim() == 2 and weight not in others]
+        others = {id(module.weight) for module in self.model.modules() if isinstance(module, nn.Embedding)}
+        others.add(id(self.model.get_output_embeddings().weight))
+        weights = [weight for weight in self.model.parameters() if weight.dim() == 2 and id(weight) not in others]
+        return [shape_of(weight) for weight in weights]
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """Fingerprints of the model's weights, see `weights_fingerprint`, of its tokenizer and of its chat template."""
+        """The form of the model's weights, and fingerprints of them, of its tokenizer and of its chat template."""
         return {
+            # the weights that are rounded have this precision already
+            "quantisation": NONE if self.quantisation == NONE else f"{self.quantisation} {self._dtype}",
             "model": self._weights_fingerprint(),
             "tokenizer": self.prompt_tokenizer.fingerprint,
             "chat_template": self.prompt_tokenizer.chat_fingerprint,
@@ -223,6 +237,8 @@ class Backbone:
 
         if self.compiled:
             return
+        if self.quantisation != NONE:
+            raise BackboneError(f"torch cannot compile the weights of {self.name!r}, which are {self.quantisation}")
         layers = compile_layers(self.model, without=self._head_start)
         try:
             # a missing compiler should be reported here, not at the start of a long run

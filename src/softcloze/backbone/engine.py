@@ -46,6 +46,7 @@ class RuntimeInfo:
             once.
         prefix_cache_reason: the reason why not; empty where it does.
         can_pack: whether sequences with a common prefix are packed into one.
+        quantisation: the form of the weights: "int8" or "nf4", or "none" for floating-point numbers.
         cached: the key/value cache of the last `fit`; None where it had none.
 
     Example:
@@ -66,6 +67,7 @@ class RuntimeInfo:
     supports_prefix_cache: bool
     prefix_cache_reason: str
     can_pack: bool
+    quantisation: str
     cached: Cached | None = None
 
     @classmethod
@@ -81,5 +83,6 @@ class RuntimeInfo:
             supports_prefix_cache=backbone.supports_prefix_cache,
             prefix_cache_reason=backbone.prefix_cache_reason,
             can_pack=backbone.can_pack,
+            quantisation=backbone.quantisation,
             cached=cached,
         )

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softcloze.backbone.quantisation import stored
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -22,10 +24,11 @@ def weights_fingerprint(model: "PreTrainedModel", *, without: str | None = None)
     for name, parameter in sorted(model.named_parameters()):
         if without is not None and name.startswith(without):
             continue
-        flat = parameter.detach().flatten()
-        sample = flat[:: max(1, len(flat) // 4096)].to(torch.bfloat16).cpu()
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        digest.update(sample.view(torch.int16).numpy().tobytes())
+        for tensor in stored(parameter):
+            flat = tensor.flatten()
+            sample = flat[:: max(1, len(flat) // 4096)].to(torch.bfloat16).cpu()
+            digest.update(sample.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -15,11 +15,12 @@ from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.family import AUTO, Family, family_of, first_position, longest_prompt, validate_language_model
 from softcloze.backbone.fingerprint import active_adapters
 from softcloze.backbone.location import IN_MEMORY, Location, cannot_load, locate, reading, validated
+from softcloze.backbone.quantisation import QUANTIZATIONS, Quantize, loading_options
 from softcloze.backbone.weights import quiet_report, validate_loaded
 from softcloze.encoding import PretrainedTokenizer
 from softcloze.errors import BackboneError, ParameterError
 from softcloze.formatting import did_you_mean
-from softcloze.parameters import BOOLEAN, instance_of, one_of, validate_parameters
+from softcloze.parameters import BOOLEAN, NONE, instance_of, one_of, validate_parameters
 from softcloze.starters import validate_language_model_starter
 
 if TYPE_CHECKING:
@@ -33,13 +34,21 @@ _OPTIONS = {
     "dtype": one_of("auto", *_DTYPES),
     "device": instance_of("'auto', 'cpu', 'cuda' or 'mps'", str),
     "compile": BOOLEAN,
+    "quantize": one_of(*QUANTIZATIONS) | NONE,
 }
 # names of the files that hold the vocabularies of tokenizers
 _VOCABULARY = re.compile(r"^(tokenizer|vocab|tekken)\b.*(?<!_config)\.(json|txt|model)$|\.(model|spm|bpe|tiktoken)$")
 _LOADING = RLock()  # so that threads which need the same model load it once
 
 
-def load_backbone(model: AnyModel, *, dtype: str = "auto", device: str = "auto", compile: bool = False) -> Backbone:
+def load_backbone(
+    model: AnyModel,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    compile: bool = False,
+    quantize: Quantize | None = None,
+) -> Backbone:
     """Load the backbone `model`; loaded twice, it is shared as long as its files stay the same.
 
     Args:
@@ -50,18 +59,26 @@ def load_backbone(model: AnyModel, *, dtype: str = "auto", device: str = "auto",
             float32 otherwise. A model in memory keeps its own, as it keeps its device.
         device: "cpu", "cuda", "cuda:1", "mps", or "auto": an accelerator if one is available.
         compile: compile the layers for scoring, in place: see `Backbone.compile` and docs/explanation/engine.md.
+        quantize: "int8" or "nf4" for weights of 8 or 4 bits in the linear layers of a model given by name, which take
+            a half or a quarter of the memory of bfloat16: see docs/how-to/models.md. They need the packages
+            softcloze[int8] or softcloze[nf4]. None for weights as `dtype` says.
 
     Raises:
         BackboneError: the model cannot be loaded, used or compiled.
-        ParameterError: `model`, `dtype`, `device` or `compile` is of another kind, or the device is not available.
+        ParameterError: `model`, `dtype`, `device`, `compile` or `quantize` is of another kind, or the device or the
+            library for `quantize` is not available.
         StarterError: a starter cannot be fetched.
     """
-    validate_parameters({"dtype": dtype, "device": device, "compile": compile}, _OPTIONS)
+    validate_parameters({"dtype": dtype, "device": device, "compile": compile, "quantize": quantize}, _OPTIONS)
+    if quantize is not None and not isinstance(model, str | os.PathLike):
+        raise ParameterError(f"quantize={quantize!r} is for a model given by name, and model is in memory already")
+    if quantize is not None and compile:
+        raise ParameterError(f"quantize={quantize!r} and compile=True exclude each other; leave one of them out")
     where = _device(device)
     precision = _dtype(dtype, where)
     with _LOADING:
         if isinstance(model, str | os.PathLike):
-            backbone = _load(locate(_name(model)), precision, where)
+            backbone = _load(locate(_name(model)), precision, where, quantize)
         else:
             backbone = model if isinstance(model, Backbone) else _take(*_model_and_tokenizer(model))
         if compile:
@@ -119,17 +136,24 @@ def _name(model: "str | os.PathLike[str]") -> str:
 
 # two, for comparing one model with another; a model can be hundreds of megabytes
 @lru_cache(maxsize=2)
-def _load(location: Location, dtype: torch.dtype, device: torch.device) -> Backbone:
+def _load(location: Location, dtype: torch.dtype, device: torch.device, quantize: Quantize | None) -> Backbone:
     import transformers
 
+    more = loading_options(quantize, dtype, device) if quantize is not None else {}
     location = validated(location)
     _, tokenizer, family = _read_configuration(location)
     kind = getattr(transformers, AUTO[family])
     with reading(location, "weights"), quiet_report():
         model, report = kind.from_pretrained(
-            location.path, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True, **location.options
+            location.path,
+            dtype=dtype,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **location.options,
+            **more,
         )
-        model.to(device)
+        if "device_map" not in more:
+            model.to(device)
     validate_loaded(model, report, location)
     return Backbone(model, tokenizer, location.name)
 

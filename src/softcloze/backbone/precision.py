@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from softcloze.backbone.quantisation import dense
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -19,8 +21,8 @@ def non_finite_tensors(tensors: Mapping[str, Tensor]) -> list[str]:
     with torch.no_grad():
         # a sum takes a fraction of the time of a test of each number, but may overflow where no number does
         known = {name: tensor for name, tensor in tensors.items() if tensor.itemsize > 1 and not tensor.is_meta}
-        suspect = [name for name, tensor in known.items() if not tensor.sum(dtype=torch.float32).isfinite()]
-        return [name for name in suspect if not known[name].isfinite().all()]
+        suspect = [name for name, tensor in known.items() if not dense(tensor).sum(dtype=torch.float32).isfinite()]
+        return [name for name in suspect if not dense(known[name]).isfinite().all()]
 
 
 def non_finite_reason(model: "PreTrainedModel", vectors: Mapping[str, Tensor] | None = None) -> str:

@@ -27,7 +27,7 @@ from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import CARD, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
-from softcloze.prompt.card import explain_damage
+from softcloze.prompt.card import explain_damage, quantised_options
 from softcloze.prompt.folder import folder_of
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
@@ -176,6 +176,8 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             raise ArtifactError(f"{path} {kind}; load it with {other}")
         with explain_damage(folder_of(path) / CARD, "training"):
             classifier = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
+        if isinstance(classifier.model, str | PathLike) and (options := quantised_options(prompt.fingerprint)):
+            classifier.set_params(model_options=options)
         known = {*cls._get_param_names()}
         fixed = {name: getattr(classifier, name) for name in PARTS if name in known}
         classifier.set_params(**parameters)

@@ -7,7 +7,6 @@ import typer
 
 from softcloze.cli.console import plain, results, say
 from softcloze.cli.options import OtherModelOption
-from softcloze.cli.progress import open_backbone
 from softcloze.cli.saved import Saved
 from softcloze.errors import CommandError
 from softcloze.files import expand_user, validate_new_folder
@@ -35,5 +34,5 @@ def export_peft(
     from softcloze.prompt import Prompt
 
     prompt = Prompt.load(folder)
-    prompt.to_peft(out, open_backbone(model if model is not None else saved.model))
+    prompt.to_peft(out, saved.open_backbone(model))
     say(results(), "saved in ", plain(out, "bold"), "; README.md there says how to run it")

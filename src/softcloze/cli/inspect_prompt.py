@@ -9,7 +9,6 @@ import typer
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import LabelOption, OtherEncoderOption, OtherModelOption, TextOption
-from softcloze.cli.progress import open_backbone
 from softcloze.cli.saved import Saved
 from softcloze.formatting import one_line
 from softcloze.prompt.card import PromptCard
@@ -54,7 +53,7 @@ def inspect_prompt(
     from softcloze.analysis import member_shares
     from softcloze.classifiers import PromptClassifier
 
-    backbone = open_backbone(model if model is not None else saved.model) if saved.model is not None else None
+    backbone = saved.open_backbone(model) if saved.model is not None else None
     if saved.is_ensemble and examples is not None:
         with errors().status("measuring the parts of the members"):
             shares = member_shares(cast("BoundEnsemble", saved.bind(backbone, encoder)), examples)

@@ -119,14 +119,14 @@ def fetch_starter(model: str) -> None:
         fetch_model(model.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
 
 
-def open_backbone(model: str, *, compile: bool = False) -> "Backbone":
-    """Load a model, and show what takes time."""
+def open_backbone(model: str, *, compile: bool = False, **options: Any) -> "Backbone":  # noqa: ANN401
+    """Load a model with options of `load_backbone`, and show what takes time."""
     from softcloze.backbone import load_backbone
 
     quiet()
     fetch(model)
     with errors().status(Text.assemble("compiling " if compile else "loading ", plain(model))):
-        return load_backbone(model, compile=compile)
+        return load_backbone(model, compile=compile, **options)
 
 
 def open_tokenizer(model: str) -> "tuple[PromptTokenizer, int]":

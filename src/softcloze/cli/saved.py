@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from softcloze.cli.console import quiet
 from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
-from softcloze.prompt.card import PROMPT, PromptCard
+from softcloze.prompt.card import PROMPT, PromptCard, quantised_options
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.probe_card import PROBE, ProbeCard
 from softcloze.template import Template
@@ -78,6 +78,11 @@ class Saved(NamedTuple):
         """The name of the sentence encoder; None if there is no probe."""
         return next((member.entries["encoder"] for member in self.members if isinstance(member, ProbeCard)), None)
 
+    def open_backbone(self, model: str | None = None, *, compile: bool = False) -> "Backbone":
+        """Load the backbone, by default that of the card, with weights of the same form."""
+        name = model if model is not None else self.model
+        return open_backbone(str(name), compile=compile, **quantised_options(self.prompts[0].entries["fingerprint"]))
+
     def open(
         self, model: str | None = None, encoder: str | None = None, *, compile: bool = False
     ) -> "RowPredictor[Any]":
@@ -95,7 +100,7 @@ class Saved(NamedTuple):
         """
         members, backbone = self._members(), None
         if self.model is not None:
-            backbone = open_backbone(model if model is not None else self.model, compile=compile)
+            backbone = self.open_backbone(model, compile=compile)
         if self.encoder is not None:
             quiet()
             fetch_starter(encoder if encoder is not None else self.encoder)

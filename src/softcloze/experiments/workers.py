@@ -13,6 +13,7 @@ import torch
 from joblib.externals.loky.backend import get_context
 
 from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone.quantisation import QUANTIZATIONS
 from softcloze.errors import BackboneError, ParameterError
 from softcloze.experiments.grid import ExperimentGrid, FinishedRun
 from softcloze.experiments.results import Run, RunId
@@ -175,7 +176,9 @@ class _Pickler(cloudpickle.Pickler):
         if not isinstance(obj, Backbone):
             return super().reducer_override(obj)
         dtype = str(obj.model.dtype).removeprefix("torch.")
-        settings = {"dtype": dtype, "device": str(obj.device), "compile": obj.compiled}
+        settings: dict[str, Any] = {"dtype": dtype, "device": str(obj.device), "compile": obj.compiled}
+        if obj.quantisation in QUANTIZATIONS:
+            settings["quantize"] = obj.quantisation
         return _load_same, (obj.name, settings, dict(obj.fingerprint))
 
 

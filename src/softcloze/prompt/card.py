@@ -1,6 +1,7 @@
 """The card of a saved prompt: its entries, and what it says without torch."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -80,6 +81,7 @@ class TrainingEntry(TypedDict, total=False):
 
 
 class _Fingerprint(TypedDict):
+    quantisation: Annotated[str, matching(r"[\w ]{1,100}", "the form of the weights, such as nf4")]
     model: Digest
     tokenizer: Digest
     chat_template: Digest
@@ -103,6 +105,19 @@ class Card(Sealed):
 
 
 PROMPT = SavedFolder(CARD, "prompt", Card)
+
+
+_QUANTISED = re.compile("(int8|nf4) ([a-z0-9]+)")  # forms of weights that `load_backbone` makes
+
+
+def quantised_options(fingerprint: Mapping[str, str]) -> dict[str, Any]:
+    """Options of `load_backbone` that give a model's weights their form; none for floating-point numbers.
+
+    >>> quantised_options({"quantisation": "nf4 bfloat16"}), quantised_options({"quantisation": "none"})
+    ({'quantize': 'nf4', 'dtype': 'bfloat16'}, {})
+    """
+    form = _QUANTISED.fullmatch(fingerprint.get("quantisation", ""))
+    return {"quantize": form[1], "dtype": form[2]} if form else {}
 
 
 class PromptCard(NamedTuple):

@@ -10,6 +10,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, SoftInputs
 from softcloze.backbone.compatibility import UNSUPPORTED, scores_close
 from softcloze.backbone.fingerprint import active_adapters
+from softcloze.backbone.quantisation import NONE
 from softcloze.demonstrations import NearestDemonstrations
 from softcloze.encoding import Demonstration, EncodedPrompt
 from softcloze.errors import BackboneError, ParameterError
@@ -42,6 +43,11 @@ def to_peft(prompt: "Prompt", path: str | PathLike[str], backbone: Backbone) -> 
     verbalizer = prompt.verbalizer
     assert isinstance(verbalizer, Verbalizer)
     prompt.validate_backbone(backbone)
+    if backbone.quantisation != NONE:
+        raise ParameterError(
+            f"{_CANNOT}: it was trained on weights of the form {backbone.quantisation}, on which PEFT computes other "
+            "scores; fit on the model without the option quantize"
+        )
     if active_adapters(backbone.model):
         raise ParameterError(
             f"{_CANNOT}: its model has an adapter, and PEFT runs one kind at a time; merge it with "

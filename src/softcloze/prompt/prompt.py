@@ -254,6 +254,12 @@ class Prompt:
         Raises:
             ArtifactError: a part of the fingerprint, or the size of a tensor, differs; shows both values.
         """
+        weights, expected_weights = backbone.fingerprint["quantisation"], self.fingerprint.get("quantisation")
+        if weights != expected_weights:
+            raise ArtifactError(
+                f"this prompt was trained on weights of the form {expected_weights}, and those of {backbone.name} have "
+                f"the form {weights}; load the model with the options quantize and dtype as then, or fit again"
+            )
         for part, actual in backbone.fingerprint.items():
             if part == "chat_template" and not self.template.turns:
                 continue  # which is part of the prompt only in chat turns
