@@ -15,9 +15,10 @@ from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Example
 from softcloze.errors import OneSidedWarning
-from softcloze.heads import Head, WordHead, fit_exact
+from softcloze.heads import ExactFit, Head, LinearHead, WordHead, WordsLinearHead, fit_exact
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import ChatOptions, with_slots
+from softcloze.verbalizer import AnyVerbalizer
 
 SLOTS = 10  # vectors of a soft prompt
 SOFT_FOLDS = 3  # each takes a training of its own
@@ -88,7 +89,10 @@ class Task:
 
 
 def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features: Tensor) -> list[Trial]:
-    """Judge label words alone, with a linear layer, and the layer alone.
+    """Judge label words alone, and the mean of a linear layer and of words with a linear layer; else the layer alone.
+
+    The two are solved separately, and their mean is a single head, since both are linear in the same features. It is
+    better than either, and costs no more.
 
     Args:
         task: the examples.
@@ -113,24 +117,34 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features
         )
         return Trial(prompt, log_probabilities, task.targets, task.weights)
 
-    trials = []
-    scored = verbalizer.scored if proposal.has_words else 0
-    for name, first in (("words+linear", 0), ("linear", scored))[not scored :]:
-        fit = fit_exact(
+    def fitted(name: str, first: int) -> ExactFit:
+        of_labels = label_features[:, first:]
+        return fit_exact(
             name,
             verbalizer,
             features[:, first:],
             goals,
             weights=task.weights,
-            label_features=label_features[:, first:],
+            label_features=of_labels,
             seed=task.seed,
         )
-        trials.append(trial(name, fit.head, fit.log_probabilities))
-    if scored:
-        words = WordHead(verbalizer)
-        scores = words.label_scores(features.double()).numpy()
-        trials.append(trial("words", words, log_softmax(scores, axis=1)))
-    return trials
+
+    scored = verbalizer.scored if proposal.has_words else 0
+    linear = fitted("linear", scored)
+    if not scored:
+        return [trial("linear", linear.head, linear.log_probabilities)]
+    beside_words, words = fitted("words+linear", 0), WordHead(verbalizer)
+    mean = (linear.log_probabilities + beside_words.log_probabilities) / 2
+    return [
+        trial("words+linear", mean_head(verbalizer, linear.head, beside_words.head), log_softmax(mean, axis=1)),
+        trial("words", words, log_softmax(words.label_scores(features.double()).numpy(), axis=1)),
+    ]
+
+
+def mean_head(verbalizer: AnyVerbalizer, linear: LinearHead, beside_words: WordsLinearHead) -> WordsLinearHead:
+    """The head whose label scores are the mean of those of a linear layer and of label words with a linear layer."""
+    weight, bias = (linear.weight + beside_words.weight) / 2, (linear.bias + beside_words.bias) / 2
+    return WordsLinearHead(verbalizer, beside_words.scale / 2, weight, bias)
 
 
 def soft_trial(task: Task, proposal: Proposal) -> Trial:
