@@ -33,7 +33,13 @@ def test_alone_the_best_is_chosen_if_it_is_better_on_every_example():
 
 
 def test_an_ensemble_has_the_best_of_those_that_are_hardly_worse():
-    best, close = trial("linear", [0.95, 0.6, 0.9, 0.7]), trial("words", [0.6, 0.9, 0.5, 0.95])
+    best = trial("linear", [0.95, 0.6, 0.9, 0.7])
+    close = trial("words", [0.6, 0.9, 0.5, 0.95], "One: <text> <mask>")
     worst = trial("words", [0.1, 0.1, 0.1, 0.1], "Other: <text> <mask>")
     assert choose_trials([worst, close, best], most=4) == [best, close]
     assert choose_trials([worst, close, best], most=1 + 1) == [best, close]
+
+
+def test_an_ensemble_has_one_way_of_each_template():
+    best, other = trial("linear", [0.95, 0.6, 0.9, 0.7]), trial("words", [0.6, 0.9, 0.5, 0.95])
+    assert choose_trials([other, best], most=4) == [best]

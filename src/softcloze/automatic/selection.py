@@ -1,10 +1,11 @@
 """Choice among trials by their cross-validated log loss."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from softcloze.automatic.trials import Trial
+from softcloze.prompt import Prompt
 
 SIMPLICITY = ("words", "words+linear", "linear")  # heads, the simplest first: fewer weights learnt from the examples
 STANDARD_ERRORS = 2.0  # that the members of an ensemble may be worse than the best
@@ -15,7 +16,8 @@ def choose_trials(trials: Sequence[Trial], most: int) -> list[Trial]:
 
     Alone, it is the simplest one within one standard error of the least log loss: label words, then words with a linear
     layer, then the layer alone, a soft prompt after hard ones. Several are those of least log loss within two standard
-    errors. With few examples the loss says little about which of them is best, and their average is better than most.
+    errors, the best one for each template and state: others are less different, and cost as much. With few examples the
+    loss says little about which of them is best, and their average is better than most.
 
     Args:
         trials: at least one.
@@ -30,7 +32,17 @@ def choose_trials(trials: Sequence[Trial], most: int) -> list[Trial]:
     if most == 1:
         within = [trial for trial in order if _excess(trial, best) <= _standard_error(trial, best)]
         return [min(within, key=lambda trial: (bool(trial.prompt.vectors), SIMPLICITY.index(trial.prompt.head)))]
-    return [trial for trial in order if _excess(trial, best) <= STANDARD_ERRORS * _standard_error(trial, best)][:most]
+    members: dict[Hashable, Trial] = {}
+    for trial in order:
+        if _excess(trial, best) <= STANDARD_ERRORS * _standard_error(trial, best):
+            members.setdefault(_input(trial), trial)
+    return [*members.values()][:most]
+
+
+def _input(trial: Trial) -> Hashable:
+    """The template and the state that a prompt takes; a probe is its own."""
+    prompt = trial.prompt
+    return (prompt.template, prompt.features) if isinstance(prompt, Prompt) else id(prompt)
 
 
 def _excess(trial: Trial, best: Trial) -> float:
