@@ -15,7 +15,7 @@ from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
 from softcloze.data import Example
 from softcloze.errors import OneSidedWarning
-from softcloze.heads import ExactFit, Head, LinearHead, WordHead, WordsLinearHead, fit_exact
+from softcloze.heads import ExactFit, Head, WordHead, WordsLinearHead, fit_exact
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import ChatOptions, with_slots
 from softcloze.verbalizer import AnyVerbalizer
@@ -141,10 +141,11 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features
     ]
 
 
-def mean_head(verbalizer: AnyVerbalizer, linear: LinearHead, beside_words: WordsLinearHead) -> WordsLinearHead:
+def mean_head(verbalizer: AnyVerbalizer, linear: Head, beside_words: Head) -> WordsLinearHead:
     """The head whose label scores are the mean of those of a linear layer and of label words with a linear layer."""
-    weight, bias = (linear.weight + beside_words.weight) / 2, (linear.bias + beside_words.bias) / 2
-    return WordsLinearHead(verbalizer, beside_words.scale / 2, weight, bias)
+    one, other = linear.state_dict(), beside_words.state_dict()
+    weight, bias = ((one[name] + other[name]) / 2 for name in ("weight", "bias"))
+    return WordsLinearHead(verbalizer, other["scale"] / 2, weight, bias)
 
 
 def soft_trial(task: Task, proposal: Proposal) -> Trial:
