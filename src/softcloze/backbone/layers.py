@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from softcloze.backbone.locking import lock_of
 from softcloze.errors import BackboneError
@@ -69,6 +68,8 @@ def find_layers(model: "PreTrainedModel", run: Callable[[], Tensor]) -> Layers:
         BackboneError: no modules are called in this way, or the scores depend on more than the hidden states in front
             of a layer, so that the vectors of a soft slot cannot enter there.
     """
+    from transformers.modeling_layers import GradientCheckpointingLayer  # slow to import
+
     expected = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     calls = _calls(_stack(model), run)
     marked = [module for module, _ in calls if isinstance(module, GradientCheckpointingLayer)]
