@@ -7,7 +7,7 @@ from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.loading import AnyModel, load_backbone, load_tokenizer, validate_model_options
 from softcloze.backbone.packing import shared_prefix
-from softcloze.backbone.soft_inputs import LayerVectors, SoftInputs
+from softcloze.backbone.soft_inputs import LayerVectors, SoftInputs, StatesBelow
 
 __all__ = [
     "AnyModel",
@@ -17,6 +17,7 @@ __all__ = [
     "PrefixCache",
     "RuntimeInfo",
     "SoftInputs",
+    "StatesBelow",
     "load_backbone",
     "load_tokenizer",
     "micro_batches",

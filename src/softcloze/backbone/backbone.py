@@ -13,6 +13,7 @@ from softcloze.backbone.batching import MAX_BATCH_TOKENS, tokens_per_batch
 from softcloze.backbone.compatibility import (
     can_cut_head,
     can_pack,
+    can_skip_layers,
     head_start,
     prefix_cache_reason,
     validate_adapter,
@@ -29,7 +30,7 @@ from softcloze.backbone.packing import BRANCHING, MAX_TREE_TOKENS, pack, pack_ev
 from softcloze.backbone.precision import non_finite_reason
 from softcloze.backbone.quantisation import NONE, keep_unpacked, quantisation_of, shape_of
 from softcloze.backbone.seq2seq import decoder_start
-from softcloze.backbone.soft_inputs import SoftInputs
+from softcloze.backbone.soft_inputs import SoftInputs, StatesBelow
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
@@ -356,6 +357,27 @@ class Backbone:
             BackboneError: as `layers`.
         """
         return self._forward.layer_states(ids, soft)
+
+    def states_below(
+        self,
+        layer: int,
+        sequences: Sequence[Sequence[int]],
+        token_type_ids: Sequence[Sequence[int] | None],
+        soft: SoftInputs,
+    ) -> StatesBelow:
+        """Hidden states of sequences in front of a layer, without gradient, computed by the layers below alone.
+
+        Args:
+            layer: index of the layer.
+            sequences: ids as in `outputs`; for a seq2seq model the encoder's.
+            token_type_ids: the token types of each sequence.
+            soft: the soft vectors, of which the input embeddings alone are used.
+        """
+        return self._forward.states_below(layer, sequences, token_type_ids, soft)
+
+    def can_skip_layers(self, layer: int) -> bool:
+        """Return True if scores stay the same when the layers below `layer` are skipped and their result is put in."""
+        return can_skip_layers(self._forward, layer)
 
     def validate_scores(self, scores: Tensor, tensors: Mapping[str, Tensor] | None = None) -> None:
         """Raise NonFiniteError if a row of scores that the model computed cannot become probabilities.

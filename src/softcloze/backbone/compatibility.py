@@ -5,6 +5,7 @@ hand, and some models see padding. Without these checks such a model would give 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart
 from softcloze.backbone.packing import MAX_TREE_TOKENS, pack
 from softcloze.backbone.precision import non_finite_reason
-from softcloze.backbone.soft_inputs import SoftInputs
+from softcloze.backbone.soft_inputs import LayerVectors, SoftInputs
 from softcloze.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -196,6 +197,29 @@ def can_pack(forward: ForwardPass) -> bool:
         return forward.packed(packing, positions, prefix=prefix).logits[None]
 
     return not _difference(forward, padded, packed)
+
+
+def can_skip_layers(forward: ForwardPass, layer: int) -> bool:
+    """Return True if scores stay the same when the layers below one are skipped and their result is put in.
+
+    For models with layers at which soft vectors can enter. Probed at run time: layers may pass on more than hidden
+    states, such as the position bias of T5.
+    """
+    vectors = torch.ones(1, forward.model.get_input_embeddings().weight.shape[-1], device=forward.device)
+    nothing = LayerVectors(torch.zeros(1, forward.layers.width, device=forward.device))
+    soft = SoftInputs(vectors, {layer: nothing})
+    sequences, positions = [[0, -1, 2, 3], [3, 1]], [[3, 1], [1]]
+    decoder: Sequence[Sequence[int]] = [[0, 1, 2, 3], [0, 1]]
+
+    def scores(taken: SoftInputs) -> Tensor:
+        if forward.family == "seq2seq":
+            return forward.padded(decoder, positions, sources=[*map(tuple, sequences)], soft=taken).logits[None]
+        return forward.padded(sequences, positions, soft=taken).logits[None]
+
+    def skipped() -> Tensor:
+        return scores(replace(soft, below=forward.states_below(layer, sequences, [None, None], soft)))
+
+    return not _difference(forward, lambda: scores(soft), skipped)
 
 
 def can_cut_head(forward: ForwardPass) -> bool:

@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from softcloze.backbone.family import Family, first_position, per_layer_embedding
 from softcloze.backbone.kv_cache import PrefixCache
@@ -16,7 +16,7 @@ from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs
 from softcloze.backbone.locking import lock_of
 from softcloze.backbone.packing import Packing
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
-from softcloze.backbone.soft_inputs import Slots, SoftInputs
+from softcloze.backbone.soft_inputs import Slots, SoftInputs, StatesBelow, keys_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -109,11 +109,17 @@ class ForwardPass:
         with self.frozen(), torch.no_grad():
             return find_layers(self.model, run)
 
-    def _entering(self, soft: SoftInputs | None, slots: Slots) -> AbstractContextManager[None]:
+    @contextmanager
+    def _entering(self, soft: SoftInputs | None, slots: Slots) -> Iterator[None]:
         """Have the vectors of `soft` enter at later layers in the forward pass of a `with` block."""
         if soft is None or not soft.layers:
-            return nullcontext()
-        return self.layers.changing(lambda layer, states: soft.enter(layer, states, slots))
+            yield
+            return
+        with ExitStack() as stack:
+            if slots.known is not None and soft.below is not None:
+                stack.enter_context(self.layers.skipping(range(soft.below.layer)))
+            stack.enter_context(self.layers.changing(lambda layer, states: soft.enter(layer, states, slots)))
+            yield
 
     def layer_states(self, ids: Sequence[int], soft: SoftInputs | None) -> Tensor:
         """Hidden states in front of each layer; see `Backbone.layer_states` for the arguments."""
@@ -124,10 +130,36 @@ class ForwardPass:
             return given
 
         inputs, _ = self.inputs([ids], None, soft, None)
-        stack = self.model.get_encoder() if self.family == "seq2seq" else self.model.base_model
         with torch.no_grad(), self.layers.changing(keep):
-            stack(**inputs)
+            self._stack(**inputs)
         return torch.stack(states)
+
+    def states_below(
+        self,
+        layer: int,
+        sequences: Sequence[Sequence[int]],
+        token_type_ids: Sequence[Sequence[int] | None],
+        soft: SoftInputs,
+    ) -> StatesBelow:
+        """Hidden states of sequences in front of a layer; see `Backbone.states_below` for the arguments."""
+        kept: list[Tensor] = []
+
+        def keep(index: int, states: Tensor) -> Tensor:
+            if index == layer:
+                kept.extend(of_row[: len(ids)].clone() for of_row, ids in zip(states, sequences, strict=True))
+            return states
+
+        inputs, _ = self.inputs(sequences, token_type_ids, soft, None)
+        layers = self.layers
+        with torch.no_grad(), layers.skipping(range(layer, layers.count)), layers.changing(keep):
+            self._stack(**inputs)
+        return StatesBelow(layer, dict(zip(keys_of(sequences, token_type_ids), kept, strict=True)))
+
+    @property
+    def _stack(self) -> nn.Module:
+        """The part of the model without its head that takes soft slots."""
+        stack: nn.Module = self.model.get_encoder() if self.family == "seq2seq" else self.model.base_model
+        return stack
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of token ids, shape (*ids, width), without gradient, in the model's precision."""
@@ -255,6 +287,9 @@ class ForwardPass:
         if soft is not None:
             vectors = soft.embeddings.index_select(0, slots.rows).to(embedded.dtype)
             embedded = embedded.flatten(0, 1).index_copy(0, slots.positions, vectors).view_as(embedded)
+            if soft.below is not None and prefix is None:
+                types = token_type_ids if token_type_ids is not None else [None] * len(sequences)
+                slots = slots._replace(known=soft.below.of(keys_of(sequences, types)))
         inputs: dict[str, Any] = {"inputs_embeds": embedded}
         if self._embed_per_layer is not None:
             inputs["per_layer_inputs"] = self._embed_per_layer(ids)

@@ -1,10 +1,11 @@
 """The layers of a model, found by trying, and hooks that change the hidden states in front of each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 Change: TypeAlias = Callable[[int, Tensor], Tensor]
 
 
+class _Call(NamedTuple):
+    """One call of a module, with the width of the hidden states that it is given."""
+
+    module: nn.Module
+    width: int
+
+
 class Layers:
     """The layers through which the hidden states of a model, or of a seq2seq model's encoder, pass one after the other.
 
@@ -27,9 +35,12 @@ class Layers:
         width: width of the hidden states.
     """
 
-    def __init__(self, model: "PreTrainedModel", modules: Sequence[nn.Module], count: int, width: int):
-        """Take the modules that run as layers, without repetitions."""
-        self._model, self._modules, self.count, self.width = model, modules, count, width
+    def __init__(self, model: "PreTrainedModel", calls: "Sequence[_Call]", results: Mapping[nn.Module, int]):
+        """Take the calls of the layers in a forward pass, and the length of the tuple that each module returns."""
+        self._model = model
+        self._modules = tuple(dict.fromkeys(call.module for call in calls))
+        self._results = results[calls[0].module]
+        self.count, self.width = len(calls), calls[0].width
 
     @contextmanager
     def changing(self, change: Change) -> Iterator[None]:
@@ -52,6 +63,32 @@ class Layers:
                 for registered in hooks:
                     registered.remove()
 
+    @contextmanager
+    def skipping(self, skipped: range) -> Iterator[None]:
+        """Have some layers return the hidden states that they are given, for one forward pass in a `with` block.
+
+        They still run one after the other, for a model may pick its masks by the index of a layer.
+        """
+        caller, calls = get_ident(), count()
+
+        def run(forward: Callable[..., Any], *args: Any, **inputs: Any) -> object:  # noqa: ANN401
+            if get_ident() != caller or next(calls) not in skipped:
+                return forward(*args, **inputs)
+            states = args[0] if args else inputs["hidden_states"]
+            return states if not self._results else (states, *[None] * (self._results - 1))
+
+        with lock_of(self._model):
+            before = [(module, module.__dict__.get("forward")) for module in self._modules]
+            for module in self._modules:
+                module.forward = partial(run, module.forward)
+            try:
+                yield
+            finally:
+                for module, forward in before:
+                    del module.forward
+                    if forward is not None:
+                        module.forward = forward
+
 
 def find_layers(model: "PreTrainedModel", run: Callable[[], Tensor]) -> Layers:
     """Find the layers of a model by running it.
@@ -71,18 +108,15 @@ def find_layers(model: "PreTrainedModel", run: Callable[[], Tensor]) -> Layers:
     from transformers.modeling_layers import GradientCheckpointingLayer  # slow to import
 
     expected = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    calls = _calls(_stack(model), run)
-    marked = [module for module, _ in calls if isinstance(module, GradientCheckpointingLayer)]
-    inner = {child for module in marked for child in module.modules() if child is not module}
-    candidates = [[module for module in marked if module not in inner]]
-    candidates += [
-        [module for module, _ in calls if type(module) is kind] for kind in dict.fromkeys(type(m) for m, _ in calls)
-    ]
-    widths = dict(calls)
-    for modules in candidates:
-        if modules and len(modules) == (expected if expected is not None else len(candidates[0])):
-            distinct = tuple(dict.fromkeys(modules))
-            layers = Layers(model, distinct, len(modules), widths[modules[0]])
+    calls, results = _calls(_stack(model), run)
+    marked = [call for call in calls if isinstance(call.module, GradientCheckpointingLayer)]
+    inner = {child for call in marked for child in call.module.modules() if child is not call.module}
+    candidates = [[call for call in marked if call.module not in inner]]
+    kinds = dict.fromkeys(type(call.module) for call in calls)
+    candidates += [[call for call in calls if type(call.module) is kind] for kind in kinds]
+    for candidate in candidates:
+        if candidate and len(candidate) == (expected if expected is not None else len(candidates[0])):
+            layers = Layers(model, candidate, results)
             if all(_carries_the_text(layers, layer, run) for layer in {0, layers.count - 1}):
                 return layers
     raise BackboneError(
@@ -97,23 +131,31 @@ def _stack(model: "PreTrainedModel") -> nn.Module:
     return stack
 
 
-def _calls(stack: nn.Module, run: Callable[[], Tensor]) -> list[tuple[nn.Module, int]]:
-    """The modules with children that are given hidden states, in order of their calls, and the width of these."""
-    calls: list[tuple[nn.Module, int]] = []
+def _calls(stack: nn.Module, run: Callable[[], Tensor]) -> tuple[list[_Call], dict[nn.Module, int]]:
+    """Calls of modules with children that are given hidden states, and the length of the tuple that each returns.
+
+    The length is 0 for a module that returns a tensor.
+    """
+    calls: list[_Call] = []
+    results: dict[nn.Module, int] = {}
 
     def record(module: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
         states = args[0] if args else inputs.get("hidden_states")
         if isinstance(states, Tensor) and states.dim() == 3 and len(states) == 2:
-            calls.append((module, states.shape[-1]))
+            calls.append(_Call(module, states.shape[-1]))
+
+    def measure(module: nn.Module, _: object, output: object) -> None:
+        results[module] = len(output) if isinstance(output, tuple) else 0
 
     inside = [module for module in stack.modules() if module is not stack and any(True for _ in module.children())]
     hooks = [module.register_forward_pre_hook(record, with_kwargs=True) for module in inside]
+    hooks += [module.register_forward_hook(measure) for module in inside]
     try:
         run()
     finally:
         for hook in hooks:
             hook.remove()
-    return calls
+    return calls, results
 
 
 def _carries_the_text(layers: Layers, layer: int, run: Callable[[], Tensor]) -> bool:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 class LayerVectors(NamedTuple):
@@ -20,16 +21,55 @@ class LayerVectors(NamedTuple):
     replaces: Tensor | None = None
 
 
+Key: TypeAlias = tuple[tuple[int, ...], tuple[int, ...] | None]
+"""The ids and token types of a sequence."""
+
+
+def keys_of(sequences: Sequence[Sequence[int]], token_type_ids: Sequence[Sequence[int] | None]) -> list[Key]:
+    """The key of each sequence."""
+    typed = zip(sequences, token_type_ids, strict=True)
+    return [(tuple(ids), tuple(types) if types is not None else None) for ids, types in typed]
+
+
+@dataclass(frozen=True)
+class StatesBelow:
+    """Hidden states in front of the first layer at which soft vectors enter, which training does not change.
+
+    Attributes:
+        layer: index of the layer.
+        states: by ids and token types of a sequence, its hidden states, shape (ids, layer width).
+    """
+
+    layer: int
+    states: Mapping[Key, Tensor]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the states."""
+        return sum(states.nbytes for states in self.states.values())
+
+    def of(self, sequences: Sequence[Key]) -> Tensor | None:
+        """The states of some sequences, padded on the right, shape (batch, longest, layer width).
+
+        None if those of one are unknown.
+        """
+        if not all(sequence in self.states for sequence in sequences):
+            return None
+        return pad_sequence([self.states[sequence] for sequence in sequences], batch_first=True)
+
+
 class Slots(NamedTuple):
     """The soft slots of a batch.
 
     Attributes:
         positions: their positions in the batch, flattened to shape (batch x length,), shape (slots,).
         rows: the row of the soft vectors that each takes, shape (slots,).
+        known: hidden states of the batch in front of the first layer at which vectors enter, if they are known.
     """
 
     positions: Tensor
     rows: Tensor
+    known: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -39,10 +79,12 @@ class SoftInputs:
     Attributes:
         embeddings: input embeddings, shape (soft, width).
         layers: by index of the layer, what enters the hidden states in front of it; only layers from 1 on.
+        below: the states of some sequences in front of the first of these layers, which need not be computed again.
     """
 
     embeddings: Tensor
     layers: Mapping[int, LayerVectors] = field(default_factory=dict)
+    below: StatesBelow | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -62,6 +104,8 @@ class SoftInputs:
             states: shape (batch, length, layer width).
             slots: the soft slots of the batch.
         """
+        if slots.known is not None and self.below is not None and layer == self.below.layer:
+            states = slots.known
         if layer not in self.layers or not len(slots.positions):
             return states
         of_rows, replaces = self.layers[layer]

@@ -7,7 +7,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed
+from softcloze.backbone import Backbone, PrefixCache, SoftInputs, StatesBelow, run_length_bucketed
+from softcloze.backbone.soft_inputs import Key
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
 from softcloze.scoring.log_softmax import gather_log_softmax
@@ -133,6 +134,43 @@ class Scorer:
 
         run_length_bucketed(lengths, lambda i: lengths[i], prefill, self.backbone.token_budget)
         return cache
+
+    def cache_below(
+        self, prompts: Sequence[EncodedPrompt], soft: SoftInputs, layer: int, memory: int
+    ) -> StatesBelow | None:
+        """Compute the hidden states of prompts in front of a layer, where all below is constant.
+
+        Args:
+            prompts: encoded prompts.
+            soft: the soft vectors, of which nothing enters below the layer.
+            layer: index of the layer.
+            memory: bytes that the states may take.
+
+        Returns:
+            None for a causal model, which keeps what stands before the first soft slot instead; if the model cannot
+            skip layers; or if the states take more memory.
+        """
+        backbone = self.backbone
+        if layer < 1 or backbone.family == "causal" or not backbone.can_skip_layers(layer):
+            return None
+        inputs = [model_input for prompt in prompts for model_input in self.model_inputs(prompt)]
+        keys = list(
+            dict.fromkeys(
+                (model_input.source, None) if model_input.source else (model_input.ids, model_input.token_type_ids)
+                for model_input in inputs
+            )
+        )
+        lengths = [len(ids) for ids, _ in keys]
+        if sum(lengths) * backbone.layers.width * backbone.model.dtype.itemsize > memory:
+            return None
+        states: dict[Key, Tensor] = {}
+
+        def run(batch: list[int]) -> None:
+            ids, types = zip(*(keys[i] for i in batch), strict=True)
+            states.update(backbone.states_below(layer, ids, types, soft).states)
+
+        run_length_bucketed(lengths, lambda i: lengths[i], run, backbone.token_budget)
+        return StatesBelow(layer, states)
 
 
 def joined_vocab_ids(scorers: Sequence[Scorer]) -> Tensor | None:

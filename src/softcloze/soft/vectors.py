@@ -65,6 +65,11 @@ class SoftVectors(nn.Module):
         return any(block.layers.first == 0 for block in self.blocks)
 
     @property
+    def first_layer(self) -> int:
+        """Index of the first layer at which a trained vector enters: below it a forward pass is constant."""
+        return 0 if self.trains_embeddings else next(iter(self._entries), 0)
+
+    @property
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters to train, by name."""
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,8 @@ class _Features:
             if soft is not None:
                 soft.to(scorer.backbone.device)
                 self.frozen = scorer.cache_prefixes(prompts, cache_memory)
+                with torch.no_grad():
+                    self._below = scorer.cache_below(prompts, soft.inputs(), soft.first_layer, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
                 packed = self.frozen is None and scorer.backbone.can_pack
                 self._shared = shared_prefix([prompt.left for prompt in prompts]) if packed else 0
@@ -216,7 +219,8 @@ class _Features:
         """Features of the examples `rows`, shape (rows, features), differentiable with respect to the soft vectors."""
         if self._soft is None:
             return self._fixed[rows]
-        return self._scorer.batch([self._prompts[i] for i in rows], self._soft.inputs(), self.frozen, rows).cpu()
+        inputs = replace(self._soft.inputs(), below=self._below)
+        return self._scorer.batch([self._prompts[i] for i in rows], inputs, self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
         """Features of the examples `rows` without gradient, computed in batches of similar length."""

@@ -64,9 +64,10 @@ class TrainingSettings(BaseEstimator):
         n_iter_no_change: epochs without a lower held-out loss before stopping.
         checkpoint: folder for the progress of a `fit`, from which the same fit resumes after an interruption, with
             `random_state=None` as well; None for no checkpoints.
-        cache_memory: memory for the keys and values of everything before the first soft slot, which a causal model
-            computes once: a size such as "500MB" or "2GiB", or a number of bytes. A larger cache is kept in a file in
-            the cache folder during `fit`.
+        cache_memory: memory for what is computed once: the keys and values of a causal model before the first soft
+            slot, or the hidden states of another model in front of the first layer at which soft vectors enter, if that
+            is a later one. A size such as "500MB" or "2GiB", or a number of bytes. Larger keys and values are kept in
+            a file in the cache folder during `fit`; larger hidden states are computed at each step.
         on_epoch: called with the record of each epoch; see `train`.
         on_step: called after each step with the number of steps that are done and of all steps.
 

