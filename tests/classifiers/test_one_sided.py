@@ -10,7 +10,7 @@ from support import models
 
 from softcloze import PromptClassifier, PromptEnsemble
 from softcloze.calibration import LabelBias
-from softcloze.classifiers.one_sided import warn_if_one_sided
+from softcloze.classifiers.one_sided import describe_one_sided
 from softcloze.errors import OneSidedWarning
 from softcloze.prompt import BoundPrompt
 
@@ -96,19 +96,25 @@ def test_trained_prompts_and_members_of_ensembles_warn(backbone, one_sided):
     ]
     messages = warned(PromptEnsemble(members), texts, [winner, other] * 8)
     assert len(messages) >= 1
-    assert all("the prompt gives" in message for message in messages)
+    assert all(" of 16 training examples" in message for message in messages)
+
+
+def test_a_wording_that_is_one_sided_without_slots_warns_even_if_training_mends_it(backbone, one_sided):
+    texts, winner, other = one_sided
+    labels = [winner, other] * 8
+    soft = classifier(backbone, "<soft*4> <text> It was <mask>", epochs=60, learning_rate=1.0)
+    soft.set_params(training__target_loss=0.0, training__average_last_epochs=0)
+    (message,) = warned(soft, texts, labels)
+    assert soft.predict(texts).tolist().count(winner) < 13
+    assert message.startswith(f"the prompt without its soft slots gives {winner!r} to 16 of 16 training examples")
+    # where vectors alone ask the question, nothing is known before training
+    assert warned(soft.set_params(template="<text> <soft*4> <mask>"), texts, labels) == []
 
 
 @pytest.mark.parametrize(("bias", "hits", "warns"), [(9.0, 9, True), (9.0, 14, False), (0.0, 9, False)])
-def test_certainty_without_content_counts_where_examples_are_guessed(backbone, one_sided, bias, hits, warns):
-    texts, *_ = one_sided
+def test_certainty_without_content_counts_where_examples_are_guessed(backbone, bias, hits, warns):
     clf = classifier(backbone)
-    prompt = replace(clf._bound_prompt().prompt, calibration=LabelBias("batch", (bias, 0.0)))
-    targets = [0, 1] * 8
-    given = [target if i < hits else 1 - target for i, target in enumerate(targets)]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warn_if_one_sided(BoundPrompt(prompt, backbone), texts, np.eye(2)[given], targets)
-    assert [f"{hits} of 16 training examples get their label" in str(warning.message) for warning in caught] == [
-        True
-    ] * warns
+    bound = BoundPrompt(replace(clf._bound_prompt().prompt, calibration=LabelBias("batch", (bias, 0.0))), backbone)
+    right = np.array([0, 1] * 8)
+    fact = describe_one_sided(bound, np.where(np.arange(16) < hits, right, 1 - right), right)
+    assert (fact is not None and f"{hits} of 16 training examples get their label" in fact) is warns

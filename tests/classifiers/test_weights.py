@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def classifier(kind="soft", **parameters):
-    clf = PromptClassifier(models.backbone("bert"), HARD, WORDS, epochs=2, random_state=0)
+    clf = PromptClassifier(models.backbone("bert"), HARD, WORDS, epochs=2, class_weight=None, random_state=0)
     return clf.set_params(**KINDS[kind], **parameters)
 
 
@@ -125,8 +125,15 @@ def test_partial_fit():
     weighted.partial_fit(TEXTS, LABELS, sample_weight=WEIGHTS)
     plain.partial_fit(TEXTS, LABELS)
     assert not np.array_equal(weighted.predict_proba(TEXTS), plain.predict_proba(TEXTS))
-    with pytest.raises(ParameterError, match='class_weight="balanced" counts the examples of each label'):
-        classifier("soft", class_weight="balanced").partial_fit(TEXTS, LABELS)
+    balanced = classifier("soft", class_weight="balanced").partial_fit(TEXTS, LABELS)
+    by_hand = classifier("soft").partial_fit(TEXTS, LABELS, sample_weight=compute_sample_weight("balanced", LABELS))
+    np.testing.assert_allclose(balanced.predict_proba(TEXTS), by_hand.predict_proba(TEXTS), atol=1e-6)
+
+
+def test_classes_of_different_sizes_weigh_the_same_by_default():
+    default = PromptClassifier(models.backbone("bert"), HARD, WORDS, head="linear", random_state=0).fit(TEXTS, LABELS)
+    balanced = classifier("linear", class_weight="balanced").fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(default.predict_proba(TEXTS), balanced.predict_proba(TEXTS))
 
 
 def test_probabilities_of_a_teacher():
@@ -137,7 +144,7 @@ def test_probabilities_of_a_teacher():
 
 
 def test_weights_are_saved_and_loaded(tmp_path):
-    for kind, weight in (("linear", {"pos": 2.0, "neg": 1}), ("soft", "balanced")):
+    for kind, weight in (("linear", {"pos": 2.0, "neg": 1}), ("soft", "balanced"), ("warp", None)):
         classifier(kind, class_weight=weight).fit(TEXTS, LABELS).save(tmp_path / kind)
         assert PromptClassifier.load(tmp_path / kind, models.backbone("bert")).class_weight == weight
 

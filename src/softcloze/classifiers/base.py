@@ -225,7 +225,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         saved["max_length"], saved["chat_options"] = prompt.max_length, prompt.chat_options
         if "class_weight" in prompt.training:
             weight = prompt.training["class_weight"]
-            saved["class_weight"] = weight if isinstance(weight, str) else dict(weight)
+            saved["class_weight"] = dict(weight) if isinstance(weight, list) else weight
         if "seed" in prompt.training:
             saved["random_state"] = prompt.training["seed"]
         classifier = cls(model, str(prompt.template), prompt.verbalizer, **saved)
@@ -457,16 +457,14 @@ def accuracy(
 
 
 def class_weight_record(class_weight: ClassWeight | None) -> dict[str, Any]:
-    """Weights of the classes as data that JSON holds, for the record of a training; empty for None.
+    """Weights of the classes as data that JSON holds, for the record of a training.
 
     >>> class_weight_record("balanced"), class_weight_record({"rare": 5})
     ({'class_weight': 'balanced'}, {'class_weight': [['rare', 5]]})
     """
-    if class_weight is None:
-        return {}
-    if isinstance(class_weight, str):
-        return {"class_weight": class_weight}
-    return {"class_weight": [[label, plain(weight)] for label, weight in class_weight.items()]}
+    if isinstance(class_weight, Mapping):
+        return {"class_weight": [[label, plain(weight)] for label, weight in class_weight.items()]}
+    return {"class_weight": class_weight}
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

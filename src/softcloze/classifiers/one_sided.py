@@ -2,16 +2,18 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.calibration import content_free, dominant_label, winning_label
 from softcloze.data import Example
+from softcloze.encoding import EncodedPrompt
 from softcloze.errors import OneSidedWarning
 from softcloze.library import list_templates, load_template
 from softcloze.prompt import BoundPrompt
-from softcloze.template import without_slots
+from softcloze.template import Literal, without_slots
 from softcloze.verbalizer import Label, Verbalizer
 
 SAMPLE = 64  # training examples that are scored for it
@@ -21,41 +23,63 @@ CERTAIN = 10.0  # times the odds of chance: 0.91 for one of two labels
 NEAR, ENOUGH = 0.25, 16  # share of the way from chance to all right; examples
 
 
-def sample(count: int, seed: int) -> list[int]:
-    """Indices of the training examples that are scored, `SAMPLE` at most."""
-    return sorted(np.random.default_rng(seed).permutation(count)[:SAMPLE].tolist())
-
-
 def warn_if_one_sided(
-    bound: BoundPrompt, examples: Sequence[Example], scores: NDArray[np.float64], targets: Sequence[int]
+    bound: BoundPrompt,
+    examples: Sequence[Example],
+    prompts: Sequence[EncodedPrompt],
+    targets: Sequence[int],
+    seed: int,
 ) -> None:
-    """Warn if one label wins nearly all training examples, or content-free input while the others are guessed.
+    """Warn if one label wins nearly all training examples, or content-free input while the examples are guessed.
+
+    A prompt with soft slots is scored without them as well: training seldom mends a wording that was one-sided.
 
     Args:
         bound: the fitted prompt.
         examples: training examples.
-        scores: label scores of them, shape (examples, labels), with any calibration.
+        prompts: the same, encoded.
         targets: index of the right label of each of them.
+        seed: of the `SAMPLE` examples that are scored, if there are more.
 
     Warns:
         OneSidedWarning: with what to do instead.
     """
-    predicted, right = scores.argmax(1), np.asarray(targets)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(prompts))[:SAMPLE]).tolist()
+    chosen, right = [examples[i] for i in rows], np.asarray(targets)[rows]
+    fact = describe_one_sided(bound, bound.label_scores(bound.features([prompts[i] for i in rows])).argmax(1), right)
+    prompt = bound.prompt
+    if fact is None and prompt.template.blocks and prompt.calibration is None and prompt.demonstrations is None:
+        hard = without_slots(prompt.template)
+        if any(isinstance(node, Literal) and any(map(str.isalpha, node.text)) for node in hard.nodes):
+            alone = replace(prompt, template=hard, vectors={}, head="words", head_tensors={}, features="mask")
+            before = BoundPrompt(alone, bound.backbone)
+            fact = describe_one_sided(before, before.scores(chosen).argmax(1), right)
+            fact = f"without its soft slots {fact}" if fact is not None else None
+    if fact is not None:
+        warnings.warn(f"the prompt {fact}: {_advice(bound, chosen)}", OneSidedWarning, stacklevel=3)
+
+
+def describe_one_sided(bound: BoundPrompt, predicted: NDArray[np.int_], right: NDArray[np.int_]) -> str | None:
+    """Describe a label that wins nearly all examples, or content-free input while they are guessed; None without one.
+
+    Args:
+        bound: the prompt.
+        predicted: index of the label that it gives to each example, shape (examples,).
+        right: index of the right one.
+    """
     dominant = dominant_label(predicted, right)
     if dominant is not None:
         label, _ = dominant
         given, have = (int((values == label).sum()) for values in (predicted, right))
-        fact = f"gives {bound.labels[label]!r} to {given} of {len(right)} training examples, and {have} have it"
-    else:
-        winner = _winner(bound) if _is_guessing(predicted, right) else None
-        if winner is None:
-            return
-        hits = int((predicted == right).sum())
-        fact = (
-            f"gives {bound.labels[winner[0]]!r} to an input without content, with probability "
-            f"{winner[1]:.2f}, and {hits} of {len(right)} training examples get their label, hardly more than by chance"
-        )
-    warnings.warn(f"the prompt {fact}: {_advice(bound, examples)}", OneSidedWarning, stacklevel=3)
+        return f"gives {bound.labels[label]!r} to {given} of {len(right)} training examples, and {have} have it"
+    winner = _winner(bound) if _is_guessing(predicted, right) else None
+    if winner is None:
+        return None
+    hits = int((predicted == right).sum())
+    return (
+        f"gives {bound.labels[winner[0]]!r} to an input without content, with probability {winner[1]:.2f}, and "
+        f"{hits} of {len(right)} training examples get their label, hardly more than by chance"
+    )
 
 
 def _is_guessing(predicted: NDArray[np.int_], right: NDArray[np.int_]) -> bool:

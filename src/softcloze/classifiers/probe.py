@@ -77,7 +77,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
 
     encoder: Encoder = ENCODER
     _: KW_ONLY
-    class_weight: ClassWeight | None = None
+    class_weight: ClassWeight | None = "balanced"
     max_length: int | None = None
     random_state: int | np.random.RandomState | None = None
 

@@ -25,7 +25,7 @@ from softcloze.classifiers.base import (
     seed_of,
 )
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
-from softcloze.classifiers.one_sided import sample, warn_if_one_sided
+from softcloze.classifiers.one_sided import warn_if_one_sided
 from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
 from softcloze.data import (
     ClassWeight,
@@ -107,8 +107,10 @@ class PromptClassifier(PromptEstimator):
         batch_size: examples per step.
         learning_rate: in units of the root mean square of the model's input embeddings: the highest step of AdamW
             for soft vectors, so that one value fits models whose embeddings differ in scale.
-        class_weight: weights of the classes in all that is learnt from labels: None for equal ones, "balanced" so that
-            every class weighs the same however many examples it has, or label -> weight, 1 for labels not named.
+        class_weight: weights of the classes in all that is learnt from labels: "balanced" so that every class weighs
+            the same however many examples it has, None for examples of equal weight, or label -> weight, 1 for labels
+            not named. With uneven classes "balanced" has the higher balanced accuracy, and None gives the frequent
+            label more often: docs/measurements/defaults.md.
         max_length: limit of a prompt in tokens; None for the model's own limit.
         chat_options: values of variables of the tokenizer's chat template, for a template with chat turns, as in
             {"date": "2026-07-26"}; thinking is off unless it has "enable_thinking".
@@ -168,7 +170,7 @@ class PromptClassifier(PromptEstimator):
     epochs: int = 3
     batch_size: int = 4
     learning_rate: float = 0.04
-    class_weight: ClassWeight | None = None
+    class_weight: ClassWeight | None = "balanced"
     max_length: int | None = None
     chat_options: ChatOptions | None = None
     warm_start: bool = False
@@ -202,7 +204,8 @@ class PromptClassifier(PromptEstimator):
         Warns:
             ConvergenceWarning: the training loss did not fall.
             OneSidedWarning: one label wins nearly all training examples, or inputs without content while the examples
-                are guessed; 64 examples are scored to see that. It names another prompt.
+                are guessed, with the trained prompt or without its soft slots. 64 examples are scored to see that. It
+                names another prompt.
         """
         self._validate_parameters()
         template = resolve_template(self.template)
@@ -266,9 +269,7 @@ class PromptClassifier(PromptEstimator):
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
         # the bias of an exact head is fitted, so that no label wins unduly
         if self._needs_several and self.head not in EXACT:
-            rows = sample(len(prompts), start.seed)
-            scores = bound.label_scores(bound.features([prompts[i] for i in rows]))
-            warn_if_one_sided(bound, [examples[i] for i in rows], scores, [targets[i] for i in rows])
+            warn_if_one_sided(bound, examples, prompts, targets, start.seed)
         return self._finish(bound, start)
 
     def partial_fit(
@@ -280,7 +281,8 @@ class PromptClassifier(PromptEstimator):
     ) -> Self:
         """Train for one epoch on more examples, from the vectors and the head as they are.
 
-        The learning rate rises and falls within each call. `epochs`, `warm_start` and early stopping have no effect.
+        The learning rate rises and falls within each call, and class_weight="balanced" counts its examples alone.
+        `epochs`, `warm_start` and early stopping have no effect.
 
         Args:
             X: examples as for `fit`.
@@ -294,7 +296,7 @@ class PromptClassifier(PromptEstimator):
 
         Raises:
             ParameterError: a calibration, prototypes, a linear layer without soft slots or demonstrations, which are
-                learnt from all examples at once, as class_weight="balanced" is.
+                learnt from all examples at once.
             DataError: `classes` has a label that the verbalizer lacks.
             SoftclozeError: as `fit`.
         """
@@ -305,11 +307,6 @@ class PromptClassifier(PromptEstimator):
             what = f"head={self.head!r} without soft slots" if solved else 'head="prototypes"'
             raise ParameterError(
                 f"a calibration, {what} and <demos> are learnt from all examples at once; call fit with them"
-            )
-        if self.class_weight == "balanced":
-            raise ParameterError(
-                'class_weight="balanced" counts the examples of each label, and partial_fit has only some of them; '
-                "name the weights, as in {'rare': 5.0}, or call fit"
             )
         step = clone(self).set_params(
             warm_start=True, epochs=1, random_state=self.random_state, training__early_stopping=False

@@ -148,6 +148,7 @@ def fit(
         raise CommandError(
             f"--class-weight has {min(map(str, unknown))!r}, and the labels are {quoted_list(sorted({*labels}))}"
         )
+    of_classes = {"class_weight": by_class} if class_weight is not None else {}
     weights = table.weights(weight_column) if weight_column is not None else None
 
     if parsed is not None:
@@ -173,7 +174,7 @@ def fit(
             max_length=max_length,
             chat_options=options,
             random_state=seed,
-            **({"class_weight": by_class} if class_weight is not None else {}),
+            **of_classes,
         )
         return
     folder = PROMPT.validate_target(out)
@@ -195,10 +196,10 @@ def fit(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        class_weight=by_class,
         max_length=max_length,
         chat_options=options,
         random_state=seed,
+        **of_classes,
     )
     work, reported_steps = f"training on {len(examples):,} rows", list[int]()
 

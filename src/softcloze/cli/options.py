@@ -122,7 +122,7 @@ ClassWeightOption = Annotated[
     typer.Option(
         "--class-weight",
         help='Weights of the classes in training: balanced, none, or JSON from labels to weights as in {"rare": 5}; '
-        "by default none, and with --auto balanced.",
+        "by default balanced.",
     ),
 ]
 WeightOption = Annotated[

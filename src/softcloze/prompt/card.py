@@ -75,7 +75,7 @@ class _NearestEntry(TypedDict):
 class TrainingEntry(TypedDict, total=False):
     """Settings and history of a training, among others."""
 
-    class_weight: str | list[tuple[Label, float]]
+    class_weight: str | list[tuple[Label, float]] | None
     layer_rms: list[tuple[Count, float]]
     history: list[dict[str, float]]
 
