@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from softcloze.calibration.one_sided import winning_label
 from softcloze.display import Block, Column, Displayable, Preformatted, Table, percent
 from softcloze.errors import VerbalizerError
 from softcloze.formatting import one_line
@@ -204,6 +203,8 @@ def words_table(check: VerbalizerCheck) -> Table:
 
 def _one_sided(labels: "Sequence[Label]", priors: Sequence[float], template: Template) -> list[Finding]:
     """A finding if one label wins on content-free input."""
+    from softcloze.calibration import winning_label  # imports scipy
+
     winner = winning_label(priors)
     if winner is None:
         return []
