@@ -46,7 +46,7 @@ def test_probabilities_are_those_of_scikit_learn_on_standardised_embeddings(enco
     """The names of labels are further examples of twice the weight; numbers are none."""
     weights = np.linspace(0.5, 2, len(TEXTS))
     labels = LABELS if names else [len(label) * 10 + (label == "odd") for label in LABELS]
-    fitted = ProbeClassifier(encoder, random_state=0).fit(TEXTS, labels, weights)
+    fitted = ProbeClassifier(encoder, class_weight=None, random_state=0).fit(TEXTS, labels, weights)
     scaler = StandardScaler().fit(encoder.embed(TEXTS), sample_weight=weights)
     regression = LogisticRegression(C=1 / (fitted.exact_.strength * len(TEXTS)), tol=1e-10, max_iter=10_000)
     all_weights = np.concatenate([weights / weights.mean(), np.full(len(names), 2.0)])
