@@ -148,7 +148,7 @@ def fit(
         raise CommandError(
             f"--class-weight has {min(map(str, unknown))!r}, and the labels are {quoted_list(sorted({*labels}))}"
         )
-    of_classes = {"class_weight": by_class} if class_weight is not None else {}
+    of_classes: dict[str, Any] = {"class_weight": by_class} if class_weight is not None else {}
     weights = table.weights(weight_column) if weight_column is not None else None
 
     if parsed is not None:
