@@ -17,8 +17,9 @@ from transformers import (
 )
 
 from softcloze import Prompt, PromptClassifier
-from softcloze.backbone import Backbone, load_backbone
+from softcloze.backbone import Backbone, SoftInputs, load_backbone
 from softcloze.backbone.quantisation import stored
+from softcloze.cli.saved import Saved
 from softcloze.errors import ArtifactError, BackboneError, ParameterError
 from softcloze.prompt import BoundPrompt
 from softcloze.template import Template
@@ -99,7 +100,7 @@ def test_gradients_are_slopes_after_a_scoring_pass(folder, architecture, kind):
     soft = bound.parts.soft
 
     def loss(weight):
-        scores = bound.parts.head.label_scores(bound.compiled.scorer.batch(prompts, weight))
+        scores = bound.parts.head.label_scores(bound.compiled.scorer.batch(prompts, SoftInputs(weight, {})))
         return bound.parts.head.loss(scores, torch.tensor([1, 0, 1, 0]))
 
     with backbone.frozen():
@@ -170,6 +171,7 @@ def test_a_fit_leaves_every_weight_and_belongs_to_its_form(folder, kind, tmp_pat
     assert np.array_equal(again.predict_proba(TEXTS), clf.predict_proba(TEXTS))
     by_card = PromptClassifier.load(tmp_path / "prompt")
     assert by_card.backbone_.quantisation == kind
+    assert Saved.read(tmp_path / "prompt").open().backbone.quantisation == kind  # the commands
     exact = load_backbone(place, dtype="float32", device="cpu")
     with pytest.raises(ArtifactError, match=f"trained on weights of the form {kind} float32, .* the form none"):
         PromptClassifier.load(tmp_path / "prompt", exact)

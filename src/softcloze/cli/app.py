@@ -8,6 +8,7 @@ from errno import EBADF, EDQUOT, EIO, ENOSPC, EPIPE
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
+from logging import ERROR, getLogger
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,7 @@ SETTINGS: dict[str, Any] = {
 
 
 OUTPUT_ERRORS = (EBADF, EDQUOT, EIO, ENOSPC, EPIPE)  # of writing to a stream; errors of files have a name
+ON_IMPORT = ("torchao", "torch.utils._pytree", "bitsandbytes")  # loggers of messages that say nothing to a user
 COMMANDS = {  # name of a module and of the function in it: summary
     "fit": "Train a prompt on labelled rows and save it.",
     "predict": "Label every row of a file with a saved prompt.",
@@ -69,6 +71,8 @@ def main() -> None:
     does, ends the command with 141, as the signal SIGPIPE would.
     """
     _prepare_streams()
+    for name in ON_IMPORT:
+        getLogger(name).setLevel(ERROR)
     warnings.showwarning = _show_warning
     try:
         code = _run()

@@ -1,6 +1,7 @@
 """Export of a prompt as a PEFT adapter."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,13 @@ from softcloze.prompt.peft_folder import write_adapter
 from softcloze.prompt.peft_readme import write_readme
 from softcloze.scoring.families import state_input_of
 from softcloze.soft import SoftVectors
+from softcloze.template import Soft
 from softcloze.verbalizer import Verbalizer
 
 if TYPE_CHECKING:
     from softcloze.prompt.prompt import Prompt
 
+_PLAIN = ("count", "init", "name", "train", "via")  # attributes of soft slots that leave vectors of the input alone
 _CANNOT = "this prompt cannot be exported to PEFT"
 
 
@@ -100,11 +103,19 @@ def _reason(prompt: "Prompt") -> str:
         return "its soft vectors enter at later layers, and an adapter of prompt tuning has input embeddings alone"
     if prompt.template.has_logic:
         return "its template has Jinja, so that no text is the same in every prompt; write it with fields alone"
+    slots = (node for node in prompt.template.nodes if isinstance(node, Soft))
+    if special := [name for slot in slots for name in _attributes(slot) if name not in _PLAIN]:
+        return f"a soft slot has {special[0]}=, and prompt tuning has vectors of the input alone"
     if prompt.template.lists:
         return "<options field=...> lists other texts for each example, which README.md cannot say; leave it out"
     if isinstance(prompt.demonstrations, NearestDemonstrations):
         return "it selects demonstrations for each example; take demonstrations of method 'random', or none"
     return ""
+
+
+def _attributes(slot: Soft) -> list[str]:
+    """Names of the attributes that a soft slot is given."""
+    return [item.name for item in fields(slot) if getattr(slot, item.name) != item.default]
 
 
 def _vectors(front: Front, backbone: Backbone, soft: Tensor | None) -> Tensor:
