@@ -10,7 +10,7 @@ from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Styled, Table, fixed, percent
 from softcloze.errors import DataError
 from softcloze.formatting import counted, one_line
-from softcloze.prompt import BoundEnsemble
+from softcloze.prompt import BoundEnsemble, Probe, Prompt
 from softcloze.verbalizer import Label
 
 
@@ -20,7 +20,7 @@ class MemberShare:
 
     Attributes:
         description: its template, or the embeddings that it takes.
-        head: its head.
+        head: its head, and the state that it takes if it is not the one at the mask.
         part: its part in a label's score, less the mean over the labels: of the predicted label for one example, else
             the mean absolute part. In nats, unless the ensemble averages probabilities.
         share: the absolute part beside those of the other members, from 0 to 1.
@@ -48,14 +48,14 @@ class MemberShares(Displayable):
 
     >>> from rich.console import Console
     >>> words = MemberShare("<text> It was <mask>", "words", 0.4, 0.25, 1.0, 0.6)
-    >>> probe = MemberShare("embedding of <text> by starter:minilm-l6", "linear", 1.2, 0.75, 1.0, 0.9)
-    >>> Console(width=90).print(MemberShares(1, "good", 0.8, (words, probe)))
+    >>> probe = MemberShare("embedding of <text> by starter:minilm-l6", "linear, embedding", 1.2, 0.75, 1.0, 0.9)
+    >>> Console(width=100).print(MemberShares(1, "good", 0.8, (words, probe)))
     good 80.00%; the part of each member in the score of this label
     <BLANKLINE>
-      member                                     head     part    share   probability
-     ─────────────────────────────────────────────────────────────────────────────────
-      <text> It was <mask>                       words    0.40   25.00%        60.00%
-      embedding of <text> by starter:minilm-l6   linear   1.20   75.00%        90.00%
+      member                                     head                part    share   probability
+     ────────────────────────────────────────────────────────────────────────────────────────────
+      <text> It was <mask>                       words               0.40   25.00%        60.00%
+      embedding of <text> by starter:minilm-l6   linear, embedding   1.20   75.00%        90.00%
     <BLANKLINE>
     """
 
@@ -106,7 +106,7 @@ def member_shares(ensemble: BoundEnsemble, examples: Sequence[Example]) -> Membe
     total = float(np.abs(sizes).sum())
     columns = [
         [member.saved.description for member in ensemble.members],
-        [member.saved.head for member in ensemble.members],
+        [_head(member.saved) for member in ensemble.members],
         sizes.tolist(),
         (np.abs(sizes) / total if total else np.zeros(len(sizes))).tolist(),
         (logs.argmax(2) == chosen).mean(1).tolist(),
@@ -118,3 +118,7 @@ def member_shares(ensemble: BoundEnsemble, examples: Sequence[Example]) -> Membe
         float(np.exp(of_chosen(combined)).mean()),
         tuple(map(MemberShare, *columns)),
     )
+
+
+def _head(member: Prompt | Probe) -> str:
+    return member.head if member.features == "mask" else f"{member.head}, {member.features}"
