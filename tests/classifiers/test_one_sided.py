@@ -11,8 +11,10 @@ from support import models
 from softcloze import PromptClassifier, PromptEnsemble
 from softcloze.calibration import LabelBias
 from softcloze.classifiers.one_sided import describe_one_sided
+from softcloze.data import few_shot
 from softcloze.errors import OneSidedWarning
 from softcloze.prompt import BoundPrompt
+from softcloze.starters import load_data
 
 SENTENCES = [f"{text} {number}" for number in range(3) for text in models.SENTENCES[:12]]
 WORDS = {"积极": ["good", "great"], "消极": ["bad", "terrible"]}
@@ -118,3 +120,19 @@ def test_certainty_without_content_counts_where_examples_are_guessed(backbone, b
     right = np.array([0, 1] * 8)
     fact = describe_one_sided(bound, np.where(np.arange(16) < hits, right, 1 - right), right)
     assert (fact is not None and f"{hits} of 16 training examples get their label" in fact) is warns
+
+
+@pytest.mark.slow
+def test_a_wording_that_reads_badly_names_one_that_reads_well():
+    """Untrained, this wording gives one label to nearly all reviews; the one that it names has 0.84 on them."""
+    reviews = load_data("chinese-reviews").train
+    rows = few_shot(reviews.labels, 16, 0)
+    clf = PromptClassifier(
+        "starter:gemma3-270m",
+        "<soft*10> <text> 这句话表达了 <mask> 的情感",
+        {"positive": ["积极"], "negative": ["消极"]},
+        epochs=1,
+        random_state=0,
+    )
+    (message,) = warned(clf, [reviews.texts[i] for i in rows], [reviews.labels[i] for i in rows])
+    assert "template='sentiment/zh-worked' with verbalizer={'negative': ['糟糕'], 'positive': ['推荐']}" in message
