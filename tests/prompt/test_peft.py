@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -125,6 +126,32 @@ def test_all_in_front_of_the_first_field_is_exported(saved, architecture, tmp_pa
         *("num_attention_heads", "inference_mode", "base_model_name_or_path", "prompt_tuning_init"),
     }
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text()).keys() == keys
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "qwen3", "gemma3_text"])
+@pytest.mark.parametrize("mode", ["add", "replace"])
+def test_vectors_at_later_layers_become_keys_and_values(saved, architecture, mode, tmp_path):
+    backbone = saved(architecture)
+    prompt = prompt_of(backbone, f"Review: <soft*3 layers=all mode={mode}> <text> It was <mask>")
+    generator = torch.Generator().manual_seed(1)
+    count = backbone.layers.count - 1
+    deep = {"#1": torch.randn(count, 3, backbone.width, generator=generator)}
+    plain, prompt = prompt, replace(prompt, deep=deep)
+    prompt.to_peft(tmp_path / "adapter", backbone)
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["peft_type"] == "PREFIX_TUNING"
+    with torch.no_grad():
+        found = torch.stack([from_readme(tmp_path / "adapter")(text=text) for text in TEXTS]).double()
+    torch.testing.assert_close(found.log(), probabilities(prompt, backbone).log(), atol=2e-3, rtol=0)
+    zeros = replace(plain, deep={"#1": torch.zeros_like(deep["#1"])})
+    assert (found.log() - probabilities(zeros, backbone).log()).abs().max() > 2e-2
+
+
+def test_vectors_at_later_layers_of_a_masked_model(tmp_path):
+    backbone = models.backbone("bert")
+    prompt = prompt_of(backbone, "<soft*2 layers=all> <text> It was <mask>.")
+    deep = {"#1": torch.zeros(1, 2, backbone.width)}
+    with pytest.raises(ParameterError, match="enter at later layers"):
+        replace(prompt, deep=deep).to_peft(tmp_path / "adapter", backbone)
 
 
 def test_words_that_may_join_with_the_text_stay_in_the_tail(saved, tmp_path):

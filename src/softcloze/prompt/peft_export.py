@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, SoftInputs
+from softcloze.backbone import Backbone, PrefixCache, SoftInputs
 from softcloze.backbone.compatibility import UNSUPPORTED, scores_close
 from softcloze.backbone.fingerprint import active_adapters
 from softcloze.backbone.quantisation import NONE
@@ -27,9 +27,12 @@ from softcloze.template import Soft
 from softcloze.verbalizer import Verbalizer
 
 if TYPE_CHECKING:
+    from transformers import DynamicCache
+
     from softcloze.prompt.prompt import Prompt
 
-_PLAIN = ("count", "init", "name", "train", "via")  # attributes of soft slots that leave vectors of the input alone
+# attributes of soft slots whose vectors are the same for every example
+_PLAIN = ("count", "init", "name", "layers", "mode", "train", "via")
 _CANNOT = "this prompt cannot be exported to PEFT"
 
 
@@ -82,12 +85,18 @@ def to_peft(prompt: "Prompt", path: str | PathLike[str], backbone: Backbone) -> 
             "the two texts as one, without <sep>"
         )
     soft = None
-    if compiled.template.blocks:
-        soft = SoftVectors.from_blocks(compiled.template.blocks, prompt.vectors).weight.detach().to(backbone.device)
-    vectors = _vectors(front, backbone, soft)
-    _validate_same_scores(backbone, front, vectors, soft, encoded)
-    readme = write_readme(front, compiled, verbalizer, encoded[0].right if backbone.family == "causal" else (), folder)
-    write_adapter(folder, vectors.cpu(), backbone, readme)
+    with torch.no_grad():
+        if blocks := compiled.template.blocks:
+            soft = SoftVectors.from_blocks(blocks, prompt.vectors, prompt.deep).to(backbone.device).inputs()
+        if prompt.deep:
+            front_states: Tensor | PrefixCache = _prefix(front, backbone, soft)
+        else:
+            front_states = _vectors(front, backbone, soft)
+    _validate_same_scores(backbone, front, front_states, soft, encoded)
+    right = encoded[0].right if backbone.family == "causal" else ()
+    write_adapter(
+        folder, front_states, backbone, write_readme(front, compiled, verbalizer, right, folder, deep=bool(prompt.deep))
+    )
     return front
 
 
@@ -99,13 +108,11 @@ def _reason(prompt: "Prompt") -> str:
         return f"a {type(prompt.verbalizer).__name__} combines scores in a way of its own; take a Verbalizer"
     if prompt.calibration is not None:
         return "its calibration corrects scores after the model; export dataclasses.replace(prompt, calibration=None)"
-    if prompt.deep:
-        return "its soft vectors enter at later layers, and an adapter of prompt tuning has input embeddings alone"
     if prompt.template.has_logic:
         return "its template has Jinja, so that no text is the same in every prompt; write it with fields alone"
     slots = (node for node in prompt.template.nodes if isinstance(node, Soft))
     if special := [name for slot in slots for name in _attributes(slot) if name not in _PLAIN]:
-        return f"a soft slot has {special[0]}=, and prompt tuning has vectors of the input alone"
+        return f"a soft slot has {special[0]}=, and an adapter has the same vectors for every example"
     if prompt.template.lists:
         return "<options field=...> lists other texts for each example, which README.md cannot say; leave it out"
     if isinstance(prompt.demonstrations, NearestDemonstrations):
@@ -118,32 +125,54 @@ def _attributes(slot: Soft) -> list[str]:
     return [item.name for item in fields(slot) if getattr(slot, item.name) != item.default]
 
 
-def _vectors(front: Front, backbone: Backbone, soft: Tensor | None) -> Tensor:
+def _prefix(front: Front, backbone: Backbone, soft: SoftInputs | None) -> PrefixCache:
+    """The keys and values of the front, whose soft vectors enter at later layers as well."""
+    if not backbone.supports_prefix_cache:
+        raise ParameterError(
+            f"{_CANNOT}: its soft vectors enter at later layers, which become keys and values of the front, and "
+            f"{backbone.prefix_cache_reason}"
+        )
+    with backbone.frozen():
+        prefix = backbone.prefill([front.ids], soft)
+    shapes = {tensor.shape for layer in prefix.layers for tensor in layer}
+    if len(shapes) > 1:
+        raise ParameterError(f"{_CANNOT}: the keys of its layers have different shapes, and PEFT has one for all")
+    return prefix
+
+
+def _vectors(front: Front, backbone: Backbone, soft: SoftInputs | None) -> Tensor:
     """The input embeddings of the front, shape (vectors, width), float32."""
     ids = torch.tensor(front.ids, device=backbone.device)
     vectors = backbone.embed(ids.clamp(min=0)).float()
     if soft is not None:
         slots = (ids < 0).nonzero()[:, 0]
-        vectors[slots] = soft[-1 - ids[slots]]
+        vectors[slots] = soft.embeddings[-1 - ids[slots]]
     return vectors
 
 
 def _validate_same_scores(
-    backbone: Backbone, front: Front, vectors: Tensor, soft: Tensor | None, encoded: Sequence[EncodedPrompt]
+    backbone: Backbone,
+    front: Front,
+    front_states: Tensor | PrefixCache,
+    soft: SoftInputs | None,
+    encoded: Sequence[EncodedPrompt],
 ) -> None:
-    """Raise BackboneError if the model scores the vectors in front of a text as PEFT gives them in another way.
+    """Raise BackboneError if the model scores a text after the front as PEFT gives both in another way.
 
     PEFT gives neither position ids nor token ids.
     """
     for prompt in encoded:
         model_input = state_input_of(backbone, prompt)
         source = model_input.source or model_input.ids
-        tail = backbone.embed(torch.tensor(source[len(front.ids) :], device=backbone.device))
-        rows = torch.cat([vectors.to(tail.dtype), tail])[None]
-        inputs = {
-            "inputs_embeds": rows,
-            "attention_mask": torch.ones(rows.shape[:2], dtype=torch.long, device=rows.device),
-        }
+        rows = backbone.embed(torch.tensor([source[len(front.ids) :]], device=backbone.device))
+        mask = torch.ones(1, len(source), dtype=torch.long, device=backbone.device)
+        inputs: dict[str, Any] = {"attention_mask": mask}
+        state = list(model_input.state)
+        if isinstance(front_states, PrefixCache):
+            inputs |= {"past_key_values": _cache(backbone, front_states), "use_cache": True}
+            state = [position - len(front.ids) for position in state]
+        else:
+            rows = torch.cat([front_states.to(rows.dtype)[None], rows], 1)
         if model_input.source:
             inputs["decoder_input_ids"] = torch.tensor([model_input.ids], device=rows.device)
         with backbone.frozen(), torch.no_grad():
@@ -151,10 +180,10 @@ def _validate_same_scores(
                 [model_input.ids],
                 [model_input.state],
                 sources=[model_input.source],
-                soft=SoftInputs(soft) if soft is not None else None,
+                soft=soft,
             ).logits.float()
             try:
-                scores = backbone.model(**inputs, return_dict=True).logits[0, list(model_input.state)].float()
+                scores = backbone.model(inputs_embeds=rows, **inputs, return_dict=True).logits[0, state].float()
             except UNSUPPORTED as error:
                 raise BackboneError(f"{backbone.name!r} does not run as PEFT runs it: {error}") from error
         if not scores_close(scores, expected.view_as(scores), backbone.model.dtype):
@@ -162,3 +191,13 @@ def _validate_same_scores(
                 f"{backbone.name!r} gives other scores where vectors stand in front of a text as in PEFT; its prompts "
                 "cannot be exported"
             )
+
+
+def _cache(backbone: Backbone, prefix: PrefixCache) -> "DynamicCache":
+    """The keys and values of a prefix as transformers holds them."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=backbone.model.config)
+    for layer, (keys, values) in enumerate(prefix.layers):
+        cache.update(keys, values, layer)
+    return cache

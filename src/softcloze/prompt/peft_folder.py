@@ -12,7 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, PrefixCache
 from softcloze.errors import ArtifactError, ParameterError
 from softcloze.files import new_folder, unique_keys
 from softcloze.formatting import quoted, quoted_list
@@ -41,12 +41,12 @@ class _Optional(_Config, total=False):  # other keys as well
     num_transformer_submodules: _Count | None
 
 
-def write_adapter(folder: Path, vectors: Tensor, backbone: Backbone, readme: str) -> None:
-    """Write vectors as a prompt tuning adapter, which PEFT from 0.4 on reads.
+def write_adapter(folder: Path, front: Tensor | PrefixCache, backbone: Backbone, readme: str) -> None:
+    """Write the front of every sequence as an adapter, which PEFT from 0.4 on reads.
 
     Args:
         folder: a new or an empty folder.
-        vectors: for the front of every sequence, shape (vectors, width).
+        front: input embeddings, shape (vectors, width), for prompt tuning; or keys and values, for prefix tuning.
         backbone: the model.
         readme: the content of README.md.
 
@@ -55,19 +55,31 @@ def write_adapter(folder: Path, vectors: Tensor, backbone: Backbone, readme: str
     """
     config = backbone.model.config.get_text_config()
     name = getattr(backbone.model, "name_or_path", "") or backbone.name
+    if isinstance(front, PrefixCache):
+        # of each position the keys and values of each layer, each of all heads
+        stacked = torch.stack([tensor[0].transpose(0, 1) for layer in front.layers for tensor in layer], 1)
+        heads, width = stacked.shape[-2:]
+        kind = {"peft_type": "PREFIX_TUNING", "prefix_projection": False}
+        sizes = {"num_attention_heads": heads, "num_layers": len(front.layers), "token_dim": heads * width}
+        vectors = stacked.flatten(1)
+    else:
+        kind = {"peft_type": "PROMPT_TUNING", "prompt_tuning_init": "RANDOM"}
+        sizes = {
+            "num_attention_heads": getattr(config, "num_attention_heads", 1),
+            "num_layers": getattr(config, "num_hidden_layers", 1),
+            "token_dim": front.shape[-1],
+        }
+        vectors = front
     entries = {
         "base_model_name_or_path": name,
         "inference_mode": True,
-        "num_attention_heads": getattr(config, "num_attention_heads", 1),
-        "num_layers": getattr(config, "num_hidden_layers", 1),
         "num_transformer_submodules": 1,
         "num_virtual_tokens": len(vectors),
-        "peft_type": "PROMPT_TUNING",
-        "prompt_tuning_init": "RANDOM",
         "task_type": TASK_TYPES[backbone.family],
-        "token_dim": vectors.shape[-1],
+        **sizes,
+        **kind,
     }
-    tensors = save_tensors({VECTORS: vectors.float().contiguous()}, metadata={"format": "pt"})
+    tensors = save_tensors({VECTORS: vectors.float().contiguous().cpu()}, metadata={"format": "pt"})
     with new_folder(folder) as draft:
         (draft / CONFIG).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
         (draft / TENSORS).write_bytes(tensors)

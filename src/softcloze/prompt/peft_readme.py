@@ -23,7 +23,13 @@ _AGGREGATIONS = {
 
 
 def write_readme(
-    front: Front, compiled: CompiledPrompt, verbalizer: Verbalizer, right: Sequence[int], folder: Path
+    front: Front,
+    compiled: CompiledPrompt,
+    verbalizer: Verbalizer,
+    right: Sequence[int],
+    folder: Path,
+    *,
+    deep: bool = False,
 ) -> str:
     """Write the README.
 
@@ -33,21 +39,24 @@ def write_readme(
         verbalizer: its label words, of which it has the token ids.
         right: ids after the mask of a causal model.
         folder: the folder of the adapter.
+        deep: whether it holds keys and values instead of input embeddings.
     """
     template = compiled.template.template
     slots = sum(token < 0 for token in front.ids)
     labels = _words_by_label(verbalizer, compiled.words)
     fields = ", ".join(f"{name}=..." for name in template.fields)
+    kind, count, others = "PREFIX" if deep else "PROMPT", len(front.ids), len(front.ids) - slots
     lines = [
         "# A prompt as a PEFT adapter",
         "",
-        f"softcloze {version('softcloze')} wrote this PROMPT_TUNING adapter for the model `{compiled.backbone.name}`",
+        f"softcloze {version('softcloze')} wrote this {kind}_TUNING adapter for the model `{compiled.backbone.name}`",
         "from the template",
         "",
         *_indented(str(template)),
         "",
-        f"Its {len(front.ids)} vectors are all that precedes the first field: {slots} trained vectors, and the input",
-        f"embeddings of {len(front.ids) - slots} special tokens and words. The rest is the tail, for `str.format`.",
+        f"It holds {'the keys and values of every layer' if deep else 'the input embeddings'} of the {count} positions",
+        f"that precede the first field: {slots} trained vectors, and {others} special tokens and words. The rest is",
+        "the tail, for `str.format`.",
         "It holds its special tokens, so tokenize it with `add_special_tokens=False`:",
         "",
         *_indented(repr(front.tail)),

@@ -174,6 +174,7 @@ class Prompt:
         The vectors are the input embeddings of special tokens and words, and the trained vectors of soft slots. PEFT
         puts them in front of every sequence; the rest, the tail, is tokenized without special tokens. README.md in the
         folder has the tail, the token ids of the label words, and code that computes the probabilities of this prompt.
+        Vectors at later layers (`layers=`) of a causal model become keys and values of the front: PREFIX_TUNING.
         Writing needs no PEFT. For a masked model the task type is FEATURE_EXTRACTION, under which PEFT runs any model.
 
         Args:
