@@ -18,11 +18,17 @@ from softcloze.starters import load_data
 SETS = Path(__file__).parent.parent / "benchmarks" / "tasks"
 SMOLLM2, GEMMA, ENCODER = "starter:smollm2-135m", "starter:gemma3-270m", "starter:minilm-l6"
 TASKS = {  # model, encoder of the language, rows
-    "tweets": (SMOLLM2, ENCODER, lambda: load_data("tweets-3").train),
+    "tweets": (SMOLLM2, ENCODER, lambda: tweets()),
     "bank": (SMOLLM2, ENCODER, lambda: read("banking-en")),
     "questions": (GEMMA, None, lambda: read("questions-zh", ("人物", "时间", "原因"))),
     "headlines": (GEMMA, None, lambda: read("headlines-zh")),
 }
+
+
+def tweets():
+    """Texts and labels of a starter."""
+    rows = load_data("tweets-3").train
+    return rows.texts, rows.labels
 
 
 def read(name, only=None):
@@ -35,7 +41,7 @@ def read(name, only=None):
 def run(task):
     """Choose on a few rows of each class, and measure on others."""
     model, encoder, load = TASKS[task]
-    texts, labels = load()[:2]
+    texts, labels = load()
     drawn = few_shot(labels, arguments.shots, random_state=0)
     others = [i for i in range(len(texts)) if i not in {*drawn}]
     held_out = [others[i] for i in few_shot([labels[i] for i in others], arguments.rows, random_state=0)]

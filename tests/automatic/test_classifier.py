@@ -231,7 +231,8 @@ def test_the_log_loss_of_the_embeddings_is_that_of_held_out_examples(with_encode
 
 
 def test_an_ensemble_of_prompts_and_embeddings_saves_and_loads(bert_tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("softcloze.automatic.classifier.choose_trials", lambda trials, most: [trials[0], trials[-1]])
+    monkeypatch.setattr("softcloze.automatic.members.choose_trials", lambda trials, most: trials[:1])
+    monkeypatch.setattr("softcloze.automatic.members.Choice.log_loss", property(lambda choice: -len(choice.trials)))
     encoder, best = load_encoder("starter:minilm-l6"), []
     auto = AutoPromptClassifier(
         bert_tiny, encoder=encoder, candidates=2, soft_prompts=0, random_state=0, on_trial=best.append
@@ -280,7 +281,7 @@ def test_a_result_that_gives_one_label_warns(bert_tiny, monkeypatch):
         logs = np.log(np.tile([0.9, 0.1], (len(trials[0].targets), 1)))
         return [replace(trials[0], log_probabilities=logs)]
 
-    monkeypatch.setattr("softcloze.automatic.classifier.choose_trials", one_sided)
+    monkeypatch.setattr("softcloze.automatic.members.choose_trials", one_sided)
     auto = AutoPromptClassifier(bert_tiny, candidates=1, soft_prompts=0, random_state=0)
     expected = "gives 'negative' to 12 of 12 examples that it did not learn from, and 6 have it"
     with pytest.warns(OneSidedWarning, match=expected):

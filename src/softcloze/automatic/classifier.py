@@ -15,10 +15,10 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.automatic.budget import DURATION, Budget, parse_duration
 from softcloze.automatic.feature_store import FeatureStore
+from softcloze.automatic.members import Choice, choose_members
 from softcloze.automatic.probe_trial import probe_trial
 from softcloze.automatic.proposals import propose, text_template
 from softcloze.automatic.race import Race, best_of
-from softcloze.automatic.selection import choose_trials
 from softcloze.automatic.trials import Task, Trial
 from softcloze.automatic.trials_table import TrialRecord, Trials
 from softcloze.backbone import AnyModel, load_backbone, validate_model_options
@@ -62,7 +62,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     features once. From these, label words alone, label words with a linear layer and a linear layer alone are judged
     by cross-validated log loss. With many examples, successive halving judges all templates on some of them and the
     best half on twice as many. Then a soft prompt is trained for the best template. The result averages the best ways,
-    as `softcloze.automatic.selection.choose_trials` chooses them.
+    as `softcloze.automatic.selection.choose_trials` chooses them; with an encoder see `softcloze.automatic.members`.
 
     Args:
         model: as for `PromptClassifier`.
@@ -204,34 +204,35 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         )
         weights = np.ones(len(targets)) if weights is None else weights
         task = Task(backbone, examples, targets, weights, limit, seed, options)
-        others: list[Trial] = []
+        probe: Trial | None = None
 
         def report(best: Trial) -> None:
             if self.on_trial is not None:
-                self.on_trial(_record(best_of([best, *others]), []))
+                self.on_trial(_record(best_of([best, probe] if probe is not None else [best]), []))
 
         race = Race(task, budget, report, FeatureStore(self.checkpoint))
         if encoder is not None:
             words = label_words_of(classes, named) if given is None else given.first_words
             names = [word for word in words if isinstance(word, str) and is_word(word)]
             names = names if len(names) == len(classes) else []
-            if (trial := probe_trial(race.task, classes, names, encoder, budget)) is not None:
-                others.append(trial)
-                report(trial)
-        chosen = choose_trials([*race.run(proposals[: self.candidates], self.soft_prompts), *others], self.members)
-        _warn_if_one_sided(chosen, classes)
+            probe = probe_trial(race.task, classes, names, encoder, budget)
+            if probe is not None:
+                report(probe)
+        choice = choose_members(race.run(proposals[: self.candidates], self.soft_prompts), probe, self.members)
+        _warn_if_one_sided(choice, classes)
 
         def fitted(member: Prompt | Probe) -> PromptClassifier | ProbeClassifier:
             if isinstance(member, Prompt):
                 return PromptClassifier.of_prompt(member, backbone)
             return ProbeClassifier.of_probe(member, member.load_encoder(encoder))
 
-        members = [fitted(trial.prompt) for trial in chosen]
-        self.best_estimator_: PromptClassifier | ProbeClassifier | PromptEnsemble
-        self.best_estimator_ = PromptEnsemble(members, average="log_probabilities") if len(members) > 1 else members[0]
+        members = [fitted(trial.prompt) for trial in choice.trials]
+        self.best_estimator_: PromptClassifier | ProbeClassifier | PromptEnsemble = members[0]
+        if len(members) > 1:
+            self.best_estimator_ = PromptEnsemble.of_members(members, choice.combination)
         self.backbone_ = backbone
-        trials = [*others, *chain.from_iterable(race.trials.values())]
-        records = [_record(trial, chosen) for trial in trials]
+        trials = [*([probe] if probe is not None else []), *chain.from_iterable(race.trials.values())]
+        records = [_record(trial, choice.trials) for trial in trials]
         records.sort(key=lambda record: (not record.is_chosen, -record.examples, record.log_loss))
         self.trials_ = Trials(tuple(records), budget.elapsed, race.left_out, tuple(classes))
         return self
@@ -289,10 +290,9 @@ def _record(trial: Trial, chosen: Sequence[Trial]) -> TrialRecord:
     )
 
 
-def _warn_if_one_sided(chosen: Sequence[Trial], labels: Sequence[Label]) -> None:
-    """Warn if the mean log-probabilities of these trials give nearly all examples one label in cross-validation."""
-    predicted = np.mean([trial.log_probabilities for trial in chosen], axis=0).argmax(1)
-    targets = chosen[0].targets
+def _warn_if_one_sided(choice: Choice, labels: Sequence[Label]) -> None:
+    """Warn if a choice gives nearly all examples one label in cross-validation."""
+    predicted, targets = choice.log_probabilities.argmax(1), choice.trials[0].targets
     dominant = dominant_label(predicted, targets)
     if dominant is None:
         return

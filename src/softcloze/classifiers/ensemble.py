@@ -327,10 +327,21 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             else PromptClassifier.load(member.folder, model, **parameters)
             for member in card.members
         ]
-        ensemble = cls(members, weights=card.weights)
-        if isinstance(card.combination, WeightedMean):
-            ensemble.average = card.combination.average
-        ensemble._adopt(members, card.combination)
+        return cls.of_members(members, card.combination, card.weights)
+
+    @classmethod
+    def of_members(cls, members: Sequence[Member], combination: Combination, weights: Weights = "equal") -> Self:
+        """A fitted ensemble of fitted members.
+
+        Args:
+            members: fitted classifiers with the same labels.
+            combination: of their log-probabilities; it counts until the next `fit`, which learns one as `weights` says.
+            weights: the parameter of the ensemble.
+        """
+        ensemble = cls(members, weights=weights)
+        if isinstance(combination, WeightedMean):
+            ensemble.average = combination.average
+        ensemble._adopt(members, combination)
         return ensemble
 
     def _adopt(self, members: Sequence[Member], combination: Combination) -> None:
