@@ -8,7 +8,8 @@ from sklearn.base import clone
 from support import models
 from support.reference_scores import filled_score
 
-from softcloze import FieldVerbalizer, PromptClassifier, predict_stream
+from softcloze import FieldVerbalizer, PromptClassifier, PromptEnsemble, predict_stream
+from softcloze.analysis import inspect_soft
 from softcloze.errors import DataError, FieldError, ParameterError, TemplateSyntaxError, VerbalizerError
 from softcloze.prompt import Prompt
 from softcloze.template import Template
@@ -100,6 +101,17 @@ def test_the_words_themselves_as_labels():
     same = classifier("bert", "<soft> <text> <mask>.", epochs=1)
     one, two = trained.fit(ROWS, words), same.fit(ROWS, indices)
     assert torch.equal(one.prompt_.vectors["#1"], two.prompt_.vectors["#1"])
+
+
+def test_what_else_takes_them():
+    """Initial vectors from choices, probabilities of a teacher, an ensemble, and the vectors looked at."""
+    soft = classifier("llama", "<soft*2> <text> <mask>", epochs=1, soft_init="labels").fit(ROWS, [0, 2, 1, 1])
+    taught = classifier("llama", "<soft*2> <text> <mask>", epochs=1, soft_init="labels")
+    taught.fit_probabilities(ROWS, np.eye(MOST)[[0, 2, 1, 1]])
+    assert torch.allclose(taught.prompt_.vectors["#1"], soft.prompt_.vectors["#1"])
+    several = PromptEnsemble([soft, taught]).fit(ROWS, [0, 2, 1, 1])
+    assert several.predict_proba(ROWS).shape == (len(ROWS), MOST) and not several.predict_proba(ROWS)[0, 2:].any()
+    assert [vector.start for vector in inspect_soft(soft).vectors] == [None, None]
 
 
 def test_frames_and_rows_alone():

@@ -297,6 +297,8 @@ def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> 
     init = training.get("soft_init")
     if init not in INITS:
         return None
+    if not compiled.words and (init == "labels" or not compiled.template.first_words):
+        return None  # the words were those of the training examples
     drawn = init == "vocabulary" and any(not block.init for block in compiled.template.blocks)
     prompts = []
     if drawn:

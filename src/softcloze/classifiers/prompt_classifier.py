@@ -615,7 +615,7 @@ class PromptClassifier(PromptEstimator):
                 compiled.backbone,
                 init=soft_init if isinstance(soft_init, str) else "template",
                 prompts=prompts,
-                words=compiled.words,
+                words=compiled.words or [word for prompt in prompts for word in prompt.choices],
                 generator=generator,
             )
             if isinstance(soft_init, Prompt):

@@ -32,6 +32,8 @@ class Head(nn.Module, ABC):
             targets: index of the label of each example, shape (batch,), or probabilities, shape (batch, labels).
             weights: factor of each example's loss before the mean, shape (batch,); None for 1.
         """
+        if targets.dim() > 1:  # 0 times minus infinity is NaN, and a label that cannot be adds nothing to the loss
+            scores = scores.masked_fill(scores.isneginf() & (targets == 0), torch.finfo(scores.dtype).min / 2)
         return weighted_mean(cross_entropy(scores, targets, reduction="none"), weights)
 
     def hits(self, scores: Tensor, targets: Tensor) -> Tensor:
