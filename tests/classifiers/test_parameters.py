@@ -64,6 +64,8 @@ RIGHT = {
     "soft_prompts": {"0", "big"},
     "on_trial": {"None", "class"},
     "deep_learning_rate": {"2.5"},
+    "via_learning_rate": {"2.5"},
+    "via_width": {"big"},
     "head_learning_rate": {"2.5"},
     "warmup_fraction": {"0"},
     "max_grad_norm": {"2.5", "big"},

@@ -267,9 +267,9 @@ MISTAKES = [
     ("<soft ‸3‸><mask>", f"unexpected '3': {BEHIND}"),
     (
         "<soft ‸int‸=a><mask>",
-        "<soft> has no attribute 'int': it takes init, name, layers and mode; did you mean 'init'?",
+        "<soft> has no attribute 'int': it takes init, name, layers, mode and via; did you mean 'init'?",
     ),
-    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers and mode"),
+    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers, mode and via"),
     ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
     ("<soft ‸init‸><mask>", f"expected '=' right after init, {INIT}"),
     ("<soft ‸name‸ =a><mask>", "expected '=' right after name, as in name=task"),
@@ -301,6 +301,7 @@ MISTAKES = [
     ),
     ("<soft layers=‸al‸><mask>", f"{LAYERS}, found 'al'; did you mean 'all'?"),
     ("<soft mode=‸ad‸><mask>", "mode must be add or replace, as in mode=replace, found 'ad'; did you mean 'add'?"),
+    ("<soft via=‸gru‸><mask>", "via must be mlp or lstm, as in via=mlp, found 'gru'"),
 ]
 
 

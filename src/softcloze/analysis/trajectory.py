@@ -74,6 +74,8 @@ class VectorLog:
             if progress is not None and progress.history[-1:] == [record]:
                 if "soft/weight" not in progress.tensors:
                     raise ParameterError("this fit trains no input embeddings of soft slots")
+                if any(name.startswith("via/") for name in progress.tensors):
+                    raise ParameterError("the vectors of slots with via= are those of a network until the end of a fit")
                 return progress.tensors["soft/weight"]
         raise ParameterError(
             f"{self.folder} has no checkpoint of this fit; give the classifier checkpoint={str(self.folder)!r} as well"

@@ -26,6 +26,7 @@ from softcloze.template import (
     Special,
     Template,
     Turn,
+    Via,
 )
 
 
@@ -327,6 +328,7 @@ class CompiledBlock:
         init: token ids of the words that initialise its vectors; empty if the template names none.
         layers: the layers of the model at which its vectors enter.
         mode: whether they are added to the hidden states in front of later layers, or replace them.
+        via: the network whose output its input embeddings are while they are trained; None for none.
     """
 
     key: str
@@ -335,6 +337,7 @@ class CompiledBlock:
     init: tuple[int, ...]
     layers: LayerRange = EMBEDDING
     mode: Mode = "add"
+    via: Via | None = None
 
     @property
     def rows(self) -> range:
@@ -355,6 +358,6 @@ def compile_blocks(template: Template, prompt_tokenizer: PromptTokenizer) -> tup
         if block.init is not None and not init:
             raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
         count = block.count if block.count is not None else len(init)
-        blocks.append(CompiledBlock(block.key, start, count, init, block.layers, block.mode))
+        blocks.append(CompiledBlock(block.key, start, count, init, block.layers, block.mode, block.via))
         start += count
     return tuple(blocks)

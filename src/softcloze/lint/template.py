@@ -115,6 +115,9 @@ def _check_modes(template: Template) -> Iterator[Finding]:
             message = f"mode={node.mode} has no effect on vectors that enter as input embeddings alone"
             advice = "leave it out, or say where they enter, as in layers=all"
             yield Finding("no-effect", "note", message, advice, template.source, *span)
+        if isinstance(node, Soft) and node.via is not None and template.block_of(i).layers.first > 0:
+            message = f"via={node.via} has no effect: it is for input embeddings, and this slot enters at later layers"
+            yield Finding("no-effect", "note", message, "leave it out", template.source, *span)
 
 
 def _check_field(node: Field, alike: Iterable[str], source: str, start: int, end: int) -> Iterator[Finding]:

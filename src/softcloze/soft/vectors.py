@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from softcloze.backbone import LayerVectors, SoftInputs
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
+from softcloze.soft.encoder import Encoder
 
 
 class SoftVectors(nn.Module):
@@ -21,6 +22,7 @@ class SoftVectors(nn.Module):
         deep: the vectors at later layers in units of `scale`, by layer and within it in order of the blocks, shape
             (vectors, layer width); None if no block enters at a later layer.
         scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers.
+        encoders: the network of each block with via= between `reparameterize` and `fold`.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
 
     Source:
@@ -44,6 +46,8 @@ class SoftVectors(nn.Module):
         super().__init__()
         self.blocks = tuple(blocks)
         self.weight = nn.Parameter(weight.detach().to(torch.float32).clone())
+        self.encoders = nn.ModuleList()
+        self._encoded: list[CompiledBlock] = []
         deep = deep if deep is not None else {}
         # index of the layer -> the blocks that enter there
         self._entries: dict[int, list[CompiledBlock]] = {}
@@ -73,12 +77,43 @@ class SoftVectors(nn.Module):
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters to train, by name."""
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}
-        return embeddings | ({"deep": self.deep} if self.deep is not None else {})
+        networks = {f"via/{name}": weight for name, weight in self.encoders.named_parameters()}
+        return embeddings | networks | ({"deep": self.deep} if self.deep is not None else {})
+
+    def reparameterize(self, width: int, unit: float, seed: int) -> None:
+        """Make the input embeddings of blocks with via= the outputs of networks, without a change of what they are.
+
+        Args:
+            width: of the networks' hidden layers.
+            unit: the root mean square of input embeddings.
+            seed: seed of the networks' weights.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        self._encoded = [block for block in self.blocks if block.via is not None and block.layers.first == 0]
+        self.encoders = nn.ModuleList(
+            Encoder(block.via, self.weight.shape[1], width, unit, generator)
+            for block in self._encoded
+            if block.via is not None
+        ).to(self.weight.device)
+
+    def folded(self) -> Tensor:
+        """The input embeddings, shape (soft, width): `weight`, or the outputs of networks, differentiable."""
+        embeddings: Tensor = self.weight
+        for block, encoder in zip(self._encoded, self.encoders, strict=True):
+            index = torch.tensor(block.rows, device=embeddings.device)
+            embeddings = embeddings.index_copy(0, index, encoder(self.weight[index]))
+        return embeddings
+
+    def fold(self, embeddings: Tensor | None = None) -> None:
+        """Keep input embeddings as they are, or these, and drop the networks that made them."""
+        with torch.no_grad():
+            self.weight.copy_(self.folded() if embeddings is None else embeddings)
+        self._encoded, self.encoders = [], nn.ModuleList()
 
     def inputs(self) -> SoftInputs:
         """The vectors for a forward pass, differentiable."""
         fixed = [row for block in self.blocks if block.layers.first > 0 for row in block.rows]
-        embeddings: Tensor = self.weight
+        embeddings = self.folded()
         if len(fixed) == len(embeddings):
             embeddings = embeddings.detach()  # nothing below the first layer with a vector has a gradient then
         elif fixed:

@@ -4,7 +4,7 @@ r"""The template language: text with fields, soft slots and one mask, or several
 >>> template.fields
 ('text',)
 >>> template.blocks
-(SoftBlock(key='#1', count=10, init=None, layers=LayerRange(first=0, last=0), mode='add'),)
+(SoftBlock(key='#1', count=10, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None),)
 """
 
 from softcloze.template.chat_options import CHAT_OPTIONS, ChatOptions
@@ -26,6 +26,7 @@ from softcloze.template.nodes import (
     Special,
     Statement,
     Turn,
+    Via,
 )
 from softcloze.template.parts import Part
 from softcloze.template.soft_blocks import SoftBlock
@@ -53,6 +54,7 @@ __all__ = [
     "Statement",
     "Template",
     "Turn",
+    "Via",
     "domain_template",
     "is_field_name",
     "read_choices",

@@ -157,6 +157,8 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
 def _describe_block(block: SoftBlock) -> str:
     count = "a vector for each token of init" if block.count is None else f"vectors: {block.count}"
     start = f", starting from {block.init!r}" if block.init is not None else ""
+    if block.via is not None:
+        start += f", trained as the output of {'an LSTM' if block.via == 'lstm' else 'an MLP'}"
     if block.layers == EMBEDDING:
         return f"{count}, block {block.key}{start}"
     layers = "all layers" if block.layers.last is None else f"layers {block.layers}"

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 Keep: TypeAlias = OneOf["head", "tail", "ends"]
 SpecialKind: TypeAlias = OneOf["bos", "eos", "sep", "cls"]
 Mode: TypeAlias = OneOf["add", "replace"]
+Via: TypeAlias = OneOf["mlp", "lstm"]
 Role: TypeAlias = OneOf["system", "user", "assistant"]
 
 
@@ -75,6 +76,7 @@ class Soft:
         name: name of the block that they share with other slots.
         layers: the layers at which they enter.
         mode: whether they are added to the hidden states in front of later layers, or replace them.
+        via: the network whose output their input embeddings are while they are trained.
     """
 
     count: int | None = None
@@ -82,6 +84,7 @@ class Soft:
     name: str | None = None
     layers: LayerRange | None = None
     mode: Mode | None = None
+    via: Via | None = None
 
 
 @dataclass(frozen=True, slots=True)

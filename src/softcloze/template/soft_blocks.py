@@ -6,9 +6,9 @@ from typing import Any
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import line_and_column, quoted
-from softcloze.template.nodes import EMBEDDING, LayerRange, Mode, Placed, Soft
+from softcloze.template.nodes import EMBEDDING, LayerRange, Mode, Placed, Soft, Via
 
-_SHARED = ("count", "init", "layers", "mode")  # attributes of a block, which each of its slots may give
+_SHARED = ("count", "init", "layers", "mode", "via")  # attributes of a block, which each of its slots may give
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class SoftBlock:
         init: words whose embeddings initialise the vectors.
         layers: the layers at which the vectors enter; alone at layer 0 they are input embeddings and nothing else.
         mode: whether they are added to the hidden states in front of later layers, or replace them.
+        via: the network whose output their input embeddings are while they are trained; None for none.
     """
 
     key: str
@@ -28,6 +29,7 @@ class SoftBlock:
     init: str | None
     layers: LayerRange = EMBEDDING
     mode: Mode = "add"
+    via: Via | None = None
 
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:

@@ -24,6 +24,7 @@ from softcloze.template.nodes import (
     Special,
     SpecialKind,
     Turn,
+    Via,
     continues_name,
 )
 
@@ -99,6 +100,7 @@ class Tag:
 
 _KEEP: tuple[str, ...] = get_args(Keep)
 _MODES: tuple[str, ...] = get_args(Mode)
+_VIAS: tuple[str, ...] = get_args(Via)
 _SEP = Attribute(str, "text", 'sep=" / "')
 
 
@@ -113,6 +115,7 @@ _SOFT = {
         _layers, f"all, a layer from 0 to {MAX_LAYER}, or the first and the last of several", "layers=6-11", ("all",)
     ),
     "mode": Attribute(lambda text: text if text in _MODES else None, "add or replace", "mode=replace", _MODES),
+    "via": Attribute(lambda text: text if text in _VIAS else None, "mlp or lstm", "via=mlp", _VIAS),
 }
 _FIELD = {
     "max": Attribute(partial(whole, most=MAX_TOKENS), f"a whole number from 1 to {MAX_TOKENS}", "max=200"),

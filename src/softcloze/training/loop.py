@@ -83,6 +83,8 @@ def train(
     features = _Features(scorer, prompts, soft, parse_size(settings.cache_memory))
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
+    if soft is not None:
+        soft.reparameterize(settings.via_width, scorer.backbone.embedding_rms, seed)
     trained = _named(soft, head)
     if soft is not None and soft.deep is not None:
         with torch.no_grad():
@@ -96,7 +98,7 @@ def train(
     # no mean for a head alone, which converges, nor with a held-out loss, which shows the best epoch
     averaged = settings.average_last_epochs if soft is not None and not held_out else 0
     first_averaged = max(0, epochs - averaged) * steps_per_epoch
-    kept = _copies(trained)  # weights to end with, if not those of the last step: their mean, or the best epoch's
+    kept = _values(trained, soft)  # weights to end with, if not those of the last step: their mean, or the best epoch's
     history: list[Record] = []
     state = Progress({}).epoch
     progress = checkpoint.resume(trained) if checkpoint is not None else None
@@ -146,8 +148,8 @@ def train(
                     validate([norm], "gradient", step)
                 optimizer.step()
                 if step >= first_averaged:
-                    for name, weight in trained.items():
-                        kept[name].lerp_(weight.detach(), 1 / (step - first_averaged + 1))
+                    for name, value in _values(trained, soft).items():
+                        kept[name].lerp_(value, 1 / (step - first_averaged + 1))
                 if checkpoint is not None and checkpoint.is_due:
                     seconds = time.perf_counter() - started
                     state = EpochState(
@@ -168,7 +170,7 @@ def train(
                     scores = head.label_scores(features.without_gradient(held_out))
                 record["validation_loss"] = float(head.loss(scores, goal[held_out], weights_of(held_out)))
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
-                    kept = _copies(trained)
+                    kept = _values(trained, soft)
         # in the precision of the model, in which soft vectors take part
         validate(
             [tensor.to(dtype) for tensor in (*trained.values(), *kept.values())],
@@ -182,9 +184,12 @@ def train(
             checkpoint.save(_progress(trained, optimizer, kept, seed, history, state))
         if settings.on_epoch is not None:
             settings.on_epoch(record)
-    if len(history) * steps_per_epoch > first_averaged or held_out:
+    ends_with_kept = len(history) * steps_per_epoch > first_averaged or bool(held_out)
+    if ends_with_kept:
         for name, weight in trained.items():
             weight.data.copy_(kept[name])
+    if soft is not None:
+        soft.fold(soft.weight if ends_with_kept else None)
     return history
 
 
@@ -248,6 +253,8 @@ def _parameter_groups(
     groups: list[dict[str, Any]] = []
     if soft is not None and soft.trains_embeddings:
         groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
+    if soft is not None and (networks := list(soft.encoders.parameters())):
+        groups.append({"params": networks, "highest": settings.via_learning_rate})
     if soft is not None and soft.deep is not None:
         # the changes of all layers add up
         groups.append({"params": [soft.deep], "highest": settings.deep_learning_rate / soft.depth})
@@ -310,8 +317,13 @@ def _finished(history: Sequence[Record], epochs: int, settings: TrainingSettings
     return False
 
 
-def _copies(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in weights.items()}
+def _values(trained: Mapping[str, nn.Parameter], soft: SoftVectors | None) -> dict[str, Tensor]:
+    """Copies of the parameters by name; of input embeddings, those that the model is given."""
+    values = {name: weight.detach().clone() for name, weight in trained.items()}
+    if soft is not None and "soft" in values:
+        with torch.no_grad():
+            values["soft"] = soft.folded().clone()
+    return values
 
 
 def _progress(
