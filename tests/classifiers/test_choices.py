@@ -8,7 +8,14 @@ from sklearn.base import clone
 from support import models
 from support.reference_scores import filled_score
 
-from softcloze import FieldVerbalizer, PromptClassifier, PromptEnsemble, predict_stream
+from softcloze import (
+    AutoPromptClassifier,
+    FieldVerbalizer,
+    MultiLabelPromptClassifier,
+    PromptClassifier,
+    PromptEnsemble,
+    predict_stream,
+)
 from softcloze.analysis import inspect_soft
 from softcloze.errors import DataError, FieldError, ParameterError, TemplateSyntaxError, VerbalizerError
 from softcloze.prompt import Prompt
@@ -184,6 +191,11 @@ def test_what_shows_words_of_all_examples():
         hard.explain(ROWS[0])
     with pytest.raises(VerbalizerError, match="no words to check"):
         hard.check()
+    choices = FieldVerbalizer("choices", MOST)
+    with pytest.raises(ParameterError, match="words that all examples share"):
+        AutoPromptClassifier(models.backbone("bert"), verbalizer=choices).fit(ROWS, [0, 0, 1, 1])
+    with pytest.raises(DataError, match="words that all examples share"):
+        MultiLabelPromptClassifier(models.backbone("bert"), "<text> <mask>", choices).fit(ROWS, [[0], [1], [0], []])
 
 
 @pytest.mark.parametrize(

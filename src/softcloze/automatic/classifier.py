@@ -50,7 +50,7 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import NONE, PATH, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
-from softcloze.verbalizer import AnyVerbalizer, Label, Verbalizer, Words
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Verbalizer, Words
 
 
 @dataclass(eq=False, repr=False)
@@ -159,6 +159,11 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             OneSidedWarning: the result gives nearly all examples one label in cross-validation.
         """
         validate_parameters(vars(self), self.constraints)
+        if isinstance(self.verbalizer, FieldVerbalizer):
+            raise ParameterError(
+                "AutoPromptClassifier chooses words that all examples share, and a FieldVerbalizer has others for "
+                "each; take PromptClassifier"
+            )
         if self.checkpoint is not None:
             validate_writable(expand_user(self.checkpoint), folder=True)
         templates = [resolve_template(template) for template in self.templates]

@@ -29,7 +29,7 @@ from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.soft import INITS, initial_vectors
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings
-from softcloze.verbalizer import AnyVerbalizer, Label, Words
+from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Words
 
 HEAD = "thresholds"
 
@@ -116,8 +116,8 @@ class MultiLabelPromptClassifier(PromptEstimator):
         """
         self._validate_parameters()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
-        if verbalizer is None:
-            raise DataError("a verbalizer has to name the labels")
+        if verbalizer is None or isinstance(verbalizer, FieldVerbalizer):
+            raise DataError("a verbalizer has to name the labels, with words that all examples share")
         if template.demos is not None:
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
         examples, present = read_examples(X, template), as_indicators(y, verbalizer)
