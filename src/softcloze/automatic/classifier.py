@@ -60,7 +60,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     `fit` proposes templates: those of the library whose labels have like names, and general wordings in the language
     of the texts, in chat turns too where the tokenizer has a chat template. The frozen model computes each template's
     features once. From these, label words alone, and the mean of a linear layer beside them and one without them, are
-    judged by cross-validated log loss. With many examples, successive halving judges all templates on some of them and the
+    judged by cross-validated log loss. With many examples, successive halving judges all templates on some and the
     best half on twice as many. Then a soft prompt is trained for the best template. The result averages the best ways,
     as `softcloze.automatic.selection.choose_trials` chooses them; with an encoder see `softcloze.automatic.members`.
 
