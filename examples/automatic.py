@@ -47,7 +47,7 @@ def run(task):
     held_out = [others[i] for i in few_shot([labels[i] for i in others], arguments.rows, random_state=0)]
     auto = AutoPromptClassifier(
         model,
-        encoder=encoder,
+        encoder=None if arguments.without_encoder else encoder,
         budget=None,
         candidates=arguments.candidates,
         soft_prompts=0,
@@ -68,6 +68,7 @@ parser.add_argument("tasks", nargs="*", default=["tweets", "bank"], help=f"of {'
 parser.add_argument("--shots", type=int, default=8, help="training rows of each class")
 parser.add_argument("--rows", type=int, default=8, help="held-out rows of each class")
 parser.add_argument("--candidates", type=int, default=2, help="templates to try")
+parser.add_argument("--without-encoder", action="store_true", help="prompts alone")
 arguments = parser.parse_args()
 for task in arguments.tasks:
     run(task)
