@@ -55,12 +55,14 @@ MODELS: dict[str, tuple[Callable[[], Backbone], str]] = {
 }
 
 
-# layers= and mode=, and the deep_learning_rate; None for a shallow prompt
+# attributes of the slot, and the deep_learning_rate; None for layer 0 alone
 SETTINGS: list[tuple[str, float | None]] = [
     ("", None),
     *((" layers=all", rate) for rate in (0.0087, 0.029, 0.087)),
     (" layers=all mode=replace", 0.029),
     *((" layers=15", rate) for rate in (0.003, 0.03)),
+    (" via=mlp", None),
+    (" via=lstm", None),
 ]
 
 

@@ -13,7 +13,7 @@ import argparse
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support import models
 from support.reference_scores import embeddings_of, inputs_of, make_scorer, soft_vectors
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, LayerVectors, SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import BackboneError
 from softcloze.scoring import Member, score_together
@@ -138,6 +138,34 @@ def gaps(backbone: Backbone) -> Iterator[float]:
         yield float((scores - expected).abs().max() / (expected.max() - expected.min()))
 
 
+def later_layers(backbone: Backbone) -> str:
+    """The number of layers at which soft vectors can enter, tested with some that enter in front of the last.
+
+    Raises:
+        ValueError: they change no score, or their effect depends on the batch.
+    """
+    try:
+        layers = backbone.layers
+    except BackboneError:
+        return "no later layers"
+    vectors = torch.randn(1, layers.width, generator=torch.Generator().manual_seed(0))
+    shallow = SoftInputs(soft_vectors(backbone, 1))
+    deep = SoftInputs(shallow.embeddings, {layers.count - 1: LayerVectors(vectors)})
+    texts = [[*text[:2], -1, *text[2:]] for text in TEXTS]
+
+    def logits(soft: SoftInputs, chosen: Sequence[int]) -> torch.Tensor:
+        last = [[len(texts[i]) - 1] for i in chosen]
+        return backbone.outputs([texts[i] for i in chosen], last, soft=soft).logits
+
+    every = range(len(texts))
+    together, alone = logits(deep, every), torch.cat([logits(deep, [i]) for i in every])
+    plain = logits(shallow, every)
+    allowed = TOLERANCE * float(plain.max() - plain.min())
+    if (together - alone).abs().max() > allowed or (together - plain).abs().max() <= allowed:
+        raise ValueError("vectors in front of the last layer change no score, or their effect depends on the batch")
+    return f"layers: {layers.count}"
+
+
 def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
     """The result for an architecture in a word, and its details."""
     tokenizer = models.tokenizer(FAMILIES[family][2])
@@ -155,9 +183,10 @@ def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
     try:
         with backbone.frozen(), torch.no_grad():
             worst = max(gaps(backbone))
+            layers = later_layers(backbone)
     except Exception as error:
         return "failed", f"{type(error).__name__}: {error}"
-    return "the same" if worst < TOLERANCE else "different", f"{worst:.0e}; {ways}"
+    return "the same" if worst < TOLERANCE else "different", f"{worst:.0e}; {layers}; {ways}"
 
 
 def main() -> int:

@@ -86,7 +86,7 @@ def test_where_vectors_start_may_not_be_known(tmp_path):
 def test_mistakes(tmp_path):
     with pytest.raises(ParameterError, match=r"has no checkpoint of this fit; give the classifier checkpoint="):
         classifier(tmp_path, training__checkpoint=None).fit(TEXTS, LABELS)
-    with pytest.raises(ParameterError, match="trains no soft vectors"):
+    with pytest.raises(ParameterError, match="trains no input embeddings of soft slots"):
         classifier(tmp_path / "head", "<text> <mask>", head="warp").fit(TEXTS, LABELS)
     clf = classifier(tmp_path, training__on_epoch=None).fit(TEXTS, LABELS)
     with pytest.raises(ParameterError, match="the log is not of this fit"):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from softcloze.backbone.family import Family, first_position, per_layer_embedding
 from softcloze.backbone.kv_cache import PrefixCache
-from softcloze.backbone.layers import Layers, find_layers
+from softcloze.backbone.layers import TEXTS, Layers, find_layers
 from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs
 from softcloze.backbone.locking import lock_of
 from softcloze.backbone.packing import Packing
@@ -100,11 +100,10 @@ class ForwardPass:
         """
 
         def run() -> Tensor:
-            texts = [(0, 1, 2, 3), (3, 2, 1, 1)]
             if self.family == "seq2seq":
                 start = decoder_start(self.model)
-                return self.padded([[start if start is not None else 0]] * 2, [[0]] * 2, sources=texts).logits
-            return self.padded(texts, [[3], [3]]).logits
+                return self.padded([[start if start is not None else 0]] * 2, [[0]] * 2, sources=TEXTS).logits
+            return self.padded(TEXTS, [[3], [3]]).logits
 
         with self.frozen(), torch.no_grad():
             return find_layers(self.model, run)

@@ -7,7 +7,6 @@ from itertools import count
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from softcloze.backbone.locking import lock_of
@@ -16,6 +15,10 @@ from softcloze.errors import BackboneError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+TEXTS = [(0, 1, 2, 3), (3, 2, 1, 1)]  # token ids by which layers are found
+CARRIED = (
+    0.05  # share of the difference of two texts that may be left, by rounding, once their hidden states are exchanged
+)
 # a layer's index and the hidden states that it is given, shape (batch, length, width) -> those that it takes instead
 Change: TypeAlias = Callable[[int, Tensor], Tensor]
 
@@ -98,8 +101,7 @@ def find_layers(model: "PreTrainedModel", run: Callable[[], Tensor]) -> Layers:
 
     Args:
         model: a frozen model.
-        run: a forward pass over two texts of equal length, with no other differences, and its scores, of which the
-            first half belongs to the first text.
+        run: a forward pass over `TEXTS`, and its scores, of which the first half belongs to the first text.
 
     Raises:
         BackboneError: no modules are called in this way, or the scores depend on more than the hidden states in front
@@ -141,7 +143,8 @@ def _calls(stack: nn.Module, run: Callable[[], Tensor]) -> tuple[list[_Call], di
 
     def record(module: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
         states = args[0] if args else inputs.get("hidden_states")
-        if isinstance(states, Tensor) and states.dim() == 3 and len(states) == 2:
+        # some models pad texts inside, or have the width before the length
+        if isinstance(states, Tensor) and states.dim() == 3 and states.shape[:2] == (len(TEXTS), len(TEXTS[0])):
             calls.append(_Call(module, states.shape[-1]))
 
     def measure(module: nn.Module, _: object, output: object) -> None:
@@ -167,5 +170,5 @@ def _carries_the_text(layers: Layers, layer: int, run: Callable[[], Tensor]) -> 
     first, second = run().chunk(2)
     with layers.changing(exchange):
         exchanged, _ = run().chunk(2)
-    different = bool((first - second).abs().max() > 0)
-    return different and torch.allclose(exchanged, second, rtol=1e-2, atol=1e-2 * float(second.abs().max()))
+    gap, rest = float((first - second).abs().max()), float((exchanged - second).abs().max())
+    return gap > 0 and rest <= CARRIED * gap
