@@ -6,10 +6,11 @@ from peft import PrefixTuningConfig, get_peft_model
 from support import models
 from support.deep_reference import STACKS, logits, source_logits
 from support.reference_scores import assert_same, make_scorer, random_prompts, soft_vectors
-from transformers import DynamicCache
+from transformers import DynamicCache, SqueezeBertConfig, SqueezeBertForMaskedLM, XLMConfig, XLMWithLMHeadModel
 
-from softcloze.backbone import LayerVectors, SoftInputs
+from softcloze.backbone import Backbone, LayerVectors, SoftInputs
 from softcloze.encoding import EncodedPrompt
+from softcloze.errors import BackboneError
 from softcloze.scoring import Member, compute_features, score_together
 
 DEPTH = 4
@@ -216,3 +217,31 @@ def test_replaced_states_in_front_equal_prefix_tuning_of_peft(architecture):
         rows = [[-1, -2, -3, -4, *row] for row in ids.tolist()]
         own = backbone.outputs(rows, [range(4, 9)] * 2, soft=inputs).logits.view_as(expected)
     torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (XLMWithLMHeadModel, XLMConfig(vocab_size=605, emb_dim=32, n_layers=2, n_heads=4, max_position_embeddings=64)),
+        (
+            SqueezeBertForMaskedLM,
+            SqueezeBertConfig(
+                vocab_size=605,
+                hidden_size=32,
+                embedding_size=32,
+                num_hidden_layers=2,
+                intermediate_size=64,
+                num_attention_heads=4,
+                max_position_embeddings=64,
+            ),
+        ),
+    ],
+    ids=["no modules", "width before length"],
+)
+def test_a_model_without_layers_that_carry_the_text_alone(kind, config):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = models.with_random_weights(kind(config))
+    backbone = Backbone(model, models.tokenizer("roberta"), "x")
+    with pytest.raises(BackboneError, match="has no layers between which hidden states alone pass on the text"):
+        _ = backbone.layers

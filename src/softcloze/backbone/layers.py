@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TEXTS = [(0, 1, 2, 3), (3, 2, 1, 1)]  # token ids by which layers are found
-CARRIED = (
-    0.05  # share of the difference of two texts that may be left, by rounding, once their hidden states are exchanged
-)
+# share of the difference of two texts that may be left by rounding, once their hidden states are exchanged
+CARRIED = 0.05
 # a layer's index and the hidden states that it is given, shape (batch, length, width) -> those that it takes instead
 Change: TypeAlias = Callable[[int, Tensor], Tensor]
 
