@@ -17,7 +17,7 @@ LABELS = ["good", "bad"] * 4
 @pytest.fixture(scope="module")
 def auto():
     backbone = models.backbone("bert")
-    return AutoPromptClassifier(backbone, candidates=3, budget=None, soft_prompts=0, random_state=0)
+    return AutoPromptClassifier(backbone, candidates=2, budget=None, soft_prompts=0, random_state=0)
 
 
 @pytest.fixture
@@ -49,12 +49,12 @@ def interrupted_after(auto, templates):
 
 def test_only_what_is_missing_is_computed(auto, computed, tmp_path):
     whole = clone(auto).fit(TEXTS, LABELS)
-    assert len(computed) >= 3
+    assert len(computed) == 2
     uninterrupted = len(computed)
     kept = clone(auto).set_params(checkpoint=tmp_path)
     computed.clear()
-    interrupted_after(kept, 2)
-    assert len([*tmp_path.iterdir()]) == len(computed) == 2
+    interrupted_after(kept, 1)
+    assert len([*tmp_path.iterdir()]) == len(computed) == 1
     again = clone(kept).fit(TEXTS, LABELS)
     assert len(computed) == uninterrupted
     assert (again.predict_proba(TEXTS) == whole.predict_proba(TEXTS)).all()
@@ -69,7 +69,7 @@ def test_a_damaged_file_is_written_anew(auto, computed, tmp_path):
     whole = kept.fit(TEXTS, LABELS).predict_proba(TEXTS)
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
-    for damaged in (b"", content[:-7], b"x" * 100):
+    for damaged in (b"", content[:-7]):
         path.write_bytes(damaged)
         np.testing.assert_array_equal(clone(kept).fit(TEXTS, LABELS).predict_proba(TEXTS), whole)
         assert path.read_bytes() == content
