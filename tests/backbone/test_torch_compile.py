@@ -57,9 +57,7 @@ def test_scores_and_training_are_those_of_layers_as_written(architecture):
             for backbone in (plain, compiled)
         ]
         if "soft" in template:
-            before = versions()
             vectors = [clf.fit(TEXTS[:4], LABELS[:4]).prompt_.vectors for clf in both]
-            assert versions() == before
             for name, own in vectors[0].items():
                 assert torch.equal(own, vectors[1][name])
         expected, found = (clf.predict_proba(models.SENTENCES[:9]) for clf in both)
