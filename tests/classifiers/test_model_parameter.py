@@ -151,7 +151,10 @@ def test_a_model_in_memory_without_a_language_model_head():
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"dtyp": "float32"}, "model_options has 'dtyp'; expected 'dtype', 'device', 'compile'; did you mean 'dtype'"),
+        (
+            {"dtyp": "float32"},
+            "model_options has 'dtyp'; expected 'dtype', 'device', 'compile', 'quantize'; did you mean 'dtype'",
+        ),
         ({"dtype": "float"}, "dtype='float', but it has to be 'auto', 'float32', 'bfloat16' or 'float16'"),
         ({"dtype": torch.float32}, "dtype=torch.float32, but it has to be 'auto', 'float32'"),
         ({"device": 0}, "device=0, but it has to be 'auto', 'cpu', 'cuda' or 'mps'"),
