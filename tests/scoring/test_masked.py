@@ -180,7 +180,7 @@ def test_gradients(architecture, decoding):
     prompts = random_prompts([3, 14, 9], slots=((0, -1), (1,)), right=True)
     found, expected = (soft_vectors(backbone, 3).requires_grad_() for _ in range(2))
     with backbone.frozen():
-        scores = make_scorer(backbone, WORDS, right=True, decoding=decoding).batch(prompts, found)
+        scores = make_scorer(backbone, WORDS, right=True, decoding=decoding).batch(prompts, SoftInputs(found))
         scores.log_softmax(-1)[:, 5].sum().backward()
         for prompt in prompts:
             scores = torch.stack([filled_score(backbone, prompt, word, decoding, expected) for word in WORDS])

@@ -61,7 +61,8 @@ def test_bert_tiny(bert_tiny):
 def test_the_card_says_what_kind_of_verbalizer_it_is(tmp_path):
     words = Verbalizer({"a": {"好": 2, "不错": 1}, "b": "差"}, length_norm="token")
     for kind, verbalizer in (("rules", OF_REVIEWS), ("words", words)):
-        fingerprint = {"model": "0" * 64, "tokenizer": "0" * 64, "chat_template": "0" * 64}
+        hashes = dict.fromkeys(["model", "tokenizer", "chat_template"], "0" * 64)
+        fingerprint = {"quantisation": "none", **hashes}
         Prompt(Template("<text><mask>"), verbalizer, "a/model", fingerprint).save(tmp_path / kind)
         card = json.loads((tmp_path / kind / CARD).read_text(encoding="utf-8"))
         assert card["verbalizer"]["kind"] == kind
