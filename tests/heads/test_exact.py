@@ -149,7 +149,7 @@ def test_the_choice_of_the_strength():
 
 
 def test_label_words_are_examples_that_every_fold_learns_from():
-    """Where the examples of a fold say nothing, the features of the labels decide."""
+    """The features of the labels decide if the examples of a fold say nothing."""
     _, states, targets = task(examples=12)
     labels = 3 * torch.eye(3, 8)
     noise = torch.tensor(np.random.default_rng(1).normal(0, 0.1, (12, 8)))

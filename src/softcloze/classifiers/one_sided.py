@@ -98,7 +98,7 @@ def _winner(bound: BoundPrompt) -> tuple[int, float] | None:
 
 
 def _advice(bound: BoundPrompt, examples: Sequence[Example]) -> str:
-    """What to do: another prompt of the library by name, a calibration, or a linear layer."""
+    """Advice: another prompt of the library by name, a calibration, or a linear layer."""
     prompt, ways = bound.prompt, list[str]()
     if (other := _library_prompt(bound, examples)) is not None:
         template, words = other

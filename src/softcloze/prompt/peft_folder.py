@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
@@ -19,6 +17,7 @@ from softcloze.formatting import quoted, quoted_list
 from softcloze.parameters import integer
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.shape import check_shape
+from softcloze.prompt.tensors import parse_tensors
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
@@ -172,11 +171,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
             "it has adapter_model.bin, a pickle; load it with peft and save it again" if pickled else "it is incomplete"
         )
         raise ArtifactError(f"{folder} has no {TENSORS}: {way}")
-    try:
-        tensors: dict[str, Tensor] = load_tensors(_read(folder / TENSORS))
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise ArtifactError(f"{folder / TENSORS} is damaged: {error}") from error
-    return tensors
+    return parse_tensors(_read(folder / TENSORS), folder / TENSORS)
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from softcloze.embeddings import AnyEncoder, SentenceEncoder, load_encoder
 from softcloze.errors import ArtifactError, BackboneError, NonFiniteError, StarterError
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.probe_card import CARD, PROBE, ProbeCard, describe_probe
-from softcloze.prompt.tensors import LINEAR, check_tensors, only_file, read_tensors, tensor_file
+from softcloze.prompt.tensors import LINEAR, check_tensors, read_tensors, tensor_file
 from softcloze.template import template_of_fields
 from softcloze.verbalizer import Label
 
@@ -97,15 +97,12 @@ class Probe:
                 format; names the file.
         """
         folder, card, labels, _ = ProbeCard.load(path)
-        name = only_file(PROBE, folder, card)
-        try:
-            tensors = read_tensors(PROBE, folder, card, name)
-        except ArtifactError:
-            if PROBE.read(folder) == card:
-                raise
-            return cls.load(path)  # another process has replaced the probe in the meantime
+        file = read_tensors(PROBE, folder, card)
+        if file is None:
+            return cls.load(path)
+        tensors_path, tensors = file
         if problem := check_tensors(tensors, LINEAR, len(labels)):
-            raise ArtifactError(f"{folder / name} is damaged: {problem}")
+            raise ArtifactError(f"{tensors_path} is damaged: {problem}")
         return cls(
             labels=labels,
             fields=tuple(card["fields"]),

@@ -18,7 +18,7 @@ from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content, SavedFolder
-from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, only_file, read_tensors, tensor_file
+from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, read_tensors, tensor_file
 from softcloze.scoring import States
 from softcloze.template import EMBEDDING, ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
@@ -134,13 +134,10 @@ class Prompt:
                 format; names the file.
         """
         folder, card, template, verbalizer, model = PromptCard.load(path)
-        name = only_file(PROMPT, folder, card)
-        try:
-            tensors = read_tensors(PROMPT, folder, card, name)
-        except ArtifactError:
-            if PROMPT.read(folder) == card:
-                raise
-            return cls.load(path)  # another process has replaced the prompt in the meantime
+        file = read_tensors(PROMPT, folder, card)
+        if file is None:
+            return cls.load(path)
+        tensors_path, tensors = file
         with explain_damage(folder / CARD, "demonstrations"):
             demonstrations = demonstrations_from_dict(card["demonstrations"], tensors.get(POOL), template, verbalizer)
         with explain_damage(folder / CARD, "calibration"):
@@ -148,7 +145,7 @@ class Prompt:
             if calibration is not None:
                 calibration.apply(np.zeros((1, len(verbalizer.labels))))
         if problem := _check_tensors(tensors, template, verbalizer, card["head"], demonstrations):
-            raise ArtifactError(f"{folder / name} is damaged: {problem}")
+            raise ArtifactError(f"{tensors_path} is damaged: {problem}")
         tensors.pop(POOL, None)
         return cls(
             template=template,

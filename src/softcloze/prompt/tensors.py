@@ -28,23 +28,31 @@ def tensor_file(suffix: str) -> str:
     return VECTORS.replace(".", f"{suffix}.")
 
 
-def only_file(kind: SavedFolder, folder: Path, card: Mapping[str, Any]) -> str:
-    """The name of the only file that a card names; raise ArtifactError if it names others."""
+def read_tensors(kind: SavedFolder, folder: Path, card: Mapping[str, Any]) -> tuple[Path, dict[str, Tensor]] | None:
+    """Read the only file that a card names, of tensors; None if another process has replaced the card since.
+
+    Raises:
+        ArtifactError: the card names other files, or the file is missing, damaged or altered.
+    """
     if len(card["files"]) != 1:
         raise ArtifactError(
             f"{folder / kind.card} is damaged: it names {len(card['files'])} files; expected one of vectors"
         )
-    (name,) = card["files"]
-    return str(name)
+    path = folder / str(next(iter(card["files"])))
+    try:
+        return path, parse_tensors(kind.read_file(folder, card, path.name), path)
+    except ArtifactError:
+        if kind.read(folder) == card:
+            raise
+        return None
 
 
-def read_tensors(kind: SavedFolder, folder: Path, card: Mapping[str, Any], name: str) -> dict[str, Tensor]:
-    """Read a file of tensors that the card names; raise ArtifactError if it is missing, damaged or altered."""
-    content = kind.read_file(folder, card, name)
+def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Parse the content of a safetensors file; raise ArtifactError, which names the path, if it is damaged."""
     try:
         tensors: dict[str, Tensor] = load_tensors(content)
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise ArtifactError(f"{folder / name} is damaged: {error}") from error
+        raise ArtifactError(f"{path} is damaged: {error}") from error
     return tensors
 
 

@@ -122,7 +122,7 @@ class SoftVectors(nn.Module):
         return SoftInputs(embeddings, dict(self._layers()))
 
     def _layers(self) -> Iterator[tuple[int, LayerVectors]]:
-        """What enters at each later layer."""
+        """The vectors that enter at each later layer, by its index."""
         if self.deep is None:
             return
         sizes = [sum(block.count for block in blocks) for blocks in self._entries.values()]
@@ -228,7 +228,7 @@ class SoftVectors(nn.Module):
 
 
 def _nonzero(gradient: Tensor | None, count: int) -> Tensor:
-    """Whether each of `count` vectors has a gradient other than 0, shape (count,)."""
+    """Mask of the `count` vectors that have a gradient other than 0, shape (count,)."""
     if gradient is None:
         return torch.zeros(count, dtype=torch.bool)
     return (gradient != 0).any(-1).cpu()
