@@ -27,6 +27,8 @@ class Cell:
         seed: of the draw.
         balanced_accuracy, accuracy, log_loss: on the held-out rows; None for a cell that failed.
         fit_seconds, predict_seconds: wall time.
+        trainable: trained numbers.
+        artifact_bytes: size of what is saved; None if the method does not report it.
         predicted: the index of the predicted class of each row, a digit each.
         error: message of a cell that failed.
     """
@@ -40,6 +42,8 @@ class Cell:
     log_loss: float | None = None
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
+    trainable: int = 0
+    artifact_bytes: int | None = None
     predicted: str = ""
     error: str | None = None
 
@@ -55,6 +59,8 @@ class Cell:
             *(round(metrics[name], 4) for name in ("balanced_accuracy", "accuracy", "log_loss")),
             round(run.fit_seconds, 2),
             round(run.predict_seconds, 2),
+            run.trainable,
+            run.artifact_bytes,
             digits(run.probabilities.argmax(1)),
         )
 

@@ -58,7 +58,10 @@ FAMILIES = {
     "words": Family({"words": _prompt(), "words, batch": _prompt(calibration="batch")}),
     "heads": Family({head: _prompt(head=head) for head in HEADS}),
     "heads on means": Family({f"{head}, mean": _prompt(head=head, features="mean") for head in HEADS}),
-    "automatic": Family({"automatic": lambda task: AutoPromptClassifier(task.model)}, shared=False),
+    # without a clock and without soft prompts, so that a busy machine changes nothing
+    "automatic": Family(
+        {"automatic": lambda task: AutoPromptClassifier(task.model, budget=None, soft_prompts=0)}, shared=False
+    ),
     "soft": Family({"soft, front": _soft("front"), "soft, after": _soft("after")}, draws=3, shared=False),
     "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3, shared=False),
 }

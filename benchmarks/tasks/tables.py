@@ -1,57 +1,73 @@
-"""The tables of docs/measurements/tasks.md, from the cells of the study."""
+"""The tables of a study's page, from its cells."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from benchmarks.tasks.cells import Cell, Study, indices
-from benchmarks.tasks.methods import METHODS
 from benchmarks.tasks.sets import SHOTS, TASKS
 from softcloze.experiments.statistics import Resampling, Spread, paired
 from softcloze.files import write_text
 
-PAGE = Path(__file__).parents[2] / "docs" / "measurements" / "tasks.md"
-START, END = "<!-- tables: python -m benchmarks.tasks --render -->", "<!-- end of tables -->"
-REFERENCES = ("automatic", "embeddings")  # the method that others are compared with: the first that was measured
+START, END = "<!-- tables -->", "<!-- end of tables -->"
 LEVEL = 0.9  # of the intervals
 
 
-def render(study: Study, page: Path = PAGE) -> None:
+@dataclass(frozen=True)
+class Layout:
+    """The tables that a study shows.
+
+    Attributes:
+        methods: their order.
+        references: methods that others are compared with; the first that was measured is taken.
+        each: True to compare each method with the reference, False to compare the reference with the best other one.
+        sizes: True for a table of trained numbers and saved bytes.
+    """
+
+    methods: Sequence[str]
+    references: Sequence[str]
+    each: bool = False
+    sizes: bool = False
+
+
+def render(study: Study, layout: Layout, page: Path) -> None:
     """Write the tables between the two marks of a page; the rest of it stays."""
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    write_text(page, f"{before}{START}\n\n{tables(study)}\n{END}{after}")
-
-
-def tables(study: Study) -> str:
-    """All tables as Markdown."""
-    return Tables(study).markdown()
+    write_text(page, f"{before}{START}\n\n{Tables(study, layout).markdown()}\n{END}{after}")
 
 
 class Tables:
     """Tables of a study."""
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, layout: Layout):
         """Group the cells by task, method and shots."""
         self.study = study
+        self.layout = layout
         self.groups: dict[tuple[str, str, int], list[Cell]] = defaultdict(list)
         for cell in study.cells.values():
             if cell.error is None:
                 self.groups[cell.task, cell.method, cell.shots].append(cell)
         self.tasks = _ordered(study.tasks, list(TASKS))
-        self.methods = _ordered({method for _, method, _ in self.groups}, list(METHODS))
+        self.methods = _ordered({method for _, method, _ in self.groups}, layout.methods)
+        self.reference = next((name for name in layout.references if name in self.methods), None)
         self.shots = sorted({shots for *_, shots in self.groups if shots} or SHOTS)
 
     def markdown(self) -> str:
-        """The tasks, a table for each number of rows, differences, seconds, and what failed."""
+        """The tasks, a table for each number of rows, differences, seconds, sizes, and what failed."""
+        differences = self._from_reference if self.layout.each else self._from_best
         parts = [self._conditions(), "### Tasks", self._of_tasks()]
         for shots in self.shots:
-            parts += [f"### {shots} rows of each class", self._accuracies(shots), self._differences(shots)]
-        parts += ["### Seconds of a fit", self._seconds(), self._errors()]
+            parts += [f"### {shots} rows of each class", self._accuracies(shots), differences(shots)]
+        parts += ["### Seconds of a fit", self._seconds()]
+        if self.layout.sizes:
+            parts += ["### Trained numbers and saved kilobytes", self._sizes()]
+        parts.append(self._errors())
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def cells(self, task: str, method: str, shots: int) -> list[Cell]:
@@ -89,20 +105,36 @@ class Tables:
         rows.append(["**mean**", *("" if None in column else f"{fmean(column):.3f}" for column in columns)])
         return _table(["balanced accuracy", *self.methods], rows)
 
-    def _differences(self, shots: int) -> str:
+    def _from_best(self, shots: int) -> str:
         """The reference method minus the best other one on each task, with an interval over rows and draws."""
-        reference = next((name for name in REFERENCES if name in self.methods), None)
         rows = []
         for task in self.tasks:
-            others = {name: self._mean(task, name, shots) for name in self.methods if name != reference}
+            others = {name: self._mean(task, name, shots) for name in self.methods if name != self.reference}
             others = {name: mean for name, mean in others.items() if mean is not None}
-            if reference is None or self._mean(task, reference, shots) is None or not others:
+            if self.reference is None or self._mean(task, self.reference, shots) is None or not others:
                 continue
             best = max(others, key=lambda name: others[name])
-            mean, low, high = self._paired(task, reference, best, shots)
+            mean, low, high = self._paired(task, self.reference, best, shots)
             rows.append([task, best, f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}"])
-        header = [f"{reference} minus the best other", "other", "difference", "90 % interval"]
+        header = [f"{self.reference} minus the best other", "other", "difference", "90 % interval"]
         return _table(header, rows) if rows else ""
+
+    def _from_reference(self, shots: int) -> str:
+        """Each other method minus the reference on each task, with an interval over rows and draws."""
+        others = [name for name in self.methods if name != self.reference]
+        rows = []
+        for task in self.tasks:
+            if self.reference is None or self._mean(task, self.reference, shots) is None:
+                continue
+            row = [task]
+            for name in others:
+                if self._mean(task, name, shots) is None:
+                    row.append("")
+                    continue
+                mean, low, high = self._paired(task, name, self.reference, shots)
+                row.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
+            rows.append(row)
+        return _table([f"minus {self.reference}, 90 % interval", *others], rows) if rows else ""
 
     def _seconds(self) -> str:
         rows = []
@@ -113,6 +145,19 @@ class Tables:
             ]
             rows.append([shots, *(f"{fmean(group):.1f}" if group else "" for group in groups)])
         return _table(["rows of each class", *self.methods], rows)
+
+    def _sizes(self) -> str:
+        """Trained numbers, and the size of what is saved, of each method on each task."""
+        rows = []
+        for task in self.tasks:
+            row = [task]
+            for method in self.methods:
+                cells = [cell for shots in self.shots for cell in self.cells(task, method, shots)]
+                trained = max((cell.trainable for cell in cells), default=0)
+                size = max((cell.artifact_bytes or 0 for cell in cells), default=0)
+                row.append(f"{trained:,}, {size / 1000:,.0f}" if cells else "")
+            rows.append(row)
+        return _table(["", *self.methods], rows)
 
     def _errors(self) -> str:
         """The first line of each error, with the cells that it ended."""

@@ -9,12 +9,14 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 from support.random_classifiers import Broken, Noisy
 
-from benchmarks.tasks.__main__ import chosen
+from benchmarks.soft_prompts.__main__ import PLAN as SOFT_PROMPTS
+from benchmarks.soft_prompts.methods import KINDS, template_of
+from benchmarks.tasks.__main__ import PLAN
 from benchmarks.tasks.cells import Cell, Study, digits, indices
 from benchmarks.tasks.methods import Family
 from benchmarks.tasks.sets import SENTIMENT, TASKS, Task, halves
 from benchmarks.tasks.study import CELLS, Runner
-from benchmarks.tasks.tables import END, START, render, tables
+from benchmarks.tasks.tables import END, START, Tables, render
 from softcloze import PromptClassifier
 from softcloze.experiments import tfidf
 from softcloze.library import resolve_template, resolve_verbalizer
@@ -76,7 +78,7 @@ def test_it_resumes_keeps_errors_and_renders(bert_tiny, tasks, tmp_path):
 
     page = tmp_path / "page.md"
     page.write_text(f"# Tasks\n\n{START}\nold\n{END}\n\nText.\n", encoding="utf-8")
-    render(Study.read(folder / CELLS), page)
+    render(Study.read(folder / CELLS), PLAN.layout, page)
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# Tasks\n\n{START}\n\n") and text.endswith(f"{END}\n\nText.\n") and "old" not in text
     assert "| three | English | 3 | 36 | 36 |" in text and "| **mean** |" in text
@@ -124,9 +126,30 @@ def test_differences_are_paired_and_of_the_shared_draws():
     for seed in range(2):
         study.add(Cell("t", "lora", 4, seed, 0.8, predicted=wrong))
     study.add(Cell("t", "words", 0, 0, 0.5, predicted="0" * 100))
-    text = tables(study)
+    text = Tables(study, PLAN.layout).markdown()
     assert "| t | lora | +0.200 | +0.137 to +0.268 |" in text
     assert "| t | 0.500 | **1.000** ± 0.000 | 0.800 ± 0.000 |" in text
+
+
+def test_kinds_of_soft_prompts_are_compared_with_plain_ones():
+    study = Study({"movie-reviews": {"language": "English", "classes": 2, "train": 9, "truth": "01" * 50}})
+    for kind, right in (("plain", 40), ("late", 45), ("words", 30)):
+        predicted = "01" * right + "10" * (50 - right)
+        study.add(
+            Cell("movie-reviews", kind, 16, 0, right / 50, predicted=predicted, trainable=5760, artifact_bytes=23300)
+        )
+    text = Tables(study, SOFT_PROMPTS.layout).markdown()
+    assert "| minus plain, 90 % interval | words | late |" in text
+    assert "| movie-reviews | -0.200 (" in text and "| +0.100 (" in text
+    assert "| movie-reviews | 5,760, 23 | 5,760, 23 | 5,760, 23 |" in text
+
+
+@pytest.mark.parametrize("name", SOFT_PROMPTS.tasks)
+def test_every_kind_of_soft_prompt_has_a_template_for_every_task(name):
+    task = TASKS[name]
+    templates = [template_of(kind, task) for kind in KINDS]
+    assert len({*map(str, templates)}) == len(KINDS)
+    assert all([block.count for block in template.blocks] == [10] for template in templates)
 
 
 def test_rows_are_split_in_halves_without_overlap(tmp_path):
@@ -155,5 +178,5 @@ def test_written_sets_leave_enough_rows():
 
 def test_digits():
     assert indices(digits(np.arange(36))).tolist() == list(range(36))
-    assert [*chosen(["tfidf", "lora"])] == ["baselines", "lora"]
+    assert [*PLAN.chosen(["tfidf", "lora"])] == ["baselines", "lora"]
     assert SENTIMENT == {"negative": "negative", "positive": "positive"}
