@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 import torch
 from safetensors.torch import save as save_tensors
@@ -13,11 +13,11 @@ from torch import Tensor
 from softcloze.backbone import Backbone, PrefixCache
 from softcloze.errors import ArtifactError, ParameterError
 from softcloze.files import new_folder, unique_keys
-from softcloze.formatting import quoted, quoted_list
+from softcloze.formatting import quoted
 from softcloze.parameters import integer
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.shape import check_shape
-from softcloze.prompt.tensors import parse_tensors
+from softcloze.prompt.tensors import Shape, check_tensors, parse_tensors
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
@@ -26,6 +26,7 @@ VECTORS = "prompt_embeddings"
 COLUMNS, ROWS = "prefix_task_cols", "prefix_task_rows"
 _LARGEST = 2**20  # bytes of a configuration
 _PROMPTS = ("PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING")
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _KEYS_AND_VALUES = ("PREFIX_TUNING", "CARTRIDGE")
 _Count = Annotated[int, integer(at_least=1)]
 
@@ -114,10 +115,10 @@ def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
             f"{folder} has multitask prompts of an encoder-decoder model, where PEFT puts vectors in front of the "
             "decoder as well; softcloze has none there"
         )
-    expected: dict[str, tuple[int | str, ...]] = {VECTORS: (count * submodules, "width")}
+    expected: dict[str, Shape] = {VECTORS: (count * submodules, "width")}
     if is_multitask:
         expected |= {COLUMNS: ("tasks", count * submodules, "rank"), ROWS: ("tasks", "rank", "width")}
-    if problem := _check_tensors(tensors, expected):
+    if problem := check_tensors(tensors, expected, dtypes=_DTYPES):
         raise ArtifactError(f"{folder / TENSORS} does not fit its configuration: {problem}")
     vectors = tensors[VECTORS].float()
     if not is_multitask:
@@ -180,22 +181,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[Any, ...]]) -> str | None:
-    """Check names, types and shapes; return the first problem, or None. A name in a shape is one size in all."""
-    if tensors.keys() != expected.keys():
-        return f"it has the tensors {quoted_list(sorted(tensors))}; expected {quoted_list(sorted(expected))}"
-    sizes: dict[str, int] = {}
-    for name, shape in expected.items():
-        tensor = tensors[name]
-        fits = tensor.dim() == len(shape) and all(
-            size == (sizes.setdefault(axis, size) if isinstance(axis, str) else axis)
-            for size, axis in zip(tensor.shape, shape, strict=True)
-        )
-        if not fits or tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16) or not tensor.numel():
-            sized = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
-            return f"{name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; expected numbers of shape ({sized})"
-        if not tensor.isfinite().all():
-            return f"{name!r} holds values that are not finite"
-    return None

@@ -1,6 +1,6 @@
 """Tensors of a saved folder: reading them, and checking them against declared shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -56,26 +56,33 @@ def parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Shape], labels: int) -> str | None:
-    """Check that tensors are finite float32 of declared shapes; return the first problem, or None.
+def check_tensors(
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Shape],
+    labels: int | None = None,
+    dtypes: Sequence[torch.dtype] = (torch.float32,),
+) -> str | None:
+    """Check that tensors are finite numbers of declared shapes; return the first problem, or None.
 
     Args:
         tensors: by name.
         expected: the shape of each.
-        labels: the size "labels".
+        labels: the size "labels"; None where no shape has it.
+        dtypes: the types that they may have.
     """
     if tensors.keys() != expected.keys():
         return f"it has the tensors {quoted_list(sorted(tensors))}; expected {quoted_list(sorted(expected))}"
-    sizes = {"labels": labels}
+    sizes = {"labels": labels} if labels is not None else {}
     for name, shape in expected.items():
         tensor = tensors[name]
         fits = tensor.dim() == len(shape) and all(
             size == (sizes.setdefault(axis, size) if isinstance(axis, str) else axis)
             for size, axis in zip(tensor.shape, shape, strict=True)
         )
-        if not fits or tensor.dtype != torch.float32:
+        if not fits or tensor.dtype not in dtypes or not tensor.numel():
+            types = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
             shapes = ", ".join(str(sizes.get(axis, axis)) if isinstance(axis, str) else str(axis) for axis in shape)
-            return f"tensor {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; expected float32 of ({shapes})"
+            return f"tensor {name!r} is {tensor.dtype} of shape {tuple(tensor.shape)}; expected {types} of ({shapes})"
         if not tensor.isfinite().all():
             return f"tensor {name!r} holds values that are not finite"
     return None
