@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sklearn.base import BaseEstimator
 
+from benchmarks.soft_prompts.prefix_tuning import PrefixTuningClassifier
 from benchmarks.tasks.methods import SOFT, Family
 from benchmarks.tasks.sets import GEMMA, SMOLLM2, Task
 from softcloze import PromptClassifier, Template
@@ -37,6 +38,11 @@ def _soft(kind: str) -> Callable[[Task], BaseEstimator]:
 FAMILIES = {
     "words": Family({"words": lambda task: PromptClassifier(task.model, task.template, task.words)}, draws=3),
     "soft": Family({kind: _soft(kind) for kind in KINDS}, draws=3, shared=False),
+    "prefix tuning": Family(
+        {"prefix tuning": lambda task: PrefixTuningClassifier(task.model, task.template, task.words, length=SOFT)},
+        draws=3,
+        shared=False,
+    ),
     "lora": Family({"lora": lambda task: FineTunedClassifier(task.model, trained="lora")}, draws=3, shared=False),
 }
 METHODS = tuple(name for family in FAMILIES.values() for name in family.methods)
