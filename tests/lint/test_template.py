@@ -145,6 +145,11 @@ FOUND = [
         ("no-effect", "note", "keep=ends has no effect on a field that is never cut"),
         "leave out shorten=0, or give it a max=",
     ),
+    (
+        "«<soft*2 train=no>»<text><mask>",
+        ("no-effect", "note", "train=no keeps the embeddings of words, since no prompt can fill a slot without a name"),
+        "give it the name= of a block of the prompt that soft_init names, or write words instead",
+    ),
     # what is no template
     ("<text> It was «»", ("no-mask", "error", "the template has no <mask>, expected exactly one"), ""),
     ("«»", ("no-mask", "error", "the template has no <mask>, expected exactly one"), ""),

@@ -267,9 +267,9 @@ MISTAKES = [
     ("<soft ‸3‸><mask>", f"unexpected '3': {BEHIND}"),
     (
         "<soft ‸int‸=a><mask>",
-        "<soft> has no attribute 'int': it takes init, name, layers, mode and via; did you mean 'init'?",
+        "<soft> has no attribute 'int': it takes init, name, layers, mode, via and train; did you mean 'init'?",
     ),
-    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers, mode and via"),
+    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers, mode, via and train"),
     ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
     ("<soft ‸init‸><mask>", f"expected '=' right after init, {INIT}"),
     ("<soft ‸name‸ =a><mask>", "expected '=' right after name, as in name=task"),
@@ -295,12 +295,21 @@ MISTAKES = [
         "<soft name=t layers=all>‸<soft name=t layers=0-11>‸<mask>",
         "soft slots named 't' share one block, but its layers is all at line 1, column 1 and 0-11 here",
     ),
+    (
+        "<soft name=t via=mlp>‸<soft train=no name=t>‸<mask>",
+        "via=mlp is a network that is trained, and train=no leaves the vectors as they are: take one of them out",
+    ),
+    (
+        "<soft name=t train=no>‸<soft train=yes name=t>‸<mask>",
+        "soft slots named 't' share one block, but its train is 'no' at line 1, column 1 and 'yes' here",
+    ),
     *(
         (f"<soft layers=‸{wrong}‸><mask>", f"{LAYERS}, found '{wrong}'")
         for wrong in ("-1", "1000", "6-", "6-5", "6..11", "0,1", "every")
     ),
     ("<soft layers=‸al‸><mask>", f"{LAYERS}, found 'al'; did you mean 'all'?"),
     ("<soft mode=‸ad‸><mask>", "mode must be add or replace, as in mode=replace, found 'ad'; did you mean 'add'?"),
+    ("<soft train=‸false‸><mask>", "train must be yes or no, as in train=no, found 'false'"),
     ("<soft via=‸gru‸><mask>", "via must be mlp or lstm, as in via=mlp, found 'gru'"),
 ]
 

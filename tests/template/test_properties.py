@@ -39,7 +39,8 @@ layers = st.one_of(
     st.just(LayerRange(0, None)), st.tuples(indices, indices).map(sorted).map(lambda pair: LayerRange(*pair))
 )
 modes = st.sampled_from(["add", "replace"])
-vias = st.sampled_from(["mlp", "lstm"])
+# a block with via= is trained
+networks = st.tuples(st.sampled_from(["mlp", "lstm"]), st.just(True)) | st.tuples(st.just(None), st.booleans())
 weights = st.integers(0, 1_000_000).map(lambda thousandths: thousandths / 1000)
 tags = [
     st.builds(Literal, any_text),
@@ -63,16 +64,18 @@ logic = st.sampled_from(
 
 @st.composite
 def trees(draw):
-    shared = draw(st.dictionaries(names, st.tuples(counts, inits, layers, modes, vias), max_size=2))
+    shared = draw(st.dictionaries(names, st.tuples(counts, inits, layers, modes, networks), max_size=2))
 
     def named(name, given):
-        count, init, *others = (value if own else None for value, own in zip(shared[name], given, strict=True))
+        *values, network = shared[name]
+        count, init, *others = (value if own else None for value, own in zip([*values, *network], given, strict=True))
         return Soft(count, init, name, *others)
 
     none = st.none()
-    kinds = [*tags, st.builds(Soft, none | counts, none | inits, none, none | layers, none | modes, none | vias)]
+    unnamed = (none | counts, none | inits, none, none | layers, none | modes)
+    kinds = [*tags, st.tuples(st.tuples(*unnamed), networks).map(lambda parts: Soft(*parts[0], *parts[1]))]
     if shared:
-        kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.tuples(*[st.booleans()] * 5)))
+        kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.tuples(*[st.booleans()] * 6)))
     groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]), max_size=8))
     if draw(st.booleans()):
         masks = [st.builds(Mask, st.none() | counts)]

@@ -101,11 +101,13 @@ class SoftInspection(Displayable):
         vectors: all vectors, in the order of the template.
         similarities: the cosine between each two of them, rows and columns in that order.
         layers: lengths of the vectors at each later layer, if any enter there.
+        constant: the blocks with train=no.
     """
 
     vectors: tuple[SoftVector, ...]
     similarities: tuple[tuple[float, ...], ...]
     layers: tuple[LayerLengths, ...] = ()
+    constant: tuple[str, ...] = ()
 
     def content(self) -> Sequence[Block]:
         """A summary, the vectors with their words, and their similarities; narrow terminals show a part of it."""
@@ -151,6 +153,8 @@ class SoftInspection(Displayable):
         if all(vector.start is not None for vector in self.vectors):
             kept = sum(vector.start == vector.by_cosine[0].token for vector in self.vectors)
             said += f"; {kept} of {count} still nearest to the word that they started from, by cosine"
+        if self.constant:
+            said += f"; not trained: {', '.join(self.constant)}"
         return said
 
     def _vector_tables(self, label: Column) -> Iterator[tuple[list[SimpleBlock], list[str]]]:
@@ -238,7 +242,8 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
     lengths = (vectors.norm(dim=-1) / unit).tolist()
     positions = zip(*vector_positions(soft), strict=True)
     soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
-    return SoftInspection(tuple(soft_vectors), similarities(vectors), _layer_lengths(bound, soft))
+    constant = tuple(block.key for block in soft.blocks if not block.train)
+    return SoftInspection(tuple(soft_vectors), similarities(vectors), _layer_lengths(bound, soft), constant)
 
 
 def _layer_lengths(bound: BoundPrompt, soft: SoftVectors) -> tuple[LayerLengths, ...]:

@@ -392,7 +392,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             checkpoint=checkpoint,
             on_cached=keep,
         )
-        if parts.soft is not None and parts.soft.deep is not None:
+        if parts.soft is not None and "deep" in parts.soft.trained:
             training["layer_rms"] = [[layer, rms] for layer, rms in parts.soft.units.items()]
         return {**training, "history": history}
 

@@ -149,6 +149,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
                 words=compiled.words,
                 generator=np.random.default_rng(start.seed),
             )
+        if soft is not None and template.trains:
             # the vectors are trained against the thresholds of the scores that they start with
             head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets, weights)
             parts = TrainedParts(soft, head)

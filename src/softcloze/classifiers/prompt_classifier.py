@@ -237,7 +237,7 @@ class PromptClassifier(PromptEstimator):
         self.truncation_ = summarise_cuts(prompts)
 
         chosen = held_out = list(range(len(prompts)))  # to train on, and to learn a temperature from
-        trains = compiled.template.blocks or self.head not in ("words", *EXACT)
+        trains = template.trains or self.head not in ("words", *EXACT)
         if trains and self.calibration == "temperature":
             chosen, held_out = hold_out(targets, self._settings().validation_fraction, start.seed)
         parts, training = self._train_parts(
@@ -295,16 +295,16 @@ class PromptClassifier(PromptEstimator):
             The classifier itself; `history_` is that of this call.
 
         Raises:
-            ParameterError: a calibration, prototypes, a linear layer without soft slots or demonstrations, which are
-                learnt from all examples at once.
+            ParameterError: a calibration, prototypes, a linear layer without soft slots to train or demonstrations,
+                which are learnt from all examples at once.
             DataError: `classes` has a label that the verbalizer lacks.
             SoftclozeError: as `fit`.
         """
         self._validate_parameters()
         template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
-        solved = self.head in EXACT and not template.blocks
+        solved = self.head in EXACT and not template.trains
         if self.calibration is not None or self.head == "prototypes" or template.demos is not None or solved:
-            what = f"head={self.head!r} without soft slots" if solved else 'head="prototypes"'
+            what = f"head={self.head!r} without soft slots to train" if solved else 'head="prototypes"'
             raise ParameterError(
                 f"a calibration, {what} and <demos> are learnt from all examples at once; call fit with them"
             )
@@ -579,13 +579,15 @@ class PromptClassifier(PromptEstimator):
                 seed=start.seed,
             )
             parts = parts._replace(head=deepcopy(self.exact_.head))
-        if parts.soft is not None or self.head == "warp":
-            record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
+        record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
+        if compiled.template.template.trains or self.head == "warp":
             training = self._train(compiled, prompts, targets, weights, parts, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
         elif self.head in EXACT:
             training = {"examples": len(prompts), "seed": start.seed, "strength": self.exact_.strength}
             training |= class_weight_record(self.class_weight)
+        if parts.soft is not None:
+            training |= {"seed": start.seed} | record
         if self.head == "prototypes":
             features = compiled.features(prompts, parts.soft)
             of_examples = torch.tensor(weights).float() if weights is not None else None
@@ -606,7 +608,7 @@ class PromptClassifier(PromptEstimator):
             learnt = BoundPrompt(self.prompt_, compiled.backbone, compiled).parts
             before = (self.prompt_.head, self.prompt_.features, self.prompt_.verbalizer.labels)
             same = before == (self.head, self.features, compiled.verbalizer.labels)
-            trained = self.head == "warp" or (self.head in EXACT and learnt.soft is not None)
+            trained = self.head == "warp" or (self.head in EXACT and compiled.template.template.trains)
             return learnt if trained and same else learnt._replace(head=head)
         soft = None
         if compiled.template.blocks:

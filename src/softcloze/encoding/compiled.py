@@ -329,6 +329,7 @@ class CompiledBlock:
         layers: the layers of the model at which its vectors enter.
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output its input embeddings are while they are trained; None for none.
+        train: False for a block that training leaves as it is.
     """
 
     key: str
@@ -338,6 +339,7 @@ class CompiledBlock:
     layers: LayerRange = EMBEDDING
     mode: Mode = "add"
     via: Via | None = None
+    train: bool = True
 
     @property
     def rows(self) -> range:
@@ -358,6 +360,6 @@ def compile_blocks(template: Template, prompt_tokenizer: PromptTokenizer) -> tup
         if block.init is not None and not init:
             raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
         count = block.count if block.count is not None else len(init)
-        blocks.append(CompiledBlock(block.key, start, count, init, block.layers, block.mode, block.via))
+        blocks.append(CompiledBlock(block.key, start, count, init, block.layers, block.mode, block.via, block.train))
         start += count
     return tuple(blocks)

@@ -118,6 +118,10 @@ def _check_modes(template: Template) -> Iterator[Finding]:
         if isinstance(node, Soft) and node.via is not None and template.block_of(i).layers.first > 0:
             message = f"via={node.via} has no effect: it is for input embeddings, and this slot enters at later layers"
             yield Finding("no-effect", "note", message, "leave it out", template.source, *span)
+        if isinstance(node, Soft) and node.train is False and node.name is None:
+            message = "train=no keeps the embeddings of words, since no prompt can fill a slot without a name"
+            advice = "give it the name= of a block of the prompt that soft_init names, or write words instead"
+            yield Finding("no-effect", "note", message, advice, template.source, *span)
 
 
 def _check_field(node: Field, alike: Iterable[str], source: str, start: int, end: int) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The trainable vectors of soft slots."""
+"""The vectors of soft slots, those that are trained and those that are not."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
@@ -15,14 +15,17 @@ from softcloze.soft.encoder import Encoder
 class SoftVectors(nn.Module):
     """The vectors of soft slots, in float32: input embeddings, and those that enter at later layers.
 
-    A block that does not enter at layer 0 keeps the input embeddings that it starts with.
+    A block that does not enter at layer 0 keeps the input embeddings that it starts with, and a block with train=no all
+    its vectors.
 
     Attributes:
         weight: the input embeddings of all blocks in order, shape (soft, width).
         deep: the vectors at later layers in units of `scale`, by layer and within it in order of the blocks, shape
             (vectors, layer width); None if no block enters at a later layer.
-        scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers.
+        scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers; 1 for a block
+            with train=no.
         encoders: the network of each block with via= between `reparameterize` and `fold`.
+        units: the unit of learning rates at each later layer, by index of the layer.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
 
     Source:
@@ -61,24 +64,29 @@ class SoftVectors(nn.Module):
         self._entries = dict(sorted(self._entries.items()))
         ordered = [pieces[layer, block.key] for layer, entering in self._entries.items() for block in entering]
         self.deep = nn.Parameter(torch.cat(ordered)) if ordered else None
+        self.units = dict.fromkeys(self._entries, 1.0)
         self.register_buffer("scale", torch.ones(len(self.deep) if self.deep is not None else 0, 1), persistent=False)
 
     @property
     def trains_embeddings(self) -> bool:
-        """True if a block enters at layer 0, so that its input embeddings are trained."""
-        return any(block.layers.first == 0 for block in self.blocks)
+        """True if the input embeddings of a block are trained: one that enters at layer 0, without train=no."""
+        return any(block.train and block.layers.first == 0 for block in self.blocks)
 
     @property
     def first_layer(self) -> int:
-        """Index of the first layer at which a trained vector enters: below it a forward pass is constant."""
+        """Index of the first layer at which more than constant input embeddings enters.
+
+        Below it a forward pass is constant.
+        """
         return 0 if self.trains_embeddings else next(iter(self._entries), 0)
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters to train, by name."""
+        """The parameters to train, by name; none if all blocks have train=no."""
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}
         networks = {f"via/{name}": weight for name, weight in self.encoders.named_parameters()}
-        return embeddings | networks | ({"deep": self.deep} if self.deep is not None else {})
+        trains_deep = any(block.train for blocks in self._entries.values() for block in blocks)
+        return embeddings | networks | ({"deep": self.deep} if self.deep is not None and trains_deep else {})
 
     def reparameterize(self, width: int, unit: float, seed: int) -> None:
         """Make the input embeddings of blocks with via= the outputs of networks, without a change of what they are.
@@ -112,21 +120,19 @@ class SoftVectors(nn.Module):
 
     def inputs(self) -> SoftInputs:
         """The vectors for a forward pass, differentiable."""
-        fixed = [row for block in self.blocks if block.layers.first > 0 for row in block.rows]
-        embeddings = self.folded()
-        if len(fixed) == len(embeddings):
-            embeddings = embeddings.detach()  # nothing below the first layer with a vector has a gradient then
-        elif fixed:
-            index = torch.tensor(fixed, device=embeddings.device)
-            embeddings = embeddings.index_copy(0, index, embeddings.detach()[index])
-        return SoftInputs(embeddings, dict(self._layers()))
+        fixed = [row for block in self.blocks if block.layers.first > 0 or not block.train for row in block.rows]
+        # with all fixed nothing below the first layer with a vector has a gradient
+        return SoftInputs(_without_gradient(self.folded(), fixed), dict(self._layers()))
 
     def _layers(self) -> Iterator[tuple[int, LayerVectors]]:
         """The vectors that enter at each later layer, by its index."""
         if self.deep is None:
             return
         sizes = [sum(block.count for block in blocks) for blocks in self._entries.values()]
-        parts = (self.deep * self.scale).split(sizes)
+        entering = [block for blocks in self._entries.values() for block in blocks]
+        trains = [block.train for block in entering for _ in block.rows]
+        fixed = [i for i, trained in enumerate(trains) if not trained]
+        parts = _without_gradient(self.deep * self.scale, fixed).split(sizes)
         for (layer, blocks), vectors in zip(self._entries.items(), parts, strict=True):
             if len(vectors) < len(self.weight):
                 rows = torch.tensor([row for block in blocks for row in block.rows], device=vectors.device)
@@ -146,21 +152,21 @@ class SoftVectors(nn.Module):
         """
         if self.deep is None:
             return
-        of_entries = [units[layer] for layer, blocks in self._entries.items() for block in blocks for _ in block.rows]
+        of_entries = [
+            units[layer] if block.train else torch.ones_like(units[layer])
+            for layer, blocks in self._entries.items()
+            for block in blocks
+            for _ in block.rows
+        ]
         scale = torch.stack(of_entries)[:, None].to(self.scale)
         self.deep.data.mul_(self.scale / scale)
         self.scale = scale
-
-    @property
-    def units(self) -> dict[int, float]:
-        """The unit of the vectors at each later layer, by index of the layer."""
-        sizes = [sum(block.count for block in blocks) for blocks in self._entries.values()]
-        return {layer: float(part[0]) for layer, part in zip(self._entries, self.scale.split(sizes), strict=True)}
+        self.units = {layer: float(units[layer]) for layer in self._entries}
 
     @property
     def depth(self) -> int:
-        """Number of later layers at which vectors enter."""
-        return len(self._entries)
+        """Number of later layers at which trained vectors enter."""
+        return sum(any(block.train for block in blocks) for blocks in self._entries.values())
 
     def by_block(self) -> dict[str, Tensor]:
         """Input embeddings by block key, each of shape (count, width), detached and on the CPU."""
@@ -203,7 +209,7 @@ class SoftVectors(nn.Module):
         return cls(blocks, torch.cat([vectors[block.key] for block in blocks]), deep)
 
     def validate_gradient(self) -> None:
-        """Raise ParameterError if no vector of a slot has a gradient, so that the slot cannot be trained.
+        """Raise ParameterError if a vector to train has no gradient, so that its slot cannot be trained.
 
         Raises:
             ParameterError: the scores do not depend on a slot; names it and its block.
@@ -218,6 +224,8 @@ class SoftVectors(nn.Module):
                     reached[list(block.rows)] |= deep[: block.count]
                     deep = deep[block.count :]
         for block in self.blocks:
+            if not block.train:
+                continue
             missing = [row - block.start for row in block.rows if not reached[row]]
             if missing:
                 raise ParameterError(
@@ -225,6 +233,16 @@ class SoftVectors(nn.Module):
                     "depends on them. In a causal model a soft slot has to be before the mask, or before some "
                     "text after the mask"
                 )
+
+
+def _without_gradient(vectors: Tensor, rows: list[int]) -> Tensor:
+    """The vectors, of which some rows are constant."""
+    if not rows:
+        return vectors
+    if len(rows) == len(vectors):
+        return vectors.detach()
+    index = torch.tensor(rows, device=vectors.device)
+    return vectors.index_copy(0, index, vectors.detach()[index])
 
 
 def _nonzero(gradient: Tensor | None, count: int) -> Tensor:

@@ -133,7 +133,7 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             soon = "never shortened" if shorten == 0 else f"shortened {shorten:g} times as soon"
             return name + limit + _KEPT[keep] + (f", {soon}" if shorten != 1 else "")
         case Soft():
-            return "trainable vectors" if block is None else _describe_block(block)
+            return "soft vectors" if block is None else _describe_block(block)
         case Mask(count, name):
             called = "" if name is None else f" of {name!r}"
             return f"where the label word{called} goes" + ("" if count is None else f", tokens: {count}")
@@ -159,6 +159,8 @@ def _describe_block(block: SoftBlock) -> str:
     start = f", starting from {block.init!r}" if block.init is not None else ""
     if block.via is not None:
         start += f", trained as the output of {'an LSTM' if block.via == 'lstm' else 'an MLP'}"
+    if not block.train:
+        start += ", not trained"
     if block.layers == EMBEDDING:
         return f"{count}, block {block.key}{start}"
     layers = "all layers" if block.layers.last is None else f"layers {block.layers}"

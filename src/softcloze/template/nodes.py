@@ -77,6 +77,7 @@ class Soft:
         layers: the layers at which they enter.
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output their input embeddings are while they are trained.
+        train: False for vectors that `fit` leaves as they are.
     """
 
     count: int | None = None
@@ -85,6 +86,7 @@ class Soft:
     layers: LayerRange | None = None
     mode: Mode | None = None
     via: Via | None = None
+    train: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,8 @@ def _write_tag(node: Node) -> str:
 
 
 def _write_value(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if key in _FREE_TEXT:
         return f'"{f"{value}".translate(_ESCAPES)}"'
     return f"{value:g}" if isinstance(value, float) else f"{value}"

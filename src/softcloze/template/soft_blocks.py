@@ -8,7 +8,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import line_and_column, quoted
 from softcloze.template.nodes import EMBEDDING, LayerRange, Mode, Placed, Soft, Via
 
-_SHARED = ("count", "init", "layers", "mode", "via")  # attributes of a block, which each of its slots may give
+_SHARED = ("count", "init", "layers", "mode", "via", "train")  # attributes of a block, which each of its slots may give
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class SoftBlock:
         layers: the layers at which the vectors enter; alone at layer 0 they are input embeddings and nothing else.
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output their input embeddings are while they are trained; None for none.
+        train: False for a block that `fit` leaves as it is.
     """
 
     key: str
@@ -30,13 +31,14 @@ class SoftBlock:
     layers: LayerRange = EMBEDDING
     mode: Mode = "add"
     via: Via | None = None
+    train: bool = True
 
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
     """The soft block of each node; None for nodes other than soft slots.
 
     Raises:
-        TemplateSyntaxError: two slots of one name differ in an attribute.
+        TemplateSyntaxError: two slots of one name differ in an attribute, or a block has via= and train=no.
     """
     keys: list[str | None] = []
     given: dict[tuple[str | None, str], tuple[Any, int]] = {}  # by key and attribute: the first value, its position
@@ -59,6 +61,13 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
                     f"but its {attribute} is {there} and {_shown(value)} here"
                 )
                 raise TemplateSyntaxError(problem, source, start, end, "soft-conflict")
+        via, trains = (given.get((keys[-1], attribute), (None, 0))[0] for attribute in ("via", "train"))
+        if via is not None and trains is False:
+            problem = (
+                f"via={via} is a network that is trained, and train=no leaves the vectors as they are: take one of "
+                "them out"
+            )
+            raise TemplateSyntaxError(problem, source, start, end, "soft-conflict")
 
     def block(key: str) -> SoftBlock:
         options = {attribute: given[key, attribute][0] for attribute in _SHARED if (key, attribute) in given}
@@ -70,4 +79,6 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
 
 def _shown(value: object) -> str:
     """A value in a message."""
+    if isinstance(value, bool):
+        return "'yes'" if value else "'no'"
     return f"{value}" if isinstance(value, LayerRange) else quoted(value)

@@ -101,6 +101,7 @@ class Tag:
 _KEEP: tuple[str, ...] = get_args(Keep)
 _MODES: tuple[str, ...] = get_args(Mode)
 _VIAS: tuple[str, ...] = get_args(Via)
+_YES_OR_NO = {"yes": True, "no": False}
 _SEP = Attribute(str, "text", 'sep=" / "')
 
 
@@ -116,6 +117,7 @@ _SOFT = {
     ),
     "mode": Attribute(lambda text: text if text in _MODES else None, "add or replace", "mode=replace", _MODES),
     "via": Attribute(lambda text: text if text in _VIAS else None, "mlp or lstm", "via=mlp", _VIAS),
+    "train": Attribute(_YES_OR_NO.get, "yes or no", "train=no", (*_YES_OR_NO,)),
 }
 _FIELD = {
     "max": Attribute(partial(whole, most=MAX_TOKENS), f"a whole number from 1 to {MAX_TOKENS}", "max=200"),

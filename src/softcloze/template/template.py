@@ -136,11 +136,16 @@ class Template:
         """True if the template has Jinja."""
         return self.logic is not None
 
+    @property
+    def trains(self) -> bool:
+        """True if the template has a soft slot that `fit` trains: one without train=no."""
+        return any(block.train for block in self.blocks)
+
     def block_of(self, i: int) -> SoftBlock:
         """The soft block of `nodes[i]`, a soft slot.
 
         >>> Template("<text><soft*3 name=tail><mask>").block_of(1)
-        SoftBlock(key='tail', count=3, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None)
+        SoftBlock(key='tail', count=3, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None, train=True)
         """
         block = self.node_blocks[i]
         if block is None:

@@ -41,7 +41,8 @@ def train(
     """Train `soft` and `head` in place by the head's loss over label scores.
 
     Args:
-        soft: the vectors to train; None if the template has none: each example then takes one forward pass in all.
+        soft: the vectors to train; None if the template has none. If none is trained, each example takes one forward
+            pass in all.
         head: computes label scores from features; trained if it has parameters.
         scorer: computes features with the frozen backbone.
         prompts: the encoded training examples.
@@ -86,7 +87,7 @@ def train(
     if soft is not None:
         soft.reparameterize(settings.via_width, scorer.backbone.embedding_rms, seed)
     trained = _named(soft, head)
-    if soft is not None and soft.deep is not None:
+    if soft is not None and "deep" in soft.trained:
         with torch.no_grad():
             soft.rescale(layer_rms(scorer.backbone, prompts, soft.inputs()))
     groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings)
@@ -96,7 +97,7 @@ def train(
     steps = steps_per_epoch * epochs
 
     # no mean for a head alone, which converges, nor with a held-out loss, which shows the best epoch
-    averaged = settings.average_last_epochs if soft is not None and not held_out else 0
+    averaged = settings.average_last_epochs if soft is not None and soft.trained and not held_out else 0
     first_averaged = max(0, epochs - averaged) * steps_per_epoch
     kept = _values(trained, soft)  # weights to end with, if not those of the last step: their mean, or the best epoch's
     history: list[Record] = []
@@ -149,7 +150,9 @@ def train(
                 optimizer.step()
                 if step >= first_averaged:
                     for name, value in _values(trained, soft).items():
-                        kept[name].lerp_(value, 1 / (step - first_averaged + 1))
+                        mean = kept[name].lerp(value, 1 / (step - first_averaged + 1))
+                        # what is not trained stays, bit for bit: of two -0.0 the mean may be 0.0
+                        kept[name] = torch.where(kept[name] == value, kept[name], mean)
                 if checkpoint is not None and checkpoint.is_due:
                     seconds = time.perf_counter() - started
                     state = EpochState(
@@ -194,15 +197,17 @@ def train(
 
 
 class _Features:
-    """Features of the training examples: computed at each step, or once if the prompt has no soft slot."""
+    """Features of the training examples: computed at each step, or once if no soft slot is trained."""
 
     def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
-        self._scorer, self._prompts, self._soft = scorer, prompts, soft
+        self._scorer, self._prompts = scorer, prompts
+        self._soft = soft if soft is not None and soft.trained else None
         self.sample = list(range(len(prompts)))[:32]  # examples by which the scale of features is estimated
         self.frozen: PrefixCache | None = None  # everything before the first soft slot
         with scorer.backbone.frozen():
             if soft is not None:
                 soft.to(scorer.backbone.device)
+            if soft is not None and soft.trained:
                 self.frozen = scorer.cache_prefixes(prompts, cache_memory)
                 with torch.no_grad():
                     self._below = scorer.cache_below(prompts, soft.inputs(), soft.first_layer, cache_memory)
@@ -210,7 +215,8 @@ class _Features:
                 packed = self.frozen is None and scorer.backbone.can_pack
                 self._shared = shared_prefix([prompt.left for prompt in prompts]) if packed else 0
             else:
-                self._fixed = compute_features(scorer, prompts, None)
+                with torch.no_grad():
+                    self._fixed = compute_features(scorer, prompts, soft.inputs() if soft is not None else None)
 
     def parts(self, rows: list[int]) -> list[list[int]]:
         """Split a batch into micro-batches of similar length; their gradients add up to that of the batch."""
@@ -255,7 +261,7 @@ def _parameter_groups(
         groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
     if soft is not None and (networks := list(soft.encoders.parameters())):
         groups.append({"params": networks, "highest": settings.via_learning_rate})
-    if soft is not None and soft.deep is not None:
+    if soft is not None and "deep" in soft.trained:
         # the changes of all layers add up
         groups.append({"params": [soft.deep], "highest": settings.deep_learning_rate / soft.depth})
     if parameters := list(head.parameters()):
