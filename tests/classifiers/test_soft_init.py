@@ -131,3 +131,73 @@ def test_a_folder_without_a_prompt_is_named(tmp_path):
     for soft_init in (str(tmp_path), tmp_path, tmp_path / "missing"):
         with pytest.raises(ArtifactError, match="is not a saved prompt"):
             classifier(TARGET, soft_init).fit(TEXTS, LABELS)
+
+
+TWO = "<soft*3 name=language> <text> <soft*2 name=task> It was <mask>"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two fitted classifiers whose prompts have the same blocks."""
+    return [classifier(TWO, epochs=2, learning_rate=1.0, random_state=seed).fit(TEXTS, LABELS) for seed in (1, 2)]
+
+
+def test_each_block_starts_from_its_own_prompt(pair, tmp_path):
+    first, second = pair
+    first.save(tmp_path / "first")
+    for language in (first, first.prompt_, tmp_path / "first", str(tmp_path / "first")):
+        vectors = start_of(classifier(TWO, {"language": language, "task": second}))
+        assert torch.equal(vectors["language"], first.prompt_.vectors["language"])
+        assert torch.equal(vectors["task"], second.prompt_.vectors["task"])
+    vectors = start_of(classifier(TWO, {"task": second}))
+    assert torch.equal(vectors["task"], second.prompt_.vectors["task"])
+    assert torch.equal(vectors["language"], start_of(classifier(TWO))["language"])
+
+
+def test_several_prompts_without_a_block_in_common(pair, source):
+    language = classifier("<soft*3 name=language> <text> It was <mask>").fit(TEXTS, LABELS)
+    template = "<soft*3 name=language> <text> <soft*3 name=task> It was <mask>"
+    vectors = start_of(classifier(template, [language, source]))
+    assert torch.equal(vectors["language"], language.prompt_.vectors["language"])
+    assert torch.equal(vectors["task"], source.vectors["task"])
+    with pytest.raises(ParameterError, match=r"soft_init\[0\] and soft_init\[1\] both have a soft block 'language'"):
+        classifier(TWO, pair).fit(TEXTS, LABELS)
+
+
+def test_composed_prompts_save_and_clone(pair, tmp_path):
+    """A clone keeps what fitted classifiers of soft_init have learnt."""
+    template = TWO.replace("name=", "train=no name=")
+    clf = clone(classifier(template, {"language": pair[0], "task": pair[1]})).fit(TEXTS, LABELS)
+    assert torch.equal(clf.prompt_.vectors["language"], pair[0].prompt_.vectors["language"])
+    assert torch.equal(clf.prompt_.vectors["task"], pair[1].prompt_.vectors["task"])
+    clf.save(tmp_path / "p")
+    again = PromptClassifier.load(tmp_path / "p", clf.backbone_)
+    assert again.predict_proba(TEXTS).tolist() == clf.predict_proba(TEXTS).tolist()
+
+
+@pytest.mark.parametrize(
+    ("soft_init", "match"),
+    [
+        (lambda fitted: {"tsk": fitted}, "block 'tsk', and the blocks .* are 'language', 'task'; did you mean 'task'"),
+        (lambda fitted: {"language": "gone"}, r"soft_init\['language'\]='gone', but it has to be a Prompt"),
+        (lambda fitted: [fitted, 3], r"soft_init\[1\]=3, but it has to be a Prompt"),
+        (lambda fitted: {"task": clone(fitted)}, r"soft_init\['task'\] is a PromptClassifier without vectors yet"),
+        (
+            lambda fitted: [fitted, classifier("<soft name=other> <text> <mask>").fit(TEXTS, LABELS)],
+            r"in common with soft_init\[1\]: here 'language', 'task', there 'other'",
+        ),
+        (
+            lambda fitted: {"task": classifier("<soft*9 name=task> <text> <mask>").fit(TEXTS, LABELS)},
+            r"'task' has 2 vectors, but 9 in soft_init\['task'\]; write <soft\*9 name=task>",
+        ),
+        (
+            lambda fitted: {
+                "task": classifier("<soft*2 name=task> <text> <mask>", architecture="llama").fit(TEXTS, LABELS)
+            },
+            r"soft block 'task' cannot start from soft_init\['task'\]: this prompt belongs to another model",
+        ),
+    ],
+)
+def test_prompts_that_do_not_fit_raise(pair, soft_init, match):
+    with pytest.raises((ParameterError, ArtifactError), match=match):
+        classifier(TWO, soft_init(pair[0])).fit(TEXTS, LABELS)

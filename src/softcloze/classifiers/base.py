@@ -55,17 +55,19 @@ class SharedModelMixin(BaseEstimator):
     """A classifier whose clones share its model in memory instead of copying it.
 
     Attributes:
-        shared: name of the parameter that is the model.
+        shared: names of the parameters that are shared: the model, and what `clone` would strip of what it has learnt.
     """
 
-    shared: ClassVar[str] = "model"
+    shared: ClassVar[tuple[str, ...]] = ("model",)
 
     def __sklearn_clone__(self) -> Self:
         """A clone with the same model."""
         bare = copy(self)
-        setattr(bare, self.shared, "")
+        for name in self.shared:
+            setattr(bare, name, "")
         clone: Self = super(SharedModelMixin, bare).__sklearn_clone__()
-        setattr(clone, self.shared, getattr(self, self.shared))
+        for name in self.shared:
+            setattr(clone, name, getattr(self, name))
         return clone
 
 

@@ -26,7 +26,7 @@ from softcloze.classifiers.base import (
 )
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.one_sided import warn_if_one_sided
-from softcloze.classifiers.soft_init import SoftInit, resolve_soft_init, transfer
+from softcloze.classifiers.soft_init import SOFT_INIT, BlockSource, SoftInit, resolve_soft_init, transfer
 from softcloze.data import (
     ClassWeight,
     Example,
@@ -54,10 +54,10 @@ from softcloze.heads import (
 )
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
-from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of
-from softcloze.prompt import BoundPrompt, CompiledPrompt, Prompt, TrainedParts
+from softcloze.parameters import BOOLEAN, NONE, Constraint, one_of
+from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.scoring import States
-from softcloze.soft import INITS, initial_vectors
+from softcloze.soft import initial_vectors
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Words
@@ -95,9 +95,10 @@ class PromptClassifier(PromptEstimator):
             last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose
             vectors are compared instead.
         soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal), "labels"
-            (the label words) or "vocabulary" (different frequent tokens of the training examples); or a `Prompt` or
-            the folder of one, from which blocks of the same `name=` start (prompt transfer), the others as with
-            "template".
+            (the label words) or "vocabulary" (different frequent tokens of the training examples); or a prompt, from
+            which blocks of the same `name=` start (prompt transfer), the others as with "template"; or a list of
+            prompts without a block in common, or a mapping from names of blocks to prompts. A prompt is a `Prompt`, a
+            fitted classifier, or the folder of a saved prompt.
         calibration: correction of the label scores for what the model would answer anyway: None, "contextual" (its
             answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
             the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'
@@ -148,12 +149,13 @@ class PromptClassifier(PromptEstimator):
 
     _needs_several = True  # labels among the examples of a fit
     heads = EXCLUSIVE
+    shared = ("model", "soft_init")  # of which prompts and fitted classifiers stay as they are
     constraints: ClassVar[Mapping[str, Constraint]] = {
         **PromptEstimator.constraints,
         "head": one_of(*EXCLUSIVE),
         "features": one_of("mask", "mean"),
         "demonstrations": SELECTION,
-        "soft_init": one_of(*INITS) | instance_of("a Prompt, or the folder of a saved prompt", str, PathLike, Prompt),
+        "soft_init": SOFT_INIT,
         "calibration": one_of(*CALIBRATIONS) | NONE,
         "warm_start": BOOLEAN,
     }
@@ -539,10 +541,11 @@ class PromptClassifier(PromptEstimator):
         examples: Sequence[Example],
         targets: Sequence[int] | Tensor,
         weights: NDArray[np.float64] | None,
-    ) -> tuple[str | Prompt, CompiledPrompt, Start]:
+    ) -> tuple[str | dict[str, BlockSource], CompiledPrompt, Start]:
         """Resolve `soft_init`, compile the prompt, and derive the seed."""
         # a missing folder is reported before a model is loaded
-        soft_init = resolve_soft_init(self.soft_init) if template.blocks and not self._is_warm else "template"
+        starts = template.blocks and not self._is_warm
+        soft_init = resolve_soft_init(self.soft_init, template) if starts else "template"
         start = self._start(template, verbalizer, examples, targets, weights)
         compiled = CompiledPrompt(
             template, verbalizer, self._load_backbone(), self.max_length, self.head, self.chat_options, self.features
@@ -559,7 +562,7 @@ class PromptClassifier(PromptEstimator):
         prompts: Sequence[EncodedPrompt],
         targets: Sequence[int] | Tensor,
         weights: NDArray[np.float64] | None,
-        soft_init: str | Prompt,
+        soft_init: str | dict[str, BlockSource],
         generator: np.random.Generator,
         start: Start,
     ) -> tuple[TrainedParts, dict[str, Any]]:
@@ -579,7 +582,7 @@ class PromptClassifier(PromptEstimator):
                 seed=start.seed,
             )
             parts = parts._replace(head=deepcopy(self.exact_.head))
-        record = {"soft_init": str(self.soft_init)} if not isinstance(self.soft_init, Prompt) else {}
+        record = {"soft_init": str(self.soft_init)} if isinstance(self.soft_init, str | PathLike) else {}
         if compiled.template.template.trains or self.head == "warp":
             training = self._train(compiled, prompts, targets, weights, parts, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
@@ -599,7 +602,7 @@ class PromptClassifier(PromptEstimator):
         self,
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
-        soft_init: str | Prompt,
+        soft_init: str | dict[str, BlockSource],
         generator: np.random.Generator,
     ) -> TrainedParts:
         """Soft vectors and head before training; the label words for a head that is learnt from features."""
@@ -620,7 +623,7 @@ class PromptClassifier(PromptEstimator):
                 words=compiled.words or [word for prompt in prompts for word in prompt.choices],
                 generator=generator,
             )
-            if isinstance(soft_init, Prompt):
+            if not isinstance(soft_init, str):
                 soft = transfer(soft, soft_init, compiled.backbone)
         return TrainedParts(soft, head)
 

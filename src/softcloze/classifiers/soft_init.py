@@ -1,87 +1,164 @@
-"""Initialise soft prompts from another prompt (prompt transfer)."""
+"""Initialise the blocks of soft prompts from those of other prompts (prompt transfer)."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from softcloze.backbone import Backbone
-from softcloze.errors import ParameterError
-from softcloze.formatting import did_you_mean
+from softcloze.classifiers.base import PromptEstimator
+from softcloze.errors import ArtifactError, ParameterError
+from softcloze.formatting import did_you_mean, quoted_list
+from softcloze.parameters import Constraint, one_of
 from softcloze.prompt import Prompt
 from softcloze.soft import INITS, SoftVectors
+from softcloze.template import Template
 
-SoftInit: TypeAlias = str | PathLike[str] | Prompt
+AnyPrompt: TypeAlias = str | PathLike[str] | Prompt | PromptEstimator
+"""A prompt, the folder of a saved one, or a fitted classifier."""
 
+SoftInit: TypeAlias = AnyPrompt | Sequence[AnyPrompt] | Mapping[str, AnyPrompt]
+"""One of `INITS`, a prompt, several, or a prompt for each of some blocks."""
 
-def resolve_soft_init(soft_init: SoftInit) -> str | Prompt:
-    """Resolve `soft_init` to a prompt, or to one of `INITS`.
-
-    Raises:
-        ParameterError: `soft_init` is neither one of `INITS` nor a prompt or an existing folder.
-        ArtifactError: the folder is not a saved prompt, or a damaged one.
-
-    >>> resolve_soft_init("labels")
-    'labels'
-    """
-    match soft_init:
-        case Prompt():
-            return soft_init
-        case str() if soft_init in INITS:
-            return soft_init
-        case PathLike():
-            return Prompt.load(Path(soft_init))
-        case str() if os.path.isdir(os.path.expanduser(soft_init)):  # noqa: PTH111, PTH112 - Path raises for long names
-            return Prompt.load(soft_init)
-    hint = did_you_mean(soft_init, INITS) if isinstance(soft_init, str) else ""
-    raise ParameterError(
-        f"soft_init={soft_init!r}, but it has to be {', '.join(map(repr, INITS))}, a Prompt, or the folder of a saved "
-        f"prompt, and that folder does not exist{hint}"
-    )
+SOFT_INIT = one_of(*INITS) | Constraint(
+    "a Prompt, a fitted classifier, the folder of a saved prompt, a list of these, or a mapping from blocks to them",
+    lambda value: (
+        bool(value)
+        if isinstance(value, list | tuple | Mapping)
+        else isinstance(value, str | PathLike | Prompt | PromptEstimator)
+    ),
+)
 
 
-def transfer(soft: SoftVectors, source: Prompt, backbone: Backbone) -> SoftVectors:
-    """Copy the vectors of `source` to the blocks of `soft` with the same name.
+class BlockSource(NamedTuple):
+    """The prompt that a block starts from, and its name in messages."""
 
-    A block that enters at later layers may start from one that does not; its vectors there stay as they are.
+    prompt: Prompt
+    name: str
+
+
+def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str, BlockSource]:
+    """Resolve `soft_init` to one of `INITS`, or to the prompt that each of some blocks starts from.
 
     Blocks without a name are never shared: "#1" of one template is unrelated to "#1" of another.
 
     Raises:
-        ArtifactError: `source` belongs to another model.
-        ParameterError: no block has a name in common, or one has another length or enters at other layers.
+        ParameterError: `soft_init` is neither one of `INITS` nor prompts or existing folders; a prompt has no block of
+            the template, or two have the same one; or a classifier is not fitted.
+        ArtifactError: a folder is not a saved prompt, or a damaged one.
+
+    >>> resolve_soft_init("labels", Template("<soft*2 name=task> <text> <mask>"))
+    'labels'
+    """
+    if isinstance(soft_init, str) and soft_init in INITS:
+        return soft_init
+    here = _names(block.key for block in template.blocks)
+    if isinstance(soft_init, Mapping):
+        for key in soft_init:
+            if key not in here:
+                has = quoted_list(here) if here else "none"
+                raise ParameterError(
+                    f"soft_init has a prompt for the block {key!r}, and the blocks with a name in the template are "
+                    f"{has}{did_you_mean(str(key), here)}"
+                )
+        names = {key: f"soft_init[{key!r}]" for key in soft_init}
+        prompts = {key: _validated(_load(given, names[key]), [key], names[key]) for key, given in soft_init.items()}
+        return {key: BlockSource(prompt, names[key]) for key, prompt in prompts.items()}
+    several = isinstance(soft_init, list | tuple)
+    sources: dict[str, BlockSource] = {}
+    for i, given in enumerate(soft_init if isinstance(soft_init, list | tuple) else [soft_init]):
+        name = f"soft_init[{i}]" if several else "the prompt that soft_init names"
+        prompt = _validated(_load(given, f"soft_init[{i}]" if several else "soft_init"), here, name)
+        for key in _shared(prompt, here):
+            if key in sources:
+                raise ParameterError(
+                    f"{sources[key].name} and {name} both have a soft block {key!r}; say which one it starts "
+                    f"from, as in soft_init={{{key!r}: prompt}}"
+                )
+            sources[key] = BlockSource(prompt, name)
+    return sources
+
+
+def _load(given: object, name: str) -> Prompt:
+    """The prompt of one item of soft_init; `name` is that of the item."""
+    match given:
+        case Prompt():
+            return given
+        case PromptEstimator():
+            if not hasattr(given, "prompt_"):
+                raise ParameterError(f"{name} is a {type(given).__name__} without vectors yet: call its fit first")
+            return given.prompt_
+        case PathLike():
+            return Prompt.load(Path(given))
+        case str() if os.path.isdir(os.path.expanduser(given)):  # noqa: PTH111, PTH112 - Path raises for long names
+            return Prompt.load(given)
+    hint = did_you_mean(given, INITS) if isinstance(given, str) else ""
+    alone = f"{', '.join(map(repr, INITS))}, " if name == "soft_init" else ""
+    raise ParameterError(
+        f"{name}={given!r}, but it has to be {alone}a Prompt, a fitted classifier, or the folder of a saved prompt, "
+        f"and that folder does not exist{hint}"
+    )
+
+
+def _validated(prompt: Prompt, keys: Sequence[str], name: str) -> Prompt:
+    """The prompt, which has one of these blocks."""
+    if not _shared(prompt, keys):
+        here, there = (quoted_list(names) if names else "none" for names in (keys, _names(prompt.vectors)))
+        raise ParameterError(
+            f"no soft block has a name in common with {name}: here {here}, there {there}; give the slots the same name "
+            "in both templates, as in <soft*10 name=task>"
+        )
+    return prompt
+
+
+def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Backbone) -> SoftVectors:
+    """Copy the vectors of blocks from prompts that have them.
+
+    A block that enters at later layers may start from one that does not; its vectors there stay as they are.
+
+    Args:
+        soft: the vectors of all blocks.
+        sources: key of a block -> the prompt that has its vectors.
+        backbone: the model of `soft`.
+
+    Raises:
+        ArtifactError: a prompt belongs to another model; names the block.
+        ParameterError: a block has another length there, or enters at other layers.
 
     Source:
-        SPoT: Vu et al., ACL 2022, arXiv:2110.07904.
+        One prompt: SPoT, Vu et al., ACL 2022, arXiv:2110.07904. Several, as blocks for a language and a task: factored
+        prompts, Vu et al., EMNLP 2022, arXiv:2205.12647.
     """
-    source.validate_backbone(backbone)
     vectors, deep = soft.by_block(), soft.deep_by_block()
-    layers_of = {block.key: block.layers for block in source.template.blocks}
-    shared = [block for block in soft.blocks if block.key in _names(source.vectors)]
-    if not shared:
-        here, there = (", ".join(map(repr, _names(keys))) or "none" for keys in (vectors, source.vectors))
-        raise ParameterError(
-            f"no soft block has a name in common with the prompt that soft_init names: here {here}, there {there}; "
-            "give the slots the same name in both templates, as in <soft*10 name=task>"
-        )
-    for block in shared:
-        length = len(source.vectors[block.key])
+    for block in soft.blocks:
+        if block.key not in sources:
+            continue
+        prompt, name = sources[block.key]
+        try:
+            prompt.validate_backbone(backbone)
+        except ArtifactError as error:
+            raise ArtifactError(f"soft block {block.key!r} cannot start from {name}: {error}") from error
+        length = len(prompt.vectors[block.key])
         if length != block.count:
             raise ParameterError(
-                f"soft block {block.key!r} has {block.count} vectors, but {length} in the prompt that soft_init names; "
+                f"soft block {block.key!r} has {block.count} vectors, but {length} in {name}; "
                 f"write <soft*{length} name={block.key}>"
             )
-        vectors[block.key] = source.vectors[block.key]
-        if block.key in source.deep:
-            layers = layers_of[block.key]
+        vectors[block.key] = prompt.vectors[block.key]
+        if block.key in prompt.deep:
+            layers = next(other.layers for other in prompt.template.blocks if other.key == block.key)
             if layers != block.layers:
                 raise ParameterError(
-                    f"soft block {block.key!r} enters at layers {block.layers}, but at {layers} in the prompt that "
-                    f"soft_init names; write <soft*{length} name={block.key} layers={layers}>"
+                    f"soft block {block.key!r} enters at layers {block.layers}, but at {layers} in {name}; "
+                    f"write <soft*{length} name={block.key} layers={layers}>"
                 )
-            deep[block.key] = source.deep[block.key]
+            deep[block.key] = prompt.deep[block.key]
     return SoftVectors.from_blocks(soft.blocks, vectors, deep)
+
+
+def _shared(prompt: Prompt, keys: Sequence[str]) -> list[str]:
+    return [key for key in _names(prompt.vectors) if key in keys]
 
 
 def _names(keys: Iterable[str]) -> list[str]:

@@ -66,7 +66,7 @@ class SentenceEmbeddingClassifier(ClassifierMixin, SharedModelMixin):
     array([0, 1])
     """
 
-    shared: ClassVar[str] = "encoder"
+    shared: ClassVar[tuple[str, ...]] = ("encoder",)
     encoder: AnyEncoder = ENCODER
     _: KW_ONLY
     C: float = 1.0
