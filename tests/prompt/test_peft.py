@@ -16,10 +16,12 @@ from peft import (
 from safetensors.torch import load_file
 from support import chat_templates, models
 
+from softcloze import PromptClassifier
+from softcloze.analysis import inspect_soft
 from softcloze.backbone import Backbone
 from softcloze.demonstrations import FixedDemonstrations, Pool
-from softcloze.errors import ArtifactError, FileError, ParameterError
-from softcloze.prompt import BoundPrompt, Prompt
+from softcloze.errors import ArtifactError, EncodingError, FileError, ParameterError
+from softcloze.prompt import BoundPrompt, Prompt, PromptSet
 from softcloze.template import Template
 from softcloze.verbalizer import OrdinalVerbalizer, Verbalizer
 
@@ -256,6 +258,87 @@ def test_a_prompt_of_several_tasks_is_folded(task, tmp_path):
     torch.testing.assert_close(probabilities(prompt, backbone), expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.fixture(scope="module", params=CAUSAL)
+def prefix(request, tmp_path_factory):
+    """An adapter of prefix tuning: its architecture, PEFT's model with it, and the prompt made of it."""
+    folder = tmp_path_factory.mktemp("prefix")
+    tuned = trained(request.param, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=20), folder)
+    backbone = models.backbone(request.param)
+    return request.param, tuned, Prompt.from_peft(folder, "<text> It was <mask>", WORDS, backbone)
+
+
+def test_a_prefix_gives_the_probabilities_of_peft(prefix, tmp_path):
+    architecture, tuned, prompt = prefix
+    backbone = models.backbone(architecture)
+    expected = peft_probabilities(tuned, backbone, count=0).log()
+    torch.testing.assert_close(probabilities(prompt, backbone).log(), expected, atol=1e-4, rtol=0)
+    alone = torch.cat([probabilities(prompt, backbone, [text]) for text in TEXTS])
+    torch.testing.assert_close(alone.log(), expected, atol=1e-4, rtol=0)
+    prompt.save(tmp_path / "saved")
+    loaded = PromptClassifier.load(tmp_path / "saved", backbone)
+    assert torch.equal(torch.from_numpy(loaded.predict_proba(TEXTS)), probabilities(prompt, backbone))
+    without = replace(prompt, template=Template("<text> It was <mask>"), prefixes={})
+    assert (probabilities(without, backbone).log() - expected).abs().max() > 1e-2
+
+
+def test_a_prefix_shares_batches_with_other_prompts(prefix):
+    """A second prefix, vectors and words alone, with texts that share a start, and words of several tokens."""
+    architecture, _, prompt = prefix
+    backbone = models.backbone(architecture)
+    prompt = replace(prompt, verbalizer=LONG)
+    other = replace(prompt, prefixes={key: -2 * tensor for key, tensor in prompt.prefixes.items()})
+    prompts = [prompt, prompt_of(backbone, "<soft*3> <text> It was <mask>", LONG), other]
+    prompts.append(replace(prompts[1], template=Template("<text> It was <mask>"), vectors={}))
+    texts = [*TEXTS, *(f"{TEXTS[0]} And {end}" for end in ("more", "more of it", "then"))]
+    together = PromptSet(prompts, backbone).predict_proba(texts)
+    for member, of_member in zip(prompts, together, strict=True):
+        alone = torch.cat([probabilities(member, backbone, [text]) for text in texts])
+        torch.testing.assert_close(torch.from_numpy(of_member), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_what_a_prefix_cannot_do(prefix, tmp_path):
+    architecture, _, prompt = prefix
+    backbone = models.backbone(architecture)
+    with pytest.raises(ParameterError, match="a prefix of keys and values"):
+        prompt.to_peft(tmp_path / "adapter", backbone)
+    clf = PromptClassifier(backbone, str(prompt.template), {"neg": "bad", "pos": "good"}, soft_init=prompt)
+    with pytest.raises(ParameterError, match="cannot be trained further"):
+        clf.fit(["bad film", "good film"], ["neg", "pos"])
+    prompt.save(tmp_path / "saved")
+    with pytest.raises(ParameterError, match="no vectors to inspect"):
+        inspect_soft(PromptClassifier.load(tmp_path / "saved", backbone))
+    if not backbone.prompt_tokenizer.prefix_markers:
+        with pytest.raises(EncodingError, match="between a prefix of keys and values and the mask"):
+            probabilities(replace(prompt, template=Template("<soft*20 name=peft><text><mask>")), backbone, ["", "a"])
+    later = replace(prompt, template=Template("<text> <soft*20 name=peft> It was <mask>"))
+    with pytest.raises(ArtifactError, match="it has the tensors 'prefix/peft'; expected 'peft'"):
+        later.save(tmp_path / "later")
+    with pytest.raises(EncodingError, match="stands in front of all"):
+        probabilities(later, backbone)
+
+
+def test_a_prefix_of_another_model(prefix):
+    architecture, _, prompt = prefix
+    backbone = models.backbone(architecture)
+    more = {key: torch.cat([tensor, tensor]) for key, tensor in prompt.prefixes.items()}
+    with pytest.raises(ArtifactError, match="keys and values for 4 layers"):
+        replace(prompt, prefixes=more).validate_backbone(backbone)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_an_exported_prefix_comes_back(architecture, tmp_path):
+    backbone = models.backbone(architecture)
+    prompt = prompt_of(backbone, "<soft*3 layers=all> <text> It was <mask>")
+    generator = torch.Generator().manual_seed(1)
+    prompt = replace(prompt, deep={"#1": torch.randn(1, 3, backbone.width, generator=generator)})
+    prompt.to_peft(tmp_path / "adapter", backbone)
+    if backbone.prompt_tokenizer.prefix_markers:  # the keys of <bos> are part of it
+        refused(tmp_path / "adapter", "load the saved prompt", architecture=architecture)
+        return
+    again = Prompt.from_peft(tmp_path / "adapter", " <text> It was <mask>", WORDS, backbone)
+    torch.testing.assert_close(probabilities(again, backbone), probabilities(prompt, backbone), atol=1e-5, rtol=1e-4)
+
+
 # -- errors --
 
 
@@ -315,11 +398,26 @@ def refused(folder, problem, error=ArtifactError, architecture="gpt2", tail="<te
         Prompt.from_peft(folder, tail, WORDS, models.backbone(architecture), **more)
 
 
-def test_kinds_that_are_no_prompt_of_vectors(tmp_path):
-    with torch.random.fork_rng():
-        prefix = get_peft_model(models.model("gpt2"), PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
-    prefix.save_pretrained(tmp_path)
-    refused(tmp_path, "'PREFIX_TUNING': it holds keys and values")
+def test_keys_and_values_of_an_encoder_decoder_model(tmp_path):
+    trained("gpt2", PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), tmp_path)
+    config = tmp_path / "adapter_config.json"
+    config.write_text(config.read_text().replace("CAUSAL_LM", "SEQ_2_SEQ_LM"))
+    refused(tmp_path, "keys and values of causal models alone")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"num_layers": None}, "num_layers=None"),
+        ({"num_attention_heads": 5}, "multiple of the heads"),
+        ({"num_layers": 7}, "does not fit its configuration"),
+    ],
+)
+def test_keys_and_values_that_do_not_fit(tmp_path, change, problem):
+    trained("gpt2", PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), tmp_path)
+    config = tmp_path / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    refused(tmp_path, problem)
 
 
 @pytest.mark.parametrize(

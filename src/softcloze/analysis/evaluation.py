@@ -105,6 +105,8 @@ def soft_prompt_of(clf: FittedClassifier) -> tuple[BoundPrompt, SoftVectors]:
             f"{str(prompt.template)!r} has no soft slots, so it has no vectors to inspect; explain shows the "
             "effect of its label words"
         )
+    if prompt.prefixes:
+        raise ParameterError("this prompt is a prefix of keys and values, and has no vectors to inspect")
     return bound, bound.parts.soft
 
 

@@ -30,12 +30,12 @@ from softcloze.backbone.packing import BRANCHING, MAX_TREE_TOKENS, pack, pack_ev
 from softcloze.backbone.precision import non_finite_reason
 from softcloze.backbone.quantisation import NONE, keep_unpacked, quantisation_of, shape_of
 from softcloze.backbone.seq2seq import decoder_start
-from softcloze.backbone.soft_inputs import SoftInputs, StatesBelow
+from softcloze.backbone.soft_inputs import NOTHING_AFTER_PREFIX, SoftInputs, StatesBelow
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
 from softcloze.encoding.tokenizer import validate_tokenizer
-from softcloze.errors import BackboneError, NonFiniteError
+from softcloze.errors import BackboneError, EncodingError, NonFiniteError
 from softcloze.formatting import quoted
 
 if TYPE_CHECKING:
@@ -299,6 +299,11 @@ class Backbone:
             prefix: prefixes of the sequences, from `prefill`.
             prefix_index: for each sequence the index of its prefix in `prefix`.
         """
+        if prefix is None and soft is not None and (known := soft.prefix_of(sequences)) is not None:
+            prefix, prefix_index = known
+            counts = prefix.lengths[prefix_index].tolist()
+            sequences = _without_first(sequences, counts)
+            positions, state_positions = (_after_prefix(lists, counts) for lists in (positions, state_positions))
         cut = vocab_ids is not None and self._can_cut_head
         part = HeadPart(vocab_ids, cut, self._head_start)
         shared = len(set(prefix_index)) < len(prefix_index) if prefix is not None else worth_packing(sequences)
@@ -332,6 +337,11 @@ class Backbone:
             soft: the soft vectors.
             prefix: a prefix of each sequence, which the result includes.
         """
+        if prefix is None and soft is not None and (known := soft.prefix_of(sequences)) is not None:
+            prefix = known[0].select(known[1])
+            sequences = _without_first(sequences, prefix.lengths.tolist())
+            if not any(sequences):
+                return prefix
         return self._forward.prefill(sequences, soft, prefix)
 
     @property
@@ -435,6 +445,19 @@ class Backbone:
     @cached_property
     def _head_start(self) -> nn.Module | None:
         return head_start(self._forward)
+
+
+def _without_first(sequences: Sequence[Sequence[int]], counts: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[count:] for ids, count in zip(sequences, counts, strict=True)]
+
+
+def _after_prefix(lists: Sequence[Sequence[int]], counts: Sequence[int]) -> list[list[int]]:
+    """Positions counted from the end of a prefix; an empty list stays empty."""
+    pairs = zip(lists, counts, strict=True) if lists else ()
+    after = [[position - count for position in positions] for positions, count in pairs]
+    if any(position < 0 for positions in after for position in positions):
+        raise EncodingError(NOTHING_AFTER_PREFIX)
+    return after
 
 
 def _validate_types(model: object, tokenizer: object, name: object) -> None:

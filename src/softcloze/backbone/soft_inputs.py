@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+from softcloze.backbone.kv_cache import PrefixCache
+from softcloze.errors import EncodingError
+
+NOTHING_AFTER_PREFIX = (
+    "an example is empty, and nothing stands between a prefix of keys and values and the mask, where the model has no "
+    "scores; leave the example out"
+)
 
 
 class LayerVectors(NamedTuple):
@@ -80,11 +89,14 @@ class SoftInputs:
         embeddings: input embeddings, shape (soft, width).
         layers: by index of the layer, what enters the hidden states in front of it; only layers from 1 on.
         below: the states of some sequences in front of the first of these layers, which need not be computed again.
+        prefixes: by the row of its first slot, the keys and values of slots with which a sequence starts; their
+            embeddings are not used.
     """
 
     embeddings: Tensor
     layers: Mapping[int, LayerVectors] = field(default_factory=dict)
     below: StatesBelow | None = None
+    prefixes: Mapping[int, PrefixCache] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -117,6 +129,32 @@ class SoftInputs:
         entering = torch.where(replaces.index_select(0, slots.rows)[:, None], vectors, added)
         return flat.index_copy(0, slots.positions, entering).view_as(states)
 
+    def prefix_of(self, sequences: Sequence[Sequence[int]]) -> tuple[PrefixCache, list[int]] | None:
+        """The known keys and values with which sequences start, and for each sequence the index of its own.
+
+        A sequence that starts with none has an empty prefix. None if all of them do.
+
+        Raises:
+            EncodingError: such slots stand elsewhere, or nothing follows them.
+        """
+        rows = [-1 - ids[0] if ids and -1 - ids[0] in self.prefixes else None for ids in sequences]
+        for ids, row in zip(sequences, rows, strict=True):
+            count = int(self.prefixes[row].lengths[0]) if row is not None else 0
+            if any(-1 - i in self.prefixes for i in ids[count:]):
+                raise EncodingError(
+                    "a prefix of keys and values stands in front of all; write <bos> or <cls> after its slots, as in "
+                    "<soft*N name=peft><bos>, if the tokenizer adds one"
+                )
+            if len(ids) < count:
+                raise EncodingError(NOTHING_AFTER_PREFIX)
+        if not any(row is not None for row in rows):
+            return None
+        chosen = list(dict.fromkeys(rows))
+        like = next(iter(self.prefixes.values()))
+        empty = PrefixCache(tuple((k[:, :, :0], v[:, :, :0]) for k, v in like.layers), like.lengths * 0)
+        parts = [self.prefixes[row] if row is not None else empty for row in chosen]
+        return PrefixCache.join(parts), [chosen.index(row) for row in rows]
+
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Concatenate the rows of several; rows of one that has nothing at a layer take zeros there.
@@ -145,4 +183,10 @@ class SoftInputs:
                     ]
                 )
             layers[layer] = LayerVectors(torch.cat(vectors), replaces)
-        return cls(torch.cat([part.embeddings for part in parts]), layers)
+        first_rows = accumulate((len(part) for part in parts), initial=0)
+        prefixes = {
+            first + row: prefix
+            for first, part in zip(first_rows, parts, strict=False)
+            for row, prefix in part.prefixes.items()
+        }
+        return cls(torch.cat([part.embeddings for part in parts]), layers, prefixes=prefixes)

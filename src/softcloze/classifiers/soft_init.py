@@ -103,6 +103,8 @@ def _load(given: object, name: str) -> Prompt:
 
 def _validated(prompt: Prompt, keys: Sequence[str], name: str) -> Prompt:
     """The prompt, which has one of these blocks."""
+    if prompt.prefixes:
+        raise ParameterError(f"{name} is a prefix of keys and values, which cannot be trained further")
     if not _shared(prompt, keys):
         here, there = (quoted_list(names) if names else "none" for names in (keys, _names(prompt.vectors)))
         raise ParameterError(

@@ -37,7 +37,7 @@ def import_peft(
         int | None, typer.Option(help="Index of the task, counted from 0, of an adapter of several tasks.")
     ] = None,
 ) -> None:
-    """Save an adapter of PEFT as a prompt: prompt tuning, P-tuning or multitask prompt tuning.
+    """Save an adapter of PEFT as a prompt: prompt tuning, P-tuning, multitask or prefix tuning.
 
     PEFT puts its vectors in front of all tokens, and so does the prompt; the tail is the text that it was trained with.
     """

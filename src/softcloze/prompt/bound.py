@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
+from softcloze.prompt.prefixes import prefix_cache
 from softcloze.prompt.prompt import Prompt
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Label
@@ -69,7 +71,10 @@ class BoundPrompt:
         self.compiled = compiled
         soft = None
         if compiled.template.blocks:
-            soft = SoftVectors.from_blocks(compiled.template.blocks, prompt.vectors, prompt.deep).to(backbone.device)
+            unused = {key: torch.zeros(tensor.shape[2], backbone.width) for key, tensor in prompt.prefixes.items()}
+            vectors = {**prompt.vectors, **unused}
+            soft = SoftVectors.from_blocks(compiled.template.blocks, vectors, prompt.deep).to(backbone.device)
+            soft.prefixes = {key: prefix_cache(tensor, backbone) for key, tensor in prompt.prefixes.items()}
         self.parts = TrainedParts(soft, load_head(prompt.head, prompt.verbalizer, prompt.head_tensors))
 
     @classmethod

@@ -27,7 +27,7 @@ COLUMNS, ROWS = "prefix_task_cols", "prefix_task_rows"
 _LARGEST = 2**20  # bytes of a configuration
 _PROMPTS = ("PROMPT_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_KEYS_AND_VALUES = ("PREFIX_TUNING", "CARTRIDGE")
+_PREFIX = "PREFIX_TUNING"
 _Count = Annotated[int, integer(at_least=1)]
 
 
@@ -39,6 +39,9 @@ class _Config(TypedDict):
 class _Optional(_Config, total=False):  # other keys as well
     task_type: str | None
     num_transformer_submodules: _Count | None
+    num_layers: _Count | None
+    num_attention_heads: _Count | None
+    token_dim: _Count | None
 
 
 def write_adapter(folder: Path, front: Tensor | PrefixCache, backbone: Backbone, readme: str) -> None:
@@ -87,7 +90,7 @@ def write_adapter(folder: Path, front: Tensor | PrefixCache, backbone: Backbone,
 
 
 def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
-    """Read the vectors of a prompt learning adapter.
+    """Read the vectors of a prompt learning adapter, or the keys and values of prefix tuning.
 
     Of an encoder-decoder model PEFT saves twice as many vectors as it uses for prompt tuning and P-tuning; those that
     it uses are returned.
@@ -97,7 +100,7 @@ def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
         task: the index of a task of multitask prompt tuning; None for other kinds.
 
     Returns:
-        Shape (vectors, width), float32.
+        Shape (vectors, width), float32; of prefix tuning (layers, 2, vectors, heads, head width).
 
     Raises:
         ArtifactError: a file is missing or damaged, or the adapter is of a kind that cannot be read.
@@ -109,6 +112,18 @@ def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
     _validate_kind(folder, kind, config.get("task_type"))
     tensors = _read_tensors(folder)
     submodules = config.get("num_transformer_submodules") or (2 if config.get("task_type") == "SEQ_2_SEQ_LM" else 1)
+    if kind == _PREFIX:
+        layers, heads, width = config.get("num_layers"), config.get("num_attention_heads"), config.get("token_dim")
+        if layers is None or heads is None or width is None or width % heads:
+            raise ArtifactError(
+                f"{folder / CONFIG} has num_layers={layers}, num_attention_heads={heads} and token_dim={width}; keys "
+                "and values need all three, and a token_dim that is a multiple of the heads"
+            )
+        if problem := check_tensors(tensors, {VECTORS: (count, 2 * layers * width)}, dtypes=_DTYPES):
+            raise ArtifactError(f"{folder / TENSORS} does not fit its configuration: {problem}")
+        _validate_no_task(folder, kind, task)
+        of_slots = tensors[VECTORS].float().view(count, layers, 2, heads, width // heads)
+        return of_slots.permute(1, 2, 0, 3, 4).contiguous()
     is_multitask = kind == "MULTITASK_PROMPT_TUNING"
     if is_multitask and submodules > 1:
         raise ArtifactError(
@@ -122,8 +137,7 @@ def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
         raise ArtifactError(f"{folder / TENSORS} does not fit its configuration: {problem}")
     vectors = tensors[VECTORS].float()
     if not is_multitask:
-        if task is not None:
-            raise ParameterError(f"task={task!r} is for an adapter of several tasks, and {folder} has a {kind} adapter")
+        _validate_no_task(folder, kind, task)
         return vectors[:count].clone()
     tasks = len(tensors[COLUMNS])
     if not integer(at_least=0).holds(task) or task is None or task >= tasks:
@@ -133,9 +147,11 @@ def read_adapter(path: str | PathLike[str], task: int | None) -> Tensor:
 
 def _validate_kind(folder: Path, kind: str, task_type: str | None) -> None:
     """Raise ArtifactError for an adapter of a kind that cannot be read, with the way out."""
-    if kind in _KEYS_AND_VALUES:
-        reason = "holds keys and values of every layer, and softcloze reads vectors of the input alone"
-        way = f"train it as {_PROMPTS[0]} or {_PROMPTS[1]}; a causal model with it attached can be given as model="
+    if kind == _PREFIX:
+        if task_type == "CAUSAL_LM":
+            return
+        reason = f"was trained for task_type {task_type}, and softcloze takes keys and values of causal models alone"
+        way = f"train it for CAUSAL_LM, or as {_PROMPTS[0]} or {_PROMPTS[1]}"
     elif kind not in _PROMPTS:
         reason = "changes the model and is no prompt"
         way = "load it with peft and give the result as model=(PeftModel.from_pretrained(base, folder), tokenizer)"
@@ -145,6 +161,11 @@ def _validate_kind(folder: Path, kind: str, task_type: str | None) -> None:
     else:
         return
     raise ArtifactError(f"the adapter in {folder} is of type {quoted(kind)}: it {reason}\n  {way}")
+
+
+def _validate_no_task(folder: Path, kind: str, task: int | None) -> None:
+    if task is not None:
+        raise ParameterError(f"task={task!r} is for an adapter of several tasks, and {folder} has a {kind} adapter")
 
 
 def _read_config(folder: Path) -> _Optional:

@@ -10,6 +10,7 @@ from softcloze.encoding import CompiledTemplate, PromptTokenizer
 from softcloze.errors import ArtifactError, EncodingError, ParameterError
 from softcloze.prompt.front import Splitter
 from softcloze.prompt.peft_folder import read_adapter
+from softcloze.prompt.prefixes import starts_with, validate_prefix
 from softcloze.template import Literal, Soft, Special, Template
 from softcloze.template.nodes import Node
 from softcloze.verbalizer import Verbalizer
@@ -19,29 +20,39 @@ BLOCK = "peft"
 
 def from_peft(
     path: str | PathLike[str], tail: str, verbalizer: Verbalizer, backbone: Backbone, task: int | None = None
-) -> tuple[Template, dict[str, Tensor]]:
-    """Read an adapter as the template and the vectors of a prompt: see `Prompt.from_peft`."""
+) -> tuple[Template, dict[str, Tensor], dict[str, Tensor]]:
+    """Read an adapter as the template, the vectors and the prefixes of a prompt: see `Prompt.from_peft`."""
     after = Template(tail)
     tokenizer = backbone.prompt_tokenizer
     _validate_tail(after, tokenizer)
     vectors = read_adapter(path, task)
-    if vectors.shape[-1] != backbone.width:
+    is_prefix = vectors.dim() > 2
+    if is_prefix:
+        validate_prefix(vectors, backbone)
+    elif vectors.shape[-1] != backbone.width:
         raise ArtifactError(
             f"the adapter in {path} has vectors of width {vectors.shape[-1]}, and {backbone.name} has "
             f"{backbone.width}; load it with the model that it was trained on"
         )
     added = tokenizer.ids("".join(tokenizer.prefix_markers))
     specials: list[Special] = []
-    if added and _starts_with(vectors, added, backbone):
+    if is_prefix and starts_with(vectors, added, backbone):
+        raise ArtifactError(
+            f"the keys and values in {path} are those of {tokenizer.prefix_markers[0]!r} and what follows it, as "
+            "to_peft writes them; load the saved prompt instead"
+        )
+    if not is_prefix and added and _starts_with(vectors, added, backbone):
         vectors = vectors[len(added) :]
         if not len(vectors):
-            return after, {}
+            return after, {}, {}
     else:
         specials = [_special(marker, tokenizer) for marker in tokenizer.prefix_markers]
-    front: list[Node] = [Soft(len(vectors), name=BLOCK), *specials]
+    front: list[Node] = [Soft(vectors.shape[2] if is_prefix else len(vectors), name=BLOCK), *specials]
+    tensors = {BLOCK: vectors}
+    both: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, tensors) if is_prefix else (tensors, {})
     template = Template.from_nodes([*front, *after.nodes])
     if template.has_logic:
-        return template, {BLOCK: vectors}
+        return template, *both
 
     def splitter(candidate: Template) -> Splitter:
         return Splitter(CompiledTemplate(candidate, tokenizer, backbone.max_length, options=verbalizer.options))
@@ -50,7 +61,7 @@ def from_peft(
     # a tokenizer that marks the start of a text as word-initial does not do so after vectors, unless a space is there
     for candidate in (template, Template.from_nodes([*front, Literal(" "), *after.nodes])):
         if splitter(candidate).front_ids(text) is not None:
-            return candidate, {BLOCK: vectors}
+            return candidate, *both
     raise EncodingError(
         f"after vectors, the tail {tail!r} has other tokens than those that the tokenizer gives it by itself, with "
         "which PEFT trained"

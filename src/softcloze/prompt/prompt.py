@@ -18,6 +18,7 @@ from softcloze.encoding import Demonstration
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content, SavedFolder
+from softcloze.prompt.prefixes import PREFIX, prefix_shape, validate_prefix
 from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, read_tensors, tensor_file
 from softcloze.scoring import States
 from softcloze.template import EMBEDDING, ChatOptions, Template
@@ -49,6 +50,8 @@ class Prompt:
         vectors: block key -> input embeddings of its slots, shape (count, width), float32.
         deep: block key -> its soft vectors at later layers, shape (layers, count, layer width), float32; for blocks
             that enter there.
+        prefixes: block key -> keys and values that its slots have in place of vectors, shape (layers, 2, count, heads,
+            head width), float32; for a block that a causal prompt starts with.
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
         features: the state that a head takes: "mask", or "mean" over the tokens of all fields.
@@ -69,6 +72,7 @@ class Prompt:
     fingerprint: Mapping[str, str] = field(repr=False)
     vectors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     deep: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    prefixes: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     head: str = "words"
     head_tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     features: States = "mask"
@@ -101,7 +105,8 @@ class Prompt:
 
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
-        tensors = {**self.vectors, **_prefixed(DEEP, self.deep), **_prefixed(HEAD, self.head_tensors)}
+        tensors = {**self.vectors, **_prefixed(DEEP, self.deep), **_prefixed(PREFIX, self.prefixes)}
+        tensors |= _prefixed(HEAD, self.head_tensors)
         demonstrations = None
         if self.demonstrations is not None:
             demonstrations = self.demonstrations.to_dict(self.verbalizer.labels)
@@ -154,6 +159,7 @@ class Prompt:
             fingerprint=card["fingerprint"],
             vectors={name: tensor for name, tensor in tensors.items() if "/" not in name},
             deep=_without_prefix(DEEP, tensors),
+            prefixes=_without_prefix(PREFIX, tensors),
             head=card["head"],
             head_tensors=_without_prefix(HEAD, tensors),
             features=card["features"],
@@ -201,11 +207,13 @@ class Prompt:
         backbone: Backbone,
         task: int | None = None,
     ) -> Self:
-        """Make a prompt of an adapter that PEFT trained: PROMPT_TUNING, P_TUNING or MULTITASK_PROMPT_TUNING.
+        """Make a prompt of an adapter that PEFT trained for prompt tuning, P-tuning or prefix tuning.
 
         The template is `<soft*N name=peft>` and the tail. PEFT puts its vectors in front of the special tokens that the
         tokenizer adds, as in `tokenizer(text)`, so `<bos>` or `<cls>` is written between the two where the tokenizer
         adds one. Vectors that are the embeddings of these tokens, as `to_peft` writes them, become the tokens again.
+        The keys and values of PREFIX_TUNING, of a causal model, are `prefixes` of the prompt, which scores, saves and
+        loads as any other. They are no vectors: they cannot be trained, exported or inspected.
 
         Args:
             path: the folder of the adapter.
@@ -216,7 +224,7 @@ class Prompt:
 
         Raises:
             ArtifactError: the adapter is damaged, belongs to a model of another width, or is of a kind that is no such
-                prompt, such as PREFIX_TUNING.
+                prompt, such as LORA.
             ParameterError: `task` is missing, out of range, or given for another kind; or the tokenizer adds a special
                 token in front that no tag names.
             TemplateSyntaxError: the tail breaks a rule of the template language.
@@ -230,8 +238,8 @@ class Prompt:
         """
         from softcloze.prompt.peft_import import from_peft
 
-        template, vectors = from_peft(path, tail, verbalizer, backbone, task)
-        return cls(template, verbalizer, backbone.name, backbone.fingerprint, vectors=vectors)
+        template, vectors, prefixes = from_peft(path, tail, verbalizer, backbone, task)
+        return cls(template, verbalizer, backbone.name, backbone.fingerprint, vectors=vectors, prefixes=prefixes)
 
     def demonstrations_for(
         self, examples: Sequence[Example], backbone: Backbone
@@ -269,6 +277,8 @@ class Prompt:
                     f"  found in {backbone.name}: {actual}\n"
                     "load it with the model it was trained on, or fit it again"
                 )
+        for prefix in self.prefixes.values():
+            validate_prefix(prefix, backbone)
         widths = {name: (tensor, backbone.width) for name, tensor in self.vectors.items()}
         widths |= {DEEP + name: (tensor, backbone.layers.width) for name, tensor in self.deep.items()}
         states = ("weight", "projection")
@@ -300,6 +310,11 @@ def _check_tensors(
     expected: dict[str, Shape] = {
         block.key: (block.count if block.count is not None else block.key, "width") for block in template.blocks
     }
+    front = template.node_blocks[0] if template.node_blocks else None
+    is_prefix = front is not None and PREFIX + front.key in tensors and template.node_blocks.count(front) == 1
+    if is_prefix and front is not None and front.count is not None and front.layers == EMBEDDING:
+        del expected[front.key]
+        expected[PREFIX + front.key] = prefix_shape(front.count)
     expected |= {
         DEEP + block.key: (
             len(block.layers.later(block.layers.last + 1))

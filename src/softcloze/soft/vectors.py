@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from softcloze.backbone import LayerVectors, SoftInputs
+from softcloze.backbone import LayerVectors, PrefixCache, SoftInputs
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
 from softcloze.soft.encoder import Encoder
@@ -27,6 +27,7 @@ class SoftVectors(nn.Module):
         encoders: the network of each block with via= between `reparameterize` and `fold`.
         units: the unit of learning rates at each later layer, by index of the layer.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
+        prefixes: block key -> keys and values that a block in front has in place of vectors; they cannot be trained.
 
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691; at any position of the template as in P-tuning
@@ -48,6 +49,7 @@ class SoftVectors(nn.Module):
         """
         super().__init__()
         self.blocks = tuple(blocks)
+        self.prefixes: dict[str, PrefixCache] = {}
         self.weight = nn.Parameter(weight.detach().to(torch.float32).clone())
         self.encoders = nn.ModuleList()
         self._encoded: list[CompiledBlock] = []
@@ -122,7 +124,9 @@ class SoftVectors(nn.Module):
         """The vectors for a forward pass, differentiable."""
         fixed = [row for block in self.blocks if block.layers.first > 0 or not block.train for row in block.rows]
         # with all fixed nothing below the first layer with a vector has a gradient
-        return SoftInputs(_without_gradient(self.folded(), fixed), dict(self._layers()))
+        embeddings = _without_gradient(self.folded(), fixed)
+        prefixes = {block.start: self.prefixes[block.key] for block in self.blocks if block.key in self.prefixes}
+        return SoftInputs(embeddings, dict(self._layers()), prefixes=prefixes)
 
     def _layers(self) -> Iterator[tuple[int, LayerVectors]]:
         """The vectors that enter at each later layer, by its index."""
