@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks.engine.case import BEHIND, TEMPLATES, Case, Record, epoch_seconds, seconds
-from benchmarks.engine.peft_side import GUIDE, PADDINGS, Peft, pefts_of
+from benchmarks.engine.peft_side import GUIDE, PADDINGS, peft_of, pefts_of
 from softcloze.experiments.grid import PeakMemory
 from softcloze.starters import load_data
 
@@ -75,7 +75,7 @@ def memory(case: Case, rounds: int) -> Iterator[Record]:
 def _memory_of(case: Case, name: str) -> dict[str, int]:
     texts, labels = case.texts(4 * case.batch)
     if name == "PEFT":
-        peft = Peft(case, PADDINGS[GUIDE])
+        peft = peft_of(case, PADDINGS[GUIDE])
         work: Callable[[], object] = partial(peft.train, texts, labels)
         peft.score(texts[:1])  # so that the weights are in memory
     else:
@@ -101,7 +101,7 @@ def accuracy(case: Case, rounds: int) -> Iterator[Record]:
     found: dict[str, list[float]] = {}
     for seed in range(SEEDS):
         texts, labels = every[32 * seed : 32 * (seed + 1)], its_labels[32 * seed : 32 * (seed + 1)]
-        peft = Peft(case, 1, seed)
+        peft = peft_of(case, 1, seed)
         for _ in range(EPOCHS):
             peft.train(texts, labels)
         found.setdefault("PEFT", []).append(balanced_accuracy_score(goal, peft.score(held_out)))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from softcloze import Backbone, PromptClassifier, load_backbone
+from softcloze.backbone import load_tokenizer
 from softcloze.starters import load_data
 from softcloze.training import TrainingSettings
 
@@ -83,7 +84,7 @@ class Case:
         labels = [LABELS[i % 2] for i in range(count)]
         if self.tokens == 28:
             return [next(queues[label]) for label in labels], labels
-        tokenizer, length = self.backbone.tokenizer, min(self.tokens, LONGEST[self.model])
+        tokenizer, length = load_tokenizer(f"starter:{self.model}")[0], min(self.tokens, LONGEST[self.model])
         texts = []
         for label in labels:
             ids: list[int] = []
@@ -115,7 +116,13 @@ class Case:
 
 
 def clock() -> float:
-    """Seconds of the processor with one thread, so that other work on the core does not count; else of the wall."""
+    """Seconds of the processor with one thread, so that other work on the core does not count; else of the wall.
+
+    A GPU finishes its work first.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+        return time.perf_counter()
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 

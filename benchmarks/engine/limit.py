@@ -44,14 +44,22 @@ class Products(TorchDispatchMode):
         """Floating-point operations, two for each multiplication with its addition."""
         return sum(2.0 * m * k * n * times for ((m, k, n), _), times in self.found.items())
 
-    def seconds_alone(self, dtype: torch.dtype) -> float:
+    def seconds_alone(self, dtype: torch.dtype, device: torch.device | None = None) -> float:
         """Seconds of these products and nothing else, by the fastest of four of each."""
         total = 0.0
+        # a GPU starts the next product while it computes one
+        repeats = 20 if device is not None and device.type == "cuda" else 1
         for ((m, k, n), turned), times in self.found.items():
-            left = torch.randn(m, k, dtype=dtype)
-            right = torch.randn(n, k, dtype=dtype).T if turned else torch.randn(k, n, dtype=dtype)
+            left = torch.randn(m, k, dtype=dtype, device=device)
+            shape = (n, k) if turned else (k, n)
+            right = torch.randn(shape, dtype=dtype, device=device)
+
+            def multiply(left: torch.Tensor = left, right: torch.Tensor = right.T if turned else right) -> None:
+                for _ in range(repeats):
+                    left @ right
+
             with torch.inference_mode():
-                total += times * min(seconds(lambda left=left, right=right: left @ right) for _ in range(4))
+                total += times * min(seconds(multiply) for _ in range(4)) / repeats
         return total
 
 
@@ -63,19 +71,12 @@ def limit(case: Case, rounds: int) -> Iterator[Record]:
     for place in TEMPLATES[case.model]:
         for kind, (texts, labels) in given.items():
             rows = len(texts)
-            products = Products()
             if kind == "training":
                 clf = case.classifier(place, epochs=2)
-
-                def second_epoch_alone(record: Record, products: Products = products) -> None:
-                    products.counting = record["epoch"] == 1
-
-                products.counting = False
-                with products:
-                    clf.set_params(training__on_epoch=second_epoch_alone).fit(texts, labels)
+                products = products_of_epoch(clf, texts, labels)
                 taken = [epoch_seconds(clf, texts, labels)[1][0] for _ in range(rounds)]
             else:
-                with products:
+                with (products := Products()):
                     clf.predict(texts)
                 taken = [seconds(partial(clf.predict, texts)) for _ in range(rounds)]
             alone = [products.seconds_alone(dtype) for _ in range(rounds)]
@@ -96,6 +97,19 @@ def limit(case: Case, rounds: int) -> Iterator[Record]:
                 seconds=taken,
                 products_alone=alone,
             )
+
+
+def products_of_epoch(clf: PromptClassifier, texts: Sequence[str], labels: Sequence[str]) -> Products:
+    """Fit for two epochs; the products of the second one."""
+    products = Products()
+
+    def second_epoch_alone(record: Record) -> None:
+        products.counting = record["epoch"] == 1
+
+    products.counting = False
+    with products:
+        clf.set_params(epochs=2, training__on_epoch=second_epoch_alone).fit(texts, labels)
+    return products
 
 
 def share_alone(alone: Sequence[float], taken: Sequence[float]) -> float:

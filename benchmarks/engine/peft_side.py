@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from peft import PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
@@ -9,7 +10,11 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
 from benchmarks.engine.case import LABELS, SLOTS, Case
 from softcloze.backbone import load_tokenizer
+from softcloze.encoding import PretrainedTokenizer
 from softcloze.starters import fetch_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GUIDE, LONGEST, FLOAT32 = "as in its guide", "batches padded to their longest row", "as in its guide, in float32"
@@ -24,23 +29,40 @@ def pefts_of(case: Case) -> dict[str, "Peft"]:
         wanted.append(LONGEST)
     if case.dtype != "float32":
         wanted.append(FLOAT32)
-    return {name: Peft(replace(case, dtype="float32") if name == FLOAT32 else case, PADDINGS[name]) for name in wanted}
+    return {
+        name: peft_of(replace(case, dtype="float32") if name == FLOAT32 else case, PADDINGS[name]) for name in wanted
+    }
+
+
+def peft_of(case: Case, at_least: int, seed: int = 0) -> "Peft":
+    """PEFT with a model of its own; rows are padded to `at_least` tokens."""
+    folder = fetch_model(case.model)
+    tokenizer = load_tokenizer(str(folder))[0]
+    kind = AutoModelForCausalLM if tokenizer.mask_token is None else AutoModelForMaskedLM
+    model = kind.from_pretrained(folder, dtype=DTYPES[case.dtype])
+    return Peft(model, tokenizer, [*case.words.values()], case.batch, at_least, seed)
 
 
 class Peft:
-    """`PromptTuningConfig` with as many virtual tokens as we have slots, on a model of its own.
+    """`PromptTuningConfig` with as many virtual tokens as we have slots, on a model.
 
     A causal model learns the label word's tokens as the goal of causal language modelling. For a masked model PEFT
     has no task, so that of features serves, which puts the virtual tokens in front of everything and leaves the
     rest to the model with its masked head.
     """
 
-    def __init__(self, case: Case, at_least: int, seed: int = 0):
-        """Load the model; rows are padded to `at_least` tokens."""
-        folder = fetch_model(case.model)
-        self.tokenizer = load_tokenizer(str(folder))[0]
-        self.masked = self.tokenizer.mask_token is not None
-        kind = AutoModelForMaskedLM if self.masked else AutoModelForCausalLM
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: PretrainedTokenizer,
+        words: Sequence[str],
+        batch: int,
+        at_least: int = 1,
+        seed: int = 0,
+    ):
+        """Put virtual tokens in front of `model`; rows of a batch are padded to `at_least` tokens and the longest."""
+        self.tokenizer = tokenizer
+        self.masked = tokenizer.mask_token is not None
         config = PromptTuningConfig(
             task_type=TaskType.FEATURE_EXTRACTION if self.masked else TaskType.CAUSAL_LM,
             num_virtual_tokens=SLOTS,
@@ -48,10 +70,12 @@ class Peft:
         )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.model = get_peft_model(kind.from_pretrained(folder, dtype=DTYPES[case.dtype]), config)
-        words = [word if self.masked else f" {word}" for word in case.words.values()]
-        self.words = torch.tensor([ids[0] for ids in self._ids(words, add_special_tokens=False)])
-        self.batch, self.at_least = case.batch, at_least
+            self.model = get_peft_model(model, config)
+        self.device = model.device
+        spelled = [word if self.masked else f" {word}" for word in words]
+        ids = [ids[0] for ids in self._ids(spelled, add_special_tokens=False)]
+        self.words = torch.tensor(ids, device=self.device)
+        self.batch, self.at_least = batch, at_least
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-2)
 
     def train(self, texts: Sequence[str], labels: Sequence[str]) -> None:
@@ -66,9 +90,9 @@ class Peft:
                 places = [place + 1 for place in places]
             ids, mask = self._padded(rows)
             goal = torch.full_like(ids, -100)
-            goal[torch.arange(len(rows)), places] = torch.tensor(answers)
+            goal[torch.arange(len(rows)), places] = torch.tensor(answers, device=self.device)
             if self.masked:
-                goal = torch.cat([torch.full((len(rows), SLOTS), -100), goal], 1)
+                goal = torch.cat([goal.new_full((len(rows), SLOTS), -100), goal], 1)
             self.model(input_ids=ids, attention_mask=mask, labels=goal).loss.backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -103,4 +127,4 @@ class Peft:
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
             ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
-        return ids, mask
+        return ids.to(self.device), mask.to(self.device)

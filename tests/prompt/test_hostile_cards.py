@@ -178,6 +178,12 @@ TENSORS = [
     ({"task": torch.full((2, 32), -torch.inf)}, "tensor 'task' holds values that are not finite"),
     ({"task": torch.zeros(2, 32), "head/weight": torch.zeros(2, 32)}, "it has the tensors 'head/weight', 'task'"),
     ({"#1": torch.zeros(2, 32)}, "it has the tensors '#1'"),
+    ({"prefix/task": torch.zeros(2, 3, 2, 2, 16)}, r"'prefix/task' is torch.float32 of shape \(2, 3"),
+    ({"prefix/task": torch.zeros(2, 2, 2, 2, 16)}, "does not continue from them"),
+    (
+        {"prefix/task": torch.zeros(2, 2, 2, 2, 16), "task": torch.zeros(2, 32)},
+        "it has the tensors 'prefix/task', 'task'",
+    ),
 ]
 
 
