@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from softcloze.label_words import search_label_words as search_label_words
     from softcloze.prompt import Prompt as Prompt
     from softcloze.prompt import PromptSet as PromptSet
+    from softcloze.prompt import combine as combine
     from softcloze.template import Template as Template
     from softcloze.training import TrainingSettings as TrainingSettings
     from softcloze.verbalizer import FieldVerbalizer as FieldVerbalizer
@@ -47,6 +48,7 @@ _HOMES = {
     "TemplateSyntaxError": "softcloze.errors",
     "TrainingSettings": "softcloze.training",
     "Verbalizer": "softcloze.verbalizer",
+    "combine": "softcloze.prompt",
     "compare": "softcloze.experiments",
     "load_backbone": "softcloze.backbone",
     "predict_stream": "softcloze.classifiers",

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vector_positions
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.backbone import Backbone
-from softcloze.data import Example, as_examples
+from softcloze.data import Example
 from softcloze.display import (
     Block,
     Cell,
@@ -24,10 +23,10 @@ from softcloze.display import (
     named,
     table_width,
 )
-from softcloze.errors import ParameterError
 from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import BoundPrompt
-from softcloze.soft import INITS, SoftVectors, initial_vectors
+from softcloze.prompt.arithmetic import starting_vectors
+from softcloze.soft import SoftVectors
 from softcloze.template import Mode
 
 MATRIX = 100  # vectors whose similarities a table may show
@@ -279,50 +278,3 @@ def _words_of(backbone: Backbone, neighbours: Neighbours) -> list[tuple[Vocabula
         )
         for row in rows
     ]
-
-
-def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> Tensor | None:
-    """Recompute the vectors before training, shape (soft, width), on the CPU.
-
-    Vectors that started from words of the template or from label words need no more than these; those of
-    `soft_init="vocabulary"` need the training examples and the seed. After a fit with `warm_start=True` they are the
-    vectors before the first fit.
-
-    Args:
-        bound: a trained soft prompt.
-        examples: the training examples, in any order; only "vocabulary" needs them.
-
-    Returns:
-        None if they are unknown: they came from another prompt, or "vocabulary" needs `examples`.
-
-    Raises:
-        ParameterError: not as many examples as in training.
-    """
-    training, compiled = bound.prompt.training, bound.compiled
-    init = training.get("soft_init")
-    if init not in INITS:
-        return None
-    if not compiled.words and (init == "labels" or not compiled.template.first_words):
-        return None  # the words were those of the training examples
-    drawn = init == "vocabulary" and any(not block.init for block in compiled.template.blocks)
-    prompts = []
-    if drawn:
-        # the selection of demonstrations used the same generator before
-        if examples is None or bound.prompt.demonstrations is not None:
-            return None
-        known = as_examples(examples, bound.prompt.template.fields)
-        if len(known) != training["examples"]:
-            raise ParameterError(
-                f"the vectors started from words of {training['examples']} training examples, found {len(known)}; "
-                "give the training examples, or none"
-            )
-        prompts = compiled.encode(known)
-    soft = initial_vectors(
-        compiled.template,
-        bound.backbone,
-        init=init,
-        prompts=prompts,
-        words=compiled.words,
-        generator=np.random.default_rng(training["seed"]),
-    )
-    return soft.weight.detach().cpu()

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of
 from softcloze.analysis.nearest_words import typical_length
-from softcloze.analysis.soft_vectors import starting_vectors
 from softcloze.data import Example
 from softcloze.display import Block, Column, Displayable, Table, fixed
 from softcloze.errors import ParameterError
 from softcloze.files import expand_user
 from softcloze.parameters import PATH, instance_of, validate_parameters
+from softcloze.prompt.arithmetic import starting_vectors
 from softcloze.training import Checkpoint, Record
 
 

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from softcloze.prompt.arithmetic import combine as combine
     from softcloze.prompt.bound import BoundPrompt as BoundPrompt
     from softcloze.prompt.bound import TrainedParts as TrainedParts
     from softcloze.prompt.bound_ensemble import BoundEnsemble as BoundEnsemble
@@ -27,6 +28,7 @@ _MODULES = {
     "Prompt": "prompt",
     "PromptSet": "prompt_set",
     "TrainedParts": "bound",
+    "combine": "arithmetic",
     "score_prompts": "prompt_set",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "Prompt",
     "PromptSet",
     "TrainedParts",
+    "combine",
     "score_prompts",
 ]
 
