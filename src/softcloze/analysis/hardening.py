@@ -116,8 +116,8 @@ def harden(
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        ParameterError: its template has no soft slots, it gives an example several labels, `by` is unknown, or there
-            are examples without labels.
+        ParameterError: its template has no soft slots, or some whose vectors depend on a field (from=); it gives an
+            example several labels, `by` is unknown, or there are examples without labels.
         DataError: examples and labels that do not match each other or the prompt.
         EncodingError: without the slots, a causal model has no token before the mask.
 
@@ -139,6 +139,11 @@ def harden(
     if (X is None) != (y is None):
         raise ParameterError("accuracy takes examples and their labels; give both X and y, or neither")
     bound, soft = soft_prompt_of(clf)
+    if dependent := [block for block in soft.blocks if block.from_ is not None]:
+        raise ParameterError(
+            f"soft block {dependent[0].key!r} depends on the field {dependent[0].from_!r} (from=): the words nearest "
+            "to its vectors are others for each example"
+        )
     backbone = bound.backbone
     nearest = nearest_words(backbone, soft.weight, writable_words(backbone), 1)
     ids = (nearest.by_cosine if by == "cosine" else nearest.by_distance).ids[:, 0]

@@ -1,7 +1,7 @@
 """Nearest words, movement and similarities of trained soft vectors."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -101,12 +101,14 @@ class SoftInspection(Displayable):
         similarities: the cosine between each two of them, rows and columns in that order.
         layers: lengths of the vectors at each later layer, if any enter there.
         constant: the blocks with train=no.
+        fields: the field of each block with from=, by block; its vectors are those that all examples share.
     """
 
     vectors: tuple[SoftVector, ...]
     similarities: tuple[tuple[float, ...], ...]
     layers: tuple[LayerLengths, ...] = ()
     constant: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> Sequence[Block]:
         """A summary, the vectors with their words, and their similarities; narrow terminals show a part of it."""
@@ -126,7 +128,7 @@ class SoftInspection(Displayable):
                 layouts.append([*tables, *matrix, *_hint(left_out, columns)])
                 left_out = [*left_out, _COSINES]
             layouts.append([*tables, *_hint(left_out, columns)])
-        blocks: list[Block] = [self._summary(), Choice(layouts)]
+        blocks: list[Block] = [self._summary(), *self._dependent(), Choice(layouts)]
         if len(names) > MATRIX:
             blocks.append(Styled(f"not shown: {_COSINES}; `{_ATTRIBUTES[_COSINES]}` has them in Python", "dim"))
         if self.layers:
@@ -155,6 +157,12 @@ class SoftInspection(Displayable):
         if self.constant:
             said += f"; not trained: {', '.join(self.constant)}"
         return said
+
+    def _dependent(self) -> list[Block]:
+        return [
+            f"block {block}: base vectors, to which a network adds what the field {name} of each example gives"
+            for block, name in self.fields.items()
+        ]
 
     def _vector_tables(self, label: Column) -> Iterator[tuple[list[SimpleBlock], list[str]]]:
         """Tables of the vectors for ever narrower terminals, and the names of what they leave out."""
@@ -242,7 +250,8 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
     positions = zip(*vector_positions(soft), strict=True)
     soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
     constant = tuple(block.key for block in soft.blocks if not block.train)
-    return SoftInspection(tuple(soft_vectors), similarities(vectors), _layer_lengths(bound, soft), constant)
+    fields = {block.key: block.from_ for block in soft.blocks if block.from_ is not None}
+    return SoftInspection(tuple(soft_vectors), similarities(vectors), _layer_lengths(bound, soft), constant, fields)
 
 
 def _layer_lengths(bound: BoundPrompt, soft: SoftVectors) -> tuple[LayerLengths, ...]:

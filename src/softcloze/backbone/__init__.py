@@ -7,12 +7,13 @@ from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.loading import AnyModel, load_backbone, load_tokenizer, validate_model_options
 from softcloze.backbone.packing import shared_prefix
-from softcloze.backbone.soft_inputs import LayerVectors, SoftInputs, StatesBelow
+from softcloze.backbone.soft_inputs import FieldNetwork, LayerVectors, SoftInputs, StatesBelow
 
 __all__ = [
     "AnyModel",
     "Backbone",
     "Family",
+    "FieldNetwork",
     "LayerVectors",
     "PrefixCache",
     "RuntimeInfo",

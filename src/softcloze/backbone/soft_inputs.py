@@ -30,6 +30,37 @@ class LayerVectors(NamedTuple):
     replaces: Tensor | None = None
 
 
+class FieldNetwork(NamedTuple):
+    """A network that adds to the input embeddings of a soft block, for each example, what its field gives.
+
+    Attributes:
+        field: name of the field.
+        rows: the rows of the block.
+        down: first layer, shape (bottleneck, width).
+        up: second layer, shape (count, width, bottleneck).
+
+    Source:
+        IDPG: Wu et al., NAACL 2022, arXiv:2204.04497, in its variant with mean word vectors of the input.
+    """
+
+    field: str
+    rows: range
+    down: Tensor
+    up: Tensor
+
+    def vectors(self, base: Tensor, means: Tensor) -> Tensor:
+        """The vectors of the block for each example: base + up tanh(down mean).
+
+        Args:
+            base: the vectors that all examples share, shape (count, width).
+            means: mean input embedding of each example's field, shape (examples, width).
+
+        Returns:
+            Shape (examples, count, width).
+        """
+        return base + torch.einsum("cwb,eb->ecw", self.up, torch.tanh(means @ self.down.T))
+
+
 Key: TypeAlias = tuple[tuple[int, ...], tuple[int, ...] | None]
 """The ids and token types of a sequence."""
 
@@ -91,12 +122,15 @@ class SoftInputs:
         below: the states of some sequences in front of the first of these layers, which need not be computed again.
         prefixes: by the row of its first slot, the keys and values of slots with which a sequence starts; their
             embeddings are not used.
+        networks: of the blocks whose input embeddings depend on a field; `softcloze.scoring.field_vectors` gives each
+            prompt rows of its own before a forward pass.
     """
 
     embeddings: Tensor
     layers: Mapping[int, LayerVectors] = field(default_factory=dict)
     below: StatesBelow | None = None
     prefixes: Mapping[int, PrefixCache] = field(default_factory=dict)
+    networks: tuple[FieldNetwork, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -106,7 +140,12 @@ class SoftInputs:
     def tensors(self) -> dict[str, Tensor]:
         """All vectors by a name for messages."""
         deep = {f"its soft vectors at layer {layer}": entry.vectors for layer, entry in self.layers.items()}
-        return {"its soft vectors": self.embeddings, **deep}
+        layers = {
+            f"its network for the field {n.field!r} ({kind})": getattr(n, kind)
+            for n in self.networks
+            for kind in ("down", "up")
+        }
+        return {"its soft vectors": self.embeddings, **deep, **layers}
 
     def enter(self, layer: int, states: Tensor, slots: Slots) -> Tensor:
         """The hidden states in front of a layer with the vectors of the slots.

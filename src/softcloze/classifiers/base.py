@@ -416,6 +416,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
             fingerprint=compiled.backbone.fingerprint,
             vectors=parts.soft.by_block() if parts.soft is not None else {},
             deep=parts.soft.deep_by_block() if parts.soft is not None else {},
+            networks=parts.soft.field_networks() if parts.soft is not None else {},
             head=head,
             head_tensors=parts.head.state_dict(),
             max_length=plain(self.max_length),

@@ -126,7 +126,7 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
 
     Raises:
         ArtifactError: a prompt belongs to another model; names the block.
-        ParameterError: a block has another length there, or enters at other layers.
+        ParameterError: a block has another length there, enters at other layers, or depends on a field.
 
     Source:
         One prompt: SPoT, Vu et al., ACL 2022, arXiv:2110.07904. Several, as blocks for a language and a task: factored
@@ -141,6 +141,12 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
             prompt.validate_backbone(backbone)
         except ArtifactError as error:
             raise ArtifactError(f"soft block {block.key!r} cannot start from {name}: {error}") from error
+        other = next(other for other in prompt.template.blocks if other.key == block.key)
+        if other.from_ is not None:
+            raise ParameterError(
+                f"soft block {block.key!r} depends on the field {other.from_!r} (from=) in {name}, and its network starts "
+                "no other prompt; continue that prompt with warm_start=True, or give the block another name"
+            )
         length = len(prompt.vectors[block.key])
         if length != block.count:
             raise ParameterError(
@@ -149,11 +155,10 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
             )
         vectors[block.key] = prompt.vectors[block.key]
         if block.key in prompt.deep:
-            layers = next(other.layers for other in prompt.template.blocks if other.key == block.key)
-            if layers != block.layers:
+            if other.layers != block.layers:
                 raise ParameterError(
-                    f"soft block {block.key!r} enters at layers {block.layers}, but at {layers} in {name}; "
-                    f"write <soft*{length} name={block.key} layers={layers}>"
+                    f"soft block {block.key!r} enters at layers {block.layers}, but at {other.layers} in {name}; "
+                    f"write <soft*{length} name={block.key} layers={other.layers}>"
                 )
             deep[block.key] = prompt.deep[block.key]
     return SoftVectors.from_blocks(soft.blocks, vectors, deep)

@@ -90,6 +90,9 @@ def _show(
         with errors().status("measuring without each vector"):
             deletions = delete_vectors(classifier, examples, labels)
         console.print(deletions)
+    if any(block.from_ is not None for block in classifier.prompt_.template.blocks):
+        say(console, "nearest words as text: none, since vectors with from= are others for each example")
+        return
     with errors().status("measuring the nearest words"):
         hard = harden(classifier, examples, labels)
     console.print(hard)

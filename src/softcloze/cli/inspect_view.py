@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer
 
 
-SLOT = "◆"  # shown for a soft slot, which has no token, with the layers at which it enters, as in ◆@6-11
+SLOT = "◆"  # shown for a soft slot, which has no token, as in ◆@6-11 for layers=6-11 and ◆←text for from=text
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,8 @@ def filled(
                 if block is None:
                     return SLOT
                 slots = SLOT * (block.count if block.count is not None else 1)
+                if block.from_ is not None:
+                    return f"{slots}←{block.from_}"
                 return slots if block.layers == EMBEDDING else f"{slots}@{block.layers}"
             case Options(field=str()):
                 return part.text

@@ -83,6 +83,7 @@ class CompiledTemplate:
         self.max_length = max_length
         self.blocks = compile_blocks(template, prompt_tokenizer)
         self.soft_count = sum(block.count for block in self.blocks)
+        self._averaged = tuple(dict.fromkeys(block.from_ for block in self.blocks if block.from_ is not None))
         self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
         self._renderer = Renderer(template, prompt_tokenizer, options, chat_options)
         self._static_parts = self._renderer.static_parts
@@ -280,7 +281,21 @@ class CompiledTemplate:
             tuple(between),
             emptied=kept.emptied,
             field_positions=self._field_positions(truncated) if locate_fields else (),
+            field_ids=self._field_ids(truncated) if self._averaged else {},
         )
+
+    def _field_ids(self, truncated: _Truncated) -> dict[str, tuple[int, ...]]:
+        """Token ids that are kept of each field that soft slots depend on, outside demonstrations."""
+        rendered, ids = truncated.rendered, truncated.encoding.ids
+        part_of_token = part_indices(truncated.encoding, rendered)
+        in_demos = {i for demo in rendered.demos for i in demo}
+        kept: dict[str, list[int]] = {name: [] for name in self._averaged}
+        for i in truncated.kept.indices:
+            index = part_of_token[i]
+            node = rendered.parts[index].node if index is not None and index not in in_demos else None
+            if isinstance(node, Field) and node.name in kept:
+                kept[node.name].append(ids[i])
+        return {name: tuple(of_field) for name, of_field in kept.items()}
 
     def _field_positions(self, truncated: _Truncated) -> tuple[int, ...]:
         """Positions of the tokens of fields outside demonstrations, with every vector of a soft slot counted."""
@@ -330,6 +345,7 @@ class CompiledBlock:
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output its input embeddings are while they are trained; None for none.
         train: False for a block that training leaves as it is.
+        from_: the field that its input embeddings depend on; None for none.
     """
 
     key: str
@@ -340,6 +356,7 @@ class CompiledBlock:
     mode: Mode = "add"
     via: Via | None = None
     train: bool = True
+    from_: str | None = None
 
     @property
     def rows(self) -> range:
@@ -360,6 +377,7 @@ def compile_blocks(template: Template, prompt_tokenizer: PromptTokenizer) -> tup
         if block.init is not None and not init:
             raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
         count = block.count if block.count is not None else len(init)
-        blocks.append(CompiledBlock(block.key, start, count, init, block.layers, block.mode, block.via, block.train))
+        options = (block.layers, block.mode, block.via, block.train, block.from_)
+        blocks.append(CompiledBlock(block.key, start, count, init, *options))
         start += count
     return tuple(blocks)

@@ -40,6 +40,8 @@ class EncodedPrompt:
         emptied: whether truncation removed all tokens of the fields.
         field_positions: positions of the tokens of fields outside demonstrations, in order, a mask counted as one
             position; empty unless `CompiledTemplate.encode` was asked for them.
+        field_ids: token ids of the fields that soft slots depend on, without those that truncation removed or that
+            demonstrations have.
         choices: token ids of the words that this prompt alone is scored with; empty where all prompts share them.
         choice_lengths: divisors of their scores; empty for none.
     """
@@ -52,6 +54,7 @@ class EncodedPrompt:
     between: tuple[tuple[int, ...], ...] = ()
     emptied: bool = field(default=False, repr=False)
     field_positions: tuple[int, ...] = field(default=(), repr=False)
+    field_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     choices: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
     choice_lengths: tuple[int, ...] = field(default=(), repr=False)
 

@@ -274,12 +274,8 @@ def _trainable(classifier: BaseEstimator) -> int:
     match fitted:
         case PromptClassifier():
             prompt = fitted.prompt_ if hasattr(fitted, "prompt_") else None
-            tensors = (
-                []
-                if prompt is None
-                else [*prompt.vectors.values(), *prompt.deep.values(), *prompt.head_tensors.values()]
-            )
-            return sum(tensor.numel() for tensor in tensors)
+            parts = [] if prompt is None else [prompt.vectors, prompt.deep, prompt.networks, prompt.head_tensors]
+            return sum(tensor.numel() for part in parts for tensor in part.values())
         case FineTunedClassifier():
             return fitted.trainable_
         case ProbeClassifier():

@@ -73,7 +73,8 @@ class BoundPrompt:
         if compiled.template.blocks:
             unused = {key: torch.zeros(tensor.shape[2], backbone.width) for key, tensor in prompt.prefixes.items()}
             vectors = {**prompt.vectors, **unused}
-            soft = SoftVectors.from_blocks(compiled.template.blocks, vectors, prompt.deep).to(backbone.device)
+            tensors = (vectors, prompt.deep, prompt.networks)
+            soft = SoftVectors.from_blocks(compiled.template.blocks, *tensors).to(backbone.device)
             soft.prefixes = {key: prefix_cache(tensor, backbone) for key, tensor in prompt.prefixes.items()}
         self.parts = TrainedParts(soft, load_head(prompt.head, prompt.verbalizer, prompt.head_tensors))
 

@@ -124,7 +124,7 @@ def _reason(prompt: "Prompt") -> str:
 
 def _attributes(slot: Soft) -> list[str]:
     """Names of the attributes that a soft slot is given."""
-    return [item.name for item in fields(slot) if getattr(slot, item.name) != item.default]
+    return [item.name.rstrip("_") for item in fields(slot) if getattr(slot, item.name) != item.default]
 
 
 def _prefix(front: Front, backbone: Backbone, soft: SoftInputs | None) -> PrefixCache:

@@ -25,6 +25,7 @@ from softcloze.template import EMBEDDING, ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
 DEEP = "deep/"  # soft vectors at later layers
+FROM = "from/"  # networks of soft slots with from=
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
 # tensors of each head
@@ -52,6 +53,8 @@ class Prompt:
             that enter there.
         prefixes: block key -> keys and values that its slots have in place of vectors, shape (layers, 2, count, heads,
             head width), float32; for a block that a causal prompt starts with.
+        networks: the layers of the networks of blocks with from=, float32: "key/down", shape (bottleneck, width), and
+            "key/up", shape (count, width, bottleneck).
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
         features: the state that a head takes: "mask", or "mean" over the tokens of all fields.
@@ -73,6 +76,7 @@ class Prompt:
     vectors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     deep: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     prefixes: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    networks: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     head: str = "words"
     head_tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     features: States = "mask"
@@ -106,7 +110,7 @@ class Prompt:
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
         tensors = {**self.vectors, **_prefixed(DEEP, self.deep), **_prefixed(PREFIX, self.prefixes)}
-        tensors |= _prefixed(HEAD, self.head_tensors)
+        tensors |= {**_prefixed(FROM, self.networks), **_prefixed(HEAD, self.head_tensors)}
         demonstrations = None
         if self.demonstrations is not None:
             demonstrations = self.demonstrations.to_dict(self.verbalizer.labels)
@@ -160,6 +164,7 @@ class Prompt:
             vectors={name: tensor for name, tensor in tensors.items() if "/" not in name},
             deep=_without_prefix(DEEP, tensors),
             prefixes=_without_prefix(PREFIX, tensors),
+            networks=_without_prefix(FROM, tensors),
             head=card["head"],
             head_tensors=_without_prefix(HEAD, tensors),
             features=card["features"],
@@ -185,8 +190,8 @@ class Prompt:
             backbone: the model of the prompt.
 
         Raises:
-            ParameterError: an adapter cannot hold the prompt: a soft slot stands after a field, its head is not
-                "words", it has a calibration, Jinja, token types, or another verbalizer than `Verbalizer`.
+            ParameterError: an adapter cannot hold the prompt: a soft slot stands after a field or has from=, its head
+                is not "words", it has a calibration, Jinja, token types, or another verbalizer than `Verbalizer`.
             ArtifactError: the prompt belongs to another model.
             BackboneError: the model runs otherwise in PEFT.
             FileError: the folder is not empty or cannot be written.
@@ -326,6 +331,11 @@ def _check_tensors(
         for block in template.blocks
         if block.layers != EMBEDDING
     }
+    for block in template.blocks:
+        if block.from_ is not None:
+            bottleneck, count = f"bottleneck of {block.key}", block.count if block.count is not None else block.key
+            expected[f"{FROM}{block.key}/down"] = (bottleneck, "width")
+            expected[f"{FROM}{block.key}/up"] = (count, "width", bottleneck)
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")

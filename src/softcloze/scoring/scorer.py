@@ -11,6 +11,7 @@ from softcloze.backbone import Backbone, PrefixCache, SoftInputs, StatesBelow, r
 from softcloze.backbone.soft_inputs import Key
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
+from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.log_softmax import gather_log_softmax
 from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan, States
 
@@ -102,6 +103,7 @@ class Scorer:
         prefix_index: Sequence[int] = (),
     ) -> Tensor:
         """Features of one batch, shape (batch, features), differentiable in `soft`: see `batch_features`."""
+        prompts, soft = with_field_vectors(self.backbone, prompts, soft)
         words, states = batch_features([self] * len(prompts), prompts, self.vocab_ids, soft, prefix, prefix_index)
         return torch.cat([words, states], -1) if self.states is not None else words
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from softcloze.backbone import PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
+from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
 MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
@@ -209,8 +210,8 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
 
     A causal model computes the ids with which several sequences begin once, whether they belong to one prompt with
     several label words, to one template around several texts, or to one text in the templates of several members. They
-    are found on the ids, in which the soft slots of members differ. Prompts of all members share batches of similar
-    length.
+    are found on the ids, in which the soft slots of members differ, and those of prompts where they depend on a field.
+    Prompts of all members share batches of similar length.
 
     Args:
         members: with the same backbone.
@@ -240,12 +241,15 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
     """The features that `score_together` validates."""
     results = [torch.empty(len(member.prompts), member.scorer.n_features, dtype=torch.float32) for member in members]
     jobs: list[_Job] = []
+    softs: list[SoftInputs] = []
     first_slot = 0
     for member, result in zip(members, results, strict=True):
-        for prompt, features in zip(member.prompts, result, strict=True):
+        prompts, soft = with_field_vectors(member.scorer.backbone, member.prompts, member.soft)
+        for prompt, features in zip(prompts, result, strict=True):
             jobs.append(_Job(_with_slots_from(first_slot, prompt), member.scorer, features))
-        first_slot += len(member.soft) if member.soft is not None else 0
-    softs = [member.soft for member in members if member.soft is not None]
+        if soft is not None:
+            softs.append(soft)
+            first_slot += len(soft)
     if jobs:
         _PrefixTreeRun(jobs, SoftInputs.join(softs) if softs else None).run()
     return results

@@ -9,6 +9,7 @@ from torch import Tensor
 from softcloze.backbone import Backbone, SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, state_input_of
+from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.plan import AdaptivePlan, ModelInput
 from softcloze.verbalizer import Decoding
 
@@ -40,6 +41,8 @@ def log_probabilities(
         NonFiniteError: the scores of the vocabulary are NaN or infinite.
     """
     plan = plan_words(backbone, words, decoding, has_right=False)
+    with torch.no_grad():
+        (prompt,), soft = with_field_vectors(backbone, [prompt], soft)
     if backbone.family == "causal":
         types = prompt.token_type_ids[: len(prompt.left) + 1] if prompt.token_type_ids is not None else None
         prompt = replace(prompt, right=(), token_type_ids=types)

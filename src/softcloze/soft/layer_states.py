@@ -7,6 +7,7 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, SoftInputs
 from softcloze.encoding import EncodedPrompt
+from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.seq2seq import Infilling
 
 SAMPLE = 32  # examples whose hidden states are computed
@@ -43,9 +44,10 @@ def _states(
     """The ids of some examples, spread over all of them, and their hidden states, shape (layers, ids, layer width)."""
     step = max(1, len(prompts) // SAMPLE)
     with backbone.frozen(), torch.no_grad():
-        for prompt in prompts[::step][:SAMPLE]:
+        chosen, inputs = with_field_vectors(backbone, prompts[::step][:SAMPLE], soft)
+        for prompt in chosen:
             ids = _ids(backbone, prompt)
-            yield ids, backbone.layer_states(ids, soft)
+            yield ids, backbone.layer_states(ids, inputs)
 
 
 def _ids(backbone: Backbone, prompt: EncodedPrompt) -> tuple[int, ...]:

@@ -6,9 +6,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from softcloze.backbone import LayerVectors, PrefixCache, SoftInputs
+from softcloze.backbone import FieldNetwork, LayerVectors, PrefixCache, SoftInputs
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
+from softcloze.formatting import quoted_list
 from softcloze.soft.encoder import Encoder
 
 
@@ -24,6 +25,8 @@ class SoftVectors(nn.Module):
             (vectors, layer width); None if no block enters at a later layer.
         scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers; 1 for a block
             with train=no.
+        networks: the layers of the network of each block with from=, as "key/down" and "key/up" (see `FieldNetwork`);
+            none before `start_networks`, where nothing depends on a field yet.
         encoders: the network of each block with via= between `reparameterize` and `fold`.
         units: the unit of learning rates at each later layer, by index of the layer.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
@@ -38,7 +41,13 @@ class SoftVectors(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, blocks: Sequence[CompiledBlock], weight: Tensor, deep: Mapping[str, Tensor] | None = None):
+    def __init__(
+        self,
+        blocks: Sequence[CompiledBlock],
+        weight: Tensor,
+        deep: Mapping[str, Tensor] | None = None,
+        networks: Mapping[str, Tensor] | None = None,
+    ):
         """Wrap initial vectors.
 
         Args:
@@ -46,6 +55,7 @@ class SoftVectors(nn.Module):
             weight: initial input embeddings, shape (soft, width).
             deep: block key -> initial vectors at later layers, shape (layers, count, layer width), for blocks that
                 enter at later layers; without any, nothing enters there.
+            networks: the layers of networks, as the attribute.
         """
         super().__init__()
         self.blocks = tuple(blocks)
@@ -53,6 +63,10 @@ class SoftVectors(nn.Module):
         self.weight = nn.Parameter(weight.detach().to(torch.float32).clone())
         self.encoders = nn.ModuleList()
         self._encoded: list[CompiledBlock] = []
+        networks = networks if networks is not None else {}
+        self.networks = nn.ParameterDict(
+            {name: nn.Parameter(layer.detach().to(torch.float32).clone()) for name, layer in networks.items()}
+        )
         deep = deep if deep is not None else {}
         # index of the layer -> the blocks that enter there
         self._entries: dict[int, list[CompiledBlock]] = {}
@@ -87,6 +101,7 @@ class SoftVectors(nn.Module):
         """The parameters to train, by name; none if all blocks have train=no."""
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}
         networks = {f"via/{name}": weight for name, weight in self.encoders.named_parameters()}
+        networks |= {f"from/{name}": layer for name, layer in self.networks.items()}
         trains_deep = any(block.train for blocks in self._entries.values() for block in blocks)
         return embeddings | networks | ({"deep": self.deep} if self.deep is not None and trains_deep else {})
 
@@ -105,6 +120,26 @@ class SoftVectors(nn.Module):
             for block in self._encoded
             if block.via is not None
         ).to(self.weight.device)
+
+    def start_networks(self, width: int, unit: float, seed: int) -> None:
+        """Make networks for the blocks with from= that have none, without a change of what enters.
+
+        Args:
+            width: of the bottleneck.
+            unit: the root mean square of input embeddings.
+            seed: seed of the first layers; the second ones are zero.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        vector_width = self.weight.shape[1]
+        bound = vector_width**-0.5 / unit
+        for block in self.blocks:
+            if block.from_ is None or f"{block.key}/down" in self.networks:
+                continue
+            down = torch.empty(width, vector_width).uniform_(-bound, bound, generator=generator)
+            up = torch.zeros(block.count, vector_width, width)
+            self.networks[f"{block.key}/down"] = nn.Parameter(down)
+            self.networks[f"{block.key}/up"] = nn.Parameter(up)
+        self.networks.to(self.weight.device)
 
     def folded(self) -> Tensor:
         """The input embeddings, shape (soft, width): `weight`, or the outputs of networks, differentiable."""
@@ -126,7 +161,12 @@ class SoftVectors(nn.Module):
         # with all fixed nothing below the first layer with a vector has a gradient
         embeddings = _without_gradient(self.folded(), fixed)
         prefixes = {block.start: self.prefixes[block.key] for block in self.blocks if block.key in self.prefixes}
-        return SoftInputs(embeddings, dict(self._layers()), prefixes=prefixes)
+        networks = tuple(
+            FieldNetwork(block.from_, block.rows, self.networks[f"{block.key}/down"], self.networks[f"{block.key}/up"])
+            for block in self.blocks
+            if block.from_ is not None and f"{block.key}/up" in self.networks
+        )
+        return SoftInputs(embeddings, dict(self._layers()), prefixes=prefixes, networks=networks)
 
     def _layers(self) -> Iterator[tuple[int, LayerVectors]]:
         """The vectors that enter at each later layer, by its index."""
@@ -187,14 +227,23 @@ class SoftVectors(nn.Module):
                 rest = rest[block.count :]
         return {block.key: torch.stack(layers[block.key]) for block in self.blocks if block.key in layers}
 
+    def field_networks(self) -> dict[str, Tensor]:
+        """The layers of the networks of blocks with from=, as the attribute, detached and on the CPU."""
+        return {name: layer.detach().cpu().contiguous() for name, layer in self.networks.items()}
+
     @classmethod
     def from_blocks(
-        cls, blocks: Sequence[CompiledBlock], vectors: Mapping[str, Tensor], deep: Mapping[str, Tensor] | None = None
+        cls,
+        blocks: Sequence[CompiledBlock],
+        vectors: Mapping[str, Tensor],
+        deep: Mapping[str, Tensor] | None = None,
+        networks: Mapping[str, Tensor] | None = None,
     ) -> Self:
-        """Make soft vectors from those of each block, as `by_block` and `deep_by_block` return them.
+        """Make soft vectors from those of each block, as `by_block`, `deep_by_block` and `field_networks` return them.
 
         Raises:
-            ParameterError: a block is missing, is not in the template, or has another length or other layers.
+            ParameterError: a block is missing, is not in the template, or has another length, other layers or no
+                network.
         """
         expected = {block.key: block.count for block in blocks}
         lengths = {key: len(tensor) for key, tensor in vectors.items()}
@@ -210,7 +259,15 @@ class SoftVectors(nn.Module):
                     f"soft block {block.key!r} has {block.count} vectors at layers {block.layers}, and the vectors at "
                     f"later layers have the shape {known}"
                 )
-        return cls(blocks, torch.cat([vectors[block.key] for block in blocks]), deep)
+        weight = torch.cat([vectors[block.key] for block in blocks])
+        networks = networks if networks is not None else {}
+        wanted = {f"{block.key}/{layer}" for block in blocks if block.from_ is not None for layer in ("down", "up")}
+        if networks.keys() - wanted or (networks and wanted - networks.keys()):
+            raise ParameterError(
+                f"the template takes the networks {quoted_list(sorted(wanted))} for its slots with from=, and "
+                f"{quoted_list(sorted(networks))} are given"
+            )
+        return cls(blocks, weight, deep, networks)
 
     def validate_gradient(self) -> None:
         """Raise ParameterError if a vector to train has no gradient, so that its slot cannot be trained.

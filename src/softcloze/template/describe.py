@@ -161,6 +161,8 @@ def _describe_block(block: SoftBlock) -> str:
         start += f", trained as the output of {'an LSTM' if block.via == 'lstm' else 'an MLP'}"
     if not block.train:
         start += ", not trained"
+    if block.from_ is not None:
+        start += f", with a part that depends on the field {block.from_}"
     if block.layers == EMBEDDING:
         return f"{count}, block {block.key}{start}"
     layers = "all layers" if block.layers.last is None else f"layers {block.layers}"

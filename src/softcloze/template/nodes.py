@@ -78,6 +78,7 @@ class Soft:
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output their input embeddings are while they are trained.
         train: False for vectors that `fit` leaves as they are.
+        from_: the field that their input embeddings depend on; written `from=`.
     """
 
     count: int | None = None
@@ -87,6 +88,7 @@ class Soft:
     mode: Mode | None = None
     via: Via | None = None
     train: bool | None = None
+    from_: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,8 @@ def _write_tag(node: Node) -> str:
         case _:
             head = type(node).__name__.lower()
     count = f"*{given.pop('count')}" if "count" in given else ""
-    return f"<{head}{count}{''.join(f' {key}={_write_value(key, value)}' for key, value in given.items())}>"
+    attributes = (f" {key.rstrip('_')}={_write_value(key, value)}" for key, value in given.items())
+    return f"<{head}{count}{''.join(attributes)}>"
 
 
 def _write_value(key: str, value: object) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from softcloze.errors import TemplateSyntaxError
-from softcloze.formatting import line_and_column, quoted
-from softcloze.template.nodes import EMBEDDING, LayerRange, Mode, Placed, Soft, Via
+from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
+from softcloze.template.nodes import EMBEDDING, Field, LayerRange, Mode, Placed, Soft, Via
 
-_SHARED = ("count", "init", "layers", "mode", "via", "train")  # attributes of a block, which each of its slots may give
+# attributes of a block, which each of its slots may give
+_SHARED = ("count", "init", "layers", "mode", "via", "train", "from_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class SoftBlock:
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output their input embeddings are while they are trained; None for none.
         train: False for a block that `fit` leaves as it is.
+        from_: the field that their input embeddings depend on; None for none.
     """
 
     key: str
@@ -32,13 +34,15 @@ class SoftBlock:
     mode: Mode = "add"
     via: Via | None = None
     train: bool = True
+    from_: str | None = None
 
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
     """The soft block of each node; None for nodes other than soft slots.
 
     Raises:
-        TemplateSyntaxError: two slots of one name differ in an attribute, or a block has via= and train=no.
+        TemplateSyntaxError: two slots of one name differ in an attribute; a block has via= and train=no; or from= names
+            no field of the template, or is combined with via=, layers= or train=no.
     """
     keys: list[str | None] = []
     given: dict[tuple[str | None, str], tuple[Any, int]] = {}  # by key and attribute: the first value, its position
@@ -58,7 +62,7 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
                 there = f"{_shown(first)} at {line_and_column(source, at)}"
                 problem = (
                     f"soft slots named {quoted(node.name)} share one block, "
-                    f"but its {attribute} is {there} and {_shown(value)} here"
+                    f"but its {attribute.rstrip('_')} is {there} and {_shown(value)} here"
                 )
                 raise TemplateSyntaxError(problem, source, start, end, "soft-conflict")
         via, trains = (given.get((keys[-1], attribute), (None, 0))[0] for attribute in ("via", "train"))
@@ -74,7 +78,38 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
         count, init = options.pop("count", None), options.pop("init", None)
         return SoftBlock(key, 1 if count is None and init is None else count, init, **options)
 
-    return tuple(None if key is None else block(key) for key in keys)
+    blocks = tuple(None if key is None else block(key) for key in keys)
+    _validate_dependent(placed, blocks, source)
+    return blocks
+
+
+def _validate_dependent(placed: Sequence[Placed], blocks: Sequence[SoftBlock | None], source: str) -> None:
+    """Validate the blocks with from=: the template shows the field, and they are plain input embeddings otherwise."""
+    fields = dict.fromkeys(node.name for node, _, _ in placed if isinstance(node, Field))
+    for (node, start, end), block in zip(placed, blocks, strict=True):
+        if not isinstance(node, Soft) or node.from_ is None or block is None:
+            continue
+        problem = ""
+        if block.via is not None:
+            problem = (
+                f"from={node.from_} and via={block.via} are two networks for the same vectors: leave one of them out"
+            )
+        elif not block.train:
+            problem = (
+                f"from={node.from_} is a network that is trained, and train=no leaves it as it is: take one of them out"
+            )
+        elif block.layers != EMBEDDING:
+            problem = (
+                f"from={node.from_} is for input embeddings, and this block enters at layers {block.layers}: "
+                "leave layers= out, or give it to a second slot"
+            )
+        elif node.from_ not in fields:
+            shown = f"it shows {quoted_list(fields)}" if fields else "it shows none"
+            problem = (
+                f"from={node.from_} names no field that the template shows: {shown}{did_you_mean(node.from_, fields)}"
+            )
+        if problem:
+            raise TemplateSyntaxError(problem, source, start, end, "soft-from")
 
 
 def _shown(value: object) -> str:

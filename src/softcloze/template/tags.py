@@ -1,5 +1,6 @@
 """Parse one tag of a template: its name, count and attributes."""
 
+import keyword
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -118,6 +119,7 @@ _SOFT = {
     "mode": Attribute(lambda text: text if text in _MODES else None, "add or replace", "mode=replace", _MODES),
     "via": Attribute(lambda text: text if text in _VIAS else None, "mlp or lstm", "via=mlp", _VIAS),
     "train": Attribute(_YES_OR_NO.get, "yes or no", "train=no", (*_YES_OR_NO,)),
+    "from": _name("text", "from"),
 }
 _FIELD = {
     "max": Attribute(partial(whole, most=MAX_TOKENS), f"a whole number from 1 to {MAX_TOKENS}", "max=200"),
@@ -169,7 +171,8 @@ class _TagReader:
         if not self.name:
             self._fail("expected a name after '<'", self.start, self.at)
         values = self._count() | self._attributes()
-        return Placed(self.tag.make(**values), self.start, self.at)
+        arguments = {f"{key}_" if keyword.iskeyword(key) else key: value for key, value in values.items()}
+        return Placed(self.tag.make(**arguments), self.start, self.at)
 
     def _chat(self) -> str:
         """Read the rest of the name of a turn, with its role."""

@@ -17,6 +17,7 @@ from softcloze.errors import NonFiniteError, ParameterError
 from softcloze.heads import Head
 from softcloze.parameters import validate_parameters
 from softcloze.scoring import Scorer, compute_features
+from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.soft import SoftVectors, layer_rms
 from softcloze.training.checkpoint import TENSORS, Checkpoint, EpochState, Progress, Record
 from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, learning_rate_share, parse_size
@@ -81,6 +82,8 @@ def train(
     if settings.early_stopping:
         classes = goal if goal.dim() == 1 else goal.argmax(-1)
         chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, seed)
+    if soft is not None:
+        soft.start_networks(settings.from_width, scorer.backbone.embedding_rms, seed)
     features = _Features(scorer, prompts, soft, parse_size(settings.cache_memory))
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
@@ -213,7 +216,9 @@ class _Features:
                     self._below = scorer.cache_below(prompts, soft.inputs(), soft.first_layer, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
                 packed = self.frozen is None and scorer.backbone.can_pack
-                self._shared = shared_prefix([prompt.left for prompt in prompts]) if packed else 0
+                with torch.no_grad():
+                    separate, _ = with_field_vectors(scorer.backbone, prompts, soft.inputs())
+                self._shared = shared_prefix([prompt.left for prompt in separate]) if packed else 0
             else:
                 with torch.no_grad():
                     self._fixed = compute_features(scorer, prompts, soft.inputs() if soft is not None else None)
@@ -261,6 +266,11 @@ def _parameter_groups(
         groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
     if soft is not None and (networks := list(soft.encoders.parameters())):
         groups.append({"params": networks, "highest": settings.via_learning_rate})
+    if soft is not None and soft.networks:
+        unit, rate = backbone.embedding_rms, settings.from_learning_rate
+        for layer, highest in (("down", rate / unit), ("up", rate * unit)):
+            weights = [weight for name, weight in soft.networks.items() if name.endswith(f"/{layer}")]
+            groups.append({"params": weights, "highest": highest})
     if soft is not None and "deep" in soft.trained:
         # the changes of all layers add up
         groups.append({"params": [soft.deep], "highest": settings.deep_learning_rate / soft.depth})

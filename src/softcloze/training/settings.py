@@ -52,6 +52,9 @@ class TrainingSettings(BaseEstimator):
             add up.
         via_learning_rate: highest step of AdamW for the weights of the networks of soft slots with via=.
         via_width: width of the hidden layers of these networks.
+        from_learning_rate: highest step of AdamW for the weights of the networks of soft slots with from=: of the first
+            layer in units of 1 / the root mean square of the input embeddings, of the second one in units of it.
+        from_width: width of the bottleneck of these networks.
         head_learning_rate: highest step of AdamW for a "warp" or "linear" head, in nats by which it may move a label's
             score of the average example.
         warmup_fraction: share of the steps with a linear rise of the learning rate; afterwards it falls linearly to 0.
@@ -82,6 +85,8 @@ class TrainingSettings(BaseEstimator):
     deep_learning_rate: float = _option(0.03, LEARNING_RATE)
     via_learning_rate: float = _option(0.001, LEARNING_RATE)
     via_width: int = _option(64, integer(at_least=1))
+    from_learning_rate: float = _option(0.001, LEARNING_RATE)
+    from_width: int = _option(16, integer(at_least=1))
     head_learning_rate: float = _option(0.1, LEARNING_RATE)
     warmup_fraction: float = _option(0.1, number("from 0 to below 1", lambda value: 0 <= value < 1))
     max_grad_norm: float = _option(1.0, POSITIVE)
