@@ -66,6 +66,8 @@ RIGHT = {
     "deep_learning_rate": {"2.5"},
     "via_learning_rate": {"2.5"},
     "via_width": {"big"},
+    "from_learning_rate": {"2.5"},
+    "from_width": {"big"},
     "head_learning_rate": {"2.5"},
     "warmup_fraction": {"0"},
     "max_grad_norm": {"2.5", "big"},

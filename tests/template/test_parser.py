@@ -6,7 +6,7 @@ import pytest
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.template import Demos, Expression, Field, Literal, Mask, Options, Soft, Special, Statement, Template
-from softcloze.template.nodes import edges, write
+from softcloze.template.nodes import LayerRange, edges, write
 from softcloze.template.parser import parse
 
 MASK = Mask()
@@ -32,6 +32,11 @@ GOOD = [
     (r'<soft init="a\n\tb\\n"><mask>', [Soft(init="a\n\tb\\n"), MASK]),
     ('<soft init="two\nlines"><mask>', [Soft(init="two\nlines"), MASK]),
     ("<文本 ><हिन्दी><_x1><mask>", [Field("文本"), Field("हिन्दी"), Field("_x1"), MASK]),
+    (
+        '<soft*2 from=text><text><soft from="文本"><文本><mask>',
+        [Soft(2, from_="text"), Field("text"), Soft(from_="文本"), Field("文本"), MASK],
+    ),
+    ("<a><soft layers=0 mode=add from=a><mask>", [Field("a"), Soft(layers=LayerRange(), mode="add", from_="a"), MASK]),
     ("<SOFT><mask>", [Field("SOFT"), MASK]),
     ("1 < 2, <3, </s>, <=, <> <<mask>", [Literal("1 < 2, <3, </s>, <=, <> <"), MASK]),
     ("<mask><", [MASK, Literal("<")]),
@@ -267,9 +272,9 @@ MISTAKES = [
     ("<soft ‸3‸><mask>", f"unexpected '3': {BEHIND}"),
     (
         "<soft ‸int‸=a><mask>",
-        "<soft> has no attribute 'int': it takes init, name, layers, mode, via and train; did you mean 'init'?",
+        "<soft> has no attribute 'int': it takes init, name, layers, mode, via, train and from; did you mean 'init'?",
     ),
-    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers, mode, via and train"),
+    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers, mode, via, train and from"),
     ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
     ("<soft ‸init‸><mask>", f"expected '=' right after init, {INIT}"),
     ("<soft ‸name‸ =a><mask>", "expected '=' right after name, as in name=task"),
@@ -311,6 +316,30 @@ MISTAKES = [
     ("<soft mode=‸ad‸><mask>", "mode must be add or replace, as in mode=replace, found 'ad'; did you mean 'add'?"),
     ("<soft train=‸false‸><mask>", "train must be yes or no, as in train=no, found 'false'"),
     ("<soft via=‸gru‸><mask>", "via must be mlp or lstm, as in via=mlp, found 'gru'"),
+    ("<soft from=‸2b‸><mask>", "from must be an identifier, as in from=text, found '2b'"),
+    (
+        "‸<soft from=txt>‸<title><text><mask>",
+        "from=txt names no field that the template shows: it shows 'title', 'text'; did you mean 'text'?",
+    ),
+    ("<b>‸<soft from=a>‸{{ a }}<mask>", "from=a names no field that the template shows: it shows 'b'"),
+    ("‸<soft from=a>‸<options field=a><mask>", "from=a names no field that the template shows: it shows none"),
+    (
+        "<a><soft name=t via=mlp>‸<soft name=t from=a>‸<mask>",
+        "from=a and via=mlp are two networks for the same vectors: leave one of them out",
+    ),
+    (
+        "<a>‸<soft train=no from=a>‸<mask>",
+        "from=a is a network that is trained, and train=no leaves it as it is: take one of them out",
+    ),
+    (
+        "<a>‸<soft layers=all from=a>‸<mask>",
+        "from=a is for input embeddings, and this block enters at layers all: leave layers= out, or give it to a "
+        "second slot",
+    ),
+    (
+        "<a><b><soft name=t from=a>‸<soft name=t from=b>‸<mask>",
+        "soft slots named 't' share one block, but its from is 'a' at line 1, column 7 and 'b' here",
+    ),
 ]
 
 

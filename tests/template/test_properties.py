@@ -76,7 +76,12 @@ def trees(draw):
     kinds = [*tags, st.tuples(st.tuples(*unnamed), networks).map(lambda parts: Soft(*parts[0], *parts[1]))]
     if shared:
         kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.tuples(*[st.booleans()] * 6)))
-    groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]), max_size=8))
+
+    def with_field(name, count, init, mode):
+        return [Field(name), Soft(count, init, mode=mode, from_=name)]
+
+    dependent = st.builds(with_field, names, none | counts, none | inits, none | modes)
+    groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]) | dependent, max_size=8))
     if draw(st.booleans()):
         masks = [st.builds(Mask, st.none() | counts)]
     else:

@@ -146,7 +146,9 @@ def test_what_does_not_take_them(tmp_path):
         harden(clf)
     with pytest.raises(ParameterError, match="a soft slot has from=, and an adapter has the same vectors for every"):
         clf.prompt_.to_peft(tmp_path / "adapter", backbone)
-    with pytest.raises(ParameterError, match=r"soft block 'task' .* depends on the field 'text' .* warm_start=True"):
+    with pytest.raises(
+        ParameterError, match=r"'task' depends on the field 'text' .* continue that prompt with warm_start=True"
+    ):
         classifier(backbone, "<soft*3 name=task> <text> So <mask>", soft_init=clf.prompt_).fit(TEXTS, LABELS)
     dependent = classifier(backbone, learning_rate=1e-9, training__from_learning_rate=1e-12)
     plain = classifier(backbone, "<soft*3 name=task> <text> It was <mask>").fit(TEXTS, LABELS)

@@ -144,8 +144,8 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
         other = next(other for other in prompt.template.blocks if other.key == block.key)
         if other.from_ is not None:
             raise ParameterError(
-                f"soft block {block.key!r} depends on the field {other.from_!r} (from=) in {name}, and its network starts "
-                "no other prompt; continue that prompt with warm_start=True, or give the block another name"
+                f"soft block {block.key!r} depends on the field {other.from_!r} (from=) in {name}, and its network "
+                "starts no other prompt; continue that prompt with warm_start=True, or give the block another name"
             )
         length = len(prompt.vectors[block.key])
         if length != block.count:

@@ -145,7 +145,8 @@ class Template:
         """The soft block of `nodes[i]`, a soft slot.
 
         >>> Template("<text><soft*3 name=tail><mask>").block_of(1)
-        SoftBlock(key='tail', count=3, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None, train=True)
+        SoftBlock(key='tail', count=3, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None,
+                  train=True, from_=None)
         """
         block = self.node_blocks[i]
         if block is None:
