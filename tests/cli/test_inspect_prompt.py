@@ -43,6 +43,16 @@ def test_it_follows_the_width_of_the_terminal(run, saved, width):
     assert ("not shown: nearest words by distance" in done.stdout) == (width < 200)
 
 
+def test_vectors_that_depend_on_a_field(run, tmp_path):
+    template = "<soft*2 from=text> It was <mask>. <text>"
+    clf = PromptClassifier(load_backbone("starter:bert-tiny"), template, TABLE, epochs=1, random_state=0)
+    clf.fit(["a delight", "dull"], ["positive", "negative"]).save(tmp_path / "prompt")
+    done = run("inspect-prompt", "prompt", cwd=tmp_path, env={"COLUMNS": "120"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "block #1: base vectors, to which a network adds what the field text of each example gives" in done.stdout
+    assert "nearest words as text: none, since vectors with from= are others for each example" in done.stdout
+
+
 def test_a_hard_prompt_has_nothing_to_look_into(run, saved):
     done = run("inspect-prompt", "hard", cwd=saved[0])
     assert (done.returncode, done.stdout) == (2, "")

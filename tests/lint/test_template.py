@@ -205,6 +205,15 @@ FOUND = [
         "",
     ),
     (
+        "«<soft from=txt>»<text><mask>",
+        (
+            "soft-from",
+            "error",
+            "from=txt names no field that the template shows: it shows 'text'; did you mean 'text'?",
+        ),
+        "",
+    ),
+    (
         "<text «mx»=5><mask>",
         (
             "syntax",

@@ -4,7 +4,8 @@ r"""The template language: text with fields, soft slots and one mask, or several
 >>> template.fields
 ('text',)
 >>> template.blocks
-(SoftBlock(key='#1', count=10, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None, train=True, from_=None),)
+(SoftBlock(key='#1', count=10, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None,
+           train=True, from_=None),)
 """
 
 from softcloze.template.chat_options import CHAT_OPTIONS, ChatOptions
