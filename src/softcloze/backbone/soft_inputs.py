@@ -176,6 +176,8 @@ class SoftInputs:
         Raises:
             EncodingError: such slots stand elsewhere, or nothing follows them.
         """
+        if not self.prefixes:
+            return None
         rows = [-1 - ids[0] if ids and -1 - ids[0] in self.prefixes else None for ids in sequences]
         for ids, row in zip(sequences, rows, strict=True):
             count = int(self.prefixes[row].lengths[0]) if row is not None else 0
