@@ -21,6 +21,7 @@ KINDS = {
     "late": " layers={middle}",
     "mlp": " via=mlp",
     "lstm": " via=lstm",
+    "from": " from=text",
 }
 
 
