@@ -32,6 +32,7 @@ from softcloze.training import TrainingSettings
 TOKENS = 64  # in each example
 KINDS = {
     "shallow": "",
+    "from a field": " from=text",
     "all, add": " layers=all",
     "all, replace": " layers=all mode=replace",
     "late": " layers={half}",
@@ -65,7 +66,7 @@ SETTINGS: list[tuple[str, dict[str, float]]] = [
     *(("layers=15", {"deep_learning_rate": rate}) for rate in (0.003, 0.03)),
     ("via=mlp", {}),
     ("via=lstm", {}),
-    *(("from=text", {"from_learning_rate": rate}) for rate in (0.001, 0.003, 0.01)),
+    *(("from=text", {"from_learning_rate": rate}) for rate in (0.001, 0.003, 0.01, 0.03)),
 ]
 
 
@@ -111,6 +112,7 @@ def step_of(backbone: Backbone, template: str, kind: str) -> Callable[[], None]:
         compiled.template, backbone, init="labels", prompts=prompts, words=compiled.words,
         generator=np.random.default_rng(0),
     )  # fmt: skip
+    soft.start_networks(TrainingSettings().from_width, backbone.embedding_rms, seed=0)
     with torch.no_grad():
         if soft.deep is not None:
             soft.rescale(layer_rms(backbone, prompts, soft.inputs()))

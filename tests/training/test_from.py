@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from support import models
 from support.training_task import Task
 
-from softcloze import Prompt, PromptClassifier, PromptSet
+from softcloze import Prompt, PromptClassifier, PromptSet, combine
 from softcloze.analysis import delete_vectors, harden, inspect_soft
 from softcloze.cli.inspect_view import filled
 from softcloze.errors import ArtifactError, ParameterError
@@ -150,6 +150,8 @@ def test_what_does_not_take_them(tmp_path):
         ParameterError, match=r"'task' depends on the field 'text' .* continue that prompt with warm_start=True"
     ):
         classifier(backbone, "<soft*3 name=task> <text> So <mask>", soft_init=clf.prompt_).fit(TEXTS, LABELS)
+    with pytest.raises(ParameterError, match=r"'task' of prompts\[0\] depends on the field 'text' .* do not add up"):
+        combine([clf.prompt_], [0.5], backbone)
     dependent = classifier(backbone, learning_rate=1e-9, training__from_learning_rate=1e-12)
     plain = classifier(backbone, "<soft*3 name=task> <text> It was <mask>").fit(TEXTS, LABELS)
     dependent.set_params(soft_init=plain.prompt_).fit(TEXTS, LABELS)

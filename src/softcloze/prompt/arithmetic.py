@@ -37,7 +37,7 @@ def combine(prompts: Sequence[Prompt], weights: Sequence[float], backbone: Backb
 
     Raises:
         ParameterError: a weight for each prompt is missing, a prompt has no such block, or the blocks differ in their
-            length, layers, mode or start, or their start is unknown; names the prompt by its index.
+            length, layers, mode or start, depend on a field, or their start is unknown; names the prompt by its index.
         ArtifactError: a prompt belongs to another model.
 
     Source:
@@ -117,6 +117,11 @@ def _validate_alike(blocks: Sequence[CompiledBlock]) -> None:
     """Raise ParameterError if the blocks differ in what is added up."""
     first = blocks[0]
     for i, block in enumerate(blocks):
+        if block.from_ is not None:
+            raise ParameterError(
+                f"soft block {block.key!r} of prompts[{i}] depends on the field {block.from_!r} (from=), and networks "
+                "do not add up; combine blocks without from="
+            )
         for what in ("count", "layers", "mode"):
             here, there = getattr(block, what), getattr(first, what)
             if here != there:

@@ -85,7 +85,7 @@ class TrainingSettings(BaseEstimator):
     deep_learning_rate: float = _option(0.03, LEARNING_RATE)
     via_learning_rate: float = _option(0.001, LEARNING_RATE)
     via_width: int = _option(64, integer(at_least=1))
-    from_learning_rate: float = _option(0.001, LEARNING_RATE)
+    from_learning_rate: float = _option(0.003, LEARNING_RATE)
     from_width: int = _option(16, integer(at_least=1))
     head_learning_rate: float = _option(0.1, LEARNING_RATE)
     warmup_fraction: float = _option(0.1, number("from 0 to below 1", lambda value: 0 <= value < 1))
