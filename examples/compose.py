@@ -2,7 +2,7 @@
 
     python examples/compose.py            two minutes
 
-With `--rows 200` it makes the table of docs/measurements/ensembles.md in four minutes of one core for each draw.
+With `--rows 200 --draws 2` it makes the table of docs/measurements/ensembles.md in seven minutes of one core.
 
 Each prompt has a block for the language and one for the task. Three pairs have examples: sentiment in English, the
 order of words in English, and the order of words in Chinese, which needs no labels. The unseen pair, sentiment in
