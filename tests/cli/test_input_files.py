@@ -8,7 +8,9 @@ import io
 import json
 import os
 import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pandas
 import pyarrow
@@ -232,7 +234,9 @@ def test_the_command_of_a_message_converts_the_file(name, tmp_path, monkeypatch)
         open_table(type(tmp_path)(given))
     start, stop = (("python -c", None), ("iconv", None), ("jq", None))[(name == "GBK") + 2 * (name == "an array")]
     command = str(caught.value)[str(caught.value).index(start) : stop]
-    done = subprocess.run(command, shell=True, capture_output=True, encoding="utf-8")
+    # a machine may have a python3 alone
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(command, shell=True, capture_output=True, encoding="utf-8", env=os.environ | {"PATH": path})
     if "not found" in done.stderr:
         pytest.skip(done.stderr)
     converted = command.split(" > ")[1]

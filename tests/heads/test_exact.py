@@ -271,5 +271,5 @@ class TestErrors:
 
     def test_part_of_the_examples(self):
         clf = PromptClassifier(models.backbone("bert"), HARD, WORDS, head="linear")
-        with pytest.raises(ParameterError, match="head='linear' without soft slots and <demos> are learnt from all"):
+        with pytest.raises(ParameterError, match="head='linear' without soft slots to train and <demos> are learnt"):
             clf.partial_fit(TEXTS, LABELS)
