@@ -122,9 +122,15 @@ class Peft:
         return rows, [len(row) - 1 for row in rows]
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        longest = max(self.at_least, *map(len, rows))
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
+        ids, mask = padded(rows, self.at_least)
         return ids.to(self.device), mask.to(self.device)
+
+
+def padded(rows: Sequence[Sequence[int]], at_least: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids padded on the right to the longest row and to `at_least` tokens, and their mask."""
+    longest = max(at_least, *map(len, rows))
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
+    return ids, mask

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
+from benchmarks.engine.peft_side import padded
 from softcloze import Template, Verbalizer, load_backbone
 from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
@@ -106,13 +107,9 @@ class PrefixTuningClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, prompts: Sequence[EncodedPrompt]) -> torch.Tensor:
         """Logits of the label words after each prompt, shape (prompts, labels); padded on the right."""
-        lengths = torch.tensor([len(prompt.left) for prompt in prompts])
-        ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
-        for row, prompt in zip(ids, prompts, strict=True):
-            row[: len(prompt.left)] = torch.tensor(prompt.left)
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        ids, mask = padded([prompt.left for prompt in prompts])
         logits = self.model_(input_ids=ids, attention_mask=mask).logits
-        return logits[torch.arange(len(prompts)), lengths - 1][:, self.word_ids_].float()
+        return logits[torch.arange(len(prompts)), mask.sum(1) - 1][:, self.word_ids_].float()
 
 
 def _with_prefix(backbone: Backbone, length: int) -> PeftModel:

@@ -1,12 +1,13 @@
 """A small training task: sentences of the corpus, a template, label words and initial vectors."""
 
+import pytest
 import torch
 
 from softcloze.encoding import CompiledTemplate
 from softcloze.heads import WordHead
 from softcloze.soft import SoftVectors
 from softcloze.template import EMBEDDING, Template
-from softcloze.training import TrainingSettings, train
+from softcloze.training import Checkpoint, TrainingSettings, train
 from softcloze.verbalizer import Verbalizer
 from support import models
 from support.reference_scores import word_scorer
@@ -61,3 +62,15 @@ class Task:
         if checkpoint is not None:
             checkpoint.discard()
         return soft, history
+
+    def resume(self, folder, **changes):
+        """Trained vectors and the history of a fit that is interrupted after its second epoch, and resumed."""
+
+        def stop(record):
+            if record["epoch"] == 2:
+                raise KeyboardInterrupt
+
+        checkpoint = Checkpoint(folder, "0123456789abcdef0123")
+        with pytest.raises(KeyboardInterrupt):
+            self.fit(**changes, checkpoint=checkpoint, on_epoch=stop)
+        return self.fit(**changes, checkpoint=checkpoint)

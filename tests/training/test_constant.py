@@ -10,7 +10,6 @@ from softcloze import MultiLabelPromptClassifier, PromptClassifier
 from softcloze.analysis import inspect_soft
 from softcloze.heads import fit_exact
 from softcloze.prompt import BoundPrompt
-from softcloze.training import Checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
@@ -48,15 +47,7 @@ def test_a_resumed_fit_changes_no_bit(tmp_path):
     task = Task("gpt2", SHALLOW, texts=8)
     options = {"epochs": 3, "average_last_epochs": 2, "learning_rate": 1.0}
     expected, _ = task.fit(**options)
-
-    def stop(record):
-        if record["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")
-    with pytest.raises(KeyboardInterrupt):
-        task.fit(**options, checkpoint=checkpoint, on_epoch=stop)
-    resumed, _ = task.fit(**options, checkpoint=checkpoint)
+    resumed, _ = task.resume(tmp_path / "progress", **options)
     assert bits(resumed.by_block()) == bits(expected.by_block())
     assert bits(resumed.by_block())["language"] == bits(task.soft().by_block())["language"]
 

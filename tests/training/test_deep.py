@@ -11,7 +11,6 @@ from softcloze import Prompt, PromptClassifier, PromptSet, Template
 from softcloze.errors import ArtifactError, ParameterError, TemplateSyntaxError
 from softcloze.heads import WordHead
 from softcloze.soft import SoftVectors, layer_rms
-from softcloze.training import Checkpoint
 
 DEPTH = 4
 TEXTS, LABELS = models.SENTENCES[:8], ["pos", "neg"] * 4
@@ -118,15 +117,7 @@ def test_a_fit_equals_plain_torch(architecture):
 def test_an_interrupted_fit_ends_where_another_does(tmp_path, source):
     task = task_of("gpt2", source)
     expected, history = task.fit(epochs=3)
-
-    def stop(record):
-        if record["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")
-    with pytest.raises(KeyboardInterrupt):
-        task.fit(epochs=3, checkpoint=checkpoint, on_epoch=stop)
-    soft, resumed = task.fit(epochs=3, checkpoint=checkpoint)
+    soft, resumed = task.resume(tmp_path / "progress", epochs=3)
     assert torch.equal(soft.deep, expected.deep)
     assert torch.equal(soft.weight, expected.weight)
     assert [record["loss"] for record in resumed] == [record["loss"] for record in history]

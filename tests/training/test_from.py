@@ -13,7 +13,6 @@ from softcloze.cli.inspect_view import filled
 from softcloze.errors import ArtifactError, ParameterError
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
-from softcloze.training import Checkpoint
 
 TEXTS, LABELS = models.SENTENCES[:8], ["pos", "neg"] * 4
 WORDS = {"pos": "good", "neg": "bad"}
@@ -78,15 +77,7 @@ def test_an_interrupted_fit_ends_where_another_does(tmp_path, averaged):
     task = task_of()
     options = {"epochs": 3, "average_last_epochs": averaged, **FAST}
     expected, _ = task.fit(**options)
-
-    def stop(record):
-        if record["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")
-    with pytest.raises(KeyboardInterrupt):
-        task.fit(**options, checkpoint=checkpoint, on_epoch=stop)
-    soft, _ = task.fit(**options, checkpoint=checkpoint)
+    soft, _ = task.resume(tmp_path / "progress", **options)
     for name, weight in expected.state_dict().items():
         assert torch.equal(soft.state_dict()[name], weight)
 

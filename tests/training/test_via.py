@@ -10,7 +10,6 @@ from support.training_task import Task
 from softcloze import PromptClassifier
 from softcloze.soft.encoder import Encoder
 from softcloze.template import Template
-from softcloze.training import Checkpoint
 
 VIAS = ["mlp", "lstm"]
 TEXTS, LABELS = models.SENTENCES[:8], ["pos", "neg"] * 4
@@ -94,15 +93,7 @@ def test_an_interrupted_fit_ends_where_another_does(tmp_path, via, averaged):
     task = task_of(via)
     options = {"epochs": 3, "average_last_epochs": averaged, "via_learning_rate": 0.01}
     expected, _ = task.fit(**options)
-
-    def stop(record):
-        if record["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")
-    with pytest.raises(KeyboardInterrupt):
-        task.fit(**options, checkpoint=checkpoint, on_epoch=stop)
-    soft, _ = task.fit(**options, checkpoint=checkpoint)
+    soft, _ = task.resume(tmp_path / "progress", **options)
     assert torch.equal(soft.weight, expected.weight)
 
 

@@ -200,6 +200,8 @@ class SoftInputs:
     def join(cls, parts: Sequence[Self]) -> Self:
         """Concatenate the rows of several; rows of one that has nothing at a layer take zeros there.
 
+        Networks are left out: their vectors are rows of their own by then.
+
         >>> one = SoftInputs(torch.zeros(2, 4), {3: LayerVectors(torch.ones(2, 6))})
         >>> joined = SoftInputs.join([one, SoftInputs(torch.zeros(1, 4))])
         >>> len(joined), joined.layers[3].vectors[:, 0].tolist()

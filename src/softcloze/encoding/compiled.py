@@ -284,29 +284,30 @@ class CompiledTemplate:
             field_ids=self._field_ids(truncated) if self._averaged else {},
         )
 
-    def _field_ids(self, truncated: _Truncated) -> dict[str, tuple[int, ...]]:
-        """Token ids that are kept of each field that soft slots depend on, outside demonstrations."""
-        rendered, ids = truncated.rendered, truncated.encoding.ids
+    def _kept_parts(self, truncated: _Truncated) -> Iterator[tuple[int, Part | None, Field | None]]:
+        """Index of each kept token, its part of the prompt, and its field, if it is of one outside demonstrations."""
+        rendered = truncated.rendered
         part_of_token = part_indices(truncated.encoding, rendered)
         in_demos = {i for demo in rendered.demos for i in demo}
-        kept: dict[str, list[int]] = {name: [] for name in self._averaged}
         for i in truncated.kept.indices:
             index = part_of_token[i]
-            node = rendered.parts[index].node if index is not None and index not in in_demos else None
-            if isinstance(node, Field) and node.name in kept:
-                kept[node.name].append(ids[i])
+            part = rendered.parts[index] if index is not None else None
+            node = part.node if part is not None and index not in in_demos else None
+            yield i, part, node if isinstance(node, Field) else None
+
+    def _field_ids(self, truncated: _Truncated) -> dict[str, tuple[int, ...]]:
+        """Token ids that are kept of each field that soft slots depend on, outside demonstrations."""
+        kept: dict[str, list[int]] = {name: [] for name in self._averaged}
+        for i, _, field in self._kept_parts(truncated):
+            if field is not None and field.name in kept:
+                kept[field.name].append(truncated.encoding.ids[i])
         return {name: tuple(of_field) for name, of_field in kept.items()}
 
     def _field_positions(self, truncated: _Truncated) -> tuple[int, ...]:
         """Positions of the tokens of fields outside demonstrations, with every vector of a soft slot counted."""
-        rendered = truncated.rendered
-        part_of_token = part_indices(truncated.encoding, rendered)
-        in_demos = {i for demo in rendered.demos for i in demo}
         positions, position = [], 0
-        for i in truncated.kept.indices:
-            index = part_of_token[i]
-            part = rendered.parts[index] if index is not None else None
-            if part is not None and isinstance(part.node, Field) and index not in in_demos:
+        for _, part, field in self._kept_parts(truncated):
+            if field is not None:
                 positions.append(position)
             position += len(self._slots[part.block.key]) if part is not None and part.block is not None else 1
         return tuple(positions)

@@ -29,7 +29,7 @@ def with_field_vectors(
     if soft is None or not soft.networks:
         return prompts, soft
     count = len(soft)
-    vectors = [soft.embeddings]
+    vectors: list[Tensor] = []
     renamed: list[dict[int, int]] = [{} for _ in prompts]
     for network in soft.networks:
         texts = dict.fromkeys(prompt.field_ids[network.field] for prompt in prompts)
@@ -41,8 +41,7 @@ def with_field_vectors(
             start = first[prompt.field_ids[network.field]]
             ids.update((-1 - row, -1 - start - i) for i, row in enumerate(network.rows))
         count += len(vectors[-1])
-    more = SoftInputs(torch.cat(vectors[1:]))
-    joined = SoftInputs.join([replace(soft, networks=()), more])
+    joined = SoftInputs.join([soft, SoftInputs(torch.cat(vectors))])
     return [_renamed(prompt, ids) for prompt, ids in zip(prompts, renamed, strict=True)], joined
 
 
