@@ -1,5 +1,7 @@
 """Steps of a fit, against plain torch."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from support.training_task import Task
 from torch.nn.functional import cross_entropy
 
 from softcloze.backbone import batching
+from softcloze.training.features import TrainingFeatures
 
 
 def plain_fit(task, epochs, learning_rate, warmup, clip):
@@ -80,3 +83,68 @@ def test_no_mean_if_a_fit_stops_before_its_last_epochs_or_keeps_the_best():
         last, history = task.fit(epochs=4, **way)
         assert len(history) == 1 or "early_stopping" in way
         assert torch.equal(task.fit(epochs=4, average_last_epochs=3, **way)[0].weight, last.weight)
+
+
+@pytest.fixture
+def memory_for(monkeypatch):
+    """Let the forward or the backward pass of a step run out of memory; returns the sizes of the parts that ran."""
+
+    def limit(examples, direction):
+        sizes, forward, backward = [], TrainingFeatures.of, torch.autograd.backward
+
+        def validate():
+            if sizes[-1] > examples:
+                raise torch.OutOfMemoryError("no memory")
+
+        def counted(self, rows):
+            sizes.append(len(rows))
+            if direction == "forward":
+                validate()
+            return forward(self, rows)
+
+        def late(loss):
+            backward(loss)  # gradients are there when memory runs out
+            validate()
+
+        monkeypatch.setattr(TrainingFeatures, "of", counted)
+        monkeypatch.setattr(torch.autograd, "backward", late)
+        return sizes
+
+    return limit
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_a_step_that_runs_out_of_memory_runs_in_halves(architecture, direction, memory_for):
+    task = Task(architecture, "<soft*2> <text> It was <mask>", texts=10)
+    expected, history = task.fit(epochs=2, batch_size=10)
+    sizes = memory_for(3, direction)
+    soft, again = task.fit(epochs=2, batch_size=10)
+    # whole, in halves, in quarters; the second step starts with what fitted
+    assert sizes[:2] == [10, 5] and max(sizes[2:]) <= 3 and sum(sizes[2:]) == 20
+    np.testing.assert_allclose([r["loss"] for r in again], [r["loss"] for r in history], rtol=1e-5)
+    assert [r["accuracy"] for r in again] == [r["accuracy"] for r in history]
+    torch.testing.assert_close(soft.weight, expected.weight, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_parts_add_up_to_those_of_the_step(memory_for):
+    task = Task("llama", "<soft*2> <text> It was <mask>", texts=8)
+    soft = task.soft()
+    features = TrainingFeatures(task.scorer, task.prompts, soft, cache_memory=0)
+
+    def learn(rows):
+        torch.autograd.backward(features.of(rows).square().sum())
+        return rows
+
+    assert [*map(len, features.learn([*range(8)], [soft.weight], learn))] == [8]
+    whole, soft.weight.grad = soft.weight.grad, None
+    memory_for(2, "backward")
+    parts = features.learn([*range(8)], [soft.weight], learn)
+    assert [*map(len, parts)] == [2, 2, 2, 2] and sorted(chain(*parts)) == [*range(8)]
+    torch.testing.assert_close(soft.weight.grad, whole)
+
+
+def test_a_single_example_that_does_not_fit_raises(memory_for):
+    memory_for(0, "forward")
+    with pytest.raises(torch.OutOfMemoryError, match="no memory"):
+        Task("llama", "<soft*2> <text> It was <mask>", texts=4).fit()

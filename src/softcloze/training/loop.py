@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,15 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from softcloze.backbone import Backbone, PrefixCache, micro_batches, shared_prefix
+from softcloze.backbone import Backbone, PrefixCache
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import NonFiniteError, ParameterError
 from softcloze.heads import Head
 from softcloze.parameters import validate_parameters
-from softcloze.scoring import Scorer, compute_features
-from softcloze.scoring.field_vectors import with_field_vectors
+from softcloze.scoring import Scorer
 from softcloze.soft import SoftVectors, layer_rms
 from softcloze.training.checkpoint import TENSORS, Checkpoint, EpochState, Progress, Record
+from softcloze.training.features import TrainingFeatures
 from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, learning_rate_share, parse_size
 
 
@@ -84,7 +84,7 @@ def train(
         chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, seed)
     if soft is not None:
         soft.start_networks(settings.from_width, scorer.backbone.embedding_rms, seed)
-    features = _Features(scorer, prompts, soft, parse_size(settings.cache_memory))
+    features = TrainingFeatures(scorer, prompts, soft, parse_size(settings.cache_memory))
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
     if soft is not None:
@@ -125,6 +125,15 @@ def train(
             'or load the model with dtype="bfloat16" or "float32"; nothing was learnt'
         )
 
+    def learn(step: int, size: int, part: list[int]) -> tuple[float, int, set[int]]:
+        """Add the gradients of a part of a batch; return the sum of its losses, its hits and the predicted labels."""
+        scores = head.label_scores(features.of(part))
+        loss = head.loss(scores, goal[part], weights_of(part)) * len(part)
+        validate([loss], "loss", step)
+        torch.autograd.backward(loss / size)
+        return float(loss.detach()), int(head.hits(scores, goal[part]).sum()), head.predicted_labels(scores)
+
+    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
     while not _finished(history, epochs, settings):
         started = time.perf_counter() - state["seconds"]
         epoch = len(history)
@@ -137,14 +146,8 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * learning_rate_share(step, steps, settings.warmup_fraction)
                 optimizer.zero_grad()
-                for part in features.parts(batch):
-                    scores = head.label_scores(features.of(part))
-                    loss = head.loss(scores, goal[part], weights_of(part)) * len(part)
-                    validate([loss], "loss", step)
-                    torch.autograd.backward(loss / len(batch))
-                    total += float(loss.detach())
-                    hits += int(head.hits(scores, goal[part]).sum())
-                    predicted |= head.predicted_labels(scores)
+                for loss, right, labels in features.learn(batch, parameters, partial(learn, step, len(batch))):
+                    total, hits, predicted = total + loss, hits + right, predicted | labels
                 if step == 0 and soft is not None:
                     soft.validate_gradient()
                 for group in optimizer.param_groups:
@@ -199,53 +202,6 @@ def train(
     return history
 
 
-class _Features:
-    """Features of the training examples: computed at each step, or once if no soft slot is trained."""
-
-    def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
-        self._scorer, self._prompts = scorer, prompts
-        self._soft = soft if soft is not None and soft.trained else None
-        self.sample = list(range(len(prompts)))[:32]  # examples by which the scale of features is estimated
-        self.frozen: PrefixCache | None = None  # everything before the first soft slot
-        with scorer.backbone.frozen():
-            if soft is not None:
-                soft.to(scorer.backbone.device)
-            if soft is not None and soft.trained:
-                self.frozen = scorer.cache_prefixes(prompts, cache_memory)
-                with torch.no_grad():
-                    self._below = scorer.cache_below(prompts, soft.inputs(), soft.first_layer, cache_memory)
-                self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
-                packed = self.frozen is None and scorer.backbone.can_pack
-                with torch.no_grad():
-                    separate, _ = with_field_vectors(scorer.backbone, prompts, soft.inputs())
-                self._shared = shared_prefix([prompt.left for prompt in separate]) if packed else 0
-            else:
-                with torch.no_grad():
-                    self._fixed = compute_features(scorer, prompts, soft.inputs() if soft is not None else None)
-
-    def parts(self, rows: list[int]) -> list[list[int]]:
-        """Split a batch into micro-batches of similar length; their gradients add up to that of the batch."""
-        backbone = self._scorer.backbone
-        if self._soft is None or backbone.device.type != "cpu":  # an accelerator is fastest with whole batches
-            return [rows]
-        costs = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
-        return micro_batches(costs, self._shared, backbone.activation_bytes)
-
-    def of(self, rows: list[int]) -> Tensor:
-        """Features of the examples `rows`, shape (rows, features), differentiable with respect to the soft vectors."""
-        if self._soft is None:
-            return self._fixed[rows]
-        inputs = replace(self._soft.inputs(), below=self._below)
-        return self._scorer.batch([self._prompts[i] for i in rows], inputs, self.frozen, rows).cpu()
-
-    def without_gradient(self, rows: list[int]) -> Tensor:
-        """Features of the examples `rows` without gradient, computed in batches of similar length."""
-        if self._soft is None:
-            return self._fixed[rows]
-        with self._scorer.backbone.frozen(), torch.no_grad():
-            return compute_features(self._scorer, [self._prompts[i] for i in rows], self._soft.inputs())
-
-
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
     """All trained parameters by name."""
     vectors = soft.trained if soft is not None else {}
@@ -256,7 +212,7 @@ def _parameter_groups(
     soft: SoftVectors | None,
     head: Head,
     backbone: Backbone,
-    features: _Features,
+    features: TrainingFeatures,
     learning_rate: float,
     settings: TrainingSettings,
 ) -> list[dict[str, Any]]:
