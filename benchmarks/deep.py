@@ -24,6 +24,7 @@ from softcloze import PromptClassifier, Verbalizer, load_backbone
 from softcloze.backbone import Backbone
 from softcloze.data.splits import few_shot
 from softcloze.prompt import CompiledPrompt
+from softcloze.scoring.field_vectors import states_of_texts
 from softcloze.soft import initial_vectors, layer_rms
 from softcloze.starters import load_data
 from softcloze.template import Template
@@ -33,6 +34,7 @@ TOKENS = 64  # in each example
 KINDS = {
     "shallow": "",
     "from a field": " from=text",
+    "from a field by states": " from=text from_by=states",
     "all, add": " layers=all",
     "all, replace": " layers=all mode=replace",
     "late": " layers={half}",
@@ -66,7 +68,11 @@ SETTINGS: list[tuple[str, dict[str, float]]] = [
     *(("layers=15", {"deep_learning_rate": rate}) for rate in (0.003, 0.03)),
     ("via=mlp", {}),
     ("via=lstm", {}),
-    *(("from=text", {"from_learning_rate": rate}) for rate in (0.001, 0.003, 0.01, 0.03)),
+    *(
+        (slot, {"from_learning_rate": rate})
+        for slot in ("from=text", "from=text from_by=states")
+        for rate in (0.001, 0.003, 0.01, 0.03)
+    ),
 ]
 
 
@@ -112,7 +118,9 @@ def step_of(backbone: Backbone, template: str, kind: str) -> Callable[[], None]:
         compiled.template, backbone, init="labels", prompts=prompts, words=compiled.words,
         generator=np.random.default_rng(0),
     )  # fmt: skip
-    soft.start_networks(TrainingSettings().from_width, backbone.embedding_rms, seed=0)
+    known = states_of_texts(backbone, (prompt.field_ids[name] for prompt in prompts for name in soft.state_fields))
+    states = dict.fromkeys(soft.state_fields, torch.stack([*known.values()])) if known else {}
+    soft.start_networks(TrainingSettings().from_width, backbone.embedding_rms, 0, states)
     with torch.no_grad():
         if soft.deep is not None:
             soft.rescale(layer_rms(backbone, prompts, soft.inputs()))
@@ -125,7 +133,7 @@ def step_of(backbone: Backbone, template: str, kind: str) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        scores = compiled.scorer.batch(prompts, replace(soft.inputs(), below=below))
+        scores = compiled.scorer.batch(prompts, replace(soft.inputs(), below=below, field_states=known))
         cross_entropy(scores, goals).backward()
         optimizer.step()
 

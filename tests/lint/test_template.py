@@ -214,6 +214,11 @@ FOUND = [
         "",
     ),
     (
+        "«<soft from_by=states>»<text><mask>",
+        ("soft-from", "error", "from_by=states needs the name of a field as well, as in from=text from_by=states"),
+        "",
+    ),
+    (
         "<text «mx»=5><mask>",
         (
             "syntax",

@@ -27,6 +27,7 @@ DEEP = "<soft*2 layers=all> <text> <soft layers=1 mode=replace> It was <mask>."
 KINDS = {
     "soft": lambda b: PromptClassifier(b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch"),
     "deep": lambda b: PromptClassifier(b, DEEP, WORDS),
+    "states": lambda b: PromptClassifier(b, "<soft*2 from=text from_by=states> <text> It was <mask>.", WORDS),
     "linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="linear", calibration="temperature"),
     "words+linear": lambda b: PromptClassifier(
         b, "<text> It was <mask>", WORDS, head="words+linear", features="mean", class_weight={"pos": 2}

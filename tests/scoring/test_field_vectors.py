@@ -18,6 +18,7 @@ TEMPLATES = {
     "front": f"<soft*3 from=text> {LONG} <text> <soft*2> It was <mask>",
     "after the field": f"{LONG} <text> <soft*2 from=text> It was <mask>",
     "twice": f"<soft*2 name=a from=text> {LONG} <soft*2> <text> <soft name=a> <soft*2 from=text> So <mask>",
+    "states": f"<soft*3 from=text from_by=states> {LONG} <text> <soft*2> It was <soft from=text><mask>",
 }
 # the first two share a long prefix; one is the same as another, and one is empty
 TEXTS = [*(f"{models.SENTENCES[0]} {end}" for end in ("good", "bad")), *models.SENTENCES[1:4], models.SENTENCES[1], ""]
@@ -29,12 +30,31 @@ def compiled_with(backbone, source):
     return compiled, word_scorer(backbone, compiled, words)
 
 
+def mean_state(backbone, ids):
+    """The mean state of a text alone, by plain transformers."""
+    tokenizer, model = backbone.tokenizer, backbone.model
+    specials = tokenizer("")["input_ids"]
+    before = [i for i in specials if i in (tokenizer.bos_token_id, tokenizer.cls_token_id)]
+    after = [i for i in specials if i not in before]
+    stack = model.encoder if backbone.family == "seq2seq" else model.base_model
+    with torch.no_grad():
+        return stack(input_ids=torch.tensor([[*before, *ids, *after]])).last_hidden_state[0].mean(0)
+
+
+def states_of(backbone, compiled):
+    """The mean states of the texts that are not empty, by field, as `start_networks` takes them."""
+    if all(block.from_by != "states" for block in compiled.blocks):
+        return {}
+    ids = [prompt.field_ids["text"] for prompt in compiled.encode(TEXTS)]
+    return {"text": torch.stack([mean_state(backbone, i) for i in ids if i])}
+
+
 def vectors_of(compiled, backbone, seed=0):
     """Soft vectors with random networks."""
     generator = torch.Generator().manual_seed(seed)
     unit = backbone.embedding_rms
     soft = SoftVectors(compiled.blocks, torch.randn(compiled.soft_count, backbone.width, generator=generator) * unit)
-    soft.start_networks(4, unit, seed)
+    soft.start_networks(4, unit, seed, states_of(backbone, compiled))
     with torch.no_grad():
         for name, layer in soft.networks.items():
             if name.endswith("/up"):
@@ -53,8 +73,16 @@ def reference(backbone, soft, compiled, text):
         for block in soft.blocks:
             if block.from_ is not None:
                 down, up = soft.networks[f"{block.key}/down"], soft.networks[f"{block.key}/up"]
+                given = mean
+                if block.from_by == "states":
+                    of_texts = states_of(backbone, compiled)["text"]
+                    deviation = of_texts.std(0, correction=0)
+                    deviation = deviation.clamp(min=deviation.median() / 10)
+                    given = torch.zeros(of_texts.shape[1])
+                    if ids:
+                        given = (mean_state(backbone, ids) - of_texts.mean(0)) / deviation
                 for i, row in enumerate(block.rows):
-                    vectors[row] += up[i] @ torch.tanh(down @ mean)
+                    vectors[row] += up[i] @ torch.tanh(down @ given)
     return vectors
 
 
@@ -83,7 +111,7 @@ def test_alone_in_a_batch_packed_and_cached(architecture, template):
             assert_same(scorer.batch(prompts, inputs, prefix, range(len(prompts))), expected)
 
 
-@pytest.mark.parametrize("template", ["front", "after the field"])
+@pytest.mark.parametrize("template", ["front", "after the field", "states"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_without_training_no_bit_changes(architecture, template):
     backbone = models.backbone(architecture)
@@ -91,13 +119,13 @@ def test_without_training_no_bit_changes(architecture, template):
     prompts = compiled.encode(TEXTS, answer_length=3)
     plain = SoftVectors(compiled.blocks, vectors_of(compiled, backbone).weight)
     soft = SoftVectors(compiled.blocks, plain.weight)
-    soft.start_networks(4, backbone.embedding_rms, seed=0)
+    soft.start_networks(4, backbone.embedding_rms, 0, states_of(backbone, compiled))
     with backbone.frozen():
         for prompt in prompts:
             assert torch.equal(*(scorer.batch([prompt], own.inputs()) for own in (soft, plain)))
         scores, expected = (scorer.batch(prompts, own.inputs()) for own in (soft, plain))
         # packed sequences of a causal model share fewer tokens after a slot in front
-        packed = backbone.can_pack and template == "front"
+        packed = backbone.can_pack and template != "after the field"
         torch.testing.assert_close(scores, expected, atol=1e-5 if packed else 0, rtol=0)
         for result in (scores, expected):
             result.log_softmax(-1)[:, 0].sum().backward()
@@ -136,7 +164,7 @@ def test_members_with_and_without_networks_share_batches():
     backbone = models.backbone("llama")
     sources = [TEMPLATES["front"], f"<soft*3> {LONG} <text> It was <mask>", f"{LONG} <text> It was <mask>"]
     members = []
-    for seed, source in enumerate([*sources, TEMPLATES["front"]]):
+    for seed, source in enumerate([*sources, *(TEMPLATES[name] for name in ("front", "states", "states"))]):
         compiled, scorer = compiled_with(backbone, source)
         soft = vectors_of(compiled, backbone, seed).inputs() if compiled.blocks else None
         members.append(Member(scorer, compiled.encode(TEXTS, answer_length=3), soft))

@@ -36,6 +36,10 @@ GOOD = [
         '<soft*2 from=text><text><soft from="文本"><文本><mask>',
         [Soft(2, from_="text"), Field("text"), Soft(from_="文本"), Field("文本"), MASK],
     ),
+    (
+        '<soft name=t from_by="states"><a><soft name=t from=a><mask>',
+        [Soft(name="t", from_by="states"), Field("a"), Soft(name="t", from_="a"), MASK],
+    ),
     ("<a><soft layers=0 mode=add from=a><mask>", [Field("a"), Soft(layers=LayerRange(), mode="add", from_="a"), MASK]),
     ("<SOFT><mask>", [Field("SOFT"), MASK]),
     ("1 < 2, <3, </s>, <=, <> <<mask>", [Literal("1 < 2, <3, </s>, <=, <> <"), MASK]),
@@ -272,9 +276,13 @@ MISTAKES = [
     ("<soft ‸3‸><mask>", f"unexpected '3': {BEHIND}"),
     (
         "<soft ‸int‸=a><mask>",
-        "<soft> has no attribute 'int': it takes init, name, layers, mode, via, train and from; did you mean 'init'?",
+        "<soft> has no attribute 'int': it takes init, name, layers, mode, via, train, from and from_by; "
+        "did you mean 'init'?",
     ),
-    ("<soft ‸size‸=a><mask>", "<soft> has no attribute 'size': it takes init, name, layers, mode, via, train and from"),
+    (
+        "<soft ‸size‸=a><mask>",
+        "<soft> has no attribute 'size': it takes init, name, layers, mode, via, train, from and from_by",
+    ),
     ("<soft init=a ‸init‸=a><mask>", "init is given twice in one tag"),
     ("<soft ‸init‸><mask>", f"expected '=' right after init, {INIT}"),
     ("<soft ‸name‸ =a><mask>", "expected '=' right after name, as in name=task"),
@@ -320,6 +328,22 @@ MISTAKES = [
     (
         "‸<soft from=txt>‸<title><text><mask>",
         "from=txt names no field that the template shows: it shows 'title', 'text'; did you mean 'text'?",
+    ),
+    (
+        "‸<soft from_by=states>‸<text><mask>",
+        "from_by=states needs the name of a field as well, as in from=text from_by=states",
+    ),
+    (
+        "<soft name=t><text>‸<soft name=t from_by=embeddings>‸<mask>",
+        "from_by=embeddings needs the name of a field as well, as in from=text from_by=embeddings",
+    ),
+    (
+        "<a><soft name=t from=a><soft name=t from_by=‸state‸><mask>",
+        "from_by must be embeddings or states, as in from_by=states, found 'state'; did you mean 'states'?",
+    ),
+    (
+        "<a><soft name=t from=a from_by=states>‸<soft name=t from_by=embeddings>‸<mask>",
+        "soft slots named 't' share one block, but its from_by is 'states' at line 1, column 4 and 'embeddings' here",
     ),
     ("<b>‸<soft from=a>‸{{ a }}<mask>", "from=a names no field that the template shows: it shows 'b'"),
     ("‸<soft from=a>‸<options field=a><mask>", "from=a names no field that the template shows: it shows none"),

@@ -77,10 +77,11 @@ def trees(draw):
     if shared:
         kinds.append(st.builds(named, st.sampled_from(sorted(shared)), st.tuples(*[st.booleans()] * 6)))
 
-    def with_field(name, count, init, mode):
-        return [Field(name), Soft(count, init, mode=mode, from_=name)]
+    def with_field(name, count, init, mode, by):
+        return [Field(name), Soft(count, init, mode=mode, from_=name, from_by=by)]
 
-    dependent = st.builds(with_field, names, none | counts, none | inits, none | modes)
+    by = none | st.sampled_from(["embeddings", "states"])
+    dependent = st.builds(with_field, names, none | counts, none | inits, none | modes, by)
     groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]) | dependent, max_size=8))
     if draw(st.booleans()):
         masks = [st.builds(Mask, st.none() | counts)]

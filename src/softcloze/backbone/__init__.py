@@ -6,6 +6,7 @@ from softcloze.backbone.engine import RuntimeInfo
 from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.loading import AnyModel, load_backbone, load_tokenizer, validate_model_options
+from softcloze.backbone.mean_states import mean_states_of_ids
 from softcloze.backbone.packing import shared_prefix
 from softcloze.backbone.soft_inputs import FieldNetwork, LayerVectors, SoftInputs, StatesBelow
 
@@ -21,6 +22,7 @@ __all__ = [
     "StatesBelow",
     "load_backbone",
     "load_tokenizer",
+    "mean_states_of_ids",
     "micro_batches",
     "run_length_bucketed",
     "shared_prefix",

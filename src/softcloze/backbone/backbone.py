@@ -150,6 +150,13 @@ class Backbone:
         """Width of a hidden state that the output embedding takes."""
         return int(self.model.get_output_embeddings().weight.shape[-1])
 
+    @cached_property
+    def mean_state_width(self) -> int:
+        """Width of the vectors of `mean_states_of_ids`, which may differ from `state_width`."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
+        with self.frozen(), torch.no_grad():
+            return int(self._forward.stack(input_ids=token).last_hidden_state.shape[-1])
+
     @property
     def parameters(self) -> int:
         """Number of weights, tied ones counted once."""

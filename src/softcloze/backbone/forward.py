@@ -130,7 +130,7 @@ class ForwardPass:
 
         inputs, _ = self.inputs([ids], None, soft, None)
         with torch.no_grad(), self.layers.changing(keep):
-            self._stack(**inputs)
+            self.stack(**inputs)
         return torch.stack(states)
 
     def states_below(
@@ -151,11 +151,11 @@ class ForwardPass:
         inputs, _ = self.inputs(sequences, token_type_ids, soft, None)
         layers = self.layers
         with torch.no_grad(), layers.skipping(range(layer, layers.count)), layers.changing(keep):
-            self._stack(**inputs)
+            self.stack(**inputs)
         return StatesBelow(layer, dict(zip(keys_of(sequences, token_type_ids), kept, strict=True)))
 
     @property
-    def _stack(self) -> nn.Module:
+    def stack(self) -> nn.Module:
         """The part of the model without its head that takes soft slots."""
         stack: nn.Module = self.model.get_encoder() if self.family == "seq2seq" else self.model.base_model
         return stack

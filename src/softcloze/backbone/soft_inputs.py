@@ -36,29 +36,33 @@ class FieldNetwork(NamedTuple):
     Attributes:
         field: name of the field.
         rows: the rows of the block.
-        down: first layer, shape (bottleneck, width).
+        down: first layer, shape (bottleneck, input width).
         up: second layer, shape (count, width, bottleneck).
+        moments: mean and standard deviation by which the mean states of the field are standardised to be the input,
+            shape (2, input width); None where the input is the mean input embedding of the field.
 
     Source:
-        IDPG: Wu et al., NAACL 2022, arXiv:2204.04497, in its variant with mean word vectors of the input.
+        IDPG: Wu et al., NAACL 2022, arXiv:2204.04497, in its variants with mean word vectors of the input, and with
+        states of a forward pass over it; ours are the mean of all tokens, not [CLS], which a causal model lacks.
     """
 
     field: str
     rows: range
     down: Tensor
     up: Tensor
+    moments: Tensor | None = None
 
-    def vectors(self, base: Tensor, means: Tensor) -> Tensor:
-        """The vectors of the block for each example: base + up tanh(down mean).
+    def vectors(self, base: Tensor, inputs: Tensor) -> Tensor:
+        """The vectors of the block for each example: base + up tanh(down input).
 
         Args:
             base: the vectors that all examples share, shape (count, width).
-            means: mean input embedding of each example's field, shape (examples, width).
+            inputs: the input of each example, shape (examples, input width).
 
         Returns:
             Shape (examples, count, width).
         """
-        return base + torch.einsum("cwb,eb->ecw", self.up, torch.tanh(means @ self.down.T))
+        return base + torch.einsum("cwb,eb->ecw", self.up, torch.tanh(inputs @ self.down.T))
 
 
 Key: TypeAlias = tuple[tuple[int, ...], tuple[int, ...] | None]
@@ -124,6 +128,7 @@ class SoftInputs:
             embeddings are not used.
         networks: of the blocks whose input embeddings depend on a field; `softcloze.scoring.field_vectors` gives each
             prompt rows of its own before a forward pass.
+        field_states: mean states of fields by their token ids, as far as they are known, for networks with moments.
     """
 
     embeddings: Tensor
@@ -131,6 +136,7 @@ class SoftInputs:
     below: StatesBelow | None = None
     prefixes: Mapping[int, PrefixCache] = field(default_factory=dict)
     networks: tuple[FieldNetwork, ...] = ()
+    field_states: Mapping[tuple[int, ...], Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer
 
 
-SLOT = "◆"  # shown for a soft slot, which has no token, as in ◆@6-11 for layers=6-11 and ◆←text for from=text
+# shown for a soft slot, which has no token: ◆@6-11 for layers=6-11, ◆←text for from=text, ◆←text:states for its states
+SLOT = "◆"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ def filled(
                     return SLOT
                 slots = SLOT * (block.count if block.count is not None else 1)
                 if block.from_ is not None:
-                    return f"{slots}←{block.from_}"
+                    return f"{slots}←{block.from_}{':states' if block.from_by == 'states' else ''}"
                 return slots if block.layers == EMBEDDING else f"{slots}@{block.layers}"
             case Options(field=str()):
                 return part.text

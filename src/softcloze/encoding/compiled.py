@@ -17,6 +17,7 @@ from softcloze.template import (
     EMBEDDING,
     ChatOptions,
     Field,
+    FromBy,
     LayerRange,
     Literal,
     Mask,
@@ -347,6 +348,7 @@ class CompiledBlock:
         via: the network whose output its input embeddings are while they are trained; None for none.
         train: False for a block that training leaves as it is.
         from_: the field that its input embeddings depend on; None for none.
+        from_by: whether they depend on its input embeddings or on the states of the model.
     """
 
     key: str
@@ -358,6 +360,7 @@ class CompiledBlock:
     via: Via | None = None
     train: bool = True
     from_: str | None = None
+    from_by: FromBy = "embeddings"
 
     @property
     def rows(self) -> range:
@@ -378,7 +381,7 @@ def compile_blocks(template: Template, prompt_tokenizer: PromptTokenizer) -> tup
         if block.init is not None and not init:
             raise EncodingError(f"init={block.init!r} of soft block {block.key!r} has no tokens in this vocabulary")
         count = block.count if block.count is not None else len(init)
-        options = (block.layers, block.mode, block.via, block.train, block.from_)
+        options = (block.layers, block.mode, block.via, block.train, block.from_, block.from_by)
         blocks.append(CompiledBlock(block.key, start, count, init, *options))
         start += count
     return tuple(blocks)

@@ -145,6 +145,12 @@ class PromptTokenizer:
         """Token ids of `text` without added special tokens."""
         return self._copy.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False).ids
 
+    def with_specials(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Token ids of a text with the special tokens that the tokenizer adds to it."""
+        around = self._copy.encode(self.slot_marker).ids
+        at = around.index(self.slot_marker_id)
+        return (*around[:at], *ids, *around[at + 1 :])
+
     @property
     def special_tokens(self) -> tuple[str, ...]:
         """The special tokens under their original names."""

@@ -1,12 +1,12 @@
 """Give each prompt soft vectors of its own where they depend on a field of the example."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, SoftInputs
+from softcloze.backbone import Backbone, FieldNetwork, SoftInputs, mean_states_of_ids
 from softcloze.encoding import EncodedPrompt
 
 
@@ -31,18 +31,49 @@ def with_field_vectors(
     count = len(soft)
     vectors: list[Tensor] = []
     renamed: list[dict[int, int]] = [{} for _ in prompts]
+    states = field_states(backbone, prompts, soft)
     for network in soft.networks:
         texts = dict.fromkeys(prompt.field_ids[network.field] for prompt in prompts)
         base = soft.embeddings[network.rows.start : network.rows.stop]
-        means = torch.stack([mean_embedding(backbone, ids) for ids in texts]) if texts else base[:0]
-        vectors.append(network.vectors(base, means.to(base.device)).flatten(0, 1))
+        inputs = [_input(backbone, network, ids, states.get(ids)).to(base.device) for ids in texts]
+        if inputs:
+            vectors.append(network.vectors(base, torch.stack(inputs)).flatten(0, 1))
         first = {ids: count + i * len(network.rows) for i, ids in enumerate(texts)}
         for prompt, ids in zip(prompts, renamed, strict=True):
             start = first[prompt.field_ids[network.field]]
             ids.update((-1 - row, -1 - start - i) for i, row in enumerate(network.rows))
-        count += len(vectors[-1])
-    joined = SoftInputs.join([soft, SoftInputs(torch.cat(vectors))])
+        count += len(texts) * len(network.rows)
+    joined = SoftInputs.join([soft, SoftInputs(torch.cat([soft.embeddings[:0], *vectors]))])
     return [_renamed(prompt, ids) for prompt, ids in zip(prompts, renamed, strict=True)], joined
+
+
+def field_states(
+    backbone: Backbone, prompts: Sequence[EncodedPrompt], soft: SoftInputs
+) -> dict[tuple[int, ...], Tensor]:
+    """The mean states that networks take of the fields of prompts, by token ids; those known to `soft` are kept."""
+    fields = {network.field for network in soft.networks if network.moments is not None}
+    texts = (prompt.field_ids[name] for prompt in prompts for name in fields)
+    return {**soft.field_states, **states_of_texts(backbone, (ids for ids in texts if ids not in soft.field_states))}
+
+
+def states_of_texts(backbone: Backbone, texts: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], Tensor]:
+    """Mean last hidden states of texts alone, by token ids, without gradient; none of an empty text.
+
+    They include those of the special tokens that the tokenizer adds: see `softcloze.backbone.mean_states_of_ids`.
+    """
+    distinct = [ids for ids in dict.fromkeys(texts) if ids]
+    if not distinct:
+        return {}
+    sequences = [backbone.prompt_tokenizer.with_specials(ids) for ids in distinct]
+    return dict(zip(distinct, mean_states_of_ids(backbone, sequences), strict=True))
+
+
+def _input(backbone: Backbone, network: FieldNetwork, ids: Sequence[int], states: Tensor | None) -> Tensor:
+    """What a network takes of a field, shape (input width,): zeros for an empty one."""
+    if network.moments is None:
+        return mean_embedding(backbone, ids)
+    mean, deviation = network.moments
+    return (states.to(mean) - mean) / deviation if states is not None else torch.zeros_like(mean)
 
 
 def mean_embedding(backbone: Backbone, ids: Sequence[int]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from softcloze.backbone import PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
-from softcloze.scoring.field_vectors import with_field_vectors
+from softcloze.scoring.field_vectors import field_states, with_field_vectors
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
 MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
@@ -243,8 +243,14 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
     jobs: list[_Job] = []
     softs: list[SoftInputs] = []
     first_slot = 0
+    states: dict[tuple[int, ...], Tensor] = {}  # of the texts of fields, which members share
     for member, result in zip(members, results, strict=True):
-        prompts, soft = with_field_vectors(member.scorer.backbone, member.prompts, member.soft)
+        backbone, soft = member.scorer.backbone, member.soft
+        if soft is not None:
+            soft = replace(soft, field_states={**states, **soft.field_states})
+            states = field_states(backbone, member.prompts, soft)
+            soft = replace(soft, field_states=states)
+        prompts, soft = with_field_vectors(backbone, member.prompts, soft)
         for prompt, features in zip(prompts, result, strict=True):
             jobs.append(_Job(_with_slots_from(first_slot, prompt), member.scorer, features))
         if soft is not None:

@@ -12,6 +12,8 @@ from softcloze.errors import ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.soft.encoder import Encoder
 
+MOMENTS = "/moments"  # end of the name of the mean and standard deviation of states
+
 
 class SoftVectors(nn.Module):
     """The vectors of soft slots, in float32: input embeddings, and those that enter at later layers.
@@ -25,8 +27,9 @@ class SoftVectors(nn.Module):
             (vectors, layer width); None if no block enters at a later layer.
         scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers; 1 for a block
             with train=no.
-        networks: the layers of the network of each block with from=, as "key/down" and "key/up" (see `FieldNetwork`);
-            none before `start_networks`, where nothing depends on a field yet.
+        networks: the layers of the network of each block with from=, as "key/down" and "key/up", and with
+            from_by=states "key/moments", which is not trained (see `FieldNetwork`); none before `start_networks`, where
+            nothing depends on a field yet.
         encoders: the network of each block with via= between `reparameterize` and `fold`.
         units: the unit of learning rates at each later layer, by index of the layer.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
@@ -65,7 +68,10 @@ class SoftVectors(nn.Module):
         self._encoded: list[CompiledBlock] = []
         networks = networks if networks is not None else {}
         self.networks = nn.ParameterDict(
-            {name: nn.Parameter(layer.detach().to(torch.float32).clone()) for name, layer in networks.items()}
+            {
+                name: nn.Parameter(layer.detach().to(torch.float32).clone(), requires_grad=not name.endswith(MOMENTS))
+                for name, layer in networks.items()
+            }
         )
         deep = deep if deep is not None else {}
         # index of the layer -> the blocks that enter there
@@ -101,7 +107,7 @@ class SoftVectors(nn.Module):
         """The parameters to train, by name; none if all blocks have train=no."""
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}
         networks = {f"via/{name}": weight for name, weight in self.encoders.named_parameters()}
-        networks |= {f"from/{name}": layer for name, layer in self.networks.items()}
+        networks |= {f"from/{name}": layer for name, layer in self.networks.items() if layer.requires_grad}
         trains_deep = any(block.train for blocks in self._entries.values() for block in blocks)
         return embeddings | networks | ({"deep": self.deep} if self.deep is not None and trains_deep else {})
 
@@ -121,21 +127,34 @@ class SoftVectors(nn.Module):
             if block.via is not None
         ).to(self.weight.device)
 
-    def start_networks(self, width: int, unit: float, seed: int) -> None:
+    @property
+    def state_fields(self) -> tuple[str, ...]:
+        """The fields on whose states blocks depend."""
+        names = (block.from_ for block in self.blocks if block.from_by == "states")
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def start_networks(self, width: int, unit: float, seed: int, states: Mapping[str, Tensor] | None = None) -> None:
         """Make networks for the blocks with from= that have none, without a change of what enters.
 
         Args:
             width: of the bottleneck.
             unit: the root mean square of input embeddings.
             seed: seed of the first layers; the second ones are zero.
+            states: for each of `state_fields` the mean states of its texts, shape (texts, state width), by which they
+                are standardised.
         """
         generator = torch.Generator().manual_seed(seed)
         vector_width = self.weight.shape[1]
-        bound = vector_width**-0.5 / unit
         for block in self.blocks:
             if block.from_ is None or f"{block.key}/down" in self.networks:
                 continue
-            down = torch.empty(width, vector_width).uniform_(-bound, bound, generator=generator)
+            input_width, input_unit = vector_width, unit
+            if block.from_by == "states":
+                of_field = (states or {})[block.from_]
+                input_width, input_unit = of_field.shape[1], 1.0
+                self.networks[f"{block.key}{MOMENTS}"] = nn.Parameter(_moments(of_field), requires_grad=False)
+            bound = input_width**-0.5 / input_unit
+            down = torch.empty(width, input_width).uniform_(-bound, bound, generator=generator)
             up = torch.zeros(block.count, vector_width, width)
             self.networks[f"{block.key}/down"] = nn.Parameter(down)
             self.networks[f"{block.key}/up"] = nn.Parameter(up)
@@ -162,7 +181,13 @@ class SoftVectors(nn.Module):
         embeddings = _without_gradient(self.folded(), fixed)
         prefixes = {block.start: self.prefixes[block.key] for block in self.blocks if block.key in self.prefixes}
         networks = tuple(
-            FieldNetwork(block.from_, block.rows, self.networks[f"{block.key}/down"], self.networks[f"{block.key}/up"])
+            FieldNetwork(
+                block.from_,
+                block.rows,
+                self.networks[f"{block.key}/down"],
+                self.networks[f"{block.key}/up"],
+                self.networks[f"{block.key}{MOMENTS}"] if block.from_by == "states" else None,
+            )
             for block in self.blocks
             if block.from_ is not None and f"{block.key}/up" in self.networks
         )
@@ -262,6 +287,7 @@ class SoftVectors(nn.Module):
         weight = torch.cat([vectors[block.key] for block in blocks])
         networks = networks if networks is not None else {}
         wanted = {f"{block.key}/{layer}" for block in blocks if block.from_ is not None for layer in ("down", "up")}
+        wanted |= {f"{block.key}{MOMENTS}" for block in blocks if block.from_by == "states"}
         if networks.keys() - wanted or (networks and wanted - networks.keys()):
             raise ParameterError(
                 f"the template takes the networks {quoted_list(sorted(wanted))} for its slots with from=, and "
@@ -294,6 +320,21 @@ class SoftVectors(nn.Module):
                     "depends on them. In a causal model a soft slot has to be before the mask, or before some "
                     "text after the mask"
                 )
+
+
+def _moments(states: Tensor) -> Tensor:
+    """Mean and standard deviation of states over texts, shape (2, width), as `FieldNetwork` takes them.
+
+    A dimension in which a few texts hardly differ would magnify the states of others: no deviation is below a tenth of
+    the median.
+    """
+    if not len(states):
+        return torch.stack([states.new_zeros(states.shape[1]), states.new_ones(states.shape[1])])
+    mean, deviation = states.mean(0), states.std(0, correction=0)
+    least = deviation.median() / 10
+    if not least > 0:  # of one text, say
+        least = mean.square().mean().sqrt().clamp(min=1e-6)
+    return torch.stack([mean, deviation.clamp(min=least)])
 
 
 def _without_gradient(vectors: Tensor, rows: list[int]) -> Tensor:

@@ -5,7 +5,7 @@ r"""The template language: text with fields, soft slots and one mask, or several
 ('text',)
 >>> template.blocks
 (SoftBlock(key='#1', count=10, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None,
-           train=True, from_=None),)
+           train=True, from_=None, from_by='embeddings'),)
 """
 
 from softcloze.template.chat_options import CHAT_OPTIONS, ChatOptions
@@ -16,6 +16,7 @@ from softcloze.template.nodes import (
     Demos,
     Expression,
     Field,
+    FromBy,
     Keep,
     LayerRange,
     Literal,
@@ -41,6 +42,7 @@ __all__ = [
     "Demos",
     "Expression",
     "Field",
+    "FromBy",
     "Keep",
     "LayerRange",
     "Literal",

@@ -162,7 +162,8 @@ def _describe_block(block: SoftBlock) -> str:
     if not block.train:
         start += ", not trained"
     if block.from_ is not None:
-        start += f", with a part that depends on the field {block.from_}"
+        by = "the model's states of " if block.from_by == "states" else ""
+        start += f", with a part that depends on {by}the field {block.from_}"
     if block.layers == EMBEDDING:
         return f"{count}, block {block.key}{start}"
     layers = "all layers" if block.layers.last is None else f"layers {block.layers}"

@@ -10,6 +10,7 @@ Keep: TypeAlias = OneOf["head", "tail", "ends"]
 SpecialKind: TypeAlias = OneOf["bos", "eos", "sep", "cls"]
 Mode: TypeAlias = OneOf["add", "replace"]
 Via: TypeAlias = OneOf["mlp", "lstm"]
+FromBy: TypeAlias = OneOf["embeddings", "states"]
 Role: TypeAlias = OneOf["system", "user", "assistant"]
 
 
@@ -79,6 +80,7 @@ class Soft:
         via: the network whose output their input embeddings are while they are trained.
         train: False for vectors that `fit` leaves as they are.
         from_: the field that their input embeddings depend on; written `from=`.
+        from_by: whether they depend on its input embeddings or on the states of the model.
     """
 
     count: int | None = None
@@ -89,6 +91,7 @@ class Soft:
     via: Via | None = None
     train: bool | None = None
     from_: str | None = None
+    from_by: FromBy | None = None
 
 
 @dataclass(frozen=True, slots=True)

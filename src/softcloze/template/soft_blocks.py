@@ -1,15 +1,15 @@
 """Assign soft slots to trainable blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
-from softcloze.template.nodes import EMBEDDING, Field, LayerRange, Mode, Placed, Soft, Via
+from softcloze.template.nodes import EMBEDDING, Field, FromBy, LayerRange, Mode, Placed, Soft, Via
 
 # attributes of a block, which each of its slots may give
-_SHARED = ("count", "init", "layers", "mode", "via", "train", "from_")
+_SHARED = ("count", "init", "layers", "mode", "via", "train", "from_", "from_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class SoftBlock:
         via: the network whose output their input embeddings are while they are trained; None for none.
         train: False for a block that `fit` leaves as it is.
         from_: the field that their input embeddings depend on; None for none.
+        from_by: whether they depend on its input embeddings or on the states of the model.
     """
 
     key: str
@@ -35,6 +36,7 @@ class SoftBlock:
     via: Via | None = None
     train: bool = True
     from_: str | None = None
+    from_by: FromBy = "embeddings"
 
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
@@ -42,7 +44,7 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
 
     Raises:
         TemplateSyntaxError: two slots of one name differ in an attribute; a block has via= and train=no; or from= names
-            no field of the template, or is combined with via=, layers= or train=no.
+            no field of the template, or is combined with via=, layers= or train=no; or from_by= is given without it.
     """
     keys: list[str | None] = []
     given: dict[tuple[str | None, str], tuple[Any, int]] = {}  # by key and attribute: the first value, its position
@@ -84,32 +86,37 @@ def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | No
 
 
 def _validate_dependent(placed: Sequence[Placed], blocks: Sequence[SoftBlock | None], source: str) -> None:
-    """Validate the blocks with from=: the template shows the field, and they are plain input embeddings otherwise."""
+    """Validate the blocks with from= and from_by=."""
     fields = dict.fromkeys(node.name for node, _, _ in placed if isinstance(node, Field))
     for (node, start, end), block in zip(placed, blocks, strict=True):
-        if not isinstance(node, Soft) or node.from_ is None or block is None:
+        if not isinstance(node, Soft) or block is None:
             continue
         problem = ""
-        if block.via is not None:
+        if node.from_by is not None and block.from_ is None:
             problem = (
-                f"from={node.from_} and via={block.via} are two networks for the same vectors: leave one of them out"
+                f"from_by={node.from_by} needs the name of a field as well, as in from=text from_by={node.from_by}"
             )
-        elif not block.train:
-            problem = (
-                f"from={node.from_} is a network that is trained, and train=no leaves it as it is: take one of them out"
-            )
-        elif block.layers != EMBEDDING:
-            problem = (
-                f"from={node.from_} is for input embeddings, and this block enters at layers {block.layers}: "
-                "leave layers= out, or give it to a second slot"
-            )
-        elif node.from_ not in fields:
-            shown = f"it shows {quoted_list(fields)}" if fields else "it shows none"
-            problem = (
-                f"from={node.from_} names no field that the template shows: {shown}{did_you_mean(node.from_, fields)}"
-            )
+        elif node.from_ is not None:
+            problem = _problem_of_from(node.from_, block, fields)
         if problem:
             raise TemplateSyntaxError(problem, source, start, end, "soft-from")
+
+
+def _problem_of_from(name: str, block: SoftBlock, fields: Collection[str]) -> str:
+    """The problem of a block with from=, if any: it is plain input embeddings otherwise, and the field is shown."""
+    if block.via is not None:
+        return f"from={name} and via={block.via} are two networks for the same vectors: leave one of them out"
+    if not block.train:
+        return f"from={name} is a network that is trained, and train=no leaves it as it is: take one of them out"
+    if block.layers != EMBEDDING:
+        return (
+            f"from={name} is for input embeddings, and this block enters at layers {block.layers}: "
+            "leave layers= out, or give it to a second slot"
+        )
+    if name not in fields:
+        shown = f"it shows {quoted_list(fields)}" if fields else "it shows none"
+        return f"from={name} names no field that the template shows: {shown}{did_you_mean(name, fields)}"
+    return ""
 
 
 def _shown(value: object) -> str:

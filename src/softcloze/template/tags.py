@@ -13,6 +13,7 @@ from softcloze.template.nodes import (
     CHAT,
     Demos,
     Field,
+    FromBy,
     Keep,
     LayerRange,
     Mask,
@@ -102,6 +103,7 @@ class Tag:
 _KEEP: tuple[str, ...] = get_args(Keep)
 _MODES: tuple[str, ...] = get_args(Mode)
 _VIAS: tuple[str, ...] = get_args(Via)
+_FROM_BY: tuple[str, ...] = get_args(FromBy)
 _YES_OR_NO = {"yes": True, "no": False}
 _SEP = Attribute(str, "text", 'sep=" / "')
 
@@ -120,6 +122,9 @@ _SOFT = {
     "via": Attribute(lambda text: text if text in _VIAS else None, "mlp or lstm", "via=mlp", _VIAS),
     "train": Attribute(_YES_OR_NO.get, "yes or no", "train=no", (*_YES_OR_NO,)),
     "from": _name("text", "from"),
+    "from_by": Attribute(
+        lambda text: text if text in _FROM_BY else None, "embeddings or states", "from_by=states", _FROM_BY
+    ),
 }
 _FIELD = {
     "max": Attribute(partial(whole, most=MAX_TOKENS), f"a whole number from 1 to {MAX_TOKENS}", "max=200"),

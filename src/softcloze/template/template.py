@@ -146,7 +146,7 @@ class Template:
 
         >>> Template("<text><soft*3 name=tail><mask>").block_of(1)
         SoftBlock(key='tail', count=3, init=None, layers=LayerRange(first=0, last=0), mode='add', via=None,
-                  train=True, from_=None)
+                  train=True, from_=None, from_by='embeddings')
         """
         block = self.node_blocks[i]
         if block is None:

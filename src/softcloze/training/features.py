@@ -1,6 +1,6 @@
 """Features of the training examples, and the parts of a batch in which a step computes them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import OutOfMemoryError, Tensor, nn
 
-from softcloze.backbone import PrefixCache, micro_batches, shared_prefix
+from softcloze.backbone import PrefixCache, SoftInputs, micro_batches, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring import Scorer, compute_features
 from softcloze.scoring.field_vectors import with_field_vectors
@@ -25,7 +25,14 @@ class TrainingFeatures:
         frozen: keys and values of everything before the first soft slot; None if there are none.
     """
 
-    def __init__(self, scorer: Scorer, prompts: Sequence[EncodedPrompt], soft: SoftVectors | None, cache_memory: int):
+    def __init__(
+        self,
+        scorer: Scorer,
+        prompts: Sequence[EncodedPrompt],
+        soft: SoftVectors | None,
+        cache_memory: int,
+        field_states: Mapping[tuple[int, ...], Tensor] | None = None,
+    ):
         """Compute all that does not depend on the vectors.
 
         Args:
@@ -33,8 +40,10 @@ class TrainingFeatures:
             prompts: the encoded training examples.
             soft: the vectors; None if the template has none.
             cache_memory: bytes of keys and values that stay in memory; the rest go to a file.
+            field_states: mean states of the fields of the examples by their token ids, for slots that depend on them.
         """
         self._scorer, self._prompts = scorer, prompts
+        self._field_states = field_states if field_states is not None else {}
         self._soft = soft if soft is not None and soft.trained else None
         self._most = len(prompts)  # examples in a part
         self.sample = list(range(len(prompts)))[:32]
@@ -45,15 +54,20 @@ class TrainingFeatures:
             if soft is not None and soft.trained:
                 self.frozen = scorer.cache_prefixes(prompts, cache_memory)
                 with torch.no_grad():
-                    self._below = scorer.cache_below(prompts, soft.inputs(), soft.first_layer, cache_memory)
+                    self._below = scorer.cache_below(prompts, self.inputs_of(soft), soft.first_layer, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
                 packed = self.frozen is None and scorer.backbone.can_pack
                 with torch.no_grad():
-                    separate, _ = with_field_vectors(scorer.backbone, prompts, soft.inputs())
+                    separate, _ = with_field_vectors(scorer.backbone, prompts, self.inputs_of(soft))
                 self._shared = shared_prefix([prompt.left for prompt in separate]) if packed else 0
             else:
                 with torch.no_grad():
-                    self._fixed = compute_features(scorer, prompts, soft.inputs() if soft is not None else None)
+                    inputs = self.inputs_of(soft) if soft is not None else None
+                    self._fixed = compute_features(scorer, prompts, inputs)
+
+    def inputs_of(self, soft: SoftVectors) -> SoftInputs:
+        """The vectors for a forward pass, differentiable, with the states of the fields of the examples."""
+        return replace(soft.inputs(), field_states=self._field_states)
 
     def learn(
         self, rows: list[int], parameters: Sequence[nn.Parameter], learn: Callable[[list[int]], Result]
@@ -95,7 +109,7 @@ class TrainingFeatures:
         """Features of the examples `rows`, shape (rows, features), differentiable with respect to the soft vectors."""
         if self._soft is None:
             return self._fixed[rows]
-        inputs = replace(self._soft.inputs(), below=self._below)
+        inputs = replace(self.inputs_of(self._soft), below=self._below)
         return self._scorer.batch([self._prompts[i] for i in rows], inputs, self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
@@ -103,7 +117,7 @@ class TrainingFeatures:
         if self._soft is None:
             return self._fixed[rows]
         with self._scorer.backbone.frozen(), torch.no_grad():
-            return compute_features(self._scorer, [self._prompts[i] for i in rows], self._soft.inputs())
+            return compute_features(self._scorer, [self._prompts[i] for i in rows], self.inputs_of(self._soft))
 
     def _parts(self, rows: list[int]) -> list[list[int]]:
         """Split a batch into micro-batches of similar length."""

@@ -17,6 +17,7 @@ from softcloze.errors import NonFiniteError, ParameterError
 from softcloze.heads import Head
 from softcloze.parameters import validate_parameters
 from softcloze.scoring import Scorer
+from softcloze.scoring.field_vectors import states_of_texts
 from softcloze.soft import SoftVectors, layer_rms
 from softcloze.training.checkpoint import TENSORS, Checkpoint, EpochState, Progress, Record
 from softcloze.training.features import TrainingFeatures
@@ -82,9 +83,15 @@ def train(
     if settings.early_stopping:
         classes = goal if goal.dim() == 1 else goal.argmax(-1)
         chosen, held_out = hold_out(classes.tolist(), settings.validation_fraction, seed)
+    field_states: dict[tuple[int, ...], Tensor] = {}
     if soft is not None:
-        soft.start_networks(settings.from_width, scorer.backbone.embedding_rms, seed)
-    features = TrainingFeatures(scorer, prompts, soft, parse_size(settings.cache_memory))
+        fields = soft.state_fields
+        texts = (prompt.field_ids[name] for prompt in prompts for name in fields)
+        field_states = states_of_texts(scorer.backbone, texts)
+        to_train = [prompts[i] for i in chosen]
+        states = {name: _states_of(to_train, name, field_states, scorer.backbone) for name in fields}
+        soft.start_networks(settings.from_width, scorer.backbone.embedding_rms, seed, states)
+    features = TrainingFeatures(scorer, prompts, soft, parse_size(settings.cache_memory), field_states)
     if on_cached is not None and features.frozen is not None:
         on_cached(features.frozen)
     if soft is not None:
@@ -92,7 +99,7 @@ def train(
     trained = _named(soft, head)
     if soft is not None and "deep" in soft.trained:
         with torch.no_grad():
-            soft.rescale(layer_rms(scorer.backbone, prompts, soft.inputs()))
+            soft.rescale(layer_rms(scorer.backbone, prompts, features.inputs_of(soft)))
     groups = _parameter_groups(soft, head, scorer.backbone, features, learning_rate, settings)
     # no weight decay: embeddings, and weights initialised from words, have no reason to be near 0
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
@@ -202,6 +209,14 @@ def train(
     return history
 
 
+def _states_of(
+    prompts: Sequence[EncodedPrompt], field: str, states: Mapping[tuple[int, ...], Tensor], backbone: Backbone
+) -> Tensor:
+    """The mean states of a field of prompts that have some, shape (prompts, state width)."""
+    of_prompts = [states[prompt.field_ids[field]] for prompt in prompts if prompt.field_ids[field]]
+    return torch.stack(of_prompts) if of_prompts else torch.empty(0, backbone.mean_state_width)
+
+
 def _named(soft: SoftVectors | None, head: Head) -> dict[str, nn.Parameter]:
     """All trained parameters by name."""
     vectors = soft.trained if soft is not None else {}
@@ -222,11 +237,11 @@ def _parameter_groups(
         groups.append({"params": [soft.weight], "highest": learning_rate * backbone.embedding_rms})
     if soft is not None and (networks := list(soft.encoders.parameters())):
         groups.append({"params": networks, "highest": settings.via_learning_rate})
-    if soft is not None and soft.networks:
+    for network in soft.inputs().networks if soft is not None else ():
         unit, rate = backbone.embedding_rms, settings.from_learning_rate
-        for layer, highest in (("down", rate / unit), ("up", rate * unit)):
-            weights = [weight for name, weight in soft.networks.items() if name.endswith(f"/{layer}")]
-            groups.append({"params": weights, "highest": highest})
+        first = rate / unit if network.moments is None else rate  # mean states are standardised
+        groups.append({"params": [network.down], "highest": first})
+        groups.append({"params": [network.up], "highest": rate * unit})
     if soft is not None and "deep" in soft.trained:
         # the changes of all layers add up
         groups.append({"params": [soft.deep], "highest": settings.deep_learning_rate / soft.depth})
