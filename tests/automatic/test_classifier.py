@@ -10,8 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from support import models
 
 from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, PromptEnsemble
+from softcloze.automatic.proposals import propose
 from softcloze.embeddings import load_encoder
 from softcloze.errors import OneSidedWarning, ParameterError, SoftclozeError
 
@@ -99,10 +101,36 @@ def test_all_columns_are_shown(bert_tiny):
     assert auto.predict(rows[:2]).tolist() == LABELS[:2]
 
 
-def test_numbers_as_labels_have_no_words(bert_tiny):
-    auto = AutoPromptClassifier(bert_tiny, candidates=2, soft_prompts=1, random_state=0)
-    auto.fit(TEXTS, [int(label == "positive") for label in LABELS])
-    assert {record.head for record in auto.trials_.records} == {"linear"}
+def test_labels_that_say_nothing_get_words_in_the_order_of_the_examples():
+    auto = AutoPromptClassifier(models.backbone("gpt2"), candidates=1, members=1, soft_prompts=0, random_state=0)
+
+    def by_words(names):
+        records = clone(auto).fit(TEXTS[:8], [names[label] for label in LABELS[:8]]).trials_.records
+        return next(record for record in records if record.head == "words")
+
+    named = by_words({"negative": "negative", "positive": "positive"})
+    numbers, letters = by_words({"negative": 0, "positive": 1}), by_words({"negative": "b", "positive": "a"})
+    assert named.template == numbers.template == letters.template
+    assert numbers.log_loss == pytest.approx(letters.log_loss)
+    assert numbers.log_loss <= named.log_loss + 1e-9  # the order that suits the examples, maybe not that of the names
+
+
+@pytest.mark.parametrize(
+    "labels", [[1, 2, 3, 4, 5], ["1 star", "2 stars", "3 stars"], ["no", "yes"], [*range(12)]], ids=len
+)
+def test_labels_that_say_nothing_are_no_examples(labels):
+    proposals = propose(labels, TEXTS, models.backbone("gpt2"))
+    assert {proposal.has_words for proposal in proposals} == ({True, False} if len(labels) < 12 else {False})
+    for proposal in proposals:
+        texts = proposal.compiled.encode_labels()
+        assert proposal.has_words or not texts
+        assert proposal.features == "mask" or not proposal.has_words
+
+
+def test_scales_of_chinese_texts_have_chinese_words():
+    proposals = propose([1, 2, 3, 4, 5], CHINESE, models.backbone("gpt2"))
+    words = [proposal.verbalizer.words for proposal in proposals if proposal.has_words]
+    assert words and all(of_labels == (("糟糕",), ("差",), ("一般",), ("好",), ("棒",)) for of_labels in words)
 
 
 def test_templates_and_words_of_the_user_come_first(bert_tiny):

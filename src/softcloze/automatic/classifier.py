@@ -30,11 +30,11 @@ from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,
     Example,
+    are_words,
     as_examples,
     as_labels,
     class_names,
     example_weights,
-    is_word,
     label_indices,
     label_verbalizer,
     validate_lengths,
@@ -46,6 +46,7 @@ from softcloze.embeddings import load_encoder
 from softcloze.errors import DataError, OneSidedWarning, ParameterError
 from softcloze.files import expand_user, validate_writable
 from softcloze.formatting import quoted_list
+from softcloze.label_words.unnamed import unnamed_order
 from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.parameters import NONE, PATH, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import Probe, Prompt
@@ -218,8 +219,9 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         race = Race(task, budget, report, FeatureStore(self.checkpoint))
         if encoder is not None:
             words = label_words_of(classes, named) if given is None else given.first_words
-            names = [word for word in words if isinstance(word, str) and is_word(word)]
-            names = names if len(names) == len(classes) else []
+            names = [word for word in words if isinstance(word, str)]
+            says_nothing = given is None and unnamed_order(classes, named) is not None
+            names = names if len(names) == len(classes) and are_words(names) and not says_nothing else []
             probe = probe_trial(race.task, classes, names, encoder, budget)
             if probe is not None:
                 report(probe)

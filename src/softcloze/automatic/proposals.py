@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
+from softcloze.automatic.pairs import Order, Pair, directions, grade_pairs, library_pairs, task_pairs
 from softcloze.backbone import Backbone
 from softcloze.data import Example, shown_fields
 from softcloze.errors import SoftclozeError
 from softcloze.label_words.label_names import language_of, like_tables, name_verbalizer
-from softcloze.library import list_templates, load_template
+from softcloze.label_words.unnamed import scale_words, unnamed_order
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import States
 from softcloze.template import ChatOptions, Template
@@ -37,6 +39,8 @@ WORDINGS: Mapping[str, Sequence[str]] = {
     ),
 }
 MEAN = 0  # the wording at which the mean of the states is tried as well
+SENTIMENT = 4  # the wording at which grades have words
+UNNAMED = (0, 1, 2, 5)  # the wordings without label words for labels whose names say nothing
 SENTENCE_END = {"en": ".", "zh": "。"}  # a masked model expects the end of the sentence after the mask
 
 
@@ -48,11 +52,13 @@ class Proposal:
         compiled: a hard template with one mask and the label words, compiled for states and, with words, their scores.
         has_words: the words mean the labels to the model; else they only name them.
         features: the state that a linear layer takes, as for `PromptClassifier`.
+        orders: ways to give the words to other labels, of which the examples choose one, as for `arrange`.
     """
 
     compiled: CompiledPrompt
     has_words: bool
     features: States = "mask"
+    orders: tuple[Order, ...] = field(default=(), compare=False)
 
     @property
     def template(self) -> Template:
@@ -80,7 +86,8 @@ def propose(
 
     Templates given by the user come first. Then those of the library whose labels have like names, and general
     wordings, in turn; they are in Chinese where more than a fifth of the letters of the texts are Chinese, else in
-    English.
+    English. Where the names of the labels say nothing, as of numbers, it is templates of all tasks of the library, with
+    words of a scale or of a table of as many labels, which the examples put in order.
 
     Args:
         labels: the labels.
@@ -99,25 +106,36 @@ def propose(
     language = language_of([_text_of(example) for example in examples])
     name_words = verbalizer if verbalizer is not None else name_verbalizer(labels, class_names)
     similar = like_tables(labels, language, class_names) if verbalizer is None else {}
-    # the words of the library at the general wordings as well, since they mean the labels better than their names
-    words = next(iter(similar.values()), name_words)
-    of_library = _library_pairs(similar, fields, language)
+    of_library = library_pairs(similar, fields, language)
+    order = unnamed_order(labels, class_names) if verbalizer is None and not of_library else None
     end = SENTENCE_END[language] if backbone.family == "masked" else ""
-    general = [(Template(wording.replace("{text}", _body(fields)) + end), words) for wording in WORDINGS[language]]
-    pairs = [(template, name_words) for template in templates]
-    for i in range(max(len(of_library), len(general))):
-        pairs += of_library[i : i + 1] + general[i : i + 1]
-    names = name_verbalizer(labels, class_names) or Verbalizer({label: str(label) for label in labels})
+    general = [Template(wording.replace("{text}", _body(fields)) + end) for wording in WORDINGS[language]]
+    if order is None:
+        # the words of the library at the general wordings as well, since they mean the labels better than their names
+        words = next(iter(similar.values()), name_words)
+        proposed = [of_library, [Pair(template, words) for template in general]]
+    else:
+        chat = bool(getattr(backbone.prompt_tokenizer.original, "chat_template", None))
+        of_tasks = task_pairs(order, fields, language, chat)
+        wordings = [Pair(general[i]) for i in UNNAMED]
+        wordings.append(Pair(general[SENTIMENT], scale_words(order, language), directions(order)))
+        proposed = [grade_pairs(order, fields, language), wordings, of_tasks]
+    pairs = [Pair(template, name_words) for template in templates]
+    pairs += [pair for turn in zip_longest(*proposed) for pair in turn if pair is not None]
+    named = name_verbalizer(labels, class_names)
+    if named is not None and order is not None:  # the answers yes and no
+        named = Verbalizer({label: str(i) for i, label in enumerate(labels)})
+    names = named or Verbalizer({label: str(label) for label in labels})
     proposals = []
-    for template, of_pair in dict.fromkeys(pairs):
+    for pair in {(pair.template, pair.verbalizer): pair for pair in pairs}.values():
         try:
-            proposals.append(_propose(template, of_pair, names, backbone, max_length, chat_options))
-            if template == general[MEAN][0]:
+            proposals.append(_propose(pair, names, backbone, max_length, chat_options))
+            if pair.template == general[MEAN]:
                 # in a causal model the mean does not depend on the words after the text: one template serves for all
-                compiled = CompiledPrompt(template, names, backbone, max_length, "linear", chat_options, "mean")
+                compiled = CompiledPrompt(pair.template, names, backbone, max_length, "linear", chat_options, "mean")
                 proposals.append(Proposal(compiled, has_words=False, features="mean"))
         except SoftclozeError:
-            if template in templates:
+            if pair.template in templates:
                 raise
     return proposals
 
@@ -147,37 +165,22 @@ def _body(fields: Sequence[str]) -> str:
     return f"<{fields[0]}>" if len(fields) == 1 else "\n".join(f"{field}: <{field}>" for field in fields)
 
 
-def _library_pairs(
-    similar: Mapping[str, Verbalizer], fields: Sequence[str], language: str
-) -> list[tuple[Template, Verbalizer]]:
-    """Hard templates of the library for the tasks of these tables, each with its own table or the first of its task."""
-    of_task: dict[str, Verbalizer] = {}
-    for name, verbalizer in similar.items():
-        of_task.setdefault(name.split("/")[0], verbalizer)
-    pairs = []
-    for name in list_templates():
-        card = load_template(name)
-        if card.task in of_task and card.language == language and card.kind == "hard" and [*card.fields] == [*fields]:
-            pairs.append((card.template, similar.get(card.verbalizer, of_task[card.task])))
-    return pairs
-
-
 def _propose(
-    template: Template,
-    verbalizer: AnyVerbalizer | None,
+    pair: Pair,
     names: Verbalizer,
     backbone: Backbone,
     max_length: int | None,
     chat_options: ChatOptions | None,
 ) -> Proposal:
-    """The proposal with these words, or without them if they are too long or do not fit.
+    """The proposal with the words of a pair, or without them if they are too long or do not fit.
 
     Raises:
         SoftclozeError: the template does not fit the model.
     """
-    if verbalizer is not None and len(names.labels) <= MOST_OPTIONS:
+    if pair.verbalizer is not None and len(names.labels) <= MOST_OPTIONS:
         with suppress(SoftclozeError):
-            compiled = CompiledPrompt(template, verbalizer, backbone, max_length, "words+linear", chat_options)
+            words = pair.verbalizer
+            compiled = CompiledPrompt(pair.template, words, backbone, max_length, "words+linear", chat_options)
             if max(map(len, compiled.words)) <= MOST_WORD_TOKENS:
-                return Proposal(compiled, has_words=True)
-    return Proposal(CompiledPrompt(template, names, backbone, max_length, "linear", chat_options), has_words=False)
+                return Proposal(compiled, has_words=True, orders=pair.orders)
+    return Proposal(CompiledPrompt(pair.template, names, backbone, max_length, "linear", chat_options), has_words=False)

@@ -13,6 +13,7 @@ from softcloze.automatic.budget import Budget
 from softcloze.automatic.feature_store import FeatureStore
 from softcloze.automatic.proposals import Proposal
 from softcloze.automatic.trials import Task, Trial, hard_trials, soft_trial
+from softcloze.prompt import Prompt
 
 FIRST = 96  # examples of the first round, or more for many labels
 OF_EACH_LABEL = 8
@@ -82,8 +83,9 @@ class Race:
             judged.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
             racing = judged if size == everything else judged[: -(-len(judged) // 2)]
         for proposal in [proposal for proposal in racing if proposal.has_words][:soft]:
-            if self._budget.allows(SOFT_PASSES * everything):
-                self.trials[proposal].append(soft_trial(self._task, proposal))
+            hard = self.trials[proposal][0].prompt
+            if isinstance(hard, Prompt) and self._budget.allows(SOFT_PASSES * everything):
+                self.trials[proposal].append(soft_trial(self._task, hard))
                 self._on_trial(best_of([trial for other in racing for trial in self.trials[other]]))
         return [trial for proposal in racing for trial in self.trials[proposal]]
 

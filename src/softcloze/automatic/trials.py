@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from softcloze.automatic.arrangement import arrange
 from softcloze.automatic.proposals import Proposal
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
@@ -18,7 +19,7 @@ from softcloze.errors import OneSidedWarning
 from softcloze.heads import ExactFit, Head, WordHead, WordsLinearHead, fit_exact
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import ChatOptions, with_slots
-from softcloze.verbalizer import AnyVerbalizer
+from softcloze.verbalizer import AnyVerbalizer, Verbalizer
 
 SLOTS = 10  # vectors of a soft prompt
 SOFT_FOLDS = 3  # each takes a training of its own
@@ -101,6 +102,10 @@ def hard_trials(task: Task, proposal: Proposal, features: Tensor, label_features
         label_features: the same for a text for each label, as for `fit_exact`; or for none.
     """
     verbalizer, goals = proposal.verbalizer, task.targets.tolist()
+    if proposal.orders and isinstance(verbalizer, Verbalizer):
+        verbalizer, features, label_features = arrange(
+            verbalizer, proposal.orders, features, label_features, task.targets
+        )
 
     def trial(name: str, head: Head, log_probabilities: NDArray[np.float64]) -> Trial:
         prompt = Prompt(
@@ -148,23 +153,28 @@ def mean_head(verbalizer: AnyVerbalizer, linear: Head, beside_words: Head) -> Wo
     return WordsLinearHead(verbalizer, other["scale"] / 2, weight, bias)
 
 
-def soft_trial(task: Task, proposal: Proposal) -> Trial:
-    """Judge a soft prompt: ten vectors at the start of the template, or of the turn that shows the text."""
+def soft_trial(task: Task, hard: Prompt) -> Trial:
+    """Judge a soft prompt: ten vectors at the start of the template, or of the turn that shows the text.
+
+    Args:
+        task: the examples.
+        hard: a prompt with the template and the label words.
+    """
     from sklearn.model_selection import StratifiedKFold
 
     def fitted(rows: NDArray[np.int_]) -> PromptClassifier:
         classifier = PromptClassifier(
             task.backbone,
-            with_slots(proposal.template, front=SLOTS),
-            proposal.verbalizer,
+            with_slots(hard.template, front=SLOTS),
+            hard.verbalizer,
             max_length=task.max_length,
             chat_options=task.chat_options,
             random_state=task.seed,
         )
         return classifier.fit([task.examples[i] for i in rows], labels[rows].tolist(), task.weights[rows])
 
-    labels = np.asarray(proposal.verbalizer.labels)[task.targets]
-    log_probabilities = np.empty((len(labels), len(proposal.verbalizer.labels)))
+    labels = np.asarray(hard.verbalizer.labels)[task.targets]
+    log_probabilities = np.empty((len(labels), len(hard.verbalizer.labels)))
     folds = min(SOFT_FOLDS, int(np.bincount(task.targets).min()))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=task.seed % 2**32)
     with warnings.catch_warnings():

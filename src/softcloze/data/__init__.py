@@ -2,11 +2,11 @@
 
 from softcloze.data.examples import Example, as_examples, iterate_examples, normalise, row_name, shown_fields
 from softcloze.data.labels import (
+    are_words,
     as_indicators,
     as_labels,
     as_probabilities,
     class_names,
-    is_word,
     label_indices,
     label_verbalizer,
     validate_lengths,
@@ -29,6 +29,7 @@ __all__ = [
     "Example",
     "Examples",
     "Split",
+    "are_words",
     "as_examples",
     "as_indicators",
     "as_labels",
@@ -38,7 +39,6 @@ __all__ = [
     "example_weights",
     "few_shot",
     "indicator_weights",
-    "is_word",
     "iterate_examples",
     "label_indices",
     "label_verbalizer",

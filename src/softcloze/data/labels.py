@@ -16,6 +16,8 @@ from softcloze.verbalizer.labels import is_collection
 if TYPE_CHECKING:
     from torch import Tensor
 
+_WORD = r"[^\W\d_\u3400-\u9fff]{2,}|[\u3400-\u9fff]"  # two letters in a row or more, or a Chinese one
+
 
 def as_labels(y: Iterable[Label]) -> list[Label]:
     """Convert labels to plain strings, integers or truth values, each as `softcloze.verbalizer.labels.as_label`.
@@ -36,13 +38,19 @@ def as_labels(y: Iterable[Label]) -> list[Label]:
     return labels
 
 
-def is_word(name: str) -> bool:
-    """Return True if the name of a label may mean something: it has two letters in a row, or a Chinese one.
+def are_words(names: Sequence[str]) -> bool:
+    """Return True if names of labels may mean something.
 
-    >>> is_word("fees"), is_word("差"), is_word("3"), is_word("B2")
-    (True, True, False, False)
+    Each then has two letters in a row, or a Chinese one, and not all have the same such words, as "class 1" and
+    "class 2" have.
+
+    >>> are_words(["fees", "card lost"]), are_words(["差", "好"]), are_words(["3", "B2"])
+    (True, True, False)
+    >>> are_words(["LABEL_0", "LABEL_1"]), are_words(["1 star", "2 stars"]), are_words(["good", "very good"])
+    (False, False, True)
     """
-    return re.search(r"[^\W\d_]{2}|[\u3400-\u9fff]", name) is not None
+    words = [{word.rstrip("s") for word in re.findall(_WORD, name.casefold())} for name in names]
+    return all(words) and (len(words) < 2 or any(of_name != words[0] for of_name in words))
 
 
 def validate_lengths(X: Sized, y: Sized) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from softcloze.data import is_word
+from softcloze.data import are_words
 from softcloze.data.examples import normalise
 from softcloze.errors import VerbalizerError
 from softcloze.library import list_verbalizers, load_verbalizer
@@ -37,7 +37,7 @@ def name_verbalizer(labels: Sequence[Label], class_names: Mapping[Label, str] | 
     True
     """
     names = {label: split_name((class_names or {}).get(label, label)) for label in labels}
-    if not all(map(is_word, names.values())):
+    if not are_words([*names.values()]):
         return None
     try:
         return Verbalizer(names)

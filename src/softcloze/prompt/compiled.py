@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from softcloze.backbone import Backbone
-from softcloze.data import Example, is_word
+from softcloze.data import Example, are_words
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import EncodingError, ParameterError, SoftclozeError, TemplateSyntaxError, VerbalizerError
 from softcloze.formatting import quoted_list
@@ -146,7 +146,7 @@ class CompiledPrompt:
         if isinstance(self.verbalizer, RuleVerbalizer | FieldVerbalizer) or len(template.fields) != 1 or template.demos:
             return []
         words = self.verbalizer.first_words
-        if not words or not all(map(is_word, words)):
+        if not words or not are_words(words):
             return []
         try:
             return self.encode([{template.fields[0]: word} for word in words])
