@@ -276,7 +276,7 @@ def test_an_ensemble_of_prompts_and_embeddings_saves_and_loads(bert_tiny, tmp_pa
 
 
 def test_embeddings_are_left_out_where_they_would_take_half_of_the_budget(bert_tiny, monkeypatch):
-    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows_seconds", lambda self, seconds: False)
+    monkeypatch.setattr("softcloze.automatic.budget.Budget.allows", lambda self, seconds: False)
     monkeypatch.setattr("softcloze.automatic.probe_trial.FIRST", 4)
     auto = AutoPromptClassifier(bert_tiny, encoder="starter:minilm-l6", candidates=1, soft_prompts=0, random_state=0)
     assert {record.features for record in auto.fit(TEXTS[:8], LABELS[:8]).trials_.records} == {"mask"}

@@ -4,6 +4,7 @@ import re
 import time
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
+LEAST_MARGIN = 1.25  # factor of expected times
 DURATION = 'a number of seconds above 0, or a duration with a unit, such as "90s", "2min" or "1h"'
 
 
@@ -20,29 +21,56 @@ def parse_duration(duration: object) -> float | None:
 
 
 class Budget:
-    """A clock that started when it was made, and an estimate of what reading examples costs."""
+    """A clock that started when it was made, and estimates of what is still to do, from what was done.
+
+    An estimate takes the slowest of what was measured, times a margin: the largest factor by which an earlier estimate
+    fell short, at least `LEAST_MARGIN`.
+    """
 
     def __init__(self, seconds: float | None):
         """Start the clock; None for no limit."""
         self._limit = seconds
         self._started = time.monotonic()
-        self._reading = 0.0
-        self._examples = 0
+        self._of_example = 0.0  # seconds of a forward pass
+        self._fits: dict[int, float] = {}  # number of examples -> seconds of judging heads on them
+        self._margin = LEAST_MARGIN
+        self._measured = 0
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self._started
 
-    def spent(self, seconds: float, examples: int) -> None:
-        """Note that a number of examples took this long."""
-        self._reading += seconds
-        self._examples += examples
+    def reserve(self, seconds: float) -> None:
+        """Keep this time for what comes last."""
+        if self._limit is not None:
+            self._limit -= seconds
 
-    def allows(self, examples: int) -> bool:
-        """Return True if the time that is left suffices for so many examples, as far as those before tell."""
-        return not self._examples or self.allows_seconds(self._reading / self._examples * examples)
+    def judged(self, read: int, reading: float, size: int, fitting: float) -> None:
+        """Note that a template took so many seconds to read some examples, and to judge its heads on all read so far.
 
-    def allows_seconds(self, seconds: float) -> bool:
-        """Return True if so much time is left."""
-        return self._limit is None or self.elapsed + seconds <= self._limit
+        Args:
+            read: number of examples that were read.
+            reading: seconds of their forward passes.
+            size: number of examples on which the heads were judged.
+            fitting: seconds of it.
+        """
+        if self._fits and (expected := self.reading(read) + self.fitting(size)) > 0:
+            self._margin = max(self._margin, (reading + fitting) / expected)
+        self._measured += 1
+        if self._measured == 2:  # the first one took what only comes once
+            self._of_example, self._fits = 0.0, {}
+        self._of_example = max(self._of_example, reading / max(1, read))
+        self._fits[size] = max(self._fits.get(size, 0.0), fitting)
+
+    def reading(self, examples: int) -> float:
+        """Expected seconds of forward passes, without the margin."""
+        return self._of_example * examples
+
+    def fitting(self, size: int) -> float:
+        """Expected seconds of judging heads on so many examples, without the margin; it grows with their square."""
+        return max((seconds * (size / known) ** 2 for known, seconds in self._fits.items() if known <= size), default=0)
+
+    def allows(self, seconds: float) -> bool:
+        """Return True if so much time is left, with the margin."""
+        return self._limit is None or self.elapsed + self._margin * seconds <= self._limit

@@ -71,7 +71,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             classes that a column of `datasets` names.
         templates: templates to try first, as for `PromptClassifier`; without soft slots and demonstrations.
         budget: longest duration of `fit` after the model is loaded, in seconds or with a unit, such as "2min"; None
-            for none. A template is read only if the time suffices to finish it; at least one is.
+            for none. A template is read only if the time suffices to finish it, with a margin by how far the times of
+            those before were off; at least one is.
         candidates: number of templates to try, at most; None for all. Results are the same on every run for a seed, a
             number of candidates, and budget=None or one that suffices.
         members: number of ways whose log-probabilities the result averages, at most; 1 for a single prompt.
@@ -208,6 +209,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             chat_options=options,
             class_names=named,
         )
+        # at the end each member of the result is compiled once more
+        budget.reserve(self.members * budget.elapsed / len(proposals))
         weights = np.ones(len(targets)) if weights is None else weights
         task = Task(backbone, examples, targets, weights, limit, seed, options)
         probe: Trial | None = None

@@ -36,7 +36,7 @@ def probe_trial(
     texts, started = field_texts(fields, task.examples), time.monotonic()
     embeddings = encoder.embed(texts[:FIRST])
     if rest := texts[FIRST:]:
-        if not budget.allows_seconds(SHARE * (time.monotonic() - started) / FIRST * len(rest)):
+        if not budget.allows(SHARE * (time.monotonic() - started) / FIRST * len(rest)):
             return None
         embeddings = np.concatenate([embeddings, encoder.embed(rest)])
     probe, fit = fit_probe(

@@ -1,6 +1,5 @@
 """Successive halving of proposals: all of them on some examples, the better half on twice as many, and so on."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -69,12 +68,14 @@ class Race:
         everything = len(self._task.examples)
         first = max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1))
         racing = list(proposals)
-        for number, size in enumerate(round_sizes(everything, first)):
+        sizes = round_sizes(everything, first)
+        for number, size in enumerate(sizes):
             judged: list[Proposal] = []
             for proposal in racing:
                 # the best one has to be read to the end; the others take what time is left
-                rest = everything - size if judged else 0
-                if judged and not self._budget.allows(size - self._count(proposal) + rest):
+                rest = everything - self._count(proposal)
+                seconds = self._budget.reading(rest) + sum(map(self._budget.fitting, sizes[number:]))
+                if judged and not self._budget.allows(seconds):
                     self.left_out += number == 0
                     continue
                 self._judge(proposal, size)
@@ -84,8 +85,10 @@ class Race:
             racing = judged if size == everything else judged[: -(-len(judged) // 2)]
         for proposal in [proposal for proposal in racing if proposal.has_words][:soft]:
             hard = self.trials[proposal][0].prompt
-            if isinstance(hard, Prompt) and self._budget.allows(SOFT_PASSES * everything):
-                self.trials[proposal].append(soft_trial(self._task, hard))
+            if not isinstance(hard, Prompt) or not self._budget.allows(self._budget.reading(SOFT_PASSES * everything)):
+                continue
+            if (trained := soft_trial(self._task, hard, self._budget)) is not None:
+                self.trials[proposal].append(trained)
                 self._on_trial(best_of([trial for other in racing for trial in self.trials[other]]))
         return [trial for proposal in racing for trial in self.trials[proposal]]
 
@@ -94,17 +97,18 @@ class Race:
 
     def _judge(self, proposal: Proposal, size: int) -> None:
         """Compute the features of the first `size` examples, as far as they are not known, and run the trials."""
-        count, started = self._count(proposal), time.monotonic()
+        count, started = self._count(proposal), self._budget.elapsed
         task, compiled = self._task, proposal.compiled
         of_labels = compiled.encode_labels() if not count else []
         features = self._store.features(compiled, [*compiled.encode(task.examples[count:size]), *of_labels])
         if not count:
             self._features[proposal], self._label_features[proposal] = features[:0], features[size:]
         self._features[proposal] = torch.cat([self._features[proposal], features[: size - count]])
+        read = self._budget.elapsed
         self.trials[proposal] = hard_trials(
             task.first(size), proposal, self._features[proposal], self._label_features[proposal]
         )
-        self._budget.spent(time.monotonic() - started, size - count)
+        self._budget.judged(size - count, read - started, size, self._budget.elapsed - read)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

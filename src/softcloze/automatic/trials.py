@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from softcloze.automatic.arrangement import arrange
+from softcloze.automatic.budget import Budget
 from softcloze.automatic.proposals import Proposal
 from softcloze.backbone import Backbone
 from softcloze.classifiers import PromptClassifier
@@ -153,12 +154,16 @@ def mean_head(verbalizer: AnyVerbalizer, linear: Head, beside_words: Head) -> Wo
     return WordsLinearHead(verbalizer, other["scale"] / 2, weight, bias)
 
 
-def soft_trial(task: Task, hard: Prompt) -> Trial:
+def soft_trial(task: Task, hard: Prompt, budget: Budget) -> Trial | None:
     """Judge a soft prompt: ten vectors at the start of the template, or of the turn that shows the text.
 
     Args:
         task: the examples.
         hard: a prompt with the template and the label words.
+        budget: the clock.
+
+    Returns:
+        The trial; None if the first training shows that the time does not suffice for the others.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -181,8 +186,13 @@ def soft_trial(task: Task, hard: Prompt) -> Trial:
         # a prompt that does not learn shows in its log loss
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", OneSidedWarning)
-        for train, test in splitter.split(labels, labels):
+        started = budget.elapsed
+        for fold, (train, test) in enumerate(splitter.split(labels, labels)):
             classifier = fitted(train)
             log_probabilities[test] = classifier.predict_log_proba([task.examples[i] for i in test])
+            # the training on all examples takes as much longer as it has more of them
+            rest = folds - 1 + folds / (folds - 1)
+            if fold == 0 and not budget.allows(rest * (budget.elapsed - started)):
+                return None
         prompt = fitted(np.arange(len(labels))).prompt_
     return Trial(prompt, log_probabilities, task.targets, task.weights)
