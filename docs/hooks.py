@@ -74,12 +74,18 @@ def _names() -> Iterator[str]:
 
 
 def _commands() -> Iterator[str]:
-    group = typer.main.get_command(app)
-    context = typer.Context(group, info_name="softcloze")
+    yield from _commands_of(typer.Context(typer.main.get_command(app), info_name="softcloze"))
+
+
+def _commands_of(context: typer.Context, prefix: str = "") -> Iterator[str]:
+    group = context.command
     for name in group.list_commands(context):
         inside = group.get_command(context, name).make_context(name, [], parent=context, resilient_parsing=True)
         command = inside.command  # with its options: the group has commands that are imported when they run
-        yield f"## {name}\n\n{_plain(cleandoc(command.help))}\n"
+        if hasattr(command, "list_commands"):
+            yield from _commands_of(inside, f"{prefix}{name} ")
+            continue
+        yield f"## {prefix}{name}\n\n{_plain(cleandoc(command.help))}\n"
         yield "| argument or option | |\n| --- | --- |"
         for parameter in command.get_params(inside):
             usage, meaning = parameter.get_help_record(inside)

@@ -288,9 +288,12 @@ def test_commands_and_options_exist(page):
     for line in "\n".join([*blocks(page, "sh"), *inline]).splitlines():
         command, *words = shlex.split(line, comments=True) or [""]
         if command == "softcloze" and words[0] != "COMMAND":
-            subcommand = group.get_command(context, words[0])
-            assert subcommand is not None, line
-            inside = subcommand.make_context(words[0], [], parent=context, resilient_parsing=True)
+            inside, names = context, iter(words)
+            while hasattr(inside.command, "get_command"):  # a group of commands
+                name = next(names)
+                subcommand = inside.command.get_command(inside, name)
+                assert subcommand is not None, line
+                inside = subcommand.make_context(name, [], parent=inside, resilient_parsing=True)
             options = {option for parameter in inside.command.params for option in parameter.opts}
             assert {word for word in words if word.startswith("--")} <= options | {"--help"}, line
 

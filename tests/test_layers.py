@@ -26,6 +26,7 @@ ORDER = [
     "heads",
     "demonstrations",
     "prompt",
+    "registry",
     "training",
     "label_words",
     "analysis",

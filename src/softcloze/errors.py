@@ -92,6 +92,10 @@ class LibraryError(SoftclozeError, LookupError):
     """An unknown name in the library, or a malformed card."""
 
 
+class RegistryError(SoftclozeError, LookupError):
+    """An unknown prompt, version or alias of a registry, or a name that breaks its rules."""
+
+
 class ReportError(SoftclozeError, RuntimeError):
     """A report that cannot be rendered or written."""
 

@@ -8,6 +8,7 @@ import pytest
 from support.models import model, tokenizer
 
 from softcloze import PromptClassifier, PromptEnsemble
+from softcloze.registry import Registry
 
 CODE = """
 import json, sys
@@ -56,6 +57,16 @@ MISTAKES = [
     ["import-peft", "adapter", "--out", "out", "--tail", "<text*4> <mask>", "--verbalizer", "sentiment/en"],
     ["import-peft", "adapter", "--out", "out", "--tail", "<text> <mask>", "--verbalizer", "sentiment/nowhere"],
     ["import-peft", "adapter", "--out", "rows.csv/out", "--tail", "<text> <mask>", "--verbalizer", "sentiment/en"],
+    ["registry", "add", "prompts", "Reviews", "--prompt", "prompt"],
+    ["registry", "add", "prompts", "reviews", "--prompt", "model"],
+    ["registry", "list", "nowhere"],
+    ["registry", "list", "prompts", "reviws"],
+    ["registry", "promote", "prompts", "reviews"],
+    ["registry", "promote", "prompts", "reviews@9"],
+    ["registry", "promote", "prompts", "reviews@1", "--field", "text"],
+    ["registry", "rollback", "prompts", "reviews"],
+    ["registry", "remove", "prompts", "reviews@1"],
+    ["registry", "check", "nowhere"],
 ]
 
 
@@ -70,6 +81,8 @@ def folder(tmp_path):
     PromptClassifier(str(tmp_path / "model"), "<text> It was <mask>", words).save(tmp_path / "prompt")
     members = [PromptClassifier(str(tmp_path / "model"), f"<text> {end} <mask>", words) for end in ("It was", "A")]
     PromptEnsemble(members).save(tmp_path / "ensemble")
+    registry = Registry(tmp_path / "prompts")
+    registry.promote(str(registry.add(tmp_path / "prompt", "reviews")))
     return tmp_path
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from softcloze.cli.app import COMMANDS
+from softcloze.cli.app import COMMANDS, REGISTRY
 
 CODE = """
 import sys
@@ -21,7 +21,10 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+ALL = [[], *([name] for name in [*COMMANDS, "registry"]), *(["registry", name] for name in REGISTRY)]
+
+
+@pytest.mark.parametrize("args", [["--version"], *([*words, "--help"] for words in ALL)])
 def test_help_imports_nothing_heavy(args):
     done = subprocess.run(
         [sys.executable, "-c", CODE.format(args=args)],
@@ -30,4 +33,5 @@ def test_help_imports_nothing_heavy(args):
         env=os.environ | {"COLUMNS": "100"},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(name in done.stdout for name in COMMANDS) or args != ["--help"]
+    assert all(name in done.stdout for name in [*COMMANDS, "registry"]) or args != ["--help"]
+    assert all(name in done.stdout for name in REGISTRY) or args != ["registry", "--help"]

@@ -38,7 +38,7 @@ from softcloze.prompt.combination import (
     accuracy_weights,
     equal_weights,
 )
-from softcloze.prompt.ensemble import EnsembleCard, Weights, validate_same_labels, write_ensemble
+from softcloze.prompt.ensemble import EnsembleCard, SavedEnsemble, Weights, validate_same_labels
 from softcloze.prompt.members import encode_for_members, prompts_of, score_members
 from softcloze.prompt.probe_card import ProbeCard
 from softcloze.template import Template
@@ -297,7 +297,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             ParameterError: a transformer selects the demonstrations of a member; only a pickle could hold it.
         """
         members = [bound.saved for bound in bound_members(self._members())]
-        write_ensemble(path, members, self._combination(), self.weights)
+        SavedEnsemble(members, self._combination(), self.weights).save(path)
 
     @classmethod
     def load(

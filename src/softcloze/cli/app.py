@@ -40,17 +40,28 @@ COMMANDS = {  # name of a module and of the function in it: summary
     "models": "List or download starter models and data sets.",
     "templates": "List the templates of the library, or show one.",
 }
+REGISTRY = {  # the same for commands after "registry", whose functions are in one module
+    "add": "Add a saved prompt as a new version.",
+    "list": "List the prompts, or the versions and the history of one.",
+    "promote": "Let an alias name another version.",
+    "rollback": "Let an alias name the version before.",
+    "remove": "Remove a version or an alias.",
+    "check": "Check every version, alias and history.",
+}
 
 app = typer.Typer(name="softcloze", no_args_is_help=True, **SETTINGS)
+registry = typer.Typer(name="registry", no_args_is_help=True, help="Keep versions of prompts in a folder.", **SETTINGS)
 
 
 class LazyCommand(TyperCommand):
     """A command that is imported when it runs or its own help is shown."""
 
+    group = ""  # that the command is in
+
     def make_context(self, info_name: str | None, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as in click
         """Parse arguments with the parameters of the command's function."""
-        name = str(info_name).replace("-", "_")
-        function = getattr(import_module(f"softcloze.cli.{name}"), name)
+        name = "_".join(filter(None, (self.group, str(info_name).replace("-", "_"))))
+        function = getattr(import_module(f"softcloze.cli.{self.group or name}"), name)
         command = typer.Typer(**SETTINGS)
         command.command(info_name)(function)
         try:
@@ -60,8 +71,17 @@ class LazyCommand(TyperCommand):
             raise
 
 
+class LazyRegistryCommand(LazyCommand):
+    """A command after "registry"."""
+
+    group = "registry"
+
+
 for _name, _summary in COMMANDS.items():
     app.command(_name, cls=LazyCommand, help=_summary)(lambda: None)
+for _name, _summary in REGISTRY.items():
+    registry.command(_name, cls=LazyRegistryCommand, help=_summary)(lambda: None)
+app.add_typer(registry)
 
 
 def main() -> None:

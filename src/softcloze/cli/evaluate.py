@@ -37,7 +37,7 @@ def evaluate(
     if report is not None:
         validate_page(report, file)
     table, saved = open_table(file), Saved.read(prompt)
-    as_example, labels = table.reader(saved.templates, text_column), table.labels(label_column, saved.labels)
+    as_example, labels = table.reader(saved.templates, text_column), table.labels(label_column, saved.label_texts)
     if report is not None:
         from softcloze.report import require_matplotlib
 

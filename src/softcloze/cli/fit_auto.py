@@ -13,7 +13,7 @@ from softcloze.cli.delimited import Row
 from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
 from softcloze.cli.input_files import Table
 from softcloze.cli.progress import fetch, fetch_starter
-from softcloze.cli.saved import ENSEMBLE_CARD, Saved
+from softcloze.cli.saved import Saved
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, percent, quoted_list
@@ -150,7 +150,7 @@ def _validate_target(out: Path, *, is_ensemble: bool) -> tuple[Path, str]:
         return PROMPT.validate_target(out), CARD
     from softcloze.prompt.ensemble import ENSEMBLE  # with scipy, which is slow to import
 
-    return ENSEMBLE.validate_target(out), ENSEMBLE_CARD
+    return ENSEMBLE.validate_target(out), ENSEMBLE.card
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def predict(
     if out is not None and is_same(out, table.path):
         raise CommandError(f"--out {out} is the input file; name another")
     saved = Saved.read(prompt)
-    names = _new_columns(table, saved.labels)
+    names = _new_columns(table, saved.label_texts)
     as_example = table.reader(saved.templates, text_column)
     output = None
     if out is not None:
@@ -84,11 +84,11 @@ def predict(
     else:
         first = _count(table, windows, counts)
         columns = saved.templates[0].fields if text_column is None else (text_column,)
-        results().print(rich_table(_preview(table, first, columns, saved.labels, results())))
+        results().print(rich_table(_preview(table, first, columns, saved.label_texts, results())))
     say(
         results(),
         f"{counted(counts.labels.total(), 'row')} labelled: ",
-        plain(", ".join(f"{label} {counts.labels[label]:,}" for label in saved.labels)),
+        plain(", ".join(f"{label} {counts.labels[label]:,}" for label in saved.label_texts)),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
     warn_of_bad_rows(table, counts, "and have no label")

@@ -1,8 +1,9 @@
 """The folder of a saved ensemble: its card, what it says without torch, and a folder for each member."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, Self, TypeAlias, TypedDict
 
 from softcloze.errors import ArtifactError, DataError
 from softcloze.parameters import number
@@ -85,25 +86,58 @@ class EnsembleCard(NamedTuple):
         return cls(members, combination, card["weights"])
 
 
-def write_ensemble(
-    path: str | PathLike[str], members: "Sequence[SavedMember]", combination: Combination, weights: Weights
-) -> None:
-    """Write `ensemble.json` and a folder for each member; a saved ensemble is replaced, and other files stay.
+@dataclass(frozen=True)
+class SavedEnsemble:
+    """An ensemble as its folder holds it, without models.
 
-    Raises:
-        ArtifactError: `path` holds other files and no ensemble.
-        FileError: it cannot be written.
+    Attributes:
+        members: its prompts and probes, which have the same labels.
+        combination: of their log-probabilities.
+        weights: the ensemble's parameter `weights`.
+        kind: the kind of folder that holds it.
     """
 
-    def make(suffix: str) -> Content:
-        files, names = dict[str, bytes](), [f"{member.kind.kind}-{i}{suffix}" for i, member in enumerate(members)]
-        for name, member in zip(names, members, strict=True):
+    kind: ClassVar[SavedFolder] = ENSEMBLE
+
+    members: "Sequence[SavedMember]"
+    combination: Combination
+    weights: Weights
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write `ensemble.json` and a folder for each member; a saved ensemble is replaced, and other files stay.
+
+        Raises:
+            ArtifactError: `path` holds other files and no ensemble.
+            FileError: it cannot be written.
+        """
+        ENSEMBLE.write(path, self.content)
+
+    def content(self, suffix: str = "") -> Content:
+        """The content of the folder, with `suffix` in the names of the members' folders."""
+        files = dict[str, bytes]()
+        names = [f"{member.kind.kind}-{i}{suffix}" for i, member in enumerate(self.members)]
+        for name, member in zip(names, self.members, strict=True):
             content = member.content()
             of_member = {**content.files, member.kind.card: member.kind.seal(*content)}
             files.update({f"{name}/{file}": text for file, text in of_member.items()})
-        return Content({"weights": weights, "combination": combination.to_dict(), "members": names}, files)
+        card = {"weights": self.weights, "combination": self.combination.to_dict(), "members": names}
+        return Content(card, files)
 
-    ENSEMBLE.write(path, make)
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Load an ensemble that `save` wrote.
+
+        Raises:
+            ArtifactError: `path` is not a saved ensemble, or a file is missing, damaged or altered; names the file.
+        """
+        from softcloze.prompt.probe import Probe  # with torch, without which the card is read
+        from softcloze.prompt.prompt import Prompt
+
+        cards, combination, weights = EnsembleCard.load(path)
+        members = [
+            Probe.load(card.folder) if isinstance(card, ProbeCard) else Prompt.load(card.folder) for card in cards
+        ]
+        return cls(members, combination, weights)
 
 
 def validate_same_labels(labels_by_member: Sequence[Sequence[Label]]) -> None:

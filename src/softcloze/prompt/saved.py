@@ -1,0 +1,146 @@
+"""Folders of any kind: a prompt, a probe or an ensemble, their cards without torch, and what they load."""
+
+import os
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
+
+from softcloze.prompt.card import PROMPT, PromptCard
+from softcloze.prompt.folder import folder_of
+from softcloze.prompt.probe_card import PROBE, ProbeCard
+from softcloze.template import Template
+from softcloze.verbalizer import Label
+
+if TYPE_CHECKING:
+    from softcloze.backbone import Backbone
+    from softcloze.embeddings import AnyEncoder
+    from softcloze.prompt.ensemble import SavedEnsemble
+    from softcloze.prompt.probe import Probe
+    from softcloze.prompt.prompt import Prompt
+    from softcloze.prompt.streaming import RowPredictor
+
+ENSEMBLE_CARD = "ensemble.json"
+AnySaved: TypeAlias = "Prompt | Probe | SavedEnsemble"
+
+
+class SavedCards(NamedTuple):
+    """The cards of a saved prompt, probe or ensemble.
+
+    Attributes:
+        card: the file of its card, in which the checksums of all other files are.
+        members: the card of the prompt or probe, or those of the members of the ensemble.
+    """
+
+    card: Path
+    members: tuple[PromptCard | ProbeCard, ...]
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Self:
+        """Read the cards in a folder.
+
+        Raises:
+            ArtifactError: a file is missing, damaged or altered, or has another format; names it.
+        """
+        folder = folder_of(path)
+        if os.path.lexists(folder / PROBE.card):
+            return cls(folder / PROBE.card, (ProbeCard.load(folder),))
+        if not os.path.lexists(folder / ENSEMBLE_CARD):
+            return cls(folder / PROMPT.card, (PromptCard.load(folder),))
+        from softcloze.prompt.ensemble import EnsembleCard  # with scipy, which is slow to import
+
+        return cls(folder / ENSEMBLE_CARD, EnsembleCard.load(folder).members)
+
+    @property
+    def folder(self) -> Path:
+        """The folder."""
+        return self.card.parent
+
+    @property
+    def kind(self) -> str:
+        """The kind of folder: "prompt", "probe" or "ensemble"."""
+        return self.card.stem
+
+    @property
+    def is_ensemble(self) -> bool:
+        """True for an ensemble."""
+        return self.card.name == ENSEMBLE_CARD
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels, in the order of the scores."""
+        return self.members[0].labels
+
+    @property
+    def templates(self) -> list[Template]:
+        """The templates that read the fields of the members."""
+        return [member.template for member in self.members]
+
+    @property
+    def prompts(self) -> list[PromptCard]:
+        """The cards of the members that are prompts."""
+        return [member for member in self.members if isinstance(member, PromptCard)]
+
+    @property
+    def probes(self) -> list[ProbeCard]:
+        """The cards of the members that are probes."""
+        return [member for member in self.members if isinstance(member, ProbeCard)]
+
+    @property
+    def model(self) -> str | None:
+        """The name of the backbone; None if there is no prompt."""
+        return next((prompt.model for prompt in self.prompts), None)
+
+    @property
+    def encoder(self) -> str | None:
+        """The name of the sentence encoder; None if there is no probe."""
+        return next((probe.entries["encoder"] for probe in self.probes), None)
+
+    def fingerprints(self) -> Mapping[str, Mapping[str, Any]]:
+        """The fingerprints of the backbone and of the encoder, each if there is one; chat templates where turns are."""
+        parts: dict[str, dict[str, Any]] = {}
+        for prompt in self.prompts:
+            fingerprint = dict(prompt.entries["fingerprint"])
+            if not prompt.template.turns:
+                del fingerprint["chat_template"]
+            parts.setdefault("backbone", {}).update(fingerprint)
+        for probe in self.probes:
+            parts.setdefault("encoder", {}).update(probe.entries["fingerprint"])
+        return parts
+
+    def load(self) -> AnySaved:
+        """Load the whole folder, with its vectors.
+
+        Raises:
+            ArtifactError: a file is missing, damaged or altered; names it.
+        """
+        if self.is_ensemble:
+            from softcloze.prompt.ensemble import SavedEnsemble
+
+            return SavedEnsemble.load(self.folder)
+        from softcloze.prompt.probe import Probe
+        from softcloze.prompt.prompt import Prompt
+
+        return Prompt.load(self.folder) if self.prompts else Probe.load(self.folder)
+
+
+def bind_saved(
+    saved: AnySaved, backbone: "Backbone | None", encoder: "AnyEncoder | None" = None
+) -> "RowPredictor[Any]":
+    """Bind what was loaded to its models.
+
+    Args:
+        saved: a prompt, a probe or an ensemble.
+        backbone: the model of the prompts; None if there are none.
+        encoder: of the probes; None for the one that each names.
+
+    Raises:
+        ArtifactError: it belongs to another model or encoder, or does not fit its own, as after an edit of its files.
+    """
+    from softcloze.prompt import BoundEnsemble, BoundProbe, BoundPrompt, Probe, Prompt
+
+    if isinstance(saved, Prompt):
+        return BoundPrompt.from_saved(saved, cast("Backbone", backbone))
+    if isinstance(saved, Probe):
+        return BoundProbe(saved, saved.load_encoder(encoder))
+    return BoundEnsemble.from_saved(saved.members, saved.combination, backbone, encoder)
