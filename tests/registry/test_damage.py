@@ -241,3 +241,22 @@ def test_a_promotion_that_meets_a_removal_is_undone(filled, monkeypatch):
     with pytest.raises(RegistryError, match="reviews@1 was removed"):
         filled.promote("reviews@1")
     assert filled.resolve("reviews").number == 3
+
+
+@pytest.mark.parametrize("reference", ["reviews", "reviews@3"])
+def test_a_version_that_is_removed_while_it_is_loaded(filled, monkeypatch, reference):
+    """An alias gives the version that it names now; a number gives an error that says so."""
+    read = stores.SavedCards.read
+
+    def removed_before(path):
+        monkeypatch.undo()
+        filled.promote("reviews@1")
+        filled.remove("reviews@3")
+        return read(path)
+
+    monkeypatch.setattr(stores.SavedCards, "read", removed_before)
+    if reference == "reviews":
+        assert filled.load("reviews").vectors["task"][0, 0] == 1
+    else:
+        with pytest.raises(RegistryError, match="reviews@3 was removed"):
+            filled.load(reference)

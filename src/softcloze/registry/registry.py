@@ -1,11 +1,11 @@
 """The registry: prompts by name, versions that never change, and aliases that move between them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from softcloze.errors import ParameterError, RegistryError
+from softcloze.errors import ArtifactError, ParameterError, RegistryError
 from softcloze.formatting import did_you_mean, quoted
 from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.prompt.folder import folder_of, read_inside
@@ -20,6 +20,8 @@ from softcloze.registry.store import Loaded, Store, Version, is_folder, list_fol
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
     from softcloze.data import Example
+
+T = TypeVar("T")
 
 
 class _Saveable(Protocol):
@@ -116,7 +118,7 @@ class Registry:
             RegistryError: as `resolve`.
             ArtifactError: a card is missing, damaged or altered; names the file.
         """
-        return SavedCards.read(self.resolve(reference).path)
+        return self._loaded(reference, SavedCards.read)
 
     def load(self, reference: str) -> AnySaved:
         """Load the prompt, probe or ensemble that a reference names.
@@ -125,7 +127,7 @@ class Registry:
             RegistryError: as `resolve`.
             ArtifactError: a file is missing, damaged or altered; names it.
         """
-        return load_version(self.resolve(reference).path).saved
+        return self._loaded(reference, load_version).saved
 
     def add(self, prompt: "_Saveable | str | PathLike[str]", name: str, note: str = "") -> Version:
         """Add a version; no alias moves.
@@ -313,6 +315,16 @@ class Registry:
         """
         list_registry(self.folder)
         return tuple(check_registry(self.folder))
+
+    def _loaded(self, reference: str, load: Callable[[Path], T]) -> T:
+        """Load the version that a reference names; again if it was another one when the files were read."""
+        while True:
+            version = self.resolve(reference)
+            try:
+                return load(version.path)
+            except ArtifactError:
+                if self.resolve(reference) == version:
+                    raise
 
     def _folder_names(self) -> Iterator[str]:
         return filter(is_name, list_registry(self.folder))
