@@ -18,7 +18,7 @@ from support.reference_scores import (
 from softcloze.backbone import Backbone
 from softcloze.encoding import CompiledTemplate, EncodedPrompt
 from softcloze.scoring import Member, compute_features, score_together
-from softcloze.scoring.shared_prefix import MAX_DEPTH, MIN_SAVED_TOKENS, prefix_tree
+from softcloze.scoring.prefix_tree import MAX_DEPTH, MIN_SAVED_TOKENS, prefix_tree
 from softcloze.template import Template
 
 ARCHITECTURES = ["llama", "gpt2", "gemma3_text", "mistral", "bloom", "opt", "gpt_neox", "bert", "roberta"]

@@ -97,6 +97,11 @@ class PrefixCache:
         layers = tuple((copy(keys), copy(values)) for keys, values in self.layers)
         return type(self)(layers, lengths, capacity=capacity)
 
+    def first(self, length: int) -> Self:
+        """The first `length` positions of all prefixes, which are of one length; shares memory with this."""
+        layers = tuple((keys[:, :, :length], values[:, :, :length]) for keys, values in self.layers)
+        return type(self)(layers, torch.full_like(self.lengths, length))
+
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Concatenate the prefixes of `parts`."""

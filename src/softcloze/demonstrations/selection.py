@@ -32,6 +32,7 @@ class FixedDemonstrations:
     """
 
     method: ClassVar[str] = "random"
+    uses_model: ClassVar[bool] = False
 
     pool: Pool
 
@@ -64,6 +65,11 @@ class NearestDemonstrations:
     count: int
     vectors: Matrix
     transformer: Transformer = None
+
+    @property
+    def uses_model(self) -> bool:
+        """True if the backbone computes the vector of each input."""
+        return self.transformer is None
 
     def select(self, values: Sequence[Values], backbone: Backbone) -> list[list[Demonstration]]:
         """Demonstrations of each input, the nearest one last."""

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from softcloze.prompt.card import CARD as CARD
     from softcloze.prompt.compiled import CompiledPrompt as CompiledPrompt
     from softcloze.prompt.members import BoundMember as BoundMember
+    from softcloze.prompt.mixed_rows import EncodedRow as EncodedRow
+    from softcloze.prompt.mixed_rows import RowPrediction as RowPrediction
     from softcloze.prompt.probe import BoundProbe as BoundProbe
     from softcloze.prompt.probe import Probe as Probe
     from softcloze.prompt.prompt import Prompt as Prompt
     from softcloze.prompt.prompt_set import PromptSet as PromptSet
-    from softcloze.prompt.prompt_set import score_prompts as score_prompts
 
 _MODULES = {
     "CARD": "card",
@@ -24,12 +25,13 @@ _MODULES = {
     "BoundProbe": "probe",
     "BoundPrompt": "bound",
     "CompiledPrompt": "compiled",
+    "EncodedRow": "mixed_rows",
     "Probe": "probe",
     "Prompt": "prompt",
     "PromptSet": "prompt_set",
+    "RowPrediction": "mixed_rows",
     "TrainedParts": "bound",
     "combine": "arithmetic",
-    "score_prompts": "prompt_set",
 }
 
 # spelt out for tools that read the code without running it, as the site of the documentation does
@@ -40,12 +42,13 @@ __all__ = [
     "BoundProbe",
     "BoundPrompt",
     "CompiledPrompt",
+    "EncodedRow",
     "Probe",
     "Prompt",
     "PromptSet",
+    "RowPrediction",
     "TrainedParts",
     "combine",
-    "score_prompts",
 ]
 
 

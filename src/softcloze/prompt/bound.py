@@ -1,6 +1,8 @@
 """A prompt bound to a backbone: the path from examples to label scores."""
 
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import takewhile
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -8,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from softcloze.backbone import Backbone
+from softcloze.backbone import Backbone, shared_prefix
+from softcloze.backbone.soft_inputs import NOTHING_AFTER_PREFIX
 from softcloze.data import Example
-from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, SoftclozeError
+from softcloze.demonstrations import FixedDemonstrations
+from softcloze.encoding import Demonstration, EncodedPrompt
+from softcloze.errors import ArtifactError, EncodingError, SoftclozeError
 from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prefixes import prefix_cache
@@ -118,11 +122,49 @@ class BoundPrompt:
             FieldError: an example lacks a field; names the row.
             EncodingError: an example cannot be encoded; names the row.
         """
-        return self.compiled.encode(examples, self.prompt.demonstrations_for(examples, self.backbone))
+        prompts = self.compiled.encode(examples, self.prompt.demonstrations_for(examples, self.backbone))
+        if self.prompt.prefixes:
+            known = max(tensor.shape[2] for tensor in self.prompt.prefixes.values())
+            for row, prompt in enumerate(prompts):
+                if len(prompt.left) <= known:
+                    where = f"row {row}: " if len(prompts) > 1 else ""
+                    raise EncodingError(f"{where}{NOTHING_AFTER_PREFIX}")
+        return prompts
+
+    @cached_property
+    def start(self) -> tuple[int, ...]:
+        """The ids with which the prompt of every example begins: words, soft slots and fixed demonstrations.
+
+        Examples with a first character that joins the last of them begin with fewer. Empty where the text comes first,
+        or where Jinja takes no text.
+        """
+        template, demonstrations = self.compiled.template.template, self.prompt.demonstrations
+        examples = [
+            {name: [text, text * 2] if name in template.lists else text for name in template.fields}
+            for text in ("a", "0")
+        ]
+        shown: list[list[Demonstration]] | None = None
+        if isinstance(demonstrations, FixedDemonstrations):
+            shown = demonstrations.select(examples, self.backbone)
+        elif demonstrations is not None:  # they follow the input
+            shown = [[], demonstrations.pool.demonstrations([0])]
+        try:
+            one, other = self.compiled.template.encode(examples, demonstrations=shown)
+        except SoftclozeError:
+            return ()
+        ids = one.left[: shared_prefix([one.left, other.left])]
+        soft = self.parts.soft.inputs() if self.parts.soft is not None else None
+        varying = {-1 - row for network in soft.networks for row in network.rows} if soft is not None else ()
+        return tuple(takewhile(lambda i: i not in varying, ids))
 
     def features(self, prompts: Sequence[EncodedPrompt]) -> Tensor:
         """Input of the head, shape (batch, features), on the CPU."""
         return self.compiled.features(prompts, self.parts.soft)
+
+    def validate_features(self, features: Tensor) -> None:
+        """Raise NonFiniteError, which names the rows, if features of examples are NaN or infinite."""
+        vectors = self.parts.soft.inputs().tensors if self.parts.soft is not None else {}
+        self.backbone.validate_scores(features, vectors)
 
     def label_scores(self, features: Tensor) -> NDArray[np.float64]:
         """Compute label log-scores from features by the head, and apply the calibration, if any.

@@ -15,7 +15,7 @@ from softcloze.prompt.combination import Combination
 from softcloze.prompt.members import BoundMember, EncodedMember, SavedMember, encode_for_members, score_members
 from softcloze.prompt.probe import BoundProbe
 from softcloze.prompt.prompt import Prompt
-from softcloze.prompt.prompt_set import bind_prompts
+from softcloze.prompt.together import bind_prompts
 from softcloze.verbalizer import Label
 
 

@@ -15,6 +15,7 @@ from softcloze.errors import EncodingError, ParameterError, SoftclozeError, Temp
 from softcloze.formatting import quoted_list
 from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
+from softcloze.scoring.plan import NOTHING_BEFORE_MASK
 from softcloze.soft import SoftVectors
 from softcloze.template import EMBEDDING, ChatOptions, Options, Template
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, RuleVerbalizer, Verbalizer
@@ -99,12 +100,14 @@ class CompiledPrompt:
                 for prompt, (ids, lengths) in zip(prompts, choices, strict=True)
             ]
         for row, prompt in enumerate(prompts):
+            where = f"row {row}: " if len(prompts) > 1 else ""
             if prompt.emptied:
                 raise EncodingError(
-                    (f"row {row}: " if len(prompts) > 1 else "")
-                    + f"nothing of the example fits: the rest of the prompt takes {len(prompt) + answer} of "
+                    f"{where}nothing of the example fits: the rest of the prompt takes {len(prompt) + answer} of "
                     f"{self.template.max_length} positions; shorten the template or raise max_length"
                 )
+            if not prompt.left and self.backbone.family == "causal":
+                raise EncodingError(f"{where}{NOTHING_BEFORE_MASK}")
         return prompts
 
     def _choices(self, examples: Sequence[Example]) -> list[tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]]:

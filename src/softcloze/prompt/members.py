@@ -11,7 +11,7 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.prompt.bound import BoundPrompt
 from softcloze.prompt.probe import BoundProbe, Probe, ProbeText
 from softcloze.prompt.prompt import Prompt
-from softcloze.prompt.prompt_set import encode_for_prompts, score_encoded
+from softcloze.prompt.together import encode_for_prompts, score_encoded
 
 SavedMember: TypeAlias = Prompt | Probe
 BoundMember: TypeAlias = BoundPrompt | BoundProbe

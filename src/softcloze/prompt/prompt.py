@@ -93,6 +93,14 @@ class Prompt:
         """The template."""
         return str(self.template)
 
+    @property
+    def encodes_with_model(self) -> bool:
+        """True if the model runs while an example is encoded: for demonstrations that are the nearest by its states.
+
+        A service encodes examples of such a prompt in the thread that scores, and all others beside it.
+        """
+        return self.demonstrations is not None and self.demonstrations.uses_model
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write a folder with `prompt.json` and a file of vectors.
 

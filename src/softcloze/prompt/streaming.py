@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softcloze.data import Example
-from softcloze.errors import EncodingError, FieldError, NonFiniteError
+from softcloze.errors import NonFiniteError, SoftclozeError
+from softcloze.prompt.rows import encode_each
 from softcloze.verbalizer import Label
 
 # rows sorted by length and scored together: enough to fill batches with rows of similar length, few enough that a
@@ -40,7 +41,7 @@ class RowPredictor(Protocol[Encoded]):
         """The labels, in the order of the probabilities."""
 
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        """Encode examples; raises FieldError or EncodingError, which name the row."""
+        """Encode examples; raises FieldError, EncodingError or TemplateLogicError, which name the row."""
 
     def predict_encoded(self, encoded: Sequence[Encoded]) -> NDArray[np.float64]:
         """Probabilities of the labels, shape (batch, labels); raises NonFiniteError, which names the rows."""
@@ -80,11 +81,11 @@ def predict_rows(bound: RowPredictor[Encoded], rows: Iterator[Example], window: 
     labels = bound.labels
     first = 0
     while examples := list(islice(rows, window)):
-        encoded = _encode(bound, examples)
-        probabilities = iter(_probabilities(bound, [item for item in encoded if not isinstance(item, str)]))
+        encoded = encode_each(bound.encode, examples)
+        probabilities = iter(_probabilities(bound, [item for item in encoded if not isinstance(item, SoftclozeError)]))
         for row, (example, item) in enumerate(zip(examples, encoded, strict=True), start=first):
-            result = item if isinstance(item, str) else next(probabilities)
-            if isinstance(item, str) or isinstance(result, str):
+            result = str(item) if isinstance(item, SoftclozeError) else next(probabilities)
+            if isinstance(item, SoftclozeError) or isinstance(result, str):
                 yield Prediction(row, example, None, None, str(result))
             else:
                 scored = labels[result.argmax()], tuple(result.tolist())
@@ -102,14 +103,3 @@ def _probabilities(bound: RowPredictor[Encoded], encoded: Sequence[Encoded]) -> 
         broken = {*error.rows}
     others = iter(_probabilities(bound, [item for i, item in enumerate(encoded) if i not in broken]))
     return [_probabilities(bound, [item])[0] if i in broken else next(others) for i, item in enumerate(encoded)]
-
-
-def _encode(bound: RowPredictor[Encoded], examples: Sequence[Example]) -> list[Encoded | str]:
-    """Encode examples; in place of one that cannot be encoded, return the reason."""
-    try:
-        return [*bound.encode(examples)]
-    except (FieldError, EncodingError) as error:
-        if len(examples) == 1:
-            return [str(error).removeprefix("row 0: ")]  # its index among these examples, not in the input
-    middle = len(examples) // 2  # halves, until the bad example is alone
-    return _encode(bound, examples[:middle]) + _encode(bound, examples[middle:])

@@ -14,6 +14,11 @@ from softcloze.errors import EncodingError
 States: TypeAlias = Literal["mask", "mean"]
 """The hidden state of a prompt: the one at its mask, or the mean over the tokens of its fields."""
 
+NOTHING_BEFORE_MASK = (
+    "nothing stands before <mask>, and a causal model predicts from the text before it; put some text, a field or a "
+    "soft slot there"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LogitRead:
@@ -142,10 +147,7 @@ def last_before(prompt: EncodedPrompt) -> int:
         EncodingError: nothing comes before the mask.
     """
     if not prompt.left:
-        raise EncodingError(
-            "nothing stands before <mask>, and a causal model predicts from the text before it; "
-            "put some text, a field or a soft slot there"
-        )
+        raise EncodingError(NOTHING_BEFORE_MASK)
     return len(prompt.left) - 1
 
 

@@ -1,8 +1,7 @@
 """Score any number of prompts without gradient; shared prefixes are computed once."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -12,82 +11,46 @@ from softcloze.backbone import PrefixCache, SoftInputs, run_length_bucketed, sha
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.field_vectors import field_states, with_field_vectors
+from softcloze.scoring.prefix_tree import PrefixNode, prefix_tree
 from softcloze.scoring.scorer import Scorer, batch_features, joined_vocab_ids
 
-MIN_SAVED_TOKENS = 16  # tokens that a shared prefix has to save; a forward pass of its own costs about as much
-MAX_DEPTH = 8  # shared prefixes within one another; each keeps its keys and values while those after it are computed
 # cached tokens that cost about as much as one computed token: they are copied and attended to, which is far less
 CACHED_PER_TOKEN = 4
 MOST_CONFIRMED = 8  # prompts without finite scores that are scored once more by themselves; then all are taken for such
 
 
-@dataclass(slots=True)
-class PrefixNode:
-    """A prefix that several sequences share, as a node of the prefix tree.
+class KnownPrefix(NamedTuple):
+    """What prompts begin with, computed before.
 
     Attributes:
-        ids: the ids that it adds to its parent.
-        end: number of ids up to here, those of its parents included.
-        depth: number of its parents.
-        children: longer prefixes that start with this one.
-        members: indices of the sequences that share nothing more.
+        ids: its ids, in which -1 - r is row r of the soft vectors of these prompts.
+        cache: its keys and values.
     """
 
-    ids: tuple[int, ...] = ()
-    end: int = 0
-    depth: int = 0
-    children: list["PrefixNode"] = field(default_factory=list)
-    members: list[int] = field(default_factory=list)
+    ids: tuple[int, ...]
+    cache: PrefixCache
 
-
-def prefix_tree(sequences: Sequence[tuple[int, ...]], counts: Sequence[int]) -> PrefixNode:
-    """Build the tree of shared prefixes that are worth a forward pass of their own.
-
-    Args:
-        sequences: ids.
-        counts: how often each sequence is computed.
-
-    Returns:
-        The root, an empty prefix.
-
-    >>> text, other = tuple(range(20)), tuple(range(20, 40))
-    >>> tree = prefix_tree([(*text, 1, 2), (*other, 3), (*text, 3), (*other, 1), (7,)], [1] * 5)
-    >>> tree.members, [(child.ids[0], child.end, child.members) for child in tree.children]
-    ([4], [(20, 20, [1, 3]), (0, 20, [2, 0])])
-    """
-    root = PrefixNode()
-    waiting = [(root, sorted(range(len(sequences)), key=sequences.__getitem__))]
-    while waiting:
-        node, members = waiting.pop()
-        if sum(counts[i] for i in members) < 2 or node.depth == MAX_DEPTH:
-            node.members += members
-            continue
-        first, last = sequences[members[0]], sequences[members[-1]]
-        # all share the ids that the first and the last in order share
-        end = node.end + shared_prefix([first[node.end :], last[node.end :]])
-        branches = _branches(sequences, members, end)
-        ended = branches.pop(0) if len(sequences[members[0]]) == end else []
-        # sequences of the same branch may share this as part of a longer prefix of their own
-        if (end - node.end) * (sum(counts[i] for i in ended) + len(branches) - 1) >= MIN_SAVED_TOKENS:
-            child = PrefixNode(first[node.end : end], end, node.depth + 1)
-            node.children.append(child)
-            node = child
-        node.members += ended
-        waiting += [(node, branch) for branch in branches]
-    return root
-
-
-def _branches(sequences: Sequence[tuple[int, ...]], members: Sequence[int], position: int) -> list[list[int]]:
-    """Members, in order, grouped by their id at a position; first those that end before it."""
-    return [list(branch) for _, branch in groupby(members, lambda i: sequences[i][position : position + 1])]
+    def length_in(self, scorer: Scorer, prompt: EncodedPrompt) -> int:
+        """Number of its ids that a prompt begins with and that need not be computed again."""
+        return shared_prefix([self.ids, scorer.shareable(prompt)])
 
 
 class _Job(NamedTuple):
-    """A prompt to score, its scorer, and the features to fill, shape (features,)."""
+    """A prompt to score.
+
+    Attributes:
+        prompt: the prompt.
+        scorer: its scorer.
+        features: the features to fill, shape (features,).
+        known: the known prefix of its member; None if the prompt does not begin with any of it.
+        known_length: number of its ids that the prompt begins with.
+    """
 
     prompt: EncodedPrompt
     scorer: Scorer
     features: Tensor
+    known: KnownPrefix | None
+    known_length: int
 
     @property
     def length(self) -> int:
@@ -110,16 +73,31 @@ class _PrefixTreeRun:
         self._vocab_ids = {key: joined_vocab_ids([*group]) for key, group in scorers.items()}
 
     def run(self) -> None:
-        if self._backbone.supports_prefix_cache:
+        with torch.inference_mode():
+            if not self._backbone.supports_prefix_cache:
+                self._visit([PrefixNode(members=list(range(len(self._jobs))))], None)
+                return
             # the last id before the mask is computed together with the mask
             sequences = [job.scorer.shareable(job.prompt) for job in self._jobs]
             # a packed prompt is computed once for all its words anyway
             counts = [1 if job.scorer.packs(job.prompt) else job.scorer.max_inputs(job.prompt) for job in self._jobs]
-            root = prefix_tree(sequences, counts)
-        else:
-            root = PrefixNode(members=list(range(len(self._jobs))))
-        with torch.inference_mode():
-            self._visit([root], None)
+            whole: list[int] = []
+            after: dict[tuple[int, int], tuple[PrefixCache, list[int]]] = {}
+            for i, job in enumerate(self._jobs):
+                if job.known is None:
+                    whole.append(i)
+                    continue
+                start = (id(job.known), job.known_length)
+                if start not in after:
+                    after[start] = job.known.cache.first(job.known_length), []
+                after[start][1].append(i)
+            if whole:
+                self._visit([prefix_tree(sequences, counts, whole)], None)
+            if after:
+                caches, members = zip(*after.values(), strict=True)
+                lengths = [length for _, length in after]
+                roots = [prefix_tree(sequences, counts, *root) for root in zip(members, lengths, strict=True)]
+                self._visit(roots, PrefixCache.join(caches))
 
     def _visit(self, nodes: Sequence[PrefixNode], prefix: PrefixCache | None) -> None:
         """Score all jobs of some nodes and of their children; `prefix` holds the nodes' keys and values."""
@@ -198,14 +176,29 @@ class Member(NamedTuple):
         scorer: the scorer.
         prompts: encoded prompts.
         soft: the soft vectors, or None where the template has none.
+        known: what most of the prompts begin with, if it is computed already.
     """
 
     scorer: Scorer
     prompts: Sequence[EncodedPrompt]
     soft: SoftInputs | None
+    known: KnownPrefix | None = None
 
 
 def score_together(members: Sequence[Member]) -> list[Tensor]:
+    """Features of any number of prompts of several members, as `compute_together`, all of them finite.
+
+    Raises:
+        NonFiniteError: scores of a prompt are NaN or infinite, except for minus infinity for an impossible word.
+    """
+    results = compute_together(members)
+    for member, result in zip(members, results, strict=True):
+        vectors = member.soft.tensors if member.soft is not None else {}
+        member.scorer.backbone.validate_scores(result, vectors)
+    return results
+
+
+def compute_together(members: Sequence[Member]) -> list[Tensor]:
     """Features of any number of prompts of several members, without gradient.
 
     A causal model computes the ids with which several sequences begin once, whether they belong to one prompt with
@@ -217,10 +210,8 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
         members: with the same backbone.
 
     Returns:
-        For each member the features of its prompts as of `Scorer.batch`, on the CPU, shape (prompts, features).
-
-    Raises:
-        NonFiniteError: scores of a prompt are NaN or infinite, except for minus infinity for an impossible word.
+        For each member the features of its prompts as of `Scorer.batch`, on the CPU, shape (prompts, features). Those
+        of a prompt may be NaN or infinite.
     """
     results = _features(members)
     for member, result in zip(members, results, strict=True):
@@ -232,13 +223,11 @@ def score_together(members: Sequence[Member]) -> list[Tensor]:
             confirmed += len(non_finite_rows(alone.numpy()))
             if confirmed == MOST_CONFIRMED:
                 break
-        vectors = member.soft.tensors if member.soft is not None else {}
-        member.scorer.backbone.validate_scores(result, vectors)
     return results
 
 
 def _features(members: Sequence[Member]) -> list[Tensor]:
-    """The features that `score_together` validates."""
+    """The features of one run, in which a prompt that is not finite may spoil others."""
     results = [torch.empty(len(member.prompts), member.scorer.n_features, dtype=torch.float32) for member in members]
     jobs: list[_Job] = []
     softs: list[SoftInputs] = []
@@ -252,7 +241,10 @@ def _features(members: Sequence[Member]) -> list[Tensor]:
             soft = replace(soft, field_states=states)
         prompts, soft = with_field_vectors(backbone, member.prompts, soft)
         for prompt, features in zip(prompts, result, strict=True):
-            jobs.append(_Job(_with_slots_from(first_slot, prompt), member.scorer, features))
+            known = member.known
+            length = known.length_in(member.scorer, prompt) if known is not None else 0
+            job = _with_slots_from(first_slot, prompt), member.scorer, features
+            jobs.append(_Job(*job, known if length else None, length))
         if soft is not None:
             softs.append(soft)
             first_slot += len(soft)
