@@ -141,7 +141,7 @@ class BoundPrompt:
         template, demonstrations = self.compiled.template.template, self.prompt.demonstrations
         examples = [
             {name: [text, text * 2] if name in template.lists else text for name in template.fields}
-            for text in ("a", "0")
+            for text in ("a", "0 b")
         ]
         shown: list[list[Demonstration]] | None = None
         if isinstance(demonstrations, FixedDemonstrations):
