@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.engine.case import Case, Record, timed
 from softcloze import Prompt, PromptSet, Template, Verbalizer
-from softcloze.prompt import BoundPrompt
+from softcloze.prompt import BoundPrompt, CompiledPrompt
 from softcloze.soft import SoftVectors
 from softcloze.starters import load_data
 
@@ -110,7 +110,7 @@ def prompts_of(case: Case, templates: Sequence[str]) -> list[Prompt]:
     backbone, words, found = case.backbone, Verbalizer(case.words), []
     for seed, source in enumerate(templates):
         hard = Prompt(Template(source), words, backbone.name, backbone.fingerprint)
-        compiled = BoundPrompt(hard, backbone).compiled.template
+        compiled = CompiledPrompt(hard.template, words, backbone, None).template
         dice = torch.Generator().manual_seed(seed)
         weight = torch.randn(compiled.soft_count, backbone.width, generator=dice) * backbone.embedding_rms
         vectors = SoftVectors(compiled.blocks, weight).by_block() if compiled.blocks else {}

@@ -22,7 +22,7 @@ KINDS = {
     "hard": (TAIL, WORDS, {}),
     "pmi": ("Review: <text> It was <mask>", WORDS, {"calibration": "pmi"}),
     "domain": ("It is about a film. <text> It was <mask>", WORDS, {"calibration": "domain"}),
-    "batch": ("<text>总之，很<mask>。", {"good": "满意", "bad": "失望"}, {"calibration": "batch"}),
+    "batch": ("<text>总之，很<mask>。", {"good": "good", "bad": "bad"}, {"calibration": "batch"}),
     "front": ("<soft*5> <text> It was <mask>", WORDS, {}),
     "another front": ("<soft*5> <text> It was <mask>", WORDS, {"random_state": 1}),
     "behind": ("<text> <soft*2> It was <mask>", WORDS, {"calibration": "domain"}),
