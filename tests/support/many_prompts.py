@@ -1,4 +1,4 @@
-"""Twenty prompts of every kind on one backbone, with the classifiers that they come from."""
+"""Prompts of every kind on one backbone, with the classifiers that they come from."""
 
 import random
 
@@ -29,6 +29,7 @@ KINDS = {
     "between": ("A film: <soft*2> <text> <soft*2> In all, <mask>.", Verbalizer(WORDS, length_norm="character"), {}),
     "deep": ("<soft*3 layers=all> <text> It was <mask>", WORDS, {}),
     "from": ("A good film: <soft*3 from=text> <text> It was <mask>", WORDS, {}),
+    "from states": ("<soft*2 from=text from_by=states> <text> It was <mask>", WORDS, {}),
     "linear": (TAIL, WORDS, {"head": "linear"}),
     "mean": (TAIL, WORDS, {"head": "linear", "features": "mean"}),
     "words+linear": ("In all, <text> It was <mask>", WORDS, {"head": "words+linear"}),
