@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
     from softcloze.classifiers import MultiLabelPromptClassifier as MultiLabelPromptClassifier
+    from softcloze.classifiers import MultiTaskPrompt as MultiTaskPrompt
     from softcloze.classifiers import ProbeClassifier as ProbeClassifier
     from softcloze.classifiers import PromptClassifier as PromptClassifier
     from softcloze.classifiers import PromptEnsemble as PromptEnsemble
@@ -36,6 +37,7 @@ _HOMES = {
     "FieldVerbalizer": "softcloze.verbalizer",
     "MultiLabelPromptClassifier": "softcloze.classifiers",
     "OrdinalVerbalizer": "softcloze.verbalizer",
+    "MultiTaskPrompt": "softcloze.classifiers",
     "ProbeClassifier": "softcloze.classifiers",
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.classifiers",

@@ -44,7 +44,8 @@ def start_of(clf):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "softcloze.classifiers.base.train", lambda soft, *_, **__: found.update(soft.by_block()) or stop(None)
+            "softcloze.classifiers.base.train",
+            lambda tasks, *_, **__: found.update(tasks[0].soft.by_block()) or stop(None),
         )
         with pytest.raises(KeyboardInterrupt):
             clf.fit(TEXTS, LABELS)

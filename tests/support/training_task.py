@@ -7,7 +7,7 @@ from softcloze.encoding import CompiledTemplate
 from softcloze.heads import WordHead
 from softcloze.soft import SoftVectors
 from softcloze.template import EMBEDDING, Template
-from softcloze.training import Checkpoint, TrainingSettings, train
+from softcloze.training import Checkpoint, TrainingSettings, TrainingTask, train
 from softcloze.verbalizer import Verbalizer
 from support import models
 from support.reference_scores import word_scorer
@@ -47,18 +47,13 @@ class Task:
     def soft(self):
         return SoftVectors(self.blocks, self.initial, self.deep)
 
+    def training_task(self, soft):
+        return TrainingTask(soft, WordHead(self.verbalizer), self.scorer, self.prompts, torch.as_tensor(self.targets))
+
     def fit(self, *, checkpoint=None, soft=None, **changes):
         """Trained vectors and the history."""
         soft = self.soft() if soft is None else soft
-        history = train(
-            soft,
-            WordHead(self.verbalizer),
-            self.scorer,
-            self.prompts,
-            self.targets,
-            checkpoint=checkpoint,
-            **options(**changes),
-        )
+        history = train([self.training_task(soft)], checkpoint=checkpoint, **options(**changes))
         if checkpoint is not None:
             checkpoint.discard()
         return soft, history

@@ -3,6 +3,7 @@
 from softcloze.classifiers.base import seed_of
 from softcloze.classifiers.ensemble import PromptEnsemble
 from softcloze.classifiers.multilabel import MultiLabelPromptClassifier
+from softcloze.classifiers.multitask import MultiTaskPrompt
 from softcloze.classifiers.probe import ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
 from softcloze.classifiers.streaming import predict_stream
@@ -10,6 +11,7 @@ from softcloze.prompt.streaming import Prediction
 
 __all__ = [
     "MultiLabelPromptClassifier",
+    "MultiTaskPrompt",
     "Prediction",
     "ProbeClassifier",
     "PromptClassifier",

@@ -30,7 +30,7 @@ from softcloze.prompt import CARD, BoundPrompt, CompiledPrompt, Prompt, TrainedP
 from softcloze.prompt.card import explain_damage, quantised_options
 from softcloze.prompt.folder import folder_of
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
-from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train
+from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, TrainingTask, train
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 PARTS = (
@@ -331,72 +331,41 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         validate_parameters(vars(self), self.constraints)
         self._settings().validate()
 
-    def _start(
+    def _describe(
         self,
         template: Template,
         verbalizer: AnyVerbalizer,
         examples: Sequence[Example],
         targets: Sequence[int] | Tensor,
         weights: NDArray[np.float64] | None,
-    ) -> Start:
-        """Derive the seed of a fit, from its checkpoint where it has one and `random_state` is None."""
-        seed = None if self.random_state is None else seed_of(self.random_state)
-        settings = self._settings()
-        if settings.checkpoint is None:
-            return Start(seed if seed is not None else seed_of(None), "")
+    ) -> tuple[object, ...]:
+        """All that makes a fit what it is, before the model is loaded; its `repr` goes into the key of a checkpoint."""
         others = ("training", "random_state", "model_options", "template", "verbalizer")
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
-        fit = (type(self).__name__, seed, str(template), verbalizer, parameters, settings.to_dict())
+        fit = (type(self).__name__, str(template), verbalizer, parameters, self._settings().to_dict())
         factors = weights.tolist() if weights is not None else None
-        described = repr((*fit, list(examples), torch.as_tensor(targets).tolist(), factors))
-        # an object without a representation of its own shows its address, which changes from run to run
-        key = sha256(re.sub(" at 0x[0-9a-f]+", "", described).encode("utf-8", "surrogatepass")).hexdigest()
-        checkpoint = Checkpoint(settings.checkpoint, key)
-        validate_writable(checkpoint.path)
-        checkpoint.warn_of_others()
-        progress = checkpoint.load()
-        if seed is None:
-            seed = progress.seed if progress is not None else seed_of(None)
-        return Start(seed, key)
+        return (*fit, list(examples), torch.as_tensor(targets).tolist(), factors)
 
-    def _train(
-        self,
-        compiled: CompiledPrompt,
-        prompts: Sequence[EncodedPrompt],
-        targets: Sequence[int] | Tensor,
-        weights: NDArray[np.float64] | None,
-        parts: TrainedParts,
-        start: Start,
-        **record: object,
-    ) -> dict[str, Any]:
+    def _train(self, compiled: CompiledPrompt, task: TrainingTask, start: Start, **record: object) -> dict[str, Any]:
         """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
         settings = self._settings()
-        flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
-        record |= class_weight_record(self.class_weight)
-        training = {"examples": len(prompts), **flat, "seed": start.seed, **settings.to_dict(), **record}
+        training = self._training_record(task, start, **record)
         checkpoint = None
         if settings.checkpoint is not None:
-            digest = _digest(training, parts, compiled, prompts, targets, weights)
-            checkpoint = Checkpoint(settings.checkpoint, start.key, digest)
+            checkpoint = Checkpoint(settings.checkpoint, start.key, digest_of(training, compiled, task))
 
         def keep(prefix: PrefixCache) -> None:
             self._cached = Cached.of(prefix)
 
-        history = train(
-            *parts,
-            compiled.scorer,
-            prompts,
-            targets,
-            settings,
-            **flat,
-            seed=start.seed,
-            weights=torch.tensor(weights).float() if weights is not None else None,
-            checkpoint=checkpoint,
-            on_cached=keep,
-        )
-        if parts.soft is not None and "deep" in parts.soft.trained:
-            training["layer_rms"] = [[layer, rms] for layer, rms in parts.soft.units.items()]
-        return {**training, "history": history}
+        options = {name: training[name] for name in FIT_PARAMETERS}
+        history = train([task], settings, **options, seed=start.seed, checkpoint=checkpoint, on_cached=keep)
+        return with_history(training, task, history)
+
+    def _training_record(self, task: TrainingTask, start: Start, **record: object) -> dict[str, Any]:
+        """What is known of a training before it begins."""
+        flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
+        record |= class_weight_record(self.class_weight)
+        return {"examples": len(task.prompts), **flat, "seed": start.seed, **self._settings().to_dict(), **record}
 
     def _finish(self, bound: BoundPrompt, start: Start) -> Self:
         """Predict with `bound` from now on, and remove the checkpoint of the fit."""
@@ -459,6 +428,31 @@ def accuracy(
     return float(accuracy_score(right, predicted, sample_weight=sample_weight))
 
 
+def start_of(
+    described: tuple[object, ...], settings: TrainingSettings, random_state: int | np.random.RandomState | None
+) -> Start:
+    """Derive the seed of a fit and the key of its checkpoint, where it has one.
+
+    Args:
+        described: all that makes the fit what it is.
+        settings: of the fit; the checkpoint of an interrupted one has the seed if `random_state` is None.
+        random_state: of the fit.
+    """
+    seed = None if random_state is None else seed_of(random_state)
+    if settings.checkpoint is None:
+        return Start(seed if seed is not None else seed_of(None), "")
+    # an object without a representation of its own shows its address, which changes from run to run
+    text = re.sub(" at 0x[0-9a-f]+", "", repr((seed, *described)))
+    key = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    checkpoint = Checkpoint(settings.checkpoint, key)
+    validate_writable(checkpoint.path)
+    checkpoint.warn_of_others()
+    progress = checkpoint.load()
+    if seed is None:
+        seed = progress.seed if progress is not None else seed_of(None)
+    return Start(seed, key)
+
+
 def class_weight_record(class_weight: ClassWeight | None) -> dict[str, Any]:
     """Weights of the classes as data that JSON holds, for the record of a training.
 
@@ -479,23 +473,36 @@ def seed_of(random_state: int | np.random.RandomState | None) -> int:
     return int(random_state)
 
 
-def _digest(
-    training: Mapping[str, Any],
-    parts: TrainedParts,
+def with_history(training: Mapping[str, Any], task: TrainingTask, history: Sequence[Record]) -> dict[str, Any]:
+    """The record of a training that is done, for the saved prompt."""
+    units = {}
+    if task.soft is not None and "deep" in task.soft.trained:
+        units = {"layer_rms": [[layer, rms] for layer, rms in task.soft.units.items()]}
+    return {**training, **units, "history": history}
+
+
+def training_task(
     compiled: CompiledPrompt,
+    parts: TrainedParts,
     prompts: Sequence[EncodedPrompt],
     targets: Sequence[int] | Tensor,
     weights: NDArray[np.float64] | None,
-) -> str:
+) -> TrainingTask:
+    """What to train, from the parts of a prompt and the weight of each example."""
+    factors = torch.tensor(weights).float() if weights is not None else None
+    return TrainingTask(*parts, compiled.scorer, prompts, torch.as_tensor(targets), factors)
+
+
+def digest_of(training: Mapping[str, Any], compiled: CompiledPrompt, task: TrainingTask) -> str:
     """Digest of everything that affects a fit, so that only the same fit resumes from a checkpoint."""
     digest = sha256(json.dumps([training, compiled.backbone.fingerprint], sort_keys=True).encode())
     digest.update(repr(compiled.verbalizer).encode())
     # demonstrations are part of the prompts
-    encoded = [(prompt.chunks, prompt.token_type_ids, prompt.choices) for prompt in prompts]
-    digest.update(repr((compiled.scorer.words, encoded, torch.as_tensor(targets).tolist())).encode())
-    if weights is not None:
-        digest.update(weights.tobytes())
-    trained = [*(parts.soft.parameters() if parts.soft is not None else ()), *parts.head.parameters()]
+    encoded = [(prompt.chunks, prompt.token_type_ids, prompt.choices) for prompt in task.prompts]
+    digest.update(repr((compiled.scorer.words, encoded, task.targets.tolist())).encode())
+    if task.weights is not None:
+        digest.update(task.weights.numpy().tobytes())
+    trained = [*(task.soft.parameters() if task.soft is not None else ()), *task.head.parameters()]
     for weight in trained:
         digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import PromptEstimator, read_examples
+from softcloze.classifiers.base import PromptEstimator, read_examples, start_of, training_task
 from softcloze.data import (
     ClassWeight,
     Example,
@@ -133,7 +133,8 @@ class MultiLabelPromptClassifier(PromptEstimator):
                 raise DataError(f"{which} example has label {label!r}; fitting takes examples with it and without")
         targets = torch.tensor(present, dtype=torch.float32)
         weights = indicator_weights(self.class_weight, verbalizer.labels, present, given)
-        start = self._start(template, verbalizer, examples, targets, weights)
+        described = self._describe(template, verbalizer, examples, targets, weights)
+        start = start_of(described, self._settings(), self.random_state)
         compiled = CompiledPrompt(template, verbalizer, self._load_backbone(), self.max_length, HEAD, self.chat_options)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
@@ -153,7 +154,8 @@ class MultiLabelPromptClassifier(PromptEstimator):
             # the vectors are trained against the thresholds of the scores that they start with
             head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets, weights)
             parts = TrainedParts(soft, head)
-            training = self._train(compiled, prompts, targets, weights, parts, start, soft_init=self.soft_init)
+            task = training_task(compiled, parts, prompts, targets, weights)
+            training = self._train(compiled, task, start, soft_init=self.soft_init)
         head = learn_thresholds(verbalizer, compiled.features(prompts, soft), targets, weights)
         prompt = self._make_prompt(compiled, TrainedParts(soft, head), HEAD, training)
         return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, replace
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -23,6 +22,8 @@ from softcloze.classifiers.base import (
     class_weight_record,
     read_examples,
     seed_of,
+    start_of,
+    training_task,
 )
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.one_sided import warn_if_one_sided
@@ -39,7 +40,7 @@ from softcloze.data import (
     validate_several,
     weighted_rows,
 )
-from softcloze.demonstrations import SELECTION, Pool, Transformer, select_demonstrations
+from softcloze.demonstrations import SELECTION, Demonstrations, Pool, Transformer, select_demonstrations
 from softcloze.encoding import EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError, ParameterError
 from softcloze.heads import (
@@ -59,8 +60,52 @@ from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.scoring import States
 from softcloze.soft import initial_vectors
 from softcloze.template import ChatOptions, Template
-from softcloze.training import TrainingSettings, hold_out, warn_if_stuck
+from softcloze.training import TrainingSettings, TrainingTask, hold_out, warn_if_stuck
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Words
+
+
+class Labelled(NamedTuple):
+    """The checked examples of a fit, known before a model is loaded.
+
+    Attributes:
+        template: the template.
+        verbalizer: with its labels.
+        examples: those of a weight above 0.
+        targets: index of each example's label.
+        weights: factor of each example's loss; None for 1.
+    """
+
+    template: Template
+    verbalizer: AnyVerbalizer
+    examples: list[Example]
+    targets: list[int]
+    weights: NDArray[np.float64] | None
+
+
+class BegunFit(NamedTuple):
+    """A fit before its training.
+
+    Attributes:
+        labelled: its examples.
+        compiled: template and label words on the model.
+        prompts: the encoded examples.
+        held_out: indices of the examples from which a calibration is learnt.
+        trains: whether soft vectors or a head are trained.
+        selector: selects demonstrations, where the template has some.
+        task: what is trained, and the examples for it.
+        generator: source of randomness.
+        start: seed, and key of the checkpoint.
+    """
+
+    labelled: Labelled
+    compiled: CompiledPrompt
+    prompts: list[EncodedPrompt]
+    held_out: list[int]
+    trains: bool
+    selector: Demonstrations | None
+    task: TrainingTask
+    generator: np.random.Generator
+    start: Start
 
 
 @dataclass(eq=False, repr=False)
@@ -209,6 +254,16 @@ class PromptClassifier(PromptEstimator):
                 are guessed, with the trained prompt or without its soft slots. 64 examples are scored to see that. It
                 names another prompt.
         """
+        labelled = self._labelled(X, y, sample_weight)
+        described = self._describe(*labelled)
+        begun = self._begin(labelled, start_of(described, self._settings(), self.random_state))
+        training = self._train_any(begun.compiled, begun.task, begun.start)
+        return self._complete(begun, training)
+
+    def _labelled(
+        self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None
+    ) -> Labelled:
+        """Check parameters, examples and labels, before a model is loaded; raises as `fit`."""
         self._validate_parameters()
         template = resolve_template(self.template)
         examples = read_examples(X, template)
@@ -227,7 +282,12 @@ class PromptClassifier(PromptEstimator):
             validate_several(labels)
         goals = np.eye(len(verbalizer.labels))[targets]
         weights = example_weights(self.class_weight, verbalizer.labels, goals, given)
-        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets, weights)
+        return Labelled(template, verbalizer, examples, targets, weights)
+
+    def _begin(self, labelled: Labelled, start: Start) -> BegunFit:
+        """Compile the prompt, select demonstrations, encode the examples, and make the initial parts."""
+        template, verbalizer, examples, targets, weights = labelled
+        soft_init, compiled = self._prepare(template, verbalizer)
         generator = np.random.default_rng(start.seed)
         selector, demonstrations = None, None
         if template.demos is not None:
@@ -242,7 +302,7 @@ class PromptClassifier(PromptEstimator):
         trains = template.trains or self.head not in ("words", *EXACT)
         if trains and self.calibration == "temperature":
             chosen, held_out = hold_out(targets, self._settings().validation_fraction, start.seed)
-        parts, training = self._train_parts(
+        task = self._task(
             compiled,
             [prompts[i] for i in chosen],
             [targets[i] for i in chosen],
@@ -251,8 +311,15 @@ class PromptClassifier(PromptEstimator):
             generator,
             start,
         )
+        return BegunFit(labelled, compiled, prompts, held_out, trains, selector, task, generator, start)
+
+    def _complete(self, begun: BegunFit, training: Mapping[str, Any]) -> Self:
+        """Learn what follows the training, and predict with its prompt from now on."""
+        _, _, examples, targets, weights = begun.labelled
+        compiled, prompts, held_out, start = begun.compiled, begun.prompts, begun.held_out, begun.start
+        parts = self._with_prototypes(compiled, begun.task, begun.generator)
         prompt = self._make_prompt(compiled, parts, self.head, training)
-        prompt = replace(prompt, features=self.features, demonstrations=selector)
+        prompt = replace(prompt, features=self.features, demonstrations=begun.selector)
         bound = BoundPrompt(prompt, compiled.backbone, compiled)
         if self.calibration is not None:
             calibration = learn_calibration(
@@ -261,7 +328,7 @@ class PromptClassifier(PromptEstimator):
                 examples=examples,
                 scores=lambda: (
                     self.exact_.log_probabilities
-                    if self.calibration == "temperature" and self.head in EXACT and not trains
+                    if self.calibration == "temperature" and self.head in EXACT and not begun.trains
                     else bound.label_scores(bound.features([prompts[i] for i in held_out]))
                 ),
                 targets=[targets[i] for i in held_out],
@@ -366,12 +433,15 @@ class PromptClassifier(PromptEstimator):
         used, given = weighted_rows(sample_weight, examples)
         examples, targets = [examples[i] for i in used], targets[used]
         weights = example_weights(self.class_weight, verbalizer.labels, targets.double().numpy(), given)
-        soft_init, compiled, start = self._prepare(template, verbalizer, examples, targets, weights)
+        described = self._describe(template, verbalizer, examples, targets, weights)
+        start = start_of(described, self._settings(), self.random_state)
+        soft_init, compiled = self._prepare(template, verbalizer)
         prompts = compiled.encode(examples)
         self.truncation_ = summarise_cuts(prompts)
-        parts, training = self._train_parts(
-            compiled, prompts, targets, weights, soft_init, np.random.default_rng(start.seed), start
-        )
+        generator = np.random.default_rng(start.seed)
+        task = self._task(compiled, prompts, targets, weights, soft_init, generator, start)
+        training = self._train_any(compiled, task, start)
+        parts = TrainedParts(task.soft, task.head)
         prompt = replace(self._make_prompt(compiled, parts, self.head, training), features=self.features)
         return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
 
@@ -535,28 +605,22 @@ class PromptClassifier(PromptEstimator):
         return with_priors(checked, prompt.template, explanations, calibrated=calibrated)
 
     def _prepare(
-        self,
-        template: Template,
-        verbalizer: AnyVerbalizer,
-        examples: Sequence[Example],
-        targets: Sequence[int] | Tensor,
-        weights: NDArray[np.float64] | None,
-    ) -> tuple[str | dict[str, BlockSource], CompiledPrompt, Start]:
-        """Resolve `soft_init`, compile the prompt, and derive the seed."""
+        self, template: Template, verbalizer: AnyVerbalizer
+    ) -> tuple[str | dict[str, BlockSource], CompiledPrompt]:
+        """Resolve `soft_init`, and compile the prompt."""
         # a missing folder is reported before a model is loaded
         starts = template.blocks and not self._is_warm
         soft_init = resolve_soft_init(self.soft_init, template) if starts else "template"
-        start = self._start(template, verbalizer, examples, targets, weights)
         compiled = CompiledPrompt(
             template, verbalizer, self._load_backbone(), self.max_length, self.head, self.chat_options, self.features
         )
-        return soft_init, compiled, start
+        return soft_init, compiled
 
     @property
     def _is_warm(self) -> bool:
         return self.warm_start and hasattr(self, "prompt_")
 
-    def _train_parts(
+    def _task(
         self,
         compiled: CompiledPrompt,
         prompts: Sequence[EncodedPrompt],
@@ -565,10 +629,9 @@ class PromptClassifier(PromptEstimator):
         soft_init: str | dict[str, BlockSource],
         generator: np.random.Generator,
         start: Start,
-    ) -> tuple[TrainedParts, dict[str, Any]]:
-        """Initialise and train soft vectors and head; return them and the record of their training."""
+    ) -> TrainingTask:
+        """Soft vectors and head before training, a linear layer solved, with the examples."""
         parts = self._initial_parts(compiled, prompts, soft_init, generator)
-        training: dict[str, Any] = {}
         self._cached = None
         if self.head in EXACT and isinstance(parts.head, WordHead):
             features = compiled.features([*prompts, *compiled.encode_labels()], parts.soft)
@@ -582,21 +645,36 @@ class PromptClassifier(PromptEstimator):
                 seed=start.seed,
             )
             parts = parts._replace(head=deepcopy(self.exact_.head))
-        record = {"soft_init": str(self.soft_init)} if isinstance(self.soft_init, str | PathLike) else {}
+        return training_task(compiled, parts, prompts, targets, weights)
+
+    def _train_any(self, compiled: CompiledPrompt, task: TrainingTask, start: Start) -> dict[str, Any]:
+        """Train what there is to train; return the record of the training."""
+        training: dict[str, Any] = {}
+        record = self._start_record
         if compiled.template.template.trains or self.head == "warp":
-            training = self._train(compiled, prompts, targets, weights, parts, start, **record)
+            training = self._train(compiled, task, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
         elif self.head in EXACT:
-            training = {"examples": len(prompts), "seed": start.seed, "strength": self.exact_.strength}
+            training = {"examples": len(task.prompts), "seed": start.seed, "strength": self.exact_.strength}
             training |= class_weight_record(self.class_weight)
-        if parts.soft is not None:
+        if task.soft is not None:
             training |= {"seed": start.seed} | record
-        if self.head == "prototypes":
-            features = compiled.features(prompts, parts.soft)
-            of_examples = torch.tensor(weights).float() if weights is not None else None
-            head = learn_prototypes(compiled.verbalizer, features, torch.tensor(targets), generator, of_examples)
-            parts = parts._replace(head=head)
-        return parts, training
+        return training
+
+    @property
+    def _start_record(self) -> dict[str, Any]:
+        """The start of soft vectors, for the record of a training."""
+        return {"soft_init": str(self.soft_init)} if isinstance(self.soft_init, str | PathLike) else {}
+
+    def _with_prototypes(
+        self, compiled: CompiledPrompt, task: TrainingTask, generator: np.random.Generator
+    ) -> TrainedParts:
+        """The trained parts, with prototypes where they are the head."""
+        if self.head != "prototypes":
+            return TrainedParts(task.soft, task.head)
+        features = compiled.features(task.prompts, task.soft)
+        head = learn_prototypes(compiled.verbalizer, features, task.targets, generator, task.weights)
+        return TrainedParts(task.soft, head)
 
     def _initial_parts(
         self,

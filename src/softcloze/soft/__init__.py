@@ -2,6 +2,7 @@
 
 from softcloze.soft.initialise import INITS, initial_vectors
 from softcloze.soft.layer_states import layer_rms
+from softcloze.soft.shared_block import SharedBlock
 from softcloze.soft.vectors import SoftVectors
 
-__all__ = ["INITS", "SoftVectors", "initial_vectors", "layer_rms"]
+__all__ = ["INITS", "SharedBlock", "SoftVectors", "initial_vectors", "layer_rms"]

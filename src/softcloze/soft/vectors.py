@@ -11,6 +11,7 @@ from softcloze.encoding import CompiledBlock
 from softcloze.errors import ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.soft.encoder import Encoder
+from softcloze.soft.shared_block import SharedBlock
 
 MOMENTS = "/moments"  # end of the name of the mean and standard deviation of states
 
@@ -34,6 +35,7 @@ class SoftVectors(nn.Module):
         units: the unit of learning rates at each later layer, by index of the layer.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
         prefixes: block key -> keys and values that a block in front has in place of vectors; they cannot be trained.
+        shared: the block that is shared with other tasks between `share` and `fold`.
 
     Source:
         Lester et al., EMNLP 2021, arXiv:2104.08691; at any position of the template as in P-tuning
@@ -66,6 +68,7 @@ class SoftVectors(nn.Module):
         self.weight = nn.Parameter(weight.detach().to(torch.float32).clone())
         self.encoders = nn.ModuleList()
         self._encoded: list[CompiledBlock] = []
+        self.shared: SharedBlock | None = None
         networks = networks if networks is not None else {}
         self.networks = nn.ParameterDict(
             {
@@ -108,6 +111,8 @@ class SoftVectors(nn.Module):
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}
         networks = {f"via/{name}": weight for name, weight in self.encoders.named_parameters()}
         networks |= {f"from/{name}": layer for name, layer in self.networks.items() if layer.requires_grad}
+        if self.shared is not None:
+            networks |= {f"shared/{name}": weight for name, weight in self.shared.named_parameters()}
         trains_deep = any(block.train for blocks in self._entries.values() for block in blocks)
         return embeddings | networks | ({"deep": self.deep} if self.deep is not None and trains_deep else {})
 
@@ -126,6 +131,10 @@ class SoftVectors(nn.Module):
             for block in self._encoded
             if block.via is not None
         ).to(self.weight.device)
+
+    def share(self, block: SharedBlock) -> None:
+        """Take the input embeddings of a block from one that is shared with other tasks."""
+        self.shared = block
 
     @property
     def state_fields(self) -> tuple[str, ...]:
@@ -161,18 +170,31 @@ class SoftVectors(nn.Module):
         self.networks.to(self.weight.device)
 
     def folded(self) -> Tensor:
-        """The input embeddings, shape (soft, width): `weight`, or the outputs of networks, differentiable."""
+        """The input embeddings, shape (soft, width), differentiable: `weight`, outputs of networks, a shared block."""
         embeddings: Tensor = self.weight
         for block, encoder in zip(self._encoded, self.encoders, strict=True):
             index = torch.tensor(block.rows, device=embeddings.device)
             embeddings = embeddings.index_copy(0, index, encoder(self.weight[index]))
+        if self.shared is not None:
+            index = torch.tensor(self._shared_rows, device=embeddings.device)
+            embeddings = embeddings.index_copy(0, index, self.shared())
         return embeddings
 
+    @property
+    def _shared_rows(self) -> list[int]:
+        """Rows of the shared block; none without one."""
+        return [
+            row
+            for block in self.blocks
+            if self.shared is not None and block.key == self.shared.key
+            for row in block.rows
+        ]
+
     def fold(self, embeddings: Tensor | None = None) -> None:
-        """Keep input embeddings as they are, or these, and drop the networks that made them."""
+        """Keep input embeddings as they are, or these, and drop the networks and the shared block that made them."""
         with torch.no_grad():
             self.weight.copy_(self.folded() if embeddings is None else embeddings)
-        self._encoded, self.encoders = [], nn.ModuleList()
+        self._encoded, self.encoders, self.shared = [], nn.ModuleList(), None
 
     def inputs(self) -> SoftInputs:
         """The vectors for a forward pass, differentiable."""
@@ -304,6 +326,8 @@ class SoftVectors(nn.Module):
         reached = (
             _nonzero(self.weight.grad, len(self.weight)) if self.trains_embeddings else _nonzero(None, len(self.weight))
         )
+        if self.shared is not None:
+            reached[self._shared_rows] = _nonzero(self.shared.vectors.grad, len(self.shared.vectors))
         if self.deep is not None:
             deep = _nonzero(self.deep.grad, len(self.deep))
             for blocks in self._entries.values():

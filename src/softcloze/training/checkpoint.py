@@ -19,7 +19,8 @@ from softcloze.parameters import integer
 from softcloze.prompt.shape import check_shape
 
 Record = dict[str, Any]
-TENSORS = ("weight", "kept", "exp_avg", "exp_avg_sq")  # saved for each weight
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
+TENSORS = ("weight", "kept", "step", *MOMENTS)  # saved for each weight; "step" has no dimension
 FORMAT = "softcloze fit 1"
 SECONDS = 10  # between checkpoints within an epoch
 Index = Annotated[int, integer(at_least=0)]
@@ -63,8 +64,8 @@ class Progress:
     """The state of training after a step.
 
     Attributes:
-        tensors: the weights, those that the fit would end with, and AdamW's moments, as "name/kind" with a kind of
-            `TENSORS`.
+        tensors: the weights, those that the fit would end with, and AdamW's steps and moments, as "name/kind" with a
+            kind of `TENSORS`.
         seed: seed of the fit.
         history: one record for each completed epoch.
         epoch: the next epoch, of which some steps may be done.
@@ -147,7 +148,12 @@ class Checkpoint:
             )
             return None
         shapes = {name: tuple(tensor.shape) for name, tensor in progress.tensors.items()}
-        if shapes != {f"{name}/{kind}": tuple(weight.shape) for name, weight in weights.items() for kind in TENSORS}:
+        expected = {
+            f"{name}/{kind}": tuple(weight.shape) if kind != "step" else ()
+            for name, weight in weights.items()
+            for kind in TENSORS
+        }
+        if shapes != expected:
             raise self._damaged(f"it holds {shapes}")
         for name, tensor in progress.tensors.items():
             if tensor.dtype != torch.float32 or not tensor.isfinite().all():

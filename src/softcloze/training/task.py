@@ -1,0 +1,57 @@
+"""A task of a training: what is trained, and on what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from softcloze.encoding import EncodedPrompt
+from softcloze.heads import Head
+from softcloze.scoring import Scorer
+from softcloze.soft import SoftVectors
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """Soft vectors and a head, and the examples that they are trained on.
+
+    Attributes:
+        soft: the vectors to train; None if the template has none. If none is trained, each example takes one forward
+            pass in all.
+        head: computes label scores from features; trained if it has parameters.
+        scorer: computes features with the frozen backbone.
+        prompts: the encoded training examples.
+        targets: index of each example's label, or probabilities of the labels, shape (examples, labels); for
+            `ThresholdHead` 1.0 for each label that an example has and 0.0 for others.
+        weights: factor of each example's loss, with mean 1, shape (examples,), for `ThresholdHead` (examples, labels);
+            None for 1.
+    """
+
+    soft: SoftVectors | None
+    head: Head
+    scorer: Scorer
+    prompts: Sequence[EncodedPrompt]
+    targets: Tensor
+    weights: Tensor | None = None
+
+    @property
+    def trained(self) -> dict[str, nn.Parameter]:
+        """All trained parameters by name."""
+        vectors = self.soft.trained if self.soft is not None else {}
+        return vectors | {f"head/{name}": weight for name, weight in self.head.named_parameters()}
+
+    @property
+    def trains_vectors(self) -> bool:
+        """True if a soft vector is trained."""
+        return self.soft is not None and bool(self.soft.trained)
+
+    @property
+    def classes(self) -> list[int]:
+        """Index of each example's label, of several the first or most probable one."""
+        classes: list[int] = (self.targets if self.targets.dim() == 1 else self.targets.argmax(-1)).tolist()
+        return classes
+
+    def loss(self, scores: Tensor, rows: list[int]) -> Tensor:
+        """Mean loss of the examples `rows`, weighted."""
+        weights = self.weights[rows] if self.weights is not None else None
+        return self.head.loss(scores, self.targets[rows], weights)
