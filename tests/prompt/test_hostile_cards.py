@@ -24,8 +24,18 @@ WORDS = {"neg": {"bad": 2.0, "dull": 1.0}, "pos": "good"}
 RULES = {"neg": {"a": "bad", "b": ["dull", "long"]}, "pos": {"a": "good", "b": "great"}}
 TWO_MASKS = "<text> It was <mask name=a> and <mask name=b>."
 DEEP = "<soft*2 layers=all> <text> <soft layers=1 mode=replace> It was <mask>."
+
+
+def source_of(backbone):
+    """A prompt from which a block starts."""
+    clf = PromptClassifier(backbone, "<soft*2 name=task> It was <mask>: <text>", WORDS, epochs=1, random_state=0)
+    return clf.fit(TEXTS, LABELS).prompt_
+
+
 KINDS = {
-    "soft": lambda b: PromptClassifier(b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch"),
+    "soft": lambda b: PromptClassifier(
+        b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch", soft_init=source_of(b)
+    ),
     "deep": lambda b: PromptClassifier(b, DEEP, WORDS),
     "states": lambda b: PromptClassifier(b, "<soft*2 from=text from_by=states> <text> It was <mask>.", WORDS),
     "linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="linear", calibration="temperature"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +24,11 @@ from softcloze.display import (
     named,
     table_width,
 )
+from softcloze.formatting import one_line
 from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import BoundPrompt
 from softcloze.prompt.arithmetic import starting_vectors
+from softcloze.prompt.sources import describe_source
 from softcloze.soft import SoftVectors
 from softcloze.template import Mode
 
@@ -102,6 +105,8 @@ class SoftInspection(Displayable):
         layers: lengths of the vectors at each later layer, if any enter there.
         constant: the blocks with train=no.
         fields: the field of each block with from=, by block; its vectors are those that all examples share.
+        sources: the source of each block that was composed from other prompts or trained over several tasks, as in the
+            card.
     """
 
     vectors: tuple[SoftVector, ...]
@@ -109,6 +114,7 @@ class SoftInspection(Displayable):
     layers: tuple[LayerLengths, ...] = ()
     constant: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def content(self) -> Sequence[Block]:
         """A summary, the vectors with their words, and their similarities; narrow terminals show a part of it."""
@@ -128,7 +134,8 @@ class SoftInspection(Displayable):
                 layouts.append([*tables, *matrix, *_hint(left_out, columns)])
                 left_out = [*left_out, _COSINES]
             layouts.append([*tables, *_hint(left_out, columns)])
-        blocks: list[Block] = [self._summary(), *self._dependent(), Choice(layouts)]
+        sources = [f"block {one_line(key)}: {describe_source(source)}" for key, source in self.sources.items()]
+        blocks: list[Block] = [self._summary(), *self._dependent(), *sources, Choice(layouts)]
         if len(names) > MATRIX:
             blocks.append(Styled(f"not shown: {_COSINES}; `{_ATTRIBUTES[_COSINES]}` has them in Python", "dim"))
         if self.layers:
@@ -251,7 +258,9 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
     soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
     constant = tuple(block.key for block in soft.blocks if not block.train)
     fields = {block.key: block.from_ for block in soft.blocks if block.from_ is not None}
-    return SoftInspection(tuple(soft_vectors), similarities(vectors), _layer_lengths(bound, soft), constant, fields)
+    sources = bound.prompt.training.get("sources", {})
+    layers = _layer_lengths(bound, soft)
+    return SoftInspection(tuple(soft_vectors), similarities(vectors), layers, constant, fields, sources)
 
 
 def _layer_lengths(bound: BoundPrompt, soft: SoftVectors) -> tuple[LayerLengths, ...]:

@@ -20,6 +20,7 @@ from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.library import resolve_template
 from softcloze.parameters import NONE, Constraint, instance_of, validate_parameters
 from softcloze.prompt import Prompt
+from softcloze.prompt.sources import of_tasks
 from softcloze.soft import SharedBlock, SoftVectors
 from softcloze.template import EMBEDDING
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train, warn_if_stuck
@@ -131,10 +132,10 @@ class MultiTaskPrompt(BaseEstimator):
             begun[name] = member._begin(labelled[name], start)
             self._validate_alike(begun, name)
         # the start of a block is recorded where it is that of the first task
-        records = {name: member._start_record for name, member in members.items()}
-        shared = self._share(begun, records, start.seed)
+        shared = self._share(begun, start.seed)
         training = {
-            name: member._training_record(begun[name].task, start, **records[name]) for name, member in members.items()
+            name: member._training_record(begun[name].task, start, **begun[name].record)
+            for name, member in members.items()
         }
         history = self._train(begun, training, settings, start)
         warn_if_stuck(history, settings.target_loss)
@@ -143,7 +144,13 @@ class MultiTaskPrompt(BaseEstimator):
         self.classifiers_, self.history_ = members, history
         first = next(iter(self.prompts_.values()))
         vectors = {**first.vectors, self.shared: shared.detach().cpu()}
-        self.shared_ = replace(first, vectors=vectors, calibration=None, training={}, metrics={})
+        self.shared_ = replace(
+            first,
+            vectors=vectors,
+            calibration=None,
+            training={"sources": {self.shared: of_tasks([*members], None)}},
+            metrics={},
+        )
         return self
 
     @property
@@ -245,15 +252,17 @@ class MultiTaskPrompt(BaseEstimator):
     def _block(self, begun: BegunFit) -> CompiledBlock:
         return next(block for block in begun.compiled.template.blocks if block.key == self.shared)
 
-    def _share(self, begun: Mapping[str, BegunFit], records: Mapping[str, dict[str, Any]], seed: int) -> nn.Parameter:
-        """Give all tasks the vectors of the first, and return these; a record of another start loses its entry."""
+    def _share(self, begun: Mapping[str, BegunFit], seed: int) -> nn.Parameter:
+        """Give all tasks the vectors of the first, and return these; record it for each."""
         softs = {name: cast("SoftVectors", fit.task.soft) for name, fit in begun.items()}
         first = next(iter(softs.values()))
         shared = nn.Parameter(first.by_block()[self.shared].clone())  # not a part of the first task's own weight
         generator = torch.Generator().manual_seed(seed)
         for name, soft in softs.items():
             if not torch.equal(soft.by_block()[self.shared], shared.detach().cpu()):
-                records[name].pop("soft_init", None)
+                begun[name].record.pop("soft_init", None)
+            sources = begun[name].record.get("sources", {})
+            begun[name].record["sources"] = {**sources, self.shared: of_tasks([*begun], name)}
             soft.share(SharedBlock(self.shared, shared, generator))
         return shared
 

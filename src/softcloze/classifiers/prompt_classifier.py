@@ -57,6 +57,7 @@ from softcloze.library import resolve_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.parameters import BOOLEAN, NONE, Constraint, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
+from softcloze.prompt.sources import copied
 from softcloze.scoring import States
 from softcloze.soft import initial_vectors
 from softcloze.template import ChatOptions, Template
@@ -93,6 +94,7 @@ class BegunFit(NamedTuple):
         trains: whether soft vectors or a head are trained.
         selector: selects demonstrations, where the template has some.
         task: what is trained, and the examples for it.
+        record: the start of soft vectors, for the record of the training.
         generator: source of randomness.
         start: seed, and key of the checkpoint.
     """
@@ -104,6 +106,7 @@ class BegunFit(NamedTuple):
     trains: bool
     selector: Demonstrations | None
     task: TrainingTask
+    record: dict[str, Any]
     generator: np.random.Generator
     start: Start
 
@@ -257,7 +260,7 @@ class PromptClassifier(PromptEstimator):
         labelled = self._labelled(X, y, sample_weight)
         described = self._describe(*labelled)
         begun = self._begin(labelled, start_of(described, self._settings(), self.random_state))
-        training = self._train_any(begun.compiled, begun.task, begun.start)
+        training = self._train_any(begun.compiled, begun.task, begun.start, begun.record)
         return self._complete(begun, training)
 
     def _labelled(
@@ -311,7 +314,8 @@ class PromptClassifier(PromptEstimator):
             generator,
             start,
         )
-        return BegunFit(labelled, compiled, prompts, held_out, trains, selector, task, generator, start)
+        record = self._start_record(soft_init)
+        return BegunFit(labelled, compiled, prompts, held_out, trains, selector, task, record, generator, start)
 
     def _complete(self, begun: BegunFit, training: Mapping[str, Any]) -> Self:
         """Learn what follows the training, and predict with its prompt from now on."""
@@ -440,7 +444,7 @@ class PromptClassifier(PromptEstimator):
         self.truncation_ = summarise_cuts(prompts)
         generator = np.random.default_rng(start.seed)
         task = self._task(compiled, prompts, targets, weights, soft_init, generator, start)
-        training = self._train_any(compiled, task, start)
+        training = self._train_any(compiled, task, start, self._start_record(soft_init))
         parts = TrainedParts(task.soft, task.head)
         prompt = replace(self._make_prompt(compiled, parts, self.head, training), features=self.features)
         return self._finish(BoundPrompt(prompt, compiled.backbone, compiled), start)
@@ -647,10 +651,11 @@ class PromptClassifier(PromptEstimator):
             parts = parts._replace(head=deepcopy(self.exact_.head))
         return training_task(compiled, parts, prompts, targets, weights)
 
-    def _train_any(self, compiled: CompiledPrompt, task: TrainingTask, start: Start) -> dict[str, Any]:
-        """Train what there is to train; return the record of the training."""
+    def _train_any(
+        self, compiled: CompiledPrompt, task: TrainingTask, start: Start, record: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Train what there is to train; return the record of the training, with that of the start of soft vectors."""
         training: dict[str, Any] = {}
-        record = self._start_record
         if compiled.template.template.trains or self.head == "warp":
             training = self._train(compiled, task, start, **record)
             warn_if_stuck(training["history"], self._settings().target_loss)
@@ -658,13 +663,20 @@ class PromptClassifier(PromptEstimator):
             training = {"examples": len(task.prompts), "seed": start.seed, "strength": self.exact_.strength}
             training |= class_weight_record(self.class_weight)
         if task.soft is not None:
-            training |= {"seed": start.seed} | record
+            training |= {"seed": start.seed, **record}
         return training
 
-    @property
-    def _start_record(self) -> dict[str, Any]:
+    def _start_record(self, soft_init: str | dict[str, BlockSource]) -> dict[str, Any]:
         """The start of soft vectors, for the record of a training."""
-        return {"soft_init": str(self.soft_init)} if isinstance(self.soft_init, str | PathLike) else {}
+        record: dict[str, Any] = {}
+        if isinstance(self.soft_init, str | PathLike):
+            record["soft_init"] = str(self.soft_init)
+        if self._is_warm:
+            sources = self.prompt_.training.get("sources", {})
+        else:
+            blocks = soft_init if isinstance(soft_init, dict) else {}
+            sources = {key: copied(source.origin, source.prompt.vectors[key]) for key, source in blocks.items()}
+        return record | ({"sources": sources} if sources else {})
 
     def _with_prototypes(
         self, compiled: CompiledPrompt, task: TrainingTask, generator: np.random.Generator

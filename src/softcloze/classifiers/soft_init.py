@@ -32,10 +32,17 @@ SOFT_INIT = one_of(*INITS) | Constraint(
 
 
 class BlockSource(NamedTuple):
-    """The prompt that a block starts from, and its name in messages."""
+    """The prompt that a block starts from.
+
+    Attributes:
+        prompt: the prompt.
+        name: in messages.
+        origin: its folder, if it was loaded from one, or its template.
+    """
 
     prompt: Prompt
     name: str
+    origin: str
 
 
 def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str, BlockSource]:
@@ -64,7 +71,9 @@ def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str
                 )
         names = {key: f"soft_init[{key!r}]" for key in soft_init}
         prompts = {key: _validated(_load(given, names[key]), [key], names[key]) for key, given in soft_init.items()}
-        return {key: BlockSource(prompt, names[key]) for key, prompt in prompts.items()}
+        return {
+            key: BlockSource(prompt, names[key], _origin(soft_init[key], prompt)) for key, prompt in prompts.items()
+        }
     several = isinstance(soft_init, list | tuple)
     sources: dict[str, BlockSource] = {}
     for i, given in enumerate(soft_init if isinstance(soft_init, list | tuple) else [soft_init]):
@@ -76,7 +85,7 @@ def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str
                     f"{sources[key].name} and {name} both have a soft block {key!r}; say which one it starts "
                     f"from, as in soft_init={{{key!r}: prompt}}"
                 )
-            sources[key] = BlockSource(prompt, name)
+            sources[key] = BlockSource(prompt, name, _origin(given, prompt))
     return sources
 
 
@@ -136,7 +145,7 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
     for block in soft.blocks:
         if block.key not in sources:
             continue
-        prompt, name = sources[block.key]
+        prompt, name, _ = sources[block.key]
         try:
             prompt.validate_backbone(backbone)
         except ArtifactError as error:
@@ -162,6 +171,11 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
                 )
             deep[block.key] = prompt.deep[block.key]
     return SoftVectors.from_blocks(soft.blocks, vectors, deep)
+
+
+def _origin(given: AnyPrompt, prompt: Prompt) -> str:
+    """The folder of a prompt, or its template."""
+    return os.fspath(given) if isinstance(given, str | PathLike) else str(prompt.template)
 
 
 def _shared(prompt: Prompt, keys: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from softcloze.formatting import quoted_list
 from softcloze.parameters import NUMBER
 from softcloze.prompt.bound import BoundPrompt
 from softcloze.prompt.prompt import Prompt
+from softcloze.prompt.sources import summed
 from softcloze.soft import INITS, initial_vectors
 
 
@@ -77,14 +78,17 @@ def combine(prompts: Sequence[Prompt], weights: Sequence[float], backbone: Backb
                 f'<soft*10 name={block} init="It is about">'
             )
     first = prompts[0]
+    vectors = [prompt.vectors[block] for prompt in prompts]
+    source = summed([str(prompt.template) for prompt in prompts], vectors, weights)
     # vectors at later layers that are added to the hidden states start from zero
     deep = {block: _sum([prompt.deep[block] for prompt in prompts], weights)} if block in first.deep else {}
     return replace(
         first,
-        vectors={**first.vectors, block: _sum([prompt.vectors[block] for prompt in prompts], weights, starts[0])},
+        vectors={**first.vectors, block: _sum(vectors, weights, starts[0])},
         deep={**first.deep, **deep},
         calibration=None,
-        training={key: first.training[key] for key in ("soft_init", "seed") if key in first.training},
+        training={key: first.training[key] for key in ("soft_init", "seed") if key in first.training}
+        | {"sources": {**first.training.get("sources", {}), block: source}},
         metrics={},
     )
 

@@ -11,6 +11,7 @@ from softcloze import verbalizer as verbalizers
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.parameters import integer
 from softcloze.prompt.folder import Digest, SavedFolder, Sealed, folder_of, matching
+from softcloze.prompt.sources import Source
 from softcloze.template import CHAT_OPTIONS, Template
 from softcloze.verbalizer import AnyVerbalizer
 
@@ -73,9 +74,10 @@ class _NearestEntry(TypedDict):
 
 
 class TrainingEntry(TypedDict, total=False):
-    """Settings and history of a training, among others."""
+    """Settings and history of a training, and the sources of blocks by their key, among others."""
 
     class_weight: str | list[tuple[Label, float]] | None
+    sources: dict[str, Source]
     layer_rms: list[tuple[Count, float]]
     history: list[dict[str, float]]
 

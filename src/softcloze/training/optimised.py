@@ -35,7 +35,9 @@ def parameter_groups(
     """Optimiser groups of soft vectors and heads, each with its highest step."""
     groups: list[dict[str, Any]] = []
     unit = tasks[0].scorer.backbone.embedding_rms
-    shared = dict.fromkeys(task.soft.shared.vectors for task in tasks if task.soft is not None and task.soft.shared)
+    shared = dict.fromkeys(
+        task.soft.shared.vectors for task in tasks if task.soft is not None and task.soft.shared is not None
+    )
     if shared:
         groups.append({"params": [*shared], "highest": learning_rate * unit})
     for task, of_task in zip(tasks, features, strict=True):
