@@ -1,9 +1,10 @@
 """softcloze inspect-prompt: a saved prompt from the command line, on a real model."""
 
 import pytest
+from support.html_page import Page
 
 from softcloze import PromptClassifier, load_backbone
-from softcloze.analysis import delete_vectors, harden, inspect_soft
+from softcloze.analysis import delete_vectors, field_effects, harden, inspect_soft
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # four texts teach little
 
@@ -43,14 +44,55 @@ def test_it_follows_the_width_of_the_terminal(run, saved, width):
     assert ("not shown: nearest words by distance" in done.stdout) == (width < 200)
 
 
-def test_vectors_that_depend_on_a_field(run, tmp_path):
-    template = "<soft*2 from=text> It was <mask>. <text>"
+@pytest.fixture(scope="module")
+def in_depth(tmp_path_factory):
+    """A prompt whose slots enter at all layers, late, and as a network of the field."""
+    folder = tmp_path_factory.mktemp("in-depth") / "prompt"
+    template = (
+        "<soft layers=all> <soft*2 name=late layers=1 mode=replace> <soft from=text> <soft from=text from_by=states> "
+        "It was <mask>. <text>"
+    )
     clf = PromptClassifier(load_backbone("starter:bert-tiny"), template, TABLE, epochs=1, random_state=0)
-    clf.fit(["a delight", "dull"], ["positive", "negative"]).save(tmp_path / "prompt")
-    done = run("inspect-prompt", "prompt", cwd=tmp_path, env={"COLUMNS": "120"})
+    clf.fit(["a delight", "dull"], ["positive", "negative"]).save(folder)
+    return folder, clf
+
+
+def test_vectors_at_later_layers_and_those_that_depend_on_a_field(run, in_depth, tmp_path):
+    folder, clf = in_depth
+    texts = ["a fine film", "a mess", "dull"]
+    rows = [f"{text},{label}\n" for text, label in zip(texts, ["positive", "negative", "negative"], strict=True)]
+    (tmp_path / "rows.csv").write_text("text,label\n" + "".join(rows), encoding="utf-8")
+    done = run("inspect-prompt", folder, "--data", "rows.csv", cwd=tmp_path, env={"COLUMNS": "200"})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "block #1: base vectors, to which a network adds what the field text of each example gives" in done.stdout
+    assert "block late: enters at layer 1 alone; its input embeddings are those that it started with" in done.stdout
+    for block, by in (("#2", "its mean input embedding"), ("#3", "the model's mean states of it")):
+        expected = (
+            f"block {block}: base vectors, to which a network of width 16 adds what the field text of each example"
+        )
+        assert f"{expected} gives by {by}" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines()]
+    unit = dict(clf.prompt_.training["layer_rms"])[1]
+    for block, key, mode in (("#1", "#1", "add"), ("late", "late", "replace")):
+        mean = float(clf.prompt_.deep[key][0].square().mean(-1).sqrt().mean()) / unit
+        assert [block, "1", mode, f"{mean:.4f}"] in [row[:4] for row in rows]
+    effects = field_effects(clf, texts)
+    assert f"the fields of {len(texts)} examples move soft vectors" in done.stdout
+    for effect, block in zip(effects.effects, ("#2", "#3"), strict=True):
+        mean = sum(effect.moved) / len(texts)
+        assert mean > 0
+        assert [block, "text", f"{mean:.4f}"] in [row[:3] for row in rows]
     assert "nearest words as text: none, since vectors with from= are others for each example" in done.stdout
+
+
+def test_the_page_of_an_evaluation_shows_them(run, in_depth, reviews, tmp_path):
+    done = run("evaluate", reviews, "--prompt", in_depth[0], "--report", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = Page((tmp_path / "page.html").read_text(encoding="utf-8")).lines
+    assert "| #1| 1| all layers| add| yes|" in lines
+    assert "| late| 2| layer 1| replace| yes|" in lines
+    states = "the field text by the model's mean states of it; network of width 16"
+    assert f"| #3| 1| input embeddings| | yes| {states}" in lines
+    assert any(line.startswith("| late| 1| replace| ") for line in lines)
 
 
 def test_a_hard_prompt_has_nothing_to_look_into(run, saved):

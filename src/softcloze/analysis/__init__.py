@@ -4,9 +4,11 @@ from softcloze.analysis.ablation import DeletedVector, Deletions, delete_vectors
 from softcloze.analysis.evaluation import Score
 from softcloze.analysis.explain import explain, likeliest_words
 from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
+from softcloze.analysis.field_effects import FieldEffect, FieldEffects, field_effects
 from softcloze.analysis.hardening import Hardening, HardPrompt, harden
 from softcloze.analysis.head_shares import HeadShares, head_shares
 from softcloze.analysis.member_shares import MemberShare, MemberShares, member_shares
+from softcloze.analysis.soft_slots import LayerLengths, SoftSlot, soft_slots
 from softcloze.analysis.soft_vectors import SoftInspection, SoftVector, VocabularyWord, inspect_soft
 from softcloze.analysis.trajectory import Epoch, Trajectory, VectorLog, trajectory
 
@@ -15,14 +17,18 @@ __all__ = [
     "Deletions",
     "Epoch",
     "Explanation",
+    "FieldEffect",
+    "FieldEffects",
     "HardPrompt",
     "Hardening",
     "HeadShares",
     "LabelShare",
+    "LayerLengths",
     "MemberShare",
     "MemberShares",
     "Score",
     "SoftInspection",
+    "SoftSlot",
     "SoftVector",
     "TopWord",
     "Trajectory",
@@ -31,10 +37,12 @@ __all__ = [
     "WordShare",
     "delete_vectors",
     "explain",
+    "field_effects",
     "harden",
     "head_shares",
     "inspect_soft",
     "likeliest_words",
     "member_shares",
+    "soft_slots",
     "trajectory",
 ]

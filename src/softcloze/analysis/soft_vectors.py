@@ -9,6 +9,7 @@ from torch import Tensor
 
 from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vector_positions
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
+from softcloze.analysis.soft_slots import LayerLengths, SoftSlot, layer_lengths, layer_table, soft_slots
 from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.display import (
@@ -26,11 +27,8 @@ from softcloze.display import (
 )
 from softcloze.formatting import one_line
 from softcloze.parameters import integer, validate_parameters
-from softcloze.prompt import BoundPrompt
 from softcloze.prompt.arithmetic import starting_vectors
 from softcloze.prompt.sources import describe_source
-from softcloze.soft import SoftVectors
-from softcloze.template import Mode
 
 MATRIX = 100  # vectors whose similarities a table may show
 _DISTANCES, _COSINES = "nearest words by distance", "cosines between vectors"
@@ -77,23 +75,6 @@ class SoftVector:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerLengths:
-    """Lengths of the vectors of a block at one later layer.
-
-    Attributes:
-        block: the block, as in `SoftVector`.
-        layer: index of the layer.
-        mode: "add" or "replace".
-        lengths: the root mean square of each vector, in units of that of hidden states in front of the layer.
-    """
-
-    block: str
-    layer: int
-    mode: Mode
-    lengths: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SoftInspection(Displayable):
     """The vectors of a soft prompt; `print`, `rich.print` and notebooks show them as tables.
 
@@ -104,7 +85,7 @@ class SoftInspection(Displayable):
         similarities: the cosine between each two of them, rows and columns in that order.
         layers: lengths of the vectors at each later layer, if any enter there.
         constant: the blocks with train=no.
-        fields: the field of each block with from=, by block; its vectors are those that all examples share.
+        slots: the blocks: where they enter, and what they depend on.
         sources: the source of each block that was composed from other prompts or trained over several tasks, as in the
             card.
     """
@@ -113,7 +94,7 @@ class SoftInspection(Displayable):
     similarities: tuple[tuple[float, ...], ...]
     layers: tuple[LayerLengths, ...] = ()
     constant: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
+    slots: tuple[SoftSlot, ...] = ()
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def content(self) -> Sequence[Block]:
@@ -135,25 +116,13 @@ class SoftInspection(Displayable):
                 left_out = [*left_out, _COSINES]
             layouts.append([*tables, *_hint(left_out, columns)])
         sources = [f"block {one_line(key)}: {describe_source(source)}" for key, source in self.sources.items()]
-        blocks: list[Block] = [self._summary(), *self._dependent(), *sources, Choice(layouts)]
+        remarks = [slot.remark for slot in self.slots if slot.remark]
+        blocks: list[Block] = [self._summary(), *remarks, *sources, Choice(layouts)]
         if len(names) > MATRIX:
             blocks.append(Styled(f"not shown: {_COSINES}; `{_ATTRIBUTES[_COSINES]}` has them in Python", "dim"))
         if self.layers:
-            blocks += ["length at later layers, in units of the hidden states there", self._layer_table()]
+            blocks += ["length at later layers, in units of the hidden states there", layer_table(self.layers)]
         return blocks
-
-    def _layer_table(self) -> Table:
-        lengths = [layer.lengths for layer in self.layers]
-        return Table(
-            [
-                Column("block", [layer.block for layer in self.layers]),
-                Column("layer", [str(layer.layer) for layer in self.layers], is_number=True),
-                Column("mode", [layer.mode for layer in self.layers]),
-                Column("mean", [f"{sum(own) / len(own):.4f}" for own in lengths], is_number=True),
-                Column("least", [f"{min(own):.4f}" for own in lengths], is_number=True),
-                Column("most", [f"{max(own):.4f}" for own in lengths], is_number=True),
-            ]
-        )
 
     def _summary(self) -> str:
         count = len(self.vectors)
@@ -164,12 +133,6 @@ class SoftInspection(Displayable):
         if self.constant:
             said += f"; not trained: {', '.join(self.constant)}"
         return said
-
-    def _dependent(self) -> list[Block]:
-        return [
-            f"block {block}: base vectors, to which a network adds what the field {name} of each example gives"
-            for block, name in self.fields.items()
-        ]
 
     def _vector_tables(self, label: Column) -> Iterator[tuple[list[SimpleBlock], list[str]]]:
         """Tables of the vectors for ever narrower terminals, and the names of what they leave out."""
@@ -257,23 +220,9 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
     positions = zip(*vector_positions(soft), strict=True)
     soft_vectors = map(SoftVector, *positions, lengths, by_cosine, by_distance, start_words, moved)
     constant = tuple(block.key for block in soft.blocks if not block.train)
-    fields = {block.key: block.from_ for block in soft.blocks if block.from_ is not None}
+    layers, slots = layer_lengths(bound.prompt), soft_slots(bound.prompt)
     sources = bound.prompt.training.get("sources", {})
-    layers = _layer_lengths(bound, soft)
-    return SoftInspection(tuple(soft_vectors), similarities(vectors), layers, constant, fields, sources)
-
-
-def _layer_lengths(bound: BoundPrompt, soft: SoftVectors) -> tuple[LayerLengths, ...]:
-    """Lengths at later layers; in absolute numbers for a prompt without a record of its training."""
-    units = dict(bound.prompt.training.get("layer_rms", ()))
-    blocks = {block.key: block for block in soft.blocks}
-    return tuple(
-        LayerLengths(
-            key, layer, blocks[key].mode, tuple((vectors.square().mean(-1).sqrt() / units.get(layer, 1.0)).tolist())
-        )
-        for key, of_block in soft.deep_by_block().items()
-        for layer, vectors in enumerate(of_block, start=max(1, blocks[key].layers.first))
-    )
+    return SoftInspection(tuple(soft_vectors), similarities(vectors), layers, constant, slots, sources)
 
 
 def similarities(vectors: Tensor) -> tuple[tuple[float, ...], ...]:

@@ -75,6 +75,8 @@ def evaluate(
         console.print(rich_table(part))
     warn_of_bad_rows(table, scored.counts, "and are left out")
     if report is not None:
+        from softcloze.analysis.soft_slots import slot_tables
+        from softcloze.prompt import Prompt
         from softcloze.report.evaluation_page import write_evaluation_report
 
         names, values, notes = zip(*metrics, strict=True)
@@ -85,7 +87,8 @@ def evaluate(
         facts["rows"] = str(file)
         if scored.counts.problems:
             facts["rows that could not be scored"] = f"{scored.counts.problems:,}"
-        write_evaluation_report(report, saved.prompts, facts, [summary, *tables], bins)
+        slots = [part for card in saved.prompts for part in slot_tables(Prompt.load(card.folder))]
+        write_evaluation_report(report, saved.prompts, facts, [summary, *tables], bins, slots)
         say(errors(), "the page is ", plain(report, "bold"))
 
 

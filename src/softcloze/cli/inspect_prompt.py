@@ -37,10 +37,12 @@ def inspect_prompt(
 ) -> None:
     """Show the words nearest to the vectors of a soft prompt, and how far training moved them.
 
-    With --data, also measure the prompt without each vector, and with the nearest words instead of the vectors; use
-    rows that it was not trained on. docs/how-to/look-inside.md explains the conclusions. With --data, a prompt with
-    --head linear or words+linear shows the parts of its words and its linear layer as well. Of an ensemble each member
-    is shown in turn, and with --data the part of each in the label scores first.
+    Vectors at later layers are shown with their length at each, and of those that depend on a field what all examples
+    share. With --data, also measure how far the fields of the rows move them, the prompt without each vector, and with
+    the nearest words instead of the vectors; use rows that it was not trained on. docs/how-to/look-inside.md explains
+    the conclusions. With --data, a prompt with --head linear or words+linear shows the parts of its words and its
+    linear layer as well. Of an ensemble each member is shown in turn, and with --data the part of each in the label
+    scores first.
     """
     saved = Saved.read(folder)
     examples, labels = None, None
@@ -76,7 +78,7 @@ def _show(
     classifier: "PromptClassifier", words: int, examples: "list[Row] | None", labels: Sequence[Label] | None
 ) -> None:
     """Print the findings about one prompt."""
-    from softcloze.analysis import delete_vectors, harden, head_shares, inspect_soft
+    from softcloze.analysis import delete_vectors, field_effects, harden, head_shares, inspect_soft
 
     console = results()
     if examples is not None and classifier.prompt_.head in WITH_LINEAR_LAYER:
@@ -86,11 +88,16 @@ def _show(
         if not classifier.prompt_.template.blocks:
             return
     console.print(inspect_soft(classifier, words))
+    depends = any(block.from_ is not None for block in classifier.prompt_.template.blocks)
+    if depends and examples is not None:
+        with errors().status("measuring what fields change"):
+            effects = field_effects(classifier, examples)
+        console.print(effects)
     if examples is not None and labels is not None:
         with errors().status("measuring without each vector"):
             deletions = delete_vectors(classifier, examples, labels)
         console.print(deletions)
-    if any(block.from_ is not None for block in classifier.prompt_.template.blocks):
+    if depends:
         say(console, "nearest words as text: none, since vectors with from= are others for each example")
         return
     with errors().status("measuring the nearest words"):

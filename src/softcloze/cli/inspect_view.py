@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from softcloze.verbalizer import Verbalizer
 
 
-# shown for a soft slot, which has no token: ◆@6-11 for layers=6-11, ◆←text for from=text, ◆←text:states for its states
+# shown for a soft slot, which has no token: ◆@6-11 for layers=6-11, ◆@all:replace with mode=replace; ◆←text for
+# from=text, ◆←text:states with from_by=states
 SLOT = "◆"
 
 
@@ -173,6 +174,8 @@ def filled(
     >>> filled(Template("<soft*2 layers=6-11> <text> (<options>): <mask>"), {"text": "很好"}, ["good", "bad"])
     [('soft', '◆◆@6-11'), ('literal', ' '), ('field', '很好'), ('literal', ' ('), ('options', 'good, bad'),
      ('literal', '): '), ('mask', '<mask>')]
+    >>> filled(Template("<soft layers=all mode=replace><text><mask>"), {"text": "很好"})[0]
+    ('soft', '◆@all:replace')
     """
 
     def text_of(part: Part) -> str:
@@ -186,7 +189,9 @@ def filled(
                 slots = SLOT * (block.count if block.count is not None else 1)
                 if block.from_ is not None:
                     return f"{slots}←{block.from_}{':states' if block.from_by == 'states' else ''}"
-                return slots if block.layers == EMBEDDING else f"{slots}@{block.layers}"
+                if block.layers == EMBEDDING:
+                    return slots
+                return f"{slots}@{block.layers}{':replace' if block.mode == 'replace' else ''}"
             case Options(field=str()):
                 return part.text
             case Options(sep) if options:

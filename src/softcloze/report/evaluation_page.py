@@ -18,6 +18,7 @@ def write_evaluation_report(
     facts: Mapping[str, str],
     tables: Sequence[Table],
     bins: Sequence[ConfidenceBin],
+    slots: Sequence[Table] = (),
 ) -> None:
     """Write an evaluation as one HTML file without scripts or references to other files.
 
@@ -27,16 +28,21 @@ def write_evaluation_report(
         facts: names and values for the head of the page.
         tables: the results.
         bins: predictions by confidence; one bin or more.
+        slots: the soft slots of the prompts, and their lengths at later layers.
 
     Raises:
         FileError: the file cannot be written.
         ReportError: matplotlib is not installed.
     """
-    write_page(path, lambda: evaluation_page(cards, facts, tables, bins))
+    write_page(path, lambda: evaluation_page(cards, facts, tables, bins, slots))
 
 
 def evaluation_page(
-    cards: Sequence[PromptCard], facts: Mapping[str, str], tables: Sequence[Table], bins: Sequence[ConfidenceBin]
+    cards: Sequence[PromptCard],
+    facts: Mapping[str, str],
+    tables: Sequence[Table],
+    bins: Sequence[ConfidenceBin],
+    slots: Sequence[Table] = (),
 ) -> str:
     """Render the page; text from outside is escaped, and invisible characters are made visible."""
     from softcloze.report.svg import quiet_style
@@ -54,6 +60,7 @@ def evaluation_page(
                 verdicts=[f"The accuracy is {percent(accuracy)}, the mean confidence {percent(confidence)}."],
                 plots=_plots(bins, [card.entries["training"].get("history", []) for card in cards]),
                 tables=Markup(as_html(tables)),  # as_html escapes all text
+                slots=Markup(as_html(slots)) if slots else "",
                 templates=[draw_template(source) for source in dict.fromkeys(str(card.template) for card in cards)],
             )
         )

@@ -1,6 +1,6 @@
 """Give each prompt soft vectors of its own where they depend on a field of the example."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -34,16 +34,13 @@ def with_field_vectors(
     states = field_states(backbone, prompts, soft)
     for network in soft.networks:
         texts = dict.fromkeys(prompt.field_ids[network.field] for prompt in prompts)
-        base = soft.embeddings[network.rows.start : network.rows.stop]
-        inputs = [_input(backbone, network, ids, states.get(ids)).to(base.device) for ids in texts]
-        if inputs:
-            vectors.append(network.vectors(base, torch.stack(inputs)).flatten(0, 1))
+        vectors.append(vectors_of_texts(backbone, network, soft.embeddings, [*texts], states).flatten(0, 1))
         first = {ids: count + i * len(network.rows) for i, ids in enumerate(texts)}
         for prompt, ids in zip(prompts, renamed, strict=True):
             start = first[prompt.field_ids[network.field]]
             ids.update((-1 - row, -1 - start - i) for i, row in enumerate(network.rows))
         count += len(texts) * len(network.rows)
-    joined = SoftInputs.join([soft, SoftInputs(torch.cat([soft.embeddings[:0], *vectors]))])
+    joined = SoftInputs.join([soft, SoftInputs(torch.cat(vectors))])
     return [_renamed(prompt, ids) for prompt, ids in zip(prompts, renamed, strict=True)], joined
 
 
@@ -66,6 +63,29 @@ def states_of_texts(backbone: Backbone, texts: Iterable[tuple[int, ...]]) -> dic
         return {}
     sequences = [backbone.prompt_tokenizer.with_specials(ids) for ids in distinct]
     return dict(zip(distinct, mean_states_of_ids(backbone, sequences), strict=True))
+
+
+def vectors_of_texts(
+    backbone: Backbone,
+    network: FieldNetwork,
+    embeddings: Tensor,
+    texts: Sequence[tuple[int, ...]],
+    states: Mapping[tuple[int, ...], Tensor],
+) -> Tensor:
+    """The vectors of the block of a network for each text of its field, shape (texts, count, width).
+
+    Args:
+        backbone: the model.
+        network: the network.
+        embeddings: the input embeddings of all blocks, shape (soft, width).
+        texts: token ids.
+        states: from `field_states`.
+    """
+    base = embeddings[network.rows.start : network.rows.stop]
+    if not texts:
+        return base.expand(0, *base.shape)
+    inputs = [_input(backbone, network, ids, states.get(ids)).to(base.device) for ids in texts]
+    return network.vectors(base, torch.stack(inputs))
 
 
 def _input(backbone: Backbone, network: FieldNetwork, ids: Sequence[int], states: Tensor | None) -> Tensor:
