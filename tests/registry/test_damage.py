@@ -11,6 +11,7 @@ import pytest
 
 from softcloze.errors import ArtifactError, ParameterError, RegistryError, SoftclozeError
 from softcloze.registry import store as stores
+from softcloze.registry import versions
 
 
 def in_reviews(registry, path):
@@ -168,7 +169,7 @@ def test_a_history_that_is_cut_off_is_continued_on_a_line_of_its_own(filled):
 
 
 def test_a_version_is_measured_before_it_is_read(filled, monkeypatch, numbered):
-    monkeypatch.setattr(stores, "LARGEST", 100)
+    monkeypatch.setattr(versions, "LARGEST", 100)
     for use in (lambda: filled.load("reviews"), lambda: filled.add(numbered(4), "reviews")):
         with pytest.raises(ArtifactError, match="a version has at most 100"):
             use()
@@ -199,7 +200,7 @@ def test_leftovers_of_killed_writers_go_after_an_hour(filled, numbered):
 
 
 def test_nothing_is_left_of_an_addition_that_fails(filled, numbered, monkeypatch):
-    monkeypatch.setattr(stores, "LARGEST", 100)
+    monkeypatch.setattr(versions, "LARGEST", 100)
     with pytest.raises(ArtifactError):
         filled.add(numbered(4), "reviews")
     assert leftovers(filled) == set()
@@ -246,7 +247,7 @@ def test_a_promotion_that_meets_a_removal_is_undone(filled, monkeypatch):
 @pytest.mark.parametrize("reference", ["reviews", "reviews@3"])
 def test_a_version_that_is_removed_while_it_is_loaded(filled, monkeypatch, reference):
     """An alias gives the version that it names now; a number gives an error that says so."""
-    read = stores.SavedCards.read
+    read = versions.SavedCards.read
 
     def removed_before(path):
         monkeypatch.undo()
@@ -254,9 +255,33 @@ def test_a_version_that_is_removed_while_it_is_loaded(filled, monkeypatch, refer
         filled.remove("reviews@3")
         return read(path)
 
-    monkeypatch.setattr(stores.SavedCards, "read", removed_before)
+    monkeypatch.setattr(versions.SavedCards, "read", removed_before)
     if reference == "reviews":
         assert filled.load("reviews").vectors["task"][0, 0] == 1
     else:
         with pytest.raises(RegistryError, match="reviews@3 was removed"):
             filled.load(reference)
+
+
+def test_what_an_alias_names_is_there_while_its_removal_is_undone(filled):
+    """As when a writer is killed between the mark and the look at an alias that another one moved."""
+    mark = in_reviews(filled, "versions/3/removed.json")
+    mark.write_text("{}")
+    assert filled.load("reviews").vectors["task"][0, 0] == 3
+    os.utime(mark, (1, 1))
+    filled.promote("reviews@2", "canary")  # any change repairs it
+    assert [version.number for version in filled.versions("reviews")] == [1, 2, 3]
+    assert not mark.exists()
+
+
+def test_an_alias_that_moves_while_it_is_resolved(filled, monkeypatch):
+    version = stores.Store.version
+
+    def moved_before(self, number):
+        monkeypatch.undo()
+        filled.promote("reviews@1")
+        filled.remove("reviews@3")
+        return version(self, number)
+
+    monkeypatch.setattr(stores.Store, "version", moved_before)
+    assert filled.resolve("reviews").number == 1

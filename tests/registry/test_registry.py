@@ -78,9 +78,10 @@ def test_the_same_content_is_the_same_version(filled, numbered, tmp_path):
 
 
 def test_version_10_is_newer_than_9(registry, numbered):
-    for number in range(1, 12):
-        registry.add(numbered(number), "reviews")
-    assert [version.number for version in registry.versions("reviews")] == [*range(1, 12)]
+    numbered(1).save(registry.folder / "reviews" / "versions" / "9")
+    registry.add(numbered(10), "reviews")
+    registry.add(numbered(11), "reviews")
+    assert [version.number for version in registry.versions("reviews")] == [9, 10, 11]
     registry.promote("reviews@10")
     assert value(registry.load("reviews")) == 10
 
@@ -233,6 +234,8 @@ def test_a_row_is_scored_before_a_promotion(filled, backbone, prompt):
     assert filled.resolve("reviews").number == 1
     with pytest.raises(ParameterError, match="needs its backbone to score a row"):
         filled.promote("reviews@2", smoke=True)
+    with pytest.raises(ParameterError, match="backbone='bert', but it has to be a Backbone"):
+        filled.promote("reviews@2", backbone="bert")
     with pytest.raises(ParameterError, match=r"reviews@2 cannot score a row: .*text"):
         filled.promote("reviews@2", backbone=backbone, example={"title": "A film."})
     assert filled.resolve("reviews").number == 1

@@ -5,6 +5,6 @@ from softcloze.registry.history import Change
 from softcloze.registry.references import LIVE
 from softcloze.registry.registry import Registry
 from softcloze.registry.state import State, changed_aliases
-from softcloze.registry.store import Version
+from softcloze.registry.versions import Version
 
 __all__ = ["LIVE", "Change", "Fault", "Registry", "State", "Version", "changed_aliases"]

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from softcloze.errors import ArtifactError, FileError, RegistryError
+from softcloze.registry.entries import is_folder, list_folder
 from softcloze.registry.history import read_history
 from softcloze.registry.references import is_alias, is_name, parse_number
-from softcloze.registry.store import Store, is_folder, list_folder, load_version
+from softcloze.registry.store import Store
+from softcloze.registry.versions import load_version
 
 
 class Fault(NamedTuple):

@@ -9,14 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self, TypedDict
 
-from softcloze.errors import ArtifactError, ParameterError
+from softcloze.errors import ArtifactError
 from softcloze.files import explain_write_errors, unique_keys
+from softcloze.parameters import Constraint
 from softcloze.prompt.card import Count
 from softcloze.prompt.folder import read_inside
 from softcloze.prompt.shape import check_shape
 
 Action = Literal["add", "promote", "rollback", "remove"]
 LARGEST = 2**26  # bytes of a history
+NOTE = Constraint(
+    "one line of at most 500 characters",
+    lambda value: isinstance(value, str) and len(value) <= 500 and value.isprintable(),
+)
 
 
 class _Line(TypedDict):
@@ -133,12 +138,6 @@ def version_before(changes: Iterable[Change], alias: str, current: int) -> int |
         else:
             named = [*named, change.after] if change.after is not None else []
     return named[-2] if len(named) > 1 else None
-
-
-def validate_note(note: str) -> None:
-    """Raise ParameterError if `note` is not one line of at most 500 characters."""
-    if not isinstance(note, str) or len(note) > 500 or not note.isprintable():
-        raise ParameterError(f"note={note!r:.80}, but it has to be one line of at most 500 characters")
 
 
 def _user() -> str:

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.formatting import quoted, quoted_list
+from softcloze.parameters import NONE, instance_of, validate_parameters
 from softcloze.prompt.saved import AnySaved, SavedCards, bind_saved
 from softcloze.registry.references import LIVE
-from softcloze.registry.store import Store, Version
+from softcloze.registry.store import Store
+from softcloze.registry.versions import Version
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
@@ -82,8 +84,11 @@ def score_row(
         ArtifactError: the version belongs to another model.
         ParameterError: the example cannot be scored, or the scores are not finite.
     """
+    from softcloze.backbone import Backbone
     from softcloze.data import as_examples
 
+    kind = instance_of("a Backbone, as of load_backbone", Backbone) | NONE
+    validate_parameters({"backbone": backbone}, {"backbone": kind})
     if backbone is None and cards.prompts:
         raise ParameterError(f"{version} needs its backbone to score a row; load {quoted(cards.model)} and give it")
     bound = bind_saved(saved, backbone)

@@ -11,11 +11,13 @@ from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.prompt.folder import folder_of, read_inside
 from softcloze.prompt.saved import AnySaved, SavedCards
 from softcloze.registry.checking import Fault, check_registry
-from softcloze.registry.history import Action, Change, append_change, read_history, validate_note, version_before
+from softcloze.registry.entries import is_folder, list_folder
+from softcloze.registry.history import NOTE, Action, Change, append_change, read_history, version_before
 from softcloze.registry.promotion import score_row, validate_promotion
 from softcloze.registry.references import LIVE, Reference, is_name, parse_reference, validate_alias, validate_name
 from softcloze.registry.state import State, list_registry, read_state
-from softcloze.registry.store import Loaded, Store, Version, is_folder, list_folder, load_version
+from softcloze.registry.store import Store
+from softcloze.registry.versions import Loaded, Version, load_version
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
@@ -149,7 +151,7 @@ class Registry:
             FileError: the registry cannot be written.
         """
         validate_name(name)
-        validate_note(note)
+        validate_parameters({"note": note}, {"note": NOTE})
         if isinstance(prompt, str | PathLike):
             prompt = SavedCards.read(prompt).load()
         elif not callable(getattr(prompt, "save", None)):
@@ -215,7 +217,7 @@ class Registry:
             ParameterError: the model or the labels differ from those of the live version, or the row cannot be scored.
             FileError: the registry cannot be written.
         """
-        validate_note(note)
+        validate_parameters({"note": note}, {"note": NOTE})
         version, loaded = self._promotion(reference, alias, model_changed, labels_changed)
         validate_parameters({"smoke": smoke}, {"smoke": BOOLEAN})
         if smoke or backbone is not None or example is not None:
@@ -241,7 +243,7 @@ class Registry:
             ArtifactError: that version is damaged.
             FileError: the registry cannot be written.
         """
-        validate_note(note)
+        validate_parameters({"note": note}, {"note": NOTE})
         name, alias, given = parse_reference(reference)
         if alias is None:
             raise ParameterError(
@@ -274,7 +276,7 @@ class Registry:
             ArtifactError: the file of an alias is damaged.
             FileError: the registry cannot be written.
         """
-        validate_note(note)
+        validate_parameters({"note": note}, {"note": NOTE})
         name, alias, number = self._explicit(reference)
         store = self._store(name)
         if alias is not None:

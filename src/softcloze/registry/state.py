@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from softcloze.errors import ArtifactError, FileError
+from softcloze.registry.entries import is_folder, list_folder
 from softcloze.registry.references import is_alias, is_name
-from softcloze.registry.store import Store, is_folder, list_folder
+from softcloze.registry.store import Store
 
 State: TypeAlias = Mapping[str, tuple[int, int, int]]
 """For each alias, as in "reviews@live": when its file was last changed in ns, its inode and its size in bytes."""

@@ -17,45 +17,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EEXIST, ENOTDIR, ENOTEMPTY
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import NamedTuple
 
-from softcloze.errors import ArtifactError, FileError, RegistryError
+from softcloze.errors import ArtifactError, RegistryError
 from softcloze.files import explain_write_errors, replacing_file
-from softcloze.formatting import did_you_mean, quoted, size
+from softcloze.formatting import did_you_mean, quoted
 from softcloze.prompt.folder import read_inside
-from softcloze.prompt.saved import AnySaved, SavedCards
+from softcloze.registry.entries import is_folder, is_older, list_folder, sync
 from softcloze.registry.references import is_alias, parse_number
+from softcloze.registry.versions import Version
 
-LARGEST = 2**28  # bytes of a version, of which most have kilobytes
 REMOVED = "removed.json"
 _LEFTOVER = re.compile(r"\.[a-z0-9._-]{1,50}-[a-z0-9_]{8}")  # names of folders that an interrupted writer leaves
 _LEFTOVER_AGE = 3600  # seconds; a writer takes less than one
 _TAKEN = (EEXIST, ENOTEMPTY, ENOTDIR)  # errors of a rename onto a version
-
-
-class Version(NamedTuple):
-    """A version of a prompt.
-
-    Attributes:
-        name: of the prompt.
-        number: of the version, from 1.
-        path: its folder, as of `Prompt.save`.
-    """
-
-    name: str
-    number: int
-    path: Path
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.number}"
-
-
-class Loaded(NamedTuple):
-    """A version that is loaded: its cards, and the prompt, probe or ensemble."""
-
-    cards: SavedCards
-    saved: AnySaved
 
 
 class Store(NamedTuple):
@@ -168,17 +143,22 @@ class Store(NamedTuple):
             RegistryError: there is no such alias.
             ArtifactError: its file is damaged, or it names no version.
         """
-        number = self.read_alias(alias)
-        if number is None:
-            known = self.alias_names()
-            names = f"; it has the aliases {', '.join(known)}" if known else "; it has none"
-            raise RegistryError(
-                f"{self.name} has no alias {alias!r} in {self.folder.parent}{did_you_mean(alias, known)}{names}"
-            )
-        try:
-            return self.version(number)
-        except RegistryError as error:
-            raise ArtifactError(f"{self.aliases_folder / alias} names a version that is gone: {error}") from error
+        while True:
+            number = self.read_alias(alias)
+            if number is None:
+                known = self.alias_names()
+                names = f"; it has the aliases {', '.join(known)}" if known else "; it has none"
+                raise RegistryError(
+                    f"{self.name} has no alias {alias!r} in {self.folder.parent}{did_you_mean(alias, known)}{names}"
+                )
+            try:
+                return self.version(number)
+            except RegistryError as error:
+                if self.read_alias(alias) != number:
+                    continue  # it moved, and the version was removed
+                if self._has_files(number):  # whose removal will be undone, since an alias names it
+                    return Version(self.name, number, self.path_of(number))
+                raise ArtifactError(f"{self.aliases_folder / alias} names a version that is gone: {error}") from error
 
     def write_alias(self, alias: str, number: int | None) -> None:
         """Let an alias name another version; None removes it.
@@ -244,7 +224,7 @@ class Store(NamedTuple):
                     if error.errno not in _TAKEN:
                         raise
                     continue  # another writer was faster
-                _sync(self.versions_folder)
+                sync(self.versions_folder)
             return Version(self.name, compared + 1, path), True
 
     def mark_removed(self, number: int, text: str) -> None:
@@ -276,11 +256,18 @@ class Store(NamedTuple):
         latest = time.time() - _LEFTOVER_AGE
         for folder in (self.versions_folder, self.aliases_folder):
             for path in (folder / name for name in self._entries(folder) if _LEFTOVER.fullmatch(name)):
-                if _is_older(path, latest) and is_folder(path):
+                if is_older(path, latest) and is_folder(path):
                     shutil.rmtree(path, ignore_errors=True)
-        for number in self.taken():
-            if _is_older(self.path_of(number) / REMOVED, latest):
-                self.clear(number)
+        removed = [number for number in self.taken() if is_older(self.path_of(number) / REMOVED, latest)]
+        if any(map(self._has_files, removed)):
+            named = self.aliases().values()
+            for number in removed:
+                (self.unmark if number in named else self.clear)(number)
+
+    def _has_files(self, number: int) -> bool:
+        """Return True for a version that has files, be it marked as removed."""
+        path = self.path_of(number)
+        return self._has(path) and any(name != REMOVED for name in list_folder(path))
 
     def _entries(self, folder: Path) -> list[str]:
         """Names in a folder; none if there is no such folder."""
@@ -289,76 +276,3 @@ class Store(NamedTuple):
     def _has(self, folder: Path) -> bool:
         """Return True if there is a folder of versions or aliases; raise ArtifactError for a link."""
         return is_folder(self.folder) and is_folder(folder)
-
-
-def is_folder(path: Path) -> bool:
-    """Return True for a folder, False if there is nothing or a file.
-
-    Raises:
-        ArtifactError: it is a link.
-        FileError: its parent cannot be read.
-    """
-    try:
-        mode = path.lstat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}") from error
-    if S_ISLNK(mode):
-        raise ArtifactError(f"{path} is a link, and links may lead outside the registry; copy what it leads to")
-    return S_ISDIR(mode)
-
-
-def list_folder(folder: Path) -> list[str]:
-    """Names in a folder, in order; none if it is gone.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    try:
-        return sorted(entry.name for entry in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise FileError(f"cannot read {folder}: {error.strerror}") from error
-
-
-def load_version(path: Path) -> Loaded:
-    """Load a version as a whole.
-
-    Raises:
-        ArtifactError: it is too large, or a file is missing, damaged or altered; names the file.
-    """
-    validate_size(path)
-    cards = SavedCards.read(path)
-    return Loaded(cards, cards.load())
-
-
-def validate_size(folder: Path) -> None:
-    """Raise ArtifactError if the files of a version are larger than any prompt, before they are read."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for path in (Path(parent) / name for name in names):
-            with suppress(OSError):
-                status = path.lstat()
-                total += status.st_size if S_ISREG(status.st_mode) else 0
-    if total > LARGEST:
-        raise ArtifactError(f"{folder} has {size(total)}, and a version has at most {size(LARGEST)}")
-
-
-def _is_older(path: Path, latest: float) -> bool:
-    """Return True for a path that was last changed before a time, in seconds since 1970."""
-    try:
-        return path.lstat().st_mtime < latest
-    except OSError:
-        return False
-
-
-def _sync(folder: Path) -> None:
-    """Write the entries of a folder to the disk, where the system can do that."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
