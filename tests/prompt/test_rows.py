@@ -1,5 +1,6 @@
 """Rows that each name a prompt have the predictions of that prompt alone, whatever they share a batch with."""
 
+import pickle
 import random
 
 import numpy as np
@@ -70,7 +71,7 @@ def assert_equal_alone(fitted, rows, mixes, seed, tolerance=1e-4):
 
 
 def test_mixed_rows_equal_each_prompt_alone(fitted):
-    assert_equal_alone(fitted, random_rows(fitted, 40, seed=1), mixes=6, seed=2)
+    assert_equal_alone(fitted, random_rows(fitted, 36, seed=1), mixes=5, seed=2)
 
 
 def test_a_row_alone_is_equal_to_the_last_bit(fitted):
@@ -111,6 +112,7 @@ def test_rows_with_errors_keep_them_and_others_are_predicted():
         "plain": "<text> It was <mask>",
         "bare": "<text> <mask>",
         "two": "<title> <text> It was <mask>",
+        "braces": "<text> {mood} It was <mask>",
         "jinja": "{% for i in text %}{{ text }}{% endfor %} It was <mask>",
     }
     prompts = {name: hard(backbone, source) for name, source in sources.items()}
@@ -122,6 +124,7 @@ def test_rows_with_errors_keep_them_and_others_are_predicted():
         ("plane", TEXTS[0]),
         (7, TEXTS[0]),
         ("jinja", "ab" * 4000),
+        ("braces", {"text": "A film.", "mood": "good"}),
         ("plain", b"bytes"),
         ("plain", TEXTS[1]),
     ]
@@ -137,8 +140,8 @@ def test_rows_with_errors_keep_them_and_others_are_predicted():
     assert str(predictions[1].error).startswith("field 'text' is None")  # without an index of its own counting
     assert "nothing stands before <mask>" in str(predictions[3].error)
     assert str(predictions[4].error) == "there is no prompt 'plane' in this set; did you mean 'plain'?"
-    assert [prediction.label is None for prediction in predictions] == [False, *[True] * 7, False]
-    for i in (0, 8):
+    assert [prediction.label is None for prediction in predictions] == [False, *[True] * 8, False]
+    for i in (0, 9):
         expected = PromptClassifier(backbone, sources["plain"], WORDS).predict_proba([rows[i][1]])[0]
         assert nats_apart(predictions[i].probabilities, expected) < 1e-4
     assert together.predict_rows([]) == []
@@ -192,6 +195,8 @@ def test_a_prompt_is_replaced_while_rows_of_the_old_one_wait():
     np.testing.assert_allclose(prediction.probabilities, expected.probabilities, atol=1e-5)
     assert nats_apart(prediction.probabilities, changed.probabilities) > 1e-3
     assert list(after.without("a", "c").prompts) == ["b", "d"]
+    again = pickle.loads(pickle.dumps(after))
+    np.testing.assert_allclose(again.predict_rows([("a", TEXTS[0])])[0].scores, changed.scores, atol=1e-5)
     with pytest.raises(DataError, match=r"^there is no prompt 'e' in this set"):
         after.without("e")
     with pytest.raises(DataError, match="at least one prompt"):

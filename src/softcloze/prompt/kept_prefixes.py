@@ -1,6 +1,7 @@
 """What prompts begin with, kept as keys and values from call to call within a budget of bytes."""
 
 from collections.abc import Sequence
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,11 +27,16 @@ class KeptPrefixes:
         self.memory = memory
         self._kept: WeakKeyDictionary[BoundPrompt, KnownPrefix] = WeakKeyDictionary()  # the last used one comes last
         self._bytes_per_token = 0
+        self._lock = Lock()  # of the changes that follow, while other threads look prefixes up
 
     @property
     def bytes(self) -> int:
         """Memory of the keys and values that are kept."""
-        return sum(known.cache.bytes for known in list(self._kept.values()))
+        with self._lock:
+            return self._bytes()
+
+    def _bytes(self) -> int:
+        return sum(known.cache.bytes for known in self._kept.values())
 
     def get(self, bound: BoundPrompt) -> KnownPrefix | None:
         """The kept prefix of a prompt."""
@@ -44,30 +50,33 @@ class KeptPrefixes:
         """
         if not self.memory or not prompts[0].backbone.supports_prefix_cache:
             return
-        for bound in prompts:
-            if (known := self._kept.pop(bound, None)) is not None:
-                self._kept[bound] = known
+        with self._lock:
+            for bound in prompts:
+                if (known := self._kept.pop(bound, None)) is not None:
+                    self._kept[bound] = known
         for bound in prompts:
             if bound in self._kept or len(bound.start) < MIN_KEPT_TOKENS:
                 continue
-            size = len(bound.start) * self._bytes_per_token
-            if not self._make_way(size, prompts):
+            if not self._make_way(len(bound.start) * self._bytes_per_token, prompts):
                 continue
             soft = bound.parts.soft
             with torch.no_grad():
                 cache = bound.backbone.prefill([bound.start], soft.inputs() if soft is not None else None)
             self._bytes_per_token = cache.bytes // len(bound.start)
             if self._make_way(cache.bytes, prompts):
-                self._kept[bound] = KnownPrefix(bound.start, cache)
+                with self._lock:
+                    self._kept[bound] = KnownPrefix(bound.start, cache)
 
     def _make_way(self, size: int, used: Sequence[BoundPrompt]) -> bool:
         """Free the least recently used prefixes until `size` bytes are left; False, with none freed, if in vain."""
-        others = [bound for bound in list(self._kept) if bound not in used]
-        free = self.memory - self.bytes
-        if free + sum(self._kept[bound].cache.bytes for bound in others) < size:
-            return False
-        for bound in others:
-            if free >= size:
-                break
-            free += self._kept.pop(bound).cache.bytes
-        return True
+        with self._lock:
+            others = {bound: known.cache.bytes for bound, known in self._kept.items() if bound not in used}
+            free = self.memory - self._bytes()
+            if free + sum(others.values()) < size:
+                return False
+            for bound, freed in others.items():
+                if free >= size:
+                    break
+                del self._kept[bound]
+                free += freed
+            return True

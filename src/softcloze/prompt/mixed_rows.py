@@ -45,7 +45,7 @@ class EncodedRow:
     labels: tuple[Label, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RowPrediction:
     """The prediction for one row.
 
@@ -79,7 +79,9 @@ def encode_rows(
     encoded: dict[int, EncodedRow] = {}
     for key, chosen in _grouped([key for key, _ in rows]).items():
         bound, examples = prompts[key], [rows[i][1] for i in chosen]
-        for i, example, item in zip(chosen, examples, encode_each(bound.encode, examples), strict=True):
+        for i, example, item in zip(
+            chosen, examples, encode_each(bound.encode, examples, (SoftclozeError,)), strict=True
+        ):
             if isinstance(item, SoftclozeError):
                 encoded[i] = EncodedRow(key, item, bound=bound)
             else:

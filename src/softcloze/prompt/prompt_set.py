@@ -1,6 +1,7 @@
 """PromptSet: several prompts of one backbone, on the same texts or each on rows of its own, in shared batches."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -117,6 +118,10 @@ class PromptSet:
         self._kept = kept
         self._bound = dict(zip(prompts, bind_prompts(prompts.values(), backbone, known), strict=True))
         _ = backbone.can_pack  # tried now, so that later encoding does not run the model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send prompts and backbone to another process, which compiles them there and keeps prefixes of its own."""
+        return partial(type(self), prefix_memory=self.prefix_memory), ({**self.prompts}, self.backbone)
 
     def with_prompts(self, prompts: Mapping[str, Prompt] | Mapping[int, Prompt]) -> Self:
         """A set with these prompts in place of those of the same names, or beside them.

@@ -11,21 +11,25 @@ ROW_ERRORS = (FieldError, EncodingError, TemplateLogicError)  # of one example a
 
 
 def encode_each(
-    encode: Callable[[Sequence[Example]], Sequence[Encoded]], examples: Sequence[Example]
+    encode: Callable[[Sequence[Example]], Sequence[Encoded]],
+    examples: Sequence[Example],
+    errors: tuple[type[SoftclozeError], ...] = ROW_ERRORS,
 ) -> list[Encoded | SoftclozeError]:
     """Encode examples; in place of one that cannot be encoded, return the error.
 
     Args:
         encode: encodes any number of examples, and raises if it cannot encode one.
         examples: any values; one of another type cannot be encoded.
+        errors: the errors that are returned; all others are raised.
 
     Returns:
         The encoded examples in order. Errors name no row and hold no traceback.
     """
     try:
         return [*encode(examples)]
-    except ROW_ERRORS as error:
+    except errors as error:
         if len(examples) == 1:  # its index among these examples is not that in the input
-            return [type(error)(str(error).removeprefix("row 0: "))]
+            problem, *others = error.args
+            return [type(error)(str(problem).removeprefix("row 0: "), *others)]
     middle = len(examples) // 2  # halves, until the bad example is alone
-    return encode_each(encode, examples[:middle]) + encode_each(encode, examples[middle:])
+    return encode_each(encode, examples[:middle], errors) + encode_each(encode, examples[middle:], errors)
