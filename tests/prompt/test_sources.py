@@ -9,6 +9,8 @@ from support import models
 
 from softcloze import MultiTaskPrompt, Prompt, PromptClassifier, combine
 from softcloze.analysis import inspect_soft
+from softcloze.analysis.soft_slots import slot_tables
+from softcloze.display import as_html
 from softcloze.errors import ArtifactError
 from softcloze.prompt import CARD
 from softcloze.prompt.card import TrainingEntry
@@ -62,6 +64,16 @@ def test_blocks_that_started_from_other_prompts(source, tmp_path):
     assert of_card(clf.prompt_, tmp_path / "p") == expected
     clf.set_params(warm_start=True, soft_init="template").fit(TEXTS, LABELS)
     assert clf.prompt_.training["sources"] == expected
+
+
+def test_the_page_of_an_evaluation_names_them(source):
+    clf = classifier(soft_init={"task": source}).fit(TEXTS, LABELS)
+    (table,) = slot_tables(clf.prompt_)
+    said = f"started from {TEMPLATE} (vectors {digest(source.vectors['task'])[:8]})"
+    assert dict(zip(["task", "other"], table.columns[-1].cells, strict=True)) == {"task": said, "other": ""}
+    assert "started from &lt;soft*2 init=" in as_html([table])
+    (plain,) = slot_tables(source)
+    assert [column.name for column in plain.columns] == [column.name for column in table.columns[:-1]]
 
 
 def test_blocks_that_are_not_trained(source):

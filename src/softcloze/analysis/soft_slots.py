@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from softcloze.display import Column, Table
 from softcloze.formatting import one_line
 from softcloze.prompt import Prompt
+from softcloze.prompt.sources import describe_source
 from softcloze.template import EMBEDDING, FromBy, LayerRange, Mode
 
 _INPUTS: dict[FromBy, str] = {"embeddings": "its mean input embedding", "states": "the model's mean states of it"}
@@ -148,5 +149,8 @@ def slot_tables(prompt: Prompt) -> list[Table]:
         Column("trained", ["yes" if slot.train else "no" for slot in slots]),
         Column("depend on", [slot.dependence for slot in slots]),
     ]
+    if sources := prompt.training.get("sources", {}):
+        said = [describe_source(sources[slot.block]) if slot.block in sources else "" for slot in slots]
+        columns.append(Column("source", said))
     layers = layer_lengths(prompt)
     return [Table(columns), layer_table(layers)] if layers else [Table(columns)]
