@@ -1,6 +1,7 @@
 """What prompts have before every text is kept from call to call within a budget, and changes no score."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,32 @@ def test_demonstrations_are_kept():
         found = keeping.predict_proba(["A film."])[0]
         np.testing.assert_allclose(np.log(found), np.log(clf.predict_proba(["A film."])), atol=1e-4)
     assert keeping.kept_bytes > 0
+
+
+def test_prefix_tuning_is_kept_with_the_words_after_it():
+    backbone = models.backbone("gpt2")
+    generator = torch.Generator().manual_seed(0)
+    prefixes = {"peft": torch.randn(2, 2, 5, 4, 8, generator=generator)}  # of 2 layers with 4 heads
+    tuned = [
+        replace(prompt_of(backbone, f"<soft*5 name=peft>{rest}"), prefixes=prefixes, vectors={})
+        for rest in ("A film was on: <text> It was <mask>", "<text><mask>")
+    ]
+    prompts = {
+        "tuned": tuned[0],
+        "bare": tuned[1],
+        "plain": prompt_of(backbone, FRONT),
+        "vectors": prompt_of(backbone, VECTORS),
+    }
+    anew, keeping = PromptSet(prompts, backbone), PromptSet(prompts, backbone, prefix_memory=PLENTY)
+    rows = [(name, text) for text in TEXTS[:2] for name in prompts]
+    expected = [BoundPrompt(prompts[name], backbone).scores([text])[0] for name, text in rows]
+    for one in (anew, keeping, keeping):
+        found = [prediction.scores for prediction in one.predict_rows(rows)]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert len(keeping._bound["tuned"].start) > 8
+    nothing, something = keeping.predict_rows([("bare", ""), ("bare", "A film.")])
+    assert "nothing stands between a prefix of keys and values and the mask" in str(nothing.error)
+    assert something.error is None
 
 
 def test_the_budget_holds_and_the_least_recently_used_prefix_goes():

@@ -52,13 +52,13 @@ def runs_of(backbone, call):
         hook.remove()
 
 
-def assert_equal_alone(fitted, rows, mixes, seed, tolerance=1e-4):
+def assert_equal_alone(fitted, rows, mixes, seed, most=300, tolerance=1e-4):
     """Compare random mixes of rows with the classifiers' own probabilities for one example."""
     prompts, backbone, source = prompts_of(fitted), backbone_of(fitted), random.Random(seed)
     alone = [fitted[name].predict_proba([example])[0] for name, example in rows]
     sets = [PromptSet(prompts, backbone), PromptSet(prompts, backbone, prefix_memory=WINDOW)]
     for mix in range(mixes):
-        chosen = source.sample(range(len(rows)), source.randint(1, len(rows)))
+        chosen = source.sample(range(len(rows)), source.randint(1, min(most, len(rows))))
         for i, prediction in zip(chosen, sets[mix % 2].predict_rows([rows[i] for i in chosen]), strict=True):
             name, expected = rows[i][0], alone[i]
             assert prediction.error is None and prediction.prompt == name
@@ -220,6 +220,11 @@ def test_bad_arguments_raise():
             PromptSet([hard(backbone)], backbone, prefix_memory=memory)
     with pytest.raises(DataError, match="a row was encoded for 'bert'"):
         together.score_rows(PromptSet([hard(other)], other).encode_rows([(0, "A film.")]))
+
+
+@pytest.mark.slow
+def test_five_hundred_mixes(fitted):
+    assert_equal_alone(fitted, random_rows(fitted, 200, seed=6), mixes=500, seed=7, most=12)
 
 
 @pytest.mark.slow
