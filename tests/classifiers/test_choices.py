@@ -103,11 +103,57 @@ def test_the_words_themselves_as_labels():
     indices, words = by_index.predict(ROWS), by_word.predict(ROWS)
     assert words.tolist() == [row["choices"][i] for row, i in zip(ROWS, indices, strict=True)]
     assert by_word.score(ROWS, words) == by_index.score(ROWS, indices) == 1.0
-    assert [prediction.label for prediction in predict_stream(by_word, ROWS)] == indices.tolist()
+    assert [prediction.label for prediction in predict_stream(by_word, ROWS)] == words.tolist()
+    assert [prediction.label for prediction in predict_stream(by_index, ROWS)] == indices.tolist()
     trained = classifier("bert", "<soft> <text> <mask>.", FieldVerbalizer("choices", MOST, answers="word"), epochs=1)
     same = classifier("bert", "<soft> <text> <mask>.", epochs=1)
     one, two = trained.fit(ROWS, words), same.fit(ROWS, indices)
     assert torch.equal(one.prompt_.vectors["#1"], two.prompt_.vectors["#1"])
+
+
+def ensemble(answers, **more):
+    choices = FieldVerbalizer("choices", MOST, answers=answers)
+    sources = ("<soft> <text> <mask>.", "<soft> <text>, it is <mask>.")
+    return PromptEnsemble([classifier("bert", source, choices, epochs=1) for source in sources], **more)
+
+
+def test_an_ensemble_answers_as_its_members(tmp_path):
+    by_index, by_word, indices = ensemble("index"), ensemble("word"), [0, 1, 3, 0]
+    words = [row["choices"][choice] for row, choice in zip(ROWS, indices, strict=True)]
+    by_index.fit(ROWS, indices)
+    by_word.fit(ROWS, words)
+    assert (by_word.predict_proba(ROWS) == by_index.predict_proba(ROWS)).all()
+    best = by_index.predict(ROWS)
+    assert by_word.predict(ROWS).tolist() == [row["choices"][i] for row, i in zip(ROWS, best, strict=True)]
+    assert by_word.score(ROWS, words) == by_index.score(ROWS, indices) == (best == indices).mean()
+    by_word.save(tmp_path / "saved")
+    loaded = PromptEnsemble.load(tmp_path / "saved", models.backbone("bert"))
+    for fitted in (by_word, loaded, by_index):
+        assert [prediction.label for prediction in predict_stream(fitted, ROWS)] == fitted.predict(ROWS).tolist()
+
+
+def test_weights_and_self_training_take_the_choices_themselves():
+    rows, indices = [*ROWS[:2]] * 3, [0, 1] * 3
+    words = [row["choices"][choice] for row, choice in zip(rows, indices, strict=True)]
+    by_index, by_word = (
+        ensemble(answers, weights="development", cv=3, random_state=0) for answers in ("index", "word")
+    )
+    by_index.self_train(rows, indices, ROWS, generations=1)
+    by_word.self_train(rows, words, ROWS, generations=1)
+    assert by_word.combination_ == by_index.combination_
+    assert (by_word.predict_proba(ROWS) == by_index.predict_proba(ROWS)).all()
+
+
+def test_members_with_other_answers_do_not_make_an_ensemble():
+    one, other = (
+        classifier("bert", "<text> <mask>.", FieldVerbalizer("choices", MOST, answers=answers))
+        for answers in ("index", "word")
+    )
+    with pytest.raises(DataError, match=r"member 1 has FieldVerbalizer.*answers='word'.*have the same answers"):
+        PromptEnsemble([one, other]).predict(ROWS)
+    plain = classifier("bert", "<text> <mask>.", {0: "good", 1: "bad", 2: "film", 3: "music"})
+    with pytest.raises(DataError, match="member 1 has labels that all examples share"):
+        PromptEnsemble([one, plain]).fit(ROWS, [0, 1, 0, 1])
 
 
 def test_what_else_takes_them():

@@ -26,7 +26,7 @@ from softcloze.errors import ArtifactError, FieldError, ParameterError, Softcloz
 from softcloze.files import validate_writable
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
-from softcloze.prompt import CARD, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
+from softcloze.prompt import CARD, BoundEnsemble, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.prompt.card import explain_damage, quantised_options
 from softcloze.prompt.folder import folder_of
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
@@ -411,6 +411,13 @@ def read_examples(X: Iterable[Example], template: Template) -> list[Example]:
         except FieldError as error:
             raise FieldError(str(error).replace(f"row {row}:", f"{row_name(X, row)}:", 1)) from error
     return examples
+
+
+def answers_of(bound: BoundPrompt | BoundEnsemble, examples: Sequence[Example], best: NDArray[np.int_]) -> np.ndarray:
+    """The label of each example by its index, shape (batch,)."""
+    if not len(best):
+        return np.asarray(bound.labels)[best]
+    return np.asarray([bound.answer(example, index) for example, index in zip(examples, best.tolist(), strict=True)])
 
 
 def accuracy(

@@ -13,7 +13,8 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.analysis import MemberShares, member_shares
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import RANDOM_STATE, accuracy, seed_of
+from softcloze.classifiers.base import RANDOM_STATE, accuracy, answers_of, seed_of
+from softcloze.classifiers.choice_labels import classes_of, labels_of, shared_choices
 from softcloze.classifiers.probe import Encoder, ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, validate_one_backbone
 from softcloze.data import (
@@ -43,7 +44,7 @@ from softcloze.prompt.members import encode_for_members, prompts_of, score_membe
 from softcloze.prompt.probe_card import ProbeCard
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
-from softcloze.verbalizer import Label
+from softcloze.verbalizer import FieldVerbalizer, Label
 
 Member: TypeAlias = PromptClassifier | ProbeClassifier
 
@@ -123,15 +124,17 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         """
         examples, labels = self._examples(X, self.classifiers), as_labels(y)
         validate_lengths(examples, labels)
-        self._validate_members(labels, y)
+        truth = classes_of(self._choices(), examples, labels)
+        self._validate_members(truth, y)
         used, given = weighted_rows(sample_weight, examples)
         examples, labels = [examples[i] for i in used], [labels[i] for i in used]
+        truth = [truth[i] for i in used]
         members = [clone(member).fit(examples, labels, given) for member in self.classifiers]
         combination: Combination = WeightedMean(equal_weights(len(members)), self.average)
         if self.weights != "equal":
-            held_out = self._held_out_log_probabilities(examples, labels, given)
+            held_out = self._held_out_log_probabilities(examples, labels, truth, given)
             classes = members[0].classes_.tolist()
-            targets = label_indices(labels, classes)
+            targets = label_indices(truth, classes)
             weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], given)
             if self.weights == "development":
                 combination = WeightedMean(accuracy_weights(held_out, targets, weights), self.average)
@@ -158,13 +161,23 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Iterable[Example]) -> np.ndarray:
         """The most probable label of each example, shape (batch,); raises as `predict_log_proba`."""
-        best = self.predict_log_proba(X).argmax(1)
-        labels: np.ndarray = self.classes_[best]
-        return labels
+        examples = self._examples(X, self._members())
+        return answers_of(self._bound_ensemble(), examples, self.predict_log_proba(examples).argmax(1))
 
     def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy on labelled examples; see `PromptClassifier.score`."""
-        return accuracy(self.predict, self._examples(X, self._members()), y, self.classes_.tolist(), sample_weight)
+        examples, known = self._examples(X, self._members()), self.classes_.tolist()
+        choices = self._choices()
+        if choices is None:
+            return accuracy(self.predict, examples, y, known, sample_weight)
+        labels = as_labels(y)
+        validate_lengths(examples, labels)
+
+        def best_choice(rows: list[Example]) -> np.ndarray:
+            best: np.ndarray = self.predict_log_proba(rows).argmax(1)
+            return best
+
+        return accuracy(best_choice, examples, choices.indices(examples, labels), known, sample_weight)
 
     @property
     def classes_(self) -> np.ndarray:
@@ -271,17 +284,21 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         examples, pool = (self._examples(rows, self.classifiers) for rows in (X, unlabelled))
         labels = as_labels(y)
         self.fit(examples, labels)
+        choices = self._choices()
+        truth = classes_of(choices, examples, labels)
         generator = np.random.default_rng(seed_of(self.random_state))
         for generation in range(1, generations + 1):
             by_member = _log_probabilities(self.classifiers_, pool)
-            wanted = {label: round((growth**generation - 1) * labels.count(label)) for label in self.classes_.tolist()}
+            more = growth**generation - 1
+            wanted = {label: round(more * truth.count(label)) for label in self.classes_.tolist()}
             members = []
             for index, member in enumerate(self.classifiers):
                 others = np.delete(by_member, index, axis=0)
                 chosen = generator.choice(len(others), max(1, round(teachers * len(others))), replace=False)
                 mean = WeightedMean(equal_weights(len(chosen)), self.average).log_probabilities(others[chosen])
-                rows, pseudo_labels = draw_pseudo_labels(mean, wanted, generator)
-                members.append(clone(member).fit(examples + [pool[row] for row in rows], labels + pseudo_labels))
+                rows, drawn = draw_pseudo_labels(mean, wanted, generator)
+                added = [pool[row] for row in rows]
+                members.append(clone(member).fit(examples + added, labels + labels_of(choices, added, drawn)))
             self._adopt(members, self.combination_)
         return self
 
@@ -354,6 +371,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             return self.classifiers_
         validate_parameters(vars(self), self.constraints)
         validate_same_labels([member.classes_.tolist() for member in self.classifiers])
+        self._choices()
         return self.classifiers
 
     def _bound_ensemble(self) -> BoundEnsemble:
@@ -369,20 +387,24 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         return WeightedMean(equal_weights(len(self.classifiers)), self.average)
 
     def _held_out_log_probabilities(
-        self, examples: Sequence[Example], labels: Sequence[Label], given: NDArray[np.float64]
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[Label],
+        truth: Sequence[Label],
+        given: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Log-probabilities by members fitted without the example, shape (members, examples, labels), in nats."""
         from sklearn.model_selection import StratifiedKFold
 
-        fewest = min(sorted(set(labels)), key=labels.count)
-        if labels.count(fewest) < self.cv:
+        fewest = min(sorted(set(truth)), key=truth.count)
+        if (count := truth.count(fewest)) < self.cv:
             raise ParameterError(
-                f"weights={self.weights!r} are learnt in {self.cv} folds, and {fewest!r} has {labels.count(fewest)} "
+                f"weights={self.weights!r} are learnt in {self.cv} folds, and {fewest!r} has {count} "
                 'examples; give at least one of each label for each fold, lower cv, or choose weights="equal"'
             )
         folds = StratifiedKFold(self.cv, shuffle=True, random_state=seed_of(self.random_state))
         by_fold, rows = list[NDArray[np.float64]](), list[NDArray[np.int_]]()
-        for train_rows, test_rows in folds.split(np.zeros(len(labels)), labels):
+        for train_rows, test_rows in folds.split(np.zeros(len(labels)), truth):
             train_set = [examples[i] for i in train_rows], [labels[i] for i in train_rows], given[train_rows]
             members = [clone(member).fit(*train_set) for member in self.classifiers]
             by_fold.append(_log_probabilities(members, [examples[i] for i in test_rows]))
@@ -396,6 +418,12 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         for member in members:
             member._read(examples)
         return examples
+
+    def _choices(self) -> FieldVerbalizer | None:
+        """As `shared_choices` of the members."""
+        return shared_choices(
+            [member.verbalizer if isinstance(member, PromptClassifier) else None for member in self.classifiers]
+        )
 
     def _validate_members(self, labels: Sequence[Label], y: object) -> None:
         """Raise if members do not fit the labels of the examples or each other, before one is trained."""

@@ -19,6 +19,7 @@ from softcloze.classifiers.base import (
     PromptEstimator,
     Start,
     accuracy,
+    answers_of,
     class_weight_record,
     read_examples,
     seed_of,
@@ -522,12 +523,7 @@ class PromptClassifier(PromptEstimator):
         """
         examples = self._examples(X)
         bound, scores = self._scores(examples)
-        verbalizer, best = bound.prompt.verbalizer, scores.argmax(1)
-        if isinstance(verbalizer, FieldVerbalizer) and verbalizer.answers == "word":
-            rows = zip(examples, best, strict=True)
-            return np.array([verbalizer.choices(example)[i] for example, i in rows], dtype=str)
-        labels: np.ndarray = np.asarray(verbalizer.labels)[best]
-        return labels
+        return answers_of(bound, examples, scores.argmax(1))
 
     def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
         """Accuracy on labelled examples.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.input_files import Table as InputTable
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     FileArgument,
@@ -18,7 +19,9 @@ from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import score_rows, warn_of_bad_rows
 from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
-from softcloze.formatting import counted
+from softcloze.errors import DataError, FieldError
+from softcloze.formatting import counted, did_you_mean, quoted_list
+from softcloze.verbalizer import FieldVerbalizer, as_label
 
 if TYPE_CHECKING:
     from softcloze.calibration.metrics import ConfidenceBin
@@ -37,7 +40,8 @@ def evaluate(
     if report is not None:
         validate_page(report, file)
     table, saved = open_table(file), Saved.read(prompt)
-    as_example, labels = table.reader(saved.templates, text_column), table.labels(label_column, saved.label_texts)
+    as_example = table.reader(saved.templates, text_column)
+    labels = _chosen(table, saved.choices, label_column, saved.label_texts)
     if report is not None:
         from softcloze.report import require_matplotlib
 
@@ -45,7 +49,7 @@ def evaluate(
     scored = score_rows(saved.open(model, encoder), map(as_example, table.rows()), table.count)
     scored.counts.validate(table)
     rows = [i for i, label in enumerate(scored.predicted) if label is not None]
-    pairs = [(labels[i], scored.predicted[i]) for i in rows]
+    pairs = [(labels[i], scored.labels[int(scored.probabilities[i].argmax())]) for i in rows]
     true, predicted = zip(*pairs, strict=True)
 
     import numpy as np
@@ -90,6 +94,30 @@ def evaluate(
         slots = [part for card in saved.prompts for part in slot_tables(Prompt.load(card.folder))]
         write_evaluation_report(report, saved.prompts, facts, [summary, *tables], bins, slots)
         say(errors(), "the page is ", plain(report, "bold"))
+
+
+def _chosen(table: InputTable, choices: FieldVerbalizer | None, label_column: str, known: Sequence[str]) -> list[str]:
+    """The label of each row as text; of choices of the rows their indices, "" where there are none to read.
+
+    Raises:
+        FileError: a label is missing, unknown, or not among the choices of its row; names the line.
+    """
+    if choices is None or choices.answers == "index":
+        return table.labels(label_column, known)
+    column, labels = table.find_column(label_column, hint=" (--label-column names another)"), []
+    for index, row in enumerate(table.rows()):
+        try:
+            answer, words = str(as_label(row.get(column), "the row")), choices.choices(row)
+        except DataError as error:
+            raise table.problem(index, error) from error
+        except FieldError:  # a row that cannot be scored
+            labels.append("")
+            continue
+        if answer not in words:
+            message = f"label {answer!r} is not one of the choices {quoted_list(words)}{did_you_mean(answer, words)}"
+            raise table.problem(index, message)
+        labels.append(str(words.index(answer)))
+    return labels
 
 
 def reliability_table(bins: "Sequence[ConfidenceBin]") -> Table:

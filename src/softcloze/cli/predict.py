@@ -85,10 +85,12 @@ def predict(
         first = _count(table, windows, counts)
         columns = saved.templates[0].fields if text_column is None else (text_column,)
         results().print(rich_table(_preview(table, first, columns, saved.label_texts, results())))
+    # there are as many different choices as rows
+    by_label = [f"{label} {counts.labels[label]:,}" for label in saved.label_texts] if not saved.answers_words else []
     say(
         results(),
-        f"{counted(counts.labels.total(), 'row')} labelled: ",
-        plain(", ".join(f"{label} {counts.labels[label]:,}" for label in saved.label_texts)),
+        f"{counted(counts.labels.total(), 'row')} labelled",
+        plain(f": {', '.join(by_label)}" if by_label else ""),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
     warn_of_bad_rows(table, counts, "and have no label")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 from softcloze.cli.console import quiet
 from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
-from softcloze.prompt.card import quantised_options
+from softcloze.prompt.card import PromptCard, quantised_options
 from softcloze.prompt.saved import AnySaved, SavedCards, bind_saved
+from softcloze.verbalizer import FieldVerbalizer
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
@@ -23,6 +24,17 @@ class Saved(SavedCards):
     def label_texts(self) -> tuple[str, ...]:
         """The labels as text, as in files."""
         return tuple(map(str, self.labels))
+
+    @property
+    def choices(self) -> FieldVerbalizer | None:
+        """The verbalizer of labels that are choices of each row; None for labels that all rows share."""
+        verbalizer = self.members[0].verbalizer if isinstance(self.members[0], PromptCard) else None
+        return verbalizer if isinstance(verbalizer, FieldVerbalizer) else None
+
+    @property
+    def answers_words(self) -> bool:
+        """True if the labels are choices of the rows themselves, and not their indices."""
+        return self.choices is not None and self.choices.answers == "word"
 
     def open_backbone(self, model: str | None = None, *, compile: bool = False) -> "Backbone":
         """Load the backbone, by default that of the card, with weights of the same form."""

@@ -21,7 +21,7 @@ from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.prefixes import prefix_cache
 from softcloze.prompt.prompt import Prompt
 from softcloze.soft import SoftVectors
-from softcloze.verbalizer import Label
+from softcloze.verbalizer import FieldVerbalizer, Label
 
 
 class TrainedParts(NamedTuple):
@@ -104,6 +104,11 @@ class BoundPrompt:
     def labels(self) -> tuple[Label, ...]:
         """The labels, in the order of their scores."""
         return tuple(self.prompt.verbalizer.labels)
+
+    def answer(self, example: Example, index: int) -> Label:
+        """The label of an example by its index: one of `labels`, or the choice itself if the verbalizer says so."""
+        verbalizer = self.prompt.verbalizer
+        return verbalizer.answer(example, index) if isinstance(verbalizer, FieldVerbalizer) else self.labels[index]
 
     @property
     def fields(self) -> tuple[str, ...]:

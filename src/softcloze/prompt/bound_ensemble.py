@@ -92,6 +92,10 @@ class BoundEnsemble:
         """The labels, in the order of the probabilities."""
         return self.members[0].labels
 
+    def answer(self, example: Example, index: int) -> Label:
+        """The label of an example by its index, as of `BoundPrompt.answer`."""
+        return self.members[0].answer(example, index)
+
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of an example that the first member reads."""

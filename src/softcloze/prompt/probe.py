@@ -178,6 +178,10 @@ class BoundProbe:
         """The labels, in the order of their scores."""
         return self.saved.labels
 
+    def answer(self, example: Example, index: int) -> Label:
+        """The label of an example by its index."""
+        return self.labels[index]
+
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of an example."""

@@ -40,6 +40,9 @@ class RowPredictor(Protocol[Encoded]):
     def labels(self) -> tuple[Label, ...]:
         """The labels, in the order of the probabilities."""
 
+    def answer(self, example: Example, index: int) -> Label:
+        """The label of an example by its index, as `predict` gives it."""
+
     def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """Encode examples; raises FieldError, EncodingError or TemplateLogicError, which name the row."""
 
@@ -78,7 +81,6 @@ def predict_rows(bound: RowPredictor[Encoded], rows: Iterator[Example], window: 
         rows: examples; any other value becomes a prediction with an error.
         window: rows that are sorted by length and scored together.
     """
-    labels = bound.labels
     first = 0
     while examples := list(islice(rows, window)):
         encoded = encode_each(bound.encode, examples)
@@ -88,8 +90,8 @@ def predict_rows(bound: RowPredictor[Encoded], rows: Iterator[Example], window: 
             if isinstance(item, SoftclozeError) or isinstance(result, str):
                 yield Prediction(row, example, None, None, str(result))
             else:
-                scored = labels[result.argmax()], tuple(result.tolist())
-                yield Prediction(row, example, *scored, cut=item.cut, dropped=item.dropped)
+                label = bound.answer(example, int(result.argmax()))
+                yield Prediction(row, example, label, tuple(result.tolist()), cut=item.cut, dropped=item.dropped)
         first += len(examples)
 
 

@@ -173,6 +173,14 @@ class FieldVerbalizer:
             )
         return tuple(choices)
 
+    def answer(self, example: object, index: int) -> Label:
+        """The label of an example whose choice has this index, as `answers` says.
+
+        >>> FieldVerbalizer("choices", 4, answers="word").answer({"choices": ["tea", "coffee"]}, 1)
+        'coffee'
+        """
+        return self.choices(example)[index] if self.answers == "word" else index
+
     def lengths(self, words: Sequence[str], ids: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """The divisor of each choice's log-probability, of its text and token ids; empty for length_norm="none"."""
         if self.length_norm == "none":
