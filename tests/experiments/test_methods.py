@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
+from support import models
 
 from softcloze import PromptClassifier, Template
 from softcloze.data import Examples, Split
@@ -100,6 +101,14 @@ LEARN = [
 def test_what_needs_no_rows(settings, learns):
     classifier = PromptClassifier(**{"model": "m", "template": HARD, "verbalizer": WORDS, **settings})
     assert Method("m", classifier).learns is learns
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # one epoch
+def test_what_standardises_states_is_not_counted_as_trained():
+    backbone = models.backbone("bert")
+    clf = PromptClassifier(backbone, f"<soft*2 from=text from_by=states> {HARD}", WORDS, epochs=1)
+    found = measure_classifier(clf, TRAIN, ScoreCache(["a film"]), CLASSES)
+    assert found.trainable == 2 * 32 + 16 * 32 + 2 * 32 * 16
 
 
 def test_every_seed_in_a_classifier_is_set_and_searches_choose_by_the_protocol():
