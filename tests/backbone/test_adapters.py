@@ -7,6 +7,7 @@ from support import models
 
 from softcloze import PromptClassifier
 from softcloze.backbone import Backbone, load_backbone
+from softcloze.demonstrations import mean_states
 from softcloze.errors import ArtifactError, BackboneError, ParameterError
 
 # PEFT asks transformers for it
@@ -44,6 +45,20 @@ def test_the_fingerprint_tells_adapters_apart(tuned):
     assert len({first, second, none, stronger, plain.fingerprint["model"]}) == 5
     tuned.set_adapter("first")
     assert backbone.fingerprint["model"] == first == Backbone(tuned, tokenizer, "tuned").fingerprint["model"]
+
+
+def test_mean_states_are_those_with_the_adapter(tuned):
+    backbone = Backbone(tuned, models.tokenizer("llama"), "tuned")
+    ids = backbone.tokenizer(TEXTS[2])["input_ids"]
+    means = []
+    for name in ("first", "second"):
+        tuned.set_adapter(name)
+        with torch.no_grad():
+            expected = tuned.get_base_model().model(input_ids=torch.tensor([ids])).last_hidden_state[0].mean(0)
+        (mean,) = mean_states(backbone, [TEXTS[2]])
+        torch.testing.assert_close(mean, expected, atol=1e-5, rtol=1e-4)
+        means.append(mean)
+    assert (means[0] - means[1]).abs().max() > 1e-3
 
 
 def test_a_model_with_another_active_adapter_is_taken_anew(tuned):

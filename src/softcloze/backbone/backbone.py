@@ -146,6 +146,11 @@ class Backbone:
         return int(self.model.get_input_embeddings().weight.shape[-1])
 
     @property
+    def stack(self) -> nn.Module:
+        """The model without its head, of a seq2seq model the encoder."""
+        return self._forward.stack
+
+    @property
     def state_width(self) -> int:
         """Width of a hidden state that the output embedding takes."""
         return int(self.model.get_output_embeddings().weight.shape[-1])
@@ -155,7 +160,7 @@ class Backbone:
         """Width of the vectors of `mean_states_of_ids`, which may differ from `state_width`."""
         token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
         with self.frozen(), torch.no_grad():
-            return int(self._forward.stack(input_ids=token).last_hidden_state.shape[-1])
+            return int(self.stack(input_ids=token).last_hidden_state.shape[-1])
 
     @property
     def parameters(self) -> int:

@@ -157,7 +157,9 @@ class ForwardPass:
     @property
     def stack(self) -> nn.Module:
         """The part of the model without its head that takes soft slots."""
-        stack: nn.Module = self.model.get_encoder() if self.family == "seq2seq" else self.model.base_model
+        # the base model of a PEFT wrapper has its head; the layers of adapters are inside
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        stack: nn.Module = model.get_encoder() if self.family == "seq2seq" else model.base_model
         return stack
 
     def embed(self, ids: Tensor) -> Tensor:

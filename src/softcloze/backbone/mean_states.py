@@ -41,8 +41,7 @@ def _of_batch(backbone: Backbone, sequences: Sequence[Sequence[int]]) -> Tensor:
     attended[:, 0] = True  # attention over no position at all gives NaN
     inputs = {"input_ids": ids.to(backbone.device), "attention_mask": attended.to(backbone.device, torch.long)}
     # without the output embedding, whose product with the whole vocabulary at each token would cost the most by far
-    encoder = backbone.model.get_encoder() if backbone.family == "seq2seq" else backbone.model.base_model
-    states = encoder(**inputs).last_hidden_state.float().cpu()
+    states = backbone.stack(**inputs).last_hidden_state.float().cpu()
     averaged = attended & (lengths[:, None] > 0)
     means: Tensor = (states * averaged[..., None]).sum(1) / lengths.clamp(min=1)[:, None]
     return means
