@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from softcloze.errors import ArtifactError, ParameterError, RegistryError
+from softcloze.errors import ArtifactError, ParameterError, RegistryError, SoftclozeError
 from softcloze.formatting import did_you_mean, quoted
 from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.prompt.folder import folder_of, read_inside
@@ -290,7 +290,7 @@ class Registry:
         store.mark_removed(version.number, Change.now("remove", None, version.number, None, note).to_line())
         try:
             _validate_unnamed(store, version)  # an alias may have moved in between
-        except ParameterError:
+        except SoftclozeError:
             store.unmark(version.number)
             raise
         store.clear(version.number)
@@ -364,7 +364,7 @@ class Registry:
         return version, loaded
 
     def _move(self, store: Store, action: Action, alias: str, version: Version, note: str) -> None:
-        """Write the history, then the alias: a history may name a change that was not done, an alias no version not."""
+        """Write the history, then the alias, so that no move is without a line; a line without a move does no harm."""
         before = store.read_alias(alias)
         if before == version.number:
             return
