@@ -11,6 +11,7 @@ from support import models
 from softcloze import (
     AutoPromptClassifier,
     MultiLabelPromptClassifier,
+    MultiTaskPrompt,
     ProbeClassifier,
     PromptClassifier,
     PromptEnsemble,
@@ -179,6 +180,15 @@ def test_a_wrong_option_of_training_is_named(name, value):
 def test_a_wrong_value_of_a_parameter_is_named_by_an_ensemble(name, value):
     members = [PromptClassifier("./nowhere", template, WORDS) for template in (HARD, SOFT)]
     message = outcome(fit, PromptEnsemble(members).set_params(**{name: WRONG[value]}))
+    assert_named(message, name, value in RIGHT.get(name, ()))
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", signature(MultiTaskPrompt).parameters)
+def test_a_wrong_value_of_a_parameter_is_named_by_several_tasks(name, value):
+    tasks = {name: PromptClassifier("./nowhere", "<soft name=task> <text> <mask>", WORDS) for name in "ab"}
+    clf = MultiTaskPrompt(tasks).set_params(**{name: WRONG[value]})
+    message = outcome(lambda clf: clf.fit(dict.fromkeys("ab", (TEXTS, LABELS))), clf)
     assert_named(message, name, value in RIGHT.get(name, ()))
 
 
