@@ -168,6 +168,12 @@ def test_what_does_not_fit_raises(change, error, message):
         multitask(templates=templates).set_params(**change).fit(TASKS)
 
 
+def test_an_error_about_examples_names_the_task():
+    with pytest.raises(DataError) as raised:
+        multitask().fit({**TASKS, "topic": (["text", "text"], ["book"])})
+    assert raised.value.__notes__ == ["in task 'topic'"]
+
+
 def test_one_task_raises():
     clf = multitask()
     clf.classifiers = {"feeling": clf.classifiers["feeling"]}

@@ -1,6 +1,7 @@
 """MultiTaskPrompt: one soft block trained over several tasks, each with a prompt of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
 from hashlib import sha256
 from typing import Any, ClassVar, Self, cast
@@ -15,7 +16,7 @@ from softcloze.classifiers.base import RANDOM_STATE, Start, digest_of, start_of,
 from softcloze.classifiers.prompt_classifier import BegunFit, PromptClassifier
 from softcloze.data import Example
 from softcloze.encoding import CompiledBlock
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import DataError, ParameterError, SoftclozeError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.library import resolve_template
 from softcloze.parameters import NONE, Constraint, instance_of, validate_parameters
@@ -113,7 +114,7 @@ class MultiTaskPrompt(BaseEstimator):
             ParameterError: a template has no such block, or one that enters at later layers or has via=, from= or
                 train=no, or lengths differ; names the task.
             DataError: examples of a task are missing, or the classifiers have different models.
-            SoftclozeError: as `PromptClassifier.fit`.
+            SoftclozeError: as `PromptClassifier.fit`, with a note that names the task.
 
         Warns:
             ConvergenceWarning: the training loss did not fall.
@@ -124,12 +125,16 @@ class MultiTaskPrompt(BaseEstimator):
         settings.validate()
         self._validate_blocks()
         members = self._members(tasks)
-        labelled = {name: member._labelled(*tasks[name]) for name, member in members.items()}
+        labelled = {}
+        for name, member in members.items():
+            with _in_task(name):
+                labelled[name] = member._labelled(*tasks[name])
         described = [(name, *member._describe(*labelled[name])) for name, member in members.items()]
         start = start_of((type(self).__name__, self.shared, *described), settings, self.random_state)
         begun: dict[str, BegunFit] = {}
         for name, member in members.items():
-            begun[name] = member._begin(labelled[name], start)
+            with _in_task(name):
+                begun[name] = member._begin(labelled[name], start)
             self._validate_alike(begun, name)
         # the start of a block is recorded where it is that of the first task
         shared = self._share(begun, start.seed)
@@ -265,6 +270,16 @@ class MultiTaskPrompt(BaseEstimator):
             begun[name].record["sources"] = {**sources, self.shared: of_tasks([*begun], name)}
             soft.share(SharedBlock(self.shared, shared, generator))
         return shared
+
+
+@contextmanager
+def _in_task(name: str) -> Iterator[None]:
+    """Name the task in a note of an error about its examples or its prompt."""
+    try:
+        yield
+    except SoftclozeError as error:
+        error.add_note(f"in task {name!r}")
+        raise
 
 
 def _are_tasks(value: object) -> bool:
