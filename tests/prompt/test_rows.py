@@ -233,5 +233,5 @@ def test_mixed_rows_of_real_models(name, request):
     """Texts from one character up to the limit of 512 tokens of BERT-tiny, and 200 of SmolLM2."""
     backbone = request.getfixturevalue(name)
     fitted = classifiers(backbone, max_length=200 if name == "smollm2" else None)
-    rows = random_rows(fitted, 300 if name == "bert_tiny" else 60, seed=4, longest=2500)
-    assert_equal_alone(fitted, rows, mixes=20 if name == "bert_tiny" else 4, seed=5)
+    rows = random_rows(fitted, 300 if name == "bert_tiny" else 30, seed=4, longest=2500)
+    assert_equal_alone(fitted, rows, mixes=20 if name == "bert_tiny" else 3, seed=5)
