@@ -1,18 +1,20 @@
 """Explain decisions: the probabilities of label words and their part in the label scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
 from softcloze.backbone import Backbone
+from softcloze.data import Example
 from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
 from softcloze.errors import ParameterError
-from softcloze.heads import LinearHead, WordsLinearHead
+from softcloze.heads import EXACT, LinearHead, WordsLinearHead
 from softcloze.parameters import integer, validate_parameters
-from softcloze.prompt import CompiledPrompt
+from softcloze.prompt import BoundPrompt, CompiledPrompt
 from softcloze.scoring import compute_features, log_probabilities
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Verbalizer
@@ -93,6 +95,41 @@ def explain(
             )
         )
     return explanations
+
+
+def explain_prompt(bound: BoundPrompt, example: Example, top: int = 10) -> Explanation:
+    """Explain the decision of a prompt for one example, its calibration applied.
+
+    Args:
+        bound: the prompt on its backbone.
+        example: a text, or a mapping of fields.
+        top: number of the likeliest words of the vocabulary to list.
+
+    Raises:
+        FieldError: the example lacks a field.
+        EncodingError: the example cannot be encoded.
+        ParameterError: `top` is below 0, or rules or another head decide.
+
+    Example:
+        >>> from softcloze import Prompt, Template, Verbalizer, load_backbone
+        >>> backbone = load_backbone("starter:bert-tiny")
+        >>> words = Verbalizer({"positive": "good", "negative": "bad"})
+        >>> prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
+        >>> explain_prompt(BoundPrompt(prompt, backbone), "A delight.", top=0).labels
+        ('negative', 'positive')
+    """
+    if bound.prompt.head not in ("words", *EXACT):
+        raise ParameterError(
+            "explain shows the parts of label words and of a linear layer in the decision, and "
+            f"head={bound.prompt.head!r} decides"
+        )
+    head = bound.parts.head if isinstance(bound.parts.head, LinearHead | WordsLinearHead) else None
+    (explanation,) = explain(bound.compiled, bound.encode([example]), bound.parts.soft, top, head)
+    if bound.prompt.calibration is None:
+        return explanation
+    # a calibration changes the probabilities of labels, not those of words
+    (probabilities,) = bound.probabilities(bound.scores([example]))
+    return replace(explanation, probabilities=tuple(probabilities.tolist()))
 
 
 def likeliest_words(

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from softcloze.analysis import Explanation, explain
+from softcloze.analysis import Explanation, explain, explain_prompt
 from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
 from softcloze.classifiers.base import (
@@ -47,9 +47,7 @@ from softcloze.errors import DataError, ParameterError
 from softcloze.heads import (
     EXACT,
     EXCLUSIVE,
-    LinearHead,
     WordHead,
-    WordsLinearHead,
     fit_exact,
     initial_head,
     learn_prototypes,
@@ -566,18 +564,7 @@ class PromptClassifier(PromptEstimator):
             FieldError: the example lacks a field.
             ParameterError: `top` is below 0, or rules or another head decide.
         """
-        bound = self._bound_prompt()
-        if bound.prompt.head not in ("words", *EXACT):
-            raise ParameterError(
-                "explain shows the parts of label words and of a linear layer in the decision, and "
-                f"head={bound.prompt.head!r} decides"
-            )
-        head = bound.parts.head if isinstance(bound.parts.head, LinearHead | WordsLinearHead) else None
-        (explanation,) = explain(bound.compiled, bound.encode([example]), bound.parts.soft, top, head)
-        if bound.prompt.calibration is None:
-            return explanation
-        # a calibration changes the probabilities of labels, not those of words
-        return replace(explanation, probabilities=tuple(self.predict_proba([example])[0].tolist()))
+        return explain_prompt(self._bound_prompt(), example, top)
 
     def check(self) -> VerbalizerCheck:
         """Check the label words with the model: their tokens, and their probabilities on content-free input.

@@ -32,6 +32,7 @@ COMMANDS = {  # name of a module and of the function in it: summary
     "evaluate": "Measure a saved prompt on labelled rows.",
     "compare": "Compare prompts and baselines on the same rows.",
     "label-words": "Find label words by labelled rows.",
+    "serve": "Answer requests over HTTP with the prompts of a registry.",
     "inspect": "Show a template, and an example token by token.",
     "inspect-prompt": "Show the vectors of a trained soft prompt.",
     "export-peft": "Write a saved prompt as an adapter of PEFT.",

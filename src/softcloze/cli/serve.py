@@ -1,0 +1,158 @@
+"""softcloze serve: answer requests over HTTP with the prompts of a registry."""
+
+import logging
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from softcloze.cli.console import errors, plain, say
+from softcloze.cli.progress import open_backbone
+from softcloze.errors import CommandError, FileError
+from softcloze.formatting import quoted_list
+from softcloze.prompt.card import quantised_options
+from softcloze.registry import Registry
+
+if TYPE_CHECKING:
+    from softcloze.backbone import Backbone
+
+
+def serve(
+    registry: Annotated[
+        Path, typer.Argument(metavar="REGISTRY", envvar="SOFTCLOZE_REGISTRY", help="Folder of the registry.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SOFTCLOZE_MODEL", help="Name or path of the model; by default the one that all prompts name."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(envvar="SOFTCLOZE_HOST", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="SOFTCLOZE_PORT", min=0, max=65535, help="0 for any free one.")] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="SOFTCLOZE_TOKEN_FILE",
+            help="File with the token that requests must have; or put the token into SOFTCLOZE_TOKEN.",
+        ),
+    ] = None,
+    token: Annotated[str | None, typer.Option(hidden=True, envvar="SOFTCLOZE_TOKEN")] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", envvar="SOFTCLOZE_ALLOW_HOST", help="A name of this service, as in the header Host."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            envvar="SOFTCLOZE_ALLOW_ORIGIN",
+            help="A site whose pages may call, as in https://a.example.",
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Listen at another address than loopback without a token.")
+    ] = False,
+    max_batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar="SOFTCLOZE_MAX_BATCH_TOKENS",
+            help="Tokens of a batch; by default four times the model's budget.",
+        ),
+    ] = None,
+    prefix_memory: Annotated[
+        int,
+        typer.Option(
+            min=0, envvar="SOFTCLOZE_PREFIX_MEMORY", help="MiB for the keys and values of what prompts begin with."
+        ),
+    ] = 64,
+    max_wait: Annotated[
+        float,
+        typer.Option(envvar="SOFTCLOZE_MAX_WAIT", help="Seconds of queued work beyond which requests get 429."),
+    ] = 10.0,
+    deadline: Annotated[
+        float, typer.Option(envvar="SOFTCLOZE_DEADLINE", help="Seconds after which a row that waits gets 504.")
+    ] = 30.0,
+) -> None:
+    """Answer requests with the prompts of a registry: POST /classify, a page at /, and an API at /openapi.json.
+
+    The aliases of the registry are read again every two seconds: `softcloze registry promote` changes what is served,
+    and no request fails. SIGTERM ends the service when the rows that wait are answered.
+
+    softcloze serve prompts --port 8000
+    """
+    try:
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+
+        from softcloze.service.server import make_server
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"softcloze serve needs {error.name}; install it with pip install 'softcloze[serve]'"
+        ) from error
+    from softcloze.service.service import Service
+    from softcloze.service.settings import LOOPBACK, ServiceSettings
+
+    secret = _read_token(token_file) if token_file is not None else token
+    if not _is_loopback(host) and secret is None and not open_to_all:
+        raise CommandError(
+            f"--host {host} lets other machines in; give a token by --token-file or SOFTCLOZE_TOKEN, or --open for none"
+        )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    opened = Registry(registry)
+    settings = ServiceSettings(
+        token=secret,
+        hosts=(*LOOPBACK, host, *(allow_host or ())) if _is_loopback(host) or allow_host else ("*",),
+        origins=tuple(allow_origin or ()),
+        max_batch_tokens=max_batch_tokens,
+        prefix_memory=prefix_memory * 2**20,
+        max_wait=max_wait,
+        deadline=deadline,
+    )
+    service = Service(opened, _open_model(opened, model), settings)
+    server = make_server(service, host, port)
+    say(errors(), "serving ", plain(opened.folder, "bold"), " at ", plain(f"http://{host}:{port}"))
+    server.run()
+
+
+def _open_model(registry: Registry, model: str | None) -> "Backbone":
+    """Load the model: the one that is named, or the one that all prompts of the registry name."""
+    cards = [registry.read(reference) for reference in registry.state()]
+    names = sorted({card.model for card in cards if card.model is not None})
+    if not names:
+        raise CommandError(
+            f"no alias in {registry.folder} names a prompt; promote one, as in: softcloze registry promote "
+            f"{registry.folder} NAME@1"
+        )
+    if model is None and len(names) > 1:
+        raise CommandError(
+            f"the prompts in {registry.folder} have the models {quoted_list(names)}; give one as --model"
+        )
+    prompt = next(
+        prompt for card in cards for prompt in card.prompts if model in (None, prompt.model) or len(names) == 1
+    )
+    return open_backbone(model or names[0], **quantised_options(prompt.entries["fingerprint"]))
+
+
+def _read_token(path: Path) -> str:
+    """The token in a file, without white space around it."""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"cannot read the token in {path}: {error}") from error
+    if not token:
+        raise FileError(f"{path} is empty; expected a token")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    """Return True for an address that other machines cannot reach."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

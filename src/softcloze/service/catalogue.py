@@ -1,0 +1,174 @@
+"""The versions that a service answers with, and their replacement while it runs."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from softcloze.backbone import Backbone
+from softcloze.errors import ArtifactError, SoftclozeError
+from softcloze.heads import EXCLUSIVE
+from softcloze.prompt import Prompt, PromptSet
+from softcloze.registry import LIVE, Registry, State, Version
+from softcloze.registry.promotion import default_example
+from softcloze.service.answers import RowError
+from softcloze.service.version import ServedVersion
+from softcloze.service.wire import PromptAnswer, VersionAnswer
+
+LOG = logging.getLogger("softcloze.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The prompts of a registry at one moment; it never changes.
+
+    Attributes:
+        aliases: the version of each alias that is served, by the names of prompts; a name without any has faults.
+        faults: aliases that are not served as the registry says, and why, by reference.
+        state: of the registry when it was read; None before.
+        prompts: all versions, bound to the model; None if there are none.
+    """
+
+    aliases: Mapping[str, Mapping[str, ServedVersion]] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+    state: State | None = None
+    prompts: PromptSet | None = None
+
+    @property
+    def versions(self) -> dict[str, ServedVersion]:
+        """The versions by name, as in `reviews@3`, each once."""
+        return {served.name: served for aliases in self.aliases.values() for served in aliases.values()}
+
+    def resolve(self, reference: str) -> ServedVersion:
+        """The version that a reference names.
+
+        Args:
+            reference: `reviews` for the alias `live`, `reviews@canary`, or `reviews@3` for a version that an alias
+                names; only compared, never a path.
+
+        Raises:
+            RowError: there is none.
+        """
+        name, at, which = reference.partition("@")
+        aliases = self.aliases.get(name, {})
+        served = aliases.get(which if at else LIVE) or self.versions.get(reference)
+        if served is not None:
+            return served
+        if name not in self.aliases:
+            raise RowError(404, "unknown_prompt", "there is no such prompt; see /prompts")
+        raise RowError(404, "unknown_version", f"no alias of {name} names such a version; see /prompts/{name}")
+
+    def describe(self, name: str) -> PromptAnswer:
+        """What is served of a prompt.
+
+        Raises:
+            RowError: there is no such prompt.
+        """
+        if name not in self.aliases:
+            raise RowError(404, "unknown_prompt", "there is no such prompt; see /prompts")
+        aliases = self.aliases[name]
+        versions = {served.version.number: served for served in aliases.values()}
+        return PromptAnswer(
+            prompt_id=name,
+            aliases={alias: served.version.number for alias, served in aliases.items()},
+            versions=[
+                _describe(versions[number], [alias for alias, served in aliases.items() if served is versions[number]])
+                for number in sorted(versions)
+            ],
+            faults=[f"{ref}: {fault}" for ref, fault in self.faults.items() if ref.partition("@")[0] == name],
+        )
+
+
+class Loader:
+    """Loads versions of a registry; `load` runs the model and belongs to its thread."""
+
+    def __init__(self, registry: Registry, backbone: Backbone, prefix_memory: int):
+        """Take a registry, the model, and the bytes that prefixes of prompts may take."""
+        self._registry, self._backbone, self._prefix_memory = registry, backbone, prefix_memory
+
+    def state(self) -> State | None:
+        """The state of the registry; None if it cannot be read now, as of a share that is gone."""
+        try:
+            return self._registry.state()
+        except SoftclozeError as error:
+            LOG.warning("the registry cannot be read: %s", error)
+            return None
+
+    def load(self, before: Catalogue, state: State) -> Catalogue:
+        """The catalogue of a registry now.
+
+        Args:
+            before: the catalogue until now. Its versions stay bound, and an alias whose new version cannot be served
+                keeps its version.
+            state: of the registry, read before its files.
+
+        Returns:
+            The catalogue: each version that is new in it has scored a row.
+        """
+        known, prompts = before.versions, before.prompts
+        aliases: dict[str, dict[str, ServedVersion]] = {}
+        faults: dict[str, str] = {}
+        for reference in state:
+            name, _, alias = reference.partition("@")
+            served = aliases.setdefault(name, {})
+            try:
+                version = self._registry.resolve(reference)
+                if str(version) not in known:
+                    prompt = self._load(version)
+                    prompts = self._bind(version, prompt, prompts)
+                    known[str(version)] = ServedVersion(version, prompt, prompts)
+                served[alias] = known[str(version)]
+            except SoftclozeError as error:
+                LOG.warning("%s is not served: %s", reference, error)
+                faults[reference] = _reason(error)
+                if (old := before.aliases.get(name, {}).get(alias)) is not None:
+                    served[alias] = old
+                    faults[reference] += f"; {old.name} stays"
+        catalogue = Catalogue(aliases, faults, state, prompts)
+        gone = [name for name in (prompts.prompts if prompts is not None else ()) if name not in catalogue.versions]
+        if prompts is None or len(gone) == len(prompts.prompts):
+            return Catalogue(aliases, faults, state)
+        return Catalogue(aliases, faults, state, prompts.without(*gone))
+
+    def _load(self, version: Version) -> Prompt:
+        """Load a version; raise ArtifactError for one that is no prompt."""
+        saved = self._registry.load(str(version))
+        if not isinstance(saved, Prompt):
+            raise ArtifactError(f"{version} is no single prompt")
+        return saved
+
+    def _bind(self, version: Version, prompt: Prompt, prompts: PromptSet | None) -> PromptSet:
+        """Add a version to the set of prompts, and score a row with it.
+
+        Raises:
+            SoftclozeError: the version belongs to another model, or does not fit it.
+        """
+        added = {str(version): prompt}
+        if prompts is None:
+            changed = PromptSet(added, self._backbone, prefix_memory=self._prefix_memory)
+        else:
+            changed = prompts.with_prompts(added)
+        (row,) = changed.predict_rows([(str(version), default_example(self._registry.read(str(version))))])
+        if row.error is not None:
+            raise row.error
+        return changed
+
+
+def _reason(error: SoftclozeError) -> str:
+    """Why a version is not served, for clients: no path."""
+    if isinstance(error, ArtifactError):
+        return "it is damaged, belongs to another model, or is no single prompt"
+    return "it does not fit the model, or its alias names no version"
+
+
+def _describe(served: ServedVersion, aliases: list[str]) -> VersionAnswer:
+    prompt = served.prompt
+    return VersionAnswer(
+        version=served.version.number,
+        aliases=aliases,
+        labels=[*prompt.verbalizer.labels],
+        several_labels=prompt.head not in EXCLUSIVE,
+        fields=[*prompt.template.fields],
+        template=str(prompt.template),
+        model=prompt.model,
+        trained=bool(prompt.vectors or prompt.head_tensors),
+    )

@@ -1,0 +1,243 @@
+"""Classify the rows of concurrent requests with one frozen model."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeAlias
+
+from softcloze.analysis import Explanation
+from softcloze.backbone import Backbone
+from softcloze.prompt import EncodedRow
+from softcloze.registry import Registry
+from softcloze.service.answers import RowError
+from softcloze.service.batcher import Batcher, DeadlineError, OverloadedError
+from softcloze.service.catalogue import Catalogue, Loader
+from softcloze.service.metrics import Metrics
+from softcloze.service.settings import ServiceSettings
+from softcloze.service.version import JsonExample, ServedVersion
+from softcloze.service.wire import RowAnswer, RowBody
+
+LOG = logging.getLogger("softcloze.service")
+MAX_ENCODING_ROWS = 1024  # that wait to be encoded
+MAX_EXPLANATIONS = 8  # that wait for the model
+
+Outcome: TypeAlias = RowAnswer | RowError
+Item: TypeAlias = tuple[ServedVersion, EncodedRow]
+
+
+class UnavailableError(Exception):
+    """The service is shutting down."""
+
+
+class Service:
+    """One backbone, the prompts of a registry, and a queue of rows.
+
+    Encoding has a thread, and the model has one. All methods are called in the event loop.
+
+    Attributes:
+        settings: limits.
+        backbone: the model.
+        metrics: counters.
+        catalogue: the versions that are served now; replaced as a whole.
+        draining: True after SIGTERM, when new rows are turned away.
+    """
+
+    def __init__(self, registry: Registry, backbone: Backbone, settings: ServiceSettings):
+        """Make a service that has no prompts yet.
+
+        Args:
+            registry: of the prompts.
+            backbone: the model; prompts of another one are listed and not served.
+            settings: limits.
+        """
+        self.settings, self.backbone = settings, backbone
+        self.metrics = Metrics()
+        self.catalogue = Catalogue()
+        self.draining = False
+        self._loader = Loader(registry, backbone, settings.prefix_memory)
+        self._encoding = ThreadPoolExecutor(1, "encoding")
+        self._scoring = ThreadPoolExecutor(1, "scoring")
+        self._encoding_rows = self._explanations = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._batcher: Batcher[Item, Outcome] = Batcher(
+            _score,
+            self._scoring,
+            max_tokens=settings.max_batch_tokens or 4 * backbone.token_budget,
+            max_wait=settings.max_wait,
+            observe=self.metrics.count_batch,
+        )
+        self.metrics.watch("queued_rows", lambda: self._batcher.queued_rows)
+        self.metrics.watch("queued_tokens", lambda: self._batcher.queued_tokens)
+        self.metrics.watch("versions", lambda: len(self.catalogue.versions))
+
+    @property
+    def is_ready(self) -> bool:
+        """True while rows are answered."""
+        return bool(self._tasks) and not self.draining
+
+    async def start(self) -> None:
+        """Load the prompts and begin to answer."""
+        await self._reload()
+        self._tasks = [asyncio.create_task(self._batcher.run()), asyncio.create_task(self._poll())]
+
+    async def stop(self) -> None:
+        """Answer the rows that are queued, and end the threads."""
+        self.draining = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._batcher.drain(), self.settings.drain_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for executor in (self._encoding, self._scoring):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def classify(self, rows: Sequence[RowBody]) -> list[Outcome]:
+        """Classify the rows of one request.
+
+        Args:
+            rows: each with its prompt.
+
+        Returns:
+            The answer to each row, or why it has none.
+
+        Raises:
+            UnavailableError: the service is shutting down.
+            OverloadedError: too much work is queued.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._validate_capacity(len(rows))
+        results = await self._encode(rows)
+        items = [result for result in results if not isinstance(result, RowError)]
+        deadline = started + self.settings.deadline
+        futures = self._batcher.submit([(item, item[1].cost) for item in items], deadline)
+        try:
+            if futures:
+                await asyncio.wait(futures, timeout=deadline - loop.time())
+            answers = iter([_outcome(future) for future in futures])
+        finally:
+            for future in futures:  # the client is gone, or the deadline has passed
+                future.cancel()
+        outcomes = [result if isinstance(result, RowError) else next(answers) for result in results]
+        self._record(outcomes, sum(row.cost for _, row in items), loop.time() - started)
+        return outcomes
+
+    async def explain(self, row: RowBody, top: int) -> tuple[ServedVersion, Explanation]:
+        """Explain the decision for one row.
+
+        Raises:
+            UnavailableError: the service is shutting down.
+            OverloadedError: too many explanations wait.
+            RowError: the row cannot be classified, or its prompt has no explanation.
+        """
+        self._validate_capacity(1)
+        if self._explanations >= MAX_EXPLANATIONS:
+            raise OverloadedError(1)
+        version = self._version(row)
+        self._explanations += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return version, await loop.run_in_executor(self._scoring, version.explain, row.example, top)
+        finally:
+            self._explanations -= 1
+
+    def _validate_capacity(self, rows: int) -> None:
+        """Raise before anything is encoded where the rows would be turned away."""
+        if not self.is_ready:
+            raise UnavailableError
+        self._batcher.validate_wait()
+        if self._encoding_rows and self._encoding_rows + rows > MAX_ENCODING_ROWS:
+            raise OverloadedError(1)
+
+    def _version(self, row: RowBody) -> ServedVersion:
+        """The version of a row; raise RowError if it is not served or the row is too long for the service."""
+        version = self.catalogue.resolve(str(row.prompt_id))
+        version.validate_size(row.example, self.settings.max_field_characters)
+        return version
+
+    async def _encode(self, rows: Sequence[RowBody]) -> list[Item | RowError]:
+        """Encode rows, in the thread of the model if a prompt needs it."""
+        jobs: list[tuple[ServedVersion, JsonExample] | RowError] = []
+        for row in rows:
+            try:
+                jobs.append((self._version(row), row.example))
+            except RowError as error:
+                jobs.append(error)
+        needs_model = any(job[0].prompt.encodes_with_model for job in jobs if not isinstance(job, RowError))
+        self._encoding_rows += len(rows)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._scoring if needs_model else self._encoding, _encode, jobs)
+        finally:
+            self._encoding_rows -= len(rows)
+
+    async def _poll(self) -> None:
+        """Load what changed in the registry, again and again."""
+        while True:
+            await asyncio.sleep(self.settings.poll_seconds)
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Replace the catalogue if aliases changed."""
+        loop = asyncio.get_running_loop()
+        state = await loop.run_in_executor(self._encoding, self._loader.state)
+        if state is None or state == self.catalogue.state:
+            return
+        before = self.catalogue.versions
+        self.catalogue = await loop.run_in_executor(self._scoring, self._loader.load, self.catalogue, state)
+        self.metrics.count_loads(len(self.catalogue.versions.keys() - before.keys()), len(self.catalogue.faults))
+        LOG.info("serving %s", ", ".join(sorted(self.catalogue.versions)) or "no prompt")
+
+    def _record(self, outcomes: Sequence[Outcome], tokens: int, seconds: float) -> None:
+        """Count the rows of a request and log them, by prompts that are served and codes of failures."""
+        for outcome in outcomes:
+            if isinstance(outcome, RowError):
+                self.metrics.count_failed_row(outcome.code)
+            else:
+                self.metrics.count_answered_row(str(outcome.prompt_id), int(outcome.version or 0))
+        names = {f"{answer.prompt_id}@{answer.version}" for answer in outcomes if isinstance(answer, RowAnswer)}
+        codes = {error.code for error in outcomes if isinstance(error, RowError)}
+        LOG.info(
+            "rows=%d prompts=%s tokens=%d ms=%.1f failures=%s",
+            len(outcomes),
+            ",".join(sorted(names)) or "-",
+            tokens,
+            1000 * seconds,
+            ",".join(sorted(codes)) or "-",
+        )
+
+
+def _encode(jobs: Sequence[tuple[ServedVersion, JsonExample] | RowError]) -> list[Item | RowError]:
+    """Encode examples, each for its version; runs in a thread."""
+    results: list[Item | RowError] = []
+    for job in jobs:
+        try:
+            results.append(job if isinstance(job, RowError) else (job[0], job[0].encode(job[1])))
+        except RowError as error:
+            results.append(error)
+    return results
+
+
+def _score(items: Sequence[Item]) -> list[Outcome]:
+    """Score encoded rows in shared batches, and make their answers; runs in the thread of the model."""
+    predictions = items[0][0].prompts.score_rows([row for _, row in items])
+    outcomes: list[Outcome] = []
+    for (version, _), prediction in zip(items, predictions, strict=True):
+        try:
+            outcomes.append(version.answer(prediction))
+        except RowError as error:
+            outcomes.append(error)
+    return outcomes
+
+
+def _outcome(future: asyncio.Future[Outcome]) -> Outcome:
+    """The outcome of a row."""
+    late = RowError(504, "deadline", "the row could not be scored in time")
+    if not future.done() or isinstance(error := future.exception(), DeadlineError):
+        return late
+    if error is not None:
+        LOG.error("a row could not be scored: %s", type(error).__name__)
+        return RowError(500, "scoring", "the row could not be scored")
+    return future.result()

@@ -1,0 +1,63 @@
+"""Settings of the service, with their ranges."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from softcloze.parameters import NONE, POSITIVE, TEXT, Constraint, integer, validate_parameters
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+_CONSTRAINTS: Mapping[str, Constraint] = {
+    "token": TEXT | NONE,
+    "max_rows": integer(at_least=1),
+    "max_body_bytes": integer(at_least=1),
+    "max_field_characters": integer(at_least=1),
+    "max_batch_tokens": integer(at_least=1) | NONE,
+    "prefix_memory": integer(at_least=0),
+    "max_wait": POSITIVE,
+    "deadline": POSITIVE,
+    "poll_seconds": POSITIVE,
+    "receive_seconds": POSITIVE,
+    "drain_seconds": POSITIVE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Limits of requests, batches and waiting.
+
+    Attributes:
+        token: that every request but those to /health has to send; None for a service without authorization.
+        hosts: names of this service that the header Host may have; "*" for any.
+        origins: origins of other sites whose pages may call the service.
+        max_rows: of a request.
+        max_body_bytes: of a request.
+        max_field_characters: of all fields of a row together.
+        max_batch_tokens: of a batch; None for four times what the model takes at once in scoring.
+        prefix_memory: for the keys and values of what prompts begin with.
+        max_wait: seconds of queued work beyond which requests are turned away with 429.
+        deadline: seconds after which a row that waits is answered with 504.
+        poll_seconds: between two looks at the registry.
+        receive_seconds: in which a request has to arrive, headers and body together.
+        drain_seconds: in which rows are still answered after SIGTERM.
+
+    Raises:
+        ParameterError: a value is outside its range.
+    """
+
+    token: str | None = None
+    hosts: tuple[str, ...] = LOOPBACK
+    origins: tuple[str, ...] = ()
+    max_rows: int = 64
+    max_body_bytes: int = 256 * 1024
+    max_field_characters: int = 20_000
+    max_batch_tokens: int | None = None
+    prefix_memory: int = 64 * 2**20
+    max_wait: float = 10.0
+    deadline: float = 30.0
+    poll_seconds: float = 2.0
+    receive_seconds: float = 10.0
+    drain_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        validate_parameters(asdict(self), _CONSTRAINTS)

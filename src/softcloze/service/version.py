@@ -1,0 +1,108 @@
+"""A version of a prompt that is served: from the fields of a row to its answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from softcloze.analysis import Explanation, explain_prompt
+from softcloze.errors import ParameterError, SoftclozeError
+from softcloze.prompt import EncodedRow, Prompt, PromptSet, RowPrediction
+from softcloze.registry import Version
+from softcloze.service.answers import RowError
+from softcloze.service.wire import RowAnswer
+
+JsonExample: TypeAlias = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ServedVersion:
+    """A version of a prompt, in a set of prompts that are bound to the model.
+
+    Attributes:
+        version: its name and number in the registry.
+        prompt: the prompt.
+        prompts: the set, in which its name is that of the version.
+    """
+
+    version: Version
+    prompt: Prompt
+    prompts: PromptSet
+
+    @property
+    def name(self) -> str:
+        """The version as it is named in requests, as in `reviews@3`."""
+        return str(self.version)
+
+    def validate_size(self, example: JsonExample, most: int) -> None:
+        """Raise RowError if the texts of an example have more than `most` characters together."""
+        if (size := _characters(example)) > most:
+            raise RowError(413, "too_long", f"the row has {size:,} characters, and this service takes {most:,} at most")
+
+    def encode(self, example: JsonExample) -> EncodedRow:
+        """Encode an example.
+
+        Raises:
+            RowError: it lacks a field, has one of the wrong type, or does not fit the model.
+        """
+        (row,) = self.prompts.encode_rows([(self.name, example)])
+        if row.error is not None:
+            raise RowError(422, "row", self._about_row(example)) from row.error
+        return row
+
+    def explain(self, example: JsonExample, top: int) -> Explanation:
+        """Explain the decision for an example; runs the model.
+
+        Raises:
+            RowError: it cannot be encoded, or decisions of this prompt have no explanation.
+        """
+        row = self.encode(example)
+        assert row.bound is not None
+        try:
+            return explain_prompt(row.bound, example, top)
+        except ParameterError as error:
+            message = f"decisions of {self.name} are not made by label words or a linear layer"
+            raise RowError(422, "no_explanation", message) from error
+        except SoftclozeError as error:
+            raise RowError(500, "scoring", "the row could not be scored") from error
+
+    def answer(self, prediction: RowPrediction) -> RowAnswer:
+        """The answer to a row.
+
+        Raises:
+            RowError: its scores are not finite.
+        """
+        if prediction.probabilities is None:
+            raise RowError(500, "not_finite", "the scores of the row are not finite")
+        answer = RowAnswer(
+            probabilities=dict(zip(map(str, prediction.labels), prediction.probabilities.tolist(), strict=True)),
+            prompt_id=self.version.name,
+            version=self.version.number,
+            cut=dict(prediction.cut),
+        )
+        if isinstance(prediction.label, tuple):
+            answer.labels = [*prediction.label]
+        else:
+            answer.label = prediction.label
+        return answer
+
+    def _about_row(self, example: JsonExample) -> str:
+        """The message about a row that does not fit: it has the template's names, and nothing of the row."""
+        names = self.prompt.template.fields
+        expected = f"{self.name} takes the fields {', '.join(names)}"
+        if isinstance(example, str):
+            return f"{expected}; give `fields`" if len(names) > 1 else f"the text cannot be encoded for {self.name}"
+        missing = [name for name in names if name not in example]
+        return f"{expected}; missing: {', '.join(missing)}" if missing else f"{expected}, as texts or numbers"
+
+
+def _characters(value: object) -> int:
+    """The characters of all texts in a value of JSON; other values count as one."""
+    match value:
+        case str():
+            return len(value)
+        case Mapping():
+            return sum(map(_characters, value.values()))
+        case Sequence():
+            return sum(map(_characters, value))
+        case _:
+            return 1

@@ -1,0 +1,180 @@
+"""Bodies of requests and answers."""
+
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+PromptId: TypeAlias = Annotated[
+    str, Field(description="A prompt, as `reviews`, `reviews@canary` or `reviews@3`.", max_length=200)
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RowBody(_Body):
+    """One row: a text or the fields of the template, and its prompt."""
+
+    text: str | None = Field(None, description="The text, for a template of one field.")
+    fields: dict[str, JsonValue] | None = Field(None, description="The fields of the template by name.")
+    prompt_id: PromptId | None = Field(None, description="Of this row; left out, that of the request.")
+
+    @model_validator(mode="after")
+    def _validate_input(self) -> "RowBody":
+        if (self.text is None) == (self.fields is None):
+            raise ValueError("give either text or fields")
+        return self
+
+    @property
+    def example(self) -> str | dict[str, Any]:
+        """The row as an example."""
+        return self.text if self.text is not None else dict(self.fields or {})
+
+
+class ClassifyBody(_Body):
+    """A single row, or `rows`."""
+
+    text: str | None = Field(None, description="The text, for a template of one field.")
+    fields: dict[str, JsonValue] | None = Field(None, description="The fields of the template by name.")
+    rows: list[RowBody] | None = Field(None, description="Several rows, each with its own prompt if need be.")
+    prompt_id: PromptId | None = Field(None, description="Of the row, or of all rows that name none.")
+
+    @model_validator(mode="after")
+    def _validate_input(self) -> "ClassifyBody":
+        if sum(value is not None for value in (self.text, self.fields, self.rows)) != 1:
+            raise ValueError("give one of text, fields and rows")
+        if any(row.prompt_id is None for row in self.all_rows):
+            raise ValueError("give a prompt_id")
+        return self
+
+    @property
+    def all_rows(self) -> list[RowBody]:
+        """The rows, each with its prompt."""
+        if self.rows is not None:
+            return [row.model_copy(update={"prompt_id": row.prompt_id or self.prompt_id}) for row in self.rows]
+        return [RowBody(text=self.text, fields=self.fields, prompt_id=self.prompt_id)]
+
+
+class ExplainBody(RowBody):
+    """One row to explain."""
+
+    prompt_id: PromptId
+    top: int = Field(10, ge=0, le=100, description="Number of the likeliest words of the vocabulary.")
+
+
+class HubParameters(BaseModel):
+    """Parameters as the hub's client sends them; others are ignored, as there."""
+
+    top_k: int | None = Field(None, ge=1)
+
+
+class HubBody(BaseModel):
+    """A request in the shape of the hub's text classification."""
+
+    inputs: str | list[str]
+    parameters: HubParameters | None = None
+
+
+class RowAnswer(BaseModel):
+    """The answer to one row: a label, or labels where an example may have several, or an error."""
+
+    label: JsonValue = Field(None, description="The most probable label.")
+    labels: list[JsonValue] | None = Field(None, description="The labels, of a prompt of several labels an example.")
+    probabilities: dict[str, float] | None = None
+    prompt_id: str | None = None
+    version: int | None = None
+    cut: dict[str, int] | None = Field(None, description="Tokens that truncation removed, by field.")
+    error: str | None = None
+    code: str | None = None
+
+
+class RowsAnswer(BaseModel):
+    """The answers to several rows, in their order."""
+
+    rows: list[RowAnswer]
+
+
+class Failure(BaseModel):
+    """A request that was not answered."""
+
+    error: str
+    code: str
+    row: int | None = None
+
+
+class VersionAnswer(BaseModel):
+    """A version of a prompt."""
+
+    version: int
+    aliases: list[str]
+    labels: list[JsonValue]
+    several_labels: bool
+    fields: list[str]
+    template: str
+    model: str
+    trained: bool
+
+
+class PromptAnswer(BaseModel):
+    """A prompt: its versions that are served, and why others are not."""
+
+    prompt_id: str
+    aliases: dict[str, int]
+    versions: list[VersionAnswer]
+    faults: list[str]
+
+
+class PromptsAnswer(BaseModel):
+    """All prompts of the registry."""
+
+    model: str
+    prompts: list[PromptAnswer]
+
+
+class HubScore(BaseModel):
+    """A label and its probability."""
+
+    label: str
+    score: float
+
+
+class ExplainedWord(BaseModel):
+    """A label word: its tokens, its log-probability in nats, its score and its share of its label's score."""
+
+    label: JsonValue
+    word: str
+    tokens: list[str]
+    log_probability: float
+    score: float
+    share: float
+
+
+class LikelyWord(BaseModel):
+    """A word of the vocabulary: its probability at the mask, and its label if it is a label word."""
+
+    token: str
+    probability: float
+    label: JsonValue = None
+
+
+class ExplainedPart(BaseModel):
+    """The parts of the label words and of a linear layer in a label's score."""
+
+    label: JsonValue
+    words: float
+    linear: float
+
+
+class Explained(BaseModel):
+    """The decision for a row."""
+
+    prompt_id: str
+    version: int
+    label: JsonValue
+    labels: list[JsonValue]
+    probabilities: list[float]
+    words: list[ExplainedWord]
+    top: list[LikelyWord]
+    mass: float = Field(description="Probability of all label words together.")
+    parts: list[ExplainedPart]

@@ -1,0 +1,183 @@
+"""Rows of concurrent requests are gathered by their tokens, in turn, and none is lost."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+
+from softcloze.service.batcher import Batcher, DeadlineError, OverloadedError
+
+
+class Model:
+    """Answers items by doubling them, records its batches, and waits for `release` if it is held."""
+
+    def __init__(self):
+        self.batches = []
+        self.release = threading.Event()
+        self.release.set()
+
+    def score(self, items):
+        self.batches.append(list(items))
+        assert self.release.wait(10)
+        if "broken" in items:
+            raise ValueError("broken")
+        return [2 * item for item in items]
+
+
+@asynccontextmanager
+async def running(model, *, max_tokens=10, max_wait=60.0):
+    with ThreadPoolExecutor(1) as executor:
+        batcher = Batcher(model.score, executor, max_tokens=max_tokens, max_wait=max_wait)
+        task = asyncio.create_task(batcher.run())
+        try:
+            yield batcher
+        finally:
+            model.release.set()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def later(seconds=60.0):
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def busy(batcher, model):
+    """Hold the model with a first row, so that what follows gathers."""
+    model.release.clear()
+    first = batcher.submit([(0, 1)], later())
+    while not model.batches:
+        await asyncio.sleep(0.001)
+    return first
+
+
+def test_answers_come_in_the_order_of_the_rows():
+    async def main():
+        async with running(Model()) as batcher:
+            assert await asyncio.gather(*batcher.submit([(i, 3) for i in range(20)], later())) == [*range(0, 40, 2)]
+            assert (batcher.queued_rows, batcher.queued_tokens) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_a_row_that_comes_alone_does_not_wait_for_others():
+    async def main():
+        model = Model()
+        async with running(model, max_tokens=1000) as batcher:
+            await batcher.submit([(1, 1)], later())[0]
+        assert model.batches == [[1]]
+
+    asyncio.run(main())
+
+
+def test_rows_gather_while_the_model_works_up_to_the_tokens_of_a_batch():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            answers = await busy(batcher, model)
+            for i in range(1, 6):
+                answers += batcher.submit([(i, 4)], later())
+            model.release.set()
+            await asyncio.gather(*answers)
+        assert model.batches == [[0], [1, 2], [3, 4], [5]]
+
+    asyncio.run(main())
+
+
+def test_requests_take_turns():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            answers = await busy(batcher, model)
+            answers += batcher.submit([(i, 5) for i in range(1, 7)], later())
+            answers += batcher.submit([(100, 5)], later())
+            model.release.set()
+            await asyncio.gather(*answers)
+        assert model.batches[1] == [1, 100]
+
+    asyncio.run(main())
+
+
+def test_a_row_longer_than_a_batch_is_scored_alone():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            answers = await busy(batcher, model)
+            answers += batcher.submit([(1, 3), (2, 1000), (3, 3)], later())
+            model.release.set()
+            assert await asyncio.gather(*answers) == [0, 2, 4, 6]
+        assert [2] in model.batches
+
+    asyncio.run(main())
+
+
+def test_too_much_work_is_turned_away_as_a_whole():
+    async def main():
+        async with running(Model(), max_wait=1e-9) as batcher:
+            assert await asyncio.gather(*batcher.submit([(1, 10**9)], later())) == [2]  # an empty queue takes any
+            batcher.submit([(1, 10**9)], later())
+            with pytest.raises(OverloadedError) as raised:
+                batcher.submit([(2, 1), (3, 1)], later())
+            assert raised.value.retry_after >= 1
+            assert batcher.queued_rows == 1
+
+    asyncio.run(main())
+
+
+def test_only_the_row_that_cannot_be_scored_fails():
+    async def main():
+        async with running(Model()) as batcher:
+            answers = batcher.submit([(1, 1), ("broken", 1), (3, 1)], later())
+            one, broken, three = await asyncio.gather(*answers, return_exceptions=True)
+            assert (one, three) == (2, 6)
+            assert isinstance(broken, ValueError)
+            assert await batcher.submit([(4, 1)], later())[0] == 8
+
+    asyncio.run(main())
+
+
+def test_rows_that_nobody_waits_for_are_not_scored():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            (first,) = await busy(batcher, model)
+            gone, kept = batcher.submit([(1, 1), (2, 1)], later())
+            gone.cancel()
+            model.release.set()
+            assert [await first, await kept] == [0, 4]
+            assert batcher.queued_tokens == 0
+        assert model.batches == [[0], [2]]
+
+    asyncio.run(main())
+
+
+def test_a_row_whose_deadline_passed_is_not_scored():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            (first,) = await busy(batcher, model)
+            (late,) = batcher.submit([(1, 1)], later(-1.0))
+            model.release.set()
+            with pytest.raises(DeadlineError):
+                await late
+            assert await first == 0
+        assert model.batches == [[0]]
+
+    asyncio.run(main())
+
+
+def test_draining_waits_for_all_rows():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            answers = await busy(batcher, model)
+            answers += batcher.submit([(i, 5) for i in range(1, 9)], later())
+            drained = asyncio.create_task(batcher.drain())
+            await asyncio.sleep(0.01)
+            assert not drained.done()
+            model.release.set()
+            await drained
+            assert all(answer.done() for answer in answers)
+
+    asyncio.run(main())
