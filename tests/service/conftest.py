@@ -1,0 +1,125 @@
+import shutil
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from softcloze.registry import Registry
+from support import models
+
+from softcloze import Prompt, Template, Verbalizer
+from softcloze.prompt import PromptSet
+from softcloze.service.app import create_app
+from softcloze.service.service import Service
+from softcloze.service.settings import ServiceSettings
+
+WORDS = Verbalizer({"positive": "good", "negative": "bad"})
+
+
+@pytest.fixture(scope="session")
+def backbone():
+    return models.backbone("gpt2")
+
+
+@pytest.fixture(scope="session")
+def prompts(backbone):
+    """A trained prompt of one field, a hard one of two, and one that chooses among the words of an example."""
+
+    def make(template, words=WORDS, **parts):
+        return Prompt(Template(template), words, backbone.name, backbone.fingerprint, **parts)
+
+    return {
+        "reviews": make("<soft*2 name=task> <text> It was<mask>", vectors={"task": torch.ones(2, backbone.width)}),
+        "pairs": make("Both <a> and <b> were<mask>"),
+    }
+
+
+@pytest.fixture
+def other_review(prompts):
+    """A version of `reviews` with other scores."""
+    vectors = prompts["reviews"].vectors["task"]
+    return replace(prompts["reviews"], vectors={"task": -3 * vectors})
+
+
+@pytest.fixture(scope="session")
+def read_only(prompts, tmp_path_factory):
+    """A registry in which every prompt is live; tests do not change it."""
+    registry = Registry(tmp_path_factory.mktemp("registry") / "prompts")
+    for name, prompt in prompts.items():
+        registry.promote(str(registry.add(prompt, name)))
+    return registry
+
+
+@pytest.fixture
+def registry(read_only, tmp_path):
+    """A copy of it that a test changes."""
+    shutil.copytree(read_only.folder, tmp_path / "prompts")
+    return Registry(tmp_path / "prompts")
+
+
+@contextmanager
+def serving(registry, backbone, **settings):
+    """Run a service in this process, and yield a client of it."""
+    service = Service(registry, backbone, ServiceSettings(**{"poll_seconds": 0.01, **settings}))
+    with TestClient(create_app(service), base_url="http://localhost", raise_server_exceptions=False) as client:
+        client.service = service
+        yield client
+
+
+@pytest.fixture(scope="session")
+def client(read_only, backbone):
+    """A client of a service that no test changes."""
+    with serving(read_only, backbone) as client:
+        yield client
+
+
+@pytest.fixture
+def serve(read_only, backbone):
+    """Run a service with other settings."""
+    return partial(serving, read_only, backbone)
+
+
+@pytest.fixture
+def following(registry, backbone):
+    """A client of a service whose registry the test changes."""
+    with serving(registry, backbone) as client:
+        yield client
+
+
+class Hold:
+    """Holds the model of a service: batches wait between `hold` and `let_go`."""
+
+    def __init__(self):
+        self._free, self.entered = threading.Event(), threading.Event()
+        self._free.set()
+
+    def hold(self):
+        """Let the next batch wait."""
+        self.entered.clear()
+        self._free.clear()
+
+    def let_go(self):
+        """Score what waits."""
+        self._free.set()
+
+    def wait(self):
+        """Called with each batch."""
+        self.entered.set()
+        assert self._free.wait(60)
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """The model of all services, to be held."""
+    hold, score = Hold(), PromptSet.score_rows
+
+    def score_later(*arguments):
+        hold.wait()
+        return score(*arguments)
+
+    monkeypatch.setattr(PromptSet, "score_rows", score_later)
+    yield hold
+    hold.let_go()

@@ -1,0 +1,143 @@
+"""Real servers and real clients: a process, sockets and signals."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+from huggingface_hub import InferenceClient
+
+from softcloze.service.server import make_server
+from softcloze.service.service import Service
+from softcloze.service.settings import ServiceSettings
+
+ROW = {"text": "It was good, and the acting was good too.", "prompt_id": "reviews"}
+
+
+@contextmanager
+def listening(registry, backbone, **settings):
+    """Run a server in a thread, and yield it and its port."""
+    service = Service(registry, backbone, ServiceSettings(**{"poll_seconds": 0.01, **settings}))
+    server = make_server(service, "127.0.0.1", 0)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        yield service, server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.handle_exit(signal.SIGTERM, None)
+        thread.join(60)
+
+
+def post(port, body, path="/classify"):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def is_ready(port):
+    try:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == 200
+    except OSError:
+        return False
+
+
+def wait_until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_the_client_of_the_hub_works(read_only, backbone):
+    with listening(read_only, backbone, token="s3cret") as (_, port):
+        client = InferenceClient(model=f"http://127.0.0.1:{port}/hf/reviews", token="s3cret")
+        answer = client.text_classification(ROW["text"])
+        assert {one.label for one in answer} == {"positive", "negative"}
+        assert sum(one.score for one in answer) == pytest.approx(1.0)
+        assert answer[0].score >= answer[1].score
+        assert len(client.text_classification(ROW["text"], top_k=1)) == 1
+
+
+def test_rows_of_a_client_that_is_gone_are_not_scored(read_only, backbone, model):
+    with listening(read_only, backbone) as (service, port):
+        post(port, ROW)
+        model.hold()
+        first = threading.Thread(target=post, args=(port, ROW))
+        first.start()
+        wait_until(model.entered.is_set)
+        body = json.dumps(ROW).encode()
+        gone = socket.create_connection(("127.0.0.1", port))
+        head = "POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        gone.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        wait_until(lambda: service._batcher.queued_rows == 2)
+        gone.close()
+        wait_until(lambda: service.metrics.text().count(b'route="/classify",status="499"') > 0)
+        model.let_go()
+        first.join()
+        assert b'softcloze_rows_total{prompt="reviews",version="1"} 2.0' in service.metrics.text()
+
+
+def test_rows_that_wait_are_answered_when_the_server_is_ended(read_only, backbone, model):
+    answers = []
+    with listening(read_only, backbone) as (service, port):
+        model.hold()
+        clients = [threading.Thread(target=lambda: answers.append(post(port, ROW))) for _ in range(8)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: service._batcher.queued_rows == 8)
+        threading.Timer(0.2, model.let_go).start()
+    for client in clients:
+        client.join(60)
+    assert [status for status, _ in answers] == [200] * 8
+
+
+def test_a_second_signal_ends_at_once(read_only, backbone):
+    service = Service(read_only, backbone, ServiceSettings())
+    server = make_server(service, "127.0.0.1", 0)
+    server.handle_exit(signal.SIGINT, None)
+    assert (server.should_exit, server.force_exit, service.draining) == (True, False, True)
+    server.handle_exit(signal.SIGINT, None)
+    assert server.force_exit
+
+
+@pytest.mark.slow
+def test_a_process_serves_and_ends_with_exit_code_0(tmp_path):
+    """As a user runs it, with a real model."""
+    from softcloze.registry import Registry
+
+    from softcloze import Prompt, Template, Verbalizer, load_backbone
+
+    backbone = load_backbone("starter:bert-tiny")
+    words = Verbalizer({"positive": "good", "negative": "bad"})
+    prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
+    registry = Registry(tmp_path / "prompts")
+    registry.promote(str(registry.add(prompt, "reviews")))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "softcloze", "serve", str(registry.folder), "--port", str(port)]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, stderr=log, env=os.environ | {"SOFTCLOZE_TOKEN": "s3cret"})
+    try:
+        wait_until(lambda: process.poll() is not None or is_ready(port))
+        assert post(port, ROW)[0] == 401
+        client = InferenceClient(model=f"http://127.0.0.1:{port}/hf/reviews", token="s3cret")
+        assert client.text_classification("A delight.")[0].label == "positive"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+    assert code == 0
+    assert "A delight" not in (tmp_path / "log").read_text()

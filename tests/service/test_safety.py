@@ -1,0 +1,171 @@
+"""What a service must not do with hostile requests: the table of its safety, row by row."""
+
+import base64
+import gzip
+import json
+import logging
+
+import pytest
+
+from softcloze.service.guard import OPEN_ROUTES
+
+CANARY = "xyzzy-4711-秘密"
+ROW = {"text": "a", "prompt_id": "reviews"}
+JSON = {"content-type": "application/json"}
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def basic(token):
+    return {"authorization": "Basic " + base64.b64encode(f"anyone:{token}".encode()).decode()}
+
+
+@pytest.fixture
+def guarded(serve):
+    with serve(token="s3cret-密") as client:
+        yield client
+
+
+def routes(client):
+    """Method and path of every route, those that come later included."""
+    paths = client.app.openapi()["paths"]
+    listed = [(method.upper(), path.replace("{prompt_id}", "reviews")) for path, one in paths.items() for method in one]
+    return [*listed, ("GET", "/openapi.json"), ("GET", "/"), ("POST", "/"), ("GET", "/nothing")]
+
+
+def test_every_route_but_health_needs_the_token(guarded):
+    assert len(routes(guarded)) > 8
+    for method, path in routes(guarded):
+        status = guarded.request(method, path).status_code
+        assert (status != 401) == (path in OPEN_ROUTES), path
+
+
+@pytest.mark.parametrize("headers", [bearer("s3cret"), basic("wrong"), {"authorization": "Basic !"}, bearer(""), {}])
+def test_a_wrong_token_is_turned_away_and_browsers_are_asked_for_another(guarded, headers):
+    answer = guarded.post("/classify", json=ROW, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+def test_the_token_comes_as_bearer_or_as_the_password_of_a_browser(guarded):
+    token = "s3cret-密"
+    for headers in (basic(token), {"authorization": b"Bearer " + token.encode()}):
+        assert guarded.post("/classify", json=ROW, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://localhost"}, 200),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"host": "evil.example"}, 400),
+        ({"host": "127.0.0.1:8000"}, 200),
+        ({"content-encoding": "gzip"}, 415),
+    ],
+)
+def test_foreign_pages_hosts_and_compressed_bodies_are_turned_away(client, headers, status):
+    assert client.post("/classify", json=ROW, headers=headers).status_code == status
+
+
+def test_pages_of_an_origin_that_is_allowed_may_call(serve):
+    with serve(origins=("https://friend.example",)) as client:
+        answer = client.post("/classify", json=ROW, headers={"origin": "https://friend.example"})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        assert client.post("/classify", json=ROW, headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_without_such_an_origin_no_other_page_may_read_answers(client):
+    headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in client.options("/classify", headers=headers).headers
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"x" * 300_000, JSON, 413),
+        (iter([b" " * 100_000] * 4), JSON, 413),  # without Content-Length
+        (gzip.compress(json.dumps(ROW).encode()), JSON, 422),
+        (json.dumps(ROW).encode(), {"content-type": "text/plain"}, 422),
+        (json.dumps(ROW).encode(), {}, 422),
+        (b"[" * 100_000, JSON, 422),
+        (b'{"text": ' + b"9" * 5000 + b', "prompt_id": "reviews"}', JSON, 422),
+        (b'{"text": NaN, "prompt_id": "reviews"}', JSON, 422),
+        (b"\xff\xfe", JSON, 422),
+        (b"", JSON, 422),
+    ],
+    ids=["large", "chunked", "gzip", "plain", "untyped", "nested", "digits", "nan", "bytes", "empty"],
+)
+def test_odd_bodies_are_turned_away(client, body, headers, status):
+    answer = client.post("/classify", content=body, headers=headers)
+    assert answer.status_code == status
+    assert answer.json()["code"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../reviews",
+        "..%2freviews",
+        "%2e%2e",
+        "reviews\0",
+        "a" * 10_000,
+        "评论",
+        "\u202eweiver",
+        "reviews@../1",
+        "",
+        "@",
+        "/etc",
+    ],
+)
+def test_a_prompt_is_only_looked_up(client, name):
+    answer = client.post("/classify", json={"text": "a", "prompt_id": name})
+    assert answer.status_code in (404, 422)
+    path = name.replace("\0", "%00").replace("@", "%40")
+    assert client.get(f"/prompts/{path}").status_code in (200, 404, 414) and "a" * 99 not in answer.text
+
+
+def test_no_text_reaches_an_answer_a_log_or_a_metric(client, caplog):
+    caplog.set_level(logging.DEBUG)
+    bodies = [
+        {"text": CANARY, "prompt_id": "reviews"},
+        {"text": CANARY, "prompt_id": CANARY},
+        {"text": CANARY, "prompt_id": "pairs"},
+        {"text": [CANARY], "prompt_id": "reviews"},
+        {"fields": {"a": [[CANARY]], "b": CANARY}, "prompt_id": "pairs"},
+        {"fields": {CANARY: CANARY}, "prompt_id": "pairs"},
+        {"fields": CANARY, "prompt_id": "pairs"},
+        {CANARY: CANARY},
+        {"text": CANARY * 2000, "prompt_id": "reviews"},
+        {"rows": [{"text": CANARY, "prompt_id": CANARY}, {"text": CANARY, "prompt_id": "reviews"}]},
+        {"rows": [{CANARY: 1}]},
+        CANARY,
+    ]
+    for body in bodies:
+        assert CANARY not in client.post("/classify", json=body).text.encode().decode("unicode_escape", "replace")
+        assert CANARY not in client.post("/classify", json=body).text
+    client.post("/classify", content=f'{{"text": "{CANARY}'.encode(), headers=JSON)
+    client.get(f"/{CANARY}")
+    client.get(f"/prompts/{CANARY}")
+    client.post(f"/hf/{CANARY}", json={"inputs": CANARY})
+    assert CANARY not in client.get("/metrics").text
+    ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]  # the client's
+    assert ours
+    assert not [record for record in ours if CANARY in record.getMessage() + str(record.exc_text)]
+
+
+def test_an_answer_is_not_kept_and_runs_nothing(client):
+    for answer in (client.post("/classify", json=ROW), client.get("/nothing"), client.get("/prompts")):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_no_page_loads_scripts_from_elsewhere(client):
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+    assert client.get("/openapi.json").json()["openapi"].startswith("3.")
