@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 import torch
 from fastapi.testclient import TestClient
-from softcloze.registry import Registry
 from support import models
 
 from softcloze import Prompt, Template, Verbalizer
 from softcloze.prompt import PromptSet
+from softcloze.registry import Registry
 from softcloze.service.app import create_app
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -78,15 +79,15 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        max_body_size=settings.max_body_bytes,
         responses=_FAILURES,
-        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logging": False},
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
-    app.add_middleware(Guard, token=settings.token, origins=settings.origins)
+    app.add_middleware(Guard, token=settings.token, origins=settings.origins, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
     app.add_middleware(Observe, metrics=service.metrics)
     _add_failures(app)
@@ -126,7 +127,7 @@ def _add_failures(app: FastAPI) -> None:
 
 
 _MESSAGES = {
-    "bad_request": "the request cannot be read",
+    "bad_request": "the request cannot be read; send JSON",
     "not_found": "no such route",
     "method": "the route does not take this method",
     "too_large": "the body is too large",

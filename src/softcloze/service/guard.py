@@ -30,10 +30,11 @@ class Guard:
       for which browsers ask.
     - A request that changes state or costs work, from a page of another origin: 403.
     - A compressed body: 415.
+    - A body that says that it is too large: 413. Another middleware counts the bytes of those that do not say.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str]):
-        self._app, self._origins = app, origins
+    def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str], max_body_bytes: int):
+        self._app, self._origins, self._max_body_bytes = app, origins, max_body_bytes
         self._token = token.encode() if token is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +58,8 @@ class Guard:
             answer = failure(403, "foreign_origin", "pages of other origins may not call this service")
         elif headers.get("content-encoding", "identity").strip().lower() != "identity":
             answer = failure(415, "compressed", "send the body without Content-Encoding")
+        elif int(headers.get("content-length", "0")) > self._max_body_bytes:
+            answer = failure(413, "too_large", "the body is too large")
         else:
             await self._app(scope, receive, send_guarded)
             return
@@ -67,7 +70,7 @@ class Guard:
         if self._token is None:
             return True
         kind, _, value = headers.get("authorization", "").partition(" ")
-        given = value.strip().encode()
+        given = value.strip().encode("latin-1")  # as it was sent
         if kind.lower() == "basic":
             try:
                 given = base64.b64decode(given, validate=True).partition(b":")[2]

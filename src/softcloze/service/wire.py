@@ -16,9 +16,9 @@ class _Body(BaseModel):
 class RowBody(_Body):
     """One row: a text or the fields of the template, and its prompt."""
 
-    text: str | None = Field(None, description="The text, for a template of one field.")
-    fields: dict[str, JsonValue] | None = Field(None, description="The fields of the template by name.")
-    prompt_id: PromptId | None = Field(None, description="Of this row; left out, that of the request.")
+    text: Annotated[str | None, Field(description="The text, for a template of one field.")] = None
+    fields: Annotated[dict[str, JsonValue] | None, Field(description="The fields of the template by name.")] = None
+    prompt_id: Annotated[PromptId | None, Field(description="Of this row; left out, that of the request.")] = None
 
     @model_validator(mode="after")
     def _validate_input(self) -> "RowBody":
@@ -35,10 +35,12 @@ class RowBody(_Body):
 class ClassifyBody(_Body):
     """A single row, or `rows`."""
 
-    text: str | None = Field(None, description="The text, for a template of one field.")
-    fields: dict[str, JsonValue] | None = Field(None, description="The fields of the template by name.")
-    rows: list[RowBody] | None = Field(None, description="Several rows, each with its own prompt if need be.")
-    prompt_id: PromptId | None = Field(None, description="Of the row, or of all rows that name none.")
+    text: Annotated[str | None, Field(description="The text, for a template of one field.")] = None
+    fields: Annotated[dict[str, JsonValue] | None, Field(description="The fields of the template by name.")] = None
+    rows: Annotated[list[RowBody] | None, Field(description="Several rows, each with its own prompt if need be.")] = (
+        None
+    )
+    prompt_id: Annotated[PromptId | None, Field(description="Of the row, or of all rows that name none.")] = None
 
     @model_validator(mode="after")
     def _validate_input(self) -> "ClassifyBody":
@@ -60,13 +62,13 @@ class ExplainBody(RowBody):
     """One row to explain."""
 
     prompt_id: PromptId
-    top: int = Field(10, ge=0, le=100, description="Number of the likeliest words of the vocabulary.")
+    top: Annotated[int, Field(ge=0, le=100, description="Number of the likeliest words of the vocabulary.")] = 10
 
 
 class HubParameters(BaseModel):
     """Parameters as the hub's client sends them; others are ignored, as there."""
 
-    top_k: int | None = Field(None, ge=1)
+    top_k: Annotated[int | None, Field(ge=1)] = None
 
 
 class HubBody(BaseModel):
@@ -79,12 +81,14 @@ class HubBody(BaseModel):
 class RowAnswer(BaseModel):
     """The answer to one row: a label, or labels where an example may have several, or an error."""
 
-    label: JsonValue = Field(None, description="The most probable label.")
-    labels: list[JsonValue] | None = Field(None, description="The labels, of a prompt of several labels an example.")
+    label: Annotated[JsonValue, Field(description="The most probable label.")] = None
+    labels: Annotated[
+        list[JsonValue] | None, Field(description="The labels, of a prompt of several labels an example.")
+    ] = None
     probabilities: dict[str, float] | None = None
     prompt_id: str | None = None
     version: int | None = None
-    cut: dict[str, int] | None = Field(None, description="Tokens that truncation removed, by field.")
+    cut: Annotated[dict[str, int] | None, Field(description="Tokens that truncation removed, by field.")] = None
     error: str | None = None
     code: str | None = None
 
@@ -176,5 +180,5 @@ class Explained(BaseModel):
     probabilities: list[float]
     words: list[ExplainedWord]
     top: list[LikelyWord]
-    mass: float = Field(description="Probability of all label words together.")
+    mass: Annotated[float, Field(description="Probability of all label words together.")]
     parts: list[ExplainedPart]
