@@ -36,6 +36,7 @@ ORDER = [
     "experiments",
     "search",
     "report",
+    "service",
     "cli",
 ]
 # the only arrows up: one-line forwards that users expect as methods
