@@ -20,6 +20,7 @@ from softcloze.service.answers import RowError, failure
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.guard import Guard
 from softcloze.service.observe import Observe
+from softcloze.service.page import add_page
 from softcloze.service.service import Outcome, Service, UnavailableError
 from softcloze.service.wire import (
     ClassifyBody,
@@ -92,6 +93,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_middleware(Observe, metrics=service.metrics)
     _add_failures(app)
     _add_routes(app, service)
+    add_page(app, service)
     return app
 
 

@@ -74,7 +74,8 @@ class ServedVersion:
         if prediction.probabilities is None:
             raise RowError(500, "not_finite", "the scores of the row are not finite")
         answer = RowAnswer(
-            probabilities=dict(zip(map(str, prediction.labels), prediction.probabilities.tolist(), strict=True)),
+            # an example with fewer choices than the prompt allows has zeros at the end
+            probabilities=dict(zip(map(str, prediction.labels), prediction.probabilities.tolist(), strict=False)),
             prompt_id=self.version.name,
             version=self.version.number,
             cut=dict(prediction.cut),

@@ -1,0 +1,353 @@
+"""The page of the service: try texts on prompts, with or without a script."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from markupsafe import Markup
+
+from softcloze.analysis import Explanation
+from softcloze.display import html_environment, percent
+from softcloze.formatting import visible
+from softcloze.registry import LIVE
+from softcloze.service.answers import RowError
+from softcloze.service.batcher import OverloadedError
+from softcloze.service.service import Service, UnavailableError
+from softcloze.service.version import ServedVersion
+from softcloze.service.wire import RowAnswer, RowBody
+from softcloze.template.describe import BOX, STYLES, describe
+
+MAX_LISTED_ROWS = 200  # of a list on the page
+TEXT_BOX = "text"  # the box of the field of a template with one field, whatever its name
+_MAX_LABELS = 10  # others are folded
+_FORM = "application/x-www-form-urlencoded"
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+# a form's POST has the origin "null" under no-referrer, which is the policy of all other answers
+_HEADERS = {"Referrer-Policy": "same-origin"}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box of the form, and the field of a template that it fills.
+
+    Attributes:
+        field: name of the field.
+        name: of the box; boxes of several prompts may be one.
+        is_list: True for a field that takes a list, of which the box has an item on each line.
+    """
+
+    field: str
+    name: str
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was sent with the form.
+
+    Attributes:
+        prompts: references that were chosen.
+        texts: the texts in the boxes, by their names.
+        explains: True to explain the answers.
+        language: of the page; None for the browser's.
+        is_part: True for the answers without the page around them.
+    """
+
+    prompts: Sequence[str] = ()
+    texts: Mapping[str, str] | None = None
+    explains: bool = False
+    language: str | None = None
+    is_part: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The answer of one prompt, or why there is none."""
+
+    name: str
+    answer: RowAnswer | None = None
+    served: ServedVersion | None = None
+    explanation: Explanation | None = None
+    errors: tuple[RowError, ...] = ()
+
+    @property
+    def chosen(self) -> list[str]:
+        """The labels of the answer."""
+        if self.answer is None:
+            return []
+        return [str(self.answer.label)] if self.answer.labels is None else [*map(str, self.answer.labels)]
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """Labels and probabilities, the most probable first."""
+        return sorted((self.answer.probabilities or {}).items() if self.answer else (), key=lambda pair: -pair[1])
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the template."""
+        if self.served is None:
+            return []
+        template = self.served.prompt.template
+        return describe(template.nodes, template.node_blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answers to a form."""
+
+    cards: Sequence[Card] = ()
+    message: str = ""
+    status: int = 200
+    retry_after: int | None = None
+
+
+def add_page(app: FastAPI, service: Service) -> None:
+    """Add the page at /, which also answers its own form, and the files that it needs.
+
+    Args:
+        app: the application.
+        service: that answers.
+    """
+    static = _static_files()
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return _render(service, request, Form(language=request.query_params.get("lang")), Result())
+
+    @app.post("/", include_in_schema=False)
+    async def answer(request: Request) -> Response:
+        form = await _read(request)
+        return _render(service, request, form, await _answer(service, form, _strings()[_language(form, request)]))
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static_file(name: str) -> Response:
+        if name not in static:
+            raise RowError(404, "not_found", "there is no such file")
+        content, media_type = static[name]
+        return Response(content, media_type=media_type)
+
+
+async def _read(request: Request) -> Form:
+    """Read the form from the body of a request, which is urlencoded."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise RowError(415, "content_type", f"send the form with Content-Type: {_FORM}")
+    body = await request.body()
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=1000)
+    except ValueError as error:
+        raise RowError(422, "invalid", "the body is not a form of this page") from error
+    entries = dict(pairs)
+    return Form(
+        prompts=tuple(dict.fromkeys(value for name, value in pairs if name == "prompt")),
+        texts={
+            name.removeprefix("box."): value.replace("\r\n", "\n") for name, value in pairs if name.startswith("box.")
+        },
+        explains=entries.get("action") == "explain",
+        language=entries.get("lang"),
+        is_part="part" in entries,
+    )
+
+
+async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Result:
+    """Classify the text of a form by the prompts that were chosen, in one request."""
+    if not form.prompts:
+        return Result(message=words["no_prompt"], status=422)
+    if len(form.prompts) > (most := service.settings.max_rows):
+        return Result(message=words["too_many_prompts"].format(rows=most), status=413)
+    texts = form.texts or {}
+    chosen: dict[str, ServedVersion | RowError] = {}
+    for reference in form.prompts:
+        try:
+            chosen[reference] = service.catalogue.resolve(reference)
+        except RowError as error:
+            chosen[reference] = error
+    served = {reference: version for reference, version in chosen.items() if isinstance(version, ServedVersion)}
+    if served and not any(texts.get(box.name) for version in served.values() for box in boxes(version)):
+        return Result(message=words["no_text"], status=422)
+    rows = {reference: _row(version, texts) for reference, version in served.items()}
+    started = time.perf_counter()
+    try:
+        outcomes = dict(zip(rows, await service.classify([*rows.values()]), strict=True)) if rows else {}
+        cards = []
+        for reference, version in chosen.items():
+            outcome = version if isinstance(version, RowError) else outcomes[reference]
+            if isinstance(outcome, RowError):
+                cards.append(Card(reference, errors=(outcome,)))
+            else:
+                cards.append(await _card(service, rows[reference], outcome, form.explains))
+    except OverloadedError as error:
+        return Result(
+            message=words["busy"].format(seconds=error.retry_after), status=429, retry_after=error.retry_after
+        )
+    except UnavailableError:
+        return Result(message=words["stopping"], status=503, retry_after=5)
+    milliseconds = round(1000 * (time.perf_counter() - started))
+    status = 200 if any(card.answer for card in cards) else cards[0].errors[0].status
+    return Result(cards, _summary(cards, words, milliseconds), status=status)
+
+
+async def _card(service: Service, row: RowBody, answer: RowAnswer, explains: bool) -> Card:
+    """The card of an answer, with its explanation if it is asked for."""
+    name = f"{answer.prompt_id}@{answer.version}"
+    served = service.catalogue.versions.get(name)
+    if not explains:
+        return Card(name, answer, served)
+    try:
+        _, explanation = await service.explain(row.model_copy(update={"prompt_id": name}), 10)
+    except RowError as error:
+        return Card(name, answer, served, errors=(error,))
+    return Card(name, answer, served, explanation)
+
+
+def boxes(served: ServedVersion) -> list[Box]:
+    """The boxes that a version needs: one text for templates of one field, and one for each other field."""
+    names = served.prompt.template.fields
+    listed = getattr(served.prompt.verbalizer, "field", None)
+    return [
+        Box(name, TEXT_BOX if len(names) == 1 and name != listed else name, is_list=name == listed) for name in names
+    ]
+
+
+def _row(served: ServedVersion, texts: Mapping[str, str]) -> RowBody:
+    """The row of a version: a text, or fields."""
+    needed = boxes(served)
+    fields = {box.field: _value(box, texts.get(box.name, "")) for box in needed}
+    if len(needed) == 1 and not needed[0].is_list:
+        return RowBody(text=texts.get(TEXT_BOX, ""), fields=None, prompt_id=served.name)
+    return RowBody(text=None, fields=fields, prompt_id=served.name)
+
+
+def _value(box: Box, text: str) -> Any:
+    return [line for line in text.split("\n") if line.strip()] if box.is_list else text
+
+
+def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int) -> str:
+    """The answers in one line."""
+    labels = [", ".join(card.chosen) or words["no_label"] for card in cards if card.answer]
+    counts = {label: labels.count(label) for label in labels}
+    if not labels:
+        return words["failed"]
+    if len(cards) == 1:
+        summary = words["answered"].format(name=cards[0].name, label=labels[0])
+    elif len(counts) == 1 and len(labels) == len(cards):
+        summary = words["all_agree"].format(count=len(cards), label=labels[0])
+    else:
+        listed = ", ".join(f"{label} ({count})" for label, count in counts.items())
+        summary = words["differ"].format(count=len(cards), answers=len(counts), labels=listed)
+    return words["summary"].format(summary=visible(summary), milliseconds=milliseconds)
+
+
+def _render(service: Service, request: Request, form: Form, result: Result) -> Response:
+    """Render the page, or its answers alone."""
+    language = _language(form, request)
+    words = _strings()[language]
+    name = "service/answers.html" if form.is_part else "service/page.html"
+    served = _served(service)
+    all_boxes = {box.name: box for version in served.values() for box in boxes(version)}
+    settings = service.settings
+    content = (
+        html_environment()
+        .get_template(name)
+        .render(
+            words=words,
+            language=language,
+            languages=_strings(),
+            model=service.backbone.name,
+            served=served,
+            faults=service.catalogue.faults,
+            form=form,
+            chosen=form.prompts or [*served][:1],
+            texts=form.texts or {},
+            boxes={
+                box: [reference for reference, version in served.items() if box.name in _names(version)]
+                for box in sorted(all_boxes.values(), key=lambda box: box.name != TEXT_BOX)
+            },
+            result=result,
+            most_labels=_MAX_LABELS,
+            most_rows=MAX_LISTED_ROWS,
+            data={
+                "words": words,
+                "prompts": {
+                    reference: [[box.field, box.name, box.is_list] for box in boxes(version)]
+                    for reference, version in served.items()
+                },
+                "maxListed": MAX_LISTED_ROWS,
+                "maxRows": settings.max_rows,
+                "maxBytes": settings.max_body_bytes,
+                "needsToken": settings.token is not None,
+            },
+            text=_text,
+            bar=_bar,
+            percent=percent,
+        )
+    )
+    headers = _HEADERS | ({} if result.retry_after is None else {"Retry-After": str(result.retry_after)})
+    return Response(content, result.status, headers, "text/html")
+
+
+def _names(served: ServedVersion) -> set[str]:
+    return {box.name for box in boxes(served)}
+
+
+def _served(service: Service) -> dict[str, ServedVersion]:
+    """The versions by the references of their aliases, the one that is live first."""
+    return {
+        name if alias == LIVE else f"{name}@{alias}": version
+        for name, aliases in sorted(service.catalogue.aliases.items())
+        for alias, version in sorted(aliases.items(), key=lambda pair: (pair[0] != LIVE, pair[0]))
+    }
+
+
+def _text(text: object) -> Markup:
+    """Text of a prompt or a user, apart from the direction and the language of the text around it."""
+    content = visible(str(text))
+    return Markup('<bdi lang="{}">{}</bdi>').format("zh" if _HAN.search(content) else "", content)
+
+
+def _bar(share: float) -> Markup:
+    """A bar for a number from 0 to 1 that stands beside it as text; CSP allows no style of its own."""
+    return Markup('<svg class="bar" aria-hidden="true"><rect width="{}%" height="100%"/></svg>').format(
+        f"{100 * min(max(share, 0.0), 1.0):.2f}"
+    )
+
+
+@cache
+def _strings() -> dict[str, dict[str, str]]:
+    """All strings of the page by language."""
+    text = files("softcloze.service").joinpath("strings.json").read_text(encoding="utf-8")
+    strings: dict[str, dict[str, str]] = json.loads(text)
+    return strings
+
+
+def _language(form: Form, request: Request) -> str:
+    """The language that was asked for, or the one of ours that the browser prefers."""
+    strings = _strings()
+    if form.language in strings:
+        return form.language
+    weights = dict.fromkeys(strings, 0.0)
+    for tag in request.headers.get("accept-language", "").lower().split(","):
+        language = re.split("[-;]", tag.strip(), maxsplit=1)[0]
+        quality = re.search(r";\s*q=([01](?:\.\d{1,3})?)\s*$", tag)
+        if language in weights:
+            weights[language] = max(weights[language], float(quality[1]) if quality else 1.0)
+    return max(weights, key=lambda language: weights[language])
+
+
+def _static_files() -> dict[str, tuple[bytes, str]]:
+    """The files that the page loads, by name: its own, and the style that it shares with reports."""
+    package = files("softcloze")
+    named = {file.name: file for file in package.joinpath("service", "static").iterdir()}
+    named["report.css"] = package.joinpath("report", "style.css")
+    contents = {name: file.read_bytes() for name, file in named.items()}
+    rules = [f".part {{ {BOX} }}", *(f".part-{kind} {{ {style} }}" for kind, style in STYLES.items())]
+    contents["template.css"] = "\n".join(rules).encode()
+    return {name: (content, _TYPES["." + name.rpartition(".")[2]]) for name, content in contents.items()}

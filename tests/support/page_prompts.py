@@ -1,0 +1,31 @@
+"""Prompts for the page of the service: several fields, choices, truncation, many labels, Chinese, and hostile text."""
+
+from softcloze import Prompt, Template, Verbalizer
+from softcloze.registry import Registry
+from softcloze.verbalizer import FieldVerbalizer
+
+HOSTILE = "<img src=x onerror=alert(1)></script></textarea>\"'"
+_SENTIMENT = Verbalizer({"positive": ["good", "great"], "negative": ["bad", "terrible"]})
+_LITERAL = HOSTILE.replace("<", r"\<")
+
+
+def page_registry(folder, backbone):
+    """Make a registry in which every prompt is live, and one has another alias too."""
+    registry = Registry(folder)
+
+    def add(name, template, words=_SENTIMENT, alias="live"):
+        prompt = Prompt(Template(template), words, backbone.name, backbone.fingerprint)
+        registry.promote(str(registry.add(prompt, name)), alias)
+
+    add("reviews", "<text> It was<mask>")
+    add("reviews", "<text> In all, a<mask>", alias="canary")
+    add("pairs", "Both <a> and <b> were<mask>")
+    add("short", "<text max=2> It was<mask>")
+    add("choices", "<text> <options field=choices><mask>", FieldVerbalizer("choices", most=3, answers="word"))
+    add("topics", "<text> It is about<mask>", Verbalizer({f"topic {i}": w for i, w in enumerate(_WORDS)}))
+    add("chinese", "<text> 总之，很<mask>", Verbalizer({"好评": "好", "差评": "差"}))
+    add("hostile", f"<text>{_LITERAL}<mask>", Verbalizer({HOSTILE: "good", "b": "bad"}))
+    return registry
+
+
+_WORDS = ["good", "bad", "great", "terrible", "film", "story", "cast", "music", "end", "book", "year", "scene"]
