@@ -272,8 +272,9 @@ def test_no_other_file_is_served(client, name):
     assert client.get(f"/static/{name}").status_code == 404
 
 
-def test_the_script_writes_no_markup():
-    script = files("softcloze.service").joinpath("static", "page.js").read_text(encoding="utf-8")
+def test_scripts_write_no_markup():
+    folder = files("softcloze.service").joinpath("static")
+    script = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.js", "rows.js"))
     for unsafe in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "srcdoc"):
         assert unsafe not in script
 
@@ -311,7 +312,9 @@ def test_both_languages_have_the_same_strings():
 
 def test_every_string_is_used():
     folder = files("softcloze.service")
-    sources = [folder.joinpath(name) for name in ("page.py", "page.html", "answers.html", "static/page.js")]
+    sources = [
+        folder.joinpath(name) for name in ("page.py", "page.html", "answers.html", "static/page.js", "static/rows.js")
+    ]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     strings = json.loads(folder.joinpath("strings.json").read_text(encoding="utf-8"))
     used = {*re.findall(r"\b(?:words|strings)(?:\.|\[\")(\w+)", text), *(f"kind_{kind}" for kind in NAMES)}

@@ -23,6 +23,7 @@ from softcloze.service.settings import ServiceSettings
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TEXT = "It was good, and the acting was good too."
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which Debian has as a package")
+slow = pytest.mark.slow
 # a page that breaks its own policy, or runs a script from a text, says so on the console
 WATCH = """
 addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI))
@@ -127,6 +128,7 @@ def test_a_text_is_classified_and_stays_out_of_the_address(visit, address):
     assert all("good" not in url for url in page.requested)
 
 
+@slow
 def test_three_prompts_are_compared_by_one_request(visit):
     page = visit()
     sent = []
@@ -137,6 +139,7 @@ def test_three_prompts_are_compared_by_one_request(visit):
     assert sent.count("POST") == 1
 
 
+@slow
 def test_an_answer_is_explained(visit, address):
     page = visit()
     classify(page, TEXT, "reviews", action="explain")
@@ -146,6 +149,7 @@ def test_an_answer_is_explained(visit, address):
     assert page.locator(".drawn .part").all_inner_texts() == ["<text>", "␣It was", "<mask>"]
 
 
+@slow
 def test_boxes_follow_the_prompts(visit):
     page = visit()
     choose(page, "pairs")
@@ -160,7 +164,7 @@ def test_boxes_follow_the_prompts(visit):
     ]
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+@pytest.mark.parametrize("script", [True, pytest.param(False, marks=slow)], ids=["script", "no script"])
 def test_hostile_texts_are_text(visit, script):
     page = visit(java_script_enabled=script)
     classify(page, HOSTILE, "hostile", action="explain")
@@ -178,6 +182,7 @@ def test_hostile_texts_are_text(visit, script):
         assert page.locator("img").count() == 0
 
 
+@slow
 def test_without_a_script(visit, address):
     page = visit(java_script_enabled=False)
     classify(page, TEXT, "reviews", "short")
@@ -191,6 +196,7 @@ def test_without_a_script(visit, address):
     assert "need JavaScript" in page.inner_text("main")
 
 
+@slow
 def test_a_busy_service_is_asked_again(visit):
     page = visit()
     replies = iter([429, 429])
@@ -211,6 +217,7 @@ def test_a_busy_service_is_asked_again(visit):
     assert next(replies, None) is None
 
 
+@slow
 def test_a_newer_text_replaces_an_older_answer(visit, address):
     page = visit()
     held = []
@@ -226,6 +233,7 @@ def test_a_newer_text_replaces_an_older_answer(visit, address):
     assert page.inner_text("#past li button") == TEXT
 
 
+@slow
 def test_a_service_that_is_gone(visit, registry, backbone):
     with listening(Service(registry, backbone, ServiceSettings())) as address:
         page = visit(at=address)
@@ -247,6 +255,7 @@ def read_download(page):
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
+@slow
 def test_a_list_of_200_texts_and_its_download(visit, address):
     page = visit()
     sizes = []
@@ -269,6 +278,7 @@ def test_a_list_of_200_texts_and_its_download(visit, address):
         assert probabilities == pytest.approx(direct["probabilities"], abs=1e-5)
 
 
+@slow
 def test_a_csv_file_with_fields(visit, address, tmp_path):
     page = visit()
     choose(page, "pairs")
@@ -289,6 +299,7 @@ def test_a_csv_file_with_fields(visit, address, tmp_path):
         assert "20,001 characters" in rows[2]["error"]
 
 
+@slow
 @pytest.mark.parametrize(
     ("prompts", "rows", "said"),
     [
@@ -306,6 +317,7 @@ def test_rows_that_cannot_be_sent(visit, prompts, rows, said):
     page.get_by_text(said).first.wait_for()
 
 
+@slow
 def test_a_list_is_cancelled(visit):
     page = visit()
     sent = []
@@ -321,6 +333,7 @@ def test_a_list_is_cancelled(visit):
     assert page.is_enabled("#run")
 
 
+@slow
 def test_copied_requests_run(visit, address, tmp_path):
     page = visit()
     text = f'It\'s "good" $HOME `x` \\n {HOSTILE}\nline 2 好'
@@ -338,6 +351,7 @@ def test_copied_requests_run(visit, address, tmp_path):
             assert given == wanted
 
 
+@slow
 def test_copied_requests_have_no_token(visit, registry, backbone):
     service = Service(registry, backbone, ServiceSettings(token="secret-token"))
     with listening(service) as address:
@@ -352,6 +366,7 @@ def test_copied_requests_have_no_token(visit, registry, backbone):
         page.get_by_text("1 answers in").wait_for()
 
 
+@slow
 def test_history_brings_a_text_back(visit):
     page = visit()
     classify(page, "the first text", "reviews")
@@ -365,6 +380,7 @@ def test_history_brings_a_text_back(visit):
     assert not page.locator("#past").is_visible()
 
 
+@slow
 def test_by_keyboard_alone(visit):
     page = visit()
     focused = "document.activeElement"
@@ -405,6 +421,7 @@ def findings(page):
     ]
 
 
+@slow
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(visit, scheme, language):
@@ -420,6 +437,7 @@ def test_accessibility(visit, scheme, language):
     assert page.get_attribute("bdi:text('好评')", "lang") == "zh"
 
 
+@slow
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 def test_fits_a_telephone(visit, script):
     page = visit(viewport={"width": 360, "height": 740}, java_script_enabled=script)
@@ -432,6 +450,7 @@ def test_fits_a_telephone(visit, script):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@slow
 def test_prompts_are_filtered_by_name(visit):
     page = visit()
     choose(page, "topics")
@@ -441,6 +460,7 @@ def test_prompts_are_filtered_by_name(visit):
     assert shown == ["reviews", "reviews@canary", "topics"]  # what is chosen stays
 
 
+@slow
 def test_nothing_moves_for_those_who_do_not_want_it(visit):
     page = visit(reduced_motion="reduce")
     assert page.evaluate("getComputedStyle(document.querySelector('button')).transitionDuration") == "0s"

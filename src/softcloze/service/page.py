@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -20,53 +19,18 @@ from softcloze.formatting import visible
 from softcloze.registry import LIVE
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
+from softcloze.service.form import TEXT_BOX, Form, boxes_of, make_row, read_form
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import RowAnswer, RowBody
 from softcloze.template.describe import BOX, STYLES, describe
 
 MAX_LISTED_ROWS = 200  # of a list on the page
-TEXT_BOX = "text"  # the box of the field of a template with one field, whatever its name
 _MAX_LABELS = 10  # others are folded
-_FORM = "application/x-www-form-urlencoded"
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 # a form's POST has the origin "null" under no-referrer, which is the policy of all other answers
 _HEADERS = {"Referrer-Policy": "same-origin"}
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A box of the form, and the field of a template that it fills.
-
-    Attributes:
-        field: name of the field.
-        name: of the box; boxes of several prompts may be one.
-        is_list: True for a field that takes a list, of which the box has an item on each line.
-    """
-
-    field: str
-    name: str
-    is_list: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What was sent with the form.
-
-    Attributes:
-        prompts: references that were chosen.
-        texts: the texts in the boxes, by their names.
-        explains: True to explain the answers.
-        language: of the page; None for the browser's.
-        is_part: True for the answers without the page around them.
-    """
-
-    prompts: Sequence[str] = ()
-    texts: Mapping[str, str] | None = None
-    explains: bool = False
-    language: str | None = None
-    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +89,7 @@ def add_page(app: FastAPI, service: Service) -> None:
 
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> Response:
-        form = await _read(request)
+        form = await read_form(request)
         return _render(service, request, form, await _answer(service, form, _strings()[_language(form, request)]))
 
     @app.get("/static/{name}", include_in_schema=False)
@@ -136,34 +100,12 @@ def add_page(app: FastAPI, service: Service) -> None:
         return Response(content, media_type=media_type)
 
 
-async def _read(request: Request) -> Form:
-    """Read the form from the body of a request, which is urlencoded."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise RowError(415, "content_type", f"send the form with Content-Type: {_FORM}")
-    body = await request.body()
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=1000)
-    except ValueError as error:
-        raise RowError(422, "invalid", "the body is not a form of this page") from error
-    entries = dict(pairs)
-    return Form(
-        prompts=tuple(dict.fromkeys(value for name, value in pairs if name == "prompt")),
-        texts={
-            name.removeprefix("box."): value.replace("\r\n", "\n") for name, value in pairs if name.startswith("box.")
-        },
-        explains=entries.get("action") == "explain",
-        language=entries.get("lang"),
-        is_part="part" in entries,
-    )
-
-
 async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Result:
     """Classify the text of a form by the prompts that were chosen, in one request."""
     if not form.prompts:
         return Result(message=words["no_prompt"], status=422)
     if len(form.prompts) > (most := service.settings.max_rows):
         return Result(message=words["too_many_prompts"].format(rows=most), status=413)
-    texts = form.texts or {}
     chosen: dict[str, ServedVersion | RowError] = {}
     for reference in form.prompts:
         try:
@@ -171,9 +113,9 @@ async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Res
         except RowError as error:
             chosen[reference] = error
     served = {reference: version for reference, version in chosen.items() if isinstance(version, ServedVersion)}
-    if served and not any(texts.get(box.name) for version in served.values() for box in boxes(version)):
+    if served and not any(form.texts.get(box.name) for version in served.values() for box in boxes_of(version)):
         return Result(message=words["no_text"], status=422)
-    rows = {reference: _row(version, texts) for reference, version in served.items()}
+    rows = {reference: make_row(version, form.texts) for reference, version in served.items()}
     started = time.perf_counter()
     try:
         outcomes = dict(zip(rows, await service.classify([*rows.values()]), strict=True)) if rows else {}
@@ -208,28 +150,6 @@ async def _card(service: Service, row: RowBody, answer: RowAnswer, explains: boo
     return Card(name, answer, served, explanation)
 
 
-def boxes(served: ServedVersion) -> list[Box]:
-    """The boxes that a version needs: one text for templates of one field, and one for each other field."""
-    names = served.prompt.template.fields
-    listed = getattr(served.prompt.verbalizer, "field", None)
-    return [
-        Box(name, TEXT_BOX if len(names) == 1 and name != listed else name, is_list=name == listed) for name in names
-    ]
-
-
-def _row(served: ServedVersion, texts: Mapping[str, str]) -> RowBody:
-    """The row of a version: a text, or fields."""
-    needed = boxes(served)
-    fields = {box.field: _value(box, texts.get(box.name, "")) for box in needed}
-    if len(needed) == 1 and not needed[0].is_list:
-        return RowBody(text=texts.get(TEXT_BOX, ""), fields=None, prompt_id=served.name)
-    return RowBody(text=None, fields=fields, prompt_id=served.name)
-
-
-def _value(box: Box, text: str) -> Any:
-    return [line for line in text.split("\n") if line.strip()] if box.is_list else text
-
-
 def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int) -> str:
     """The answers in one line."""
     labels = [", ".join(card.chosen) or words["no_label"] for card in cards if card.answer]
@@ -252,7 +172,7 @@ def _render(service: Service, request: Request, form: Form, result: Result) -> R
     words = _strings()[language]
     name = "service/answers.html" if form.is_part else "service/page.html"
     served = _served(service)
-    all_boxes = {box.name: box for version in served.values() for box in boxes(version)}
+    all_boxes = {box.name: box for version in served.values() for box in boxes_of(version)}
     settings = service.settings
     content = (
         html_environment()
@@ -266,7 +186,7 @@ def _render(service: Service, request: Request, form: Form, result: Result) -> R
             faults=service.catalogue.faults,
             form=form,
             chosen=form.prompts or [*served][:1],
-            texts=form.texts or {},
+            texts=form.texts,
             boxes={
                 box: [reference for reference, version in served.items() if box.name in _names(version)]
                 for box in sorted(all_boxes.values(), key=lambda box: box.name != TEXT_BOX)
@@ -277,7 +197,7 @@ def _render(service: Service, request: Request, form: Form, result: Result) -> R
             data={
                 "words": words,
                 "prompts": {
-                    reference: [[box.field, box.name, box.is_list] for box in boxes(version)]
+                    reference: [[box.field, box.name, box.is_list] for box in boxes_of(version)]
                     for reference, version in served.items()
                 },
                 "maxListed": MAX_LISTED_ROWS,
@@ -295,7 +215,7 @@ def _render(service: Service, request: Request, form: Form, result: Result) -> R
 
 
 def _names(served: ServedVersion) -> set[str]:
-    return {box.name for box in boxes(served)}
+    return {box.name for box in boxes_of(served)}
 
 
 def _served(service: Service) -> dict[str, ServedVersion]:

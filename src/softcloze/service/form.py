@@ -1,0 +1,92 @@
+"""The form of the page: its boxes, its body, and the rows that it asks about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from pydantic import JsonValue
+
+from softcloze.service.answers import RowError
+from softcloze.service.version import ServedVersion
+from softcloze.service.wire import RowBody
+
+TEXT_BOX = "text"  # the box of the field of a template with one field, whatever its name
+_TYPE = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box of the form, and the field of a template that it fills.
+
+    Attributes:
+        field: name of the field.
+        name: of the box; boxes of several prompts may be one.
+        is_list: True for a field that takes a list, of which the box has an item on each line.
+    """
+
+    field: str
+    name: str
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was sent with the form.
+
+    Attributes:
+        prompts: references that were chosen.
+        texts: the texts in the boxes, by their names.
+        explains: True to explain the answers.
+        language: of the page; None for the browser's.
+        is_part: True for the answers without the page around them.
+    """
+
+    prompts: Sequence[str] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    explains: bool = False
+    language: str | None = None
+    is_part: bool = False
+
+
+async def read_form(request: Request) -> Form:
+    """Read the form from the body of a request, which is urlencoded."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
+        raise RowError(415, "content_type", f"send the form with Content-Type: {_TYPE}")
+    body = await request.body()
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=1000)
+    except ValueError as error:
+        raise RowError(422, "invalid", "the body is not a form of this page") from error
+    entries = dict(pairs)
+    return Form(
+        prompts=tuple(dict.fromkeys(value for name, value in pairs if name == "prompt")),
+        texts={
+            name.removeprefix("box."): value.replace("\r\n", "\n") for name, value in pairs if name.startswith("box.")
+        },
+        explains=entries.get("action") == "explain",
+        language=entries.get("lang"),
+        is_part="part" in entries,
+    )
+
+
+def boxes_of(served: ServedVersion) -> list[Box]:
+    """The boxes that a version needs: one text for templates of one field, and one for each other field."""
+    names = served.prompt.template.fields
+    listed = getattr(served.prompt.verbalizer, "field", None)
+    return [
+        Box(name, TEXT_BOX if len(names) == 1 and name != listed else name, is_list=name == listed) for name in names
+    ]
+
+
+def make_row(served: ServedVersion, texts: Mapping[str, str]) -> RowBody:
+    """The row of a version: a text, or fields."""
+    needed = boxes_of(served)
+    fields: dict[str, JsonValue] = {box.field: _value(box, texts.get(box.name, "")) for box in needed}
+    if len(needed) == 1 and not needed[0].is_list:
+        return RowBody(text=texts.get(TEXT_BOX, ""), fields=None, prompt_id=served.name)
+    return RowBody(text=None, fields=fields, prompt_id=served.name)
+
+
+def _value(box: Box, text: str) -> JsonValue:
+    return [line for line in text.split("\n") if line.strip()] if box.is_list else text
