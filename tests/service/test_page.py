@@ -12,6 +12,7 @@ from support.page_prompts import HOSTILE, page_registry
 
 from softcloze.display import percent
 from softcloze.prompt import PromptSet
+from softcloze.registry import Registry
 from softcloze.service.answers import RowError
 from softcloze.service.app import create_app
 from softcloze.service.batcher import OverloadedError
@@ -97,6 +98,16 @@ def test_the_page_lists_what_is_served(client):
         "box.b",
         "box.choices",
     }
+
+
+def test_a_registry_without_prompts(backbone, tmp_path):
+    with TestClient(
+        create_app(Service(Registry(tmp_path), backbone, ServiceSettings())), base_url="http://localhost"
+    ) as client:
+        answer = client.get("/")
+        assert answer.status_code == 200
+        assert "No prompt is served." in answer.text
+        assert post(client, ["reviews"]).status_code == 404
 
 
 def test_a_form_is_answered_as_a_request_is(client):

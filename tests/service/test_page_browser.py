@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from support.page_prompts import HOSTILE, page_registry
 
+from softcloze.prompt import PromptSet
 from softcloze.service.server import make_server
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings
@@ -231,6 +232,33 @@ def test_a_newer_text_replaces_an_older_answer(visit, address):
     held[0].abort()
     assert page.inner_text(".answer") == answer(address, text=TEXT, prompt_id="reviews")["label"]
     assert page.inner_text("#past li button") == TEXT
+
+
+@slow
+def test_an_overtaken_text_is_not_scored(visit, address, model, monkeypatch):
+    sizes, score = [], PromptSet.score_rows
+    monkeypatch.setattr(PromptSet, "score_rows", lambda self, rows: sizes.append(len(rows)) or score(self, rows))
+
+    def wait_for(metric):
+        while not re.search(metric, httpx2.get(f"{address}/metrics").text):
+            page.wait_for_timeout(5)
+
+    page = visit()
+    choose(page, "reviews")
+    model.hold()
+    first = threading.Thread(target=answer, args=[address], kwargs={"text": "x", "prompt_id": "reviews"})
+    first.start()
+    assert model.entered.wait(60)
+    page.fill("[name='box.text']", "an old text")
+    page.click("button[value=classify]")
+    wait_for(r"queued_rows 2")
+    page.fill("[name='box.text']", TEXT)
+    page.click("button[value=classify]")
+    wait_for(r'route="/",status="499"')
+    model.let_go()
+    page.wait_for_selector(".card")
+    first.join()
+    assert sum(sizes) == 2
 
 
 @slow

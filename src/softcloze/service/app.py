@@ -1,11 +1,10 @@
 """The routes of the service."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from softcloze.service.answers import RowError, failure
 from softcloze.service.batcher import OverloadedError
+from softcloze.service.disconnect import while_connected
 from softcloze.service.guard import Guard
 from softcloze.service.observe import Observe
 from softcloze.service.page import add_page
@@ -35,8 +35,6 @@ from softcloze.service.wire import (
     RowBody,
     RowsAnswer,
 )
-
-Result = TypeVar("Result")
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method", 413: "too_large", 415: "content_type", 422: "invalid"}
 _FAILURES: dict[int | str, dict[str, Any]] = {
@@ -164,7 +162,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
             return failure(
                 413, "too_many_rows", f"the request has {len(rows)} rows, and this service takes {most} at most"
             )
-        outcomes = await _while_connected(request, service.classify(rows))
+        outcomes = await while_connected(request, service.classify(rows))
         if body.rows is None:
             (outcome,) = outcomes
             if isinstance(outcome, RowError):
@@ -177,7 +175,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.post("/explain", response_model_exclude_none=True)
     async def explain(body: ExplainBody, request: Request) -> Explained:
         """Explain the decision for a row: the label words, their shares, and the likeliest words at the mask."""
-        served, explanation = await _while_connected(request, service.explain(body, body.top))
+        served, explanation = await while_connected(request, service.explain(body, body.top))
         return Explained(
             prompt_id=served.version.name,
             version=served.version.number,
@@ -192,7 +190,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         rows = [RowBody(text=text, fields=None, prompt_id=prompt_id) for text in texts]
         if len(rows) > service.settings.max_rows:
             raise RowError(413, "too_many_rows", f"this service takes {service.settings.max_rows} rows at most")
-        outcomes = await _while_connected(request, service.classify(rows))
+        outcomes = await while_connected(request, service.classify(rows))
         for outcome in outcomes:
             if isinstance(outcome, RowError):
                 raise outcome
@@ -241,26 +239,3 @@ def _as_hub(answer: RowAnswer) -> list[HubScore]:
     """Labels and probabilities, the most probable first."""
     scores = [HubScore(label=label, score=score) for label, score in (answer.probabilities or {}).items()]
     return sorted(scores, key=lambda one: -one.score)
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Do some work, and cancel it if the client goes away."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            raise RowError(499, "gone", "the client closed the connection")
-        return task.result()
-    finally:
-        gone.cancel()
-        task.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has closed the connection; the body was read before."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -19,6 +19,7 @@ from softcloze.formatting import visible
 from softcloze.registry import LIVE
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
+from softcloze.service.disconnect import while_connected
 from softcloze.service.form import TEXT_BOX, Form, boxes_of, make_row, read_form
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.version import ServedVersion
@@ -90,7 +91,8 @@ def add_page(app: FastAPI, service: Service) -> None:
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> Response:
         form = await read_form(request)
-        return _render(service, request, form, await _answer(service, form, _strings()[_language(form, request)]))
+        words = _strings()[_language(form, request)]
+        return _render(service, request, form, await while_connected(request, _answer(service, form, words)))
 
     @app.get("/static/{name}", include_in_schema=False)
     async def static_file(name: str) -> Response:
@@ -152,7 +154,7 @@ async def _card(service: Service, row: RowBody, answer: RowAnswer, explains: boo
 
 def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int) -> str:
     """The answers in one line."""
-    labels = [", ".join(card.chosen) or words["no_label"] for card in cards if card.answer]
+    labels = [words["separator"].join(card.chosen) or words["no_label"] for card in cards if card.answer]
     counts = {label: labels.count(label) for label in labels}
     if not labels:
         return words["failed"]
@@ -161,7 +163,7 @@ def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int)
     elif len(counts) == 1 and len(labels) == len(cards):
         summary = words["all_agree"].format(count=len(cards), label=labels[0])
     else:
-        listed = ", ".join(f"{label} ({count})" for label, count in counts.items())
+        listed = words["separator"].join(f"{label} ({count})" for label, count in counts.items())
         summary = words["differ"].format(count=len(cards), answers=len(counts), labels=listed)
     return words["summary"].format(summary=visible(summary), milliseconds=milliseconds)
 

@@ -36,7 +36,7 @@ function readRows(text) {
       .slice(1)
       .map((cells) => Object.fromEntries(needed.map((box, i) => [box, cells[columns[i]] ?? ""])))
   }
-  if (needed.join() !== "text") throw new Error(fill(words.rows_header, { fields: needed.join(", ") }))
+  if (needed.join() !== "text") throw new Error(fill(words.rows_header, { fields: needed.join(words.separator) }))
   return text.split("\n").filter((line) => line.trim()).map((line) => ({ text: line }))
 }
 
@@ -147,7 +147,7 @@ function drawAnswer({ at, prompt }, answer) {
   const cell = row.cells[1 + results.boxes.length + 2 * results.prompts.indexOf(prompt)]
   const names = labels(answer)
   if (answer.error) cell.append(fill(words.rows_failed, { message: answer.error }))
-  else cell.append(names.length ? data(names.join(", ")) : words.no_label)
+  else cell.append(names.length ? data(names.join(words.separator)) : words.no_label)
   const best = answer.probabilities?.[names[0]]
   if (names.length === 1 && best !== undefined) cell.nextSibling.append(`${(100 * best).toFixed(2)}%`)
 }
