@@ -370,6 +370,7 @@ def test_copied_requests_run(visit, address, tmp_path):
         page.fill("[name='box.text']", text)
         if not page.locator("#curl").is_visible():
             page.click("#requests summary")
+            page.wait_for_selector("#curl:not(:empty)")
         rows = [{"text": text, "prompt_id": prompt} for prompt in prompts]
         wanted = answer(address, **(rows[0] if len(rows) == 1 else {"rows": rows}))
         for name, command in (("curl", ["bash", "-s"]), ("python", [sys.executable, "-"])):
@@ -386,6 +387,7 @@ def test_copied_requests_have_no_token(visit, registry, backbone):
         page = visit(at=address, http_credentials={"username": "u", "password": "secret-token"})
         classify(page, TEXT, "reviews")
         page.click("#requests summary")
+        page.wait_for_selector("#curl:not(:empty)")
         for name in ("#curl", "#python"):
             assert "SOFTCLOZE_TOKEN" in page.text_content(name)
         assert "secret-token" not in page.content()
