@@ -90,9 +90,29 @@ def test_requests_that_arrive_are_answered_and_the_time_between_them_does_not_co
     asyncio.run(main())
 
 
+def test_many_clients_may_connect_at_once():
+    async def main():
+        async with serving(60, max_incomplete=2) as port, AsyncExitStack() as clients:
+            connections = [await clients.enter_async_context(connected(port)) for _ in range(20)]
+            for reader, writer in connections:
+                writer.write(BODY + b"1234567890")
+                assert (await reader.readuntil(b"\r\n\r\n10")).startswith(b"HTTP/1.1 200")
+
+    asyncio.run(main())
+
+
+def test_a_body_that_does_not_arrive_after_another_request_ends_its_connection():
+    async def main():
+        async with serving(0.2) as port, connected(port, BODY + b"1234567890" + BODY) as (reader, _):
+            assert (await reader.readuntil(b"\r\n\r\n10")).startswith(b"HTTP/1.1 200")
+            assert await closes(reader)
+
+    asyncio.run(main())
+
+
 def test_the_oldest_of_many_slow_connections_gives_way():
     async def main():
-        async with serving(60, max_incomplete=2) as port, AsyncExitStack() as slow:
+        async with serving(60, max_incomplete=2, grace=0) as port, AsyncExitStack() as slow:
             readers = []
             for _ in range(3):
                 reader, _ = await slow.enter_async_context(connected(port, b"POST"))

@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from softcloze.service.guard import OPEN_ROUTES
+from softcloze.service.version import ServedVersion
 
 CANARY = "xyzzy-4711-秘密"
 ROW = {"text": "a", "prompt_id": "reviews"}
@@ -60,6 +61,8 @@ def test_the_token_comes_as_bearer_or_as_the_password_of_a_browser(guarded):
     [
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"origin": "localhost"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"origin": "http://localhost"}, 200),
         ({"sec-fetch-site": "same-origin"}, 200),
@@ -78,6 +81,19 @@ def test_pages_of_an_origin_that_is_allowed_may_call(serve):
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == "https://friend.example"
         assert client.post("/classify", json=ROW, headers={"origin": "https://evil.example"}).status_code == 403
+
+
+def test_their_browser_asks_without_the_token_and_reads_the_answer(serve):
+    with serve(origins=("https://friend.example",), token="s3cret") as client:
+        origin = {"origin": "https://friend.example"}
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        answer = client.options("/classify", headers=origin | asked)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+        refused = client.post("/classify", json=ROW, headers=origin)
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://friend.example"
 
 
 def test_without_such_an_origin_no_other_page_may_read_answers(client):
@@ -107,6 +123,12 @@ def test_odd_bodies_are_turned_away(client, body, headers, status):
     assert answer.json()["code"]
 
 
+@pytest.mark.parametrize("length", ["no number", "-1", "9" * 5000, "²"])
+def test_a_length_that_is_no_number_is_no_failure(client, length):
+    headers = JSON | {"content-length": length.encode("latin-1")}
+    assert client.post("/classify", content=b"{}", headers=headers).status_code < 500
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -128,6 +150,7 @@ def test_a_prompt_is_only_looked_up(client, name):
     assert answer.status_code in (404, 422)
     path = name.replace("\0", "%00").replace("@", "%40")
     assert client.get(f"/prompts/{path}").status_code in (200, 404, 414) and "a" * 99 not in answer.text
+    assert client.post(f"/hf/{path}", json={"inputs": "a"}).status_code in (404, 405, 422)
 
 
 def test_no_text_reaches_an_answer_a_log_or_a_metric(client, caplog):
@@ -157,6 +180,19 @@ def test_no_text_reaches_an_answer_a_log_or_a_metric(client, caplog):
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]  # the client's
     assert ours
     assert not [record for record in ours if CANARY in record.getMessage() + str(record.exc_text)]
+
+
+def test_an_error_that_nobody_expects_has_an_answer_and_a_log_without_the_text(serve, monkeypatch, caplog):
+    def fail(self, *arguments):
+        raise RuntimeError(CANARY)
+
+    with serve() as client:
+        monkeypatch.setattr(ServedVersion, "encode", fail)
+        answer = client.post("/classify", json={"text": CANARY, "prompt_id": "reviews"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage().startswith("a request failed: RuntimeError at ")
+    assert CANARY not in answer.text + caplog.text
 
 
 def test_an_answer_is_not_kept_and_runs_nothing(client):

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +12,9 @@ import typer
 
 from softcloze.cli.console import errors, plain, say
 from softcloze.cli.progress import open_backbone
-from softcloze.errors import CommandError, FileError
+from softcloze.errors import CommandError, FileError, SoftclozeError
 from softcloze.formatting import quoted_list
-from softcloze.prompt.card import quantised_options
+from softcloze.prompt.card import PromptCard, quantised_options
 from softcloze.registry import Registry
 
 if TYPE_CHECKING:
@@ -122,21 +124,27 @@ def serve(
 
 def _open_model(registry: Registry, model: str | None) -> "Backbone":
     """Load the model: the one that is named, or the one that all prompts of the registry name."""
-    cards = [registry.read(reference) for reference in registry.state()]
-    names = sorted({card.model for card in cards if card.model is not None})
-    if not names:
+    cards = [*_cards(registry)]
+    names = sorted({card.model for card in cards})
+    if model is None and not names:
         raise CommandError(
             f"no alias in {registry.folder} names a prompt; promote one, as in: softcloze registry promote "
-            f"{registry.folder} NAME@1"
+            f"{registry.folder} NAME@1; or give --model, and promote prompts while the service runs"
         )
     if model is None and len(names) > 1:
         raise CommandError(
             f"the prompts in {registry.folder} have the models {quoted_list(names)}; give one as --model"
         )
-    prompt = next(
-        prompt for card in cards for prompt in card.prompts if model in (None, prompt.model) or len(names) == 1
-    )
-    return open_backbone(model or names[0], **quantised_options(prompt.entries["fingerprint"]))
+    same = [card for card in cards if model in (None, card.model)] or (cards if len(names) == 1 else [])
+    options = quantised_options(same[0].entries["fingerprint"]) if same else {}
+    return open_backbone(model or names[0], **options)
+
+
+def _cards(registry: Registry) -> Iterator[PromptCard]:
+    """The cards of all prompts that aliases name; those that cannot be read are the service's to report."""
+    for reference in registry.state():
+        with suppress(SoftclozeError):
+            yield from registry.read(reference).prompts
 
 
 def _read_token(path: Path) -> str:

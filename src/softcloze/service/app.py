@@ -30,6 +30,7 @@ from softcloze.service.wire import (
     HubBody,
     HubScore,
     PromptAnswer,
+    PromptId,
     PromptsAnswer,
     RowAnswer,
     RowBody,
@@ -82,11 +83,11 @@ def create_app(service: Service) -> FastAPI:
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
-    if settings.origins:
+    app.add_middleware(Guard, token=settings.token, origins=settings.origins, max_body_bytes=settings.max_body_bytes)
+    if settings.origins:  # before the guard: browsers ask without the token whether they may call
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
         )
-    app.add_middleware(Guard, token=settings.token, origins=settings.origins, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
     app.add_middleware(Observe, metrics=service.metrics)
     _add_failures(app)
@@ -184,7 +185,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         )
 
     @app.post("/hf/{prompt_id}")
-    async def hub(prompt_id: str, body: HubBody, request: Request) -> list[list[HubScore]]:
+    async def hub(prompt_id: PromptId, body: HubBody, request: Request) -> list[list[HubScore]]:
         """Classify texts in the shape of the hub's text classification."""
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         rows = [RowBody(text=text, fields=None, prompt_id=prompt_id) for text in texts]

@@ -11,6 +11,7 @@ from softcloze.prompt import Prompt, PromptSet
 from softcloze.registry import LIVE, Registry, State, Version
 from softcloze.registry.promotion import default_example
 from softcloze.service.answers import RowError
+from softcloze.service.observe import type_and_place
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import PromptAnswer, VersionAnswer
 
@@ -117,8 +118,8 @@ class Loader:
                     prompts = self._bind(version, prompt, prompts)
                     known[str(version)] = ServedVersion(version, prompt, prompts)
                 served[alias] = known[str(version)]
-            except SoftclozeError as error:
-                LOG.warning("%s is not served: %s", reference, error)
+            except Exception as error:  # noqa: BLE001 - one version does not keep the others from being served
+                LOG.warning("%s is not served: %s", reference, _as_logged(error))
                 faults[reference] = _reason(error)
                 if (old := before.aliases.get(name, {}).get(alias)) is not None:
                     served[alias] = old
@@ -153,7 +154,12 @@ class Loader:
         return changed
 
 
-def _reason(error: SoftclozeError) -> str:
+def _as_logged(error: Exception) -> str:
+    """An error of ours as it is, which is about the registry; any other by its type and place."""
+    return str(error) if isinstance(error, SoftclozeError) else type_and_place(error)
+
+
+def _reason(error: Exception) -> str:
     """Why a version is not served, for clients: no path."""
     if isinstance(error, ArtifactError):
         return "it is damaged, belongs to another model, or is no single prompt"
@@ -167,7 +173,7 @@ def _describe(served: ServedVersion, aliases: list[str]) -> VersionAnswer:
         aliases=aliases,
         labels=[*prompt.verbalizer.labels],
         several_labels=prompt.head not in EXCLUSIVE,
-        fields=[*prompt.template.fields],
+        fields=[*served.fields],
         template=str(prompt.template),
         model=prompt.model,
         trained=bool(prompt.vectors or prompt.head_tensors),

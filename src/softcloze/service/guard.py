@@ -4,7 +4,6 @@ import base64
 import binascii
 import secrets
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,7 +57,7 @@ class Guard:
             answer = failure(403, "foreign_origin", "pages of other origins may not call this service")
         elif headers.get("content-encoding", "identity").strip().lower() != "identity":
             answer = failure(415, "compressed", "send the body without Content-Encoding")
-        elif int(headers.get("content-length", "0")) > self._max_body_bytes:
+        elif _declared_length(headers) > self._max_body_bytes:
             answer = failure(413, "too_large", "the body is too large")
         else:
             await self._app(scope, receive, send_guarded)
@@ -85,4 +84,10 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-        return origin in self._origins or urlsplit(origin).netloc == headers.get("host", "")
+        return origin in self._origins or origin.partition("://")[2] == headers.get("host")
+
+
+def _declared_length(headers: Headers) -> int:
+    """The length that a body says to have; 0 without one, or where it is no number, which the server turns away."""
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) <= 20 else 0

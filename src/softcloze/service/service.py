@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,6 +16,7 @@ from softcloze.service.answers import RowError
 from softcloze.service.batcher import Batcher, DeadlineError, OverloadedError
 from softcloze.service.catalogue import Catalogue, Loader
 from softcloze.service.metrics import Metrics
+from softcloze.service.observe import type_and_place
 from softcloze.service.settings import ServiceSettings
 from softcloze.service.version import JsonExample, ServedVersion
 from softcloze.service.wire import RowAnswer, RowBody
@@ -109,9 +111,9 @@ class Service:
         loop = asyncio.get_running_loop()
         started = loop.time()
         self._validate_capacity(len(rows))
-        results = await self._encode(rows)
-        items = [result for result in results if not isinstance(result, RowError)]
         deadline = started + self.settings.deadline
+        results = await self._encode(rows, deadline)
+        items = [result for result in results if not isinstance(result, RowError)]
         futures = self._batcher.submit([(item, item[1].cost) for item in items], deadline)
         try:
             if futures:
@@ -119,7 +121,8 @@ class Service:
             answers = iter([_outcome(future) for future in futures])
         finally:
             for future in futures:  # the client is gone, or the deadline has passed
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # seen, so that asyncio does not log its message
         outcomes = [result if isinstance(result, RowError) else next(answers) for result in results]
         self._record(outcomes, sum(row.cost for _, row in items), loop.time() - started)
         return outcomes
@@ -157,8 +160,8 @@ class Service:
         version.validate_size(row.example, self.settings.max_field_characters)
         return version
 
-    async def _encode(self, rows: Sequence[RowBody]) -> list[Item | RowError]:
-        """Encode rows, in the thread of the model if a prompt needs it."""
+    async def _encode(self, rows: Sequence[RowBody], deadline: float) -> list[Item | RowError]:
+        """Encode rows until a deadline, in the thread of the model if a prompt needs it."""
         jobs: list[tuple[ServedVersion, JsonExample] | RowError] = []
         for row in rows:
             try:
@@ -169,7 +172,7 @@ class Service:
         self._encoding_rows += len(rows)
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._scoring if needs_model else self._encoding, _encode, jobs)
+            return await loop.run_in_executor(self._scoring if needs_model else self._encoding, _encode, jobs, deadline)
         finally:
             self._encoding_rows -= len(rows)
 
@@ -177,7 +180,10 @@ class Service:
         """Load what changed in the registry, again and again."""
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
-            await self._reload()
+            try:
+                await self._reload()
+            except Exception as error:  # noqa: BLE001 - what is served stays, and the next look may succeed
+                LOG.error("the registry could not be loaded: %s", type_and_place(error))
 
     async def _reload(self) -> None:
         """Replace the catalogue if aliases changed."""
@@ -209,12 +215,16 @@ class Service:
         )
 
 
-def _encode(jobs: Sequence[tuple[ServedVersion, JsonExample] | RowError]) -> list[Item | RowError]:
-    """Encode examples, each for its version; runs in a thread."""
+def _encode(jobs: Sequence[tuple[ServedVersion, JsonExample] | RowError], deadline: float) -> list[Item | RowError]:
+    """Encode examples, each for its version, until a time of the monotonic clock; runs in a thread."""
     results: list[Item | RowError] = []
     for job in jobs:
         try:
-            results.append(job if isinstance(job, RowError) else (job[0], job[0].encode(job[1])))
+            if isinstance(job, RowError):
+                raise job
+            if time.monotonic() > deadline:
+                raise _late()
+            results.append((job[0], job[0].encode(job[1])))
         except RowError as error:
             results.append(error)
     return results
@@ -232,12 +242,15 @@ def _score(items: Sequence[Item]) -> list[Outcome]:
     return outcomes
 
 
+def _late() -> RowError:
+    return RowError(504, "deadline", "the row could not be scored in time")
+
+
 def _outcome(future: asyncio.Future[Outcome]) -> Outcome:
     """The outcome of a row."""
-    late = RowError(504, "deadline", "the row could not be scored in time")
     if not future.done() or isinstance(error := future.exception(), DeadlineError):
-        return late
+        return _late()
     if error is not None:
-        LOG.error("a row could not be scored: %s", type(error).__name__)
+        LOG.error("a row could not be scored: %s", type_and_place(error))
         return RowError(500, "scoring", "the row could not be scored")
     return future.result()

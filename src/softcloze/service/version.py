@@ -1,5 +1,6 @@
 """A version of a prompt that is served: from the fields of a row to its answer."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from softcloze.prompt import EncodedRow, Prompt, PromptSet, RowPrediction
 from softcloze.registry import Version
 from softcloze.service.answers import RowError
 from softcloze.service.wire import RowAnswer
+from softcloze.verbalizer import FieldVerbalizer, Label
 
 JsonExample: TypeAlias = str | Mapping[str, Any]
 
@@ -32,6 +34,13 @@ class ServedVersion:
     def name(self) -> str:
         """The version as it is named in requests, as in `reviews@3`."""
         return str(self.version)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of an example: those of the template, and that of the choices where the label is one of them."""
+        choices = self.prompt.verbalizer
+        names = [*self.prompt.template.fields, *([choices.field] if isinstance(choices, FieldVerbalizer) else [])]
+        return tuple(dict.fromkeys(names))
 
     def validate_size(self, example: JsonExample, most: int) -> None:
         """Raise RowError if the texts of an example have more than `most` characters together."""
@@ -74,8 +83,7 @@ class ServedVersion:
         if prediction.probabilities is None:
             raise RowError(500, "not_finite", "the scores of the row are not finite")
         answer = RowAnswer(
-            # an example with fewer choices than the prompt allows has zeros at the end
-            probabilities=dict(zip(map(str, prediction.labels), prediction.probabilities.tolist(), strict=False)),
+            probabilities=_by_label(prediction.labels, prediction.probabilities.tolist()),
             prompt_id=self.version.name,
             version=self.version.number,
             cut=dict(prediction.cut),
@@ -88,12 +96,21 @@ class ServedVersion:
 
     def _about_row(self, example: JsonExample) -> str:
         """The message about a row that does not fit: it has the template's names, and nothing of the row."""
-        names = self.prompt.template.fields
+        names = self.fields
         expected = f"{self.name} takes the fields {', '.join(names)}"
         if isinstance(example, str):
             return f"{expected}; give `fields`" if len(names) > 1 else f"the text cannot be encoded for {self.name}"
         missing = [name for name in names if name not in example]
-        return f"{expected}; missing: {', '.join(missing)}" if missing else f"{expected}, as texts or numbers"
+        return f"{expected}; missing: {', '.join(missing)}" if missing else f"{expected}; one of them does not fit"
+
+
+def _by_label(labels: Sequence[Label], probabilities: Sequence[float]) -> dict[str, float]:
+    """Probabilities by label, as JSON writes it; choices of a row that are equal have the sum of theirs."""
+    by_label: dict[str, float] = {}
+    for label, probability in zip(labels, probabilities, strict=False):  # choices that a row lacks are last and 0
+        key = label if isinstance(label, str) else json.dumps(label)
+        by_label[key] = by_label.get(key, 0.0) + probability
+    return by_label
 
 
 def _characters(value: object) -> int:
