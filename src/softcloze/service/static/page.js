@@ -68,8 +68,8 @@ export function neededBoxes() {
 
 // The form --------------------------------------------------------------------------------------------------------
 
+const MAX_HISTORY = 50
 let current = new AbortController()
-const past = []
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault()
@@ -105,7 +105,7 @@ function show(answers) {
 function remember(entries, answers) {
   const texts = entries.filter(([name, text]) => name.startsWith("box.") && text).map(([, text]) => text)
   const summary = answers.getElementById("status").textContent
-  const button = element("button", { type: "button" }, data(texts.join(" · ").slice(0, 80)))
+  const button = element("button", { type: "button" }, data([...texts.join(" · ")].slice(0, 80).join("")))
   button.addEventListener("click", () => {
     for (const box of form.querySelectorAll("[name=prompt]"))
       box.checked = entries.some(([name, value]) => name === "prompt" && value === box.value)
@@ -115,7 +115,9 @@ function remember(entries, answers) {
     byId("answers").scrollIntoView()
   })
   byId("past").hidden = false
-  byId("past").querySelector("ol").prepend(element("li", {}, button, " ", data(summary)))
+  const list = byId("past").querySelector("ol")
+  list.prepend(element("li", {}, button, " ", data(summary)))
+  if (list.children.length > MAX_HISTORY) list.lastChild.remove()
 }
 
 // Show the boxes that the chosen prompts need.
