@@ -173,7 +173,10 @@ def test_a_prompt_without_explanation_is_still_answered(client, monkeypatch):
     monkeypatch.setattr(ServedVersion, "explain", unexplained)
     answer = post(client, ["reviews"], action="explain")
     assert answer.status_code == 200
-    assert "are not made by label words" in answer.text
+    assert (
+        "No explanation (no_explanation): decisions of reviews@1"
+        in Elements(answer.text).texts("p", **{"class": "error"})[0]
+    )
     assert Elements(answer.text).texts("p", **{"class": "answer"})
 
 

@@ -50,7 +50,11 @@ class Form:
 
 
 async def read_form(request: Request) -> Form:
-    """Read the form from the body of a request, which is urlencoded."""
+    """Read the form from the body of a request, which is urlencoded.
+
+    Raises:
+        RowError: the body is something else.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
         raise RowError(415, "content_type", f"send the form with Content-Type: {_TYPE}")
     body = await request.body()
