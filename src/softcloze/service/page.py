@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -24,7 +23,7 @@ from softcloze.service.form import TEXT_BOX, Form, boxes_of, make_row, read_form
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import RowAnswer, RowBody
-from softcloze.template.describe import BOX, STYLES, describe
+from softcloze.template.describe import BOX, STYLES, Described, describe
 
 MAX_LISTED_ROWS = 200  # of a list on the page
 _MAX_LABELS = 10  # others are folded
@@ -57,7 +56,7 @@ class Card:
         return sorted((self.answer.probabilities or {}).items() if self.answer else (), key=lambda pair: -pair[1])
 
     @property
-    def parts(self) -> list[Any]:
+    def parts(self) -> list[Described]:
         """The parts of the template."""
         if self.served is None:
             return []
