@@ -1,6 +1,7 @@
 """softcloze serve: answer requests over HTTP with the prompts of a registry."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -41,7 +42,6 @@ def serve(
             help="File with the token that requests must have; or put the token into SOFTCLOZE_TOKEN.",
         ),
     ] = None,
-    token: Annotated[str | None, typer.Option(hidden=True, envvar="SOFTCLOZE_TOKEN")] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -100,15 +100,15 @@ def serve(
     from softcloze.service.service import Service
     from softcloze.service.settings import LOOPBACK, ServiceSettings
 
-    secret = _read_token(token_file) if token_file is not None else token
-    if not _is_loopback(host) and secret is None and not open_to_all:
+    token = _read_token(token_file)
+    if not _is_loopback(host) and token is None and not open_to_all:
         raise CommandError(
             f"--host {host} lets other machines in; give a token by --token-file or SOFTCLOZE_TOKEN, or --open for none"
         )
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     opened = Registry(registry)
     settings = ServiceSettings(
-        token=secret,
+        token=token,
         hosts=(*LOOPBACK, host, *(allow_host or ())) if _is_loopback(host) or allow_host else ("*",),
         origins=tuple(allow_origin or ()),
         max_batch_tokens=max_batch_tokens,
@@ -147,8 +147,10 @@ def _cards(registry: Registry) -> Iterator[PromptCard]:
             yield from registry.read(reference).prompts
 
 
-def _read_token(path: Path) -> str:
-    """The token in a file, without white space around it."""
+def _read_token(path: Path | None) -> str | None:
+    """The token in a file, or in the environment; an argument would be seen in the list of processes."""
+    if path is None:
+        return os.environ.get("SOFTCLOZE_TOKEN") or None
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
