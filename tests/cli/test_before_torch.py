@@ -57,6 +57,11 @@ MISTAKES = [
     ["import-peft", "adapter", "--out", "out", "--tail", "<text*4> <mask>", "--verbalizer", "sentiment/en"],
     ["import-peft", "adapter", "--out", "out", "--tail", "<text> <mask>", "--verbalizer", "sentiment/nowhere"],
     ["import-peft", "adapter", "--out", "rows.csv/out", "--tail", "<text> <mask>", "--verbalizer", "sentiment/en"],
+    ["serve", "nowhere"],
+    ["serve", "empty"],
+    ["serve", "prompts", "--host", "0.0.0.0"],
+    ["serve", "prompts", "--token-file", "nowhere"],
+    ["serve", "prompts", "--max-wait", "0"],
     ["registry", "add", "prompts", "Reviews", "--prompt", "prompt"],
     ["registry", "add", "prompts", "reviews", "--prompt", "model"],
     ["registry", "list", "nowhere"],
@@ -81,6 +86,7 @@ def folder(tmp_path):
     PromptClassifier(str(tmp_path / "model"), "<text> It was <mask>", words).save(tmp_path / "prompt")
     members = [PromptClassifier(str(tmp_path / "model"), f"<text> {end} <mask>", words) for end in ("It was", "A")]
     PromptEnsemble(members).save(tmp_path / "ensemble")
+    (tmp_path / "empty").mkdir()
     registry = Registry(tmp_path / "prompts")
     registry.promote(str(registry.add(tmp_path / "prompt", "reviews")))
     return tmp_path
@@ -92,3 +98,17 @@ def test_mistakes_are_reported_before_torch_is_imported(folder):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("error: ") == len(MISTAKES)
+
+
+def test_the_service_names_the_extra_that_it_needs(folder):
+    code = """
+import sys
+from softcloze.cli import main
+
+sys.modules["uvicorn"] = None
+sys.argv = ["softcloze", "serve", "prompts"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2
+    assert "softcloze serve needs uvicorn; install it with pip install 'softcloze[serve]'" in done.stderr

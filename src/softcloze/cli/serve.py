@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +17,6 @@ from softcloze.errors import CommandError, FileError, SoftclozeError
 from softcloze.formatting import quoted_list
 from softcloze.prompt.card import PromptCard, quantised_options
 from softcloze.registry import Registry
-
-if TYPE_CHECKING:
-    from softcloze.backbone import Backbone
 
 
 def serve(
@@ -89,15 +86,13 @@ def serve(
     softcloze serve prompts --port 8000
     """
     try:
+        import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
         import uvicorn  # noqa: F401
-
-        from softcloze.service.server import make_server
     except ModuleNotFoundError as error:
         raise CommandError(
             f"softcloze serve needs {error.name}; install it with pip install 'softcloze[serve]'"
         ) from error
-    from softcloze.service.service import Service
     from softcloze.service.settings import LOOPBACK, ServiceSettings
 
     token = _read_token(token_file)
@@ -105,8 +100,6 @@ def serve(
         raise CommandError(
             f"--host {host} lets other machines in; give a token by --token-file or SOFTCLOZE_TOKEN, or --open for none"
         )
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    opened = Registry(registry)
     settings = ServiceSettings(
         token=token,
         hosts=(*LOOPBACK, host, *(allow_host or ())) if _is_loopback(host) or allow_host else ("*",),
@@ -116,14 +109,20 @@ def serve(
         max_wait=max_wait,
         deadline=deadline,
     )
-    service = Service(opened, _open_model(opened, model), settings)
-    server = make_server(service, host, port)
+    opened = Registry(registry)
+    name, options = _model_of(opened, model)
+
+    from softcloze.service.server import make_server
+    from softcloze.service.service import Service
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    server = make_server(Service(opened, open_backbone(name, **options), settings), host, port)
     say(errors(), "serving ", plain(opened.folder, "bold"), " at ", plain(f"http://{host}:{port}"))
     server.run()
 
 
-def _open_model(registry: Registry, model: str | None) -> "Backbone":
-    """Load the model: the one that is named, or the one that all prompts of the registry name."""
+def _model_of(registry: Registry, model: str | None) -> tuple[str, dict[str, Any]]:
+    """The model to load, which is given or the one that all prompts of a registry name, and options for it."""
     cards = [*_cards(registry)]
     names = sorted({card.model for card in cards})
     if model is None and not names:
@@ -136,8 +135,7 @@ def _open_model(registry: Registry, model: str | None) -> "Backbone":
             f"the prompts in {registry.folder} have the models {quoted_list(names)}; give one as --model"
         )
     same = [card for card in cards if model in (None, card.model)] or (cards if len(names) == 1 else [])
-    options = quantised_options(same[0].entries["fingerprint"]) if same else {}
-    return open_backbone(model or names[0], **options)
+    return model or names[0], quantised_options(same[0].entries["fingerprint"]) if same else {}
 
 
 def _cards(registry: Registry) -> Iterator[PromptCard]:
