@@ -40,7 +40,7 @@ TEMPLATES = {
     "smollm2-135m": "<soft*10> Review: <text>\nSentiment: <mask>",
 }
 PREFIX_MEMORY = 64 << 20  # that of the service
-MAX_WAIT = 2  # seconds of queued work, so that a short run is long enough for an overload
+MAX_WAIT = 2  # seconds of queued work in the overload, so that a short run is long enough
 TOLERANCE = 0.03  # of a probability: rows in other batches differ in the last digits of bfloat16
 
 Row = tuple[str, str]
@@ -105,14 +105,13 @@ def classify(rows: Sequence[Row]) -> bytes:
 class Server:
     """`softcloze serve` in a process."""
 
-    def __init__(self, registry: Registry, model: str):
+    def __init__(self, registry: Registry, model: str, *options: str):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "softcloze", "serve", str(registry.folder), "--port", str(self.port)]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the process
-        options = ["--model", model, "--max-wait", str(MAX_WAIT)]
-        self._process = subprocess.Popen([*command, *options], stderr=self._log)
+        self._process = subprocess.Popen([*command, "--model", model, *options], stderr=self._log)
         while not self._answers():
             assert self._process.poll() is None, self._log.seek(0) or self._log.read()
             time.sleep(0.1)
@@ -276,7 +275,7 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
 
 
 def rates(bench: Bench, server: Server, seconds: float, rounds: int) -> float:
-    """Print rows a second with and without the service; return those of the best round with single rows."""
+    """Print rows a second with and without the service; return those of the requests of the overload."""
     settings: dict[str, Callable[[], Iterator[Sequence[Row]]]] = {
         "single rows": lambda: endless(bench.one),
         f"lists of {ROWS_IN_A_LIST}": lambda: endless(bench.one, ROWS_IN_A_LIST),
@@ -300,10 +299,10 @@ def rates(bench: Bench, server: Server, seconds: float, rounds: int) -> float:
 
             started, used = time.monotonic(), server.cpu_seconds
             answers = asyncio.run(load())
-            rows = sum(len(answer.rows) for answer in answers)
-            rate = rows / (time.monotonic() - started)
-            measured[name].append((without, rate, rows / (server.cpu_seconds - used) / cpu_rate))
-            counts += bench.check(answers)
+            taken, used = time.monotonic() - started, server.cpu_seconds - used
+            checked = bench.check(answers)
+            measured[name].append((without, checked["right"] / taken, checked["right"] / used / cpu_rate))
+            counts += checked
     for name, values in measured.items():
         print(
             f"| {bench.model} | {name} | {statistics.median(v[0] for v in values):.1f} | "
@@ -313,7 +312,8 @@ def rates(bench: Bench, server: Server, seconds: float, rounds: int) -> float:
     pairs = zip(measured["single rows, fifty prompts"], measured["single rows"], strict=True)
     print(f"fifty prompts to one: {spread([mixed[1] / one[1] for mixed, one in pairs])}")
     print(f"/health/live: median {percentile(slowest, 50)}, p99 {percentile(slowest, 99)}; rows {dict(counts)}")
-    return statistics.median(rate for _, rate, _ in measured["single rows"])
+    kind = f"lists of {ROWS_IN_A_LIST}" if bench.case.small else "single rows"
+    return statistics.median(rate for _, rate, _ in measured[kind])
 
 
 def idle(bench: Bench, server: Server, count: int) -> None:
@@ -379,15 +379,23 @@ def measure(model: str, seconds: float, rounds: int) -> None:
     """Measure one model."""
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(model, Path(folder))
-        server = Server(bench.registry, f"starter:{model}")
-        try:
-            asyncio.run(closed_loop(server.port, endless(bench.mixed), 2.0, CLIENTS))  # warm, and prefixes kept
+        with running(bench) as server:
             idle(bench, server, 200 if bench.case.small else 40)
             capacity = rates(bench, server, seconds, rounds)
-            overload(bench, server, capacity, max(seconds, 4 * MAX_WAIT))
             promotions(bench, server, max(seconds, 10.0))
-        finally:
-            code, taken = server.end()
+        with running(bench, "--max-wait", str(MAX_WAIT)) as server:
+            overload(bench, server, capacity, max(seconds, 4 * MAX_WAIT))
+
+
+@contextmanager
+def running(bench: Bench, *options: str) -> Iterator[Server]:
+    """Run a service that is warm and keeps its prefixes; print how it ends."""
+    server = Server(bench.registry, f"starter:{bench.model}", *options)
+    try:
+        asyncio.run(closed_loop(server.port, endless(bench.mixed), 2.0, CLIENTS))
+        yield server
+    finally:
+        code, taken = server.end()
         print(f"SIGTERM: exit code {code} after {taken:.1f} s", flush=True)
 
 

@@ -61,7 +61,7 @@ def registry(read_only, tmp_path):
 
 
 @contextmanager
-def serving(registry, backbone, **settings):
+def _serving(registry, backbone, **settings):
     """Run a service in this process, and yield a client of it."""
     service = Service(registry, backbone, ServiceSettings(**{"poll_seconds": 0.01, **settings}))
     with TestClient(create_app(service), base_url="http://localhost", raise_server_exceptions=False) as client:
@@ -70,22 +70,28 @@ def serving(registry, backbone, **settings):
 
 
 @pytest.fixture(scope="session")
+def serving():
+    """Run a service of a registry in this process; yields a client of it."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
 def client(read_only, backbone):
     """A client of a service that no test changes."""
-    with serving(read_only, backbone) as client:
+    with _serving(read_only, backbone) as client:
         yield client
 
 
 @pytest.fixture
 def serve(read_only, backbone):
     """Run a service with other settings."""
-    return partial(serving, read_only, backbone)
+    return partial(_serving, read_only, backbone)
 
 
 @pytest.fixture
 def following(registry, backbone):
     """A client of a service whose registry the test changes."""
-    with serving(registry, backbone) as client:
+    with _serving(registry, backbone) as client:
         yield client
 
 

@@ -1,6 +1,5 @@
 """Real servers and real clients: a process, sockets and signals."""
 
-import http.client
 import json
 import os
 import signal
@@ -8,57 +7,16 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from contextlib import closing, contextmanager
 
 import pytest
 from huggingface_hub import InferenceClient
+from support.serving import is_ready, listening, post, wait_until
 
 from softcloze.service.server import make_server
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings
 
 ROW = {"text": "It was good, and the acting was good too.", "prompt_id": "reviews"}
-
-
-@contextmanager
-def listening(registry, backbone, **settings):
-    """Run a server in a thread, and yield it and its port."""
-    service = Service(registry, backbone, ServiceSettings(**{"poll_seconds": 0.01, **settings}))
-    server = make_server(service, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.005)
-        yield service, server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.handle_exit(signal.SIGTERM, None)
-        thread.join(60)
-
-
-def post(port, body, path="/classify"):
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-
-
-def is_ready(port):
-    try:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
-def wait_until(holds):
-    end = time.monotonic() + 300
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_the_client_of_the_hub_works(read_only, backbone):
