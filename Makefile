@@ -2,7 +2,7 @@
 #   make test        checks style and types and runs the tests, in at most six minutes on two cores
 #   make test-slow   runs the slow tests, and properties on five times as many cases
 #   make fuzz SECONDS=600   tries the template language on random text, and parameters, label words, data and files of all
-#                           kinds, each for as long
+#                           kinds, and requests to the service, each for as long
 #   make fuzz-readers SECONDS=600   tries all readers of files and templates on bytes that reach new lines of code
 #   make architectures   compares every masked and causal architecture of transformers, and a hundred odd set-ups of models
 #                        and tokenizers, with plain transformers, in three minutes
@@ -33,6 +33,7 @@ SECONDS ?= 60
 fuzz: .venv/ready
 	$(BIN)/python fuzz/language.py $(SECONDS)
 	$(BIN)/python fuzz/inputs.py $(SECONDS)
+	$(BIN)/python fuzz/service.py $(SECONDS)
 
 fuzz-readers: .venv/fuzz
 	$(BIN)/python fuzz/readers.py $(SECONDS)

@@ -278,9 +278,10 @@ def rates(bench: Bench, server: Server, seconds: float, rounds: int) -> float:
     """Print rows a second with and without the service; return those of the requests of the overload."""
     settings: dict[str, Callable[[], Iterator[Sequence[Row]]]] = {
         "single rows": lambda: endless(bench.one),
-        f"lists of {ROWS_IN_A_LIST}": lambda: endless(bench.one, ROWS_IN_A_LIST),
         "single rows, fifty prompts": lambda: endless(bench.mixed),
     }
+    if bench.case.small:
+        settings[f"lists of {ROWS_IN_A_LIST}"] = lambda: endless(bench.one, ROWS_IN_A_LIST)
     measured: dict[str, list[tuple[float, float, float]]] = {name: [] for name in settings}
     counts: Counter[str] = Counter()
     slowest: list[float] = []

@@ -19,6 +19,11 @@ from softcloze.service.settings import ServiceSettings
 WORDS = Verbalizer({"positive": "good", "negative": "bad"})
 
 
+def random_vectors(width, seed):
+    """Two vectors of random numbers."""
+    return torch.randn(2, width, generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.fixture(scope="session")
 def backbone():
     return models.backbone("gpt2")
@@ -32,7 +37,7 @@ def prompts(backbone):
         return Prompt(Template(template), words, backbone.name, backbone.fingerprint, **parts)
 
     return {
-        "reviews": make("<soft*2 name=task> <text> It was<mask>", vectors={"task": torch.ones(2, backbone.width)}),
+        "reviews": make("<soft*2 name=task> <text> It was<mask>", vectors={"task": random_vectors(backbone.width, 0)}),
         "pairs": make("Both <a> and <b> were<mask>"),
     }
 
@@ -40,8 +45,7 @@ def prompts(backbone):
 @pytest.fixture
 def other_review(prompts):
     """A version of `reviews` with other scores."""
-    vectors = prompts["reviews"].vectors["task"]
-    return replace(prompts["reviews"], vectors={"task": -3 * vectors})
+    return replace(prompts["reviews"], vectors={"task": random_vectors(prompts["reviews"].vectors["task"].shape[1], 1)})
 
 
 @pytest.fixture(scope="session")

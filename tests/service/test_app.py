@@ -226,6 +226,7 @@ def test_a_promotion_is_served_without_a_restart(following, registry, other_revi
     assert (before["version"], after["version"]) == (1, 2)
     (probabilities,) = PromptSet([other_review], backbone).predict_proba([TEXTS[0]])
     np.testing.assert_allclose([*after["probabilities"].values()], probabilities[0], atol=1e-5)
+    assert abs(after["probabilities"]["positive"] - before["probabilities"]["positive"]) > 1e-3
     registry.rollback("reviews")
     wait_until(lambda: following.get("/prompts/reviews").json()["aliases"]["live"] == 1)
     again = following.post("/classify", json=ROW).json()

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -157,10 +158,8 @@ def test_an_alias_that_changes_while_the_service_starts_is_followed(
 @pytest.mark.slow
 def test_two_hundred_promotions_under_load(registry, prompts, backbone):
     """Each answer has the probabilities of the version that it names; a new version comes with the next look."""
-    from threading import Event, Thread
-
     vectors = prompts["reviews"].vectors["task"]
-    versions = {i: replace(prompts["reviews"], vectors={"task": (2 - i) * vectors}) for i in range(1, 6)}
+    versions = {i: replace(prompts["reviews"], vectors={"task": vectors.roll(i - 1)}) for i in range(1, 6)}
     for version in versions.values():
         registry.add(version, "reviews")
     together = PromptSet(versions, backbone)
