@@ -1,6 +1,8 @@
 """Registries as they may be: empty, with versions of other models, with labels of all types, and changing."""
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from threading import Event, Thread
 
@@ -153,6 +155,21 @@ def test_an_alias_that_changes_while_the_service_starts_is_followed(
         answer = client.get("/prompts/reviews")
         assert (answer.json()["aliases"] if answer.status_code == 200 else None) == wanted
         assert client.post("/classify", json=ROW).status_code == (404 if wanted is None else 200)
+
+
+def test_a_version_that_is_replaced_is_freed(registry, other_review, serving, backbone):
+    with serving(registry, backbone) as client:
+        old = weakref.ref(client.service.catalogue.resolve("reviews").prompt)
+        assert post_row(client) == 1
+        registry.promote(str(registry.add(other_review, "reviews")))
+        wait_until(lambda: post_row(client) == 2)
+        gc.collect()
+        assert old() is None
+
+
+def post_row(client):
+    """The version that answers."""
+    return client.post("/classify", json=ROW).json()["version"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,12 @@ import gzip
 import json
 import logging
 
+import opentelemetry._logs
+import opentelemetry.metrics
+import opentelemetry.trace
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from softcloze.service.guard import OPEN_ROUTES
 from softcloze.service.version import ServedVersion
@@ -193,6 +198,38 @@ def test_an_error_that_nobody_expects_has_an_answer_and_a_log_without_the_text(s
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.getMessage().startswith("a request failed: RuntimeError at ")
     assert CANARY not in answer.text + caplog.text
+
+
+def test_no_telemetry_is_sent_through_a_provider_of_the_process(serve, monkeypatch):
+    used = []
+
+    class Provider:
+        """Records whatever is asked of it."""
+
+        def __getattr__(self, name):
+            def record(*arguments, **options):
+                used.append((name, arguments, options))
+                return Provider()
+
+            return record
+
+    for module, variable in (
+        (opentelemetry.trace, "_TRACER_PROVIDER"),
+        (opentelemetry.metrics._internal, "_METER_PROVIDER"),
+        (opentelemetry._logs._internal, "_LOGGER_PROVIDER"),
+    ):
+        assert hasattr(module, variable)
+        monkeypatch.setattr(module, variable, Provider())
+    app = FastAPI()  # with its defaults
+    with TestClient(app) as plain:
+        plain.get("/")
+    assert used
+    used.clear()
+    with serve() as client:
+        client.post("/classify", json={"text": CANARY, "prompt_id": "reviews"})
+        client.post("/classify", json={"text": [CANARY]})
+        client.get("/nothing")
+    assert used == []
 
 
 def test_an_answer_is_not_kept_and_runs_nothing(client):

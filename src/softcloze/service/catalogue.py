@@ -105,30 +105,36 @@ class Loader:
         Returns:
             The catalogue: each version that is new in it has scored a row.
         """
-        known, prompts = before.versions, before.prompts
-        aliases: dict[str, dict[str, ServedVersion]] = {}
+        known = {name: (served.version, served.prompt) for name, served in before.versions.items()}
+        prompts = before.prompts
+        named: dict[str, dict[str, str]] = {}  # versions by the names of prompts and aliases
         faults: dict[str, str] = {}
         for reference in state:
             name, _, alias = reference.partition("@")
-            served = aliases.setdefault(name, {})
+            of_prompt = named.setdefault(name, {})
             try:
                 version = self._registry.resolve(reference)
                 if str(version) not in known:
                     prompt = self._load(version)
                     prompts = self._bind(version, prompt, prompts)
-                    known[str(version)] = ServedVersion(version, prompt, prompts)
-                served[alias] = known[str(version)]
+                    known[str(version)] = version, prompt
+                of_prompt[alias] = str(version)
             except Exception as error:  # noqa: BLE001 - one version does not keep the others from being served
                 LOG.warning("%s is not served: %s", reference, _as_logged(error))
                 faults[reference] = _reason(error)
                 if (old := before.aliases.get(name, {}).get(alias)) is not None:
-                    served[alias] = old
+                    of_prompt[alias] = old.name
                     faults[reference] += f"; {old.name} stays"
-        catalogue = Catalogue(aliases, faults, state, prompts)
-        gone = [name for name in (prompts.prompts if prompts is not None else ()) if name not in catalogue.versions]
-        if prompts is None or len(gone) == len(prompts.prompts):
-            return Catalogue(aliases, faults, state)
-        return Catalogue(aliases, faults, state, prompts.without(*gone))
+        served = {version for of_prompt in named.values() for version in of_prompt.values()}
+        if prompts is None or not served:
+            return Catalogue({name: {} for name in named}, faults, state)
+        kept = prompts.without(*(name for name in prompts.prompts if name not in served))
+        versions = {name: ServedVersion(*known[name], kept) for name in served}
+        aliases = {
+            name: {alias: versions[version] for alias, version in of_prompt.items()}
+            for name, of_prompt in named.items()
+        }
+        return Catalogue(aliases, faults, state, kept)
 
     def _load(self, version: Version) -> Prompt:
         """Load a version; raise ArtifactError for one that is no prompt."""
