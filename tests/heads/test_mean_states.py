@@ -66,7 +66,7 @@ def test_of_a_causal_model_they_are_the_last_hidden_states(architecture):
     prompt = compiled(architecture)
     (encoded,) = prompt.encode(TEXTS[:1])
     with torch.no_grad():
-        states = prompt.backbone.model(torch.tensor([encoded.left]), output_hidden_states=True).hidden_states[-1][0]
+        states = models.hidden_states_of(prompt.backbone.model, input_ids=torch.tensor([encoded.left]))[-1][0]
     positions = list(encoded.field_positions)
     spelt = prompt.backbone.tokenizer.decode([encoded.left[i] for i in positions])
     assert spelt.strip() == TEXTS[0]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from copy import deepcopy
 from functools import cache
 
 import torch
@@ -159,6 +160,11 @@ def borrowed(kind):
 def backbone(architecture, padding_side="right", layers=2):
     """Return a shared backbone, for tests that do not change it."""
     return new_backbone(architecture, padding_side=padding_side, layers=layers)
+
+
+def hidden_states_of(model, **inputs):
+    """Return the hidden states of plain transformers, from a copy: asking for them leaves hooks in a model for good."""
+    return deepcopy(model)(**inputs, output_hidden_states=True).hidden_states
 
 
 def logits_of(model, ids, soft=None):

@@ -54,15 +54,15 @@ def plain_fit(task, architecture, epochs, learning_rate, deep_learning_rate):
     backbone, (block,) = task.backbone, task.blocks
     with torch.no_grad():
         states = [
-            backbone.model(
+            models.hidden_states_of(
+                backbone.model,
                 inputs_embeds=torch.stack(
                     [
                         task.initial[-1 - i] if i < 0 else backbone.model.get_input_embeddings()(torch.tensor(i))
                         for i in prompt.left
                     ]
                 )[None],
-                output_hidden_states=True,
-            ).hidden_states
+            )
             for prompt in task.prompts
         ]
     units = [
@@ -138,7 +138,7 @@ def test_layer_rms_is_that_of_the_hidden_states_of_transformers():
     embed = backbone.model.get_input_embeddings()
     rows = torch.stack([task.initial[-1 - i] if i < 0 else embed(torch.tensor(i)) for i in ids])
     with torch.no_grad():
-        states = backbone.model(inputs_embeds=rows[None], output_hidden_states=True).hidden_states[:DEPTH]
+        states = models.hidden_states_of(backbone.model, inputs_embeds=rows[None])[:DEPTH]
         rms = layer_rms(backbone, [prompt], task.soft().inputs())
     expected = torch.stack([layer[0].square().mean(-1).sqrt().median() for layer in states])
     torch.testing.assert_close(rms, expected)
@@ -166,7 +166,7 @@ def test_replaced_states_start_from_their_means():
             for prompt in prompts
         ]
         states = [
-            torch.stack(backbone.model(inputs_embeds=row[None], output_hidden_states=True).hidden_states[1:DEPTH])[
+            torch.stack(models.hidden_states_of(backbone.model, inputs_embeds=row[None])[1:DEPTH])[
                 :, 0, [i for i, token in enumerate(prompt.left) if token < 0]
             ]
             for row, prompt in zip(rows, prompts, strict=True)
