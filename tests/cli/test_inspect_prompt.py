@@ -46,11 +46,11 @@ def test_it_follows_the_width_of_the_terminal(run, saved, width):
 
 @pytest.fixture(scope="module")
 def in_depth(tmp_path_factory):
-    """A prompt whose slots enter at all layers, late, and as a network of the field."""
+    """A prompt whose slots enter at all layers, late, and as a network of the field, at layer 0 and late."""
     folder = tmp_path_factory.mktemp("in-depth") / "prompt"
     template = (
         "<soft layers=all> <soft*2 name=late layers=1 mode=replace> <soft from=text> <soft from=text from_by=states> "
-        "It was <mask>. <text>"
+        "It was <mask>. <text> <soft from=text layers=1>"
     )
     clf = PromptClassifier(load_backbone("starter:bert-tiny"), template, TABLE, epochs=1, random_state=0)
     clf.fit(["a delight", "dull"], ["positive", "negative"]).save(folder)
@@ -65,7 +65,8 @@ def test_vectors_at_later_layers_and_those_that_depend_on_a_field(run, in_depth,
     done = run("inspect-prompt", folder, "--data", "rows.csv", cwd=tmp_path, env={"COLUMNS": "200"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "block late: enters at layer 1 alone; its input embeddings are those that it started with" in done.stdout
-    for block, by in (("#2", "its mean input embedding"), ("#3", "the model's mean states of it")):
+    inputs = ("its mean input embedding", "the model's mean states of it", "the model's states of it at layer 1")
+    for block, by in zip(("#2", "#3", "#4"), inputs, strict=True):
         expected = (
             f"block {block}: base vectors, to which a network of width 16 adds what the field text of each example"
         )
@@ -92,6 +93,8 @@ def test_the_page_of_an_evaluation_shows_them(run, in_depth, reviews, tmp_path):
     assert "| late| 2| layer 1| replace| yes|" in lines
     states = "the field text by the model's mean states of it; network of width 16"
     assert f"| #3| 1| input embeddings| | yes| {states}" in lines
+    states = "the field text by the model's states of it at layer 1; network of width 16"
+    assert f"| #4| 1| layer 1| add| yes| {states}" in lines
     assert any(line.startswith("| late| 1| replace| ") for line in lines)
 
 

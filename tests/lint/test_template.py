@@ -214,6 +214,11 @@ FOUND = [
         "",
     ),
     (
+        "<text>«<soft from=text layers=6-11>»<mask>",
+        ("soft-from", "error", "from=text with layers=6-11: expected one layer after layer 0, as in layers=12"),
+        "",
+    ),
+    (
         "«<soft from_by=states>»<text><mask>",
         ("soft-from", "error", "from_by=states needs the name of a field as well, as in from=text from_by=states"),
         "",

@@ -37,7 +37,9 @@ KINDS = {
         b, "<soft*2 name=task> <text> It was <mask>.", WORDS, calibration="batch", soft_init=source_of(b)
     ),
     "deep": lambda b: PromptClassifier(b, DEEP, WORDS),
-    "states": lambda b: PromptClassifier(b, "<soft*2 from=text from_by=states> <text> It was <mask>.", WORDS),
+    "from": lambda b: PromptClassifier(
+        b, "<soft*2 from=text from_by=states> <text> <soft from=text layers=1> It was <mask>.", WORDS
+    ),
     "linear": lambda b: PromptClassifier(b, "<text> It was <mask>", WORDS, head="linear", calibration="temperature"),
     "words+linear": lambda b: PromptClassifier(
         b, "<text> It was <mask>", WORDS, head="words+linear", features="mean", class_weight={"pos": 2}

@@ -40,6 +40,10 @@ GOOD = [
         '<soft name=t from_by="states"><a><soft name=t from=a><mask>',
         [Soft(name="t", from_by="states"), Field("a"), Soft(name="t", from_="a"), MASK],
     ),
+    (
+        "<a><soft layers=12 mode=replace from=a><mask>",
+        [Field("a"), Soft(layers=LayerRange(12, 12), mode="replace", from_="a"), MASK],
+    ),
     ("<a><soft layers=0 mode=add from=a><mask>", [Field("a"), Soft(layers=LayerRange(), mode="add", from_="a"), MASK]),
     ("<SOFT><mask>", [Field("SOFT"), MASK]),
     ("1 < 2, <3, </s>, <=, <> <<mask>", [Literal("1 < 2, <3, </s>, <=, <> <"), MASK]),
@@ -357,8 +361,24 @@ MISTAKES = [
     ),
     (
         "<a>‸<soft layers=all from=a>‸<mask>",
-        "from=a is for input embeddings, and this block enters at layers all: leave layers= out, or give it to a "
-        "second slot",
+        "from=a with layers=all: expected one layer after layer 0, as in layers=12",
+    ),
+    (
+        "<a>‸<soft layers=6-11 from=a>‸<mask>",
+        "from=a with layers=6-11: expected one layer after layer 0, as in layers=12",
+    ),
+    (
+        "<a>‸<soft layers=12 from=a from_by=states>‸<mask>",
+        "from=a with layers=12 depends on the states in front of layer 12: leave from_by=states out",
+    ),
+    (
+        "<a><b><soft from=b layers=3>‸<soft from=a layers=12>‸<mask>",
+        "from=a with layers=12: soft block '#1' depends on a field at a later layer already, and there may be one such "
+        "block; give both slots one name, or leave layers= out here",
+    ),
+    (
+        "<a>‸<soft from=a layers=12>‸<mask name=b><mask name=c>",
+        "from=a with layers=12 takes a template with one mask: leave layers= out here",
     ),
     (
         "<a><b><soft name=t from=a>‸<soft name=t from=b>‸<mask>",

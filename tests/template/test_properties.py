@@ -92,6 +92,10 @@ def trees(draw):
     for extra in extras:
         groups.insert(draw(st.integers(0, len(groups))), draw(extra))
     nodes = [node for group in groups for node in group]
+    if len(masks) == 1 and draw(st.booleans()):  # one block that depends on a field at a later layer
+        name, layer, count, mode = draw(st.tuples(names, st.integers(1, 999), none | counts, none | modes))
+        late = Soft(count, layers=LayerRange(layer, layer), mode=mode, from_=name)
+        nodes += [Field(name), late]
     if len(masks) > 1 and any(isinstance(node, Demos) for node in nodes):  # on one side of all masks
         nodes.sort(key=lambda node: isinstance(node, Mask))
     return nodes

@@ -13,6 +13,7 @@ from softcloze.display import Block, Column, Displayable, Table
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import counted, one_line
 from softcloze.scoring.field_vectors import field_states, vectors_of_texts
+from softcloze.template import EMBEDDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class FieldEffects(Displayable):
 
 
 def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
-    """Measure how far the fields of examples move the soft vectors that depend on them (from=).
+    """Measure how far the fields of examples move the input embeddings of soft slots that depend on them (from=).
 
     Args:
         clf: a fitted classifier.
@@ -74,7 +75,7 @@ def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        ParameterError: no soft slot of its template has from=.
+        ParameterError: no soft slot of its template has from= without layers=.
         DataError: there are no examples.
         FieldError: an example lacks a field; names the row.
 
@@ -92,12 +93,15 @@ def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
     bound, soft = soft_prompt_of(clf)
     inputs, backbone = soft.inputs(), bound.backbone
     if not inputs.networks:
-        raise ParameterError(f"no soft slot of {str(bound.prompt.template)!r} has from=, so no field moves a vector")
+        raise ParameterError(
+            f"no soft slot of {str(bound.prompt.template)!r} has from= without layers=, so no field moves an input "
+            "embedding"
+        )
     examples = as_examples(X, bound.fields)
     if not examples:
         raise DataError("field_effects takes at least one example")
     prompts, unit = bound.encode(examples), typical_length(backbone)
-    dependent = [slot for slot in soft_slots(bound.prompt) if slot.field is not None]
+    dependent = [slot for slot in soft_slots(bound.prompt) if slot.field is not None and slot.layers == EMBEDDING]
     effects = []
     with backbone.frozen(), torch.no_grad():
         states = field_states(backbone, prompts, inputs)

@@ -22,8 +22,8 @@ class SoftSlot:
         layers: the layers at which they enter, as in the template.
         mode: whether they are added to hidden states or replace them.
         train: False for a block with train=no.
-        field: the field that its input embeddings depend on; None for none.
-        by: what of the field they depend on.
+        field: the field that its vectors depend on; None for none.
+        by: what of the field input embeddings depend on.
         width: width of the bottleneck of the network that computes them from the field; None without one.
     """
 
@@ -58,7 +58,12 @@ class SoftSlot:
         """
         if self.field is None:
             return ""
-        return f"the field {self.field} by {_INPUTS[self.by]}; network of width {self.width}"
+        return f"the field {self.field} by {self._input}; network of width {self.width}"
+
+    @property
+    def _input(self) -> str:
+        """What of the field the network takes, in words."""
+        return _INPUTS[self.by] if self.layers == EMBEDDING else f"the model's states of it at {self.entry}"
 
     @property
     def remark(self) -> str:
@@ -71,7 +76,7 @@ class SoftSlot:
         if self.field is not None:
             return (
                 f"block {name}: base vectors, to which a network of width {self.width} adds what the field "
-                f"{self.field} of each example gives by {_INPUTS[self.by]}"
+                f"{self.field} of each example gives by {self._input}"
             )
         if self.layers.first > 0:
             return f"block {name}: enters at {self.entry} alone; its input embeddings are those that it started with"

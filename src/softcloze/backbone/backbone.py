@@ -291,6 +291,7 @@ class Backbone:
         vocab_ids: Tensor | None = None,
         prefix: PrefixCache | None = None,
         prefix_index: Sequence[int] = (),
+        late_positions: Sequence[Sequence[int]] = (),
     ) -> Outputs:
         """Logits and hidden states at some positions of some sequences; the head runs on nothing else.
 
@@ -310,17 +311,20 @@ class Backbone:
             vocab_ids: vocabulary ids to score, shape (words,); all of them if None.
             prefix: prefixes of the sequences, from `prefill`.
             prefix_index: for each sequence the index of its prefix in `prefix`.
+            late_positions: for each sequence, or its encoder's ids, the positions of the field on which vectors at a
+                later layer depend; required if `soft` has such vectors. Sequences are not packed then.
         """
         if prefix is None and soft is not None and (known := soft.prefix_of(sequences)) is not None:
             prefix, prefix_index = known
             counts = prefix.lengths[prefix_index].tolist()
             sequences = _without_first(sequences, counts)
             positions, state_positions = (_after_prefix(lists, counts) for lists in (positions, state_positions))
+            late_positions = _after_prefix(late_positions, counts)
         cut = vocab_ids is not None and self._can_cut_head
         part = HeadPart(vocab_ids, cut, self._head_start)
         shared = len(set(prefix_index)) < len(prefix_index) if prefix is not None else worth_packing(sequences)
         longest = max(map(len, sequences))
-        if shared and longest <= (capacity := self.packing_capacity(prefix, longest)):
+        if shared and not late_positions and longest <= (capacity := self.packing_capacity(prefix, longest)):
             if prefix is not None:
                 packing = pack(sequences, prefix_index, capacity)
             else:
@@ -337,6 +341,7 @@ class Backbone:
             prefix=prefix,
             prefix_index=prefix_index,
             part=part,
+            late_positions=late_positions,
         )
 
     def prefill(

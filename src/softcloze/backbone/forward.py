@@ -181,19 +181,22 @@ class ForwardPass:
         prefix: PrefixCache | None = None,
         prefix_index: Sequence[int] = (),
         part: HeadPart = WHOLE_HEAD,
+        late_positions: Sequence[Sequence[int]] = (),
     ) -> Outputs:
         """Run each sequence in a row of its own; see `Backbone.outputs` for the arguments."""
         if prefix is not None:
             prefix = prefix.select(prefix_index, capacity=max(map(len, sequences)))
         if self.family == "seq2seq":
-            source_index = {source: i for i, source in enumerate(dict.fromkeys(sources))}
-            encoder_inputs, slots = self.inputs(list(source_index), None, soft, None)
-            text_index = [source_index[source] for source in sources]
+            keys = list(zip(sources, map(tuple, late_positions or [()] * len(sources)), strict=True))
+            source_index = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+            encoded, located = zip(*source_index, strict=True)
+            encoder_inputs, slots = self.inputs(encoded, None, soft, None, located)
+            text_index = [source_index[key] for key in keys]
             with self._entering(soft, slots):
                 inputs = decoder_inputs(self.model, encoder_inputs, text_index, sequences)
             soft = None  # the decoder has no slots
         else:
-            inputs, slots = self.inputs(sequences, token_type_ids, soft, prefix)
+            inputs, slots = self.inputs(sequences, token_type_ids, soft, prefix, late_positions)
         if prefix is not None:
             inputs["past_key_values"] = prefix.cache(self.device)
         if self._accepts_cache:
@@ -204,8 +207,8 @@ class ForwardPass:
         if not of_encoder:
             return outputs
         sequence, position, _ = _flat(state_positions, ())
-        encoded = inputs["encoder_outputs"].last_hidden_state
-        return outputs._replace(states=encoded[sequence.to(self.device), position.to(self.device)].float())
+        states = inputs["encoder_outputs"].last_hidden_state
+        return outputs._replace(states=states[sequence.to(self.device), position.to(self.device)].float())
 
     def packed(
         self,
@@ -274,6 +277,7 @@ class ForwardPass:
         token_type_ids: Sequence[Sequence[int] | None] | None,
         soft: SoftInputs | None,
         prefix: PrefixCache | None,
+        late_positions: Sequence[Sequence[int]] = (),
     ) -> tuple[dict[str, Any], Slots]:
         """Embeddings, token types, attention mask and position ids of `sequences` that follow `prefix`; their slots."""
         lengths = torch.tensor([len(sequence) for sequence in sequences])
@@ -291,6 +295,11 @@ class ForwardPass:
             if soft.below is not None and prefix is None:
                 types = token_type_ids if token_type_ids is not None else [None] * len(sequences)
                 slots = slots._replace(known=soft.below.of(keys_of(sequences, types)))
+            if soft.late and late_positions:
+                fields = torch.zeros(position_ids.shape)
+                for row, of_field in zip(fields, late_positions, strict=True):
+                    row[list(of_field)] = 1
+                slots = slots._replace(fields=fields.to(self.device))
         inputs: dict[str, Any] = {"inputs_embeds": embedded}
         if self._embed_per_layer is not None:
             inputs["per_layer_inputs"] = self._embed_per_layer(ids)

@@ -31,7 +31,7 @@ class LayerVectors(NamedTuple):
 
 
 class FieldNetwork(NamedTuple):
-    """A network that adds to the input embeddings of a soft block, for each example, what its field gives.
+    """A network that adds to the vectors of a soft block, for each example, what its field gives.
 
     Attributes:
         field: name of the field.
@@ -40,10 +40,14 @@ class FieldNetwork(NamedTuple):
         up: second layer, shape (count, width, bottleneck).
         moments: mean and standard deviation by which the mean states of the field are standardised to be the input,
             shape (2, input width); None where the input is the mean input embedding of the field.
+        layer: index of the layer in front of which the vectors enter; 0 for input embeddings. At a later layer the
+            input is the mean of the states of the field's tokens there, each divided by its root mean square, for a
+            few tokens have states a thousand times as long as the others.
 
     Source:
         IDPG: Wu et al., NAACL 2022, arXiv:2204.04497, in its variants with mean word vectors of the input, and with
-        states of a forward pass over it; ours are the mean of all tokens, not [CLS], which a causal model lacks.
+        states of a forward pass over it; ours are the mean of all tokens, not [CLS], which a causal model lacks. At a
+        later layer LPT: Liu et al., Findings of EMNLP 2022, arXiv:2210.11292, whose networks have ReLU.
     """
 
     field: str
@@ -51,6 +55,7 @@ class FieldNetwork(NamedTuple):
     down: Tensor
     up: Tensor
     moments: Tensor | None = None
+    layer: int = 0
 
     def vectors(self, base: Tensor, inputs: Tensor) -> Tensor:
         """The vectors of the block for each example: base + up tanh(down input).
@@ -109,11 +114,14 @@ class Slots(NamedTuple):
         positions: their positions in the batch, flattened to shape (batch x length,), shape (slots,).
         rows: the row of the soft vectors that each takes, shape (slots,).
         known: hidden states of the batch in front of the first layer at which vectors enter, if they are known.
+        fields: 1 at the tokens of the field on which vectors at a later layer depend and 0 elsewhere, shape (batch,
+            length); None if there are no such vectors.
     """
 
     positions: Tensor
     rows: Tensor
     known: Tensor | None = None
+    fields: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,7 @@ class SoftInputs:
         networks: of the blocks whose input embeddings depend on a field; `softcloze.scoring.field_vectors` gives each
             prompt rows of its own before a forward pass.
         field_states: mean states of fields by their token ids, as far as they are known, for networks with moments.
+        late: the networks of the blocks that depend on a field at a later layer, computed in the forward pass.
     """
 
     embeddings: Tensor
@@ -137,6 +146,7 @@ class SoftInputs:
     prefixes: Mapping[int, PrefixCache] = field(default_factory=dict)
     networks: tuple[FieldNetwork, ...] = ()
     field_states: Mapping[tuple[int, ...], Tensor] = field(default_factory=dict)
+    late: tuple[FieldNetwork, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -148,7 +158,7 @@ class SoftInputs:
         deep = {f"its soft vectors at layer {layer}": entry.vectors for layer, entry in self.layers.items()}
         layers = {
             f"its network for the field {n.field!r} ({kind})": getattr(n, kind)
-            for n in self.networks
+            for n in (*self.networks, *self.late)
             for kind in ("down", "up")
         }
         return {"its soft vectors": self.embeddings, **deep, **layers}
@@ -169,10 +179,15 @@ class SoftInputs:
         vectors = of_rows.index_select(0, slots.rows).to(states.dtype)
         flat = states.flatten(0, 1)
         if replaces is None:
-            return flat.index_add(0, slots.positions, vectors).view_as(states)
-        added = flat.index_select(0, slots.positions) + vectors
-        entering = torch.where(replaces.index_select(0, slots.rows)[:, None], vectors, added)
-        return flat.index_copy(0, slots.positions, entering).view_as(states)
+            entered = flat.index_add(0, slots.positions, vectors)
+        else:
+            added = flat.index_select(0, slots.positions) + vectors
+            entering = torch.where(replaces.index_select(0, slots.rows)[:, None], vectors, added)
+            entered = flat.index_copy(0, slots.positions, entering)
+        for network in self.late:
+            if network.layer == layer:
+                entered = _add_late(network, states, slots, entered)
+        return entered.view_as(states)
 
     def prefix_of(self, sequences: Sequence[Sequence[int]]) -> tuple[PrefixCache, list[int]] | None:
         """The known keys and values with which sequences start, and for each sequence the index of its own.
@@ -206,7 +221,7 @@ class SoftInputs:
     def join(cls, parts: Sequence[Self]) -> Self:
         """Concatenate the rows of several; rows of one that has nothing at a layer take zeros there.
 
-        Networks are left out: their vectors are rows of their own by then.
+        Networks are left out, except for those of later layers: their vectors are rows of their own by then.
 
         >>> one = SoftInputs(torch.zeros(2, 4), {3: LayerVectors(torch.ones(2, 6))})
         >>> joined = SoftInputs.join([one, SoftInputs(torch.zeros(1, 4))])
@@ -232,10 +247,38 @@ class SoftInputs:
                     ]
                 )
             layers[layer] = LayerVectors(torch.cat(vectors), replaces)
-        first_rows = accumulate((len(part) for part in parts), initial=0)
+        first_rows = [0, *accumulate(map(len, parts))][:-1]
         prefixes = {
             first + row: prefix
-            for first, part in zip(first_rows, parts, strict=False)
+            for first, part in zip(first_rows, parts, strict=True)
             for row, prefix in part.prefixes.items()
         }
-        return cls(torch.cat([part.embeddings for part in parts]), layers, prefixes=prefixes)
+        late = tuple(
+            network._replace(rows=range(first + network.rows.start, first + network.rows.stop))
+            for first, part in zip(first_rows, parts, strict=True)
+            for network in part.late
+        )
+        return cls(torch.cat([part.embeddings for part in parts]), layers, prefixes=prefixes, late=late)
+
+
+def _add_late(network: FieldNetwork, states: Tensor, slots: Slots, entered: Tensor) -> Tensor:
+    """Add what a network makes of the states of a field to those of its slots.
+
+    Args:
+        network: enters in front of this layer.
+        states: those in front of it, shape (batch, length, layer width).
+        slots: the soft slots of the batch.
+        entered: the states with all other vectors, shape (batch x length, layer width).
+    """
+    fields = slots.fields
+    if fields is None:
+        raise ValueError("vectors depend on a field at a later layer, and late_positions are missing")
+    precise = states.float()
+    unit = precise.square().mean(-1, keepdim=True).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+    sums = torch.einsum("bl,blw->bw", fields, precise / unit)
+    base = precise.new_zeros(len(network.rows), precise.shape[-1])
+    vectors = network.vectors(base, sums / fields.sum(1, keepdim=True).clamp(min=1))
+    chosen = (slots.rows >= network.rows.start) & (slots.rows < network.rows.stop)
+    positions, rows = slots.positions[chosen], slots.rows[chosen] - network.rows.start
+    examples = torch.div(positions, states.shape[1], rounding_mode="floor")
+    return entered.index_add(0, positions, vectors[examples, rows].to(entered.dtype))

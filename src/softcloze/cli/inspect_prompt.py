@@ -88,8 +88,8 @@ def _show(
         if not classifier.prompt_.template.blocks:
             return
     console.print(inspect_soft(classifier, words))
-    depends = any(block.from_ is not None for block in classifier.prompt_.template.blocks)
-    if depends and examples is not None:
+    dependent = [block for block in classifier.prompt_.template.blocks if block.from_ is not None]
+    if any(not block.late for block in dependent) and examples is not None:
         with errors().status("measuring what fields change"):
             effects = field_effects(classifier, examples)
         console.print(effects)
@@ -97,7 +97,7 @@ def _show(
         with errors().status("measuring without each vector"):
             deletions = delete_vectors(classifier, examples, labels)
         console.print(deletions)
-    if depends:
+    if dependent:
         say(console, "nearest words as text: none, since vectors with from= are others for each example")
         return
     with errors().status("measuring the nearest words"):

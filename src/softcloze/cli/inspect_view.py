@@ -188,7 +188,9 @@ def filled(
                     return SLOT
                 slots = SLOT * (block.count if block.count is not None else 1)
                 if block.from_ is not None:
-                    return f"{slots}←{block.from_}{':states' if block.from_by == 'states' else ''}"
+                    source = f"{block.from_}{':states' if block.from_by == 'states' else ''}"
+                    mode = ":replace" if block.mode == "replace" and block.late else ""
+                    return f"{slots}←{source}{f'@{block.layers}{mode}' if block.late else ''}"
                 if block.layers == EMBEDDING:
                     return slots
                 return f"{slots}@{block.layers}{':replace' if block.mode == 'replace' else ''}"

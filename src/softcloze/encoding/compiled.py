@@ -84,7 +84,10 @@ class CompiledTemplate:
         self.max_length = max_length
         self.blocks = compile_blocks(template, prompt_tokenizer)
         self.soft_count = sum(block.count for block in self.blocks)
-        self._averaged = tuple(dict.fromkeys(block.from_ for block in self.blocks if block.from_ is not None))
+        self._averaged = tuple(
+            dict.fromkeys(block.from_ for block in self.blocks if block.from_ is not None and not block.late)
+        )
+        self._late = next((block.from_ for block in self.blocks if block.late), None)
         self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
         self._renderer = Renderer(template, prompt_tokenizer, options, chat_options)
         self._static_parts = self._renderer.static_parts
@@ -283,6 +286,7 @@ class CompiledTemplate:
             emptied=kept.emptied,
             field_positions=self._field_positions(truncated) if locate_fields else (),
             field_ids=self._field_ids(truncated) if self._averaged else {},
+            late_positions=self._field_positions(truncated, self._late) if self._late is not None else (),
         )
 
     def _kept_parts(self, truncated: _Truncated) -> Iterator[tuple[int, Part | None, Field | None]]:
@@ -304,11 +308,14 @@ class CompiledTemplate:
                 kept[field.name].append(truncated.encoding.ids[i])
         return {name: tuple(of_field) for name, of_field in kept.items()}
 
-    def _field_positions(self, truncated: _Truncated) -> tuple[int, ...]:
-        """Positions of the tokens of fields outside demonstrations, with every vector of a soft slot counted."""
+    def _field_positions(self, truncated: _Truncated, name: str | None = None) -> tuple[int, ...]:
+        """Positions of the tokens of fields outside demonstrations, with every vector of a soft slot counted.
+
+        They are those of all fields, or of the one with a name.
+        """
         positions, position = [], 0
         for _, part, field in self._kept_parts(truncated):
-            if field is not None:
+            if field is not None and name in (None, field.name):
                 positions.append(position)
             position += len(self._slots[part.block.key]) if part is not None and part.block is not None else 1
         return tuple(positions)
@@ -347,8 +354,8 @@ class CompiledBlock:
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output its input embeddings are while they are trained; None for none.
         train: False for a block that training leaves as it is.
-        from_: the field that its input embeddings depend on; None for none.
-        from_by: whether they depend on its input embeddings or on the states of the model.
+        from_: the field that its vectors depend on; None for none.
+        from_by: whether they depend on its input embeddings or on the states of the model: see `SoftBlock`.
     """
 
     key: str
@@ -361,6 +368,11 @@ class CompiledBlock:
     train: bool = True
     from_: str | None = None
     from_by: FromBy = "embeddings"
+
+    @property
+    def late(self) -> bool:
+        """True if its vectors depend on a field and enter at a later layer."""
+        return self.from_ is not None and self.layers != EMBEDDING
 
     @property
     def rows(self) -> range:

@@ -42,6 +42,8 @@ class EncodedPrompt:
             position; empty unless `CompiledTemplate.encode` was asked for them.
         field_ids: token ids of the fields that soft slots depend on, without those that truncation removed or that
             demonstrations have.
+        late_positions: positions of the tokens of the field on whose states a soft slot at a later layer depends,
+            counted as `field_positions`; empty for none.
         choices: token ids of the words that this prompt alone is scored with; empty where all prompts share them.
         choice_lengths: divisors of their scores; empty for none.
     """
@@ -55,6 +57,7 @@ class EncodedPrompt:
     emptied: bool = field(default=False, repr=False)
     field_positions: tuple[int, ...] = field(default=(), repr=False)
     field_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    late_positions: tuple[int, ...] = field(default=(), repr=False)
     choices: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
     choice_lengths: tuple[int, ...] = field(default=(), repr=False)
 

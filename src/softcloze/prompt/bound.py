@@ -159,6 +159,8 @@ class BoundPrompt:
             return ()
         ids = one.left[: shared_prefix([one.left, other.left])]
         soft = self.parts.soft.inputs() if self.parts.soft is not None else None
+        if soft is not None and soft.late:  # which need the states of the whole prompt
+            return ()
         varying = {-1 - row for network in soft.networks for row in network.rows} if soft is not None else ()
         return tuple(takewhile(lambda i: i not in varying, ids))
 

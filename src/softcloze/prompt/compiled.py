@@ -17,7 +17,7 @@ from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
 from softcloze.scoring.plan import NOTHING_BEFORE_MASK
 from softcloze.soft import SoftVectors
-from softcloze.template import EMBEDDING, ChatOptions, Options, Template
+from softcloze.template import EMBEDDING, ChatOptions, Field, Mask, Options, Template
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, RuleVerbalizer, Verbalizer
 
 
@@ -62,6 +62,7 @@ class CompiledPrompt:
         )
         self.verbalizer = verbalizer
         _validate_layers(template, backbone)
+        _validate_late_fields(template, backbone)
         self.words: list[tuple[int, ...]] = []
         if isinstance(verbalizer, FieldVerbalizer):
             self.scorer = _choice_scorer(verbalizer, self.template, backbone, head)
@@ -168,6 +169,26 @@ def _validate_layers(template: Template, backbone: Backbone) -> None:
             has = f"{backbone.name} has the layers 0 to {count - 1}" if count > 1 else f"{backbone.name} has one layer"
             problem = f"soft block {block.key!r} enters at layers {block.layers}, and {has}"
             raise TemplateSyntaxError(problem, template.source, *template.spans[i], "no-layer")
+
+
+def _validate_late_fields(template: Template, backbone: Backbone) -> None:
+    """Raise TemplateSyntaxError if a causal model has not read the field of a slot that depends on it at a later layer.
+
+    The field has to stand before the mask as well, for words would be scored with what the text after them says.
+    """
+    if backbone.family != "causal":
+        return
+    nodes, mask = template.nodes, next(i for i, node in enumerate(template.nodes) if isinstance(node, Mask))
+    for i, block in enumerate(template.node_blocks):
+        if block is None or not block.late:
+            continue
+        last = max(j for j, node in enumerate(nodes) if isinstance(node, Field) and node.name == block.from_)
+        if last > min(i, mask):
+            problem = (
+                f"soft block {block.key!r} depends on the states of the field {block.from_!r} at layer {block.layers}, "
+                "and in a causal model the slot has to stand after the field, and the field before the mask"
+            )
+            raise TemplateSyntaxError(problem, template.source, *template.spans[i], "soft-from")
 
 
 def _validate_every_label(template: Template, verbalizer: AnyVerbalizer, head: str) -> None:

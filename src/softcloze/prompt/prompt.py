@@ -55,7 +55,8 @@ class Prompt:
         prefixes: block key -> keys and values that its slots have in place of vectors, shape (layers, 2, count, heads,
             head width), float32; for a block that a causal prompt starts with.
         networks: the layers of the networks of blocks with from=, float32: "key/down", shape (bottleneck, input width);
-            "key/up", shape (count, width, bottleneck); and with from_by=states "key/moments", shape (2, input width).
+            "key/up", shape (count, width, bottleneck), with the layer width for a block that enters at a later layer;
+            and with from_by=states "key/moments", shape (2, input width).
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
         features: the state that a head takes: "mask", or "mean" over the tokens of all fields.
@@ -346,10 +347,11 @@ def _check_tensors(
         if block.from_ is not None:
             bottleneck, count = f"bottleneck of {block.key}", block.count if block.count is not None else block.key
             by_states = block.from_by == "states"
-            expected[f"{FROM}{block.key}/down"] = (bottleneck, "width of mean states" if by_states else "width")
+            width = "layer width" if block.late else "width"
+            expected[f"{FROM}{block.key}/down"] = (bottleneck, "width of mean states" if by_states else width)
             if by_states:
                 expected[f"{FROM}{block.key}{MOMENTS}"] = (2, "width of mean states")
-            expected[f"{FROM}{block.key}/up"] = (count, "width", bottleneck)
+            expected[f"{FROM}{block.key}/up"] = (count, width, bottleneck)
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")

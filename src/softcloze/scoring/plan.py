@@ -151,6 +151,16 @@ def last_before(prompt: EncodedPrompt) -> int:
     return len(prompt.left) - 1
 
 
+def late_positions(prompt: EncodedPrompt, model_input: ModelInput) -> tuple[int, ...]:
+    """Positions in a sequence of a prompt of the field on which vectors at a later layer depend.
+
+    Of a causal model the field stands before the mask, so that the length of what fills the mask does not matter.
+    """
+    ids = model_input.source or model_input.ids
+    longer = len(ids) - len(prompt) - 1
+    return tuple(at + longer if at > len(prompt.left) else at for at in prompt.late_positions)
+
+
 def token_type_ids_of(prompt: EncodedPrompt, length: int) -> tuple[int, ...] | None:
     """The token types of a prompt whose first mask is replaced by `length` ids, which have the mask's type."""
     if prompt.token_type_ids is None:

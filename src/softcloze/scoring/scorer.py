@@ -13,7 +13,7 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.log_softmax import gather_log_softmax
-from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan, States
+from softcloze.scoring.plan import AdaptivePlan, ModelInput, Plan, States, late_positions
 
 
 class Scorer:
@@ -149,11 +149,12 @@ class Scorer:
             memory: bytes that the states may take.
 
         Returns:
-            None for a causal model, which keeps what stands before the first soft slot instead; if the model cannot
-            skip layers; or if the states take more memory.
+            None for a causal model, which keeps what stands before the first soft slot instead, unless vectors depend
+            on a field at a later layer; if the model cannot skip layers; or if the states take more memory.
         """
         backbone = self.backbone
-        if layer < 1 or backbone.family == "causal" or not backbone.can_skip_layers(layer):
+        keeps_prefixes = backbone.family == "causal" and not soft.late
+        if layer < 1 or keeps_prefixes or not backbone.can_skip_layers(layer):
             return None
         inputs = [model_input for prompt in prompts for model_input in self.model_inputs(prompt)]
         keys = list(
@@ -234,6 +235,9 @@ def batch_features(
             vocab_ids=vocab_ids,
             prefix=prefix,
             prefix_index=[prefix_index[i] for i, _ in sequences] if prefix is not None else (),
+            late_positions=[late_positions(prompts[i], model_input) for i, model_input in sequences]
+            if soft is not None and soft.late
+            else (),
         )
         index, token, column = _transposed(
             [

@@ -74,7 +74,8 @@ class _PrefixTreeRun:
 
     def run(self) -> None:
         with torch.inference_mode():
-            if not self._backbone.supports_prefix_cache:
+            late = self._soft is not None and self._soft.late
+            if late or not self._backbone.supports_prefix_cache:
                 self._visit([PrefixNode(members=list(range(len(self._jobs))))], None)
                 return
             # the last id before the mask is computed together with the mask

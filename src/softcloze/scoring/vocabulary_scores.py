@@ -10,7 +10,7 @@ from softcloze.backbone import Backbone, SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import plan_words, state_input_of
 from softcloze.scoring.field_vectors import with_field_vectors
-from softcloze.scoring.plan import AdaptivePlan, ModelInput
+from softcloze.scoring.plan import AdaptivePlan, ModelInput, late_positions
 from softcloze.verbalizer import Decoding
 
 
@@ -55,6 +55,7 @@ def log_probabilities(
             token_type_ids=[model_input.token_type_ids],
             sources=[model_input.source],
             soft=soft,
+            late_positions=[late_positions(prompt, model_input)] if soft is not None and soft.late else (),
         )
         return outputs.logits.cpu().double().log_softmax(-1)
 

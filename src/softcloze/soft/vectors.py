@@ -157,14 +157,18 @@ class SoftVectors(nn.Module):
         for block in self.blocks:
             if block.from_ is None or f"{block.key}/down" in self.networks:
                 continue
-            input_width, input_unit = vector_width, unit
+            input_width = width_of_block = vector_width
+            input_unit = unit
+            if block.late:
+                input_width = width_of_block = self.deep.shape[1] if self.deep is not None else vector_width
+                input_unit = 1.0
             if block.from_by == "states":
                 of_field = (states or {})[block.from_]
                 input_width, input_unit = of_field.shape[1], 1.0
                 self.networks[f"{block.key}{MOMENTS}"] = nn.Parameter(_moments(of_field), requires_grad=False)
             bound = input_width**-0.5 / input_unit
             down = torch.empty(width, input_width).uniform_(-bound, bound, generator=generator)
-            up = torch.zeros(block.count, vector_width, width)
+            up = torch.zeros(block.count, width_of_block, width)
             self.networks[f"{block.key}/down"] = nn.Parameter(down)
             self.networks[f"{block.key}/up"] = nn.Parameter(up)
         self.networks.to(self.weight.device)
@@ -209,11 +213,14 @@ class SoftVectors(nn.Module):
                 self.networks[f"{block.key}/down"],
                 self.networks[f"{block.key}/up"],
                 self.networks[f"{block.key}{MOMENTS}"] if block.from_by == "states" else None,
+                block.layers.first,
             )
             for block in self.blocks
             if block.from_ is not None and f"{block.key}/up" in self.networks
         )
-        return SoftInputs(embeddings, dict(self._layers()), prefixes=prefixes, networks=networks)
+        late = tuple(network for network in networks if network.layer)
+        networks = tuple(network for network in networks if not network.layer)
+        return SoftInputs(embeddings, dict(self._layers()), prefixes=prefixes, networks=networks, late=late)
 
     def _layers(self) -> Iterator[tuple[int, LayerVectors]]:
         """The vectors that enter at each later layer, by its index."""

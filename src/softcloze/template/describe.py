@@ -162,7 +162,7 @@ def _describe_block(block: SoftBlock) -> str:
     if not block.train:
         start += ", not trained"
     if block.from_ is not None:
-        by = "the model's states of " if block.from_by == "states" else ""
+        by = "the model's states of " if block.from_by == "states" or block.late else ""
         start += f", with a part that depends on {by}the field {block.from_}"
     if block.layers == EMBEDDING:
         return f"{count}, block {block.key}{start}"

@@ -79,7 +79,7 @@ class Soft:
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output their input embeddings are while they are trained.
         train: False for vectors that `fit` leaves as they are.
-        from_: the field that their input embeddings depend on; written `from=`.
+        from_: the field that they depend on; written `from=`.
         from_by: whether they depend on its input embeddings or on the states of the model.
     """
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
-from softcloze.template.nodes import EMBEDDING, Field, FromBy, LayerRange, Mode, Placed, Soft, Via
+from softcloze.template.nodes import EMBEDDING, Field, FromBy, LayerRange, Mask, Mode, Placed, Soft, Via
 
 # attributes of a block, which each of its slots may give
 _SHARED = ("count", "init", "layers", "mode", "via", "train", "from_", "from_by")
@@ -24,8 +24,9 @@ class SoftBlock:
         mode: whether they are added to the hidden states in front of later layers, or replace them.
         via: the network whose output their input embeddings are while they are trained; None for none.
         train: False for a block that `fit` leaves as it is.
-        from_: the field that their input embeddings depend on; None for none.
-        from_by: whether they depend on its input embeddings or on the states of the model.
+        from_: the field that they depend on; None for none.
+        from_by: whether they depend on its input embeddings or on the states of the model; unused at a later layer,
+            where they depend on the states in front of it.
     """
 
     key: str
@@ -38,13 +39,19 @@ class SoftBlock:
     from_: str | None = None
     from_by: FromBy = "embeddings"
 
+    @property
+    def late(self) -> bool:
+        """True if its vectors depend on a field and enter at a later layer."""
+        return self.from_ is not None and self.layers != EMBEDDING
+
 
 def assign_blocks(placed: Sequence[Placed], source: str) -> tuple[SoftBlock | None, ...]:
     """The soft block of each node; None for nodes other than soft slots.
 
     Raises:
         TemplateSyntaxError: two slots of one name differ in an attribute; a block has via= and train=no; or from= names
-            no field of the template, or is combined with via=, layers= or train=no; or from_by= is given without it.
+            no field of the template, is combined with via= or train=no, or at later layers with several layers, with
+            from_by=, with another such block or with several masks; or from_by= is given without it.
     """
     keys: list[str | None] = []
     given: dict[tuple[str | None, str], tuple[Any, int]] = {}  # by key and attribute: the first value, its position
@@ -97,25 +104,43 @@ def _validate_dependent(placed: Sequence[Placed], blocks: Sequence[SoftBlock | N
                 f"from_by={node.from_by} needs the name of a field as well, as in from=text from_by={node.from_by}"
             )
         elif node.from_ is not None:
-            problem = _problem_of_from(node.from_, block, fields)
+            problem = _problem_of_from(node.from_, block, fields) or _problem_of_late(node, block, placed, blocks)
         if problem:
             raise TemplateSyntaxError(problem, source, start, end, "soft-from")
 
 
 def _problem_of_from(name: str, block: SoftBlock, fields: Collection[str]) -> str:
-    """The problem of a block with from=, if any: it is plain input embeddings otherwise, and the field is shown."""
+    """The problem of a block with from=, if any: it has no other network, is trained, and the field is shown."""
     if block.via is not None:
         return f"from={name} and via={block.via} are two networks for the same vectors: leave one of them out"
     if not block.train:
         return f"from={name} is a network that is trained, and train=no leaves it as it is: take one of them out"
-    if block.layers != EMBEDDING:
-        return (
-            f"from={name} is for input embeddings, and this block enters at layers {block.layers}: "
-            "leave layers= out, or give it to a second slot"
-        )
     if name not in fields:
         shown = f"it shows {quoted_list(fields)}" if fields else "it shows none"
         return f"from={name} names no field that the template shows: {shown}{did_you_mean(name, fields)}"
+    return ""
+
+
+def _problem_of_late(node: Soft, block: SoftBlock, placed: Sequence[Placed], blocks: Sequence[SoftBlock | None]) -> str:
+    """The problem of a block with from= at later layers, if any: it enters at one, and is the only such block."""
+    if not block.late:
+        return ""
+    start, layers = f"from={block.from_} with layers={block.layers}", block.layers
+    if layers.first == 0 or layers.first != layers.last:
+        return f"{start}: expected one layer after layer 0, as in layers=12"
+    if node.from_by is not None or block.from_by != "embeddings":
+        return (
+            f"{start} depends on the states in front of layer {layers}: leave from_by={node.from_by or block.from_by} "
+            "out"
+        )
+    first = next(other for other in blocks if other is not None and other.late)
+    if first != block:
+        return (
+            f"{start}: soft block {quoted(first.key)} depends on a field at a later layer already, and there may be "
+            "one such block; give both slots one name, or leave layers= out here"
+        )
+    if sum(isinstance(other, Mask) for other, _, _ in placed) > 1:
+        return f"{start} takes a template with one mask: leave layers= out here"
     return ""
 
 

@@ -52,11 +52,12 @@ class TrainingFeatures:
             if soft is not None:
                 soft.to(scorer.backbone.device)
             if soft is not None and soft.trained:
-                self.frozen = scorer.cache_prefixes(prompts, cache_memory)
+                late = any(block.late for block in soft.blocks)  # which need the states of the field
+                self.frozen = scorer.cache_prefixes(prompts, cache_memory) if not late else None
                 with torch.no_grad():
                     self._below = scorer.cache_below(prompts, self.inputs_of(soft), soft.first_layer, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
-                packed = self.frozen is None and scorer.backbone.can_pack
+                packed = self.frozen is None and scorer.backbone.can_pack and not late
                 with torch.no_grad():
                     separate, _ = with_field_vectors(scorer.backbone, prompts, self.inputs_of(soft))
                 self._shared = shared_prefix([prompt.left for prompt in separate]) if packed else 0

@@ -48,11 +48,13 @@ def parameter_groups(
             groups.append({"params": soft.shared.factors, "highest": learning_rate})
         if soft is not None and (networks := list(soft.encoders.parameters())):
             groups.append({"params": networks, "highest": settings.via_learning_rate})
-        for network in soft.inputs().networks if soft is not None else ():
+        inputs = soft.inputs() if soft is not None else None
+        for network in (*inputs.networks, *inputs.late) if inputs is not None else ():
             rate = settings.from_learning_rate
-            first = rate / unit if network.moments is None else rate  # mean states are standardised
-            groups.append({"params": [network.down], "highest": first})
-            groups.append({"params": [network.up], "highest": rate * unit})
+            of_embeddings = network.moments is None and not network.layer  # states have a scale of about 1
+            groups.append({"params": [network.down], "highest": rate / unit if of_embeddings else rate})
+            entered = soft.units[network.layer] if soft is not None and network.layer else unit
+            groups.append({"params": [network.up], "highest": rate * entered})
         if soft is not None and "deep" in soft.trained:
             # the changes of all layers add up
             groups.append({"params": [soft.deep], "highest": settings.deep_learning_rate / soft.depth})
