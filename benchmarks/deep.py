@@ -1,7 +1,7 @@
 """Measure soft vectors at later layers beside shallow ones: the tables of docs/measurements/deep.md.
 
 Usage: python benchmarks/deep.py [--rounds 9] [MODEL ...]     (steps of all models without an argument)
-       python benchmarks/deep.py --accuracy [--draws 2] [--rows 400] [--shots 16] [SLOT ...]
+       python benchmarks/deep.py --accuracy [--draws 2] [--rows 400] [--shots 16] [--after] [SLOT ...]
                                                               (SmolLM2 on movie reviews; all slots without an argument)
 
 The steps of all kinds take turns in one process, so that a busy machine slows all of them. Printed are the median
@@ -39,6 +39,7 @@ KINDS = {
     "all, replace": " layers=all mode=replace",
     "late": " layers={half}",
     "late, lower layers cached": " layers={half}",
+    "late from a field, lower layers cached": " from=text layers={half}",
 }
 
 
@@ -60,12 +61,15 @@ MODELS: dict[str, tuple[Callable[[], Backbone], str]] = {
 }
 
 
+FRONT = "<soft*10 {0}> Review: <text>\nSentiment: <mask>"
+AFTER = "Review: <text>\n<soft*10 {0}>Sentiment: <mask>"  # where a causal model has read the field
 # attributes of the slot, and options of its training
 SETTINGS: list[tuple[str, dict[str, float]]] = [
     ("", {}),
     *(("layers=all", {"deep_learning_rate": rate}) for rate in (0.0087, 0.029, 0.087)),
     ("layers=all mode=replace", {"deep_learning_rate": 0.029}),
     *(("layers=15", {"deep_learning_rate": rate}) for rate in (0.003, 0.03)),
+    ("from=text layers=15", {}),
     ("via=mlp", {}),
     ("via=lstm", {}),
     *(
@@ -76,8 +80,11 @@ SETTINGS: list[tuple[str, dict[str, float]]] = [
 ]
 
 
-def accuracy(draws: int, rows_of_test: int, shots: int, slots: list[str]) -> None:
-    """Print a row for each setting with one of these attributes, or for all: `shots` training rows a class."""
+def accuracy(draws: int, rows_of_test: int, shots: int, slots: list[str], *, after: bool) -> None:
+    """Print a row for each setting with one of these attributes, or for all: `shots` training rows a class.
+
+    Slots stand in front of the text, or `after` it.
+    """
     backbone, split = load_backbone("starter:smollm2-135m"), load_data("movie-reviews")
     rows, texts, labels = split.train, split.test.texts[:rows_of_test], split.test.labels[:rows_of_test]
     print("| slot | training | accuracy, each draw | log-loss, each draw | seconds of a fit |")
@@ -90,7 +97,7 @@ def accuracy(draws: int, rows_of_test: int, shots: int, slots: list[str]) -> Non
             chosen = few_shot(rows.labels, shots, seed)
             clf = PromptClassifier(
                 backbone,
-                f"<soft*10 {attributes}> Review: <text>\nSentiment: <mask>",
+                (AFTER if after or attributes == "from=text layers=15" else FRONT).format(attributes),
                 {"positive": "positive", "negative": "negative"},
                 batch_size=8,
                 training=TrainingSettings(**options),
@@ -149,9 +156,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--shots", type=int, default=16)
+    parser.add_argument("--after", action="store_true", help="with --accuracy, all slots after the text")
     given = parser.parse_args()
     if given.accuracy:
-        return accuracy(given.draws, given.rows, given.shots, given.models)
+        return accuracy(given.draws, given.rows, given.shots, given.models, after=given.after)
     print("| model | vectors | seconds of a step | share of the shallow step |")
     print("| --- | --- | --- | --- |")
     for name in given.models or MODELS:

@@ -88,7 +88,7 @@ class Scorer:
 
     def packs(self, prompt: EncodedPrompt) -> bool:
         """Return True if the sequences of a prompt are packed into one, in which common ids are computed once."""
-        capacity = self.backbone.packing_capacity(None, len(prompt))
+        capacity = self.backbone.packing_capacity(None, len(prompt)) if not prompt.late_positions else 0
         return capacity > 0 and self.packed_length(prompt) <= capacity
 
     def packed_length(self, prompt: EncodedPrompt) -> int:
