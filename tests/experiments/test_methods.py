@@ -104,7 +104,7 @@ def test_what_needs_no_rows(settings, learns):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # one epoch
-def test_what_standardises_states_is_not_counted_as_trained():
+def test_networks_of_fields_are_counted_as_trained():
     backbone = models.backbone("bert")
     clf = PromptClassifier(backbone, f"<soft*2 from=text from_by=states> {HARD}", WORDS, epochs=1)
     found = measure_classifier(clf, TRAIN, ScoreCache(["a film"]), CLASSES)

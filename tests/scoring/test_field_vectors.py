@@ -75,12 +75,7 @@ def reference(backbone, soft, compiled, text):
                 down, up = soft.networks[f"{block.key}/down"], soft.networks[f"{block.key}/up"]
                 given = mean
                 if block.from_by == "states":
-                    of_texts = states_of(backbone, compiled)["text"]
-                    deviation = of_texts.std(0, correction=0)
-                    deviation = deviation.clamp(min=deviation.median() / 10)
-                    given = torch.zeros(of_texts.shape[1])
-                    if ids:
-                        given = (mean_state(backbone, ids) - of_texts.mean(0)) / deviation
+                    given = mean_state(backbone, ids) if ids else torch.zeros(down.shape[1])
                 for i, row in enumerate(block.rows):
                     vectors[row] += up[i] @ torch.tanh(down @ given)
     return vectors

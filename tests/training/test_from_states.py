@@ -57,14 +57,24 @@ def test_the_states_of_a_text_are_computed_once_in_a_fit_and_once_in_a_predictio
     assert np.ptp(probabilities[:6, 0]) > 1e-3
 
 
-def test_they_are_those_of_nearest_demonstrations(computed):
-    backbone = models.backbone("bert")
-    clf = classifier(backbone).fit(TEXTS, LABELS)
-    states = mean_states(backbone, [text for text in TEXTS if text])
-    mean, deviation = clf.prompt_.networks["task/moments"]
-    torch.testing.assert_close(mean, states.mean(0), atol=1e-5, rtol=1e-4)
-    expected = states.std(0, correction=0)
-    torch.testing.assert_close(deviation, expected.clamp(min=expected.median() / 10), atol=1e-5, rtol=1e-3)
+def test_they_are_those_of_nearest_demonstrations():
+    backbone, texts = models.backbone("bert"), models.SENTENCES[:4]
+    ids = [tuple(backbone.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+    states = field_vectors.states_of_texts(backbone, ids)
+    torch.testing.assert_close(torch.stack([states[text] for text in ids]), mean_states(backbone, texts))
+
+
+@pytest.mark.parametrize("scale", [1.0, 50.0])
+def test_steps_of_the_first_layer_are_in_units_of_their_root_mean_square(scale, monkeypatch):
+    compute = field_vectors.mean_states_of_ids
+    monkeypatch.setattr(field_vectors, "mean_states_of_ids", lambda *args: scale * compute(*args))
+    task = Task("bert", SOURCE, texts=8)
+    soft = task.soft()
+    task.fit(soft=soft, epochs=1, batch_size=8, from_learning_rate=0.01)
+    rms = float(scale * mean_states(task.backbone, models.SENTENCES[:8]).square().mean().sqrt())
+    assert soft.state_units == {"text": pytest.approx(rms, rel=1e-4)}
+    bound = 32**-0.5 / rms
+    assert 0.9 * bound < soft.networks["task/down"].abs().max() < bound + 1.01 * 0.01 / rms
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "albert", "t5"])
@@ -77,7 +87,6 @@ def test_saved_loaded_trained_further_and_scored_with_others(tmp_path, architect
     assert {name: tuple(tensor.shape) for name, tensor in saved.items()} == {
         "task": (3, backbone.width),
         "from/task/down": (16, 32),
-        "from/task/moments": (2, 32),
         "from/task/up": (3, backbone.width, 16),
     }
     again = PromptClassifier.load(tmp_path / "prompt", backbone)
@@ -122,30 +131,12 @@ def test_one_text_and_none(texts):
     assert np.isfinite(clf.predict_proba(TEXTS)).all()
 
 
-@pytest.mark.parametrize(
-    ("moments", "problem"),
-    [
-        (torch.zeros(2, 32), "tensor 'from/task/moments' has a deviation of 0 or less"),
-        (torch.ones(3, 32), r"shape \(3, 32\); expected float32 of \(2, 32\)"),
-        (torch.ones(2, 31), r"shape \(2, 31\); expected float32 of \(2, 32\)"),
-        (None, "it has the tensors 'from/task/down', 'from/task/up', 'task'; expected 'from/task/down', 'from/task/m"),
-    ],
-)
-def test_other_moments_raise(moments, problem):
-    clf = classifier(models.backbone("bert")).fit(TEXTS[:4], LABELS[:4])
-    networks = {name: layer for name, layer in clf.prompt_.networks.items() if name != "task/moments"}
-    if moments is not None:
-        networks["task/moments"] = moments
-    with pytest.raises(ArtifactError, match=problem):
-        Prompt(**{**vars(clf.prompt_), "networks": networks}).content()
-
-
 def test_states_of_another_width_fit_no_model():
     backbone = models.backbone("bert")
     clf = classifier(backbone).fit(TEXTS[:4], LABELS[:4])
-    networks = clf.prompt_.networks | {"task/down": torch.ones(16, 8), "task/moments": torch.ones(2, 8)}
+    networks = clf.prompt_.networks | {"task/down": torch.ones(16, 8)}
     prompt = Prompt(**{**vars(clf.prompt_), "networks": networks})
-    with pytest.raises(ArtifactError, match=r"tensor 'from/task/moments' of this prompt has width 8, and .* has 32"):
+    with pytest.raises(ArtifactError, match=r"tensor 'from/task/down' of this prompt has width 8, and .* has 32"):
         PromptSet([prompt], backbone)
 
 

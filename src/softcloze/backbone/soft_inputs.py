@@ -38,8 +38,7 @@ class FieldNetwork(NamedTuple):
         rows: the rows of the block.
         down: first layer, shape (bottleneck, input width).
         up: second layer, shape (count, width, bottleneck).
-        moments: mean and standard deviation by which the mean states of the field are standardised to be the input,
-            shape (2, input width); None where the input is the mean input embedding of the field.
+        by_states: whether the input is the mean of the model's states of the field, not of its input embeddings.
         layer: index of the layer in front of which the vectors enter; 0 for input embeddings. At a later layer the
             input is the mean of the states of the field's tokens there, each divided by its root mean square, for a
             few tokens have states a thousand times as long as the others.
@@ -54,7 +53,7 @@ class FieldNetwork(NamedTuple):
     rows: range
     down: Tensor
     up: Tensor
-    moments: Tensor | None = None
+    by_states: bool = False
     layer: int = 0
 
     def vectors(self, base: Tensor, inputs: Tensor) -> Tensor:
@@ -136,7 +135,7 @@ class SoftInputs:
             embeddings are not used.
         networks: of the blocks whose input embeddings depend on a field; `softcloze.scoring.field_vectors` gives each
             prompt rows of its own before a forward pass.
-        field_states: mean states of fields by their token ids, as far as they are known, for networks with moments.
+        field_states: mean states of fields by their token ids, as far as they are known, for networks `by_states`.
         late: the networks of the blocks that depend on a field at a later layer, computed in the forward pass.
     """
 

@@ -25,7 +25,6 @@ from softcloze.experiments.score_cache import ScoreCache
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier, SetFitClassifier
 from softcloze.library import resolve_template
 from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
-from softcloze.soft.vectors import MOMENTS
 from softcloze.template import Field, Template, with_demos, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
@@ -276,8 +275,7 @@ def _trainable(classifier: BaseEstimator) -> int:
         case PromptClassifier():
             prompt = fitted.prompt_ if hasattr(fitted, "prompt_") else None
             parts = [] if prompt is None else [prompt.vectors, prompt.deep, prompt.networks, prompt.head_tensors]
-            tensors = [(name, tensor) for part in parts for name, tensor in part.items()]
-            return sum(tensor.numel() for name, tensor in tensors if not name.endswith(MOMENTS))
+            return sum(tensor.numel() for part in parts for tensor in part.values())
         case FineTunedClassifier():
             return fitted.trainable_
         case ProbeClassifier():

@@ -21,7 +21,6 @@ from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.prefixes import PREFIX, prefix_shape, validate_prefix
 from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, read_tensors, tensor_file
 from softcloze.scoring import States
-from softcloze.soft.vectors import MOMENTS
 from softcloze.template import EMBEDDING, ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
@@ -55,8 +54,7 @@ class Prompt:
         prefixes: block key -> keys and values that its slots have in place of vectors, shape (layers, 2, count, heads,
             head width), float32; for a block that a causal prompt starts with.
         networks: the layers of the networks of blocks with from=, float32: "key/down", shape (bottleneck, input width);
-            "key/up", shape (count, width, bottleneck), with the layer width for a block that enters at a later layer;
-            and with from_by=states "key/moments", shape (2, input width).
+            "key/up", shape (count, width, bottleneck), with the layer width for a block that enters at a later layer.
         head: how label scores are computed: one of `softcloze.heads.HEADS`.
         head_tensors: trained tensors of the head, by name; empty for "words".
         features: the state that a head takes: "mask", or "mean" over the tokens of all fields.
@@ -300,8 +298,8 @@ class Prompt:
         widths |= {
             name: (self.head_tensors[name], backbone.state_width) for name in states if name in self.head_tensors
         }
-        if moments := {name: tensor for name, tensor in self.networks.items() if name.endswith(MOMENTS)}:
-            widths |= {FROM + name: (tensor, backbone.mean_state_width) for name, tensor in moments.items()}
+        by_states = [f"{block.key}/down" for block in self.template.blocks if block.from_by == "states"]
+        widths |= {FROM + name: (self.networks[name], backbone.mean_state_width) for name in by_states}
         for name, (tensor, width) in widths.items():
             if tensor.shape[-1] != width:
                 raise ArtifactError(
@@ -349,20 +347,13 @@ def _check_tensors(
             by_states = block.from_by == "states"
             width = "layer width" if block.late else "width"
             expected[f"{FROM}{block.key}/down"] = (bottleneck, "width of mean states" if by_states else width)
-            if by_states:
-                expected[f"{FROM}{block.key}{MOMENTS}"] = (2, "width of mean states")
             expected[f"{FROM}{block.key}/up"] = (count, width, bottleneck)
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")
     if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]
-    if problem := check_tensors(tensors, expected, len(verbalizer.labels)):
-        return problem
-    moments = (name for name in expected if name.endswith(MOMENTS))
-    return next(
-        (f"tensor {name!r} has a deviation of 0 or less" for name in moments if (tensors[name][1] <= 0).any()), None
-    )
+    return check_tensors(tensors, expected, len(verbalizer.labels))
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

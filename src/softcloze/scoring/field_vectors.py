@@ -48,7 +48,7 @@ def field_states(
     backbone: Backbone, prompts: Sequence[EncodedPrompt], soft: SoftInputs
 ) -> dict[tuple[int, ...], Tensor]:
     """The mean states that networks take of the fields of prompts, by token ids; those known to `soft` are kept."""
-    fields = {network.field for network in soft.networks if network.moments is not None}
+    fields = {network.field for network in soft.networks if network.by_states}
     texts = (prompt.field_ids[name] for prompt in prompts for name in fields)
     return {**soft.field_states, **states_of_texts(backbone, (ids for ids in texts if ids not in soft.field_states))}
 
@@ -90,10 +90,9 @@ def vectors_of_texts(
 
 def _input(backbone: Backbone, network: FieldNetwork, ids: Sequence[int], states: Tensor | None) -> Tensor:
     """What a network takes of a field, shape (input width,): zeros for an empty one."""
-    if network.moments is None:
+    if not network.by_states:
         return mean_embedding(backbone, ids)
-    mean, deviation = network.moments
-    return (states.to(mean) - mean) / deviation if states is not None else torch.zeros_like(mean)
+    return states if states is not None else torch.zeros(network.down.shape[1])
 
 
 def mean_embedding(backbone: Backbone, ids: Sequence[int]) -> Tensor:

@@ -13,8 +13,6 @@ from softcloze.formatting import quoted_list
 from softcloze.soft.encoder import Encoder
 from softcloze.soft.shared_block import SharedBlock
 
-MOMENTS = "/moments"  # end of the name of the mean and standard deviation of states
-
 
 class SoftVectors(nn.Module):
     """The vectors of soft slots, in float32: input embeddings, and those that enter at later layers.
@@ -28,9 +26,9 @@ class SoftVectors(nn.Module):
             (vectors, layer width); None if no block enters at a later layer.
         scale: the unit of each of them, shape (vectors, 1), so that one learning rate fits all layers; 1 for a block
             with train=no.
-        networks: the layers of the network of each block with from=, as "key/down" and "key/up", and with
-            from_by=states "key/moments", which is not trained (see `FieldNetwork`); none before `start_networks`, where
-            nothing depends on a field yet.
+        networks: the layers of the network of each block with from=, as "key/down" and "key/up"; none before
+            `start_networks`, where nothing depends on a field yet.
+        state_units: the unit of mean states, by field, from `start_networks`.
         encoders: the network of each block with via= between `reparameterize` and `fold`.
         units: the unit of learning rates at each later layer, by index of the layer.
         blocks: the soft blocks of the template, with the rows of `weight` that belong to each.
@@ -71,11 +69,9 @@ class SoftVectors(nn.Module):
         self.shared: SharedBlock | None = None
         networks = networks if networks is not None else {}
         self.networks = nn.ParameterDict(
-            {
-                name: nn.Parameter(layer.detach().to(torch.float32).clone(), requires_grad=not name.endswith(MOMENTS))
-                for name, layer in networks.items()
-            }
+            {name: nn.Parameter(layer.detach().to(torch.float32).clone()) for name, layer in networks.items()}
         )
+        self.state_units: dict[str, float] = {}
         deep = deep if deep is not None else {}
         # index of the layer -> the blocks that enter there
         self._entries: dict[int, list[CompiledBlock]] = {}
@@ -110,7 +106,7 @@ class SoftVectors(nn.Module):
         """The parameters to train, by name; none if all blocks have train=no."""
         embeddings = {"soft": self.weight} if self.trains_embeddings else {}
         networks = {f"via/{name}": weight for name, weight in self.encoders.named_parameters()}
-        networks |= {f"from/{name}": layer for name, layer in self.networks.items() if layer.requires_grad}
+        networks |= {f"from/{name}": layer for name, layer in self.networks.items()}
         if self.shared is not None:
             networks |= {f"shared/{name}": weight for name, weight in self.shared.named_parameters()}
         trains_deep = any(block.train for blocks in self._entries.values() for block in blocks)
@@ -149,9 +145,11 @@ class SoftVectors(nn.Module):
             width: of the bottleneck.
             unit: the root mean square of input embeddings.
             seed: seed of the first layers; the second ones are zero.
-            states: for each of `state_fields` the mean states of its texts, shape (texts, state width), by which they
-                are standardised.
+            states: for each of `state_fields` the mean states of its texts, shape (texts, state width), whose root mean
+                square is their unit.
         """
+        states = states if states is not None else {}
+        self.state_units = {name: _rms(of_field) for name, of_field in states.items()}
         generator = torch.Generator().manual_seed(seed)
         vector_width = self.weight.shape[1]
         for block in self.blocks:
@@ -163,9 +161,7 @@ class SoftVectors(nn.Module):
                 input_width = width_of_block = self.deep.shape[1] if self.deep is not None else vector_width
                 input_unit = 1.0
             if block.from_by == "states":
-                of_field = (states or {})[block.from_]
-                input_width, input_unit = of_field.shape[1], 1.0
-                self.networks[f"{block.key}{MOMENTS}"] = nn.Parameter(_moments(of_field), requires_grad=False)
+                input_width, input_unit = states[block.from_].shape[1], self.state_units[block.from_]
             bound = input_width**-0.5 / input_unit
             down = torch.empty(width, input_width).uniform_(-bound, bound, generator=generator)
             up = torch.zeros(block.count, width_of_block, width)
@@ -212,7 +208,7 @@ class SoftVectors(nn.Module):
                 block.rows,
                 self.networks[f"{block.key}/down"],
                 self.networks[f"{block.key}/up"],
-                self.networks[f"{block.key}{MOMENTS}"] if block.from_by == "states" else None,
+                block.from_by == "states",
                 block.layers.first,
             )
             for block in self.blocks
@@ -316,7 +312,6 @@ class SoftVectors(nn.Module):
         weight = torch.cat([vectors[block.key] for block in blocks])
         networks = networks if networks is not None else {}
         wanted = {f"{block.key}/{layer}" for block in blocks if block.from_ is not None for layer in ("down", "up")}
-        wanted |= {f"{block.key}{MOMENTS}" for block in blocks if block.from_by == "states"}
         if networks.keys() - wanted or (networks and wanted - networks.keys()):
             raise ParameterError(
                 f"the template takes the networks {quoted_list(sorted(wanted))} for its slots with from=, and "
@@ -353,19 +348,9 @@ class SoftVectors(nn.Module):
                 )
 
 
-def _moments(states: Tensor) -> Tensor:
-    """Mean and standard deviation of states over texts, shape (2, width), as `FieldNetwork` takes them.
-
-    A dimension in which a few texts hardly differ would magnify the states of others: no deviation is below a tenth of
-    the median.
-    """
-    if not len(states):
-        return torch.stack([states.new_zeros(states.shape[1]), states.new_ones(states.shape[1])])
-    mean, deviation = states.mean(0), states.std(0, correction=0)
-    least = deviation.median() / 10
-    if not least > 0:  # of one text, say
-        least = mean.square().mean().sqrt().clamp(min=1e-6)
-    return torch.stack([mean, deviation.clamp(min=least)])
+def _rms(states: Tensor) -> float:
+    """The root mean square of states, 1 where there are none."""
+    return float(states.square().mean().sqrt().clamp(min=1e-6)) if len(states) else 1.0
 
 
 def _without_gradient(vectors: Tensor, rows: list[int]) -> Tensor:

@@ -51,8 +51,8 @@ def parameter_groups(
         inputs = soft.inputs() if soft is not None else None
         for network in (*inputs.networks, *inputs.late) if inputs is not None else ():
             rate = settings.from_learning_rate
-            of_embeddings = network.moments is None and not network.layer  # states have a scale of about 1
-            groups.append({"params": [network.down], "highest": rate / unit if of_embeddings else rate})
+            given = soft.state_units[network.field] if soft is not None and network.by_states else unit
+            groups.append({"params": [network.down], "highest": rate if network.layer else rate / given})
             entered = soft.units[network.layer] if soft is not None and network.layer else unit
             groups.append({"params": [network.up], "highest": rate * entered})
         if soft is not None and "deep" in soft.trained:

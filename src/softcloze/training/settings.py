@@ -53,8 +53,9 @@ class TrainingSettings(BaseEstimator):
         via_learning_rate: highest step of AdamW for the weights of the networks of soft slots with via=.
         via_width: width of the hidden layers of these networks.
         from_learning_rate: highest step of AdamW for the weights of the networks of soft slots with from=: of the first
-            layer in units of 1 / the root mean square of the input embeddings, or with from_by=states or layers= of 1;
-            of the second one in units of it, or with layers= of that of the hidden states in front of the layer.
+            layer in units of 1 / the root mean square of the input embeddings, with from_by=states of the mean states,
+            or with layers= of 1; of the second one in units of that of the input embeddings, or with layers= of the
+            hidden states in front of the layer.
         from_width: width of the bottleneck of these networks.
         head_learning_rate: highest step of AdamW for a "warp" or "linear" head, in nats by which it may move a label's
             score of the average example.
