@@ -157,19 +157,16 @@ def test_an_alias_that_changes_while_the_service_starts_is_followed(
         assert client.post("/classify", json=ROW).status_code == (404 if wanted is None else 200)
 
 
-def test_a_version_that_is_replaced_is_freed(registry, other_review, serving, backbone):
+def test_a_version_that_is_replaced_is_freed(registry, prompts, serving, backbone):
+    """Also if another prompt was loaded after it and stays."""
+    row = {"fields": {"a": "cast", "b": "music"}, "prompt_id": "pairs"}
     with serving(registry, backbone) as client:
-        old = weakref.ref(client.service.catalogue.resolve("reviews").prompt)
-        assert post_row(client) == 1
-        registry.promote(str(registry.add(other_review, "reviews")))
-        wait_until(lambda: post_row(client) == 2)
+        old = weakref.ref(client.service.catalogue.resolve("pairs").prompt)
+        changed = replace(prompts["pairs"], template=Template("The <a> and the <b> were<mask>"))
+        registry.promote(str(registry.add(changed, "pairs")))
+        wait_until(lambda: client.post("/classify", json=row).json()["version"] == 2)
         gc.collect()
         assert old() is None
-
-
-def post_row(client):
-    """The version that answers."""
-    return client.post("/classify", json=ROW).json()["version"]
 
 
 @pytest.mark.slow
