@@ -270,3 +270,14 @@ def test_a_list_is_shown_by_its_own_tag_alone():
     shown = classifier("gpt2", "<options field=choices> <text>, it is <mask>")
     rows = [{**row, "choices": list(row["choices"])} for row in ROWS]
     assert np.allclose(written.predict_proba(rows), shown.predict_proba(rows), atol=1e-6)
+
+
+def test_a_row_is_cut_by_its_own_choices_whatever_the_others_are():
+    backbone = models.backbone("llama")
+    clf = PromptClassifier(backbone, "<text> It was <mask>", FieldVerbalizer("choices", most=2), max_length=40)
+    text = " ".join(models.SENTENCES[:4])
+    short = {"text": text, "choices": ["good", "bad"]}
+    long = {"text": text, "choices": ["good", "a story that was bad from the first scene to the last"]}
+    np.testing.assert_allclose(clf.predict_proba([short, long])[0], clf.predict_proba([short])[0], atol=1e-6)
+    (one, other), (alone,) = clf._bound_prompt().encode([short, long]), clf._bound_prompt().encode([short])
+    assert one.cut == alone.cut and other.cut["text"] > one.cut["text"]

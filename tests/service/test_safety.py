@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from softcloze.prompt import PromptSet
 from softcloze.service.guard import OPEN_ROUTES
-from softcloze.service.version import ServedVersion
 
 CANARY = "xyzzy-4711-秘密"
 ROW = {"text": "a", "prompt_id": "reviews"}
@@ -192,7 +192,7 @@ def test_an_error_that_nobody_expects_has_an_answer_and_a_log_without_the_text(s
         raise RuntimeError(CANARY)
 
     with serve() as client:
-        monkeypatch.setattr(ServedVersion, "encode", fail)
+        monkeypatch.setattr(PromptSet, "encode_rows", fail)
         answer = client.post("/classify", json={"text": CANARY, "prompt_id": "reviews"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]

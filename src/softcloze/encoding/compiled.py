@@ -123,7 +123,7 @@ class CompiledTemplate:
         self,
         examples: Sequence[Example],
         *,
-        answer_length: int | None = None,
+        answer_length: int | Sequence[int] | None = None,
         demonstrations: Sequence[Sequence[Demonstration]] | None = None,
         locate_fields: bool = False,
     ) -> list[EncodedPrompt]:
@@ -132,8 +132,8 @@ class CompiledTemplate:
         Args:
             examples: strings for a template with one field, else mappings from field names to values.
             answer_length: positions reserved for the longest answer, in tokens: the longest label word, or with
-                several masks the longest sum of their words. One for each mask by default. Ignored if masks are
-                sentinels, which take one position whatever the word.
+                several masks the longest sum of their words; a number for all examples, or one for each. One for each
+                mask by default. Ignored if masks are sentinels, which take one position whatever the word.
             demonstrations: the demonstrations of each example, for a template with <demos>.
             locate_fields: whether the prompts have their `field_positions`.
 
@@ -217,13 +217,14 @@ class CompiledTemplate:
         examples: Sequence[Example],
         values: Sequence[Mapping[str, object]],
         demos: Sequence[list[list[Part]]],
-        answer_length: int | None,
+        answer_length: int | Sequence[int] | None,
     ) -> Iterator[tuple[int, _Truncated]]:
         """Tokenize and truncate each row; rows that lose demonstrations come last."""
         several = len(values) > 1
-        answer = 0  # positions beyond one for each mask
+        answers = [0] * len(values)  # positions beyond one for each mask
         if answer_length is not None and not self.prompt_tokenizer.sentinels:
-            answer = answer_length - len(self.template.masks)
+            lengths = [answer_length] * len(values) if isinstance(answer_length, int) else answer_length
+            answers = [length - len(self.template.masks) for length in lengths]
         dropped = [0] * len(values)
         waiting = list(range(len(values)))
         while waiting:
@@ -243,7 +244,9 @@ class CompiledTemplate:
                 slots = sum(len(self._slots[part.block.key]) - 1 for part in rendered.parts if part.block is not None)
                 indices = self._token_indices(encoding)
                 try:
-                    kept = truncate(encoding, rendered, indices, self.max_length, slots + answer, self._shortest_max)
+                    kept = truncate(
+                        encoding, rendered, indices, self.max_length, slots + answers[row], self._shortest_max
+                    )
                 except EncodingError as error:
                     raise EncodingError(f"row {row}: {error}" if several else f"{error}") from None
                 if kept.drop:

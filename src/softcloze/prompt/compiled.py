@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -88,10 +87,11 @@ class CompiledPrompt:
         """
         self.template.template.validate_examples(examples)
         choices = self._choices(examples)
-        answer = max(map(len, chain(self.scorer.words, *(ids for ids, _ in choices))), default=1)
+        shared = max(map(len, self.scorer.words), default=1)  # positions; choices are an example's own
+        answers = [max(shared, *map(len, ids)) for ids, _ in choices] or [shared] * len(examples)
         prompts = self.template.encode(
             examples,
-            answer_length=answer,
+            answer_length=answers,
             demonstrations=demonstrations,
             locate_fields=self.scorer.states == "mean",
         )
@@ -104,7 +104,7 @@ class CompiledPrompt:
             where = f"row {row}: " if len(prompts) > 1 else ""
             if prompt.emptied:
                 raise EncodingError(
-                    f"{where}nothing of the example fits: the rest of the prompt takes {len(prompt) + answer} of "
+                    f"{where}nothing of the example fits: the rest of the prompt takes {len(prompt) + answers[row]} of "
                     f"{self.template.max_length} positions; shorten the template or raise max_length"
                 )
             if not prompt.left and self.backbone.family == "causal":

@@ -18,7 +18,7 @@ from softcloze.service.catalogue import Catalogue, Loader
 from softcloze.service.metrics import Metrics
 from softcloze.service.observe import type_and_place
 from softcloze.service.settings import ServiceSettings
-from softcloze.service.version import JsonExample, ServedVersion
+from softcloze.service.version import JsonExample, ServedVersion, encode_rows
 from softcloze.service.wire import RowAnswer, RowBody
 
 LOG = logging.getLogger("softcloze.service")
@@ -216,17 +216,18 @@ class Service:
 
 
 def _encode(jobs: Sequence[tuple[ServedVersion, JsonExample] | RowError], deadline: float) -> list[Item | RowError]:
-    """Encode examples, each for its version, until a time of the monotonic clock; runs in a thread."""
+    """Encode examples, each for its version, unless a time of the monotonic clock has passed; runs in a thread."""
+    if time.monotonic() > deadline:
+        return [job if isinstance(job, RowError) else _late() for job in jobs]
+    rows = [job for job in jobs if not isinstance(job, RowError)]
+    encoded = iter(encode_rows(rows))
     results: list[Item | RowError] = []
     for job in jobs:
-        try:
-            if isinstance(job, RowError):
-                raise job
-            if time.monotonic() > deadline:
-                raise _late()
-            results.append((job[0], job[0].encode(job[1])))
-        except RowError as error:
-            results.append(error)
+        if isinstance(job, RowError):
+            results.append(job)
+        else:
+            row = next(encoded)
+            results.append(row if isinstance(row, RowError) else (job[0], row))
     return results
 
 

@@ -47,24 +47,15 @@ class ServedVersion:
         if (size := _characters(example)) > most:
             raise RowError(413, "too_long", f"the row has {size:,} characters, and this service takes {most:,} at most")
 
-    def encode(self, example: JsonExample) -> EncodedRow:
-        """Encode an example.
-
-        Raises:
-            RowError: it lacks a field, has one of the wrong type, or does not fit the model.
-        """
-        (row,) = self.prompts.encode_rows([(self.name, example)])
-        if row.error is not None:
-            raise RowError(422, "row", self._about_row(example)) from row.error
-        return row
-
     def explain(self, example: JsonExample, top: int) -> Explanation:
         """Explain the decision for an example; runs the model.
 
         Raises:
             RowError: it cannot be encoded, or decisions of this prompt have no explanation.
         """
-        row = self.encode(example)
+        (row,) = encode_rows([(self, example)])
+        if isinstance(row, RowError):
+            raise row
         assert row.bound is not None
         try:
             return explain_prompt(row.bound, example, top)
@@ -94,7 +85,7 @@ class ServedVersion:
             answer.label = prediction.label
         return answer
 
-    def _about_row(self, example: JsonExample) -> str:
+    def about_row(self, example: JsonExample) -> str:
         """The message about a row that does not fit: it has the template's names, and nothing of the row."""
         names = self.fields
         expected = f"{self.name} takes the fields {', '.join(names)}"
@@ -102,6 +93,23 @@ class ServedVersion:
             return f"{expected}; give `fields`" if len(names) > 1 else f"the text cannot be encoded for {self.name}"
         missing = [name for name in names if name not in example]
         return f"{expected}; missing: {', '.join(missing)}" if missing else f"{expected}; one of them does not fit"
+
+
+def encode_rows(rows: Sequence[tuple[ServedVersion, JsonExample]]) -> list[EncodedRow | RowError]:
+    """Encode examples, each for its version; in place of one that does not fit, the error.
+
+    An example does not fit if it lacks a field, has one of the wrong type, or leaves no room for the prompt.
+
+    Args:
+        rows: versions of one set of prompts, and examples.
+    """
+    if not rows:
+        return []
+    encoded = rows[0][0].prompts.encode_rows([(version.name, example) for version, example in rows])
+    return [
+        RowError(422, "row", version.about_row(example)) if row.error is not None else row
+        for (version, example), row in zip(rows, encoded, strict=True)
+    ]
 
 
 def _by_label(labels: Sequence[Label], probabilities: Sequence[float]) -> dict[str, float]:
