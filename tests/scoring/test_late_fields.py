@@ -23,8 +23,9 @@ TEMPLATES = {
     "trained below": "<soft*2> <text> <soft*2 name=a from=text layers=1 mode=replace> So <soft name=a> it was <mask>",
 }
 AROUND = "<soft*2 name=a from=text layers=1> It was <mask>, I think: <text> <soft name=a>"
-CASES = [(architecture, source) for architecture in CAUSAL + OTHERS for source in TEMPLATES.values()]
-CASES += [(architecture, AROUND) for architecture in OTHERS]
+CASES = [(architecture, AFTER) for architecture in CAUSAL + OTHERS]
+CASES += [(architecture, TEMPLATES["trained below"]) for architecture in ("gpt2", "bert", "albert", "t5")]
+CASES += [(architecture, AROUND) for architecture in ("bert", "t5", "bart")]
 TEXTS = [*(f"{models.SENTENCES[0]} {end}" for end in ("good", "bad")), *models.SENTENCES[1:3], ""]
 
 
