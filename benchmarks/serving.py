@@ -22,7 +22,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ Row = tuple[str, str]
 class Answer:
     """The answer to a request: its rows, status, body and seconds."""
 
-    rows: Sequence[Row]
+    rows: tuple[Row, ...]
     status: int
     body: bytes
     seconds: float
@@ -94,8 +95,9 @@ def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
-def classify(rows: Sequence[Row]) -> bytes:
-    """A request that classifies rows."""
+@cache
+def classify(rows: tuple[Row, ...]) -> bytes:
+    """A request that classifies rows, made once."""
     entries = [{"text": text, "prompt_id": name} for name, text in rows]
     body = json.dumps(entries[0] if len(entries) == 1 else {"rows": entries}).encode()
     head = "POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -143,7 +145,7 @@ class Server:
         return code, time.monotonic() - started
 
 
-async def closed_loop(port: int, requests: Iterator[Sequence[Row]], seconds: float, clients: int) -> list[Answer]:
+async def closed_loop(port: int, requests: Iterator[tuple[Row, ...]], seconds: float, clients: int) -> list[Answer]:
     """Clients that each send their next request when the last one is answered."""
     end, answers = time.monotonic() + seconds, list[Answer]()
 
@@ -159,11 +161,11 @@ async def closed_loop(port: int, requests: Iterator[Sequence[Row]], seconds: flo
     return answers
 
 
-async def open_loop(port: int, requests: Iterator[Sequence[Row]], seconds: float, rate: float) -> list[Answer]:
+async def open_loop(port: int, requests: Iterator[tuple[Row, ...]], seconds: float, rate: float) -> list[Answer]:
     """Requests at a rate of their own, whatever becomes of those before."""
     free, answers, tasks = list[Connection](), list[Answer](), list[asyncio.Task[None]]()
 
-    async def send(rows: Sequence[Row]) -> None:
+    async def send(rows: tuple[Row, ...]) -> None:
         connection = free.pop() if free else Connection(port)
         started = time.monotonic()
         try:
@@ -257,11 +259,11 @@ class Bench:
         return counts
 
 
-def endless(rows: Sequence[Row], size: int = 1) -> Iterator[Sequence[Row]]:
+def endless(rows: Sequence[Row], size: int = 1) -> Iterator[tuple[Row, ...]]:
     """Requests of `size` rows each, without end."""
     cycle = itertools.cycle(rows)
     while True:
-        yield [next(cycle) for _ in range(size)]
+        yield tuple(next(cycle) for _ in range(size))
 
 
 def percentile(seconds: Sequence[float], percent: float) -> str:
@@ -276,7 +278,7 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
 
 def rates(bench: Bench, server: Server, seconds: float, rounds: int) -> float:
     """Print rows a second with and without the service; return those of the requests of the overload."""
-    settings: dict[str, Callable[[], Iterator[Sequence[Row]]]] = {
+    settings: dict[str, Callable[[], Iterator[tuple[Row, ...]]]] = {
         "single rows": lambda: endless(bench.one),
         "single rows, fifty prompts": lambda: endless(bench.mixed),
     }
@@ -292,7 +294,7 @@ def rates(bench: Bench, server: Server, seconds: float, rounds: int) -> float:
         cpu_rate = without * seconds / offline_cpu  # nearly: the last call ends after the time
         for name, requests in settings.items():
 
-            async def load(requests: Callable[[], Iterator[Sequence[Row]]] = requests) -> list[Answer]:
+            async def load(requests: Callable[[], Iterator[tuple[Row, ...]]] = requests) -> list[Answer]:
                 with health(server.port) as lives:
                     answers = await closed_loop(server.port, requests(), seconds, CLIENTS)
                 slowest.extend(lives)
@@ -327,7 +329,7 @@ def idle(bench: Bench, server: Server, count: int) -> None:
             started = time.monotonic()
             bench.set.predict_rows([row])
             between = time.monotonic()
-            await connection.ask(classify([row]))
+            await connection.ask(classify((row,)))
             direct.append(between - started)
             served.append(time.monotonic() - between)
 
@@ -354,7 +356,7 @@ def overload(bench: Bench, server: Server, capacity: float, seconds: float) -> N
 def promotions(bench: Bench, server: Server, seconds: float) -> None:
     """Print the answers while an alias moves two hundred times between two versions."""
     numbers = random.Random(0)
-    bench.registry.add(replace(bench.second["p00"]), "p00")
+    bench.registry.add(bench.second["p00"], "p00")
 
     async def promote() -> None:
         for _ in range(200):
