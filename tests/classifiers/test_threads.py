@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import pickle
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support import models
+from support.threads import THREADS, flags, frequent_switches
 
 from softcloze import PromptClassifier, PromptSet, load_backbone, predict_stream
 from softcloze.backbone import Backbone
@@ -20,27 +20,13 @@ from softcloze.backbone.locking import lock_of
 WORDS = {"pos": "good", "neg": "bad"}
 TEXTS = models.SENTENCES[:6]
 LABELS = ["pos", "neg"] * 3
-THREADS = 8
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # these models know nothing
 
 
 @pytest.fixture(autouse=True)
 def switch_often():
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(usual)
-
-
-def flags(model):
-    """Everything that a call may change in a borrowed model."""
-    return (
-        [parameter.requires_grad for parameter in model.parameters()],
-        [module.training for module in model.modules()],
-        [len(module._forward_pre_hooks) for module in model.modules()],
-        model.config._attn_implementation,
-        torch.is_grad_enabled(),
-    )
+    with frequent_switches():
+        yield
 
 
 def in_threads(calls, repeats=5):

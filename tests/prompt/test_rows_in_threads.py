@@ -1,38 +1,23 @@
 """Eight threads that use everything on one backbone at once get the results of one thread."""
 
 import random
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from support import models
 from support.many_prompts import CHOICES, LABELS, TEXTS, WORDS, classifiers, random_rows
+from support.threads import THREADS, flags, frequent_switches
 
 from softcloze import PromptClassifier, PromptEnsemble, PromptSet, predict_stream
 
-THREADS = 8
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
 
 
 @pytest.fixture(autouse=True)
 def switch_often():
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-4)
-    yield
-    sys.setswitchinterval(usual)
-
-
-def flags(model):
-    """Everything that a call may change in a borrowed model."""
-    return (
-        [parameter.requires_grad for parameter in model.parameters()],
-        [module.training for module in model.modules()],
-        [(len(module._forward_pre_hooks), len(module._forward_hooks)) for module in model.modules()],
-        model.config._attn_implementation,
-        torch.is_grad_enabled(),
-    )
+    with frequent_switches():
+        yield
 
 
 def calls_on(backbone, fitted):

@@ -9,17 +9,13 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from contextlib import contextmanager
 
 import httpx2
 import pytest
 from support.page_prompts import HOSTILE, page_registry
+from support.serving import listening
 
 from softcloze.prompt import PromptSet
-from softcloze.service.server import make_server
-from softcloze.service.service import Service
-from softcloze.service.settings import ServiceSettings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TEXT = "It was good, and the acting was good too."
@@ -32,22 +28,6 @@ window.alert = (text) => console.error("alert", text)
 """
 
 
-@contextmanager
-def listening(service):
-    """A service that listens on loopback; yields its address."""
-    server = make_server(service, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.005)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def registry(backbone, tmp_path_factory):
     return page_registry(tmp_path_factory.mktemp("page") / "prompts", backbone)
@@ -55,8 +35,8 @@ def registry(backbone, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(registry, backbone):
-    with listening(Service(registry, backbone, ServiceSettings())) as address:
-        yield address
+    with listening(registry, backbone) as (_, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -263,8 +243,8 @@ def test_an_overtaken_text_is_not_scored(visit, address, model, monkeypatch):
 
 @slow
 def test_a_service_that_is_gone(visit, registry, backbone):
-    with listening(Service(registry, backbone, ServiceSettings())) as address:
-        page = visit(at=address)
+    with listening(registry, backbone) as (_, port):
+        page = visit(at=f"http://127.0.0.1:{port}")
     page.fill("[name='box.text']", TEXT)
     page.click("button[value=classify]")
     page.get_by_text("The service does not answer.").wait_for()
@@ -382,9 +362,8 @@ def test_copied_requests_run(visit, address, tmp_path):
 
 @slow
 def test_copied_requests_have_no_token(visit, registry, backbone):
-    service = Service(registry, backbone, ServiceSettings(token="secret-token"))
-    with listening(service) as address:
-        page = visit(at=address, http_credentials={"username": "u", "password": "secret-token"})
+    with listening(registry, backbone, token="secret-token") as (_, port):
+        page = visit(at=f"http://127.0.0.1:{port}", http_credentials={"username": "u", "password": "secret-token"})
         classify(page, TEXT, "reviews")
         page.click("#requests summary")
         page.wait_for_selector("#curl:not(:empty)")
