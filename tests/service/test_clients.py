@@ -48,6 +48,20 @@ def test_rows_of_a_client_that_is_gone_are_not_scored(read_only, backbone, model
         assert b'softcloze_rows_total{prompt="reviews",version="1"} 2.0' in service.metrics.text()
 
 
+def test_too_much_work_is_turned_away_before_its_body_is_read(read_only, backbone, model):
+    with listening(read_only, backbone, max_wait=1e-6) as (_, port):
+        post(port, ROW)  # measures the speed
+        model.hold()
+        first = threading.Thread(target=post, args=(port, ROW))
+        first.start()
+        wait_until(model.entered.is_set)
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as refused:
+            refused.sendall(b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+            assert refused.recv(1000).startswith(b"HTTP/1.1 429")
+        model.let_go()
+        first.join()
+
+
 def test_rows_that_wait_are_answered_when_the_server_is_ended(read_only, backbone, model):
     answers = []
     with listening(read_only, backbone) as (service, port):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -83,7 +84,13 @@ def create_app(service: Service) -> FastAPI:
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
-    app.add_middleware(Guard, token=settings.token, origins=settings.origins, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        Guard,
+        token=settings.token,
+        origins=settings.origins,
+        max_body_bytes=settings.max_body_bytes,
+        refuse=partial(_refuse, service),
+    )
     if settings.origins:  # before the guard: browsers ask without the token whether they may call
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.origins, allow_methods=["GET", "POST"], allow_headers=["*"]
@@ -105,12 +112,11 @@ def _add_failures(app: FastAPI) -> None:
 
     @app.exception_handler(OverloadedError)
     async def overloaded(_: Request, error: OverloadedError) -> Response:
-        message = "more work is queued than can be done in time; try again later"
-        return failure(429, "overloaded", message, headers={"Retry-After": str(error.retry_after)})
+        return _overloaded(error)
 
     @app.exception_handler(UnavailableError)
     async def unavailable(_: Request, __: UnavailableError) -> Response:
-        return failure(503, "stopping", "the service is shutting down", headers={"Retry-After": "5"})
+        return _stopping()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -125,6 +131,26 @@ def _add_failures(app: FastAPI) -> None:
     async def http(_: Request, error: HTTPException) -> Response:
         code = _CODES.get(error.status_code, "error")
         return failure(error.status_code, code, _MESSAGES.get(code, "the request failed"), headers=error.headers)
+
+
+def _refuse(service: Service) -> Response | None:
+    """The answer to rows that would be turned away whatever they are; None if they are welcome."""
+    try:
+        service.validate_capacity()
+    except OverloadedError as error:
+        return _overloaded(error)
+    except UnavailableError:
+        return _stopping()
+    return None
+
+
+def _overloaded(error: OverloadedError) -> Response:
+    message = "more work is queued than can be done in time; try again later"
+    return failure(429, "overloaded", message, headers={"Retry-After": str(error.retry_after)})
+
+
+def _stopping() -> Response:
+    return failure(503, "stopping", "the service is shutting down", headers={"Retry-After": "5"})
 
 
 _MESSAGES = {

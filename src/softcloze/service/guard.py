@@ -3,14 +3,16 @@
 import base64
 import binascii
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softcloze.service.answers import failure
 
 OPEN_ROUTES = ("/health/live", "/health/ready")
+PAGE = "/"
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -30,10 +32,20 @@ class Guard:
     - A request that changes state or costs work, from a page of another origin: 403.
     - A compressed body: 415.
     - A body that says that it is too large: 413. Another middleware counts the bytes of those that do not say.
+    - More work than the service takes on: 429 or 503, before the body is read, so that refusing stays cheap. The form
+      of the page says so on the page.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str], max_body_bytes: int):
-        self._app, self._origins, self._max_body_bytes = app, origins, max_body_bytes
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None,
+        origins: Collection[str],
+        max_body_bytes: int,
+        refuse: Callable[[], Response | None],
+    ):
+        """Take the settings, and a function that answers in place of routes that score rows, or returns None."""
+        self._app, self._origins, self._max_body_bytes, self._refuse = app, origins, max_body_bytes, refuse
         self._token = token.encode() if token is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +62,7 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
+        answer: Response
         if scope["path"] not in OPEN_ROUTES and not self._is_authorized(headers):
             challenge = {"WWW-Authenticate": 'Basic realm="softcloze", charset="UTF-8"'}
             answer = failure(401, "unauthorized", "the token of this service is missing or wrong", headers=challenge)
@@ -59,6 +72,8 @@ class Guard:
             answer = failure(415, "compressed", "send the body without Content-Encoding")
         elif _declared_length(headers) > self._max_body_bytes:
             answer = failure(413, "too_large", "the body is too large")
+        elif scope["method"] == "POST" and scope["path"] != PAGE and (refused := self._refuse()) is not None:
+            answer = refused
         else:
             await self._app(scope, receive, send_guarded)
             return

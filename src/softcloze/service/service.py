@@ -110,7 +110,7 @@ class Service:
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self._validate_capacity(len(rows))
+        self.validate_capacity(len(rows))
         deadline = started + self.settings.deadline
         results = await self._encode(rows, deadline)
         items = [result for result in results if not isinstance(result, RowError)]
@@ -135,7 +135,7 @@ class Service:
             OverloadedError: too many explanations wait.
             RowError: the row cannot be classified, or its prompt has no explanation.
         """
-        self._validate_capacity(1)
+        self.validate_capacity(1)
         if self._explanations >= MAX_EXPLANATIONS:
             raise OverloadedError(1)
         version = self._version(row)
@@ -146,8 +146,13 @@ class Service:
         finally:
             self._explanations -= 1
 
-    def _validate_capacity(self, rows: int) -> None:
-        """Raise before anything is encoded where the rows would be turned away."""
+    def validate_capacity(self, rows: int = 1) -> None:
+        """Raise before anything is encoded where the rows of a request would be turned away.
+
+        Raises:
+            UnavailableError: the service is shutting down.
+            OverloadedError: too much work is queued.
+        """
         if not self.is_ready:
             raise UnavailableError
         self._batcher.validate_wait()
