@@ -30,6 +30,7 @@ KINDS = {
     "deep": ("<soft*3 layers=all> <text> It was <mask>", WORDS, {}),
     "from": ("A good film: <soft*3 from=text> <text> It was <mask>", WORDS, {}),
     "from states": ("<soft*2 from=text from_by=states> <text> It was <mask>", WORDS, {}),
+    "from late": ("<text> <soft*2 from=text layers=1> It was <mask>", WORDS, {}),
     "linear": (TAIL, WORDS, {"head": "linear"}),
     "mean": (TAIL, WORDS, {"head": "linear", "features": "mean"}),
     "words+linear": ("In all, <text> It was <mask>", WORDS, {"head": "words+linear"}),
