@@ -5,12 +5,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 
 import pytest
 from huggingface_hub import InferenceClient
-from support.serving import is_ready, listening, post, wait_until
+from support.serving import command_of_bert_tiny, is_ready, listening, post, wait_until
 
 from softcloze.service.server import make_server
 from softcloze.service.service import Service
@@ -88,18 +87,7 @@ def test_a_second_signal_ends_at_once(read_only, backbone):
 @pytest.mark.slow
 def test_a_process_serves_and_ends_with_exit_code_0(tmp_path):
     """As a user runs it, with a real model."""
-    from softcloze import Prompt, Template, Verbalizer, load_backbone
-    from softcloze.registry import Registry
-
-    backbone = load_backbone("starter:bert-tiny")
-    words = Verbalizer({"positive": "good", "negative": "bad"})
-    prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
-    registry = Registry(tmp_path / "prompts")
-    registry.promote(str(registry.add(prompt, "reviews")))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "softcloze", "serve", str(registry.folder), "--port", str(port)]
+    command, port = command_of_bert_tiny(tmp_path)
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stderr=log, env=os.environ | {"SOFTCLOZE_TOKEN": "s3cret"})
     try:

@@ -7,7 +7,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,10 +14,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from support import models
-from support.serving import is_ready, listening, post, wait_until
+from support.serving import command_of_bert_tiny, is_ready, listening, post, wait_until
 
-from softcloze import Prompt, PromptSet, Template, Verbalizer, load_backbone
-from softcloze.registry import Registry
+from softcloze import PromptSet
 
 ROW = {"text": "It was good, and the acting was good too.", "prompt_id": "reviews"}
 
@@ -57,15 +55,7 @@ def test_others_are_served_beside_five_hundred_slow_connections(read_only, backb
 
 @pytest.mark.slow
 def test_all_rows_that_were_taken_are_answered_when_the_process_is_ended_under_load(tmp_path):
-    backbone = load_backbone("starter:bert-tiny")
-    words = Verbalizer({"positive": "good", "negative": "bad"})
-    prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
-    registry = Registry(tmp_path / "prompts")
-    registry.promote(str(registry.add(prompt, "reviews")))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "softcloze", "serve", str(registry.folder), "--port", str(port)]
+    command, port = command_of_bert_tiny(tmp_path)
     answers, gone = [], []
 
     def ask():

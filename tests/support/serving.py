@@ -3,10 +3,14 @@
 import http.client
 import json
 import signal
+import socket
+import sys
 import threading
 import time
 from contextlib import closing, contextmanager
 
+from softcloze import Prompt, Template, Verbalizer, load_backbone
+from softcloze.registry import Registry
 from softcloze.service.server import make_server
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings
@@ -50,3 +54,16 @@ def wait_until(holds):
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def command_of_bert_tiny(folder):
+    """A command that serves a real prompt from a registry in a folder, and the free port that it listens at."""
+    backbone = load_backbone("starter:bert-tiny")
+    words = Verbalizer({"positive": "good", "negative": "bad"})
+    prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
+    registry = Registry(folder / "prompts")
+    registry.promote(str(registry.add(prompt, "reviews")))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [sys.executable, "-m", "softcloze", "serve", str(registry.folder), "--port", str(port)], port

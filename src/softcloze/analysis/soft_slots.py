@@ -51,7 +51,7 @@ class SoftSlot:
 
     @property
     def dependence(self) -> str:
-        """What the vectors depend on, in words; empty for nothing.
+        """The field that the vectors depend on, in words; empty for none.
 
         >>> SoftSlot("#1", 2, field="text", width=16).dependence
         'the field text by its mean input embedding; network of width 16'
@@ -62,12 +62,12 @@ class SoftSlot:
 
     @property
     def _input(self) -> str:
-        """What of the field the network takes, in words."""
+        """The part of the field that the network takes, in words."""
         return _INPUTS[self.by] if self.layers == EMBEDDING else f"the model's states of it at {self.entry}"
 
     @property
     def remark(self) -> str:
-        """What a list of the input embeddings does not show, in a sentence; empty for a plain block.
+        """The facts that a list of the input embeddings lacks, in a sentence; empty for a plain block.
 
         >>> SoftSlot("#1", 2, LayerRange(12, 12)).remark
         'block #1: enters at layer 12 alone; its input embeddings are those that it started with'

@@ -362,7 +362,7 @@ class PromptEstimator(ClassifierMixin, SharedModelMixin, ABC):
         return with_history(training, task, history)
 
     def _training_record(self, task: TrainingTask, start: Start, **record: object) -> dict[str, Any]:
-        """What is known of a training before it begins."""
+        """The facts of a training that are known before it begins."""
         flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
         record |= class_weight_record(self.class_weight)
         return {"examples": len(task.prompts), **flat, "seed": start.seed, **self._settings().to_dict(), **record}
@@ -495,7 +495,7 @@ def training_task(
     targets: Sequence[int] | Tensor,
     weights: NDArray[np.float64] | None,
 ) -> TrainingTask:
-    """What to train, from the parts of a prompt and the weight of each example."""
+    """The training task, from the parts of a prompt and the weight of each example."""
     factors = torch.tensor(weights).float() if weights is not None else None
     return TrainingTask(*parts, compiled.scorer, prompts, torch.as_tensor(targets), factors)
 

@@ -1,4 +1,4 @@
-"""What prompts begin with, kept as keys and values from call to call within a budget of bytes."""
+"""The prefixes of prompts, kept as keys and values from call to call within a budget of bytes."""
 
 from collections.abc import Sequence
 from threading import Lock

@@ -89,7 +89,7 @@ def vectors_of_texts(
 
 
 def _input(backbone: Backbone, network: FieldNetwork, ids: Sequence[int], states: Tensor | None) -> Tensor:
-    """What a network takes of a field, shape (input width,): zeros for an empty one."""
+    """The input of a network for a field, shape (input width,): zeros for an empty one."""
     if not network.by_states:
         return mean_embedding(backbone, ids)
     return states if states is not None else torch.zeros(network.down.shape[1])

@@ -20,7 +20,7 @@ MOST_CONFIRMED = 8  # prompts without finite scores that are scored once more by
 
 
 class KnownPrefix(NamedTuple):
-    """What prompts begin with, computed before.
+    """The prefix of prompts, computed before.
 
     Attributes:
         ids: its ids, in which -1 - r is row r of the soft vectors of these prompts.

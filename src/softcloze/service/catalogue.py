@@ -59,7 +59,7 @@ class Catalogue:
         raise RowError(404, "unknown_version", f"no alias of {name} names such a version; see /prompts/{name}")
 
     def describe(self, name: str) -> PromptAnswer:
-        """What is served of a prompt.
+        """The versions and aliases of a prompt that are served.
 
         Raises:
             RowError: there is no such prompt.

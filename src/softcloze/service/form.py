@@ -32,7 +32,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What was sent with the form.
+    """The entries of a form that was sent.
 
     Attributes:
         prompts: references that were chosen.

@@ -13,7 +13,7 @@ from softcloze.training.task import TrainingTask
 
 
 def _prefixes(tasks: Sequence[TrainingTask]) -> list[str]:
-    """What the names of the parameters of each task begin with; nothing for a single one."""
+    """The prefix of the names of the parameters of each task; empty for a single one."""
     return [f"{number}/" for number in range(len(tasks))] if len(tasks) > 1 else [""]
 
 
