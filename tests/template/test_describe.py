@@ -15,6 +15,7 @@ EVERYTHING = (
     ': <text shorten=2>\n(<options sep="/">) {{ stars | trim }}<mask*2>'
 )
 TURNS = "<chat:user><text><chat:assistant>很<mask>"
+ANSWER = "<text>\n回答：<answer max=64>\n###"
 
 SMALL = (
     '<div><div lang="" style="font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;line-height:2">'
@@ -43,8 +44,8 @@ def test_golden():
 
 def test_every_kind_has_a_name_a_style_and_a_line():
     assert NAMES.keys() == STYLES.keys()
-    nodes = (*Template(EVERYTHING).nodes, *Template(TURNS).nodes)
-    assert {kind_of(part) for part in nodes} == NAMES.keys()
+    nodes = [node for source in (EVERYTHING, TURNS, ANSWER) for node in Template(source).nodes]
+    assert {kind_of(part) for part in nodes} == NAMES.keys() - {"stop"}
     assert all("border" in style for style in STYLES.values())
     assert {type(node) for node in nodes} == set(Node.__args__)
 
@@ -62,6 +63,15 @@ def test_chat_turns_are_described_by_role():
         Described("turn", "<chat:assistant>", "begins a turn of the assistant, in the tokenizer's chat template"),
         Described("mask", "<mask>", "where the label word goes"),
     ]
+
+
+def test_an_answer_and_its_stop_string_are_described():
+    assert described(Template(ANSWER))[2:] == [
+        Described("answer", "<answer max=64>", "where the model writes, at most 64 tokens"),
+        Described("stop", "\n###", "'\\n###' ends the answer"),
+    ]
+    assert described(Template("A: <answer>"))[1] == Described("answer", "<answer>", "where the model writes")
+    assert [part.kind for part in described(Template("<answer>: <text>"))] == ["answer", "literal", "field"]
 
 
 def test_every_node_is_described():

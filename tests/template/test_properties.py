@@ -9,6 +9,7 @@ from support.properties import cases
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.template import (
+    Answer,
     Demos,
     Expression,
     Field,
@@ -24,7 +25,7 @@ from softcloze.template import (
 from softcloze.template.nodes import write
 from softcloze.template.parser import parse
 
-RESERVED = ("soft", "mask", "options", "demos", "bos", "eos", "sep", "cls")
+RESERVED = ("soft", "mask", "answer", "options", "demos", "bos", "eos", "sep", "cls")
 
 any_char = st.one_of(st.sampled_from("\\\\<<{{}%!->\"'=*a_ \n\t字3"), st.characters(exclude_categories=()))
 any_text = st.text(any_char, max_size=12)
@@ -83,7 +84,11 @@ def trees(draw):
     by = none | st.sampled_from(["embeddings", "states"])
     dependent = st.builds(with_field, names, none | counts, none | inits, none | modes, by)
     groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]) | dependent, max_size=8))
-    if draw(st.booleans()):
+    end = draw(st.integers(0, 2))
+    if end == 0:
+        masks = [st.builds(Answer, st.none() | st.integers(1, 1_000_000), st.sampled_from(["head", "tail", "ends"]))]
+        groups = [group for group in groups if not isinstance(group[0], Options)]  # there are no label words
+    elif end == 1:
         masks = [st.builds(Mask, st.none() | counts)]
     else:
         masks = [st.builds(Mask, st.none() | counts, st.just(name)) for name in draw(st.sets(names, min_size=1))]
@@ -129,7 +134,7 @@ def test_printing_and_parsing_return_the_same_tree(nodes):
     assert template.nodes == merged(nodes)
     again = Template(str(template))
     assert again == template
-    for name in ("fields", "blocks", "variables", "masks", "demos", "has_logic"):
+    for name in ("fields", "blocks", "variables", "masks", "answer", "stop", "demos", "has_logic"):
         assert getattr(again, name) == getattr(template, name)
     assert_places(template)
     assert pickle.loads(pickle.dumps(template)) == template
@@ -201,6 +206,8 @@ pieces = st.sampled_from(
         "name=",
         "<mask name=a>",
         "<mask name=b>",
+        "<answer",
+        "<answer>",
         "t",
         "3",
         "0",
@@ -242,6 +249,7 @@ anything = st.none() | st.integers() | st.booleans() | st.floats() | texts
     st.builds(Demos, anything, anything),
     st.builds(Special, anything),
     st.builds(Mask, anything, anything),
+    st.builds(Answer, anything, anything),
     st.builds(Expression, anything),
     st.builds(Statement, anything),
 ), max_size=4))  # fmt: skip

@@ -47,7 +47,7 @@ from softcloze.errors import DataError, OneSidedWarning, ParameterError
 from softcloze.files import expand_user, validate_writable
 from softcloze.formatting import quoted_list
 from softcloze.label_words.unnamed import unnamed_order
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.parameters import NONE, PATH, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import Probe, Prompt
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
@@ -168,7 +168,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             )
         if self.checkpoint is not None:
             validate_writable(expand_user(self.checkpoint), folder=True)
-        templates = [resolve_template(template) for template in self.templates]
+        templates = [resolve_mask_template(template) for template in self.templates]
         for template in templates:
             _validate_hard(template)
         examples = as_examples(X, ["text"])

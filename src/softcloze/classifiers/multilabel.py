@@ -23,7 +23,7 @@ from softcloze.data import (
 from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.parameters import Constraint, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.soft import INITS, initial_vectors
@@ -115,7 +115,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
             SoftclozeError: as `PromptClassifier.fit`.
         """
         self._validate_parameters()
-        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        template, verbalizer = resolve_mask_template(self.template), resolve_verbalizer(self.verbalizer)
         if verbalizer is None or isinstance(verbalizer, FieldVerbalizer):
             raise DataError("a verbalizer has to name the labels, with words that all examples share")
         if template.demos is not None:

@@ -18,7 +18,7 @@ from softcloze.data import Example
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import DataError, ParameterError, SoftclozeError
 from softcloze.formatting import did_you_mean, quoted_list
-from softcloze.library import resolve_template
+from softcloze.library import resolve_mask_template
 from softcloze.parameters import NONE, Constraint, instance_of, validate_parameters
 from softcloze.prompt import Prompt
 from softcloze.prompt.sources import of_tasks
@@ -194,7 +194,7 @@ class MultiTaskPrompt(BaseEstimator):
     def _validate_blocks(self) -> None:
         """Raise ParameterError if a template has no block to share, before a model is loaded."""
         for name, classifier in self.classifiers.items():
-            blocks = {block.key: block for block in resolve_template(classifier.template).blocks}
+            blocks = {block.key: block for block in resolve_mask_template(classifier.template).blocks}
             if self.shared not in blocks:
                 named = [key for key in blocks if not key.startswith("#")]
                 has = quoted_list(named) if named else "none"

@@ -52,7 +52,7 @@ from softcloze.heads import (
     initial_head,
     learn_prototypes,
 )
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
 from softcloze.parameters import BOOLEAN, NONE, Constraint, one_of
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
@@ -267,7 +267,7 @@ class PromptClassifier(PromptEstimator):
     ) -> Labelled:
         """Check parameters, examples and labels, before a model is loaded; raises as `fit`."""
         self._validate_parameters()
-        template = resolve_template(self.template)
+        template = resolve_mask_template(self.template)
         examples = read_examples(X, template)
         template.validate_varied(examples)
         if not examples:
@@ -373,7 +373,7 @@ class PromptClassifier(PromptEstimator):
             SoftclozeError: as `fit`.
         """
         self._validate_parameters()
-        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        template, verbalizer = resolve_mask_template(self.template), resolve_verbalizer(self.verbalizer)
         solved = self.head in EXACT and not template.trains
         if self.calibration is not None or self.head == "prototypes" or template.demos is not None or solved:
             what = f"head={self.head!r} without soft slots to train" if solved else 'head="prototypes"'
@@ -419,7 +419,7 @@ class PromptClassifier(PromptEstimator):
             Hinton et al. 2015, arXiv:1503.02531.
         """
         self._validate_parameters()
-        template, verbalizer = resolve_template(self.template), resolve_verbalizer(self.verbalizer)
+        template, verbalizer = resolve_mask_template(self.template), resolve_verbalizer(self.verbalizer)
         examples = read_examples(X, template)
         template.validate_varied(examples)
         if (
@@ -476,7 +476,7 @@ class PromptClassifier(PromptEstimator):
             raise ParameterError('calibration=None learns nothing; choose one, such as calibration="batch"')
         if self.calibration == "temperature":
             raise ParameterError('calibration="temperature" is learnt from labelled examples; call fit')
-        examples = read_examples(X, resolve_template(self.template))
+        examples = read_examples(X, resolve_mask_template(self.template))
         if not examples and self.calibration not in WITHOUT_EXAMPLES:
             raise DataError(f"calibration={self.calibration!r} is learnt from examples, found none")
         try:  # a prompt without trained parts follows the parameters, which may have changed since the last call
@@ -715,7 +715,7 @@ class PromptClassifier(PromptEstimator):
 
     def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
         self._validate_parameters()
-        template = resolve_template(self.template)
+        template = resolve_mask_template(self.template)
         if template.blocks:
             raise NotFittedError(
                 f"the soft slots of {str(template)!r} are not trained yet; call fit first, or take them out to "
@@ -747,11 +747,11 @@ class PromptClassifier(PromptEstimator):
 
     def _fields(self) -> tuple[str, ...]:
         """The fields of an example."""
-        return resolve_template(self.template).fields
+        return resolve_mask_template(self.template).fields
 
     def _read(self, examples: Sequence[Example]) -> list[Example]:
         """The examples, each of which the template can read."""
-        return read_examples(examples, resolve_template(self.template))
+        return read_examples(examples, resolve_mask_template(self.template))
 
     def _labels_of(self, labels: Sequence[Label], y: object) -> tuple[Label, ...]:
         """The labels after a fit to these."""

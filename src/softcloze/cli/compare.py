@@ -32,7 +32,7 @@ from softcloze.cli.progress import fetch, fetch_starter, open_backbone
 from softcloze.errors import CommandError, FileError
 from softcloze.files import validate_writable
 from softcloze.formatting import one_line, shots_name
-from softcloze.library import resolve_template
+from softcloze.library import resolve_mask_template
 
 if TYPE_CHECKING:
     from softcloze import experiments
@@ -124,7 +124,7 @@ def compare(
     if not (hards or variants or softs or baseline or methods):
         hards, softs = [DEMO[0]], [DEMO[1]]
     for template in hards:
-        if resolve_template(template).blocks:
+        if resolve_mask_template(template).blocks:
             raise CommandError(f"{template!r} is given with --hard, but has soft slots: give it with --soft")
     settings: dict[str, Any] = {
         "demonstrations": demonstrations,

@@ -22,7 +22,7 @@ from softcloze.experiments import (
 )
 from softcloze.experiments.baselines import Trained
 from softcloze.formatting import did_you_mean
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import Verbalizer
 
@@ -63,7 +63,7 @@ class MethodBuilder:
         """A prompt, named after its template by default."""
         defaults = {"model": self.model, "verbalizer": self._words(template)}
         classifier = PromptClassifier(template=template, **{**defaults, **settings})
-        kind = "soft prompt" if resolve_template(template).blocks else "hard prompt"
+        kind = "soft prompt" if resolve_mask_template(template).blocks else "hard prompt"
         return Method(name if name is not None else template, classifier, kind)
 
     def variants(self, named: str, calibration: str | None) -> tuple[Method, ...]:

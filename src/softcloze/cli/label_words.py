@@ -13,7 +13,7 @@ from softcloze.cli.progress import open_backbone
 from softcloze.display import Column, Table, rich_table
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable, write_text
-from softcloze.library import resolve_template
+from softcloze.library import resolve_mask_template
 from softcloze.verbalizer import Verbalizer
 
 Ranking = Literal["petal", "lm-bff"]  # the keys of `softcloze.label_words.candidates.RANKINGS`, slow to import
@@ -55,7 +55,7 @@ def label_words(
         if output.suffix != ".toml":
             raise CommandError(f"--output writes a .toml file, found {output}")
         validate_writable(output)
-    parsed = resolve_template(template)
+    parsed = resolve_mask_template(template)
     table = open_table(file)
     examples, labels = table.examples([parsed], text_column), table.labels(label_column, fewest=2)
 

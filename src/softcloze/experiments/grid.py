@@ -24,7 +24,7 @@ from softcloze.experiments.run_cache import own_backbone, read_run, run_key, wri
 from softcloze.experiments.score_cache import ScoreCache
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier
 from softcloze.formatting import quoted_list
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.verbalizer import Label
 
 
@@ -151,7 +151,7 @@ def _validate_disjoint(train: Examples, test: Examples) -> None:
 
 def _validate_prompt(classifier: PromptClassifier, classes: Sequence[Label]) -> None:
     """Raise ParameterError before a model is loaded if the template or the label words do not fit the data."""
-    template, verbalizer = resolve_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
+    template, verbalizer = resolve_mask_template(classifier.template), resolve_verbalizer(classifier.verbalizer)
     template.validate_reads(())
     if len(template.fields) != 1:
         raise ParameterError(

@@ -23,7 +23,7 @@ from softcloze.experiments.protocol import Fold
 from softcloze.experiments.results import MethodCard
 from softcloze.experiments.score_cache import ScoreCache
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier, SetFitClassifier
-from softcloze.library import resolve_template
+from softcloze.library import resolve_mask_template
 from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
 from softcloze.template import Field, Template, with_demos, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
@@ -83,7 +83,7 @@ class Method:
     def card(self) -> MethodCard:
         """The description of the method in tables and reports."""
         prompt = isinstance(self.classifier, PromptClassifier)
-        template = str(resolve_template(self.classifier.template)) if prompt else None
+        template = str(resolve_mask_template(self.classifier.template)) if prompt else None
         steps = (
             [step for _, step in self.classifier.steps] if isinstance(self.classifier, Pipeline) else [self.classifier]
         )
@@ -96,7 +96,7 @@ class Method:
         classifier = self.classifier
         if not isinstance(classifier, PromptClassifier):
             return True
-        template = resolve_template(classifier.template)
+        template = resolve_mask_template(classifier.template)
         return bool(
             template.blocks
             or template.demos is not None
@@ -196,7 +196,7 @@ def standard_methods(
     validate_parameters(numbers, dict.fromkeys(numbers, integer(at_least=1)))
     if any(isinstance(names, str) or not isinstance(names, Iterable) for names in lists):
         raise ParameterError(f"calibrations={lists[0]!r} and fine_tuning={lists[1]!r} have to be lists of names")
-    hard = resolve_template(template)
+    hard = resolve_mask_template(template)
     if hard.blocks or hard.demos is not None or not any(isinstance(node, Field) for node in hard.nodes):
         raise ParameterError(
             f"{str(hard)!r}: the standard methods add soft slots and demonstrations themselves; expected a template "

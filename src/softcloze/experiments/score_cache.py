@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.classifiers import PromptClassifier, bound_prompts
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 
 # parts of a prompt that do not change the features of a text, or that it does not have here
 LEARNT = ("fingerprint", "vectors", "head_tensors", "demonstrations", "calibration", "training", "metrics")
@@ -90,7 +90,7 @@ def shared_scores_key(classifier: BaseEstimator) -> Hashable | None:
         return "embeddings", repr(classifier.encoder), classifier.max_length
     if not isinstance(classifier, PromptClassifier):
         return None
-    template = resolve_template(classifier.template)
+    template = resolve_mask_template(classifier.template)
     if template.blocks or template.demos is not None:
         return None
     options = (classifier.head, classifier.features, classifier.max_length, repr(classifier.chat_options))

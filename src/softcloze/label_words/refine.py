@@ -18,7 +18,7 @@ from softcloze.label_words.word_statistics import (
     log_priors,
     relevant,
 )
-from softcloze.library import resolve_template, resolve_verbalizer
+from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.parameters import NONE, NOT_NEGATIVE, POSITIVE, integer, number, validate_parameters
 from softcloze.prompt import CompiledPrompt
 from softcloze.scoring import compute_features
@@ -110,7 +110,7 @@ def refine_words(
     options: dict[str, object] = {"frequency": frequency, "relevance": relevance, "penalty": penalty}
     options |= {"max_tokens": max_tokens, "max_length": max_length, "chat_options": chat_options}
     validate_parameters(options, CONSTRAINTS)
-    template, verbalizer = resolve_template(template), resolve_verbalizer(words)
+    template, verbalizer = resolve_mask_template(template), resolve_verbalizer(words)
     if not isinstance(verbalizer, Verbalizer):
         raise ParameterError("no words to refine; give label -> words, or the name of a verbalizer in the library")
     _validate_template(template)

@@ -11,7 +11,7 @@ from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
 from softcloze.label_words.beam_search import choose_words
 from softcloze.label_words.candidates import RANKINGS, is_word, read_candidates, tokens_of
-from softcloze.library import resolve_template
+from softcloze.library import resolve_mask_template
 from softcloze.parameters import NONE, integer, one_of, validate_parameters
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Demos, Mask, Options, Soft, Template, without_slots
 from softcloze.verbalizer import Label, Verbalizer
@@ -85,7 +85,7 @@ def search_label_words(
     """
     options = {"method": method, "words": words, "max_length": max_length, "random_state": random_state}
     validate_parameters({**options, "chat_options": chat_options}, CONSTRAINTS)
-    parsed = resolve_template(template)
+    parsed = resolve_mask_template(template)
     examples = as_examples(texts, parsed.fields)
     if not examples:
         raise ParameterError("no examples: give labelled texts")

@@ -13,6 +13,7 @@ from softcloze.library.lookup import (
     list_verbalizers,
     load_template,
     load_verbalizer,
+    resolve_mask_template,
     resolve_template,
     resolve_verbalizer,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "list_verbalizers",
     "load_template",
     "load_verbalizer",
+    "resolve_mask_template",
     "resolve_template",
     "resolve_verbalizer",
 ]

@@ -99,6 +99,25 @@ def resolve_template(template: str | Template, folder: Folder | None = None) -> 
     return Template(template)
 
 
+def resolve_mask_template(template: str | Template) -> Template:
+    r"""Resolve a template as `resolve_template`, for label words at its masks.
+
+    Raises:
+        TemplateSyntaxError: the string does not parse, or the template has an <answer>; shows the place.
+        LibraryError: the library has no template of that name.
+
+    >>> resolve_mask_template("Translate: <text>\n<answer>")
+    Traceback (most recent call last):
+    softcloze.errors.TemplateSyntaxError: <answer> is free text, which PromptGenerator writes; label words are scored at a <mask>
+      at line 2, column 1:
+        <answer>
+        ^^^^^^^^
+    """  # noqa: E501
+    resolved = resolve_template(template)
+    resolved.validate_classifies()
+    return resolved
+
+
 def is_name(template: str) -> bool:
     """Return whether `template` can only be the name of a template, and not a template string.
 

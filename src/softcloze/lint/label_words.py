@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 from unicodedata import name as character_name
 
-from softcloze.errors import TemplateTypeError, VerbalizerError
+from softcloze.errors import TemplateSyntaxError, TemplateTypeError, VerbalizerError
 from softcloze.formatting import did_you_mean, line_and_column, quoted, quoted_list
 from softcloze.lint.finding import Finding, Severity
 from softcloze.template import Literal, Mask, Options, Template
@@ -188,6 +188,11 @@ def check_mentions(listing: WordListing, template: Template) -> Iterator[Finding
 
 def check_masks(listing: WordListing, template: Template) -> Iterator[Finding]:
     """Compare the masks of the label words with those of the template."""
+    try:
+        template.validate_classifies()
+    except TemplateSyntaxError as error:
+        yield Finding(error.code, "error", error.problem, "", error.source, error.start, error.end)
+        return
     nodes = zip(template.nodes, template.spans, strict=True)
     masks = [(node.name, span) for node, span in nodes if isinstance(node, Mask)]
     names = [name for name, _ in masks]

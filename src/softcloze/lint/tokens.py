@@ -63,9 +63,11 @@ def check_tokens(
     """
     listing = list_words(verbalizer) if verbalizer is not None else WordListing("", (), ())
     findings = [*_check_specials(template, prompt_tokenizer), *_check_names(template, prompt_tokenizer.special_tokens)]
-    if prompt_tokenizer.mask_id is None:
+    if prompt_tokenizer.mask_id is None and template.answer is None:
         findings += _check_after_mask(template)
     findings += _check_turns(template, prompt_tokenizer, chat_options)
+    if template.answer is not None:
+        return findings
     if any(finding.severity == "error" for finding in findings):
         return findings  # it cannot be compiled
     try:

@@ -121,11 +121,11 @@ def check_verbalizer(
               ^^^^^
       choose words that have different tokens
     """
-    from softcloze.library import resolve_template, resolve_verbalizer
+    from softcloze.library import resolve_mask_template, resolve_verbalizer
     from softcloze.lint.tokens import readable_tokens, resolve_tokenizer  # the tokenizers library is heavy
     from softcloze.verbalizer import FieldVerbalizer, Verbalizer
 
-    parsed, resolved = resolve_template(template), resolve_verbalizer(verbalizer)
+    parsed, resolved = resolve_mask_template(template), resolve_verbalizer(verbalizer)
     if resolved is None:
         raise VerbalizerError("verbalizer=None, but it has to be label words, or the name of some in the library")
     if isinstance(resolved, FieldVerbalizer):

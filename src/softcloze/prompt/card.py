@@ -150,6 +150,7 @@ class PromptCard(NamedTuple):
         entries = PROMPT.read(folder)
         with explain_damage(folder / CARD, "template"):
             template = Template(entries["template"])
+            template.validate_classifies()
         with explain_damage(folder / CARD, "verbalizer"):
             verbalizer = verbalizers.from_dict(entries["verbalizer"])
         return cls(folder, entries, template, verbalizer, entries["model"])

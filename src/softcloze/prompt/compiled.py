@@ -16,7 +16,7 @@ from softcloze.heads import HEADS
 from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
 from softcloze.scoring.plan import NOTHING_BEFORE_MASK
 from softcloze.soft import SoftVectors
-from softcloze.template import EMBEDDING, ChatOptions, Field, Mask, Options, Template
+from softcloze.template import EMBEDDING, Answer, ChatOptions, Field, Mask, Options, Template
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, RuleVerbalizer, Verbalizer
 
 
@@ -48,12 +48,14 @@ class CompiledPrompt:
             TokenizerError: chat turns, and a tokenizer without a chat template.
             VerbalizerError: label words with the same tokens, words for other masks than those of the template, or
                 fewer words than the template or the head needs.
-            TemplateSyntaxError: soft vectors enter at a layer that the model lacks; shows the slot.
+            TemplateSyntaxError: the template has an <answer>, or soft vectors enter at a layer that the model lacks;
+                shows the place.
             BackboneError: soft vectors enter at later layers, and the model has no layers at which they can.
             ParameterError: the head takes the state at the mask, and the template has several masks, or text after
                 the mask of a causal model; `features` is "mean", and a field stands after that mask; or the chat
                 template has no such option.
         """
+        template.validate_classifies()
         _validate_every_label(template, verbalizer, head)
         limit = min(backbone.max_length, max_length) if max_length is not None else backbone.max_length
         self.template = CompiledTemplate(
@@ -178,7 +180,7 @@ def _validate_late_fields(template: Template, backbone: Backbone) -> None:
     """
     if backbone.family != "causal":
         return
-    nodes, mask = template.nodes, next(i for i, node in enumerate(template.nodes) if isinstance(node, Mask))
+    nodes, mask = template.nodes, next(i for i, node in enumerate(template.nodes) if isinstance(node, Mask | Answer))
     for i, block in enumerate(template.node_blocks):
         if block is None or not block.late:
             continue

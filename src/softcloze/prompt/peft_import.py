@@ -23,6 +23,7 @@ def from_peft(
 ) -> tuple[Template, dict[str, Tensor], dict[str, Tensor]]:
     """Read an adapter as the template, the vectors and the prefixes of a prompt: see `Prompt.from_peft`."""
     after = Template(tail)
+    after.validate_classifies()
     tokenizer = backbone.prompt_tokenizer
     _validate_tail(after, tokenizer)
     vectors = read_adapter(path, task)

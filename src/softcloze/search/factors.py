@@ -9,7 +9,7 @@ import numpy as np
 
 from softcloze.errors import SoftclozeError
 from softcloze.library import resolve_template
-from softcloze.template import Field, Literal, Mask, Soft, Template, without_slots
+from softcloze.template import Answer, Field, Literal, Mask, Soft, Template, without_slots
 
 MOST = 6  # a numeric parameter with more values is binned
 BINS = 4
@@ -127,6 +127,8 @@ def _position_between(before: object, after: object) -> str:
             return f"after <{name}>"
         case _, Mask():
             return "before <mask>"
+        case _, Answer():
+            return "before <answer>"
         case _, Field(name):
             return f"before <{name}>"
         case _:

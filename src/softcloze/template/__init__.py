@@ -1,4 +1,4 @@
-r"""The template language: text with fields, soft slots and one mask, or several named masks.
+r"""The template language: text with fields, soft slots, and one mask, several named masks or one answer.
 
 >>> template = Template("<soft*10> Review: <text>\nSentiment: <mask>")
 >>> template.fields
@@ -13,6 +13,7 @@ from softcloze.template.edit import domain_template, template_of_fields, with_de
 from softcloze.template.fields import read_choices
 from softcloze.template.nodes import (
     EMBEDDING,
+    Answer,
     Demos,
     Expression,
     Field,
@@ -38,6 +39,7 @@ from softcloze.template.template import Template
 __all__ = [
     "CHAT_OPTIONS",
     "EMBEDDING",
+    "Answer",
     "ChatOptions",
     "Demos",
     "Expression",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from softcloze.formatting import visible
 from softcloze.template.nodes import (
     EMBEDDING,
+    Answer,
     Demos,
     Expression,
     Field,
@@ -27,6 +28,8 @@ NAMES = {
     "field": "field",
     "soft": "soft slot",
     "mask": "mask",
+    "answer": "answer",
+    "stop": "stop string",
     "options": "label words",
     "demo": "demonstrations",
     "special": "special token",
@@ -39,6 +42,8 @@ STYLES = {
     "field": "border-bottom:2px solid #0891b2;background:#0891b233",
     "soft": "border-bottom:4px double #c026d3;background:#c026d333",
     "mask": "border:2px solid #d97706;background:#d9770633",
+    "answer": "border:2px solid #e11d48;background:#e11d4833",
+    "stop": "border-bottom:2px solid #e11d48",
     "options": "border-bottom:2px dashed #2563eb;background:#3b82f633",
     "demo": "border-bottom:4px double #16a34a;background:#16a34a33",
     "special": "border-bottom:2px dotted #888;background:#8883",
@@ -89,10 +94,14 @@ def describe(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> list[
     Described(kind='literal', text=' 很', what="' 很'")
     Described(kind='mask', text='<mask>', what='where the label word goes')
     """
-    return [
+    described = [
         Described(kind_of(node), node.text if isinstance(node, Literal) else source, _what(node, block, source))
         for node, block, source in zip(nodes, blocks, write(nodes), strict=True)
     ]
+    match nodes:
+        case [*_, Answer(), Literal(text)]:
+            described[-1] = Described("stop", text, f"{text!r} ends the answer")
+    return described
 
 
 def as_html(nodes: Sequence[Node], blocks: Sequence[SoftBlock | None]) -> str:
@@ -134,6 +143,8 @@ def _what(node: Node, block: SoftBlock | None, source: str) -> str:
             return name + limit + _KEPT[keep] + (f", {soon}" if shorten != 1 else "")
         case Soft():
             return "soft vectors" if block is None else _describe_block(block)
+        case Answer(most):
+            return "where the model writes" + ("" if most is None else f", at most {most} tokens")
         case Mask(count, name):
             called = "" if name is None else f" of {name!r}"
             return f"where the label word{called} goes" + ("" if count is None else f", tokens: {count}")

@@ -90,10 +90,12 @@ def domain_template(template: Template) -> Template:
 
     Raises:
         ParameterError: nodes other than words are between two masks.
+        TemplateSyntaxError: the template has an <answer>.
 
     >>> domain_template(Template("<soft*10> Review: <text>\nSentiment: <mask>"))
     Template('\nSentiment: <mask>')
     """
+    template.validate_classifies()
     nodes = template.nodes
     masks = [i for i, node in enumerate(nodes) if isinstance(node, Mask)]
     first, last = masks[0], masks[-1]

@@ -106,6 +106,19 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The position at which the model writes free text; literal text that follows it to the end is the stop string.
+
+    Attributes:
+        max: maximal number of new tokens, end included; None for no limit of its own.
+        keep: side that a demonstration keeps of an answer with more tokens than `max`; no other answer is shortened.
+    """
+
+    max: int | None = None
+    keep: Keep = "head"
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """The label words, joined by `sep`; with `field` the texts of the list that this field of an example holds."""
 
@@ -152,7 +165,7 @@ class Statement:
     source: str
 
 
-Node: TypeAlias = Literal | Field | Soft | Mask | Options | Demos | Special | Turn | Expression | Statement
+Node: TypeAlias = Literal | Field | Soft | Mask | Answer | Options | Demos | Special | Turn | Expression | Statement
 
 
 class Placed(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from softcloze.template.nodes import Demos, Field, Literal, Mask, Options, Soft, Special, Turn
+from softcloze.template.nodes import Answer, Demos, Field, Literal, Mask, Options, Soft, Special, Turn
 from softcloze.template.soft_blocks import SoftBlock
 
 
@@ -17,7 +17,7 @@ class Part:
         block: the soft block of a soft slot.
     """
 
-    node: Literal | Field | Soft | Mask | Options | Demos | Special | Turn
+    node: Literal | Field | Soft | Mask | Answer | Options | Demos | Special | Turn
     text: str = ""
     block: SoftBlock | None = None
 

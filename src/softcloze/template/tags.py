@@ -11,6 +11,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import abbreviate, did_you_mean, nearest, quoted
 from softcloze.template.nodes import (
     CHAT,
+    Answer,
     Demos,
     Field,
     FromBy,
@@ -134,6 +135,7 @@ _FIELD = {
 TAGS = {
     "soft": Tag(Soft, _SOFT, count="10"),
     "mask": Tag(Mask, {"name": _name("quality")}, count="2"),
+    "answer": Tag(Answer, {key: _FIELD[key] for key in ("max", "keep")}),
     "options": Tag(Options, {"sep": _SEP, "field": _name("choices", "field")}),
     "demos": Tag(Demos, {"sep": _SEP}, count="4"),
     **{kind: Tag(partial(Special, kind)) for kind in get_args(SpecialKind)},

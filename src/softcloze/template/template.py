@@ -8,9 +8,10 @@ from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Self, cast
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
-from softcloze.formatting import abbreviate, line_and_column, nearest, quoted
+from softcloze.formatting import quoted
 from softcloze.template.fields import read_fields
 from softcloze.template.nodes import (
+    Answer,
     Demos,
     Expression,
     Field,
@@ -27,7 +28,8 @@ from softcloze.template.nodes import (
 )
 from softcloze.template.parser import parse, read_node
 from softcloze.template.parts import Part
-from softcloze.template.placeholders import Placeholder, find_placeholders, mask_hint, validate_reads
+from softcloze.template.placeholders import Placeholder, find_placeholders, validate_reads
+from softcloze.template.rules import field_of, validate_demos, validate_lists, validate_masks
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
 from softcloze.template.turns import validate_turns, without_layout
 
@@ -49,7 +51,7 @@ class Template:
         spans: start and end in `source` of each of `nodes`.
         variables: those of `fields` that Jinja reads.
         lists: those of `fields` that hold lists of texts, for <options field=…>.
-        masks: the masks, in order: one, or several with different names.
+        masks: the masks, in order: one, or several with different names; none with an <answer>.
         demos: the <demos> tag, or None.
         turns: the chat turns, in order; none in a template of plain text.
         logic: the compiled Jinja, or None.
@@ -84,15 +86,15 @@ class Template:
         if not isinstance(source, str):
             raise TemplateTypeError(f"a template is a string, as in '<text> It was <mask>', not {_kind(source)}")
         placed = without_layout(parse(source), source)
-        masks = _validate_masks(placed, source)
-        demos = _validate_demos(placed, source)
+        masks = validate_masks(placed, source)
+        demos = validate_demos(placed, source)
         node_blocks = assign_blocks(placed, source)
         nodes = tuple(node for node, _, _ in placed)
         spans = tuple((start, end) for _, start, end in placed)
         logic = _logic(placed, node_blocks, source)
         turns = validate_turns(placed, source)
-        lists = _validate_lists(placed, source, has_logic=logic is not None)
-        fields = tuple(dict.fromkeys(name for name in map(_field_of, nodes) if name is not None))
+        lists = validate_lists(placed, source, has_logic=logic is not None)
+        fields = tuple(dict.fromkeys(name for name in map(field_of, nodes) if name is not None))
         remember = object.__setattr__  # the class is frozen
         remember(self, "nodes", nodes)
         remember(self, "fields", fields if logic is None else logic.fields)
@@ -135,6 +137,34 @@ class Template:
     def has_logic(self) -> bool:
         """True if the template has Jinja."""
         return self.logic is not None
+
+    @property
+    def answer(self) -> Answer | None:
+        """The <answer> tag, or None."""
+        return next((node for node in self.nodes if isinstance(node, Answer)), None)
+
+    @property
+    def stop(self) -> str | None:
+        r"""The stop string: the literal text between <answer> and the end; None if the model's own token ends answers.
+
+        >>> Template("<question>\nA: <answer>\n###").stop, Template("<question>\nA: <answer>").stop
+        ('\n###', None)
+        """
+        match self.nodes:
+            case [*_, Answer(), Literal(text)]:
+                return text
+        return None
+
+    def validate_classifies(self) -> None:
+        """Raise if the template has an <answer>, where label words are scored.
+
+        Raises:
+            TemplateSyntaxError: it has one; shows the place.
+        """
+        for node, span in zip(self.nodes, self.spans, strict=True):
+            if isinstance(node, Answer):
+                problem = "<answer> is free text, which PromptGenerator writes; label words are scored at a <mask>"
+                raise TemplateSyntaxError(problem, self.source, *span, "answer")
 
     @property
     def trains(self) -> bool:
@@ -297,7 +327,7 @@ class Template:
                     parts.append(Part(node, str(values[name])))
                 case Options(sep, str(name)):
                     parts.append(Part(node, sep.join(cast(list[str], values[name]))))
-                case Soft() | Mask() | Options() | Demos() | Special() | Turn():
+                case Soft() | Mask() | Answer() | Options() | Demos() | Special() | Turn():
                     parts.append(Part(node, block=block))
         return parts
 
@@ -314,80 +344,6 @@ class Template:
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
         return type(self), (self.source,)  # unpickling parses and validates again
-
-
-def _validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
-    """Validate the masks: exactly one, or several with different names."""
-    masks = [(tag, tag.node) for tag in placed if isinstance(tag.node, Mask)]
-    if not masks:
-        near = nearest("mask", (tag.node.name for tag in placed if isinstance(tag.node, Field)))
-        hint = mask_hint(source) if near is None else f"; did you mean <mask> where it says <{abbreviate(near)}>?"
-        problem = f"the template has no <mask>, expected exactly one{hint}"
-        raise TemplateSyntaxError(problem, source, len(source), len(source), "no-mask")
-    first: dict[str | None, Placed] = {}
-    for tag, mask in masks:
-        if mask.name in first:
-            there = line_and_column(source, first[mask.name].start)
-            problem = (
-                f"a template has only one <mask>, and this is the second: the first is at {there}; "
-                "several need names, as in <mask name=quality>"
-                if mask.name is None
-                else f"two masks are named {quoted(mask.name)}, and this is the second: the first is at {there}"
-            )
-            raise TemplateSyntaxError(problem, source, tag.start, tag.end, "two-masks")
-        first[mask.name] = tag
-    nameless = first.pop(None, None)
-    if nameless is not None and first:
-        there = line_and_column(source, min(tag.start for tag in first.values()))
-        problem = f"this mask has no name, but the one at {there} has: if there are several, all need names"
-        raise TemplateSyntaxError(problem, source, nameless.start, nameless.end, "two-masks")
-    return tuple(mask for _, mask in masks)
-
-
-def _validate_demos(placed: Sequence[Placed], source: str) -> Demos | None:
-    """Validate <demos>: at most one, with all masks on one side of it."""
-    demos = [(tag, tag.node) for tag in placed if isinstance(tag.node, Demos)]
-    if not demos:
-        return None
-    (tag, node), *more = demos
-    if more:
-        there = line_and_column(source, tag.start)
-        problem = f"a template has only one <demos>, and this is the second: the first is at {there}"
-        raise TemplateSyntaxError(problem, source, more[0][0].start, more[0][0].end, "two-demos")
-    masks = [other.start for other in placed if isinstance(other.node, Mask)]
-    if masks[0] < tag.start < masks[-1]:
-        problem = "<demos> is between two masks, but a demonstration shows all of them: put it in front"
-        raise TemplateSyntaxError(problem, source, tag.start, tag.end, "demos-between-masks")
-    return node
-
-
-def _field_of(node: Node) -> str | None:
-    """The field that a node shows, if it shows one."""
-    match node:
-        case Field(name):
-            return name
-        case Options(field=name):
-            return name
-    return None
-
-
-def _validate_lists(placed: Sequence[Placed], source: str, *, has_logic: bool) -> tuple[str, ...]:
-    """Validate the fields of <options field=…>, which hold lists: no other tag shows them, and no Jinja is there."""
-    shown = {tag.node.name for tag in placed if isinstance(tag.node, Field)}
-    lists: dict[str, None] = {}
-    for tag in placed:
-        if not isinstance(tag.node, Options) or tag.node.field is None:
-            continue
-        name = tag.node.field
-        problem = ""
-        if has_logic:
-            problem = f"a template with Jinja lists them itself: write {{{{ {name} | join({tag.node.sep!r}) }}}}"
-        elif name in shown:
-            problem = f"the field {name!r} holds a list here, which <{name}> cannot show; leave <{name}> out"
-        if problem:
-            raise TemplateSyntaxError(problem, source, tag.start, tag.end, "options-field")
-        lists[name] = None
-    return tuple(lists)
 
 
 def _logic(placed: Sequence[Placed], node_blocks: Sequence[SoftBlock | None], source: str) -> "Logic | None":

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import line_and_column
-from softcloze.template.nodes import CHAT, Demos, Literal, Mask, Placed, Statement, Turn, edges
+from softcloze.template.nodes import CHAT, Answer, Demos, Literal, Mask, Placed, Statement, Turn, edges
 
 CODE = "chat-turn"
 
@@ -53,13 +53,13 @@ def validate_turns(placed: Sequence[Placed], source: str) -> tuple[Turn, ...]:
     """Validate the chat turns of a template, and return them in order; none for a template without.
 
     Args:
-        placed: the nodes, as `without_layout` returns them, with masks and Jinja that are valid.
+        placed: the nodes, as `without_layout` returns them, with masks or an answer and Jinja that are valid.
         source: the template, for messages.
 
     Raises:
         TemplateSyntaxError: text before the first turn, an empty turn, two system turns or a late one, a turn inside
-            Jinja, a mask outside the last turn, a last turn that is not the assistant's, or <demos> inside a turn;
-            shows the place.
+            Jinja, a mask or answer outside the last turn, a last turn that is not the assistant's, or <demos> inside a
+            turn; shows the place.
     """
     turns = [i for i, tag in enumerate(placed) if isinstance(tag.node, Turn)]
     if not turns:
@@ -119,13 +119,14 @@ class _Rules:
             self.fail(system[0], f"{self.tag(system[0])} comes first, before {self.tag(turns[0])}")
 
     def validate_masks(self, turns: Sequence[int]) -> None:
-        """All masks stand in the last turn, which is the assistant's."""
+        """All masks, or the answer, stand in the last turn, which is the assistant's."""
         last = turns[-1]
         for i, node in enumerate(self.nodes):
-            if not isinstance(node, Mask) or (i > last and self.nodes[last] == Turn("assistant")):
+            if not isinstance(node, Mask | Answer) or (i > last and self.nodes[last] == Turn("assistant")):
                 continue
             role = next(turn.role for turn in self.nodes[i::-1] if isinstance(turn, Turn))
-            problem = f"a mask stands in the last turn, which is the assistant's; this turn is the {role}'s"
+            what = "a mask" if isinstance(node, Mask) else "<answer>"
+            problem = f"{what} stands in the last turn, which is the assistant's; this turn is the {role}'s"
             self.fail(
                 i, f"{problem}, and others follow" if i < last else f"{problem}: write <{CHAT}assistant> before it"
             )

@@ -11,7 +11,7 @@ from softcloze.formatting import abbreviate, line_and_column
 from softcloze.template.jinja.filters import ExpressionError, LimitError
 from softcloze.template.jinja.runtime import Run, run_steps
 from softcloze.template.jinja.statements import compile_statements
-from softcloze.template.nodes import Demos, Mask, Placed, write
+from softcloze.template.nodes import Answer, Demos, Mask, Placed, write
 from softcloze.template.parts import Part, merge_literals
 from softcloze.template.soft_blocks import SoftBlock
 
@@ -31,7 +31,7 @@ class Logic:
             TemplateSyntaxError: the Jinja breaks a rule.
         """
         self._placed, self._source = placed, source
-        self._once = {tag.node: i for i, tag in enumerate(placed) if isinstance(tag.node, Mask | Demos)}
+        self._once = {tag.node: i for i, tag in enumerate(placed) if isinstance(tag.node, Mask | Answer | Demos)}
         self._steps, fields = compile_statements(placed, blocks, source)
         self.fields = tuple(fields)
         self.variables = tuple(name for name, in_jinja in fields.items() if in_jinja)
@@ -41,8 +41,8 @@ class Logic:
 
         Raises:
             FieldError: a value is missing or of the wrong type.
-            TemplateLogicError: the output exceeds a limit, repeats <demos>, or does not have every mask exactly once
-                and in order.
+            TemplateLogicError: the output exceeds a limit, repeats <demos>, or does not have the <answer> or every
+                mask exactly once and in order.
         """
         run = Run(dict(values), example)
         where = "" if row is None else f"row {row}: "
@@ -55,10 +55,10 @@ class Logic:
         return merge_literals(run.parts)
 
     def _validate_once(self, parts: Iterable[Part], where: str) -> None:
-        present = [part.node for part in parts if type(part.node) in (Mask, Demos)]
+        present = [part.node for part in parts if type(part.node) in (Mask, Answer, Demos)]
         for node, i in self._once.items():
             count = present.count(node)
-            if not count and isinstance(node, Mask):
+            if not count and isinstance(node, Mask | Answer):
                 problem = "is missing from the output for this example: move it out of {% if … %} and {% for … %}"
                 raise TemplateLogicError(f"{where}{self._position(i)} {problem}")
             if count > 1:
