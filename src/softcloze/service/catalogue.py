@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from softcloze.backbone import Backbone
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import EXCLUSIVE
 from softcloze.prompt import Prompt, PromptSet
+from softcloze.prompt.card import PROMPT
 from softcloze.registry import LIVE, Registry, State, Version
 from softcloze.registry.promotion import default_example
 from softcloze.service.answers import RowError
@@ -105,7 +107,7 @@ class Loader:
         Returns:
             The catalogue: each version that is new in it has scored a row.
         """
-        known = {name: (served.version, served.prompt) for name, served in before.versions.items()}
+        known = {name: (served.version, served.prompt, served.sha256) for name, served in before.versions.items()}
         prompts = before.prompts
         named: dict[str, dict[str, str]] = {}  # versions by the names of prompts and aliases
         faults: dict[str, str] = {}
@@ -117,7 +119,8 @@ class Loader:
                 if str(version) not in known:
                     prompt = self._load(version)
                     prompts = self._bind(version, prompt, prompts)
-                    known[str(version)] = version, prompt
+                    digest = sha256((version.path / PROMPT.card).read_bytes()).hexdigest()
+                    known[str(version)] = version, prompt, digest
                 of_prompt[alias] = str(version)
             except Exception as error:  # noqa: BLE001 - one version does not keep the others from being served
                 LOG.warning("%s is not served: %s", reference, _as_logged(error))
@@ -179,8 +182,10 @@ def _describe(served: ServedVersion, aliases: list[str]) -> VersionAnswer:
         aliases=aliases,
         labels=[*prompt.verbalizer.labels],
         several_labels=prompt.head not in EXCLUSIVE,
+        choices=served.choices,
         fields=[*served.fields],
         template=str(prompt.template),
         model=prompt.model,
         trained=bool(prompt.vectors or prompt.head_tensors),
+        sha256=served.sha256,
     )

@@ -46,14 +46,15 @@ class Service:
         draining: True after SIGTERM, when new rows are turned away.
     """
 
-    def __init__(self, registry: Registry, backbone: Backbone, settings: ServiceSettings):
+    def __init__(self, registry: Registry, backbone: Backbone, settings: ServiceSettings | None = None):
         """Make a service that has no prompts yet.
 
         Args:
             registry: of the prompts.
             backbone: the model; prompts of another one are listed and not served.
-            settings: limits.
+            settings: limits; None for the defaults.
         """
+        settings = settings if settings is not None else ServiceSettings()
         self.settings, self.backbone = settings, backbone
         self.metrics = Metrics()
         self.catalogue = Catalogue()

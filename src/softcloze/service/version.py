@@ -23,11 +23,13 @@ class ServedVersion:
     Attributes:
         version: its name and number in the registry.
         prompt: the prompt.
+        sha256: checksum of its card.
         prompts: the set, in which its name is that of the version.
     """
 
     version: Version
     prompt: Prompt
+    sha256: str
     prompts: PromptSet
 
     @property
@@ -36,10 +38,15 @@ class ServedVersion:
         return str(self.version)
 
     @property
+    def choices(self) -> str | None:
+        """The field with the choices of an example; None where all examples have the same labels."""
+        verbalizer = self.prompt.verbalizer
+        return verbalizer.field if isinstance(verbalizer, FieldVerbalizer) else None
+
+    @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of an example: those of the template, and that of the choices where the label is one of them."""
-        choices = self.prompt.verbalizer
-        names = [*self.prompt.template.fields, *([choices.field] if isinstance(choices, FieldVerbalizer) else [])]
+        """The fields of an example: those of the template, and that of the choices."""
+        names = [*self.prompt.template.fields, *([self.choices] if self.choices is not None else [])]
         return tuple(dict.fromkeys(names))
 
     def validate_size(self, example: JsonExample, most: int) -> None:

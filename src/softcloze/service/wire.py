@@ -114,10 +114,12 @@ class VersionAnswer(BaseModel):
     aliases: list[str]
     labels: list[JsonValue]
     several_labels: bool
+    choices: Annotated[str | None, Field(description="The field whose texts are the choices of a row.")]
     fields: list[str]
     template: str
     model: str
     trained: bool
+    sha256: Annotated[str, Field(description="Checksum of the version's card.")]
 
 
 class PromptAnswer(BaseModel):
