@@ -1,4 +1,4 @@
-"""Explain decisions and analyse trained soft prompts."""
+"""Explain decisions, analyse trained soft prompts, and measure generated texts."""
 
 from softcloze.analysis.ablation import DeletedVector, Deletions, delete_vectors
 from softcloze.analysis.evaluation import Score
@@ -10,9 +10,11 @@ from softcloze.analysis.head_shares import HeadShares, head_shares
 from softcloze.analysis.member_shares import MemberShare, MemberShares, member_shares
 from softcloze.analysis.soft_slots import LayerLengths, SoftSlot, soft_slots
 from softcloze.analysis.soft_vectors import SoftInspection, SoftVector, VocabularyWord, inspect_soft
+from softcloze.analysis.text_metrics import TEXT_METRICS, MeasuredTexts, TextMetric, measure_texts
 from softcloze.analysis.trajectory import Epoch, Trajectory, VectorLog, trajectory
 
 __all__ = [
+    "TEXT_METRICS",
     "DeletedVector",
     "Deletions",
     "Epoch",
@@ -24,12 +26,14 @@ __all__ = [
     "HeadShares",
     "LabelShare",
     "LayerLengths",
+    "MeasuredTexts",
     "MemberShare",
     "MemberShares",
     "Score",
     "SoftInspection",
     "SoftSlot",
     "SoftVector",
+    "TextMetric",
     "TopWord",
     "Trajectory",
     "VectorLog",
@@ -43,6 +47,7 @@ __all__ = [
     "head_shares",
     "inspect_soft",
     "likeliest_words",
+    "measure_texts",
     "member_shares",
     "soft_slots",
     "trajectory",

@@ -7,11 +7,20 @@ Everything that a fair comparison needs is importable from here:
   `FineTunedClassifier`, `SetFitClassifier`
 - the comparison: `Protocol`, `compare`, `Comparison`, and its parts `Run`, `Summary`, `Difference`, `MethodCard`,
   `Spread`, `VariantSpread`
+- generated texts: `evaluate_generation`, `generation_metrics`, `GenerationEvaluation` and its `TextScore`
 """
 
 from softcloze.data import Examples, Split, few_shot, split_rows
 from softcloze.experiments.baselines import FineTunedClassifier, tfidf
 from softcloze.experiments.comparison import Comparison
+from softcloze.experiments.generation import (
+    GENERATION_METRICS,
+    GenerationEvaluation,
+    GenerationMetric,
+    TextScore,
+    evaluate_generation,
+    generation_metrics,
+)
 from softcloze.experiments.methods import Method, standard_methods
 from softcloze.experiments.protocol import Protocol, Shots
 from softcloze.experiments.results import Difference, MethodCard, Run, RunId, Summary
@@ -22,11 +31,14 @@ from softcloze.experiments.variants import VariantSpread, prompt_variants, sprea
 from softcloze.starters import load_data
 
 __all__ = [
+    "GENERATION_METRICS",
     "METRICS",
     "Comparison",
     "Difference",
     "Examples",
     "FineTunedClassifier",
+    "GenerationEvaluation",
+    "GenerationMetric",
     "Method",
     "MethodCard",
     "Metric",
@@ -40,9 +52,12 @@ __all__ = [
     "Split",
     "Spread",
     "Summary",
+    "TextScore",
     "VariantSpread",
     "compare",
+    "evaluate_generation",
     "few_shot",
+    "generation_metrics",
     "load_data",
     "prompt_variants",
     "split_rows",

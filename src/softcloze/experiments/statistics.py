@@ -1,6 +1,6 @@
 """Metrics, paired differences with intervals and p-values, and Holm's correction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple, Self, TypeAlias, get_args
@@ -135,15 +135,34 @@ def paired(
         Bootstrap of two crossed samples: Owen, Annals of Applied Statistics, 2007, arXiv:0712.1111. We differ in the
         variance of the draws; see docs/measurements/comparing.md.
     """
-    left, right = np.broadcast_arrays(_parts(metric, first, truth), _parts(metric, second, truth))
-    differences = _value(left.sum(-2)) - _value(right.sum(-2))  # (runs,)
+    return paired_sums(_parts(metric, first, truth), _parts(metric, second, truth), _value, resampling, level)
+
+
+def paired_sums(
+    first: np.ndarray,
+    second: np.ndarray,
+    value: Callable[[np.ndarray], np.ndarray],
+    resampling: Resampling,
+    level: float = LEVEL,
+) -> Paired:
+    """The difference of `paired` for any metric that is computed from sums over examples.
+
+    Args:
+        first: summands of each example in each run of a method, shape (..., runs, rows, parts).
+        second: those of the other method for the same draws in the same order; a single run is used for all.
+        value: the metric from such sums; of sums over examples, (..., runs, parts), it returns shape (runs,).
+        resampling: resamples and permutations of the examples.
+        level: probability that the interval covers.
+    """
+    left, right = np.broadcast_arrays(first, second)
+    differences = value(left.sum(-2)) - value(right.sum(-2))  # (runs,)
     mean, runs = float(differences.mean()), len(differences)
     left, right = left.astype(np.float32), right.astype(np.float32)
 
-    resampled = _value(resampling.counts @ left) - _value(resampling.counts @ right)  # (runs, resamples)
+    resampled = value(resampling.counts @ left) - value(resampling.counts @ right)  # (runs, resamples)
     swapped = resampling.swaps @ (right - left)
     left_sums, right_sums = left.sum(-2, keepdims=True) + swapped, right.sum(-2, keepdims=True) - swapped
-    null = (_value(left_sums) - _value(right_sums)).mean(0)  # (resamples,)
+    null = (value(left_sums) - value(right_sums)).mean(0)  # (resamples,)
 
     bootstrap = resampled.mean(0)
     if runs > 1:
