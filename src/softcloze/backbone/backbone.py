@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from softcloze.backbone.quantisation import NONE, keep_unpacked, quantisation_of
 from softcloze.backbone.seq2seq import decoder_start
 from softcloze.backbone.soft_inputs import NOTHING_AFTER_PREFIX, SoftInputs, StatesBelow
 from softcloze.backbone.weights import validate_finite, validate_vocabulary
+from softcloze.backbone.writing import validate_writer, write
 from softcloze.calibration.scores import non_finite_rows
 from softcloze.encoding import PretrainedTokenizer, PromptTokenizer
 from softcloze.encoding.tokenizer import validate_tokenizer
@@ -39,7 +40,7 @@ from softcloze.errors import BackboneError, EncodingError, NonFiniteError
 from softcloze.formatting import quoted
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import GenerationConfig, PreTrainedModel
 
 
 class Backbone:
@@ -361,6 +362,50 @@ class Backbone:
                 return prefix
         return self._forward.prefill(sequences, soft, prefix)
 
+    def validate_writer(self) -> None:
+        """Raise BackboneError, with the reason, if the model cannot write text after soft vectors."""
+        validate_writer(self._forward)
+
+    def write(
+        self,
+        sequences: Sequence[Sequence[int]],
+        config: "GenerationConfig",
+        *,
+        sources: Sequence[tuple[int, ...]] = (),
+        soft: SoftInputs | None = None,
+        prefix: PrefixCache | None = None,
+        late_positions: Sequence[Sequence[int]] = (),
+        **hooks: Any,  # noqa: ANN401 - what transformers calls while it writes
+    ) -> list[list[int]]:
+        """Write new tokens after some sequences with `generate` of transformers, in one batch, without gradient.
+
+        Vectors that enter at later layers do so while the prompt is computed, and not at new tokens. Defaults of the
+        model's own generation configuration have no effect.
+
+        Args:
+            sequences: ids of each prompt, as in `outputs`; for a seq2seq model those with which the decoder starts, all
+                of one length.
+            config: the options; its `num_return_sequences` is 1.
+            sources: for a seq2seq model, the encoder's ids.
+            soft: the soft vectors.
+            prefix: a single prefix, from `prefill`, with which all sequences start; it stays as it is.
+            late_positions: as for `outputs`.
+            hooks: logits_processor, stopping_criteria and streamer, for `generate`.
+
+        Returns:
+            New ids of each prompt, filled up with the padding token after their end.
+        """
+        return write(
+            self._forward,
+            sequences,
+            config,
+            sources=sources,
+            soft=soft,
+            prefix=prefix,
+            late_positions=late_positions,
+            **hooks,
+        )
+
     @property
     def layers(self) -> Layers:
         """The layers at which soft vectors can enter, of a seq2seq model its encoder's.
@@ -445,10 +490,10 @@ class Backbone:
         cached = prefix.padded_length if prefix is not None else 0
         wanted = max(MAX_TREE_TOKENS, int(BRANCHING * longest))
         # our mask knows nothing of a layer's window, so all has to fit into it
-        return max(0, min(wanted, self._window - cached)) if self.can_pack else 0
+        return max(0, min(wanted, self.window - cached)) if self.can_pack else 0
 
     @cached_property
-    def _window(self) -> int:
+    def window(self) -> int:
         """The length up to which every layer sees all earlier positions."""
         config = self.model.config.get_text_config().to_dict()
         # not how many layers have one (max_window_layers), nor which (sliding_window_pattern)

@@ -55,6 +55,11 @@ class ForwardPass:
         self._embed_per_layer = per_layer_embedding(model)
 
     @property
+    def embeds_per_layer(self) -> bool:
+        """True if the model embeds token ids once more for each layer."""
+        return self._embed_per_layer is not None
+
+    @property
     def device(self) -> torch.device:
         """The device of the model."""
         device: torch.device = self.model.device
@@ -109,7 +114,7 @@ class ForwardPass:
             return find_layers(self.model, run)
 
     @contextmanager
-    def _entering(self, soft: SoftInputs | None, slots: Slots) -> Iterator[None]:
+    def entering(self, soft: SoftInputs | None, slots: Slots) -> Iterator[None]:
         """Have the vectors of `soft` enter at later layers in the forward pass of a `with` block."""
         if soft is None or not soft.layers:
             yield
@@ -192,7 +197,7 @@ class ForwardPass:
             encoded, located = zip(*source_index, strict=True)
             encoder_inputs, slots = self.inputs(encoded, None, soft, None, located)
             text_index = [source_index[key] for key in keys]
-            with self._entering(soft, slots):
+            with self.entering(soft, slots):
                 inputs = decoder_inputs(self.model, encoder_inputs, text_index, sequences)
             soft = None  # the decoder has no slots
         else:
@@ -202,7 +207,7 @@ class ForwardPass:
         if self._accepts_cache:
             inputs["use_cache"] = prefix is not None
         sequence, position, scored = _flat(positions, () if of_encoder else state_positions)
-        with self._entering(soft, slots):
+        with self.entering(soft, slots):
             outputs = self.head.outputs(inputs, sequence, position, part, scored)
         if not of_encoder:
             return outputs
@@ -239,7 +244,7 @@ class ForwardPass:
             inputs["past_key_values"] = prefix.cache(self.device)
         sequence, position, scored = _flat(positions, state_positions)
         nodes = packing.node_index[sequence, position]
-        with self._entering(soft, slots):
+        with self.entering(soft, slots):
             return self.head.outputs(inputs, packing.tree_index[sequence], nodes, part, scored)
 
     def prefill(
@@ -256,7 +261,7 @@ class ForwardPass:
             inputs, slots = self.inputs(sequences, None, soft, prefix)
             inputs |= {"past_key_values": cache, "use_cache": True}
             nothing = torch.empty(0, dtype=torch.long)
-            with self._entering(soft, slots):
+            with self.entering(soft, slots):
                 self.head.outputs(inputs, nothing, nothing)
         added = torch.tensor([len(sequence) for sequence in sequences])
         before = prefix.padded_length if prefix is not None else 0

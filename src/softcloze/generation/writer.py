@@ -1,0 +1,203 @@
+"""Write texts after encoded prompts, in batches of similar length."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
+from softcloze.encoding import EncodedPrompt
+from softcloze.generation.options import DEFAULT_TOKENS, generation_config, processors_of
+from softcloze.scoring.families import state_input_of
+from softcloze.scoring.field_vectors import with_field_vectors
+from softcloze.scoring.plan import ModelInput, late_positions
+
+if TYPE_CHECKING:
+    from transformers.generation import BaseStreamer
+
+
+class Written(NamedTuple):
+    """A text that a model wrote.
+
+    Attributes:
+        ids: its new tokens, with those of a stop string, without the end token.
+        text: their text before the first stop string, without special tokens.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes texts with a backbone.
+
+    Attributes:
+        backbone: a causal or seq2seq model.
+        options: those of transformers by name, checked by `validate_options`.
+        stops: stop strings, in addition to those of the options.
+        ends: token ids that end a text.
+        max_new_tokens: the limit where the options have none.
+
+    Source:
+        Batches sorted by length as in lm-evaluation-harness; the rest is `generate` of transformers.
+    """
+
+    backbone: Backbone
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stops: tuple[str, ...] = ()
+    ends: tuple[int, ...] = ()
+    max_new_tokens: int = DEFAULT_TOKENS
+
+    @property
+    def limit(self) -> int:
+        """New tokens of a text at most."""
+        return int(self.options.get("max_new_tokens", self.max_new_tokens))
+
+    @property
+    def all_stops(self) -> tuple[str, ...]:
+        """All stop strings."""
+        given = self.options.get("stop_strings") or ()
+        return (*self.stops, *((given,) if isinstance(given, str) else given))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without special tokens."""
+        text: str = self.backbone.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def write(self, prompts: Sequence[EncodedPrompt], soft: SoftInputs | None = None, seed: int = 0) -> list[Written]:
+        """Write a text after each prompt, without gradient.
+
+        A causal model computes once what all prompts begin with. Texts do not depend on the batches, unless they are
+        drawn with `do_sample`: the rows of a batch then share their random numbers.
+
+        Args:
+            prompts: encoded prompts, each with space for `limit` new tokens.
+            soft: the soft vectors, or None where the template has none.
+            seed: seed of the drawing with `do_sample`. PyTorch's global generators are restored afterwards.
+
+        Raises:
+            BackboneError: the model cannot write.
+            OutOfMemoryError: a single prompt does not fit into memory.
+        """
+        self.backbone.validate_writer()
+        written: dict[int, Written] = {}
+        with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
+            prompts, soft = with_field_vectors(self.backbone, prompts, soft)
+            inputs = [state_input_of(self.backbone, prompt) for prompt in prompts]
+            groups: dict[int, list[int]] = defaultdict(list)
+            for i, model_input in enumerate(inputs):
+                # the decoder's ids cannot be padded
+                groups[len(model_input.ids) if model_input.source else 0].append(i)
+            for group in groups.values():
+                prefix = self._shared_prefix([inputs[i] for i in group], soft)
+                cached = prefix.padded_length if prefix is not None else 0
+                lengths = [len(inputs[i].source or inputs[i].ids) - cached for i in group]
+
+                def run(batch: list[int], group: list[int] = group, prefix: PrefixCache | None = prefix) -> None:
+                    rows = [group[i] for i in batch]
+                    new = self._batch([prompts[i] for i in rows], [inputs[i] for i in rows], soft, prefix)
+                    written.update(zip(rows, map(self._finished, new), strict=True))
+
+                def cost(i: int, lengths: list[int] = lengths) -> int:
+                    return lengths[i] + self.limit
+
+                run_length_bucketed(lengths, cost, run, self.backbone.token_budget)
+        return [written[i] for i in range(len(prompts))]
+
+    def write_one(
+        self, prompt: EncodedPrompt, soft: SoftInputs | None, seed: int, streamer: "BaseStreamer", cancelled: Event
+    ) -> None:
+        """Write one text, and give each token to `streamer`; stop early once `cancelled` is set."""
+        self.backbone.validate_writer()
+        with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
+            (prompt,), soft = with_field_vectors(self.backbone, [prompt], soft)
+            inputs = [state_input_of(self.backbone, prompt)]
+            self._batch([prompt], inputs, soft, None, streamer=streamer, cancelled=cancelled)
+
+    def _shared_prefix(self, inputs: Sequence[ModelInput], soft: SoftInputs | None) -> PrefixCache | None:
+        """Keys and values of the ids that all sequences of a causal model begin with; None for a single sequence."""
+        late = soft is not None and soft.late  # which need the states of the whole prompt
+        if len(inputs) < 2 or late or self.backbone.family != "causal" or not self.backbone.supports_prefix_cache:
+            return None
+        sequences = [model_input.ids for model_input in inputs]
+        if max(map(len, sequences)) + self.limit > self.backbone.window:
+            return None  # padding after the prefix would count as distance
+        # the last id gives the scores of the first new token
+        length = min(shared_prefix(sequences), min(map(len, sequences)) - 1)
+        return self.backbone.prefill([sequences[0][:length]], soft) if length > 0 else None
+
+    def _batch(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        inputs: Sequence[ModelInput],
+        soft: SoftInputs | None,
+        prefix: PrefixCache | None,
+        streamer: "BaseStreamer | None" = None,
+        cancelled: Event | None = None,
+    ) -> list[list[int]]:
+        """New ids of the prompts of one batch, filled up with padding."""
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        from softcloze.generation.stops import StopAt
+
+        opening = len(inputs[0].ids) if inputs[0].source else 0
+        late = [late_positions(*pair) for pair in zip(prompts, inputs, strict=True)]
+        return self.backbone.write(
+            [model_input.ids for model_input in inputs],
+            generation_config(
+                {**self.options, "max_new_tokens": self.limit}, self.ends, self._padding, self.backbone.decoder_start
+            ),
+            sources=[model_input.source for model_input in inputs] if opening else (),
+            soft=soft,
+            prefix=prefix,
+            late_positions=late if soft is not None and soft.late else (),
+            logits_processor=LogitsProcessorList(processors_of(self.options)),
+            stopping_criteria=StoppingCriteriaList([StopAt(self.decode, self.all_stops, opening, cancelled)]),
+            streamer=streamer,
+        )
+
+    @property
+    def _padding(self) -> int:
+        tokenizer = self.backbone.tokenizer
+        known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        return int(next(i for i in known if i is not None))
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """All token ids that end a text."""
+        given = self.options.get("eos_token_id", self.ends)
+        return tuple(given) if isinstance(given, list | tuple) else (int(given),)
+
+    def _finished(self, new: Sequence[int]) -> Written:
+        """Cut off what follows the end token or the first stop string."""
+        from softcloze.generation.stops import before_stop
+
+        ends = self.end_ids
+        ids = tuple(new[: next((k for k, token in enumerate(new) if token in ends), len(new))])
+        text = self.decode(ids)
+        cut = before_stop(text, self.all_stops)
+        return Written(ids, cut)
+
+    @contextmanager
+    def _drawing(self, seed: int) -> Iterator[None]:
+        """Seed PyTorch's global generators, from which `generate` draws, and restore them afterwards."""
+        if not self.options.get("do_sample"):
+            yield
+            return
+        device = self.backbone.device
+        with ExitStack() as stack:
+            if device.type == "cuda":
+                stack.enter_context(torch.random.fork_rng([device]))
+                stack.enter_context(torch.cuda.device(device))
+                torch.cuda.manual_seed(seed)
+            else:
+                stack.enter_context(torch.random.fork_rng([]))
+            torch.default_generator.manual_seed(seed)
+            yield
