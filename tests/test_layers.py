@@ -22,6 +22,7 @@ ORDER = [
     "backbone",
     "embeddings",
     "scoring",
+    "generation",
     "soft",
     "heads",
     "demonstrations",

@@ -1,6 +1,6 @@
 """Options of writing: those of transformers' `GenerationConfig`, by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from softcloze.errors import ParameterError
@@ -8,7 +8,6 @@ from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.parameters import (
     BOOLEAN,
     NONE,
-    NOT_NEGATIVE,
     NUMBER,
     POSITIVE,
     TEXT,
@@ -24,17 +23,28 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig, LogitsProcessor
 
 DEFAULT_TOKENS = 128  # new tokens at most, where neither the template nor an option says so
+
+
+def _are(holds: Callable[[Any], bool], value: object) -> bool:
+    """Return True for a list with items, all of which hold."""
+    return isinstance(value, list | tuple) and bool(value) and all(map(holds, value))
+
+
+def _is_pair(value: object, first: Constraint, second: Constraint) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and first.holds(value[0]) and second.holds(value[1])
+
+
 _SHARE = number("above 0, and 1 at most", lambda value: 0 < value <= 1)
 _BELOW_ONE = number("from 0 to below 1", lambda value: 0 <= value < 1)
 _ID = integer(at_least=0)
-_IDS = Constraint(
-    "a list of token ids", lambda value: isinstance(value, list | tuple) and bool(value) and all(map(_ID.holds, value))
+_IDS = Constraint("a list of token ids", lambda value: _are(_ID.holds, value))
+_TEXTS = Constraint("a list of texts", lambda value: _are(lambda text: isinstance(text, str) and bool(text), value))
+_WORDS = Constraint("a list of lists of token ids", lambda value: _are(_IDS.holds, value))
+_BIASES = Constraint(
+    "a list of pairs of token ids and a number, as in [[[12, 5], -2.0]]",
+    lambda value: _are(lambda pair: _is_pair(pair, _IDS, NUMBER), value),
 )
-_TEXTS = Constraint(
-    "a list of texts",
-    lambda value: isinstance(value, list | tuple) and all(isinstance(text, str) and text for text in value),
-)
-_ANY = Constraint("what transformers takes", lambda value: True)
+_DECAY = Constraint("a number of tokens and a factor, as in [20, 1.05]", lambda value: _is_pair(value, _ID, POSITIVE))
 SAMPLING = {
     "temperature": POSITIVE,
     "top_k": integer(at_least=0),
@@ -57,14 +67,14 @@ OPTIONS: Mapping[str, Constraint] = {
     **BEAMS,
     "repetition_penalty": POSITIVE,
     "no_repeat_ngram_size": integer(at_least=0),
-    "bad_words_ids": _ANY,
-    "sequence_bias": _ANY,
+    "bad_words_ids": _WORDS | NONE,
+    "sequence_bias": _BIASES | NONE,
     "suppress_tokens": _IDS | NONE,
     "begin_suppress_tokens": _IDS | NONE,
     "forced_bos_token_id": _ID | NONE,
     "forced_eos_token_id": _ID | _IDS | NONE,
     "eos_token_id": _ID | _IDS,
-    "exponential_decay_length_penalty": _ANY,
+    "exponential_decay_length_penalty": _DECAY | NONE,
     "renormalize_logits": BOOLEAN,
     "remove_invalid_values": BOOLEAN,
 }

@@ -35,7 +35,7 @@ def certain_length(text: str, stops: Sequence[str]) -> int:
     return len(text)
 
 
-class StopAt(StoppingCriteria):  # type: ignore[misc] # transformers is not typed
+class StopAt(StoppingCriteria):
     """End a text with a stop string, and all texts once somebody asks for it."""
 
     def __init__(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BYTE = re.compile("<0x[0-9A-F]{2}>")  # a token of one byte, as tokenizers of SentencePiece name it
 
+
 def stream_text(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None = None, seed: int = 0) -> Iterator[str]:
     """Write a text, and give each piece as soon as it cannot change any more.
 
@@ -76,7 +77,7 @@ def _tokens(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed
     def run() -> None:
         try:
             writer.write_one(prompt, soft, seed, _Streamer(queue), cancelled)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads
             queue.put(error)
         else:
             queue.put(None)
