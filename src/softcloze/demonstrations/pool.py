@@ -8,7 +8,7 @@ from itertools import islice, zip_longest
 from typing import Self
 
 from softcloze.data import Example
-from softcloze.encoding import Answer, Demonstration
+from softcloze.encoding import Demonstration, MaskWords
 from softcloze.template import Template
 from softcloze.verbalizer import Label
 
@@ -27,11 +27,11 @@ class Pool:
 
     values: tuple[Values, ...]
     labels: tuple[int, ...]
-    words: tuple[Answer, ...]
+    words: tuple[MaskWords, ...]
 
     @classmethod
     def from_examples(
-        cls, template: Template, examples: Sequence[Example], labels: Sequence[int], words: Sequence[Answer]
+        cls, template: Template, examples: Sequence[Example], labels: Sequence[int], words: Sequence[MaskWords]
     ) -> Self:
         """Make a pool of examples for `template`; `labels` and `words` as in the attributes.
 

@@ -1,16 +1,18 @@
 """Encoding: from a template and examples to token ids with soft slots."""
 
+from softcloze.encoding.answers import AnswerFormat
 from softcloze.encoding.compiled import CompiledBlock, CompiledTemplate
-from softcloze.encoding.encoded import Answer, Demonstration, EncodedPrompt, TokenInfo, Truncation, summarise_cuts
+from softcloze.encoding.encoded import Demonstration, EncodedPrompt, MaskWords, TokenInfo, Truncation, summarise_cuts
 from softcloze.encoding.tokenizer import NO_LIMIT, PretrainedTokenizer, PromptTokenizer, sentinels_of
 
 __all__ = [
     "NO_LIMIT",
-    "Answer",
+    "AnswerFormat",
     "CompiledBlock",
     "CompiledTemplate",
     "Demonstration",
     "EncodedPrompt",
+    "MaskWords",
     "PretrainedTokenizer",
     "PromptTokenizer",
     "TokenInfo",

@@ -76,6 +76,15 @@ class ChatFormat:
             self._frames[key] = self._find(key)
         return self._frames[key]
 
+    def ending(self, roles: Sequence[Role]) -> str:
+        """The text after the content of the last turn, with markers for special tokens; arguments as for `frame`."""
+        try:
+            return self._split(roles, ended=True)[-1]
+        except EncodingError:
+            if tuple(roles[:2]) != ("system", "user"):
+                raise
+        return self._split(roles[1:], ended=True)[-1]
+
     def _find(self, roles: tuple[Role, ...]) -> tuple[str, ...]:
         try:
             return self._split(roles)
@@ -85,29 +94,30 @@ class ChatFormat:
         first, *others = self._split(roles[1:])
         return first, _FOLD, *others
 
-    def _split(self, roles: Sequence[Role]) -> tuple[str, ...]:
-        """Render placeholders as contents, and split the result at them."""
+    def _split(self, roles: Sequence[Role], *, ended: bool = False) -> tuple[str, ...]:
+        """Render placeholders as contents, and split the result at them; the text after the last if it is ended."""
         contents = [f"{self._nonce}x{i}x" for i in range(len(roles))]
         messages: list[dict[str, str]] = [
             {"role": role, "content": content} for role, content in zip(roles, contents, strict=True)
         ]
-        text = self._render(messages)
+        text = self._render(messages, ended=ended)
         pieces = re.split("|".join(contents), text)
-        if re.findall("|".join(contents), text) != contents or pieces.pop():
+        begun = not ended and pieces.pop()  # text after a turn that is not ended
+        if re.findall("|".join(contents), text) != contents or begun:
             raise EncodingError(
                 f"the tokenizer's chat template does not write the turns {', '.join(roles)} each once and in order; "
                 "change the turns"
             )
         return tuple(map(self._prompt_tokenizer.with_markers, pieces))
 
-    def _render(self, messages: list[dict[str, str]]) -> str:
-        """The text of a conversation whose last message is begun; dates come from the options, not the clock."""
+    def _render(self, messages: list[dict[str, str]], *, ended: bool) -> str:
+        """The text of a conversation whose last message is begun or ended; dates come from the options."""
         dates: dict[str, str] = {}
         while True:
             template = _without_clock(self._template, dates) if _CLOCK in self._template else self._template
             try:
                 text: str = self._prompt_tokenizer.original.apply_chat_template(
-                    messages, chat_template=template, tokenize=False, continue_final_message=True, **self._options
+                    messages, chat_template=template, tokenize=False, continue_final_message=not ended, **self._options
                 )
                 return text
             except Exception as error:  # noqa: BLE001  a chat template is code of others, and raises what it likes

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from tokenizers import Encoding
 
 from softcloze.data import Example
+from softcloze.encoding.answers import AnswerEncoder, AnswerFormat
 from softcloze.encoding.encoded import Demonstration, EncodedPrompt, TokenInfo
 from softcloze.encoding.rendering import Rendered, Renderer
 from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.encoding.truncation import KeptTokens, part_indices, truncate
-from softcloze.encoding.word_ids import word_ids
+from softcloze.encoding.word_ids import ids_after, word_ids
 from softcloze.errors import EncodingError
 from softcloze.template import (
     EMBEDDING,
+    Answer,
     ChatOptions,
     Field,
     FromBy,
@@ -33,12 +35,21 @@ from softcloze.template import (
 
 @dataclass(frozen=True, slots=True)
 class _Truncated:
-    """A tokenized prompt after truncation; `dropped` counts the demonstrations left out."""
+    """A tokenized prompt after truncation.
+
+    Attributes:
+        rendered: its text.
+        encoding: its tokens before truncation.
+        kept: those that are kept.
+        dropped: number of demonstrations left out.
+        answer: ids of the given answer.
+    """
 
     rendered: Rendered
     encoding: Encoding
     kept: KeptTokens
     dropped: int
+    answer: tuple[int, ...] = ()
 
 
 class CompiledTemplate:
@@ -50,7 +61,8 @@ class CompiledTemplate:
         blocks: the soft blocks, in order of first appearance.
         soft_count: number of soft vectors in all blocks.
         max_length: maximal number of tokens and slots, answer included.
-        has_right: whether the last mask can be followed by anything.
+        has_right: whether the last mask or the answer can be followed by anything.
+        answers: how the model writes answers; None for a template with masks.
     """
 
     def __init__(
@@ -75,6 +87,7 @@ class CompiledTemplate:
         Raises:
             EncodingError: the template has <options> but `options` is empty, the words of an init= have no tokens, or
                 the tokenizer's chat template does not write these chat turns.
+            TemplateSyntaxError: a model with this tokenizer cannot write the answer; shows the place.
             TokenizerError: the template has a special token that the tokenizer lacks, or chat turns, and the tokenizer
                 has no chat template.
             ParameterError: the chat template has no such option, or writes a date that `chat_options` does not give.
@@ -91,9 +104,13 @@ class CompiledTemplate:
         self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
         self._renderer = Renderer(template, prompt_tokenizer, options, chat_options)
         self._static_parts = self._renderer.static_parts
-        self.has_right = not isinstance(self._static_parts[-1].node, Mask)
+        self.answers: AnswerFormat | None = self._renderer.answers
+        fills = self.answers is not None and self.answers.fills
+        self.has_right = fills or (self.answers is None and not isinstance(self._static_parts[-1].node, Mask))
+        self._has_blank = self.answers is None or fills or not prompt_tokenizer.decoder
         self._has_token_types = prompt_tokenizer.has_token_types and Special("sep") in template.nodes
-        limits = [node.max for node in template.nodes if isinstance(node, Field) and node.max is not None]
+        limited = (Field, Answer) if template.demos is not None else (Field,)  # which show answers
+        limits = [node.max for node in template.nodes if isinstance(node, limited) and node.max is not None]
         self._shortest_max = min(limits, default=max_length)
 
     @property
@@ -126,6 +143,7 @@ class CompiledTemplate:
         answer_length: int | Sequence[int] | None = None,
         demonstrations: Sequence[Sequence[Demonstration]] | None = None,
         locate_fields: bool = False,
+        answers: Sequence[str] | None = None,
     ) -> list[EncodedPrompt]:
         """Encode examples in order.
 
@@ -133,17 +151,20 @@ class CompiledTemplate:
             examples: strings for a template with one field, else mappings from field names to values.
             answer_length: positions reserved for the longest answer, in tokens: the longest label word, or with
                 several masks the longest sum of their words; a number for all examples, or one for each. One for each
-                mask by default. Ignored if masks are sentinels, which take one position whatever the word.
+                mask by default. Ignored if masks are sentinels, which take one position whatever the word. With an
+                <answer> the most new tokens, its `max` by default; ignored if a decoder writes them.
             demonstrations: the demonstrations of each example, for a template with <demos>.
             locate_fields: whether the prompts have their `field_positions`.
+            answers: an answer for each example, for a template with <answer>. None is ever cut.
 
         Raises:
             FieldError: an example lacks a field or has a value of an unsupported type; names the row.
-            EncodingError: the parts that must not be cut exceed `max_length`; says by how many tokens.
+            EncodingError: the parts that must not be cut exceed `max_length`; says by how many tokens. Or an answer
+                that the model could not write: see `AnswerEncoder`.
         """
         values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
         demos = self._write_demonstrations(demonstrations) if demonstrations is not None else [[]] * len(values)
-        truncated = self._truncated(examples, values, demos, answer_length)
+        truncated = self._truncated(examples, values, demos, answer_length, answers)
         prompts = {row: self._encoded(prompt, locate_fields) for row, prompt in truncated}
         return [prompts[row] for row in range(len(values))]
 
@@ -190,6 +211,8 @@ class CompiledTemplate:
                     tokens += [TokenInfo("", "soft", part.block.key, True)] * len(self._slots[part.block.key])
                 case Mask(_, name):
                     tokens.append(TokenInfo("<mask>", "mask", "" if name is None else name, True))
+                case Answer():
+                    tokens.append(TokenInfo("<answer>", "answer", "", True))
                 case Field(name):
                     tokens.append(TokenInfo(token, "field", name, i in kept))
                 case Special():
@@ -198,7 +221,16 @@ class CompiledTemplate:
                     tokens.append(TokenInfo(token, "turn", role, True))
                 case _:
                     tokens.append(TokenInfo(token, "literal", "", True))
-        return tokens
+        return tokens + self._written_tokens()
+
+    def _written_tokens(self) -> list[TokenInfo]:
+        """What a model writes after the prompt: the answer, unless its position is in the prompt, and its end."""
+        if self.answers is None or self.answers.fills:
+            return []
+        tokenizer, stop = self.prompt_tokenizer, self.answers.stop
+        ids = self.answers.end_ids[:1] if stop is None else ids_after(Part(Literal("")), stop, tokenizer)
+        answer = [] if self._has_blank else [TokenInfo("<answer>", "answer", "", True)]
+        return [*answer, *(TokenInfo(tokenizer.token(i), "stop", "", True) for i in ids)]
 
     def _write_demonstrations(self, demonstrations: Sequence[Sequence[Demonstration]]) -> list[list[list[Part]]]:
         """Write the demonstrations of each row; those that rows share are written once."""
@@ -218,13 +250,12 @@ class CompiledTemplate:
         values: Sequence[Mapping[str, object]],
         demos: Sequence[list[list[Part]]],
         answer_length: int | Sequence[int] | None,
+        answers: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, _Truncated]]:
         """Tokenize and truncate each row; rows that lose demonstrations come last."""
         several = len(values) > 1
-        answers = [0] * len(values)  # positions beyond one for each mask
-        if answer_length is not None and not self.prompt_tokenizer.sentinels:
-            lengths = [answer_length] * len(values) if isinstance(answer_length, int) else answer_length
-            answers = [length - len(self.template.masks) for length in lengths]
+        written: list[tuple[int, ...]] = [()] * len(values)
+        room = self._positions(answer_length, written)
         dropped = [0] * len(values)
         waiting = list(range(len(values)))
         while waiting:
@@ -238,32 +269,58 @@ class CompiledTemplate:
                 [rendered.text for rendered in prompts],
                 add_special_tokens=self.adds_specials,
             )
+            if answers is not None and len(waiting) == len(values):
+                written = [*self._answer_ids(answers, prompts, encodings)]
+                room = self._positions(answer_length, written)
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
                 # positions of soft slots beyond the one marker token of each
                 slots = sum(len(self._slots[part.block.key]) - 1 for part in rendered.parts if part.block is not None)
                 indices = self._token_indices(encoding)
                 try:
-                    kept = truncate(
-                        encoding, rendered, indices, self.max_length, slots + answers[row], self._shortest_max
-                    )
+                    kept = truncate(encoding, rendered, indices, self.max_length, slots + room[row], self._shortest_max)
                 except EncodingError as error:
                     raise EncodingError(f"row {row}: {error}" if several else f"{error}") from None
                 if kept.drop:
                     dropped[row] += kept.drop
                     again.append(row)
                 else:
-                    yield row, _Truncated(rendered, encoding, kept, dropped[row])
+                    yield row, _Truncated(rendered, encoding, kept, dropped[row], written[row])
             waiting = again
+
+    def _positions(
+        self, answer_length: int | Sequence[int] | None, written: Sequence[tuple[int, ...]]
+    ) -> Sequence[int]:
+        """Positions of each answer beyond one for each mask; `written` are the ids of answers that are given."""
+        answer = self.template.answer
+        if self.prompt_tokenizer.sentinels or (answer is None and answer_length is None):
+            return [0] * len(written)
+        if answer is None:
+            lengths = [answer_length] * len(written) if isinstance(answer_length, int) else answer_length or ()
+            return [length - len(self.template.masks) for length in lengths]
+        if self.prompt_tokenizer.decoder:
+            return [0] * len(written)
+        most = answer_length if answer_length is not None else answer.max or 1
+        lengths = [most] * len(written) if isinstance(most, int) else most
+        return [max(length, len(ids)) - 1 for length, ids in zip(lengths, written, strict=True)]
+
+    def _answer_ids(
+        self, answers: Sequence[str], prompts: Sequence[Rendered], encodings: Sequence[Encoding]
+    ) -> Iterator[tuple[int, ...]]:
+        """Token ids of the given answers after these prompts."""
+        tag, answer_format = self.template.answer, self.answers
+        if tag is None or answer_format is None:
+            raise EncodingError(f"answers are for a template with <answer>, and {str(self.template)!r} has none")
+        encoder = AnswerEncoder(tag, answer_format, self.prompt_tokenizer, self._static_parts)
+        marker, marker_id = self.prompt_tokenizer.mask_marker, self.prompt_tokenizer.mask_marker_id
+        texts = [rendered.text.partition(marker)[0] for rendered in prompts]
+        ids = [_before(encoding.ids, marker_id) for encoding in encodings]
+        return encoder.encode(answers, texts, ids, specials=self.adds_specials)
 
     def _token_indices(self, encoding: Encoding) -> Sequence[int]:
         """Indices of the tokens to use: a causal model drops the end of sequence that a tokenizer may add."""
-        count = len(encoding.ids)
-        if self.prompt_tokenizer.mask_id is None:
-            origins = encoding.sequence_ids
-            while count and origins[count - 1] is None:
-                count -= 1
-        return range(count)
+        is_causal = self.prompt_tokenizer.mask_id is None
+        return range(len(self.prompt_tokenizer.without_ending(encoding) if is_causal else encoding.ids))
 
     def _encoded(self, truncated: _Truncated, locate_fields: bool) -> EncodedPrompt:
         kept = truncated.kept
@@ -278,7 +335,7 @@ class CompiledTemplate:
         one, two = self._with_slots(ids[:first], slots), self._with_slots(ids[first:], slots)
         token_type_ids = (0,) * len(one) + (1,) * len(two) if sep is not None else None
         filled = one + two
-        left, *between, right = self._chunks(filled)
+        left, *between, right = self._chunks(filled) if self._has_blank else (tuple(filled), ())
         return EncodedPrompt(
             left,
             right,
@@ -290,6 +347,7 @@ class CompiledTemplate:
             field_positions=self._field_positions(truncated) if locate_fields else (),
             field_ids=self._field_ids(truncated) if self._averaged else {},
             late_positions=self._field_positions(truncated, self._late) if self._late is not None else (),
+            answer=truncated.answer,
         )
 
     def _kept_parts(self, truncated: _Truncated) -> Iterator[tuple[int, Part | None, Field | None]]:
@@ -324,9 +382,9 @@ class CompiledTemplate:
         return tuple(positions)
 
     def _chunks(self, ids: list[int]) -> Iterator[tuple[int, ...]]:
-        """Ids before, between and after the masks."""
+        """Ids before, between and after the masks, or before and after the answer."""
         start = 0
-        for _ in self.template.masks:
+        for _ in self.template.masks or (self.template.answer,):
             mask = ids.index(self.prompt_tokenizer.mask_marker_id, start)
             yield tuple(ids[start:mask])
             start = mask + 1
@@ -342,6 +400,11 @@ class CompiledTemplate:
             filled += next(slots)
             start = at + 1
         return filled + ids[start:]
+
+
+def _before(ids: list[int], marker: int) -> list[int]:
+    """The ids before a marker; all of them if there is none."""
+    return ids[: ids.index(marker)] if marker in ids else ids
 
 
 @dataclass(frozen=True, slots=True)

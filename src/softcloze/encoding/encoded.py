@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-Answer: TypeAlias = str | Mapping[str, str]
-"""The label word at the mask; for a template with named masks, a mapping from mask name to word."""
+MaskWords: TypeAlias = str | Mapping[str, str]
+"""The label word at the mask, or a given answer; for a template with named masks, a mapping from mask name to word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Demonstration:
     """
 
     values: Mapping[str, object]
-    word: Answer
+    word: MaskWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class EncodedPrompt:
     The masks themselves are not stored: scoring fills each with mask tokens or with the tokens of a label word.
 
     Attributes:
-        left: ids before the first mask.
+        left: ids before the first mask, or before the answer; all ids of an encoder whose decoder writes the answer.
         right: ids after the last mask.
         cut: tokens that truncation removed, by field; only fields that lost some.
         token_type_ids: token type of each id and, once, of each mask, in order; None if the prompt has one segment or
@@ -44,6 +44,7 @@ class EncodedPrompt:
             demonstrations have.
         late_positions: positions of the tokens of the field on whose states a soft slot at a later layer depends,
             counted as `field_positions`; empty for none.
+        answer: token ids of the given answer and its end, which the model writes next; empty for none.
         choices: token ids of the words that this prompt alone is scored with; empty where all prompts share them.
         choice_lengths: divisors of their scores; empty for none.
     """
@@ -58,6 +59,7 @@ class EncodedPrompt:
     field_positions: tuple[int, ...] = field(default=(), repr=False)
     field_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     late_positions: tuple[int, ...] = field(default=(), repr=False)
+    answer: tuple[int, ...] = field(default=(), repr=False)
     choices: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
     choice_lengths: tuple[int, ...] = field(default=(), repr=False)
 
@@ -112,7 +114,8 @@ class TokenInfo:
     Attributes:
         token: the token as the tokenizer writes it; "" for a soft slot.
         kind: "special" (added by the tokenizer, or a tag such as <sep>), "literal" (including the words of <options>),
-            "field", "soft", "mask", "demo", or "turn" (the frame of a chat turn, with its special tokens).
+            "field", "soft", "mask", "demo", "turn" (the frame of a chat turn, with its special tokens), "answer" (its
+            position) or "stop" (the tokens that end it).
         name: name of the field, soft block or mask, or role of the turn; else "".
         kept: whether it survived truncation.
     """

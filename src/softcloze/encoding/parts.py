@@ -1,10 +1,23 @@
 """The parts of a template before any example, and those of a demonstration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from softcloze.encoding.encoded import Answer, Demonstration
-from softcloze.template import Demos, Expression, Field, Literal, Mask, Options, Part, Soft, Statement, Template, Turn
+from softcloze.encoding.encoded import Demonstration, MaskWords
+from softcloze.template import (
+    Answer,
+    Demos,
+    Expression,
+    Field,
+    Literal,
+    Mask,
+    Options,
+    Part,
+    Soft,
+    Statement,
+    Template,
+    Turn,
+)
 from softcloze.template.nodes import literal_text
 from softcloze.template.parts import merge_literals
 
@@ -43,18 +56,22 @@ def with_options(parts: Iterable[Part], options: Sequence[str]) -> list[Part]:
     return merge_literals(map(written, parts))
 
 
-def spaces_before_masks(parts: Sequence[Part]) -> dict[Mask, str]:
-    """The white space at the end of the literal before each mask; "" if none."""
-    spaces = {}
+def spaces_before_masks(parts: Sequence[Part]) -> dict[Mask | Answer, str]:
+    """The white space at the end of the literal before each mask or the answer; "" if none.
+
+    Of that before an answer it is the part after the last line end.
+    """
+    spaces: dict[Mask | Answer, str] = {}
     for i, part in enumerate(parts):
-        if isinstance(part.node, Mask):
+        if isinstance(part.node, Mask | Answer):
             text = parts[i - 1].text if i > 0 and isinstance(parts[i - 1].node, Literal) else ""
-            spaces[part.node] = text[len(text.rstrip()) :]
+            space = text[len(text.rstrip()) :]
+            spaces[part.node] = space if isinstance(part.node, Mask) else space[space.rfind("\n") + 1 :]
     return spaces
 
 
 def write_demonstration(template: Template, demonstration: Demonstration, options: Sequence[str]) -> list[Part]:
-    r"""Write a demonstration: the side of <demos> with the masks, filled with label words, and then the separator.
+    r"""Write a demonstration: the side of <demos> with the masks or the answer, filled in, and then the separator.
 
     In a template with chat turns these are the turns after <demos>, without a separator. Soft slots are left out. White
     space on both sides of a slot collapses to that after it.
@@ -65,7 +82,7 @@ def write_demonstration(template: Template, demonstration: Demonstration, option
     'Dull. It was bad\n\n'
     """
     parts = with_options(template.expand(demonstration.values), options)
-    mask = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask))
+    mask = next(i for i, part in enumerate(parts) if isinstance(part.node, Mask | Answer))
     breaks = [i for i, part in enumerate(parts) if isinstance(part.node, Demos)]
     start = max((i + 1 for i in breaks if i < mask), default=0)
     stop = min((i for i in breaks if i > mask), default=len(parts))
@@ -74,12 +91,16 @@ def write_demonstration(template: Template, demonstration: Demonstration, option
     return [*written, Part(Literal(sep), sep)] if not template.turns else [*written]
 
 
-def _filled(part: Part, answer: Answer) -> Part:
-    """Replace a mask by its label word; other parts stay."""
-    if not isinstance(part.node, Mask):
-        return part
-    word = answer if isinstance(answer, str) else answer[str(part.node.name)]
-    return Part(Literal(word), word)
+def _filled(part: Part, words: MaskWords) -> Part:
+    """Replace a mask by its label word, and the answer by a field that is cut to its `max`; other parts stay."""
+    match part.node, words:
+        case Answer(most, keep), str(text):
+            return Part(Field("", most, keep), text)
+        case Mask(), str(word):
+            return Part(Literal(word), word)
+        case Mask(name=str(name)), Mapping():
+            return Part(Literal(words[name]), words[name])
+    return part
 
 
 def _without_slots(parts: Sequence[Part]) -> list[Part]:

@@ -5,12 +5,26 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, takewhile
 from typing import cast
 
+from softcloze.encoding.answers import AnswerFormat, answer_format, fills_sentinel, validate_answer
 from softcloze.encoding.chat import ChatFormat
 from softcloze.encoding.encoded import Demonstration
 from softcloze.encoding.parts import spaces_before_masks, static_parts, with_options, write_demonstration
 from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
-from softcloze.template import ChatOptions, Demos, Field, Literal, Mask, Options, Part, Soft, Special, Template, Turn
+from softcloze.template import (
+    Answer,
+    ChatOptions,
+    Demos,
+    Field,
+    Literal,
+    Mask,
+    Options,
+    Part,
+    Soft,
+    Special,
+    Template,
+    Turn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,8 @@ class Renderer:
     Attributes:
         static_parts: the parts of the template without an example: fields are empty, and conditional parts are
             included.
-        spaces: the white space before each mask, which belongs to the label word.
+        spaces: the white space before each mask or the answer, which belongs to the label word or the answer.
+        answers: how the model writes answers; None for a template with masks.
         adds_specials: whether the tokenizer adds its special tokens at both ends; not with chat turns, nor where the
             template writes those of the front after soft slots.
     """
@@ -69,6 +84,7 @@ class Renderer:
         Raises:
             EncodingError: the template has <options> but `options` is empty, or chat turns that the tokenizer's chat
                 template does not write.
+            TemplateSyntaxError: a model with this tokenizer cannot write the answer.
             TokenizerError: the template has a special token that the tokenizer lacks, or chat turns without a chat
                 template.
             ParameterError: as `ChatFormat`.
@@ -76,6 +92,9 @@ class Renderer:
         self._template = template
         self._prompt_tokenizer = prompt_tokenizer
         self._options = tuple(options)
+        if template.answer is not None:
+            validate_answer(template, prompt_tokenizer)
+        self._fills = template.answer is not None and fills_sentinel(template, prompt_tokenizer)
         parts = list(static_parts(template))
         self._has_options = any(isinstance(part.node, Options) and part.node.field is None for part in parts)
         if self._has_options and not options:
@@ -91,10 +110,14 @@ class Renderer:
         self._opening_space = ""  # at the end of the frame, where a mask opens the turn; it belongs to the label word
         self.static_parts = self._framed(self._with_markers(with_options(parts, self._options)))
         for before, part in pairwise(self.static_parts):
-            if isinstance(part.node, Mask) and isinstance(before.node, Turn) and prompt_tokenizer.mask_id is None:
+            is_open = isinstance(part.node, Mask | Answer) and isinstance(before.node, Turn)
+            if isinstance(part.node, Mask | Answer) and is_open and prompt_tokenizer.mask_id is None:
                 self._opening_space = before.text[len(before.text.rstrip(" ")) :]
                 self.spaces[part.node] = self._opening_space or " " * self._ends_in_special(before)
         self.static_parts = self._framed(self.static_parts)
+        self.answers: AnswerFormat | None = None
+        if template.answer is not None:
+            self.answers = answer_format(template, prompt_tokenizer, self._chat, self.spaces[template.answer])
         self._fields = [(i, part.node) for i, part in enumerate(self.static_parts) if isinstance(part.node, Field)]
         self._lists = [
             (i, part.node, part.node.field)
@@ -172,7 +195,11 @@ class Renderer:
         """Insert markers; drop white space that belongs to slots or masks, and tokens that the tokenizer adds."""
         prompt_tokenizer = self._prompt_tokenizer
         # a mask token absorbs the space before it; without one, the space belongs to the label word
-        strips_before_mask = prompt_tokenizer.mask_id is None
+        writes = self._template.answer is not None and not self._fills  # a stop string belongs to the answer
+        strips_before_mask = prompt_tokenizer.mask_id is None or writes
+        if writes:
+            at = next(i for i, part in enumerate(parts) if isinstance(part.node, Answer))
+            parts = parts[: at + 1]
         marked: list[Part] = []
         for i, part in enumerate(parts):
             text = part.text
@@ -181,13 +208,15 @@ class Renderer:
                     following = parts[i + 1].node if i + 1 < len(parts) else None
                     if isinstance(following, Soft):
                         text = text.rstrip()
-                    elif isinstance(following, Mask) and strips_before_mask:
+                    elif isinstance(following, Mask | Answer) and strips_before_mask:
                         text = text.removesuffix(self.spaces[following])
                     if not text:
                         continue
                 case Soft():
                     text = prompt_tokenizer.slot_marker
-                case Mask():
+                case Answer() if writes and prompt_tokenizer.decoder:
+                    continue
+                case Mask() | Answer():
                     text = prompt_tokenizer.mask_marker
                 case Special(kind):
                     text = prompt_tokenizer.special(kind)
@@ -214,7 +243,7 @@ def _specials_after_slots(template: Template, prompt_tokenizer: PromptTokenizer)
 def _without_added_specials(parts: list[Part], prefix: Sequence[str], suffix: Sequence[str]) -> list[Part]:
     """Drop special tokens at either end that the tokenizer adds there itself."""
     start, stop = 0, len(parts)
-    if not isinstance(parts[0].node, Special) and not isinstance(parts[-1].node, Special):
+    if not parts or (not isinstance(parts[0].node, Special) and not isinstance(parts[-1].node, Special)):
         return parts
     for size in range(1, min(len(prefix), len(parts)) + 1):
         if [part.text for part in parts[:size]] == list(prefix[-size:]):

@@ -191,6 +191,26 @@ class PromptTokenizer:
         """Return True if text after this needs a space, to be tokenized as the original does after a special token."""
         return self._everywhere and text.endswith("\x03")
 
+    def split_at_special(self, text: str) -> tuple[str, str]:
+        """The text before the first marker, and this marker; an empty one if there is none."""
+        match = re.search("|".join(map(re.escape, self._names)), text) if self._names else None
+        return (text, "") if match is None else (text[: match.start()], match[0])
+
+    def without_ending(self, encoding: Encoding) -> list[int]:
+        """The token ids of a text without the special tokens that the tokenizer adds after it."""
+        ids: list[int] = encoding.ids
+        origins = encoding.sequence_ids
+        count = len(ids)
+        while count and origins[count - 1] is None:
+            count -= 1
+        return ids[:count]
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Id of the token that ends a text: the one that the tokenizer puts after it, or its eos; empty for none."""
+        marker = next(iter(self.suffix_markers), self._special.get("eos"))
+        return tuple(self.ids(marker)) if marker is not None else ()
+
     @property
     def chat_fingerprint(self) -> str:
         """SHA-256 of the chat template, or of none, in hexadecimal."""

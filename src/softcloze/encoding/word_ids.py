@@ -5,12 +5,16 @@ from dataclasses import replace
 
 from softcloze.encoding.tokenizer import PromptTokenizer
 from softcloze.errors import EncodingError
-from softcloze.template import Literal, Mask, Part, Turn
+from softcloze.template import Answer, Literal, Mask, Part, Turn
 from softcloze.template.nodes import write
 
 
 def word_ids(
-    word: str, prompt_tokenizer: PromptTokenizer, parts: Sequence[Part], spaces: Mapping[Mask, str], name: str | None
+    word: str,
+    prompt_tokenizer: PromptTokenizer,
+    parts: Sequence[Part],
+    spaces: Mapping[Mask | Answer, str],
+    name: str | None,
 ) -> tuple[int, ...]:
     """Token ids of a label word at a mask, as the tokenizer would write it there.
 
@@ -32,7 +36,7 @@ def word_ids(
     at, mask = next(
         (i, part.node) for i, part in enumerate(parts) if isinstance(part.node, Mask) and name in (None, part.node.name)
     )
-    ids = _ids_after(parts[at - 1] if at > 0 else None, spaces[mask] + word, prompt_tokenizer)
+    ids = ids_after(parts[at - 1] if at > 0 else None, spaces[mask] + word, prompt_tokenizer)
     if not ids:
         raise EncodingError(f"label word {word!r} has no tokens in this model's vocabulary")
     tokens = " ".join(prompt_tokenizer.token(i) for i in ids)
@@ -50,7 +54,8 @@ def word_ids(
     return tuple(ids)
 
 
-def _ids_after(before: Part | None, text: str, prompt_tokenizer: PromptTokenizer) -> list[int]:
+def ids_after(before: Part | None, text: str, prompt_tokenizer: PromptTokenizer) -> list[int]:
+    """Token ids of `text` after a part of a template, or after a full stop if that text would change."""
     if before is None:
         return prompt_tokenizer.ids(text)
     anchors = [before.text.rstrip()] if isinstance(before.node, Literal) else []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from softcloze.backbone import Backbone
-from softcloze.encoding import EncodedPrompt
+from softcloze.encoding import AnswerFormat, EncodedPrompt
 from softcloze.scoring.causal import CausalPlan, CausalRules
 from softcloze.scoring.masked import MaskedRules, masked_plan
 from softcloze.scoring.plan import ChoicePlan, Conjunction, ModelInput, Plan, States, last_before, token_type_ids_of
@@ -77,6 +77,15 @@ def with_state(
             reading = replace(model_input, state=state, source_state=source_state)
             return [*model_inputs[:i], reading, *model_inputs[i + 1 :]]
     return [*model_inputs, state_input]
+
+
+def answer_input_of(backbone: Backbone, prompt: EncodedPrompt, answers: AnswerFormat) -> ModelInput:
+    """The sequence that a model continues with the answer: a causal model's prompt, or a decoder's opening."""
+    start = backbone.decoder_start
+    if start is None:
+        return ModelInput(prompt.left, (), prompt.token_type_ids)
+    source = Infilling.of(prompt, backbone.prompt_tokenizer, start).source if answers.fills else prompt.left
+    return ModelInput((start, *answers.opening), (), source=source)
 
 
 def state_input_of(backbone: Backbone, prompt: EncodedPrompt, states: States = "mask") -> ModelInput:
