@@ -112,12 +112,14 @@ def serve(
     opened = Registry(registry)
     name, options = _model_of(opened, model)
 
+    from softcloze.service.process import prepare_process
     from softcloze.service.server import make_server
     from softcloze.service.service import Service
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     server = make_server(Service(opened, open_backbone(name, **options), settings), host, port)
     say(errors(), "serving ", plain(opened.folder, "bold"), " at ", plain(f"http://{host}:{port}"))
+    prepare_process()
     server.run()
 
 
