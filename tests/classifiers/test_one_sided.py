@@ -113,6 +113,25 @@ def test_a_wording_that_is_one_sided_without_slots_warns_even_if_training_mends_
     assert warned(soft.set_params(template="<text> <soft*4> <mask>"), texts, labels) == []
 
 
+def test_what_the_training_has_scored_is_not_scored_again(backbone, one_sided, monkeypatch):
+    texts, winner, other = one_sided
+    counts = []
+    features = BoundPrompt.features
+
+    def counted(bound, prompts):
+        counts.append((bool(bound.prompt.template.blocks), len(prompts)))
+        return features(bound, prompts)
+
+    monkeypatch.setattr(BoundPrompt, "features", counted)
+    soft = classifier(backbone, "<soft*2> <text> It was <mask>", epochs=1, learning_rate=1e-6)
+    (message,) = warned(soft, texts * 3, [winner, other] * 24)
+    assert f"gives {winner!r} to " in message
+    assert max((count for with_slots, count in counts if with_slots), default=0) <= 3  # inputs without content
+    # a head that is learnt after the training scores a sample
+    warned(soft.set_params(head="prototypes"), texts * 3, [winner, other] * 24)
+    assert (True, 32) in counts
+
+
 @pytest.mark.parametrize(("bias", "hits", "warns"), [(9.0, 9, True), (9.0, 14, False), (0.0, 9, False)])
 def test_certainty_without_content_counts_where_examples_are_guessed(backbone, bias, hits, warns):
     clf = classifier(backbone)

@@ -5,58 +5,60 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from softcloze.calibration import content_free, dominant_label, winning_label
 from softcloze.data import Example
-from softcloze.encoding import EncodedPrompt
 from softcloze.errors import OneSidedWarning
 from softcloze.library import list_templates, load_template
 from softcloze.prompt import BoundPrompt
 from softcloze.template import Literal, without_slots
+from softcloze.training import TrainingTask
 from softcloze.verbalizer import Label, Verbalizer
 
-SAMPLE = 64  # training examples that are scored for it
+SAMPLE = 32  # training examples that are scored, where no training has, and without slots
 # the hard prompt of a task that was most accurate where more than one was measured: docs/measurements/results.md
 MOST_ACCURATE = {"sentiment/en": "sentiment/en-worked", "sentiment/zh": "sentiment/zh-worked"}
 CERTAIN = 10.0  # times the odds of chance: 0.91 for one of two labels
 NEAR, ENOUGH = 0.25, 16  # share of the way from chance to all right; examples
 
 
-def warn_if_one_sided(
-    bound: BoundPrompt,
-    examples: Sequence[Example],
-    prompts: Sequence[EncodedPrompt],
-    targets: Sequence[int],
-    seed: int,
-) -> None:
+def warn_if_one_sided(bound: BoundPrompt, examples: Sequence[Example], task: TrainingTask, seed: int) -> None:
     """Warn if one label wins nearly all training examples, or content-free input while the examples are guessed.
 
-    A prompt with soft slots is scored without them as well: training seldom mends a wording that was one-sided.
+    The scores are those of the last steps of the training. A prompt with soft slots is scored without them as well:
+    training seldom mends a wording that was one-sided.
 
     Args:
         bound: the fitted prompt.
         examples: training examples.
-        prompts: the same, encoded.
-        targets: index of the right label of each of them.
-        seed: of the `SAMPLE` examples that are scored, if there are more.
+        task: the same, encoded, with the scores that their training has seen.
+        seed: of the `SAMPLE` examples that are scored, where nothing was trained and without the slots.
 
     Warns:
         OneSidedWarning: with what to do instead.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(prompts))[:SAMPLE]).tolist()
-    chosen, right = [examples[i] for i in rows], np.asarray(targets)[rows]
-    fact = describe_one_sided(bound, bound.label_scores(bound.features([prompts[i] for i in rows])).argmax(1), right)
-    prompt = bound.prompt
+    prompt, right = bound.prompt, np.asarray(task.classes)
+    sample = np.sort(np.random.default_rng(seed).permutation(len(right))[:SAMPLE]).tolist()
+    rows = sorted(task.last_scores)
+    # nothing was trained, the head came after the training, or a fit was resumed at its end
+    if type(bound.parts.head) is not type(task.head) or len(rows) < len(right) / 2:
+        rows = sample
+        scores = bound.label_scores(bound.features([task.prompts[i] for i in rows]))
+    else:
+        scores = bound.calibrated(torch.stack([task.last_scores[row] for row in rows]))
+    fact = describe_one_sided(bound, scores.argmax(1), right[rows])
     if fact is None and prompt.template.blocks and prompt.calibration is None and prompt.demonstrations is None:
         hard = without_slots(prompt.template)
         if any(isinstance(node, Literal) and any(map(str.isalpha, node.text)) for node in hard.nodes):
             alone = replace(prompt, template=hard, vectors={}, head="words", head_tensors={}, features="mask")
             before = BoundPrompt(alone, bound.backbone)
-            fact = describe_one_sided(before, before.scores(chosen).argmax(1), right)
+            predicted = before.scores([examples[i] for i in sample]).argmax(1)
+            fact = describe_one_sided(before, predicted, right[sample])
             fact = f"without its soft slots {fact}" if fact is not None else None
     if fact is not None:
-        warnings.warn(f"the prompt {fact}: {_advice(bound, chosen)}", OneSidedWarning, stacklevel=3)
+        warnings.warn(f"the prompt {fact}: {_advice(bound, examples[:SAMPLE])}", OneSidedWarning, stacklevel=3)
 
 
 def describe_one_sided(bound: BoundPrompt, predicted: NDArray[np.int_], right: NDArray[np.int_]) -> str | None:

@@ -253,8 +253,8 @@ class PromptClassifier(PromptEstimator):
         Warns:
             ConvergenceWarning: the training loss did not fall.
             OneSidedWarning: one label wins nearly all training examples, or inputs without content while the examples
-                are guessed, with the trained prompt or without its soft slots. 64 examples are scored to see that. It
-                names another prompt.
+                are guessed, with the trained prompt or without its soft slots. The training has scored the trained
+                prompt; without slots 32 examples are scored. It names another prompt.
         """
         labelled = self._labelled(X, y, sample_weight)
         described = self._describe(*labelled)
@@ -341,7 +341,7 @@ class PromptClassifier(PromptEstimator):
             bound = BoundPrompt(replace(prompt, calibration=calibration), compiled.backbone, compiled)
         # the bias of an exact head is fitted, so that no label wins unduly
         if self._needs_several and self.head not in EXACT:
-            warn_if_one_sided(bound, examples, prompts, targets, start.seed)
+            warn_if_one_sided(bound, examples, begun.task, start.seed)
         return self._finish(bound, start)
 
     def partial_fit(

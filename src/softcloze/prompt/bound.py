@@ -185,7 +185,11 @@ class BoundPrompt:
         Raises:
             NonFiniteError: the scores of an example are NaN or infinite; names the row.
         """
-        scores = self.parts.head.label_scores(features).detach().double()
+        return self.calibrated(self.parts.head.label_scores(features))
+
+    def calibrated(self, scores: Tensor) -> NDArray[np.float64]:
+        """Apply the calibration, if any, to label log-scores of the head; raises and returns as `label_scores`."""
+        scores = scores.detach().double()
         tensors = {f"the {name!r} of its head": tensor for name, tensor in self.parts.head.state_dict().items()}
         self.backbone.validate_scores(scores, tensors)
         calibration = self.prompt.calibration

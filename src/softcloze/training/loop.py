@@ -123,6 +123,7 @@ def train(
         scores = task.head.label_scores(features[number].of(part))
         loss = task.loss(scores, part) * len(part)
         validate([loss], "loss", step)
+        task.last_scores.update(zip(part, scores.detach(), strict=True))
         torch.autograd.backward(loss / size)
         labels = {label * len(tasks) + number for label in task.head.predicted_labels(scores)}
         return float(loss.detach()), int(task.head.hits(scores, task.targets[part]).sum()), labels

@@ -1,7 +1,7 @@
 """A task of a training: what is trained, and on what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ class TrainingTask:
             `ThresholdHead` 1.0 for each label that an example has and 0.0 for others.
         weights: factor of each example's loss, with mean 1, shape (examples,), for `ThresholdHead` (examples, labels);
             None for 1.
+        last_scores: label scores of each example at its last step, shape (labels,), by its index; filled by training.
     """
 
     soft: SoftVectors | None
@@ -33,6 +34,7 @@ class TrainingTask:
     prompts: Sequence[EncodedPrompt]
     targets: Tensor
     weights: Tensor | None = None
+    last_scores: dict[int, Tensor] = field(default_factory=dict, init=False)
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
