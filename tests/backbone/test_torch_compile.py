@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from softcloze.backbone import Backbone, load_backbone
 from softcloze.backbone.loading import _load
 from softcloze.errors import BackboneError
 from softcloze.experiments.workers import pickle_methods
+from softcloze.prompt import BoundPrompt
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # models that know nothing
@@ -27,7 +29,13 @@ pytestmark = [
 
 TEXTS, LABELS = models.SENTENCES[:6], ["pos", "neg"] * 3
 WORDS = {"pos": ["good", "great"], "neg": ["bad", "terrible"]}
-TEMPLATES = ("<soft*3> <text> It was <mask>", "<text> <soft*2> It was <mask>", "<text> It was <mask>")
+TEMPLATES = (
+    "<soft*3> <text> It was <mask>",
+    "<text> <soft*2> It was <mask>",
+    "<text> It was <mask>",
+    "<soft*2 layers=all> <text> It was <mask>",
+    "<text> <soft*2 layers=1> It was <mask>",
+)
 
 
 def versions():
@@ -57,12 +65,19 @@ def test_scores_and_training_are_those_of_layers_as_written(architecture):
             for backbone in (plain, compiled)
         ]
         if "soft" in template:
-            vectors = [clf.fit(TEXTS[:4], LABELS[:4]).prompt_.vectors for clf in both]
-            for name, own in vectors[0].items():
-                assert torch.equal(own, vectors[1][name])
+            one, other = (
+                clf.set_params(training__deep_learning_rate=10.0).fit(TEXTS[:4], LABELS[:4]).prompt_ for clf in both
+            )
+            for trained, again in ((one.vectors, other.vectors), (one.deep, other.deep)):
+                assert all(torch.equal(vectors, again[name]) for name, vectors in trained.items())
         expected, found = (clf.predict_proba(models.SENTENCES[:9]) for clf in both)
         assert versions() > 0
         np.testing.assert_allclose(np.log(found), np.log(expected), atol=1e-4)
+        if "layers" in template:  # what enters at later layers counts, or equality says nothing about it
+            zeros = {name: torch.zeros_like(vectors) for name, vectors in one.deep.items()}
+            without = BoundPrompt(replace(one, deep=zeros), plain)
+            changed = without.predict_encoded(without.encode(models.SENTENCES[:9]))
+            assert np.abs(np.log(changed) - np.log(expected)).max() > 0.01
 
 
 @pytest.mark.slow

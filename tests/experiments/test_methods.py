@@ -103,12 +103,20 @@ def test_what_needs_no_rows(settings, learns):
     assert Method("m", classifier).learns is learns
 
 
+TRAINED = [  # of a model of width 32 with two layers
+    ("<soft*2 from=text from_by=states>", 2 * 32 + 16 * 32 + 2 * 32 * 16),
+    ("<soft*2 train=no> <soft*3>", 3 * 32),
+    ("<soft*2 layers=all>", 2 * 2 * 32),
+    ("<soft*2 layers=1>", 2 * 32),  # its input embeddings stay as they started
+    ("<soft*2 layers=1 train=no> <soft*3>", 3 * 32),
+]
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # one epoch
-def test_networks_of_fields_are_counted_as_trained():
-    backbone = models.backbone("bert")
-    clf = PromptClassifier(backbone, f"<soft*2 from=text from_by=states> {HARD}", WORDS, epochs=1)
-    found = measure_classifier(clf, TRAIN, ScoreCache(["a film"]), CLASSES)
-    assert found.trainable == 2 * 32 + 16 * 32 + 2 * 32 * 16
+@pytest.mark.parametrize(("slots", "trained"), TRAINED)
+def test_what_a_fit_trains_is_counted(slots, trained):
+    clf = PromptClassifier(models.backbone("bert"), f"{slots} {HARD}", WORDS, epochs=1)
+    assert measure_classifier(clf, TRAIN, ScoreCache(["a film"]), CLASSES).trainable == trained
 
 
 def test_every_seed_in_a_classifier_is_set_and_searches_choose_by_the_protocol():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
+from torch import Tensor
 
 from softcloze.backbone import AnyModel
 from softcloze.classifiers import ProbeClassifier, PromptClassifier
@@ -25,6 +26,7 @@ from softcloze.experiments.score_cache import ScoreCache
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier, SetFitClassifier
 from softcloze.library import resolve_mask_template
 from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
+from softcloze.prompt import Prompt
 from softcloze.template import Field, Template, with_demos, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
@@ -274,8 +276,7 @@ def _trainable(classifier: BaseEstimator) -> int:
     match fitted:
         case PromptClassifier():
             prompt = fitted.prompt_ if hasattr(fitted, "prompt_") else None
-            parts = [] if prompt is None else [prompt.vectors, prompt.deep, prompt.networks, prompt.head_tensors]
-            return sum(tensor.numel() for part in parts for tensor in part.values())
+            return sum(tensor.numel() for tensor in _trained_tensors(prompt)) if prompt is not None else 0
         case FineTunedClassifier():
             return fitted.trainable_
         case ProbeClassifier():
@@ -284,6 +285,15 @@ def _trainable(classifier: BaseEstimator) -> int:
             return int(fitted.head_.coef_.size + fitted.head_.intercept_.size)
         case _:
             return sum(np.size(getattr(fitted, name, ())) for name in ("coef_", "intercept_"))
+
+
+def _trained_tensors(prompt: Prompt) -> list[Tensor]:
+    """The tensors of a prompt that its fit trains, as they are saved."""
+    trained = {block.key: block for block in prompt.template.blocks if block.train}
+    # input embeddings of a block that enters at later layers alone stay as they started
+    embeddings = [tensor for key, tensor in prompt.vectors.items() if key in trained and not trained[key].layers.first]
+    deep = [tensor for key, tensor in prompt.deep.items() if key in trained]
+    return [*embeddings, *deep, *prompt.networks.values(), *prompt.head_tensors.values()]
 
 
 def _artifact_bytes(classifier: BaseEstimator) -> int | None:
