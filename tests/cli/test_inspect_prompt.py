@@ -78,10 +78,11 @@ def test_vectors_at_later_layers_and_those_that_depend_on_a_field(run, in_depth,
         assert [block, "1", mode, f"{mean:.4f}"] in [row[:4] for row in rows]
     effects = field_effects(clf, texts)
     assert f"the fields of {len(texts)} examples move soft vectors" in done.stdout
-    for effect, block in zip(effects.effects, ("#2", "#3"), strict=True):
+    entries = (["input", "embeddings"], ["input", "embeddings"], ["layer", "1"])
+    for effect, block, entry in zip(effects.effects, ("#2", "#3", "#4"), entries, strict=True):
         mean = sum(effect.moved) / len(texts)
         assert mean > 0
-        assert [block, "text", f"{mean:.4f}"] in [row[:3] for row in rows]
+        assert [block, *entry, "text", f"{mean:.4f}"] in [row[:5] for row in rows]
     assert "nearest words as text: none, since vectors with from= are others for each example" in done.stdout
 
 

@@ -15,6 +15,9 @@ from softcloze.analysis import delete_vectors, field_effects, harden, inspect_so
 from softcloze.backbone import SoftInputs
 from softcloze.cli.inspect_view import filled
 from softcloze.errors import ArtifactError, ParameterError
+from softcloze.prompt import BoundPrompt
+from softcloze.scoring.plan import late_positions
+from softcloze.soft import layer_rms
 from softcloze.template import Template
 
 DEPTH = 4
@@ -167,8 +170,6 @@ def test_those_that_depend_on_a_field_are_shown_and_kept_from_what_does_not_take
     described = template._repr_html_().replace("&#x27;", "'")
     assert "with a part that depends on the model's states of the field text, at layers 12, added" in described
     assert filled(template, {"text": "好"})[1] == ("soft", "◆◆←text@12")
-    with pytest.raises(ParameterError, match="has from= without layers="):
-        field_effects(clf, TEXTS)
     with pytest.raises(ParameterError, match="soft block 'task' depends on the field 'text'"):
         harden(clf)
     with pytest.raises(ParameterError, match="a soft slot"):
@@ -176,6 +177,30 @@ def test_those_that_depend_on_a_field_are_shown_and_kept_from_what_does_not_take
     networks = clf.prompt_.networks | {"task/up": torch.zeros(3, 8, 16)}
     with pytest.raises(ArtifactError, match=r"expected float32 of \(3, 32, 16\)"):
         Prompt(**{**vars(clf.prompt_), "networks": networks}).content()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("architecture", ["gpt2", "bert", "t5"])
+def test_their_effects_are_those_of_the_states_of_the_field(architecture):
+    backbone = models.backbone(architecture)
+    clf = classifier(backbone).fit(TEXTS, LABELS)
+    (effect,) = field_effects(clf, TEXTS).effects
+    bound = BoundPrompt(clf.prompt_, backbone)
+    inputs = bound.parts.soft.inputs()
+    (network,) = inputs.late
+    prompts = bound.encode(TEXTS)
+    moved = []
+    for prompt in prompts:
+        (first, *_) = bound.compiled.scorer.model_inputs(prompt)
+        at = list(late_positions(prompt, first))
+        states = backbone.layer_states(first.source or first.ids, inputs)[1, at]
+        mean = (states / states.square().mean(-1, keepdim=True).sqrt()).mean(0)
+        with torch.no_grad():
+            moved.append(network.up @ torch.tanh(network.down @ mean))
+    moved = torch.stack(moved) / (layer_rms(backbone, prompts, inputs)[1] * 32**0.5)
+    assert min(effect.moved) > 1e-4
+    np.testing.assert_allclose(effect.moved, moved.norm(dim=-1).mean(-1), rtol=1e-4)
+    np.testing.assert_allclose(effect.apart, (moved - moved.mean(0)).norm(dim=-1).mean(), rtol=1e-3)
 
 
 def test_an_interrupted_fit_ends_where_another_does(tmp_path):

@@ -1,24 +1,30 @@
 """The effect of the fields of examples on soft vectors that depend on them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of
 from softcloze.analysis.nearest_words import typical_length
 from softcloze.analysis.soft_slots import SoftSlot, soft_slots
+from softcloze.backbone import FieldNetwork, SoftInputs
 from softcloze.data import Example, as_examples
 from softcloze.display import Block, Column, Displayable, Table
+from softcloze.encoding import EncodedPrompt
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import counted, one_line
+from softcloze.prompt import BoundPrompt
 from softcloze.scoring.field_vectors import field_states, vectors_of_texts
-from softcloze.template import EMBEDDING
+from softcloze.soft import layer_rms
 
 
 @dataclass(frozen=True, slots=True)
 class FieldEffect:
-    """The effect of a field on the vectors of a soft block; distances are in lengths of a typical word.
+    """The effect of a field on the vectors of a soft block.
+
+    Distances are in lengths of a typical word; at a later layer in those of the median hidden state in front of it.
 
     Attributes:
         slot: the block.
@@ -38,11 +44,11 @@ class FieldEffects(Displayable):
     >>> from rich.console import Console
     >>> slot = SoftSlot("#1", 2, field="text", width=16)
     >>> Console(width=100).print(FieldEffects((FieldEffect(slot, (0.1, 0.3), 0.05),)))
-    distance by which the fields of 2 examples move soft vectors, in lengths of a typical word
+    distance by which the fields of 2 examples move soft vectors, in lengths of a typical word or hidden state
     <BLANKLINE>
-      block   field     mean    least     most   between examples
-     ─────────────────────────────────────────────────────────────
-      #1      text    0.2000   0.1000   0.3000             0.0500
+      block   at                 field     mean    least     most   between examples
+     ────────────────────────────────────────────────────────────────────────────────
+      #1      input embeddings   text    0.2000   0.1000   0.3000             0.0500
     <BLANKLINE>
     """
 
@@ -53,6 +59,7 @@ class FieldEffects(Displayable):
         effects = self.effects
         columns = [
             Column("block", [one_line(effect.slot.block) for effect in effects]),
+            Column("at", [effect.slot.entry for effect in effects]),
             Column("field", [f"{effect.slot.field}" for effect in effects]),
             Column("mean", [f"{sum(effect.moved) / len(effect.moved):.4f}" for effect in effects], is_number=True),
             Column("least", [f"{min(effect.moved):.4f}" for effect in effects], is_number=True),
@@ -61,13 +68,13 @@ class FieldEffects(Displayable):
         ]
         said = counted(len(effects[0].moved), "example")
         return [
-            f"distance by which the fields of {said} move soft vectors, in lengths of a typical word",
+            f"distance by which the fields of {said} move soft vectors, in lengths of a typical word or hidden state",
             Table(columns),
         ]
 
 
 def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
-    """Measure how far the fields of examples move the input embeddings of soft slots that depend on them (from=).
+    """Measure how far the fields of examples move soft vectors that depend on them (from=).
 
     Args:
         clf: a fitted classifier.
@@ -75,7 +82,7 @@ def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
 
     Raises:
         NotFittedError: `clf` is not fitted.
-        ParameterError: no soft slot of its template has from= without layers=.
+        ParameterError: no soft slot of its template has from=.
         DataError: there are no examples.
         FieldError: an example lacks a field; names the row.
 
@@ -91,25 +98,59 @@ def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
         ('text', True)
     """
     bound, soft = soft_prompt_of(clf)
-    inputs, backbone = soft.inputs(), bound.backbone
-    if not inputs.networks:
-        raise ParameterError(
-            f"no soft slot of {str(bound.prompt.template)!r} has from= without layers=, so no field moves an input "
-            "embedding"
-        )
+    inputs = soft.inputs()
+    if not inputs.networks and not inputs.late:
+        raise ParameterError(f"no soft slot of {str(bound.prompt.template)!r} has from=, so no field moves a vector")
     examples = as_examples(X, bound.fields)
     if not examples:
         raise DataError("field_effects takes at least one example")
-    prompts, unit = bound.encode(examples), typical_length(backbone)
-    dependent = [slot for slot in soft_slots(bound.prompt) if slot.field is not None and slot.layers == EMBEDDING]
+    prompts = bound.encode(examples)
+    moves = {**_input_moves(bound, prompts, inputs), **_late_moves(bound, prompts, inputs)}
+    starts = {block.key: block.start for block in soft.blocks}
     effects = []
+    for slot in soft_slots(bound.prompt):
+        if slot.field is not None:
+            moved = moves[starts[slot.block]]
+            apart = (moved - moved.mean(0)).norm(dim=-1).mean()
+            effects.append(FieldEffect(slot, tuple(moved.norm(dim=-1).mean(-1).tolist()), float(apart)))
+    return FieldEffects(tuple(effects))
+
+
+def _input_moves(bound: BoundPrompt, prompts: Sequence[EncodedPrompt], inputs: SoftInputs) -> dict[int, Tensor]:
+    """What networks add to input embeddings, shape (examples, count, width), by the first row of their block."""
+    backbone, unit = bound.backbone, typical_length(bound.backbone)
+    moves = {}
     with backbone.frozen(), torch.no_grad():
         states = field_states(backbone, prompts, inputs)
-        for slot, network in zip(dependent, inputs.networks, strict=True):
+        for network in inputs.networks:
             texts = [prompt.field_ids[network.field] for prompt in prompts]
             vectors = vectors_of_texts(backbone, network, inputs.embeddings, texts, states)
             base = inputs.embeddings[network.rows.start : network.rows.stop]
-            moved = (vectors - base).norm(dim=-1).mean(-1) / unit
-            apart = (vectors - vectors.mean(0)).norm(dim=-1).mean() / unit
-            effects.append(FieldEffect(slot, tuple(moved.tolist()), float(apart)))
-    return FieldEffects(tuple(effects))
+            moves[network.rows.start] = (vectors - base) / unit
+    return moves
+
+
+def _late_moves(bound: BoundPrompt, prompts: Sequence[EncodedPrompt], inputs: SoftInputs) -> dict[int, Tensor]:
+    """The same of networks at later layers, as a forward pass on each example computes it."""
+    recorded: dict[int, list[Tensor]] = {network.rows.start: [] for network in inputs.late}
+
+    class Recording(FieldNetwork):
+        def vectors(self, base: Tensor, states: Tensor) -> Tensor:
+            vectors = super().vectors(base, states)
+            recorded[self.rows.start].append((vectors - base)[0])
+            return vectors
+
+    if not inputs.late:
+        return {}
+    backbone = bound.backbone
+    with backbone.frozen(), torch.no_grad():
+        units = layer_rms(backbone, prompts, inputs) * backbone.layers.width**0.5
+        recording = replace(inputs, late=tuple(Recording(*network) for network in inputs.late))
+        moves: dict[int, list[Tensor]] = {start: [] for start in recorded}
+        for prompt in prompts:
+            bound.compiled.scorer.batch([prompt], recording)
+            for start, vectors in recorded.items():
+                moves[start].append(vectors[0])
+                vectors.clear()
+    layers = {network.rows.start: network.layer for network in inputs.late}
+    return {start: torch.stack(vectors).cpu() / units[layers[start]] for start, vectors in moves.items()}

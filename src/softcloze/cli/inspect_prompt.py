@@ -89,7 +89,7 @@ def _show(
             return
     console.print(inspect_soft(classifier, words))
     dependent = [block for block in classifier.prompt_.template.blocks if block.from_ is not None]
-    if any(not block.late for block in dependent) and examples is not None:
+    if dependent and examples is not None:
         with errors().status("measuring what fields change"):
             effects = field_effects(classifier, examples)
         console.print(effects)
