@@ -10,6 +10,7 @@ from support import models
 from softcloze import MultiTaskPrompt, PromptClassifier, PromptSet
 from softcloze.analysis import inspect_soft
 from softcloze.errors import DataError, ParameterError
+from softcloze.training.batches import draw_batches
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::softcloze.errors.OneSidedWarning"
@@ -97,6 +98,20 @@ def test_each_prompt_is_an_ordinary_one(fitted):
     assert [vector.start is not None for vector in inspect_soft(feeling).vectors] == [True] * 3
     assert fitted.history_ == feeling.history_
     assert (feeling.epochs, feeling.random_state) == (2, 0)
+
+
+def test_the_history_has_the_loss_of_each_task():
+    clf = multitask(learning_rate=1e-12).fit(TASKS)  # the scores stay, and the classes weigh the same
+    batches = draw_batches([range(len(labels)) for _, labels in TASKS.values()], clf.batch_size, seed=0, epoch=0)
+    losses, count = 0.0, 0
+    for number, (name, (texts, labels)) in enumerate(TASKS.items()):
+        member = clf.classifiers_[name]
+        columns = [member.classes_.tolist().index(label) for label in labels]
+        of_examples = -np.log(member.predict_proba(texts)[range(len(texts)), columns])
+        rows = [row for of, batch in batches if of == number for row in batch]
+        np.testing.assert_allclose(clf.history_[0][f"loss/{name}"], of_examples[rows].mean(), rtol=1e-3)
+        losses, count = losses + clf.history_[0][f"loss/{name}"] * len(rows), count + len(rows)
+    np.testing.assert_allclose(clf.history_[0]["loss"], losses / count, rtol=1e-6)
 
 
 def test_a_start_of_another_task_is_not_recorded():

@@ -55,7 +55,8 @@ class MultiTaskPrompt(BaseEstimator):
         prompts_: name of a task -> its `Prompt`.
         shared_: the prompt of the first task with P in place of its vectors. As `soft_init` of a classifier it starts
             another task.
-        history_: one dict per epoch, of all tasks together; see `softcloze.training.train`.
+        history_: one dict per epoch, of all tasks together, and "loss/NAME" of each task; see
+            `softcloze.training.train`.
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -189,6 +190,7 @@ class MultiTaskPrompt(BaseEstimator):
             learning_rate=self.learning_rate,
             seed=start.seed,
             checkpoint=checkpoint,
+            names=[*begun],
         )
 
     def _validate_blocks(self) -> None:

@@ -27,20 +27,16 @@ Index = Annotated[int, integer(at_least=0)]
 
 
 class EpochState(TypedDict):
-    """The epoch that was interrupted: steps that are done, and sums over their examples."""
+    """The epoch that was interrupted: steps that are done, and sums over their examples; `losses` of each task."""
 
     steps: Index
-    loss: float
+    losses: list[float]
     hits: Index
     labels: list[Index]
     seconds: float
 
 
-class _HeldOut(TypedDict, total=False):
-    validation_loss: float
-
-
-class _Epoch(_HeldOut):
+class _Epoch(TypedDict):
     epoch: Index
     loss: float
     accuracy: float
@@ -49,13 +45,17 @@ class _Epoch(_HeldOut):
     seconds: float
 
 
+class _Record(_Epoch, total=False):  # and the loss of each task by its name, if there are several
+    validation_loss: float
+
+
 class State(TypedDict):
     """The metadata of a checkpoint."""
 
     format: Literal["softcloze fit 1"]
     digest: str
     seed: Index
-    history: list[_Epoch]
+    history: list[_Record]
     epoch: EpochState
 
 
@@ -75,7 +75,7 @@ class Progress:
     tensors: dict[str, Tensor]
     seed: int = 0
     history: list[Record] = field(default_factory=list)
-    epoch: EpochState = field(default_factory=lambda: EpochState(steps=0, loss=0.0, hits=0, labels=[], seconds=0.0))
+    epoch: EpochState = field(default_factory=lambda: EpochState(steps=0, losses=[], hits=0, labels=[], seconds=0.0))
     digest: str = ""
 
 

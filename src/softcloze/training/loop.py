@@ -32,6 +32,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint | None = None,
     on_cached: Callable[[PrefixCache], None] | None = None,
+    names: Sequence[str] = (),
 ) -> list[Record]:
     """Train the soft vectors and heads of tasks in place, each by its head's loss over label scores.
 
@@ -46,6 +47,7 @@ def train(
         seed: seed of the order of tasks and examples and of the held-out examples.
         checkpoint: holds the progress; an interrupted fit found there is resumed. It stays at the end.
         on_cached: called before training with the keys and values of a task that are computed once, if any.
+        names: names of the tasks, by which the history has the loss of each; none for a single task.
 
     Source:
         AdamW: Loshchilov and Hutter, ICLR 2019, arXiv:1711.05101; the mean of several steps: Polyak and Juditsky, SIAM
@@ -54,8 +56,8 @@ def train(
     Returns:
         One record per epoch: epoch (from 1); loss (nats per example, weighted), accuracy, and labels (the number of
         different labels predicted), all three of all tasks together and measured during training; rate (share of the
-        learning rate at the end of the epoch); seconds; and with early stopping validation_loss (nats per example,
-        weighted).
+        learning rate at the end of the epoch); seconds; with early stopping validation_loss (nats per example,
+        weighted); and "loss/NAME" of each task with a name (nats per example, weighted).
 
     Raises:
         ParameterError: a setting is outside its range, a soft slot gets no gradient, or the examples are too few to
@@ -133,7 +135,8 @@ def train(
         started = time.perf_counter() - state["seconds"]
         epoch = len(history)
         first_step = epoch * steps_per_epoch
-        total, hits, predicted = state["loss"], state["hits"], {*state["labels"]}
+        totals = state["losses"] if len(state["losses"]) == len(tasks) else [0.0] * len(tasks)
+        hits, predicted = state["hits"], {*state["labels"]}
         batches = draw_batches(chosen, batch_size, seed, epoch)
         with backbone.frozen():
             for step in range(first_step + state["steps"], first_step + steps_per_epoch):
@@ -143,7 +146,8 @@ def train(
                 optimizer.zero_grad()  # to None: weights of other tasks stay as they are
                 learn_part = partial(learn, number, step, len(batch))
                 for loss, right, labels in features[number].learn(batch, parameters, learn_part):
-                    total, hits, predicted = total + loss, hits + right, predicted | labels
+                    totals[number] += loss
+                    hits, predicted = hits + right, predicted | labels
                 if number in unchecked and (checked := tasks[number].soft) is not None:
                     checked.validate_gradient()
                 unchecked.discard(number)
@@ -159,19 +163,26 @@ def train(
                 if checkpoint is not None and checkpoint.is_due:
                     seconds = time.perf_counter() - started
                     state = EpochState(
-                        steps=step - first_step + 1, loss=total, hits=hits, labels=sorted(predicted), seconds=seconds
+                        steps=step - first_step + 1,
+                        losses=totals,
+                        hits=hits,
+                        labels=sorted(predicted),
+                        seconds=seconds,
                     )
                     checkpoint.save(progress_of(trained, optimizer, kept, seed, history, state))
                 if settings.on_step is not None:
                     settings.on_step(step + 1, steps)
             state = Progress({}).epoch
-            count = sum(len(batch) for _, batch in batches)
+            counts = [sum(len(batch) for of, batch in batches if of == number) for number in range(len(tasks))]
             record: Record = {
                 "epoch": epoch + 1,
-                "loss": total / count,
-                "accuracy": hits / count,
+                "loss": sum(totals) / sum(counts),
+                "accuracy": hits / sum(counts),
                 "labels": len(predicted),
             }
+            # an epoch may have no batch of a small task
+            of_tasks = zip(names, totals, counts, strict=False)
+            record |= {f"loss/{name}": total / count for name, total, count in of_tasks if count}
             if settings.early_stopping:
                 record["validation_loss"] = _validation_loss(tasks, features, held_out)
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
