@@ -37,6 +37,7 @@ ORDER = [
     "experiments",
     "search",
     "report",
+    "client",
     "service",
     "cli",
 ]

@@ -127,6 +127,39 @@ class NonFiniteError(SoftclozeError, ArithmeticError):
         return f"row {self.rows[0]}{more}: {self.problem}"
 
 
+class ServiceError(SoftclozeError, RuntimeError):
+    """A request that a service turned away or did not answer.
+
+    Attributes:
+        problem: the reason, and the fix.
+        prompt: the prompt of the request, as in "reviews@3"; empty if it is about none or several.
+        rows: indices of the first and the last row of the request, of those given to the client; None for a single row.
+        status: the HTTP status; None if there was no answer.
+        code: the code of the failure, as in "unknown_prompt"; None if the answer has none.
+
+    >>> print(ServiceError("the row could not be scored in time", "reviews", (64, 127), 504, "deadline"))
+    reviews, rows 64 to 127: the row could not be scored in time
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        prompt: str = "",
+        rows: tuple[int, int] | None = None,
+        status: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(problem, prompt, rows, status, code)  # all arguments, so that it pickles
+        self.problem, self.prompt, self.rows, self.status, self.code = problem, prompt, rows, status, code
+
+    def __str__(self) -> str:
+        where = [self.prompt] if self.prompt else []
+        if self.rows is not None:
+            first, last = self.rows
+            where.append(f"row {first}" if first == last else f"rows {first} to {last}")
+        return f"{', '.join(where)}: {self.problem}" if where else self.problem
+
+
 class CommandError(SoftclozeError, ValueError):
     """An invalid option of a command."""
 

@@ -1,0 +1,76 @@
+"""Answers of the service, read and validated."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from softcloze.verbalizer import Label
+
+Record: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one row, or the reason why it has none.
+
+    Attributes:
+        label: the most probable label. For a prompt of several labels an example, a tuple of those that are more
+            probable than not. None for a row with an error.
+        probabilities: of the labels, by their text; of labels that are not text, by their JSON.
+        prompt: the prompt that answered, as in "reviews"; for a row with an error, the prompt as it was given.
+        version: the number of the prompt's version; None for a row with an error.
+        cut: tokens that truncation removed, by field; only fields that lost some.
+        error: why the row has no label; None for all others.
+        code: of the error, for programs, as in "unknown_prompt"; None for all others.
+    """
+
+    label: "Label | tuple[Label, ...] | None"
+    probabilities: Mapping[str, float]
+    prompt: str
+    version: int | None
+    cut: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+    code: str | None = None
+
+
+def failed_row(prompt: str, error: str, code: str) -> Answer:
+    """The answer to a row that has none."""
+    return Answer(None, {}, prompt, None, error=error, code=code)
+
+
+def read_json(content: bytes) -> Record | None:
+    """An object of JSON; None if the content is something else."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_answer(value: Any, prompt: str) -> Answer | None:  # noqa: ANN401 - any value may come
+    """Read the answer to a row.
+
+    Args:
+        value: of JSON.
+        prompt: the prompt that was asked for.
+
+    Returns:
+        The answer; None if the value is no answer of the service.
+    """
+    match value:
+        case {"error": str(error)}:
+            return failed_row(prompt, error, str(value.get("code")))
+        case {"probabilities": dict(probabilities), "prompt_id": str(name), "version": int(version)} if (
+            "label" in value or isinstance(value.get("labels"), list)
+        ) and _are_numbers(probabilities):
+            label = value["label"] if "label" in value else tuple(value["labels"])
+            cut = value.get("cut")
+            return Answer(label, probabilities, name, version, cut if isinstance(cut, dict) else {})
+    return None
+
+
+def _are_numbers(values: Mapping[str, object]) -> bool:
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values.values())

@@ -1,0 +1,133 @@
+"""The client that awaits its answers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from softcloze.client import exchange
+from softcloze.client.answers import Answer, Record
+from softcloze.client.connection import Connection, closed
+from softcloze.client.exchange import Reply, Request, Steps
+from softcloze.client.rows import Example, divide
+
+Result = TypeVar("Result")
+
+
+class AsyncClient:
+    """A client of a service for asyncio: as `Client`, with methods that are awaited.
+
+    Attributes:
+        url: of the service.
+
+    Example:
+        >>> import asyncio
+        >>> async def check():
+        ...     async with AsyncClient("http://127.0.0.1:9") as client:  # where no service listens
+        ...         return await client.is_ready()
+        >>> asyncio.run(check())
+        False
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        tries: int = 10,
+        max_wait: float = 120.0,
+        max_rows: int = 64,
+        max_body_bytes: int = 256 * 1024,
+    ):
+        """Make a client; nothing is sent yet.
+
+        Args:
+            url: as for `Client`.
+            token: as for `Client`.
+            timeout: as for `Client`.
+            tries: as for `Client`.
+            max_wait: as for `Client`.
+            max_rows: as for `Client`.
+            max_body_bytes: as for `Client`.
+
+        Raises:
+            ParameterError: a value is outside its range, or httpx2 is missing.
+        """
+        self._connection = Connection(
+            url,
+            token,
+            timeout=timeout,
+            tries=tries,
+            max_wait=max_wait,
+            max_rows=max_rows,
+            max_body_bytes=max_body_bytes,
+        )
+        self._http = self._connection.make_client("AsyncClient")
+        self.url = self._connection.url
+
+    async def classify(self, example: Example, prompt: str) -> Answer:
+        """Classify one example, as `Client.classify`."""
+        return await self._run(exchange.classify_one(example, prompt, self._connection.patience))
+
+    async def classify_many(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> list[Answer]:
+        """Classify any number of examples, as `Client.classify_many`."""
+        return [answer async for answer in self.stream(examples, prompt)]
+
+    async def stream(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> AsyncIterator[Answer]:
+        """Classify examples as they arrive, as `Client.stream`."""
+        for part in divide(examples, prompt, self._connection.limits):
+            for answer in await self._run(exchange.classify_rows(part, self._connection.patience)):
+                yield answer
+
+    async def explain(self, example: Example, prompt: str, top: int = 10) -> Record:
+        """Explain the decision for one example, as `Client.explain`."""
+        return await self._run(exchange.explain(example, prompt, top, self._connection.patience))
+
+    async def prompts(self) -> list[Record]:
+        """The prompts of the service, as `Client.prompts`."""
+        return await self._run(exchange.list_prompts(self._connection.patience))
+
+    async def prompt(self, name: str) -> Record:
+        """A prompt of the service, as `Client.prompt`."""
+        return await self._run(exchange.describe_prompt(name, self._connection.patience))
+
+    async def is_ready(self) -> bool:
+        """Return True if the service answers rows now."""
+        return await self._run(exchange.is_ready())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self.url!r})"
+
+    async def _run(self, steps: Steps[Result]) -> Result:
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if isinstance(step, Request):
+                reply = await self._send(step)
+            else:
+                reply = None
+                await asyncio.sleep(step.seconds)
+
+    async def _send(self, request: Request) -> Reply:
+        if self._http.is_closed:
+            raise closed()
+        try:
+            return self._connection.reply(await self._http.request(**self._connection.arguments(request)))
+        except self._connection.exception as error:
+            return self._connection.failure(error)

@@ -1,0 +1,170 @@
+"""The client that waits for its answers."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from softcloze.client import exchange
+from softcloze.client.answers import Answer, Record
+from softcloze.client.connection import Connection, closed
+from softcloze.client.exchange import Reply, Request, Steps
+from softcloze.client.rows import Example, divide
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """A client of a service that `softcloze serve` runs.
+
+    It needs httpx2: `pip install 'softcloze[client]'`. Several threads may use one client.
+
+    A request that the service turns away with 429 or 503 is repeated after the pause that the service asks for
+    (Retry-After). Where it asks for none, the pauses are 0.5, 1, 2, … seconds, and 30 at most.
+
+    Attributes:
+        url: of the service.
+
+    Example:
+        >>> with Client("http://127.0.0.1:9") as client:  # where no service listens
+        ...     client.is_ready()
+        False
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        tries: int = 10,
+        max_wait: float = 120.0,
+        max_rows: int = 64,
+        max_body_bytes: int = 256 * 1024,
+    ):
+        """Make a client; nothing is sent yet.
+
+        Args:
+            url: of the service, as in "http://127.0.0.1:8000", with the path if its routes have one.
+            token: of the service; no message repeats it.
+            timeout: seconds that connecting, and each wait for bytes, may take.
+            tries: number of times that a request is sent in all while it is turned away.
+            max_wait: seconds of all pauses between them.
+            max_rows: of a request; lists are divided.
+            max_body_bytes: of a request; lists are divided, and a larger row has an error.
+
+        Raises:
+            ParameterError: a value is outside its range, or httpx2 is missing.
+        """
+        self._connection = Connection(
+            url,
+            token,
+            timeout=timeout,
+            tries=tries,
+            max_wait=max_wait,
+            max_rows=max_rows,
+            max_body_bytes=max_body_bytes,
+        )
+        self._http = self._connection.make_client("Client")
+        self.url = self._connection.url
+
+    def classify(self, example: Example, prompt: str) -> Answer:
+        """Classify one example.
+
+        Args:
+            example: a text, or a mapping of the fields of the prompt's template.
+            prompt: its name, as in "reviews", "reviews@canary" or "reviews@3".
+
+        Raises:
+            DataError: the example is neither, or has a value that JSON has not.
+            ParameterError: `prompt` is no name.
+            ServiceError: the service has no answer to it, turned it away for too long, or is not reached.
+        """
+        return self._run(exchange.classify_one(example, prompt, self._connection.patience))
+
+    def classify_many(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> list[Answer]:
+        """Classify any number of examples, in as many requests as they need.
+
+        Args:
+            examples: texts or mappings of fields.
+            prompt: a name for all, or a name for each.
+
+        Returns:
+            The answers, in the order of the examples. One that has none has the reason in `error`, and all others have
+            their answers.
+
+        Raises:
+            DataError: the prompts are not as many as the examples.
+            ParameterError: `prompt` is no name.
+            ServiceError: a request was turned away for too long, or the service is not reached; `rows` says which.
+        """
+        return [*self.stream(examples, prompt)]
+
+    def stream(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> Iterator[Answer]:
+        """Classify examples as they arrive, in constant memory; as `classify_many`, with a request at a time."""
+        for part in divide(examples, prompt, self._connection.limits):
+            yield from self._run(exchange.classify_rows(part, self._connection.patience))
+
+    def explain(self, example: Example, prompt: str, top: int = 10) -> Record:
+        """Explain the decision for one example.
+
+        Args:
+            example: as for `classify`.
+            prompt: as for `classify`.
+            top: number of the likeliest words of the vocabulary.
+
+        Returns:
+            The answer of `POST /explain`: label, label words with their shares, and the likeliest words at the mask.
+
+        Raises:
+            ServiceError: as `classify`, or the prompt has no explanation.
+        """
+        return self._run(exchange.explain(example, prompt, top, self._connection.patience))
+
+    def prompts(self) -> list[Record]:
+        """The prompts of the service, as `GET /prompts` has them; raises ServiceError."""
+        return self._run(exchange.list_prompts(self._connection.patience))
+
+    def prompt(self, name: str) -> Record:
+        """A prompt of the service with its aliases and versions; raises ServiceError if there is none."""
+        return self._run(exchange.describe_prompt(name, self._connection.patience))
+
+    def is_ready(self) -> bool:
+        """Return True if the service answers rows now."""
+        return self._run(exchange.is_ready())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    def _run(self, steps: Steps[Result]) -> Result:
+        reply: Any = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if isinstance(step, Request):
+                reply = self._send(step)
+            else:
+                reply = None
+                time.sleep(step.seconds)
+
+    def _send(self, request: Request) -> Reply:
+        if self._http.is_closed:
+            raise closed()
+        try:
+            return self._connection.reply(self._http.request(**self._connection.arguments(request)))
+        except self._connection.exception as error:
+            return self._connection.failure(error)

@@ -1,0 +1,214 @@
+"""What is sent and what is made of the replies, without input or output: both clients run these steps.
+
+Each function is a generator. It yields requests, whose replies are sent into it, and pauses, and returns its result.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import quote
+
+from softcloze.client.answers import Answer, Record, failed_row, read_answer, read_json
+from softcloze.client.rows import Row, encode, validate_prompt
+from softcloze.errors import DataError, ServiceError
+from softcloze.formatting import one_line
+
+TURNED_AWAY = (429, 503)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, where the service names none
+_WRONG_ROWS = (400, 413, 422)  # statuses of requests that are wrong because of one of their rows, or are too large
+_LONGEST_MESSAGE = 500
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request: with a body it is a POST."""
+
+    path: str
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The reply to a request; without a status there was none, and `problem` says why."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    content: bytes
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Seconds to wait."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request is repeated that the service turns away.
+
+    Attributes:
+        tries: requests in all.
+        max_wait: seconds of the pauses between them in all.
+    """
+
+    tries: int
+    max_wait: float
+
+
+Steps: TypeAlias = Generator[Request | Pause, Any, Result]
+
+
+def classify_one(example: object, prompt: str, patience: Patience) -> Steps[Answer]:
+    """Classify one example; raises ServiceError or DataError if it has no answer."""
+    reference = validate_prompt(prompt)
+    reply = yield from _send(Request("/classify", _encode_one(example, reference)), patience, reference)
+    answer = read_answer(read_json(reply.content), reference) if reply.status == 200 else None
+    if answer is None or answer.error is not None:
+        raise _error(reply, reference)
+    return answer
+
+
+def explain(example: object, prompt: str, top: int, patience: Patience) -> Steps[Record]:
+    """Explain the decision for one example."""
+    reference = validate_prompt(prompt)
+    reply = yield from _send(Request("/explain", _encode_one(example, reference, top=top)), patience, reference)
+    return _record(reply, reference)
+
+
+def list_prompts(patience: Patience) -> Steps[list[Record]]:
+    """The prompts of the service."""
+    reply = yield from _send(Request("/prompts"), patience)
+    prompts = _record(reply).get("prompts")
+    if not isinstance(prompts, list):
+        raise _error(reply)
+    return prompts
+
+
+def describe_prompt(name: str, patience: Patience) -> Steps[Record]:
+    """A prompt of the service."""
+    reply = yield from _send(Request(f"/prompts/{quote(validate_prompt(name), safe='')}"), patience, name)
+    return _record(reply, name)
+
+
+def is_ready() -> Steps[bool]:
+    """True if the service answers rows; False if it is not there, starts or stops."""
+    reply = yield Request("/health/ready")
+    if reply.status not in (200, 503, None):
+        raise _error(reply)
+    return bool(reply.status == 200)
+
+
+def classify_rows(part: Sequence[Row | Answer], patience: Patience) -> Steps[list[Answer]]:
+    """Classify the rows of one request; those that have an answer already keep it."""
+    rows = [row for row in part if isinstance(row, Row)]
+    answers = iter((yield from _classify(rows, patience)) if rows else ())
+    return [row if isinstance(row, Answer) else next(answers) for row in part]
+
+
+def _classify(rows: Sequence[Row], patience: Patience) -> Steps[list[Answer]]:
+    """Classify rows; those of a request that is wrong or too large are halved until one row has the error."""
+    prompts = {row.prompt for row in rows}
+    prompt = prompts.pop() if len(prompts) == 1 else ""
+    span = rows[0].index, rows[-1].index
+    body = b'{"rows": [' + b", ".join(row.content for row in rows) + b"]}"
+    reply: Reply = yield from _send(Request("/classify", body), patience, prompt, span)
+    error = _error(reply, prompt, span)
+    if reply.status == 200:
+        values = (read_json(reply.content) or {}).get("rows")
+        if not isinstance(values, list) or len(values) != len(rows):
+            raise error
+        answers = [read_answer(value, row.prompt) for row, value in zip(rows, values, strict=True)]
+        known = [answer for answer in answers if answer is not None]
+        if len(known) != len(rows):
+            raise error
+        return known
+    if reply.status in _WRONG_ROWS and len(rows) > 1:
+        half = len(rows) // 2
+        first = yield from _classify(rows[:half], patience)
+        return first + (yield from _classify(rows[half:], patience))
+    if reply.status in _WRONG_ROWS or error.code == "deadline":
+        return [failed_row(row.prompt, error.problem, error.code or "invalid") for row in rows]
+    raise error
+
+
+def _encode_one(example: object, prompt: str, **others: object) -> bytes:
+    try:
+        return encode(example, prompt_id=prompt, **others)
+    except DataError as error:
+        raise DataError(f"{prompt}: {error}") from error
+
+
+def _send(request: Request, patience: Patience, prompt: str = "", rows: tuple[int, int] | None = None) -> Steps[Reply]:
+    """Send a request, and again after a pause while it is turned away.
+
+    Raises:
+        ServiceError: it was turned away too often, or there was no reply.
+    """
+    waited = 0.0
+    for tried in range(1, patience.tries + 1):
+        reply: Reply = yield request
+        if reply.status is None:
+            raise ServiceError(reply.problem, prompt, rows)
+        if reply.status not in TURNED_AWAY:
+            return reply
+        asked = _retry_after(reply.headers.get("retry-after"))
+        pause = asked if asked is not None else min(_FIRST_PAUSE * 2 ** (tried - 1), _LONGEST_PAUSE)
+        if tried == patience.tries or waited + pause > patience.max_wait:
+            break
+        yield Pause(pause)
+        waited += pause
+    times = f"{tried} times in a row" if tried > 1 else "at the only try"
+    hint = f"it asks for {pause:.0f} s more; tries={patience.tries} and max_wait={patience.max_wait:g} decide how long"
+    problem = f"turned away {times}, after {waited:.0f} s of waiting: {_message(reply)}; {hint} the client goes on"
+    raise ServiceError(problem, prompt, rows, reply.status, _code(reply))
+
+
+def _retry_after(value: str | None) -> float | None:
+    """The seconds of a header Retry-After, which has a number or a date; None if it has neither."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal() and len(value) < 10:
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _record(reply: Reply, prompt: str = "") -> Record:
+    """The JSON of an answer; raises ServiceError for a failure."""
+    record = read_json(reply.content) if reply.status == 200 else None
+    if record is None:
+        raise _error(reply, prompt)
+    return record
+
+
+def _error(reply: Reply, prompt: str = "", rows: tuple[int, int] | None = None) -> ServiceError:
+    """The error that a reply stands for."""
+    return ServiceError(_message(reply), prompt, rows, reply.status, _code(reply))
+
+
+def _code(reply: Reply) -> str | None:
+    code = (read_json(reply.content) or {}).get("code")
+    return code if isinstance(code, str) else None
+
+
+def _message(reply: Reply) -> str:
+    """The message of a reply, on one line."""
+    body = read_json(reply.content) or {}
+    if reply.status == 200:
+        return "the answer is not that of a softcloze service; does the URL name one, of the same version?"
+    if isinstance(body.get("error"), str):
+        message = one_line(body["error"][:_LONGEST_MESSAGE])
+        hints = {401: "give token=", 504: "send fewer rows at once, or later"}
+        return message + (f"; {hint}" if (hint := hints.get(int(reply.status or 0))) else "")
+    if reply.status is not None and 300 <= reply.status < 400:
+        return f"redirected ({reply.status}); give the URL that it leads to"
+    return f"the answer has the status {reply.status} and is not that of a softcloze service"
