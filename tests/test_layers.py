@@ -45,6 +45,7 @@ ORDER = [
 FORWARDS = {
     ("experiments/comparison.py", "Comparison.table", "experiments.table"),
     ("experiments/comparison.py", "Comparison.report", "report.page"),
+    ("experiments/generation_comparison.py", "GenerationComparison.report", "report.generation_page"),
     ("automatic/trials_table.py", "Trials.report", "report.trials_page"),
     ("search/summary.py", "SearchSummary.table", "search.table"),
     ("search/summary.py", "SearchSummary.report", "report.search_page"),

@@ -7,7 +7,8 @@ Everything that a fair comparison needs is importable from here:
   `FineTunedClassifier`, `SetFitClassifier`
 - the comparison: `Protocol`, `compare`, `Comparison`, and its parts `Run`, `Summary`, `Difference`, `MethodCard`,
   `Spread`, `VariantSpread`
-- generated texts: `evaluate_generation`, `generation_metrics`, `GenerationEvaluation` and its `TextScore`
+- generated texts: `evaluate_generation`, `evaluate_draws`, `generation_metrics`, `GenerationEvaluation` and its
+  `TextScore`; `compare_generation`, `GenerationComparison`, and its parts `TextDifference` and `SideBySide`
 """
 
 from softcloze.data import Examples, Split, few_shot, split_rows
@@ -20,6 +21,13 @@ from softcloze.experiments.generation import (
     TextScore,
     evaluate_generation,
     generation_metrics,
+)
+from softcloze.experiments.generation_comparison import (
+    GenerationComparison,
+    SideBySide,
+    TextDifference,
+    compare_generation,
+    evaluate_draws,
 )
 from softcloze.experiments.methods import Method, standard_methods
 from softcloze.experiments.protocol import Protocol, Shots
@@ -37,6 +45,7 @@ __all__ = [
     "Difference",
     "Examples",
     "FineTunedClassifier",
+    "GenerationComparison",
     "GenerationEvaluation",
     "GenerationMetric",
     "Method",
@@ -49,12 +58,16 @@ __all__ = [
     "SentenceEmbeddingClassifier",
     "SetFitClassifier",
     "Shots",
+    "SideBySide",
     "Split",
     "Spread",
     "Summary",
+    "TextDifference",
     "TextScore",
     "VariantSpread",
     "compare",
+    "compare_generation",
+    "evaluate_draws",
     "evaluate_generation",
     "few_shot",
     "generation_metrics",

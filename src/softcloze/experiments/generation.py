@@ -167,7 +167,7 @@ def generation_metrics(
     [('chrf', 63.9), ('exact_match', 0.5)]
     """
     validate_text_metrics(metrics)
-    return _evaluate(_texts(predictions), _references(references, metrics), metrics, bleu_tokenizer)
+    return _evaluate(_texts(predictions), as_references(references, metrics), metrics, bleu_tokenizer)
 
 
 def evaluate_generation(
@@ -206,7 +206,7 @@ def evaluate_generation(
             f"metric 'perplexity' needs a generator with log_likelihood; {type(generator).__name__} has none"
         )
     validate_parameters({"bleu_tokenizer": bleu_tokenizer}, CONSTRAINTS)
-    examples, rows = as_examples(X), _references(references, metrics)
+    examples, rows = as_examples(X), as_references(references, metrics)
     if len(rows) != len(examples):
         raise DataError(f"X has {counted(len(examples), 'row')}, but references has {len(rows):,}; give one for each")
     likelihoods: tuple[float, ...] | None = None
@@ -214,6 +214,30 @@ def evaluate_generation(
         scorer = cast(ScoringGenerator, generator)
         likelihoods = tuple(map(float, scorer.log_likelihood(examples, [row[0] for row in rows])))
     return _evaluate(_texts(generator.predict(examples)), rows, metrics, bleu_tokenizer, likelihoods)
+
+
+def as_references(
+    values: Iterable[str | Iterable[str]], metrics: Sequence[GenerationMetric]
+) -> tuple[tuple[str, ...], ...]:
+    """References as a tuple with one or more texts for each row.
+
+    Raises:
+        DataError: they are a single text or none at all, or a row is neither a text nor a list of texts, or no JSON
+            object for a metric of JSON; names the row.
+    """
+    validate_collection(values, "references", "a list of texts, or of lists of texts")
+    rows = []
+    for row, value in enumerate(iterate_column(values, "references", "text")):
+        is_list = isinstance(value, list | tuple | np.ndarray)
+        texts = tuple(value) if is_list else (value,)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise DataError(f"row {row} of the references is {quoted(value)}; expected a text, or a list of texts")
+        rows.append(tuple(map(str, texts)))
+    if not rows:
+        raise DataError("references is empty; give one row or more")
+    if any(metric.startswith("json") for metric in metrics):
+        json_rows([row[0] for row in rows], rows)
+    return tuple(rows)
 
 
 def show_value(metric: GenerationMetric, value: float) -> str:
@@ -268,27 +292,3 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise DataError(f"row {row} of the predictions is {quoted(text)}; expected a text")
     return tuple(map(str, texts))
-
-
-def _references(
-    values: Iterable[str | Iterable[str]], metrics: Sequence[GenerationMetric]
-) -> tuple[tuple[str, ...], ...]:
-    """References as a tuple with one or more texts for each row.
-
-    Raises:
-        DataError: they are a single text or none at all, or a row is neither a text nor a list of texts, or no JSON
-            object for a metric of JSON; names the row.
-    """
-    validate_collection(values, "references", "a list of texts, or of lists of texts")
-    rows = []
-    for row, value in enumerate(iterate_column(values, "references", "text")):
-        is_list = isinstance(value, list | tuple | np.ndarray)
-        texts = tuple(value) if is_list else (value,)
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise DataError(f"row {row} of the references is {quoted(value)}; expected a text, or a list of texts")
-        rows.append(tuple(map(str, texts)))
-    if not rows:
-        raise DataError("references is empty; give one row or more")
-    if any(metric.startswith("json") for metric in metrics):
-        json_rows([row[0] for row in rows], rows)
-    return tuple(rows)

@@ -1,0 +1,70 @@
+"""The HTML page of a comparison of generators."""
+
+from pathlib import Path
+
+from markupsafe import Markup
+
+from softcloze.display import Column, Table, as_html, html_environment
+from softcloze.experiments.generation import show_value
+from softcloze.experiments.generation_comparison import GenerationComparison, TextDifference
+from softcloze.report.html import write_page
+
+
+def write_generation_report(comparison: GenerationComparison, path: str | Path) -> Path:
+    """Write a comparison of generators as one HTML file without scripts or references to other files.
+
+    Args:
+        comparison: the results to report.
+        path: the file, written atomically; missing folders are created.
+
+    Returns:
+        The path.
+
+    Raises:
+        ParameterError: `path` is not a path.
+        FileError: the file cannot be written.
+    """
+    return write_page(path, lambda: generation_page(comparison), has_plots=False)
+
+
+def generation_page(comparison: GenerationComparison, rows: int = 20) -> str:
+    """Render the page; text from outside is escaped, and invisible characters are made visible."""
+    first = comparison.metrics[0]
+    differences = {metric: comparison.differences(metric) for metric in comparison.metrics}
+    draws = max(map(len, comparison.methods.values()))
+    facts = {"generators": str(len(comparison.methods)), "draws": str(draws), "rows": str(_rows(comparison))}
+    template = html_environment().get_template("report/generation_page.html")
+    tables = [_table(pairs) for pairs in differences.values() if pairs]
+    return template.render(
+        facts=facts,
+        verdicts=[_verdict(pair) for pair in differences[first]],
+        numbers=Markup(as_html(comparison.content())),  # as_html escapes all text
+        differences=Markup(as_html(tables)) if tables else "",
+        examples=Markup(as_html(comparison.side_by_side(rows).content())),
+    )
+
+
+def _rows(comparison: GenerationComparison) -> int:
+    return len(next(iter(comparison.methods.values()))[0].references)
+
+
+def _verdict(pair: TextDifference) -> str:
+    low, mean, high = (show_value(pair.metric, value) for value in (pair.low, pair.mean, pair.high))
+    clear = "may be chance" if pair.low <= 0 <= pair.high else "is larger than chance explains"
+    return f"{pair.metric} of {pair.method} minus {pair.other}: {mean} ({low} to {high}), which {clear}."
+
+
+def _table(pairs: tuple[TextDifference, ...]) -> Table:
+    metric = pairs[0].metric
+    columns = [
+        Column("method", [pair.method for pair in pairs]),
+        Column("other", [pair.other for pair in pairs]),
+        Column("difference", [show_value(metric, pair.mean) for pair in pairs], is_number=True),
+        Column(
+            "95% interval",
+            [f"{show_value(metric, pair.low)} to {show_value(metric, pair.high)}" for pair in pairs],
+            is_number=True,
+        ),
+        Column("p", [f"{pair.p_corrected:.3f}" for pair in pairs], is_number=True),
+    ]
+    return Table(columns, title=metric)
