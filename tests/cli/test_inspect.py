@@ -257,3 +257,19 @@ def test_tokens_need_no_weights(softcloze, folders, tmp_path):
     code, out, err = softcloze("inspect", "<text>：<mask>", "--text", "不错", "--model", folder)
     assert (code, err) == (0, "")
     assert out == softcloze("inspect", "<text>：<mask>", "--text", "不错", "--model", folders["gpt2"])[1]
+
+
+def test_an_answer_and_its_stop_string(softcloze, folders, tmp_path):
+    template = r"<soft*2><text>\n回答：<answer max=20>\n###"
+    assert softcloze("inspect", template, "--text", "好") == (0, "◆◆好↵回答：<answer max=20>↵###", "")
+    code, out, err = softcloze("inspect", template, "--text", "好", "--model", folders["gpt2"], "--html", "page.html")
+    assert (code, err) == (0, "")
+    assert "a answer: 1" in out and re.search(r"e stop: \d", out)
+    assert out.endswith("32 of 64 positions, 20 of them kept for the answer")
+    lines = Page((tmp_path / "page.html").read_text(encoding="utf-8")).lines
+    assert "| answer| where the model writes, at most 20 tokens" in lines
+    assert r"| stop string| '\n###' ends the answer" in lines
+    code, _, err = softcloze("inspect", "<text> <answer>", "--text", "好", "--model", folders["bert"])
+    assert code == 2 and "a masked model fills in words and writes no text" in err
+    code, _, err = softcloze("inspect", "<text> <answer>", "--text", "好", "--verbalizer", '{"a": "b"}')
+    assert code == 2 and "<answer> is free text, which PromptGenerator writes" in err

@@ -74,13 +74,15 @@ def inspect(
 ) -> None:
     """Show the parts of a template; with an example and a model, every token and its origin.
 
-    Under each token is its kind: l literal, f field, s soft slot, m mask, d demonstration, t for the frame of a chat
-    turn, a dot for a special token, x for a token that was cut because the prompt is too long. Tokens that share a
-    character are shown together.
+    Under each token is its kind: l literal, f field, s soft slot, m mask, a answer, e for what ends the answer, d
+    demonstration, t for the frame of a chat turn, a dot for a special token, x for a token that was cut because the
+    prompt is too long. Tokens that share a character are shown together.
     """
     if html is not None:
         validate_writable(html)
     parsed = resolve_template(template)
+    if verbalizer is not None:
+        parsed.validate_classifies()
     example = _example(parsed, text, field)
     words, options = read_verbalizer(verbalizer, template), read_chat_options(chat_options)
     if model is None and demonstrations == "nearest":
@@ -188,7 +190,9 @@ def _inspect_example(
     limit = limit if max_length is None else min(max_length, limit)
     compiled = CompiledTemplate(template, prompt_tokenizer, limit, options=options, chat_options=chat_options)
     answer, token_words, problem = len(template.masks), [], None
-    if words is not None:
+    if template.answer is not None:
+        answer = int(compiled.has_right) if prompt_tokenizer.decoder else template.answer.max or 1
+    elif words is not None:
         try:
             _validate_words(words, compiled)
             token_words = word_view(words, compiled)

@@ -21,6 +21,8 @@ STYLES = {
     "field": "cyan",
     "soft": "bold magenta",
     "mask": "bold yellow",
+    "answer": "bold yellow",
+    "stop": "yellow",
     "options": "blue",
     "demo": "green",
     "special": "dim",
@@ -34,7 +36,7 @@ def mark(kind: str, kept: bool) -> str:
     """The letter for tokens of a kind; x for tokens that were cut."""
     if not kept:
         return "x"
-    return "." if kind == "special" else kind[0]
+    return {"special": ".", "stop": "e"}.get(kind, kind[0])
 
 
 def inspection_lines(inspection: "Inspection", *, width: int) -> Iterator[RenderableType]:

@@ -44,7 +44,8 @@ class TokenView:
     Attributes:
         cells: all tokens in order, with those cut from fields.
         limit: longest prompt in tokens.
-        answer: tokens reserved for the masks: those of the longest label word, or one for each of several masks.
+        answer: tokens reserved for the masks: those of the longest label word, or one for each of several masks; or
+            for the answer, if it is in the same sequence as the prompt.
         shown: number of demonstrations in the prompt.
         dropped: number of demonstrations left out because they did not fit.
         second: tokens of the second segment; 0 if there is only one segment.
@@ -66,9 +67,10 @@ class TokenView:
     def notes(self) -> list[str]:
         """Remarks on the tokens as a whole."""
         kinds = [piece.kind for cell in self.cells for piece in cell.pieces if piece.kept]
-        beyond = self.answer - kinds.count("mask")
-        answer = f", {self.answer} of them kept for the label word in the mask's place" if beyond else ""
-        notes = [f"{len(kinds) + beyond:,} of {self.limit:,} positions{answer}"]
+        beyond = self.answer - kinds.count("mask") - kinds.count("answer")
+        what = "the answer" if "answer" in kinds else "the label word in the mask's place"
+        answer = f", {self.answer} of them kept for {what}" if beyond > 0 else ""
+        notes = [f"{len(kinds) - kinds.count('stop') + beyond:,} of {self.limit:,} positions{answer}"]
         if self.shown + self.dropped:
             left_out = f", {self.dropped:,} left out because they do not fit" if self.dropped else ""
             notes.append(f"{self.shown:,} of {self.shown + self.dropped:,} demonstrations{left_out}")
@@ -174,6 +176,8 @@ def filled(
     >>> filled(Template("<soft*2 layers=6-11> <text> (<options>): <mask>"), {"text": "很好"}, ["good", "bad"])
     [('soft', '◆◆@6-11'), ('literal', ' '), ('field', '很好'), ('literal', ' ('), ('options', 'good, bad'),
      ('literal', '): '), ('mask', '<mask>')]
+    >>> filled(Template("<text>: <answer>##"), {"text": "很好"})[1:]
+    [('literal', ': '), ('answer', '<answer>'), ('stop', '##')]
     >>> filled(Template("<soft layers=all mode=replace><text><mask>"), {"text": "很好"})[0]
     ('soft', '◆@all:replace')
     """
@@ -204,4 +208,7 @@ def filled(
             case _:
                 return "".join(write([part.node]))
 
-    return [(kind_of(part.node), text_of(part)) for part in template.expand(values)]
+    pieces = [(kind_of(part.node), text_of(part)) for part in template.expand(values)]
+    if template.stop is not None:
+        pieces[-1] = ("stop", template.stop)
+    return pieces

@@ -5,9 +5,22 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import did_you_mean, quoted_list
+from softcloze.lint.answers import check_answer
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.stray_tags import check_stray_tags, odd_name
-from softcloze.template import EMBEDDING, Demos, Expression, Field, Mask, Node, Options, Soft, Statement, Template
+from softcloze.template import (
+    EMBEDDING,
+    Answer,
+    Demos,
+    Expression,
+    Field,
+    Mask,
+    Node,
+    Options,
+    Soft,
+    Statement,
+    Template,
+)
 from softcloze.template.fields import find_name
 from softcloze.template.nodes import Placed, edges
 from softcloze.template.parser import parse
@@ -32,6 +45,7 @@ def check_template(template: Template, fields: Sequence[str] | None = None) -> I
     )
     yield from _check_conditions(placed, template.source)
     yield from _check_modes(template)
+    yield from check_answer(template)
     if fields is not None:
         yield from _check_fields(template, fields)
 
@@ -66,7 +80,7 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
     alike: dict[str, dict[str, None]] = {}
     for name in names:
         alike.setdefault(name.casefold(), {})[name] = None
-    mask = max((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask)), default=len(placed))
+    mask = max((i for i, tag in enumerate(placed) if isinstance(tag.node, Mask | Answer)), default=len(placed))
     text = min((i for i, tag in enumerate(placed) if isinstance(tag.node, Field | Expression)), default=len(placed))
     for i, (node, start, end) in enumerate(placed):
         match node:
@@ -74,7 +88,8 @@ def _check_nodes(placed: Sequence[Placed], source: str, names: Collection[str]) 
                 # a variable that the template sets itself is not a field of an example
                 yield from _check_field(node, alike.get(node.name.casefold(), ()), source, start, end)
             case Demos() if i > mask:
-                message = "demonstrations after the mask come too late for the model's answer"
+                what = "mask" if isinstance(placed[mask].node, Mask) else "answer"
+                message = f"demonstrations after the {what} come too late for the model's answer"
                 advice = "put <demos> at the beginning"
                 yield Finding("demos-after-mask", "warning", message, advice, source, start, end)
             case Options() if i > text:
@@ -104,8 +119,9 @@ def _check_conditions(placed: Sequence[Placed], source: str) -> Iterator[Finding
             case Statement(inside):
                 keyword = edges(inside)[1].split(maxsplit=1)[0]
                 depth += (keyword in ("if", "for")) - keyword.startswith("end")
-            case Mask() if depth:
-                message = "the mask is inside a condition or loop: some examples may get a prompt without one"
+            case Mask() | Answer() if depth:
+                what = "mask" if isinstance(node, Mask) else "answer"
+                message = f"the {what} is inside a condition or loop: some examples may get a prompt without one"
                 yield Finding("mask-in-condition", "warning", message, "move it out", source, start, end)
 
 

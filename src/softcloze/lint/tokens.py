@@ -13,9 +13,11 @@ from softcloze.errors import (
     FieldError,
     ParameterError,
     TemplateLogicError,
+    TemplateSyntaxError,
     TokenizerError,
     VerbalizerError,
 )
+from softcloze.lint.answers import check_written
 from softcloze.lint.finding import Finding, Severity
 from softcloze.lint.label_words import LabelWords, Word, WordListing, check_masks, list_words
 from softcloze.lint.stray_tags import odd_name
@@ -66,17 +68,23 @@ def check_tokens(
     if prompt_tokenizer.mask_id is None and template.answer is None:
         findings += _check_after_mask(template)
     findings += _check_turns(template, prompt_tokenizer, chat_options)
-    if template.answer is not None:
-        return findings
     if any(finding.severity == "error" for finding in findings):
         return findings  # it cannot be compiled
     try:
         compiled = CompiledTemplate(
             template, prompt_tokenizer, max_length, options=listing.options or ("",), chat_options=chat_options
         )
+    except TemplateSyntaxError as error:
+        return [*findings, Finding(error.code, "error", error.problem, "", error.source, error.start, error.end)]
     except EncodingError as error:
         i = next(i for i, node in enumerate(template.nodes) if isinstance(node, Soft) and node.init is not None)
         return [*findings, _finding(template, i, "no-tokens", "error", str(error), "start from other words")]
+    if template.answer is not None:
+        findings += check_written(compiled)
+        if max_length < NO_LIMIT:
+            written = template.answer.max or 1  # in the sequence of a causal model; a decoder has its own
+            findings += _check_length(compiled, int(compiled.has_right) if prompt_tokenizer.decoder else written)
+        return findings
     tokens: dict[Word, tuple[int, ...]] = {}
     for word in listing.words if not any(check_masks(listing, template)) else ():
         try:
