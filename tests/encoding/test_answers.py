@@ -218,6 +218,27 @@ def test_demonstrations_show_their_answers_and_the_stop_string():
     assert cut.dropped == 1 and cut.answer == prompt.answer
 
 
+def test_demonstrations_in_a_chat_are_turns_with_their_answers():
+    tokenizer = chat_templates.borrowed("gpt2", "chatml")
+    template = Template("<demos><chat:user><text><chat:assistant>So: <answer>")
+    bound = CompiledTemplate(template, PromptTokenizer(tokenizer, masked=False), 1000)
+    (prompt,) = bound.encode(["b"], answers=["No."], demonstrations=[[Demonstration({"text": "a"}, "Yes.")]])
+    said = [("user", "a"), ("assistant", "So: Yes."), ("user", "b"), ("assistant", "So: No.")]
+    messages = [{"role": role, "content": content} for role, content in said]
+    whole = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+    ids = [*prompt.left, *prompt.answer]
+    assert ids == whole[: len(ids)] and tokenizer.decode(whole[len(ids) :]) == "\n"
+
+
+def test_jinja_in_front_of_an_answer():
+    logic = compiled("{% if title %}<title>: {% endif %}<text>\nA: <answer>\n%%")
+    plain = compiled("<title>: <text>\nA: <answer>\n%%")
+    example = {"title": "A film", "text": "It was good"}
+    assert logic.encode([example], answers=["yes"]) == plain.encode([example], answers=["yes"])
+    (untitled,) = logic.encode([example | {"title": ""}], answers=["yes"])
+    assert untitled == encode("<text>\nA: <answer>\n%%", "It was good", "yes")
+
+
 @pytest.mark.parametrize(("keep", "kept"), [("head", "1%2"), ("tail", "%3%"), ("ends", "1%%")])
 def test_a_long_answer_of_a_demonstration_is_shortened(keep, kept):
     shown = [Demonstration({"text": "x"}, "1%2%3%")]

@@ -77,6 +77,10 @@ BAD_TEMPLATES = [
         "the template does not parse: the template has no <mask>, expected exactly one\n"
         "  at line 1, column 7:\n    <text>\n          ^",
     ),
+    (
+        {"template": '"<text> <answer>"'},
+        "a card has label words, and its template has <answer>; keep it in a text file",
+    ),
 ]
 
 

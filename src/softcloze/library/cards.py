@@ -100,7 +100,8 @@ def read_template_card(name: str, file: Traversable) -> TemplateCard:
     """Read the card of the template `name` from `file`.
 
     Raises:
-        LibraryError: a key is missing or unknown, a value has the wrong type, or the template does not parse.
+        LibraryError: a key is missing or unknown, a value has the wrong type, the template does not parse, or has
+            an <answer>.
     """
     card = _read(file, (*_TEXTS, "template", "verbalizer", "fields"))
     texts: dict[str, Any] = {key: _text(card, key, file) for key in (*_TEXTS, "verbalizer")}
@@ -108,6 +109,8 @@ def read_template_card(name: str, file: Traversable) -> TemplateCard:
         template = Template(_text(card, "template", file))
     except TemplateSyntaxError as error:
         raise LibraryError(f"{file}: the template does not parse: {error}") from error
+    if template.answer is not None:
+        raise LibraryError(f"{file}: a card has label words, and its template has <answer>; keep it in a text file")
     fields = tuple(_texts(card["fields"], "fields", file))
     if fields != template.fields:
         raise LibraryError(f"{file}: the card lists the fields {fields}, but its template has {template.fields}")
