@@ -15,7 +15,7 @@ from softcloze.errors import ParameterError
 from softcloze.heads import EXACT, LinearHead, WordsLinearHead
 from softcloze.parameters import integer, validate_parameters
 from softcloze.prompt import BoundPrompt, CompiledPrompt
-from softcloze.scoring import compute_features, log_probabilities
+from softcloze.scoring import log_probabilities
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Verbalizer
 
@@ -61,13 +61,29 @@ def explain(
         >>> [word.tokens for word in explanation.words]
         [('bad',), ('good',), ('great',)]
     """
+    _validate(bound, top)
+    return _explain(bound, prompts, soft, bound.features(prompts, soft), top, head)
+
+
+def _validate(bound: CompiledPrompt, top: int) -> None:
     validate_parameters({"top": top}, {"top": integer(at_least=0)})
+    if not isinstance(bound.verbalizer, Verbalizer):
+        raise ParameterError(f"explanations are of label words at one mask, and {_OTHERS[type(bound.verbalizer)]}")
+
+
+def _explain(
+    bound: CompiledPrompt,
+    prompts: Sequence[EncodedPrompt],
+    soft: SoftVectors | None,
+    features: Tensor,
+    top: int,
+    head: LinearHead | WordsLinearHead | None,
+) -> list[Explanation]:
+    """As `explain`, with the input of the head, shape (batch, features)."""
     scorer, verbalizer = bound.scorer, bound.verbalizer
-    if not isinstance(verbalizer, Verbalizer):
-        raise ParameterError(f"explanations are of label words at one mask, and {_OTHERS[type(verbalizer)]}")
+    assert isinstance(verbalizer, Verbalizer)
     with scorer.backbone.frozen(), torch.no_grad():
         inputs = soft.inputs() if soft is not None else None
-        features = compute_features(scorer, prompts, inputs)
         distributions = [
             log_probabilities(scorer.backbone, prompt, scorer.words, inputs, verbalizer.decoding) for prompt in prompts
         ]
@@ -97,12 +113,12 @@ def explain(
     return explanations
 
 
-def explain_prompt(bound: BoundPrompt, example: Example, top: int = 10) -> Explanation:
+def explain_prompt(bound: BoundPrompt, example: Example | EncodedPrompt, top: int = 10) -> Explanation:
     """Explain the decision of a prompt for one example, its calibration applied.
 
     Args:
         bound: the prompt on its backbone.
-        example: a text, or a mapping of fields.
+        example: a text, a mapping of fields, or either as `bound.encode` gives it.
         top: number of the likeliest words of the vocabulary to list.
 
     Raises:
@@ -123,12 +139,15 @@ def explain_prompt(bound: BoundPrompt, example: Example, top: int = 10) -> Expla
             "explain shows the parts of label words and of a linear layer in the decision, and "
             f"head={bound.prompt.head!r} decides"
         )
+    _validate(bound.compiled, top)
     head = bound.parts.head if isinstance(bound.parts.head, LinearHead | WordsLinearHead) else None
-    (explanation,) = explain(bound.compiled, bound.encode([example]), bound.parts.soft, top, head)
+    prompts = [example] if isinstance(example, EncodedPrompt) else bound.encode([example])
+    features = bound.features(prompts)
+    (explanation,) = _explain(bound.compiled, prompts, bound.parts.soft, features, top, head)
     if bound.prompt.calibration is None:
         return explanation
     # a calibration changes the probabilities of labels, not those of words
-    (probabilities,) = bound.probabilities(bound.scores([example]))
+    (probabilities,) = bound.probabilities(bound.label_scores(features))
     return replace(explanation, probabilities=tuple(probabilities.tolist()))
 
 
