@@ -1,0 +1,1 @@
+"""A running service and clients of it."""
