@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from softcloze.prompt import PromptSet
+from softcloze.prompt import BoundPrompt, PromptSet
 
 TEXTS = ["It was good, and the acting was good too.", "A dull film about dull people.", "这部电影很好", "x"]
 ROW = {"text": TEXTS[0], "prompt_id": "reviews"}
@@ -38,11 +38,13 @@ def test_a_row_is_answered_as_the_prompt_alone_does(client, prompts, backbone):
     assert answer.status_code == 200
     body = answer.json()
     (probabilities,) = PromptSet([prompts["reviews"]], backbone).predict_proba([TEXTS[0]])
+    (encoded,) = BoundPrompt(prompts["reviews"], backbone).encode([TEXTS[0]])
     assert body == {
         "label": body["label"],
         "probabilities": body["probabilities"],
         "prompt_id": "reviews",
         "version": 1,
+        "tokens": len(encoded),
         "cut": {},
     }
     labels = prompts["reviews"].verbalizer.labels

@@ -58,6 +58,8 @@ class RowPrediction:
         probabilities: of the labels, shape (labels,), as `predict_proba` of the prompt alone; None as `scores`.
         labels: the labels in their order.
         error: why the row has no label: it cannot be encoded, or its scores are not finite. None for all others.
+        tokens: and soft slots of the encoded example after truncation, without masks; 0 for a row that cannot be
+            encoded.
         cut: tokens that truncation removed, by field; only fields that lost some.
         dropped: number of demonstrations left out.
     """
@@ -68,6 +70,7 @@ class RowPrediction:
     probabilities: NDArray[np.float64] | None = None
     labels: tuple[Label, ...] = field(default=(), repr=False)
     error: SoftclozeError | None = None
+    tokens: int = field(default=0, repr=False)
     cut: Mapping[str, int] = field(default_factory=dict, repr=False)
     dropped: int = field(default=0, repr=False)
 
@@ -105,7 +108,7 @@ def predict_encoded_rows(rows: Sequence[EncodedRow], features: Mapping[BoundProm
             continue
         result = next(scores[row.bound])
         if isinstance(result, NonFiniteError):
-            predictions.append(RowPrediction(row.prompt, error=result))
+            predictions.append(RowPrediction(row.prompt, error=result, tokens=len(row.encoded)))
             continue
         predictions.append(
             RowPrediction(
@@ -114,6 +117,7 @@ def predict_encoded_rows(rows: Sequence[EncodedRow], features: Mapping[BoundProm
                 result,
                 row.bound.probabilities(result[None])[0],
                 row.labels,
+                tokens=len(row.encoded),
                 cut=row.encoded.cut,
                 dropped=row.encoded.dropped,
             )

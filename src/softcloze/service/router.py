@@ -36,10 +36,12 @@ from softcloze.service.wire import (
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": description}
     for status, description in {
+        400: "The body is no text, or not HTTP.",
         401: "The token is missing or wrong.",
         403: "A page of another origin called.",
         404: "No such prompt, version or alias.",
         413: "The body, or a row, is too large.",
+        415: "The body is compressed, or no JSON by its Content-Type.",
         422: "The body or a row does not fit.",
         429: "Too much work is queued; see Retry-After.",
         500: "A row could not be scored.",

@@ -63,9 +63,9 @@ class ServedVersion:
         (row,) = encode_rows([(self, example)])
         if isinstance(row, RowError):
             raise row
-        assert row.bound is not None
+        assert row.bound is not None and row.encoded is not None
         try:
-            return explain_prompt(row.bound, example, top)
+            return explain_prompt(row.bound, row.encoded, top)
         except ParameterError as error:
             message = f"decisions of {self.name} are not made by label words or a linear layer"
             raise RowError(422, "no_explanation", message) from error
@@ -84,6 +84,7 @@ class ServedVersion:
             probabilities=_by_label(prediction.labels, prediction.probabilities.tolist()),
             prompt_id=self.version.name,
             version=self.version.number,
+            tokens=prediction.tokens,
             cut=dict(prediction.cut),
         )
         if isinstance(prediction.label, tuple):

@@ -88,6 +88,10 @@ class RowAnswer(BaseModel):
     probabilities: dict[str, float] | None = None
     prompt_id: str | None = None
     version: int | None = None
+    tokens: Annotated[
+        int | None,
+        Field(description="Tokens and soft slots of the prompt with the text after truncation, without masks."),
+    ] = None
     cut: Annotated[dict[str, int] | None, Field(description="Tokens that truncation removed, by field.")] = None
     error: str | None = None
     code: str | None = None
