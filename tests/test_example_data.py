@@ -14,6 +14,7 @@ COLUMNS = {
     "instructions_zh": ["instruction", "input", "answer", "split"],
     "orders_to_json": ["text", "answer", "split"],
     "summaries": ["text", "answer", "split"],
+    "summaries_zh": ["text", "answer", "split"],
     "translations_en_zh": ["text", "answer", "split"],
 }
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -67,6 +68,9 @@ def test_languages():
         ("instructions_zh", "instruction", True),
         ("instructions_en", "instruction", False),
         ("instructions_en", "answer", False),
+        ("summaries", "text", False),
+        ("summaries_zh", "text", True),
+        ("summaries_zh", "answer", True),
         ("translations_en_zh", "text", False),
         ("translations_en_zh", "answer", True),
     ]:
@@ -84,6 +88,9 @@ def test_summaries_are_one_sentence_and_much_shorter_than_the_paragraph():
         words, summary = row["text"].split(), row["answer"].split()
         assert 60 <= len(words) <= 80 and 8 <= len(summary) <= 20, row
         assert row["answer"].endswith(".") and row["answer"].count(". ") == 0, row
+    for row in pairs("summaries_zh"):
+        assert 95 <= len(row["text"]) <= 140 and 20 <= len(row["answer"]) <= 36, row
+        assert row["answer"].endswith("。") and row["answer"].count("。") == 1, row
 
 
 def times(text):
