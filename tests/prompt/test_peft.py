@@ -15,6 +15,7 @@ from peft import (
 )
 from safetensors.torch import load_file
 from support import chat_templates, models
+from transformers import AutoTokenizer
 
 from softcloze import PromptClassifier
 from softcloze.analysis import inspect_soft
@@ -246,6 +247,26 @@ def test_an_adapter_of_peft_gives_its_probabilities_here(architecture, config, t
     prompt.save(saved)
     loaded = Prompt.load(saved)
     assert torch.equal(probabilities(loaded, backbone), probabilities(prompt, backbone))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3_text"])
+def test_an_adapter_trained_without_special_tokens(architecture, tmp_path):
+    """With a tokenizer that adds none the prompt has none; it belongs to this tokenizer."""
+    usual = models.backbone(architecture)
+    usual.tokenizer.save_pretrained(tmp_path / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tokenizer", add_bos_token=False)
+    backbone = Backbone(usual.model, tokenizer, "without <bos>")
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    tuned = trained(architecture, config, tmp_path / "adapter")
+    prompt, with_bos = (
+        Prompt.from_peft(tmp_path / "adapter", "<text> It was <mask>", WORDS, of) for of in (backbone, usual)
+    )
+    assert ["<bos>" in of.template.source for of in (prompt, with_bos)] == [False, True]
+    expected = peft_probabilities(tuned, backbone, count=4)
+    torch.testing.assert_close(probabilities(prompt, backbone), expected, atol=1e-5, rtol=1e-4)
+    assert (probabilities(with_bos, usual) / expected).log().abs().max() > 1e-2
+    with pytest.raises(ArtifactError, match="belongs to another tokenizer"):
+        prompt.validate_backbone(usual)
 
 
 @pytest.mark.parametrize("task", [0, 1])

@@ -225,6 +225,8 @@ class Prompt:
         The template is `<soft*N name=peft>` and the tail. PEFT puts its vectors in front of the special tokens that the
         tokenizer adds, as in `tokenizer(text)`, so `<bos>` or `<cls>` is written between the two where the tokenizer
         adds one. Vectors that are the embeddings of these tokens, as `to_peft` writes them, become the tokens again.
+        An adapter does not say whether it was trained with them; one that was trained without takes a tokenizer that
+        adds none, as from `AutoTokenizer.from_pretrained(name, add_bos_token=False)`.
         The keys and values of PREFIX_TUNING, of a causal model, are `prefixes` of the prompt, which scores, saves and
         loads as any other. They are no vectors: they cannot be trained, exported or inspected.
 
