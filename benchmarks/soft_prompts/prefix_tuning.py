@@ -66,7 +66,7 @@ class PrefixTuningClassifier(ClassifierMixin, BaseEstimator):
         self.word_ids_ = torch.tensor([self.compiled_.words[i][0] for i in order])
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
-            self.model_ = _with_prefix(backbone, self.length)
+            self.model_ = with_prefix(backbone, self.length)
         self.trainable_ = sum(weight.numel() for weight in self.model_.parameters() if weight.requires_grad)
         self.artifact_bytes_ = 4 * self.trainable_
         prompts, goals = self.compiled_.encode(X), np.searchsorted(self.classes_, np.array(y))
@@ -112,7 +112,7 @@ class PrefixTuningClassifier(ClassifierMixin, BaseEstimator):
         return logits[torch.arange(len(prompts)), mask.sum(1) - 1][:, self.word_ids_].float()
 
 
-def _with_prefix(backbone: Backbone, length: int) -> PeftModel:
+def with_prefix(backbone: Backbone, length: int) -> PeftModel:
     """A model of its own in the backbone's precision, with PEFT's prefix."""
     model = AutoModelForCausalLM.from_pretrained(backbone.model.config._name_or_path, dtype=backbone.model.dtype)
     config = PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=length)
