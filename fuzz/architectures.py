@@ -5,20 +5,25 @@ Usage: python fuzz/architectures.py [--dtype float32] [NAME ...]     (or: make a
 Each is made small by setting the size attributes of its configuration; one that cannot be made small is named and
 skipped. One line reports the result for each: whether it supports prefix caches and packing, the reason if not, or the
 error that was raised. In float32 the scores of several templates with soft slots on several texts are compared with
-plain transformers, one sequence at a time, and the exit status is 1 if some differ. In half precision no scores are
-compared, but the same models should be accepted.
+plain transformers, one sequence at a time, and again with vectors at every layer (layers=all), added or in place of the
+hidden states; the exit status is 1 if some differ. In half precision no scores are compared, but the same models should
+be accepted.
 """
 
 import argparse
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -35,6 +40,7 @@ from softcloze.backbone import Backbone, LayerVectors, SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import BackboneError
 from softcloze.scoring import Member, score_together
+from softcloze.soft import layer_rms
 
 MASKED = [
     name for name in MODEL_FOR_MASKED_LM_MAPPING_NAMES if name not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
@@ -119,27 +125,105 @@ def small_model(name: str, vocabulary: int, family: str) -> PreTrainedModel:
     return model
 
 
-def gaps(backbone: Backbone) -> Iterator[float]:
-    """The largest error of each template's scores against plain transformers, as a share of their range."""
+def gaps(backbone: Backbone, later: int = 0) -> Iterator[float]:
+    """The largest error of each template's scores against plain transformers, as a share of their range.
+
+    Args:
+        backbone: the model.
+        later: layers after the first in front of which vectors enter; the second slot replaces the hidden state there.
+    """
     members = []
     for number, (start, tail, right) in enumerate(SHAPES):
         after = right if right or backbone.family == "causal" else (95,)
         soft = soft_vectors(backbone, 3, number) if min((*start, *tail, *after)) < 0 else None
         prompts = [EncodedPrompt((*start, *text, *tail), after, {}) for text in TEXTS]
-        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(after)), prompts, inputs_of(soft)))
+        inputs = inputs_of(soft)
+        if later and inputs is not None:
+            inputs = replace(inputs, layers=_later_vectors(backbone, prompts, inputs, later))
+        members.append(Member(make_scorer(backbone, WORDS[number % 2], right=bool(after)), prompts, inputs))
     for number, (member, scores) in enumerate(zip(members, score_together(members), strict=True)):
-        rows = [
-            models.word_scores(
-                backbone.model, prompt, WORDS[number % 2], embeddings_of(member.soft), backbone.prompt_tokenizer.mask_id
-            )
-            for prompt in member.prompts
-        ]
+        with _entering(backbone.model, member.soft.layers if member.soft is not None else {}):
+            rows = [
+                models.word_scores(
+                    backbone.model,
+                    prompt,
+                    WORDS[number % 2],
+                    embeddings_of(member.soft),
+                    backbone.prompt_tokenizer.mask_id,
+                )
+                for prompt in member.prompts
+            ]
         scores, expected = (values - values.mean(-1, keepdim=True) for values in (scores, torch.stack(rows)))
         yield float((scores - expected).abs().max() / (expected.max() - expected.min()))
 
 
-def later_layers(backbone: Backbone) -> str:
-    """The number of layers at which soft vectors can enter, tested with some that enter in front of the last.
+def _later_vectors(
+    backbone: Backbone, prompts: list[EncodedPrompt], soft: SoftInputs, later: int
+) -> dict[int, LayerVectors]:
+    """Random vectors of three slots in front of each later layer, as long as hidden states are there."""
+    scales = layer_rms(backbone, prompts, soft).tolist()
+    generator = torch.Generator().manual_seed(0)
+    replaces = torch.tensor([False, True, False])
+    return {
+        layer: LayerVectors(scales[layer] * torch.randn(3, backbone.layers.width, generator=generator), replaces)
+        for layer in range(1, later + 1)
+    }
+
+
+def _marked(model: PreTrainedModel) -> list[nn.Module]:
+    """The layers of a model, as transformers marks them."""
+    marked = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    inner = {child for module in marked for child in module.modules() if child is not module}
+    return [module for module in marked if module not in inner]
+
+
+@contextmanager
+def _entering(model: PreTrainedModel, deep: Mapping[int, LayerVectors]) -> Iterator[None]:
+    """Have vectors enter in the forward passes of plain transformers, whose layers are those that it marks.
+
+    Raises:
+        ValueError: it runs other layers.
+    """
+    if not deep:
+        yield
+        return
+    ids: list[int] = []
+    calls = 0
+
+    def enter(_: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        nonlocal calls
+        states = (args[0] if args else inputs["hidden_states"]).clone()
+        if calls in deep:
+            vectors, replaces = deep[calls]
+            for position, row in ((position, -1 - i) for position, i in enumerate(ids) if i < 0):
+                states[0, position] = vectors[row] + (
+                    0 if replaces is not None and replaces[row] else states[0, position]
+                )
+        calls += 1
+        return ((states, *args[1:]), inputs) if args else (args, {**inputs, "hidden_states": states})
+
+    plain = models.logits_of
+
+    def logits_of(model: PreTrainedModel, row: list[int], soft: torch.Tensor | None = None) -> torch.Tensor:
+        nonlocal calls
+        ids[:], calls = row, 0
+        logits: torch.Tensor = plain(model, row, soft)
+        if calls != max(deep) + 1:
+            raise ValueError(f"plain transformers ran {calls} layers, and vectors enter at layer {max(deep)}")
+        return logits
+
+    hooks = [module.register_forward_pre_hook(enter, with_kwargs=True) for module in _marked(model)]
+    models.logits_of = logits_of
+    try:
+        yield
+    finally:
+        models.logits_of = plain
+        for hook in hooks:
+            hook.remove()
+
+
+def later_layers(backbone: Backbone) -> tuple[str, int]:
+    """The layers at which soft vectors can enter, in words, and how many follow the first; some enter in the last.
 
     Raises:
         ValueError: they change no score, or their effect depends on the batch.
@@ -147,7 +231,7 @@ def later_layers(backbone: Backbone) -> str:
     try:
         layers = backbone.layers
     except BackboneError:
-        return "no later layers"
+        return "no later layers", 0
     vectors = torch.randn(1, layers.width, generator=torch.Generator().manual_seed(0))
     shallow = SoftInputs(soft_vectors(backbone, 1))
     deep = SoftInputs(shallow.embeddings, {layers.count - 1: LayerVectors(vectors)})
@@ -163,7 +247,7 @@ def later_layers(backbone: Backbone) -> str:
     allowed = TOLERANCE * float(plain.max() - plain.min())
     if (together - alone).abs().max() > allowed or (together - plain).abs().max() <= allowed:
         raise ValueError("vectors in front of the last layer change no score, or their effect depends on the batch")
-    return f"layers: {layers.count}"
+    return f"layers: {layers.count}", layers.count - 1
 
 
 def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
@@ -183,7 +267,11 @@ def tried(name: str, family: str, dtype: torch.dtype) -> tuple[str, str]:
     try:
         with backbone.frozen(), torch.no_grad():
             worst = max(gaps(backbone))
-            layers = later_layers(backbone)
+            layers, later = later_layers(backbone)
+            if later and _marked(model):
+                worst = max(worst, *gaps(backbone, later))
+            elif later:
+                layers += ", not compared, since transformers marks none"
     except Exception as error:
         return "failed", f"{type(error).__name__}: {error}"
     return "the same" if worst < TOLERANCE else "different", f"{worst:.0e}; {layers}; {ways}"
