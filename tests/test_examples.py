@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.serving import listening, registry_of_bert_tiny
 
-from softcloze import PromptClassifier
+from softcloze import PromptClassifier, load_backbone
 from softcloze.experiments import load_data
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +87,7 @@ def test_the_tutorial(tmp_path, monkeypatch, smollm2):
     assert compared >= 7
 
 
+SERVICE = "http://127.0.0.1:8000"
 HOW_TO = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("*.md") if ".zh-CN" not in path.name)
 
 
@@ -95,7 +97,8 @@ HOW_TO = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("*.md") if
 def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
     """They run one after the other with what their text takes for given, on a small model and few examples.
 
-    Blocks with chat turns keep their model, since the small one has no chat template.
+    Blocks with chat turns keep their model, since the small one has no chat template. A service that blocks call runs
+    at a free port.
     """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews.txt").write_text("A delight.\nDull.\n", encoding="utf-8")
@@ -117,9 +120,17 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
         "classifiers": [fitted],
     }
     source = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
-    for block in re.findall(r"^```python\n(.*?)^```", source, re.DOTALL | re.MULTILINE):
-        for text, smaller in TINY.items():
-            if text != "smollm2-135m" or "<chat:" not in block:
-                block = block.replace(text, smaller)
-        with contextlib.redirect_stdout(io.StringIO()):
-            exec(compile(block, page, "exec"), names)
+    blocks = re.findall(r"^```python\n(.*?)^```", source, re.DOTALL | re.MULTILINE)
+    with contextlib.ExitStack() as stack:
+        address = SERVICE
+        if any(SERVICE in block for block in blocks):
+            registry = registry_of_bert_tiny(tmp_path / "prompts")
+            _, port = stack.enter_context(listening(registry, load_backbone("starter:bert-tiny")))
+            address = f"http://127.0.0.1:{port}"
+        for block in blocks:
+            block = block.replace(SERVICE, address)
+            for text, smaller in TINY.items():
+                if text != "smollm2-135m" or "<chat:" not in block:
+                    block = block.replace(text, smaller)
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(block, page, "exec"), names)

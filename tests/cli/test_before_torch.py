@@ -45,6 +45,8 @@ MISTAKES = [
     ["predict", "rows.csv", "--prompt", "prompt", "--out", "rows.csv/out.csv"],
     ["predict", "other.csv", "--prompt", "prompt"],
     ["predict", "rows.csv", "--prompt", "nowhere"],
+    ["predict", "rows.csv", "--prompt", "reviews", "--url", "http://127.0.0.1:9"],
+    ["predict", "rows.csv", "--prompt", "reviews", "--url", "127.0.0.1:9"],
     ["evaluate", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
     ["evaluate", "rows.csv", "--prompt", "prompt"],
     ["evaluate", "good.csv", "--prompt", "prompt", "--report", "rows.csv/page.html"],

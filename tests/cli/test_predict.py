@@ -147,9 +147,9 @@ def test_interrupted_and_resumed(interrupted, folder, monkeypatch, capsys):
     seen = []
     label_rows = progress.label_rows
 
-    def watched(bound, rows, total, done):
+    def watched(predictions, total, done):
         seen.append((total, done))
-        return label_rows(bound, rows, total, done)
+        return label_rows(predictions, total, done)
 
     monkeypatch.setattr("softcloze.cli.predict.label_rows", watched)
     assert predict(folder, interrupted) == 0

@@ -56,14 +56,24 @@ def wait_until(holds):
         time.sleep(0.005)
 
 
-def command_of_bert_tiny(folder):
-    """A command that serves a real prompt from a registry in a folder, and the free port that it listens at."""
+def registry_of_bert_tiny(folder):
+    """A registry in a folder, in which a real prompt is live."""
     backbone = load_backbone("starter:bert-tiny")
     words = Verbalizer({"positive": "good", "negative": "bad"})
     prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
-    registry = Registry(folder / "prompts")
+    registry = Registry(folder)
     registry.promote(str(registry.add(prompt, "reviews")))
+    return registry
+
+
+def free_port():
+    """A port at which nothing listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def command_of_bert_tiny(folder):
+    """A command that serves a real prompt from a registry in a folder, and the free port that it listens at."""
+    registry, port = registry_of_bert_tiny(folder / "prompts"), free_port()
     return [sys.executable, "-m", "softcloze", "serve", str(registry.folder), "--port", str(port)], port

@@ -1,6 +1,7 @@
 """Options that several commands share, and the parsing of their values."""
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -153,6 +154,16 @@ CalibrationOption = Annotated[
     ),
 ]
 
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="SOFTCLOZE_TOKEN_FILE",
+        help="File with the token that requests must have; or put the token into SOFTCLOZE_TOKEN.",
+    ),
+]
+
 
 def read_verbalizer(given: str | None, template: str | None = None) -> Verbalizer | str | None:
     """Read --verbalizer; without it, use the label words of a library template.
@@ -254,6 +265,23 @@ def read_text(path: Path) -> str:
         raise FileError(f"{str(path)!r:.80} is not the name of a file: it has a NUL character")
     with explain_read_errors(path):
         return path.read_text(encoding="utf-8-sig")
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token in a file, or in the environment; an argument would be seen in the list of processes.
+
+    Raises:
+        FileError: the file cannot be read, or is empty.
+    """
+    if path is None:
+        return os.environ.get("SOFTCLOZE_TOKEN") or None
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"cannot read the token in {path}: {error}") from error
+    if not token:
+        raise FileError(f"{path} is empty; expected a token")
+    return token
 
 
 def read_fields(given: Iterable[str]) -> dict[str, object]:

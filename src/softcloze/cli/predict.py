@@ -4,13 +4,14 @@ The input may be larger than memory, so it is read several times: once to check 
 once to identify it by a checksum, once to score it, and with --out once more to write its rows with their labels.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from hashlib import file_digest, sha256
+from functools import partial
+from hashlib import file_digest
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.cells import cell_len, set_cell_size
@@ -19,19 +20,28 @@ from rich.console import Console
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table, open_table, validate_suffix
-from softcloze.cli.options import FileArgument, OtherEncoderOption, OtherModelOption, PromptOption, TextOption
+from softcloze.cli.options import (
+    FileArgument,
+    OtherEncoderOption,
+    OtherModelOption,
+    TextOption,
+    TokenFileOption,
+    read_token,
+)
 from softcloze.cli.output_files import is_same
 from softcloze.cli.progress import label_rows, warn_of_bad_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
 from softcloze.cli.saved import Saved
+from softcloze.cli.served import ServedPrompt
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
-from softcloze.errors import CommandError, FileError
+from softcloze.errors import CommandError, FileError, ServiceError
 from softcloze.formatting import counted, one_line
 
 if TYPE_CHECKING:
-    from softcloze.prompt.streaming import Prediction, RowPredictor
+    from softcloze.prompt.streaming import Prediction
 
+    Score: TypeAlias = Callable[[Iterator[Any]], Iterator[Prediction]]
 
 PREVIEW_ROWS = 10  # rows of the table in the terminal
 NARROWEST = 10  # cells of a text in that table
@@ -39,7 +49,15 @@ NARROWEST = 10  # cells of a text in that table
 
 def predict(
     file: FileArgument,
-    prompt: PromptOption,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            "--prompt",
+            metavar="FOLDER",
+            help="Folder of a saved prompt, probe or ensemble; with --url the name of a prompt of the service, as in "
+            "reviews or reviews@3.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Output with all rows: a .csv, .tsv, .jsonl or .parquet file."),
@@ -47,6 +65,11 @@ def predict(
     text_column: TextOption = None,
     model: OtherModelOption = None,
     encoder: OtherEncoderOption = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="A service that scores the rows, as in http://127.0.0.1:8000."),
+    ] = None,
+    token_file: TokenFileOption = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
     ] = False,
@@ -60,25 +83,30 @@ def predict(
     A row that cannot be scored gets the reason instead of a label; all other rows are labelled. Run the same command
     again to resume an interrupted run.
     """
+    if url is not None and (model is not None or encoder is not None or compile):
+        raise CommandError(
+            "--url has the service score the rows, with its own model; leave out --model, --encoder and --compile"
+        )
     if out is not None:
         validate_suffix(out)
     with errors().status("reading the rows"):
         table = open_table(file)
     if out is not None and is_same(out, table.path):
         raise CommandError(f"--out {out} is the input file; name another")
-    saved = Saved.read(prompt)
+    saved = Saved.read(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
     names = _new_columns(table, saved.label_texts)
     as_example = table.reader(saved.templates, text_column)
     output = None
     if out is not None:
         with errors().status("reading the rows"):
-            purpose = _purpose(table, saved.card, text_column)
+            purpose = _purpose(table, saved.checksum, text_column)
             output = ResumableOutput(out, table, names, purpose, restart=restart)
     counts = output.counts if output is not None else RowCounts()
     if output is not None and counts.rows:
         progress = f"resuming: {counts.rows:,} of {table.count:,} rows are labelled already, in "
         say(errors(), progress, plain(output.journal))
-    windows = _results(saved.open(model, encoder, compile=compile), table, as_example, counts.rows)
+    score = _scorer(saved, counts.rows, model, encoder, compile=compile)
+    windows = _results(score, table, as_example, counts.rows)
     if output is not None:
         _write(output, windows)
     else:
@@ -105,25 +133,34 @@ def _new_columns(table: Table, labels: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _purpose(table: Table, card: Path, text_column: str | None) -> dict[str, str | None]:
+def _purpose(table: Table, checksum: str, text_column: str | None) -> dict[str, str | None]:
     """Facts that are equal when an interrupted run is resumed."""
     with table.path.open("rb") as file:
         content = file_digest(file, "sha256").hexdigest()
     return {
         "input": content,
-        "prompt": sha256(card.read_bytes()).hexdigest(),
+        "prompt": checksum,
         "--text-column": text_column,
         "version of softcloze": version("softcloze"),
     }
 
 
-def _results(
-    bound: "RowPredictor[Any]", table: Table, as_example: Callable[[Row], Row], done: int
-) -> "Generator[list[Result]]":
+def _scorer(
+    saved: Saved | ServedPrompt, done: int, model: str | None, encoder: str | None, *, compile: bool
+) -> "Score":
+    """The function that predicts the rows after the first `done` ones: here, or by a service."""
+    if isinstance(saved, ServedPrompt):
+        return partial(saved.predict_rows, first=done)
+    from softcloze.prompt.streaming import predict_rows
+
+    return partial(predict_rows, saved.open(model, encoder, compile=compile))
+
+
+def _results(score: "Score", table: Table, as_example: Callable[[Row], Row], done: int) -> "Generator[list[Result]]":
     """Score the rows after the first `done` ones, one window at a time."""
     lines = islice(table.lines(), done, None)
     examples = (line if isinstance(line, FileError) else as_example(line) for line in lines)
-    with closing(label_rows(bound, examples, table.count, done)) as windows:
+    with closing(label_rows(score(examples), table.count, done)) as windows:
         for window in windows:
             yield [_result(prediction) for prediction in window]
 
@@ -142,7 +179,7 @@ def _write(output: ResumableOutput, windows: "Generator[list[Result]]") -> None:
             for window in windows:
                 output.append(window)
         output.finish()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ServiceError):
         say(errors(), f"interrupted: {output.counts.rows:,} rows are saved; run the same command again to resume")
         raise
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import (
     BarColumn,
@@ -140,21 +140,17 @@ def open_tokenizer(model: str) -> "tuple[PromptTokenizer, int]":
     return PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), max_length
 
 
-def label_rows(
-    bound: "RowPredictor[Any]", rows: Iterable[object], total: int, done: int = 0
-) -> "Generator[list[Prediction]]":
-    """Label rows, one window at a time, while a bar shows the progress; say at the end what was cut from them.
+def label_rows(predictions: "Iterator[Prediction]", total: int, done: int = 0) -> "Generator[list[Prediction]]":
+    """Take predictions, one window at a time, while a bar shows the progress; say at the end what was cut from rows.
 
     Args:
-        bound: the prompt or ensemble.
-        rows: as for `predict_rows`; one that is not a mapping is a bad row.
+        predictions: of the rows, made as they are taken.
         total: number of all rows.
-        done: number of rows that were labelled before and are not in `rows`.
+        done: number of rows that were labelled before and are not among them.
     """
-    from softcloze.prompt.streaming import WINDOW, predict_rows
+    from softcloze.prompt.streaming import WINDOW
 
     with show_progress("scoring rows", total, done) as update:
-        predictions = predict_rows(bound, iter(cast("Iterable[Row]", rows)))
         count, rows_cut, lost = 0, 0, Counter[str]()
         while window := list(islice(predictions, WINDOW)):
             for prediction in window:
@@ -174,9 +170,11 @@ def score_rows(bound: "RowPredictor[Any]", rows: Iterable[Row], total: int) -> S
     """Score all rows that can be scored, and count the others."""
     import numpy as np
 
+    from softcloze.prompt.streaming import predict_rows
+
     labels = tuple(map(str, bound.labels))
     scored = Scored(labels, [], np.full((total, len(labels)), np.nan), RowCounts())
-    for window in label_rows(bound, rows, total):
+    for window in label_rows(predict_rows(bound, iter(rows)), total):
         for prediction in window:
             label = str(prediction.label) if prediction.error is None else None
             scored.predicted.append(label)

@@ -1,5 +1,6 @@
 """Saved prompts, probes and ensembles: their cards, read before torch is imported, and the models they name."""
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from softcloze.cli.console import quiet
@@ -24,6 +25,11 @@ class Saved(SavedCards):
     def label_texts(self) -> tuple[str, ...]:
         """The labels as text, as in files."""
         return tuple(map(str, self.labels))
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the card."""
+        return sha256(self.card.read_bytes()).hexdigest()
 
     @property
     def choices(self) -> FieldVerbalizer | None:

@@ -1,7 +1,6 @@
 """softcloze serve: answer requests over HTTP with the prompts of a registry."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from softcloze.cli.console import errors, plain, say
+from softcloze.cli.options import TokenFileOption, read_token
 from softcloze.cli.progress import open_backbone
-from softcloze.errors import CommandError, FileError, SoftclozeError
+from softcloze.errors import CommandError, SoftclozeError
 from softcloze.formatting import quoted_list
 from softcloze.prompt.card import PromptCard, quantised_options
 from softcloze.registry import Registry
@@ -31,14 +31,7 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(envvar="SOFTCLOZE_HOST", help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="SOFTCLOZE_PORT", min=0, max=65535, help="0 for any free one.")] = 8000,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            envvar="SOFTCLOZE_TOKEN_FILE",
-            help="File with the token that requests must have; or put the token into SOFTCLOZE_TOKEN.",
-        ),
-    ] = None,
+    token_file: TokenFileOption = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,7 +88,7 @@ def serve(
         ) from error
     from softcloze.service.settings import LOOPBACK, ServiceSettings
 
-    token = _read_token(token_file)
+    token = read_token(token_file)
     if not _is_loopback(host) and token is None and not open_to_all:
         raise CommandError(
             f"--host {host} lets other machines in; give a token by --token-file or SOFTCLOZE_TOKEN, or --open for none"
@@ -145,19 +138,6 @@ def _cards(registry: Registry) -> Iterator[PromptCard]:
     for reference in registry.state():
         with suppress(SoftclozeError):
             yield from registry.read(reference).prompts
-
-
-def _read_token(path: Path | None) -> str | None:
-    """The token in a file, or in the environment; an argument would be seen in the list of processes."""
-    if path is None:
-        return os.environ.get("SOFTCLOZE_TOKEN") or None
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"cannot read the token in {path}: {error}") from error
-    if not token:
-        raise FileError(f"{path} is empty; expected a token")
-    return token
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,9 +14,23 @@
 It needs `pip install 'softcloze[serve]'`.
 """
 
-from softcloze.service.app import create_app
-from softcloze.service.router import make_router
-from softcloze.service.service import Service
-from softcloze.service.settings import ServiceSettings
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from softcloze.service.app import create_app as create_app
+    from softcloze.service.router import make_router as make_router
+    from softcloze.service.service import Service as Service
+    from softcloze.service.settings import ServiceSettings as ServiceSettings
+
+_MODULES = {"Service": "service", "ServiceSettings": "settings", "create_app": "app", "make_router": "router"}
+
+# spelt out for tools that read the code without running it, as the site of the documentation does
 __all__ = ["Service", "ServiceSettings", "create_app", "make_router"]
+
+
+def __getattr__(name: str) -> object:
+    """Import public names when they are asked for: the command line reads settings before it imports torch."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'softcloze.service' has no attribute {name!r}")
+    return getattr(import_module(f"softcloze.service.{_MODULES[name]}"), name)
