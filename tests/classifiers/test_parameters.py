@@ -17,7 +17,7 @@ from softcloze import (
     PromptEnsemble,
 )
 from softcloze.automatic import classifier as automatic
-from softcloze.classifiers import base, probe
+from softcloze.classifiers import probe, trained
 from softcloze.errors import SoftclozeError
 from softcloze.training import TrainingSettings
 
@@ -90,11 +90,11 @@ class LoadedError(Exception):
 
 @pytest.fixture(autouse=True)
 def nothing_is_loaded(monkeypatch):
-    @wraps(base.load_backbone)
+    @wraps(trained.load_backbone)
     def load(*_, **__):
         raise LoadedError
 
-    monkeypatch.setattr(base, "load_backbone", load)
+    monkeypatch.setattr(trained, "load_backbone", load)
     for module in (automatic, probe):
         for name in {"load_backbone", "load_encoder"} & {*vars(module)}:
             monkeypatch.setattr(module, name, load)

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from support import models
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, Verbalizer
-from softcloze.classifiers import base
+from softcloze.classifiers import trained
 from softcloze.errors import DataError, FieldError, ParameterError
 
 WORDS = {"pos": "good", "neg": "bad"}
@@ -49,7 +49,7 @@ def unloaded(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr(base, "load_backbone", fail)
+    monkeypatch.setattr(trained, "load_backbone", fail)
 
 
 @numbered

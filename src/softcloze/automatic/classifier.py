@@ -24,8 +24,9 @@ from softcloze.automatic.trials_table import TrialRecord, Trials
 from softcloze.backbone import AnyModel, load_backbone, validate_model_options
 from softcloze.calibration import dominant_label
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
-from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin, read_examples, seed_of
+from softcloze.classifiers.base import read_examples
 from softcloze.classifiers.probe import NAMED_ENCODER, Encoder, label_words_of
+from softcloze.classifiers.trained import RANDOM_STATE, SharedModelMixin, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,

@@ -13,10 +13,11 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.analysis import MemberShares, member_shares
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import RANDOM_STATE, accuracy, answers_of, seed_of
+from softcloze.classifiers.base import accuracy, answers_of
 from softcloze.classifiers.choice_labels import classes_of, labels_of, shared_choices
 from softcloze.classifiers.probe import Encoder, ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, validate_one_backbone
+from softcloze.classifiers.trained import RANDOM_STATE, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,

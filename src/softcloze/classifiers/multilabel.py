@@ -11,7 +11,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import PromptEstimator, read_examples, start_of, training_task
+from softcloze.classifiers.base import PromptEstimator, read_examples, training_task
+from softcloze.classifiers.trained import start_of
 from softcloze.data import (
     ClassWeight,
     Example,

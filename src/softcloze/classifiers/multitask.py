@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from softcloze.classifiers.base import RANDOM_STATE, Start, digest_of, start_of, with_history
 from softcloze.classifiers.prompt_classifier import BegunFit, PromptClassifier
+from softcloze.classifiers.trained import RANDOM_STATE, Start, digest_of, start_of, with_history
 from softcloze.data import Example
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import DataError, ParameterError, SoftclozeError
@@ -180,7 +180,7 @@ class MultiTaskPrompt(BaseEstimator):
         """Train all tasks together; return the history."""
         checkpoint = None
         if settings.checkpoint is not None:
-            digests = [digest_of(training[name], fit.compiled, fit.task) for name, fit in begun.items()]
+            digests = [digest_of(training[name], fit.task, fit.compiled.verbalizer) for name, fit in begun.items()]
             checkpoint = Checkpoint(settings.checkpoint, start.key, sha256(repr(digests).encode()).hexdigest())
         return train(
             [fit.task for fit in begun.values()],

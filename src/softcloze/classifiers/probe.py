@@ -13,7 +13,8 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from softcloze.classifiers.base import RANDOM_STATE, accuracy, class_weight_record, read_examples, seed_of
+from softcloze.classifiers.base import accuracy, class_weight_record, read_examples
+from softcloze.classifiers.trained import RANDOM_STATE, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,

@@ -17,18 +17,16 @@ from softcloze.backbone import AnyModel
 from softcloze.calibration import CALIBRATIONS, content_free
 from softcloze.classifiers.base import (
     PromptEstimator,
-    Start,
     accuracy,
     answers_of,
     class_weight_record,
     read_examples,
-    seed_of,
-    start_of,
     training_task,
 )
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.one_sided import warn_if_one_sided
 from softcloze.classifiers.soft_init import SOFT_INIT, BlockSource, SoftInit, resolve_soft_init, transfer
+from softcloze.classifiers.trained import Start, seed_of, start_of
 from softcloze.data import (
     ClassWeight,
     Example,

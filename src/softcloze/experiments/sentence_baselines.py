@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from softcloze.classifiers import seed_of
-from softcloze.classifiers.base import RANDOM_STATE, SharedModelMixin
+from softcloze.classifiers.trained import RANDOM_STATE, SharedModelMixin
 from softcloze.data.examples import as_texts
 from softcloze.embeddings import ENCODER, AnyEncoder, SentenceEncoder, load_encoder, validate_encoder
 from softcloze.errors import ParameterError

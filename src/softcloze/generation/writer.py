@@ -1,6 +1,5 @@
 """Write texts after encoded prompts, in batches of similar length."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import torch
 from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.generation.options import DEFAULT_TOKENS, generation_config, processors_of
-from softcloze.scoring.families import state_input_of
+from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.plan import ModelInput, late_positions
 
@@ -38,6 +37,7 @@ class Writer:
 
     Attributes:
         backbone: a causal or seq2seq model.
+        plan: the sequences after which it writes.
         options: those of transformers by name, checked by `validate_options`.
         stops: stop strings, in addition to those of the options.
         ends: token ids that end a text.
@@ -48,6 +48,7 @@ class Writer:
     """
 
     backbone: Backbone
+    plan: AnswerPlan
     options: Mapping[str, Any] = field(default_factory=dict)
     stops: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
@@ -90,25 +91,16 @@ class Writer:
         written: dict[int, Written] = {}
         with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
             prompts, soft = with_field_vectors(self.backbone, prompts, soft)
-            inputs = [state_input_of(self.backbone, prompt) for prompt in prompts]
-            groups: dict[int, list[int]] = defaultdict(list)
-            for i, model_input in enumerate(inputs):
-                # the decoder's ids cannot be padded
-                groups[len(model_input.ids) if model_input.source else 0].append(i)
-            for group in groups.values():
-                prefix = self._shared_prefix([inputs[i] for i in group], soft)
-                cached = prefix.padded_length if prefix is not None else 0
-                lengths = [len(inputs[i].source or inputs[i].ids) - cached for i in group]
+            inputs = [self.plan.opening(prompt) for prompt in prompts]
+            prefix = self._shared_prefix(inputs, soft)
+            cached = prefix.padded_length if prefix is not None else 0
+            lengths = [len(model_input.source or model_input.ids) - cached for model_input in inputs]
 
-                def run(batch: list[int], group: list[int] = group, prefix: PrefixCache | None = prefix) -> None:
-                    rows = [group[i] for i in batch]
-                    new = self._batch([prompts[i] for i in rows], [inputs[i] for i in rows], soft, prefix)
-                    written.update(zip(rows, map(self._finished, new), strict=True))
+            def run(batch: list[int]) -> None:
+                new = self._batch([prompts[i] for i in batch], [inputs[i] for i in batch], soft, prefix)
+                written.update(zip(batch, map(self._finished, new), strict=True))
 
-                def cost(i: int, lengths: list[int] = lengths) -> int:
-                    return lengths[i] + self.limit
-
-                run_length_bucketed(lengths, cost, run, self.backbone.token_budget)
+            run_length_bucketed(lengths, lambda i: lengths[i] + self.limit, run, self.backbone.token_budget)
         return [written[i] for i in range(len(prompts))]
 
     def write_one(
@@ -118,7 +110,7 @@ class Writer:
         self.backbone.validate_writer()
         with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
             (prompt,), soft = with_field_vectors(self.backbone, [prompt], soft)
-            inputs = [state_input_of(self.backbone, prompt)]
+            inputs = [self.plan.opening(prompt)]
             self._batch([prompt], inputs, soft, None, streamer=streamer, cancelled=cancelled)
 
     def _shared_prefix(self, inputs: Sequence[ModelInput], soft: SoftInputs | None) -> PrefixCache | None:
@@ -181,9 +173,7 @@ class Writer:
 
         ends = self.end_ids
         ids = tuple(new[: next((k for k, token in enumerate(new) if token in ends), len(new))])
-        text = self.decode(ids)
-        cut = before_stop(text, self.all_stops)
-        return Written(ids, cut)
+        return Written(ids, before_stop(self.decode(ids), self.all_stops))
 
     @contextmanager
     def _drawing(self, seed: int) -> Iterator[None]:

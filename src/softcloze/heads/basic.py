@@ -1,6 +1,7 @@
 """The base of all heads, and the verbalizer, linear and threshold heads."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,12 @@ class Head(nn.Module, ABC):
 
     This base gives each example exactly one label: softmax, cross-entropy and the largest score. Scores are in nats, up
     to a constant per example, shape (batch, labels).
+
+    Attributes:
+        predicts_labels: whether scores are those of labels.
     """
+
+    predicts_labels: ClassVar[bool] = True
 
     @abstractmethod
     def label_scores(self, features: Tensor) -> Tensor:
@@ -35,6 +41,10 @@ class Head(nn.Module, ABC):
         if targets.dim() > 1:  # 0 times minus infinity is NaN, and a label that cannot be adds nothing to the loss
             scores = scores.masked_fill(scores.isneginf() & (targets == 0), torch.finfo(scores.dtype).min / 2)
         return weighted_mean(cross_entropy(scores, targets, reduction="none"), weights)
+
+    def size(self, targets: Tensor) -> int:
+        """Number of parts over which the loss of examples with these targets is a mean: the examples."""
+        return len(targets)
 
     def hits(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Examples whose predicted label is the target, or the likeliest label of the target, shape (batch,)."""

@@ -1,5 +1,6 @@
 """Scores of label words from encoded prompts, a backbone and soft vectors."""
 
+from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.families import plan_choices, plan_rules, plan_words
 from softcloze.scoring.plan import States
 from softcloze.scoring.scorer import Scorer
@@ -7,6 +8,7 @@ from softcloze.scoring.shared_prefix import KnownPrefix, Member, compute_feature
 from softcloze.scoring.vocabulary_scores import log_probabilities
 
 __all__ = [
+    "AnswerPlan",
     "KnownPrefix",
     "Member",
     "Scorer",

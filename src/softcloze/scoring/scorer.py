@@ -84,7 +84,8 @@ class Scorer:
             scored = tokens - len(prompt.left) + 1 if self.normalised else 0
             return tokens - cached + int(scored * self.backbone.head_cost)
         longest_word = max(map(len, self.words), default=1)
-        return (len(prompt) - cached + longest_word) * self.max_inputs(prompt)
+        answer = int(len(prompt.answer) * (1 + self.backbone.head_cost))
+        return (len(prompt) - cached + longest_word) * self.max_inputs(prompt) + answer
 
     def packs(self, prompt: EncodedPrompt) -> bool:
         """Return True if the sequences of a prompt are packed into one, in which common ids are computed once."""

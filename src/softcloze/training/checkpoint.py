@@ -39,14 +39,14 @@ class EpochState(TypedDict):
 class _Epoch(TypedDict):
     epoch: Index
     loss: float
-    accuracy: float
-    labels: Index
     rate: float
     seconds: float
 
 
 class _Record(_Epoch, total=False):  # and the loss of each task by its name, if there are several
     validation_loss: float
+    accuracy: float  # with labels, as the next one
+    labels: Index
 
 
 class State(TypedDict):

@@ -54,10 +54,10 @@ def train(
         Journal on Control and Optimization 30(4), 1992.
 
     Returns:
-        One record per epoch: epoch (from 1); loss (nats per example, weighted), accuracy, and labels (the number of
-        different labels predicted), all three of all tasks together and measured during training; rate (share of the
-        learning rate at the end of the epoch); seconds; with early stopping validation_loss (nats per example,
-        weighted); and "loss/NAME" of each task with a name (nats per example, weighted).
+        One record per epoch: epoch (from 1); loss (nats per example, weighted, or per token of answers), accuracy, and
+        labels (the number of different labels predicted; both are left out for answers), all three of all tasks
+        together and measured during training; rate (share of the learning rate at the end of the epoch); seconds; with
+        early stopping validation_loss, in the unit of the loss; and "loss/NAME" of each task with a name.
 
     Raises:
         ParameterError: a setting is outside its range, a soft slot gets no gradient, or the examples are too few to
@@ -123,7 +123,7 @@ def train(
         """Add the gradients of a part of a batch; return the sum of its losses, its hits and the predicted labels."""
         task = tasks[number]
         scores = task.head.label_scores(features[number].of(part))
-        loss = task.loss(scores, part) * len(part)
+        loss = task.loss(scores, part) * task.size(part)
         validate([loss], "loss", step)
         task.last_scores.update(zip(part, scores.detach(), strict=True))
         torch.autograd.backward(loss / size)
@@ -144,7 +144,7 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = group["highest"] * learning_rate_share(step, steps, settings.warmup_fraction)
                 optimizer.zero_grad()  # to None: weights of other tasks stay as they are
-                learn_part = partial(learn, number, step, len(batch))
+                learn_part = partial(learn, number, step, tasks[number].size(batch))
                 for loss, right, labels in features[number].learn(batch, parameters, learn_part):
                     totals[number] += loss
                     hits, predicted = hits + right, predicted | labels
@@ -173,16 +173,13 @@ def train(
                 if settings.on_step is not None:
                     settings.on_step(step + 1, steps)
             state = Progress({}).epoch
-            counts = [sum(len(batch) for of, batch in batches if of == number) for number in range(len(tasks))]
-            record: Record = {
-                "epoch": epoch + 1,
-                "loss": sum(totals) / sum(counts),
-                "accuracy": hits / sum(counts),
-                "labels": len(predicted),
-            }
+            sizes = [sum(task.size(rows) for of, rows in batches if of == number) for number, task in enumerate(tasks)]
+            record: Record = {"epoch": epoch + 1, "loss": sum(totals) / sum(sizes)}
+            if all(task.head.predicts_labels for task in tasks):
+                record |= {"accuracy": hits / sum(len(rows) for _, rows in batches), "labels": len(predicted)}
             # an epoch may have no batch of a small task
-            of_tasks = zip(names, totals, counts, strict=False)
-            record |= {f"loss/{name}": total / count for name, total, count in of_tasks if count}
+            of_tasks = zip(names, totals, sizes, strict=False)
+            record |= {f"loss/{name}": total / size for name, total, size in of_tasks if size}
             if settings.early_stopping:
                 record["validation_loss"] = _validation_loss(tasks, features, held_out)
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
@@ -230,12 +227,13 @@ def _features(
 def _validation_loss(
     tasks: Sequence[TrainingTask], features: Sequence[TrainingFeatures], held_out: Sequence[list[int]]
 ) -> float:
-    """Mean loss of the held-out examples of all tasks, in nats."""
-    total = 0.0
+    """Mean loss of the held-out examples of all tasks, in the unit of the loss."""
+    total, size = 0.0, 0
     with torch.no_grad():
         for task, of_task, rows in zip(tasks, features, held_out, strict=True):
-            total += float(task.loss(task.head.label_scores(of_task.without_gradient(rows)), rows)) * len(rows)
-    return total / sum(map(len, held_out))
+            loss = task.loss(task.head.label_scores(of_task.without_gradient(rows)), rows)
+            total, size = total + float(loss) * task.size(rows), size + task.size(rows)
+    return total / size
 
 
 def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:

@@ -22,7 +22,8 @@ class TrainingTask:
         scorer: computes features with the frozen backbone.
         prompts: the encoded training examples.
         targets: index of each example's label, or probabilities of the labels, shape (examples, labels); for
-            `ThresholdHead` 1.0 for each label that an example has and 0.0 for others.
+            `ThresholdHead` 1.0 for each label that an example has and 0.0 for others; for `AnswerHead` the number of
+            tokens of each answer.
         weights: factor of each example's loss, with mean 1, shape (examples,), for `ThresholdHead` (examples, labels);
             None for 1.
         last_scores: label scores of each example at its last step, shape (labels,), by its index; filled by training.
@@ -49,7 +50,9 @@ class TrainingTask:
 
     @property
     def classes(self) -> list[int]:
-        """Index of each example's label, of several the first or most probable one."""
+        """Index of each example's label, of several the first or most probable one; 0 without labels."""
+        if not self.head.predicts_labels:
+            return [0] * len(self.targets)
         classes: list[int] = (self.targets if self.targets.dim() == 1 else self.targets.argmax(-1)).tolist()
         return classes
 
@@ -57,3 +60,7 @@ class TrainingTask:
         """Mean loss of the examples `rows`, weighted."""
         weights = self.weights[rows] if self.weights is not None else None
         return self.head.loss(scores, self.targets[rows], weights)
+
+    def size(self, rows: list[int]) -> int:
+        """Number of parts over which the loss of the examples `rows` is a mean."""
+        return self.head.size(self.targets[rows])
