@@ -8,6 +8,7 @@ from softcloze.demonstrations.selection import (
     FixedDemonstrations,
     NearestDemonstrations,
     Transformer,
+    answer_demonstrations_from_dict,
     demonstrations_from_dict,
     select_demonstrations,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "NearestDemonstrations",
     "Pool",
     "Transformer",
+    "answer_demonstrations_from_dict",
     "demonstrations_from_dict",
     "mean_states",
     "select_demonstrations",

@@ -22,12 +22,14 @@ class Pool:
     Attributes:
         values: field values of each example, as `Template.read_fields` returns them.
         labels: index of each example's label.
-        words: for each label the word to show at the mask, or one word for each named mask.
+        words: for each label the word to show at the mask, or one word for each named mask; none for free text.
+        answers: for free text the answer of each example, all of which have label 0; None for labels.
     """
 
     values: tuple[Values, ...]
     labels: tuple[int, ...]
     words: tuple[MaskWords, ...]
+    answers: tuple[str, ...] | None = None
 
     @classmethod
     def from_examples(
@@ -41,6 +43,24 @@ class Pool:
         values = tuple(template.read_fields(example, row) for row, example in enumerate(examples))
         return cls(values, tuple(labels), tuple(words))
 
+    @classmethod
+    def from_answers(cls, template: Template, examples: Sequence[Example], answers: Sequence[str]) -> Self:
+        """Make a pool of examples with answers as free text; raises as `from_examples`."""
+        values = tuple(template.read_fields(example, row) for row, example in enumerate(examples))
+        return cls(values, (0,) * len(values), (), tuple(answers))
+
+    def chosen(self, rows: Sequence[int]) -> Self:
+        """A pool of some rows."""
+        answers = tuple(self.answers[row] for row in rows) if self.answers is not None else None
+        return type(self)(
+            tuple(self.values[row] for row in rows), tuple(self.labels[row] for row in rows), self.words, answers
+        )
+
+    @property
+    def label_count(self) -> int:
+        """Number of labels; 1 for free text."""
+        return len(self.words) if self.answers is None else 1
+
     def __len__(self) -> int:
         """Number of examples."""
         return len(self.values)
@@ -51,6 +71,9 @@ class Pool:
 
     def labelled_values(self, labels: Sequence[Label]) -> list[dict[str, object]]:
         """Examples as data that JSON holds; `labels` by the indices that the pool uses."""
+        if self.answers is not None:
+            pairs = zip(self.answers, self.values, strict=True)
+            return [{"answer": answer, "values": dict(values)} for answer, values in pairs]
         return [
             {"label": labels[label], "values": dict(values)}
             for label, values in zip(self.labels, self.values, strict=True)
@@ -64,7 +87,7 @@ class Pool:
     def label_counts(self) -> list[int]:
         """Number of examples of each label."""
         counts = Counter(self.labels)
-        return [counts[label] for label in range(len(self.words))]
+        return [counts[label] for label in range(self.label_count)]
 
     @cached_property
     def label_counts_without_self(self) -> list[int]:
@@ -80,9 +103,8 @@ class Pool:
 
     @cached_property
     def _demonstrations(self) -> list[Demonstration]:
-        return [
-            Demonstration(values, self.words[label]) for values, label in zip(self.values, self.labels, strict=True)
-        ]
+        words = self.answers if self.answers is not None else [self.words[label] for label in self.labels]
+        return [Demonstration(values, word) for values, word in zip(self.values, words, strict=True)]
 
     @cached_property
     def _rows_by_values(self) -> dict[str, list[int]]:

@@ -150,6 +150,21 @@ def demonstrations_from_dict(
         tuple(index[example["label"]] for example in saved["examples"]),
         tuple(verbalizer.first_words),
     )
+    return _of_pool(saved, pool, vectors)
+
+
+def answer_demonstrations_from_dict(
+    saved: Mapping[str, Any] | None, vectors: Tensor | None, template: Template
+) -> Demonstrations | None:
+    """Make demonstrations with answers from what their `to_dict` returned; otherwise as `demonstrations_from_dict`."""
+    if saved is None:
+        return None
+    values = [example["values"] for example in saved["examples"]]
+    pool = Pool.from_answers(template, values, [example["answer"] for example in saved["examples"]])
+    return _of_pool(saved, pool, vectors)
+
+
+def _of_pool(saved: Mapping[str, Any], pool: Pool, vectors: Tensor | None) -> Demonstrations:
     if saved["method"] == FixedDemonstrations.method:
         return FixedDemonstrations(pool)
     if vectors is None:
@@ -180,7 +195,7 @@ def select_demonstrations(
     """
     validate_parameters({"demonstrations": method}, {"demonstrations": SELECTION})
     if count is None:
-        count = len(pool.words)
+        count = pool.label_count
     _warn_if_few(pool, count)
     if isinstance(method, str) and method == FixedDemonstrations.method:
         return _draw_fixed(pool, count, generator)
@@ -189,7 +204,13 @@ def select_demonstrations(
 
 def _warn_if_few(pool: Pool, count: int) -> None:
     available = sum(allocate(count, pool.label_counts))
-    if available < count:
+    if available < count and pool.answers is not None:
+        warnings.warn(
+            f"the template asks for {count} demonstrations, and only {available} examples are available; these are shown",
+            UserWarning,
+            stacklevel=4,
+        )
+    elif available < count:
         counts = ", ".join(f"{word!r} has {size}" for word, size in zip(pool.words, pool.label_counts, strict=True))
         warnings.warn(
             f"the template asks for {count} demonstrations, equally many of each label, but only {available} are "
@@ -203,7 +224,7 @@ def _draw_fixed(
     pool: Pool, count: int, generator: np.random.Generator
 ) -> tuple[FixedDemonstrations, list[list[Demonstration]]]:
     """Draw fixed demonstrations; examples of the pool share one list, except where it would contain them."""
-    order = generator.permutation(len(pool.words)).tolist()
+    order = generator.permutation(pool.label_count).tolist()
     ranked = generator.permutation(len(pool)).tolist()
 
     def draw(available: Sequence[int], excluded: Sequence[int] = ()) -> list[int]:
@@ -211,7 +232,7 @@ def _draw_fixed(
         return alternate_labels(others, pool.labels, order, allocate(count, [available[label] for label in order]))
 
     rows = draw(pool.label_counts)
-    fixed = Pool(tuple(pool.values[row] for row in rows), tuple(pool.labels[row] for row in rows), pool.words)
+    fixed = pool.chosen(rows)
     usual_rows = draw(pool.label_counts_without_self)
     usual = pool.demonstrations(usual_rows)
     for_pool = []

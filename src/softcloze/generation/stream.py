@@ -56,7 +56,7 @@ def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed
             ids.append(token)
             if _BYTE.fullmatch(writer.backbone.prompt_tokenizer.token(token)):
                 continue  # the bytes of a run decode together, and may change those before
-            text = writer.decode(ids)
+            text = writer.text(ids)
             cut = before_stop(text, stops)
             if len(cut) < len(text):
                 break
@@ -64,7 +64,7 @@ def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed
             if certain > shown:
                 yield text[shown:certain]
                 shown = certain
-    rest = before_stop(writer.decode(ids), stops)[shown:]
+    rest = before_stop(writer.text(ids), stops)[shown:]
     if rest:
         yield rest
 

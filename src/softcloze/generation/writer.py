@@ -39,6 +39,7 @@ class Writer:
         backbone: a causal or seq2seq model.
         plan: the sequences after which it writes.
         options: those of transformers by name, checked by `validate_options`.
+        space: white space that precedes a text and is no part of it.
         stops: stop strings, in addition to those of the options.
         ends: token ids that end a text.
         max_new_tokens: the limit where the options have none.
@@ -50,6 +51,7 @@ class Writer:
     backbone: Backbone
     plan: AnswerPlan
     options: Mapping[str, Any] = field(default_factory=dict)
+    space: str = ""
     stops: tuple[str, ...] = ()
     ends: tuple[int, ...] = ()
     max_new_tokens: int = DEFAULT_TOKENS
@@ -71,6 +73,10 @@ class Writer:
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of all tokens since the prompt, without the space in front."""
+        return self.decode(ids).removeprefix(self.space)
 
     def write(self, prompts: Sequence[EncodedPrompt], soft: SoftInputs | None = None, seed: int = 0) -> list[Written]:
         """Write a text after each prompt, without gradient.
@@ -173,7 +179,7 @@ class Writer:
 
         ends = self.end_ids
         ids = tuple(new[: next((k for k, token in enumerate(new) if token in ends), len(new))])
-        return Written(ids, before_stop(self.decode(ids), self.all_stops))
+        return Written(ids, before_stop(self.text(ids), self.all_stops))
 
     @contextmanager
     def _drawing(self, seed: int) -> Iterator[None]:

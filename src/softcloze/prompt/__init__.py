@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from softcloze.prompt.bound_ensemble import BoundEnsemble as BoundEnsemble
     from softcloze.prompt.card import CARD as CARD
     from softcloze.prompt.compiled import CompiledPrompt as CompiledPrompt
+    from softcloze.prompt.generator import BoundGenerator as BoundGenerator
+    from softcloze.prompt.generator import CompiledGenerator as CompiledGenerator
+    from softcloze.prompt.generator import GeneratorPrompt as GeneratorPrompt
     from softcloze.prompt.members import BoundMember as BoundMember
     from softcloze.prompt.mixed_rows import EncodedRow as EncodedRow
     from softcloze.prompt.mixed_rows import RowPrediction as RowPrediction
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "CARD": "card",
     "BoundEnsemble": "bound_ensemble",
+    "BoundGenerator": "generator",
     "BoundMember": "members",
     "BoundProbe": "probe",
     "BoundPrompt": "bound",
+    "CompiledGenerator": "generator",
     "CompiledPrompt": "compiled",
     "EncodedRow": "mixed_rows",
+    "GeneratorPrompt": "generator",
     "Probe": "probe",
     "Prompt": "prompt",
     "PromptSet": "prompt_set",
@@ -38,11 +44,14 @@ _MODULES = {
 __all__ = [
     "CARD",
     "BoundEnsemble",
+    "BoundGenerator",
     "BoundMember",
     "BoundProbe",
     "BoundPrompt",
+    "CompiledGenerator",
     "CompiledPrompt",
     "EncodedRow",
+    "GeneratorPrompt",
     "Probe",
     "Prompt",
     "PromptSet",

@@ -18,6 +18,7 @@ from softcloze.verbalizer import AnyVerbalizer
 CARD = "prompt.json"
 
 Count = Annotated[int, integer(at_least=1)]
+TemplateText = Annotated[str, matching(".{1,100000}", "a template of at most 100,000 characters")]
 Label = str | int | bool
 Words = list[str] | dict[str, float]
 
@@ -82,7 +83,9 @@ class TrainingEntry(TypedDict, total=False):
     history: list[dict[str, float]]
 
 
-class _Fingerprint(TypedDict):
+class Fingerprint(TypedDict):
+    """The fingerprint of a backbone."""
+
     quantisation: Annotated[str, matching(r"[\w ]{1,100}", "the form of the weights, such as nf4")]
     model: Digest
     tokenizer: Digest
@@ -92,12 +95,12 @@ class _Fingerprint(TypedDict):
 class Card(Sealed):
     """The entries of a card."""
 
-    template: Annotated[str, matching(".{1,100000}", "a template of at most 100,000 characters")]
+    template: TemplateText
     verbalizer: _WordsEntry | _OrdinalEntry | _RulesEntry | _FieldEntry
     head: Literal["words", "warp", "linear", "words+linear", "prototypes", "thresholds"]
     features: Literal["mask", "mean"]
     model: str
-    fingerprint: _Fingerprint
+    fingerprint: Fingerprint
     max_length: Count | None
     chat_options: Annotated[dict[str, object], CHAT_OPTIONS] | None
     demonstrations: _FixedEntry | _NearestEntry | None

@@ -62,8 +62,8 @@ class CompiledPrompt:
             template, backbone.prompt_tokenizer, limit, options=verbalizer.options, chat_options=chat_options
         )
         self.verbalizer = verbalizer
-        _validate_layers(template, backbone)
-        _validate_late_fields(template, backbone)
+        validate_layers(template, backbone)
+        validate_late_fields(template, backbone)
         self.words: list[tuple[int, ...]] = []
         if isinstance(verbalizer, FieldVerbalizer):
             self.scorer = _choice_scorer(verbalizer, self.template, backbone, head)
@@ -160,7 +160,7 @@ class CompiledPrompt:
             return []
 
 
-def _validate_layers(template: Template, backbone: Backbone) -> None:
+def validate_layers(template: Template, backbone: Backbone) -> None:
     """Raise TemplateSyntaxError if soft vectors enter at a layer that the model lacks."""
     for i, block in enumerate(template.node_blocks):
         if block is None or block.layers == EMBEDDING:
@@ -173,7 +173,7 @@ def _validate_layers(template: Template, backbone: Backbone) -> None:
             raise TemplateSyntaxError(problem, template.source, *template.spans[i], "no-layer")
 
 
-def _validate_late_fields(template: Template, backbone: Backbone) -> None:
+def validate_late_fields(template: Template, backbone: Backbone) -> None:
     """Raise TemplateSyntaxError if a causal model has not read the field of a slot that depends on it at a later layer.
 
     The field has to stand before the mask as well, for words would be scored with what the text after them says.

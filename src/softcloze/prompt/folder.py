@@ -39,6 +39,7 @@ MARK = b'"softcloze"'  # near the start of every card, be it damaged
 OTHERS = {
     "prompt.json": "it holds a prompt, for PromptClassifier.load",
     "probe.json": "it holds a probe on sentence embeddings, for ProbeClassifier.load",
+    "generator.json": "it holds a prompt that writes, for PromptGenerator.load",
     "ensemble.json": "it holds an ensemble, for PromptEnsemble.load",
     "config.json": "it holds a model",
 }
@@ -80,7 +81,7 @@ class SavedFolder:
 
     Attributes:
         card: name of its card.
-        kind: "prompt", "probe" or "ensemble", for messages and the names of members of an ensemble.
+        kind: "prompt", "generator", "probe" or "ensemble", for messages and the names of members of an ensemble.
         shape: type of the card, a subclass of `Sealed`.
     """
 

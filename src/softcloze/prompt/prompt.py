@@ -19,13 +19,21 @@ from softcloze.errors import ArtifactError
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.prefixes import PREFIX, prefix_shape, validate_prefix
+from softcloze.prompt.soft_tensors import (
+    DEEP,
+    FROM,
+    soft_shapes,
+    soft_tensors,
+    validate_fingerprint,
+    validate_soft_sizes,
+    with_prefix,
+    without_prefix,
+)
 from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, read_tensors, tensor_file
 from softcloze.scoring import States
 from softcloze.template import EMBEDDING, ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
-DEEP = "deep/"  # soft vectors at later layers
-FROM = "from/"  # networks of soft slots with from=
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
 # tensors of each head
@@ -117,8 +125,7 @@ class Prompt:
 
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
-        tensors = {**self.vectors, **_prefixed(DEEP, self.deep), **_prefixed(PREFIX, self.prefixes)}
-        tensors |= {**_prefixed(FROM, self.networks), **_prefixed(HEAD, self.head_tensors)}
+        tensors = soft_tensors(self) | with_prefix(PREFIX, self.prefixes) | with_prefix(HEAD, self.head_tensors)
         demonstrations = None
         if self.demonstrations is not None:
             demonstrations = self.demonstrations.to_dict(self.verbalizer.labels)
@@ -170,11 +177,11 @@ class Prompt:
             model=model,
             fingerprint=card["fingerprint"],
             vectors={name: tensor for name, tensor in tensors.items() if "/" not in name},
-            deep=_without_prefix(DEEP, tensors),
-            prefixes=_without_prefix(PREFIX, tensors),
-            networks=_without_prefix(FROM, tensors),
+            deep=without_prefix(DEEP, tensors),
+            prefixes=without_prefix(PREFIX, tensors),
+            networks=without_prefix(FROM, tensors),
             head=card["head"],
-            head_tensors=_without_prefix(HEAD, tensors),
+            head_tensors=without_prefix(HEAD, tensors),
             features=card["features"],
             max_length=card["max_length"],
             chat_options=card["chat_options"],
@@ -275,45 +282,12 @@ class Prompt:
         Raises:
             ArtifactError: a part of the fingerprint, or the size of a tensor, differs; shows both values.
         """
-        weights, expected_weights = backbone.fingerprint["quantisation"], self.fingerprint.get("quantisation")
-        if weights != expected_weights:
-            raise ArtifactError(
-                f"this prompt was trained on weights of the form {expected_weights}, and those of {backbone.name} have "
-                f"the form {weights}; load the model with the options quantize and dtype as then, or fit again"
-            )
-        for part, actual in backbone.fingerprint.items():
-            if part == "chat_template" and not self.template.turns:
-                continue  # which is part of the prompt only in chat turns
-            expected = self.fingerprint.get(part)
-            if actual != expected:
-                raise ArtifactError(
-                    f"this prompt belongs to another {part.replace('_', ' ')}\n"
-                    f"  saved with {self.model}: {expected}\n"
-                    f"  found in {backbone.name}: {actual}\n"
-                    "load it with the model it was trained on, or fit it again"
-                )
+        validate_fingerprint(self, backbone)
         for prefix in self.prefixes.values():
             validate_prefix(prefix, backbone)
-        widths = {name: (tensor, backbone.width) for name, tensor in self.vectors.items()}
-        widths |= {DEEP + name: (tensor, backbone.layers.width) for name, tensor in self.deep.items()}
         states = ("weight", "projection")
-        widths |= {
-            name: (self.head_tensors[name], backbone.state_width) for name in states if name in self.head_tensors
-        }
-        by_states = [f"{block.key}/down" for block in self.template.blocks if block.from_by == "states"]
-        widths |= {FROM + name: (self.networks[name], backbone.mean_state_width) for name in by_states}
-        for name, (tensor, width) in widths.items():
-            if tensor.shape[-1] != width:
-                raise ArtifactError(
-                    f"tensor {name!r} of this prompt has width {tensor.shape[-1]}, and {backbone.name} has {width}"
-                )
-        layers = {block.key: block.layers for block in self.template.blocks}
-        for name, tensor in self.deep.items():
-            if len(tensor) != len(entered := layers[name].later(backbone.layers.count)):
-                raise ArtifactError(
-                    f"tensor {DEEP + name!r} of this prompt is for {len(tensor)} layers, and {backbone.name} has "
-                    f"{len(entered)} for it"
-                )
+        heads = {name: (self.head_tensors[name], backbone.state_width) for name in states if name in self.head_tensors}
+        validate_soft_sizes(self, backbone, heads)
 
 
 def _check_tensors(
@@ -324,47 +298,18 @@ def _check_tensors(
     demonstrations: Demonstrations | None,
 ) -> str | None:
     """Check names, types and shapes of the tensors of a prompt; return the first problem, or None."""
-    expected: dict[str, Shape] = {
-        block.key: (block.count if block.count is not None else block.key, "width") for block in template.blocks
-    }
+    expected = soft_shapes(template)
     front = template.node_blocks[0] if template.node_blocks else None
     is_prefix = front is not None and PREFIX + front.key in tensors and template.node_blocks.count(front) == 1
     if is_prefix and front is not None and front.count is not None and front.layers == EMBEDDING:
         del expected[front.key]
         expected[PREFIX + front.key] = prefix_shape(front.count)
-    expected |= {
-        DEEP + block.key: (
-            len(block.layers.later(block.layers.last + 1))
-            if block.layers.last is not None
-            else f"layers of {block.key}",
-            block.count if block.count is not None else block.key,
-            "layer width",
-        )
-        for block in template.blocks
-        if block.layers != EMBEDDING
-    }
-    for block in template.blocks:
-        if block.from_ is not None:
-            bottleneck, count = f"bottleneck of {block.key}", block.count if block.count is not None else block.key
-            by_states = block.from_by == "states"
-            width = "layer width" if block.late else "width"
-            expected[f"{FROM}{block.key}/down"] = (bottleneck, "width of mean states" if by_states else width)
-            expected[f"{FROM}{block.key}/up"] = (count, width, bottleneck)
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")
     if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]
     return check_tensors(tensors, expected, len(verbalizer.labels))
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with this prefix, by the rest of their names."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _kind(verbalizer: AnyVerbalizer) -> str:
