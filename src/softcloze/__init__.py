@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from softcloze.classifiers import ProbeClassifier as ProbeClassifier
     from softcloze.classifiers import PromptClassifier as PromptClassifier
     from softcloze.classifiers import PromptEnsemble as PromptEnsemble
+    from softcloze.classifiers import PromptGenerator as PromptGenerator
     from softcloze.classifiers import predict_stream as predict_stream
     from softcloze.errors import SoftclozeError as SoftclozeError
     from softcloze.errors import TemplateSyntaxError as TemplateSyntaxError
@@ -42,6 +43,7 @@ _HOMES = {
     "Prompt": "softcloze.prompt",
     "PromptClassifier": "softcloze.classifiers",
     "PromptEnsemble": "softcloze.classifiers",
+    "PromptGenerator": "softcloze.classifiers",
     "PromptSet": "softcloze.prompt",
     "Protocol": "softcloze.experiments",
     "RuleVerbalizer": "softcloze.verbalizer",

@@ -1,6 +1,7 @@
-"""scikit-learn classifiers that predict with prompts."""
+"""scikit-learn estimators that predict and write with prompts."""
 
 from softcloze.classifiers.ensemble import PromptEnsemble
+from softcloze.classifiers.generator import PromptGenerator
 from softcloze.classifiers.multilabel import MultiLabelPromptClassifier
 from softcloze.classifiers.multitask import MultiTaskPrompt
 from softcloze.classifiers.probe import ProbeClassifier
@@ -16,6 +17,7 @@ __all__ = [
     "ProbeClassifier",
     "PromptClassifier",
     "PromptEnsemble",
+    "PromptGenerator",
     "bound_prompts",
     "predict_stream",
     "seed_of",

@@ -206,7 +206,8 @@ def _warn_if_few(pool: Pool, count: int) -> None:
     available = sum(allocate(count, pool.label_counts))
     if available < count and pool.answers is not None:
         warnings.warn(
-            f"the template asks for {count} demonstrations, and only {available} examples are available; these are shown",
+            f"the template asks for {count} demonstrations, and only {available} examples are available, which are "
+            "shown",
             UserWarning,
             stacklevel=4,
         )

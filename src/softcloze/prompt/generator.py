@@ -239,9 +239,9 @@ class CompiledGenerator:
             where = f"row {row}: " if len(prompts) > 1 else ""
             if prompt.emptied:
                 raise EncodingError(
-                    f"{where}nothing of the example fits beside {most} new tokens and the rest of the prompt: both take "
-                    f"{self.template.max_length} positions; lower max_new_tokens, shorten the template or raise "
-                    "max_length"
+                    f"{where}nothing of the example fits beside {most} new tokens and the rest of the prompt, which "
+                    f"together take {self.template.max_length} positions; lower max_new_tokens, shorten the template "
+                    "or raise max_length"
                 )
             if not prompt.left and self.backbone.family == "causal":
                 raise EncodingError(f"{where}{NOTHING_BEFORE_ANSWER}")
@@ -253,7 +253,7 @@ class CompiledGenerator:
 
 
 class BoundGenerator:
-    """A generator's prompt compiled for its backbone, which writes answers for any number of examples.
+    r"""A generator's prompt compiled for its backbone, which writes answers for any number of examples.
 
     Attributes:
         prompt: the prompt.
@@ -264,7 +264,7 @@ class BoundGenerator:
         >>> from softcloze import Template, load_backbone
         >>> backbone = load_backbone("starter:smollm2-135m")  # doctest: +SKIP
         >>> prompt = GeneratorPrompt(
-        ...     Template("<text>\\nIn one word: <answer max=3>"), backbone.name, backbone.fingerprint
+        ...     Template("<text>\nIn one word: <answer max=3>"), backbone.name, backbone.fingerprint
         ... )  # doctest: +SKIP
         >>> BoundGenerator(prompt, backbone).write(["A delight."])  # doctest: +SKIP
     """

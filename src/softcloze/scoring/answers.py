@@ -32,7 +32,7 @@ class AnswerPlan(Plan):
         types = token_type_ids_of(prompt, len(answer) - 1) if not opening.source else None
         return [ModelInput(opening.ids + answer[:-1], reads, types, source=opening.source)]
 
-    def max_inputs(self, prompt: EncodedPrompt) -> int:  # noqa: ARG002
+    def max_inputs(self, prompt: EncodedPrompt) -> int:
         """One."""
         return 1
 

@@ -166,6 +166,19 @@ class Template:
                 problem = "<answer> is free text, which PromptGenerator writes; label words are scored at a <mask>"
                 raise TemplateSyntaxError(problem, self.source, *span, "answer")
 
+    def validate_writes(self) -> None:
+        """Raise if the template has no <answer>, where free text is written.
+
+        Raises:
+            TemplateSyntaxError: it has a <mask>; shows the place.
+        """
+        if self.answer is None:
+            at = next(i for i, node in enumerate(self.nodes) if isinstance(node, Mask))
+            problem = (
+                "a <mask> takes label words, for PromptClassifier; PromptGenerator writes free text at an <answer>"
+            )
+            raise TemplateSyntaxError(problem, self.source, *self.spans[at], "answer")
+
     @property
     def trains(self) -> bool:
         """True if the template has a soft slot that `fit` trains: one without train=no."""

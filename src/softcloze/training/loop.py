@@ -236,14 +236,14 @@ def _validation_loss(
     return total / size
 
 
-def warn_if_stuck(history: Sequence[Record], target_loss: float) -> None:
-    """Warn if the training loss did not fall."""
+def warn_if_stuck(history: Sequence[Record], target_loss: float, others: str = "other label words") -> None:
+    """Warn if the training loss did not fall; `others` is what may be tried besides another template."""
     first, last = history[0]["loss"], history[-1]["loss"]
     if len(history) > 1 and last > 0.99 * first and last > target_loss:
         fell = "hardly fell" if last < first else "did not fall"
         warnings.warn(
             f"the training loss {fell} ({first:.3f} nats in the first epoch, {last:.3f} in the last); "
-            "try another template, other label words or more epochs",
+            f"try another template, {others} or more epochs",
             ConvergenceWarning,
             stacklevel=4,
         )

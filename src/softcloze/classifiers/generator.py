@@ -1,0 +1,241 @@
+"""PromptGenerator: a prompt on a frozen language model that writes text, as a scikit-learn estimator."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from softcloze.analysis.text_metrics import measure_texts
+from softcloze.backbone import AnyModel
+from softcloze.classifiers.base import read_examples
+from softcloze.classifiers.generator_base import GeneratorEstimator
+from softcloze.classifiers.trained import seed_of, start_of
+from softcloze.data import Example, validate_lengths
+from softcloze.data.examples import iterate_column, validate_collection
+from softcloze.demonstrations import Demonstrations, Pool, Transformer, select_demonstrations
+from softcloze.encoding import Demonstration, summarise_cuts
+from softcloze.errors import DataError
+from softcloze.formatting import quoted
+from softcloze.generation import validate_options
+from softcloze.heads import AnswerHead
+from softcloze.prompt import BoundGenerator
+from softcloze.soft import SoftVectors, initial_vectors
+from softcloze.template import ChatOptions, Template
+from softcloze.training import TrainingSettings, TrainingTask, warn_if_stuck
+
+FIXED = ("template", "max_length", "chat_options")  # parameters that a saved generator fixes
+
+
+@dataclass(eq=False, repr=False)
+class PromptGenerator(GeneratorEstimator):
+    r"""Write text with a frozen language model and a prompt template that has an <answer>.
+
+    `fit` trains the template's soft slots on pairs of inputs and answers, and nothing else; `predict` writes. A hard
+    prompt without demonstrations writes without `fit`. Literal text directly after <answer> is the stop string, which
+    is learnt and cut off; without any, the model's end token ends an answer.
+
+    Args:
+        model: as for `PromptClassifier`; causal or seq2seq.
+        template: a template string with an <answer>, the name of one in the library, or a `Template`.
+        options: options of writing: those of transformers' `GenerationConfig` by name, as in {"num_beams": 4}; see
+            `softcloze.generation.OPTIONS`. Greedy by default. The model's own generation configuration has no effect.
+        demonstrations: selection of the examples that `<demos>` shows with their answers, as for `PromptClassifier`.
+        soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal) or
+            "vocabulary" (different frequent tokens of the training examples).
+        epochs: passes over the training examples, at most.
+        batch_size: examples per step.
+        learning_rate: as for `PromptClassifier`.
+        max_length: limit of a prompt with its answer in tokens; None for the model's own limit.
+        chat_options: as for `PromptClassifier`.
+        warm_start: continue from the vectors of the last `fit`, or of the loaded prompt.
+        training: other options of training; None for the defaults of `TrainingSettings`, but without `target_loss`:
+            losses are nats per token here.
+        model_options: options of `load_backbone` for a model given by name: dtype, device, compile, quantize.
+        random_state: seed of the initial vectors, of the order of examples, and of texts drawn with `do_sample`.
+
+    Attributes:
+        prompt_: the trained `GeneratorPrompt`.
+        backbone_: the frozen `Backbone`.
+        history_: one dict per epoch; see `softcloze.training.train`.
+        truncation_: summary of what `fit` truncated.
+        engine_: facts about the backbone, as of `PromptClassifier`.
+
+    Example:
+        >>> gen = PromptGenerator("starter:smollm2-135m", "<text><soft*10> Summary: <answer max=40>\n", random_state=0)
+        >>> gen.fit(texts, summaries).predict(["A long text."])  # doctest: +SKIP
+        array(['A summary.'], dtype=object)
+
+    Source:
+        Prompt tuning of text generation: Lester et al., EMNLP 2021, arXiv:2104.08691; Li and Liang, ACL 2021,
+        arXiv:2101.00190, tune prefixes for it.
+    """
+
+    model: AnyModel
+    template: str | Template
+    _: KW_ONLY
+    options: Mapping[str, Any] | None = None
+    demonstrations: str | Transformer = "random"
+    soft_init: str = "template"
+    epochs: int = 5
+    batch_size: int = 4
+    learning_rate: float = 0.04
+    max_length: int | None = None
+    chat_options: ChatOptions | None = None
+    warm_start: bool = False
+    training: TrainingSettings | None = None
+    model_options: Mapping[str, Any] | None = None
+    random_state: int | np.random.RandomState | None = None
+
+    def fit(self, X: Iterable[Example], answers: Iterable[str]) -> Self:
+        """Train the soft slots on pairs; every weight of the model stays as it is.
+
+        Args:
+            X: examples, as for `PromptClassifier.fit`.
+            answers: the text that the model has to write for each; may be empty.
+
+        Returns:
+            The generator itself.
+
+        Raises:
+            TemplateSyntaxError: the template does not parse, has no <answer>, or the model cannot write it.
+            DataError: no examples, or answers that are no texts or not as many.
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example or an answer cannot be encoded; names the row.
+            ParameterError: a parameter is unknown or outside its range, or does not fit the template or the examples.
+
+        Warns:
+            ConvergenceWarning: the training loss did not fall.
+        """
+        template = self._template()
+        examples, texts = _pairs(X, answers, template)
+        template.validate_varied(examples)
+        others = ("training", "random_state", "model_options", "template", "options")
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
+        described = (type(self).__name__, str(template), parameters, self._settings().to_dict(), examples, texts)
+        start = start_of(described, self._settings(), self.random_state)
+        compiled = self._compile(template)
+        generator = np.random.default_rng(start.seed)
+        selector: Demonstrations | None = None
+        shown: Sequence[Sequence[Demonstration]] | None = None
+        if template.demos is not None:
+            pool = Pool.from_answers(template, examples, texts)
+            count = template.demos.count
+            selector, shown = select_demonstrations(self.demonstrations, pool, count, compiled.backbone, generator)
+        prompts = compiled.encode(examples, shown, answers=texts)
+        self.truncation_ = summarise_cuts(prompts)
+        self._cached = None
+        soft: SoftVectors | None = None
+        if self.warm_start and hasattr(self, "prompt_"):
+            soft = BoundGenerator(self.prompt_, compiled.backbone, compiled).soft
+        elif compiled.template.blocks:
+            soft = initial_vectors(
+                compiled.template,
+                compiled.backbone,
+                init=self.soft_init,
+                prompts=prompts,
+                words=[prompt.answer for prompt in prompts],
+                generator=generator,
+            )
+        training: dict[str, Any] = {}
+        if template.trains:
+            lengths = torch.tensor([len(prompt.answer) for prompt in prompts])
+            task = TrainingTask(soft, AnswerHead(), compiled.scorer, prompts, lengths)
+            training = self._train_task(task, start, None, soft_init=self.soft_init)
+            warn_if_stuck(training["history"], self._settings().target_loss, "a higher learning rate")
+        prompt = self._make_prompt(template, compiled.backbone, soft, selector, training)
+        self._adopt(BoundGenerator(prompt, compiled.backbone, compiled))
+        self._discard_checkpoint(start)
+        return self
+
+    def predict(self, X: Iterable[Example], **options: object) -> np.ndarray:
+        """Write the answer of each example.
+
+        Args:
+            X: examples as for `fit`.
+            options: changes of `options` for this call, as in `predict(X, max_new_tokens=20)`.
+
+        Returns:
+            Texts, shape (examples,), of dtype object. Without `do_sample`, a text does not depend on other examples.
+
+        Raises:
+            NotFittedError: soft slots or demonstrations have to be learnt first.
+            FieldError: an example lacks a field; names the row.
+            EncodingError: an example cannot be encoded; names the row.
+            ParameterError: an option is unknown or has a wrong value.
+        """
+        validate_options({**self._options(), **options})
+        examples = read_examples(X, self._fitted_template())
+        bound = self._bound_generator()
+        texts = bound.write(examples, {**self._options(), **options}, seed_of(self.random_state)) if examples else []
+        result = np.empty(len(texts), dtype=object)
+        result[:] = texts
+        return result
+
+    def stream(self, x: Example, **options: object) -> Iterator[str]:
+        """Write the answer of one example piece by piece.
+
+        Args:
+            x: an example as for `fit`.
+            options: as for `predict`.
+
+        Returns:
+            An iterator of texts, which are the text of `predict` together. Closing it stops the model.
+
+        Raises:
+            ParameterError: as `predict`; or several beams, which find a text as a whole.
+            SoftclozeError: as `predict`.
+        """
+        validate_options({**self._options(), **options})
+        (example,) = read_examples([x], self._fitted_template())
+        bound = self._bound_generator()
+        return bound.stream(example, {**self._options(), **options}, seed_of(self.random_state))
+
+    def score(self, X: Iterable[Example], answers: Iterable[str]) -> float:
+        """The chrF of the answers that the model writes, from 0 to 100.
+
+        Args:
+            X: examples as for `fit`.
+            answers: the reference of each.
+
+        Raises:
+            ParameterError: sacrebleu is not installed.
+            SoftclozeError: as `predict`; or answers that are no texts or not as many.
+
+        Source:
+            Popović, WMT 2015, as in sacrebleu.
+        """
+        examples, references = _pairs(X, answers, self._fitted_template())
+        texts = self.predict(examples).tolist()
+        return measure_texts("chrf", texts, [[reference] for reference in references]).total
+
+    def log_likelihood(self, X: Iterable[Example], answers: Iterable[str]) -> NDArray[np.float64]:
+        """Mean log-probability of the tokens of given answers and their end, in nats, shape (examples,).
+
+        Raises:
+            NonFiniteError: the scores of an answer are NaN or infinite; names the row.
+            SoftclozeError: as `score`.
+        """
+        examples, texts = _pairs(X, answers, self._fitted_template())
+        return self._bound_generator().log_likelihood(examples, texts)
+
+
+def _pairs(X: Iterable[Example], answers: Iterable[str], template: Template) -> tuple[list[Example], list[str]]:
+    """Examples that the template can read, and their answers.
+
+    Raises:
+        DataError: no examples, or answers that are no texts or not as many; names the row.
+        FieldError: an example lacks a field; names the row.
+    """
+    examples = read_examples(X, template)
+    if not examples:
+        raise DataError("examples with answers are needed, found none")
+    validate_collection(answers, "answers", "a list of texts")
+    texts = list(iterate_column(answers, "answers", "text"))
+    validate_lengths(examples, texts)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"row {row} of answers is {quoted(text)}; expected a text, which may be empty")
+    return examples, texts
