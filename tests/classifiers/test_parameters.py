@@ -15,6 +15,7 @@ from softcloze import (
     ProbeClassifier,
     PromptClassifier,
     PromptEnsemble,
+    PromptGenerator,
 )
 from softcloze.automatic import classifier as automatic
 from softcloze.classifiers import probe, trained
@@ -55,6 +56,7 @@ RIGHT = {
     "warm_start": {"True"},
     "training": {"None"},
     "model_options": {"None", "dict"},
+    "options": {"None", "dict"},
     "random_state": {"None", "0"},
     "cv": {"big"},
     "templates": {"list"},
@@ -135,6 +137,13 @@ def test_a_wrong_value_of_a_parameter_is_named_by_fit(estimator, name, value):
     message = outcome(fit, clf)
     is_right = value in RIGHT.get(name, ()) and (estimator, name) != (MultiLabelPromptClassifier, "verbalizer")
     assert_named(message, name, is_right)
+
+
+@pytest.mark.parametrize("value", WRONG)
+@pytest.mark.parametrize("name", parameters_of(PromptGenerator))
+def test_a_wrong_value_of_a_parameter_is_named_by_a_generator(name, value):
+    generator = PromptGenerator("./nowhere", "<soft*2> <text>: <answer>").set_params(**{name: WRONG[value]})
+    assert_named(outcome(fit, generator), name, value in RIGHT.get(name, ()))
 
 
 @pytest.mark.parametrize("value", WRONG)

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from softcloze.errors import ParameterError
-from softcloze.generation import Writer
 from softcloze.generation.stops import before_stop, certain_length
 from softcloze.generation.stream import stream_text
-from tests.generation.test_writer import prompts, soft_of
+from tests.generation.test_writer import prompts, soft_of, writer_of
 from tests.support.models import backbone
 
 
@@ -15,7 +14,7 @@ from tests.support.models import backbone
 def test_the_pieces_are_the_text(architecture):
     model = backbone(architecture)
     soft = soft_of(model)
-    writer = Writer(model, {"max_new_tokens": 12})
+    writer = writer_of(model, {"max_new_tokens": 12})
     for prompt, written in zip(prompts(), writer.write(prompts(), soft), strict=True):
         pieces = [*stream_text(writer, prompt, soft)]
         assert "".join(pieces) == written.text
@@ -25,9 +24,9 @@ def test_the_pieces_are_the_text(architecture):
 def test_a_stop_string_is_in_no_piece_though_it_comes_in_pieces():
     model = backbone("qwen3")
     soft, prompt = soft_of(model), prompts()[0]
-    text = Writer(model, {"max_new_tokens": 12}).write([prompt], soft)[0].text
+    text = writer_of(model, {"max_new_tokens": 12}).write([prompt], soft)[0].text
     for start in range(1, len(text) - 3):
-        writer = Writer(model, {"max_new_tokens": 12}, stops=(text[start : start + 3],))
+        writer = writer_of(model, {"max_new_tokens": 12}, stops=(text[start : start + 3],))
         assert "".join(stream_text(writer, prompt, soft)) == before_stop(text, writer.stops)
 
 
@@ -38,7 +37,7 @@ def test_what_may_become_a_stop_string_is_held_back():
 
 def test_closing_the_iterator_stops_the_model(monkeypatch):
     model = backbone("gpt2")
-    writer, soft = Writer(model, {"max_new_tokens": 40}), soft_of(model)
+    writer, soft = writer_of(model, {"max_new_tokens": 40}), soft_of(model)
     steps = []
     go_on = threading.Event()
     forward = model.model.forward
@@ -62,9 +61,9 @@ def test_an_error_of_the_model_reaches_the_reader(monkeypatch):
     model = backbone("gpt2")
     monkeypatch.setattr(model, "write", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
     with pytest.raises(torch.OutOfMemoryError, match="full"):
-        [*stream_text(Writer(model), prompts()[0], soft_of(model))]
+        [*stream_text(writer_of(model), prompts()[0], soft_of(model))]
 
 
 def test_beams_cannot_be_streamed():
     with pytest.raises(ParameterError, match="num_beams"):
-        stream_text(Writer(backbone("gpt2"), {"num_beams": 2}), prompts()[0])
+        stream_text(writer_of(backbone("gpt2"), {"num_beams": 2}), prompts()[0])

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from softcloze.backbone import FieldNetwork, LayerVectors, SoftInputs
-from softcloze.encoding import EncodedPrompt
+from softcloze.encoding import AnswerFormat, EncodedPrompt
 from softcloze.errors import BackboneError
 from softcloze.generation import Writer
-from softcloze.scoring.families import state_input_of
+from softcloze.scoring import AnswerPlan
 from tests.support.models import backbone, logits_of, new_backbone
 
 CAUSAL = ["gpt2", "llama", "gemma3_text", "qwen3", "bloom"]
@@ -20,20 +20,28 @@ def vectors(width, seed=0):
     return torch.randn(3, width, generator=torch.Generator().manual_seed(seed)) * 0.5
 
 
+def writer_of(model, options=None, **more):
+    """A writer for prompts without text after the answer, except for T5, which fills in a sentinel."""
+    fills = bool(model.prompt_tokenizer.sentinels)
+    opening = model.prompt_tokenizer.sentinels[:1] if fills else ()
+    plan = AnswerPlan(model, AnswerFormat("", None, (), opening, fills))
+    return Writer(model, plan, options if options is not None else {"max_new_tokens": TOKENS}, **more)
+
+
 def soft_of(model):
     return SoftInputs(vectors(model.width))
 
 
-def prompts(most=90):
+def prompts(right=()):
     """Prompts of unequal lengths that begin alike, with slots in front, in the middle and at the end."""
     generator = np.random.default_rng(0)
 
     def ids(count):
-        return tuple(generator.integers(5, most, count).tolist())
+        return tuple(generator.integers(5, 90, count).tolist())
 
     front = (-1, -2, *ids(4))
     several = [(*front, *ids(count), -3, *ids(1)) for count in (3, 9, 5, 1)]
-    return [EncodedPrompt(left, (2,) if most == 91 else (), {}) for left in [*several, (*front, *ids(4), -3)]]
+    return [EncodedPrompt(left, right, {}) for left in [*several, (*front, *ids(4), -3)]]
 
 
 def greedy(scores, row, count=TOKENS):
@@ -49,7 +57,7 @@ def greedy(scores, row, count=TOKENS):
 def test_greedy_ids_are_those_of_full_forward_passes(architecture):
     model = backbone(architecture)
     soft = soft_of(model)
-    written = Writer(model, {"max_new_tokens": TOKENS}).write(prompts(), soft)
+    written = writer_of(model).write(prompts(), soft)
     for prompt, text in zip(prompts(), written, strict=True):
         assert text.ids == greedy(lambda row: logits_of(model.model, row, soft.embeddings)[-1], prompt.left)
         assert text.text == model.tokenizer.decode(
@@ -62,9 +70,9 @@ def test_greedy_ids_of_a_decoder_are_those_of_full_forward_passes(architecture):
     model = backbone(architecture)
     soft = soft_of(model)
     embed = model.model.get_input_embeddings()
-    written = Writer(model, {"max_new_tokens": TOKENS}).write(prompts(91), soft)
-    for prompt, text in zip(prompts(91), written, strict=True):
-        start = state_input_of(model, prompt)
+    written = writer_of(model).write(prompts((2,)), soft)
+    for prompt, text in zip(prompts((2,)), written, strict=True):
+        start = writer_of(model).plan.opening(prompt)
         rows = [soft.embeddings[-1 - i] if i < 0 else embed(torch.tensor(i)) for i in start.source]
         encoder = {"inputs_embeds": torch.stack(rows)[None]}
 
@@ -78,8 +86,8 @@ def test_greedy_ids_of_a_decoder_are_those_of_full_forward_passes(architecture):
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"repetition_penalty": 1.4, "no_repeat_ngram_size": 2}])
 def test_a_batch_writes_what_single_rows_write(architecture, options):
     model = backbone(architecture)
-    writer, soft = Writer(model, {"max_new_tokens": TOKENS, **options}), soft_of(model)
-    rows = prompts(91 if architecture in SEQ2SEQ else 90)
+    writer, soft = writer_of(model, {"max_new_tokens": TOKENS, **options}), soft_of(model)
+    rows = prompts((2,) if architecture in SEQ2SEQ else ())
     assert writer.write(rows, soft) == [writer.write([row], soft)[0] for row in rows]
 
 
@@ -88,7 +96,7 @@ def test_the_common_prefix_is_computed_once_and_changes_nothing(monkeypatch):
     lengths = []
     prefill = model.prefill
     monkeypatch.setattr(model, "prefill", lambda ids, *rest: (lengths.append(len(ids[0])), prefill(ids, *rest))[1])
-    writer, soft = Writer(model, {"max_new_tokens": TOKENS}), soft_of(model)
+    writer, soft = writer_of(model), soft_of(model)
     shared = writer.write(prompts(), soft)
     assert lengths == [6]
     monkeypatch.setattr(Writer, "_shared_prefix", lambda *_: None)
@@ -98,7 +106,7 @@ def test_the_common_prefix_is_computed_once_and_changes_nothing(monkeypatch):
 def test_the_prefix_is_left_out_where_a_layer_has_a_shorter_window(monkeypatch):
     model = backbone("gemma3_text")  # with a window of 8 tokens
     monkeypatch.setattr(model, "prefill", lambda *_: pytest.fail("the padding after a prefix would count as distance"))
-    Writer(model, {"max_new_tokens": TOKENS}).write(prompts(), soft_of(model))
+    writer_of(model).write(prompts(), soft_of(model))
 
 
 LAYERS = {1: LayerVectors(vectors(32, 1) * 4, torch.tensor([False, True, False]))}
@@ -109,7 +117,7 @@ LATE = {1: LayerVectors(torch.zeros(3, 32))}
 def test_vectors_at_later_layers_enter_in_the_prompt_and_not_at_new_tokens(architecture):
     model = backbone(architecture)
     seq2seq = architecture in SEQ2SEQ
-    rows = prompts(91 if seq2seq else 90)
+    rows = prompts((2,) if seq2seq else ())
     generator = torch.Generator().manual_seed(2)
     down, up = torch.randn(4, 32, generator=generator), torch.randn(1, 32, 4, generator=generator)
     network = FieldNetwork("text", range(2, 3), down, up, layer=1)
@@ -118,15 +126,13 @@ def test_vectors_at_later_layers_enter_in_the_prompt_and_not_at_new_tokens(archi
     for soft in (deep, late):
         with_field = [dataclasses.replace(row, late_positions=(3, 4, 5)) for row in rows]
         for options in ({}, {"num_beams": 2}):
-            writer = Writer(model, {"max_new_tokens": TOKENS, **options})
+            writer = writer_of(model, {"max_new_tokens": TOKENS, **options})
             written = writer.write(with_field, soft)
             assert written == [writer.write([row], soft)[0] for row in with_field]
-        written = Writer(model, {"max_new_tokens": TOKENS}).write(with_field, soft)
-        assert [text.ids for text in written] != [
-            text.ids for text in Writer(model, {"max_new_tokens": TOKENS}).write(rows, plain)
-        ]
+        written = writer_of(model).write(with_field, soft)
+        assert [text.ids for text in written] != [text.ids for text in writer_of(model).write(rows, plain)]
         for row, text in zip(with_field, written, strict=True):
-            start = state_input_of(model, row)
+            start = writer_of(model).plan.opening(row)
 
             def scores(ids, source=start.source, soft=soft):
                 return model.outputs(
@@ -142,7 +148,7 @@ def test_vectors_at_later_layers_enter_in_the_prompt_and_not_at_new_tokens(archi
 
 def test_the_configuration_of_the_model_has_no_effect_and_comes_back():
     model = new_backbone("gpt2")
-    writer, soft = Writer(model, {"max_new_tokens": TOKENS}), soft_of(model)
+    writer, soft = writer_of(model), soft_of(model)
     expected = writer.write(prompts(), soft)
     own = model.model.generation_config
     own.update(do_sample=True, suppress_tokens=list(expected[0].ids), min_p=0.5, num_beams=2, max_new_tokens=2)
@@ -154,7 +160,7 @@ def test_the_configuration_of_the_model_has_no_effect_and_comes_back():
 
 def test_drawing_is_reproducible_and_leaves_the_global_generator_alone():
     model = backbone("qwen3")
-    writer, soft = Writer(model, {"max_new_tokens": TOKENS, "do_sample": True, "top_k": 0}), soft_of(model)
+    writer, soft = writer_of(model, {"max_new_tokens": TOKENS, "do_sample": True, "top_k": 0}), soft_of(model)
     state = torch.random.get_rng_state()
     one, again, other = (writer.write(prompts(), soft, seed) for seed in (3, 3, 4))
     assert one == again != other
@@ -164,11 +170,11 @@ def test_drawing_is_reproducible_and_leaves_the_global_generator_alone():
 def test_a_text_ends_at_its_end_token_or_its_first_stop_string():
     model = backbone("llama")
     soft = soft_of(model)
-    free = Writer(model, {"max_new_tokens": 12}).write(prompts(), soft)
-    ends = Writer(model, {"max_new_tokens": 12}, ends=(free[0].ids[4],)).write(prompts(), soft)
+    free = writer_of(model, {"max_new_tokens": 12}).write(prompts(), soft)
+    ends = writer_of(model, {"max_new_tokens": 12}, ends=(free[0].ids[4],)).write(prompts(), soft)
     assert ends[0].ids == free[0].ids[:4]
     middle = free[1].text[len(free[1].text) // 2 :][:2]
-    stopped = Writer(model, {"max_new_tokens": 12, "stop_strings": [middle, "\0"]}).write(prompts(), soft)
+    stopped = writer_of(model, {"max_new_tokens": 12, "stop_strings": [middle, "\0"]}).write(prompts(), soft)
     for text, whole in zip(stopped, free, strict=True):
         assert text.text == whole.text.partition(middle)[0]
         assert text.ids == whole.ids[: len(text.ids)]
@@ -176,7 +182,7 @@ def test_a_text_ends_at_its_end_token_or_its_first_stop_string():
 
 def test_memory_that_runs_out_halves_the_batches(monkeypatch):
     model = backbone("gpt2")
-    writer, soft = Writer(model, {"max_new_tokens": 2}), soft_of(model)
+    writer, soft = writer_of(model, {"max_new_tokens": 2}), soft_of(model)
     expected = writer.write(prompts(), soft)
     write, sizes = model.write, []
 
@@ -193,4 +199,4 @@ def test_memory_that_runs_out_halves_the_batches(monkeypatch):
 
 def test_a_masked_model_does_not_write():
     with pytest.raises(BackboneError, match="masked model"):
-        Writer(backbone("bert")).write([EncodedPrompt((5,), (), {})])
+        writer_of(backbone("bert")).write([EncodedPrompt((5,), (), {})])

@@ -12,7 +12,14 @@ import torch
 from safetensors.torch import save
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, OrdinalVerbalizer, PromptClassifier, PromptEnsemble, RuleVerbalizer
+from softcloze import (
+    MultiLabelPromptClassifier,
+    OrdinalVerbalizer,
+    PromptClassifier,
+    PromptEnsemble,
+    PromptGenerator,
+    RuleVerbalizer,
+)
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.prompt import CARD, Prompt
 from softcloze.prompt.card import PromptCard
@@ -161,6 +168,32 @@ def test_an_edit_of_any_entry_of_an_ensemble(backbone, tmp_path, step):
                 np.testing.assert_array_equal(probabilities, expected)
         except ArtifactError:
             continue
+        except Exception as error:  # noqa: BLE001 - any other is a fault
+            problems.append((path, value, repr(error)))
+    assert problems == []
+
+
+@EVERY
+def test_an_edit_of_any_entry_of_a_generator(tmp_path, step):
+    folder, backbone = tmp_path / "g", models.backbone("gpt2")
+    template = "<demos*2><soft*2 name=task><text>:<answer max=4>\n"
+    options = {"num_beams": 2, "stop_strings": ["!"]}
+    generator = PromptGenerator(backbone, template, epochs=1, random_state=0, options=options, demonstrations="nearest")
+    generator.fit(list("abcd"), list("efgh")).save(folder)
+    card, expected = json.loads((folder / "generator.json").read_text()), generator.predict(["a"]).tolist()
+    problems = []
+    for path, value in [(path, value) for path in paths(card) for value in [KeyError, *WRONG]][::step]:
+        (folder / "generator.json").write_text(resealed(changed(card, path, value)), encoding="utf-8")
+        plausibly = path[0] in ("template", "demonstrations", "max_length", "chat_options", "options")
+        try:
+            texts = PromptGenerator.load(folder, backbone).predict(["a"]).tolist()
+            if not plausibly:
+                assert texts == expected
+        except ArtifactError:
+            continue
+        except SoftclozeError as error:
+            if not plausibly:
+                problems.append((path, value, repr(error)))
         except Exception as error:  # noqa: BLE001 - any other is a fault
             problems.append((path, value, repr(error)))
     assert problems == []

@@ -1,0 +1,180 @@
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from support import models
+
+from softcloze import PromptClassifier, PromptGenerator, PromptSet
+from softcloze.errors import ArtifactError, DataError, EncodingError, ParameterError, TemplateSyntaxError
+
+TEXTS = models.SENTENCES[:8]
+ANSWERS = ["good", "a bad film", "", "很好", "dull", "good", "a bad one", "no"]
+SOFT = "<soft*3>Review: <text>\nIn short: <answer max=12>\n"
+HARD = "Review: <text>\nIn short: <answer max=8>"
+
+pytestmark = pytest.mark.filterwarnings("ignore:the training loss")
+
+
+def generator(template=SOFT, model="gpt2", **parameters):
+    parameters = {"epochs": 2, "learning_rate": 0.3, "random_state": 0, **parameters}
+    return PromptGenerator(models.backbone(model), template, **parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return generator().fit(TEXTS, ANSWERS)
+
+
+KINDS = {
+    "front": SOFT,
+    "behind": "<text> <soft*2>:<answer max=12>\n",
+    "two places": "<soft*2 name=a><text> <soft name=b> = <answer max=12>",
+    "deep": "<soft*2 layers=all> <text> <soft layers=1 mode=replace>:<answer max=12>\n",
+    "via": "<soft*2 via=mlp> <text>:<answer max=12>\n",
+    "from": "<soft*2 from=text> <text>:<answer max=12>\n",
+    "from states": "<soft*2 from=text from_by=states> <text>:<answer max=12>\n",
+    "late": "<text> <soft*2 from=text layers=1>:<answer max=12>\n",
+    "fixed": "<soft train=no init=good> <soft> <text>:<answer max=12>\n",
+    "demonstrations": "<demos*2><soft*2><text>:<answer max=12>\n",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", ["llama", "bart"])
+def test_every_kind_of_slot_is_trained_saved_loaded_and_streamed(kind, model, tmp_path):
+    gen = generator(KINDS[kind], model, demonstrations="nearest" if model == "bart" else "random")
+    texts = gen.fit(TEXTS, ANSWERS).predict(TEXTS)
+    assert texts.shape == (8,)
+    assert texts.dtype == object
+    gen.save(tmp_path / "saved")
+    loaded = PromptGenerator.load(tmp_path / "saved", models.backbone(model))
+    assert loaded.predict(TEXTS).tolist() == texts.tolist()
+    assert "".join(loaded.stream(TEXTS[0])) == texts[0] == loaded.predict(TEXTS[:1])[0]
+    np.testing.assert_array_equal(loaded.log_likelihood(TEXTS, ANSWERS), gen.log_likelihood(TEXTS, ANSWERS))
+    assert loaded.get_params()["epochs"] == 2
+    assert loaded.history_ == gen.history_
+
+
+def test_a_fit_is_reproducible_and_its_loss_is_that_of_its_answers():
+    one, other = (generator(epochs=4).fit(TEXTS, ANSWERS) for _ in range(2))
+    assert one.predict(TEXTS).tolist() == other.predict(TEXTS).tolist()
+    losses = [record["loss"] for record in one.history_]
+    assert losses == [record["loss"] for record in other.history_]
+    assert losses[-1] < losses[0]
+    nothing = generator(epochs=1, learning_rate=1e-6).fit(TEXTS, ANSWERS)
+    prompts = nothing._bound_generator().encode(TEXTS, answers=ANSWERS)
+    tokens = np.array([len(prompt.answer) for prompt in prompts])
+    mean = -(nothing.log_likelihood(TEXTS, ANSWERS) * tokens).sum() / tokens.sum()
+    assert mean == pytest.approx(nothing.history_[0]["loss"], abs=1e-3)
+
+
+def test_scikit_learn_clones_searches_and_pickles(fitted):
+    copy = clone(fitted)
+    assert copy.model is fitted.model
+    assert not hasattr(copy, "prompt_")
+    grid = {"learning_rate": [0.1, 0.3], "training__warmup_fraction": [0.0]}
+    search = GridSearchCV(generator(epochs=1), grid, cv=2).fit(TEXTS, ANSWERS)
+    assert 0 <= search.best_score_ <= 100
+    assert cross_val_score(generator(epochs=1), np.array(TEXTS), np.array(ANSWERS, dtype=object), cv=2).shape == (2,)
+    assert pickle.loads(pickle.dumps(fitted)).predict(TEXTS).tolist() == fitted.predict(TEXTS).tolist()
+
+
+def test_frames_and_several_fields():
+    frame = pd.DataFrame({"question": ["How?", "Who?"], "text": ["By train.", "I am."], "other": [1, 2]})
+    gen = generator("<soft*2><question> <text>:<answer max=8>\n").fit(frame, pd.Series(["train", "me"]))
+    assert gen.predict(frame).tolist() == gen.predict(frame.to_dict("records")).tolist()
+
+
+def test_a_hard_prompt_writes_without_fit():
+    gen = generator(HARD)
+    assert gen.predict(TEXTS[:2]).tolist() == gen.fit(TEXTS, ANSWERS).predict(TEXTS[:2]).tolist()
+    assert gen.predict([]).shape == (0,)
+    for template in (SOFT, "<demos><text>:<answer>\n"):
+        with pytest.raises(NotFittedError, match="call fit first"):
+            generator(template).predict(TEXTS)
+
+
+def test_options_of_the_generator_and_of_a_call(fitted):
+    assert fitted.predict(TEXTS[:2], max_new_tokens=1).tolist() != fitted.predict(TEXTS[:2]).tolist()
+    with_options = clone(fitted).set_params(options={"max_new_tokens": 1}).fit(TEXTS, ANSWERS)
+    assert with_options.predict(TEXTS[:2]).tolist() == fitted.predict(TEXTS[:2], max_new_tokens=1).tolist()
+    drawn = [fitted.predict(TEXTS[:2], do_sample=True, top_k=0).tolist() for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    with pytest.raises(ParameterError, match="did you mean 'num_beams'"):
+        fitted.predict(TEXTS, num_beam=2)
+    with pytest.raises(ParameterError, match="options: temperature=-1"):
+        generator(options={"do_sample": True, "temperature": -1}).fit(TEXTS, ANSWERS)
+
+
+def test_demonstrations_show_other_answers():
+    texts, answers = ["I", "it", "a", "the"], ["one", "two", "three", "four"]
+    gen = generator("<demos*2><text> -> <answer max=6>\n").fit(texts, answers)
+    bound = gen._bound_generator()
+    (prompt,) = bound.encode(["end"])
+    text = bound.backbone.tokenizer.decode(prompt.left)
+    shown = [f"{text} -> {answer}\n" for text, answer in zip(texts, answers, strict=True)]
+    assert sum(pair in text for pair in shown) == 2
+    assert text.endswith("end ->")
+
+
+@pytest.mark.parametrize(
+    ("X", "answers", "error", "message"),
+    [
+        (TEXTS, ANSWERS[:3], DataError, "8 examples"),
+        (TEXTS[:2], ["a", None], DataError, "row 1 of answers is None"),
+        (TEXTS[:2], "ab", DataError, "answers has to be a list of texts"),
+        ([], [], DataError, "found none"),
+        (TEXTS[:2], ["fine", "two\nlines"], EncodingError, "row 1: .*stop string"),
+        (TEXTS[:2], ["fine", "long " * 20], EncodingError, "row 1: .*max=12"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_named(X, answers, error, message):
+    with pytest.raises(error, match=message):
+        generator().fit(X, answers)
+
+
+def test_a_mask_is_no_answer():
+    with pytest.raises(TemplateSyntaxError, match="PromptGenerator writes free text at an <answer>"):
+        generator("<soft*2><text> It was <mask>.").fit(TEXTS, ANSWERS)
+    with pytest.raises(TemplateSyntaxError, match="PromptGenerator"):
+        PromptClassifier(models.backbone("gpt2"), SOFT, {"a": "good", "b": "bad"}).fit(TEXTS, list("abababab"))
+    with pytest.raises(TemplateSyntaxError, match="masked model"):
+        generator(SOFT, "bert").fit(TEXTS, ANSWERS)
+
+
+def test_a_generator_is_no_classifier_and_the_reverse(fitted, tmp_path):
+    fitted.save(tmp_path / "generator")
+    with pytest.raises(ArtifactError, match=r"PromptGenerator\.load"):
+        PromptClassifier.load(tmp_path / "generator")
+    with pytest.raises(ParameterError, match="GeneratorPrompt"):
+        PromptSet([fitted.prompt_], fitted.backbone_)
+    clf = PromptClassifier(models.backbone("gpt2"), "<text> It was <mask>", {"a": "good", "b": "bad"})
+    clf.save(tmp_path / "prompt")
+    with pytest.raises(ArtifactError, match=r"PromptClassifier\.load"):
+        PromptGenerator.load(tmp_path / "prompt")
+    with pytest.raises(ArtifactError, match="not a saved prompt"):
+        clf.save(tmp_path / "generator")
+
+
+def test_a_generator_belongs_to_its_model_and_template(fitted, tmp_path):
+    fitted.save(tmp_path / "saved")
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"generator.json", "vectors.safetensors"}
+    card = json.loads((tmp_path / "saved" / "generator.json").read_text(encoding="utf-8"))
+    assert "verbalizer" not in card
+    with pytest.raises(ArtifactError, match="belongs to another model"):
+        PromptGenerator.load(tmp_path / "saved", models.new_backbone("gpt2", seed=1))
+    with pytest.raises(ParameterError, match="template"):
+        PromptGenerator.load(tmp_path / "saved", fitted.backbone_, template=HARD)
+
+
+def test_warm_start_continues_from_the_vectors(fitted):
+    warm = clone(fitted).set_params(warm_start=True, learning_rate=1e-6)
+    warm._adopt(fitted._bound_generator())
+    before = fitted.prompt_.vectors["#1"]
+    warm.fit(TEXTS, ANSWERS)
+    assert float((warm.prompt_.vectors["#1"] - before).abs().max()) < 1e-3
