@@ -11,7 +11,7 @@ from softcloze.generation import OPTIONS, validate_options
         ({"use_cache": False}, "use_cache cannot be set"),
         ({"num_return_sequences": 2}, "each example gets one text"),
         ({"temprature": 1.0}, "did you mean 'temperature'"),
-        ({"max_new_tokens": 0}, "max_new_tokens=0, but it has to be an integer of at least 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens=0, but it has to be an integer from 1 to 1048576"),
         ({"temperature": 0.5}, "do_sample=True"),
         ({"length_penalty": 2.0}, "num_beams above 1"),
         ({"do_sample": True, "top_p": 1.5}, "top_p=1.5"),

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 DEFAULT_TOKENS = 128  # new tokens at most, where neither the template nor an option says so
 
 
+def _whole(lowest: int, highest: int) -> Constraint:
+    """Integers of a range."""
+    return Constraint(
+        f"an integer from {lowest} to {highest}",
+        lambda value: integer(at_least=lowest).holds(value) and int(value) <= highest,
+    )
+
+
 def _are(holds: Callable[[Any], bool], value: object) -> bool:
     """Return True for a list with items, all of which hold."""
     return isinstance(value, list | tuple) and bool(value) and all(map(holds, value))
@@ -36,7 +44,7 @@ def _is_pair(value: object, first: Constraint, second: Constraint) -> bool:
 
 _SHARE = number("above 0, and 1 at most", lambda value: 0 < value <= 1)
 _BELOW_ONE = number("from 0 to below 1", lambda value: 0 <= value < 1)
-_ID = integer(at_least=0)
+_ID = _whole(0, 2**31 - 1)
 _IDS = Constraint("a list of token ids", lambda value: _are(_ID.holds, value))
 _TEXTS = Constraint("a list of texts", lambda value: _are(lambda text: isinstance(text, str) and bool(text), value))
 _WORDS = Constraint("a list of lists of token ids", lambda value: _are(_IDS.holds, value))
@@ -47,7 +55,7 @@ _BIASES = Constraint(
 _DECAY = Constraint("a number of tokens and a factor, as in [20, 1.05]", lambda value: _is_pair(value, _ID, POSITIVE))
 SAMPLING = {
     "temperature": POSITIVE,
-    "top_k": integer(at_least=0),
+    "top_k": _whole(0, 2**31 - 1),
     "top_p": _SHARE,
     "min_p": number("from 0 to 1", lambda value: 0 <= value <= 1) | NONE,
     "top_h": _SHARE | NONE,
@@ -57,16 +65,16 @@ SAMPLING = {
 }
 BEAMS = {"early_stopping": BOOLEAN | one_of("never"), "length_penalty": NUMBER}
 OPTIONS: Mapping[str, Constraint] = {
-    "max_new_tokens": integer(at_least=1),
-    "min_new_tokens": integer(at_least=0) | NONE,
+    "max_new_tokens": _whole(1, 2**20),
+    "min_new_tokens": _whole(0, 2**20) | NONE,
     "max_time": POSITIVE | NONE,
     "stop_strings": TEXT | _TEXTS | NONE,
     "do_sample": BOOLEAN,
-    "num_beams": integer(at_least=1),
+    "num_beams": _whole(1, 64),
     **SAMPLING,
     **BEAMS,
     "repetition_penalty": POSITIVE,
-    "no_repeat_ngram_size": integer(at_least=0),
+    "no_repeat_ngram_size": _whole(0, 2**20),
     "bad_words_ids": _WORDS | NONE,
     "sequence_bias": _BIASES | NONE,
     "suppress_tokens": _IDS | NONE,

@@ -11,6 +11,7 @@ import torch
 from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.generation.options import DEFAULT_TOKENS, generation_config, processors_of
+from softcloze.generation.stops import before_stop
 from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.plan import ModelInput, late_positions
@@ -143,7 +144,7 @@ class Writer:
         """New ids of the prompts of one batch, filled up with padding."""
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        from softcloze.generation.stops import StopAt
+        from softcloze.generation.stopping import StopAt  # slow to import, with transformers
 
         opening = len(inputs[0].ids) if inputs[0].source else 0
         late = [late_positions(*pair) for pair in zip(prompts, inputs, strict=True)]
@@ -175,8 +176,6 @@ class Writer:
 
     def _finished(self, new: Sequence[int]) -> Written:
         """Cut off what follows the end token or the first stop string."""
-        from softcloze.generation.stops import before_stop
-
         ends = self.end_ids
         ids = tuple(new[: next((k for k, token in enumerate(new) if token in ends), len(new))])
         return Written(ids, before_stop(self.text(ids), self.all_stops))
