@@ -125,6 +125,21 @@ def test_too_much_work_is_turned_away_as_a_whole():
     asyncio.run(main())
 
 
+def test_work_that_comes_before_a_row_counts_as_queued():
+    async def main():
+        async with running(Model(), max_wait=1e-9) as batcher:
+            assert await asyncio.gather(*batcher.submit([(1, 1000)], later())) == [2]
+            with batcher.reserve(1000):
+                assert batcher.queued_tokens == 1000
+                for more in (lambda: batcher.submit([(2, 1)], later()), batcher.reserve(1).__enter__):
+                    with pytest.raises(OverloadedError):
+                        more()
+            assert batcher.queued_tokens == 0
+            assert await asyncio.gather(*batcher.submit([(3, 1)], later())) == [6]
+
+    asyncio.run(main())
+
+
 def test_only_the_row_that_cannot_be_scored_fails():
     async def main():
         async with running(Model()) as batcher:

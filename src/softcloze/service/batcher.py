@@ -3,8 +3,9 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -122,6 +123,20 @@ class Batcher(Generic[Item, Answer]):
             self._arrived.set()
             self._idle.clear()
         return answers
+
+    @contextmanager
+    def reserve(self, tokens: int) -> Iterator[None]:
+        """Count tokens as queued while `executor` works on rows that cannot be submitted yet.
+
+        Raises:
+            OverloadedError: too much is queued.
+        """
+        self.validate_wait(tokens)
+        self.queued_tokens += tokens
+        try:
+            yield
+        finally:
+            self.queued_tokens -= tokens
 
     async def run(self) -> None:
         """Score batches until cancelled."""

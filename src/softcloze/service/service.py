@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeAlias
@@ -27,6 +27,7 @@ MAX_EXPLANATIONS = 8  # that wait for the model
 
 Outcome: TypeAlias = RowAnswer | RowError
 Item: TypeAlias = tuple[ServedVersion, EncodedRow]
+Job: TypeAlias = tuple[ServedVersion, JsonExample]
 
 
 class UnavailableError(Exception):
@@ -168,17 +169,20 @@ class Service:
 
     async def _encode(self, rows: Sequence[RowBody], deadline: float) -> list[Item | RowError]:
         """Encode rows until a deadline, in the thread of the model if a prompt needs it."""
-        jobs: list[tuple[ServedVersion, JsonExample] | RowError] = []
+        jobs: list[Job | RowError] = []
         for row in rows:
             try:
                 jobs.append((self._version(row), row.example))
             except RowError as error:
                 jobs.append(error)
-        needs_model = any(job[0].prompt.encodes_with_model for job in jobs if not isinstance(job, RowError))
+        estimates = [version.estimate_tokens(example) for version, example in _needing_model(jobs)]
         self._encoding_rows += len(rows)
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._scoring if needs_model else self._encoding, _encode, jobs, deadline)
+            if not estimates:
+                return await loop.run_in_executor(self._encoding, _encode, jobs, deadline)
+            with self._batcher.reserve(sum(estimates)):
+                return await loop.run_in_executor(self._scoring, _encode, jobs, deadline)
         finally:
             self._encoding_rows -= len(rows)
 
@@ -221,7 +225,14 @@ class Service:
         )
 
 
-def _encode(jobs: Sequence[tuple[ServedVersion, JsonExample] | RowError], deadline: float) -> list[Item | RowError]:
+def _needing_model(jobs: Sequence[Job | RowError]) -> Iterator[Job]:
+    """The examples that are encoded by means of the model."""
+    for job in jobs:
+        if not isinstance(job, RowError) and job[0].prompt.encodes_with_model:
+            yield job
+
+
+def _encode(jobs: Sequence[Job | RowError], deadline: float) -> list[Item | RowError]:
     """Encode examples, each for its version, unless a time of the monotonic clock has passed; runs in a thread."""
     if time.monotonic() > deadline:
         return [job if isinstance(job, RowError) else _late() for job in jobs]

@@ -15,6 +15,8 @@ from softcloze.verbalizer import FieldVerbalizer, Label
 
 JsonExample: TypeAlias = str | Mapping[str, Any]
 
+_CHARACTERS_OF_A_TOKEN = 4  # of English text, about
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ServedVersion:
@@ -53,6 +55,10 @@ class ServedVersion:
         """Raise RowError if the texts of an example have more than `most` characters together."""
         if (size := _characters(example)) > most:
             raise RowError(413, "too_long", f"the row has {size:,} characters, and this service takes {most:,} at most")
+
+    def estimate_tokens(self, example: JsonExample) -> int:
+        """About as many tokens as an example has, before it is encoded."""
+        return min(1 + _characters(example) // _CHARACTERS_OF_A_TOKEN, self.prompts.backbone.max_length)
 
     def explain(self, example: JsonExample, top: int) -> Explanation:
         """Explain the decision for an example; runs the model.
