@@ -7,6 +7,7 @@ from support.properties import cases
 
 from softcloze.errors import TemplateSyntaxError
 from softcloze.template import (
+    Answer,
     Demos,
     Expression,
     Field,
@@ -188,14 +189,22 @@ content = st.lists(
 )
 
 
+ends = st.just(MASK) | st.builds(Answer, st.none() | st.integers(1, 99))
+
+
 @st.composite
 def chats(draw):
     """Nodes of a template with chat turns, and white space around its tags that is dropped."""
     white = st.text(st.sampled_from(" \n\t\u3000"), max_size=3)
-    turns = [(SYSTEM, draw(content))] * draw(st.booleans())
+    end = draw(ends)
+
+    def said(drawn):
+        return [node for node in drawn if end == MASK or not isinstance(node, Options)]
+
+    turns = [(SYSTEM, said(draw(content)))] * draw(st.booleans())
     for _ in range(draw(st.integers(0, 2))):
-        turns += [(USER, draw(content)), (ASSISTANT, draw(content))]
-    asked, begun = (USER, draw(content)), (ASSISTANT, [*draw(content), MASK, Literal(draw(texts))])
+        turns += [(USER, said(draw(content))), (ASSISTANT, said(draw(content)))]
+    asked, begun = (USER, said(draw(content))), (ASSISTANT, [*said(draw(content)), end, Literal(draw(texts))])
     demos = draw(st.none() | st.builds(Demos, st.none() | st.integers(1, 9)))
     groups = [*turns, *([demos] if demos is not None else []), asked, begun]
     pieces = [[group] if isinstance(group, Demos) else [group[0], *group[1]] for group in groups]
@@ -227,7 +236,18 @@ def test_printing_and_parsing_return_the_same_tree_without_layout(drawn):
 
 
 TAGS = ["<chat:user>", "<chat:system>", "<chat:assistant>", "<chat:", "<mask>", "<text>", "<demos>", "<soft>", " ", "a"]
-OTHERS = ["{% if text %}", "{% endif %}", "{% set a = 1 %}", "{{ text }}", "<!--", "-->", "\\", "<mask name=a>", "\n"]
+OTHERS = [
+    "{% if text %}",
+    "{% endif %}",
+    "{% set a = 1 %}",
+    "{{ text }}",
+    "<!--",
+    "-->",
+    "\\",
+    "<mask name=a>",
+    "<answer>",
+    "\n",
+]
 pieces = st.lists(st.sampled_from([*TAGS, *OTHERS]), max_size=12).map("".join)
 
 
