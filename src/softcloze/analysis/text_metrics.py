@@ -48,7 +48,7 @@ def measure_texts(
 ) -> MeasuredTexts:
     """Measure texts by one metric.
 
-    A row with several references counts as its best one.
+    A row with several references counts as its best one; BLEU counts the n-grams of all of them.
 
     - `"chrf"`: F-score of character n-grams, 0 to 100. It needs no tokenizer, so it suits every language.
     - `"bleu"`: precision of word n-grams, 0 to 100. A row by itself uses the n-gram orders that its texts have.
