@@ -1,4 +1,4 @@
-"""Answers as free text: where a model writes them, what ends them, and the token ids of those that are given."""
+"""Answers as free text: their position and their end, and the token ids of those that are given."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from softcloze.template import Answer, Literal, Part, Special, Template
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """How a model writes the answer of a template.
+    """The position and the end of the answer of a template, for one tokenizer.
 
     A causal model writes it after the prompt. The decoder of a seq2seq model writes it from its start if the template
     ends with it, and otherwise in place of a sentinel.
@@ -36,7 +36,7 @@ class AnswerFormat:
 def answer_format(
     template: Template, prompt_tokenizer: PromptTokenizer, chat: ChatFormat | None, space: str
 ) -> AnswerFormat:
-    """Find how a model with this tokenizer writes the answer of `template`.
+    """Find the position and the end of the answer of `template`, for a model with this tokenizer.
 
     Args:
         template: a template with an answer that `validate_answer` accepts.
@@ -167,7 +167,7 @@ class AnswerEncoder:
                 yield run[len(ids) :] if alike else ids_after(self._before, space + text, tokenizer)
 
     def _problem(self, answer: str, text: str, ids: Sequence[int], count: int) -> str:
-        """What is wrong with an answer; empty if nothing.
+        """The problem of an answer; empty if there is none.
 
         Args:
             answer: the answer.

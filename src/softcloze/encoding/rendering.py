@@ -67,7 +67,7 @@ class Renderer:
         static_parts: the parts of the template without an example: fields are empty, and conditional parts are
             included.
         spaces: the white space before each mask or the answer, which belongs to the label word or the answer.
-        answers: how the model writes answers; None for a template with masks.
+        answers: position and end of the answer; None for a template with masks.
         adds_specials: whether the tokenizer adds its special tokens at both ends; not with chat turns, nor where the
             template writes those of the front after soft slots.
     """
