@@ -2,16 +2,21 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.serving import listening, registry_of_bert_tiny
+from support.calling import replying
+from support.serving import free_port, is_ready, listening, post, registry_of_bert_tiny, wait_until
 
 from softcloze import PromptClassifier, load_backbone
+from softcloze.client import Client
 from softcloze.experiments import load_data
 
 ROOT = Path(__file__).parent.parent
@@ -24,9 +29,77 @@ def run(*command, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
+@pytest.mark.parametrize("example", sorted({path.name for path in (ROOT / "examples").glob("*.py")} - {"serve.py"}))
 def test_example(example, tmp_path):
     assert run(ROOT / "examples" / example, folder=tmp_path).strip()
+
+
+def files_of_the_page(request):
+    """The files of an empty page that may import what the page for Next.js imports to call the application."""
+    if request[0] == "/classify.js":
+        script = (ROOT / "examples" / "serve_page" / "app" / "classify.js").read_bytes()
+        return 200, script, {"Content-Type": "text/javascript"}
+    return 200, b"<!doctype html>", {"Content-Type": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def own_application(tmp_path_factory):
+    """The ports of examples/serve.py, which runs until it is ended, and of the page that may call it."""
+    port, folder = free_port(), tmp_path_factory.mktemp("serve")
+    command = [sys.executable, ROOT / "examples" / "serve.py"]
+    with replying(files_of_the_page) as (page, _), (folder / "log").open("w") as log:
+        page_port = page.rpartition(":")[2]
+        settings = {"PORT": str(port), "PAGE": f"http://localhost:{page_port}"}
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: process.poll() is not None or is_ready(port, "/api/health/ready"))
+            yield port, page_port
+        finally:
+            process.terminate()
+            assert process.wait(60) in (0, -signal.SIGTERM)
+    assert "POST http://localhost" in (folder / "log").read_text()
+
+
+@pytest.mark.slow
+def test_an_application_with_the_routes_of_the_service(own_application):
+    port, _ = own_application
+    status, answer = post(port, {"text": "A delight.", "prompt_id": "reviews"}, "/api/classify")
+    assert (status, answer["label"], answer["version"]) == (200, "positive", 1)
+    with Client(f"http://127.0.0.1:{port}/api") as client:
+        assert client.classify("A delight.", "reviews").probabilities == pytest.approx(answer["probabilities"])
+
+
+@pytest.mark.slow
+def test_a_page_of_another_origin_calls_it(own_application):
+    """In a browser, by the function that the page for Next.js imports."""
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None:
+        pytest.skip("needs chromium, which Debian has as a package")
+    from playwright.sync_api import sync_playwright
+
+    page_source = (ROOT / "examples" / "serve_page" / "app" / "page.tsx").read_text(encoding="utf-8")
+    assert 'import { classify } from "./classify"' in page_source
+    port, page_port = own_application
+    service = f"http://localhost:{port}/api"
+    call = """async ([service, text, prompt]) => {
+        const { classify } = await import("/classify.js");
+        return classify(service, text, prompt).catch((error) => error.message);
+    }"""
+    open_to_all = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+    busy = 429, {"error": "later", "code": "overloaded"}, {"Retry-After": "0", **open_to_all}
+    replies = (204, b"", open_to_all), busy, (200, {"label": "x"}, open_to_all)
+    with sync_playwright() as playwright, replying(*replies) as (overloaded, requests):
+        options = ["--disable-gpu", *["--no-sandbox"] * (os.geteuid() == 0)]
+        browser = playwright.chromium.launch(executable_path=browser_path, args=options)
+        page = browser.new_page()
+        page.goto(f"http://localhost:{page_port}/")
+        assert page.evaluate(call, [service, "A delight. 很好", "reviews"])["label"] in ("positive", "negative")
+        assert page.evaluate(call, [service, "a", "nothing"]) == "there is no such prompt; see /prompts"
+        assert page.evaluate(call, [overloaded, "a", "reviews"]) == {"label": "x"}
+        page.goto(f"http://127.0.0.1:{page_port}/")  # an origin that the application does not name
+        assert page.evaluate(call, [service, "a", "reviews"]) == "Failed to fetch"
+        browser.close()
+    assert [body for _, _, body in requests] == [None, *[{"text": "a", "prompt_id": "reviews"}] * 2]
 
 
 def first_block(readme):

@@ -68,7 +68,7 @@ def replying(*replies):
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = _reply  # noqa: N815
+        do_GET = do_POST = do_OPTIONS = _reply  # noqa: N815
 
         def log_message(self, *_):
             pass

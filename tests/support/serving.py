@@ -40,10 +40,10 @@ def post(port, body, path="/classify"):
         return answer.status, json.loads(answer.read())
 
 
-def is_ready(port):
+def is_ready(port, path="/health/ready"):
     try:
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-            connection.request("GET", "/health/ready")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
     except OSError:
         return False
