@@ -78,8 +78,8 @@ def test_soft_slots_learn_all_labels(backbone):
     matrix = np.array([[label in own for label in soft.classes_] for own in SETS])
     assert soft.score(TEXTS, matrix) > hard.score(TEXTS, matrix)
     assert all(torch.equal(value, before[name]) for name, value in backbone.model.state_dict().items())
-    again = clone(soft).fit(TEXTS, SETS)
-    np.testing.assert_array_equal(again.predict_proba(TEXTS), soft.predict_proba(TEXTS))
+    one, again = (clone(soft).set_params(epochs=2).fit(TEXTS, SETS).predict_proba(TEXTS) for _ in range(2))
+    np.testing.assert_array_equal(again, one)
 
 
 def test_every_form_of_labels_is_the_same(backbone):

@@ -1,9 +1,5 @@
 """Meta-estimators, scorers and displays of scikit-learn around prompts with text labels."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -245,32 +241,6 @@ def test_check_measures_the_limit_of_the_fitted_prompt():
     clf = hard(max_length=64).fit(TEXTS, LABELS)
     before = clf.check()
     assert clf.set_params(max_length=1).check() == before
-
-
-FIT = """
-import sys
-sys.path.insert(0, {tests!r})
-from support import models
-from softcloze import PromptClassifier
-words = {{"pos": {{"good", "great", "fine"}}, "neg": {{"bad", "awful", "poor"}}, "so": {{"film", "it"}}}}
-texts, labels = models.SENTENCES[:9], ["pos", "neg", "so"] * 3
-for template in ("<soft*2> <text> (<options>) It was <mask>.", "<demos*3> <text> It was <mask>."):
-    for head in ("words", "linear"):
-        clf = PromptClassifier(models.backbone("bert"), template, words, head=head, epochs=1, random_state=0)
-        print(clf.fit(texts, labels).predict_proba(texts).tobytes().hex())
-"""
-
-
-def test_nothing_depends_on_the_order_of_a_set():
-    outputs = []
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        code = FIT.format(tests=os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, env=environment
-        )
-        outputs.append(done.stdout)
-    assert outputs[0] == outputs[1] and outputs[0].count("\n") == 4
 
 
 def test_a_row_of_pandas_has_the_name_that_the_user_sees():

@@ -103,24 +103,38 @@ def test_an_interrupted_comparison_goes_on_where_it_was(whole, tmp_path, seed):
 
 
 IN_A_PROCESS = """
-from support.random_classifiers import SPLIT
+from sklearn.feature_extraction.text import TfidfVectorizer
+from softcloze import PromptClassifier
 from softcloze.experiments import Protocol, compare, tfidf
+from softcloze.experiments.run_cache import identity
+from support import models
+from support.random_classifiers import SPLIT
 
 comparison = compare({"words": tfidf(), "characters": tfidf("char")}, SPLIT, Protocol(shots=(2, 0.5), seeds=2))
 for run in comparison.runs:
     print(run.method, run.shots, run.seed, run.probabilities.tobytes().hex())
 print(comparison.differences(), comparison.protocol.hash, comparison.classes)
+print(identity(TfidfVectorizer(vocabulary={"good", "bad", "fine", "poor"})))
+words = {"pos": {"good", "great", "fine"}, "neg": {"bad", "awful", "poor"}, "so": {"film", "it"}}
+texts, labels = models.SENTENCES[:9], ["pos", "neg", "so"] * 3
+for template in ("<soft*2> <text> (<options>) It was <mask>.", "<demos*3> <text> It was <mask>."):
+    for head in ("words", "linear"):
+        clf = PromptClassifier(models.backbone("bert"), template, words, head=head, epochs=1, random_state=0)
+        print(head, clf.fit(texts, labels).predict_proba(texts).tobytes().hex())
 """
 
 
 @pytest.mark.slow
-def test_results_do_not_depend_on_the_hash_seed():
+def test_nothing_depends_on_the_hash_seed():
+    """Comparisons, identities of methods, fits with sets of label words: in one test, for processes start slowly."""
     printed = set()
     for seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", IN_A_PROCESS]
+        command = [sys.executable, "-W", "ignore", "-c", IN_A_PROCESS]
         printed.add(subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout)
-    assert len(printed) == 1 and "words 2 0" in printed.pop()
+    assert len(printed) == 1
+    (output,) = printed
+    assert "words 2 0" in output and output.count("\nlinear ") == 2
 
 
 KILLS = 20

@@ -79,8 +79,9 @@ def test_a_few_mixes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "llama"])
 def test_five_hundred_mixes(architecture, tmp_path):
+    """On two models together."""
     backbone = models.backbone(architecture)
-    assert_mixes(backbone, classifiers(backbone), tmp_path, mixes=500, rows=200)
+    assert_mixes(backbone, classifiers(backbone), tmp_path, mixes=250, rows=200)
 
 
 @pytest.mark.slow
@@ -91,7 +92,7 @@ def test_mixes_of_a_real_model(bert_tiny, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "llama"])
 def test_public_classes_are_used_in_eight_threads_beside_a_service(architecture, tmp_path):
-    """A thousand calls, while the service scores rows on the same backbone."""
+    """A thousand calls on two models together, while the service scores rows on the same backbone."""
     backbone = models.backbone(architecture)
     fitted = classifiers(backbone, kinds=FEW)
     registry, named = registered(fitted, tmp_path)
@@ -121,7 +122,7 @@ def test_public_classes_are_used_in_eight_threads_beside_a_service(architecture,
     ]
     with listening(registry, backbone) as (_, port):
         expected = [call() for call in calls]
-        order = [i % len(calls) for i in range(1000)]
+        order = [i % len(calls) for i in range(500)]
         random.Random(4).shuffle(order)
         with ThreadPoolExecutor(8) as pool:
             for i, result in zip(order, pool.map(lambda i: calls[i](), order), strict=True):
