@@ -5,7 +5,7 @@
 #                           kinds, and requests to the service, each for as long
 #   make fuzz-readers SECONDS=600   tries all readers of files and templates on bytes that reach new lines of code
 #   make architectures   compares every masked and causal architecture of transformers, and a hundred odd set-ups of models
-#                        and tokenizers, with plain transformers, soft slots at every layer too, in six minutes
+#                        and tokenizers, with plain transformers, with soft slots at every layer too, in some minutes
 #   make docs   builds the documentation as a site, build/site/index.html
 #   make demo   a hard prompt against a soft prompt on real movie reviews, as a table and as a page, demo.html
 
