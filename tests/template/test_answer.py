@@ -57,6 +57,11 @@ BAD = [
      "<options> lists label words, and a template with <answer> has none: write the options as text"),
     ("<text> <anwser>", (15, 15),
      "the template has no <mask>, expected exactly one; did you mean <answer> where it says <anwser>?"),
+    (
+        "<text> {answer}",
+        (15, 15),
+        "the template has no <mask>, expected exactly one; did you mean <answer> where it says {answer}?",
+    ),
     ("<answer*2>", (1, 9),
      "<answer> takes no count"),
     ("<answer name=a>", (8, 12),

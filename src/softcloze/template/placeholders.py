@@ -52,6 +52,7 @@ _MASK_OF_OTHERS = re.compile(
     r"|<extra_id_0>|_{3,}",
     re.IGNORECASE,
 )
+_ANSWER_OF_OTHERS = re.compile(r"[\[{【]answer[\]}】]", re.IGNORECASE)
 TOOLS = [  # tags of other tools, and the advice for their templates
     (
         r"""\{\s*["'](?:hard["'][^{}]*|text["']\s*:\s*["']text_[ab]["'])\}""",
@@ -76,12 +77,16 @@ def mask_hint(source: str) -> str:
     "; read OpenPrompt's templates with Template.from_openprompt"
     >>> mask_hint("<text> It was [MASK].")
     '; did you mean <mask> where it says [MASK]?'
+    >>> mask_hint("Q: <text> A: {answer}")
+    '; did you mean <answer> where it says {answer}?'
     """
     for pattern, advice in TOOLS:
         if re.search(pattern, source):
             return f"; {advice}"
-    mask = _MASK_OF_OTHERS.search(source)
-    return f"; did you mean <mask> where it says {abbreviate(mask[0])}?" if mask is not None else ""
+    for tag, pattern in (("mask", _MASK_OF_OTHERS), ("answer", _ANSWER_OF_OTHERS)):
+        if (match := pattern.search(source)) is not None:
+            return f"; did you mean <{tag}> where it says {abbreviate(match[0])}?"
+    return ""
 
 
 class Placeholder(NamedTuple):
