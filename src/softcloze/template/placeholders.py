@@ -83,8 +83,8 @@ def mask_hint(source: str) -> str:
     for pattern, advice in TOOLS:
         if re.search(pattern, source):
             return f"; {advice}"
-    for tag, pattern in (("mask", _MASK_OF_OTHERS), ("answer", _ANSWER_OF_OTHERS)):
-        if (match := pattern.search(source)) is not None:
+    for tag, spellings in (("mask", _MASK_OF_OTHERS), ("answer", _ANSWER_OF_OTHERS)):
+        if (match := spellings.search(source)) is not None:
             return f"; did you mean <{tag}> where it says {abbreviate(match[0])}?"
     return ""
 
