@@ -13,6 +13,8 @@ from typing import Any
 Row = tuple[str, str]
 """A prompt and a text."""
 
+_KEEP_ALIVE = 3.0  # seconds; the service closes connections that are idle for five
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -36,9 +38,12 @@ class Connection:
     def __init__(self, port: int):
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = 0.0
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Send a request, and return the status and the body of its answer."""
+        if time.monotonic() - self._used > _KEEP_ALIVE:
+            self.close()
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -46,6 +51,7 @@ class Connection:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(head.partition("content-length:")[2].partition("\r\n")[0])
         body = await reader.readexactly(length)
+        self._used = time.monotonic()
         if "connection: close" in head:
             self.close()
         return int(head.split(maxsplit=2)[1]), body
