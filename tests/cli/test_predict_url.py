@@ -202,7 +202,14 @@ def test_the_service_gets_the_fields_of_the_template_alone(folder):
     busy = 503, {"error": "the service is shutting down", "code": "stopping"}, {"Retry-After": "0"}
 
     def answer(request):
-        one = {"label": "a", "probabilities": {"b": 0.25, "a": 0.75}, "prompt_id": "reviews", "version": 1}
+        one = {
+            "label": "a",
+            "probabilities": {"b": 0.25, "a": 0.75},
+            "prompt_id": "reviews",
+            "version": 1,
+            "tokens": 5,
+            "cut": {},
+        }
         return 200, {"rows": [one] * len(request[2]["rows"])}
 
     with pytest.MonkeyPatch.context() as patch, replying((200, described), busy, answer) as (url, requests):

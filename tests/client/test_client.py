@@ -24,6 +24,7 @@ ANSWER = {
     "probabilities": {"a": 0.75, "b": 0.25},
     "prompt_id": "reviews",
     "version": 3,
+    "tokens": 9,
     "cut": {"text": 2},
 }
 BUSY = (429, {"error": "more work is queued than can be done in time", "code": "overloaded"}, {"Retry-After": "0"})
@@ -51,15 +52,30 @@ def test_one_answer(kind):
     with replying((200, ANSWER)) as (url, requests):
         answer = Calling(kind, f"{url}/api/", TOKEN).classify("很好 \ud83d", "reviews@live")
     assert (answer.label, answer.probabilities, answer.prompt) == ("a", {"a": 0.75, "b": 0.25}, "reviews")
-    assert (answer.version, answer.cut, answer.error, answer.code) == (3, {"text": 2}, None, None)
+    assert (answer.version, answer.tokens, answer.cut) == (3, 9, {"text": 2})
+    assert (answer.error, answer.code) == (None, None)
     (path, headers, body) = requests[0]
     assert (path, body) == ("/api/classify", {"text": "很好 \ud83d", "prompt_id": "reviews@live"})
     assert headers["Authorization"].encode("latin-1").decode() == f"Bearer {TOKEN}"
 
 
 def test_labels_that_are_no_text_and_several_labels(kind):
-    one = {"label": 0, "probabilities": {"0": 0.6, "1": 0.4}, "prompt_id": "stars", "version": 1}
-    several = {"labels": ["x", "y"], "probabilities": {"x": 0.6, "y": 0.7, "z": 0.1}, "prompt_id": "tags", "version": 1}
+    one = {
+        "label": 0,
+        "probabilities": {"0": 0.6, "1": 0.4},
+        "prompt_id": "stars",
+        "version": 1,
+        "tokens": 5,
+        "cut": {},
+    }
+    several = {
+        "labels": ["x", "y"],
+        "probabilities": {"x": 0.6, "y": 0.7, "z": 0.1},
+        "prompt_id": "tags",
+        "version": 1,
+        "tokens": 5,
+        "cut": {},
+    }
     with replying((200, {"rows": [one, several]})) as (url, _):
         first, second = Calling(kind, url).classify_many(["a", "b"], ["stars", "tags"])
     assert (first.label, first.probabilities["0"], second.label) == (0, 0.6, ("x", "y"))

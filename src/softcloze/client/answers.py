@@ -22,6 +22,7 @@ class Answer:
         probabilities: of the labels, by their text; of labels that are not text, by their JSON.
         prompt: the prompt that answered, as in "reviews"; for a row with an error, the prompt as it was given.
         version: the number of the prompt's version; None for a row with an error.
+        tokens: tokens and soft slots of the prompt with the text after truncation; None for a row with an error.
         cut: tokens that truncation removed, by field; only fields that lost some.
         error: why the row has no label; None for all others.
         code: of the error, for programs, as in "unknown_prompt"; None for all others.
@@ -31,6 +32,7 @@ class Answer:
     probabilities: Mapping[str, float]
     prompt: str
     version: int | None
+    tokens: int | None = None
     cut: Mapping[str, int] = field(default_factory=dict)
     error: str | None = None
     code: str | None = None
@@ -63,12 +65,15 @@ def read_answer(value: Any, prompt: str) -> Answer | None:  # noqa: ANN401 - any
     match value:
         case {"error": str(error)}:
             return failed_row(prompt, error, str(value.get("code")))
-        case {"probabilities": dict(probabilities), "prompt_id": str(name), "version": int(version)} if (
-            "label" in value or isinstance(value.get("labels"), list)
-        ) and _are_numbers(probabilities):
+        case {
+            "probabilities": dict(probabilities),
+            "prompt_id": str(name),
+            "version": int(version),
+            "tokens": int(tokens),
+            "cut": dict(cut),
+        } if ("label" in value or isinstance(value.get("labels"), list)) and _are_numbers(probabilities):
             label = value["label"] if "label" in value else tuple(value["labels"])
-            cut = value.get("cut")
-            return Answer(label, probabilities, name, version, cut if isinstance(cut, dict) else {})
+            return Answer(label, probabilities, name, version, tokens, cut)
     return None
 
 
