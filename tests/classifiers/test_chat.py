@@ -1,12 +1,12 @@
 """Classifiers whose template has chat turns: fitted, saved, loaded, and bound to one chat template."""
 
 import json
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from support import chat_templates, models
+from support.chat_templates import chat_backbone as backbone
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, PromptSet
 from softcloze.backbone import Backbone
@@ -20,18 +20,6 @@ HARD = ASKED.replace("<soft*2> ", "")
 WORDS = {"good": "good", "bad": "bad"}
 TEXTS = ["It was good.", "It was bad.", "A delight.", "A dull film."]
 LABELS = ["good", "bad", "good", "bad"]
-
-
-@cache
-def backbone(name="chatml"):
-    tokenizer = chat_templates.tokenizer("gpt2", chat_templates.TEMPLATES[name])
-    tokenizer.model_max_length = 512
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = models.model("qwen3")
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        model.config.max_position_embeddings = 512  # rotary positions have no limit of their own
-    return Backbone(model, tokenizer, "chatty")
 
 
 def classifier(template=ASKED, name="chatml", **parameters):

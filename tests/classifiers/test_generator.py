@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from support import models
+from support.chat_templates import chat_backbone
 
 from softcloze import PromptClassifier, PromptGenerator, PromptSet
 from softcloze.errors import ArtifactError, DataError, EncodingError, ParameterError, TemplateSyntaxError
@@ -178,3 +179,24 @@ def test_warm_start_continues_from_the_vectors(fitted):
     before = fitted.prompt_.vectors["#1"]
     warm.fit(TEXTS, ANSWERS)
     assert float((warm.prompt_.vectors["#1"] - before).abs().max()) < 1e-3
+
+
+def test_a_chat_turn_is_written_as_plain_transformers_writes_it():
+    backbone = chat_backbone()
+    hard = PromptGenerator(backbone, "<chat:system>Be short.<chat:user><text><chat:assistant><answer max=10>")
+    bound = hard._bound_generator()
+    end = backbone.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert end in bound.compiled.ends
+    assert bound.encode(TEXTS[:1], answers=["good"])[0].answer[-1] == end
+    for text, written in zip(TEXTS[:3], hard.predict(TEXTS[:3]), strict=True):
+        messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": text}]
+        ids = backbone.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        options = {"max_new_tokens": 10, "do_sample": False, "pad_token_id": 0, "eos_token_id": [*bound.compiled.ends]}
+        new = backbone.model.generate(**ids, **options)[0, ids["input_ids"].shape[1] :]
+        assert written == backbone.tokenizer.decode(new, skip_special_tokens=True)
+    soft = PromptGenerator(
+        backbone, "<chat:user><soft*2> <text><chat:assistant>Answer: <answer max=12>", epochs=1, random_state=0
+    )
+    assert soft.fit(TEXTS, ANSWERS).predict(TEXTS[:2]).shape == (2,)

@@ -2,8 +2,10 @@
 
 from functools import cache
 
+import torch
 from tokenizers import AddedToken
 
+from softcloze.backbone import Backbone
 from support import models
 
 # as published with SmolLM2
@@ -250,3 +252,16 @@ def expected(tokenizer, name, messages, **options):
         return_dict=False,
         **{"enable_thinking": False} | options,
     )
+
+
+@cache
+def chat_backbone(name="chatml"):
+    """Return a shared Qwen 3 with a chat template and 512 positions."""
+    made = tokenizer("gpt2", TEMPLATES[name])
+    made.model_max_length = 512
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = models.model("qwen3")
+        model.resize_token_embeddings(len(made), mean_resizing=False)
+        model.config.max_position_embeddings = 512  # rotary positions have no limit of their own
+    return Backbone(model, made, "chatty")
