@@ -63,7 +63,7 @@ def write(
     copies = config.num_beams or 1
     arguments, slots = _causal_arguments(forward, sequences, soft, prefix, late_positions, copies)
     # hooks count the calls of layers from the prefill on, so that nothing enters at a call after it
-    with forward.entering(soft, slots), _without_defaults(model):
+    with forward.entering(soft, slots), _without_defaults(model), _contiguous_head(model):
         return model.generate(**arguments, generation_config=config, **hooks).tolist()  # type: ignore[no-any-return]
 
 
@@ -147,6 +147,21 @@ def _copied(prefix: PrefixCache, count: int, device: torch.device) -> "Cache":
     for index, (keys, values) in enumerate(prefix.layers):
         cache.update(*(tensor.to(device).expand(count, -1, -1, -1) for tensor in (keys, values)), index)
     return cache
+
+
+@contextmanager
+def _contiguous_head(model: "PreTrainedModel") -> Iterator[None]:
+    """Copy the states that the output embedding takes, of which `generate` gives a view of the last position.
+
+    On a CPU torch multiplies a view in half precision row by row: in SmolLM2 for 20 rows in seconds instead of
+    hundredths of one.
+    """
+    embedding = model.get_output_embeddings()
+    hook = embedding.register_forward_pre_hook(lambda _, states: tuple(state.contiguous() for state in states))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @contextmanager

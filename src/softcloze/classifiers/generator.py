@@ -79,9 +79,9 @@ class PromptGenerator(GeneratorEstimator):
     options: Mapping[str, Any] | None = None
     demonstrations: str | Transformer = "random"
     soft_init: str = "template"
-    epochs: int = 5
+    epochs: int = 10
     batch_size: int = 4
-    learning_rate: float = 0.04
+    learning_rate: float = 0.3
     max_length: int | None = None
     chat_options: ChatOptions | None = None
     warm_start: bool = False
