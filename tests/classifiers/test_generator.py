@@ -139,6 +139,16 @@ def test_pairs_that_do_not_fit_are_named(X, answers, error, message):
         generator().fit(X, answers)
 
 
+def test_more_new_tokens_than_positions_are_an_error():
+    gen = generator("<soft*2><text>:<answer max=12>\n", "bart").fit(TEXTS[:2], ANSWERS[:2])
+    with pytest.raises(EncodingError, match="max_new_tokens=70"):
+        gen.predict(TEXTS, max_new_tokens=70)
+    with pytest.raises(EncodingError, match="writes 62 at most"):
+        generator("<soft*2><text>:<answer>\n", "bart").fit(TEXTS[:2], ["good", "a bad film " * 30])
+    with pytest.raises(EncodingError, match="70"):
+        generator(HARD).predict(TEXTS, max_new_tokens=70)
+
+
 def test_a_mask_is_no_answer():
     with pytest.raises(TemplateSyntaxError, match="PromptGenerator writes free text at an <answer>"):
         generator("<soft*2><text> It was <mask>.").fit(TEXTS, ANSWERS)

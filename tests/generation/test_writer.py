@@ -6,7 +6,7 @@ import torch
 
 from softcloze.backbone import FieldNetwork, LayerVectors, SoftInputs
 from softcloze.encoding import AnswerFormat, EncodedPrompt
-from softcloze.errors import BackboneError
+from softcloze.errors import BackboneError, NonFiniteError
 from softcloze.generation import Writer
 from softcloze.scoring import AnswerPlan
 from tests.support.models import backbone, logits_of, new_backbone
@@ -195,6 +195,12 @@ def test_memory_that_runs_out_halves_the_batches(monkeypatch):
     monkeypatch.setattr(model, "write", limited)
     assert writer.write(prompts(), soft) == expected
     assert sizes.count(1) == len(prompts())
+
+
+def test_scores_that_are_not_finite_are_an_error_and_no_text():
+    soft = SoftInputs(torch.full((3, 32), torch.nan))
+    with pytest.raises(NonFiniteError, match="its soft vectors"):
+        writer_of(backbone("llama")).write(prompts(), soft)
 
 
 def test_a_masked_model_does_not_write():

@@ -92,6 +92,7 @@ class Writer:
 
         Raises:
             BackboneError: the model cannot write.
+            NonFiniteError: its scores are NaN or infinite; names the reason.
             OutOfMemoryError: a single prompt does not fit into memory.
         """
         self.backbone.validate_writer()
@@ -144,9 +145,10 @@ class Writer:
         """New ids of the prompts of one batch, filled up with padding."""
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        from softcloze.generation.stopping import StopAt  # slow to import, with transformers
+        from softcloze.generation.hooks import FiniteScores, StopAt  # slow to import, with transformers
 
         opening = len(inputs[0].ids) if inputs[0].source else 0
+        finite = FiniteScores(self.backbone, soft.tensors if soft is not None else {})
         late = [late_positions(*pair) for pair in zip(prompts, inputs, strict=True)]
         return self.backbone.write(
             [model_input.ids for model_input in inputs],
@@ -157,7 +159,7 @@ class Writer:
             soft=soft,
             prefix=prefix,
             late_positions=late if soft is not None and soft.late else (),
-            logits_processor=LogitsProcessorList(processors_of(self.options)),
+            logits_processor=LogitsProcessorList([finite, *processors_of(self.options)]),
             stopping_criteria=StoppingCriteriaList([StopAt(self.decode, self.all_stops, opening, cancelled)]),
             streamer=streamer,
         )

@@ -214,6 +214,9 @@ class CompiledGenerator:
         self.scorer = Scorer(backbone, self.plan)
         self.space, self.ends = answers.space, answers.end_ids
         self.stops = (answers.stop,) if answers.stop is not None else ()
+        positions = getattr(backbone.model.config, "max_position_embeddings", None)
+        decodes = backbone.family == "seq2seq" and isinstance(positions, int)
+        self._decoder_limit = positions - len(answers.opening) - 1 if decodes and positions is not None else None
         most = template.answer.max
         self.max_new_tokens = most if most is not None else max(1, min(DEFAULT_TOKENS, limit // 2))
 
@@ -234,6 +237,11 @@ class CompiledGenerator:
         """
         self.template.template.validate_examples(examples)
         most = max_new_tokens if max_new_tokens is not None else self.max_new_tokens
+        if self._decoder_limit is not None and most > self._decoder_limit:
+            raise EncodingError(
+                f"the decoder of {self.backbone.name} writes {self._decoder_limit} new tokens at most, found "
+                f"max_new_tokens={most}; lower it, or max in the template"
+            )
         prompts = self.template.encode(examples, answer_length=most, demonstrations=demonstrations, answers=answers)
         for row, prompt in enumerate(prompts):
             where = f"row {row}: " if len(prompts) > 1 else ""
@@ -242,6 +250,11 @@ class CompiledGenerator:
                     f"{where}nothing of the example fits beside {most} new tokens and the rest of the prompt, which "
                     f"together take {self.template.max_length} positions; lower max_new_tokens, shorten the template "
                     "or raise max_length"
+                )
+            if self._decoder_limit is not None and len(prompt.answer) > self._decoder_limit:
+                raise EncodingError(
+                    f"{where}the answer has {len(prompt.answer)} tokens with its end, and the decoder of "
+                    f"{self.backbone.name} writes {self._decoder_limit} at most; shorten it"
                 )
             if not prompt.left and self.backbone.family == "causal":
                 raise EncodingError(f"{where}{NOTHING_BEFORE_ANSWER}")

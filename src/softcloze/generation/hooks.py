@@ -1,12 +1,14 @@
-"""A criterion for `generate` of transformers: texts end with a stop string, or once nobody needs them."""
+"""What `generate` of transformers calls at each new token: an end at stop strings, and a check of the scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria
+from transformers import LogitsProcessor, StoppingCriteria
+
+from softcloze.backbone import Backbone
 
 
 class StopAt(StoppingCriteria):
@@ -34,3 +36,21 @@ class StopAt(StoppingCriteria):
         tails = [row[-self._tail :] for row in input_ids[:, self._first :].tolist()] if self._stops else []
         ended = [any(stop in text for stop in self._stops) for text in map(self._decode, tails)]
         return torch.tensor(ended or [False] * len(input_ids), device=input_ids.device)
+
+
+class FiniteScores(LogitsProcessor):
+    """Raise an error in place of a text from scores that are NaN or infinite."""
+
+    def __init__(self, backbone: Backbone, tensors: Mapping[str, Tensor]):
+        """Take the model, and trained tensors by a name for the message."""
+        self._backbone, self._tensors = backbone, tensors
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores, shape (batch, vocab).
+
+        Raises:
+            NonFiniteError: as `Backbone.validate_scores`.
+        """
+        if not bool(scores.isfinite().all()):
+            self._backbone.validate_scores(scores.float().cpu(), self._tensors)
+        return scores
