@@ -49,7 +49,7 @@ def inspect_prompt(
     if data is not None:
         table = open_table(data)
         examples = table.examples(saved.templates, text_column)
-        known = {str(label): label for label in saved.members[0].labels}
+        known = {str(label): label for label in saved.labels}
         labels = [known.get(label, label) for label in table.labels(label_column)]
 
     from softcloze.analysis import member_shares

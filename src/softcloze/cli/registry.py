@@ -29,7 +29,7 @@ def registry_add(
     registry: RegistryArgument,
     name: NameArgument,
     prompt: Annotated[
-        Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe or ensemble.")
+        Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe, ensemble or generator.")
     ],
     note: NoteOption = "",
 ) -> None:
@@ -245,7 +245,7 @@ def _alias_lines(aliases: Mapping[str, int]) -> Iterator[str]:
 def _labels(version: Mapping[str, Any]) -> str | Styled:
     if "error" in version:
         return Styled("damaged; see softcloze registry check", "red")
-    return abbreviate(", ".join(map(str, version["labels"])), 60)
+    return "writes text" if version["kind"] == "generator" else abbreviate(", ".join(map(str, version["labels"])), 60)
 
 
 def _versions_table(prompt: Mapping[str, Any]) -> Table:
@@ -269,7 +269,7 @@ def _prompt_lines(version: Mapping[str, Any]) -> Iterator[str | Styled]:
     for description in version["descriptions"][:3]:
         yield abbreviate(description, 200)
     models = " and ".join(name for name in (version["model"], version["encoder"]) if name is not None)
-    yield Styled(f"{models}; {abbreviate(', '.join(map(str, version['labels'])), 60)}", "dim")
+    yield Styled(f"{models}; {_labels(version)}", "dim")
 
 
 def _added_lines(version: Mapping[str, Any]) -> Iterator[str | Styled]:

@@ -1,4 +1,4 @@
-"""Saved prompts, probes and ensembles: their cards, read before torch is imported, and the models they name."""
+"""Saved prompts, probes, ensembles and generators: their cards, read before torch is imported, and their models."""
 
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ from softcloze.cli.console import quiet
 from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PromptCard, quantised_options
-from softcloze.prompt.saved import AnySaved, SavedCards, bind_saved
+from softcloze.prompt.saved import AnyClassifier, SavedCards, bind_saved
 from softcloze.verbalizer import FieldVerbalizer
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Saved(SavedCards):
-    """A saved prompt, probe or ensemble, whose models the commands load."""
+    """A saved prompt, probe, ensemble or generator, whose models the commands load."""
 
     __slots__ = ()
 
@@ -45,7 +45,9 @@ class Saved(SavedCards):
     def open_backbone(self, model: str | None = None, *, compile: bool = False) -> "Backbone":
         """Load the backbone, by default that of the card, with weights of the same form."""
         name = model if model is not None else self.model
-        return open_backbone(str(name), compile=compile, **quantised_options(self.prompts[0].entries["fingerprint"]))
+        return open_backbone(
+            str(name), compile=compile, **quantised_options(self.on_backbones[0].entries["fingerprint"])
+        )
 
     def open(
         self, model: str | None = None, encoder: str | None = None, *, compile: bool = False
@@ -78,10 +80,14 @@ class Saved(SavedCards):
         """Load the vectors for models that are loaded already; raises ArtifactError as `open`."""
         return bind_saved(self.load_exclusive(), backbone, encoder)
 
-    def load_exclusive(self) -> AnySaved:
-        """Load the whole folder; raise ArtifactError for a prompt of several labels an example."""
+    def load_exclusive(self) -> AnyClassifier:
+        """Load the whole folder; raise ArtifactError for a prompt of several labels an example, or a generator."""
         from softcloze.heads import EXCLUSIVE
+        from softcloze.prompt import GeneratorPrompt
 
         if any(prompt.entries["head"] not in EXCLUSIVE for prompt in self.prompts):
             raise ArtifactError(f"{self.folder} gives examples several labels; load it with MultiLabelPromptClassifier")
-        return self.load()
+        loaded = self.load()
+        if isinstance(loaded, GeneratorPrompt):
+            raise ArtifactError(f"{self.folder} is a generator, which writes text and has no labels")
+        return loaded

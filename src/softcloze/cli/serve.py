@@ -16,6 +16,7 @@ from softcloze.cli.progress import open_backbone
 from softcloze.errors import CommandError, SoftclozeError
 from softcloze.formatting import quoted_list
 from softcloze.prompt.card import PromptCard, quantised_options
+from softcloze.prompt.generator_card import GeneratorCard
 from softcloze.registry import Registry
 
 
@@ -133,11 +134,11 @@ def _model_of(registry: Registry, model: str | None) -> tuple[str, dict[str, Any
     return model or names[0], quantised_options(same[0].entries["fingerprint"]) if same else {}
 
 
-def _cards(registry: Registry) -> Iterator[PromptCard]:
+def _cards(registry: Registry) -> Iterator[PromptCard | GeneratorCard]:
     """The cards of all prompts that aliases name; those that cannot be read are the service's to report."""
     for reference in registry.state():
         with suppress(SoftclozeError):
-            yield from registry.read(reference).prompts
+            yield from registry.read(reference).on_backbones
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Folders of any kind: a prompt, a probe or an ensemble, their cards without torch, and what they load."""
+"""Folders of any kind: prompt, probe, ensemble or generator, their cards without torch, and what they load."""
 
 import os
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 
 from softcloze.prompt.card import PROMPT, PromptCard
 from softcloze.prompt.folder import folder_of
+from softcloze.prompt.generator_card import GENERATOR, GeneratorCard
 from softcloze.prompt.probe_card import PROBE, ProbeCard
 from softcloze.template import Template
 from softcloze.verbalizer import Label
@@ -16,24 +17,26 @@ if TYPE_CHECKING:
     from softcloze.backbone import Backbone
     from softcloze.embeddings import AnyEncoder
     from softcloze.prompt.ensemble import SavedEnsemble
+    from softcloze.prompt.generator import GeneratorPrompt
     from softcloze.prompt.probe import Probe
     from softcloze.prompt.prompt import Prompt
     from softcloze.prompt.streaming import RowPredictor
 
 ENSEMBLE_CARD = "ensemble.json"
-AnySaved: TypeAlias = "Prompt | Probe | SavedEnsemble"
+AnyClassifier: TypeAlias = "Prompt | Probe | SavedEnsemble"
+AnySaved: TypeAlias = "AnyClassifier | GeneratorPrompt"
 
 
 class SavedCards(NamedTuple):
-    """The cards of a saved prompt, probe or ensemble.
+    """The cards of a saved prompt, probe, ensemble or generator.
 
     Attributes:
         card: the file of its card, in which the checksums of all other files are.
-        members: the card of the prompt or probe, or those of the members of the ensemble.
+        members: the card of the prompt, probe or generator, or those of the members of the ensemble.
     """
 
     card: Path
-    members: tuple[PromptCard | ProbeCard, ...]
+    members: tuple[PromptCard | ProbeCard | GeneratorCard, ...]
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Self:
@@ -45,6 +48,8 @@ class SavedCards(NamedTuple):
         folder = folder_of(path)
         if os.path.lexists(folder / PROBE.card):
             return cls(folder / PROBE.card, (ProbeCard.load(folder),))
+        if os.path.lexists(folder / GENERATOR.card):
+            return cls(folder / GENERATOR.card, (GeneratorCard.load(folder),))
         if not os.path.lexists(folder / ENSEMBLE_CARD):
             return cls(folder / PROMPT.card, (PromptCard.load(folder),))
         from softcloze.prompt.ensemble import EnsembleCard  # with scipy, which is slow to import
@@ -58,7 +63,7 @@ class SavedCards(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The kind of folder: "prompt", "probe" or "ensemble"."""
+        """The kind of folder: "prompt", "probe", "ensemble" or "generator"."""
         return self.card.stem
 
     @property
@@ -68,8 +73,9 @@ class SavedCards(NamedTuple):
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The labels, in the order of the scores."""
-        return self.members[0].labels
+        """The labels, in the order of the scores; a generator has none."""
+        member = self.members[0]
+        return () if isinstance(member, GeneratorCard) else member.labels
 
     @property
     def templates(self) -> list[Template]:
@@ -87,9 +93,14 @@ class SavedCards(NamedTuple):
         return [member for member in self.members if isinstance(member, ProbeCard)]
 
     @property
+    def on_backbones(self) -> list[PromptCard | GeneratorCard]:
+        """The cards of the members that belong to a backbone."""
+        return [member for member in self.members if not isinstance(member, ProbeCard)]
+
+    @property
     def model(self) -> str | None:
-        """The name of the backbone; None if there is no prompt."""
-        return next((prompt.model for prompt in self.prompts), None)
+        """The name of the backbone; None if there are only probes."""
+        return next((member.model for member in self.on_backbones), None)
 
     @property
     def encoder(self) -> str | None:
@@ -99,9 +110,9 @@ class SavedCards(NamedTuple):
     def fingerprints(self) -> Mapping[str, Mapping[str, Any]]:
         """The fingerprints of the backbone and of the encoder, each if there is one; chat templates where turns are."""
         parts: dict[str, dict[str, Any]] = {}
-        for prompt in self.prompts:
-            fingerprint = dict(prompt.entries["fingerprint"])
-            if not prompt.template.turns:
+        for member in self.on_backbones:
+            fingerprint = dict(member.entries["fingerprint"])
+            if not member.template.turns:
                 del fingerprint["chat_template"]
             parts.setdefault("backbone", {}).update(fingerprint)
         for probe in self.probes:
@@ -118,6 +129,10 @@ class SavedCards(NamedTuple):
             from softcloze.prompt.ensemble import SavedEnsemble
 
             return SavedEnsemble.load(self.folder)
+        if self.card.name == GENERATOR.card:
+            from softcloze.prompt.generator import GeneratorPrompt
+
+            return GeneratorPrompt.load(self.folder)
         from softcloze.prompt.probe import Probe
         from softcloze.prompt.prompt import Prompt
 
@@ -125,7 +140,7 @@ class SavedCards(NamedTuple):
 
 
 def bind_saved(
-    saved: AnySaved, backbone: "Backbone | None", encoder: "AnyEncoder | None" = None
+    saved: AnyClassifier, backbone: "Backbone | None", encoder: "AnyEncoder | None" = None
 ) -> "RowPredictor[Any]":
     """Bind what was loaded to its models.
 

@@ -1,7 +1,7 @@
 """Conditions for a version to be promoted: the same model, the same labels, and a row that it scores."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.formatting import quoted, quoted_list
@@ -71,7 +71,7 @@ def validate_same_labels(version: Version, cards: SavedCards, current: Version, 
 def score_row(
     version: Version, saved: AnySaved, cards: SavedCards, backbone: "Backbone | None", example: "Example | None"
 ) -> None:
-    """Score one example by a version.
+    """Score one example by a version; a generator writes one token.
 
     Args:
         version: its name, for messages.
@@ -81,21 +81,29 @@ def score_row(
         example: the example; None for one with a text in each field.
 
     Raises:
-        ArtifactError: the version belongs to another model.
+        ArtifactError: the version belongs to another model, or does not fit its own.
         ParameterError: the example cannot be scored, or the scores are not finite.
     """
     from softcloze.backbone import Backbone
     from softcloze.data import as_examples
+    from softcloze.prompt import BoundGenerator, GeneratorPrompt
 
     kind = instance_of("a Backbone, as of load_backbone", Backbone) | NONE
     validate_parameters({"backbone": backbone}, {"backbone": kind})
-    if backbone is None and cards.prompts:
+    if backbone is None and cards.on_backbones:
         raise ParameterError(f"{version} needs its backbone to score a row; load {quoted(cards.model)} and give it")
-    bound = bind_saved(saved, backbone)
+    bound = (
+        BoundGenerator.from_saved(saved, cast("Backbone", backbone))
+        if isinstance(saved, GeneratorPrompt)
+        else bind_saved(saved, backbone)
+    )
     fields = cards.templates[0].fields
     try:
         (row,) = as_examples([default_example(cards) if example is None else example], fields)
-        bound.predict_encoded(bound.encode([row]))
+        if isinstance(bound, BoundGenerator):
+            bound.write([row], {"max_new_tokens": 1})
+        else:
+            bound.predict_encoded(bound.encode([row]))
     except SoftclozeError as error:
         advice = f"; give an example with the fields {quoted_list(fields)}" if example is None else ""
         raise ParameterError(f"{version} cannot score a row: {error}{advice}") from error

@@ -123,7 +123,7 @@ class Registry:
         return self._loaded(reference, SavedCards.read)
 
     def load(self, reference: str) -> AnySaved:
-        """Load the prompt, probe or ensemble that a reference names.
+        """Load the prompt, probe, ensemble or generator that a reference names.
 
         Raises:
             RegistryError: as `resolve`.
@@ -137,7 +137,7 @@ class Registry:
         The same content again is the version that exists.
 
         Args:
-            prompt: a `Prompt`, `Probe` or fitted classifier, or the folder of a saved prompt, probe or ensemble.
+            prompt: a `Prompt`, `Probe`, `GeneratorPrompt` or fitted classifier or generator, or the folder of a saved one.
             name: the name of the prompt.
             note: the reason, for the history.
 

@@ -31,7 +31,7 @@ class Version(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A version that is loaded: its cards, and the prompt, probe or ensemble."""
+    """A version that is loaded: its cards, and the prompt, probe, ensemble or generator."""
 
     cards: SavedCards
     saved: AnySaved
