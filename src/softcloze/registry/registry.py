@@ -137,7 +137,7 @@ class Registry:
         The same content again is the version that exists.
 
         Args:
-            prompt: a `Prompt`, `Probe`, `GeneratorPrompt` or fitted classifier or generator, or the folder of a saved one.
+            prompt: a `Prompt`, `Probe`, `GeneratorPrompt`, fitted classifier or generator, or the folder of one.
             name: the name of the prompt.
             note: the reason, for the history.
 
