@@ -37,19 +37,17 @@ def folder(source, tmp_path_factory):
 
 def start_of(clf):
     """Vectors before the first step, as `fit` passes them to training."""
-    found = {}
+    vectors = {}
 
-    def stop(record):
+    def interrupt(tasks, *_, **__):
+        vectors.update(tasks[0].soft.by_block())
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "softcloze.classifiers.base.train",
-            lambda tasks, *_, **__: found.update(tasks[0].soft.by_block()) or stop(None),
-        )
+        patch.setattr("softcloze.classifiers.trained.train", interrupt)
         with pytest.raises(KeyboardInterrupt):
             clf.fit(TEXTS, LABELS)
-    return found
+    return vectors
 
 
 def test_only_the_block_of_that_name_is_copied(source, folder, monkeypatch):

@@ -12,7 +12,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from softcloze.classifiers.prompt_classifier import BegunFit, PromptClassifier
+from softcloze.classifiers.fit_steps import BegunFit
+from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.classifiers.trained import RANDOM_STATE, Start, digest_of, start_of, with_history
 from softcloze.data import Example
 from softcloze.encoding import CompiledBlock
