@@ -1,18 +1,17 @@
 """CompiledTemplate: a template bound to a tokenizer, which encodes examples."""
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from tokenizers import Encoding
 
 from softcloze.data import Example
 from softcloze.encoding.answers import AnswerEncoder, AnswerFormat
+from softcloze.encoding.assembly import PromptAssembler, TruncatedPrompt
 from softcloze.encoding.blocks import compile_blocks
 from softcloze.encoding.encoded import Demonstration, EncodedPrompt, TokenInfo
 from softcloze.encoding.rendering import Rendered, Renderer
 from softcloze.encoding.tokenizer import PromptTokenizer
-from softcloze.encoding.truncation import KeptTokens, part_indices, truncate
+from softcloze.encoding.truncation import part_indices, truncate
 from softcloze.encoding.word_ids import ids_after, word_ids
 from softcloze.errors import EncodingError
 from softcloze.template import (
@@ -27,25 +26,6 @@ from softcloze.template import (
     Template,
     Turn,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Truncated:
-    """A tokenized prompt after truncation.
-
-    Attributes:
-        rendered: its text.
-        encoding: its tokens before truncation.
-        kept: those that are kept.
-        dropped: number of demonstrations left out.
-        answer: ids of the given answer.
-    """
-
-    rendered: Rendered
-    encoding: Encoding
-    kept: KeptTokens
-    dropped: int
-    answer: tuple[int, ...] = ()
 
 
 class CompiledTemplate:
@@ -93,18 +73,13 @@ class CompiledTemplate:
         self.max_length = max_length
         self.blocks = compile_blocks(template, prompt_tokenizer)
         self.soft_count = sum(block.count for block in self.blocks)
-        self._averaged = tuple(
-            dict.fromkeys(block.from_ for block in self.blocks if block.from_ is not None and not block.late)
-        )
-        self._late = next((block.from_ for block in self.blocks if block.late), None)
-        self._slots = {block.key: tuple(-1 - row for row in block.rows) for block in self.blocks}
         self._renderer = Renderer(template, prompt_tokenizer, options, chat_options)
         self._static_parts = self._renderer.static_parts
         self.answers: AnswerFormat | None = self._renderer.answers
         fills = self.answers is not None and self.answers.fills
         self.has_right = fills or (self.answers is None and not isinstance(self._static_parts[-1].node, Mask))
-        self._has_blank = self.answers is None or fills or not prompt_tokenizer.decoder
-        self._has_token_types = prompt_tokenizer.has_token_types and Special("sep") in template.nodes
+        has_blank = self.answers is None or fills or not prompt_tokenizer.decoder
+        self._assembler = PromptAssembler(template, prompt_tokenizer, self.blocks, has_blank=has_blank)
         limited = (Field, Answer) if template.demos is not None else (Field,)  # which show answers
         limits = [node.max for node in template.nodes if isinstance(node, limited) and node.max is not None]
         self._shortest_max = min(limits, default=max_length)
@@ -161,7 +136,7 @@ class CompiledTemplate:
         values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
         demos = self._write_demonstrations(demonstrations) if demonstrations is not None else [[]] * len(values)
         truncated = self._truncated(examples, values, demos, answer_length, answers)
-        prompts = {row: self._encoded(prompt, locate_fields) for row, prompt in truncated}
+        prompts = {row: self._assembler.assemble(prompt, locate_fields=locate_fields) for row, prompt in truncated}
         return [prompts[row] for row in range(len(values))]
 
     def render(self, values: Mapping[str, object], demonstrations: Sequence[Demonstration] = ()) -> Rendered:
@@ -204,7 +179,7 @@ class CompiledTemplate:
                 case _ if part_index in demo_parts:
                     tokens.append(TokenInfo(token, "demo", "", i in kept))
                 case Soft() if part.block is not None:
-                    tokens += [TokenInfo("", "soft", part.block.key, True)] * len(self._slots[part.block.key])
+                    tokens += [TokenInfo("", "soft", part.block.key, True)] * len(self._assembler.slots[part.block.key])
                 case Mask(_, name):
                     tokens.append(TokenInfo("<mask>", "mask", "" if name is None else name, True))
                 case Answer():
@@ -225,7 +200,7 @@ class CompiledTemplate:
             return []
         tokenizer, stop = self.prompt_tokenizer, self.answers.stop
         ids = self.answers.end_ids[:1] if stop is None else ids_after(Part(Literal("")), stop, tokenizer)
-        answer = [] if self._has_blank else [TokenInfo("<answer>", "answer", "", True)]
+        answer = [] if self._assembler.has_blank else [TokenInfo("<answer>", "answer", "", True)]
         return [*answer, *(TokenInfo(tokenizer.token(i), "stop", "", True) for i in ids)]
 
     def _write_demonstrations(self, demonstrations: Sequence[Sequence[Demonstration]]) -> list[list[list[Part]]]:
@@ -247,7 +222,7 @@ class CompiledTemplate:
         demos: Sequence[list[list[Part]]],
         answer_length: int | Sequence[int] | None,
         answers: Sequence[str] | None = None,
-    ) -> Iterator[tuple[int, _Truncated]]:
+    ) -> Iterator[tuple[int, TruncatedPrompt]]:
         """Tokenize and truncate each row; rows that lose demonstrations come last."""
         several = len(values) > 1
         written: list[tuple[int, ...]] = [()] * len(values)
@@ -271,7 +246,9 @@ class CompiledTemplate:
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
                 # positions of soft slots beyond the one marker token of each
-                slots = sum(len(self._slots[part.block.key]) - 1 for part in rendered.parts if part.block is not None)
+                slots = sum(
+                    len(self._assembler.slots[part.block.key]) - 1 for part in rendered.parts if part.block is not None
+                )
                 indices = self._token_indices(encoding)
                 try:
                     kept = truncate(encoding, rendered, indices, self.max_length, slots + room[row], self._shortest_max)
@@ -281,7 +258,7 @@ class CompiledTemplate:
                     dropped[row] += kept.drop
                     again.append(row)
                 else:
-                    yield row, _Truncated(rendered, encoding, kept, dropped[row], written[row])
+                    yield row, TruncatedPrompt(rendered, encoding, kept, dropped[row], written[row])
             waiting = again
 
     def _positions(
@@ -317,85 +294,6 @@ class CompiledTemplate:
         """Indices of the tokens to use: a causal model drops the end of sequence that a tokenizer may add."""
         is_causal = self.prompt_tokenizer.mask_id is None
         return range(len(self.prompt_tokenizer.without_ending(encoding) if is_causal else encoding.ids))
-
-    def _encoded(self, truncated: _Truncated, locate_fields: bool) -> EncodedPrompt:
-        kept = truncated.kept
-        all_ids = truncated.encoding.ids
-        ids = [all_ids[i] for i in kept.indices]
-        blocks = (part.block for part in truncated.rendered.parts)
-        slots = (self._slots[block.key] for block in blocks if block is not None)
-        # the separator token, if any, ends the first segment
-        at = truncated.rendered.sep_position if self._has_token_types else None
-        sep = truncated.encoding.char_to_token(at) if at is not None else None
-        first = bisect_right(kept.indices, sep) if sep is not None else len(ids)  # tokens of the first segment
-        one, two = self._with_slots(ids[:first], slots), self._with_slots(ids[first:], slots)
-        token_type_ids = (0,) * len(one) + (1,) * len(two) if sep is not None else None
-        filled = one + two
-        left, *between, right = self._chunks(filled) if self._has_blank else (tuple(filled), ())
-        return EncodedPrompt(
-            left,
-            right,
-            kept.cut,
-            token_type_ids,
-            truncated.dropped,
-            tuple(between),
-            emptied=kept.emptied,
-            field_positions=self._field_positions(truncated) if locate_fields else (),
-            field_ids=self._field_ids(truncated) if self._averaged else {},
-            late_positions=self._field_positions(truncated, self._late) if self._late is not None else (),
-            answer=truncated.answer,
-        )
-
-    def _kept_parts(self, truncated: _Truncated) -> Iterator[tuple[int, Part | None, Field | None]]:
-        """Index of each kept token, its part of the prompt, and its field, if it is of one outside demonstrations."""
-        rendered = truncated.rendered
-        part_of_token = part_indices(truncated.encoding, rendered)
-        in_demos = {i for demo in rendered.demos for i in demo}
-        for i in truncated.kept.indices:
-            index = part_of_token[i]
-            part = rendered.parts[index] if index is not None else None
-            node = part.node if part is not None and index not in in_demos else None
-            yield i, part, node if isinstance(node, Field) else None
-
-    def _field_ids(self, truncated: _Truncated) -> dict[str, tuple[int, ...]]:
-        """Token ids that are kept of each field that soft slots depend on, outside demonstrations."""
-        kept: dict[str, list[int]] = {name: [] for name in self._averaged}
-        for i, _, field in self._kept_parts(truncated):
-            if field is not None and field.name in kept:
-                kept[field.name].append(truncated.encoding.ids[i])
-        return {name: tuple(of_field) for name, of_field in kept.items()}
-
-    def _field_positions(self, truncated: _Truncated, name: str | None = None) -> tuple[int, ...]:
-        """Positions of the tokens of fields outside demonstrations, with every vector of a soft slot counted.
-
-        They are those of all fields, or of the one with a name.
-        """
-        positions, position = [], 0
-        for _, part, field in self._kept_parts(truncated):
-            if field is not None and name in (None, field.name):
-                positions.append(position)
-            position += len(self._slots[part.block.key]) if part is not None and part.block is not None else 1
-        return tuple(positions)
-
-    def _chunks(self, ids: list[int]) -> Iterator[tuple[int, ...]]:
-        """Ids before, between and after the masks, or before and after the answer."""
-        start = 0
-        for _ in self.template.masks or (self.template.answer,):
-            mask = ids.index(self.prompt_tokenizer.mask_marker_id, start)
-            yield tuple(ids[start:mask])
-            start = mask + 1
-        yield tuple(ids[start:])
-
-    def _with_slots(self, ids: list[int], slots: Iterator[tuple[int, ...]]) -> list[int]:
-        """Replace each slot marker by the ids of the next soft block."""
-        filled: list[int] = []
-        start = 0
-        for _ in range(ids.count(self.prompt_tokenizer.slot_marker_id)):
-            at = ids.index(self.prompt_tokenizer.slot_marker_id, start)
-            filled += ids[start:at]
-            filled += next(slots)
-            start = at + 1
-        return filled + ids[start:]
 
 
 def _before(ids: list[int], marker: int) -> list[int]:
