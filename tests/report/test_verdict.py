@@ -26,7 +26,7 @@ def told(make, monkeypatch):
             names = [each.method for each in summaries]
             pairs = [(one, other) for i, one in enumerate(names) for other in names[i + 1 :]]
             return tuple(
-                Difference(one, other, 16, gap := mean[one] - mean[other], gap - 0.03, gap + 0.01, 0.01, p)
+                Difference(one, other, gap := mean[one] - mean[other], gap - 0.03, gap + 0.01, 0.01, p, 16)
                 for one, other in pairs
                 for p in [0.4 if {one, other} & set(level) else 0.0001]
             )

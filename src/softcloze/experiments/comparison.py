@@ -104,7 +104,7 @@ class Comparison(Displayable):
         ]
         corrected = holm([result.p for *_, result in pairs])
         return tuple(
-            Difference(method, other, size, *result, p_corrected=p)
+            Difference(method, other, *result, p_corrected=p, shots=size)
             for (method, other, size, result), p in zip(pairs, corrected, strict=True)
         )
 

@@ -22,34 +22,20 @@ from softcloze.experiments.generation import (
     show_value,
 )
 from softcloze.experiments.protocol import Protocol
-from softcloze.experiments.statistics import Resampling, Spread, holm, paired_sums
+from softcloze.experiments.statistics import PairedDifference, Resampling, Spread, holm, paired_sums
 from softcloze.formatting import counted, did_you_mean
 from softcloze.parameters import integer, validate_parameters
 
 
 @dataclass(frozen=True, slots=True)
-class TextDifference:
-    """The difference between two generators in one metric, with its uncertainty.
+class TextDifference(PairedDifference):
+    """The difference between two generators; see `softcloze.experiments.statistics.PairedDifference`.
 
     Attributes:
-        method: the first generator.
-        other: the second generator.
         metric: the metric.
-        mean: metric of the first minus that of the second, averaged over the draws.
-        low: lower end of the 95% bootstrap interval.
-        high: upper end of that interval.
-        p: two-sided p-value; see `softcloze.experiments.statistics.paired`.
-        p_corrected: p-value after Holm's correction for all differences computed together.
     """
 
-    method: str
-    other: str
     metric: GenerationMetric
-    mean: float
-    low: float
-    high: float
-    p: float
-    p_corrected: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +122,7 @@ class GenerationComparison(Displayable):
         results = [(*pair, paired_sums(parts[pair[0]], parts[pair[1]], value, resampling)) for pair in pairs]
         corrected = holm([result.p for *_, result in results])
         return tuple(
-            TextDifference(method, other, metric, *result, p_corrected=p)
+            TextDifference(method, other, *result, p_corrected=p, metric=metric)
             for (method, other, result), p in zip(results, corrected, strict=True)
         )
 

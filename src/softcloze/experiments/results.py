@@ -8,7 +8,7 @@ import numpy as np
 
 from softcloze.analysis import TopWord
 from softcloze.experiments.protocol import Shots
-from softcloze.experiments.statistics import Spread
+from softcloze.experiments.statistics import PairedDifference, Spread
 from softcloze.verbalizer import Label
 
 
@@ -111,28 +111,14 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The difference between two methods in one metric, with its uncertainty.
+class Difference(PairedDifference):
+    """The difference between two methods; see `softcloze.experiments.statistics.PairedDifference`.
 
     Attributes:
-        method: the first method.
-        other: the second method.
         shots: of the method that learns, or of both.
-        mean: metric of the first minus that of the second, averaged over the draws.
-        low: lower end of the 95% bootstrap interval.
-        high: upper end of that interval.
-        p: two-sided p-value; see `softcloze.experiments.statistics.paired`.
-        p_corrected: p-value after Holm's correction for all differences computed together.
     """
 
-    method: str
-    other: str
     shots: Shots
-    mean: float
-    low: float
-    high: float
-    p: float
-    p_corrected: float
 
 
 def class_indices(labels: Sequence[Label], classes: Sequence[Label]) -> np.ndarray:

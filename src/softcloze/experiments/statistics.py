@@ -52,6 +52,29 @@ class Paired(NamedTuple):
     p: float
 
 
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """The difference between two methods in one metric, with its uncertainty.
+
+    Attributes:
+        method: the first method.
+        other: the second method.
+        mean: metric of the first minus that of the second, averaged over the draws.
+        low: lower end of the 95% bootstrap interval.
+        high: upper end of that interval.
+        p: two-sided p-value; see `paired`.
+        p_corrected: p-value after Holm's correction for all differences computed together.
+    """
+
+    method: str
+    other: str
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_corrected: float
+
+
 def measure(truth: np.ndarray, probabilities: np.ndarray) -> dict[Metric, float]:
     """All metrics of one run.
 
