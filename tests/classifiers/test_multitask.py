@@ -6,6 +6,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from support import models
+from support.training_task import interrupt_at
 
 from softcloze import MultiTaskPrompt, PromptClassifier, PromptSet
 from softcloze.analysis import inspect_soft
@@ -143,10 +144,8 @@ def test_it_clones_with_the_model_and_without_what_it_learnt(fitted):
 
 
 def test_an_interrupted_fit_resumes(tmp_path, fitted):
-    def stop(record):
-        raise KeyboardInterrupt
-
-    clf = multitask().set_params(training=models_settings().set_params(checkpoint=tmp_path, on_epoch=stop))
+    settings = models_settings().set_params(checkpoint=tmp_path, on_epoch=interrupt_at(1))
+    clf = multitask().set_params(training=settings)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(TASKS)
     epochs = []

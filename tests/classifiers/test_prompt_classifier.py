@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
+from support.training_task import interrupt_at
 
 from softcloze import Backbone, PromptClassifier, Template, Verbalizer
 from softcloze.backbone import load_backbone
@@ -342,13 +343,9 @@ class TestTraining:
 
     def test_an_interrupted_fit_resumes(self, backbone, reviews, tmp_path):
         whole = classifier(backbone, epochs=3).fit(*reviews)
-
-        def stop(record):
-            if record["epoch"] == 2:
-                raise KeyboardInterrupt
-
+        interrupted = classifier(backbone, epochs=3, training__checkpoint=tmp_path)
         with pytest.raises(KeyboardInterrupt):
-            classifier(backbone, epochs=3, training__checkpoint=tmp_path, training__on_epoch=stop).fit(*reviews)
+            interrupted.set_params(training__on_epoch=interrupt_at(2)).fit(*reviews)
         # another fit in the same folder keeps out of its way
         with pytest.warns(UserWarning, match="holds the progress of another fit, .* which stays there"):
             classifier(backbone, epochs=1, training__checkpoint=tmp_path).fit(*reviews)

@@ -9,6 +9,7 @@ from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.utils.class_weight import compute_sample_weight
 from support import models
+from support.training_task import interrupt_at
 
 from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble
 from softcloze.calibration import fit_temperature
@@ -151,12 +152,8 @@ def test_weights_are_saved_and_loaded(tmp_path):
 
 def test_another_weight_is_another_fit(tmp_path):
     clf = classifier("soft", training__checkpoint=tmp_path)
-
-    def stop(record):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        clone(clf).set_params(training__on_epoch=stop).fit(TEXTS, LABELS, WEIGHTS)
+        clone(clf).set_params(training__on_epoch=interrupt_at(1)).fit(TEXTS, LABELS, WEIGHTS)
     with pytest.warns(UserWarning, match="holds the progress of another fit"):
         clone(clf).fit(TEXTS, LABELS)
     with pytest.warns(UserWarning, match="holds the progress of another fit"):

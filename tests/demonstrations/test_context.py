@@ -8,6 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
 from support import models
+from support.training_task import interrupt_at
 
 from softcloze import PromptClassifier, PromptSet
 from softcloze.errors import ParameterError
@@ -179,16 +180,12 @@ class TestFitting:
 
     @pytest.mark.filterwarnings("ignore:.*holds the progress of another fit")
     def test_other_demonstrations_use_another_checkpoint(self, tmp_path):
-        def stop(record):
-            raise KeyboardInterrupt
-
         texts, labels = models.SENTENCES[:8], [0, 1] * 4
         template = "<demos*2><text><soft*2> It was <mask>"
         for how in ("random", "nearest"):
+            clf = classifier("gpt2", template, demonstrations=how, training__checkpoint=tmp_path)
             with pytest.raises(KeyboardInterrupt):
-                classifier(
-                    "gpt2", template, demonstrations=how, training__checkpoint=tmp_path, training__on_epoch=stop
-                ).fit(texts, labels)
+                clf.set_params(training__on_epoch=interrupt_at(1)).fit(texts, labels)
         assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -6,6 +6,7 @@ import torch
 from sklearn.base import clone
 from support import models
 from support.reference_states import states_by_transformers
+from support.training_task import interrupt_at
 
 from softcloze import PromptClassifier, Template, Verbalizer
 from softcloze.errors import ParameterError
@@ -85,11 +86,6 @@ def test_a_head_is_restored_from_a_saved_prompt(tmp_path, head, source):
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
 
 
-def stop_after_first(record):
-    if record["epoch"] == 1:
-        raise KeyboardInterrupt
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
 @pytest.mark.parametrize("source", [HARD, "<soft*2> " + HARD])
 def test_an_interrupted_fit_resumes(tmp_path, source):
@@ -99,7 +95,7 @@ def test_an_interrupted_fit_resumes(tmp_path, source):
     clf = PromptClassifier(backbone, source, ONE_EACH, training=training, **options)
     whole = clone(clf).fit(TEXTS, labels)
     with pytest.raises(KeyboardInterrupt):
-        clone(clf).set_params(training__on_epoch=stop_after_first).fit(TEXTS, labels)
+        clone(clf).set_params(training__on_epoch=interrupt_at(1)).fit(TEXTS, labels)
     assert len(list(tmp_path.iterdir())) == 1
     told = []
     resumed = clf.set_params(training__on_epoch=told.append).fit(TEXTS, labels)

@@ -22,6 +22,21 @@ def options(**changes):
     return {"settings": TrainingSettings(**{**SETTINGS, **changes}), **flat}
 
 
+def interrupt_at(epoch):
+    """An `on_epoch` that interrupts a fit after this epoch."""
+
+    def interrupt(record):
+        if record["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+def without_seconds(history):
+    """The records of a history, without the time that differs from run to run."""
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
+
+
 class Task:
     """All arguments of `train`."""
 
@@ -60,12 +75,7 @@ class Task:
 
     def resume(self, folder, **changes):
         """Trained vectors and the history of a fit that is interrupted after its second epoch, and resumed."""
-
-        def stop(record):
-            if record["epoch"] == 2:
-                raise KeyboardInterrupt
-
         checkpoint = Checkpoint(folder, "0123456789abcdef0123")
         with pytest.raises(KeyboardInterrupt):
-            self.fit(**changes, checkpoint=checkpoint, on_epoch=stop)
+            self.fit(**changes, checkpoint=checkpoint, on_epoch=interrupt_at(2))
         return self.fit(**changes, checkpoint=checkpoint)

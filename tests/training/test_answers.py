@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support import models
-from support.training_task import options
+from support.training_task import interrupt_at, options
 
 from softcloze.heads import AnswerHead
 from softcloze.prompt import CompiledGenerator
@@ -121,14 +121,9 @@ def test_the_mean_is_over_the_tokens_of_a_batch_however_it_is_split():
 def test_an_interrupted_fit_ends_where_another_does(tmp_path):
     whole = Task("gpt2", FRONT)
     expected = whole.fit()
-
-    def stop(record):
-        if record["epoch"] == 2:
-            raise KeyboardInterrupt
-
     checkpoint = Checkpoint(tmp_path, "a" * 64)
     with pytest.raises(KeyboardInterrupt):
-        Task("gpt2", FRONT).fit(checkpoint=checkpoint, on_epoch=stop)
+        Task("gpt2", FRONT).fit(checkpoint=checkpoint, on_epoch=interrupt_at(2))
     resumed = Task("gpt2", FRONT)
     history = resumed.fit(checkpoint=checkpoint)
     assert torch.equal(resumed.soft.weight, whole.soft.weight)

@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from support import models
-from support.training_task import Task
+from support.training_task import Task, without_seconds
 from torch.nn.functional import cross_entropy
 
 from softcloze.errors import ParameterError
@@ -18,10 +18,6 @@ from softcloze.training.settings import learning_rate_share
 
 SOURCE = "<soft*2> <text> <soft> It was <mask>"
 CAUSAL_AND_MASKED = pytest.mark.parametrize("architecture", ["gpt2", "bert"])
-
-
-def without_seconds(history):
-    return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
 
 
 @CAUSAL_AND_MASKED

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from support import models
-from support.training_task import Task
+from support.training_task import Task, interrupt_at, without_seconds
 
 from softcloze import Backbone, MultiLabelPromptClassifier, PromptClassifier
 from softcloze.errors import CheckpointError, FileError
@@ -17,18 +17,6 @@ from softcloze.training import Checkpoint
 
 SOURCE = "<text> <soft*2> It was <mask>"
 EPOCHS = 4
-
-
-def stop_at(epoch):
-    def on_epoch(record):
-        if record["epoch"] == epoch:
-            raise KeyboardInterrupt
-
-    return on_epoch
-
-
-def without_seconds(history):
-    return [{key: value for key, value in record.items() if key != "seconds"} for record in history]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +30,7 @@ def test_interrupted_after_any_one_epoch(tmp_path, architecture, way):
     for epoch in range(1, len(history) + 1):
         checkpoint = Checkpoint(tmp_path / "progress", "0123456789abcdef0123")
         with pytest.raises(KeyboardInterrupt):
-            task.fit(**options, checkpoint=checkpoint, on_epoch=stop_at(epoch))
+            task.fit(**options, checkpoint=checkpoint, on_epoch=interrupt_at(epoch))
         assert [file.name for file in checkpoint.path.parent.iterdir()] == ["fit-0123456789abcdef.safetensors"]
         told = []
         soft, resumed = task.fit(**options, checkpoint=checkpoint, on_epoch=told.append)
@@ -58,7 +46,7 @@ def test_interrupted_at_every_epoch_of_the_same_fit(tmp_path):
     checkpoint = Checkpoint(tmp_path, "a" * 64)
     for epoch in range(1, EPOCHS):
         with pytest.raises(KeyboardInterrupt):
-            task.fit(epochs=EPOCHS, checkpoint=checkpoint, on_epoch=stop_at(epoch))
+            task.fit(epochs=EPOCHS, checkpoint=checkpoint, on_epoch=interrupt_at(epoch))
     soft, resumed = task.fit(epochs=EPOCHS, checkpoint=checkpoint)
     assert torch.equal(soft.weight, expected.weight)
     assert without_seconds(resumed) == without_seconds(history)
@@ -122,7 +110,7 @@ def test_a_fit_without_a_seed_resumes(tmp_path, multilabel, monkeypatch):
         training__checkpoint=tmp_path, training__target_loss=0.0
     )
     with pytest.raises(KeyboardInterrupt):
-        clone(clf).set_params(training__on_epoch=stop_at(2)).fit(texts, labels)
+        clone(clf).set_params(training__on_epoch=interrupt_at(2)).fit(texts, labels)
     told = []
     resumed = clone(clf).set_params(training__on_epoch=told.append).fit(texts, labels)
     assert [record["epoch"] for record in told] == [3]
@@ -139,7 +127,7 @@ def test_the_progress_of_other_weights_is_not_resumed(tmp_path):
     clf = PromptClassifier(models.backbone("gpt2"), "<soft*2> <text> It was <mask>", words, random_state=0)
     clf.set_params(training__checkpoint=tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        clone(clf).set_params(training__on_epoch=stop_at(2)).fit(texts, labels)
+        clone(clf).set_params(training__on_epoch=interrupt_at(2)).fit(texts, labels)
     other = Backbone(models.model("gpt2", seed=1), models.tokenizer("gpt2"), models.backbone("gpt2").name)
     told = []
     with pytest.warns(UserWarning, match="holds the progress of a fit with another model or other initial vectors"):
@@ -226,7 +214,7 @@ def test_a_damaged_checkpoint_names_its_file(tmp_path, damage):
     task = Task("gpt2", SOURCE)
     checkpoint = Checkpoint(tmp_path, "a" * 64)
     with pytest.raises(KeyboardInterrupt):
-        task.fit(checkpoint=checkpoint, on_epoch=stop_at(1))
+        task.fit(checkpoint=checkpoint, on_epoch=interrupt_at(1))
     damage(checkpoint.path)
     with pytest.raises(CheckpointError, match="is damaged") as caught:
         task.fit(checkpoint=checkpoint)
