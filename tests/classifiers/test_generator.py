@@ -68,7 +68,7 @@ def test_a_fit_is_reproducible_and_its_loss_is_that_of_its_answers():
     assert losses == [record["loss"] for record in other.history_]
     assert losses[-1] < losses[0]
     nothing = generator(epochs=1, learning_rate=1e-6).fit(TEXTS, ANSWERS)
-    prompts = nothing._bound_generator().encode(TEXTS, answers=ANSWERS)
+    prompts = nothing._bound_prompt().encode(TEXTS, answers=ANSWERS)
     tokens = np.array([len(prompt.answer) for prompt in prompts])
     mean = -(nothing.log_likelihood(TEXTS, ANSWERS) * tokens).sum() / tokens.sum()
     assert mean == pytest.approx(nothing.history_[0]["loss"], abs=1e-3)
@@ -115,7 +115,7 @@ def test_options_of_the_generator_and_of_a_call(fitted):
 def test_demonstrations_show_other_answers():
     texts, answers = ["I", "it", "a", "the"], ["one", "two", "three", "four"]
     gen = generator("<demos*2><text> -> <answer max=6>\n").fit(texts, answers)
-    bound = gen._bound_generator()
+    bound = gen._bound_prompt()
     (prompt,) = bound.encode(["end"])
     text = bound.backbone.tokenizer.decode(prompt.left)
     shown = [f"{text} -> {answer}\n" for text, answer in zip(texts, answers, strict=True)]
@@ -185,7 +185,7 @@ def test_a_generator_belongs_to_its_model_and_template(fitted, tmp_path):
 
 def test_warm_start_continues_from_the_vectors(fitted):
     warm = clone(fitted).set_params(warm_start=True, learning_rate=1e-6)
-    warm._adopt(fitted._bound_generator())
+    warm._adopt(fitted._bound_prompt())
     before = fitted.prompt_.vectors["#1"]
     warm.fit(TEXTS, ANSWERS)
     assert float((warm.prompt_.vectors["#1"] - before).abs().max()) < 1e-3
@@ -194,7 +194,7 @@ def test_warm_start_continues_from_the_vectors(fitted):
 def test_a_chat_turn_is_written_as_plain_transformers_writes_it():
     backbone = chat_backbone()
     hard = PromptGenerator(backbone, "<chat:system>Be short.<chat:user><text><chat:assistant><answer max=10>")
-    bound = hard._bound_generator()
+    bound = hard._bound_prompt()
     end = backbone.tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert end in bound.compiled.ends
     assert bound.encode(TEXTS[:1], answers=["good"])[0].answer[-1] == end

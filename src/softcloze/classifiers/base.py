@@ -12,29 +12,20 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from softcloze.backbone import AnyModel, Backbone, RuntimeInfo
+from softcloze.backbone import AnyModel, Backbone
 from softcloze.classifiers.trained import Start, TrainedEstimator
 from softcloze.data import CLASS_WEIGHT, ClassWeight, Example, as_examples, label_indices, row_name
 from softcloze.data.labels import target_indices
 from softcloze.encoding import EncodedPrompt
-from softcloze.errors import ArtifactError, FieldError, ParameterError, SoftclozeError
+from softcloze.errors import ArtifactError, FieldError, SoftclozeError
 from softcloze.heads import EXCLUSIVE
 from softcloze.parameters import Constraint, plain
 from softcloze.prompt import CARD, BoundEnsemble, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
-from softcloze.prompt.card import explain_damage, quantised_options
+from softcloze.prompt.card import explain_damage
 from softcloze.prompt.folder import folder_of
 from softcloze.template import Template
-from softcloze.training import FIT_PARAMETERS, Record, TrainingSettings, TrainingTask
+from softcloze.training import TrainingTask
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
-
-PARTS = (
-    "template",
-    "verbalizer",
-    "head",
-    "features",
-    "max_length",
-    "chat_options",
-)  # parameters that a saved prompt fixes
 
 
 class PromptEstimator(ClassifierMixin, TrainedEstimator):
@@ -45,10 +36,13 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
     """
 
     heads: ClassVar[tuple[str, ...]]
+    fixed = (*TrainedEstimator.fixed, "verbalizer", "head", "features")
     constraints: ClassVar[Mapping[str, Constraint]] = {**TrainedEstimator.constraints, "class_weight": CLASS_WEIGHT}
 
     verbalizer: Mapping[Label, Words] | str | AnyVerbalizer | None
     class_weight: ClassWeight | None
+
+    prompt_: Prompt
 
     _bound: BoundPrompt | None = None
 
@@ -71,19 +65,6 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
         """Natural logarithms of the probabilities of the labels, shape and errors as of `predict_proba`."""
         with np.errstate(divide="ignore"):  # the logarithm of 0 is minus infinity
             return np.log(self.predict_proba(X))
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
-
-        A prompt that the folder holds is replaced atomically; all other files in it stay.
-
-        Raises:
-            NotFittedError: something has to be learnt first.
-            ArtifactError: `path` holds other files and no prompt.
-            FileError: the folder cannot be written.
-            ParameterError: a transformer selects the demonstrations; only a pickle could hold it.
-        """
-        self._bound_prompt().prompt.save(path)
 
     @classmethod
     def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
@@ -111,20 +92,8 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
             raise ArtifactError(f"{path} {kind}; load it with {other}")
         with explain_damage(folder_of(path) / CARD, "training"):
             classifier = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
-        if isinstance(classifier.model, str | PathLike) and (options := quantised_options(prompt.fingerprint)):
-            classifier.set_params(model_options=options)
-        known = {*cls._get_param_names()}
-        fixed = {name: getattr(classifier, name) for name in PARTS if name in known}
-        classifier.set_params(**parameters)
-        classifier._validate_parameters()
-        for name, value in fixed.items():
-            if (other := getattr(classifier, name)) is not value and str(other) != str(value):
-                raise ParameterError(
-                    f"{name}={other!r:.80} is not that of the saved prompt, {value!r:.80}; load it without, and "
-                    f"fit anew after set_params({name}=...)"
-                )
-        backbone = classifier._load_backbone()
-        classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
+        classifier._change_saved(prompt, parameters)
+        classifier._adopt(BoundPrompt.from_saved(prompt, classifier._load_backbone()))
         return classifier
 
     @classmethod
@@ -146,23 +115,14 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
     @classmethod
     def _with_parameters_of(cls, prompt: Prompt, model: AnyModel) -> Self:
         """A classifier with the parameters that the prompt was trained with."""
-        known = {*cls._get_param_names()}
-        of_training = known & {*FIT_PARAMETERS, "soft_init"}
-        saved: dict[str, Any] = {name: value for name, value in prompt.training.items() if name in of_training}
-        if prompt.training:
-            saved["training"] = TrainingSettings.from_dict(prompt.training)
-        if prompt.demonstrations is not None:
-            saved["demonstrations"] = prompt.demonstrations.method
+        saved = cls._trained_parameters(prompt)
         if prompt.calibration is not None:
             saved["calibration"] = prompt.calibration.method
-        if "head" in known:
+        if "head" in cls._get_param_names():
             saved["head"], saved["features"] = prompt.head, prompt.features
-        saved["max_length"], saved["chat_options"] = prompt.max_length, prompt.chat_options
         if "class_weight" in prompt.training:
             weight = prompt.training["class_weight"]
             saved["class_weight"] = dict(weight) if isinstance(weight, list) else weight
-        if "seed" in prompt.training:
-            saved["random_state"] = prompt.training["seed"]
         classifier = cls(model, str(prompt.template), prompt.verbalizer, **saved)
         classifier._validate_parameters()
         return classifier
@@ -174,17 +134,6 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
             return np.asarray(self.prompt_.verbalizer.labels)
         return np.asarray(self._hard_prompt(calibrated=False)[1].labels)
 
-    @property
-    def engine_(self) -> RuntimeInfo:
-        """Read-only facts about the backbone: precision, attention, prefix cache; available once a model is loaded.
-
-        Raises:
-            NotFittedError: `fit` has not been called, and no prediction of a hard prompt has loaded its model.
-        """
-        if not hasattr(self, "prompt_") and self._bound is None and not isinstance(self.model, Backbone):
-            raise NotFittedError("the model is not loaded yet; call fit or, for a hard prompt, predict first")
-        return RuntimeInfo.of(self._prompt()[1], self._cached)
-
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`; loads no model, so that a notebook may ask."""
         if hasattr(self, "prompt_"):
@@ -194,10 +143,6 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
         except (NotFittedError, SoftclozeError):
             return False
         return True
-
-    def __getstate__(self) -> dict[str, Any]:
-        """State without the compiled prompt, which is compiled again when it is needed."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_bound"}
 
     @abstractmethod
     def _hard_prompt(self, *, calibrated: bool) -> tuple[Template, AnyVerbalizer]:
@@ -247,12 +192,6 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
         bound = self._bind(*(self._unfitted_prompt(*hard) if hard is not None else (self.prompt_, self.backbone_)))
         return bound, bound.scores(examples)
 
-    def _adopt(self, bound: BoundPrompt) -> None:
-        self.prompt_ = bound.prompt
-        self.backbone_ = bound.backbone
-        self.history_: list[Record] = list(bound.prompt.training.get("history", []))
-        self._bound = bound
-
     def _describe(
         self,
         template: Template,
@@ -262,11 +201,9 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
         weights: NDArray[np.float64] | None,
     ) -> tuple[object, ...]:
         """All that makes a fit what it is, before the model is loaded; its `repr` goes into the key of a checkpoint."""
-        others = ("training", "random_state", "model_options", "template", "verbalizer")
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
-        fit = (type(self).__name__, str(template), verbalizer, parameters, self._settings().to_dict())
         factors = weights.tolist() if weights is not None else None
-        return (*fit, list(examples), torch.as_tensor(targets).tolist(), factors)
+        labelled = (verbalizer, list(examples), torch.as_tensor(targets).tolist(), factors)
+        return (*self._describe_parameters(template), *labelled)
 
     def _train(self, compiled: CompiledPrompt, task: TrainingTask, start: Start, **record: object) -> dict[str, Any]:
         """Train the parts in place; return the record for the saved prompt: settings, `record` and history."""
@@ -275,12 +212,6 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
     def _training_record(self, task: TrainingTask, start: Start, **record: object) -> dict[str, Any]:
         """The facts of a training that are known before it begins, with the weights of the classes."""
         return super()._training_record(task, start, **record, **class_weight_record(self.class_weight))
-
-    def _finish(self, bound: BoundPrompt, start: Start) -> Self:
-        """Predict with `bound` from now on, and remove the checkpoint of the fit."""
-        self._adopt(bound)
-        self._discard_checkpoint(start)
-        return self
 
     def _make_prompt(
         self, compiled: CompiledPrompt, parts: TrainedParts, head: str, training: Mapping[str, Any]

@@ -26,8 +26,6 @@ from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings, TrainingTask, warn_if_stuck
 
-FIXED = ("template", "max_length", "chat_options")  # parameters that a saved generator fixes
-
 
 @dataclass(eq=False, repr=False)
 class PromptGenerator(GeneratorEstimator):
@@ -112,19 +110,19 @@ class PromptGenerator(GeneratorEstimator):
         template = self._template()
         examples, texts = _pairs(X, answers, template)
         template.validate_varied(examples)
-        others = ("training", "random_state", "model_options", "template", "options")
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
-        described = (type(self).__name__, str(template), parameters, self._settings().to_dict(), examples, texts)
+        described = (*self._describe_parameters(template), examples, texts)
         start = start_of(described, self._settings(), self.random_state)
         compiled = self._compile(template)
         generator = np.random.default_rng(start.seed)
         selector: Demonstrations | None = None
-        shown: Sequence[Sequence[Demonstration]] | None = None
+        demonstrations: Sequence[Sequence[Demonstration]] | None = None
         if template.demos is not None:
             pool = Pool.from_answers(template, examples, texts)
             count = template.demos.count
-            selector, shown = select_demonstrations(self.demonstrations, pool, count, compiled.backbone, generator)
-        prompts = compiled.encode(examples, shown, answers=texts)
+            selector, demonstrations = select_demonstrations(
+                self.demonstrations, pool, count, compiled.backbone, generator
+            )
+        prompts = compiled.encode(examples, demonstrations, answers=texts)
         self.truncation_ = summarise_cuts(prompts)
         self._cached = None
         soft: SoftVectors | None = None
@@ -146,9 +144,7 @@ class PromptGenerator(GeneratorEstimator):
             training = self._train_task(task, start, None, soft_init=self.soft_init)
             warn_if_stuck(training["history"], self._settings().target_loss, "a higher learning rate")
         prompt = self._make_prompt(template, compiled.backbone, soft, selector, training)
-        self._adopt(BoundGenerator(prompt, compiled.backbone, compiled))
-        self._discard_checkpoint(start)
-        return self
+        return self._finish(BoundGenerator(prompt, compiled.backbone, compiled), start)
 
     def predict(self, X: Iterable[Example], **options: object) -> np.ndarray:
         """Write the answer of each example.
@@ -168,7 +164,7 @@ class PromptGenerator(GeneratorEstimator):
         """
         validate_options({**self._options(), **options})
         examples = read_examples(X, self._fitted_template())
-        bound = self._bound_generator()
+        bound = self._bound_prompt()
         texts = bound.write(examples, {**self._options(), **options}, seed_of(self.random_state)) if examples else []
         result = np.empty(len(texts), dtype=object)
         result[:] = texts
@@ -190,7 +186,7 @@ class PromptGenerator(GeneratorEstimator):
         """
         validate_options({**self._options(), **options})
         (example,) = read_examples([x], self._fitted_template())
-        bound = self._bound_generator()
+        bound = self._bound_prompt()
         return bound.stream(example, {**self._options(), **options}, seed_of(self.random_state))
 
     def score(self, X: Iterable[Example], answers: Iterable[str]) -> float:
@@ -219,7 +215,7 @@ class PromptGenerator(GeneratorEstimator):
             SoftclozeError: as `score`.
         """
         examples, texts = _pairs(X, answers, self._fitted_template())
-        return self._bound_generator().log_likelihood(examples, texts)
+        return self._bound_prompt().log_likelihood(examples, texts)
 
 
 def _pairs(X: Iterable[Example], answers: Iterable[str], template: Template) -> tuple[list[Example], list[str]]:

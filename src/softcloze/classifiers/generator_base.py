@@ -6,22 +6,19 @@ from typing import Any, ClassVar, Self
 
 from sklearn.exceptions import NotFittedError
 
-from softcloze.backbone import AnyModel, Backbone, RuntimeInfo
+from softcloze.backbone import AnyModel, Backbone
 from softcloze.classifiers.trained import TrainedEstimator
 from softcloze.demonstrations import SELECTION, Demonstrations, Transformer
-from softcloze.errors import ParameterError, SoftclozeError
+from softcloze.errors import SoftclozeError
 from softcloze.generation import validate_options
 from softcloze.library import resolve_template
 from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of, plain
 from softcloze.prompt import BoundGenerator, CompiledGenerator, GeneratorPrompt
-from softcloze.prompt.card import explain_damage, quantised_options
+from softcloze.prompt.card import explain_damage
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.generator_card import GENERATOR_CARD
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
-from softcloze.training import FIT_PARAMETERS, Record, TrainingSettings
-
-FIXED = ("template", "max_length", "chat_options")  # parameters that a saved generator fixes
 
 
 class GeneratorEstimator(TrainedEstimator):
@@ -41,20 +38,9 @@ class GeneratorEstimator(TrainedEstimator):
     soft_init: str
     warm_start: bool
 
+    prompt_: GeneratorPrompt
+
     _bound: BoundGenerator | None = None
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
-
-        A generator that the folder holds is replaced atomically; all other files in it stay.
-
-        Raises:
-            NotFittedError: something has to be learnt first.
-            ArtifactError: `path` holds other files and no generator.
-            FileError: the folder cannot be written.
-            ParameterError: a transformer selects the demonstrations; only a pickle could hold it.
-        """
-        self._bound_generator().prompt.save(path)
 
     @classmethod
     def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
@@ -75,47 +61,17 @@ class GeneratorEstimator(TrainedEstimator):
         prompt = GeneratorPrompt.load(path)
         with explain_damage(folder_of(path) / GENERATOR_CARD, "training"):
             generator = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
-        if isinstance(generator.model, str | PathLike) and (options := quantised_options(prompt.fingerprint)):
-            generator.set_params(model_options=options)
-        fixed = {name: getattr(generator, name) for name in FIXED}
-        generator.set_params(**parameters)
-        generator._validate_parameters()
-        for name, value in fixed.items():
-            if (other := getattr(generator, name)) is not value and str(other) != str(value):
-                raise ParameterError(
-                    f"{name}={other!r:.80} is not that of the saved prompt, {value!r:.80}; load it without, and "
-                    f"fit anew after set_params({name}=...)"
-                )
+        generator._change_saved(prompt, parameters)
         generator._adopt(BoundGenerator.from_saved(prompt, generator._load_backbone()))
         return generator
 
     @classmethod
     def _with_parameters_of(cls, prompt: GeneratorPrompt, model: AnyModel) -> Self:
         """A generator with the parameters that the prompt was trained with."""
-        saved: dict[str, Any] = {
-            name: value for name, value in prompt.training.items() if name in (*FIT_PARAMETERS, "soft_init")
-        }
-        if prompt.training:
-            saved["training"] = TrainingSettings.from_dict(prompt.training)
-        if prompt.demonstrations is not None:
-            saved["demonstrations"] = prompt.demonstrations.method
-        if "seed" in prompt.training:
-            saved["random_state"] = prompt.training["seed"]
-        saved |= {"max_length": prompt.max_length, "chat_options": prompt.chat_options}
+        saved = cls._trained_parameters(prompt)
         generator = cls(model, str(prompt.template), options=dict(prompt.options) or None, **saved)
         generator._validate_parameters()
         return generator
-
-    @property
-    def engine_(self) -> RuntimeInfo:
-        """Read-only facts about the backbone; available once a model is loaded.
-
-        Raises:
-            NotFittedError: `fit` has not been called, and no hard prompt has loaded its model.
-        """
-        if not hasattr(self, "prompt_") and self._bound is None and not isinstance(self.model, Backbone):
-            raise NotFittedError("the model is not loaded yet; call fit or, for a hard prompt, predict first")
-        return RuntimeInfo.of(self._bound_generator().backbone, self._cached)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`; loads no model."""
@@ -124,10 +80,6 @@ class GeneratorEstimator(TrainedEstimator):
         except (NotFittedError, SoftclozeError):
             return False
         return True
-
-    def __getstate__(self) -> dict[str, Any]:
-        """State without the compiled prompt, which is compiled again when it is needed."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_bound"}
 
     def _options(self) -> dict[str, Any]:
         return dict(self.options) if self.options is not None else {}
@@ -159,7 +111,7 @@ class GeneratorEstimator(TrainedEstimator):
     def _compile(self, template: Template) -> CompiledGenerator:
         return CompiledGenerator(template, self._load_backbone(), plain(self.max_length), self.chat_options)
 
-    def _bound_generator(self) -> BoundGenerator:
+    def _bound_prompt(self) -> BoundGenerator:
         """The fitted prompt, or a hard one that needs no `fit`, compiled once for all calls."""
         bound = self._bound  # read once, since a fit in another thread may replace it
         if hasattr(self, "prompt_"):
@@ -192,9 +144,3 @@ class GeneratorEstimator(TrainedEstimator):
             options=validate_options(self._options()),
             training=training,
         )
-
-    def _adopt(self, bound: BoundGenerator) -> None:
-        self.prompt_ = bound.prompt
-        self.backbone_ = bound.backbone
-        self.history_: list[Record] = list(bound.prompt.training.get("history", []))
-        self._bound = bound

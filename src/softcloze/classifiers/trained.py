@@ -1,21 +1,26 @@
-"""Base of all estimators that train a prompt: parameters, the model, and the training."""
+"""Base of all estimators that train a prompt: parameters, the model, the training, and the fitted prompt."""
 
 import json
 import re
 import secrets
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from hashlib import sha256
+from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
-from softcloze.backbone import AnyModel, Backbone, PrefixCache, load_backbone, validate_model_options
+from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
+from softcloze.errors import ParameterError
 from softcloze.files import validate_writable
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
+from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
+from softcloze.prompt.card import quantised_options
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, TrainingTask, train
 
@@ -54,6 +59,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
 
     Attributes:
         training_defaults: options of training if `training` is None.
+        fixed: parameters that a saved prompt fixes.
     """
 
     constraints: ClassVar[Mapping[str, Constraint]] = {
@@ -68,6 +74,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
         "random_state": RANDOM_STATE,
     }
     training_defaults: ClassVar[Mapping[str, Any]] = {}
+    fixed: ClassVar[tuple[str, ...]] = ("template", "max_length", "chat_options")
 
     model: AnyModel
     template: str | Template
@@ -80,7 +87,39 @@ class TrainedEstimator(SharedModelMixin, ABC):
     model_options: Mapping[str, Any] | None
     random_state: int | np.random.RandomState | None
 
+    prompt_: Prompt | GeneratorPrompt
+    backbone_: Backbone
+
+    _bound: BoundPrompt | BoundGenerator | None = None
     _cached: Cached | None = None
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Save the prompt as a folder of a few kilobytes, which names the model and does not hold it.
+
+        A saved prompt of the same kind is replaced atomically; all other files in the folder stay.
+
+        Raises:
+            NotFittedError: something has to be learnt first.
+            ArtifactError: `path` holds other files and no prompt of this kind.
+            FileError: the folder cannot be written.
+            ParameterError: a transformer selects the demonstrations; only a pickle could hold it.
+        """
+        self._bound_prompt().prompt.save(path)
+
+    @property
+    def engine_(self) -> RuntimeInfo:
+        """Read-only facts about the backbone: precision, attention, prefix cache; available once a model is loaded.
+
+        Raises:
+            NotFittedError: `fit` has not been called, and no prediction of a hard prompt has loaded its model.
+        """
+        if not hasattr(self, "prompt_") and self._bound is None and not isinstance(self.model, Backbone):
+            raise NotFittedError("the model is not loaded yet; call fit or, for a hard prompt, predict first")
+        return RuntimeInfo.of(self._bound_prompt().backbone, self._cached)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State without the compiled prompt, which is compiled again when it is needed."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_bound"}
 
     def set_params(self, **parameters: object) -> Self:
         """Set parameters; `training__NAME` sets an option of training, even if `training` is None."""
@@ -91,6 +130,55 @@ class TrainedEstimator(SharedModelMixin, ABC):
             self.training = self._settings()
             super().set_params(**options)
         return self
+
+    @abstractmethod
+    def _bound_prompt(self) -> BoundPrompt | BoundGenerator:
+        """The fitted prompt, or a hard one that needs no `fit`, compiled once for all calls."""
+
+    def _adopt(self, bound: BoundPrompt | BoundGenerator) -> None:
+        """Predict with `bound` from now on."""
+        self.prompt_ = bound.prompt
+        self.backbone_ = bound.backbone
+        self.history_: list[Record] = list(bound.prompt.training.get("history", []))
+        self._bound = bound
+
+    def _change_saved(self, prompt: Prompt | GeneratorPrompt, parameters: Mapping[str, object]) -> None:
+        """Change parameters of an estimator that has those of a saved prompt.
+
+        Raises:
+            ParameterError: a parameter is wrong, or fixed by the prompt.
+        """
+        if isinstance(self.model, str | PathLike) and (options := quantised_options(prompt.fingerprint)):
+            self.set_params(model_options=options)
+        known = {*self._get_param_names()}
+        fixed = {name: getattr(self, name) for name in self.fixed if name in known}
+        self.set_params(**parameters)
+        self._validate_parameters()
+        for name, value in fixed.items():
+            if (other := getattr(self, name)) is not value and str(other) != str(value):
+                raise ParameterError(
+                    f"{name}={other!r:.80} is not that of the saved prompt, {value!r:.80}; load it without, and "
+                    f"fit anew after set_params({name}=...)"
+                )
+
+    @classmethod
+    def _trained_parameters(cls, prompt: Prompt | GeneratorPrompt) -> dict[str, Any]:
+        """The parameters that every kind of prompt was trained with."""
+        of_training = {*FIT_PARAMETERS, "soft_init"} & {*cls._get_param_names()}
+        saved: dict[str, Any] = {name: value for name, value in prompt.training.items() if name in of_training}
+        if prompt.training:
+            saved["training"] = TrainingSettings.from_dict(prompt.training)
+        if prompt.demonstrations is not None:
+            saved["demonstrations"] = prompt.demonstrations.method
+        if "seed" in prompt.training:
+            saved["random_state"] = prompt.training["seed"]
+        return {**saved, "max_length": prompt.max_length, "chat_options": prompt.chat_options}
+
+    def _describe_parameters(self, template: Template) -> tuple[object, ...]:
+        """The parameters of a fit; their `repr` goes into the key of a checkpoint."""
+        others = ("training", "random_state", "model_options", "template", "verbalizer", "options")
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
+        return type(self).__name__, str(template), parameters, self._settings().to_dict()
 
     def _load_backbone(self) -> Backbone:
         return load_backbone(self.model, **validate_model_options(self.model, self.model_options))
@@ -133,10 +221,12 @@ class TrainedEstimator(SharedModelMixin, ABC):
         flat: dict[str, Any] = {name: plain(getattr(self, name)) for name in FIT_PARAMETERS}
         return {"examples": len(task.prompts), **flat, "seed": start.seed, **self._settings().to_dict(), **record}
 
-    def _discard_checkpoint(self, start: Start) -> None:
-        """Remove the checkpoint of a fit that is done."""
+    def _finish(self, bound: BoundPrompt | BoundGenerator, start: Start) -> Self:
+        """Predict with `bound` from now on, and remove the checkpoint of the fit."""
+        self._adopt(bound)
         if (folder := self._settings().checkpoint) is not None:
             Checkpoint(folder, start.key).discard()
+        return self
 
 
 def start_of(
