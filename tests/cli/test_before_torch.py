@@ -7,7 +7,8 @@ import sys
 import pytest
 from support.models import model, tokenizer
 
-from softcloze import PromptClassifier, PromptEnsemble
+from softcloze import Prompt, PromptClassifier, PromptEnsemble, Template
+from softcloze.prompt import GeneratorPrompt
 from softcloze.registry import Registry
 
 CODE = """
@@ -40,6 +41,10 @@ MISTAKES = [
     [*FIT],
     [*FIT, "--auto", "--epochs", "3"],
     [*FIT, "--auto", "--text-column", "txt"],
+    [*FIT, "--template", "<text> <answer>", "--answer-column", "answr"],
+    [*FIT, "--template", "<text> <answer>", "--answer-column", "label", "--verbalizer", "sentiment/en"],
+    [*FIT, "--template", "<text> <mask>", "--answer-column", "label"],
+    [*FIT, "--template", "<text> <answer>"],
     ["predict", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
     ["predict", "rows.csv", "--prompt", "ensemble", "--text-column", "txt"],
     ["predict", "rows.csv", "--prompt", "prompt", "--out", "rows.csv/out.csv"],
@@ -50,6 +55,14 @@ MISTAKES = [
     ["evaluate", "rows.csv", "--prompt", "prompt", "--text-column", "txt"],
     ["evaluate", "rows.csv", "--prompt", "prompt"],
     ["evaluate", "good.csv", "--prompt", "prompt", "--report", "rows.csv/page.html"],
+    ["evaluate", "rows.csv", "--prompt", "writer", "--answer-column", "answr"],
+    ["evaluate", "rows.csv", "--prompt", "writer", "--label-column", "label"],
+    ["predict", "rows.csv", "--prompt", "writer"],
+    ["generate", "rows.csv", "--prompt", "writer"],
+    ["generate", "rows.csv", "--prompt", "prompt", "--out", "out.csv"],
+    ["generate", "rows.csv", "--prompt", "writer", "--out", "out.csv", "--text-column", "txt"],
+    ["generate", "--prompt", "writer", "--field", "txt=a"],
+    ["generate", "--prompt", "writer", "--text", "a", "--option", "num_beams"],
     ["inspect", "<text*4> <mask>", "--text", "a", "--model", "model"],
     ["inspect", "<text> <mask>", "--field", "txt=a", "--model", "model"],
     ["inspect-prompt", "prompt", "--data", "other.csv"],
@@ -88,6 +101,8 @@ def folder(tmp_path):
     PromptClassifier(str(tmp_path / "model"), "<text> It was <mask>", words).save(tmp_path / "prompt")
     members = [PromptClassifier(str(tmp_path / "model"), f"<text> {end} <mask>", words) for end in ("It was", "A")]
     PromptEnsemble(members).save(tmp_path / "ensemble")
+    fingerprint = Prompt.load(tmp_path / "prompt").fingerprint
+    GeneratorPrompt(Template("<text> <answer>"), "model", fingerprint).save(tmp_path / "writer")
     (tmp_path / "empty").mkdir()
     registry = Registry(tmp_path / "prompts")
     registry.promote(str(registry.add(tmp_path / "prompt", "reviews")))

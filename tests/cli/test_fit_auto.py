@@ -189,7 +189,7 @@ def test_predict_with_an_ensemble_resumes_after_an_interruption(saved, monkeypat
         assert softcloze(*command, "resumed.jsonl") == 130
     capsys.readouterr()
     assert softcloze(*command, "resumed.jsonl") == 0
-    assert "256 of 320 rows are labelled already" in capsys.readouterr().err
+    assert "256 of 320 rows are done already" in capsys.readouterr().err
     assert (saved.parent / "resumed.jsonl").read_bytes() == (saved.parent / "whole.jsonl").read_bytes()
 
 

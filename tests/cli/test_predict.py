@@ -120,7 +120,7 @@ def test_killed_at_a_random_moment(folder, capsys):
     assert predict(folder, "killed.jsonl") == 0
     assert (folder / "killed.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
     assert not journal.exists()
-    assert f"of {ROWS:,} rows are labelled already, in killed.jsonl.part" in capsys.readouterr().err
+    assert f"of {ROWS:,} rows are done already, in killed.jsonl.part" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -145,18 +145,18 @@ def interrupted(monkeypatch, folder, capsys):
 
 def test_interrupted_and_resumed(interrupted, folder, monkeypatch, capsys):
     seen = []
-    label_rows = progress.label_rows
+    take_rows = progress.take_rows
 
-    def watched(predictions, total, done):
+    def watched(rows, total, done, **options):
         seen.append((total, done))
-        return label_rows(predictions, total, done)
+        return take_rows(rows, total, done, **options)
 
-    monkeypatch.setattr("softcloze.cli.predict.label_rows", watched)
+    monkeypatch.setattr("softcloze.cli.row_run.take_rows", watched)
     assert predict(folder, interrupted) == 0
     assert seen == [(ROWS, 768)]
     assert (folder / interrupted).read_bytes() == (folder / "whole.jsonl").read_bytes()
     out, err = capsys.readouterr()
-    assert err.startswith(f"resuming: 768 of {ROWS:,} rows are labelled already")
+    assert err.startswith(f"resuming: 768 of {ROWS:,} rows are done already")
     assert f"warning: 5 of {ROWS:,} rows could not be scored and have no label\n  line 8: field 'text'" in err
     assert out.startswith(f"{ROWS - 5:,} rows labelled: ")
 

@@ -160,7 +160,7 @@ def test_a_service_that_ends_in_the_middle_loses_no_window(folder, local, servin
     url, stop = serving()
     assert predict("rows.jsonl", "--prompt", "reviews", "--url", url, "--out", "stopped.jsonl") == 0
     stop()
-    assert "resuming: 256 of 300 rows are labelled already" in capsys.readouterr().err
+    assert "resuming: 256 of 300 rows are done already" in capsys.readouterr().err
     assert_same(folder / "stopped.jsonl", local)
 
 
@@ -308,7 +308,7 @@ def test_a_killed_service_and_a_killed_command(tmp_path, capsys):
             if not kills_service:
                 assert predict(*arguments) == 0
             service.kill()
-    assert "rows are labelled already" in capsys.readouterr().err
+    assert "rows are done already" in capsys.readouterr().err
     version = tmp_path / "prompts" / "reviews" / "versions" / "1"
     assert predict(rows, "--prompt", str(version), "--out", str(tmp_path / "local.jsonl")) == 0
     assert assert_same(out, tmp_path / "local.jsonl") == []

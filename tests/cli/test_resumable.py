@@ -40,13 +40,13 @@ def results(count=12):
 def labelled(table):
     """The rows of the finished output."""
     for row, result in zip(table.rows(), results(), strict=True):
-        values = (result.label, *(result.probabilities or (None, None)), result.error)
+        values = (result.answer, *(result.probabilities or (None, None)), result.error)
         yield {**row, **dict(zip(NAMES, values, strict=True))}
 
 
 def work(out, table, *, restart=False):
     """The steps of `predict`, three rows at a time."""
-    output = ResumableOutput(out, table, NAMES, PURPOSE, restart=restart)
+    output = ResumableOutput(out, table, NAMES, PURPOSE, RowCounts.of(["bad", "好"]), restart=restart)
     begun = output.counts.rows
     rest = [*results()][begun:]
     for start in range(0, len(rest), 3):
@@ -59,7 +59,7 @@ def work(out, table, *, restart=False):
 def test_killed_while_the_journal_is_written(suffix, table, tmp_path):
     """Whatever bytes of the journal a killed process left, the output is that of an uninterrupted run."""
     _, whole = work(tmp_path / f"whole{suffix}", table)
-    output = ResumableOutput(tmp_path / f"out{suffix}", table, NAMES, PURPOSE, restart=False)
+    output = ResumableOutput(tmp_path / f"out{suffix}", table, NAMES, PURPOSE, RowCounts(), restart=False)
     header = len(output.journal.read_bytes())
     for start in range(0, 12, 3):
         output.append([*results()][start : start + 3])
@@ -117,7 +117,7 @@ def test_what_is_written(suffix, table, tmp_path):
     out = tmp_path / f"out{suffix}"
     _, output = work(out, table)
     expected = [*labelled(table)]
-    assert output.counts == RowCounts({"bad": 4, "好": 5}, 3, {i: f"bad row {i}" for i in (0, 5, 10)})
+    assert output.counts == RowCounts({"bad": 4, "好": 5}, 9, 3, {i: f"bad row {i}" for i in (0, 5, 10)})
     match suffix:
         case ".jsonl":
             found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -134,7 +134,7 @@ def test_what_is_written(suffix, table, tmp_path):
 
 
 def interrupted(out, table):
-    output = ResumableOutput(out, table, NAMES, PURPOSE, restart=False)
+    output = ResumableOutput(out, table, NAMES, PURPOSE, RowCounts(), restart=False)
     output.append([*results(3)])
     return output
 
@@ -145,7 +145,7 @@ def test_another_purpose_is_an_error_until_restart(changed, table, tmp_path):
     journal = interrupted(out, table).journal
     before = journal.read_bytes()
     with pytest.raises(FileError) as caught:
-        ResumableOutput(out, table, NAMES, PURPOSE | {changed: "other"}, restart=False)
+        ResumableOutput(out, table, NAMES, PURPOSE | {changed: "other"}, RowCounts(), restart=False)
     assert str(caught.value) == (
         f"{out}.part keeps the rows of a run with another {changed}; --restart discards them, another --out keeps them"
     )
@@ -160,7 +160,7 @@ def test_a_file_of_others_is_left_alone(content, table, tmp_path):
     mine.write_text(content, encoding="utf-8")
     for restart in (False, True):
         with pytest.raises(FileError, match="already exists and is not an interrupted run"):
-            ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=restart)
+            ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, RowCounts(), restart=restart)
     assert mine.read_text(encoding="utf-8") == content
 
 
@@ -168,7 +168,7 @@ def test_a_folder_of_others_is_left_alone(table, tmp_path):
     (tmp_path / "out.csv.part").mkdir()
     for restart in (False, True):
         with pytest.raises(FileError, match="already exists and is not an interrupted run"):
-            ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=restart)
+            ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, RowCounts(), restart=restart)
 
 
 def test_a_damaged_journal_is_an_error(table, tmp_path):
@@ -183,13 +183,13 @@ def test_a_damaged_journal_is_an_error(table, tmp_path):
     ):
         journal.write_text(damaged, encoding="utf-8")
         with pytest.raises(FileError, match=r"is damaged: .*; --restart begins anew"):
-            ResumableOutput(out, table, NAMES, PURPOSE, restart=False)
+            ResumableOutput(out, table, NAMES, PURPOSE, RowCounts(), restart=False)
     assert work(out, table, restart=True)[0] == 0
 
 
 def test_two_processes_never_mix_their_rows(table, tmp_path):
     out = tmp_path / "out.jsonl"
-    first, second = (ResumableOutput(out, table, NAMES, PURPOSE, restart=False) for _ in range(2))
+    first, second = (ResumableOutput(out, table, NAMES, PURPOSE, RowCounts(), restart=False) for _ in range(2))
     first.append([*results(3)])
     with pytest.raises(FileError, match=r"out\.jsonl\.part is written by another process too"):
         second.append([*results(3)])
@@ -199,11 +199,11 @@ def test_two_processes_never_mix_their_rows(table, tmp_path):
 
 
 def test_an_input_that_changed_meanwhile_is_an_error(table, tmp_path):
-    output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=False)
+    output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, RowCounts(), restart=False)
     output.append([*results()])
     with table.path.open("a", encoding="utf-8") as file:
         file.write('{"id": 12, "text": "more"}\n')
-    with pytest.raises(FileError, match=r"in\.jsonl changed while its rows were labelled"):
+    with pytest.raises(FileError, match=r"in\.jsonl changed during the run"):
         output.finish()
     assert not output.out.exists()
 
@@ -216,11 +216,11 @@ def test_where_nothing_can_be_written(table, tmp_path):
         ("file/out.csv", r"cannot write .*file/out.csv: .*/file is not a folder"),
     ):
         with pytest.raises(FileError, match=message):
-            ResumableOutput(tmp_path / out, table, NAMES, PURPOSE, restart=False)
+            ResumableOutput(tmp_path / out, table, NAMES, PURPOSE, RowCounts(), restart=False)
 
 
 def test_rows_without_a_label_leave_nothing(table, tmp_path):
-    output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, restart=False)
+    output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, RowCounts(), restart=False)
     output.append([Result(None, None, "no")] * 12)
     with pytest.raises(FileError, match="none of 12 rows can be scored; line 1: no"):
         output.finish()

@@ -27,9 +27,10 @@ SETTINGS: dict[str, Any] = {
 OUTPUT_ERRORS = (EBADF, EDQUOT, EIO, ENOSPC, EPIPE)  # of writing to a stream; errors of files have a name
 ON_IMPORT = ("torchao", "torch.utils._pytree", "bitsandbytes")  # loggers of messages that say nothing to a user
 COMMANDS = {  # name of a module and of the function in it: summary
-    "fit": "Train a prompt on labelled rows and save it.",
+    "fit": "Train a prompt on rows with labels or answers and save it.",
     "predict": "Label every row of a file with a saved prompt.",
-    "evaluate": "Measure a saved prompt on labelled rows.",
+    "generate": "Write a text for every row of a file with a saved prompt.",
+    "evaluate": "Measure a saved prompt on rows with labels or answers.",
     "compare": "Compare prompts and baselines on the same rows.",
     "label-words": "Find label words by labelled rows.",
     "serve": "Answer requests over HTTP with the prompts of a registry.",

@@ -31,6 +31,15 @@ def plain(value: object, style: str = "") -> Text:
     return Text("".join(_SIGNS.get(c, "\ufffd" if _is_unseen(c) else c) for c in str(value)), style)
 
 
+def visible(text: str) -> str:
+    r"""Text from outside for a terminal: its lines and tabs stay, other control characters do not.
+
+    >>> visible("a\n\tb\x1b[31m")
+    'a\n\tb�[31m'
+    """
+    return "".join("\ufffd" if _is_unseen(c) and c not in _SIGNS else c for c in text)
+
+
 def say(console: Console, *parts: str | Text) -> None:
     """Print one line, never wrapped; text from outside comes as `Text` parts from `plain`."""
     console.print(Text.assemble(*parts), soft_wrap=True)

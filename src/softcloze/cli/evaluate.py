@@ -1,9 +1,13 @@
-"""softcloze evaluate: scores of a saved prompt on labelled rows."""
+"""softcloze evaluate: scores of a saved prompt on rows with labels or answers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
+from softcloze.cli.answers import AnswerOption, WritingOption, read_options
 from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.evaluate_generator import MetricOption, evaluate_generator
 from softcloze.cli.input_files import Table as InputTable
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
@@ -19,7 +23,7 @@ from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import score_rows, warn_of_bad_rows
 from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
-from softcloze.errors import DataError, FieldError
+from softcloze.errors import CommandError, DataError, FieldError
 from softcloze.formatting import counted, did_you_mean, quoted_list
 from softcloze.verbalizer import FieldVerbalizer, as_label
 
@@ -27,19 +31,39 @@ if TYPE_CHECKING:
     from softcloze.calibration.metrics import ConfidenceBin
 
 
+WITH_LABELS, WITH_ANSWERS = ("label_column", "encoder"), ("answer_column", "metric", "option")
+
+
 def evaluate(
+    context: typer.Context,
     file: FileArgument,
     prompt: PromptOption,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
+    answer_column: AnswerOption = None,
+    metric: MetricOption = None,
+    option: WritingOption = None,
     model: OtherModelOption = None,
     encoder: OtherEncoderOption = None,
     report: ReportOption = None,
 ) -> None:
-    """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions."""
+    """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions.
+
+    A prompt that writes is measured on rows with right answers, in the column "answer" or that of --answer-column:
+    metrics of its texts, each with a 95% interval over the rows. A row of JSON lines may have a list of right answers.
+    """
     if report is not None:
         validate_page(report, file)
-    table, saved = open_table(file), Saved.read(prompt)
+    saved = Saved.read(prompt)
+    for name in WITH_LABELS if saved.writes else WITH_ANSWERS:
+        if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT":
+            kind = "writes text" if saved.writes else "has labels"
+            flag = f"--{name.replace('_', '-')}"
+            raise CommandError(f"{prompt} {kind}, and {flag} is for prompts of the other kind; leave it out")
+    if saved.writes:
+        evaluate_generator(file, saved, answer_column, text_column, metric, read_options(option), model, report)
+        return
+    table = open_table(file)
     as_example = table.reader(saved.templates, text_column)
     labels = _chosen(table, saved.choices, label_column, saved.label_texts)
     if report is not None:

@@ -1,15 +1,23 @@
-"""softcloze fit: train a prompt on labelled rows and save it."""
+"""softcloze fit: train a prompt on rows with labels or answers and save it."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from softcloze.cli.answers import AnswerOption, WritingOption, read_options
 from softcloze.cli.console import errors, say, warn
 from softcloze.cli.fit_auto import TrainingRows, fit_automatically, read_texts
-from softcloze.cli.fit_files import explain_interruption, progress_folder, save, say_training_accuracy
+from softcloze.cli.fit_files import (
+    explain_interruption,
+    progress_folder,
+    reported_training,
+    save,
+    say_training_accuracy,
+    warn_of_findings,
+)
+from softcloze.cli.fit_generator import Columns, fit_generator
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     CalibrationOption,
@@ -20,7 +28,6 @@ from softcloze.cli.options import (
     FileArgument,
     HeadOption,
     LabelOption,
-    LearningRateOption,
     ModelOption,
     OptionalTemplateOption,
     VerbalizerOption,
@@ -31,20 +38,22 @@ from softcloze.cli.options import (
     read_verbalizer,
 )
 from softcloze.cli.output_files import validate_page
-from softcloze.cli.progress import open_backbone, show_progress
+from softcloze.cli.progress import open_backbone
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
-from softcloze.formatting import counted, quoted_list
+from softcloze.formatting import quoted_list
 from softcloze.library import resolve_template
-from softcloze.lint import lint
 from softcloze.prompt.card import CARD, PROMPT
-from softcloze.template import Template
-from softcloze.verbalizer import Verbalizer
 
 WITH_AUTO_ALONE = ("budget", "candidates", "members", "encoder", "report")
 OF_BOTH = (
     *("file", "out", "template", "model", "verbalizer", "text_column", "label_column", "shots"),
     *("class_weight", "weight_column", "max_length", "chat_options", "seed", "auto"),
+)
+
+OF_ANSWERS = (
+    *("file", "out", "template", "model", "text_column", "answer_column", "option", "demonstrations", "epochs"),
+    *("batch_size", "learning_rate", "max_length", "chat_options", "seed"),
 )
 
 
@@ -65,6 +74,8 @@ def fit(
         ),
     ] = None,
     label_column: LabelOption = "label",
+    answer_column: AnswerOption = None,
+    option: WritingOption = None,
     shots: Annotated[
         int | None, typer.Option(help="Training rows of each class, drawn with the seed; by default all.")
     ] = None,
@@ -72,9 +83,17 @@ def fit(
     features: FeaturesOption = "mask",
     demonstrations: DemonstrationsOption = "random",
     calibration: CalibrationOption = None,
-    epochs: Annotated[int, typer.Option(help="Most passes over the training rows.")] = 3,
+    epochs: Annotated[
+        int | None, typer.Option(help="Most passes over the training rows; by default 3, or 10 over answers.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
-    learning_rate: LearningRateOption = 0.04,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Highest learning rate, in units of the root mean square of the embeddings; by default 0.04, or 0.3 "
+            "for answers."
+        ),
+    ] = None,
     class_weight: ClassWeightOption = None,
     weight_column: WeightOption = None,
     max_length: Annotated[
@@ -115,21 +134,47 @@ def fit(
         Path | None, typer.Option(metavar="FILE.html", help="With --auto: also write what was tried as HTML.")
     ] = None,
 ) -> None:
-    """Train a soft prompt, a head or both on labelled rows and save the prompt in a folder.
+    """Train a soft prompt, a head or both on rows with labels or answers and save the prompt in a folder.
 
     Without --verbalizer, a library template uses its own label words; with any other template every label is its
     own word. Run the same command again to resume after an interruption.
+
+    With --answer-column, the template has an <answer> in place of a mask, and the prompt learns to write the answers of
+    the rows; --option saves options of writing with it.
 
     With --auto, template, label words and head are chosen by cross-validation, and --template is tried first if it is
     given. The folder then holds an ensemble, which the other commands take as well.
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
-    _validate_options(context, template, auto=auto)
+    _validate_options(context, template, auto=auto, writes=answer_column is not None)
     if report is not None:
         validate_page(report, file)
     words = read_verbalizer(verbalizer, None if auto else template)
     options = read_chat_options(chat_options)
     parsed = resolve_template(template) if template is not None else None
+    given = {"epochs": epochs, "learning_rate": learning_rate}
+    rates: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if parsed is not None and answer_column is not None:
+        fit_generator(
+            open_table(file),
+            out,
+            model,
+            parsed,
+            Columns(answer_column, text_column or []),
+            options=read_options(option) or None,
+            demonstrations=demonstrations,
+            batch_size=batch_size,
+            max_length=max_length,
+            chat_options=options,
+            random_state=seed,
+            **rates,
+        )
+        return
+    if parsed is not None and parsed.answer is not None:
+        raise CommandError(
+            "the template writes text at <answer>: name the column of the answers with --answer-column, or put a "
+            "<mask> in its place to choose among labels"
+        )
     table = open_table(file)
     labels = table.labels(label_column, known_labels(words), fewest=2)
     columns = text_column or []
@@ -152,7 +197,7 @@ def fit(
     weights = table.weights(weight_column) if weight_column is not None else None
 
     if parsed is not None:
-        _warn_of_findings(parsed, words, table.columns, labels)
+        warn_of_findings(parsed, table.columns, words, labels)
     if shots is not None:
         from softcloze.data import few_shot
 
@@ -183,7 +228,6 @@ def fit(
 
     from softcloze.classifiers import PromptClassifier
     from softcloze.prompt import BoundPrompt
-    from softcloze.training import TrainingSettings
 
     classifier = PromptClassifier(
         open_backbone(model),
@@ -193,35 +237,17 @@ def fit(
         features=features,
         demonstrations=demonstrations,
         calibration=calibration.value if calibration is not None else None,
-        epochs=epochs,
         batch_size=batch_size,
-        learning_rate=learning_rate,
         max_length=max_length,
         chat_options=options,
         random_state=seed,
+        **rates,
         **of_classes,
     )
-    work, reported_steps = f"training on {len(examples):,} rows", list[int]()
-
-    def on_epoch(record: dict[str, Any]) -> None:
-        say(
-            errors(),
-            f"epoch {record['epoch']:>{len(str(epochs))}} of {epochs}   loss {record['loss']:.3f}   "
-            f"accuracy {record['accuracy']:.3f}   {record['seconds']:.1f} s",
-        )
-
+    work = f"training on {len(examples):,} rows"
     with explain_interruption(folder / CARD, progress):
-        with show_progress(work, None) as update:
-
-            def on_step(done: int, total: int) -> None:
-                if not reported_steps:
-                    resumed = f", resumed after step {done - 1:,}" if done > 1 else ""
-                    say(errors(), f"{work}: {counted(total, 'step')}, {total // epochs:,} in each epoch{resumed}")
-                reported_steps.append(done)
-                update(done, total)
-
-            training = TrainingSettings(on_epoch=on_epoch, on_step=on_step, checkpoint=progress)
-            classifier.set_params(training=training).fit(examples, labels, weights)
+        with reported_training(work, classifier.epochs, progress) as reported:
+            classifier.set_params(**reported).fit(examples, labels, weights)
         if hasattr(classifier, "exact_"):
             least = classifier.exact_.log_losses[classifier.exact_.strengths == classifier.exact_.strength]
             say(
@@ -238,27 +264,28 @@ def fit(
         say_training_accuracy(BoundPrompt(classifier.prompt_, classifier.backbone_), examples, labels, out)
 
 
-def _validate_options(context: typer.Context, template: str | None, *, auto: bool) -> None:
+def _validate_options(context: typer.Context, template: str | None, *, auto: bool, writes: bool) -> None:
     """Raise CommandError for an option that does not belong to this way to fit, or a template that is missing."""
-    for name in context.params.keys() - {*OF_BOTH}:
+    for name in sorted(context.params):
         source = context.get_parameter_source(name)
-        if source is None or source.name == "DEFAULT" or (name in WITH_AUTO_ALONE) == auto:
+        if source is None or source.name == "DEFAULT":
             continue
-        option = f"--{name.replace('_', '-')}"
+        flag = f"--{name.replace('_', '-')}"
+        if writes and name not in OF_ANSWERS:
+            raise CommandError(
+                f"--answer-column trains a prompt that writes, and {flag} is for prompts with labels; leave one of the "
+                "two out"
+            )
+        if name == "option" and not writes:
+            raise CommandError("--option is for prompts that write; add --answer-column, or leave it out")
+        if name in OF_BOTH or writes or (name in WITH_AUTO_ALONE) == auto:
+            continue
         if auto:
-            raise CommandError(f"--auto chooses for itself and does not take {option}; leave one of the two out")
-        raise CommandError(f"{option} is for --auto; add --auto, or leave it out")
+            raise CommandError(f"--auto chooses for itself and does not take {flag}; leave one of the two out")
+        raise CommandError(f"{flag} is for --auto; add --auto, or leave it out")
+    if template is None and writes:
+        raise CommandError("--answer-column needs a template with an <answer>: give one with --template")
     if template is None and not auto:
         raise CommandError(
             "fit needs a template: give one with --template, or --auto to have template, label words and head chosen"
         )
-
-
-def _warn_of_findings(
-    template: Template, words: Verbalizer | str | None, columns: Sequence[str], labels: Sequence[str]
-) -> None:
-    """Print the warnings of the linter, apart from those that fitting prints itself."""
-    warned = [(placeholder.start, placeholder.end) for placeholder in template.placeholders]
-    for finding in lint(template, words, fields=columns, labels=labels):
-        if finding.severity == "warning" and (finding.start, finding.end) not in warned:
-            warn(f"{finding.message} ({finding.code}); {finding.advice}")

@@ -8,13 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.console import errors, plain, results, say, warn
 from softcloze.cli.delimited import Row
-from softcloze.cli.progress import score_rows
+from softcloze.cli.progress import score_rows, show_progress
 from softcloze.errors import FileError
+from softcloze.formatting import counted
+from softcloze.lint import lint
+from softcloze.template import Template
+from softcloze.verbalizer import Verbalizer
 
 if TYPE_CHECKING:
-    from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
+    from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble, PromptGenerator
     from softcloze.prompt.streaming import RowPredictor
 
 
@@ -57,7 +61,53 @@ def _time_of_change(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.exists() else None
 
 
-def save(classifier: "PromptClassifier | ProbeClassifier | PromptEnsemble", folder: Path) -> None:
+@contextmanager
+def reported_training(work: str, epochs: int, progress: Path) -> Iterator[dict[str, Any]]:
+    """Show the progress of a training: its steps in a bar, and a line for each epoch.
+
+    Args:
+        work: description of the work.
+        epochs: passes over the rows, at most.
+        progress: folder of the checkpoints.
+
+    Yields:
+        The options of training for `set_params` that report to this and keep checkpoints.
+    """
+    with show_progress(work, None) as update:
+        reported = list[int]()
+
+        def on_epoch(record: dict[str, Any]) -> None:
+            accuracy = f"accuracy {record['accuracy']:.3f}   " if "accuracy" in record else ""
+            say(
+                errors(),
+                f"epoch {record['epoch']:>{len(str(epochs))}} of {epochs}   loss {record['loss']:.3f}   {accuracy}"
+                f"{record['seconds']:.1f} s",
+            )
+
+        def on_step(done: int, total: int) -> None:
+            if not reported:
+                resumed = f", resumed after step {done - 1:,}" if done > 1 else ""
+                say(errors(), f"{work}: {counted(total, 'step')}, {total // epochs:,} in each epoch{resumed}")
+            reported.append(done)
+            update(done, total)
+
+        yield {"training__on_epoch": on_epoch, "training__on_step": on_step, "training__checkpoint": progress}
+
+
+def warn_of_findings(
+    template: Template,
+    columns: Sequence[str],
+    words: Verbalizer | str | None = None,
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Print the warnings of the linter, apart from those that fitting prints itself."""
+    warned = [(placeholder.start, placeholder.end) for placeholder in template.placeholders]
+    for finding in lint(template, words, fields=columns, labels=labels):
+        if finding.severity == "warning" and (finding.start, finding.end) not in warned:
+            warn(f"{finding.message} ({finding.code}); {finding.advice}")
+
+
+def save(classifier: "PromptClassifier | ProbeClassifier | PromptEnsemble | PromptGenerator", folder: Path) -> None:
     """Save the prompt; if the disk is full after training, save it elsewhere and raise FileError with that folder."""
     try:
         classifier.save(folder)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from softcloze.cli.console import quiet, results
 from softcloze.cli.delimited import Row
+from softcloze.cli.example import ExampleTextOption, FieldOption, read_example
 from softcloze.cli.input_files import open_table
 from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
@@ -21,7 +22,6 @@ from softcloze.cli.options import (
     VerbalizerOption,
     read_chat_options,
     read_escapes,
-    read_fields,
     read_verbalizer,
 )
 from softcloze.cli.progress import open_backbone, open_tokenizer
@@ -44,14 +44,8 @@ def inspect(
             metavar="TEMPLATE", callback=read_escapes, help=f"A template, or its name in the library; {ESCAPES}"
         ),
     ],
-    text: Annotated[str | None, typer.Option(help="Text for the only field of the template.")] = None,
-    field: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Text for one field, or NAME:=JSON for what Jinja counts or loops over; may be repeated.",
-        ),
-    ] = None,
+    text: ExampleTextOption = None,
+    field: FieldOption = None,
     model: Annotated[
         str | None,
         typer.Option(help="Whose tokens to show: starter:NAME, a name on a hub, a folder, or a .gguf file."),
@@ -83,7 +77,7 @@ def inspect(
     parsed = resolve_template(template)
     if verbalizer is not None:
         parsed.validate_classifies()
-    example = _example(parsed, text, field)
+    example = read_example(parsed, text, field)
     words, options = read_verbalizer(verbalizer, template), read_chat_options(chat_options)
     if model is None and demonstrations == "nearest":
         raise CommandError("--demonstrations nearest compares what a model makes of the rows: name it with --model")
@@ -105,24 +99,6 @@ def inspect(
         write_text(html, page(inspection))
     if inspection.problem is not None:
         raise inspection.problem
-
-
-def _example(template: Template, text: str | None, fields: Sequence[str] | None) -> dict[str, object]:
-    """The example from --text and --field; empty without them."""
-    example = read_fields(fields if fields is not None else ())
-    if example or text is not None:
-        template.validate_reads(example)
-    unknown = [name for name in example if name not in template.fields]
-    has = ", ".join(map(repr, template.fields)) or "none"
-    if text is not None:
-        if len(template.fields) != 1:
-            raise CommandError(
-                f"--text is for templates with one field; this one has {has}: give each with --field NAME=VALUE"
-            )
-        example[template.fields[0]] = text
-    if unknown:
-        raise CommandError(f"the template has no field {unknown[0]!r}; it has {has}")
-    return example
 
 
 def _validate_no_example_needed(model: str | None, examples: Path | None) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -282,27 +281,6 @@ def read_token(path: Path | None) -> str | None:
     if not token:
         raise FileError(f"{path} is empty; expected a token")
     return token
-
-
-def read_fields(given: Iterable[str]) -> dict[str, object]:
-    """Read the fields of an example given as name=text or name:=JSON.
-
-    Raises:
-        CommandError: a field without "=", a name given twice, or a value that is not JSON.
-
-    >>> read_fields(["premise=1 + 1 = 2", "hypothesis=", "stars:=5"])
-    {'premise': '1 + 1 = 2', 'hypothesis': '', 'stars': 5}
-    """
-    fields: dict[str, object] = {}
-    for item in given:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise CommandError(f"--field takes NAME=VALUE, found {item!r}")
-        name, is_json = name.removesuffix(":"), name.endswith(":")
-        if name in fields:
-            raise CommandError(f"--field {name} is given twice")
-        fields[name] = parse(value, ".json", f"--field {name}", CommandError) if is_json else value
-    return fields
 
 
 def parse(text: str, kind: str, where: str, error: type[CommandError | FileError]) -> Any:  # noqa: ANN401

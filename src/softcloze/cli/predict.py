@@ -1,14 +1,7 @@
-"""softcloze predict: label the rows of a file with a saved prompt.
-
-The input may be larger than memory, so it is read several times: once to check every row and to find the columns,
-once to identify it by a checksum, once to score it, and with --out once more to write its rows with their labels.
-"""
+"""softcloze predict: label the rows of a file with a saved prompt."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
 from functools import partial
-from hashlib import file_digest
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -17,9 +10,8 @@ import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from softcloze.cli.console import errors, plain, results, say
-from softcloze.cli.delimited import Row
-from softcloze.cli.input_files import Table, open_table, validate_suffix
+from softcloze.cli.console import plain, results, say
+from softcloze.cli.input_files import Table
 from softcloze.cli.options import (
     FileArgument,
     OtherEncoderOption,
@@ -28,14 +20,14 @@ from softcloze.cli.options import (
     TokenFileOption,
     read_token,
 )
-from softcloze.cli.output_files import is_same
-from softcloze.cli.progress import label_rows, warn_of_bad_rows
-from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
-from softcloze.cli.saved import Saved
+from softcloze.cli.progress import warn_of_bad_rows
+from softcloze.cli.resumable import Result, RowCounts
+from softcloze.cli.row_run import open_rows, resume_output, run_rows, validate_new_columns, write_results
+from softcloze.cli.saved import Saved, read_classifier
 from softcloze.cli.served import ServedPrompt
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
-from softcloze.errors import CommandError, FileError, ServiceError
+from softcloze.errors import CommandError, FileError
 from softcloze.formatting import counted, one_line
 
 if TYPE_CHECKING:
@@ -87,28 +79,22 @@ def predict(
         raise CommandError(
             "--url has the service score the rows, with its own model; leave out --model, --encoder and --compile"
         )
-    if out is not None:
-        validate_suffix(out)
-    with errors().status("reading the rows"):
-        table = open_table(file)
-    if out is not None and is_same(out, table.path):
-        raise CommandError(f"--out {out} is the input file; name another")
-    saved = Saved.read(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
-    names = _new_columns(table, saved.label_texts)
+    table = open_rows(file, out)
+    saved = read_classifier(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
+    names = ("predicted", *(f"probability_{label}" for label in saved.label_texts), "error")
+    validate_new_columns(table, names)
     as_example = table.reader(saved.templates, text_column)
+    counts = RowCounts.of(saved.label_texts)
     output = None
     if out is not None:
-        with errors().status("reading the rows"):
-            purpose = _purpose(table, saved.checksum, text_column)
-            output = ResumableOutput(out, table, names, purpose, restart=restart)
-    counts = output.counts if output is not None else RowCounts()
-    if output is not None and counts.rows:
-        progress = f"resuming: {counts.rows:,} of {table.count:,} rows are labelled already, in "
-        say(errors(), progress, plain(output.journal))
+        purpose = {"prompt": saved.checksum, "--text-column": text_column}
+        output = resume_output(out, table, names, purpose, counts, restart=restart)
     score = _scorer(saved, counts.rows, model, encoder, compile=compile)
-    windows = _results(score, table, as_example, counts.rows)
+    from softcloze.prompt.streaming import WINDOW
+
+    windows = run_rows(score, table, as_example, _result, done=counts.rows, work="scoring rows", window=WINDOW)
     if output is not None:
-        _write(output, windows)
+        write_results(output, windows)
     else:
         first = _count(table, windows, counts)
         columns = saved.templates[0].fields if text_column is None else (text_column,)
@@ -117,32 +103,11 @@ def predict(
     by_label = [f"{label} {counts.labels[label]:,}" for label in saved.label_texts] if not saved.answers_words else []
     say(
         results(),
-        f"{counted(counts.labels.total(), 'row')} labelled",
+        f"{counted(counts.answered, 'row')} labelled",
         plain(f": {', '.join(by_label)}" if by_label else ""),
         *(("; written to ", plain(out, "bold")) if out is not None else ()),
     )
     warn_of_bad_rows(table, counts, "and have no label")
-
-
-def _new_columns(table: Table, labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the new columns; raise if the input has one of them."""
-    names = ("predicted", *(f"probability_{label}" for label in labels), "error")
-    for name in names:
-        if name in table.columns:
-            raise FileError(f"{table.path} has a column {name!r} already, which would be overwritten; rename it")
-    return names
-
-
-def _purpose(table: Table, checksum: str, text_column: str | None) -> dict[str, str | None]:
-    """Facts that are equal when an interrupted run is resumed."""
-    with table.path.open("rb") as file:
-        content = file_digest(file, "sha256").hexdigest()
-    return {
-        "input": content,
-        "prompt": checksum,
-        "--text-column": text_column,
-        "version of softcloze": version("softcloze"),
-    }
 
 
 def _scorer(
@@ -156,32 +121,9 @@ def _scorer(
     return partial(predict_rows, saved.open(model, encoder, compile=compile))
 
 
-def _results(score: "Score", table: Table, as_example: Callable[[Row], Row], done: int) -> "Generator[list[Result]]":
-    """Score the rows after the first `done` ones, one window at a time."""
-    lines = islice(table.lines(), done, None)
-    examples = (line if isinstance(line, FileError) else as_example(line) for line in lines)
-    with closing(label_rows(score(examples), table.count, done)) as windows:
-        for window in windows:
-            yield [_result(prediction) for prediction in window]
-
-
 def _result(prediction: "Prediction") -> Result:
-    if isinstance(prediction.example, FileError):  # a damaged line: its own error is more precise
-        return Result(None, None, str(prediction.example))
     label = str(prediction.label) if prediction.error is None else None
     return Result(label, prediction.probabilities, prediction.error)
-
-
-def _write(output: ResumableOutput, windows: "Generator[list[Result]]") -> None:
-    """Save the results window by window, then write the output."""
-    try:
-        with closing(windows):
-            for window in windows:
-                output.append(window)
-        output.finish()
-    except (KeyboardInterrupt, ServiceError):
-        say(errors(), f"interrupted: {output.counts.rows:,} rows are saved; run the same command again to resume")
-        raise
 
 
 def _count(table: Table, windows: "Generator[list[Result]]", counts: RowCounts) -> list[Result]:
@@ -190,7 +132,7 @@ def _count(table: Table, windows: "Generator[list[Result]]", counts: RowCounts) 
     for window in windows:
         first += window[: PREVIEW_ROWS - len(first)]
         for result in window:
-            counts.add(result.label, result.error)
+            counts.add(result.answer, result.error)
     counts.validate(table)
     return first
 
@@ -205,7 +147,7 @@ def _preview(
     rows = [{} if isinstance(line, FileError) else line for line in islice(table.lines(), len(first))]
     places = [*map(str.split, map(table.place, range(len(first))))]
     predicted = [
-        Styled(result.label, "bold") if result.label is not None else Styled("no label", "red") for result in first
+        Styled(result.answer, "bold") if result.answer is not None else Styled("no label", "red") for result in first
     ]
     chances = [result.probabilities for result in first]
     every = [

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.progress import (
     BarColumn,
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from softcloze.backbone import Backbone
     from softcloze.encoding import PromptTokenizer
-    from softcloze.prompt.streaming import Prediction, RowPredictor
+    from softcloze.prompt.streaming import Prediction, RowPredictor, WrittenRow
 
+AnyRow = TypeVar("AnyRow", bound="Prediction | WrittenRow")
 SECONDS = 30  # between lines about the progress where there is no terminal
 
 
@@ -140,26 +141,30 @@ def open_tokenizer(model: str) -> "tuple[PromptTokenizer, int]":
     return PromptTokenizer(tokenizer, masked=family != "causal", decoder=family == "seq2seq"), max_length
 
 
-def label_rows(predictions: "Iterator[Prediction]", total: int, done: int = 0) -> "Generator[list[Prediction]]":
-    """Take predictions, one window at a time, while a bar shows the progress; say at the end what was cut from rows.
+def take_rows(
+    rows: Iterator[AnyRow], total: int, done: int = 0, *, work: str = "scoring rows", window: int
+) -> Generator[list[AnyRow]]:
+    """Take rows with their results, one window at a time, while a bar shows the progress.
+
+    At the end, say what was cut from the rows.
 
     Args:
-        predictions: of the rows, made as they are taken.
+        rows: made as they are taken.
         total: number of all rows.
-        done: number of rows that were labelled before and are not among them.
+        done: number of rows that were finished before and are not among them.
+        work: description of the work.
+        window: rows of a window.
     """
-    from softcloze.prompt.streaming import WINDOW
-
-    with show_progress("scoring rows", total, done) as update:
+    with show_progress(work, total, done) as update:
         count, rows_cut, lost = 0, 0, Counter[str]()
-        while window := list(islice(predictions, WINDOW)):
-            for prediction in window:
-                rows_cut += bool(prediction.cut or prediction.dropped)
-                lost.update({f"tokens of {name!r}": tokens for name, tokens in prediction.cut.items()})
-                lost.update({"demonstrations": prediction.dropped} if prediction.dropped else {})
-            count += len(window)
+        while taken := list(islice(rows, window)):
+            for row in taken:
+                rows_cut += bool(row.cut or row.dropped)
+                lost.update({f"tokens of {name!r}": tokens for name, tokens in row.cut.items()})
+                lost.update({"demonstrations": row.dropped} if row.dropped else {})
+            count += len(taken)
             update(done + count, total)
-            yield window
+            yield taken
     if rows_cut:
         parts = ", ".join(f"{number:,} {what}" for what, number in lost.items())
         cut = f"{rows_cut:,} of {counted(count, 'row')} {'was' if rows_cut == 1 else 'were'} too long"
@@ -170,11 +175,11 @@ def score_rows(bound: "RowPredictor[Any]", rows: Iterable[Row], total: int) -> S
     """Score all rows that can be scored, and count the others."""
     import numpy as np
 
-    from softcloze.prompt.streaming import predict_rows
+    from softcloze.prompt.streaming import WINDOW, predict_rows
 
     labels = tuple(map(str, bound.labels))
-    scored = Scored(labels, [], np.full((total, len(labels)), np.nan), RowCounts())
-    for window in label_rows(predict_rows(bound, iter(rows)), total):
+    scored = Scored(labels, [], np.full((total, len(labels)), np.nan), RowCounts.of(labels))
+    for window in take_rows(predict_rows(bound, iter(rows)), total, window=WINDOW):
         for prediction in window:
             label = str(prediction.label) if prediction.error is None else None
             scored.predicted.append(label)
@@ -188,7 +193,7 @@ def warn_of_bad_rows(table: Table, counts: RowCounts, consequence: str) -> None:
     """Print a warning line that counts the bad rows, and a line for each of the first ones."""
     if not counts.problems:
         return
-    warn(f"{counts.problems:,} of {counted(counts.rows, 'row')} could not be scored {consequence}")
+    warn(f"{counts.problems:,} of {counted(counts.rows, 'row')} could not be {counts.verb} {consequence}")
     console = errors()
     for row in counts.reasons:
         say(console, "  ", plain(counts.reason(table, row)))

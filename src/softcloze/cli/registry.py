@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softcloze.cli.console import plain, results, say
-from softcloze.cli.options import OtherModelOption, read_fields
+from softcloze.cli.example import read_fields
+from softcloze.cli.options import OtherModelOption
 from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
 from softcloze.errors import ArtifactError

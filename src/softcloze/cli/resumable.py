@@ -1,12 +1,12 @@
-"""Resumable output: a journal of finished rows beside the output, until all rows are labelled."""
+"""Resumable output: a journal of finished rows beside the output, until all rows have a result."""
 
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
@@ -15,7 +15,7 @@ from softcloze.errors import FileError
 from softcloze.files import expand_user, explain_write_errors, replacing_file, resolve, validate_writable, write_text
 from softcloze.formatting import counted
 
-HEADER = "softcloze predict"
+HEADER = "softcloze rows"
 NAMED = 5  # bad rows whose reasons are kept
 
 
@@ -23,45 +23,56 @@ class Result(NamedTuple):
     """The result of one row.
 
     Attributes:
-        label: the label; None for a bad row.
-        probabilities: of the labels; None for a bad row.
-        error: the reason why a bad row has no label.
+        answer: the label or the text; None for a bad row.
+        probabilities: of the labels; None for a bad row, and empty for a text.
+        error: the reason why a bad row has no answer.
     """
 
-    label: str | None
+    answer: str | None
     probabilities: Sequence[float] | None
     error: str | None
 
 
 @dataclass(slots=True)
 class RowCounts:
-    """Rows by label, and the rows that could not be scored.
+    """Rows with an answer, and the rows that could not be answered.
 
     Attributes:
-        labels: label to rows.
-        problems: rows that could not be scored.
+        labels: label to rows, of the labels that are counted one by one; others have no entry.
+        answered: rows with an answer.
+        problems: rows without.
         reasons: row to the reason, for the first of those.
+        verb: what could not be done with them, for messages.
 
-    >>> counts = RowCounts()
+    >>> counts = RowCounts.of(["很好", "差"])
     >>> counts.add("很好", None)
     >>> counts.add(None, "field 'text' is None")
-    >>> counts
-    RowCounts(labels=Counter({'很好': 1}), problems=1, reasons={1: "field 'text' is None"})
+    >>> counts.labels["很好"], counts.answered, counts.problems, counts.reasons
+    (1, 1, 1, {1: "field 'text' is None"})
     """
 
     labels: Counter[str] = field(default_factory=Counter)
+    answered: int = 0
     problems: int = 0
     reasons: dict[int, str] = field(default_factory=dict)
+    verb: str = "scored"
+
+    @classmethod
+    def of(cls, labels: Iterable[str]) -> Self:
+        """Counts of rows by these labels."""
+        return cls(Counter(dict.fromkeys(labels, 0)))
 
     @property
     def rows(self) -> int:
         """All rows that were counted."""
-        return self.labels.total() + self.problems
+        return self.answered + self.problems
 
-    def add(self, label: str | None, error: str | None) -> None:
-        """Count the next row, which has a label or the reason why it has none."""
-        if label is not None:
-            self.labels[label] += 1
+    def add(self, answer: str | None, error: str | None) -> None:
+        """Count the next row, which has an answer or the reason why it has none."""
+        if answer is not None:
+            self.answered += 1
+            if answer in self.labels:  # a key for each text of a long file would fill the memory
+                self.labels[answer] += 1
             return
         if len(self.reasons) < NAMED:
             self.reasons[self.rows] = str(error)
@@ -73,9 +84,9 @@ class RowCounts:
         return reason if reason != self.reasons[row] else f"{table.place(row)}: {reason}"
 
     def validate(self, table: Table) -> None:
-        """Raise FileError with the reason of the first row if no row of the table has a label."""
-        if self.problems and not self.labels:
-            raise FileError(f"none of {counted(self.problems, 'row')} can be scored; {self.reason(table, 0)}")
+        """Raise FileError with the reason of the first row if no row of the table has an answer."""
+        if self.problems and not self.answered:
+            raise FileError(f"none of {counted(self.problems, 'row')} can be {self.verb}; {self.reason(table, 0)}")
 
 
 class ResumableOutput:
@@ -92,15 +103,23 @@ class ResumableOutput:
     """
 
     def __init__(
-        self, out: Path, table: Table, names: Sequence[str], purpose: Mapping[str, str | None], *, restart: bool
+        self,
+        out: Path,
+        table: Table,
+        names: Sequence[str],
+        purpose: Mapping[str, str | None],
+        counts: RowCounts,
+        *,
+        restart: bool,
     ) -> None:
         """Start a run, or resume the same run where it was interrupted.
 
         Args:
             out: the file to write.
             table: the input.
-            names: names of the new columns: label, one probability for each label, error.
+            names: names of the new columns: answer, one probability for each label, error.
             purpose: facts that identify the run, by name.
+            counts: counts, to which the rows in the journal are added.
             restart: whether to discard the results of an interrupted run.
 
         Raises:
@@ -110,7 +129,7 @@ class ResumableOutput:
         """
         self.out = resolve(out) if ".." in out.parts else expand_user(out)  # a folder before .. may not exist
         self.journal = self.out.with_name(self.out.name + ".part")
-        self.counts = RowCounts()
+        self.counts = counts
         self._table, self._names = table, names
         self._state = _state(table.path)
         validate_writable(self.out)
@@ -137,16 +156,16 @@ class ResumableOutput:
             os.fsync(file.fileno())
             self._size = file.tell()
         for result in window:
-            self.counts.add(result.label, result.error)
+            self.counts.add(result.answer, result.error)
 
     def finish(self) -> None:
         """Write the output and remove the journal.
 
         Raises:
-            FileError: the output cannot be written, no row has a label, or the input changed since the run started.
+            FileError: the output cannot be written, no row has an answer, or the input changed since the run started.
         """
         with explain_write_errors(self.out):
-            if self.counts.labels:
+            if self.counts.answered:
                 with replacing_file(self.out) as draft:
                     self._write(draft, self._rows())
             self.journal.unlink()
@@ -155,11 +174,11 @@ class ResumableOutput:
     def _rows(self) -> Iterator[Row]:
         """Rows of the input with the new columns; a damaged row has the new ones only."""
         if _state(self._table.path) != self._state:
-            raise FileError(f"{self._table.path} changed while its rows were labelled; --restart begins anew")
+            raise FileError(f"{self._table.path} changed during the run; --restart begins anew")
         missing = [None] * (len(self._names) - 2)
         for line, result in zip(self._table.lines(), self._results(), strict=True):
             row = {} if isinstance(line, FileError) else line
-            values = (result.label, *(result.probabilities or missing), result.error)
+            values = (result.answer, *(result.probabilities or missing), result.error)
             yield {**row, **dict(zip(self._names, values, strict=True))}
 
     def _results(self) -> Iterator[Result]:
@@ -188,7 +207,7 @@ class ResumableOutput:
             self._drop_cut_line()
         try:
             for result in self._results():
-                self.counts.add(result.label, result.error)
+                self.counts.add(result.answer, result.error)
             if self.counts.rows > self._table.count:
                 raise ValueError(f"it holds {self.counts.rows:,} rows, the input {self._table.count:,}")
         except (ValueError, TypeError) as error:

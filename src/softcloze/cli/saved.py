@@ -1,18 +1,22 @@
 """Saved prompts, probes, ensembles and generators: their cards, read before torch is imported, and their models."""
 
+from collections.abc import Mapping
 from hashlib import sha256
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from softcloze.cli.console import quiet
 from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PromptCard, quantised_options
+from softcloze.prompt.generator_card import GENERATOR
 from softcloze.prompt.saved import AnyClassifier, SavedCards, bind_saved
 from softcloze.verbalizer import FieldVerbalizer
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
     from softcloze.classifiers.probe import Encoder
+    from softcloze.prompt import BoundGenerator
     from softcloze.prompt.streaming import RowPredictor
 
 
@@ -20,6 +24,11 @@ class Saved(SavedCards):
     """A saved prompt, probe, ensemble or generator, whose models the commands load."""
 
     __slots__ = ()
+
+    @property
+    def writes(self) -> bool:
+        """True for a generator."""
+        return self.card.name == GENERATOR.card
 
     @property
     def label_texts(self) -> tuple[str, ...]:
@@ -70,6 +79,22 @@ class Saved(SavedCards):
         self.fetch_encoder(encoder)
         return bind_saved(loaded, backbone, encoder)
 
+    def options(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of writing that a generator was saved with, and changes of them in --option.
+
+        Raises:
+            ParameterError: an option is unknown or has a wrong value.
+        """
+        from softcloze.generation import validate_options
+
+        return validate_options({**self.members[0].entries["options"], **changes}, prefix="--option ")
+
+    def open_writer(self, model: str | None = None) -> "BoundGenerator":
+        """Load a generator and its model, by default that of the card; raises as `open`."""
+        from softcloze.prompt import BoundGenerator, GeneratorPrompt
+
+        return BoundGenerator.from_saved(GeneratorPrompt.load(self.folder), self.open_backbone(model))
+
     def fetch_encoder(self, encoder: str | None = None) -> None:
         """Download the files of the sentence encoder, by default that of the card, if it is a starter."""
         if self.encoder is not None:
@@ -91,3 +116,27 @@ class Saved(SavedCards):
         if isinstance(loaded, GeneratorPrompt):
             raise ArtifactError(f"{self.folder} is a generator, which writes text and has no labels")
         return loaded
+
+
+def read_classifier(path: str | PathLike[str]) -> Saved:
+    """Read the cards of a prompt, probe or ensemble.
+
+    Raises:
+        ArtifactError: a file is missing, damaged or altered, or has another format; or a generator.
+    """
+    saved = Saved.read(path)
+    if saved.writes:
+        raise ArtifactError(f"{path} writes text and has no labels; softcloze generate, evaluate and serve take it")
+    return saved
+
+
+def read_generator(path: str | PathLike[str]) -> Saved:
+    """Read the card of a generator.
+
+    Raises:
+        ArtifactError: it is missing, damaged or altered, or has another format; or a prompt, probe or ensemble.
+    """
+    saved = Saved.read(path)
+    if not saved.writes:
+        raise ArtifactError(f"{path} labels examples and writes no text; softcloze predict takes it")
+    return saved

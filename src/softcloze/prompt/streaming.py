@@ -1,9 +1,9 @@
-"""Score rows as they arrive, in constant memory."""
+"""Score rows, or write text for them, as they arrive, in constant memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,14 @@ from softcloze.errors import NonFiniteError, SoftclozeError
 from softcloze.prompt.rows import encode_each
 from softcloze.verbalizer import Label
 
+if TYPE_CHECKING:
+    from softcloze.prompt.generator import BoundGenerator
+
 # rows sorted by length and scored together: enough to fill batches with rows of similar length, few enough that a
 # large model on a small machine answers every few seconds
 WINDOW = 256
+# the same for rows that get a text, each of which takes many steps of the model
+WRITING_WINDOW = 32
 
 
 class EncodedExample(Protocol):
@@ -81,9 +86,7 @@ def predict_rows(bound: RowPredictor[Encoded], rows: Iterator[Example], window: 
         rows: examples; any other value becomes a prediction with an error.
         window: rows that are sorted by length and scored together.
     """
-    first = 0
-    while examples := list(islice(rows, window)):
-        encoded = encode_each(bound.encode, examples)
+    for first, examples, encoded in _windows(bound.encode, rows, window):
         probabilities = iter(_probabilities(bound, [item for item in encoded if not isinstance(item, SoftclozeError)]))
         for row, (example, item) in enumerate(zip(examples, encoded, strict=True), start=first):
             result = str(item) if isinstance(item, SoftclozeError) else next(probabilities)
@@ -92,6 +95,68 @@ def predict_rows(bound: RowPredictor[Encoded], rows: Iterator[Example], window: 
             else:
                 label = bound.answer(example, int(result.argmax()))
                 yield Prediction(row, example, label, tuple(result.tolist()), cut=item.cut, dropped=item.dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRow:
+    """The text that a model wrote for one row.
+
+    Attributes:
+        row: index of the row, from 0.
+        example: the row itself.
+        text: the text; None for a row that could not be encoded.
+        error: why the row has no text; None for all others.
+        cut: as of `Prediction`, like the next one.
+        dropped: number of demonstrations left out for it.
+    """
+
+    row: int
+    example: Example
+    text: str | None
+    error: str | None = None
+    cut: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def write_rows(
+    bound: "BoundGenerator",
+    rows: Iterator[Example],
+    options: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    window: int = WRITING_WINDOW,
+) -> Iterator[WrittenRow]:
+    """Write a text for rows, one window after the other.
+
+    Args:
+        bound: a prompt that writes, bound to its model.
+        rows: examples; any other value becomes a row with an error.
+        options: changes of the options of writing of the prompt.
+        seed: with `do_sample`, the seed of the window is the sum of this and the index of its first row.
+        first: index of the first row; from the start of a window on, texts are those of a run over all rows.
+        window: rows that are sorted by length and written together.
+
+    Raises:
+        ParameterError: an option is unknown or has a wrong value.
+    """
+    checked = bound.options(options)
+    for start, examples, encoded in _windows(lambda batch: bound.encode(batch, checked), rows, window, first):
+        good = [item for item in encoded if not isinstance(item, SoftclozeError)]
+        texts = iter(bound.write_encoded(good, checked, seed + start))
+        for row, (example, item) in enumerate(zip(examples, encoded, strict=True), start=start):
+            if isinstance(item, SoftclozeError):
+                yield WrittenRow(row, example, None, str(item))
+            else:
+                yield WrittenRow(row, example, next(texts), cut=item.cut, dropped=item.dropped)
+
+
+def _windows(
+    encode: Callable[[Sequence[Example]], Sequence[Encoded]], rows: Iterator[Example], window: int, first: int = 0
+) -> Iterator[tuple[int, list[Example], list[Encoded | SoftclozeError]]]:
+    """The index of the first row of each window, its rows, and those rows encoded, or the error of each."""
+    while examples := list(islice(rows, window)):
+        yield first, examples, encode_each(encode, examples)
         first += len(examples)
 
 

@@ -1,0 +1,110 @@
+"""softcloze generate: write a text for each row of a file, or for one example."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from softcloze.cli.answers import WritingOption, read_options
+from softcloze.cli.console import plain, results, say, visible
+from softcloze.cli.delimited import Row
+from softcloze.cli.example import ExampleTextOption, FieldOption, read_example
+from softcloze.cli.options import OtherModelOption, TextOption
+from softcloze.cli.progress import warn_of_bad_rows
+from softcloze.cli.resumable import Result, RowCounts
+from softcloze.cli.row_run import open_rows, resume_output, run_rows, validate_new_columns, write_results
+from softcloze.cli.saved import read_generator
+from softcloze.errors import CommandError
+from softcloze.formatting import counted
+
+if TYPE_CHECKING:
+    from softcloze.prompt import BoundGenerator
+    from softcloze.prompt.streaming import WrittenRow
+
+COLUMNS = ("written", "error")
+
+
+def generate(
+    prompt: Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt that writes.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file; or give --text.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Output with all rows of FILE: a .csv, .tsv, .jsonl or .parquet file."),
+    ] = None,
+    text: ExampleTextOption = None,
+    field: FieldOption = None,
+    text_column: TextOption = None,
+    option: WritingOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of texts that are drawn, with --option do_sample=true.")] = 0,
+    model: OtherModelOption = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
+    ] = False,
+) -> None:
+    """Write a text for each row of FILE with a saved prompt; with --text or --field in place of FILE, for one example.
+
+    The output has the columns "written" and "error". A row that cannot be encoded gets the reason instead of a text;
+    all other rows get one. Run the same command again to resume an interrupted run. Texts are written with the options
+    that the prompt was saved with, greedily if there are none; --option changes them.
+    """
+    is_single = text is not None or bool(field)
+    if is_single == (file is not None):
+        raise CommandError("generate writes for the rows of a FILE, or for one example in --text or --field: give one")
+    for name, given in {"--out": out, "--text-column": text_column, "--restart": restart or None}.items():
+        if is_single and given is not None:
+            raise CommandError(f"{name} is for the rows of a FILE; leave it out with --text and --field")
+    options = read_options(option)
+    if file is None:
+        saved = read_generator(prompt)
+        example = read_example(saved.templates[0], text, field)
+        changed = saved.options(options)
+        _print_text(saved.open_writer(model), example, changed, seed)
+        return
+    if out is None:
+        raise CommandError("the rows of a FILE need a file for their texts: name it with --out")
+    table = open_rows(file, out)
+    saved = read_generator(prompt)
+    validate_new_columns(table, COLUMNS)
+    as_example = table.reader(saved.templates, text_column)
+    counts = RowCounts(verb="answered")
+    purpose = {
+        "prompt": saved.checksum,
+        "--text-column": text_column,
+        "--option": json.dumps(options, sort_keys=True),
+        "--seed": str(seed),
+    }
+    output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
+    changed = saved.options(options)
+    bound = saved.open_writer(model)
+
+    from softcloze.prompt.streaming import WRITING_WINDOW, write_rows
+
+    process = partial(write_rows, bound, options=changed, seed=seed, first=counts.rows)
+    windows = run_rows(
+        process, table, as_example, _result, done=counts.rows, work="writing texts", window=WRITING_WINDOW
+    )
+    write_results(output, windows)
+    say(results(), f"{counted(counts.answered, 'text')} written to ", plain(out, "bold"))
+    warn_of_bad_rows(table, counts, "and have no text")
+
+
+def _result(row: "WrittenRow") -> Result:
+    return Result(row.text, (), row.error)
+
+
+def _print_text(bound: "BoundGenerator", example: Row, options: Mapping[str, Any], seed: int) -> None:
+    """Write the text of one example to the standard output, piece by piece unless several beams find it as a whole."""
+    if options.get("num_beams", 1) > 1:
+        pieces: Iterator[str] = iter(bound.write([example], options, seed))
+    else:
+        pieces = bound.stream(example, options, seed)
+    for piece in pieces:
+        sys.stdout.write(visible(piece) if sys.stdout.isatty() else piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")

@@ -1,0 +1,112 @@
+"""A saved prompt run over the rows of a file, with an output that an interrupted run resumes.
+
+The input may be larger than memory, so it is read several times: once to check every row and to find the columns,
+once to identify it by a checksum, once to run the prompt on it, and once more to write its rows with their results.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from hashlib import file_digest
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from softcloze.cli.console import errors, plain, say
+from softcloze.cli.delimited import Row
+from softcloze.cli.input_files import Table, open_table, validate_suffix
+from softcloze.cli.output_files import is_same
+from softcloze.cli.progress import AnyRow, take_rows
+from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
+from softcloze.errors import CommandError, FileError, ServiceError
+
+
+def open_rows(file: Path, out: Path | None) -> Table:
+    """Open the rows of a file, after a check of the path of the output.
+
+    Raises:
+        FileError: the file cannot be read, or the output has an unknown ending.
+        CommandError: the output is the file itself.
+    """
+    if out is not None:
+        validate_suffix(out)
+    with errors().status("reading the rows"):
+        table = open_table(file)
+    if out is not None and is_same(out, table.path):
+        raise CommandError(f"--out {out} is the input file; name another")
+    return table
+
+
+def validate_new_columns(table: Table, names: Sequence[str]) -> None:
+    """Raise FileError if the input has one of the new columns."""
+    for name in names:
+        if name in table.columns:
+            raise FileError(f"{table.path} has a column {name!r} already, which would be overwritten; rename it")
+
+
+def resume_output(
+    out: Path,
+    table: Table,
+    names: Sequence[str],
+    purpose: Mapping[str, str | None],
+    counts: RowCounts,
+    *,
+    restart: bool,
+) -> ResumableOutput:
+    """Start an output, or resume that of an interrupted run; arguments and errors as of `ResumableOutput`.
+
+    The input and the version of softcloze belong to every purpose.
+    """
+    with errors().status("reading the rows"):
+        with table.path.open("rb") as file:
+            content = file_digest(file, "sha256").hexdigest()
+        facts = {"input": content, **purpose, "version of softcloze": version("softcloze")}
+        output = ResumableOutput(out, table, names, facts, counts, restart=restart)
+    if counts.rows:
+        progress = f"resuming: {counts.rows:,} of {table.count:,} rows are done already, in "
+        say(errors(), progress, plain(output.journal))
+    return output
+
+
+def run_rows(
+    process: Callable[[Iterator[Any]], Iterator[AnyRow]],
+    table: Table,
+    as_example: Callable[[Row], Row],
+    as_result: Callable[[AnyRow], Result],
+    *,
+    done: int,
+    work: str,
+    window: int,
+) -> Generator[list[Result]]:
+    """Process the rows after the first `done` ones, one window at a time.
+
+    Args:
+        process: gives a result for each example, or for the error of a damaged line.
+        table: the rows.
+        as_example: makes a row an example.
+        as_result: makes what `process` gives a result.
+        done: number of rows that are finished already.
+        work: description of the work, for the bar.
+        window: rows of a window.
+    """
+    lines = islice(table.lines(), done, None)
+    examples = (line if isinstance(line, FileError) else as_example(line) for line in lines)
+    with closing(take_rows(process(examples), table.count, done, work=work, window=window)) as windows:
+        for rows in windows:
+            # of a damaged line, its own error is the more precise one
+            yield [
+                Result(None, None, str(row.example)) if isinstance(row.example, FileError) else as_result(row)
+                for row in rows
+            ]
+
+
+def write_results(output: ResumableOutput, windows: Generator[list[Result]]) -> None:
+    """Save the results window by window, then write the output."""
+    try:
+        with closing(windows):
+            for window in windows:
+                output.append(window)
+        output.finish()
+    except (KeyboardInterrupt, ServiceError):
+        say(errors(), f"interrupted: {output.counts.rows:,} rows are saved; run the same command again to resume")
+        raise

@@ -1,0 +1,280 @@
+"""Prompts that write on the command line: fit, generate and evaluate, and the ways to get them wrong."""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet
+import pytest
+import torch
+from support import models
+
+from softcloze import PromptClassifier, PromptGenerator
+from softcloze.cli import main
+from softcloze.cli.evaluate_generator import Metric
+from softcloze.cli.resumable import ResumableOutput
+from softcloze.experiments import evaluate_generation
+from softcloze.experiments.generation import GENERATION_METRICS
+from softcloze.prompt.streaming import WRITING_WINDOW
+from softcloze.training import checkpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*training loss did not fall", "ignore:.*holds the progress of another")
+
+TEMPLATE = r"<text><soft*3> so: <answer max=6>\n"
+FIT = ["fit", "pairs.csv", "--answer-column", "answer", "--template", TEMPLATE, "--model", "model", "--epochs", "2"]
+ROWS = 2 * WRITING_WINDOW + 10
+BAD = {3: '{"text": null}', WRITING_WINDOW + 1: "[1]", ROWS - 1: '{"txet": "oops"}'}
+
+
+def run(*arguments):
+    """The command in this process; its exit code."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setattr(sys, "argv", ["softcloze", *map(str, arguments)])
+        main()
+    return stop.value.code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, pairs, a prompt that `fit` trained on them and one for labels, and rows of which some are bad."""
+    folder = tmp_path_factory.mktemp("generate")
+    models.model("gpt2").save_pretrained(folder / "model")
+    models.tokenizer("gpt2").save_pretrained(folder / "model")
+    with (folder / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        pairs = [["text", "answer"], *([text, "a good film" if "good" in text else "bad"] for text in models.SENTENCES)]
+        csv.writer(file).writerows(pairs)
+    lines = [{"text": models.SENTENCES[i % len(models.SENTENCES)], "id": i} for i in range(ROWS)]
+    written = [BAD.get(i, json.dumps(line)) for i, line in enumerate(lines)]
+    (folder / "rows.jsonl").write_text("\n".join(written), encoding="utf-8")
+    words = {"good": "good", "bad": "bad"}
+    PromptClassifier(str(folder / "model"), "<text> It was <mask>", words).save(folder / "labels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(*FIT, "--out", "prompt") == 0
+        assert run("generate", "rows.jsonl", "--prompt", "prompt", "--out", "whole.jsonl") == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_folder(monkeypatch, folder):
+    monkeypatch.chdir(folder)
+
+
+def read_pairs():
+    with open("pairs.csv", encoding="utf-8", newline="") as file:  # noqa: PTH123
+        return zip(*((row["text"], row["answer"]) for row in csv.DictReader(file)), strict=True)
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_fit_saves_what_the_estimator_learns(folder):
+    saved = PromptGenerator.load(folder / "prompt")
+    fitted = PromptGenerator("model", TEMPLATE.replace(r"\n", "\n"), epochs=2, random_state=0).fit(*read_pairs())
+    assert torch.equal(saved.prompt_.vectors["#1"], fitted.prompt_.vectors["#1"])
+    assert saved.prompt_.template == fitted.prompt_.template
+    assert saved.history_[-1]["loss"] == fitted.history_[-1]["loss"]
+    assert not list(folder.glob("*.part"))
+
+
+def test_an_interrupted_fit_resumes(folder, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+    take, calls = torch.optim.AdamW.step, []
+
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return take(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        assert run(*FIT, "--out", "again") != 0
+    assert "interrupted: the progress is kept in again.part; run the same command again" in capsys.readouterr().err
+    assert run(*FIT, "--out", "again") == 0
+    out, err = capsys.readouterr()
+    assert "training on 24 rows: 12 steps, 6 in each epoch, resumed after step 7\n" in err
+    assert out.startswith("training loss ") and out.endswith(
+        " nats per token of the answers on 24 rows; saved in again\n"
+    )
+    vectors = [PromptGenerator.load(name).prompt_.vectors["#1"] for name in ("prompt", "again")]
+    assert torch.equal(*vectors)
+
+
+def test_demonstrations_and_options_of_writing_are_saved(folder, capsys):
+    template = r"<demos*2><text> so: <answer max=8>\n"
+    options = ["--option", "num_beams=2", "--option", r"stop_strings=\t"]
+    assert run(*FIT, "--template", template, *options, "--out", "shown") == 0
+    assert capsys.readouterr().out == "demonstrations from 24 rows; saved in shown\n"
+    generator = PromptGenerator.load(folder / "shown")
+    assert generator.options == {"num_beams": 2, "stop_strings": "\t"}
+    assert len(generator.prompt_.demonstrations.pool) == 2
+    assert run("generate", "--prompt", "shown", "--text", "It was good.") == 0
+    assert capsys.readouterr().out == generator.predict(["It was good."])[0] + "\n"
+
+
+def test_a_text_for_each_row_and_a_reason_for_bad_ones(folder):
+    rows = read_lines(folder / "whole.jsonl")
+    assert [row.get("id") for row in rows] == [None if i in BAD else i for i in range(ROWS)]
+    assert {i: row["error"] for i, row in enumerate(rows) if row["error"] is not None} == {
+        3: "field 'text' is None: drop the row or give it a text, if only an empty one",
+        WRITING_WINDOW + 1: f"rows.jsonl, line {WRITING_WINDOW + 2}: expected a JSON object, found '[1]'",
+        ROWS - 1: "no field 'text': the example has 'txet'; did you mean 'txet'?",
+    }
+    good = [row for row in rows if row["error"] is None]
+    expected = PromptGenerator.load(folder / "prompt").predict([row["text"] for row in good])
+    assert [row["written"] for row in good] == expected.tolist()
+    assert len({*expected}) > 3
+
+
+def test_other_formats_hold_the_same(folder, capsys):
+    texts = [row["written"] for row in read_lines(folder / "whole.jsonl")]
+    for out in ("out.csv", "out.parquet"):
+        assert run("generate", "rows.jsonl", "--prompt", "prompt", "--out", out) == 0
+    said, warned = capsys.readouterr()
+    assert said.splitlines()[-1] == f"{ROWS - 3} texts written to out.parquet"
+    assert f"3 of {ROWS} rows could not be answered and have no text\n  line 4: field 'text'" in warned
+    table = pyarrow.parquet.read_table(folder / "out.parquet").to_pydict()
+    assert table["written"] == texts
+    with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["written"] for row in csv.DictReader(file)] == [text or "" for text in texts]
+
+
+@pytest.mark.parametrize("options", [[], ["--option", "do_sample=true", "--option", "top_k=5", "--seed", "7"]])
+def test_interrupted_and_resumed(options, folder, monkeypatch, capsys):
+    arguments = ["generate", "rows.jsonl", "--prompt", "prompt", *options]
+    if options:
+        assert run(*arguments, "--out", "whole-drawn.jsonl") == 0
+    windows, append = iter([False, True]), ResumableOutput.append
+
+    def interrupt(self, window):
+        if next(windows):
+            raise KeyboardInterrupt
+        append(self, window)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResumableOutput, "append", interrupt)
+        assert run(*arguments, "--out", "part.jsonl") != 0
+    assert f"interrupted: {WRITING_WINDOW} rows are saved; run the same command again" in capsys.readouterr().err
+    assert run(*arguments, "--option", "max_new_tokens=2", "--out", "part.jsonl") == 2
+    assert "keeps the rows of a run with another --option; --restart discards" in capsys.readouterr().err
+    assert run(*arguments, "--out", "part.jsonl") == 0
+    assert f"resuming: {WRITING_WINDOW} of {ROWS} rows are done already" in capsys.readouterr().err
+    whole = folder / ("whole-drawn.jsonl" if options else "whole.jsonl")
+    assert (folder / "part.jsonl").read_bytes() == whole.read_bytes()
+    assert bool(options) == (whole.read_bytes() != (folder / "whole.jsonl").read_bytes())
+
+
+@pytest.mark.slow
+def test_killed_at_a_random_moment(folder):
+    """As `kill -9` does it, which no program can catch."""
+    journal = folder / "killed.jsonl.part"
+    arguments = ["generate", "rows.jsonl", "--prompt", "prompt", "--out", "killed.jsonl"]
+    with subprocess.Popen([sys.executable, "-c", "from softcloze.cli import main; main()", *arguments]) as process:
+        deadline = time.monotonic() + 200
+        while process.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.read_bytes().count(b"\n") > 1:
+                break
+            time.sleep(0.005)
+        time.sleep(random.random() * 0.05)  # where it dies must make no difference: any moment will do
+        process.kill()
+    assert run(*arguments) == 0
+    assert (folder / "killed.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
+    assert not journal.exists()
+
+
+def test_a_single_text_is_streamed(folder, capsys):
+    generator = PromptGenerator.load(folder / "prompt")
+    for options, changes in ([], {}), (["--option", "max_new_tokens=2"], {"max_new_tokens": 2}):
+        assert run("generate", "--prompt", "prompt", "--text", "这部电影很好", *options) == 0
+        assert capsys.readouterr().out == generator.predict(["这部电影很好"], **changes)[0] + "\n"
+
+
+def test_evaluate_measures_as_in_python(folder, capsys):
+    metrics = ["chrf", "exact_match", "perplexity"]
+    chosen = [word for metric in metrics for word in ("--metric", metric)]
+    assert run("evaluate", "pairs.csv", "--prompt", "prompt", *chosen, "--report", "page.html") == 0
+    texts, answers = read_pairs()
+    expected = evaluate_generation(PromptGenerator.load(folder / "prompt"), texts, answers, metrics)
+    assert capsys.readouterr().out.split() == str(expected).split()
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert all(text in page for text in expected.predictions[:10] if text.isascii() and text.isprintable())
+
+
+def test_evaluate_takes_several_right_answers_and_leaves_bad_rows_out(folder, capsys):
+    lines = [{"text": "It was good.", "right": ["a", "b"]}, {"text": None, "right": "a"}, {"text": "好", "right": ""}]
+    (folder / "right.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    arguments = ["evaluate", "right.jsonl", "--prompt", "prompt", "--answer-column", "right", "--metric", "chrf"]
+    assert run(*arguments) == 0
+    out, err = capsys.readouterr()
+    assert "2 rows; 95% interval" in out
+    assert "warning: 1 of 3 rows could not be answered and are left out\n  line 2: field 'text' is None" in err
+
+
+def test_metrics_are_those_of_the_registry():
+    assert [*map(str, Metric)] == [*GENERATION_METRICS]
+
+
+MISTAKES = [
+    (["fit", "--label-column", "answer"], "trains a prompt that writes, and --label-column is for prompts with labels"),
+    (["fit", "--verbalizer", "sentiment/en"], "and --verbalizer is for prompts with labels; leave one of the two out"),
+    (["fit", "--shots", "4"], "and --shots is for prompts with labels"),
+    (["fit", "--auto"], "and --auto is for prompts with labels"),
+    (["fit", "--template", "<text> It was <mask>"], "a <mask> takes label words, for PromptClassifier"),
+    (
+        ["fit", "--answer-column", "anwser"],
+        "no column 'anwser'; it has 'text', 'answer'; did you mean 'answer'? (--answer-column",
+    ),
+    (["fit", "--option", "num_beam=2"], "--option num_beam is no option of writing; did you mean 'num_beams'?"),
+    (["fit", "--option", "num_beams"], "--option takes NAME=VALUE, as in num_beams=4; found 'num_beams'"),
+    (["fit", "--out", "labels"], "labels already exists and is not a saved generator"),
+    (["generate", "--prompt", "labels"], "labels labels examples and writes no text; softcloze predict takes it"),
+    (["generate", "--prompt", "nowhere"], "nowhere is not a saved prompt: there is no such folder"),
+    (["generate", "--prompt", "model"], "model is not a saved prompt: it holds a model"),
+    (["generate", "--text", "a"], "for the rows of a FILE, or for one example in --text or --field: give one"),
+    (["generate", "--text-column", "txt"], "pairs.csv has no column 'txt'"),
+    (["generate", "--option", "top_k=5"], "'top_k' has an effect with do_sample=True alone; give that as well"),
+    (["predict", "--prompt", "prompt"], "prompt writes text and has no labels; softcloze generate"),
+    (
+        ["evaluate", "--label-column", "answer"],
+        "prompt writes text, and --label-column is for prompts of the other kind",
+    ),
+    (["evaluate", "--prompt", "labels", "--metric", "chrf"], "labels has labels, and --metric is for prompts of the"),
+    (["evaluate", "--metric", "json_exact"], "pairs.csv, line 2: the reference 'a good film' is not a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_mistakes_are_explained_before_a_model_is_loaded(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr("softcloze.cli.saved.open_backbone", None)
+    monkeypatch.setattr("softcloze.cli.fit_generator.open_backbone", None)
+    common = {
+        "fit": [*FIT[1:], "--out", "wrong"],
+        "generate": ["pairs.csv", "--prompt", "prompt", "--out", "wrong.csv"],
+        "predict": ["pairs.csv"],
+        "evaluate": ["pairs.csv", "--prompt", "prompt"],
+    }
+    name, *others = arguments
+    assert run(name, *common[name], *others) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_template_with_an_answer_needs_the_column(capsys):
+    assert run(*FIT[:2], *FIT[4:], "--out", "wrong") == 2
+    assert "the template writes text at <answer>: name the column of the answers with" in capsys.readouterr().err
+    assert run("fit", "pairs.csv", "--answer-column", "answer", "--out", "wrong") == 2
+    assert "--answer-column needs a template with an <answer>: give one with --template" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [None, 5, ["a", 1]])
+def test_an_answer_that_is_no_text_is_named_by_its_line(value, folder, capsys):
+    (folder / "odd.jsonl").write_text(
+        '{"text": "a", "answer": ""}\n' + json.dumps({"text": "b", "answer": value}), encoding="utf-8"
+    )
+    for command in (["fit", "odd.jsonl", *FIT[2:], "--out", "wrong"], ["evaluate", "odd.jsonl", "--prompt", "prompt"]):
+        assert run(*command) == 2
+        assert "odd.jsonl, line 2: the answer is " in capsys.readouterr().err
