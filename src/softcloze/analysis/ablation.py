@@ -118,7 +118,7 @@ def delete_vectors(clf: FittedClassifier, X: Iterable[Example], y: Iterable[Labe
     rows = labelled_examples(bound.prompt, X, y)
     prompts = bound.encode(rows.examples)
     variants = [prompts]
-    variants += [[without(own, row) for own in prompts] for row in range(len(soft.weight))]
+    variants += [[without(prompt, row) for prompt in prompts] for row in range(len(soft.weight))]
     # common prefixes of the variants are computed once
     features = bound.features([prompt for variant in variants for prompt in variant]).split(len(prompts))
     whole, *others = (evaluate(bound, of_variant, rows.targets) for of_variant in features)

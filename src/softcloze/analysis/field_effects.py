@@ -117,7 +117,7 @@ def field_effects(clf: FittedClassifier, X: Iterable[Example]) -> FieldEffects:
 
 
 def _input_moves(bound: BoundPrompt, prompts: Sequence[EncodedPrompt], inputs: SoftInputs) -> dict[int, Tensor]:
-    """What networks add to input embeddings, shape (examples, count, width), by the first row of their block."""
+    """Parts that networks add to input embeddings, shape (examples, count, width), by the first row of their block."""
     backbone, unit = bound.backbone, typical_length(bound.backbone)
     moves = {}
     with backbone.frozen(), torch.no_grad():

@@ -133,9 +133,9 @@ def layer_table(layers: Sequence[LayerLengths]) -> Table:
             Column("block", [one_line(layer.block) for layer in layers]),
             Column("layer", [str(layer.layer) for layer in layers], is_number=True),
             Column("mode", [layer.mode for layer in layers]),
-            Column("mean", [f"{sum(own) / len(own):.4f}" for own in lengths], is_number=True),
-            Column("least", [f"{min(own):.4f}" for own in lengths], is_number=True),
-            Column("most", [f"{max(own):.4f}" for own in lengths], is_number=True),
+            Column("mean", [f"{sum(of_slot) / len(of_slot):.4f}" for of_slot in lengths], is_number=True),
+            Column("least", [f"{min(of_slot):.4f}" for of_slot in lengths], is_number=True),
+            Column("most", [f"{max(of_slot):.4f}" for of_slot in lengths], is_number=True),
         ]
     )
 

@@ -175,10 +175,10 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         examples = as_examples(X, ["text"])
         if not examples:
             raise DataError("fit needs at least one example, found none")
-        shown = text_template(examples)
-        for template in (shown, *templates):
+        bare = text_template(examples)
+        for template in (bare, *templates):
             read_examples(examples, template)
-        shown.validate_varied(examples)
+        bare.validate_varied(examples)
         labels = as_labels(y)
         validate_lengths(examples, labels)
         given = resolve_verbalizer(self.verbalizer)

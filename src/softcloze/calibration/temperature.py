@@ -82,8 +82,8 @@ def fit_temperature(scores: ArrayLike, targets: ArrayLike, weights: ArrayLike | 
             f"{log_p.shape[1] - 1}"
         )
     rows = np.arange(len(right))
-    own = np.asarray(weights, dtype=np.float64) if weights is not None else np.ones(len(right))
-    shares = own / own.sum()
+    factors = np.asarray(weights, dtype=np.float64) if weights is not None else np.ones(len(right))
+    shares = factors / factors.sum()
 
     def loss(log_temperature: float) -> float:
         return -float(shares @ log_softmax(log_p / math.exp(log_temperature), axis=1)[rows, right])

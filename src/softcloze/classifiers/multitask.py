@@ -235,9 +235,9 @@ class MultiTaskPrompt(BaseEstimator):
         for name, given in tasks.items():
             if not isinstance(given, tuple | list) or len(given) != 2:
                 raise DataError(f"task {name!r} needs a pair of examples and labels, as in (X, y); found {given!r:.60}")
-        own = {name: getattr(self, name) for name in (*FIT_PARAMETERS, "training", "random_state")}
+        shared = {name: getattr(self, name) for name in (*FIT_PARAMETERS, "training", "random_state")}
         return {
-            name: cast("PromptClassifier", clone(classifier)).set_params(**own, warm_start=False)
+            name: cast("PromptClassifier", clone(classifier)).set_params(**shared, warm_start=False)
             for name, classifier in self.classifiers.items()
         }
 

@@ -150,15 +150,15 @@ def word_view(verbalizer: "Verbalizer", compiled: CompiledTemplate) -> list[Word
     Raises:
         EncodingError: a word has no tokens, or the wrong number.
     """
-    shown = []
+    views = []
     for label, words in verbalizer.label_words().items():
         for word in words:
             ids = compiled.word_ids(word)
             spelt = detokenize(
                 map(compiled.prompt_tokenizer.token, ids), byte_level=compiled.prompt_tokenizer.byte_level
             )
-            shown.append(WordView(str(label), word, " ".join(text for text, _ in spelt), len(ids)))
-    return shown
+            views.append(WordView(str(label), word, " ".join(text for text, _ in spelt), len(ids)))
+    return views
 
 
 def filled(

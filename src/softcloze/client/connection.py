@@ -24,7 +24,7 @@ _CONSTRAINTS: Mapping[str, Constraint] = {
 
 
 class Connection:
-    """The settings of a client, validated, and what is made of the exceptions of its HTTP library.
+    """The validated settings of a client, and the replies in place of exceptions of its HTTP library.
 
     Attributes:
         url: of the service, without a slash at the end.

@@ -1,4 +1,4 @@
-"""What is sent and what is made of the replies, without input or output: both clients run these steps.
+"""Requests to a service and results from its replies, without input or output: both clients run these steps.
 
 Each function is a generator. It yields requests, whose replies are sent into it, and pauses, and returns its result.
 """
@@ -50,7 +50,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a request is repeated that the service turns away.
+    """Limits for repeating a request that the service turns away.
 
     Attributes:
         tries: requests in all.

@@ -226,7 +226,7 @@ class CompiledTemplate:
         """Tokenize and truncate each row; rows that lose demonstrations come last."""
         several = len(values) > 1
         written: list[tuple[int, ...]] = [()] * len(values)
-        room = self._positions(answer_length, written)
+        reserved = self._positions(answer_length, written)
         dropped = [0] * len(values)
         waiting = list(range(len(values)))
         while waiting:
@@ -242,7 +242,7 @@ class CompiledTemplate:
             )
             if answers is not None and len(waiting) == len(values):
                 written = [*self._answer_ids(answers, prompts, encodings)]
-                room = self._positions(answer_length, written)
+                reserved = self._positions(answer_length, written)
             again = []
             for row, rendered, encoding in zip(waiting, prompts, encodings, strict=True):
                 # positions of soft slots beyond the one marker token of each
@@ -251,7 +251,9 @@ class CompiledTemplate:
                 )
                 indices = self._token_indices(encoding)
                 try:
-                    kept = truncate(encoding, rendered, indices, self.max_length, slots + room[row], self._shortest_max)
+                    kept = truncate(
+                        encoding, rendered, indices, self.max_length, slots + reserved[row], self._shortest_max
+                    )
                 except EncodingError as error:
                     raise EncodingError(f"row {row}: {error}" if several else f"{error}") from None
                 if kept.drop:

@@ -37,12 +37,12 @@ def validate_prefix(prefix: Tensor, backbone: Backbone) -> None:
     with backbone.frozen():
         expected = [tensor.shape for layer in backbone.prefill([[0]]).layers for tensor in layer]
     if expected != [(1, heads, 1, width)] * (2 * layers):
-        found = f"{len(expected) // 2} layers with {expected[0][1]} heads of width {expected[0][3]}"
+        layout = f"{len(expected) // 2} layers with {expected[0][1]} heads of width {expected[0][3]}"
         if len(set(expected)) > 1:
-            found = "layers whose keys have different shapes"
+            layout = "layers whose keys have different shapes"
         raise ArtifactError(
             f"this prompt has keys and values for {layers} layers with {heads} heads of width {width}, and "
-            f"{backbone.name} has {found}; load it with the model that it was trained on"
+            f"{backbone.name} has {layout}; load it with the model that it was trained on"
         )
 
 

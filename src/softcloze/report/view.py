@@ -124,7 +124,7 @@ def _series(data: ReportData, x_of: Callable[[Summary], float], spread_of: Calla
     series = []
     for index, card in enumerate(data.comparison.methods):
         summaries = data.of(card.name)
-        points = [Point(x_of(each), spread_of(each).mean, spread_of(each).values) for each in summaries]
+        points = [Point(x_of(summary), spread_of(summary).mean, spread_of(summary).values) for summary in summaries]
         if points:
             series.append(Series(index, card.name, tuple(points)))
     return series

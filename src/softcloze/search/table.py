@@ -58,7 +58,7 @@ def varying_parameters(summary: SearchSummary) -> list[str]:
     """Names of the parameters in which candidates differ, or of all parameters if they differ in none."""
     candidates = [candidate for round_ in summary.rounds for candidate in round_.candidates]
     names = [*dict.fromkeys(name for candidate in candidates for name in candidate.parameters)]
-    return [name for name in names if len({parameter_value(each, name) for each in candidates}) > 1] or names
+    return [name for name in names if len({parameter_value(candidate, name) for candidate in candidates}) > 1] or names
 
 
 def parameter_value(candidate: Candidate, name: str) -> str:

@@ -40,7 +40,7 @@ def validate_masks(placed: Sequence[Placed], source: str) -> tuple[Mask, ...]:
 
 
 def _has_answer(placed: Sequence[Placed], source: str) -> bool:
-    """Return whether a template has <answer>; validate that it is the only one, and stands for all that is open."""
+    """Return whether a template has <answer>; validate that no other answer, mask or <options> is beside it."""
     answers = [tag for tag in placed if isinstance(tag.node, Answer)]
     if not answers:
         return False
@@ -87,7 +87,7 @@ def field_of(node: Node) -> str | None:
 
 def validate_lists(placed: Sequence[Placed], source: str, *, has_logic: bool) -> tuple[str, ...]:
     """Validate the fields of <options field=…>, which hold lists: no other tag shows them, and no Jinja is there."""
-    shown = {tag.node.name for tag in placed if isinstance(tag.node, Field)}
+    fields = {tag.node.name for tag in placed if isinstance(tag.node, Field)}
     lists: dict[str, None] = {}
     for tag in placed:
         if not isinstance(tag.node, Options) or tag.node.field is None:
@@ -96,7 +96,7 @@ def validate_lists(placed: Sequence[Placed], source: str, *, has_logic: bool) ->
         problem = ""
         if has_logic:
             problem = f"a template with Jinja lists them itself: write {{{{ {name} | join({tag.node.sep!r}) }}}}"
-        elif name in shown:
+        elif name in fields:
             problem = f"the field {name!r} holds a list here, which <{name}> cannot show; leave <{name}> out"
         if problem:
             raise TemplateSyntaxError(problem, source, tag.start, tag.end, "options-field")

@@ -116,8 +116,8 @@ def _problem_of_from(name: str, block: SoftBlock, fields: Collection[str]) -> st
     if not block.train:
         return f"from={name} is a network that is trained, and train=no leaves it as it is: take one of them out"
     if name not in fields:
-        shown = f"it shows {quoted_list(fields)}" if fields else "it shows none"
-        return f"from={name} names no field that the template shows: {shown}{did_you_mean(name, fields)}"
+        others = f"it shows {quoted_list(fields)}" if fields else "it shows none"
+        return f"from={name} names no field that the template shows: {others}{did_you_mean(name, fields)}"
     return ""
 
 

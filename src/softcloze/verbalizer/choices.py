@@ -198,12 +198,12 @@ class FieldVerbalizer:
         >>> FieldVerbalizer("choices", 4, answers="word").indices([{"choices": ["tea", "coffee"]}], ["coffee"])
         [1]
         """
-        found = []
+        indices = []
         for row, (example, answer) in enumerate(zip(examples, answers, strict=True)):
             choices = self.choices(example, row)
             known: Sequence[Label] = choices if self.answers == "word" else range(len(choices))
             if answer not in known or isinstance(answer, bool):
                 what = "is not among its choices" if self.answers == "word" else "is not the index of a choice"
                 raise DataError(f"row {row} has the label {answer!r}, which {what}, {quoted(list(choices), 200)}")
-            found.append(known.index(answer))
-        return found
+            indices.append(known.index(answer))
+        return indices
