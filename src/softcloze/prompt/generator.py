@@ -13,7 +13,7 @@ from torch import Tensor
 
 from softcloze.backbone import Backbone, SoftInputs
 from softcloze.data import Example
-from softcloze.demonstrations import Demonstrations, NearestDemonstrations, answer_demonstrations_from_dict
+from softcloze.demonstrations import Demonstrations, answer_demonstrations_from_dict
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import ArtifactError, EncodingError, SoftclozeError
 from softcloze.generation import DEFAULT_TOKENS, Writer, stream_text, validate_options
@@ -21,21 +21,20 @@ from softcloze.prompt.card import explain_damage
 from softcloze.prompt.compiled import validate_late_fields, validate_layers
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.generator_card import GENERATOR, GENERATOR_CARD, GeneratorCard
-from softcloze.prompt.soft_tensors import (
-    DEEP,
-    FROM,
+from softcloze.prompt.soft_prompt import (
+    POOL,
+    SoftPrompt,
+    shared_parts,
     soft_shapes,
     soft_tensors,
     validate_fingerprint,
     validate_soft_sizes,
-    without_prefix,
 )
-from softcloze.prompt.tensors import Shape, check_tensors, read_tensors, tensor_file
+from softcloze.prompt.tensors import check_tensors, read_tensors, tensor_file
 from softcloze.scoring import AnswerPlan, Scorer, compute_features
 from softcloze.soft import SoftVectors
 from softcloze.template import ChatOptions, Template
 
-POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 NOTHING_BEFORE_ANSWER = (
     "nothing stands before <answer>, and a causal model writes after the text before it; put some text, a field or a "
     "soft slot there"
@@ -43,7 +42,7 @@ NOTHING_BEFORE_ANSWER = (
 
 
 @dataclass(frozen=True)
-class GeneratorPrompt:
+class GeneratorPrompt(SoftPrompt):
     """A template with an <answer> and its soft vectors, for one backbone.
 
     Attributes:
@@ -77,40 +76,15 @@ class GeneratorPrompt:
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def description(self) -> str:
-        """The template."""
-        return str(self.template)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a folder with `generator.json` and a file of vectors, as `Prompt.save`.
-
-        Raises:
-            ArtifactError: `path` holds other files and no generator, or a value is not finite or of the wrong type.
-            FileError: the folder cannot be written.
-            ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
-        """
-        GENERATOR.write(path, self.content)
-
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
-        tensors, demonstrations = soft_tensors(self), None
-        if self.demonstrations is not None:
-            demonstrations = self.demonstrations.to_dict(())
-            if isinstance(self.demonstrations, NearestDemonstrations):
-                tensors[POOL] = torch.from_numpy(self.demonstrations.vectors)
         card = {
-            "template": str(self.template),
-            "model": str(self.model),
-            "fingerprint": dict(self.fingerprint),
-            "max_length": self.max_length,
-            "chat_options": dict(self.chat_options) if self.chat_options is not None else None,
-            "demonstrations": demonstrations,
+            **self._shared_entries(),
+            "demonstrations": self.demonstrations.to_dict(()) if self.demonstrations is not None else None,
             "options": dict(self.options),
-            "training": dict(self.training),
-            "metrics": dict(self.metrics),
         }
-        if problem := _check_tensors(tensors, self.template, self.demonstrations):
+        tensors = soft_tensors(self)
+        if problem := check_tensors(tensors, soft_shapes(self.template, self.demonstrations)):
             raise ArtifactError(f"this generator cannot be saved: {problem}")
         return Content(card, {tensor_file(suffix): save_tensors(tensors)})
 
@@ -131,23 +105,10 @@ class GeneratorPrompt:
             demonstrations = answer_demonstrations_from_dict(card["demonstrations"], tensors.get(POOL), template)
         with explain_damage(folder / GENERATOR_CARD, "options"):
             options = validate_options(card["options"])
-        if problem := _check_tensors(tensors, template, demonstrations):
+        if problem := check_tensors(tensors, soft_shapes(template, demonstrations)):
             raise ArtifactError(f"{tensors_path} is damaged: {problem}")
-        tensors.pop(POOL, None)
-        return cls(
-            template=template,
-            model=card["model"],
-            fingerprint=card["fingerprint"],
-            vectors={name: tensor for name, tensor in tensors.items() if "/" not in name},
-            deep=without_prefix(DEEP, tensors),
-            networks=without_prefix(FROM, tensors),
-            max_length=card["max_length"],
-            chat_options=card["chat_options"],
-            demonstrations=demonstrations,
-            options=options,
-            training=card["training"],
-            metrics=card["metrics"],
-        )
+        shared = shared_parts(card, tensors)
+        return cls(template=template, demonstrations=demonstrations, options=options, **shared)
 
     def validate_backbone(self, backbone: Backbone) -> None:
         """Raise ArtifactError if the prompt belongs to another backbone.
@@ -157,16 +118,6 @@ class GeneratorPrompt:
         """
         validate_fingerprint(self, backbone)
         validate_soft_sizes(self, backbone)
-
-
-def _check_tensors(
-    tensors: Mapping[str, Tensor], template: Template, demonstrations: Demonstrations | None
-) -> str | None:
-    """Check names, types and shapes of the tensors of a generator; return the first problem, or None."""
-    expected: dict[str, Shape] = soft_shapes(template)
-    if isinstance(demonstrations, NearestDemonstrations):
-        expected[POOL] = (len(demonstrations.pool), "pool width")
-    return check_tensors(tensors, expected)
 
 
 class CompiledGenerator:
@@ -337,12 +288,9 @@ class BoundGenerator:
             options: changes of the options of writing, of which max_new_tokens has an effect.
             answers: an answer of each example.
         """
-        shown = None
-        if self.prompt.demonstrations is not None:
-            values = [self.prompt.template.read_fields(example, row) for row, example in enumerate(examples)]
-            shown = self.prompt.demonstrations.select(values, self.backbone)
+        demonstrations = self.prompt.demonstrations_for(examples, self.backbone)
         most = self.options(options).get("max_new_tokens")
-        return self.compiled.encode(examples, shown, answers=answers, max_new_tokens=most)
+        return self.compiled.encode(examples, demonstrations, answers=answers, max_new_tokens=most)
 
     def options(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The options of writing of the prompt with changes, checked.

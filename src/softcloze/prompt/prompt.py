@@ -1,27 +1,25 @@
 """The prompt: template, label words and trained tensors, saved and loaded as one folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softcloze import calibration as calibrations
 from softcloze.backbone import Backbone
-from softcloze.data import Example
-from softcloze.demonstrations import Demonstrations, NearestDemonstrations, demonstrations_from_dict
-from softcloze.encoding import Demonstration
+from softcloze.demonstrations import Demonstrations, demonstrations_from_dict
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.prefixes import PREFIX, prefix_shape, validate_prefix
-from softcloze.prompt.soft_tensors import (
-    DEEP,
-    FROM,
+from softcloze.prompt.soft_prompt import (
+    POOL,
+    SoftPrompt,
+    shared_parts,
     soft_shapes,
     soft_tensors,
     validate_fingerprint,
@@ -34,7 +32,6 @@ from softcloze.scoring import States
 from softcloze.template import EMBEDDING, ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
-POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
 HEAD = "head/"
 # tensors of each head
 HEAD_SHAPES: dict[str, dict[str, Shape]] = {
@@ -48,7 +45,7 @@ HEAD_SHAPES: dict[str, dict[str, Shape]] = {
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Prompt(SoftPrompt):
     """A template, its label words and its soft vectors, for one backbone.
 
     Attributes:
@@ -95,56 +92,18 @@ class Prompt:
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def description(self) -> str:
-        """The template."""
-        return str(self.template)
-
-    @property
-    def encodes_with_model(self) -> bool:
-        """True if the model runs while an example is encoded: for demonstrations that are the nearest by its states.
-
-        A service encodes examples of such a prompt in the thread that scores, and all others beside it.
-        """
-        return self.demonstrations is not None and self.demonstrations.uses_model
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a folder with `prompt.json` and a file of vectors.
-
-        A prompt that the folder holds is replaced atomically; all other files in it stay.
-
-        Args:
-            path: the folder: a new one, an empty one, or that of a saved prompt.
-
-        Raises:
-            ArtifactError: `path` holds other files and no prompt, or a value is not finite or of the wrong type.
-            FileError: the folder cannot be written.
-            ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
-        """
-        PROMPT.write(path, self.content)
-
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
-        tensors = soft_tensors(self) | with_prefix(PREFIX, self.prefixes) | with_prefix(HEAD, self.head_tensors)
-        demonstrations = None
-        if self.demonstrations is not None:
-            demonstrations = self.demonstrations.to_dict(self.verbalizer.labels)
-            if isinstance(self.demonstrations, NearestDemonstrations):
-                tensors[POOL] = torch.from_numpy(self.demonstrations.vectors)
+        demonstrations = self.demonstrations
         card = {
-            "template": str(self.template),
+            **self._shared_entries(),
             "verbalizer": {"kind": _kind(self.verbalizer), **self.verbalizer.to_dict()},
             "head": self.head,
             "features": self.features,
-            "model": str(self.model),
-            "fingerprint": dict(self.fingerprint),
-            "max_length": self.max_length,
-            "chat_options": dict(self.chat_options) if self.chat_options is not None else None,
-            "demonstrations": demonstrations,
+            "demonstrations": demonstrations.to_dict(self.verbalizer.labels) if demonstrations is not None else None,
             "calibration": self.calibration.to_dict() if self.calibration is not None else None,
-            "training": dict(self.training),
-            "metrics": dict(self.metrics),
         }
+        tensors = soft_tensors(self) | with_prefix(PREFIX, self.prefixes) | with_prefix(HEAD, self.head_tensors)
         if problem := _check_tensors(tensors, self.template, self.verbalizer, self.head, self.demonstrations):
             raise ArtifactError(f"this prompt cannot be saved: {problem}")
         return Content(card, {tensor_file(suffix): save_tensors(tensors)})
@@ -157,7 +116,7 @@ class Prompt:
             ArtifactError: `path` is not a saved prompt, or a file is missing, damaged or altered, or has another
                 format; names the file.
         """
-        folder, card, template, verbalizer, model = PromptCard.load(path)
+        folder, card, template, verbalizer, _ = PromptCard.load(path)
         file = read_tensors(PROMPT, folder, card)
         if file is None:
             return cls.load(path)
@@ -170,25 +129,16 @@ class Prompt:
                 calibration.apply(np.zeros((1, len(verbalizer.labels))))
         if problem := _check_tensors(tensors, template, verbalizer, card["head"], demonstrations):
             raise ArtifactError(f"{tensors_path} is damaged: {problem}")
-        tensors.pop(POOL, None)
         return cls(
             template=template,
             verbalizer=verbalizer,
-            model=model,
-            fingerprint=card["fingerprint"],
-            vectors={name: tensor for name, tensor in tensors.items() if "/" not in name},
-            deep=without_prefix(DEEP, tensors),
             prefixes=without_prefix(PREFIX, tensors),
-            networks=without_prefix(FROM, tensors),
             head=card["head"],
             head_tensors=without_prefix(HEAD, tensors),
             features=card["features"],
-            max_length=card["max_length"],
-            chat_options=card["chat_options"],
             demonstrations=demonstrations,
             calibration=calibration,
-            training=card["training"],
-            metrics=card["metrics"],
+            **shared_parts(card, tensors),
         )
 
     def to_peft(self, path: str | PathLike[str], backbone: Backbone) -> None:
@@ -263,19 +213,6 @@ class Prompt:
         template, vectors, prefixes = from_peft(path, tail, verbalizer, backbone, task)
         return cls(template, verbalizer, backbone.name, backbone.fingerprint, vectors=vectors, prefixes=prefixes)
 
-    def demonstrations_for(
-        self, examples: Sequence[Example], backbone: Backbone
-    ) -> Sequence[Sequence[Demonstration]] | None:
-        """Demonstrations of each of `examples`; None where the template has none.
-
-        Raises:
-            FieldError: an example lacks a field; names the row.
-        """
-        if self.demonstrations is None:
-            return None
-        values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
-        return self.demonstrations.select(values, backbone)
-
     def validate_backbone(self, backbone: Backbone) -> None:
         """Raise ArtifactError if the prompt belongs to another backbone.
 
@@ -298,15 +235,13 @@ def _check_tensors(
     demonstrations: Demonstrations | None,
 ) -> str | None:
     """Check names, types and shapes of the tensors of a prompt; return the first problem, or None."""
-    expected = soft_shapes(template)
+    expected = soft_shapes(template, demonstrations)
     front = template.node_blocks[0] if template.node_blocks else None
     is_prefix = front is not None and PREFIX + front.key in tensors and template.node_blocks.count(front) == 1
     if is_prefix and front is not None and front.count is not None and front.layers == EMBEDDING:
         del expected[front.key]
         expected[PREFIX + front.key] = prefix_shape(front.count)
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
-    if isinstance(demonstrations, NearestDemonstrations):
-        expected[POOL] = (len(demonstrations.pool), "pool width")
     if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]
     return check_tensors(tensors, expected, len(verbalizer.labels))

@@ -1,0 +1,208 @@
+"""The common part of prompts that classify and that write: soft vectors and demonstrations, and their tensors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from softcloze.backbone import Backbone
+from softcloze.data import Example
+from softcloze.demonstrations import Demonstrations, NearestDemonstrations
+from softcloze.encoding import Demonstration
+from softcloze.errors import ArtifactError
+from softcloze.prompt.folder import Content, SavedFolder
+from softcloze.prompt.tensors import Shape
+from softcloze.template import EMBEDDING, ChatOptions, Template
+
+POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
+DEEP = "deep/"  # soft vectors at later layers; with a "/", no soft block can have this name
+FROM = "from/"  # networks of soft slots with from=
+
+
+class SoftPrompt(ABC):
+    """Base of `Prompt` and `GeneratorPrompt`, dataclasses that declare these attributes and `content`."""
+
+    kind: ClassVar[SavedFolder]
+
+    template: Template
+    model: str
+    fingerprint: Mapping[str, str]
+    vectors: Mapping[str, Tensor]
+    deep: Mapping[str, Tensor]
+    networks: Mapping[str, Tensor]
+    max_length: int | None
+    chat_options: ChatOptions | None
+    demonstrations: Demonstrations | None
+    training: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+    @property
+    def description(self) -> str:
+        """The template."""
+        return str(self.template)
+
+    @property
+    def encodes_with_model(self) -> bool:
+        """True if the model runs while an example is encoded: for demonstrations that are the nearest by its states.
+
+        A service encodes examples of such a prompt in the thread that scores, and all others beside it.
+        """
+        return self.demonstrations is not None and self.demonstrations.uses_model
+
+    def demonstrations_for(
+        self, examples: Sequence[Example], backbone: Backbone
+    ) -> Sequence[Sequence[Demonstration]] | None:
+        """Demonstrations of each of `examples`; None where the template has none.
+
+        Raises:
+            FieldError: an example lacks a field; names the row.
+        """
+        if self.demonstrations is None:
+            return None
+        values = [self.template.read_fields(example, row) for row, example in enumerate(examples)]
+        return self.demonstrations.select(values, backbone)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a folder with a card in JSON and a file of vectors.
+
+        A prompt of the same kind that the folder holds is replaced atomically; all other files in it stay.
+
+        Args:
+            path: the folder: a new one, an empty one, or that of a saved prompt of this kind.
+
+        Raises:
+            ArtifactError: `path` holds other files and no such prompt, or a value is not finite or of the wrong type.
+            FileError: the folder cannot be written.
+            ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
+        """
+        self.kind.write(path, self.content)
+
+    @abstractmethod
+    def content(self, suffix: str = "") -> Content:
+        """The content of the folder, with `suffix` in the name of the file of vectors."""
+
+    def _shared_entries(self) -> dict[str, Any]:
+        """The entries that cards of both kinds have, but for those of demonstrations."""
+        return {
+            "template": str(self.template),
+            "model": str(self.model),
+            "fingerprint": dict(self.fingerprint),
+            "max_length": self.max_length,
+            "chat_options": dict(self.chat_options) if self.chat_options is not None else None,
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+        }
+
+
+def shared_parts(card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The attributes that both kinds of prompt take unchanged from a card and a file of vectors."""
+    return {
+        "model": card["model"],
+        "fingerprint": card["fingerprint"],
+        "vectors": {name: tensor for name, tensor in tensors.items() if "/" not in name},
+        "deep": without_prefix(DEEP, tensors),
+        "networks": without_prefix(FROM, tensors),
+        "max_length": card["max_length"],
+        "chat_options": card["chat_options"],
+        "training": card["training"],
+        "metrics": card["metrics"],
+    }
+
+
+def soft_tensors(prompt: SoftPrompt) -> dict[str, Tensor]:
+    """The tensors of soft slots and of demonstrations by their names in the file."""
+    tensors = {**prompt.vectors, **with_prefix(DEEP, prompt.deep), **with_prefix(FROM, prompt.networks)}
+    if isinstance(prompt.demonstrations, NearestDemonstrations):
+        tensors[POOL] = torch.from_numpy(prompt.demonstrations.vectors)
+    return tensors
+
+
+def soft_shapes(template: Template, demonstrations: Demonstrations | None) -> dict[str, Shape]:
+    """The shapes of the tensors of soft slots and of demonstrations by their names in the file."""
+    expected: dict[str, Shape] = {
+        block.key: (block.count if block.count is not None else block.key, "width") for block in template.blocks
+    }
+    expected |= {
+        DEEP + block.key: (
+            len(block.layers.later(block.layers.last + 1))
+            if block.layers.last is not None
+            else f"layers of {block.key}",
+            block.count if block.count is not None else block.key,
+            "layer width",
+        )
+        for block in template.blocks
+        if block.layers != EMBEDDING
+    }
+    for block in template.blocks:
+        if block.from_ is not None:
+            bottleneck, count = f"bottleneck of {block.key}", block.count if block.count is not None else block.key
+            by_states = block.from_by == "states"
+            width = "layer width" if block.late else "width"
+            expected[f"{FROM}{block.key}/down"] = (bottleneck, "width of mean states" if by_states else width)
+            expected[f"{FROM}{block.key}/up"] = (count, width, bottleneck)
+    if isinstance(demonstrations, NearestDemonstrations):
+        expected[POOL] = (len(demonstrations.pool), "pool width")
+    return expected
+
+
+def validate_fingerprint(prompt: SoftPrompt, backbone: Backbone) -> None:
+    """Raise ArtifactError if a part of the fingerprint differs; shows both values."""
+    weights, expected_weights = backbone.fingerprint["quantisation"], prompt.fingerprint.get("quantisation")
+    if weights != expected_weights:
+        raise ArtifactError(
+            f"this prompt was trained on weights of the form {expected_weights}, and those of {backbone.name} have "
+            f"the form {weights}; load the model with the options quantize and dtype as then, or fit again"
+        )
+    for part, actual in backbone.fingerprint.items():
+        if part == "chat_template" and not prompt.template.turns:
+            continue  # which is part of the prompt only in chat turns
+        expected = prompt.fingerprint.get(part)
+        if actual != expected:
+            raise ArtifactError(
+                f"this prompt belongs to another {part.replace('_', ' ')}\n"
+                f"  saved with {prompt.model}: {expected}\n"
+                f"  found in {backbone.name}: {actual}\n"
+                "load it with the model it was trained on, or fit it again"
+            )
+
+
+def validate_soft_sizes(
+    prompt: SoftPrompt, backbone: Backbone, others: Mapping[str, tuple[Tensor, int]] | None = None
+) -> None:
+    """Raise ArtifactError if the size of a tensor does not fit the backbone.
+
+    Args:
+        prompt: the prompt.
+        backbone: the model.
+        others: other tensors by name, each with the width that it has to have.
+    """
+    widths = {name: (tensor, backbone.width) for name, tensor in prompt.vectors.items()}
+    widths |= {DEEP + name: (tensor, backbone.layers.width) for name, tensor in prompt.deep.items()}
+    widths |= others if others is not None else {}
+    by_states = [f"{block.key}/down" for block in prompt.template.blocks if block.from_by == "states"]
+    widths |= {FROM + name: (prompt.networks[name], backbone.mean_state_width) for name in by_states}
+    for name, (tensor, width) in widths.items():
+        if tensor.shape[-1] != width:
+            raise ArtifactError(
+                f"tensor {name!r} of this prompt has width {tensor.shape[-1]}, and {backbone.name} has {width}"
+            )
+    layers = {block.key: block.layers for block in prompt.template.blocks}
+    for name, tensor in prompt.deep.items():
+        if len(tensor) != len(entered := layers[name].later(backbone.layers.count)):
+            raise ArtifactError(
+                f"tensor {DEEP + name!r} of this prompt is for {len(tensor)} layers, and {backbone.name} has "
+                f"{len(entered)} for it"
+            )
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with a prefix in front of their names."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with this prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
