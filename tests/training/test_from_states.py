@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from support import models
+from support.saved_prompts import reload
 from support.training_task import Task
 
 from softcloze import Prompt, PromptClassifier, PromptEnsemble, PromptSet
@@ -82,15 +82,12 @@ def test_saved_loaded_trained_further_and_scored_with_others(tmp_path, architect
     backbone = models.backbone(architecture)
     clf = classifier(backbone).fit(TEXTS, LABELS)
     expected = clf.predict_proba(TEXTS)
-    clf.save(tmp_path / "prompt")
-    saved = load_file(next((tmp_path / "prompt").glob("*.safetensors")))
-    assert {name: tuple(tensor.shape) for name, tensor in saved.items()} == {
+    shapes = {
         "task": (3, backbone.width),
         "from/task/down": (16, 32),
         "from/task/up": (3, backbone.width, 16),
     }
-    again = PromptClassifier.load(tmp_path / "prompt", backbone)
-    np.testing.assert_array_equal(again.predict_proba(TEXTS), expected)
+    again = reload(clf, tmp_path / "prompt", shapes, TEXTS)
     other = classifier(backbone, "<soft*2 from=text> <text> So <soft from=text from_by=states> <mask>")
     other.fit(TEXTS, LABELS)
     alone = other.predict_proba(TEXTS)

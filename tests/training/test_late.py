@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from support import models
 from support.deep_reference import STACKS
+from support.saved_prompts import reload
 from support.training_task import Task
 
 from softcloze import Prompt, PromptClassifier, PromptSet
@@ -141,16 +141,13 @@ def test_those_that_depend_on_a_field_are_saved_loaded_trained_further_and_score
     assert (clf.prompt_.networks["task/up"] != 0).all()
     for text, of_text in zip(TEXTS, expected, strict=True):
         np.testing.assert_allclose(clf.predict_proba([text])[0], of_text, atol=1e-5)
-    clf.save(tmp_path / "prompt")
-    saved = load_file(next((tmp_path / "prompt").glob("*.safetensors")))
-    assert {name: tuple(tensor.shape) for name, tensor in saved.items()} == {
+    shapes = {
         "task": (3, backbone.width),
         "deep/task": (1, 3, 32),
         "from/task/down": (16, 32),
         "from/task/up": (3, 32, 16),
     }
-    again = PromptClassifier.load(tmp_path / "prompt", backbone)
-    np.testing.assert_array_equal(again.predict_proba(TEXTS), expected)
+    again = reload(clf, tmp_path / "prompt", shapes, TEXTS)
     plain = classifier(backbone, "<soft*3> <text> It was <mask>").fit(TEXTS, LABELS)
     together = PromptSet([plain.prompt_, clf.prompt_], backbone).predict_proba(TEXTS)
     for own, alone in zip(together, (plain.predict_proba(TEXTS), expected), strict=True):
