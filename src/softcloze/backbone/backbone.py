@@ -390,7 +390,7 @@ class Backbone:
             soft: the soft vectors.
             prefix: a single prefix, from `prefill`, with which all sequences start; it stays as it is.
             late_positions: as for `outputs`.
-            hooks: logits_processor, stopping_criteria and streamer, for `generate`.
+            hooks: logits_processor and stopping_criteria, for `generate`.
 
         Returns:
             New ids of each prompt, filled up with the padding token after their end.

@@ -1,8 +1,7 @@
 """What `generate` of transformers calls at each new token: an end at stop strings, and a check of the scores."""
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,12 +9,19 @@ from transformers import LogitsProcessor, StoppingCriteria
 
 from softcloze.backbone import Backbone
 
+Follow: TypeAlias = Callable[[int, Sequence[int]], bool]
+
 
 class StopAt(StoppingCriteria):
-    """End a text with a stop string, and all texts once somebody asks for it."""
+    """End a text with a stop string, or where its follower says so."""
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], stops: Sequence[str], first: int, cancelled: Event | None = None
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stops: Sequence[str],
+        first: int,
+        rows: Sequence[int],
+        follow: Follow | None = None,
     ):
         """Take what ends a text.
 
@@ -23,19 +29,27 @@ class StopAt(StoppingCriteria):
             decode: decodes token ids.
             stops: stop strings.
             first: number of ids before the new ones.
-            cancelled: set as soon as nobody needs the texts any more.
+            rows: the indices of the prompts of the batch.
+            follow: as for `Writer.write`.
         """
-        self._decode, self._stops, self._first, self._cancelled = decode, tuple(stops), first, cancelled
+        self._decode, self._stops, self._first = decode, tuple(stops), first
+        self._rows, self._follow = rows, follow
         # each token has at least one byte, and a decoder may drop the space in front of the first
         self._tail = max((len(stop.encode("utf-8", "surrogatepass")) for stop in stops), default=0) + 1
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:  # noqa: ANN401
         """Return True for each text that has ended, shape (batch,)."""
-        if self._cancelled is not None and self._cancelled.is_set():
-            return torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
-        tails = [row[-self._tail :] for row in input_ids[:, self._first :].tolist()] if self._stops else []
-        ended = [any(stop in text for stop in self._stops) for text in map(self._decode, tails)]
-        return torch.tensor(ended or [False] * len(input_ids), device=input_ids.device)
+        ended = [False] * len(input_ids)
+        new = input_ids[:, self._first :].tolist() if self._stops or self._follow is not None else []
+        if self._stops:
+            tails = map(self._decode, (ids[-self._tail :] for ids in new))
+            ended = [any(stop in text for stop in self._stops) for text in tails]
+        if self._follow is not None:
+            beams = len(new) // len(self._rows)
+            for at, row in enumerate(self._rows):
+                if self._follow(row, new[at * beams]):
+                    ended[at * beams : (at + 1) * beams] = [True] * beams
+        return torch.tensor(ended, device=input_ids.device)
 
 
 class FiniteScores(LogitsProcessor):

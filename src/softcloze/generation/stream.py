@@ -1,24 +1,13 @@
 """Give a text piece by piece while the model writes it."""
 
-import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import TYPE_CHECKING
-
-from torch import Tensor
 
 from softcloze.backbone import SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
-from softcloze.generation.stops import before_stop, certain_length
 from softcloze.generation.writer import Writer
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-_BYTE = re.compile("<0x[0-9A-F]{2}>")  # a token of one byte, as tokenizers of SentencePiece name it
 
 
 def stream_text(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None = None, seed: int = 0) -> Iterator[str]:
@@ -45,67 +34,34 @@ def stream_text(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None =
     return _pieces(writer, prompt, soft, seed)
 
 
-def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed: int) -> "Generator[str]":
-    stops, ends = writer.all_stops, writer.end_ids
-    ids: list[int] = []
-    shown = 0
-    with closing(_tokens(writer, prompt, soft, seed)) as tokens:
-        for token in tokens:
-            if token in ends:
-                break
-            ids.append(token)
-            if _BYTE.fullmatch(writer.backbone.prompt_tokenizer.token(token)):
-                continue  # the bytes of a run decode together, and may change those before
-            text = writer.text(ids)
-            cut = before_stop(text, stops)
-            if len(cut) < len(text):
-                break
-            certain = certain_length(text, stops)
-            if certain > shown:
-                yield text[shown:certain]
-                shown = certain
-    rest = before_stop(writer.text(ids), stops)[shown:]
-    if rest:
-        yield rest
+def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed: int) -> Generator[str]:
+    queue: SimpleQueue[Sequence[int] | str | BaseException] = SimpleQueue()
+    closed = Event()
 
-
-def _tokens(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed: int) -> "Generator[int]":
-    """The new ids one by one; closing the generator stops the model."""
-    queue: SimpleQueue[int | BaseException | None] = SimpleQueue()
-    cancelled = Event()
+    def follow(_: int, ids: Sequence[int]) -> bool:
+        queue.put(ids)
+        return closed.is_set()
 
     def run() -> None:
         try:
-            writer.write_one(prompt, soft, seed, _Streamer(queue), cancelled)
+            (written,) = writer.write([prompt], soft, seed, follow)
+            queue.put(written.text)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads
             queue.put(error)
-        else:
-            queue.put(None)
 
     thread = Thread(target=run, name="softcloze-stream", daemon=True)
     thread.start()
+    shown, ended = 0, False
     try:
-        while (item := queue.get()) is not None:
+        while not ended:
+            item = queue.get()
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            ended = isinstance(item, str)
+            text = item if isinstance(item, str) else writer.certain_text(item)
+            if len(text) > shown:
+                yield text[shown:]
+                shown = len(text)
     finally:
-        cancelled.set()
+        closed.set()
         thread.join()
-
-
-class _Streamer:
-    """Put new ids in a queue; `generate` gives the ids of the prompt first."""
-
-    def __init__(self, queue: "SimpleQueue[int | BaseException | None]"):
-        self._queue = queue
-        self._first = True
-
-    def put(self, ids: Tensor) -> None:
-        if not self._first:
-            for token in ids.flatten().tolist():
-                self._queue.put(token)
-        self._first = False
-
-    def end(self) -> None:
-        pass

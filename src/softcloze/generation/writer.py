@@ -1,23 +1,25 @@
 """Write texts after encoded prompts, in batches of similar length."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
 from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.generation.options import DEFAULT_TOKENS, generation_config, processors_of
-from softcloze.generation.stops import before_stop
+from softcloze.generation.stops import before_stop, certain_length
 from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.plan import ModelInput, late_positions
 
 if TYPE_CHECKING:
-    from transformers.generation import BaseStreamer
+    from softcloze.generation.hooks import Follow
+
+_BYTE = re.compile("<0x[0-9A-F]{2}>")  # a token of one byte, as tokenizers of SentencePiece name it
 
 
 class Written(NamedTuple):
@@ -26,10 +28,13 @@ class Written(NamedTuple):
     Attributes:
         ids: its new tokens, with those of a stop string, without the end token.
         text: their text before the first stop string, without special tokens.
+        finish: "stop" where a stop string ended the text, "end" where an end token did, and "length" where no more new
+            tokens were allowed, or its follower ended it.
     """
 
     ids: tuple[int, ...]
     text: str
+    finish: Literal["stop", "end", "length"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,23 @@ class Writer:
         """The text of all tokens since the prompt, without the space in front."""
         return self.decode(ids).removeprefix(self.space)
 
-    def write(self, prompts: Sequence[EncodedPrompt], soft: SoftInputs | None = None, seed: int = 0) -> list[Written]:
+    def certain_text(self, ids: Sequence[int]) -> str:
+        """The text of new ids that stays, however they continue."""
+        last = next((k for k, token in enumerate(ids) if token in self.end_ids), len(ids))
+        # the bytes of a run decode together, and may change those before
+        while last and _BYTE.fullmatch(self.backbone.prompt_tokenizer.token(ids[last - 1])):
+            last -= 1
+        text = self.text(ids[:last])
+        before = before_stop(text, self.all_stops)
+        return before if before != text else text[: certain_length(text, self.all_stops)]
+
+    def write(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        soft: SoftInputs | None = None,
+        seed: int = 0,
+        follow: "Follow | None" = None,
+    ) -> list[Written]:
         """Write a text after each prompt, without gradient.
 
         A causal model computes once what all prompts begin with. Texts do not depend on the batches, unless they are
@@ -89,6 +110,9 @@ class Writer:
             prompts: encoded prompts, each with space for `limit` new tokens.
             soft: the soft vectors, or None where the template has none.
             seed: seed of the drawing with `do_sample`. PyTorch's global generators are restored afterwards.
+            follow: called after each token with the index of each prompt of the batch and its new ids so far, which
+                are filled up with padding after their end; with several beams, those of the best. If it returns True,
+                the text ends there. A batch that does not fit into memory is written again, in parts.
 
         Raises:
             BackboneError: the model cannot write.
@@ -105,21 +129,11 @@ class Writer:
             lengths = [len(model_input.source or model_input.ids) - cached for model_input in inputs]
 
             def run(batch: list[int]) -> None:
-                new = self._batch([prompts[i] for i in batch], [inputs[i] for i in batch], soft, prefix)
+                new = self._batch(batch, prompts, inputs, soft, prefix, follow)
                 written.update(zip(batch, map(self._finished, new), strict=True))
 
             run_length_bucketed(lengths, lambda i: lengths[i] + self.limit, run, self.backbone.token_budget)
         return [written[i] for i in range(len(prompts))]
-
-    def write_one(
-        self, prompt: EncodedPrompt, soft: SoftInputs | None, seed: int, streamer: "BaseStreamer", cancelled: Event
-    ) -> None:
-        """Write one text, and give each token to `streamer`; stop early once `cancelled` is set."""
-        self.backbone.validate_writer()
-        with self.backbone.frozen(), torch.inference_mode(), self._drawing(seed):
-            (prompt,), soft = with_field_vectors(self.backbone, [prompt], soft)
-            inputs = [self.plan.opening(prompt)]
-            self._batch([prompt], inputs, soft, None, streamer=streamer, cancelled=cancelled)
 
     def _shared_prefix(self, inputs: Sequence[ModelInput], soft: SoftInputs | None) -> PrefixCache | None:
         """Keys and values of the ids that all sequences of a causal model begin with; None for a single sequence."""
@@ -135,33 +149,32 @@ class Writer:
 
     def _batch(
         self,
+        batch: Sequence[int],
         prompts: Sequence[EncodedPrompt],
         inputs: Sequence[ModelInput],
         soft: SoftInputs | None,
         prefix: PrefixCache | None,
-        streamer: "BaseStreamer | None" = None,
-        cancelled: Event | None = None,
+        follow: "Follow | None",
     ) -> list[list[int]]:
-        """New ids of the prompts of one batch, filled up with padding."""
+        """New ids of the prompts of one batch, which are given by their indices, filled up with padding."""
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
         from softcloze.generation.hooks import FiniteScores, StopAt  # slow to import, with transformers
 
         opening = len(inputs[0].ids) if inputs[0].source else 0
         finite = FiniteScores(self.backbone, soft.tensors if soft is not None else {})
-        late = [late_positions(*pair) for pair in zip(prompts, inputs, strict=True)]
+        late = [late_positions(prompts[i], inputs[i]) for i in batch]
         return self.backbone.write(
-            [model_input.ids for model_input in inputs],
+            [inputs[i].ids for i in batch],
             generation_config(
                 {**self.options, "max_new_tokens": self.limit}, self.ends, self._padding, self.backbone.decoder_start
             ),
-            sources=[model_input.source for model_input in inputs] if opening else (),
+            sources=[inputs[i].source for i in batch] if opening else (),
             soft=soft,
             prefix=prefix,
             late_positions=late if soft is not None and soft.late else (),
             logits_processor=LogitsProcessorList([finite, *processors_of(self.options)]),
-            stopping_criteria=StoppingCriteriaList([StopAt(self.decode, self.all_stops, opening, cancelled)]),
-            streamer=streamer,
+            stopping_criteria=StoppingCriteriaList([StopAt(self.decode, self.all_stops, opening, batch, follow)]),
         )
 
     @property
@@ -179,8 +192,15 @@ class Writer:
     def _finished(self, new: Sequence[int]) -> Written:
         """Cut off what follows the end token or the first stop string."""
         ends = self.end_ids
-        ids = tuple(new[: next((k for k, token in enumerate(new) if token in ends), len(new))])
-        return Written(ids, before_stop(self.text(ids), self.all_stops))
+        end = next((k for k, token in enumerate(new) if token in ends), None)
+        ids = tuple(new[:end])
+        text = self.text(ids)
+        before = before_stop(text, self.all_stops)
+        if before == text:
+            return Written(ids, text, "length" if end is None else "end")
+        while ids[-1] == self._padding:  # of the batch
+            ids = ids[:-1]
+        return Written(ids, before, "stop")
 
     @contextmanager
     def _drawing(self, seed: int) -> Iterator[None]:
