@@ -206,3 +206,48 @@ def test_scores_that_are_not_finite_are_an_error_and_no_text():
 def test_a_masked_model_does_not_write():
     with pytest.raises(BackboneError, match="masked model"):
         writer_of(backbone("bert")).write([EncodedPrompt((5,), (), {})])
+
+
+def test_a_text_says_what_ended_it():
+    model = backbone("qwen3")
+    long = writer_of(model, {"max_new_tokens": 12})
+    texts = long.write(prompts(), soft_of(model))
+    assert {text.finish for text in texts} == {"length"}
+    stop = texts[0].text[4:7]
+    stopped = writer_of(model, {"max_new_tokens": 12}, stops=(stop,)).write(prompts(), soft_of(model))
+    alone = [writer_of(model, {"max_new_tokens": 12}, stops=(stop,)).write([p], soft_of(model))[0] for p in prompts()]
+    assert stopped == alone  # with as many tokens, though a batch is filled up after the end
+    assert stopped[0].finish == "stop" and len(stopped[0].ids) < 12
+    assert [text.finish for text in stopped] == ["stop" if stop in text.text else "length" for text in texts]
+    end = texts[0].ids[3]
+    ended = writer_of(model, {"max_new_tokens": 12, "eos_token_id": end}).write(prompts()[:1], soft_of(model))[0]
+    assert (ended.finish, end in ended.ids) == ("end", False)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}])
+@pytest.mark.parametrize("architecture", ["gpt2", "t5"])
+def test_a_follower_sees_new_tokens_and_a_text_that_is_not_needed_changes_no_other(architecture, options):
+    model = backbone(architecture)
+    soft, writer = soft_of(model), writer_of(model, {"max_new_tokens": 8, **options})
+    whole = writer.write(prompts(), soft)
+    seen = {}
+
+    def follow(row, ids):
+        seen.setdefault(row, []).append(tuple(ids))
+        return row == 1 and len(ids) >= 3
+
+    followed = writer.write(prompts(), soft, follow=follow)
+    assert seen.keys() == {0, 1, 2, 3, 4}
+    assert [followed[i] for i in (0, 2, 3, 4)] == [whole[i] for i in (0, 2, 3, 4)]
+    assert [len(ids) for ids in seen[0]] == [*range(1, len(seen[0]) + 1)]
+    if not options:
+        assert seen[0][-1][: len(whole[0].ids)] == whole[0].ids
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}])
+def test_the_model_stops_once_no_text_is_needed(options):
+    model = backbone("gpt2")
+    steps = []
+    writer = writer_of(model, {"max_new_tokens": 40, **options})
+    writer.write(prompts(), soft_of(model), follow=lambda row, ids: steps.append(len(ids)) or len(ids) >= 3)
+    assert max(steps) <= 4

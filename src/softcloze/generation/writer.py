@@ -29,7 +29,7 @@ class Written(NamedTuple):
         ids: its new tokens, with those of a stop string, without the end token.
         text: their text before the first stop string, without special tokens.
         finish: "stop" where a stop string ended the text, "end" where an end token did, and "length" where no more new
-            tokens were allowed, or its follower ended it.
+            tokens, or no more time, were allowed.
     """
 
     ids: tuple[int, ...]
@@ -111,8 +111,8 @@ class Writer:
             soft: the soft vectors, or None where the template has none.
             seed: seed of the drawing with `do_sample`. PyTorch's global generators are restored afterwards.
             follow: called after each token with the index of each prompt of the batch and its new ids so far, which
-                are filled up with padding after their end; with several beams, those of the best. If it returns True,
-                the text ends there. A batch that does not fit into memory is written again, in parts.
+                are filled up after their end; with several beams, those of the best. If it returns True, the text is
+                not needed: the batch ends without it. A batch that does not fit into memory is written again, in parts.
 
         Raises:
             BackboneError: the model cannot write.
@@ -192,14 +192,14 @@ class Writer:
     def _finished(self, new: Sequence[int]) -> Written:
         """Cut off what follows the end token or the first stop string."""
         ends = self.end_ids
-        end = next((k for k, token in enumerate(new) if token in ends), None)
+        end = next((k for k, token in enumerate(new) if token in ends or token < 0), None)  # beams fill up with -1
         ids = tuple(new[:end])
         text = self.text(ids)
         before = before_stop(text, self.all_stops)
         if before == text:
             return Written(ids, text, "length" if end is None else "end")
-        while ids[-1] == self._padding:  # of the batch
-            ids = ids[:-1]
+        while before_stop(shorter := self.text(ids[:-1]), self.all_stops) != shorter:
+            ids = ids[:-1]  # what fills up the batch
         return Written(ids, before, "stop")
 
     @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, answer_demonstrations_from_dict
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import ArtifactError, EncodingError, SoftclozeError
-from softcloze.generation import DEFAULT_TOKENS, Writer, stream_text, validate_options
+from softcloze.generation import DEFAULT_TOKENS, Writer, Written, stream_text, validate_options
 from softcloze.prompt.card import explain_damage
 from softcloze.prompt.compiled import validate_late_fields, validate_layers
 from softcloze.prompt.folder import Content, SavedFolder
@@ -34,6 +34,9 @@ from softcloze.prompt.tensors import check_tensors, read_tensors, tensor_file
 from softcloze.scoring import AnswerPlan, Scorer, compute_features
 from softcloze.soft import SoftVectors
 from softcloze.template import ChatOptions, Template
+
+if TYPE_CHECKING:
+    from softcloze.generation.hooks import Follow
 
 NOTHING_BEFORE_ANSWER = (
     "nothing stands before <answer>, and a causal model writes after the text before it; put some text, a field or a "
@@ -304,8 +307,17 @@ class BoundGenerator:
         self, prompts: Sequence[EncodedPrompt], options: Mapping[str, Any] | None = None, seed: int = 0
     ) -> list[str]:
         """Write an answer for each encoded example; see `Writer.write` for the seed."""
-        writer = self.compiled.writer(self.options(options))
-        return [written.text for written in writer.write(prompts, self._inputs(), seed)]
+        return [written.text for written in self.written(prompts, options, seed)]
+
+    def written(
+        self,
+        prompts: Sequence[EncodedPrompt],
+        options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        follow: "Follow | None" = None,
+    ) -> list[Written]:
+        """Write an answer for each encoded example, with its tokens and its end; see `Writer.write` for arguments."""
+        return self.compiled.writer(self.options(options)).write(prompts, self._inputs(), seed, follow)
 
     def write(self, examples: Sequence[Example], options: Mapping[str, Any] | None = None, seed: int = 0) -> list[str]:
         """Write an answer for each example; raises as `encode`."""
