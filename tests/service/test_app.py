@@ -253,7 +253,7 @@ def test_a_damaged_version_is_not_served_and_the_old_one_stays(following, regist
     alias.write_text("2\n")  # as another tool could; promote validates the version
     wait_until(lambda: following.get("/prompts/reviews").json()["faults"])
     body = following.get("/prompts/reviews").json()
-    fault = "reviews@live: it is damaged, belongs to another model, or is no single prompt; reviews@1 stays"
+    fault = "reviews@live: it is damaged, belongs to another model, or is a probe or an ensemble; reviews@1 stays"
     assert (body["aliases"], body["faults"]) == ({"live": 1}, [fault])
     assert following.post("/classify", json=ROW).json()["version"] == 1
 

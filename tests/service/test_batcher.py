@@ -196,3 +196,20 @@ def test_draining_waits_for_all_rows():
             assert all(answer.done() for answer in answers)
 
     asyncio.run(main())
+
+
+def test_a_batch_has_one_group_and_others_keep_their_order():
+    async def main():
+        model = Model()
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(model.score, executor, max_tokens=10, max_wait=60.0, group=lambda item: item // 100)
+            task = asyncio.create_task(batcher.run())
+            answers = await busy(batcher, model)
+            for item, tokens in ((101, 4), (1, 4), (201, 1), (102, 4), (103, 4), (2, 4), (202, 1)):
+                answers += batcher.submit([(item, tokens)], later())
+            model.release.set()
+            await asyncio.gather(*answers)
+            task.cancel()
+        assert model.batches == [[0], [101, 102], [1, 2], [201, 202], [103]]
+
+    asyncio.run(main())

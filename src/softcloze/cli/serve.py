@@ -58,6 +58,9 @@ def serve(
             help="Tokens of a batch; by default four times the model's budget.",
         ),
     ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, envvar="SOFTCLOZE_MAX_NEW_TOKENS", help="New tokens that a generator writes at most.")
+    ] = 256,
     prefix_memory: Annotated[
         int,
         typer.Option(
@@ -69,13 +72,14 @@ def serve(
         typer.Option(envvar="SOFTCLOZE_MAX_WAIT", help="Seconds of queued work beyond which requests get 429."),
     ] = 10.0,
     deadline: Annotated[
-        float, typer.Option(envvar="SOFTCLOZE_DEADLINE", help="Seconds after which a row that waits gets 504.")
+        float,
+        typer.Option(envvar="SOFTCLOZE_DEADLINE", help="Seconds after which a row or text that is not done gets 504."),
     ] = 30.0,
 ) -> None:
-    """Answer requests with the prompts of a registry: POST /classify, a page at /, and an API at /openapi.json.
+    """Answer requests with the prompts of a registry: POST /classify, POST /generate, a page at /, and /openapi.json.
 
     The aliases of the registry are read again every two seconds: `softcloze registry promote` changes what is served,
-    and no request fails. SIGTERM ends the service when the rows that wait are answered.
+    and no request fails. SIGTERM ends the service when the rows and texts that wait are answered.
 
     softcloze serve prompts --port 8000
     """
@@ -99,6 +103,7 @@ def serve(
         hosts=(*LOOPBACK, host, *(allow_host or ())) if _is_loopback(host) or allow_host else ("*",),
         origins=tuple(allow_origin or ()),
         max_batch_tokens=max_batch_tokens,
+        max_new_tokens=max_new_tokens,
         prefix_memory=prefix_memory * 2**20,
         max_wait=max_wait,
         deadline=deadline,

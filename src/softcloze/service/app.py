@@ -31,7 +31,7 @@ def create_app(service: Service) -> FastAPI:
     settings = service.settings
     app = FastAPI(
         title="softcloze",
-        description="Classify texts by prompts on one frozen language model.",
+        description="Classify texts, and write texts, by prompts on one frozen language model.",
         version=version("softcloze"),
         lifespan=lifespan_of(service),
         docs_url=None,
@@ -64,10 +64,15 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-def _refuse(service: Service) -> Response | None:
+def _refuse(service: Service, path: str) -> Response | None:
     """The answer to rows that would be turned away whatever they are; None if they are welcome."""
     try:
-        service.validate_capacity()
+        if not service.is_ready:
+            raise UnavailableError
+        if path == "/generate":
+            service.writing.validate_capacity()
+        else:
+            service.validate_capacity()
     except OverloadedError as error:
         return overloaded(error)
     except UnavailableError:

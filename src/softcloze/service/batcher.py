@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +66,7 @@ class Batcher(Generic[Item, Answer]):
         max_tokens: int,
         max_wait: float,
         observe: Callable[[BatchRecord], None] = lambda record: None,
+        group: Callable[[Item], Hashable] = lambda item: None,
     ):
         """Make an empty queue; `run` scores what comes in.
 
@@ -76,8 +77,9 @@ class Batcher(Generic[Item, Answer]):
             max_tokens: of a batch; a single row may have more.
             max_wait: seconds of queued work beyond which `submit` raises.
             observe: is called with each batch.
+            group: items with equal values may share a batch.
         """
-        self._score, self._executor, self._observe = score, executor, observe
+        self._score, self._executor, self._observe, self._group = score, executor, observe, group
         self._max_tokens, self._max_wait = max_tokens, max_wait
         self._requests: deque[deque[_Row[Item, Answer]]] = deque()
         self._arrived = asyncio.Event()
@@ -170,11 +172,15 @@ class Batcher(Generic[Item, Answer]):
         """Take rows from the requests in turn, up to the tokens of a batch; drop those that nobody waits for."""
         batch: list[_Row[Item, Answer]] = []
         tokens = 0
+        others: deque[deque[_Row[Item, Answer]]] = deque()  # requests whose next row is of another group
         while self._requests:
             rows = self._requests[0]
             row = rows[0]
             late = row.deadline < now
             wanted = not row.answer.done() and not late
+            if wanted and batch and self._group(row.item) != self._group(batch[0].item):
+                others.append(self._requests.popleft())
+                continue
             if wanted and batch and tokens + row.tokens > self._max_tokens:
                 break
             rows.popleft()
@@ -188,6 +194,7 @@ class Batcher(Generic[Item, Answer]):
             self._forget(row)
             if late and not row.answer.done():
                 row.answer.set_exception(DeadlineError())
+        self._requests.extendleft(reversed(others))
         return batch
 
     def _forget(self, row: _Row[Item, Answer]) -> None:

@@ -2,19 +2,20 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from softcloze.backbone import Backbone
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import EXCLUSIVE
-from softcloze.prompt import Prompt, PromptSet
-from softcloze.prompt.card import PROMPT
+from softcloze.prompt import BoundGenerator, GeneratorPrompt, Prompt, PromptSet
 from softcloze.registry import LIVE, Registry, State, Version
 from softcloze.registry.promotion import default_example
 from softcloze.service.answers import RowError
+from softcloze.service.generator import ServedGenerator
 from softcloze.service.observe import type_and_place
-from softcloze.service.version import ServedVersion
+from softcloze.service.settings import ServiceSettings
+from softcloze.service.version import Served, ServedVersion
 from softcloze.service.wire import PromptAnswer, VersionAnswer
 
 LOG = logging.getLogger("softcloze.service")
@@ -28,20 +29,20 @@ class Catalogue:
         aliases: the version of each alias that is served, by the names of prompts; a name without any has faults.
         faults: aliases that are not served as the registry says, and why, by reference.
         state: of the registry when it was read; None before.
-        prompts: all versions, bound to the model; None if there are none.
+        prompts: all versions of prompts, bound to the model; None if there are none.
     """
 
-    aliases: Mapping[str, Mapping[str, ServedVersion]] = field(default_factory=dict)
+    aliases: Mapping[str, Mapping[str, Served]] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     state: State | None = None
     prompts: PromptSet | None = None
 
     @property
-    def versions(self) -> dict[str, ServedVersion]:
+    def versions(self) -> dict[str, Served]:
         """The versions by name, as in `reviews@3`, each once."""
         return {served.name: served for aliases in self.aliases.values() for served in aliases.values()}
 
-    def resolve(self, reference: str) -> ServedVersion:
+    def resolve(self, reference: str) -> Served:
         """The version that a reference names.
 
         Args:
@@ -84,9 +85,9 @@ class Catalogue:
 class Loader:
     """Loads versions of a registry; `load` runs the model and belongs to its thread."""
 
-    def __init__(self, registry: Registry, backbone: Backbone, prefix_memory: int):
-        """Take a registry, the model, and the bytes that prefixes of prompts may take."""
-        self._registry, self._backbone, self._prefix_memory = registry, backbone, prefix_memory
+    def __init__(self, registry: Registry, backbone: Backbone, settings: ServiceSettings):
+        """Take a registry, the model, and the settings of the service."""
+        self._registry, self._backbone, self._settings = registry, backbone, settings
 
     def state(self) -> State | None:
         """The state of the registry; None if it cannot be read now, as of a share that is gone."""
@@ -105,9 +106,9 @@ class Loader:
             state: of the registry, read before its files.
 
         Returns:
-            The catalogue: each version that is new in it has scored a row.
+            The catalogue: each version that is new in it has scored a row, or written a token.
         """
-        known = {name: (served.version, served.prompt, served.sha256) for name, served in before.versions.items()}
+        known = before.versions
         prompts = before.prompts
         named: dict[str, dict[str, str]] = {}  # versions by the names of prompts and aliases
         faults: dict[str, str] = {}
@@ -117,10 +118,14 @@ class Loader:
             try:
                 version = self._registry.resolve(reference)
                 if str(version) not in known:
-                    prompt = self._load(version)
-                    prompts = self._bind(version, prompt, prompts)
-                    digest = sha256((version.path / PROMPT.card).read_bytes()).hexdigest()
-                    known[str(version)] = version, prompt, digest
+                    saved = self._registry.load(str(version))
+                    if isinstance(saved, GeneratorPrompt):
+                        known[str(version)] = self._bind_generator(version, saved)
+                    elif isinstance(saved, Prompt):
+                        prompts = self._bind(version, saved, prompts)
+                        known[str(version)] = ServedVersion(version, self._sha256(version), saved, prompts)
+                    else:
+                        raise ArtifactError(f"{version} is no single prompt")
                 of_prompt[alias] = str(version)
             except Exception as error:  # noqa: BLE001 - one version does not keep the others from being served
                 LOG.warning("%s is not served: %s", reference, _as_logged(error))
@@ -129,22 +134,29 @@ class Loader:
                     of_prompt[alias] = old.name
                     faults[reference] += f"; {old.name} stays"
         served = {version for of_prompt in named.values() for version in of_prompt.values()}
-        if prompts is None or not served:
-            return Catalogue({name: {} for name in named}, faults, state)
-        kept = prompts.without(*(name for name in prompts.prompts if name not in served))
-        versions = {name: ServedVersion(*known[name], kept) for name in served}
+        if prompts is not None:
+            unused = [name for name in prompts.prompts if name not in served]
+            prompts = prompts.without(*unused) if len(unused) < len(prompts.prompts) else None
+        versions = {name: _in(known[name], prompts) for name in served}
         aliases = {
             name: {alias: versions[version] for alias, version in of_prompt.items()}
             for name, of_prompt in named.items()
         }
-        return Catalogue(aliases, faults, state, kept)
+        return Catalogue(aliases, faults, state, prompts)
 
-    def _load(self, version: Version) -> Prompt:
-        """Load a version; raise ArtifactError for one that is no prompt."""
-        saved = self._registry.load(str(version))
-        if not isinstance(saved, Prompt):
-            raise ArtifactError(f"{version} is no single prompt")
-        return saved
+    def _sha256(self, version: Version) -> str:
+        """The checksum of the card of a version."""
+        return sha256(self._registry.read(str(version)).card.read_bytes()).hexdigest()
+
+    def _bind_generator(self, version: Version, prompt: GeneratorPrompt) -> ServedGenerator:
+        """Bind a generator, and write a token with it.
+
+        Raises:
+            SoftclozeError: the version belongs to another model, or does not fit it.
+        """
+        bound = BoundGenerator.from_saved(prompt, self._backbone)
+        bound.write([default_example(self._registry.read(str(version)))], {"max_new_tokens": 1})
+        return ServedGenerator(version, self._sha256(version), bound, self._settings.max_new_tokens)
 
     def _bind(self, version: Version, prompt: Prompt, prompts: PromptSet | None) -> PromptSet:
         """Add a version to the set of prompts, and score a row with it.
@@ -154,7 +166,7 @@ class Loader:
         """
         added = {str(version): prompt}
         if prompts is None:
-            changed = PromptSet(added, self._backbone, prefix_memory=self._prefix_memory)
+            changed = PromptSet(added, self._backbone, prefix_memory=self._settings.prefix_memory)
         else:
             changed = prompts.with_prompts(added)
         (row,) = changed.predict_rows([(str(version), default_example(self._registry.read(str(version))))])
@@ -171,21 +183,29 @@ def _as_logged(error: Exception) -> str:
 def _reason(error: Exception) -> str:
     """Why a version is not served, for clients: no path."""
     if isinstance(error, ArtifactError):
-        return "it is damaged, belongs to another model, or is no single prompt"
+        return "it is damaged, belongs to another model, or is a probe or an ensemble"
     return "it does not fit the model, or its alias names no version"
 
 
-def _describe(served: ServedVersion, aliases: list[str]) -> VersionAnswer:
+def _in(served: Served, prompts: PromptSet | None) -> Served:
+    """A version in another set of prompts; a generator is in none."""
+    return replace(served, prompts=prompts) if isinstance(served, ServedVersion) and prompts is not None else served
+
+
+def _describe(served: Served, aliases: list[str]) -> VersionAnswer:
+    assert isinstance(served, ServedVersion | ServedGenerator)
     prompt = served.prompt
     return VersionAnswer(
         version=served.version.number,
+        kind="prompt" if isinstance(prompt, Prompt) else "generator",
         aliases=aliases,
-        labels=[*prompt.verbalizer.labels],
-        several_labels=prompt.head not in EXCLUSIVE,
-        choices=served.choices,
+        labels=[*prompt.verbalizer.labels] if isinstance(prompt, Prompt) else [],
+        several_labels=isinstance(prompt, Prompt) and prompt.head not in EXCLUSIVE,
+        choices=served.choices if isinstance(served, ServedVersion) else None,
         fields=[*served.fields],
         template=str(prompt.template),
         model=prompt.model,
-        trained=bool(prompt.vectors or prompt.head_tensors),
+        trained=bool(prompt.vectors) or (isinstance(prompt, Prompt) and bool(prompt.head_tensors)),
+        max_new_tokens=served.max_new_tokens if isinstance(served, ServedGenerator) else None,
         sha256=served.sha256,
     )

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from softcloze.service.answers import failure
 
 OPEN_ROUTES = ("/health/live", "/health/ready")
-PAGE = "/"
+PAGES = ("/", "/write")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -32,8 +32,8 @@ class Guard:
     - A request that changes state or costs work, from a page of another origin: 403.
     - A compressed body: 415.
     - A body that says that it is too large: 413. Another middleware counts the bytes of those that do not say.
-    - More work than the service takes on: 429 or 503, before the body is read, so that refusing stays cheap. The form
-      of the page says so on the page.
+    - More work than the service takes on: 429 or 503, before the body is read, so that refusing stays cheap. The forms
+      of the pages say so on the page.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Guard:
         token: str | None,
         origins: Collection[str],
         max_body_bytes: int,
-        refuse: Callable[[], Response | None],
+        refuse: Callable[[str], Response | None],
     ):
-        """Take the settings, and a function that answers in place of routes that score rows, or returns None."""
+        """Take the settings, and a function that answers in place of routes that need the model, or returns None."""
         self._app, self._origins, self._max_body_bytes, self._refuse = app, origins, max_body_bytes, refuse
         self._token = token.encode() if token is not None else None
 
@@ -72,7 +72,11 @@ class Guard:
             answer = failure(415, "compressed", "send the body without Content-Encoding")
         elif _declared_length(headers) > self._max_body_bytes:
             answer = failure(413, "too_large", "the body is too large")
-        elif scope["method"] == "POST" and scope["path"] != PAGE and (refused := self._refuse()) is not None:
+        elif (
+            scope["method"] == "POST"
+            and scope["path"] not in PAGES
+            and (refused := self._refuse(scope["path"])) is not None
+        ):
             answer = refused
         else:
             await self._app(scope, receive, send_guarded)

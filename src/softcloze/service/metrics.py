@@ -41,6 +41,21 @@ class Metrics:
         self._batch_seconds = Histogram(
             "softcloze_batch_seconds", "Time of a batch.", buckets=_SECONDS, registry=self._registry
         )
+        self._texts = Counter(
+            "softcloze_texts",
+            "Texts written, by version and by what ended them.",
+            ("prompt", "version", "finish"),
+            registry=self._registry,
+        )
+        self._new_tokens = Counter(
+            "softcloze_new_tokens", "New tokens of texts, by version.", ("prompt", "version"), registry=self._registry
+        )
+        self._text_rows = Histogram(
+            "softcloze_text_batch_rows", "Texts of a batch.", buckets=_COUNTS, registry=self._registry
+        )
+        self._text_seconds = Histogram(
+            "softcloze_text_batch_seconds", "Time of a batch of texts.", buckets=_SECONDS, registry=self._registry
+        )
         self._loads = Counter(
             "softcloze_version_loads", "Versions loaded, by outcome.", ("outcome",), registry=self._registry
         )
@@ -49,6 +64,7 @@ class Metrics:
             "queued_tokens": Gauge(
                 "softcloze_queued_tokens", "Tokens that wait or are scored.", registry=self._registry
             ),
+            "queued_texts": Gauge("softcloze_queued_texts", "Texts that wait or are written.", registry=self._registry),
             "versions": Gauge("softcloze_versions", "Versions that are served.", registry=self._registry),
         }
 
@@ -74,6 +90,16 @@ class Metrics:
         self._batch_rows.observe(record.rows)
         self._batch_tokens.observe(record.tokens)
         self._batch_seconds.observe(record.seconds)
+
+    def count_text(self, prompt: str, version: int, finish: str, new_tokens: int) -> None:
+        """Count a text by the version that wrote it."""
+        self._texts.labels(prompt, str(version), finish).inc()
+        self._new_tokens.labels(prompt, str(version)).inc(new_tokens)
+
+    def count_text_batch(self, record: BatchRecord) -> None:
+        """Count a batch of texts."""
+        self._text_rows.observe(record.rows)
+        self._text_seconds.observe(record.seconds)
 
     def count_loads(self, loaded: int, failed: int) -> None:
         """Count versions that were loaded and aliases that could not be."""

@@ -110,7 +110,7 @@ async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Res
     chosen: dict[str, ServedVersion | RowError] = {}
     for reference in form.prompts:
         try:
-            chosen[reference] = service.catalogue.resolve(reference)
+            chosen[reference] = service.classifier(reference)
         except RowError as error:
             chosen[reference] = error
     served = {reference: version for reference, version in chosen.items() if isinstance(version, ServedVersion)}
@@ -141,7 +141,8 @@ async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Res
 async def _card(service: Service, row: RowBody, answer: RowAnswer, explains: bool) -> Card:
     """The card of an answer, with its explanation if it is asked for."""
     name = f"{answer.prompt_id}@{answer.version}"
-    served = service.catalogue.versions.get(name)
+    named = service.catalogue.versions.get(name)
+    served = named if isinstance(named, ServedVersion) else None  # None: it is not served any more
     if not explains:
         return Card(name, answer, served)
     try:
@@ -225,6 +226,7 @@ def _served(service: Service) -> dict[str, ServedVersion]:
         name if alias == LIVE else f"{name}@{alias}": version
         for name, aliases in sorted(service.catalogue.aliases.items())
         for alias, version in sorted(aliases.items(), key=lambda pair: (pair[0] != LIVE, pair[0]))
+        if isinstance(version, ServedVersion)
     }
 
 

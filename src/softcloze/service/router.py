@@ -17,12 +17,14 @@ from softcloze.errors import ParameterError
 from softcloze.service.answers import RowError, failure
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
+from softcloze.service.events import TextEvents
 from softcloze.service.service import Outcome, Service, UnavailableError
 from softcloze.service.wire import (
     ClassifyBody,
     ExplainBody,
     Explained,
     Failure,
+    GenerateBody,
     HubBody,
     HubScore,
     PromptAnswer,
@@ -31,6 +33,7 @@ from softcloze.service.wire import (
     RowAnswer,
     RowBody,
     RowsAnswer,
+    TextAnswer,
 )
 
 FAILURES: dict[int | str, dict[str, Any]] = {
@@ -44,9 +47,9 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         415: "The body is compressed, or no JSON by its Content-Type.",
         422: "The body or a row does not fit.",
         429: "Too much work is queued; see Retry-After.",
-        500: "A row could not be scored.",
+        500: "A row could not be scored, or a text not written.",
         503: "The service is shutting down.",
-        504: "The row waited too long.",
+        504: "The row waited too long, or the text was not written in time.",
     }.items()
 }
 
@@ -158,6 +161,7 @@ def _invalid(error: RequestValidationError) -> Response:
 def _about_body(kind: str, location: Sequence[int | str]) -> str:
     """The message about a body of the wrong form: names of our own fields, and nothing that was sent."""
     known = {*ClassifyBody.model_fields, *RowBody.model_fields, *ExplainBody.model_fields, *HubBody.model_fields}
+    known |= GenerateBody.model_fields.keys()
     named = [str(part) for part in location if part in known or isinstance(part, int)]
     subject = f"{'.'.join(named)}: " if named else ""
     return f"{subject}{_KINDS.get(kind, 'the value has the wrong type or is out of range')}; see /openapi.json"
@@ -203,6 +207,13 @@ def add_routes(router: APIRouter, service: Service) -> None:
             **asdict(explanation),
         )
 
+    @router.post("/generate", response_model=TextAnswer, responses={200: _EVENTS})
+    async def generate(body: GenerateBody, request: Request) -> Response:
+        """Write the text of a row, as a whole or in pieces; it stops when the client goes away."""
+        if body.stream:
+            return TextEvents(service.writing, await while_connected(request, service.begin_text(body)))
+        return _json(await while_connected(request, service.generate(body)))
+
     @router.post("/hf/{prompt_id}")
     async def hub(prompt_id: PromptId, body: HubBody, request: Request) -> list[list[HubScore]]:
         """Classify texts in the shape of the hub's text classification."""
@@ -246,7 +257,14 @@ def add_routes(router: APIRouter, service: Service) -> None:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _json(answer: RowAnswer | RowsAnswer) -> Response:
+_EVENTS: dict[str, Any] = {
+    "description": 'The text; with `stream`, events of pieces, `data: {"text": …}`, then an event `end` with the '
+    "whole answer, or an event `error` with `error` and `code`.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+def _json(answer: RowAnswer | RowsAnswer | TextAnswer) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 

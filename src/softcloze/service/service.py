@@ -1,4 +1,4 @@
-"""Classify the rows of concurrent requests with one frozen model."""
+"""Classify the rows, and write the texts, of concurrent requests with one frozen model."""
 
 import asyncio
 import logging
@@ -15,11 +15,14 @@ from softcloze.registry import Registry
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import Batcher, DeadlineError, OverloadedError
 from softcloze.service.catalogue import Catalogue, Loader
+from softcloze.service.generator import ServedGenerator
 from softcloze.service.metrics import Metrics
+from softcloze.service.model_thread import ModelThread
 from softcloze.service.observe import type_and_place
 from softcloze.service.settings import ServiceSettings
 from softcloze.service.version import JsonExample, ServedVersion, encode_rows
-from softcloze.service.wire import RowAnswer, RowBody
+from softcloze.service.wire import GenerateBody, RowAnswer, RowBody, TextAnswer
+from softcloze.service.writing import Draft, Writing
 
 LOG = logging.getLogger("softcloze.service")
 MAX_ENCODING_ROWS = 1024  # that wait to be encoded
@@ -35,7 +38,7 @@ class UnavailableError(Exception):
 
 
 class Service:
-    """One backbone, the prompts of a registry, and a queue of rows.
+    """One backbone, the prompts of a registry, a queue of rows and a queue of texts.
 
     Encoding has a thread, and the model has one. All methods are called in the event loop.
 
@@ -44,6 +47,7 @@ class Service:
         backbone: the model.
         metrics: counters.
         catalogue: the versions that are served now; replaced as a whole.
+        writing: the texts that generators write.
         draining: True after SIGTERM, when new rows are turned away.
     """
 
@@ -60,14 +64,15 @@ class Service:
         self.metrics = Metrics()
         self.catalogue = Catalogue()
         self.draining = False
-        self._loader = Loader(registry, backbone, settings.prefix_memory)
+        self._loader = Loader(registry, backbone, settings)
         self._encoding = ThreadPoolExecutor(1, "encoding")
-        self._scoring = ThreadPoolExecutor(1, "scoring")
+        self._model = ModelThread()
+        self.writing = Writing(backbone, self._model, self._encoding, settings, self.metrics)
         self._encoding_rows = self._explanations = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher: Batcher[Item, Outcome] = Batcher(
             _score,
-            self._scoring,
+            self._model,
             max_tokens=settings.max_batch_tokens or 4 * backbone.token_budget,
             max_wait=settings.max_wait,
             observe=self.metrics.count_batch,
@@ -84,17 +89,20 @@ class Service:
     async def start(self) -> None:
         """Load the prompts and begin to answer."""
         await self._reload()
-        self._tasks = [asyncio.create_task(self._batcher.run()), asyncio.create_task(self._poll())]
+        self._tasks = [asyncio.create_task(job) for job in (self._batcher.run(), self.writing.run(), self._poll())]
 
     async def stop(self) -> None:
-        """Answer the rows that are queued, and end the threads."""
+        """Answer the rows and write the texts that are queued, and end the threads."""
         self.draining = True
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._batcher.drain(), self.settings.drain_seconds)
+            async with asyncio.timeout(self.settings.drain_seconds):
+                await self._batcher.drain()
+                await self.writing.drain()
+        self.writing.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for executor in (self._encoding, self._scoring):
+        for executor in (self._encoding, self._model):
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def classify(self, rows: Sequence[RowBody]) -> list[Outcome]:
@@ -144,9 +152,40 @@ class Service:
         self._explanations += 1
         try:
             loop = asyncio.get_running_loop()
-            return version, await loop.run_in_executor(self._scoring, version.explain, row.example, top)
+            return version, await loop.run_in_executor(self._model, version.explain, row.example, top)
         finally:
             self._explanations -= 1
+
+    async def begin_text(self, body: GenerateBody) -> Draft:
+        """Queue the text of a request; `writing` finishes or streams it.
+
+        Raises:
+            UnavailableError: the service is shutting down.
+            OverloadedError: too much work is queued.
+            RowError: there is no such generator, the row does not fit, or its new tokens are too many.
+        """
+        if not self.is_ready:
+            raise UnavailableError
+        served = self.generator(body.prompt_id)
+        return await self.writing.begin(served, body.example, body.max_new_tokens, in_pieces=body.stream)
+
+    async def generate(self, body: GenerateBody) -> TextAnswer:
+        """Write the text of a request; raises as `begin_text`, and RowError if it is not written in time."""
+        return await self.writing.finish(await self.begin_text(body))
+
+    def classifier(self, reference: str) -> ServedVersion:
+        """The version of a prompt that gives labels; raises RowError for a generator, or if there is none."""
+        served = self.catalogue.resolve(reference)
+        if not isinstance(served, ServedVersion):
+            raise RowError(422, "wrong_route", f"{served.name} is a generator, which writes text: POST /generate")
+        return served
+
+    def generator(self, reference: str) -> ServedGenerator:
+        """The version of a generator; raises RowError for a prompt that gives labels, or if there is none."""
+        served = self.catalogue.resolve(reference)
+        if not isinstance(served, ServedGenerator):
+            raise RowError(422, "wrong_route", f"{served.name} gives labels and writes no text: POST /classify")
+        return served
 
     def validate_capacity(self, rows: int = 1) -> None:
         """Raise before anything is encoded where the rows of a request would be turned away.
@@ -163,7 +202,7 @@ class Service:
 
     def _version(self, row: RowBody) -> ServedVersion:
         """The version of a row; raise RowError if it is not served or the row is too long for the service."""
-        version = self.catalogue.resolve(str(row.prompt_id))
+        version = self.classifier(str(row.prompt_id))
         version.validate_size(row.example, self.settings.max_field_characters)
         return version
 
@@ -175,14 +214,16 @@ class Service:
                 jobs.append((self._version(row), row.example))
             except RowError as error:
                 jobs.append(error)
-        estimates = [version.estimate_tokens(example) for version, example in _needing_model(jobs)]
+        estimates = [
+            version.estimate_tokens(example, self.backbone.max_length) for version, example in _needing_model(jobs)
+        ]
         self._encoding_rows += len(rows)
         try:
             loop = asyncio.get_running_loop()
             if not estimates:
                 return await loop.run_in_executor(self._encoding, _encode, jobs, deadline)
             with self._batcher.reserve(sum(estimates)):
-                return await loop.run_in_executor(self._scoring, _encode, jobs, deadline)
+                return await loop.run_in_executor(self._model, _encode, jobs, deadline)
         finally:
             self._encoding_rows -= len(rows)
 
@@ -202,7 +243,7 @@ class Service:
         if state is None or state == self.catalogue.state:
             return
         before = self.catalogue.versions
-        self.catalogue = await loop.run_in_executor(self._scoring, self._loader.load, self.catalogue, state)
+        self.catalogue = await loop.run_in_executor(self._model, self._loader.load, self.catalogue, state)
         self.metrics.count_loads(len(self.catalogue.versions.keys() - before.keys()), len(self.catalogue.faults))
         LOG.info("serving %s", ", ".join(sorted(self.catalogue.versions)) or "no prompt")
 

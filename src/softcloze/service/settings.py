@@ -13,6 +13,7 @@ _CONSTRAINTS: Mapping[str, Constraint] = {
     "max_body_bytes": integer(at_least=1),
     "max_field_characters": integer(at_least=1),
     "max_batch_tokens": integer(at_least=1) | NONE,
+    "max_new_tokens": integer(at_least=1),
     "prefix_memory": integer(at_least=0),
     "max_wait": POSITIVE,
     "deadline": POSITIVE,
@@ -34,12 +35,13 @@ class ServiceSettings:
         max_body_bytes: of a request.
         max_field_characters: of all fields of a row together.
         max_batch_tokens: of a batch; None for four times what the model takes at once in scoring.
+        max_new_tokens: of a text that is written.
         prefix_memory: for the keys and values of what prompts begin with.
         max_wait: seconds of queued work beyond which requests are turned away with 429.
-        deadline: seconds after which a row that waits is answered with 504.
+        deadline: seconds after which a row that waits, or a text that is not written, is answered with 504.
         poll_seconds: between two looks at the registry.
         receive_seconds: in which a request has to arrive, headers and body together.
-        drain_seconds: in which rows are still answered after SIGTERM.
+        drain_seconds: in which rows are still answered, and texts written, after SIGTERM.
 
     Raises:
         ParameterError: a value is outside its range.
@@ -52,6 +54,7 @@ class ServiceSettings:
     max_body_bytes: int = 256 * 1024
     max_field_characters: int = 20_000
     max_batch_tokens: int | None = None
+    max_new_tokens: int = 256
     prefix_memory: int = 64 * 2**20
     max_wait: float = 10.0
     deadline: float = 30.0

@@ -19,25 +19,57 @@ _CHARACTERS_OF_A_TOKEN = 4  # of English text, about
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ServedVersion:
-    """A version of a prompt, in a set of prompts that are bound to the model.
+class Served:
+    """A version of any kind that is served.
 
     Attributes:
         version: its name and number in the registry.
-        prompt: the prompt.
         sha256: checksum of its card.
-        prompts: the set, in which its name is that of the version.
     """
 
     version: Version
-    prompt: Prompt
     sha256: str
-    prompts: PromptSet
 
     @property
     def name(self) -> str:
         """The version as it is named in requests, as in `reviews@3`."""
         return str(self.version)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of an example."""
+        raise NotImplementedError
+
+    def validate_size(self, example: JsonExample, most: int) -> None:
+        """Raise RowError if the texts of an example have more than `most` characters together."""
+        if (size := _characters(example)) > most:
+            raise RowError(413, "too_long", f"the row has {size:,} characters, and this service takes {most:,} at most")
+
+    def estimate_tokens(self, example: JsonExample, most: int) -> int:
+        """About as many tokens as an example has, before it is encoded; `most` where it is truncated."""
+        return min(1 + _characters(example) // _CHARACTERS_OF_A_TOKEN, most)
+
+    def about_row(self, example: JsonExample) -> str:
+        """The message about a row that does not fit: it has the template's names, and nothing of the row."""
+        names = self.fields
+        expected = f"{self.name} takes the fields {', '.join(names)}"
+        if isinstance(example, str):
+            return f"{expected}; give `fields`" if len(names) > 1 else f"the text cannot be encoded for {self.name}"
+        missing = [name for name in names if name not in example]
+        return f"{expected}; missing: {', '.join(missing)}" if missing else f"{expected}; one of them does not fit"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ServedVersion(Served):
+    """A version of a prompt, in a set of prompts that are bound to the model.
+
+    Attributes:
+        prompt: the prompt.
+        prompts: the set, in which its name is that of the version.
+    """
+
+    prompt: Prompt
+    prompts: PromptSet
 
     @property
     def choices(self) -> str | None:
@@ -50,15 +82,6 @@ class ServedVersion:
         """The fields of an example: those of the template, and that of the choices."""
         names = [*self.prompt.template.fields, *([self.choices] if self.choices is not None else [])]
         return tuple(dict.fromkeys(names))
-
-    def validate_size(self, example: JsonExample, most: int) -> None:
-        """Raise RowError if the texts of an example have more than `most` characters together."""
-        if (size := _characters(example)) > most:
-            raise RowError(413, "too_long", f"the row has {size:,} characters, and this service takes {most:,} at most")
-
-    def estimate_tokens(self, example: JsonExample) -> int:
-        """About as many tokens as an example has, before it is encoded."""
-        return min(1 + _characters(example) // _CHARACTERS_OF_A_TOKEN, self.prompts.backbone.max_length)
 
     def explain(self, example: JsonExample, top: int) -> Explanation:
         """Explain the decision for an example; runs the model.
@@ -98,15 +121,6 @@ class ServedVersion:
         else:
             answer.label = prediction.label
         return answer
-
-    def about_row(self, example: JsonExample) -> str:
-        """The message about a row that does not fit: it has the template's names, and nothing of the row."""
-        names = self.fields
-        expected = f"{self.name} takes the fields {', '.join(names)}"
-        if isinstance(example, str):
-            return f"{expected}; give `fields`" if len(names) > 1 else f"the text cannot be encoded for {self.name}"
-        missing = [name for name in names if name not in example]
-        return f"{expected}; missing: {', '.join(missing)}" if missing else f"{expected}; one of them does not fit"
 
 
 def encode_rows(rows: Sequence[tuple[ServedVersion, JsonExample]]) -> list[EncodedRow | RowError]:

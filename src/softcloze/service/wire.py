@@ -1,6 +1,6 @@
 """Bodies of requests and answers."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -65,6 +65,16 @@ class ExplainBody(RowBody):
     top: Annotated[int, Field(ge=0, le=100, description="Number of the likeliest words of the vocabulary.")] = 10
 
 
+class GenerateBody(RowBody):
+    """One row for which a text is written."""
+
+    prompt_id: PromptId
+    max_new_tokens: Annotated[
+        int | None, Field(ge=1, description="New tokens at most; left out, as many as the version of the prompt says.")
+    ] = None
+    stream: Annotated[bool, Field(description="True for server-sent events.")] = False
+
+
 class HubParameters(BaseModel):
     """Parameters as the hub's client sends them; others are ignored, as there."""
 
@@ -103,6 +113,21 @@ class RowsAnswer(BaseModel):
     rows: list[RowAnswer]
 
 
+class TextAnswer(BaseModel):
+    """A text that was written."""
+
+    text: Annotated[str, Field(description="The text, without its stop string.")]
+    prompt_id: str
+    version: int
+    tokens: Annotated[int, Field(description="Tokens and soft slots of the prompt with the row after truncation.")]
+    new_tokens: Annotated[int, Field(description="Tokens that were written, with those of a stop string.")]
+    finish: Annotated[
+        Literal["stop", "end", "length"],
+        Field(description="What ended the text: a stop string, the end token, or the number of new tokens."),
+    ]
+    cut: Annotated[dict[str, int], Field(description="Tokens that truncation removed, by field.")]
+
+
 class Failure(BaseModel):
     """A request that was not answered."""
 
@@ -112,17 +137,21 @@ class Failure(BaseModel):
 
 
 class VersionAnswer(BaseModel):
-    """A version of a prompt."""
+    """A version of a prompt, which gives labels, or of a generator, which writes text."""
 
     version: int
+    kind: Annotated[Literal["prompt", "generator"], Field(description="Of a prompt: POST /classify; else /generate.")]
     aliases: list[str]
-    labels: list[JsonValue]
+    labels: Annotated[list[JsonValue], Field(description="None of a generator.")]
     several_labels: bool
     choices: Annotated[str | None, Field(description="The field whose texts are the choices of a row.")]
     fields: list[str]
     template: str
     model: str
     trained: bool
+    max_new_tokens: Annotated[
+        int | None, Field(description="Of a generator: new tokens at most, where a request does not say.")
+    ]
     sha256: Annotated[str, Field(description="Checksum of the version's card.")]
 
 
