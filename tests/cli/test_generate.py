@@ -13,9 +13,11 @@ import torch
 from support import models
 
 from softcloze import PromptClassifier, PromptGenerator
+from softcloze.analysis import delete_vectors, inspect_soft
 from softcloze.cli import main
 from softcloze.cli.evaluate_generator import Metric
 from softcloze.cli.resumable import ResumableOutput
+from softcloze.errors import ParameterError
 from softcloze.experiments import evaluate_generation
 from softcloze.experiments.generation import GENERATION_METRICS
 from softcloze.prompt.streaming import WRITING_WINDOW
@@ -219,6 +221,19 @@ def test_metrics_are_those_of_the_registry():
     assert [*map(str, Metric)] == [*GENERATION_METRICS]
 
 
+def test_the_vectors_and_demonstrations_are_shown(folder, capsys):
+    assert run("inspect-prompt", "prompt") == 0
+    generator = PromptGenerator.load(folder / "prompt")
+    assert capsys.readouterr().out.startswith("3 vectors; lengths and distances in lengths of a typical word")
+    assert [vector.start for vector in inspect_soft(generator).vectors] == ["s", "o", ":"]
+    with pytest.raises(ParameterError, match="PromptGenerator writes text and has no labels; inspect_soft shows"):
+        delete_vectors(generator, ["a"], ["b"])
+    template = "<demos*1><text> so: <answer max=6>\\n"
+    assert run("inspect", template, "--text", "A film", "--examples", "pairs.csv", "--model", "model") == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1 demonstrations" in shown and ("so: a good film↵" in shown or "so: bad↵" in shown)
+
+
 MISTAKES = [
     (["fit", "--label-column", "answer"], "trains a prompt that writes, and --label-column is for prompts with labels"),
     (["fit", "--verbalizer", "sentiment/en"], "and --verbalizer is for prompts with labels; leave one of the two out"),
@@ -244,6 +259,10 @@ MISTAKES = [
         "prompt writes text, and --label-column is for prompts of the other kind",
     ),
     (["evaluate", "--prompt", "labels", "--metric", "chrf"], "labels has labels, and --metric is for prompts of the"),
+    (
+        ["inspect-prompt", "--data", "pairs.csv"],
+        "--data measures label scores, and prompt writes text; softcloze evaluate",
+    ),
     (["evaluate", "--metric", "json_exact"], "pairs.csv, line 2: the reference 'a good film' is not a JSON object"),
 ]
 
@@ -256,6 +275,7 @@ def test_mistakes_are_explained_before_a_model_is_loaded(arguments, message, mon
         "fit": [*FIT[1:], "--out", "wrong"],
         "generate": ["pairs.csv", "--prompt", "prompt", "--out", "wrong.csv"],
         "predict": ["pairs.csv"],
+        "inspect-prompt": ["prompt"],
         "evaluate": ["pairs.csv", "--prompt", "prompt"],
     }
     name, *others = arguments

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from softcloze.data import Example, as_examples
 from softcloze.data.labels import target_indices
 from softcloze.errors import ParameterError
 from softcloze.heads import EXCLUSIVE
-from softcloze.prompt import BoundPrompt, Prompt
+from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import Label
 
@@ -85,6 +85,18 @@ class FittedClassifier(Protocol):
     backbone_: Backbone
 
 
+class Fitted(Protocol):
+    """The same, or a fitted `PromptGenerator`."""
+
+    @property
+    def prompt_(self) -> Prompt | GeneratorPrompt:
+        """The prompt."""
+
+    @property
+    def backbone_(self) -> Backbone:
+        """Its backbone."""
+
+
 def soft_prompt_of(clf: FittedClassifier) -> tuple[BoundPrompt, SoftVectors]:
     """Get the prompt of a fitted classifier on its backbone, and its soft vectors.
 
@@ -93,21 +105,36 @@ def soft_prompt_of(clf: FittedClassifier) -> tuple[BoundPrompt, SoftVectors]:
         ArtifactError: its prompt belongs to another model.
         ParameterError: it is not such a classifier, or its template has no soft slots.
     """
-    if not hasattr(clf, "prompt_"):
-        if not hasattr(clf, "template"):  # a search or a pipeline, or no classifier at all
-            raise ParameterError(f"{type(clf).__name__} has no prompt to inspect; give a fitted PromptClassifier")
+    bound, soft = soft_vectors_of(clf)
+    if isinstance(bound, BoundGenerator):
+        raise ParameterError(f"{type(clf).__name__} writes text and has no labels; inspect_soft shows its vectors")
+    return bound, soft
+
+
+def soft_vectors_of(fitted: Fitted) -> tuple[BoundPrompt | BoundGenerator, SoftVectors]:
+    """Get the prompt of a fitted classifier or generator on its backbone, and its soft vectors.
+
+    Raises:
+        NotFittedError: it is not fitted.
+        ArtifactError: its prompt belongs to another model.
+        ParameterError: it is neither, or its template has no soft slots.
+    """
+    if not hasattr(fitted, "prompt_"):
+        if not hasattr(fitted, "template"):  # a search or a pipeline, or no classifier at all
+            raise ParameterError(f"{type(fitted).__name__} has no prompt to inspect; give a fitted PromptClassifier")
         raise NotFittedError("no trained vectors yet; call fit first, or load a saved prompt")
-    prompt, backbone = clf.prompt_, clf.backbone_
+    prompt, backbone = fitted.prompt_, fitted.backbone_
     prompt.validate_backbone(backbone)
-    bound = BoundPrompt(prompt, backbone)
-    if bound.parts.soft is None:
-        raise ParameterError(
-            f"{str(prompt.template)!r} has no soft slots, so it has no vectors to inspect; explain shows the "
-            "effect of its label words"
-        )
+    if not prompt.template.blocks:
+        hint = "" if isinstance(prompt, GeneratorPrompt) else "; explain shows the effect of its label words"
+        raise ParameterError(f"{str(prompt.template)!r} has no soft slots, so it has no vectors to inspect{hint}")
+    if isinstance(prompt, GeneratorPrompt):
+        writer = BoundGenerator(prompt, backbone)
+        return writer, cast("SoftVectors", writer.soft)
     if prompt.prefixes:
         raise ParameterError("this prompt is a prefix of keys and values, and has no vectors to inspect")
-    return bound, bound.parts.soft
+    bound = BoundPrompt(prompt, backbone)
+    return bound, cast("SoftVectors", bound.parts.soft)
 
 
 def vector_positions(soft: SoftVectors) -> list[tuple[str, int]]:

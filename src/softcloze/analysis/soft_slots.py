@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from softcloze.display import Column, Table
 from softcloze.formatting import one_line
-from softcloze.prompt import Prompt
+from softcloze.prompt import GeneratorPrompt, Prompt
 from softcloze.prompt.sources import describe_source
 from softcloze.template import EMBEDDING, FromBy, LayerRange, Mode
 
@@ -100,11 +100,12 @@ class LayerLengths:
     lengths: tuple[float, ...]
 
 
-def soft_slots(prompt: Prompt) -> tuple[SoftSlot, ...]:
+def soft_slots(prompt: Prompt | GeneratorPrompt) -> tuple[SoftSlot, ...]:
     """The soft blocks of a trained prompt, in the order of its template."""
     slots = []
     for block in prompt.template.blocks:
-        down, prefix = prompt.networks.get(f"{block.key}/down"), prompt.prefixes.get(block.key)
+        down = prompt.networks.get(f"{block.key}/down")
+        prefix = prompt.prefixes.get(block.key) if isinstance(prompt, Prompt) else None
         count = prefix.shape[2] if prefix is not None else len(prompt.vectors[block.key])
         width = len(down) if down is not None else None
         options = (block.layers, block.mode, block.train, block.from_, block.from_by)
@@ -112,7 +113,7 @@ def soft_slots(prompt: Prompt) -> tuple[SoftSlot, ...]:
     return tuple(slots)
 
 
-def layer_lengths(prompt: Prompt) -> tuple[LayerLengths, ...]:
+def layer_lengths(prompt: Prompt | GeneratorPrompt) -> tuple[LayerLengths, ...]:
     """Lengths at later layers; in absolute numbers for a prompt without a record of its training."""
     units = dict(prompt.training.get("layer_rms", ()))
     blocks = {block.key: block for block in prompt.template.blocks}

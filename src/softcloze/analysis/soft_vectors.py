@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softcloze.analysis.evaluation import FittedClassifier, soft_prompt_of, vector_positions
+from softcloze.analysis.evaluation import Fitted, soft_vectors_of, vector_positions
 from softcloze.analysis.nearest_words import Neighbours, nearest_words, real_words, typical_length, word_of
 from softcloze.analysis.soft_slots import LayerLengths, SoftSlot, layer_lengths, layer_table, soft_slots
 from softcloze.backbone import Backbone
@@ -173,11 +173,11 @@ def _hint(left_out: Sequence[str], columns: int) -> list[SimpleBlock]:
     return [Styled(f"not shown: {names}; COLUMNS={columns} shows all, and {attributes} in Python", "dim")]
 
 
-def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:
+def inspect_soft(clf: Fitted, words: int = 3, examples: Iterable[Example] | None = None) -> SoftInspection:
     """Compare the vectors of a soft prompt with words, with their start and with each other.
 
     Args:
-        clf: a fitted classifier.
+        clf: a fitted classifier or generator.
         words: number of nearest words to list, by either measure.
         examples: the training examples, in any order; only `soft_init="vocabulary"` needs them, to find the words that
             the vectors started from.
@@ -203,7 +203,7 @@ def inspect_soft(clf: FittedClassifier, words: int = 3, examples: Iterable[Examp
         [('a', 'a'), ('film', 'film')]
     """
     validate_parameters({"words": words}, {"words": integer(at_least=1)})
-    bound, soft = soft_prompt_of(clf)
+    bound, soft = soft_vectors_of(clf)
     backbone, unit = bound.backbone, typical_length(bound.backbone)
     vectors = soft.weight.detach().cpu()
     known = real_words(backbone)

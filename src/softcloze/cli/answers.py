@@ -11,6 +11,7 @@ from softcloze.cli.options import read_escapes
 from softcloze.errors import CommandError
 from softcloze.formatting import quoted
 
+ANSWERS = "answer"  # the column, unless another is named
 AnswerOption = Annotated[
     str | None,
     typer.Option("--answer-column", metavar="NAME", help="Column with the answers, for a template with <answer>."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from softcloze.cli.answers import read_references
+from softcloze.cli.answers import ANSWERS, read_references
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.progress import take_rows, warn_of_bad_rows
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from softcloze.data import Example
     from softcloze.prompt import BoundGenerator
 
-ANSWERS = "answer"  # the column, unless another is named
 # names of a registry that is slow to import; a test compares them
 Metric = StrEnum(
     "Metric",

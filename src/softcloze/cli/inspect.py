@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 import typer
 from rich.text import Text
 
+from softcloze.cli.answers import ANSWERS, AnswerOption, read_answers
 from softcloze.cli.console import quiet, results
 from softcloze.cli.delimited import Row
 from softcloze.cli.example import ExampleTextOption, FieldOption, read_example
@@ -57,10 +58,13 @@ def inspect(
     chat_options: ChatOptionsOption = None,
     examples: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Labelled rows for <demos>: a .csv, .tsv, .jsonl or .parquet file."),
+        typer.Option(
+            metavar="FILE", help="Rows for <demos> with labels or answers: a .csv, .tsv, .jsonl or .parquet file."
+        ),
     ] = None,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
+    answer_column: AnswerOption = None,
     demonstrations: DemonstrationsOption = "random",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the same as an HTML page that needs nothing else.")
@@ -84,7 +88,7 @@ def inspect(
     if example or (not parsed.fields and (model is not None or examples is not None)):
         labelled = None
         if examples is not None:
-            labelled = _read_labelled(parsed, examples, text_column, label_column, demonstrations)
+            labelled = _read_labelled(parsed, examples, text_column, label_column, answer_column, demonstrations)
         inspection = _inspect_example(parsed, example, words, labelled, model, max_length, options)
     else:
         from softcloze.cli.inspect_view import Inspection
@@ -109,7 +113,7 @@ def _validate_no_example_needed(model: str | None, examples: Path | None) -> Non
 
 
 class Labelled(NamedTuple):
-    """Labelled rows for <demos>, and how they are selected."""
+    """Rows for <demos> with their labels or answers, and how they are selected."""
 
     rows: list[Row]
     labels: list[str]
@@ -117,12 +121,20 @@ class Labelled(NamedTuple):
 
 
 def _read_labelled(
-    template: Template, path: Path, text_column: str | None, label_column: str, choice: Selection
+    template: Template,
+    path: Path,
+    text_column: str | None,
+    label_column: str,
+    answer_column: str | None,
+    choice: Selection,
 ) -> Labelled:
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
     table = open_table(path)
-    return Labelled(table.examples([template], text_column), table.labels(label_column), choice)
+    rows = table.examples([template], text_column)
+    if template.answer is not None:
+        return Labelled(rows, read_answers(table, answer_column or ANSWERS), choice)
+    return Labelled(rows, table.labels(label_column), choice)
 
 
 def _inspect_example(
@@ -148,14 +160,14 @@ def _inspect_example(
     from softcloze.encoding import CompiledTemplate
 
     words = cast("Verbalizer | None", resolve_verbalizer(given))  # the command line takes no rules
-    if words is None and labelled is not None:
+    if words is None and labelled is not None and template.answer is None:
         words = Verbalizer({label: label for label in labelled.labels})  # as in fit
     options = words.first_words if words is not None else ()
     backbone = None
     if model is not None and labelled is not None and labelled.choice == "nearest":
         backbone = open_backbone(model)
     demonstrations = None
-    if labelled is not None and words is not None:
+    if labelled is not None:
         demonstrations = _select(template, values, labelled, words, backbone)
     if model is None:
         return Inspection(template, filled(template, values, options, demonstrations))
@@ -191,7 +203,7 @@ def _validate_words(words: Verbalizer, compiled: "CompiledTemplate") -> None:
 
 
 def _select(
-    template: Template, values: Row, labelled: Labelled, words: Verbalizer, backbone: "Backbone | None"
+    template: Template, values: Row, labelled: Labelled, words: Verbalizer | None, backbone: "Backbone | None"
 ) -> "Sequence[Demonstration]":
     """The demonstrations of an example, selected as in fit with the seed 0."""
     import numpy as np
@@ -200,7 +212,11 @@ def _select(
     from softcloze.demonstrations import Pool, select_demonstrations
 
     quiet()
-    pool = Pool.from_examples(template, labelled.rows, label_indices(labelled.labels, words.labels), words.first_words)
+    if words is None:
+        pool = Pool.from_answers(template, labelled.rows, labelled.labels)
+    else:
+        indices = label_indices(labelled.labels, words.labels)
+        pool = Pool.from_examples(template, labelled.rows, indices, words.first_words)
     count = template.demos.count if template.demos is not None else None
     asked = cast("Backbone", backbone)  # random selection does not use it
     selector, _ = select_demonstrations(labelled.choice, pool, count, asked, np.random.default_rng(0))

@@ -10,6 +10,7 @@ from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import LabelOption, OtherEncoderOption, OtherModelOption, TextOption
 from softcloze.cli.saved import Saved
+from softcloze.errors import CommandError
 from softcloze.formatting import one_line
 from softcloze.prompt.card import PromptCard
 from softcloze.prompt.probe_card import ProbeCard
@@ -24,7 +25,9 @@ WITH_LINEAR_LAYER = ("linear", "words+linear")
 
 
 def inspect_prompt(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt, probe or ensemble.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt, probe, ensemble or generator.")
+    ],
     data: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Labelled rows for the measurements: a .csv, .tsv, .jsonl or .parquet file."),
@@ -42,9 +45,19 @@ def inspect_prompt(
     the nearest words instead of the vectors; use rows that it was not trained on. docs/how-to/look-inside.md explains
     the conclusions. With --data, a prompt with --head linear or words+linear shows the parts of its words and its
     linear layer as well. Of an ensemble each member is shown in turn, and with --data the part of each in the label
-    scores first.
+    scores first. A generator is shown without --data, which measures label scores.
     """
     saved = Saved.read(folder)
+    if saved.writes:
+        if data is not None:
+            raise CommandError(
+                f"--data measures label scores, and {folder} writes text; softcloze evaluate measures it"
+            )
+        from softcloze.analysis import inspect_soft
+        from softcloze.classifiers import PromptGenerator
+
+        results().print(inspect_soft(PromptGenerator.load(saved.folder, saved.open_backbone(model)), words))
+        return
     examples, labels = None, None
     if data is not None:
         table = open_table(data)

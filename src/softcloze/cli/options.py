@@ -21,7 +21,7 @@ from softcloze.verbalizer import Label, Verbalizer
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
 PromptOption = Annotated[
-    Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe or ensemble.")
+    Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe, ensemble or generator.")
 ]
 TextOption = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from softcloze.errors import ArtifactError, ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.parameters import NUMBER
 from softcloze.prompt.bound import BoundPrompt
+from softcloze.prompt.generator import BoundGenerator, CompiledGenerator
 from softcloze.prompt.prompt import Prompt
 from softcloze.prompt.sources import summed
 from softcloze.soft import INITS, initial_vectors
@@ -153,7 +154,7 @@ def _start_of(bound: BoundPrompt, block: CompiledBlock, i: int) -> Tensor:
     return start[list(block.rows)]
 
 
-def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> Tensor | None:
+def starting_vectors(bound: BoundPrompt | BoundGenerator, examples: Iterable[Example] | None) -> Tensor | None:
     """Recompute the vectors before training, shape (soft, width), on the CPU.
 
     Vectors that started from words of the template or from label words need no more than these; those of
@@ -174,7 +175,8 @@ def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> 
     init = training.get("soft_init")
     if init not in INITS:
         return None
-    if not compiled.words and (init == "labels" or not compiled.template.first_words):
+    words = () if isinstance(compiled, CompiledGenerator) else compiled.words
+    if not words and (init == "labels" or not compiled.template.first_words):
         return None  # the words were those of the training examples
     drawn = init == "vocabulary" and any(not block.init for block in compiled.template.blocks)
     prompts = []
@@ -194,7 +196,7 @@ def starting_vectors(bound: BoundPrompt, examples: Iterable[Example] | None) -> 
         bound.backbone,
         init=init,
         prompts=prompts,
-        words=compiled.words,
+        words=words,
         generator=np.random.default_rng(training["seed"]),
     )
     return soft.weight.detach().cpu()
