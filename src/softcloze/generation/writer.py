@@ -167,7 +167,7 @@ class Writer:
         return self.backbone.write(
             [inputs[i].ids for i in batch],
             generation_config(
-                {**self.options, "max_new_tokens": self.limit}, self.ends, self._padding, self.backbone.decoder_start
+                {**self.options, "max_new_tokens": self.limit}, self.ends, self.padding_id, self.backbone.decoder_start
             ),
             sources=[inputs[i].source for i in batch] if opening else (),
             soft=soft,
@@ -178,7 +178,8 @@ class Writer:
         )
 
     @property
-    def _padding(self) -> int:
+    def padding_id(self) -> int:
+        """The token id that fills up a batch."""
         tokenizer = self.backbone.tokenizer
         known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         return int(next(i for i in known if i is not None))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from softcloze.encoding import CompiledTemplate, Demonstration
 from softcloze.errors import EncodingError, ParameterError
-from softcloze.template import Field, Mask, Part, Soft, Special, Turn
+from softcloze.template import Answer, Field, Mask, Part, Soft, Special, Turn
 
 # texts that start in different ways
 PROBES = ("good", "A good film", '"No," he said', "(really) bad", "1984", "好看", "-- it was", "Äther, Ωmega")
@@ -21,8 +21,9 @@ class Front:
 
     Attributes:
         ids: ids of the front; negative ones are soft slots.
-        tail: the text after it, for `str.format` with the fields and, for a masked or seq2seq model, with `mask`; that
-            of a causal model ends before the mask. Special tokens have their names, those at the end included.
+        tail: the text after it, for `str.format` with the fields and, where the model fills in a position of it, with
+            `mask`; that of a causal model ends before the mask or the answer. Special tokens have their names, those at
+            the end included.
     """
 
     ids: tuple[int, ...]
@@ -38,7 +39,7 @@ class Splitter:
     """
 
     def __init__(self, compiled: CompiledTemplate, demonstrations: Sequence[Demonstration] = ()):
-        """Encode some texts with `compiled`, a template without Jinja and with one mask.
+        """Encode some texts with `compiled`, a template without Jinja and with one mask or an answer.
 
         Raises:
             EncodingError: the shortest of these texts does not fit.
@@ -51,7 +52,8 @@ class Splitter:
         self._in_demos = {i for demo in rendered.demos for i in demo}
         examples = [dict.fromkeys(self._fields, probe) for probe in PROBES]
         prompts = compiled.encode(examples, demonstrations=[demonstrations] * len(PROBES))
-        mask_id = self._tokenizer.mask_id
+        fills = compiled.answers is None or compiled.answers.fills
+        mask_id = self._tokenizer.mask_id if fills else None
         self._whole = {
             probe: [*prompt.left] if mask_id is None else [*prompt.left, mask_id, *prompt.right]
             for probe, prompt in zip(PROBES, prompts, strict=True)
@@ -62,16 +64,19 @@ class Splitter:
 
     @property
     def first(self) -> int:
-        """Index of the first field outside demonstrations, or of the mask if it comes before."""
-        return next(
-            i for i, part in enumerate(self.parts) if isinstance(part.node, Field | Mask) and i not in self._in_demos
+        """Index of the first field outside demonstrations, or of the mask or the answer if it comes before."""
+        variable = (
+            i
+            for i, part in enumerate(self.parts)
+            if isinstance(part.node, Field | Mask | Answer) and i not in self._in_demos
         )
+        return next(variable, len(self.parts))  # no part is the answer that a decoder writes
 
     def tail(self, start: int) -> str:
-        """The text from part `start` on, for `str.format`; of a causal model up to the mask."""
+        """The text from part `start` on, for `str.format`; of a causal model up to the mask or the answer."""
         stop, ends = len(self.parts), ""
-        if self._tokenizer.mask_id is None:  # the label word is scored after the tail
-            stop = next(i for i, part in enumerate(self.parts) if isinstance(part.node, Mask))
+        if self._tokenizer.mask_id is None:  # the label word or the answer comes after the tail
+            stop = next(i for i, part in enumerate(self.parts) if isinstance(part.node, Mask | Answer))
         elif self.compiled.adds_specials:
             ends = "".join(self._tokenizer.suffix_markers)
         written = "".join(self._pattern(i) for i in range(start, stop))
@@ -93,7 +98,7 @@ class Splitter:
         match part.node:
             case Field(name) if i not in self._in_demos:
                 return f"{{{name}}}"
-            case Mask():
+            case Mask() | Answer():
                 return part.text.replace(self._tokenizer.mask_marker, "{mask}")
         return part.text.replace("{", "{{").replace("}", "}}")
 
@@ -104,16 +109,16 @@ def split_front(compiled: CompiledTemplate, demonstrations: Sequence[Demonstrati
     Text that a tokenizer may join with what follows stays in the tail. The split is tested on texts of several kinds.
 
     Args:
-        compiled: a template without Jinja, with one mask.
+        compiled: a template without Jinja, with one mask or an answer.
         demonstrations: fixed ones, for a template with <demos>.
 
     Raises:
-        ParameterError: a soft slot stands after a field or the mask; nothing stands in front; or the tokenizer gives
-            the tail other tokens by itself.
+        ParameterError: a soft slot stands after a field, the mask or the answer; nothing stands in front; or the
+            tokenizer gives the tail other tokens by itself.
     """
     splitter = Splitter(compiled, demonstrations)
     first, parts = splitter.first, splitter.parts
-    name = _tag(parts[first])
+    name = _tag(parts[first]) if first < len(parts) else "<answer>"
     for part in parts[first:]:
         if part.block is not None:
             raise ParameterError(
@@ -148,4 +153,6 @@ def _movable(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _tag(part: Part) -> str:
-    return f"<{part.node.name}>" if isinstance(part.node, Field) else "<mask>"
+    if isinstance(part.node, Field):
+        return f"<{part.node.name}>"
+    return "<answer>" if isinstance(part.node, Answer) else "<mask>"

@@ -113,6 +113,75 @@ class GeneratorPrompt(SoftPrompt):
         shared = shared_parts(card, tensors)
         return cls(template=template, demonstrations=demonstrations, options=options, **shared)
 
+    def to_peft(self, path: str | PathLike[str], backbone: Backbone) -> None:
+        """Write the prompt as an adapter of PEFT, as `softcloze.prompt.Prompt.to_peft` does.
+
+        On single rows `generate` of PEFT's model writes the same greedy ids. README.md in the folder has the tail and
+        code that writes.
+
+        Args:
+            path: a new or an empty folder.
+            backbone: the model of the prompt.
+
+        Raises:
+            ParameterError: an adapter cannot hold the prompt: a soft slot stands after a field or has from=, it has
+                Jinja, it selects demonstrations for each example, or its options count new tokens alone.
+            ArtifactError: the prompt belongs to another model.
+            BackboneError: the model runs otherwise in PEFT.
+            FileError: the folder is not empty or cannot be written.
+
+        Source:
+            Lester et al., EMNLP 2021, arXiv:2104.08691 (prompt tuning), as PEFT saves it.
+        """
+        from softcloze.prompt.peft_generator import to_peft
+
+        to_peft(self, path, backbone)
+
+    @classmethod
+    def from_peft(
+        cls,
+        path: str | PathLike[str],
+        tail: str,
+        backbone: Backbone,
+        task: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        r"""Make a prompt of an adapter that PEFT trained for prompt tuning or P-tuning.
+
+        The template is `<soft*N name=peft>` and the tail: see `softcloze.prompt.Prompt.from_peft`.
+
+        Args:
+            path: the folder of the adapter.
+            tail: the template after the vectors, as in "<text>\nSummary: <answer>\n".
+            backbone: the model that the adapter was trained on.
+            task: index of the task of a MULTITASK_PROMPT_TUNING adapter.
+            options: options of writing: see `softcloze.generation.OPTIONS`.
+
+        Raises:
+            ArtifactError: the adapter is damaged, belongs to a model of another width, or is of a kind that is no such
+                prompt, such as LORA, or PREFIX_TUNING, whose keys and values a generator cannot hold.
+            ParameterError: as `softcloze.prompt.Prompt.from_peft`; or an option is unknown or has a wrong value.
+            TemplateSyntaxError: the tail has no <answer>, or breaks another rule of the template language.
+            EncodingError: the tokenizer writes the tail after the vectors in another way than by itself.
+
+        Example:
+            >>> from softcloze import load_backbone
+            >>> backbone = load_backbone("starter:smollm2-135m")  # doctest: +SKIP
+            >>> GeneratorPrompt.from_peft("adapter", "<text>\nSummary: <answer>\n", backbone)  # doctest: +SKIP
+        """
+        from softcloze.prompt.peft_import import from_peft
+
+        after = Template(tail)
+        after.validate_writes()
+        checked = validate_options(options if options is not None else {})
+        template, vectors, prefixes = from_peft(path, after, backbone, task)
+        if prefixes:
+            raise ArtifactError(
+                f"the adapter in {path} is of type 'PREFIX_TUNING', and a generator holds vectors and no keys and "
+                "values; train it as PROMPT_TUNING or P_TUNING"
+            )
+        return cls(template, backbone.name, backbone.fingerprint, vectors=vectors, options=checked)
+
     def validate_backbone(self, backbone: Backbone) -> None:
         """Raise ArtifactError if the prompt belongs to another backbone.
 

@@ -1,5 +1,6 @@
 """Import of a PEFT adapter: its vectors as a soft block in front of a template."""
 
+from collections.abc import Sequence
 from os import PathLike
 
 import torch
@@ -13,17 +14,22 @@ from softcloze.prompt.peft_folder import read_adapter
 from softcloze.prompt.prefixes import starts_with, validate_prefix
 from softcloze.template import Literal, Soft, Special, Template
 from softcloze.template.nodes import Node
-from softcloze.verbalizer import Verbalizer
 
 BLOCK = "peft"
 
 
 def from_peft(
-    path: str | PathLike[str], tail: str, verbalizer: Verbalizer, backbone: Backbone, task: int | None = None
+    path: str | PathLike[str], after: Template, backbone: Backbone, task: int | None, options: Sequence[str] = ()
 ) -> tuple[Template, dict[str, Tensor], dict[str, Tensor]]:
-    """Read an adapter as the template, the vectors and the prefixes of a prompt: see `Prompt.from_peft`."""
-    after = Template(tail)
-    after.validate_classifies()
+    """Read an adapter as the template, the vectors and the prefixes of a prompt: see `Prompt.from_peft`.
+
+    Args:
+        path: the folder of the adapter.
+        after: the tail.
+        backbone: the model that the adapter was trained on.
+        task: index of the task of an adapter of several.
+        options: the first label words of all labels, for <options>.
+    """
     tokenizer = backbone.prompt_tokenizer
     _validate_tail(after, tokenizer)
     vectors = read_adapter(path, task)
@@ -56,7 +62,7 @@ def from_peft(
         return template, *both
 
     def splitter(candidate: Template) -> Splitter:
-        return Splitter(CompiledTemplate(candidate, tokenizer, backbone.max_length, options=verbalizer.options))
+        return Splitter(CompiledTemplate(candidate, tokenizer, backbone.max_length, options=options))
 
     text = splitter(template).tail(len(front))
     # a tokenizer that marks the start of a text as word-initial does not do so after vectors, unless a space is there
@@ -64,8 +70,8 @@ def from_peft(
         if splitter(candidate).front_ids(text) is not None:
             return candidate, *both
     raise EncodingError(
-        f"after vectors, the tail {tail!r} has other tokens than those that the tokenizer gives it by itself, with "
-        "which PEFT trained"
+        f"after vectors, the tail {str(after)!r} has other tokens than those that the tokenizer gives it by itself, "
+        "with which PEFT trained"
     )
 
 

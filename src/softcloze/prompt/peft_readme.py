@@ -1,4 +1,4 @@
-"""The README of an exported PEFT adapter: the tail, the token ids of the label words, and code for probabilities."""
+"""README.md of an exported PEFT adapter: the tail, the token ids of the label words, and code for probabilities."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from softcloze.backbone.location import IN_MEMORY
 from softcloze.prompt.compiled import CompiledPrompt
 from softcloze.prompt.front import Front
 from softcloze.starters import STARTER
+from softcloze.template import Template
 from softcloze.verbalizer import Label, Verbalizer
 
 # from the scores and weights of a label's words to its score
@@ -42,25 +43,10 @@ def write_readme(
         deep: whether it holds keys and values instead of input embeddings.
     """
     template = compiled.template.template
-    slots = sum(token < 0 for token in front.ids)
     labels = _words_by_label(verbalizer, compiled.words)
     fields = ", ".join(f"{name}=..." for name in template.fields)
-    kind, count, others = "PREFIX" if deep else "PROMPT", len(front.ids), len(front.ids) - slots
     lines = [
-        "# A prompt as a PEFT adapter",
-        "",
-        f"softcloze {version('softcloze')} wrote this {kind}_TUNING adapter for the model `{compiled.backbone.name}`",
-        "from the template",
-        "",
-        *_indented(str(template)),
-        "",
-        f"It holds {'the keys and values of every layer' if deep else 'the input embeddings'} of the {count} positions",
-        f"that precede the first field: {slots} trained vectors, and {others} special tokens and words. The rest is",
-        "the tail, for `str.format`.",
-        "It holds its special tokens, so tokenize it with `add_special_tokens=False`:",
-        "",
-        *_indented(repr(front.tail)),
-        "",
+        *opening_lines(front, template, compiled.backbone, deep=deep),
         "| label | label words | token ids |",
         "| --- | --- | --- |",
         *(
@@ -75,11 +61,40 @@ def write_readme(
         "```",
         "",
         "- Pad a batch on the right, with an attention mask: PEFT counts positions through padding on the left.",
-        f"- A text that does not fit into {compiled.template.max_length} positions with the rest has to be cut before.",
+        *notes(f"A text that does not fit into {compiled.template.max_length} positions with the rest"),
+    ]
+    return "\n".join(lines)
+
+
+def opening_lines(front: Front, template: Template, backbone: Backbone, *, deep: bool) -> list[str]:
+    """Lines about the adapter and the tail."""
+    slots = sum(token < 0 for token in front.ids)
+    kind, count, others = "PREFIX" if deep else "PROMPT", len(front.ids), len(front.ids) - slots
+    return [
+        "# A prompt as a PEFT adapter",
+        "",
+        f"softcloze {version('softcloze')} wrote this {kind}_TUNING adapter for the model `{backbone.name}`",
+        "from the template",
+        "",
+        *_indented(str(template)),
+        "",
+        f"It holds {'the keys and values of every layer' if deep else 'the input embeddings'} of the {count} positions",
+        f"that precede the first field: {slots} trained vectors, and {others} special tokens and words. The rest is",
+        "the tail, for `str.format`.",
+        "It holds its special tokens, so tokenize it with `add_special_tokens=False`:",
+        "",
+        *_indented(repr(front.tail)),
+        "",
+    ]
+
+
+def notes(too_long: str) -> list[str]:
+    """The last lines; `too_long` is a text that has to be cut."""
+    return [
+        f"- {too_long} has to be cut before.",
         "- The name of a special token in a text becomes that token here; softcloze takes it as text.",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _words_by_label(
@@ -104,27 +119,16 @@ def _code(
 ) -> list[str]:
     """Lines of Python that load the adapter and define `probabilities`."""
     backbone = compiled.backbone
-    dtype = str(backbone.model.dtype)
-    kind = AUTO[backbone.family]
     tokenizer = compiled.template.prompt_tokenizer
     mask = tokenizer.without_markers(tokenizer.mask_marker)
-    lines = [
-        "import torch",
-        "from peft import PeftModel",
-        f"from transformers import {kind}, AutoTokenizer",
-        *_model_name(backbone),
-        "tokenizer = AutoTokenizer.from_pretrained(name)",
-        f"base = {kind}.from_pretrained(name, dtype={dtype})",
-        f"model = PeftModel.from_pretrained(base, {str(folder)!r}).eval()",
-        "",
-    ]
+    lines = ["import torch", "from peft import PeftModel", *loading_lines(backbone, folder)]
     all_words = [word for own in labels.values() for word in own]
     one_each = all(len(own) == 1 for own in labels.values()) and verbalizer.length_norm == "none"
     if one_each and not right and all(len(ids) == 1 for ids, _, _ in all_words):
         words = [own[0][0][0] for own in labels.values()]
         lines += [
             f"def probabilities(**fields):  # of {', '.join(map(repr, labels))}",
-            *_tokenized(front, mask),
+            *tokenized_lines(front, mask),
             *_logits(front, backbone),
             f"    return logits[{words}].softmax(-1)",
         ]
@@ -134,7 +138,7 @@ def _code(
         f"words = {{{entries}}}  # of each label: token ids, weight and length",
         "",
         "def word_score(word, fields):",
-        *_tokenized(front, mask, " * len(word)" if backbone.family == "masked" else ""),
+        *tokenized_lines(front, mask, " * len(word)" if backbone.family == "masked" else ""),
         *_word_score(front, backbone, right),
         "",
         "def probabilities(**fields):  # in the order of `words`",
@@ -158,7 +162,21 @@ def _model_name(backbone: Backbone) -> list[str]:
     return [f"name = {backbone.name!r}"]
 
 
-def _tokenized(front: Front, mask: str, times: str = "") -> list[str]:
+def loading_lines(backbone: Backbone, folder: Path, *settings: str) -> list[str]:
+    """Lines that set `tokenizer`, `base` and `model`, with lines about `base` between them."""
+    kind = AUTO[backbone.family]
+    return [
+        f"from transformers import {kind}, AutoTokenizer",
+        *_model_name(backbone),
+        "tokenizer = AutoTokenizer.from_pretrained(name)",
+        f"base = {kind}.from_pretrained(name, dtype={backbone.model.dtype})",
+        *settings,
+        f"model = PeftModel.from_pretrained(base, {str(folder)!r}).eval()",
+        "",
+    ]
+
+
+def tokenized_lines(front: Front, mask: str, times: str = "") -> list[str]:
     """Lines that set `ids`, shape (1, tokens)."""
     filled = ""
     if "{mask}" in front.tail:

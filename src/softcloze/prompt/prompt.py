@@ -210,7 +210,9 @@ class Prompt(SoftPrompt):
         """
         from softcloze.prompt.peft_import import from_peft
 
-        template, vectors, prefixes = from_peft(path, tail, verbalizer, backbone, task)
+        after = Template(tail)
+        after.validate_classifies()
+        template, vectors, prefixes = from_peft(path, after, backbone, task, verbalizer.options)
         return cls(template, verbalizer, backbone.name, backbone.fingerprint, vectors=vectors, prefixes=prefixes)
 
     def validate_backbone(self, backbone: Backbone) -> None:
