@@ -50,6 +50,7 @@ FORWARDS = {
     ("search/summary.py", "SearchSummary.table", "search.table"),
     ("search/summary.py", "SearchSummary.report", "report.search_page"),
     ("prompt/prompt.py", "Prompt.to_peft", "prompt.peft_export"),
+    ("prompt/generator.py", "GeneratorPrompt.to_peft", "prompt.peft_generator"),
 }
 
 

@@ -6,8 +6,8 @@ import pytest
 from safetensors.torch import load_file
 from support import models
 
-from softcloze import PromptClassifier, PromptEnsemble
-from softcloze.prompt import Prompt
+from softcloze import PromptClassifier, PromptEnsemble, PromptGenerator
+from softcloze.prompt import GeneratorPrompt, Prompt
 from softcloze.verbalizer import Verbalizer
 
 WORDS = {"neg": "bad", "pos": "good"}
@@ -34,6 +34,24 @@ def test_out_and_in(run, folder):
     vectors = load_file(folder / "adapter" / "adapter_model.safetensors")["prompt_embeddings"]
     again = Prompt.load(folder / "again")
     assert again.vectors["peft"].equal(vectors) and again.verbalizer == Verbalizer(WORDS)
+
+
+def test_a_generator_out_and_in(run, folder):
+    gen = PromptGenerator(str(folder / "model"), "<soft*2> <text>:<answer max=5>\n", epochs=1)
+    gen.fit(["A delight.", "Dull."], ["good", "bad"]).save(folder / "generator")
+    out = run("export-peft", "generator", "--out", "adapter", cwd=folder)
+    assert (out.returncode, out.stdout) == (0, "saved in adapter; README.md there says how to run it\n"), out.stderr
+    back = run(
+        *("import-peft", "adapter", "--out", "again", "--tail", " <text>:<answer max=5>\\n", "--model", "model"),
+        cwd=folder,
+    )
+    assert (back.returncode, back.stderr) == (0, "")
+    assert GeneratorPrompt.load(folder / "again").vectors["peft"].equal(gen.prompt_.vectors["#1"])
+    words = run(
+        *("import-peft", "adapter", "--out", "other", "--tail", "<text>:<answer>", "--verbalizer", json.dumps(WORDS)),
+        cwd=folder,
+    )
+    assert words.returncode == 2 and "leave --verbalizer out" in words.stderr
 
 
 def test_mistakes(run, folder):

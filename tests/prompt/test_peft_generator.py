@@ -5,7 +5,6 @@ import re
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
-from itertools import product
 
 import pytest
 import torch
@@ -120,7 +119,7 @@ MIDDLE = "Note: <soft*2> <text> In short: <answer max=8> and more."
     ("architecture", "source"),
     [
         *((name, "A \\{film}: <soft*3>review<soft*2 name=task> <text>\nIn short: <answer max=8>") for name in EXPORTED),
-        *((name, "<soft*3> <text>\nIn short:\n <answer max=8>") for name in EXPORTED),
+        *((name, "<soft*3> <text>\nIn short:\n <answer max=8>") for name in ("llama", "bart")),
         ("t5", MIDDLE),
     ],
 )
@@ -140,8 +139,7 @@ def test_generate_of_peft_writes_the_same_ids(architecture, source, tmp_path):
     assert written_ids(plain, backbone) != ours
 
 
-@pytest.mark.parametrize("architecture", CAUSAL)
-@pytest.mark.parametrize("mode", ["add", "replace"])
+@pytest.mark.parametrize(("architecture", "mode"), [*((name, "add") for name in CAUSAL), ("llama", "replace")])
 def test_vectors_at_later_layers_become_keys_and_values(architecture, mode, tmp_path):
     backbone = sensitive(architecture)
     prompt = prompt_of(backbone, f"Review: <soft*3 layers=all mode={mode}> <text>:<answer max=8>")
@@ -159,7 +157,7 @@ def test_vectors_at_later_layers_become_keys_and_values(architecture, mode, tmp_
 
 
 @pytest.mark.parametrize(
-    ("architecture", "end"), [*product(EXPORTED, ["", " a"]), ("gpt2", "\n"), ("llama", "\n"), ("qwen3", "\n")]
+    ("architecture", "end"), [("gpt2", "\n"), ("llama", ""), ("gemma3_text", " a"), ("t5", ""), ("bart", " a")]
 )
 def test_the_code_in_the_readme_writes_the_texts_of_predict(architecture, end, saved, tmp_path):
     backbone = saved(architecture)

@@ -20,7 +20,7 @@ def export_peft(
     """Write a saved prompt as a prompt tuning adapter, which PEFT loads.
 
     All that precedes the first field becomes vectors: special tokens, words and soft slots. README.md in the new folder
-    has the text that follows them, the token ids of the label words, and code that computes the probabilities.
+    has the text that follows them, and code that computes the probabilities or, for a generator, that writes.
     """
     out = expand_user(out)
     saved = Saved.read(folder)
@@ -31,8 +31,9 @@ def export_peft(
         raise CommandError(f"{folder} is a probe on sentence embeddings, and an adapter holds a prompt")
     validate_new_folder(out)
 
-    from softcloze.prompt import Prompt
+    from softcloze.prompt import GeneratorPrompt, Prompt
 
-    prompt = Prompt.load(folder)
+    prompt = saved.load()
+    assert isinstance(prompt, Prompt | GeneratorPrompt)
     prompt.to_peft(out, saved.open_backbone(model))
     say(results(), "saved in ", plain(out, "bold"), "; README.md there says how to run it")
