@@ -210,3 +210,23 @@ def test_a_chat_turn_is_written_as_plain_transformers_writes_it():
         backbone, "<chat:user><soft*2> <text><chat:assistant>Answer: <answer max=12>", epochs=1, random_state=0
     )
     assert soft.fit(TEXTS, ANSWERS).predict(TEXTS[:2]).shape == (2,)
+
+
+def test_token_ids_that_the_model_lacks_are_named_before_anything_is_spent(fitted):
+    with pytest.raises(ParameterError, match="forced_bos_token_id has the token id 100000"):
+        fitted.predict(TEXTS[:1], forced_bos_token_id=100_000)
+    with pytest.raises(ParameterError, match="bad_words_ids has the token id 100000"):
+        generator(options={"bad_words_ids": [[100_000]]}, epochs=10**6).fit(TEXTS, ANSWERS)
+
+
+def test_a_call_may_be_greedy_though_the_generator_samples(fitted):
+    sampling = clone(fitted).set_params(options={"do_sample": True, "temperature": 2.0}).fit(TEXTS, ANSWERS)
+    assert sampling.predict(TEXTS).tolist() != fitted.predict(TEXTS).tolist()
+    assert sampling.predict(TEXTS, do_sample=False).tolist() == fitted.predict(TEXTS).tolist()
+    assert "".join(sampling.stream(TEXTS[0], do_sample=False)) == fitted.predict(TEXTS[:1])[0]
+
+
+def test_a_thread_may_predict_before_a_fit_in_another_is_complete():
+    gen = generator().fit(TEXTS, ANSWERS)
+    gen.prompt_ = generator(epochs=1).fit(TEXTS, ANSWERS).prompt_  # as `fit` sets it, before all else
+    assert gen.predict(TEXTS[:1]).shape == (1,)

@@ -269,3 +269,11 @@ def test_any_answer_is_encoded_or_raises_our_error(answer):
         except EncodingError:
             continue
         assert prompt.answer
+
+
+@pytest.mark.parametrize(("kind", "stop"), [("t5", "\n"), ("t5", "\n##"), ("mt5", "："), ("t5", "😀")])
+def test_a_stop_string_that_the_tokenizer_cannot_write_ends_nothing(kind, stop):
+    assert compiled(f"<text> <answer>{stop}", "bart").answers.stop == stop
+    with pytest.raises(TemplateSyntaxError, match="cannot write the stop string") as error:
+        compiled(f"<text> <answer>{stop}", kind)
+    assert (error.value.start, error.value.end) == (15, 15 + len(stop))

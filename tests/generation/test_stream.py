@@ -67,3 +67,11 @@ def test_an_error_of_the_model_reaches_the_reader(monkeypatch):
 def test_beams_cannot_be_streamed():
     with pytest.raises(ParameterError, match="num_beams"):
         stream_text(writer_of(backbone("gpt2"), {"num_beams": 2}), prompts()[0])
+
+
+def test_a_special_token_between_bytes_shows_none_of_them_early():
+    model = backbone("llama")
+    first, rest = (model.tokenizer.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in (0x41, 0xE4))
+    ids = [first, model.tokenizer.bos_token_id, rest]
+    writer = writer_of(model)
+    assert all(writer.text(ids).startswith(writer.certain_text(ids[:k])) for k in range(4))

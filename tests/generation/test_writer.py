@@ -8,6 +8,7 @@ from softcloze.backbone import FieldNetwork, LayerVectors, SoftInputs
 from softcloze.encoding import AnswerFormat, EncodedPrompt
 from softcloze.errors import BackboneError, NonFiniteError
 from softcloze.generation import Writer
+from softcloze.generation.hooks import StopAt
 from softcloze.scoring import AnswerPlan
 from tests.support.models import backbone, logits_of, new_backbone
 
@@ -251,3 +252,10 @@ def test_the_model_stops_once_no_text_is_needed(options):
     writer = writer_of(model, {"max_new_tokens": 40, **options})
     writer.write(prompts(), soft_of(model), follow=lambda row, ids: steps.append(len(ids)) or len(ids) >= 3)
     assert max(steps) <= 4
+
+
+def test_white_space_before_a_text_is_no_stop_string():
+    tokenizer = backbone("gpt2").tokenizer
+    ids = tokenizer(" good film")["input_ids"]
+    ends = StopAt(tokenizer.decode, [" "], 1, [0], space=" ")
+    assert [bool(ends(torch.tensor([[5, *ids[:k]]]), torch.empty(0))) for k in (1, len(ids))] == [False, True]

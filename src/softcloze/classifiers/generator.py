@@ -19,7 +19,7 @@ from softcloze.demonstrations import Demonstrations, Pool, Transformer, select_d
 from softcloze.encoding import Demonstration, summarise_cuts
 from softcloze.errors import DataError
 from softcloze.formatting import quoted
-from softcloze.generation import validate_options
+from softcloze.generation import validate_options, with_changes
 from softcloze.heads import AnswerHead
 from softcloze.prompt import BoundGenerator
 from softcloze.soft import SoftVectors, initial_vectors
@@ -113,6 +113,7 @@ class PromptGenerator(GeneratorEstimator):
         described = (*self._describe_parameters(template), examples, texts)
         start = start_of(described, self._settings(), self.random_state)
         compiled = self._compile(template)
+        compiled.validate_options(self._options())
         generator = np.random.default_rng(start.seed)
         selector: Demonstrations | None = None
         demonstrations: Sequence[Sequence[Demonstration]] | None = None
@@ -162,10 +163,11 @@ class PromptGenerator(GeneratorEstimator):
             EncodingError: an example cannot be encoded; names the row.
             ParameterError: an option is unknown or has a wrong value.
         """
-        validate_options({**self._options(), **options})
+        changed = with_changes(self._options(), options)
+        validate_options(changed)
         examples = read_examples(X, self._fitted_template())
         bound = self._bound_prompt()
-        texts = bound.write(examples, {**self._options(), **options}, seed_of(self.random_state)) if examples else []
+        texts = bound.write(examples, changed, seed_of(self.random_state)) if examples else []
         result = np.empty(len(texts), dtype=object)
         result[:] = texts
         return result
@@ -184,10 +186,11 @@ class PromptGenerator(GeneratorEstimator):
             ParameterError: as `predict`; or several beams, which find a text as a whole.
             SoftclozeError: as `predict`.
         """
-        validate_options({**self._options(), **options})
+        changed = with_changes(self._options(), options)
+        validate_options(changed)
         (example,) = read_examples([x], self._fitted_template())
         bound = self._bound_prompt()
-        return bound.stream(example, {**self._options(), **options}, seed_of(self.random_state))
+        return bound.stream(example, changed, seed_of(self.random_state))
 
     def score(self, X: Iterable[Example], answers: Iterable[str]) -> float:
         """The chrF of the answers that the model writes, from 0 to 100.

@@ -119,7 +119,9 @@ class GeneratorEstimator(TrainedEstimator):
         else:
             template, backbone = self._fitted_template(), self._load_backbone()
             prompt = self._make_prompt(template, backbone, None, None, {})
-        if bound is None or bound.prompt != prompt or bound.backbone is not backbone:
+            # the same object as long as no parameter changes, so that it is compiled once
+            prompt = bound.prompt if bound is not None and bound.prompt == prompt else prompt
+        if bound is None or bound.prompt is not prompt or bound.backbone is not backbone:
             bound = self._bound = BoundGenerator(prompt, backbone)
         return bound
 

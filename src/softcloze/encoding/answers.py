@@ -45,10 +45,15 @@ def answer_format(
         space: white space before the answer.
 
     Raises:
-        TemplateSyntaxError: nothing ends the answer: the template has no stop string and the tokenizer no end token.
+        TemplateSyntaxError: nothing ends the answer: the template has no stop string and the tokenizer no end token, or
+            the tokenizer cannot write the stop string.
         EncodingError: the tokenizer's chat template does not write these turns.
     """
     stop, ends, opening = template.stop, prompt_tokenizer.end_ids, tuple[int, ...]()
+    if stop is not None and not _can_write(stop, prompt_tokenizer):
+        problem = f"this model's tokenizer cannot write the stop string {stop!r}, which would end no answer: "
+        hint = "leave it out, since the model's end token ends answers" if ends else "take another"
+        raise _at(template, _index(template) + 1, problem + hint)
     fills = fills_sentinel(template, prompt_tokenizer)
     if fills:
         first, *others = prompt_tokenizer.sentinels
@@ -63,6 +68,11 @@ def answer_format(
         problem = "nothing ends this answer, since the tokenizer has no eos token: write a stop string after it"
         raise _at(template, _index(template), problem)
     return AnswerFormat(space, stop, ends, opening, fills)
+
+
+def _can_write(stop: str, prompt_tokenizer: PromptTokenizer) -> bool:
+    """Return True if the token ids of an answer and its stop string decode to a text with this string."""
+    return stop in prompt_tokenizer.decode(prompt_tokenizer.ids(f"x{stop}"))
 
 
 def _turn_end(ending: str, prompt_tokenizer: PromptTokenizer) -> tuple[str | None, list[int]]:

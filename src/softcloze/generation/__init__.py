@@ -1,7 +1,16 @@
 """New text from encoded prompts, a backbone and soft vectors."""
 
-from softcloze.generation.options import DEFAULT_TOKENS, OPTIONS, validate_options
+from softcloze.generation.options import DEFAULT_TOKENS, OPTIONS, validate_ids, validate_options, with_changes
 from softcloze.generation.stream import stream_text
 from softcloze.generation.writer import Writer, Written
 
-__all__ = ["DEFAULT_TOKENS", "OPTIONS", "Writer", "Written", "stream_text", "validate_options"]
+__all__ = [
+    "DEFAULT_TOKENS",
+    "OPTIONS",
+    "Writer",
+    "Written",
+    "stream_text",
+    "validate_ids",
+    "validate_options",
+    "with_changes",
+]

@@ -22,6 +22,7 @@ class StopAt(StoppingCriteria):
         first: int,
         rows: Sequence[int],
         follow: Follow | None = None,
+        space: str = "",
     ):
         """Take what ends a text.
 
@@ -31,9 +32,10 @@ class StopAt(StoppingCriteria):
             first: number of ids before the new ones.
             rows: the indices of the prompts of the batch.
             follow: as for `Writer.write`.
+            space: white space that precedes a text and is no part of it.
         """
         self._decode, self._stops, self._first = decode, tuple(stops), first
-        self._rows, self._follow = rows, follow
+        self._rows, self._follow, self._space = rows, follow, space
         # each token has at least one byte, and a decoder may drop the space in front of the first
         self._tail = max((len(stop.encode("utf-8", "surrogatepass")) for stop in stops), default=0) + 1
 
@@ -42,14 +44,18 @@ class StopAt(StoppingCriteria):
         ended = [False] * len(input_ids)
         new = input_ids[:, self._first :].tolist() if self._stops or self._follow is not None else []
         if self._stops:
-            tails = map(self._decode, (ids[-self._tail :] for ids in new))
-            ended = [any(stop in text for stop in self._stops) for text in tails]
+            ended = [any(stop in text for stop in self._stops) for text in map(self._last_characters, new)]
         if self._follow is not None:
             beams = len(new) // len(self._rows)
             for at, row in enumerate(self._rows):
                 if self._follow(row, new[at * beams]):
                     ended[at * beams : (at + 1) * beams] = [True] * beams
         return torch.tensor(ended, device=input_ids.device)
+
+    def _last_characters(self, ids: Sequence[int]) -> str:
+        """The end of a text with these new ids, or all of it."""
+        text = self._decode(ids[-self._tail :])
+        return text.removeprefix(self._space) if len(ids) <= self._tail else text
 
 
 class FiniteScores(LogitsProcessor):

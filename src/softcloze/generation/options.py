@@ -1,6 +1,6 @@
 """Options of writing: those of transformers' `GenerationConfig`, by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from softcloze.errors import ParameterError
@@ -10,7 +10,6 @@ from softcloze.parameters import (
     NONE,
     NUMBER,
     POSITIVE,
-    TEXT,
     Constraint,
     integer,
     number,
@@ -46,7 +45,8 @@ _SHARE = number("above 0, and 1 at most", lambda value: 0 < value <= 1)
 _BELOW_ONE = number("from 0 to below 1", lambda value: 0 <= value < 1)
 _ID = _whole(0, 2**31 - 1)
 _IDS = Constraint("a list of token ids", lambda value: _are(_ID.holds, value))
-_TEXTS = Constraint("a list of texts", lambda value: _are(lambda text: isinstance(text, str) and bool(text), value))
+_TEXT = Constraint("text that is not empty", lambda value: isinstance(value, str) and bool(value))
+_TEXTS = Constraint("a list of texts that are not empty", lambda value: _are(_TEXT.holds, value))
 _WORDS = Constraint("a list of lists of token ids", lambda value: _are(_IDS.holds, value))
 _BIASES = Constraint(
     "a list of pairs of token ids and a number, as in [[[12, 5], -2.0]]",
@@ -68,7 +68,7 @@ OPTIONS: Mapping[str, Constraint] = {
     "max_new_tokens": _whole(1, 2**20),
     "min_new_tokens": _whole(0, 2**20) | NONE,
     "max_time": POSITIVE | NONE,
-    "stop_strings": TEXT | _TEXTS | NONE,
+    "stop_strings": _TEXT | _TEXTS | NONE,
     "do_sample": BOOLEAN,
     "num_beams": _whole(1, 64),
     **SAMPLING,
@@ -87,6 +87,15 @@ OPTIONS: Mapping[str, Constraint] = {
     "remove_invalid_values": BOOLEAN,
 }
 """The options that `PromptGenerator` takes, each with its values."""
+_WITH_IDS = (
+    "bad_words_ids",
+    "sequence_bias",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "eos_token_id",
+)
 
 _REASONS = {
     "max_length": "it counts the prompt; give max_new_tokens",
@@ -131,6 +140,41 @@ def validate_options(options: Mapping[str, Any], prefix: str = "") -> dict[str, 
     plain_options = {name: plain(value) for name, value in options.items()}
     generation_config(plain_options, (), 0)
     return plain_options
+
+
+def with_changes(options: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with changes for one call; those of sampling or beams go with the sampling or the beams.
+
+    >>> with_changes({"do_sample": True, "temperature": 0.7, "max_new_tokens": 9}, {"do_sample": False})
+    {'do_sample': False, 'max_new_tokens': 9}
+    """
+    merged = {**options, **changes}
+    idle = {} if merged.get("do_sample") else SAMPLING
+    idle = idle if merged.get("num_beams", 1) != 1 else {**idle, **BEAMS}
+    return {name: value for name, value in merged.items() if name in changes or name not in idle}
+
+
+def validate_ids(options: Mapping[str, Any], count: int) -> None:
+    """Raise ParameterError if checked options have a token id that a vocabulary of `count` tokens lacks.
+
+    >>> validate_ids({"bad_words_ids": [[3, 8]]}, 9)
+    """
+    for name in _WITH_IDS:
+        too_large = [i for i in _ids_of(name, options.get(name)) if i >= count]
+        if too_large:
+            raise ParameterError(
+                f"{name} has the token id {too_large[0]}, and the vocabulary of the model has {count:,} ids, from 0 on"
+            )
+
+
+def _ids_of(name: str, value: Any) -> Iterator[int]:  # noqa: ANN401 - the value of any option with ids
+    """All token ids in the value of an option."""
+    if isinstance(value, list | tuple):
+        # the second of a pair of "sequence_bias" is its number
+        for item in [ids for ids, _ in value] if name == "sequence_bias" else value:
+            yield from _ids_of("", item)
+    elif value is not None:
+        yield value
 
 
 def generation_config(

@@ -87,8 +87,10 @@ class Writer:
     def certain_text(self, ids: Sequence[int]) -> str:
         """The text of new ids that stays, however they continue."""
         last = next((k for k, token in enumerate(ids) if token in self.end_ids), len(ids))
-        # the bytes of a run decode together, and may change those before
-        while last and _BYTE.fullmatch(self.backbone.prompt_tokenizer.token(ids[last - 1])):
+        # the bytes of a run decode together, special tokens among them left out, and may change those before
+        special = {*self.backbone.tokenizer.all_special_ids}
+        name = self.backbone.prompt_tokenizer.token
+        while last and (ids[last - 1] in special or _BYTE.fullmatch(name(ids[last - 1]))):
             last -= 1
         text = self.text(ids[:last])
         before = before_stop(text, self.all_stops)
@@ -163,6 +165,7 @@ class Writer:
 
         opening = len(inputs[0].ids) if inputs[0].source else 0
         finite = FiniteScores(self.backbone, soft.tensors if soft is not None else {})
+        stop = StopAt(self.decode, self.all_stops, opening, batch, follow, self.space)
         late = [late_positions(prompts[i], inputs[i]) for i in batch]
         return self.backbone.write(
             [inputs[i].ids for i in batch],
@@ -174,7 +177,7 @@ class Writer:
             prefix=prefix,
             late_positions=late if soft is not None and soft.late else (),
             logits_processor=LogitsProcessorList([finite, *processors_of(self.options)]),
-            stopping_criteria=StoppingCriteriaList([StopAt(self.decode, self.all_stops, opening, batch, follow)]),
+            stopping_criteria=StoppingCriteriaList([stop]),
         )
 
     @property

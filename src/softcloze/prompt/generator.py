@@ -16,7 +16,15 @@ from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, answer_demonstrations_from_dict
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import ArtifactError, EncodingError, SoftclozeError
-from softcloze.generation import DEFAULT_TOKENS, Writer, Written, stream_text, validate_options
+from softcloze.generation import (
+    DEFAULT_TOKENS,
+    Writer,
+    Written,
+    stream_text,
+    validate_ids,
+    validate_options,
+    with_changes,
+)
 from softcloze.prompt.card import explain_damage
 from softcloze.prompt.compiled import validate_late_fields, validate_layers
 from softcloze.prompt.folder import Content, SavedFolder
@@ -283,8 +291,17 @@ class CompiledGenerator:
                 raise EncodingError(f"{where}{NOTHING_BEFORE_ANSWER}")
         return prompts
 
+    def validate_options(self, options: Mapping[str, Any]) -> None:
+        """Raise ParameterError if checked options of writing have a token id that the model lacks."""
+        validate_ids(options, self.backbone.model.config.get_text_config().vocab_size)
+
     def writer(self, options: Mapping[str, Any]) -> Writer:
-        """A writer of answers; `options` as checked by `validate_options`."""
+        """A writer of answers; `options` as checked by `validate_options`.
+
+        Raises:
+            ParameterError: they have a token id that the model lacks.
+        """
+        self.validate_options(options)
         return Writer(self.backbone, self.plan, options, self.space, self.stops, self.ends, self.max_new_tokens)
 
 
@@ -317,6 +334,7 @@ class BoundGenerator:
         self.prompt = prompt
         if compiled is None:
             compiled = CompiledGenerator(prompt.template, backbone, prompt.max_length, prompt.chat_options)
+        compiled.validate_options(prompt.options)
         self.compiled = compiled
         self.soft: SoftVectors | None = None
         if compiled.template.blocks:
@@ -370,7 +388,7 @@ class BoundGenerator:
         Raises:
             ParameterError: as `validate_options`.
         """
-        return validate_options({**self.prompt.options, **(changes if changes is not None else {})})
+        return validate_options(with_changes(self.prompt.options, changes if changes is not None else {}))
 
     def write_encoded(
         self, prompts: Sequence[EncodedPrompt], options: Mapping[str, Any] | None = None, seed: int = 0
