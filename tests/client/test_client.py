@@ -202,7 +202,7 @@ def test_a_stream_gives_answers_before_it_fails():
         Client(url, max_rows=2) as client,
         pytest.raises(ServiceError, match=r"^reviews, rows 2 to 3: the token .* give token=") as raised,
     ):
-        answers.extend(client.stream(iter("abcde"), "reviews"))
+        answers.extend(client.classify_stream(iter("abcde"), "reviews"))
     assert [answer.label for answer in answers] == ["a", "b"]
     again = pickle.loads(pickle.dumps(raised.value))
     assert (str(again), again.rows, again.status) == (str(raised.value), (2, 3), 401)

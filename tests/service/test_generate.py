@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.serving import listening, post, wait_until
 
 from softcloze import Template
+from softcloze.client import Client
+from softcloze.errors import ServiceError
 from softcloze.generation import Writer
 from softcloze.prompt import BoundGenerator, GeneratorPrompt
 from softcloze.registry import Registry
@@ -63,16 +65,17 @@ def events(answer):
 
 
 @contextmanager
-def held(monkeypatch):
-    """Hold all texts after their first token, until `go_on` is set; count their steps."""
+def held(monkeypatch, token=1):
+    """Hold all texts after a token, until `go_on` is set; list the numbers of tokens of their steps."""
     write, at, go_on, steps = Writer.write, threading.Event(), threading.Event(), []
 
     def write_slowly(self, prompts, soft=None, seed=0, follow=None):
         def held(row, ids):
             steps.append(len(ids))
             ends = follow(row, ids)
-            at.set()
-            assert go_on.wait(60)
+            if len(ids) >= token:
+                at.set()
+                assert go_on.wait(60)
             return ends
 
         return write(self, prompts, soft, seed, held if follow is not None else None)
@@ -282,6 +285,25 @@ def test_too_many_texts_are_turned_away_and_others_are_written_when_the_server_e
         threading.Timer(0.2, go_on.set).start()
     first.join(60)
     assert [status for status, _ in answers] == [200]
+
+
+def test_the_python_client_writes_streams_and_stops_the_work(registry, backbone, monkeypatch):
+    with (
+        listening(registry, backbone, token="s3cret") as (service, port),
+        Client(f"http://127.0.0.1:{port}", "s3cret") as client,
+    ):
+        whole = client.generate(TEXT, "shorten")
+        assert (whole.version, whole.new_tokens, whole.finish) == (1, 12, "length")
+        assert "".join(client.stream(TEXT, "shorten@live")) == whole.text
+        with pytest.raises(ServiceError, match=r"^reviews: reviews@1 gives labels .* POST /classify"):
+            next(client.stream(TEXT, "reviews"))
+        with held(monkeypatch, 12) as (_, go_on, steps):
+            with closing(client.stream(TEXT, "endless", 40)) as pieces:
+                next(pieces)
+            wait_until(lambda: b'softcloze_failed_rows_total{code="gone"} 1.0' in service.metrics.text())
+            go_on.set()
+            wait_until(lambda: service.writing._batcher.queued_rows == 0)
+            assert max(steps) <= 14
 
 
 def test_nothing_of_a_text_is_logged_or_counted(writing, caplog):

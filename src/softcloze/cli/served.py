@@ -121,7 +121,7 @@ class ServedPrompt:
 
         try:
             with self.client:
-                for index, answer in enumerate(self.client.stream(examples(), self.name)):
+                for index, answer in enumerate(self.client.classify_stream(examples(), self.name)):
                     yield self._prediction(index, sent.popleft(), answer)
         except ServiceError as error:
             if error.rows is None:

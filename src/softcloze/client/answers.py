@@ -38,6 +38,30 @@ class Answer:
     code: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that the service wrote.
+
+    Attributes:
+        text: the text, without its stop string.
+        prompt: the generator, as in "summaries".
+        version: the number of its version.
+        tokens: tokens and soft slots of the prompt with the example after truncation.
+        new_tokens: tokens that were written, with those of a stop string.
+        finish: "stop" where a stop string ended the text, "end" where the end token did, "length" where no more new
+            tokens were allowed.
+        cut: tokens that truncation removed, by field; only fields that lost some.
+    """
+
+    text: str
+    prompt: str
+    version: int
+    tokens: int
+    new_tokens: int
+    finish: str
+    cut: Mapping[str, int] = field(default_factory=dict)
+
+
 def failed_row(prompt: str, error: str, code: str) -> Answer:
     """The answer to a row that has none."""
     return Answer(None, {}, prompt, None, error=error, code=code)
@@ -74,6 +98,22 @@ def read_answer(value: Any, prompt: str) -> Answer | None:  # noqa: ANN401 - any
         } if ("label" in value or isinstance(value.get("labels"), list)) and _are_numbers(probabilities):
             label = value["label"] if "label" in value else tuple(value["labels"])
             return Answer(label, probabilities, name, version, tokens, cut)
+    return None
+
+
+def read_text(value: Any) -> Text | None:  # noqa: ANN401 - any value may come
+    """Read the answer about a text; None if the value is none."""
+    match value:
+        case {
+            "text": str(text),
+            "prompt_id": str(name),
+            "version": int(version),
+            "tokens": int(tokens),
+            "new_tokens": int(new_tokens),
+            "finish": str(finish),
+            "cut": dict(cut),
+        }:
+            return Text(text, name, version, tokens, new_tokens, finish, cut)
     return None
 
 

@@ -6,10 +6,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from softcloze.client import exchange
-from softcloze.client.answers import Answer, Record
+from softcloze.client.answers import Answer, Record, Text
 from softcloze.client.connection import Connection, closed
+from softcloze.client.events import TextEvents
 from softcloze.client.exchange import Reply, Request, Steps
 from softcloze.client.rows import Example, divide
+from softcloze.errors import ServiceError
 
 Result = TypeVar("Result")
 
@@ -72,13 +74,34 @@ class AsyncClient:
 
     async def classify_many(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> list[Answer]:
         """Classify any number of examples, as `Client.classify_many`."""
-        return [answer async for answer in self.stream(examples, prompt)]
+        return [answer async for answer in self.classify_stream(examples, prompt)]
 
-    async def stream(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> AsyncIterator[Answer]:
-        """Classify examples as they arrive, as `Client.stream`."""
+    async def classify_stream(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> AsyncIterator[Answer]:
+        """Classify examples as they arrive, as `Client.classify_stream`."""
         for part in divide(examples, prompt, self._connection.limits):
             for answer in await self._run(exchange.classify_rows(part, self._connection.patience)):
                 yield answer
+
+    async def generate(self, example: Example, prompt: str, max_new_tokens: int | None = None) -> Text:
+        """Have a generator write the text of one example, as `Client.generate`."""
+        return await self._run(exchange.generate(example, prompt, max_new_tokens, self._connection.patience))
+
+    async def stream(self, example: Example, prompt: str, max_new_tokens: int | None = None) -> AsyncIterator[str]:
+        """Have a generator write the text of one example piece by piece, as `Client.stream`.
+
+        Cancelling the task that reads, or `aclose` of the iterator, closes the connection.
+        """
+        response = await self._run(exchange.begin_stream(example, prompt, max_new_tokens, self._connection.patience))
+        events = TextEvents(prompt)
+        try:
+            async for line in response.aiter_lines():
+                if piece := events.read(line):
+                    yield piece
+        except self._connection.exception as error:
+            raise ServiceError(self._connection.failure(error).problem, prompt) from error
+        finally:
+            await response.aclose()
+        events.validate_end()
 
     async def explain(self, example: Example, prompt: str, top: int = 10) -> Record:
         """Explain the decision for one example, as `Client.explain`."""
@@ -128,6 +151,12 @@ class AsyncClient:
         if self._http.is_closed:
             raise closed()
         try:
-            return self._connection.reply(await self._http.request(**self._connection.arguments(request)))
+            response = await self._http.send(
+                self._http.build_request(**self._connection.arguments(request)), stream=request.streams
+            )
+            if self._connection.is_text(request, response):
+                return Reply(response.status_code, response.headers, b"", response=response)
+            await response.aread()
+            return self._connection.reply(response)
         except self._connection.exception as error:
             return self._connection.failure(error)

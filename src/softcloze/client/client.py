@@ -6,10 +6,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from softcloze.client import exchange
-from softcloze.client.answers import Answer, Record
+from softcloze.client.answers import Answer, Record, Text
 from softcloze.client.connection import Connection, closed
+from softcloze.client.events import TextEvents
 from softcloze.client.exchange import Reply, Request, Steps
 from softcloze.client.rows import Example, divide
+from softcloze.errors import ServiceError
 
 Result = TypeVar("Result")
 
@@ -98,12 +100,55 @@ class Client:
             ParameterError: `prompt` is no name.
             ServiceError: a request was turned away for too long, or the service is not reached; `rows` says which.
         """
-        return [*self.stream(examples, prompt)]
+        return [*self.classify_stream(examples, prompt)]
 
-    def stream(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> Iterator[Answer]:
+    def classify_stream(self, examples: Iterable[Example], prompt: str | Sequence[str]) -> Iterator[Answer]:
         """Classify examples as they arrive, in constant memory; as `classify_many`, with a request at a time."""
         for part in divide(examples, prompt, self._connection.limits):
             yield from self._run(exchange.classify_rows(part, self._connection.patience))
+
+    def generate(self, example: Example, prompt: str, max_new_tokens: int | None = None) -> Text:
+        """Have a generator write the text of one example.
+
+        Args:
+            example: as for `classify`.
+            prompt: the name of a generator, as in "summaries" or "summaries@3".
+            max_new_tokens: new tokens at most; None for as many as the generator says.
+
+        Raises:
+            DataError: the example is neither text nor a mapping, or has a value that JSON has not.
+            ParameterError: `prompt` is no name, or `max_new_tokens` no number from 1.
+            ServiceError: as `classify`, or the prompt gives labels and writes no text.
+        """
+        return self._run(exchange.generate(example, prompt, max_new_tokens, self._connection.patience))
+
+    def stream(self, example: Example, prompt: str, max_new_tokens: int | None = None) -> Iterator[str]:
+        """Have a generator write the text of one example piece by piece.
+
+        Closing the iterator before its end closes the connection, and the service stops writing.
+
+        Args:
+            example: as for `generate`.
+            prompt: as for `generate`.
+            max_new_tokens: as for `generate`.
+
+        Yields:
+            The pieces, which are the text of `generate` together.
+
+        Raises:
+            SoftclozeError: as `generate`, at the first piece; and ServiceError if the text ends too early.
+        """
+        response = self._run(exchange.begin_stream(example, prompt, max_new_tokens, self._connection.patience))
+        events = TextEvents(prompt)
+        try:
+            for line in response.iter_lines():
+                if piece := events.read(line):
+                    yield piece
+        except self._connection.exception as error:
+            raise ServiceError(self._connection.failure(error).problem, prompt) from error
+        finally:
+            response.close()
+        events.validate_end()
 
     def explain(self, example: Example, prompt: str, top: int = 10) -> Record:
         """Explain the decision for one example.
@@ -165,6 +210,12 @@ class Client:
         if self._http.is_closed:
             raise closed()
         try:
-            return self._connection.reply(self._http.request(**self._connection.arguments(request)))
+            response = self._http.send(
+                self._http.build_request(**self._connection.arguments(request)), stream=request.streams
+            )
+            if self._connection.is_text(request, response):
+                return Reply(response.status_code, response.headers, b"", response=response)
+            response.read()
+            return self._connection.reply(response)
         except self._connection.exception as error:
             return self._connection.failure(error)

@@ -74,6 +74,11 @@ class Connection:
             content = content.replace(secret, b"[token]")
         return Reply(response.status_code, response.headers, content)
 
+    def is_text(self, request: Request, response: Any) -> bool:  # noqa: ANN401
+        """Return True for a response whose pieces are read one by one."""
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        return request.streams and response.status_code == 200 and kind == "text/event-stream"
+
     @property
     def exception(self) -> type[Exception]:
         """The root of the exceptions of sending a request."""

@@ -10,10 +10,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from softcloze.client.answers import Answer, Record, failed_row, read_answer, read_json
+from softcloze.client.answers import Answer, Record, Text, failed_row, read_answer, read_json, read_text
 from softcloze.client.rows import Row, encode, validate_prompt
 from softcloze.errors import DataError, ServiceError
 from softcloze.formatting import one_line
+from softcloze.parameters import NONE, integer, validate_parameters
 
 TURNED_AWAY = (429, 503)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, where the service names none
@@ -25,20 +26,25 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request: with a body it is a POST."""
+    """A request: with a body it is a POST; with `streams`, the content of an answer stays to be read."""
 
     path: str
     body: bytes | None = None
+    streams: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply to a request; without a status there was none, and `problem` says why."""
+    """The reply to a request; without a status there was none, and `problem` says why.
+
+    One whose content stays to be read has the open `response` of the HTTP library.
+    """
 
     status: int | None
     headers: Mapping[str, str]
     content: bytes
     problem: str = ""
+    response: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,32 @@ def explain(example: object, prompt: str, top: int, patience: Patience) -> Steps
     reference = validate_prompt(prompt)
     reply = yield from _send(Request("/explain", _encode_one(example, reference, top=top)), patience, reference)
     return _record(reply, reference)
+
+
+def generate(example: object, prompt: str, max_new_tokens: int | None, patience: Patience) -> Steps[Text]:
+    """Write a text for one example; raises ServiceError or DataError if there is none."""
+    request = _text_request(example, prompt, max_new_tokens, streams=False)
+    reply = yield from _send(request, patience, prompt)
+    text = read_text(_record(reply, prompt))
+    if text is None:
+        raise _error(reply, prompt)
+    return text
+
+
+def begin_stream(example: object, prompt: str, max_new_tokens: int | None, patience: Patience) -> Steps[Any]:
+    """Begin to write a text in pieces; return the open response."""
+    request = _text_request(example, prompt, max_new_tokens, streams=True)
+    reply: Reply = yield from _send(request, patience, prompt)
+    if reply.response is None:
+        raise _error(reply, prompt)
+    return reply.response
+
+
+def _text_request(example: object, prompt: str, max_new_tokens: int | None, *, streams: bool) -> Request:
+    validate_parameters({"max_new_tokens": max_new_tokens}, {"max_new_tokens": integer(at_least=1) | NONE})
+    others = {"max_new_tokens": int(max_new_tokens)} if max_new_tokens is not None else {}
+    body = _encode_one(example, validate_prompt(prompt), stream=streams, **others)
+    return Request("/generate", body, streams)
 
 
 def list_prompts(patience: Patience) -> Steps[list[Record]]:

@@ -39,12 +39,6 @@ class ServedGenerator(Served):
         return min(self.bound.compiled.writer(self.prompt.options).limit, self.most)
 
     @property
-    def encodes_with_model(self) -> bool:
-        """True if the model runs while an example is encoded, as `Prompt.encodes_with_model`."""
-        demonstrations = self.prompt.demonstrations
-        return demonstrations is not None and demonstrations.uses_model
-
-    @property
     def draws(self) -> bool:
         """True if texts are drawn: those of one batch share their random numbers, so that each is written alone."""
         return bool(self.prompt.options.get("do_sample"))

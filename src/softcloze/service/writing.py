@@ -182,7 +182,7 @@ class Writing:
         loop = asyncio.get_running_loop()
         self._encoding_examples += 1
         try:
-            if not served.encodes_with_model:
+            if not served.prompt.encodes_with_model:
                 return await loop.run_in_executor(self._encoding, served.encode, example, most)
             with self._batcher.reserve(served.estimate_tokens(example, self._longest)):
                 return await loop.run_in_executor(self._model, served.encode, example, most)
