@@ -19,7 +19,7 @@ def check_answer(template: Template) -> Iterator[Finding]:
         return
     at = template.nodes.index(answer)
     if answer.max is None:
-        message = "<answer> has no max: every answer takes as much time and room as the generator's own limit allows"
+        message = "<answer> has no max: an answer may have as many tokens as the generator's own limit allows"
         yield _finding(template, at, "no-max", "note", message, "give it one, as in <answer max=64>")
     if answer.keep != Answer().keep and (answer.max is None or template.demos is None):
         message = f"keep={answer.keep} has no effect: only answers of <demos> that exceed a max= are shortened"
