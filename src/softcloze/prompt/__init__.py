@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from softcloze.prompt.bound import BoundPrompt as BoundPrompt
     from softcloze.prompt.bound import TrainedParts as TrainedParts
     from softcloze.prompt.bound_ensemble import BoundEnsemble as BoundEnsemble
+    from softcloze.prompt.bound_generator import BoundGenerator as BoundGenerator
     from softcloze.prompt.card import CARD as CARD
     from softcloze.prompt.compiled import CompiledPrompt as CompiledPrompt
-    from softcloze.prompt.generator import BoundGenerator as BoundGenerator
-    from softcloze.prompt.generator import CompiledGenerator as CompiledGenerator
+    from softcloze.prompt.compiled_generator import CompiledGenerator as CompiledGenerator
     from softcloze.prompt.generator import GeneratorPrompt as GeneratorPrompt
     from softcloze.prompt.members import BoundMember as BoundMember
     from softcloze.prompt.mixed_rows import EncodedRow as EncodedRow
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _MODULES = {
     "CARD": "card",
     "BoundEnsemble": "bound_ensemble",
-    "BoundGenerator": "generator",
+    "BoundGenerator": "bound_generator",
     "BoundMember": "members",
     "BoundProbe": "probe",
     "BoundPrompt": "bound",
-    "CompiledGenerator": "generator",
+    "CompiledGenerator": "compiled_generator",
     "CompiledPrompt": "compiled",
     "EncodedRow": "mixed_rows",
     "GeneratorPrompt": "generator",

@@ -14,7 +14,8 @@ from softcloze.errors import ArtifactError, ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.parameters import NUMBER
 from softcloze.prompt.bound import BoundPrompt
-from softcloze.prompt.generator import BoundGenerator, CompiledGenerator
+from softcloze.prompt.bound_generator import BoundGenerator
+from softcloze.prompt.compiled_generator import CompiledGenerator
 from softcloze.prompt.prompt import Prompt
 from softcloze.prompt.sources import summed
 from softcloze.soft import INITS, initial_vectors

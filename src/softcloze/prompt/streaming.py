@@ -14,7 +14,7 @@ from softcloze.prompt.rows import encode_each
 from softcloze.verbalizer import Label
 
 if TYPE_CHECKING:
-    from softcloze.prompt.generator import BoundGenerator
+    from softcloze.prompt.bound_generator import BoundGenerator
 
 # rows sorted by length and scored together: enough to fill batches with rows of similar length, few enough that a
 # large model on a small machine answers every few seconds
