@@ -10,8 +10,8 @@ from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
 from softcloze.formatting import quoted_list
 from softcloze.generation.options import processors_of
+from softcloze.prompt.compiled_generator import CompiledGenerator
 from softcloze.prompt.front import Front
-from softcloze.prompt.generator import CompiledGenerator
 from softcloze.prompt.peft_front import CANNOT, export_front, validate_exportable
 from softcloze.prompt.peft_readme import loading_lines, notes, opening_lines, tokenized_lines
 from softcloze.scoring.plan import ModelInput
