@@ -17,8 +17,9 @@ from softcloze.analysis import delete_vectors, inspect_soft
 from softcloze.cli import main
 from softcloze.cli.evaluate_generator import Metric
 from softcloze.cli.resumable import ResumableOutput
+from softcloze.data.splits import is_held_out
 from softcloze.errors import ParameterError
-from softcloze.experiments import evaluate_generation
+from softcloze.experiments import compare_generation, evaluate_draws, evaluate_generation
 from softcloze.experiments.generation import GENERATION_METRICS
 from softcloze.prompt.streaming import WRITING_WINDOW
 from softcloze.training import checkpoint
@@ -219,6 +220,76 @@ def test_evaluate_takes_several_right_answers_and_leaves_bad_rows_out(folder, ca
 
 def test_metrics_are_those_of_the_registry():
     assert [*map(str, Metric)] == [*GENERATION_METRICS]
+
+
+COMPARE = ["compare", "--data", "many.jsonl", "--answer-column", "answer", "--model", "model", "--metric", "chrf"]
+HARD, SOFT = r"<text> so: <answer max=4>\n", r"<text><soft*2> so: <answer max=4>\n"
+
+
+@pytest.fixture
+def many(folder):
+    """Pairs for a comparison, one of them twice."""
+    rows = [{"text": f"Film {i % 40} was good.", "answer": "a good film"} for i in range(41)]
+    (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return rows[:40]
+
+
+def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, capsys):
+    (folder / "methods.toml").write_text(
+        '["behind"]\ntemplate = "<text> so: <soft*2><answer max=4>\\n"\nepochs = 1\ntraining = {target_loss = 9.9}\n',
+        encoding="utf-8",
+    )
+    options = [
+        "--shots",
+        "8",
+        "--seeds",
+        "2",
+        "--epochs",
+        "1",
+        "--methods",
+        "methods.toml",
+        "--report",
+        "compared.html",
+    ]
+    assert run(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
+    out, err = capsys.readouterr()
+    test = [row for row in many if is_held_out(row["text"])]
+    train = [row for row in many if not is_held_out(row["text"])]
+    assert f"{len(test)} held-out rows, and {len(train)} to draw 8 from\n" in err
+    pairs = [[row[name] for row in rows] for rows in (train, test) for name in ("text", "answer")]
+    hard, soft = (PromptGenerator("model", text.replace(r"\n", "\n"), epochs=1) for text in (HARD, SOFT))
+    expected = compare_generation(
+        {
+            "hard": evaluate_generation(hard, *pairs[2:], ["chrf"]),
+            "soft": evaluate_draws(soft, *pairs, ["chrf"], shots=8, seeds=2),
+        }
+    )
+    rows = [line.split() for line in out.splitlines()]
+    for name in ("hard", "soft"):
+        (row,) = [line.split() for line in str(expected).splitlines() if line.split()[:1] == [name]]
+        assert row[1:] in [words[-len(row) + 1 :] for words in rows], row
+    assert sum(words[:1] == ["behind"] for words in rows) >= 1
+    page = (folder / "compared.html").read_text(encoding="utf-8")
+    assert "behind" in page and test[0]["text"] in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to compare: give templates with --hard and --soft, or --methods"),
+        (["--hard", "<text> <mask>"], "a <mask> takes label words, for PromptClassifier"),
+        (["--soft", SOFT, "--shots", "99"], "many.jsonl has 40 different rows, of which"),
+        (["--soft", SOFT, "--shots", "all"], "--shots is one number above 0: the pairs of each draw"),
+        (["--soft", SOFT, "--baseline", "tf-idf"], "compares prompts that write, and --baseline is for labels"),
+        (["--soft", SOFT, "--epochs", "0"], "epochs=0, but it has to be an integer of at least 1"),
+        (["--methods", "wrong.toml"], "wrong.toml, [a] has 'head', which PromptGenerator does not take"),
+    ],
+)
+def test_mistakes_in_a_comparison(arguments, message, folder, many, monkeypatch, capsys):
+    monkeypatch.setattr("softcloze.cli.compare_generators.open_backbone", None)
+    (folder / "wrong.toml").write_text('[a]\ntemplate = "<text><answer>"\nhead = "words"\n', encoding="utf-8")
+    assert run(*COMPARE, *arguments) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_vectors_and_demonstrations_are_shown(folder, capsys):

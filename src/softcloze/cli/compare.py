@@ -13,18 +13,22 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from softcloze.cli.answers import AnswerOption, WritingOption, read_options
 from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.evaluate_generator import MetricOption
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     ESCAPES,
     Baseline,
     Calibration,
     DemonstrationsOption,
+    EpochsOption,
     LabelOption,
     LearningRateOption,
     ModelOption,
     ReportOption,
     VerbalizerOption,
+    given_options,
     read_escapes,
 )
 from softcloze.cli.output_files import validate_page
@@ -41,10 +45,18 @@ if TYPE_CHECKING:
 
 
 FEW_HELD_OUT = 100
+TEXT = "text"
 DEMO = ("sentiment/en", "sentiment/en-after")
 
 
+OF_ANSWERS = (
+    *("data", "model", "hard", "soft", "methods", "shots", "seeds", "test_rows", "demonstrations", "epochs"),
+    *("learning_rate", "report", "text_column", "answer_column", "metric", "option"),
+)
+
+
 def compare(
+    context: typer.Context,
     data: Annotated[
         str, typer.Option(metavar="starter:NAME|FILE", help="Labelled examples: a starter data set, or a file.")
     ] = "starter:movie-reviews",
@@ -92,8 +104,8 @@ def compare(
         typer.Option("--balanced/--own-shares", help="Shots equal for all classes, or in proportion to the data."),
     ] = True,
     demonstrations: DemonstrationsOption = "random",
-    epochs: Annotated[int, typer.Option(help="Maximum passes over the training examples, for soft prompts.")] = 3,
-    learning_rate: LearningRateOption = 0.04,
+    epochs: EpochsOption = None,
+    learning_rate: LearningRateOption = None,
     folder: Annotated[
         Path | None, typer.Option(help="Folder for finished runs; run the same command again to resume.")
     ] = None,
@@ -101,8 +113,11 @@ def compare(
         int, typer.Option(min=1, help="Runs at a time; each process loads the model and gets a share of the cores.")
     ] = 1,
     report: ReportOption = None,
-    text_column: Annotated[str, typer.Option(help="Column of the texts in a file.")] = "text",
+    text_column: Annotated[str, typer.Option(help="Column of the texts in a file.")] = TEXT,
     label_column: LabelOption = "label",
+    answer_column: AnswerOption = None,
+    metric: MetricOption = None,
+    option: WritingOption = None,
 ) -> None:
     """Compare prompts and baselines on the same examples: accuracy, cost, and the significance of differences.
 
@@ -110,7 +125,34 @@ def compare(
     reviews. Methods that need training are trained on the same few examples, with several draws. A starter data set
     has its own held-out examples. A file is split by a hash of each text: duplicates are removed, three in ten texts
     are held out, and the held-out classes are balanced.
+
+    With --answer-column, prompts that write are compared on a file, given with --hard, --soft and --methods: metrics of
+    their texts with the significance of differences, and texts side by side. --shots is then the number of pairs.
     """
+    given = {"epochs": epochs, "learning_rate": learning_rate}
+    rates: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name, flag in given_options(context).items():
+        if answer_column is not None and name not in OF_ANSWERS:
+            raise CommandError(f"--answer-column compares prompts that write, and {flag} is for labels; leave one out")
+        if answer_column is None and name in ("metric", "option"):
+            raise CommandError(f"{flag} is for prompts that write; add --answer-column, or leave it out")
+    if answer_column is not None:
+        from softcloze.cli.compare_generators import Columns, Draws, compare_generators
+
+        compare_generators(
+            Path(data),
+            Columns(None if text_column == TEXT else text_column, answer_column),
+            model,
+            [*(hard or []), *(soft or [])],
+            methods,
+            Draws(shots or ["32"], seeds, test_rows),
+            metric,
+            report,
+            options=read_options(option) or None,
+            demonstrations=demonstrations,
+            **rates,
+        )
+        return
     from softcloze.cli.compare_methods import MethodBuilder
 
     # validate the input first: downloading a model takes long
@@ -126,11 +168,7 @@ def compare(
     for template in hards:
         if resolve_mask_template(template).blocks:
             raise CommandError(f"{template!r} is given with --hard, but has soft slots: give it with --soft")
-    settings: dict[str, Any] = {
-        "demonstrations": demonstrations,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-    }
+    settings: dict[str, Any] = {"demonstrations": demonstrations, **rates}
     chosen = [
         *(builder.prompt(template, **settings) for template in (*hards, *softs)),
         *(

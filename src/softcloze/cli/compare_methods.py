@@ -1,7 +1,8 @@
 """Methods for `softcloze compare`: prompts and baselines from its options and from a TOML file."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,23 +91,15 @@ class MethodBuilder:
             FileError: the file cannot be read, is not TOML, or has unknown keys or wrong values; names the table.
         """
         methods = []
-        for name, table in parse(read_text(file), ".toml", str(file), FileError).items():
-            where = f"{file}, [{name}]"
-            try:
+        for name, where, table in read_tables(file):
+            with explain_table(where):
                 methods.append(self._from_table(where, name, table))
-            except FileError:
-                raise
-            except SoftclozeError as error:
-                raise FileError(f"{where}: {error}") from error
         return methods
 
     def _from_table(self, where: str, name: str, table: object) -> Method:
         match table:
             case {"template": str(template), **settings}:
-                parameters = _parameters(where, settings, PromptClassifier)
-                if isinstance(training := parameters.get("training"), dict):
-                    training = _parameters(f"{where}, training", training, TrainingSettings)
-                    parameters["training"] = TrainingSettings(**training)
+                parameters = trained_parameters(where, settings, PromptClassifier)
                 if "verbalizer" in parameters:
                     parameters["verbalizer"] = resolve_verbalizer(parameters["verbalizer"])
                 return self.prompt(template, name, **parameters)
@@ -136,6 +129,35 @@ def analyzer_for(texts: Iterable[str]) -> str:
     """
     letters = "".join("".join(text.split()) for text in texts)
     return "char" if 3 * sum(HAN[0] <= char <= HAN[1] for char in letters) >= len(letters) else "word"
+
+
+def read_tables(file: Path) -> list[tuple[str, str, object]]:
+    """The tables of a TOML file: name, place for messages, and content.
+
+    Raises:
+        FileError: the file cannot be read or is not TOML.
+    """
+    tables = parse(read_text(file), ".toml", str(file), FileError)
+    return [(name, f"{file}, [{name}]", table) for name, table in tables.items()]
+
+
+@contextmanager
+def explain_table(where: str) -> Iterator[None]:
+    """Turn errors of the library into a FileError that names the table."""
+    try:
+        yield
+    except FileError:
+        raise
+    except SoftclozeError as error:
+        raise FileError(f"{where}: {error}") from error
+
+
+def trained_parameters(where: str, settings: Mapping[Any, Any], factory: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Parameters of a trained estimator from a table, with those of `training`; raise FileError if it has others."""
+    parameters = _parameters(where, settings, factory)
+    if isinstance(training := parameters.get("training"), dict):
+        parameters["training"] = TrainingSettings(**_parameters(f"{where}, training", training, TrainingSettings))
+    return parameters
 
 
 def _parameters(where: str, settings: Mapping[Any, Any], factory: Any) -> dict[str, Any]:  # noqa: ANN401

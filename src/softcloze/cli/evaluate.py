@@ -18,6 +18,7 @@ from softcloze.cli.options import (
     PromptOption,
     ReportOption,
     TextOption,
+    given_options,
 )
 from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import score_rows, warn_of_bad_rows
@@ -55,11 +56,10 @@ def evaluate(
     if report is not None:
         validate_page(report, file)
     saved = Saved.read(prompt)
-    for name in WITH_LABELS if saved.writes else WITH_ANSWERS:
-        if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT":
-            kind = "writes text" if saved.writes else "has labels"
-            flag = f"--{name.replace('_', '-')}"
-            raise CommandError(f"{prompt} {kind}, and {flag} is for prompts of the other kind; leave it out")
+    others = WITH_LABELS if saved.writes else WITH_ANSWERS
+    if flags := [flag for name, flag in given_options(context).items() if name in others]:
+        kind = "writes text" if saved.writes else "has labels"
+        raise CommandError(f"{prompt} {kind}, and {flags[0]} is for prompts of the other kind; leave it out")
     if saved.writes:
         evaluate_generator(file, saved, answer_column, text_column, metric, read_options(option), model, report)
         return

@@ -24,14 +24,17 @@ from softcloze.cli.options import (
     ChatOptionsOption,
     ClassWeightOption,
     DemonstrationsOption,
+    EpochsOption,
     FeaturesOption,
     FileArgument,
     HeadOption,
     LabelOption,
+    LearningRateOption,
     ModelOption,
     OptionalTemplateOption,
     VerbalizerOption,
     WeightOption,
+    given_options,
     known_labels,
     read_chat_options,
     read_class_weight,
@@ -83,17 +86,9 @@ def fit(
     features: FeaturesOption = "mask",
     demonstrations: DemonstrationsOption = "random",
     calibration: CalibrationOption = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Most passes over the training rows; by default 3, or 10 over answers.")
-    ] = None,
+    epochs: EpochsOption = None,
     batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            help="Highest learning rate, in units of the root mean square of the embeddings; by default 0.04, or 0.3 "
-            "for answers."
-        ),
-    ] = None,
+    learning_rate: LearningRateOption = None,
     class_weight: ClassWeightOption = None,
     weight_column: WeightOption = None,
     max_length: Annotated[
@@ -266,11 +261,7 @@ def fit(
 
 def _validate_options(context: typer.Context, template: str | None, *, auto: bool, writes: bool) -> None:
     """Raise CommandError for an option that does not belong to this way to fit, or a template that is missing."""
-    for name in sorted(context.params):
-        source = context.get_parameter_source(name)
-        if source is None or source.name == "DEFAULT":
-            continue
-        flag = f"--{name.replace('_', '-')}"
+    for name, flag in given_options(context).items():
         if writes and name not in OF_ANSWERS:
             raise CommandError(
                 f"--answer-column trains a prompt that writes, and {flag} is for prompts with labels; leave one of the "

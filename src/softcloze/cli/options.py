@@ -31,10 +31,28 @@ TextOption = Annotated[
 ]
 LabelOption = Annotated[str, typer.Option("--label-column", help="Column with the labels.")]
 ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Also write an HTML report.")]
-LearningRateOption = Annotated[
-    float,
-    typer.Option("--learning-rate", help="Highest learning rate, in units of the root mean square of the embeddings."),
+EpochsOption = Annotated[
+    int | None,
+    typer.Option("--epochs", help="Passes over the training rows, at most; by default 3, or 10 over answers."),
 ]
+LearningRateOption = Annotated[
+    float | None,
+    typer.Option(
+        "--learning-rate",
+        help="Highest learning rate, in units of the root mean square of the embeddings; by default 0.04, or 0.3 for "
+        "answers.",
+    ),
+]
+
+
+def given_options(context: typer.Context) -> dict[str, str]:
+    """The parameters that are given and not left at their default: name to option."""
+    sources = {name: context.get_parameter_source(name) for name in sorted(context.params)}
+    return {
+        name: f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source is not None and source.name != "DEFAULT"
+    }
 
 
 def read_escapes(template: Any) -> Any:  # noqa: ANN401 - the value of an option, which may be a list or None

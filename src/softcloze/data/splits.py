@@ -91,14 +91,31 @@ def split_rows(rows: Iterable[tuple[str, Label]]) -> Split:
 
     train: list[tuple[str, Label]] = []
     test: dict[Label, list[tuple[str, Label]]] = defaultdict(list)
-    for digest, key in sorted((hashlib.sha256(key.encode()).digest(), key) for key in kept if key not in ambiguous):
+    for digest, key in sorted((_digest(key), key) for key in kept if key not in ambiguous):
         text, label = kept[key]
-        if int.from_bytes(digest[:8], "big") < _TEST_SHARE * 2**64:
+        if _is_low(digest):
             test[label].append((text, label))
         else:
             train.append((text, label))
     turns = zip(*(test[label] for label in sorted(test)), strict=False)  # stops with the smallest label
     return Split(Examples.from_rows(train), Examples.from_rows(row for turn in turns for row in turn))
+
+
+def is_held_out(text: str) -> bool:
+    """Return True for about three in ten texts, the ones that `split_rows` holds out, by a hash of each.
+
+    >>> [is_held_out(text) for text in ("A delight.", "Dull.", " dull.", "很好")]
+    [False, False, False, False]
+    """
+    return _is_low(_digest(normalise(text.strip())))
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _is_low(digest: bytes) -> bool:
+    return int.from_bytes(digest[:8], "big") < _TEST_SHARE * 2**64
 
 
 def few_shot(labels: Sequence[Label], shots: int, random_state: int) -> list[int]:

@@ -161,6 +161,20 @@ class GenerationComparison(Displayable):
         return next(iter(self.methods.values()))[0]
 
 
+def difference_table(differences: Sequence[TextDifference]) -> Table:
+    """A row for each difference, all of one metric."""
+    metric = differences[0].metric
+    intervals = [f"{show_value(metric, pair.low)} to {show_value(metric, pair.high)}" for pair in differences]
+    columns = [
+        Column("method", [pair.method for pair in differences]),
+        Column("other", [pair.other for pair in differences]),
+        Column("difference", [show_value(metric, pair.mean) for pair in differences], is_number=True),
+        Column("95% interval", intervals, is_number=True),
+        Column("p", [f"{pair.p_corrected:.3f}" for pair in differences], is_number=True),
+    ]
+    return Table(columns, title=metric)
+
+
 def compare_generation(
     methods: Mapping[str, GenerationEvaluation | Sequence[GenerationEvaluation]], X: Iterable[Example] | None = None
 ) -> GenerationComparison:

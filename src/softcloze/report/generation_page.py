@@ -4,9 +4,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from softcloze.display import Column, Table, as_html, html_environment
+from softcloze.display import as_html, html_environment
 from softcloze.experiments.generation import show_value
-from softcloze.experiments.generation_comparison import GenerationComparison, TextDifference
+from softcloze.experiments.generation_comparison import GenerationComparison, TextDifference, difference_table
 from softcloze.report.html import write_page
 
 
@@ -34,7 +34,7 @@ def generation_page(comparison: GenerationComparison, rows: int = 20) -> str:
     draws = max(map(len, comparison.methods.values()))
     facts = {"generators": str(len(comparison.methods)), "draws": str(draws), "rows": str(_rows(comparison))}
     template = html_environment().get_template("report/generation_page.html")
-    tables = [_table(pairs) for pairs in differences.values() if pairs]
+    tables = [difference_table(pairs) for pairs in differences.values() if pairs]
     return template.render(
         facts=facts,
         verdicts=[_verdict(pair) for pair in differences[first]],
@@ -52,19 +52,3 @@ def _verdict(pair: TextDifference) -> str:
     low, mean, high = (show_value(pair.metric, value) for value in (pair.low, pair.mean, pair.high))
     clear = "may be chance" if pair.low <= 0 <= pair.high else "is larger than chance explains"
     return f"{pair.metric} of {pair.method} minus {pair.other}: {mean} ({low} to {high}), which {clear}."
-
-
-def _table(pairs: tuple[TextDifference, ...]) -> Table:
-    metric = pairs[0].metric
-    columns = [
-        Column("method", [pair.method for pair in pairs]),
-        Column("other", [pair.other for pair in pairs]),
-        Column("difference", [show_value(metric, pair.mean) for pair in pairs], is_number=True),
-        Column(
-            "95% interval",
-            [f"{show_value(metric, pair.low)} to {show_value(metric, pair.high)}" for pair in pairs],
-            is_number=True,
-        ),
-        Column("p", [f"{pair.p_corrected:.3f}" for pair in pairs], is_number=True),
-    ]
-    return Table(columns, title=metric)
