@@ -69,9 +69,10 @@ def test_beams_cannot_be_streamed():
         stream_text(writer_of(backbone("gpt2"), {"num_beams": 2}), prompts()[0])
 
 
-def test_a_special_token_between_bytes_shows_none_of_them_early():
+def test_a_token_without_text_between_bytes_shows_none_of_them_early():
     model = backbone("llama")
     first, rest = (model.tokenizer.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in (0x41, 0xE4))
-    ids = [first, model.tokenizer.bos_token_id, rest]
     writer = writer_of(model)
-    assert all(writer.text(ids).startswith(writer.certain_text(ids[:k])) for k in range(4))
+    for without_text in (model.tokenizer.bos_token_id, len(model.tokenizer) + 1):  # special, and beyond the vocabulary
+        ids = [first, without_text, rest]
+        assert all(writer.text(ids).startswith(writer.certain_text(ids[:k])) for k in range(4))

@@ -87,14 +87,15 @@ class Writer:
     def certain_text(self, ids: Sequence[int]) -> str:
         """The text of new ids that stays, however they continue."""
         last = next((k for k, token in enumerate(ids) if token in self.end_ids), len(ids))
-        # the bytes of a run decode together, special tokens among them left out, and may change those before
-        special = {*self.backbone.tokenizer.all_special_ids}
-        name = self.backbone.prompt_tokenizer.token
-        while last and (ids[last - 1] in special or _BYTE.fullmatch(name(ids[last - 1]))):
+        # the bytes of a run decode together, whatever tokens without text are among them, and may change those before
+        while last and (not self.decode(ids[last - 1 : last]) or self._is_byte(ids[last - 1])):
             last -= 1
         text = self.text(ids[:last])
         before = before_stop(text, self.all_stops)
         return before if before != text else text[: certain_length(text, self.all_stops)]
+
+    def _is_byte(self, token: int) -> bool:
+        return _BYTE.fullmatch(self.backbone.prompt_tokenizer.token(token)) is not None
 
     def write(
         self,
