@@ -186,10 +186,10 @@ def test_chat_turns_and_fixed_demonstrations(saved, tmp_path):
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "t5", "bart"])
 def test_out_and_in_again(architecture, tmp_path):
     backbone = models.backbone(architecture)
-    prompt = prompt_of(backbone, "<soft*3> <text>:<answer max=8>\n")
+    prompt = prompt_of(backbone, "<soft*3> <text>:<answer max=8>.")
     front = to_peft(prompt, tmp_path / "adapter", backbone)
     space = " " if front.tail.startswith(" ") else ""
-    again = GeneratorPrompt.from_peft(tmp_path / "adapter", space + "<text>:<answer max=8>\n", backbone)
+    again = GeneratorPrompt.from_peft(tmp_path / "adapter", space + "<text>:<answer max=8>.", backbone)
     assert torch.equal(again.vectors["peft"], prompt.vectors["#1"])
     assert written_ids(again, backbone) == written_ids(prompt, backbone)
     again.to_peft(tmp_path / "again", backbone)

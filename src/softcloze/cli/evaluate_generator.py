@@ -99,8 +99,8 @@ def evaluate_generator(
     results().print(evaluation)
     warn_of_bad_rows(table, counts, "and are left out")
     if report is not None:
-        shown = [saved.templates[0].read_fields(example) for example in examples]
-        page = compare_generation({str(saved.folder): evaluation}, shown).report(report)
+        inputs = [saved.templates[0].read_fields(example) for example in examples]
+        page = compare_generation({str(saved.folder): evaluation}, inputs).report(report)
         say(errors(), "the page is ", plain(page, "bold"))
 
 

@@ -1,4 +1,4 @@
-"""What `generate` of transformers calls at each new token: an end at stop strings, and a check of the scores."""
+"""Hooks that `generate` of transformers calls at each new token: an end at stop strings, and a check of the scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ class StopAt(StoppingCriteria):
         follow: Follow | None = None,
         space: str = "",
     ):
-        """Take what ends a text.
+        """Keep the ends of texts.
 
         Args:
             decode: decodes token ids.

@@ -51,7 +51,7 @@ def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed
 
     thread = Thread(target=run, name="softcloze-stream", daemon=True)
     thread.start()
-    shown, ended = 0, False
+    sent, ended = 0, False
     try:
         while not ended:
             item = queue.get()
@@ -59,9 +59,9 @@ def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed
                 raise item
             ended = isinstance(item, str)
             text = item if isinstance(item, str) else writer.certain_text(item)
-            if len(text) > shown:
-                yield text[shown:]
-                shown = len(text)
+            if len(text) > sent:
+                yield text[sent:]
+                sent = len(text)
     finally:
         closed.set()
         thread.join()

@@ -148,13 +148,13 @@ class BoundPrompt:
             {name: [text, text * 2] if name in template.lists else text for name in template.fields}
             for text in ("a", "0 b")
         ]
-        shown: list[list[Demonstration]] | None = None
+        selected: list[list[Demonstration]] | None = None
         if isinstance(demonstrations, FixedDemonstrations):
-            shown = demonstrations.select(examples, self.backbone)
+            selected = demonstrations.select(examples, self.backbone)
         elif demonstrations is not None:  # they follow the input
-            shown = [[], demonstrations.pool.demonstrations([0])]
+            selected = [[], demonstrations.pool.demonstrations([0])]
         try:
-            one, other = self.compiled.template.encode(examples, demonstrations=shown)
+            one, other = self.compiled.template.encode(examples, demonstrations=selected)
         except SoftclozeError:
             return ()
         ids = one.left[: shared_prefix([one.left, other.left])]

@@ -50,8 +50,8 @@ def write_readme(
         "| label | label words | token ids |",
         "| --- | --- | --- |",
         *(
-            f"| {_cell(label)} | {_cell(', '.join(map(repr, words)))} | {', '.join(str([*ids]) for ids, _, _ in own)} |"
-            for (label, own), words in zip(labels.items(), verbalizer.words, strict=True)
+            f"| {_cell(label)} | {_cell(', '.join(map(repr, words)))} | {', '.join(str([*ids]) for ids, _, _ in entry)} |"
+            for (label, entry), words in zip(labels.items(), verbalizer.words, strict=True)
         ),
         "",
         f"This computes the probabilities of the labels with `probabilities({fields})`:",
@@ -122,10 +122,10 @@ def _code(
     tokenizer = compiled.template.prompt_tokenizer
     mask = tokenizer.without_markers(tokenizer.mask_marker)
     lines = ["import torch", "from peft import PeftModel", *loading_lines(backbone, folder)]
-    all_words = [word for own in labels.values() for word in own]
-    one_each = all(len(own) == 1 for own in labels.values()) and verbalizer.length_norm == "none"
+    all_words = [word for entry in labels.values() for word in entry]
+    one_each = all(len(entry) == 1 for entry in labels.values()) and verbalizer.length_norm == "none"
     if one_each and not right and all(len(ids) == 1 for ids, _, _ in all_words):
-        words = [own[0][0][0] for own in labels.values()]
+        words = [entry[0][0][0] for entry in labels.values()]
         lines += [
             f"def probabilities(**fields):  # of {', '.join(map(repr, labels))}",
             *tokenized_lines(front, mask),
@@ -133,7 +133,7 @@ def _code(
             f"    return logits[{words}].softmax(-1)",
         ]
         return lines
-    entries = ", ".join(f"{label!r}: {[(list(i), w, n) for i, w, n in own]}" for label, own in labels.items())
+    entries = ", ".join(f"{label!r}: {[(list(i), w, n) for i, w, n in entry]}" for label, entry in labels.items())
     lines += [
         f"words = {{{entries}}}  # of each label: token ids, weight and length",
         "",
