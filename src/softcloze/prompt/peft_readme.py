@@ -50,7 +50,7 @@ def write_readme(
         "| label | label words | token ids |",
         "| --- | --- | --- |",
         *(
-            f"| {_cell(label)} | {_cell(', '.join(map(repr, words)))} | {', '.join(str([*ids]) for ids, _, _ in entry)} |"
+            f"| {_cell(label)} | {_cell(', '.join(map(repr, words)))} | {', '.join(str([*ids]) for ids, *_ in entry)} |"
             for (label, entry), words in zip(labels.items(), verbalizer.words, strict=True)
         ),
         "",
