@@ -1,6 +1,7 @@
 """The clients on a server that replies as a test says: retries, limits, failures and secrets."""
 
 import asyncio
+import gzip
 import math
 import pickle
 import socket
@@ -16,6 +17,7 @@ import pytest
 from support.calling import Calling, replace_pauses, replying
 
 from softcloze.client import AsyncClient, Client, exchange
+from softcloze.client.connection import LARGEST_REPLY
 from softcloze.errors import DataError, ParameterError, ServiceError
 
 TOKEN = "s3cret-字"
@@ -266,6 +268,13 @@ def test_a_service_that_does_not_answer(kind):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ServiceError, match=r"did not answer in 0\.05 s; timeout= gives it longer"):
             Calling(kind, url, timeout=0.05).classify("a", "reviews")
+
+
+def test_a_reply_that_grows_without_end_is_read_up_to_a_limit(kind):
+    small = gzip.compress(bytes(LARGEST_REPLY + 2**22), 1)
+    reply = 200, small, {"Content-Encoding": "gzip"}
+    with replying(reply) as (url, _), pytest.raises(ServiceError, match="replied with more than 64 MiB"):
+        Calling(kind, url).classify("a", "reviews")
 
 
 def test_a_service_that_hangs_up(kind):

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from softcloze.client import exchange
 from softcloze.client.answers import Answer, Record, Text
-from softcloze.client.connection import Connection, closed
+from softcloze.client.connection import LARGEST_REPLY, Connection, closed
 from softcloze.client.events import TextEvents
 from softcloze.client.exchange import Reply, Request, Steps
 from softcloze.client.rows import Example, divide
@@ -152,11 +153,17 @@ class AsyncClient:
             raise closed()
         try:
             response = await self._http.send(
-                self._http.build_request(**self._connection.arguments(request)), stream=request.streams
+                self._http.build_request(**self._connection.arguments(request)), stream=True
             )
             if self._connection.is_text(request, response):
                 return Reply(response.status_code, response.headers, b"", response=response)
-            await response.aread()
-            return self._connection.reply(response)
+            content = bytearray()
+            async with aclosing(response.aiter_bytes()) as parts:
+                async for part in parts:
+                    content += part
+                    if len(content) > LARGEST_REPLY:
+                        break
+            await response.aclose()
+            return self._connection.reply(response, bytes(content))
         except self._connection.exception as error:
             return self._connection.failure(error)

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from softcloze.client import exchange
 from softcloze.client.answers import Answer, Record, Text
-from softcloze.client.connection import Connection, closed
+from softcloze.client.connection import LARGEST_REPLY, Connection, closed
 from softcloze.client.events import TextEvents
 from softcloze.client.exchange import Reply, Request, Steps
 from softcloze.client.rows import Example, divide
@@ -210,12 +211,16 @@ class Client:
         if self._http.is_closed:
             raise closed()
         try:
-            response = self._http.send(
-                self._http.build_request(**self._connection.arguments(request)), stream=request.streams
-            )
+            response = self._http.send(self._http.build_request(**self._connection.arguments(request)), stream=True)
             if self._connection.is_text(request, response):
                 return Reply(response.status_code, response.headers, b"", response=response)
-            response.read()
-            return self._connection.reply(response)
+            content = bytearray()
+            with closing(response.iter_bytes()) as parts:
+                for part in parts:
+                    content += part
+                    if len(content) > LARGEST_REPLY:
+                        break
+            response.close()
+            return self._connection.reply(response, bytes(content))
         except self._connection.exception as error:
             return self._connection.failure(error)

@@ -13,6 +13,7 @@ from softcloze.errors import ParameterError, ServiceError
 from softcloze.parameters import NOT_NEGATIVE, POSITIVE, Constraint, integer, validate_parameters
 
 _ENVELOPE = 16  # bytes of a body around its rows
+LARGEST_REPLY = 64 * 2**20  # bytes, after decompression
 _IDLE = 2.0  # seconds that a connection is kept: the service closes it after five
 _CONSTRAINTS: Mapping[str, Constraint] = {
     "timeout": POSITIVE,
@@ -67,9 +68,11 @@ class Connection:
             return arguments
         return {**arguments, "content": request.body, "headers": {"Content-Type": "application/json"}}
 
-    def reply(self, response: Any) -> Reply:  # noqa: ANN401
+    def reply(self, response: Any, content: bytes) -> Reply:  # noqa: ANN401
         """The reply that a response stands for; a failure that repeats the token has it no more."""
-        content: bytes = response.content
+        if len(content) > LARGEST_REPLY:
+            problem = f"{self.url} replied with more than {LARGEST_REPLY >> 20} MiB; does the URL name a service?"
+            return Reply(None, {}, b"", problem)
         for secret in self._secrets if response.status_code != 200 else ():
             content = content.replace(secret, b"[token]")
         return Reply(response.status_code, response.headers, content)
