@@ -1,7 +1,6 @@
 """Prompts as PEFT adapters, and adapters as prompts: the same probabilities here and in PEFT itself."""
 
 import json
-import re
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,7 @@ from peft import (
 )
 from safetensors.torch import load_file
 from support import chat_templates, models
+from support.peft_adapters import CAUSAL, IGNORED, SEQ2SEQ, TEXTS, random_vectors, readme_of
 from transformers import AutoTokenizer
 
 from softcloze import PromptClassifier
@@ -26,63 +26,25 @@ from softcloze.prompt import BoundPrompt, Prompt, PromptSet
 from softcloze.template import Template
 from softcloze.verbalizer import OrdinalVerbalizer, Verbalizer
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing`:FutureWarning",  # PEFT asks transformers for it
-    "ignore:Position ids are not supported",
-    "ignore:Token type ids are not supported",
-)
+pytestmark = IGNORED
 
-TEXTS = ["A delight from the first scene to the last.", '"Dull," (and long) {it} was', "好看，a great film"]
 WORDS = Verbalizer({"neg": "bad", "pos": "good"})
 LONG = Verbalizer(
     {"neg": {"bad": 1.0, "terrible story": 0.5}, "pos": ["good", "a great film"]}, "mean_log_prob", length_norm="token"
 )
 MASKED = ("bert", "roberta", "albert", "deberta-v2", "modernbert", "distilbert", "electra")
-CAUSAL = ("gpt2", "llama", "gemma3_text", "qwen3")
-SEQ2SEQ = ("t5", "bart")
 EXPORTED = [*CAUSAL, *SEQ2SEQ, *MASKED]
 
 
 def prompt_of(backbone, source, verbalizer=WORDS, **parts):
     template = Template(source)
-    generator = torch.Generator().manual_seed(0)
-    vectors = {
-        block.key: torch.randn(block.count, backbone.width, generator=generator) * backbone.embedding_rms
-        for block in template.blocks
-    }
+    vectors = random_vectors(template, backbone)
     return Prompt(template, verbalizer, backbone.name, backbone.fingerprint, vectors=vectors, **parts)
 
 
 def probabilities(prompt, backbone, texts=TEXTS):
     bound = BoundPrompt(prompt, backbone)
     return torch.from_numpy(bound.probabilities(bound.scores(texts)))
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A function from the name of an architecture to a backbone whose name is its folder."""
-    known = {}
-
-    def load(architecture):
-        if architecture not in known:
-            backbone = models.new_backbone(architecture)
-            folder = tmp_path_factory.mktemp(architecture)
-            backbone.model.save_pretrained(folder)
-            backbone.tokenizer.save_pretrained(folder)
-            backbone.name = str(folder)
-            known[architecture] = backbone
-        return known[architecture]
-
-    return load
-
-
-def from_readme(folder):
-    """The function `probabilities` that the code in the README of an adapter defines."""
-    readme = (folder / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    namespace = {}
-    exec(code, namespace)
-    return namespace["probabilities"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +59,7 @@ def test_the_code_in_the_readme_gives_the_probabilities_in_peft(saved, architect
     tail = "" if architecture in CAUSAL else "."
     prompt = prompt_of(backbone, "A \\{film}: <soft*3>review<soft*2 name=task> <text>\nIt was <mask>" + tail, words)
     prompt.to_peft(tmp_path / "adapter", backbone)
-    theirs = from_readme(tmp_path / "adapter")
+    theirs = readme_of(tmp_path / "adapter")["probabilities"]
     with torch.no_grad():
         found = torch.stack([theirs(text=text) for text in TEXTS])
     torch.testing.assert_close(found.double(), probabilities(prompt, backbone), atol=1e-4, rtol=1e-4)
@@ -109,7 +71,7 @@ def test_text_after_the_mask_of_a_causal_model(saved, architecture, tmp_path):
     prompt = prompt_of(backbone, "<soft*3> <text> It was <mask> and too long.")
     prompt.to_peft(tmp_path / "adapter", backbone)
     with torch.no_grad():
-        found = torch.stack([from_readme(tmp_path / "adapter")(text=text) for text in TEXTS])
+        found = torch.stack([readme_of(tmp_path / "adapter")["probabilities"](text=text) for text in TEXTS])
     torch.testing.assert_close(found.double(), probabilities(prompt, backbone), atol=1e-4, rtol=1e-4)
 
 
@@ -143,7 +105,7 @@ def test_vectors_at_later_layers_become_keys_and_values(saved, architecture, mod
     prompt.to_peft(tmp_path / "adapter", backbone)
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["peft_type"] == "PREFIX_TUNING"
     with torch.no_grad():
-        found = torch.stack([from_readme(tmp_path / "adapter")(text=text) for text in TEXTS]).double()
+        found = torch.stack([readme_of(tmp_path / "adapter")["probabilities"](text=text) for text in TEXTS]).double()
     torch.testing.assert_close(found.log(), probabilities(prompt, backbone).log(), atol=2e-3, rtol=0)
     zeros = replace(plain, deep={"#1": torch.zeros_like(deep["#1"])})
     assert (found.log() - probabilities(zeros, backbone).log()).abs().max() > 2e-2
@@ -514,5 +476,5 @@ def test_chat_turns_and_fixed_demonstrations(saved, tmp_path):
     demos.to_peft(tmp_path / "demos", backbone)
     for given, name, model in ((prompt, "chat", chat), (demos, "demos", backbone)):
         with torch.no_grad():
-            found = torch.stack([from_readme(tmp_path / name)(text=text) for text in TEXTS])
+            found = torch.stack([readme_of(tmp_path / name)["probabilities"](text=text) for text in TEXTS])
         torch.testing.assert_close(found.double(), probabilities(given, model), atol=1e-4, rtol=1e-4)

@@ -1,7 +1,6 @@
 """Generators as PEFT adapters, and adapters as generators: the same greedy ids here and in PEFT's `generate`."""
 
 import json
-import re
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
@@ -11,6 +10,7 @@ import torch
 from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 from support import chat_templates, models
+from support.peft_adapters import CAUSAL, IGNORED, SEQ2SEQ, TEXTS, random_vectors, readme_of
 from transformers import GenerationConfig
 
 from softcloze.backbone import Backbone
@@ -20,24 +20,15 @@ from softcloze.prompt import BoundGenerator, GeneratorPrompt
 from softcloze.prompt.peft_generator import to_peft
 from softcloze.template import Template
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing`:FutureWarning",  # PEFT asks transformers for it
-    "ignore:Position ids are not supported",
-)
+pytestmark = IGNORED
 
-TEXTS = ["A delight from the first scene to the last.", '"Dull," (and long) {it} was', "好看，a great film"]
-CAUSAL = ("gpt2", "llama", "gemma3_text", "qwen3")
-SEQ2SEQ = ("t5", "bart")
 EXPORTED = [*CAUSAL, *SEQ2SEQ]
 
 
 def prompt_of(backbone, source, **parts):
     """A generator with random vectors, which write other tokens than none do."""
-    template, generator = Template(source), torch.Generator().manual_seed(0)
-    vectors = {
-        block.key: torch.randn(block.count, backbone.width, generator=generator) * backbone.embedding_rms * 3
-        for block in template.blocks
-    }
+    template = Template(source)
+    vectors = random_vectors(template, backbone, 3)
     return GeneratorPrompt(template, backbone.name, backbone.fingerprint, vectors=vectors, **parts)
 
 
@@ -48,32 +39,6 @@ def written_ids(prompt, backbone, texts=TEXTS):
     soft = bound.soft.inputs() if bound.soft is not None else None
     with torch.no_grad():
         return [list(written.ids) for written in writer.write(bound.encode(texts), soft)]
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A function from the name of an architecture to a backbone whose name is its folder."""
-    known = {}
-
-    def load(architecture):
-        if architecture not in known:
-            backbone = models.new_backbone(architecture)
-            folder = tmp_path_factory.mktemp(architecture)
-            backbone.model.save_pretrained(folder)
-            backbone.tokenizer.save_pretrained(folder)
-            backbone.name = str(folder)
-            known[architecture] = backbone
-        return known[architecture]
-
-    return load
-
-
-def readme_of(folder):
-    """The names that the code in the README of an adapter defines."""
-    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    namespace = {}
-    exec(code, namespace)
-    return namespace
 
 
 def peft_ids(tuned, ids, end, decoder=()):
