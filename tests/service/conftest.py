@@ -1,3 +1,4 @@
+import os
 import shutil
 import threading
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from support import models
+from support.browsing import CHROMIUM, WATCH
 
 from softcloze import Prompt, Template, Verbalizer
 from softcloze.prompt import PromptSet
@@ -133,3 +135,39 @@ def model(monkeypatch):
     monkeypatch.setattr(PromptSet, "score_rows", score_later)
     yield hold
     hold.let_go()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        options = ["--disable-gpu", *["--no-sandbox"] * (os.geteuid() == 0)]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page; at the end no script of a text has run, and nothing was asked of another origin."""
+    opened = []
+
+    def visiting(path="/", at=address, **options):
+        context = browser.new_context(**options)
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        page.messages, page.requested = [], []
+        context.add_init_script(WATCH)
+        page.on("console", lambda message: page.messages.append(message.text))
+        page.on("pageerror", lambda error: page.messages.append(str(error)))
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.goto(at + path)
+        opened.append((context, page, at))
+        return page
+
+    yield visiting
+    for context, page, at in opened:
+        assert [message for message in page.messages if not message.startswith("Failed to load resource")] == []
+        assert {url for url in page.requested if not url.startswith((f"{at}/", "blob:"))} == set()
+        context.close()

@@ -327,7 +327,9 @@ def test_both_languages_have_the_same_strings():
 def test_every_string_is_used():
     folder = files("softcloze.service")
     sources = [
-        folder.joinpath(name) for name in ("page.py", "page.html", "answers.html", "static/page.js", "static/rows.js")
+        *(folder.joinpath(name) for name in ("page.py", "page_parts.py", "write_page.py")),
+        *(file for file in folder.iterdir() if file.name.endswith(".html")),
+        *(file for file in folder.joinpath("static").iterdir() if file.name.endswith(".js")),
     ]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     strings = json.loads(folder.joinpath("strings.json").read_text(encoding="utf-8"))

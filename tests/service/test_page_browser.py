@@ -3,29 +3,22 @@
 import csv
 import io
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 
 import httpx2
 import pytest
+from support.browsing import CHROMIUM, findings
 from support.page_prompts import HOSTILE, page_registry
 from support.serving import listening
 
 from softcloze.prompt import PromptSet
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TEXT = "It was good, and the acting was good too."
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which Debian has as a package")
 slow = pytest.mark.slow
-# a page that breaks its own policy, or runs a script from a text, says so on the console
-WATCH = """
-addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI))
-window.alert = (text) => console.error("alert", text)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -37,42 +30,6 @@ def registry(backbone, tmp_path_factory):
 def address(registry, backbone):
     with listening(registry, backbone) as (_, port):
         yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        options = ["--disable-gpu", *["--no-sandbox"] * (os.geteuid() == 0)]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser, address):
-    """Open the page; at the end no script of a text has run, and nothing was asked of another origin."""
-    opened = []
-
-    def visiting(path="/", at=address, **options):
-        context = browser.new_context(**options)
-        context.set_default_timeout(20_000)
-        page = context.new_page()
-        page.messages, page.requested = [], []
-        context.add_init_script(WATCH)
-        page.on("console", lambda message: page.messages.append(message.text))
-        page.on("pageerror", lambda error: page.messages.append(str(error)))
-        page.on("request", lambda request: page.requested.append(request.url))
-        page.goto(at + path)
-        opened.append((context, page, at))
-        return page
-
-    yield visiting
-    for context, page, at in opened:
-        assert [message for message in page.messages if not message.startswith("Failed to load resource")] == []
-        assert {url for url in page.requested if not url.startswith((f"{at}/", "blob:"))} == set()
-        context.close()
 
 
 def choose(page, *prompts):
@@ -416,18 +373,6 @@ def test_by_keyboard_alone(visit):
     for target in ("button[value=explain]", ".card summary", "#requests summary", "#rows", "#file", "#run"):
         reach(target)
     reach("#past button")
-
-
-def findings(page):
-    """What axe finds that is serious or critical."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    violations = Axe().run(page).response["violations"]
-    return [
-        (rule["id"], [node["html"] for node in rule["nodes"]][:3])
-        for rule in violations
-        if rule["impact"] in ("serious", "critical")
-    ]
 
 
 @slow

@@ -1,6 +1,7 @@
 """Prompts for the page of the service: several fields, choices, truncation, many labels, Chinese, and hostile text."""
 
 from softcloze import Prompt, Template, Verbalizer
+from softcloze.prompt import GeneratorPrompt
 from softcloze.registry import Registry
 from softcloze.verbalizer import FieldVerbalizer
 
@@ -25,6 +26,24 @@ def page_registry(folder, backbone):
     add("topics", "<text> It is about<mask>", Verbalizer({f"topic {i}": w for i, w in enumerate(_WORDS)}))
     add("chinese", "<text> 总之，很<mask>", Verbalizer({"好评": "好", "差评": "差"}))
     add("hostile", f"<text>{_LITERAL}<mask>", Verbalizer({HOSTILE: "good", "b": "bad"}))
+    return registry
+
+
+def generator_registry(folder, backbone):
+    """Make a registry in which every generator is live, and one prompt that classifies."""
+    registry = Registry(folder)
+
+    def add(name, template, alias="live"):
+        prompt = GeneratorPrompt(Template(template), backbone.name, backbone.fingerprint)
+        registry.promote(str(registry.add(prompt, name)), alias)
+
+    add("shorten", "<text> In short:<answer max=12>")
+    add("shorten", "<text> In all:<answer max=6>", alias="canary")
+    add("titled", "<title>: <body> So:<answer max=5>")
+    add("endless", "<text max=9>:<answer max=2000>")
+    add("hostile", f"<text>{_LITERAL}<answer max=8>")
+    reviews = Prompt(Template("<text> It was<mask>"), _SENTIMENT, backbone.name, backbone.fingerprint)
+    registry.promote(str(registry.add(reviews, "reviews")))
     return registry
 
 

@@ -16,6 +16,7 @@ from softcloze.service.observe import Observe
 from softcloze.service.page import add_page
 from softcloze.service.router import FAILURES, ServiceRoute, add_routes, http_failure, lifespan_of, overloaded, stopping
 from softcloze.service.service import Service, UnavailableError
+from softcloze.service.write_page import add_write_page
 
 
 def create_app(service: Service) -> FastAPI:
@@ -61,6 +62,7 @@ def create_app(service: Service) -> FastAPI:
     app.router.route_class = ServiceRoute
     add_routes(app.router, service)
     add_page(app, service)
+    add_write_page(app, service)
     return app
 
 

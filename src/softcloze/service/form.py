@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import JsonValue
 
 from softcloze.service.answers import RowError
-from softcloze.service.version import ServedVersion
+from softcloze.service.version import Served
 from softcloze.service.wire import RowBody
 
 TEXT_BOX = "text"  # the box of the field of a template with one field, whatever its name
@@ -37,6 +37,7 @@ class Form:
     Attributes:
         prompts: references that were chosen.
         texts: the texts in the boxes, by their names.
+        new_tokens: the number in the box of new tokens.
         explains: True to explain the answers.
         language: of the page; None for the browser's.
         is_part: True for the answers without the page around them.
@@ -44,6 +45,7 @@ class Form:
 
     prompts: Sequence[str] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+    new_tokens: str = ""
     explains: bool = False
     language: str | None = None
     is_part: bool = False
@@ -68,22 +70,22 @@ async def read_form(request: Request) -> Form:
         texts={
             name.removeprefix("box."): value.replace("\r\n", "\n") for name, value in pairs if name.startswith("box.")
         },
+        new_tokens=entries.get("max_new_tokens", "").strip(),
         explains=entries.get("action") == "explain",
         language=entries.get("lang"),
         is_part="part" in entries,
     )
 
 
-def boxes_of(served: ServedVersion) -> list[Box]:
+def boxes_of(served: Served) -> list[Box]:
     """The boxes that a version needs: one text for templates of one field, and one for each other field."""
-    names = served.prompt.template.fields
-    listed = getattr(served.prompt.verbalizer, "field", None)
+    names, listed = served.fields, served.choices
     return [
         Box(name, TEXT_BOX if len(names) == 1 and name != listed else name, is_list=name == listed) for name in names
     ]
 
 
-def make_row(served: ServedVersion, texts: Mapping[str, str]) -> RowBody:
+def make_row(served: Served, texts: Mapping[str, str]) -> RowBody:
     """The row of a version: a text, or fields."""
     needed = boxes_of(served)
     fields: dict[str, JsonValue] = {box.field: _value(box, texts.get(box.name, "")) for box in needed}

@@ -1,12 +1,8 @@
 """The page of the service: try texts on prompts, with or without a script."""
 
-import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -15,22 +11,27 @@ from markupsafe import Markup
 from softcloze.analysis import Explanation
 from softcloze.display import html_environment, percent
 from softcloze.formatting import visible
-from softcloze.registry import LIVE
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
-from softcloze.service.form import TEXT_BOX, Form, boxes_of, make_row, read_form
+from softcloze.service.form import Form, boxes_of, make_row, read_form
+from softcloze.service.page_parts import (
+    HEADERS,
+    all_strings,
+    as_html,
+    boxes_by_prompts,
+    data_of,
+    language_of,
+    served_by_reference,
+    static_files,
+)
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import RowAnswer, RowBody
-from softcloze.template.describe import BOX, STYLES, Described, describe
+from softcloze.template.describe import Described, describe
 
 MAX_LISTED_ROWS = 200  # of a list on the page
 _MAX_LABELS = 10  # others are folded
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
-# a form's POST has the origin "null" under no-referrer, which is the policy of all other answers
-_HEADERS = {"Referrer-Policy": "same-origin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         app: the application.
         service: that answers.
     """
-    static = _static_files()
+    static = static_files()
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
@@ -90,7 +91,7 @@ def add_page(app: FastAPI, service: Service) -> None:
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> Response:
         form = await read_form(request)
-        words = _strings()[_language(form, request)]
+        words = all_strings()[language_of(form, request)]
         return _render(service, request, form, await while_connected(request, _answer(service, form, words)))
 
     @app.get("/static/{name}", include_in_schema=False)
@@ -170,11 +171,10 @@ def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int)
 
 def _render(service: Service, request: Request, form: Form, result: Result) -> Response:
     """Render the page, or its answers alone."""
-    language = _language(form, request)
-    words = _strings()[language]
+    language = language_of(form, request)
+    words = all_strings()[language]
     name = "service/answers.html" if form.is_part else "service/page.html"
-    served = _served(service)
-    all_boxes = {box.name: box for version in served.values() for box in boxes_of(version)}
+    served = served_by_reference(service, ServedVersion)
     settings = service.settings
     content = (
         html_environment()
@@ -182,58 +182,26 @@ def _render(service: Service, request: Request, form: Form, result: Result) -> R
         .render(
             words=words,
             language=language,
-            languages=_strings(),
+            current="classify",
+            languages=all_strings(),
             model=service.backbone.name,
             served=served,
             faults=service.catalogue.faults,
             form=form,
             chosen=form.prompts or [*served][:1],
             texts=form.texts,
-            boxes={
-                box: [reference for reference, version in served.items() if box.name in _names(version)]
-                for box in sorted(all_boxes.values(), key=lambda box: box.name != TEXT_BOX)
-            },
+            boxes=boxes_by_prompts(served),
             result=result,
             most_labels=_MAX_LABELS,
             most_rows=MAX_LISTED_ROWS,
-            data={
-                "words": words,
-                "prompts": {
-                    reference: [[box.field, box.name, box.is_list] for box in boxes_of(version)]
-                    for reference, version in served.items()
-                },
-                "maxListed": MAX_LISTED_ROWS,
-                "maxRows": settings.max_rows,
-                "maxBytes": settings.max_body_bytes,
-                "needsToken": settings.token is not None,
-            },
-            text=_text,
+            data=data_of(served, words, settings) | {"maxListed": MAX_LISTED_ROWS},
+            text=as_html,
             bar=_bar,
             percent=percent,
         )
     )
-    headers = _HEADERS | ({} if result.retry_after is None else {"Retry-After": str(result.retry_after)})
+    headers = HEADERS | ({} if result.retry_after is None else {"Retry-After": str(result.retry_after)})
     return Response(content, result.status, headers, "text/html")
-
-
-def _names(served: ServedVersion) -> set[str]:
-    return {box.name for box in boxes_of(served)}
-
-
-def _served(service: Service) -> dict[str, ServedVersion]:
-    """The versions by the references of their aliases, the one that is live first."""
-    return {
-        name if alias == LIVE else f"{name}@{alias}": version
-        for name, aliases in sorted(service.catalogue.aliases.items())
-        for alias, version in sorted(aliases.items(), key=lambda pair: (pair[0] != LIVE, pair[0]))
-        if isinstance(version, ServedVersion)
-    }
-
-
-def _text(text: object) -> Markup:
-    """Text of a prompt or a user, apart from the direction and the language of the text around it."""
-    content = visible(str(text))
-    return Markup('<bdi lang="{}">{}</bdi>').format("zh" if _HAN.search(content) else "", content)
 
 
 def _bar(share: float) -> Markup:
@@ -241,36 +209,3 @@ def _bar(share: float) -> Markup:
     return Markup('<svg class="bar" aria-hidden="true"><rect width="{}%" height="100%"/></svg>').format(
         f"{100 * min(max(share, 0.0), 1.0):.2f}"
     )
-
-
-@cache
-def _strings() -> dict[str, dict[str, str]]:
-    """All strings of the page by language."""
-    text = files("softcloze.service").joinpath("strings.json").read_text(encoding="utf-8")
-    strings: dict[str, dict[str, str]] = json.loads(text)
-    return strings
-
-
-def _language(form: Form, request: Request) -> str:
-    """The language that was asked for, or the one of ours that the browser prefers."""
-    strings = _strings()
-    if form.language in strings:
-        return form.language
-    weights = dict.fromkeys(strings, 0.0)
-    for tag in request.headers.get("accept-language", "").lower().split(","):
-        language = re.split("[-;]", tag.strip(), maxsplit=1)[0]
-        quality = re.search(r";\s*q=([01](?:\.\d{1,3})?)\s*$", tag)
-        if language in weights:
-            weights[language] = max(weights[language], float(quality[1]) if quality else 1.0)
-    return max(weights, key=lambda language: weights[language])
-
-
-def _static_files() -> dict[str, tuple[bytes, str]]:
-    """The files that the page loads, by name: its own, and the style that it shares with reports."""
-    package = files("softcloze")
-    named = {file.name: file for file in package.joinpath("service", "static").iterdir()}
-    named["report.css"] = package.joinpath("report", "style.css")
-    contents = {name: file.read_bytes() for name, file in named.items()}
-    rules = [f".part {{ {BOX} }}", *(f".part-{kind} {{ {style} }}" for kind, style in STYLES.items())]
-    contents["template.css"] = "\n".join(rules).encode()
-    return {name: (content, _TYPES["." + name.rpartition(".")[2]]) for name, content in contents.items()}

@@ -40,6 +40,11 @@ class Served:
         """The fields of an example."""
         raise NotImplementedError
 
+    @property
+    def choices(self) -> str | None:
+        """The field with the choices of an example; None where all examples have the same labels, or none."""
+        return None
+
     def validate_size(self, example: JsonExample, most: int) -> None:
         """Raise RowError if the texts of an example have more than `most` characters together."""
         if (size := _characters(example)) > most:

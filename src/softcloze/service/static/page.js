@@ -1,70 +1,7 @@
-// The form without leaving the page, requests to copy, and the history of this tab. The server makes the answers of the
-// form, for browsers without scripts too. Texts become text nodes only.
-export const { words, prompts, maxListed, maxRows, maxBytes, needsToken } = JSON.parse(byId("data").textContent)
-const form = byId("try")
-const boxes = new Map([...form.querySelectorAll("[data-box]")].map((box) => [box.dataset.box, box]))
-
-export function byId(id) {
-  return document.getElementById(id)
-}
-
-export function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name])
-}
-
-export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties)
-  made.append(...children)
-  return made
-}
-
-// A text of a user or a prompt: apart from the direction and the language around it.
-export function data(text) {
-  return element("bdi", { lang: /[\u3400-\u4dbf\u4e00-\u9fff]/.test(text) ? "zh" : "" }, text)
-}
-
-function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds)
-    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true })
-  })
-}
-
-// Post a body; while the service is busy, say so and try again when it says.
-export async function post(path, body, type, signal, say) {
-  for (;;) {
-    signal.throwIfAborted()
-    const response = await fetch(path, { method: "POST", body, signal, headers: { "Content-Type": type } })
-    if (response.status !== 429) return response
-    const seconds = Math.max(1, Number(response.headers.get("Retry-After")) || 1)
-    say(fill(words.busy, { seconds }))
-    await pause(1000 * seconds, signal)
-  }
-}
-
-export async function failure(response) {
-  const answer = await response.json().catch(() => ({}))
-  return typeof answer.error === "string" ? answer.error : `HTTP ${response.status}`
-}
-
-// Rows ------------------------------------------------------------------------------------------------------------
-
-export function chosenPrompts() {
-  return [...form.querySelectorAll("[name=prompt]:checked")].map((box) => box.value)
-}
-
-// The row of a request: a text, or the fields of the template; `texts` by the names of the boxes.
-export function makeRow(prompt, texts) {
-  const value = ([, box, isList]) =>
-    isList ? (texts[box] ?? "").split("\n").filter((line) => line.trim()) : (texts[box] ?? "")
-  const needed = prompts[prompt]
-  if (needed.length === 1 && !needed[0][2]) return { text: value(needed[0]), prompt_id: prompt }
-  return { fields: Object.fromEntries(needed.map((one) => [one[0], value(one)])), prompt_id: prompt }
-}
-
-export function neededBoxes() {
-  return new Set(chosenPrompts().flatMap((prompt) => prompts[prompt].map(([, box]) => box)))
-}
+// The form without leaving the page, and the history of this tab. The server makes the answers of the form, for browsers
+// without scripts too.
+import { byId, chosenPrompts, data, element, failure, fill, form, makeRow, post, prompts } from "./common.js"
+import { readTexts, sayError, showBoxes, showCode, words } from "./common.js"
 
 // The form --------------------------------------------------------------------------------------------------------
 
@@ -93,10 +30,6 @@ form.addEventListener("submit", async (event) => {
   }
 })
 
-function sayError(error) {
-  byId("status").textContent = error instanceof TypeError ? words.unreachable : fill(words.error, error)
-}
-
 function show(answers) {
   byId("status").textContent = answers.getElementById("status").textContent
   byId("cards").replaceWith(document.importNode(answers.getElementById("cards"), true))
@@ -110,7 +43,7 @@ function remember(entries, answers) {
     for (const box of form.querySelectorAll("[name=prompt]"))
       box.checked = entries.some(([name, value]) => name === "prompt" && value === box.value)
     for (const [name, value] of entries) if (name.startsWith("box.")) form.elements[name].value = value
-    showBoxes()
+    showAll()
     show(answers)
     byId("answers").scrollIntoView()
   })
@@ -120,19 +53,7 @@ function remember(entries, answers) {
   if (list.children.length > MAX_HISTORY) list.lastChild.remove()
 }
 
-// Show the boxes that the chosen prompts need.
-function showBoxes() {
-  const needed = neededBoxes()
-  for (const [name, box] of boxes) box.hidden = !needed.has(name) && needed.size > 0
-  showRequests()
-}
-
-form.addEventListener("input", showBoxes)
-form.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return
-  event.preventDefault()
-  form.requestSubmit(form.querySelector("button.main"))
-})
+form.addEventListener("input", showAll)
 byId("filter").addEventListener("input", (event) => {
   event.stopPropagation()
   const part = event.target.value.toLowerCase()
@@ -142,41 +63,12 @@ byId("filter").addEventListener("input", (event) => {
   }
 })
 
-// The same requests by other clients ------------------------------------------------------------------------------
-
-function showRequests() {
-  if (!byId("requests").open) return
-  const texts = Object.fromEntries([...boxes].map(([name, box]) => [name, box.querySelector("textarea").value]))
-  const rows = chosenPrompts().map((prompt) => makeRow(prompt, texts))
-  const body = JSON.stringify(rows.length === 1 ? rows[0] : { rows }, null, 2)
-  const url = new URL("classify", document.baseURI).href.split("?")[0]
-  const shell = `'${body.replaceAll("'", `'\\''`)}'`
-  byId("curl").textContent =
-    `curl ${url} -H 'Content-Type: application/json' \\\n` +
-    (needsToken ? `  -H "Authorization: Bearer $SOFTCLOZE_TOKEN" \\\n` : "") +
-    `  -d ${shell}\n`
-  byId("python").textContent =
-    `import json\n${needsToken ? "import os\n" : ""}from urllib.request import Request, urlopen\n\n` +
-    `body = ${body}\n` + // of objects, lists and strings, which Python writes alike
-    `headers = {"Content-Type": "application/json"}\n` +
-    (needsToken ? `headers["Authorization"] = "Bearer " + os.environ["SOFTCLOZE_TOKEN"]\n` : "") +
-    `with urlopen(Request("${url}", json.dumps(body).encode(), headers)) as answer:\n    print(json.load(answer))\n`
+// The boxes that the chosen prompts need, and the same request by other clients.
+function showAll() {
+  showBoxes()
+  const rows = chosenPrompts().map((prompt) => makeRow(prompt, readTexts()))
+  showCode("classify", rows.length === 1 ? rows[0] : { rows })
 }
 
-byId("requests").addEventListener("toggle", showRequests)
-byId("requests").addEventListener("click", async (event) => {
-  const source = byId(event.target.dataset.copy ?? "")
-  if (source === null) return
-  try {
-    await navigator.clipboard.writeText(source.textContent)
-    byId("copied").textContent = words.copied
-  } catch {
-    getSelection().selectAllChildren(source)
-    byId("copied").textContent = words.select
-  }
-})
-
-for (const part of document.querySelectorAll("[data-script]")) part.hidden = false
-byId("keys").hidden = false
 byId("filter-line").hidden = Object.keys(prompts).length < 12
-showBoxes()
+showAll()

@@ -1,6 +1,6 @@
 // A list of texts or a CSV file: its rows are classified, shown in a table, and written as CSV.
-import { byId, chosenPrompts, data, element, failure, fill, makeRow, maxBytes, maxListed, maxRows } from "./page.js"
-import { neededBoxes, post, prompts, words } from "./page.js"
+import { byId, chosenPrompts, data, element, failure, fill, makeRow, maxBytes, maxListed, maxRows } from "./common.js"
+import { neededBoxes, post, prompts, words } from "./common.js"
 
 // The records of a text with separated values, as RFC 4180 has it.
 function parseRecords(text, separator) {

@@ -1,0 +1,97 @@
+"""What the pages of the service share: strings, languages, files, and text as HTML."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from fastapi import Request
+from markupsafe import Markup
+
+from softcloze.formatting import visible
+from softcloze.registry import LIVE
+from softcloze.service.form import TEXT_BOX, Box, Form, boxes_of
+from softcloze.service.service import Service
+from softcloze.service.settings import ServiceSettings
+from softcloze.service.version import Served
+from softcloze.template.describe import BOX, STYLES
+
+# a form's POST has the origin "null" under no-referrer, which is the policy of all other answers
+HEADERS = {"Referrer-Policy": "same-origin"}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+Kind = TypeVar("Kind", bound=Served)
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+
+
+def as_html(text: object) -> Markup:
+    """Text of a prompt or a user, apart from the direction and the language of the text around it."""
+    content = visible(str(text))
+    return Markup('<bdi lang="{}">{}</bdi>').format("zh" if _HAN.search(content) else "", content)
+
+
+def served_by_reference(service: Service, kind: type[Kind]) -> dict[str, Kind]:
+    """The versions of a kind by the references of their aliases, the one that is live first."""
+    return {
+        name if alias == LIVE else f"{name}@{alias}": version
+        for name, aliases in sorted(service.catalogue.aliases.items())
+        for alias, version in sorted(aliases.items(), key=lambda pair: (pair[0] != LIVE, pair[0]))
+        if isinstance(version, kind)
+    }
+
+
+def boxes_by_prompts(served: Mapping[str, Served]) -> dict[Box, list[str]]:
+    """The boxes that some versions need, each with the references of those that need it."""
+    boxes = {box.name: box for version in served.values() for box in boxes_of(version)}
+    return {
+        box: [reference for reference, version in served.items() if box.name in {one.name for one in boxes_of(version)}]
+        for box in sorted(boxes.values(), key=lambda box: box.name != TEXT_BOX)
+    }
+
+
+def data_of(served: Mapping[str, Served], words: Mapping[str, str], settings: ServiceSettings) -> dict[str, Any]:
+    """What the scripts of a page know."""
+    return {
+        "words": words,
+        "prompts": {
+            reference: [[box.field, box.name, box.is_list] for box in boxes_of(version)]
+            for reference, version in served.items()
+        },
+        "maxRows": settings.max_rows,
+        "maxBytes": settings.max_body_bytes,
+        "needsToken": settings.token is not None,
+    }
+
+
+@cache
+def all_strings() -> dict[str, dict[str, str]]:
+    """All strings of the page by language."""
+    text = files("softcloze.service").joinpath("strings.json").read_text(encoding="utf-8")
+    strings: dict[str, dict[str, str]] = json.loads(text)
+    return strings
+
+
+def language_of(form: Form, request: Request) -> str:
+    """The language that was asked for, or the one of ours that the browser prefers."""
+    strings = all_strings()
+    if form.language in strings:
+        return form.language
+    weights = dict.fromkeys(strings, 0.0)
+    for tag in request.headers.get("accept-language", "").lower().split(","):
+        language = re.split("[-;]", tag.strip(), maxsplit=1)[0]
+        quality = re.search(r";\s*q=([01](?:\.\d{1,3})?)\s*$", tag)
+        if language in weights:
+            weights[language] = max(weights[language], float(quality[1]) if quality else 1.0)
+    return max(weights, key=lambda language: weights[language])
+
+
+def static_files() -> dict[str, tuple[bytes, str]]:
+    """The files that the page loads, by name: its own, and the style that it shares with reports."""
+    package = files("softcloze")
+    named = {file.name: file for file in package.joinpath("service", "static").iterdir()}
+    named["report.css"] = package.joinpath("report", "style.css")
+    contents = {name: file.read_bytes() for name, file in named.items()}
+    rules = [f".part {{ {BOX} }}", *(f".part-{kind} {{ {style} }}" for kind, style in STYLES.items())]
+    contents["template.css"] = "\n".join(rules).encode()
+    return {name: (content, _TYPES["." + name.rpartition(".")[2]]) for name, content in contents.items()}
