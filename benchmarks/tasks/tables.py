@@ -35,11 +35,16 @@ class Layout:
 
 
 def render(study: Study, layout: Layout, page: Path) -> None:
-    """Write the tables between the two marks of a page; the rest of it stays."""
+    """Write the tables of a study into its page."""
+    write_tables(page, Tables(study, layout).markdown())
+
+
+def write_tables(page: Path, tables: str) -> None:
+    """Write tables between the two marks of a page; the rest of it stays."""
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     _, _, after = rest.partition(END)
-    write_text(page, f"{before}{START}\n\n{Tables(study, layout).markdown()}\n{END}{after}")
+    write_text(page, f"{before}{START}\n\n{tables}\n{END}{after}")
 
 
 class Tables:
@@ -86,7 +91,7 @@ class Tables:
         for name in self.tasks:
             facts = self.study.tasks[name]
             rows.append([name, facts["language"], facts["classes"], facts["train"], len(str(facts["truth"]))])
-        return _table(["task", "language", "classes", "training rows", "held-out rows"], rows)
+        return markdown_table(["task", "language", "classes", "training rows", "held-out rows"], rows)
 
     def _accuracies(self, shots: int) -> str:
         """Balanced accuracy of each task and method, the best in bold, and the means over tasks."""
@@ -103,7 +108,7 @@ class Tables:
             return "Nothing was measured."
         columns = [[means[method] for means in complete] for method in self.methods]
         rows.append(["**mean**", *("" if None in column else f"{fmean(column):.3f}" for column in columns)])
-        return _table(["balanced accuracy", *self.methods], rows)
+        return markdown_table(["balanced accuracy", *self.methods], rows)
 
     def _from_best(self, shots: int) -> str:
         """The reference method minus the best other one on each task, with an interval over rows and draws."""
@@ -117,7 +122,7 @@ class Tables:
             mean, low, high = self._paired(task, self.reference, best, shots)
             rows.append([task, best, f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}"])
         header = [f"{self.reference} minus the best other", "other", "difference", "90 % interval"]
-        return _table(header, rows) if rows else ""
+        return markdown_table(header, rows) if rows else ""
 
     def _from_reference(self, shots: int) -> str:
         """Each other method minus the reference on each task, with an interval over rows and draws."""
@@ -134,7 +139,7 @@ class Tables:
                 mean, low, high = self._paired(task, name, self.reference, shots)
                 row.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
             rows.append(row)
-        return _table([f"minus {self.reference}, 90 % interval", *others], rows) if rows else ""
+        return markdown_table([f"minus {self.reference}, 90 % interval", *others], rows) if rows else ""
 
     def _seconds(self) -> str:
         rows = []
@@ -144,7 +149,7 @@ class Tables:
                 for method in self.methods
             ]
             rows.append([shots, *(f"{fmean(group):.1f}" if group else "" for group in groups)])
-        return _table(["rows of each class", *self.methods], rows)
+        return markdown_table(["rows of each class", *self.methods], rows)
 
     def _sizes(self) -> str:
         """Trained numbers, and the size of what is saved, of each method on each task."""
@@ -157,7 +162,7 @@ class Tables:
                 size = max((cell.artifact_bytes or 0 for cell in cells), default=0)
                 row.append(f"{trained:,}, {size / 1000:,.0f}" if cells else "")
             rows.append(row)
-        return _table(["", *self.methods], rows)
+        return markdown_table(["", *self.methods], rows)
 
     def _errors(self) -> str:
         """The first line of each error, with the cells that it ended."""
@@ -203,6 +208,7 @@ def _ordered(names: Sequence[str] | set[str] | dict[str, object], order: Sequenc
     return [name for name in order if name in names] + [name for name in names if name not in order]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
