@@ -25,6 +25,7 @@ from softcloze.experiments import (
 )
 from softcloze.files import write_text
 from softcloze.formatting import counted
+from softcloze.training import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measurements" / "generation.md"
@@ -118,9 +119,10 @@ def settings(task: Task, method: str) -> dict[str, Any]:
     """Parameters of the generator that affect the result."""
     if method != "soft":
         return {}
-    defaults = PromptGenerator(task.model, task.soft).get_params(deep=False)
+    generator = PromptGenerator(task.model, task.soft, **dict(task.parameters))
     names = ("epochs", "batch_size", "learning_rate", "soft_init")
-    return {name: defaults[name] for name in names} | dict(task.parameters)
+    training = generator.training or TrainingSettings(**generator.training_defaults)
+    return {name: getattr(generator, name) for name in names} | training.to_dict()
 
 
 class Cells:
@@ -140,12 +142,17 @@ class Cells:
         cell = Cell(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
         return cell if cell is not None and cell.matches(TASKS[task], method) else None
 
+    def write(self, task: str, method: str, seed: int, cell: Cell) -> None:
+        """Keep a cell."""
+        write_text(self.path(task, method, seed), json.dumps(asdict(cell), ensure_ascii=False, indent=1))
+
     def measure(self, backbone: Backbone, name: str, method: str, seed: int) -> None:
         """Fit a method on the draw of `seed`, and keep what it writes."""
         task = TASKS[name]
         pairs, template = task.pairs(), task.templates()[method]
         train, test = pairs[: -task.held_out], pairs[-task.held_out :]
-        generator = PromptGenerator(backbone, template, **settings(task, method))
+        parameters = dict(task.parameters) if method == "soft" else {}
+        generator = PromptGenerator(backbone, template, **parameters)
         texts, answers = [[pair["text"] for pair in part] for part in (train, test)], [pair["answer"] for pair in train]
         started = time.process_time()
         (evaluation,) = evaluate_draws(
@@ -153,7 +160,7 @@ class Cells:
         )
         seconds = time.process_time() - started
         cell = Cell(template, settings(task, method), task.held_out, round(seconds, 1), list(evaluation.predictions))
-        write_text(self.path(name, method, seed), json.dumps(asdict(cell), ensure_ascii=False, indent=1))
+        self.write(name, method, seed, cell)
         figures = ", ".join(f"{score.metric} {score.value:.3f}" for score in evaluation.scores)
         print(f"{time.strftime('%H:%M:%S')} {name}, {method}, draw {seed}: {figures}; {seconds:.0f} s", flush=True)
 
@@ -228,8 +235,7 @@ def tables(cells: Cells, draws: int) -> str:
 
 
 def _facts(task: Task) -> str:
-    given = ", ".join(f"{name}={value}" for name, value in settings(task, "soft").items())
-    return f"{task.model}, `{task.file}`, 32 training pairs, {task.held_out} held-out rows; soft: {given}."
+    return f"{task.model}, `{task.file}`, {task.held_out} held-out rows."
 
 
 def _spread(comparison: GenerationComparison, method: str, metric: Any) -> str:  # noqa: ANN401 - a name from the table

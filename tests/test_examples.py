@@ -28,10 +28,13 @@ def run(*command, folder):
     return result.stdout
 
 
+FASTER = {"to_json.py": ["--epochs", "1", "--rows", "4"], "instructions_zh.py": ["--epochs", "1", "--rows", "2"]}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("example", sorted({path.name for path in (ROOT / "examples").glob("*.py")} - {"serve.py"}))
 def test_example(example, tmp_path):
-    assert run(ROOT / "examples" / example, folder=tmp_path).strip()
+    assert run(ROOT / "examples" / example, *FASTER.get(example, ()), folder=tmp_path).strip()
 
 
 def files_of_the_page(request):
