@@ -23,7 +23,9 @@ def main() -> None:
     """Fit the soft prompt on 32 pairs, and compare what both prompts write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[2])
     parser.add_argument("--model", default="starter:gemma3-270m")
-    parser.add_argument("--epochs", type=int, help="软提示遍历训练样本的轮数 / passes over the training pairs")
+    parser.add_argument(
+        "--epochs", type=int, default=4, help="软提示遍历训练样本的轮数 / passes over the training pairs"
+    )
     parser.add_argument("--rows", type=int, default=16, help="留出的指令数 / held-out instructions")
     given = parser.parse_args()
 
@@ -33,9 +35,7 @@ def main() -> None:
     references = [pair["answer"] for pair in test]
     backbone, evaluations = load_backbone(given.model), {}
     for name, template in TEMPLATES.items():
-        generator = PromptGenerator(backbone, template, random_state=0)
-        if given.epochs is not None:
-            generator.set_params(epochs=given.epochs)
+        generator = PromptGenerator(backbone, template, epochs=given.epochs, random_state=0)
         generator.fit(train, [pair["answer"] for pair in train])
         evaluations[name] = evaluate_generation(generator, test, references, ["chrf", "rougeL", "perplexity"])
         print(name, evaluations[name])

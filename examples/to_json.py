@@ -2,7 +2,7 @@
 
     python examples/to_json.py            five minutes or so on one core
 
-All 80 rows with five draws of training pairs: `python -m benchmarks.generation`, docs/measurements/generation.md.
+Five draws of training pairs: `python -m benchmarks.generation`, docs/measurements/generation.md.
 """
 
 import argparse
@@ -18,7 +18,7 @@ DATA = Path(__file__).parent / "data" / "orders_to_json.jsonl"
 FORM = 'Write the booking as JSON with "name", "people", "day", "time" (as in 19:30) and "note", or null.\n'
 TASK = "Message: <text>\nJSON: <answer max=64>\n"
 TEMPLATES = {
-    "soft": "Message: <text>\n<soft*20 layers=all>JSON: <answer max=64>\n",
+    "soft": f"<soft*8 layers=all>{TASK}",
     "hard": FORM + TASK,
     "two demonstrations": f'{FORM}<demos*2 sep="\\n">{TASK}',
 }
@@ -28,22 +28,18 @@ def main() -> None:
     """Fit each prompt on the same 32 pairs, and compare what they write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="starter:smollm2-135m")
-    parser.add_argument(
-        "--epochs", type=int, help="passes of the soft prompt over the training pairs, if not the default"
-    )
+    parser.add_argument("--epochs", type=int, default=8, help="passes of the soft prompt over the training pairs")
     parser.add_argument("--rows", type=int, default=24, help="held-out messages")
     parser.add_argument("--report", type=Path, help="page to write the comparison to")
     given = parser.parse_args()
 
     pairs = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     train, test = ([pair for pair in pairs if pair["split"] == split] for split in ("train", "test"))
-    test = test[-given.rows :]  # the first ones chose the settings
+    test = test[-given.rows :]  # settings were chosen by the first ones
     messages, references = [pair["text"] for pair in test], [pair["answer"] for pair in test]
     backbone, evaluations = load_backbone(given.model), {}
     for name, template in TEMPLATES.items():
-        generator = PromptGenerator(backbone, template, random_state=0)
-        if given.epochs is not None:
-            generator.set_params(epochs=given.epochs)
+        generator = PromptGenerator(backbone, template, epochs=given.epochs, learning_rate=0.1, random_state=0)
         generator.fit([pair["text"] for pair in train], [pair["answer"] for pair in train])
         metrics = ["json_valid", "json_exact", "json_fields", "chrf"]
         evaluations[name] = evaluate_generation(generator, messages, references, metrics)
