@@ -207,7 +207,7 @@ def tables(cells: Cells, draws: int) -> str:
         comparison, seconds = measured
         count = len(comparison.methods["soft"])
         parts += [f"### {name[0].upper()}{name[1:]}", f"{_facts(task)} {counted(count, 'draw')}."]
-        rows = [[method, f"`{template!r}`"] for method, template in task.templates().items()]
+        rows = [[method, "`{}`".format(template.replace("\n", "\\n"))] for method, template in task.templates().items()]
         parts.append(markdown_table(["method", "template"], rows))
         rows = [
             [
@@ -238,7 +238,8 @@ def tables(cells: Cells, draws: int) -> str:
 
 
 def _facts(task: Task) -> str:
-    return f"{task.model}, `{task.file}`, {task.held_out} held-out rows."
+    parameters = ", ".join(f"`{name}={value}`" for name, value in task.parameters)
+    return f"{task.model}, `{task.file}`, {task.held_out} held-out rows, {parameters} for the soft prompt."
 
 
 def _spread(comparison: GenerationComparison, method: str, metric: Any) -> str:  # noqa: ANN401 - a name from the table

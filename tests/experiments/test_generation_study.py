@@ -53,7 +53,7 @@ def test_a_study_resumes_and_renders(study, tmp_path, monkeypatch, capsys):
     text = page.read_text(encoding="utf-8")
     assert text.startswith("Before.\n<!-- tables -->")
     assert text.endswith("<!-- end of tables -->\nAfter.\n")
-    assert "4 held-out rows. 2 draws." in text
+    assert "4 held-out rows, `epochs=1` for the soft prompt. 2 draws." in text
     assert "| hard | 1 | 0.000 | 0.000 | 0.000 |" in text
     assert "old" not in text
 
