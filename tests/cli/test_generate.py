@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
@@ -351,6 +352,7 @@ def test_mistakes_are_explained_before_a_model_is_loaded(arguments, message, mon
     }
     name, *others = arguments
     assert run(name, *common[name], *others) == 2
+    assert not Path("wrong.csv.part").exists()
     assert message in " ".join(capsys.readouterr().err.split())
 
 

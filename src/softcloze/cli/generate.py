@@ -79,8 +79,8 @@ def generate(
         "--option": json.dumps(options, sort_keys=True),
         "--seed": str(seed),
     }
-    output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
     changed = saved.options(options)
+    output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
     bound = saved.open_writer(model)
 
     from softcloze.prompt.streaming import WRITING_WINDOW, write_rows
