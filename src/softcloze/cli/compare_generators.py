@@ -107,8 +107,8 @@ def compare_generators(
             evaluations[name] = evaluate_draws(generator, *train, *test, chosen, shots=shots, seeds=draws.seeds)
         else:
             evaluations[name] = evaluate_generation(generator, *test, chosen)
-    shown = [{field: example.get(field, "") for field in fields} for example in test.examples]
-    comparison = compare_generation(evaluations, shown)
+    inputs = [{field: example.get(field, "") for field in fields} for example in test.examples]
+    comparison = compare_generation(evaluations, inputs)
     results().print(comparison)
     if differences := comparison.differences(comparison.metrics[0], baseline=next(iter(generators))):
         results().print(rich_table(difference_table(differences)))

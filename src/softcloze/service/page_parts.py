@@ -1,4 +1,4 @@
-"""What the pages of the service share: strings, languages, files, and text as HTML."""
+"""Common parts of the pages of the service: strings, languages, files, and text as HTML."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def boxes_by_prompts(served: Mapping[str, Served]) -> dict[Box, list[str]]:
 
 
 def data_of(served: Mapping[str, Served], words: Mapping[str, str], settings: ServiceSettings) -> dict[str, Any]:
-    """What the scripts of a page know."""
+    """The data that the scripts of a page get."""
     return {
         "words": words,
         "prompts": {
