@@ -32,6 +32,7 @@ from rounds import run
 from support import models
 
 from softcloze import FieldVerbalizer, Prompt, PromptClassifier, Template, Verbalizer
+from softcloze.prompt import GeneratorPrompt
 from softcloze.registry import Registry
 from softcloze.service.server import Server, make_server
 from softcloze.service.service import Service
@@ -40,9 +41,30 @@ from softcloze.service.settings import ServiceSettings
 CANARY = "xyzzy"
 PAGE = Path("/proc/self/statm")
 GROWTH = 64  # MiB that the process may grow after it is warm
-ROUTES = ["/classify", "/explain", "/hf/reviews", "/hf/choices", "/prompts", "/prompts/reviews", "/metrics", "/"]
-ROUTES += ["/health/live", "/health/ready", "/openapi.json", "/nothing"]
-NAMES = ["reviews", "reviews@live", "reviews@1", "reviews@2", "pairs", "choices", "several", "nearest", "nothing"]
+ROUTES = [
+    "/classify",
+    "/generate",
+    "/explain",
+    "/hf/reviews",
+    "/hf/choices",
+    "/prompts",
+    "/prompts/reviews",
+    "/metrics",
+    "/",
+]
+ROUTES += ["/write", "/health/live", "/health/ready", "/openapi.json", "/nothing"]
+NAMES = [
+    "shorten",
+    "reviews",
+    "reviews@live",
+    "reviews@1",
+    "reviews@2",
+    "pairs",
+    "choices",
+    "several",
+    "nearest",
+    "nothing",
+]
 
 TEXTS = st.one_of(
     st.text(max_size=30),
@@ -61,7 +83,7 @@ SCALARS = st.one_of(
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
 )
-PROMPT_IDS = st.one_of(st.sampled_from(NAMES), st.sampled_from(NAMES[:7]), TEXTS, st.just("a" * 10_000), SCALARS)
+PROMPT_IDS = st.one_of(st.sampled_from(NAMES), st.sampled_from(NAMES[:8]), TEXTS, st.just("a" * 10_000), SCALARS)
 FIELDS = st.one_of(
     st.fixed_dictionaries(
         {},
@@ -84,6 +106,10 @@ BODIES = st.one_of(
     ),
     st.fixed_dictionaries(
         {"text": TEXTS, "prompt_id": st.sampled_from(NAMES)}, optional={"top": st.integers(-2, 200) | VALUES}
+    ),
+    st.fixed_dictionaries(
+        {"text": TEXTS, "prompt_id": st.sampled_from([*NAMES, "shorten", "shorten@1"])},
+        optional={"max_new_tokens": st.integers(-1, 300) | VALUES, "stream": st.booleans() | VALUES},
     ),
     st.fixed_dictionaries(
         {"inputs": TEXTS | st.lists(TEXTS, max_size=70) | VALUES},
@@ -115,7 +141,7 @@ LINES = st.sampled_from([(name, value) for name, values in HEADERS.items() for v
 METHODS = st.sampled_from(
     ["POST", "POST", "POST", "GET", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "TRACE", "QUERY", "a"]
 )
-POSTED = st.sampled_from(["/classify", "/classify", "/explain", "/hf/reviews"])
+POSTED = st.sampled_from(["/classify", "/classify", "/generate", "/explain", "/hf/reviews"])
 PATHS = st.sampled_from(ROUTES) | st.sampled_from(
     [
         "/prompts/%2e%2e",
@@ -155,7 +181,7 @@ class Running:
         registry = Registry(tempfile.mkdtemp() + "/prompts")
         words = Verbalizer({"good": "good", "bad": "bad"})
 
-        def add(name: str, prompt: Prompt) -> None:
+        def add(name: str, prompt: Prompt | GeneratorPrompt) -> None:
             registry.promote(str(registry.add(prompt, name)))
 
         def hard(template: str, verbalizer: Any = words, **parts: Any) -> Prompt:
@@ -164,6 +190,8 @@ class Running:
         add("reviews", hard("<text max=40> It was <mask>"))
         add("pairs", hard("{% if a %}{{ a | upper }}{% endif %} and <b> were <mask>"))
         add("choices", hard("<text> It was <mask>", FieldVerbalizer("choices", most=4, answers="word")))
+        answer = Template("<text max=40> In short:<answer max=4>")
+        add("shorten", GeneratorPrompt(answer, backbone.name, backbone.fingerprint))
         rows, labels = models.SENTENCES[:4], ["good", "bad"] * 2
         soft = PromptClassifier(backbone, "<soft*2> <text> It was <mask>", words, epochs=1, head="linear")
         add("several", soft.fit(rows, labels).prompt_)
@@ -185,7 +213,7 @@ def validate_answer(status: int, body: bytes) -> None:
         rows = answer.get("rows", [answer]) if isinstance(answer, dict) else []
         for row in rows:
             if isinstance(row, dict) and "code" in row:
-                assert row["code"] not in ("scoring", "internal"), row
+                assert row["code"] not in ("scoring", "writing", "internal"), row
                 assert CANARY not in json.dumps(row), row
 
 
