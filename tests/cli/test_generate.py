@@ -17,6 +17,7 @@ from softcloze import PromptClassifier, PromptGenerator
 from softcloze.analysis import delete_vectors, inspect_soft
 from softcloze.cli import main
 from softcloze.cli.evaluate_generator import Metric
+from softcloze.cli.options import EpochsOption, LearningRateOption
 from softcloze.cli.resumable import ResumableOutput
 from softcloze.data.splits import is_held_out
 from softcloze.errors import ParameterError
@@ -217,6 +218,12 @@ def test_evaluate_takes_several_right_answers_and_leaves_bad_rows_out(folder, ca
     out, err = capsys.readouterr()
     assert "2 rows; 95% interval" in out
     assert "warning: 1 of 3 rows could not be answered and are left out\n  line 2: field 'text' is None" in err
+
+
+def test_the_help_states_the_defaults_of_the_estimators():
+    for option, name in ((EpochsOption, "epochs"), (LearningRateOption, "learning_rate")):
+        defaults = [getattr(estimator, name) for estimator in (PromptClassifier, PromptGenerator)]
+        assert "by default {}, or {} ".format(*defaults) in option.__metadata__[0].help
 
 
 def test_metrics_are_those_of_the_registry():
