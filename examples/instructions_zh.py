@@ -2,7 +2,7 @@
 
 Short Chinese instructions: a soft prompt has a frozen Gemma answer them, beside a hard prompt.
 
-    python examples/instructions_zh.py            单核约十分钟 / about ten minutes on one core
+    python examples/instructions_zh.py            单核几分钟 / a few minutes on one core
 """
 
 import argparse
@@ -16,7 +16,7 @@ from softcloze.experiments import compare_generation, evaluate_generation
 
 DATA = Path(__file__).parent / "data" / "instructions_zh.jsonl"
 TASK = "指令：<instruction>\n<input>\n回答：<answer max=48>\n###"
-TEMPLATES = {"soft": f"<soft*20>{TASK}", "hard": f"按照指令作答，只写答案，然后写 ###。\n{TASK}"}
+TEMPLATES = {"soft": f"<soft*8 layers=all>{TASK}", "hard": f"按照指令作答，只写答案，然后写 ###。\n{TASK}"}
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     references = [pair["answer"] for pair in test]
     backbone, evaluations = load_backbone(given.model), {}
     for name, template in TEMPLATES.items():
-        generator = PromptGenerator(backbone, template, epochs=given.epochs, random_state=0)
+        generator = PromptGenerator(backbone, template, epochs=given.epochs, learning_rate=0.1, random_state=0)
         generator.fit(train, [pair["answer"] for pair in train])
         evaluations[name] = evaluate_generation(generator, test, references, ["chrf", "rougeL", "perplexity"])
         print(name, evaluations[name])
