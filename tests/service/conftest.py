@@ -137,7 +137,7 @@ def model(monkeypatch):
     hold.let_go()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no other loop of asyncio runs in this thread
 def browser():
     from playwright.sync_api import sync_playwright
 
