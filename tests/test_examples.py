@@ -18,6 +18,7 @@ from support.serving import free_port, is_ready, listening, post, registry_of_be
 from softcloze import PromptClassifier, load_backbone
 from softcloze.client import Client
 from softcloze.experiments import load_data
+from softcloze.starters import fetch_model
 
 ROOT = Path(__file__).parent.parent
 
@@ -125,6 +126,8 @@ FLOAT32 = {'"starter:smollm2-135m"': "smollm2", 'load("my-prompt")': 'load("my-p
 TINY = {
     "smollm2-135m": "bert-tiny",
     "[:120]": "[:20]",
+    "][:32]": "][:4]",
+    "][:40]": "][:4]",
     "[:300]": "[:20]",
     "seeds=5, test_rows=1000": "seeds=2, test_rows=40",
     "n_trials=20": "n_trials=2",
@@ -173,12 +176,13 @@ HOW_TO = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("*.md") if
 def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
     """They run one after the other with what their text takes for given, on a small model and few examples.
 
-    Blocks with chat turns keep their model, since the small one has no chat template. A service that blocks call runs
-    at a free port.
+    Blocks with chat turns or an answer keep their model, since the small one has no chat template and writes no text. A
+    service that blocks call runs at a free port.
     """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews.txt").write_text("A delight.\nDull.\n", encoding="utf-8")
-    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    for folder in ("benchmarks", "examples"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     reviews = load_data("movie-reviews")
     texts, labels = reviews.train.texts[:60], reviews.train.labels[:60]
     words = {"positive": "good", "negative": "bad"}
@@ -194,6 +198,7 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
         "my_texts": texts[:40] + reviews.test.texts[:20],  # split_rows holds out those of the test set again
         "my_labels": labels[:40] + reviews.test.labels[:20],
         "classifiers": [fitted],
+        "name": str(fetch_model("smollm2-135m")),
     }
     source = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", source, re.DOTALL | re.MULTILINE)
@@ -206,7 +211,7 @@ def test_blocks_of_a_how_to_page(page, tmp_path, monkeypatch):
         for block in blocks:
             block = block.replace(SERVICE, address)
             for text, smaller in TINY.items():
-                if text != "smollm2-135m" or "<chat:" not in block:
+                if text != "smollm2-135m" or not ("<chat:" in block or "<answer" in block):
                     block = block.replace(text, smaller)
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(block, page, "exec"), names)
