@@ -79,9 +79,9 @@ def test_a_few_mixes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bert", "llama"])
 def test_five_hundred_mixes(architecture, tmp_path):
-    """On two models together."""
+    """A thousand on two models together."""
     backbone = models.backbone(architecture)
-    assert_mixes(backbone, classifiers(backbone), tmp_path, mixes=250, rows=200)
+    assert_mixes(backbone, classifiers(backbone), tmp_path, mixes=500, rows=200)
 
 
 @pytest.mark.slow
