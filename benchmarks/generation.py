@@ -104,7 +104,7 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a method wrote after one draw, with what it depends on."""
+    """The texts of a method after one draw, and all that they depend on."""
 
     template: str
     parameters: dict[str, Any]

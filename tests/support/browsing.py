@@ -1,4 +1,4 @@
-"""What tests in Chromium share."""
+"""Common parts of tests in Chromium."""
 
 import shutil
 
@@ -11,7 +11,7 @@ window.alert = (text) => console.error("alert", text)
 
 
 def findings(page):
-    """What axe finds that is serious or critical."""
+    """The findings of axe that are serious or critical."""
     from axe_playwright_python.sync_playwright import Axe
 
     violations = Axe().run(page).response["violations"]

@@ -229,7 +229,7 @@ class FitSteps(PromptEstimator):
     def _train_any(
         self, compiled: CompiledPrompt, task: TrainingTask, start: Start, record: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Train what there is to train; return the record of the training, with that of the start of soft vectors."""
+        """Train soft slots and head, if there are any; return the record of both and of the initial vectors."""
         training: dict[str, Any] = {}
         if compiled.template.template.trains or self.head == "warp":
             training = self._train(compiled, task, start, **record)

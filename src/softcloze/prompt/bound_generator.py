@@ -32,6 +32,7 @@ class BoundGenerator:
     Attributes:
         prompt: the prompt.
         compiled: its template, compiled for the backbone.
+        writer: writes with the options of the prompt.
         soft: its soft vectors; None where the template has none.
 
     Example:
@@ -55,8 +56,8 @@ class BoundGenerator:
         self.prompt = prompt
         if compiled is None:
             compiled = CompiledGenerator(prompt.template, backbone, prompt.max_length, prompt.chat_options)
-        compiled.validate_options(prompt.options)
         self.compiled = compiled
+        self.writer = compiled.writer(prompt.options)
         self.soft: SoftVectors | None = None
         if compiled.template.blocks:
             tensors = (prompt.vectors, prompt.deep, prompt.networks)

@@ -36,7 +36,7 @@ class ServedGenerator(Served):
     @property
     def max_new_tokens(self) -> int:
         """New tokens of a text at most, where a request does not say."""
-        return min(self.bound.compiled.writer(self.prompt.options).limit, self.most)
+        return min(self.bound.writer.limit, self.most)
 
     @property
     def draws(self) -> bool:
@@ -66,4 +66,4 @@ class ServedGenerator(Served):
         """The text of new ids that stays, however they continue; with several beams, of which any may win, none."""
         if self.prompt.options.get("num_beams", 1) > 1:
             return ""
-        return self.bound.compiled.writer(self.prompt.options).certain_text(ids)
+        return self.bound.writer.certain_text(ids)

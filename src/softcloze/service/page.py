@@ -9,22 +9,13 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from softcloze.analysis import Explanation
-from softcloze.display import html_environment, percent
+from softcloze.display import percent
 from softcloze.formatting import visible
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
 from softcloze.service.form import Form, boxes_of, make_row, read_form
-from softcloze.service.page_parts import (
-    HEADERS,
-    all_strings,
-    as_html,
-    boxes_by_prompts,
-    data_of,
-    language_of,
-    served_by_reference,
-    static_files,
-)
+from softcloze.service.page_parts import all_strings, language_of, render_page, static_files
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import RowAnswer, RowBody
@@ -171,37 +162,24 @@ def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int)
 
 def _render(service: Service, request: Request, form: Form, result: Result) -> Response:
     """Render the page, or its answers alone."""
-    language = language_of(form, request)
-    words = all_strings()[language]
-    name = "service/answers.html" if form.is_part else "service/page.html"
-    served = served_by_reference(service, ServedVersion)
-    settings = service.settings
-    content = (
-        html_environment()
-        .get_template(name)
-        .render(
-            words=words,
-            language=language,
-            current="classify",
-            languages=all_strings(),
-            model=service.backbone.name,
-            served=served,
-            faults=service.catalogue.faults,
-            form=form,
-            chosen=form.prompts or [*served][:1],
-            texts=form.texts,
-            boxes=boxes_by_prompts(served),
-            result=result,
-            most_labels=_MAX_LABELS,
-            most_rows=MAX_LISTED_ROWS,
-            data=data_of(served, words, settings) | {"maxListed": MAX_LISTED_ROWS},
-            text=as_html,
-            bar=_bar,
-            percent=percent,
-        )
+    return render_page(
+        "service/answers.html" if form.is_part else "service/page.html",
+        service,
+        request,
+        form,
+        ServedVersion,
+        result.status,
+        result.retry_after,
+        current="classify",
+        asked=form.prompts,
+        faults=service.catalogue.faults,
+        result=result,
+        most_labels=_MAX_LABELS,
+        most_rows=MAX_LISTED_ROWS,
+        data={"maxListed": MAX_LISTED_ROWS},
+        bar=_bar,
+        percent=percent,
     )
-    headers = HEADERS | ({} if result.retry_after is None else {"Retry-After": str(result.retry_after)})
-    return Response(content, result.status, headers, "text/html")
 
 
 def _bar(share: float) -> Markup:

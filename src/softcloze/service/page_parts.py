@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
 from fastapi import Request
+from fastapi.responses import Response
 from markupsafe import Markup
 
+from softcloze.display import html_environment
 from softcloze.formatting import visible
 from softcloze.registry import LIVE
 from softcloze.service.form import TEXT_BOX, Box, Form, boxes_of
@@ -62,6 +64,54 @@ def data_of(served: Mapping[str, Served], words: Mapping[str, str], settings: Se
         "maxBytes": settings.max_body_bytes,
         "needsToken": settings.token is not None,
     }
+
+
+def render_page(
+    name: str,
+    service: Service,
+    request: Request,
+    form: Form,
+    kind: type[Kind],
+    status: int = 200,
+    retry_after: int | None = None,
+    *,
+    asked: Sequence[str],
+    data: Mapping[str, Any] | None = None,
+    **values: Any,  # noqa: ANN401 - of the template
+) -> Response:
+    """Render a page, or its answers alone, for the prompts of a kind.
+
+    Args:
+        name: the template.
+        service: that the page shows.
+        request: of the browser.
+        form: that was sent.
+        kind: of the versions that the page offers.
+        status: of the response.
+        retry_after: seconds after which the browser may try again.
+        asked: references of the prompts that were chosen; none for the first.
+        data: more data for the scripts.
+        **values: more values of the template.
+    """
+    language = language_of(form, request)
+    words = all_strings()[language]
+    served = served_by_reference(service, kind)
+    common = {
+        "words": words,
+        "language": language,
+        "languages": all_strings(),
+        "model": service.backbone.name,
+        "served": served,
+        "form": form,
+        "texts": form.texts,
+        "boxes": boxes_by_prompts(served),
+        "chosen": asked or [*served][:1],
+        "text": as_html,
+    }
+    common["data"] = data_of(served, words, service.settings) | dict(data if data is not None else {})
+    content = html_environment().get_template(name).render(common, **values)
+    headers = HEADERS | ({} if retry_after is None else {"Retry-After": str(retry_after)})
+    return Response(content, status, headers, "text/html")
 
 
 @cache

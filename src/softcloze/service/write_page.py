@@ -7,21 +7,12 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from softcloze.display import html_environment
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
 from softcloze.service.form import Form, boxes_of, make_row, read_form
 from softcloze.service.generator import ServedGenerator
-from softcloze.service.page_parts import (
-    HEADERS,
-    all_strings,
-    as_html,
-    boxes_by_prompts,
-    data_of,
-    language_of,
-    served_by_reference,
-)
+from softcloze.service.page_parts import all_strings, language_of, render_page
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.wire import GenerateBody, TextAnswer
 
@@ -96,28 +87,16 @@ def _result(answer: TextAnswer, words: Mapping[str, str], milliseconds: int) -> 
 
 def _render(service: Service, request: Request, form: Form, result: Result) -> Response:
     """Render the page."""
-    language = language_of(form, request)
-    words = all_strings()[language]
-    served = served_by_reference(service, ServedGenerator)
-    content = (
-        html_environment()
-        .get_template("service/write.html")
-        .render(
-            words=words,
-            language=language,
-            languages=all_strings(),
-            current="write",
-            model=service.backbone.name,
-            served=served,
-            form=form,
-            chosen=next(iter(form.prompts or served), None),
-            texts=form.texts,
-            boxes=boxes_by_prompts(served),
-            most=service.settings.max_new_tokens,
-            result=result,
-            data=data_of(served, words, service.settings),
-            text=as_html,
-        )
+    return render_page(
+        "service/write.html",
+        service,
+        request,
+        form,
+        ServedGenerator,
+        result.status,
+        result.retry_after,
+        current="write",
+        asked=form.prompts[:1],
+        most=service.settings.max_new_tokens,
+        result=result,
     )
-    headers = HEADERS | ({} if result.retry_after is None else {"Retry-After": str(result.retry_after)})
-    return Response(content, result.status, headers, "text/html")
