@@ -5,7 +5,10 @@ import sys
 
 HEAVY = (
     "accelerate",
+    "fastapi",
+    "httpx2",
     "jinja2",
+    "prometheus_client",
     "rich",
     "sklearn.linear_model",
     "sklearn.metrics",
@@ -13,6 +16,7 @@ HEAVY = (
     "sympy",
     "torch._dynamo",
     "transformers",
+    "uvicorn",
 )
 
 

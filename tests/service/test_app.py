@@ -52,6 +52,14 @@ def test_a_row_is_answered_as_the_prompt_alone_does(client, prompts, backbone):
     np.testing.assert_allclose([body["probabilities"][label] for label in labels], probabilities[0], atol=1e-5)
 
 
+def test_a_row_alone_is_equal_to_the_last_bit_if_no_prefix_is_kept(serve, prompts, backbone):
+    (probabilities,) = PromptSet([prompts["reviews"]], backbone).predict_proba([TEXTS[0]])
+    with serve(prefix_memory=0) as client:
+        body = client.post("/classify", json=ROW).json()
+    labels = prompts["reviews"].verbalizer.labels
+    np.testing.assert_array_equal([body["probabilities"][label] for label in labels], probabilities[0])
+
+
 def test_rows_of_several_prompts_come_back_in_order(client, prompts, backbone):
     rows = [
         {"text": TEXTS[1], "prompt_id": "reviews"},
@@ -256,6 +264,7 @@ def test_a_damaged_version_is_not_served_and_the_old_one_stays(following, regist
     fault = "reviews@live: it is damaged, belongs to another model, or is a probe or an ensemble; reviews@1 stays"
     assert (body["aliases"], body["faults"]) == ({"live": 1}, [fault])
     assert following.post("/classify", json=ROW).json()["version"] == 1
+    assert 'softcloze_version_loads_total{outcome="failed"} 1.0' in following.get("/metrics").text
 
 
 def test_a_registry_that_cannot_be_read_changes_nothing(following, registry):

@@ -75,6 +75,20 @@ def test_rows_that_wait_are_answered_when_the_server_is_ended(read_only, backbon
     assert [status for status, _ in answers] == [200] * 8
 
 
+def test_a_row_that_takes_too_long_does_not_keep_the_server_from_its_end(read_only, backbone, model, caplog):
+    answers = []
+    with listening(read_only, backbone, drain_seconds=0.6) as (_, port):
+        model.hold()
+        client = threading.Thread(target=lambda: answers.append(post(port, ROW)))
+        client.start()
+        wait_until(model.entered.is_set)
+    assert not is_ready(port)  # the server has ended, and the model is still held
+    model.let_go()
+    client.join(60)
+    assert [(status, body["code"]) for status, body in answers] == [(503, "stopping")]
+    assert "Traceback" not in caplog.text
+
+
 def test_a_second_signal_ends_at_once(read_only, backbone):
     service = Service(read_only, backbone, ServiceSettings())
     server = make_server(service, "127.0.0.1", 0)

@@ -1,5 +1,6 @@
 """Count and time requests, and answer those that raise."""
 
+import asyncio
 import logging
 import time
 import traceback
@@ -16,7 +17,8 @@ class Observe:
     """ASGI middleware that counts requests by the pattern of their route, never by their path.
 
     An exception that nothing else catches is answered with 500, and logged by its type and place: uvicorn would log its
-    message, which may quote a text.
+    message, which may quote a text. A request that the server cancels, since it ends and the time for draining is over,
+    is answered with 503.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
@@ -42,6 +44,10 @@ class Observe:
             LOG.error("a request failed: %s", type_and_place(error))
             if status is None:
                 await failure(500, "internal", "the request failed")(scope, receive, send_counted)
+        except asyncio.CancelledError:
+            if status is not None:
+                raise
+            await failure(503, "stopping", "the service has ended")(scope, receive, send_counted)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.count_request(route, status or 500, time.perf_counter() - started)

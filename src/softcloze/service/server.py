@@ -23,7 +23,8 @@ class Server(uvicorn.Server):
         """Begin to drain; a second signal ends at once."""
         if self.should_exit:
             self.force_exit = True
-        self._service.draining = self.should_exit = True
+        self.should_exit = True
+        self._service.begin_drain()
 
 
 def make_server(service: Service, host: str, port: int) -> Server:

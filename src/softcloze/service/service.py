@@ -64,6 +64,7 @@ class Service:
         self.metrics = Metrics()
         self.catalogue = Catalogue()
         self.draining = False
+        self._drain_end: float | None = None
         self._loader = Loader(registry, backbone, settings)
         self._encoding = ThreadPoolExecutor(1, "encoding")
         self._model = ModelThread()
@@ -91,11 +92,18 @@ class Service:
         await self._reload()
         self._tasks = [asyncio.create_task(job) for job in (self._batcher.run(), self.writing.run(), self._poll())]
 
+    def begin_drain(self) -> None:
+        """Turn new rows away; the time for those that wait begins now."""
+        self.draining = True
+        if self._drain_end is None:
+            self._drain_end = time.monotonic() + self.settings.drain_seconds
+
     async def stop(self) -> None:
         """Answer the rows and write the texts that are queued, and end the threads."""
-        self.draining = True
+        self.begin_drain()
+        assert self._drain_end is not None
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.drain_seconds):
+            async with asyncio.timeout(self._drain_end - time.monotonic()):
                 await self._batcher.drain()
                 await self.writing.drain()
         self.writing.stop()
