@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -72,6 +73,22 @@ def test_a_fit_is_reproducible_and_its_loss_is_that_of_its_answers():
     tokens = np.array([len(prompt.answer) for prompt in prompts])
     mean = -(nothing.log_likelihood(TEXTS, ANSWERS) * tokens).sum() / tokens.sum()
     assert mean == pytest.approx(nothing.history_[0]["loss"], abs=1e-3)
+
+
+def test_the_model_is_given_back_as_it_was():
+    backbone = models.new_backbone("llama")
+    model, config = backbone.model.train(), backbone.model.generation_config
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    attention = model.config._attn_implementation
+    gen = PromptGenerator(backbone, SOFT, epochs=1, random_state=0).fit(TEXTS, ANSWERS)
+    gen.predict(TEXTS)
+    stream = gen.stream(TEXTS[0], max_new_tokens=12)
+    next(stream)
+    stream.close()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(weight.requires_grad and weight.grad is None for weight in model.parameters())
+    assert model.training and model.generation_config is config
+    assert model.config._attn_implementation == attention
 
 
 def test_scikit_learn_clones_searches_and_pickles(fitted):

@@ -94,8 +94,8 @@ def test_the_first_step_has_the_gradient_of_plain_autograd(architecture, templat
 
 def test_what_stands_before_the_first_slot_is_computed_once():
     task = Task("llama", BEHIND)
-    cached = []
-    lengths = []
+    cached, lengths, rows = [], [], []
+    head = task.backbone.model.get_output_embeddings()
     forward = type(task.backbone.model.model).forward
 
     def counted(self, *arguments, **inputs):
@@ -104,8 +104,11 @@ def test_what_stands_before_the_first_slot_is_computed_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(task.backbone.model.model), "forward", counted)
+        hook = head.register_forward_hook(lambda *given: rows.append(given[2].shape[:-1].numel()))
         training = TrainingTask(task.soft, AnswerHead(), task.compiled.scorer, task.prompts, task.lengths)
         train([training], on_cached=cached.append, **options(epochs=2, batch_size=2))
+        hook.remove()
+    assert sum(rows[-6:]) == 2 * int(task.lengths.sum())  # the head runs at the tokens of the answers alone
     assert cached[0].lengths.tolist() == [prompt.left.index(-1) for prompt in task.prompts]
     tail = max(len(prompt.left) - prompt.left.index(-1) + len(prompt.answer) for prompt in task.prompts)
     assert max(lengths[-6:]) <= tail
