@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, PromptSet
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, PromptGenerator, PromptSet
 from softcloze.encoding import CompiledTemplate
 from softcloze.errors import ParameterError
 from softcloze.training import TrainingSettings
@@ -112,7 +112,7 @@ def test_options_of_training_belong_to_one_classifier():
     copy = clone(one).set_params(training__target_loss=0.1)
     assert (one.training.target_loss, copy.training.target_loss) == (0.5, 0.1)
     several = MultiLabelPromptClassifier("starter:bert-tiny", HARD, WORDS).set_params(training__warmup_fraction=0.2)
-    assert several.training == TrainingSettings(target_loss=0.0, warmup_fraction=0.2)
+    assert several.training == TrainingSettings(warmup_fraction=0.2)
     with pytest.raises(ValueError, match="Invalid parameter 'warmup' for estimator TrainingSettings"):
         one.set_params(training__warmup=0.1)
     one.set_params(training=None, training__target_loss=0.3)
@@ -127,9 +127,24 @@ def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
     clf.fit(TEXTS, LABELS).save(tmp_path / "prompt")
     loaded = PromptClassifier.load(tmp_path / "prompt", models.backbone("gpt2"))
     assert loaded.epochs == 2
-    assert loaded.training == TrainingSettings(target_loss=0.0, warmup_fraction=0.5)
+    taken = {"target_loss": 0.0, "warmup_fraction": 0.5, "deep_learning_rate": 0.03}
+    assert loaded.training == TrainingSettings(**taken)
     other = PromptClassifier.load(tmp_path / "prompt", models.backbone("gpt2"), training__target_loss=0.1)
-    assert other.training == TrainingSettings(target_loss=0.1, warmup_fraction=0.5)
+    assert other.training == TrainingSettings(**{**taken, "target_loss": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [(PromptClassifier, (0.2, 0.03)), (MultiLabelPromptClassifier, (0.0, 0.03)), (PromptGenerator, (0.0, 0.3))],
+)
+def test_an_option_that_is_not_given_has_the_default_of_the_estimator(kind, taken):
+    words = () if kind is PromptGenerator else (WORDS,)
+    for training in (None, TrainingSettings(), TrainingSettings(warmup_fraction=0.5)):
+        options = kind("starter:bert-tiny", SOFT, *words, training=training)._settings()
+        assert (options.target_loss, options.deep_learning_rate) == taken
+        assert options.warmup_fraction == (0.5 if training and training.warmup_fraction == 0.5 else 0.1)
+    given = kind("starter:bert-tiny", SOFT, *words, training=TrainingSettings(target_loss=0.7, deep_learning_rate=1))
+    assert (given._settings().target_loss, given._settings().deep_learning_rate) == (0.7, 1)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +157,7 @@ def test_a_loaded_classifier_has_the_settings_it_was_trained_with(tmp_path):
         ),
         ({"epochs": 1.5}, "epochs=1.5, but it has to be an integer of at least 1"),
         ({"learning_rate": "0.1"}, "learning_rate='0.1', but it has to be a number above 0"),
-        ({"training": TrainingSettings(target_loss=None)}, "target_loss=None, but it has to be a number of at least 0"),
+        ({"training": TrainingSettings(target_loss=-1)}, "target_loss=-1, but it has to be a number of at least 0"),
         ({"training": TrainingSettings(cache_memory=None)}, "cache_memory=None, but it has to be a size in memory"),
         ({"training": {"warmup_fraction": 0.1}}, r"training={.*}, but it has to be TrainingSettings\(...\) or None"),
         (

@@ -7,7 +7,7 @@ from softcloze.encoding import CompiledTemplate
 from softcloze.heads import WordHead
 from softcloze.soft import SoftVectors
 from softcloze.template import EMBEDDING, Template
-from softcloze.training import Checkpoint, TrainingSettings, TrainingTask, train
+from softcloze.training import Checkpoint, ResolvedSettings, TrainingTask, train
 from softcloze.verbalizer import Verbalizer
 from support import models
 from support.reference_scores import word_scorer
@@ -17,9 +17,9 @@ FLAT = {"epochs": 3, "batch_size": 4, "learning_rate": 0.05, "seed": 0}
 
 
 def options(**changes):
-    """Arguments of `train` with these changes, be they options of `TrainingSettings` or its own."""
+    """Arguments of `train` with these changes, be they options of `ResolvedSettings` or its own."""
     flat = {name: changes.pop(name, default) for name, default in FLAT.items()}
-    return {"settings": TrainingSettings(**{**SETTINGS, **changes}), **flat}
+    return {"settings": ResolvedSettings(**{**SETTINGS, **changes}), **flat}
 
 
 def interrupt_at(epoch):

@@ -49,8 +49,9 @@ class PromptGenerator(GeneratorEstimator):
         max_length: limit of a prompt with its answer in tokens; None for the model's own limit.
         chat_options: as for `PromptClassifier`.
         warm_start: continue from the vectors of the last `fit`, or of the loaded prompt.
-        training: other options of training; None for the defaults of `TrainingSettings`, but without `target_loss`,
-            since losses are nats per token here, and with `deep_learning_rate=0.3`: docs/measurements/generation.md.
+        training: other options of training, a `TrainingSettings`; None for the defaults. Those of a generator are
+            `deep_learning_rate=0.3` (docs/measurements/generation.md), and no `target_loss`, since losses are nats per
+            token.
         model_options: options of `load_backbone` for a model given by name: dtype, device, compile, quantize.
         random_state: seed of the initial vectors, of the order of examples, and of texts drawn with `do_sample`.
 

@@ -31,7 +31,7 @@ class GeneratorEstimator(TrainedEstimator):
         "soft_init": one_of("template", "vocabulary"),
         "warm_start": BOOLEAN,
     }
-    training_defaults: ClassVar[Mapping[str, Any]] = {"target_loss": 0.0, "deep_learning_rate": 0.3}
+    training_defaults: ClassVar[Mapping[str, float]] = {"target_loss": 0.0, "deep_learning_rate": 0.3}
 
     options: Mapping[str, Any] | None
     demonstrations: str | Transformer

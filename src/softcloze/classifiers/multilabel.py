@@ -54,7 +54,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
             weight of the examples with it, where those without weigh 1.
         max_length: limit of a prompt in tokens; None for the model's own limit.
         chat_options: values of variables of the tokenizer's chat template, as for `PromptClassifier`.
-        training: other options of training, a `TrainingSettings`; None for its defaults with `target_loss=0`.
+        training: other options of training, a `TrainingSettings`; None for the defaults.
         model_options: options of `load_backbone` for a model given by name: dtype, device, compile.
         random_state: seed of the initial vectors and of the order of examples.
 
@@ -81,7 +81,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
 
     heads = (HEAD,)
     constraints: ClassVar[Mapping[str, Constraint]] = {**PromptEstimator.constraints, "soft_init": one_of(*INITS)}
-    training_defaults: ClassVar[Mapping[str, Any]] = {"target_loss": 0.0}
+    training_defaults: ClassVar[Mapping[str, float]] = {"target_loss": 0.0}
 
     model: AnyModel
     template: str | Template

@@ -25,7 +25,15 @@ from softcloze.prompt import Prompt
 from softcloze.prompt.sources import of_tasks
 from softcloze.soft import SharedBlock, SoftVectors
 from softcloze.template import EMBEDDING
-from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, train, warn_if_stuck
+from softcloze.training import (
+    FIT_PARAMETERS,
+    Checkpoint,
+    Record,
+    ResolvedSettings,
+    TrainingSettings,
+    train,
+    warn_if_stuck,
+)
 from softcloze.verbalizer import Label
 
 
@@ -123,7 +131,7 @@ class MultiTaskPrompt(BaseEstimator):
             OneSidedWarning: as `PromptClassifier.fit`, for a task.
         """
         validate_parameters(vars(self), self.constraints)
-        settings = self.training if self.training is not None else TrainingSettings()
+        settings = (self.training if self.training is not None else TrainingSettings()).resolved()
         settings.validate()
         self._validate_blocks()
         members = self._members(tasks)
@@ -175,7 +183,7 @@ class MultiTaskPrompt(BaseEstimator):
         self,
         begun: Mapping[str, BegunFit],
         training: Mapping[str, Mapping[str, Any]],
-        settings: TrainingSettings,
+        settings: ResolvedSettings,
         start: Start,
     ) -> list[Record]:
         """Train all tasks together; return the history."""

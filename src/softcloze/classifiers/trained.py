@@ -22,7 +22,15 @@ from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, p
 from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
 from softcloze.prompt.card import quantised_options
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
-from softcloze.training import FIT_PARAMETERS, Checkpoint, Record, TrainingSettings, TrainingTask, train
+from softcloze.training import (
+    FIT_PARAMETERS,
+    Checkpoint,
+    Record,
+    ResolvedSettings,
+    TrainingSettings,
+    TrainingTask,
+    train,
+)
 
 RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) | NONE
 
@@ -58,7 +66,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
     """Base of the estimators that train one prompt; a subclass declares the parameters and implements `fit`.
 
     Attributes:
-        training_defaults: options of training if `training` is None.
+        training_defaults: options of training where `training` has None, if they are not those of classifiers.
         fixed: parameters that a saved prompt fixes.
     """
 
@@ -73,7 +81,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
         "model_options": instance_of("a mapping from options of load_backbone to their values", Mapping) | NONE,
         "random_state": RANDOM_STATE,
     }
-    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    training_defaults: ClassVar[Mapping[str, float]] = {}
     fixed: ClassVar[tuple[str, ...]] = ("template", "max_length", "chat_options")
 
     model: AnyModel
@@ -127,7 +135,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
         super().set_params(**{name: value for name, value in parameters.items() if name not in options})
         if options:
             validate_parameters({"training": self.training}, self.constraints)
-            self.training = self._settings()
+            self.training = self.training if self.training is not None else TrainingSettings()
             super().set_params(**options)
         return self
 
@@ -183,8 +191,9 @@ class TrainedEstimator(SharedModelMixin, ABC):
     def _load_backbone(self) -> Backbone:
         return load_backbone(self.model, **validate_model_options(self.model, self.model_options))
 
-    def _settings(self) -> TrainingSettings:
-        return self.training if self.training is not None else TrainingSettings(**self.training_defaults)
+    def _settings(self) -> ResolvedSettings:
+        given = self.training if self.training is not None else TrainingSettings()
+        return given.resolved(**self.training_defaults)
 
     def _validate_parameters(self) -> None:
         """Raise ParameterError if a parameter has a wrong type or is outside its range, before a model is loaded."""

@@ -2,13 +2,14 @@
 
 from softcloze.training.checkpoint import Checkpoint, Record
 from softcloze.training.loop import hold_out, train, warn_if_stuck
-from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, parse_size
+from softcloze.training.settings import FIT_PARAMETERS, ResolvedSettings, TrainingSettings, parse_size
 from softcloze.training.task import TrainingTask
 
 __all__ = [
     "FIT_PARAMETERS",
     "Checkpoint",
     "Record",
+    "ResolvedSettings",
     "TrainingSettings",
     "TrainingTask",
     "hold_out",

@@ -18,13 +18,13 @@ from softcloze.training.batches import draw_batches
 from softcloze.training.checkpoint import Checkpoint, EpochState, Progress, Record
 from softcloze.training.features import TrainingFeatures
 from softcloze.training.optimised import current_values, named_parameters, parameter_groups, progress_of, restore
-from softcloze.training.settings import FIT_PARAMETERS, TrainingSettings, learning_rate_share, parse_size
+from softcloze.training.settings import FIT_PARAMETERS, ResolvedSettings, learning_rate_share, parse_size
 from softcloze.training.task import TrainingTask
 
 
 def train(
     tasks: Sequence[TrainingTask],
-    settings: TrainingSettings,
+    settings: ResolvedSettings,
     *,
     epochs: int,
     batch_size: int,
@@ -207,7 +207,7 @@ def train(
 
 
 def _features(
-    task: TrainingTask, chosen: Sequence[int], settings: TrainingSettings, memory: int, seed: int
+    task: TrainingTask, chosen: Sequence[int], settings: ResolvedSettings, memory: int, seed: int
 ) -> TrainingFeatures:
     """The features of a task, whose slots with from= get their networks."""
     field_states: dict[tuple[int, ...], Tensor] = {}
@@ -277,7 +277,7 @@ def hold_out(targets: Sequence[int], share: float, seed: int) -> tuple[list[int]
     return chosen, held_out
 
 
-def _finished(history: Sequence[Record], epochs: int, settings: TrainingSettings) -> bool:
+def _finished(history: Sequence[Record], epochs: int, settings: ResolvedSettings) -> bool:
     if not history:
         return False
     if len(history) >= epochs or history[-1]["loss"] < settings.target_loss:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from softcloze.training.checkpoint import MOMENTS, TENSORS, EpochState, Progress, Record
 from softcloze.training.features import TrainingFeatures
-from softcloze.training.settings import TrainingSettings
+from softcloze.training.settings import ResolvedSettings
 from softcloze.training.task import TrainingTask
 
 
@@ -30,7 +30,7 @@ def parameter_groups(
     tasks: Sequence[TrainingTask],
     features: Sequence[TrainingFeatures],
     learning_rate: float,
-    settings: TrainingSettings,
+    settings: ResolvedSettings,
 ) -> list[dict[str, Any]]:
     """Optimiser groups of soft vectors and heads, each with its highest step."""
     groups: list[dict[str, Any]] = []

@@ -42,14 +42,15 @@ def _option(default: object, constraint: Constraint) -> Any:  # noqa: ANN401 - d
 class TrainingSettings(BaseEstimator):
     """Options of training other than epochs, batch size and learning rate.
 
-    Classifiers take them as `training=`; a search sets an option as `training__NAME`, for example
+    Estimators take them as `training=`; a search sets an option as `training__NAME`, for example
     `GridSearchCV(clf, {"training__warmup_fraction": [0.0, 0.1]})`. The defaults were chosen by measurements:
-    docs/measurements/defaults.md.
+    docs/measurements/defaults.md. Two of them depend on the estimator, which takes its own where an option is None;
+    its prompt and checkpoints have the values that were taken.
 
     Attributes:
         deep_learning_rate: highest step of AdamW for soft vectors that enter at later layers, in units of the root mean
             square of the hidden states in front of each layer; divided by the number of these layers, for their changes
-            add up.
+            add up. None for 0.03, in `PromptGenerator` for 0.3.
         via_learning_rate: highest step of AdamW for the weights of the networks of soft slots with via=.
         via_width: width of the hidden layers of these networks.
         from_learning_rate: highest step of AdamW for the weights of the networks of soft slots with from=: of the first
@@ -61,7 +62,8 @@ class TrainingSettings(BaseEstimator):
             score of the average example.
         warmup_fraction: share of the steps with a linear rise of the learning rate; afterwards it falls linearly to 0.
         max_grad_norm: L2 norm to which a longer gradient is clipped.
-        target_loss: training stops after an epoch whose mean training loss, in nats, is below this; 0 for never.
+        target_loss: training stops after an epoch whose mean training loss, in nats, is below this; 0 for never. None
+            for 0.2, in `PromptGenerator` and `MultiLabelPromptClassifier` for 0.
         average_last_epochs: number of last epochs over whose steps the final weights are averaged; 0 for the weights
             after the last step, which favour one label more. A fit that `target_loss` stops before these epochs keeps
             the weights after its last step.
@@ -80,11 +82,11 @@ class TrainingSettings(BaseEstimator):
 
     Example:
         >>> settings = TrainingSettings(warmup_fraction=0.2)
-        >>> settings.get_params()["warmup_fraction"], settings.target_loss
-        (0.2, 0.2)
+        >>> settings.get_params()["warmup_fraction"], settings.target_loss, settings.resolved().target_loss
+        (0.2, None, 0.2)
     """
 
-    deep_learning_rate: float = _option(0.03, LEARNING_RATE)
+    deep_learning_rate: float | None = _option(None, LEARNING_RATE | NONE)
     via_learning_rate: float = _option(0.001, LEARNING_RATE)
     via_width: int = _option(64, integer(at_least=1))
     from_learning_rate: float = _option(0.003, LEARNING_RATE)
@@ -92,7 +94,7 @@ class TrainingSettings(BaseEstimator):
     head_learning_rate: float = _option(0.1, LEARNING_RATE)
     warmup_fraction: float = _option(0.1, number("from 0 to below 1", lambda value: 0 <= value < 1))
     max_grad_norm: float = _option(1.0, POSITIVE)
-    target_loss: float = _option(0.2, NOT_NEGATIVE)
+    target_loss: float | None = _option(None, NOT_NEGATIVE | NONE)
     average_last_epochs: int = _option(3, integer(at_least=0))
     early_stopping: bool = _option(False, BOOLEAN)
     validation_fraction: float = _option(0.2, FRACTION)
@@ -101,6 +103,13 @@ class TrainingSettings(BaseEstimator):
     cache_memory: int | str = _option("2GiB", Constraint(SIZE, lambda size: _bytes(size) is not None))
     on_epoch: Callable[[Record], None] | None = _option(None, FUNCTION | NONE)  # noqa: RUF009 - it makes a field
     on_step: Callable[[int, int], None] | None = _option(None, FUNCTION | NONE)  # noqa: RUF009 - it makes a field
+
+    def resolved(self, **defaults: float) -> "ResolvedSettings":
+        """These settings with the defaults of an estimator in place of None; those of classifiers where it has none."""
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        optional = [option.name for option in fields(TrainingSettings) if option.default is None]
+        given = {name: value for name, value in values.items() if value is not None or name not in optional}
+        return ResolvedSettings(**{**defaults, **given})
 
     def validate(self) -> None:
         """Raise ParameterError if an option has a wrong type or is outside its range; names it and its value."""
@@ -117,6 +126,17 @@ class TrainingSettings(BaseEstimator):
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """Make settings from a mapping with the entries of `to_dict`; others are ignored."""
         return cls(**{option.name: saved[option.name] for option in fields(cls) if option.name in saved})
+
+
+@dataclass
+class ResolvedSettings(TrainingSettings):
+    """Options of training of an estimator, with a value for each, which its prompt and checkpoints have.
+
+    The defaults are those of classifiers with one label for each example.
+    """
+
+    deep_learning_rate: float = _option(0.03, LEARNING_RATE | NONE)
+    target_loss: float = _option(0.2, NOT_NEGATIVE | NONE)
 
 
 def parse_size(size: int | str) -> int:
