@@ -67,8 +67,6 @@ class PrefixTuningClassifier(ClassifierMixin, BaseEstimator):
         with torch.random.fork_rng():
             torch.manual_seed(self.random_state)
             self.model_ = with_prefix(backbone, self.length)
-        self.trainable_ = sum(weight.numel() for weight in self.model_.parameters() if weight.requires_grad)
-        self.artifact_bytes_ = 4 * self.trainable_
         prompts, goals = self.compiled_.encode(X), np.searchsorted(self.classes_, np.array(y))
         generator = np.random.default_rng(self.random_state)
         steps = self.epochs * -(-len(prompts) // self.batch_size)

@@ -106,6 +106,7 @@ TRAINED = [  # of a model of width 32 with two layers
     ("<soft*2 layers=all>", 2 * 2 * 32),
     ("<soft*2 layers=1>", 2 * 32),  # its input embeddings stay as they started
     ("<soft*2 layers=1 train=no> <soft*3>", 3 * 32),
+    ("<soft*2 via=mlp>", 2 * 32 + (32 + 1) * 64 + (64 + 1) * 64 + (64 + 1) * 32),  # three linear layers
 ]
 
 
@@ -315,9 +316,17 @@ def test_fine_tuning_is_the_same_again(bert_tiny):
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_adapters(bert_tiny):
-    clf = FineTunedClassifier(bert_tiny, trained="lora", epochs=1, random_state=0).fit(TRAIN.texts, TRAIN.labels)
-    assert 10_000 < clf.trainable_ < 0.05 * bert_tiny.parameters
-    assert clf.predict_proba(["a film"]).shape == (1, 2)
+    clf = FineTunedClassifier(bert_tiny, trained="lora", epochs=1, random_state=0)
+    measured = measure_classifier(clf, TRAIN, ScoreCache(["a film"]), CLASSES)
+    assert 10_000 < measured.trainable < 0.05 * bert_tiny.parameters
+    assert measured.artifact_bytes == 4 * measured.trainable
+    assert measured.probabilities.shape == (1, 2)
+
+
+def test_a_new_head_is_counted(bert_tiny):
+    clf = FineTunedClassifier(bert_tiny, trained="head", epochs=1, random_state=0)
+    pooler, head = 128 * 128 + 128, 128 * 2 + 2
+    assert measure_classifier(clf, TRAIN, ScoreCache(["a film"]), CLASSES).trainable == pooler + head
 
 
 def test_adapters_without_peft_name_the_command(bert_tiny, monkeypatch):

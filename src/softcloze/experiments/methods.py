@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
-from torch import Tensor
+from torch import Tensor, nn
 
 from softcloze.backbone import AnyModel
 from softcloze.classifiers import ProbeClassifier, PromptClassifier
@@ -26,8 +27,8 @@ from softcloze.experiments.score_cache import ScoreCache
 from softcloze.experiments.sentence_baselines import SentenceEmbeddingClassifier, SetFitClassifier
 from softcloze.library import resolve_mask_template
 from softcloze.parameters import TEXT, Constraint, integer, validate_parameters
-from softcloze.prompt import Prompt
-from softcloze.template import Field, Template, with_demos, with_slots
+from softcloze.soft.encoder import Encoder
+from softcloze.template import Field, Template, Via, with_demos, with_slots
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
 # the estimators of this package
@@ -62,7 +63,8 @@ class Method:
         classifier: any scikit-learn estimator that takes texts: a `PromptClassifier`, a pipeline that starts with a
             vectorizer, a search over settings. It is cloned for each run, and every `random_state` in it is set to the
             run's seed. A search with `cv=None` uses the splits of `Protocol.folds`. Without `predict_proba` the
-            predicted label gets probability 1.
+            predicted label gets probability 1. Trained numbers are those of its `coef_` and `intercept_`, and of its
+            torch modules the weights that require a gradient.
         description: one line for tables and reports; by default the name of the class.
         variant_of: name of a group of methods that differ only in their prompt; tables and reports show the spread
             of each group.
@@ -275,34 +277,51 @@ def _trainable(classifier: BaseEstimator) -> int:
     fitted = fitted[-1] if isinstance(fitted, Pipeline) else fitted
     match fitted:
         case PromptClassifier():
-            prompt = fitted.prompt_ if hasattr(fitted, "prompt_") else None
-            return sum(tensor.numel() for tensor in _trained_tensors(prompt)) if prompt is not None else 0
-        case FineTunedClassifier():
-            return fitted.trainable_
+            return sum(tensor.numel() for tensor in _trained_tensors(fitted)) if hasattr(fitted, "prompt_") else 0
         case ProbeClassifier():
             return fitted.probe_.weight.numel() + fitted.probe_.bias.numel()
         case SentenceEmbeddingClassifier():
             return int(fitted.head_.coef_.size + fitted.head_.intercept_.size)
+        case SetFitClassifier():
+            return sum(weight.numel() for weight in _trained_weights(fitted)) + _trainable(fitted.model_.model_head)
         case _:
-            return sum(np.size(getattr(fitted, name, ())) for name in ("coef_", "intercept_"))
+            weights = sum(weight.numel() for weight in _trained_weights(fitted))
+            return weights + sum(np.size(getattr(fitted, name, ())) for name in ("coef_", "intercept_"))
 
 
-def _trained_tensors(prompt: Prompt) -> list[Tensor]:
-    """The tensors of a prompt that its fit trains, as they are saved."""
+def _trained_weights(fitted: BaseEstimator) -> set[nn.Parameter]:
+    """The weights that require a gradient in the torch modules of an estimator, such as a fine-tuned network."""
+    owner = fitted.model_ if isinstance(fitted, SetFitClassifier) else fitted
+    modules = [value for value in vars(owner).values() if isinstance(value, nn.Module)]
+    return {weight for module in modules for weight in module.parameters() if weight.requires_grad}
+
+
+def _trained_tensors(fitted: PromptClassifier) -> list[Tensor]:
+    """The tensors that the fit of a prompt trains: those that are saved, and the networks of slots with via=."""
+    prompt = fitted.prompt_
     trained = {block.key: block for block in prompt.template.blocks if block.train}
     # input embeddings of a block that enters at later layers alone stay as they started
     embeddings = [tensor for key, tensor in prompt.vectors.items() if key in trained and not trained[key].layers.first]
     deep = [tensor for key, tensor in prompt.deep.items() if key in trained]
-    return [*embeddings, *deep, *prompt.networks.values(), *prompt.head_tensors.values()]
+    encoders = [
+        weight
+        for key, block in trained.items()
+        if block.via is not None and not block.layers.first
+        for weight in _encoder(block.via, prompt.vectors[key].shape[1], fitted._settings().via_width).parameters()
+    ]
+    return [*embeddings, *deep, *encoders, *prompt.networks.values(), *prompt.head_tensors.values()]
+
+
+def _encoder(via: Via, vector_width: int, width: int) -> Encoder:
+    """A network of the sizes of the one that a fit trains and does not keep."""
+    return Encoder(via, vector_width, width, unit=1.0, generator=torch.Generator())
 
 
 def _artifact_bytes(classifier: BaseEstimator) -> int | None:
     """Size of the saved prompt or the trained weights; None for estimators that could only be pickled."""
     fitted = getattr(classifier, "best_estimator_", classifier)
-    if isinstance(fitted, FineTunedClassifier):
-        return fitted.artifact_bytes_
     if not isinstance(fitted, PromptClassifier):
-        return None
+        return sum(weight.nbytes for weight in _trained_weights(fitted)) or None
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "prompt"
         try:
