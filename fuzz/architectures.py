@@ -60,6 +60,8 @@ SIZES = (
     | dict.fromkeys(["intermediate_size", "ffn_dim", "encoder_ffn_dim", "decoder_ffn_dim", "d_ff"], 64)
     | dict.fromkeys(["ffn_hidden_size", "n_inner"], 64)
     | dict.fromkeys(["head_dim", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"], 8)
+    | dict.fromkeys(["linear_num_heads", "linear_num_key_heads", "linear_num_value_heads"], 4)
+    | dict.fromkeys(["linear_head_dim", "linear_key_head_dim", "linear_value_head_dim"], 8)
     | dict.fromkeys(["max_position_embeddings", "n_positions", "n_ctx"], 128)
     | dict.fromkeys(["num_experts", "num_local_experts", "n_routed_experts"], 4)
     | dict.fromkeys(["num_experts_per_tok", "topk_group", "n_group"], 2)
