@@ -130,10 +130,9 @@ def test_surrogates_and_other_odd_text_is_data(client):
 
 def test_the_decision_is_explained(client):
     body = client.post("/explain", json={"text": TEXTS[0], "prompt_id": "reviews", "top": 3}).json()
-    assert (body["labels"], len(body["top"]), body["version"]) == (["negative", "positive"], 3, 1)
+    assert ([*body["probabilities"]], len(body["top"])) == (["negative", "positive"], 3)
     assert {word["word"] for word in body["words"]} == {"good", "bad"}
-    answer = client.post("/classify", json=ROW).json()
-    np.testing.assert_allclose(body["probabilities"], [*answer["probabilities"].values()], atol=1e-5)
+    assert client.post("/classify", json=ROW).json().items() <= body.items()  # to the last bit
     assert client.post("/explain", json={"text": "a", "prompt_id": "no"}).status_code == 404
 
 

@@ -1,6 +1,7 @@
 """The page as the server renders it: forms are answered without a script, and everything in it is text."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -86,6 +87,7 @@ def test_the_page_lists_what_is_served(client):
         "chinese",
         "choices",
         "hostile",
+        "moods",
         "pairs",
         "reviews",
         "reviews@canary",
@@ -164,6 +166,38 @@ def test_explanations_are_those_of_the_route(client):
         assert any(word["word"].strip() in row and percent(word["share"]) in row for row in rows)
     assert sum(row.startswith(direct["top"][0]["token"]) for row in rows)
     assert "".join(page.texts("p", **{"class": "drawn"})[0].split()) == "<text>␣Itwas<mask>"
+
+
+def test_several_labels_are_explained_and_a_form_is_scored_once(client, monkeypatch):
+    body = {"text": TEXT, "prompt_id": "moods"}
+    direct = client.post("/explain", json=body).json()
+    plain = client.post("/classify", json=body).json()
+    assert plain.items() <= direct.items()  # to the last bit
+    assert (direct["labels"], "label" in direct) == (["calm", "old"], False)
+    words = {word["word"]: word for word in direct["words"]}
+    assert {name: word["label"] for name, word in words.items()} == {
+        "quiet": "calm",
+        "loud": "loud",
+        "noise": "loud",
+        "old": "old",
+    }
+    assert words["quiet"]["share"] == 1.0
+    assert words["loud"]["share"] + words["noise"]["share"] == pytest.approx(1.0)
+    for name, word in words.items():  # the score of a label is the log-probability of its words
+        if word["share"] == 1.0:
+            odds = word["log_probability"] + 99.0
+            assert direct["probabilities"][word["label"]] == pytest.approx(1 / (1 + math.exp(-odds))), name
+
+    sizes, score = [], PromptSet.score_rows
+    monkeypatch.setattr(
+        PromptSet, "score_rows", lambda self, rows, **kept: sizes.append(len(rows)) or score(self, rows, **kept)
+    )
+    page = Elements(post(client, ["moods", "reviews", "choices"], boxes={"choices": "a\nb"}, action="explain").text)
+    assert sizes == [3]
+    assert page.texts("p", **{"class": "answer"})[0] == "calm, old"
+    assert any("noise" in row and percent(words["noise"]["share"]) in row for row in page.texts("tr"))
+    (unexplained,) = page.texts("p", **{"class": "error"})  # and it is answered
+    assert "choices@1 are not made by label words" in unexplained
 
 
 def test_a_prompt_without_explanation_is_still_answered(client, monkeypatch):

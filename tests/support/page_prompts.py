@@ -1,5 +1,7 @@
 """Prompts for the page of the service: several fields, choices, truncation, many labels, Chinese, and hostile text."""
 
+import torch
+
 from softcloze import Prompt, Template, Verbalizer
 from softcloze.prompt import GeneratorPrompt
 from softcloze.registry import Registry
@@ -25,6 +27,17 @@ def page_registry(folder, backbone):
     add("choices", "<text> <options field=choices><mask>", FieldVerbalizer("choices", most=3, answers="word"))
     add("topics", "<text> It is about<mask>", Verbalizer({f"topic {i}": w for i, w in enumerate(_WORDS)}))
     add("chinese", "<text> 总之，很<mask>", Verbalizer({"好评": "好", "差评": "差"}))
+    moods = Verbalizer({"calm": "quiet", "loud": ["loud", "noise"], "old": "old"})
+    thresholds = {"slopes": torch.ones(3), "thresholds": torch.tensor([-99.0, 0.0, -99.0])}  # the first and the last
+    prompt = Prompt(
+        Template("<text> It is<mask>"),
+        moods,
+        backbone.name,
+        backbone.fingerprint,
+        head="thresholds",
+        head_tensors=thresholds,
+    )
+    registry.promote(str(registry.add(prompt, "moods")))
     add("hostile", f"<text>{_LITERAL}<mask>", Verbalizer({HOSTILE: "good", "b": "bad"}))
     return registry
 
@@ -41,6 +54,17 @@ def generator_registry(folder, backbone):
     add("shorten", "<text> In all:<answer max=6>", alias="canary")
     add("titled", "<title>: <body> So:<answer max=5>")
     add("endless", "<text max=9>:<answer max=2000>")
+    moods = Verbalizer({"calm": "quiet", "loud": ["loud", "noise"], "old": "old"})
+    thresholds = {"slopes": torch.ones(3), "thresholds": torch.tensor([-99.0, 0.0, -99.0])}  # the first and the last
+    prompt = Prompt(
+        Template("<text> It is<mask>"),
+        moods,
+        backbone.name,
+        backbone.fingerprint,
+        head="thresholds",
+        head_tensors=thresholds,
+    )
+    registry.promote(str(registry.add(prompt, "moods")))
     add("hostile", f"<text>{_LITERAL}<answer max=8>")
     reviews = Prompt(Template("<text> It was<mask>"), _SENTIMENT, backbone.name, backbone.fingerprint)
     registry.promote(str(registry.add(reviews, "reviews")))

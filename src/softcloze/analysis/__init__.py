@@ -2,7 +2,7 @@
 
 from softcloze.analysis.ablation import DeletedVector, Deletions, delete_vectors
 from softcloze.analysis.evaluation import Score
-from softcloze.analysis.explain import explain, explain_prompt, likeliest_words
+from softcloze.analysis.explain import explain, explain_prompt, explain_row, likeliest_words
 from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
 from softcloze.analysis.field_effects import FieldEffect, FieldEffects, field_effects
 from softcloze.analysis.hardening import Hardening, HardPrompt, harden
@@ -42,6 +42,7 @@ __all__ = [
     "delete_vectors",
     "explain",
     "explain_prompt",
+    "explain_row",
     "field_effects",
     "harden",
     "head_shares",

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from softcloze.analysis.explanation import Explanation, LabelShare, TopWord, WordShare
@@ -11,10 +13,10 @@ from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.encoding import EncodedPrompt
 from softcloze.encoding.tokens import readable_token
-from softcloze.errors import ParameterError
-from softcloze.heads import EXACT, LinearHead, WordsLinearHead
+from softcloze.errors import DataError, ParameterError
+from softcloze.heads import EXACT, EXCLUSIVE, LinearHead, WordsLinearHead
 from softcloze.parameters import integer, validate_parameters
-from softcloze.prompt import BoundPrompt, CompiledPrompt
+from softcloze.prompt import BoundPrompt, CompiledPrompt, EncodedRow, RowPrediction
 from softcloze.scoring import log_probabilities
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer, Verbalizer
@@ -114,7 +116,7 @@ def _explain(
 
 
 def explain_prompt(bound: BoundPrompt, example: Example | EncodedPrompt, top: int = 10) -> Explanation:
-    """Explain the decision of a prompt for one example, its calibration applied.
+    """Explain the decision of a prompt for one example, its calibration or its thresholds applied.
 
     Args:
         bound: the prompt on its backbone.
@@ -134,21 +136,70 @@ def explain_prompt(bound: BoundPrompt, example: Example | EncodedPrompt, top: in
         >>> explain_prompt(BoundPrompt(prompt, backbone), "A delight.", top=0).labels
         ('negative', 'positive')
     """
-    if bound.prompt.head not in ("words", *EXACT):
+    _validate_decision(bound, top)
+    (prompt,) = [example] if isinstance(example, EncodedPrompt) else bound.encode([example])
+    features = bound.features([prompt])
+    scores = bound.label_scores(features)
+    return _explain_decision(bound, prompt, features, scores[0], bound.probabilities(scores)[0], top)
+
+
+def explain_row(row: EncodedRow, prediction: RowPrediction, top: int = 10) -> Explanation:
+    """Explain the prediction for a row, whose label scores are not computed again.
+
+    Args:
+        row: the row, as `PromptSet.encode_rows` gives it.
+        prediction: its prediction by `PromptSet.score_rows` with `keep_features=True`. The probabilities of the
+            explanation are those of the prediction.
+        top: number of the likeliest words of the vocabulary to list.
+
+    Raises:
+        DataError: the prediction has an error, or no features.
+        ParameterError: as for `explain_prompt`.
+
+    Example:
+        >>> from softcloze import Prompt, PromptSet, Template, Verbalizer, load_backbone
+        >>> backbone = load_backbone("starter:bert-tiny")
+        >>> words = Verbalizer({"positive": "good", "negative": "bad"})
+        >>> prompt = Prompt(Template("<text> It was <mask>."), words, backbone.name, backbone.fingerprint)
+        >>> prompts = PromptSet({"reviews": prompt}, backbone)
+        >>> rows = prompts.encode_rows([("reviews", "A delight.")])
+        >>> (prediction,) = prompts.score_rows(rows, keep_features=True)
+        >>> explain_row(rows[0], prediction).predicted == prediction.label
+        True
+    """
+    features, scores, probabilities = prediction.features, prediction.scores, prediction.probabilities
+    if row.bound is None or row.encoded is None or features is None or scores is None or probabilities is None:
+        raise DataError("explain_row takes a row that was scored by score_rows(rows, keep_features=True)")
+    _validate_decision(row.bound, top)
+    return _explain_decision(row.bound, row.encoded, features[None], scores, probabilities, top)
+
+
+def _validate_decision(bound: BoundPrompt, top: int) -> None:
+    """Raise ParameterError if decisions of a prompt cannot be explained."""
+    if bound.prompt.head not in ("words", "thresholds", *EXACT):
         raise ParameterError(
             "explain shows the parts of label words and of a linear layer in the decision, and "
             f"head={bound.prompt.head!r} decides"
         )
     _validate(bound.compiled, top)
+
+
+def _explain_decision(
+    bound: BoundPrompt,
+    prompt: EncodedPrompt,
+    features: Tensor,
+    scores: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    top: int,
+) -> Explanation:
+    """Explain the decision for an example by its features, shape (1, features), and label scores, shape (labels,)."""
     head = bound.parts.head if isinstance(bound.parts.head, LinearHead | WordsLinearHead) else None
-    prompts = [example] if isinstance(example, EncodedPrompt) else bound.encode([example])
-    features = bound.features(prompts)
-    (explanation,) = _explain(bound.compiled, prompts, bound.parts.soft, features, top, head)
-    if bound.prompt.calibration is None:
-        return explanation
-    # a calibration changes the probabilities of labels, not those of words
-    (probabilities,) = bound.probabilities(bound.label_scores(features))
-    return replace(explanation, probabilities=tuple(probabilities.tolist()))
+    (explanation,) = _explain(bound.compiled, [prompt], bound.parts.soft, features, top, head)
+    several = None
+    if bound.prompt.head not in EXCLUSIVE:
+        several = tuple(label for label, score in zip(bound.labels, scores, strict=True) if score > 0)
+    # a calibration and thresholds change the probabilities of labels, not those of words
+    return replace(explanation, probabilities=tuple(probabilities.tolist()), several=several)
 
 
 def likeliest_words(

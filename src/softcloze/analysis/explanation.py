@@ -92,6 +92,8 @@ class Explanation(Displayable):
             many tokens; the mass is that of the best number of tokens.
             With decoding="most_confident" words of several tokens do not share one distribution, and it may pass 1.
         parts: the parts of each label's score, in the order of the labels; empty where label words decide alone.
+        several: the labels that are more probable than not, of a prompt of several labels an example, whose
+            probabilities are of each label on its own; None where an example has one label.
 
     >>> words = (
     ...     WordShare("bad", "dull", ("dull",), log_probability=-3.0, score=-1.0, share=1.0),
@@ -124,17 +126,23 @@ class Explanation(Displayable):
     top: tuple[TopWord, ...]
     mass: float
     parts: tuple[LabelShare, ...] = ()
+    several: tuple[Label, ...] | None = None
 
     @property
-    def predicted(self) -> Label:
-        """The most probable label."""
+    def predicted(self) -> Label | tuple[Label, ...]:
+        """The most probable label; the labels of `several` where an example may have any number."""
+        if self.several is not None:
+            return self.several
         return self.labels[self.probabilities.index(max(self.probabilities))]
 
     def content(self) -> Sequence[Block]:
         """The prediction in a line, and tables of the parts of a head, the label words and the likeliest words."""
         mass = f"the label words have {percent(self.mass)} of the probability at the mask"
         said = mass if self.words else "a linear layer on the state decides"
-        headline = (Styled(self.predicted, "bold"), f" {percent(max(self.probabilities))}; {said}")
+        label, more = self.predicted, f" {percent(max(self.probabilities))}"
+        if self.several is not None:
+            label, more = ", ".join(map(str, self.several)) or "no label", ""
+        headline = (Styled(label, "bold"), f"{more}; {said}")
         tables = [self._part_table()] if self.parts else []
         tables += [self._word_table()] if self.words else []
         return [headline, *tables, self._top_table()]

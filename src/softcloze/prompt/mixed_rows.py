@@ -62,6 +62,7 @@ class RowPrediction:
             encoded.
         cut: tokens that truncation removed, by field; only fields that lost some.
         dropped: number of demonstrations left out.
+        features: the input of the head, shape (features,); None unless `score_rows` was asked to keep it.
     """
 
     prompt: PromptKey
@@ -73,6 +74,7 @@ class RowPrediction:
     tokens: int = field(default=0, repr=False)
     cut: Mapping[str, int] = field(default_factory=dict, repr=False)
     dropped: int = field(default=0, repr=False)
+    features: Tensor | None = field(default=None, repr=False)
 
 
 def encode_rows(
@@ -98,15 +100,17 @@ def encode_rows(
     return [encoded[i] for i in range(len(rows))]
 
 
-def predict_encoded_rows(rows: Sequence[EncodedRow], features: Mapping[BoundPrompt, Tensor]) -> list[RowPrediction]:
+def predict_encoded_rows(
+    rows: Sequence[EncodedRow], features: Mapping[BoundPrompt, Tensor], *, keep_features: bool = False
+) -> list[RowPrediction]:
     """Predictions of rows from the features of each prompt's rows without errors, in their order."""
-    scores = {bound: iter(_scores(bound, of_prompt)) for bound, of_prompt in features.items()}
+    scores = {bound: zip(_scores(bound, of_prompt), of_prompt, strict=True) for bound, of_prompt in features.items()}
     predictions = []
     for row in rows:
         if row.bound is None or row.encoded is None:
             predictions.append(RowPrediction(row.prompt, error=row.error))
             continue
-        result = next(scores[row.bound])
+        result, features_of_row = next(scores[row.bound])
         if isinstance(result, NonFiniteError):
             predictions.append(RowPrediction(row.prompt, error=result, tokens=len(row.encoded)))
             continue
@@ -120,6 +124,7 @@ def predict_encoded_rows(rows: Sequence[EncodedRow], features: Mapping[BoundProm
                 tokens=len(row.encoded),
                 cut=row.encoded.cut,
                 dropped=row.encoded.dropped,
+                features=features_of_row if keep_features else None,
             )
         )
     return predictions

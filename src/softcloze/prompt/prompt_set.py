@@ -209,11 +209,12 @@ class PromptSet:
         encoded = iter(encode_rows(self._bound, [(key, x) for key, x in given if key in self._bound], self._kept))
         return [next(encoded) if key in self._bound else EncodedRow(key, self._no_prompt(key)) for key, _ in given]
 
-    def score_rows(self, rows: Sequence[EncodedRow]) -> list[RowPrediction]:
+    def score_rows(self, rows: Sequence[EncodedRow], *, keep_features: bool = False) -> list[RowPrediction]:
         """Predict rows that `encode_rows` returned, also those of another set of the same backbone.
 
         Args:
             rows: encoded rows of any prompts, in any order; those with an error keep it.
+            keep_features: whether predictions keep the input of the head, for `softcloze.analysis.explain_row`.
 
         Raises:
             DataError: a row was encoded for another backbone.
@@ -223,7 +224,7 @@ class PromptSet:
             if bound.backbone is not self.backbone:
                 raise DataError(f"a row was encoded for {bound.backbone.name!r}, and this set is for another backbone")
         features = compute_features([*by_prompt.items()], self._kept)
-        return predict_encoded_rows(rows, dict(zip(by_prompt, features, strict=True)))
+        return predict_encoded_rows(rows, dict(zip(by_prompt, features, strict=True)), keep_features=keep_features)
 
     @property
     def kept_bytes(self) -> int:

@@ -14,15 +14,17 @@ from softcloze.formatting import visible
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
+from softcloze.service.explaining import ExplainedOutcome
 from softcloze.service.form import Form, boxes_of, make_row, read_form
 from softcloze.service.page_parts import all_strings, language_of, render_page, static_files
-from softcloze.service.service import Service, UnavailableError
+from softcloze.service.service import Outcome, Service, UnavailableError
 from softcloze.service.version import ServedVersion
-from softcloze.service.wire import RowAnswer, RowBody
+from softcloze.service.wire import RowAnswer
 from softcloze.template.describe import Described, describe
 
 MAX_LISTED_ROWS = 200  # of a list on the page
 _MAX_LABELS = 10  # others are folded
+_MAX_WORDS = 10  # of the likeliest
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +101,21 @@ async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Res
         return Result(message=words["no_prompt"], status=422)
     if len(form.prompts) > (most := service.settings.max_rows):
         return Result(message=words["too_many_prompts"].format(rows=most), status=413)
-    chosen: dict[str, ServedVersion | RowError] = {}
+    served: dict[str, ServedVersion] = {}
+    outcomes: dict[str, Outcome | ExplainedOutcome] = {}
     for reference in form.prompts:
         try:
-            chosen[reference] = service.classifier(reference)
+            served[reference] = service.classifier(reference)
         except RowError as error:
-            chosen[reference] = error
-    served = {reference: version for reference, version in chosen.items() if isinstance(version, ServedVersion)}
+            outcomes[reference] = error
     if served and not any(form.texts.get(box.name) for version in served.values() for box in boxes_of(version)):
         return Result(message=words["no_text"], status=422)
-    rows = {reference: make_row(version, form.texts) for reference, version in served.items()}
+    rows = [make_row(version, form.texts) for version in served.values()]
     started = time.perf_counter()
     try:
-        outcomes = dict(zip(rows, await service.classify([*rows.values()]), strict=True)) if rows else {}
-        cards = []
-        for reference, version in chosen.items():
-            outcome = version if isinstance(version, RowError) else outcomes[reference]
-            if isinstance(outcome, RowError):
-                cards.append(Card(reference, errors=(outcome,)))
-            else:
-                cards.append(await _card(service, rows[reference], outcome, form.explains))
+        if rows:
+            answers = await (service.explain(rows, _MAX_WORDS) if form.explains else service.classify(rows))
+            outcomes.update(zip(served, answers, strict=True))
     except OverloadedError as error:
         return Result(
             message=words["busy"].format(seconds=error.retry_after), status=429, retry_after=error.retry_after
@@ -126,22 +123,20 @@ async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Res
     except UnavailableError:
         return Result(message=words["stopping"], status=503, retry_after=5)
     milliseconds = round(1000 * (time.perf_counter() - started))
+    cards = [_card(reference, outcomes[reference], served.get(reference)) for reference in form.prompts]
     status = 200 if any(card.answer for card in cards) else cards[0].errors[0].status
     return Result(cards, _summary(cards, words, milliseconds), status=status)
 
 
-async def _card(service: Service, row: RowBody, answer: RowAnswer, explains: bool) -> Card:
-    """The card of an answer, with its explanation if it is asked for."""
+def _card(reference: str, outcome: Outcome | ExplainedOutcome, served: ServedVersion | None) -> Card:
+    """The card of an answer, with its explanation or the reason why it has none if one was asked for."""
+    if isinstance(outcome, RowError):
+        return Card(reference, errors=(outcome,))
+    answer, reasons = outcome if isinstance(outcome, tuple) else (outcome, None)
     name = f"{answer.prompt_id}@{answer.version}"
-    named = service.catalogue.versions.get(name)
-    served = named if isinstance(named, ServedVersion) else None  # None: it is not served any more
-    if not explains:
-        return Card(name, answer, served)
-    try:
-        _, explanation = await service.explain(row.model_copy(update={"prompt_id": name}), 10)
-    except RowError as error:
-        return Card(name, answer, served, errors=(error,))
-    return Card(name, answer, served, explanation)
+    if isinstance(reasons, RowError):
+        return Card(name, answer, served, errors=(reasons,))
+    return Card(name, answer, served, reasons)
 
 
 def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int) -> str:

@@ -198,14 +198,15 @@ def add_routes(router: APIRouter, service: Service) -> None:
 
     @router.post("/explain", response_model_exclude_none=True)
     async def explain(body: ExplainBody, request: Request) -> Explained:
-        """Explain the decision for a row: the label words, their shares, and the likeliest words at the mask."""
-        served, explanation = await while_connected(request, service.explain(body, body.top))
-        return Explained(
-            prompt_id=served.version.name,
-            version=served.version.number,
-            label=explanation.predicted,
-            **asdict(explanation),
-        )
+        """Classify a row, and explain it: the label words, their shares, and the likeliest words at the mask."""
+        (outcome,) = await while_connected(request, service.explain([body], body.top))
+        if isinstance(outcome, RowError):
+            raise outcome
+        answer, explanation = outcome
+        if isinstance(explanation, RowError):
+            raise explanation
+        reasons = {name: value for name, value in asdict(explanation).items() if name in _REASONS}
+        return Explained(**answer.model_dump(exclude_none=True), **reasons)
 
     @router.post("/generate", response_model=TextAnswer, responses={200: _EVENTS})
     async def generate(body: GenerateBody, request: Request) -> Response:
@@ -257,6 +258,7 @@ def add_routes(router: APIRouter, service: Service) -> None:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
+_REASONS = Explained.model_fields.keys() - RowAnswer.model_fields.keys()
 _EVENTS: dict[str, Any] = {
     "description": 'The text; with `stream`, events of pieces, `data: {"text": …}`, then an event `end` with the '
     "whole answer, or an event `error` with `error` and `code`.",

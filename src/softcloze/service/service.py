@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeAlias
 
-from softcloze.analysis import Explanation
 from softcloze.backbone import Backbone
 from softcloze.prompt import EncodedRow
 from softcloze.registry import Registry
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import Batcher, DeadlineError, OverloadedError
 from softcloze.service.catalogue import Catalogue, Loader
+from softcloze.service.explaining import ExplainedOutcome, explain_scored, score_to_explain
 from softcloze.service.generator import ServedGenerator
 from softcloze.service.metrics import Metrics
 from softcloze.service.model_thread import ModelThread
@@ -145,24 +145,40 @@ class Service:
         self._record(outcomes, sum(row.cost for _, row in items), loop.time() - started)
         return outcomes
 
-    async def explain(self, row: RowBody, top: int) -> tuple[ServedVersion, Explanation]:
-        """Explain the decision for one row.
+    async def explain(self, rows: Sequence[RowBody], top: int) -> list[ExplainedOutcome]:
+        """Classify the rows of one request in one batch, as `classify` does, and explain each answer.
+
+        Args:
+            rows: each with its prompt.
+            top: number of the likeliest words of the vocabulary.
+
+        Returns:
+            For each row its answer and the explanation, or the error in place of either.
 
         Raises:
             UnavailableError: the service is shutting down.
             OverloadedError: too many explanations wait.
-            RowError: the row cannot be classified, or its prompt has no explanation.
         """
-        self.validate_capacity(1)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self.validate_capacity(len(rows))
         if self._explanations >= MAX_EXPLANATIONS:
             raise OverloadedError(1)
-        version = self._version(row)
         self._explanations += 1
         try:
-            loop = asyncio.get_running_loop()
-            return version, await loop.run_in_executor(self._model, version.explain, row.example, top)
+            results = await self._encode(rows, started + self.settings.deadline)
+            items = [result for result in results if not isinstance(result, RowError)]
+            explained = []
+            for scored in await loop.run_in_executor(self._model, score_to_explain, items):
+                # a job for each, between which batches of rows are scored
+                explained.append(await loop.run_in_executor(self._model, explain_scored, scored, top))
         finally:
             self._explanations -= 1
+        answers = iter(explained)
+        outcomes = [result if isinstance(result, RowError) else next(answers) for result in results]
+        classified = [outcome[0] if isinstance(outcome, tuple) else outcome for outcome in outcomes]
+        self._record(classified, sum(row.cost for _, row in items), loop.time() - started)
+        return outcomes
 
     async def begin_text(self, body: GenerateBody) -> Draft:
         """Queue the text of a request; `writing` finishes or streams it.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from softcloze.analysis import Explanation, explain_prompt
+from softcloze.analysis import Explanation, explain_row
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.prompt import EncodedRow, Prompt, PromptSet, RowPrediction
 from softcloze.registry import Version
@@ -88,18 +88,14 @@ class ServedVersion(Served):
         names = [*self.prompt.template.fields, *([self.choices] if self.choices is not None else [])]
         return tuple(dict.fromkeys(names))
 
-    def explain(self, example: JsonExample, top: int) -> Explanation:
-        """Explain the decision for an example; runs the model.
+    def explain(self, row: EncodedRow, prediction: RowPrediction, top: int) -> Explanation:
+        """Explain the prediction for a row, which has kept its features; runs the model.
 
         Raises:
-            RowError: it cannot be encoded, or decisions of this prompt have no explanation.
+            RowError: decisions of this prompt have no explanation.
         """
-        (row,) = encode_rows([(self, example)])
-        if isinstance(row, RowError):
-            raise row
-        assert row.bound is not None and row.encoded is not None
         try:
-            return explain_prompt(row.bound, row.encoded, top)
+            return explain_row(row, prediction, top)
         except ParameterError as error:
             message = f"decisions of {self.name} are not made by label words or a linear layer"
             raise RowError(422, "no_explanation", message) from error

@@ -205,14 +205,9 @@ class ExplainedPart(BaseModel):
     linear: float
 
 
-class Explained(BaseModel):
-    """The decision for a row."""
+class Explained(RowAnswer):
+    """The answer to a row, as `POST /classify` gives it, and the reasons for it."""
 
-    prompt_id: str
-    version: int
-    label: JsonValue
-    labels: list[JsonValue]
-    probabilities: list[float]
     words: list[ExplainedWord]
     top: list[LikelyWord]
     mass: Annotated[float, Field(description="Probability of all label words together.")]
