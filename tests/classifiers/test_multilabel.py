@@ -60,7 +60,17 @@ def test_scores_and_thresholds_are_platts(backbone):
         np.testing.assert_allclose(found[:, column], reference.predict_proba(scores)[:, 1], atol=1e-3)
         threshold = -reference.intercept_[0] / reference.coef_[0, 0]
         assert clf.thresholds_[column] == pytest.approx(threshold, abs=0.05)
+        for text in TEXTS[:2]:
+            explanation = clf.explain(text, top=0)
+            shares = [word.share for word in explanation.words if word.label == label]
+            mean = log_probs(backbone, text)[words].exp()
+            np.testing.assert_allclose(shares, mean / mean.sum(), atol=1e-4)
     np.testing.assert_array_equal(clf.predict(TEXTS), (found > 0.5).astype(int))
+    for text, row, probabilities in zip(TEXTS, clf.predict(TEXTS), clf.predict_proba(TEXTS), strict=True):
+        explanation = clf.explain(text, top=1)
+        np.testing.assert_allclose(explanation.probabilities, probabilities, atol=1e-6)
+        assert explanation.predicted == tuple(clf.classes_[row == 1])
+    assert f"{explanation}".startswith((", ".join(explanation.predicted) or "no label") + "; the label words have")
 
 
 def test_a_label_does_not_depend_on_the_others(backbone):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
+from softcloze.analysis import Explanation, explain_prompt
 from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import PromptEstimator, read_examples, training_task
 from softcloze.classifiers.trained import start_of
@@ -178,6 +179,20 @@ class MultiLabelPromptClassifier(PromptEstimator):
         examples, present = self._examples(X), as_indicators(y, self._bound_prompt().prompt.verbalizer)
         validate_lengths(examples, present)
         return float(accuracy_score(present, self.predict(examples), sample_weight=sample_weight))
+
+    def explain(self, example: Example, top: int = 10) -> Explanation:
+        """Explain the decision about each label for one example: tables in the terminal and in notebooks.
+
+        Args:
+            example: an example as for `predict`.
+            top: number of the likeliest words of the whole vocabulary to name, at most.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            FieldError: the example lacks a field.
+            ParameterError: `top` is below 0, or labels are rules about several masks.
+        """
+        return explain_prompt(self._bound_prompt(), example, top)
 
     @property
     def thresholds_(self) -> NDArray[np.float32]:

@@ -160,8 +160,8 @@ class Client:
             top: number of the likeliest words of the vocabulary.
 
         Returns:
-            The answer of `POST /explain`: that of `POST /classify`, with the label words, their shares, and the likeliest
-            words at the mask.
+            The answer of `POST /explain`: that of `POST /classify`, and the label words, their shares, and the
+            likeliest words at the mask.
 
         Raises:
             ServiceError: as `classify`, or the prompt has no explanation.
