@@ -208,6 +208,21 @@ def test_warm_start_continues_from_the_vectors(fitted):
     assert float((warm.prompt_.vectors["#1"] - before).abs().max()) < 1e-3
 
 
+def test_weights_count_pairs_as_often(fitted):
+    """One batch holds all pairs, so that their order has no effect."""
+    options = {"batch_size": 9, "epochs": 3}
+    texts, answers = (np.repeat(column[:4], (2, 1, 3, 1)).tolist() for column in (TEXTS, ANSWERS))
+    repeated = generator(**options).fit(texts, answers)
+    weighted = generator(**options).fit(TEXTS[:5], ANSWERS[:5], sample_weight=[4, 2, 6, 2, 0])
+    torch.testing.assert_close(weighted.prompt_.vectors["#1"], repeated.prompt_.vectors["#1"], atol=1e-4, rtol=1e-3)
+    assert weighted.history_[-1]["loss"] == pytest.approx(repeated.history_[-1]["loss"], abs=1e-4)
+    assert weighted.prompt_.training["examples"] == 4
+    equal = generator().fit(TEXTS, ANSWERS, sample_weight=[0.5] * 8)
+    assert torch.equal(equal.prompt_.vectors["#1"], fitted.prompt_.vectors["#1"])
+    with pytest.raises(DataError, match="row 1 of sample_weight is -1"):
+        generator().fit(TEXTS[:2], ANSWERS[:2], sample_weight=[1, -1])
+
+
 def test_a_chat_turn_is_written_as_plain_transformers_writes_it():
     backbone = chat_backbone()
     hard = PromptGenerator(backbone, "<chat:system>Be short.<chat:user><text><chat:assistant><answer max=10>")

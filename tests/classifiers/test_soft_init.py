@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 from support import models
 
-from softcloze import PromptClassifier
+from softcloze import PromptClassifier, PromptGenerator
 from softcloze.errors import ArtifactError, ParameterError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # models that know nothing
@@ -178,8 +178,8 @@ def test_composed_prompts_save_and_clone(pair, tmp_path):
     ("soft_init", "match"),
     [
         (lambda fitted: {"tsk": fitted}, "block 'tsk', and the blocks .* are 'language', 'task'; did you mean 'task'"),
-        (lambda fitted: {"language": "gone"}, r"soft_init\['language'\]='gone', but it has to be a Prompt"),
-        (lambda fitted: [fitted, 3], r"soft_init\[1\]=3, but it has to be a Prompt"),
+        (lambda fitted: {"language": "gone"}, r"soft_init\['language'\]='gone', but it has to be a prompt"),
+        (lambda fitted: [fitted, 3], r"soft_init\[1\]=3, but it has to be a prompt"),
         (lambda fitted: {"task": clone(fitted)}, r"soft_init\['task'\] is a PromptClassifier without vectors yet"),
         (
             lambda fitted: [fitted, classifier("<soft name=other> <text> <mask>").fit(TEXTS, LABELS)],
@@ -200,3 +200,42 @@ def test_composed_prompts_save_and_clone(pair, tmp_path):
 def test_prompts_that_do_not_fit_raise(pair, soft_init, match):
     with pytest.raises((ParameterError, ArtifactError), match=match):
         classifier(TWO, soft_init(pair[0])).fit(TEXTS, LABELS)
+
+
+# -- generators --
+
+ANSWERS = ["good", "a bad film", "", "很好", "dull", "no"]
+WRITER = '<soft*3 name=task init="the film"> <text> <soft*2>:<answer max=12>\n'
+
+
+def generator(soft_init="template", template=WRITER, **parameters):
+    parameters = {"random_state": 0, "epochs": 1, **parameters}
+    return PromptGenerator(models.backbone("gpt2"), template, soft_init=soft_init, **parameters)
+
+
+def test_generators_and_classifiers_start_from_one_another(source, folder, tmp_path):
+    """A tiny rate leaves the vectors next to their start."""
+    still = {"learning_rate": 1e-6}
+    plain = generator(**still).fit(TEXTS, ANSWERS).prompt_.vectors
+    for soft_init in (source, folder, {"task": str(folder)}):
+        vectors = generator(soft_init, **still).fit(TEXTS, ANSWERS).prompt_.vectors
+        torch.testing.assert_close(vectors["task"], source.vectors["task"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(vectors["#1"], plain["#1"], atol=1e-5, rtol=0)
+    assert not torch.allclose(plain["task"], source.vectors["task"], atol=1e-5)
+    gen = generator([folder], epochs=2, learning_rate=1.0).fit(TEXTS, ANSWERS)
+    assert gen.prompt_.training["sources"]["task"]["prompt"] == str(folder)
+    gen.save(tmp_path / "generator")
+    for soft_init in (gen, tmp_path / "generator"):
+        assert torch.equal(start_of(classifier(TARGET, soft_init))["task"], gen.prompt_.vectors["task"])
+    warm = PromptGenerator.load(tmp_path / "generator", models.backbone("gpt2"), warm_start=True, **still)
+    assert warm.fit(TEXTS, ANSWERS).prompt_.training["sources"] == gen.prompt_.training["sources"]
+    torch.testing.assert_close(warm.prompt_.vectors["task"], gen.prompt_.vectors["task"], atol=1e-5, rtol=0)
+
+
+def test_what_a_generator_cannot_start_from(source):
+    with pytest.raises(ParameterError, match="soft_init='labels', but it has to be 'template', 'vocabulary', a prompt"):
+        generator("labels").fit(TEXTS, ANSWERS)
+    with pytest.raises(ParameterError, match=r"write <soft\*3 name=task>"):
+        generator(source, "<soft*4 name=task> <text>:<answer>").fit(TEXTS, ANSWERS)
+    with pytest.raises(ParameterError, match="without vectors yet: call its fit first"):
+        generator(generator()).fit(TEXTS, ANSWERS)

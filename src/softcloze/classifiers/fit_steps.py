@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from os import PathLike
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 from softcloze.classifiers.base import PromptEstimator, class_weight_record, read_examples, training_task
 from softcloze.classifiers.calibrate import learn_calibration
 from softcloze.classifiers.one_sided import warn_if_one_sided
-from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, transfer
+from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, start_record, transfer
 from softcloze.classifiers.trained import Start
 from softcloze.data import (
     Example,
@@ -31,7 +30,6 @@ from softcloze.errors import DataError
 from softcloze.heads import EXACT, WordHead, fit_exact, initial_head, learn_prototypes
 from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
-from softcloze.prompt.sources import copied
 from softcloze.scoring import States
 from softcloze.soft import initial_vectors
 from softcloze.template import Template
@@ -243,15 +241,7 @@ class FitSteps(PromptEstimator):
 
     def _start_record(self, soft_init: str | dict[str, BlockSource]) -> dict[str, Any]:
         """The start of soft vectors, for the record of a training."""
-        record: dict[str, Any] = {}
-        if isinstance(self.soft_init, str | PathLike):
-            record["soft_init"] = str(self.soft_init)
-        if self._is_warm:
-            sources = self.prompt_.training.get("sources", {})
-        else:
-            blocks = soft_init if isinstance(soft_init, dict) else {}
-            sources = {key: copied(source.origin, source.prompt.vectors[key]) for key, source in blocks.items()}
-        return record | ({"sources": sources} if sources else {})
+        return start_record(self.soft_init, soft_init, self.prompt_ if self._is_warm else None)
 
     def _with_prototypes(
         self, compiled: CompiledPrompt, task: TrainingTask, generator: np.random.Generator

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from softcloze.analysis.text_metrics import measure_texts
 from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import read_examples
-from softcloze.classifiers.generator_base import GeneratorEstimator
+from softcloze.classifiers.generator_base import GENERATOR_INITS, GeneratorEstimator
+from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, start_record, transfer
 from softcloze.classifiers.trained import seed_of, start_of
-from softcloze.data import Example, validate_lengths
+from softcloze.data import Example, mean_one, validate_lengths, weighted_rows
 from softcloze.data.examples import iterate_column, validate_collection
 from softcloze.demonstrations import Demonstrations, Pool, Transformer, select_demonstrations
-from softcloze.encoding import Demonstration, summarise_cuts
+from softcloze.encoding import Demonstration, EncodedPrompt, summarise_cuts
 from softcloze.errors import DataError
 from softcloze.formatting import quoted
 from softcloze.generation import validate_options, with_changes
 from softcloze.heads import AnswerHead
-from softcloze.prompt import BoundGenerator
+from softcloze.prompt import BoundGenerator, CompiledGenerator
 from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings, TrainingTask, warn_if_stuck
@@ -41,8 +42,9 @@ class PromptGenerator(GeneratorEstimator):
         options: options of writing: those of transformers' `GenerationConfig` by name, as in {"num_beams": 4}; see
             `softcloze.generation.OPTIONS`. Greedy by default. The model's own generation configuration has no effect.
         demonstrations: selection of the examples that `<demos>` shows with their answers, as for `PromptClassifier`.
-        soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal) or
-            "vocabulary" (different frequent tokens of the training examples).
+        soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal),
+            "vocabulary" (different frequent tokens of the training examples), or prompts with blocks of the same
+            `name=`, as for `PromptClassifier`.
         epochs: passes over the training examples, at most.
         batch_size: examples per step.
         learning_rate: as for `PromptClassifier`.
@@ -77,7 +79,7 @@ class PromptGenerator(GeneratorEstimator):
     _: KW_ONLY
     options: Mapping[str, Any] | None = None
     demonstrations: str | Transformer = "random"
-    soft_init: str = "template"
+    soft_init: SoftInit = "template"
     epochs: int = 10
     batch_size: int = 4
     learning_rate: float = 0.3
@@ -88,22 +90,25 @@ class PromptGenerator(GeneratorEstimator):
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
 
-    def fit(self, X: Iterable[Example], answers: Iterable[str]) -> Self:
+    def fit(self, X: Iterable[Example], answers: Iterable[str], sample_weight: Iterable[float] | None = None) -> Self:
         """Train the soft slots on pairs; every weight of the model stays as it is.
 
         Args:
             X: examples, as for `PromptClassifier.fit`.
             answers: the text that the model has to write for each; may be empty.
+            sample_weight: weight of each pair, as if it occurred so often; None for equal weights. Those of weight 0
+                are left out.
 
         Returns:
             The generator itself.
 
         Raises:
             TemplateSyntaxError: the template does not parse, has no <answer>, or the model cannot write it.
-            DataError: no examples, or answers that are no texts or not as many.
+            DataError: no examples, or answers that are no texts or not as many, or wrong weights.
             FieldError: an example lacks a field; names the row.
             EncodingError: an example or an answer cannot be encoded; names the row.
             ParameterError: a parameter is unknown or outside its range, or does not fit the template or the examples.
+            ArtifactError: a prompt of `soft_init` cannot be loaded, or belongs to another model.
 
         Warns:
             ConvergenceWarning: the training loss did not fall.
@@ -111,8 +116,13 @@ class PromptGenerator(GeneratorEstimator):
         template = self._template()
         examples, texts = _pairs(X, answers, template)
         template.validate_varied(examples)
-        described = (*self._describe_parameters(template), examples, texts)
+        used, given = weighted_rows(sample_weight, examples)
+        examples, texts = [examples[i] for i in used], [texts[i] for i in used]
+        described = (*self._describe_parameters(template), examples, texts, given.tolist())
         start = start_of(described, self._settings(), self.random_state)
+        # a missing folder is reported before a model is loaded
+        starts = template.blocks and not self._is_warm
+        blocks = resolve_soft_init(self.soft_init, template, GENERATOR_INITS) if starts else "template"
         compiled = self._compile(template)
         compiled.validate_options(self._options())
         generator = np.random.default_rng(start.seed)
@@ -127,26 +137,40 @@ class PromptGenerator(GeneratorEstimator):
         prompts = compiled.encode(examples, demonstrations, answers=texts)
         self.truncation_ = summarise_cuts(prompts)
         self._cached = None
-        soft: SoftVectors | None = None
-        if self.warm_start and hasattr(self, "prompt_"):
-            soft = BoundGenerator(self.prompt_, compiled.backbone, compiled).soft
-        elif compiled.template.blocks:
-            soft = initial_vectors(
-                compiled.template,
-                compiled.backbone,
-                init=self.soft_init,
-                prompts=prompts,
-                words=[prompt.answer for prompt in prompts],
-                generator=generator,
-            )
-        training: dict[str, Any] = {}
+        soft = self._initial_soft(compiled, prompts, blocks, generator)
+        record = start_record(self.soft_init, blocks, self.prompt_ if self._is_warm else None)
+        training: dict[str, Any] = {"seed": start.seed, **record} if soft is not None else {}
         if template.trains:
-            lengths = torch.tensor([len(prompt.answer) for prompt in prompts])
-            task = TrainingTask(soft, AnswerHead(), compiled.scorer, prompts, lengths)
-            training = self._train_task(task, start, None, soft_init=self.soft_init)
+            lengths = np.array([len(prompt.answer) for prompt in prompts])
+            weights = mean_one(given, lengths)
+            factors = torch.tensor(weights).float() if weights is not None else None
+            task = TrainingTask(soft, AnswerHead(), compiled.scorer, prompts, torch.from_numpy(lengths), factors)
+            training = self._train_task(task, start, None, **record)
             warn_if_stuck(training["history"], self._settings().target_loss, "a higher learning rate")
         prompt = self._make_prompt(template, compiled.backbone, soft, selector, training)
         return self._finish(BoundGenerator(prompt, compiled.backbone, compiled), start)
+
+    def _initial_soft(
+        self,
+        compiled: CompiledGenerator,
+        prompts: Sequence[EncodedPrompt],
+        blocks: str | dict[str, BlockSource],
+        generator: np.random.Generator,
+    ) -> SoftVectors | None:
+        """The vectors before training; None where the template has none."""
+        if self._is_warm:
+            return BoundGenerator(self.prompt_, compiled.backbone, compiled).soft
+        if not compiled.template.blocks:
+            return None
+        soft = initial_vectors(
+            compiled.template,
+            compiled.backbone,
+            init=blocks if isinstance(blocks, str) else "template",
+            prompts=prompts,
+            words=[prompt.answer for prompt in prompts],
+            generator=generator,
+        )
+        return soft if isinstance(blocks, str) else transfer(soft, blocks, compiled.backbone)
 
     def predict(self, X: Iterable[Example], **options: object) -> np.ndarray:
         """Write the answer of each example.

@@ -7,18 +7,21 @@ from typing import Any, ClassVar, Self
 from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import AnyModel, Backbone
+from softcloze.classifiers.soft_init import SoftInit, soft_init_constraint
 from softcloze.classifiers.trained import TrainedEstimator
 from softcloze.demonstrations import SELECTION, Demonstrations, Transformer
 from softcloze.errors import SoftclozeError
 from softcloze.generation import validate_options
 from softcloze.library import resolve_template
-from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, one_of, plain
+from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, plain
 from softcloze.prompt import BoundGenerator, CompiledGenerator, GeneratorPrompt
 from softcloze.prompt.card import explain_damage
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.generator_card import GENERATOR_CARD
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
+
+GENERATOR_INITS = ("template", "vocabulary")  # of `softcloze.soft.INITS`; there are no label words
 
 
 class GeneratorEstimator(TrainedEstimator):
@@ -28,14 +31,14 @@ class GeneratorEstimator(TrainedEstimator):
         **TrainedEstimator.constraints,
         "options": instance_of("a mapping from options of writing to their values", Mapping) | NONE,
         "demonstrations": SELECTION,
-        "soft_init": one_of("template", "vocabulary"),
+        "soft_init": soft_init_constraint(*GENERATOR_INITS),
         "warm_start": BOOLEAN,
     }
     training_defaults: ClassVar[Mapping[str, float]] = {"target_loss": 0.0, "deep_learning_rate": 0.3}
 
     options: Mapping[str, Any] | None
     demonstrations: str | Transformer
-    soft_init: str
+    soft_init: SoftInit
     warm_start: bool
 
     prompt_: GeneratorPrompt
@@ -107,6 +110,10 @@ class GeneratorEstimator(TrainedEstimator):
                 "out to write with the hard prompt alone"
             )
         return template
+
+    @property
+    def _is_warm(self) -> bool:
+        return self.warm_start and hasattr(self, "prompt_")
 
     def _compile(self, template: Template) -> CompiledGenerator:
         return CompiledGenerator(template, self._load_backbone(), plain(self.max_length), self.chat_options)

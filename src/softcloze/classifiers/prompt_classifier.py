@@ -14,7 +14,7 @@ from softcloze.classifiers.base import PromptEstimator, read_examples
 from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.fit_steps import FitSteps
 from softcloze.classifiers.one_label import OneLabelMixin
-from softcloze.classifiers.soft_init import SOFT_INIT, SoftInit
+from softcloze.classifiers.soft_init import SoftInit, soft_init_constraint
 from softcloze.classifiers.trained import seed_of, start_of
 from softcloze.data import (
     ClassWeight,
@@ -34,6 +34,7 @@ from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.parameters import BOOLEAN, NONE, Constraint, one_of
 from softcloze.prompt import BoundPrompt, TrainedParts
 from softcloze.scoring import States
+from softcloze.soft import INITS
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingSettings
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Words
@@ -73,8 +74,8 @@ class PromptClassifier(OneLabelMixin, FitSteps):
         soft_init: initial values of soft slots without `init=`: "template" (the words of its first literal), "labels"
             (the label words) or "vocabulary" (different frequent tokens of the training examples); or a prompt, from
             which blocks of the same `name=` start (prompt transfer), the others as with "template"; or a list of
-            prompts without a block in common, or a mapping from names of blocks to prompts. A prompt is a `Prompt`, a
-            fitted classifier, or the folder of a saved prompt.
+            prompts without a block in common, or a mapping from names of blocks to prompts. A prompt is that of a
+            classifier or generator, which may be fitted, in memory or a saved folder.
         calibration: correction of the label scores for what the model would answer anyway: None, "contextual" (its
             answer to texts without content), "domain" (to random words of the examples), "pmi" (to the words around
             the mask alone), "batch" (its average answer to the examples), "prototypical" (clusters of the examples'
@@ -130,7 +131,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
         "head": one_of(*EXCLUSIVE),
         "features": one_of("mask", "mean"),
         "demonstrations": SELECTION,
-        "soft_init": SOFT_INIT,
+        "soft_init": soft_init_constraint(*INITS),
         "calibration": one_of(*CALIBRATIONS) | NONE,
         "warm_start": BOOLEAN,
     }

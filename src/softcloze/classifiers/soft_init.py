@@ -3,32 +3,39 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from softcloze.backbone import Backbone
-from softcloze.classifiers.base import PromptEstimator
+from softcloze.classifiers.trained import TrainedEstimator
 from softcloze.errors import ArtifactError, ParameterError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.parameters import Constraint, one_of
-from softcloze.prompt import Prompt
+from softcloze.prompt import GeneratorPrompt, Prompt
+from softcloze.prompt.folder import folder_of
+from softcloze.prompt.generator_card import GENERATOR_CARD
+from softcloze.prompt.soft_prompt import SoftPrompt
+from softcloze.prompt.sources import copied
 from softcloze.soft import INITS, SoftVectors
 from softcloze.template import Template
 
-AnyPrompt: TypeAlias = str | PathLike[str] | Prompt | PromptEstimator
-"""A prompt, the folder of a saved one, or a fitted classifier."""
+AnyPrompt: TypeAlias = str | PathLike[str] | SoftPrompt | TrainedEstimator
+"""A prompt, the folder of a saved one, or a fitted classifier or generator."""
 
 SoftInit: TypeAlias = AnyPrompt | Sequence[AnyPrompt] | Mapping[str, AnyPrompt]
 """One of `INITS`, a prompt, several, or a prompt for each of some blocks."""
 
-SOFT_INIT = one_of(*INITS) | Constraint(
-    "a Prompt, a fitted classifier, the folder of a saved prompt, a list of these, or a mapping from blocks to them",
-    lambda value: (
-        bool(value)
-        if isinstance(value, list | tuple | Mapping)
-        else isinstance(value, str | PathLike | Prompt | PromptEstimator)
-    ),
-)
+
+def soft_init_constraint(*names: str) -> Constraint:
+    """The values of `soft_init` of an estimator that takes these of `INITS`."""
+    return one_of(*names) | Constraint(
+        "a prompt, a fitted classifier or generator, the folder of a saved prompt, a list of these, or a mapping from "
+        "blocks to them",
+        lambda value: (
+            bool(value)
+            if isinstance(value, list | tuple | Mapping)
+            else isinstance(value, str | PathLike | SoftPrompt | TrainedEstimator)
+        ),
+    )
 
 
 class BlockSource(NamedTuple):
@@ -40,25 +47,27 @@ class BlockSource(NamedTuple):
         origin: its folder, if it was loaded from one, or its template.
     """
 
-    prompt: Prompt
+    prompt: SoftPrompt
     name: str
     origin: str
 
 
-def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str, BlockSource]:
-    """Resolve `soft_init` to one of `INITS`, or to the prompt that each of some blocks starts from.
+def resolve_soft_init(
+    soft_init: SoftInit, template: Template, inits: Sequence[str] = INITS
+) -> str | dict[str, BlockSource]:
+    """Resolve `soft_init` to one of `inits`, or to the prompt that each of some blocks starts from.
 
     Blocks without a name are never shared: "#1" of one template is unrelated to "#1" of another.
 
     Raises:
-        ParameterError: `soft_init` is neither one of `INITS` nor prompts or existing folders; a prompt has no block of
-            the template, or two have the same one; or a classifier is not fitted.
+        ParameterError: `soft_init` is neither one of `inits` nor prompts or existing folders; a prompt has no block of
+            the template, or two have the same one; or an estimator is not fitted.
         ArtifactError: a folder is not a saved prompt, or a damaged one.
 
     >>> resolve_soft_init("labels", Template("<soft*2 name=task> <text> <mask>"))
     'labels'
     """
-    if isinstance(soft_init, str) and soft_init in INITS:
+    if isinstance(soft_init, str) and soft_init in inits:
         return soft_init
     here = _names(block.key for block in template.blocks)
     if isinstance(soft_init, Mapping):
@@ -70,7 +79,9 @@ def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str
                     f"{has}{did_you_mean(str(key), here)}"
                 )
         names = {key: f"soft_init[{key!r}]" for key in soft_init}
-        prompts = {key: _validated(_load(given, names[key]), [key], names[key]) for key, given in soft_init.items()}
+        prompts = {
+            key: _validated(_load(given, names[key], inits), [key], names[key]) for key, given in soft_init.items()
+        }
         return {
             key: BlockSource(prompt, names[key], _origin(soft_init[key], prompt)) for key, prompt in prompts.items()
         }
@@ -78,7 +89,7 @@ def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str
     sources: dict[str, BlockSource] = {}
     for i, given in enumerate(soft_init if isinstance(soft_init, list | tuple) else [soft_init]):
         name = f"soft_init[{i}]" if several else "the prompt that soft_init names"
-        prompt = _validated(_load(given, f"soft_init[{i}]" if several else "soft_init"), here, name)
+        prompt = _validated(_load(given, f"soft_init[{i}]" if several else "soft_init", inits), here, name)
         for key in _shared(prompt, here):
             if key in sources:
                 raise ParameterError(
@@ -89,30 +100,36 @@ def resolve_soft_init(soft_init: SoftInit, template: Template) -> str | dict[str
     return sources
 
 
-def _load(given: object, name: str) -> Prompt:
+def _load(given: object, name: str, inits: Sequence[str]) -> SoftPrompt:
     """The prompt of one item of soft_init; `name` is that of the item."""
     match given:
-        case Prompt():
+        case SoftPrompt():
             return given
-        case PromptEstimator():
+        case TrainedEstimator():
             if not hasattr(given, "prompt_"):
                 raise ParameterError(f"{name} is a {type(given).__name__} without vectors yet: call its fit first")
             return given.prompt_
         case PathLike():
-            return Prompt.load(Path(given))
+            return _read(given)
         case str() if os.path.isdir(os.path.expanduser(given)):  # noqa: PTH111, PTH112 - Path raises for long names
-            return Prompt.load(given)
-    hint = did_you_mean(given, INITS) if isinstance(given, str) else ""
-    alone = f"{', '.join(map(repr, INITS))}, " if name == "soft_init" else ""
+            return _read(given)
+    hint = did_you_mean(given, inits) if isinstance(given, str) else ""
+    alone = f"{', '.join(map(repr, inits))}, " if name == "soft_init" else ""
     raise ParameterError(
-        f"{name}={given!r}, but it has to be {alone}a Prompt, a fitted classifier, or the folder of a saved prompt, "
-        f"and that folder does not exist{hint}"
+        f"{name}={given!r}, but it has to be {alone}a prompt, a fitted classifier or generator, or the folder of a "
+        f"saved prompt, and that folder does not exist{hint}"
     )
 
 
-def _validated(prompt: Prompt, keys: Sequence[str], name: str) -> Prompt:
+def _read(path: str | PathLike[str]) -> SoftPrompt:
+    """The prompt of a classifier or a generator in a folder."""
+    kind = GeneratorPrompt if os.path.lexists(folder_of(path) / GENERATOR_CARD) else Prompt
+    return kind.load(path)
+
+
+def _validated(prompt: SoftPrompt, keys: Sequence[str], name: str) -> SoftPrompt:
     """The prompt, which has one of these blocks."""
-    if prompt.prefixes:
+    if isinstance(prompt, Prompt) and prompt.prefixes:
         raise ParameterError(f"{name} is a prefix of keys and values, which cannot be trained further")
     if not _shared(prompt, keys):
         here, there = (quoted_list(names) if names else "none" for names in (keys, _names(prompt.vectors)))
@@ -173,12 +190,33 @@ def transfer(soft: SoftVectors, sources: Mapping[str, BlockSource], backbone: Ba
     return SoftVectors.from_blocks(soft.blocks, vectors, deep)
 
 
-def _origin(given: AnyPrompt, prompt: Prompt) -> str:
+def start_record(
+    soft_init: SoftInit, starts: str | Mapping[str, BlockSource], continued: SoftPrompt | None
+) -> dict[str, Any]:
+    """The start of soft vectors, for the record of a training.
+
+    Args:
+        soft_init: as it was given.
+        starts: the result of `resolve_soft_init`.
+        continued: the prompt whose vectors a warm start continues; None for other starts.
+    """
+    record: dict[str, Any] = {}
+    if isinstance(soft_init, str | PathLike):
+        record["soft_init"] = str(soft_init)
+    if continued is not None:
+        sources = continued.training.get("sources", {})
+    else:
+        blocks = starts if isinstance(starts, Mapping) else {}
+        sources = {key: copied(source.origin, source.prompt.vectors[key]) for key, source in blocks.items()}
+    return record | ({"sources": sources} if sources else {})
+
+
+def _origin(given: AnyPrompt, prompt: SoftPrompt) -> str:
     """The folder of a prompt, or its template."""
     return os.fspath(given) if isinstance(given, str | PathLike) else str(prompt.template)
 
 
-def _shared(prompt: Prompt, keys: Sequence[str]) -> list[str]:
+def _shared(prompt: SoftPrompt, keys: Sequence[str]) -> list[str]:
     return [key for key in _names(prompt.vectors) if key in keys]
 
 

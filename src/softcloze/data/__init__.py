@@ -20,6 +20,7 @@ from softcloze.data.weights import (
     as_sample_weight,
     example_weights,
     indicator_weights,
+    mean_one,
     weighted_rows,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
     "iterate_examples",
     "label_indices",
     "label_verbalizer",
+    "mean_one",
     "normalise",
     "row_name",
     "shown_fields",

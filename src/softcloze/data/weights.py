@@ -48,7 +48,7 @@ def as_sample_weight(sample_weight: Iterable[float] | None, examples: Sized) -> 
     if len(weights) != len(examples):
         raise DataError(f"X has {len(examples)} examples but sample_weight has {len(weights)} weights")
     if weights and not any(weights):
-        raise DataError("sample_weight is 0 for every example; at least two labels need examples above 0")
+        raise DataError("sample_weight is 0 for every example; some have to be above 0")
     return np.array(weights, dtype=np.float64)
 
 
@@ -92,11 +92,7 @@ def example_weights(
         of_class = np.where(present, masses.sum() / present.sum() / np.where(present, masses, 1), 0)
     else:
         of_class = _of_labels(class_weight, labels)
-    combined = weights * (goals @ of_class)
-    if np.ptp(combined) <= 1e-12 * combined.max(initial=0):
-        return None
-    normalised: NDArray[np.float64] = combined / combined.mean()
-    return normalised
+    return mean_one(weights * (goals @ of_class))
 
 
 def indicator_weights(
@@ -126,10 +122,22 @@ def indicator_weights(
         factors = np.where(present > 0, 0.5 / with_label, 0.5 / (1 - with_label))
     else:
         factors = np.where(present > 0, _of_labels(class_weight, labels), 1.0)
-    combined = weights[:, None] * factors
-    if np.ptp(combined) <= 1e-12 * combined.max(initial=0):
+    return mean_one(weights[:, None] * factors)
+
+
+def mean_one(weights: NDArray[np.float64], sizes: NDArray[np.int_] | None = None) -> NDArray[np.float64] | None:
+    """Weights divided by their mean; None if all are equal.
+
+    Args:
+        weights: weights above 0.
+        sizes: the parts, such as tokens, of which each weight is that of all; None for one each.
+
+    >>> mean_one(np.array([1.0, 3.0])), mean_one(np.array([1.0, 3.0]), np.array([3, 1]))
+    (array([0.5, 1.5]), array([0.66666667, 2.        ]))
+    """
+    if np.ptp(weights) <= 1e-12 * weights.max(initial=0):
         return None
-    normalised: NDArray[np.float64] = combined / combined.mean()
+    normalised: NDArray[np.float64] = weights / np.average(weights, weights=sizes)
     return normalised
 
 

@@ -81,6 +81,10 @@ class SoftPrompt(ABC):
         self.kind.write(path, self.content)
 
     @abstractmethod
+    def validate_backbone(self, backbone: Backbone) -> None:
+        """Raise ArtifactError if the prompt belongs to another backbone."""
+
+    @abstractmethod
     def content(self, suffix: str = "") -> Content:
         """The content of the folder, with `suffix` in the name of the file of vectors."""
 
