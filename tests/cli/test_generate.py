@@ -242,43 +242,43 @@ def many(folder):
     return rows[:40]
 
 
-def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, capsys):
+def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, monkeypatch, capsys):
     (folder / "methods.toml").write_text(
         '["behind"]\ntemplate = "<text> so: <soft*2><answer max=4>\\n"\nepochs = 1\ntraining = {target_loss = 9.9}\n',
         encoding="utf-8",
     )
     options = [
-        "--shots",
-        "8",
-        "--seeds",
-        "2",
-        "--epochs",
-        "1",
-        "--methods",
-        "methods.toml",
-        "--report",
-        "compared.html",
+        *("--shots", "4,8", "--seeds", "2", "--epochs", "1", "--folder", "kept"),
+        *("--methods", "methods.toml", "--report", "compared.html"),
     ]
     assert run(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
     out, err = capsys.readouterr()
     test = [row for row in many if is_held_out(row["text"])]
     train = [row for row in many if not is_held_out(row["text"])]
-    assert f"{len(test)} held-out rows, and {len(train)} to draw 8 from\n" in err
+    assert f"{len(test)} held-out rows, and {len(train)} to draw 4, 8 from\n" in err
     pairs = [[row[name] for row in rows] for rows in (train, test) for name in ("text", "answer")]
     hard, soft = (PromptGenerator("model", text.replace(r"\n", "\n"), epochs=1) for text in (HARD, SOFT))
     expected = compare_generation(
         {
             "hard": evaluate_generation(hard, *pairs[2:], ["chrf"]),
-            "soft": evaluate_draws(soft, *pairs, ["chrf"], shots=8, seeds=2),
+            **{
+                f"soft, {shots} pairs": evaluate_draws(soft, *pairs, ["chrf"], shots=shots, seeds=2) for shots in (4, 8)
+            },
         }
     )
     rows = [line.split() for line in out.splitlines()]
-    for name in ("hard", "soft"):
-        (row,) = [line.split() for line in str(expected).splitlines() if line.split()[:1] == [name]]
-        assert row[1:] in [words[-len(row) + 1 :] for words in rows], row
-    assert sum(words[:1] == ["behind"] for words in rows) >= 1
+    for line in str(expected).splitlines():
+        name, *values = line.replace(", ", ",").replace("4 pairs", "").replace("8 pairs", "").split() or [""]
+        if name in ("hard", "soft,"):
+            assert values in [words[-len(values) :] for words in rows], line
+    assert "behind, 4 pairs" in out
     page = (folder / "compared.html").read_text(encoding="utf-8")
-    assert "behind" in page and test[0]["text"] in page
+    assert "behind, 8 pairs" in page and test[0]["text"] in page
+
+    monkeypatch.setattr(PromptGenerator, "fit", None)  # all draws are in the folder
+    monkeypatch.setattr(PromptGenerator, "predict", None)
+    assert run(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
+    assert capsys.readouterr().out == out
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, capsys):
         ([], "nothing to compare: give templates with --hard and --soft, or --methods"),
         (["--hard", "<text> <mask>"], "a <mask> takes label words, for PromptClassifier"),
         (["--soft", SOFT, "--shots", "99"], "many.jsonl has 40 different rows, of which"),
-        (["--soft", SOFT, "--shots", "all"], "--shots is one number above 0: the pairs of each draw"),
+        (["--soft", SOFT, "--shots", "all"], "--shots all: with --answer-column they are numbers of pairs above 0"),
         (["--soft", SOFT, "--baseline", "tf-idf"], "compares prompts that write, and --baseline is for labels"),
         (["--soft", SOFT, "--epochs", "0"], "epochs=0, but it has to be an integer of at least 1"),
         (["--methods", "wrong.toml"], "wrong.toml, [a] has 'head', which PromptGenerator does not take"),

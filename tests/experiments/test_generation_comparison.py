@@ -81,9 +81,10 @@ WORDS = ["red", "blue", "green", "white", "black"]
 PAIRS = [(f"a {word} {thing}", f"{word.title()}: {thing}") for word in WORDS for thing in ("car", "hat", "cup", "pen")]
 
 
-def drawn(skill, seeds=4):
+def drawn(skill, seeds=4, folder=None):
     (X, answers), (test_X, references) = zip(*PAIRS[::2], strict=True), zip(*PAIRS[1::2], strict=True)
-    return evaluate_draws(Memory(skill), X, answers, test_X, references, ["chrf", "exact_match"], shots=6, seeds=seeds)
+    options = {"shots": 6, "seeds": seeds, "folder": folder}
+    return evaluate_draws(Memory(skill), X, answers, test_X, references, ["chrf", "exact_match"], **options)
 
 
 def test_all_generators_get_the_same_draws():
@@ -98,6 +99,21 @@ def test_all_generators_get_the_same_draws():
     assert pair.mean == pytest.approx(spread.mean - both.spread("worse", "chrf").mean)
     assert hard.mean == pytest.approx(spread.mean - worse[0]["chrf"].value)
     assert pair.low < pair.mean < pair.high
+
+
+def test_draws_resume_from_a_folder(tmp_path, monkeypatch):
+    folder, fit, fits = tmp_path / "kept", Memory.fit, []
+    monkeypatch.setattr(Memory, "fit", lambda self, *pairs: (fits.append(1), fit(self, *pairs))[1])
+    whole = drawn(1.0)
+    drawn(1.0, seeds=2, folder=folder)
+    assert drawn(1.0, folder=folder) == whole
+    assert len(fits) == 4 + 2 + 2
+    for number, path in enumerate(folder.iterdir()):
+        path.write_text("[1]" if number else "damaged", encoding="utf-8")
+    assert drawn(1.0, folder=folder) == whole
+    assert drawn(0.3, folder=folder) == drawn(0.3)
+    with pytest.raises(ParameterError, match="perplexity"):
+        evaluate_draws(Memory(), ["a"], ["b"], ["a"], ["b"], ["perplexity"], shots=1, folder=folder)
 
 
 def test_wrong_draws():

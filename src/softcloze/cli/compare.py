@@ -51,7 +51,7 @@ DEMO = ("sentiment/en", "sentiment/en-after")
 
 OF_ANSWERS = (
     *("data", "model", "hard", "soft", "methods", "shots", "seeds", "test_rows", "demonstrations", "epochs"),
-    *("learning_rate", "report", "text_column", "answer_column", "metric", "option"),
+    *("learning_rate", "folder", "report", "text_column", "answer_column", "metric", "option"),
 )
 
 
@@ -94,7 +94,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="K|SHARE|all",
-            help="Training examples of each class (16), or a share of all; may be repeated.",
+            help="Training examples of each class (16), or a share of all; several with commas, or repeated.",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Draws of the training examples at each number of shots.")] = 3,
@@ -127,7 +127,7 @@ def compare(
     are held out, and the held-out classes are balanced.
 
     With --answer-column, prompts that write are compared on a file, given with --hard, --soft and --methods: metrics of
-    their texts with the significance of differences, and texts side by side. --shots is then the number of pairs.
+    their texts with the significance of differences, and texts side by side. --shots are then numbers of pairs.
     """
     given = {"epochs": epochs, "learning_rate": learning_rate}
     rates: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -136,6 +136,7 @@ def compare(
             raise CommandError(f"--answer-column compares prompts that write, and {flag} is for labels; leave one out")
         if answer_column is None and name in ("metric", "option"):
             raise CommandError(f"{flag} is for prompts that write; add --answer-column, or leave it out")
+    listed = [size.strip() for given in shots or () for size in given.split(",")]
     if answer_column is not None:
         from softcloze.cli.compare_generators import Columns, Draws, compare_generators
 
@@ -145,7 +146,7 @@ def compare(
             model,
             [*(hard or []), *(soft or [])],
             methods,
-            Draws(shots or ["32"], seeds, test_rows),
+            Draws(listed or ["32"], seeds, test_rows, folder),
             metric,
             report,
             options=read_options(option) or None,
@@ -185,7 +186,7 @@ def compare(
         *(builder.read(methods) if methods is not None else ()),
         *(builder.baseline(kind.value) for kind in baseline or ()),
     ]
-    sizes = [_shots(given) for given in shots or ["16"]]
+    sizes = [_shots(size) for size in listed or ["16"]]
     if report is not None:
         from softcloze.report import require_matplotlib
 

@@ -20,6 +20,8 @@ from softcloze.errors import CommandError, FileError
 from softcloze.experiments import compare_generation, evaluate_draws, evaluate_generation
 from softcloze.experiments.generation import DEFAULT_METRICS, GENERATION_METRICS
 from softcloze.experiments.generation_comparison import difference_table
+from softcloze.experiments.kept_texts import KeptTexts
+from softcloze.files import validate_writable
 from softcloze.formatting import counted
 from softcloze.library import resolve_template
 from softcloze.template import Template
@@ -38,18 +40,28 @@ class Columns(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Draws of the training pairs: pairs of each as given, the number of draws, and the held-out rows at most."""
+    """Draws of the training pairs.
+
+    Attributes:
+        shots: numbers of pairs, as they were given.
+        seeds: draws of each number of pairs.
+        test_rows: held-out rows at most.
+        folder: keeps the texts of finished draws; None for none.
+    """
 
     shots: Sequence[str]
     seeds: int
     test_rows: int
+    folder: Path | None
 
     @property
-    def pairs(self) -> int:
-        """The pairs of each draw; raises CommandError if they are no single number."""
-        if len(self.shots) > 1 or not self.shots[0].isdecimal() or not int(self.shots[0]):
-            raise CommandError("with --answer-column, --shots is one number above 0: the pairs of each draw")
-        return int(self.shots[0])
+    def pairs(self) -> list[int]:
+        """The numbers of pairs; raises CommandError for other values."""
+        if not all(given.isdecimal() and int(given) for given in self.shots):
+            raise CommandError(
+                f"--shots {','.join(self.shots)}: with --answer-column they are numbers of pairs above 0, as in 8,16,32"
+            )
+        return [*dict.fromkeys(map(int, self.shots))]
 
 
 class Pairs(NamedTuple):
@@ -87,7 +99,9 @@ def compare_generators(
         raise CommandError("nothing to compare: give templates with --hard and --soft, or --methods")
     if report is not None:
         validate_page(report, file)
-    table, shots = open_table(file), draws.pairs
+    table, sizes = open_table(file), draws.pairs
+    if draws.folder is not None:
+        validate_writable(draws.folder, folder=True)
     generators = {template: _generator(model, template, parameters) for template in templates}
     if methods is not None:
         generators |= _read(methods, model, parameters)
@@ -103,14 +117,18 @@ def compare_generators(
         learns = bool(parsed[name].blocks) or parsed[name].demos is not None
         work = f", {counted(draws.seeds, 'draw')}" if learns else ""
         say(errors(), f"method {number} of {len(generators)}: ", plain(name), work)
-        if learns:
-            evaluations[name] = evaluate_draws(generator, *train, *test, chosen, shots=shots, seeds=draws.seeds)
-        else:
-            evaluations[name] = evaluate_generation(generator, *test, chosen)
+        if not learns:
+            written = KeptTexts(generator, draws.folder) if draws.folder is not None else generator
+            evaluations[name] = evaluate_generation(written, *test, chosen)
+        for shots in sizes if learns else ():
+            sized = f"{name}, {counted(shots, 'pair')}" if len(sizes) > 1 else name
+            evaluations[sized] = evaluate_draws(
+                generator, *train, *test, chosen, shots=shots, seeds=draws.seeds, folder=draws.folder
+            )
     inputs = [{field: example.get(field, "") for field in fields} for example in test.examples]
     comparison = compare_generation(evaluations, inputs)
     results().print(comparison)
-    if differences := comparison.differences(comparison.metrics[0], baseline=next(iter(generators))):
+    if differences := comparison.differences(comparison.metrics[0], baseline=next(iter(evaluations))):
         results().print(rich_table(difference_table(differences)))
     results().print(comparison.side_by_side(min(SIDE_BY_SIDE, len(test.examples))))
     if report is not None:
@@ -131,12 +149,13 @@ def _split(
         rows.setdefault("\n".join(str(example.get(field, "")) for field in fields), (example, answer))
     held_out = [pair for key, pair in rows.items() if is_held_out(key)][: draws.test_rows]
     train = [pair for key, pair in rows.items() if not is_held_out(key)]
-    if not held_out or len(train) < draws.pairs:
+    if not held_out or len(train) < max(draws.pairs):
         raise FileError(
             f"{table.path} has {counted(len(rows), 'different row')}, of which {len(train):,} are for training, and "
-            f"--shots takes {draws.pairs:,}; bring more rows, or lower --shots"
+            f"--shots takes {max(draws.pairs):,}; bring more rows, or lower --shots"
         )
-    say(errors(), f"{counted(len(held_out), 'held-out row')}, and {len(train):,} to draw {draws.pairs:,} from")
+    sizes = ", ".join(f"{pairs:,}" for pairs in draws.pairs)
+    say(errors(), f"{counted(len(held_out), 'held-out row')}, and {len(train):,} to draw {sizes} from")
     return Pairs(*map(list, zip(*train, strict=True))), Pairs(*map(list, zip(*held_out, strict=True)))
 
 

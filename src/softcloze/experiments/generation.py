@@ -200,11 +200,7 @@ def evaluate_generation(
     >>> evaluation["exact_match"].value, evaluation["exact_match"].rows
     (0.5, (1.0, 0.0))
     """
-    validate_text_metrics(metrics, GENERATION_METRICS)
-    if "perplexity" in metrics and not hasattr(generator, "log_likelihood"):
-        raise ParameterError(
-            f"metric 'perplexity' needs a generator with log_likelihood; {type(generator).__name__} has none"
-        )
+    validate_measurable(generator, metrics)
     validate_parameters({"bleu_tokenizer": bleu_tokenizer}, CONSTRAINTS)
     examples, rows = as_examples(X), as_references(references, metrics)
     if len(rows) != len(examples):
@@ -214,6 +210,15 @@ def evaluate_generation(
         scorer = cast(ScoringGenerator, generator)
         likelihoods = tuple(map(float, scorer.log_likelihood(examples, [row[0] for row in rows])))
     return _evaluate(_texts(generator.predict(examples)), rows, metrics, bleu_tokenizer, likelihoods)
+
+
+def validate_measurable(generator: object, metrics: Sequence[GenerationMetric]) -> None:
+    """Raise ParameterError for an unknown metric, or one that needs a method that the generator lacks."""
+    validate_text_metrics(metrics, GENERATION_METRICS)
+    if "perplexity" in metrics and not hasattr(generator, "log_likelihood"):
+        raise ParameterError(
+            f"metric 'perplexity' needs a generator with log_likelihood; {type(generator).__name__} has none"
+        )
 
 
 def as_references(

@@ -3,26 +3,28 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from softcloze.analysis.text_metrics import validate_text_metrics
 from softcloze.data import Example, as_examples
 from softcloze.display import Block, Cell, Column, Displayable, Styled, Table
 from softcloze.errors import DataError, ParameterError
 from softcloze.experiments.generation import (
     DEFAULT_METRICS,
-    GENERATION_METRICS,
     GenerationEvaluation,
     GenerationMetric,
     as_references,
     evaluate_generation,
     show_value,
+    validate_measurable,
 )
+from softcloze.experiments.kept_texts import KeptTexts, TrainingPairs
 from softcloze.experiments.protocol import Protocol
 from softcloze.experiments.statistics import PairedDifference, Resampling, Spread, holm, paired_sums
+from softcloze.files import expand_user, validate_writable
 from softcloze.formatting import counted, did_you_mean
 from softcloze.parameters import integer, validate_parameters
 
@@ -250,6 +252,7 @@ def evaluate_draws(
     *,
     shots: int = 32,
     seeds: int | Sequence[int] = 5,
+    folder: str | PathLike[str] | None = None,
 ) -> tuple[GenerationEvaluation, ...]:
     """Fit clones of a generator on several draws of training pairs, and evaluate each on the same held-out rows.
 
@@ -264,10 +267,12 @@ def evaluate_draws(
         metrics: as for `evaluate_generation`.
         shots: pairs in each draw.
         seeds: one draw for each; an integer is their number.
+        folder: keeps the texts of finished draws, so that the same call resumes after an interruption; None for none.
 
     Raises:
         ParameterError: a value is out of range, or there are fewer pairs than `shots`; and as for
             `evaluate_generation`.
+        FileError: the folder cannot be written.
         DataError: as for `evaluate_generation`, or not one answer for each example.
     """
     validate_parameters({"shots": shots}, {"shots": integer(at_least=1)})
@@ -277,15 +282,18 @@ def evaluate_draws(
         raise DataError(f"X has {counted(len(examples), 'row')}, but answers has {len(texts):,}; give one for each")
     if len(examples) < shots:
         raise ParameterError(f"shots={shots}, but there are {counted(len(examples), 'pair')} to draw from")
-    validate_text_metrics(metrics, GENERATION_METRICS)
+    validate_measurable(generator, metrics)
+    if folder is not None:
+        validate_writable(expand_user(Path(folder)), folder=True)
     held_out, rows = as_examples(test_X), as_references(references, metrics)
     evaluations = []
     for seed in protocol.seeds:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(examples))[:shots])
-        fitted = clone(generator)
-        if "random_state" in fitted.get_params(deep=False):
-            fitted.set_params(random_state=seed)
-        fitted.fit([examples[row] for row in drawn], [texts[row] for row in drawn])
+        pairs = TrainingPairs([examples[row] for row in drawn], [texts[row] for row in drawn])
+        fresh = clone(generator)
+        if "random_state" in fresh.get_params(deep=False):
+            fresh.set_params(random_state=seed)
+        fitted = KeptTexts(fresh, expand_user(Path(folder)), pairs) if folder is not None else fresh.fit(*pairs)
         evaluations.append(evaluate_generation(fitted, held_out, rows, metrics))
     return tuple(evaluations)
 

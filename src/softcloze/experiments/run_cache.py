@@ -20,7 +20,7 @@ from torch import Tensor
 from softcloze.analysis import TopWord
 from softcloze.automatic import AutoPromptClassifier
 from softcloze.backbone import Backbone, load_backbone, validate_model_options
-from softcloze.classifiers import ProbeClassifier, PromptClassifier
+from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptGenerator
 from softcloze.data import Examples
 from softcloze.embeddings import SentenceEncoder, load_encoder
 from softcloze.errors import ParameterError
@@ -125,13 +125,14 @@ def identity(value: object) -> Plain:
 def _resolved(estimator: BaseEstimator) -> dict[str, object]:
     """The objects that names refer to: the weights or the library card of a name may change."""
     resolved: dict[str, object] = {}
-    if isinstance(estimator, PromptClassifier):
+    if isinstance(estimator, PromptClassifier | PromptGenerator):
         resolved = {
             "template": resolve_template(estimator.template),
-            "verbalizer": resolve_verbalizer(estimator.verbalizer),
             "training": estimator._settings(),
             "model_options": None,
         }
+    if isinstance(estimator, PromptClassifier):
+        resolved["verbalizer"] = resolve_verbalizer(estimator.verbalizer)
     if isinstance(estimator, SentenceEmbeddingClassifier):
         return {"encoder": estimator._load_encoder(), "max_length": None}
     if isinstance(estimator, ProbeClassifier | AutoPromptClassifier) and estimator.encoder is not None:
@@ -143,7 +144,7 @@ def _resolved(estimator: BaseEstimator) -> dict[str, object]:
 def own_backbone(estimator: BaseEstimator) -> Backbone | None:
     """The backbone of an estimator, loaded if necessary; None if it has none."""
     match estimator:
-        case PromptClassifier():
+        case PromptClassifier() | PromptGenerator():
             return estimator._load_backbone()
         case AutoPromptClassifier():
             return load_backbone(estimator.model, **validate_model_options(estimator.model, estimator.model_options))
