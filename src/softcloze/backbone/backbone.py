@@ -14,6 +14,7 @@ from softcloze.backbone.compatibility import (
     can_cut_head,
     can_pack,
     can_skip_layers,
+    feed_forward,
     head_start,
     prefix_cache_reason,
     validate_adapter,
@@ -253,7 +254,7 @@ class Backbone:
             return
         if self.quantisation != NONE:
             raise BackboneError(f"torch cannot compile the weights of {self.name!r}, which are {self.quantisation}")
-        layers = compile_layers(self.model, without=self._head_start)
+        layers = compile_layers(self.model, without=(self._head_start, self._feed_forward))
         try:
             # a missing compiler should be reported here, not at the start of a long run
             with self.frozen(), torch.inference_mode():
@@ -322,7 +323,7 @@ class Backbone:
             positions, state_positions = (_after_prefix(lists, counts) for lists in (positions, state_positions))
             late_positions = _after_prefix(late_positions, counts)
         cut = vocab_ids is not None and self._can_cut_head
-        part = HeadPart(vocab_ids, cut, self._head_start)
+        part = HeadPart(vocab_ids, cut, self._head_start, self._feed_forward)
         shared = len(set(prefix_index)) < len(prefix_index) if prefix is not None else worth_packing(sequences)
         longest = max(map(len, sequences))
         if shared and not late_positions and longest <= (capacity := self.packing_capacity(prefix, longest)):
@@ -360,7 +361,7 @@ class Backbone:
             sequences = _without_first(sequences, prefix.lengths.tolist())
             if not any(sequences):
                 return prefix
-        return self._forward.prefill(sequences, soft, prefix)
+        return self._forward.prefill(sequences, soft, prefix, HeadPart(feed_forward=self._feed_forward))
 
     def validate_writer(self) -> None:
         """Raise BackboneError, with the reason, if the model cannot write text after soft vectors."""
@@ -507,6 +508,10 @@ class Backbone:
     @cached_property
     def _head_start(self) -> nn.Module | None:
         return head_start(self._forward)
+
+    @cached_property
+    def _feed_forward(self) -> nn.Module | None:
+        return feed_forward(self._forward)
 
 
 def _without_first(sequences: Sequence[Sequence[int]], counts: Sequence[int]) -> list[Sequence[int]]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # raised by models that lack token ids, or that are given vectors which belong to no token
 UNSUPPORTED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# names of feed-forward blocks in the architectures of transformers
+FEED_FORWARD = ("mlp", "ffn", "feed_forward")
 
 
 def validate_adapter(model: nn.Module) -> None:
@@ -253,6 +255,22 @@ def head_start(forward: ForwardPass) -> nn.Module | None:
         forward, lambda: _logits(forward, WHOLE_HEAD), lambda: _logits(forward, HeadPart(start=start))
     )
     return None if difference else start
+
+
+def feed_forward(forward: ForwardPass) -> nn.Module | None:
+    """The block of a causal model's last layer that computes each position by itself after attention; None for none.
+
+    Its other outputs are not read, for no attention follows. Probed at run time, as `head_start` is.
+    """
+    modules = dict(forward.model.named_modules())
+    blocks = [module for name, module in modules.items() if name.rpartition(".")[2] in FEED_FORWARD]
+    if forward.family != "causal" or not blocks:
+        return None
+    block = blocks[-1]
+    difference = _difference(
+        forward, lambda: _logits(forward, WHOLE_HEAD), lambda: _logits(forward, HeadPart(feed_forward=block))
+    )
+    return None if difference else block
 
 
 def _logits(forward: ForwardPass, part: HeadPart) -> Tensor:

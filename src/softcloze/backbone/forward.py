@@ -248,7 +248,11 @@ class ForwardPass:
             return self.head.outputs(inputs, packing.tree_index[sequence], nodes, part, scored)
 
     def prefill(
-        self, sequences: Sequence[Sequence[int]], soft: SoftInputs | None = None, prefix: PrefixCache | None = None
+        self,
+        sequences: Sequence[Sequence[int]],
+        soft: SoftInputs | None = None,
+        prefix: PrefixCache | None = None,
+        part: HeadPart = WHOLE_HEAD,
     ) -> PrefixCache:
         """Compute keys and values without gradient; see `Backbone.prefill` for the arguments."""
         from softcloze.backbone.attention import PrefixKVCache
@@ -262,7 +266,7 @@ class ForwardPass:
             inputs |= {"past_key_values": cache, "use_cache": True}
             nothing = torch.empty(0, dtype=torch.long)
             with self.entering(soft, slots):
-                self.head.outputs(inputs, nothing, nothing)
+                self.head.outputs(inputs, nothing, nothing, part)
         added = torch.tensor([len(sequence) for sequence in sequences])
         before = prefix.padded_length if prefix is not None else 0
         lengths = added + prefix.lengths if prefix is not None else added

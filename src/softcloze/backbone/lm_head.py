@@ -1,5 +1,7 @@
 """The language-modelling head, run at some positions and for some words of the vocabulary only."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,11 +36,14 @@ class HeadPart(NamedTuple):
         cut: whether the output embedding, a plain linear layer, is cut to the weights of `vocab_ids`; if not, all
             logits are computed and those of `vocab_ids` are kept.
         start: the module from which on only the wanted positions are computed; the output embedding if None.
+        feed_forward: the block of the last layer that is computed at the wanted positions only, where more modules
+            follow that take all positions; None to compute it at all of them.
     """
 
     vocab_ids: Tensor | None = None
     cut: bool = False
     start: nn.Module | None = None
+    feed_forward: nn.Module | None = None
 
 
 WHOLE_HEAD = HeadPart()
@@ -97,7 +102,7 @@ class LMHead:
             bias = module.bias[vocab_ids] if module.bias is not None else None
             return linear(states[:, :scored], module.weight[vocab_ids], bias)
 
-        with lock_of(self._model):
+        with lock_of(self._model), _at_positions(part.feed_forward, sequences, positions):
             # in this order, for both may sit on the output embedding
             hooks = [first.register_forward_pre_hook(at_positions), embedding.register_forward_pre_hook(keep)]
             if part.cut:
@@ -117,3 +122,41 @@ class LMHead:
         ids = ids.to(self._model.device)
         bias = embedding.bias[ids].detach().float().cpu() if embedding.bias is not None else None
         return embedding.weight[ids].detach().float().cpu(), bias
+
+
+@contextmanager
+def _at_positions(block: nn.Module | None, sequences: Tensor, positions: Tensor) -> Iterator[None]:
+    """Run a block that computes each position by itself at some positions only; its other outputs are zeros.
+
+    Args:
+        block: the module; None changes nothing.
+        sequences: for each position the index of its sequence, shape (positions,).
+        positions: indices in the sequences; the same one may come twice.
+    """
+    if block is None:
+        yield
+        return
+    caller = get_ident()
+    shape, chosen = torch.Size(), torch.empty(0)
+
+    def narrow(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        nonlocal shape, chosen
+        if get_ident() != caller or not args:
+            return None
+        shape = args[0].shape
+        # without any, one: not all kinds of weights take a tensor without rows
+        chosen = (sequences * shape[1] + positions).unique() if len(sequences) else sequences.new_zeros(1)
+        return tuple(hidden.flatten(0, 1)[chosen][None] for hidden in args)
+
+    def widen(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if get_ident() != caller or not args:
+            return output
+        zeros = output.new_zeros(shape[0] * shape[1], output.shape[-1])
+        return zeros.index_copy(0, chosen, output[0]).view(*shape[:2], -1)
+
+    hooks = [block.register_forward_pre_hook(narrow), block.register_forward_hook(widen)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -5,7 +5,7 @@ and tokens above one. Compiling again for single ones does not pay, and compiled
 (docs/explanation/engine.md): there layers run as they are written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -20,12 +20,12 @@ from softcloze.errors import BackboneError
 MAX_VERSIONS = 32
 
 
-def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn.Module]:
+def compile_layers(model: PreTrainedModel, without: Collection[nn.Module | None]) -> list[nn.Module]:
     """Have torch compile the layers of a model in place, when each of them first runs.
 
     Args:
         model: a model of any family.
-        without: a module whose hooks change, which torch would not notice; its layer is not compiled.
+        without: modules whose hooks change, which torch would not notice; their layers are not compiled.
 
     Returns:
         The layers that are compiled.
@@ -36,7 +36,7 @@ def compile_layers(model: PreTrainedModel, without: nn.Module | None) -> list[nn
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise BackboneError(f"{type(model).__name__} has no layers that can be compiled; leave compile=True out")
-    layers = [layer for layer in layers if without not in layer.modules()]
+    layers = [layer for layer in layers if not any(module in without for module in layer.modules())]
     for layer in layers:
         layer.compile(dynamic=True)
         # the attribute that torch uses: a copy of the layer does not have it
