@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,9 +13,10 @@ import httpx2
 import pytest
 from support.browsing import CHROMIUM, findings
 from support.page_prompts import HOSTILE, page_registry
-from support.serving import listening
+from support.serving import listening, wait_until
 
 from softcloze.prompt import PromptSet
+from softcloze.registry import Registry
 
 TEXT = "It was good, and the acting was good too."
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which Debian has as a package")
@@ -412,6 +414,73 @@ def test_prompts_are_filtered_by_name(visit):
     page.fill("#filter", "REV")
     shown = [box.get_attribute("value") for box in page.locator("[name=prompt]:visible").all()]
     assert shown == ["reviews", "reviews@canary", "topics"]  # what is chosen stays
+
+
+def chosen(page):
+    return [box.get_attribute("value") for box in page.locator("[name=prompt]:checked").all()]
+
+
+@slow
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_the_list_follows_prompts_that_come_move_and_go(visit, registry, backbone, tmp_path, language):
+    shutil.copytree(registry.folder, tmp_path / "prompts")
+    changing = Registry(tmp_path / "prompts")
+    with listening(changing, backbone) as (service, port):
+
+        def change(*changes):
+            for make in changes:
+                make()
+            wait_until(lambda: service.catalogue.state == changing.state())
+
+        page = visit(at=f"http://127.0.0.1:{port}", locale=language)
+        said = page.locator("#changes[role=status]")
+        choose(page, "reviews", "short", "pairs")
+        page.fill("[name='box.text']", TEXT)
+        page.fill("[name='box.a']", "the cast")
+        page.evaluate("document.querySelector(\"[name='box.a']\").setSelectionRange(1, 3)")
+        change(
+            lambda: changing.remove("short@live"),
+            lambda: changing.remove("choices@live"),
+            lambda: changing.promote("reviews@2"),
+            lambda: changing.promote("pairs@1", "canary"),
+        )
+        assert said.inner_text() == ""
+        page.evaluate("dispatchEvent(new Event('focus'))")
+        page.wait_for_selector("#changes:not(:empty)")
+        assert (
+            said.inner_text().split("\n")
+            == {
+                "en": [
+                    "No longer served, so no longer chosen: short.",
+                    "No longer served: choices.",
+                    "Now another version: reviews (version 2).",
+                    "New: pairs@canary.",
+                ],
+                "zh-CN": [
+                    "已停止提供，因此不再选中：short。",
+                    "已停止提供：choices。",
+                    "已换成其他版本：reviews（版本 2）。",
+                    "新增：pairs@canary。",
+                ],
+            }[language]
+        )
+        assert chosen(page) == ["pairs", "reviews"]
+        assert (page.input_value("[name='box.text']"), page.input_value("[name='box.a']")) == (TEXT, "the cast")
+        assert page.evaluate("[document.activeElement.name, document.activeElement.selectionEnd]") == ["box.a", 3]
+        assert page.locator("[data-box=choices]").count() == 0
+        assert findings(page) == []
+
+        # an answer shows that another list has to be taken: by its version, and by a prompt that is gone
+        change(lambda: changing.promote("reviews@1"))
+        page.click("button[value=classify]")
+        page.wait_for_selector(".card h3:has-text('reviews@1')")
+        page.wait_for_function("document.getElementById('changes').textContent.includes('reviews')")
+        change(lambda: changing.remove("pairs@live"))
+        page.click("button[value=classify]")
+        page.wait_for_selector(".card code:text('unknown_version')")
+        page.wait_for_function("!document.querySelector('[name=prompt][value=pairs]')")
+        assert chosen(page) == ["reviews"]
+        assert "pairs" in said.inner_text()
 
 
 @slow

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,9 +11,10 @@ import httpx2
 import pytest
 from support.browsing import CHROMIUM, findings
 from support.page_prompts import HOSTILE, generator_registry
-from support.serving import listening
+from support.serving import listening, wait_until
 
 from softcloze.generation import Writer
+from softcloze.registry import Registry
 
 TEXT = "It was good, and the acting was good too."
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which Debian has as a package")
@@ -134,6 +136,28 @@ def test_errors_are_said_as_text(visit):
     page.get_by_text(f"Error: {HOSTILE}").wait_for()
     assert page.locator("img").count() == 0
     assert page.is_enabled("button.main")
+
+
+@slow
+def test_a_generator_that_is_gone_leaves_the_list(visit, registry, backbone, tmp_path):
+    shutil.copytree(registry.folder, tmp_path / "prompts")
+    changing = Registry(tmp_path / "prompts")
+    with listening(changing, backbone) as (service, port):
+        page = visit("/write", at=f"http://127.0.0.1:{port}")
+        changing.remove("titled@live")
+        changing.promote("shorten@2")
+        wait_until(lambda: service.catalogue.state == changing.state())
+        begin(page, "titled", title="a", body="b")
+        page.get_by_text("Error: there is no such prompt").wait_for()
+        page.wait_for_selector("#changes:not(:empty)")
+        assert page.inner_text("#changes").split("\n") == [
+            "No longer served, so no longer chosen: titled.",
+            "Now another version: shorten (version 2).",
+        ]
+        page.click("button.main")
+        assert page.inner_text("#status") == "Choose a generator first."
+        begin(page, "shorten", text=TEXT)
+        page.get_by_text("shorten@2: 6 new tokens").wait_for()
 
 
 @slow

@@ -54,17 +54,6 @@ def generator_registry(folder, backbone):
     add("shorten", "<text> In all:<answer max=6>", alias="canary")
     add("titled", "<title>: <body> So:<answer max=5>")
     add("endless", "<text max=9>:<answer max=2000>")
-    moods = Verbalizer({"calm": "quiet", "loud": ["loud", "noise"], "old": "old"})
-    thresholds = {"slopes": torch.ones(3), "thresholds": torch.tensor([-99.0, 0.0, -99.0])}  # the first and the last
-    prompt = Prompt(
-        Template("<text> It is<mask>"),
-        moods,
-        backbone.name,
-        backbone.fingerprint,
-        head="thresholds",
-        head_tensors=thresholds,
-    )
-    registry.promote(str(registry.add(prompt, "moods")))
     add("hostile", f"<text>{_LITERAL}<answer max=8>")
     reviews = Prompt(Template("<text> It was<mask>"), _SENTIMENT, backbone.name, backbone.fingerprint)
     registry.promote(str(registry.add(reviews, "reviews")))

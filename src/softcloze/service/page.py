@@ -29,8 +29,9 @@ _MAX_WORDS = 10  # of the likeliest
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The answer of one prompt, or why there is none."""
+    """The answer of one prompt, or why there is none; `reference` is that of the form."""
 
+    reference: str
     name: str
     answer: RowAnswer | None = None
     served: ServedVersion | None = None
@@ -131,12 +132,12 @@ async def _answer(service: Service, form: Form, words: Mapping[str, str]) -> Res
 def _card(reference: str, outcome: Outcome | ExplainedOutcome, served: ServedVersion | None) -> Card:
     """The card of an answer, with its explanation or the reason why it has none if one was asked for."""
     if isinstance(outcome, RowError):
-        return Card(reference, errors=(outcome,))
+        return Card(reference, reference, errors=(outcome,))
     answer, reasons = outcome if isinstance(outcome, tuple) else (outcome, None)
     name = f"{answer.prompt_id}@{answer.version}"
     if isinstance(reasons, RowError):
-        return Card(name, answer, served, errors=(reasons,))
-    return Card(name, answer, served, reasons)
+        return Card(reference, name, answer, served, errors=(reasons,))
+    return Card(reference, name, answer, served, reasons)
 
 
 def _summary(cards: Sequence[Card], words: Mapping[str, str], milliseconds: int) -> str:

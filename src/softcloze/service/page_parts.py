@@ -57,7 +57,10 @@ def data_of(served: Mapping[str, Served], words: Mapping[str, str], settings: Se
     return {
         "words": words,
         "prompts": {
-            reference: [[box.field, box.name, box.is_list] for box in boxes_of(version)]
+            reference: {
+                "version": version.version.number,
+                "boxes": [[box.field, box.name, box.is_list] for box in boxes_of(version)],
+            }
             for reference, version in served.items()
         },
         "maxRows": settings.max_rows,

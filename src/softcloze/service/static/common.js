@@ -1,5 +1,5 @@
 // What the scripts of the pages share. Texts become text nodes only.
-export const { words, prompts, maxListed, maxRows, maxBytes, needsToken } = JSON.parse(byId("data").textContent)
+export const { words, maxListed, maxRows, maxBytes, needsToken } = JSON.parse(byId("data").textContent)
 
 export function byId(id) {
   return document.getElementById(id)
@@ -44,48 +44,9 @@ export async function failure(response) {
   return typeof answer.error === "string" ? answer.error : `HTTP ${response.status}`
 }
 
-// The row of a request: a text, or the fields of the template; `texts` by the names of the boxes.
-export function makeRow(prompt, texts) {
-  const value = ([, box, isList]) =>
-    isList ? (texts[box] ?? "").split("\n").filter((line) => line.trim()) : (texts[box] ?? "")
-  const needed = prompts[prompt]
-  if (needed.length === 1 && !needed[0][2]) return { text: value(needed[0]), prompt_id: prompt }
-  return { fields: Object.fromEntries(needed.map((one) => [one[0], value(one)])), prompt_id: prompt }
-}
-
-// The form --------------------------------------------------------------------------------------------------------
-
-export const form = byId("try")
-const boxes = new Map([...form.querySelectorAll("[data-box]")].map((box) => [box.dataset.box, box]))
-
-export function chosenPrompts() {
-  return [...form.querySelectorAll("[name=prompt]:checked")].map((box) => box.value)
-}
-
-export function neededBoxes() {
-  return new Set(chosenPrompts().flatMap((prompt) => prompts[prompt].map(([, box]) => box)))
-}
-
-export function readTexts() {
-  return Object.fromEntries([...boxes].map(([name, box]) => [name, box.querySelector("textarea").value]))
-}
-
-// Show the boxes that the chosen prompts need.
-export function showBoxes() {
-  const needed = neededBoxes()
-  for (const [name, box] of boxes) box.hidden = !needed.has(name) && needed.size > 0
-}
-
 export function sayError(error) {
   byId("status").textContent = error instanceof TypeError ? words.unreachable : fill(words.error, error)
 }
-
-form.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return
-  event.preventDefault()
-  form.requestSubmit(form.querySelector("button.main"))
-})
-for (const part of document.querySelectorAll("[data-script]")) part.hidden = false
 
 // The same request by other clients.
 export function showCode(path, value) {

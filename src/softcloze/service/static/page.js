@@ -1,7 +1,7 @@
 // The form without leaving the page, and the history of this tab. The server makes the answers of the form, for browsers
 // without scripts too.
-import { byId, chosenPrompts, data, element, failure, fill, form, makeRow, post, prompts } from "./common.js"
-import { readTexts, sayError, showBoxes, showCode, words } from "./common.js"
+import { byId, data, element, failure, post, sayError, showCode, words } from "./common.js"
+import { chosenPrompts, form, makeRow, notice, prompts, readTexts, showBoxes } from "./form.js"
 
 // The form --------------------------------------------------------------------------------------------------------
 
@@ -22,6 +22,7 @@ form.addEventListener("submit", async (event) => {
     const answers = new DOMParser().parseFromString(await response.text(), "text/html")
     signal.throwIfAborted()
     show(answers)
+    noticeCards()
     if (response.ok) remember(entries, answers)
   } catch (error) {
     if (signal.aborted) return // a newer text is on its way
@@ -35,6 +36,10 @@ function show(answers) {
   byId("cards").replaceWith(document.importNode(answers.getElementById("cards"), true))
 }
 
+function noticeCards() {
+  for (const { dataset } of byId("cards").querySelectorAll(".card")) notice(dataset.prompt, dataset)
+}
+
 function remember(entries, answers) {
   const texts = entries.filter(([name, text]) => name.startsWith("box.") && text).map(([, text]) => text)
   const summary = answers.getElementById("status").textContent
@@ -42,7 +47,10 @@ function remember(entries, answers) {
   button.addEventListener("click", () => {
     for (const box of form.querySelectorAll("[name=prompt]"))
       box.checked = entries.some(([name, value]) => name === "prompt" && value === box.value)
-    for (const [name, value] of entries) if (name.startsWith("box.")) form.elements[name].value = value
+    for (const [name, value] of entries) {
+      const box = form.elements[name]
+      if (name.startsWith("box.") && box) box.value = value // a box may have gone with its prompts
+    }
     showAll()
     show(answers)
     byId("answers").scrollIntoView()
@@ -56,19 +64,24 @@ function remember(entries, answers) {
 form.addEventListener("input", showAll)
 byId("filter").addEventListener("input", (event) => {
   event.stopPropagation()
-  const part = event.target.value.toLowerCase()
+  filter()
+})
+
+function filter() {
+  const part = byId("filter").value.toLowerCase()
   for (const item of form.querySelectorAll(".choices li")) {
     const box = item.querySelector("input")
     item.hidden = !box.checked && !box.value.toLowerCase().includes(part)
   }
-})
+}
 
 // The boxes that the chosen prompts need, and the same request by other clients.
 function showAll() {
+  byId("filter-line").hidden = Object.keys(prompts).length < 12
+  filter()
   showBoxes()
   const rows = chosenPrompts().map((prompt) => makeRow(prompt, readTexts()))
   showCode("classify", rows.length === 1 ? rows[0] : { rows })
 }
 
-byId("filter-line").hidden = Object.keys(prompts).length < 12
 showAll()

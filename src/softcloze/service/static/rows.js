@@ -1,6 +1,6 @@
 // A list of texts or a CSV file: its rows are classified, shown in a table, and written as CSV.
-import { byId, chosenPrompts, data, element, failure, fill, makeRow, maxBytes, maxListed, maxRows } from "./common.js"
-import { neededBoxes, post, prompts, words } from "./common.js"
+import { byId, data, element, failure, fill, maxBytes, maxListed, maxRows, post, words } from "./common.js"
+import { chosenPrompts, makeRow, neededBoxes, notice, prompts } from "./form.js"
 
 // The records of a text with separated values, as RFC 4180 has it.
 function parseRecords(text, separator) {
@@ -25,7 +25,7 @@ function parseRecords(text, separator) {
 function readRows(text) {
   const needed = [...neededBoxes()]
   const names = new Map(needed.map((box) => [box, new Set([box])])) // the names that a column may have
-  for (const prompt of chosenPrompts()) for (const [field, box] of prompts[prompt]) names.get(box).add(field)
+  for (const prompt of chosenPrompts()) for (const [field, box] of prompts[prompt].boxes) names.get(box).add(field)
   text = text.replace(/^\ufeff/, "").replace(/\r\n?/g, "\n")
   const first = text.split("\n", 1)[0]
   for (const separator of [",", "\t", ";"]) {
@@ -143,6 +143,7 @@ function drawTable() {
 
 function drawAnswer({ at, prompt }, answer) {
   results.rows[at].answers[prompt] = answer
+  notice(prompt, answer)
   const row = byId("rows-answers").querySelector("tbody").rows[at]
   const cell = row.cells[1 + results.boxes.length + 2 * results.prompts.indexOf(prompt)]
   const names = labels(answer)

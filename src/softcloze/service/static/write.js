@@ -1,6 +1,6 @@
 // Texts that appear while they are written. Without scripts the form is answered with the whole text.
-import { byId, chosenPrompts, failure, fill, form, makeRow, post, readTexts, sayError, showBoxes } from "./common.js"
-import { showCode, words } from "./common.js"
+import { byId, failure, fill, post, sayError, showCode, words } from "./common.js"
+import { chosenPrompts, form, makeRow, notice, readTexts, refresh, showBoxes } from "./form.js"
 
 let current = new AbortController()
 
@@ -31,7 +31,8 @@ form.addEventListener("submit", async (event) => {
   current.abort()
   const { signal } = (current = new AbortController())
   const say = (text) => (byId("status").textContent = text)
-  if (!chosenPrompts().length) return say(words.no_generator)
+  const [prompt] = chosenPrompts()
+  if (prompt === undefined) return say(words.no_generator)
   if (!Object.values(readTexts()).some((text) => text)) return say(words.no_text)
   say(words.writing)
   byId("text").replaceChildren()
@@ -41,13 +42,17 @@ form.addEventListener("submit", async (event) => {
   try {
     const body = JSON.stringify({ ...request(), stream: true })
     const response = await post("generate", body, "application/json", signal, say)
+    if (response.status === 404) refresh()
     if (!response.ok) throw new Error(await failure(response))
     say(words.writing) // also after the service was busy
     for await (const [name, data] of events(response)) {
       signal.throwIfAborted()
       if (name === "message") byId("text").append(data.text)
       else if (name === "error") throw new Error(data.error)
-      else showEnd(data, Math.round(performance.now() - started))
+      else {
+        showEnd(data, Math.round(performance.now() - started))
+        notice(prompt, data)
+      }
     }
   } catch (error) {
     if (signal !== current.signal) return // a newer text is on its way
