@@ -176,5 +176,9 @@ class OneSidedWarning(UserWarning):
     """A prompt that gives nearly all examples, or an input without content, one label."""
 
 
+class PrecisionWarning(UserWarning):
+    """A prompt that is used with weights of another form than it was trained on, so that its scores change."""
+
+
 class TokenizerError(SoftclozeError, TypeError):
     """A tokenizer that softcloze does not support."""

@@ -1,6 +1,7 @@
 """Weights of 8 and 4 bits: the scores of transformers, exact gradients, and the same scores in any batch."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from softcloze import Prompt, PromptClassifier
 from softcloze.backbone import Backbone, SoftInputs, load_backbone
 from softcloze.backbone.quantisation import stored
 from softcloze.cli.saved import Saved
-from softcloze.errors import ArtifactError, BackboneError, ParameterError
+from softcloze.errors import ArtifactError, BackboneError, ParameterError, PrecisionWarning
 from softcloze.prompt import BoundPrompt
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
@@ -181,6 +182,37 @@ def test_a_fit_leaves_every_weight_and_belongs_to_its_form(folder, kind, tmp_pat
     assert clf.backbone_.activation_bytes == exact.activation_bytes
     with pytest.raises(BackboneError, match="cannot compile"):
         clf.backbone_.compile()
+
+
+@needs_libraries
+def test_a_prompt_moves_to_another_form_on_request(folder, tmp_path):
+    place = folder("llama")
+    options = {"dtype": "float32", "device": "cpu"}
+    clf = PromptClassifier(place, source_of("llama"), WORDS, epochs=1, random_state=0, model_options=options)
+    clf.fit(TEXTS, LABELS)
+    clf.prompt_ = replace(clf.prompt_, metrics={"accuracy": 0.5})
+    clf.prompt_.save(tmp_path / "exact")
+    eight = {**options, "quantize": "int8"}
+    with pytest.raises(ArtifactError, match=r"form none, .* the form int8 float32; .*other_precision=True"):
+        PromptClassifier.load(tmp_path / "exact", model_options=eight)
+    with pytest.warns(PrecisionWarning, match=r"weights of the form none, and .* has the form int8 float32"):
+        moved = PromptClassifier.load(tmp_path / "exact", model_options=eight, other_precision=True)
+    backbone = moved.backbone_
+    bound = BoundPrompt(replace(clf.prompt_, fingerprint=backbone.fingerprint), backbone)
+    assert np.array_equal(moved.predict_proba(TEXTS), bound.probabilities(bound.scores(TEXTS)))
+    assert not np.array_equal(moved.predict_proba(TEXTS), clf.predict_proba(TEXTS))
+    moved.save(tmp_path / "moved")
+    again = PromptClassifier.load(tmp_path / "moved")  # as the card says, without a warning
+    assert again.backbone_.quantisation == "int8" and not again.prompt_.metrics
+    assert again.prompt_.training["trained_on"] == clf.backbone_.fingerprint
+    assert np.array_equal(again.predict_proba(TEXTS), moved.predict_proba(TEXTS))
+    back = again.prompt_.for_weights_of(clf.backbone_)
+    assert back.fingerprint == clf.prompt_.fingerprint and "trained_on" not in back.training
+    with pytest.warns(PrecisionWarning, match="form none, and .* has the form nf4 float32"):
+        third = again.prompt_.for_weights_of(quantised(place, "nf4"))
+    assert third.training["trained_on"] == clf.backbone_.fingerprint
+    with pytest.raises(ArtifactError, match=r"tensor '#1'|another tokenizer"):
+        clf.prompt_.for_weights_of(quantised(folder("bert"), "int8"))
 
 
 @needs_libraries

@@ -67,14 +67,26 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
             return np.log(self.predict_proba(X))
 
     @classmethod
-    def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
+    def load(
+        cls,
+        path: str | PathLike[str],
+        model: AnyModel | None = None,
+        *,
+        other_precision: bool = False,
+        **parameters: object,
+    ) -> Self:
         """Load a fitted classifier from a saved prompt.
 
         Args:
             path: folder that `save` wrote.
             model: name or path of the model now, if not as it was when the prompt was saved.
+            other_precision: take the prompt although the model's weights have another form, such as 4 bits: see
+                `Prompt.for_weights_of`.
             **parameters: other parameters of the classifier, as for `set_params`. Those that are not given are as
                 when the prompt was trained; `random_state` is the seed of its training.
+
+        Warns:
+            PrecisionWarning: the prompt was trained on weights of another form.
 
         Raises:
             ArtifactError: damaged files, a prompt of another kind of classifier, or a model that is not the one that
@@ -93,7 +105,10 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
         with explain_damage(folder_of(path) / CARD, "training"):
             classifier = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
         classifier._change_saved(prompt, parameters)
-        classifier._adopt(BoundPrompt.from_saved(prompt, classifier._load_backbone()))
+        backbone = classifier._load_backbone()
+        if other_precision:
+            prompt = prompt.for_weights_of(backbone)
+        classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
         return classifier
 
     @classmethod

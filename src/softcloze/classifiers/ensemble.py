@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from os import PathLike
-from typing import ClassVar, Self, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -324,7 +324,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         model: AnyModel | None = None,
         *,
         encoder: Encoder | None = None,
-        **parameters: object,
+        **parameters: Any,  # noqa: ANN401
     ) -> Self:
         """Load a fitted ensemble.
 

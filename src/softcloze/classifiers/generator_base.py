@@ -46,14 +46,26 @@ class GeneratorEstimator(TrainedEstimator):
     _bound: BoundGenerator | None = None
 
     @classmethod
-    def load(cls, path: str | PathLike[str], model: AnyModel | None = None, **parameters: object) -> Self:
+    def load(
+        cls,
+        path: str | PathLike[str],
+        model: AnyModel | None = None,
+        *,
+        other_precision: bool = False,
+        **parameters: object,
+    ) -> Self:
         """Load a fitted generator from a saved prompt.
 
         Args:
             path: folder that `save` wrote.
             model: name or path of the model now, if not as it was when the prompt was saved.
+            other_precision: take the prompt although the model's weights have another form, such as 4 bits: see
+                `Prompt.for_weights_of`.
             **parameters: other parameters of the generator, as for `set_params`. Those that are not given are as when
                 the prompt was trained.
+
+        Warns:
+            PrecisionWarning: the prompt was trained on weights of another form.
 
         Raises:
             ArtifactError: damaged files, a prompt of another kind, or a model that is not the one that the prompt was
@@ -65,7 +77,10 @@ class GeneratorEstimator(TrainedEstimator):
         with explain_damage(folder_of(path) / GENERATOR_CARD, "training"):
             generator = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
         generator._change_saved(prompt, parameters)
-        generator._adopt(BoundGenerator.from_saved(prompt, generator._load_backbone()))
+        backbone = generator._load_backbone()
+        if other_precision:
+            prompt = prompt.for_weights_of(backbone)
+        generator._adopt(BoundGenerator.from_saved(prompt, backbone))
         return generator
 
     @classmethod

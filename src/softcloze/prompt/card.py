@@ -74,15 +74,6 @@ class _NearestEntry(TypedDict):
     examples: list[_ExampleEntry]
 
 
-class TrainingEntry(TypedDict, total=False):
-    """Settings and history of a training, and the sources of blocks by their key, among others."""
-
-    class_weight: str | list[tuple[Label, float]] | None
-    sources: dict[str, Source]
-    layer_rms: list[tuple[Count, float]]
-    history: list[dict[str, float]]
-
-
 class Fingerprint(TypedDict):
     """The fingerprint of a backbone."""
 
@@ -90,6 +81,19 @@ class Fingerprint(TypedDict):
     model: Digest
     tokenizer: Digest
     chat_template: Digest
+
+
+class TrainingEntry(TypedDict, total=False):
+    """Settings and history of a training, and the sources of blocks by their key, among others.
+
+    `trained_on` is the fingerprint of the backbone of the training, if the prompt is used with other weights.
+    """
+
+    class_weight: str | list[tuple[Label, float]] | None
+    sources: dict[str, Source]
+    layer_rms: list[tuple[Count, float]]
+    trained_on: Fingerprint
+    history: list[dict[str, float]]
 
 
 class Card(Sealed):

@@ -1,9 +1,11 @@
 """The common part of prompts that classify and that write: soft vectors and demonstrations, and their tensors."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from softcloze.backbone import Backbone
 from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, NearestDemonstrations
 from softcloze.encoding import Demonstration
-from softcloze.errors import ArtifactError
+from softcloze.errors import ArtifactError, PrecisionWarning
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.tensors import Shape
 from softcloze.template import EMBEDDING, ChatOptions, Template
@@ -79,6 +81,39 @@ class SoftPrompt(ABC):
             ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
         """
         self.kind.write(path, self.content)
+
+    def for_weights_of(self, backbone: Backbone) -> Self:
+        """The same prompt for its model with weights of another form, such as 4 bits instead of bfloat16.
+
+        Its scores change, so that its metrics are left out, and its card names the form that it was trained on. The
+        tokenizer and all sizes are checked. The weights are not, since those of another form are other numbers: that
+        they are of the same model is up to you.
+
+        Warns:
+            PrecisionWarning: the prompt was trained on another form; names both.
+
+        Raises:
+            ArtifactError: the tokenizer or a size differs, or the weights do although their form is the same.
+        """
+        form, moved = backbone.fingerprint["quantisation"], self
+        origin = self.training.get("trained_on", self.fingerprint)
+        if form != self.fingerprint["quantisation"]:
+            training = {name: value for name, value in self.training.items() if name != "trained_on"}
+            fingerprint = origin
+            if form != origin["quantisation"]:
+                training["trained_on"] = dict(origin)
+                fingerprint = {**origin, **{part: backbone.fingerprint[part] for part in ("quantisation", "model")}}
+            # both subclasses are dataclasses
+            moved = replace(self, fingerprint=fingerprint, training=training, metrics={})  # type: ignore[type-var]
+        moved.validate_backbone(backbone)
+        if form != origin["quantisation"]:
+            warnings.warn(
+                f"this prompt was trained on weights of the form {origin['quantisation']}, and {backbone.name} has the "
+                f"form {form}: its scores change; measure it on labelled examples",
+                PrecisionWarning,
+                stacklevel=3,
+            )
+        return moved
 
     @abstractmethod
     def validate_backbone(self, backbone: Backbone) -> None:
@@ -158,7 +193,8 @@ def validate_fingerprint(prompt: SoftPrompt, backbone: Backbone) -> None:
     if weights != expected_weights:
         raise ArtifactError(
             f"this prompt was trained on weights of the form {expected_weights}, and those of {backbone.name} have "
-            f"the form {weights}; load the model with the options quantize and dtype as then, or fit again"
+            f"the form {weights}; load the model with the options quantize and dtype as then, or fit again; to use the "
+            "prompt with other scores, load it with other_precision=True, or take prompt.for_weights_of(backbone)"
         )
     for part, actual in backbone.fingerprint.items():
         if part == "chat_template" and not prompt.template.turns:
