@@ -15,7 +15,7 @@ from transformers import GenerationConfig
 
 from softcloze.backbone import Backbone
 from softcloze.demonstrations import FixedDemonstrations, Pool
-from softcloze.errors import ArtifactError, ParameterError, TemplateSyntaxError
+from softcloze.errors import ParameterError, TemplateSyntaxError
 from softcloze.prompt import BoundGenerator, GeneratorPrompt
 from softcloze.prompt.peft_generator import to_peft
 from softcloze.template import Template
@@ -203,11 +203,35 @@ def test_an_adapter_that_peft_trained_writes_the_same_ids(architecture, tmp_path
     assert written_ids(GeneratorPrompt.load(tmp_path / "saved"), backbone) == written_ids(prompt, backbone)
 
 
+@pytest.mark.parametrize("architecture", CAUSAL)
+def test_a_prefix_of_keys_and_values_writes_the_same_ids(architecture, tmp_path):
+    """PEFT's prefix tuning: in one call, alone, in pieces, and saved; the likelihoods are those of PEFT's loss."""
+    tuned = trained(architecture, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5), tmp_path / "peft")
+    backbone = sensitive(architecture)
+    prompt = GeneratorPrompt.from_peft(tmp_path / "peft", "<text> =><answer max=8>", backbone)
+    bound, rows = BoundGenerator(prompt, backbone), [backbone.tokenizer(f"{text} =>").input_ids for text in TEXTS]
+    expected = [peft_ids(tuned, ids, bound.compiled.ends[0]) for ids in rows]
+    assert written_ids(prompt, backbone) == expected
+    assert [written_ids(prompt, backbone, [text])[0] for text in TEXTS] == expected
+    assert ["".join(bound.stream(text)) for text in TEXTS] == bound.write(TEXTS)
+    prompt.save(tmp_path / "saved")
+    assert written_ids(GeneratorPrompt.load(tmp_path / "saved"), backbone) == expected
+    without = replace(prompt, template=Template("<text> =><answer max=8>"), prefixes={})
+    assert written_ids(without, backbone) != expected
+    likelihoods = bound.log_likelihood(TEXTS, ["good film"] * len(TEXTS))
+    examples = bound.encode(TEXTS, answers=["good film"] * len(TEXTS))
+    for answer, ids, likelihood in zip([example.answer for example in examples], rows, likelihoods, strict=True):
+        batch = torch.tensor([[*ids, *answer]])
+        labels = torch.tensor([[-100] * len(ids) + list(answer)])
+        loss = tuned(input_ids=batch, attention_mask=torch.ones_like(batch), labels=labels).loss
+        assert likelihood == pytest.approx(-float(loss.detach()), abs=1e-4)
+    with pytest.raises(ParameterError, match="a prefix of keys and values"):
+        prompt.to_peft(tmp_path / "adapter", backbone)
+
+
 def test_what_a_generator_cannot_take_from_peft(tmp_path):
     backbone = models.backbone("gpt2")
-    trained("gpt2", PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), tmp_path)
-    with pytest.raises(ArtifactError, match=r"PREFIX_TUNING.*no keys and values"):
-        GeneratorPrompt.from_peft(tmp_path, "<text> =><answer max=8>", backbone)
+    trained("gpt2", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), tmp_path)
     with pytest.raises(TemplateSyntaxError, match="a <mask> takes label words"):
         GeneratorPrompt.from_peft(tmp_path, "<text> => <mask>", backbone)
     with pytest.raises(ParameterError, match="did you mean 'num_beams'"):

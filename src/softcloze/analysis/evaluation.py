@@ -128,11 +128,11 @@ def soft_vectors_of(fitted: Fitted) -> tuple[BoundPrompt | BoundGenerator, SoftV
     if not prompt.template.blocks:
         hint = "" if isinstance(prompt, GeneratorPrompt) else "; explain shows the effect of its label words"
         raise ParameterError(f"{str(prompt.template)!r} has no soft slots, so it has no vectors to inspect{hint}")
+    if prompt.prefixes:
+        raise ParameterError("this prompt is a prefix of keys and values, and has no vectors to inspect")
     if isinstance(prompt, GeneratorPrompt):
         writer = BoundGenerator(prompt, backbone)
         return writer, cast("SoftVectors", writer.soft)
-    if prompt.prefixes:
-        raise ParameterError("this prompt is a prefix of keys and values, and has no vectors to inspect")
     bound = BoundPrompt(prompt, backbone)
     return bound, cast("SoftVectors", bound.parts.soft)
 

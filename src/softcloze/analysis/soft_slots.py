@@ -105,7 +105,7 @@ def soft_slots(prompt: Prompt | GeneratorPrompt) -> tuple[SoftSlot, ...]:
     slots = []
     for block in prompt.template.blocks:
         down = prompt.networks.get(f"{block.key}/down")
-        prefix = prompt.prefixes.get(block.key) if isinstance(prompt, Prompt) else None
+        prefix = prompt.prefixes.get(block.key)
         count = prefix.shape[2] if prefix is not None else len(prompt.vectors[block.key])
         width = len(down) if down is not None else None
         options = (block.layers, block.mode, block.train, block.from_, block.from_by)

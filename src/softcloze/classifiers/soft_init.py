@@ -129,7 +129,7 @@ def _read(path: str | PathLike[str]) -> SoftPrompt:
 
 def _validated(prompt: SoftPrompt, keys: Sequence[str], name: str) -> SoftPrompt:
     """The prompt, which has one of these blocks."""
-    if isinstance(prompt, Prompt) and prompt.prefixes:
+    if prompt.prefixes:
         raise ParameterError(f"{name} is a prefix of keys and values, which cannot be trained further")
     if not _shared(prompt, keys):
         here, there = (quoted_list(names) if names else "none" for names in (keys, _names(prompt.vectors)))

@@ -135,20 +135,34 @@ class Writer:
                 new = self._batch(batch, prompts, inputs, soft, prefix, follow)
                 written.update(zip(batch, map(self._finished, new), strict=True))
 
-            run_length_bucketed(lengths, lambda i: lengths[i] + self.limit, run, self.backbone.token_budget)
+            if prefix is not None and self._exceeds_window(inputs):
+                for i in range(len(prompts)):  # without padding after the prefix
+                    run([i])
+            else:
+                run_length_bucketed(lengths, lambda i: lengths[i] + self.limit, run, self.backbone.token_budget)
         return [written[i] for i in range(len(prompts))]
 
     def _shared_prefix(self, inputs: Sequence[ModelInput], soft: SoftInputs | None) -> PrefixCache | None:
-        """Keys and values of the ids that all sequences of a causal model begin with; None for a single sequence."""
+        """Keys and values of the ids that all sequences of a causal model begin with; None if none are of use."""
         late = soft is not None and soft.late  # which need the states of the whole prompt
-        if len(inputs) < 2 or late or self.backbone.family != "causal" or not self.backbone.supports_prefix_cache:
+        given = soft is not None and bool(soft.prefixes)  # keys and values in place of vectors
+        if (
+            (len(inputs) < 2 and not given)
+            or late
+            or self.backbone.family != "causal"
+            or not self.backbone.supports_prefix_cache
+        ):
             return None
         sequences = [model_input.ids for model_input in inputs]
-        if max(map(len, sequences)) + self.limit > self.backbone.window:
+        if not given and (len(inputs) < 2 or self._exceeds_window(inputs)):
             return None  # padding after the prefix would count as distance
         # the last id gives the scores of the first new token
         length = min(shared_prefix(sequences), min(map(len, sequences)) - 1)
         return self.backbone.prefill([sequences[0][:length]], soft) if length > 0 else None
+
+    def _exceeds_window(self, inputs: Sequence[ModelInput]) -> bool:
+        """Return True if a layer sees less than the longest sequence with its text."""
+        return max(len(model_input.ids) for model_input in inputs) + self.limit > self.backbone.window
 
     def _batch(
         self,

@@ -6,20 +6,18 @@ from itertools import takewhile
 from typing import NamedTuple, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from softcloze.backbone import Backbone, shared_prefix
-from softcloze.backbone.soft_inputs import NOTHING_AFTER_PREFIX
 from softcloze.data import Example
 from softcloze.demonstrations import FixedDemonstrations
 from softcloze.encoding import Demonstration, EncodedPrompt
-from softcloze.errors import ArtifactError, EncodingError, SoftclozeError
+from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import Head, load_head
 from softcloze.prompt.compiled import CompiledPrompt
-from softcloze.prompt.prefixes import prefix_cache
 from softcloze.prompt.prompt import Prompt
+from softcloze.prompt.soft_prompt import bind_vectors, validate_after_prefix
 from softcloze.soft import SoftVectors
 from softcloze.verbalizer import FieldVerbalizer, Label
 
@@ -73,13 +71,7 @@ class BoundPrompt:
                 prompt.features,
             )
         self.compiled = compiled
-        soft = None
-        if compiled.template.blocks:
-            unused = {key: torch.zeros(tensor.shape[2], backbone.width) for key, tensor in prompt.prefixes.items()}
-            vectors = {**prompt.vectors, **unused}
-            tensors = (vectors, prompt.deep, prompt.networks)
-            soft = SoftVectors.from_blocks(compiled.template.blocks, *tensors).to(backbone.device)
-            soft.prefixes = {key: prefix_cache(tensor, backbone) for key, tensor in prompt.prefixes.items()}
+        soft = bind_vectors(prompt, compiled.template.blocks, backbone)
         self.parts = TrainedParts(soft, load_head(prompt.head, prompt.verbalizer, prompt.head_tensors))
 
     @classmethod
@@ -128,12 +120,7 @@ class BoundPrompt:
             EncodingError: an example cannot be encoded; names the row.
         """
         prompts = self.compiled.encode(examples, self.prompt.demonstrations_for(examples, self.backbone))
-        if self.prompt.prefixes:
-            known = max(tensor.shape[2] for tensor in self.prompt.prefixes.values())
-            for row, prompt in enumerate(prompts):
-                if len(prompt.left) <= known:
-                    where = f"row {row}: " if len(prompts) > 1 else ""
-                    raise EncodingError(f"{where}{NOTHING_AFTER_PREFIX}")
+        validate_after_prefix(self.prompt, prompts)
         return prompts
 
     @cached_property

@@ -19,8 +19,8 @@ from softcloze.generation import (
 )
 from softcloze.prompt.compiled_generator import CompiledGenerator
 from softcloze.prompt.generator import GeneratorPrompt
+from softcloze.prompt.soft_prompt import bind_vectors, validate_after_prefix
 from softcloze.scoring import compute_features
-from softcloze.soft import SoftVectors
 
 if TYPE_CHECKING:
     from softcloze.generation.hooks import Follow
@@ -58,10 +58,7 @@ class BoundGenerator:
             compiled = CompiledGenerator(prompt.template, backbone, prompt.max_length, prompt.chat_options)
         self.compiled = compiled
         self.writer = compiled.writer(prompt.options)
-        self.soft: SoftVectors | None = None
-        if compiled.template.blocks:
-            tensors = (prompt.vectors, prompt.deep, prompt.networks)
-            self.soft = SoftVectors.from_blocks(compiled.template.blocks, *tensors).to(backbone.device)
+        self.soft = bind_vectors(prompt, compiled.template.blocks, backbone)
 
     @classmethod
     def from_saved(cls, prompt: GeneratorPrompt, backbone: Backbone) -> Self:
@@ -102,7 +99,9 @@ class BoundGenerator:
         """
         demonstrations = self.prompt.demonstrations_for(examples, self.backbone)
         most = self.options(options).get("max_new_tokens")
-        return self.compiled.encode(examples, demonstrations, answers=answers, max_new_tokens=most)
+        prompts = self.compiled.encode(examples, demonstrations, answers=answers, max_new_tokens=most)
+        validate_after_prefix(self.prompt, prompts)
+        return prompts
 
     def options(self, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The options of writing of the prompt with changes, checked.

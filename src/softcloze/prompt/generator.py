@@ -38,8 +38,9 @@ class GeneratorPrompt(SoftPrompt):
         template: the template.
         model: the backbone's name.
         fingerprint: its `Backbone.fingerprint`.
-        vectors: as of `softcloze.prompt.prompt.Prompt`, like the next two.
+        vectors: as of `softcloze.prompt.prompt.Prompt`, like the next three.
         deep: vectors at later layers.
+        prefixes: keys and values in place of vectors.
         networks: the networks of blocks with from=.
         max_length: limit in tokens that prompts are truncated to, new tokens included; None for the model's own.
         chat_options: values of variables of the tokenizer's chat template, for a template with chat turns.
@@ -57,6 +58,7 @@ class GeneratorPrompt(SoftPrompt):
     fingerprint: Mapping[str, str] = field(repr=False)
     vectors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     deep: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    prefixes: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     networks: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     max_length: int | None = None
     chat_options: ChatOptions | None = None
@@ -73,7 +75,7 @@ class GeneratorPrompt(SoftPrompt):
             "options": dict(self.options),
         }
         tensors = soft_tensors(self)
-        if problem := check_tensors(tensors, soft_shapes(self.template, self.demonstrations)):
+        if problem := check_tensors(tensors, soft_shapes(self.template, self.demonstrations, tensors)):
             raise ArtifactError(f"this generator cannot be saved: {problem}")
         return Content(card, {tensor_file(suffix): save_tensors(tensors)})
 
@@ -94,7 +96,7 @@ class GeneratorPrompt(SoftPrompt):
             demonstrations = answer_demonstrations_from_dict(card["demonstrations"], tensors.get(POOL), template)
         with explain_damage(folder / GENERATOR_CARD, "options"):
             options = validate_options(card["options"])
-        if problem := check_tensors(tensors, soft_shapes(template, demonstrations)):
+        if problem := check_tensors(tensors, soft_shapes(template, demonstrations, tensors)):
             raise ArtifactError(f"{tensors_path} is damaged: {problem}")
         shared = shared_parts(card, tensors)
         return cls(template=template, demonstrations=demonstrations, options=options, **shared)
@@ -132,7 +134,7 @@ class GeneratorPrompt(SoftPrompt):
         task: int | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Self:
-        r"""Make a prompt of an adapter that PEFT trained for prompt tuning or P-tuning.
+        r"""Make a prompt of an adapter that PEFT trained for prompt tuning, P-tuning or prefix tuning.
 
         The template is `<soft*N name=peft>` and the tail: see `softcloze.prompt.Prompt.from_peft`.
 
@@ -145,7 +147,7 @@ class GeneratorPrompt(SoftPrompt):
 
         Raises:
             ArtifactError: the adapter is damaged, belongs to a model of another width, or is of a kind that is no such
-                prompt, such as LORA, or PREFIX_TUNING, whose keys and values a generator cannot hold.
+                prompt, such as LORA.
             ParameterError: as `softcloze.prompt.Prompt.from_peft`; or an option is unknown or has a wrong value.
             TemplateSyntaxError: the tail has no <answer>, or breaks another rule of the template language.
             EncodingError: the tokenizer writes the tail after the vectors in another way than by itself.
@@ -161,12 +163,7 @@ class GeneratorPrompt(SoftPrompt):
         after.validate_writes()
         checked = validate_options(options if options is not None else {})
         template, vectors, prefixes = from_peft(path, after, backbone, task)
-        if prefixes:
-            raise ArtifactError(
-                f"the adapter in {path} is of type 'PREFIX_TUNING', and a generator holds vectors and no keys and "
-                "values; train it as PROMPT_TUNING or P_TUNING"
-            )
-        return cls(template, backbone.name, backbone.fingerprint, vectors=vectors, options=checked)
+        return cls(template, backbone.name, backbone.fingerprint, vectors=vectors, prefixes=prefixes, options=checked)
 
     def validate_backbone(self, backbone: Backbone) -> None:
         """Raise ArtifactError if the prompt belongs to another backbone.

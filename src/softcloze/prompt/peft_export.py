@@ -59,6 +59,4 @@ def _reason(prompt: "Prompt") -> str:
         return f"a {type(prompt.verbalizer).__name__} combines scores in a way of its own; take a Verbalizer"
     if prompt.calibration is not None:
         return "its calibration corrects scores after the model; export dataclasses.replace(prompt, calibration=None)"
-    if prompt.prefixes:
-        return "it is a prefix of keys and values, imported from PEFT; the adapter that it comes from holds the same"
     return ""

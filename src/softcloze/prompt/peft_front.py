@@ -110,6 +110,8 @@ def export_front(
 
 def _reason(prompt: "Prompt | GeneratorPrompt") -> str:
     """Reason why an adapter cannot hold a prompt, as far as its template and demonstrations show; empty for none."""
+    if prompt.prefixes:
+        return "it is a prefix of keys and values, imported from PEFT; the adapter that it comes from holds the same"
     if prompt.template.has_logic:
         return "its template has Jinja, so that no text is the same in every prompt; write it with fields alone"
     slots = (node for node in prompt.template.nodes if isinstance(node, Soft))

@@ -15,7 +15,6 @@ from softcloze.demonstrations import Demonstrations, demonstrations_from_dict
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import CARD, PROMPT, PromptCard, explain_damage
 from softcloze.prompt.folder import Content, SavedFolder
-from softcloze.prompt.prefixes import PREFIX, prefix_shape, validate_prefix
 from softcloze.prompt.soft_prompt import (
     POOL,
     SoftPrompt,
@@ -29,7 +28,7 @@ from softcloze.prompt.soft_prompt import (
 )
 from softcloze.prompt.tensors import LINEAR, Shape, check_tensors, read_tensors, tensor_file
 from softcloze.scoring import States
-from softcloze.template import EMBEDDING, ChatOptions, Template
+from softcloze.template import ChatOptions, Template
 from softcloze.verbalizer import VERBALIZERS, AnyVerbalizer, Verbalizer
 
 HEAD = "head/"
@@ -103,7 +102,7 @@ class Prompt(SoftPrompt):
             "demonstrations": demonstrations.to_dict(self.verbalizer.labels) if demonstrations is not None else None,
             "calibration": self.calibration.to_dict() if self.calibration is not None else None,
         }
-        tensors = soft_tensors(self) | with_prefix(PREFIX, self.prefixes) | with_prefix(HEAD, self.head_tensors)
+        tensors = soft_tensors(self) | with_prefix(HEAD, self.head_tensors)
         if problem := _check_tensors(tensors, self.template, self.verbalizer, self.head, self.demonstrations):
             raise ArtifactError(f"this prompt cannot be saved: {problem}")
         return Content(card, {tensor_file(suffix): save_tensors(tensors)})
@@ -132,7 +131,6 @@ class Prompt(SoftPrompt):
         return cls(
             template=template,
             verbalizer=verbalizer,
-            prefixes=without_prefix(PREFIX, tensors),
             head=card["head"],
             head_tensors=without_prefix(HEAD, tensors),
             features=card["features"],
@@ -222,8 +220,6 @@ class Prompt(SoftPrompt):
             ArtifactError: a part of the fingerprint, or the size of a tensor, differs; shows both values.
         """
         validate_fingerprint(self, backbone)
-        for prefix in self.prefixes.values():
-            validate_prefix(prefix, backbone)
         states = ("weight", "projection")
         heads = {name: (self.head_tensors[name], backbone.state_width) for name in states if name in self.head_tensors}
         validate_soft_sizes(self, backbone, heads)
@@ -237,12 +233,7 @@ def _check_tensors(
     demonstrations: Demonstrations | None,
 ) -> str | None:
     """Check names, types and shapes of the tensors of a prompt; return the first problem, or None."""
-    expected = soft_shapes(template, demonstrations)
-    front = template.node_blocks[0] if template.node_blocks else None
-    is_prefix = front is not None and PREFIX + front.key in tensors and template.node_blocks.count(front) == 1
-    if is_prefix and front is not None and front.count is not None and front.layers == EMBEDDING:
-        del expected[front.key]
-        expected[PREFIX + front.key] = prefix_shape(front.count)
+    expected = soft_shapes(template, demonstrations, tensors)
     expected |= {HEAD + name: shape for name, shape in HEAD_SHAPES[head].items()}
     if head == "warp" and HEAD + "bias" not in tensors:  # the output embedding of some models has none
         del expected[HEAD + "bias"]

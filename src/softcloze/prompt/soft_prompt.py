@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from softcloze.backbone import Backbone
+from softcloze.backbone.soft_inputs import NOTHING_AFTER_PREFIX
 from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, NearestDemonstrations
-from softcloze.encoding import Demonstration
-from softcloze.errors import ArtifactError, PrecisionWarning
+from softcloze.encoding import CompiledBlock, Demonstration, EncodedPrompt
+from softcloze.errors import ArtifactError, EncodingError, PrecisionWarning
 from softcloze.prompt.folder import Content, SavedFolder
+from softcloze.prompt.prefixes import PREFIX, prefix_cache, prefix_shape, validate_prefix
 from softcloze.prompt.tensors import Shape
+from softcloze.soft import SoftVectors
 from softcloze.template import EMBEDDING, ChatOptions, Template
 
 POOL = "demonstrations/vectors"  # with a "/", no soft block can have this name
@@ -34,6 +37,7 @@ class SoftPrompt(ABC):
     fingerprint: Mapping[str, str]
     vectors: Mapping[str, Tensor]
     deep: Mapping[str, Tensor]
+    prefixes: Mapping[str, Tensor]
     networks: Mapping[str, Tensor]
     max_length: int | None
     chat_options: ChatOptions | None
@@ -143,6 +147,7 @@ def shared_parts(card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict
         "fingerprint": card["fingerprint"],
         "vectors": {name: tensor for name, tensor in tensors.items() if "/" not in name},
         "deep": without_prefix(DEEP, tensors),
+        "prefixes": without_prefix(PREFIX, tensors),
         "networks": without_prefix(FROM, tensors),
         "max_length": card["max_length"],
         "chat_options": card["chat_options"],
@@ -154,13 +159,20 @@ def shared_parts(card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict
 def soft_tensors(prompt: SoftPrompt) -> dict[str, Tensor]:
     """The tensors of soft slots and of demonstrations by their names in the file."""
     tensors = {**prompt.vectors, **with_prefix(DEEP, prompt.deep), **with_prefix(FROM, prompt.networks)}
+    tensors |= with_prefix(PREFIX, prompt.prefixes)
     if isinstance(prompt.demonstrations, NearestDemonstrations):
         tensors[POOL] = torch.from_numpy(prompt.demonstrations.vectors)
     return tensors
 
 
-def soft_shapes(template: Template, demonstrations: Demonstrations | None) -> dict[str, Shape]:
-    """The shapes of the tensors of soft slots and of demonstrations by their names in the file."""
+def soft_shapes(template: Template, demonstrations: Demonstrations | None, names: Collection[str]) -> dict[str, Shape]:
+    """The shapes of the tensors of soft slots and of demonstrations by their names in the file.
+
+    Args:
+        template: the template.
+        demonstrations: of the prompt.
+        names: those of its tensors, by which the first block has keys and values, or vectors.
+    """
     expected: dict[str, Shape] = {
         block.key: (block.count if block.count is not None else block.key, "width") for block in template.blocks
     }
@@ -182,9 +194,38 @@ def soft_shapes(template: Template, demonstrations: Demonstrations | None) -> di
             width = "layer width" if block.late else "width"
             expected[f"{FROM}{block.key}/down"] = (bottleneck, "width of mean states" if by_states else width)
             expected[f"{FROM}{block.key}/up"] = (count, width, bottleneck)
+    front = template.node_blocks[0] if template.node_blocks else None
+    is_prefix = front is not None and PREFIX + front.key in names and template.node_blocks.count(front) == 1
+    if is_prefix and front is not None and front.count is not None and front.layers == EMBEDDING:
+        del expected[front.key]
+        expected[PREFIX + front.key] = prefix_shape(front.count)
     if isinstance(demonstrations, NearestDemonstrations):
         expected[POOL] = (len(demonstrations.pool), "pool width")
     return expected
+
+
+def bind_vectors(prompt: SoftPrompt, blocks: Sequence[CompiledBlock], backbone: Backbone) -> SoftVectors | None:
+    """The soft vectors of a prompt on the device of its model; None where the template has no blocks.
+
+    Raises:
+        ParameterError: the vectors of a block are missing.
+    """
+    if not blocks:
+        return None
+    unused = {key: torch.zeros(tensor.shape[2], backbone.width) for key, tensor in prompt.prefixes.items()}
+    tensors = ({**prompt.vectors, **unused}, prompt.deep, prompt.networks)
+    soft = SoftVectors.from_blocks(blocks, *tensors).to(backbone.device)
+    soft.prefixes = {key: prefix_cache(tensor, backbone) for key, tensor in prompt.prefixes.items()}
+    return soft
+
+
+def validate_after_prefix(prompt: SoftPrompt, encoded: Sequence[EncodedPrompt]) -> None:
+    """Raise EncodingError, with the row, if nothing follows the keys and values that a prompt starts with."""
+    known = max((tensor.shape[2] for tensor in prompt.prefixes.values()), default=-1)
+    for row, example in enumerate(encoded):
+        if len(example.left) <= known:
+            where = f"row {row}: " if len(encoded) > 1 else ""
+            raise EncodingError(f"{where}{NOTHING_AFTER_PREFIX}")
 
 
 def validate_fingerprint(prompt: SoftPrompt, backbone: Backbone) -> None:
@@ -219,6 +260,8 @@ def validate_soft_sizes(
         backbone: the model.
         others: other tensors by name, each with the width that it has to have.
     """
+    for prefix in prompt.prefixes.values():
+        validate_prefix(prefix, backbone)
     widths = {name: (tensor, backbone.width) for name, tensor in prompt.vectors.items()}
     widths |= {DEEP + name: (tensor, backbone.layers.width) for name, tensor in prompt.deep.items()}
     widths |= others if others is not None else {}
