@@ -421,8 +421,7 @@ def chosen(page):
 
 
 @slow
-@pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_the_list_follows_prompts_that_come_move_and_go(visit, registry, backbone, tmp_path, language):
+def test_the_list_follows_prompts_that_come_move_and_go(visit, registry, backbone, tmp_path):
     shutil.copytree(registry.folder, tmp_path / "prompts")
     changing = Registry(tmp_path / "prompts")
     with listening(changing, backbone) as (service, port):
@@ -432,7 +431,7 @@ def test_the_list_follows_prompts_that_come_move_and_go(visit, registry, backbon
                 make()
             wait_until(lambda: service.catalogue.state == changing.state())
 
-        page = visit(at=f"http://127.0.0.1:{port}", locale=language)
+        page = visit(at=f"http://127.0.0.1:{port}")
         said = page.locator("#changes[role=status]")
         choose(page, "reviews", "short", "pairs")
         page.fill("[name='box.text']", TEXT)
@@ -447,23 +446,12 @@ def test_the_list_follows_prompts_that_come_move_and_go(visit, registry, backbon
         assert said.inner_text() == ""
         page.evaluate("dispatchEvent(new Event('focus'))")
         page.wait_for_selector("#changes:not(:empty)")
-        assert (
-            said.inner_text().split("\n")
-            == {
-                "en": [
-                    "No longer served, so no longer chosen: short.",
-                    "No longer served: choices.",
-                    "Now another version: reviews (version 2).",
-                    "New: pairs@canary.",
-                ],
-                "zh-CN": [
-                    "已停止提供，因此不再选中：short。",
-                    "已停止提供：choices。",
-                    "已换成其他版本：reviews（版本 2）。",
-                    "新增：pairs@canary。",
-                ],
-            }[language]
-        )
+        assert said.inner_text().split("\n") == [
+            "No longer served, so no longer chosen: short.",
+            "No longer served: choices.",
+            "Now another version: reviews (version 2).",
+            "New: pairs@canary.",
+        ]
         assert chosen(page) == ["pairs", "reviews"]
         assert (page.input_value("[name='box.text']"), page.input_value("[name='box.a']")) == (TEXT, "the cast")
         assert page.evaluate("[document.activeElement.name, document.activeElement.selectionEnd]") == ["box.a", 3]
@@ -474,13 +462,12 @@ def test_the_list_follows_prompts_that_come_move_and_go(visit, registry, backbon
         change(lambda: changing.promote("reviews@1"))
         page.click("button[value=classify]")
         page.wait_for_selector(".card h3:has-text('reviews@1')")
-        page.wait_for_function("document.getElementById('changes').textContent.includes('reviews')")
+        page.get_by_text("Now another version: reviews (version 1).").wait_for()
         change(lambda: changing.remove("pairs@live"))
         page.click("button[value=classify]")
         page.wait_for_selector(".card code:text('unknown_version')")
-        page.wait_for_function("!document.querySelector('[name=prompt][value=pairs]')")
+        page.get_by_text("No longer served, so no longer chosen: pairs.").wait_for()
         assert chosen(page) == ["reviews"]
-        assert "pairs" in said.inner_text()
 
 
 @slow

@@ -143,21 +143,21 @@ def test_a_generator_that_is_gone_leaves_the_list(visit, registry, backbone, tmp
     shutil.copytree(registry.folder, tmp_path / "prompts")
     changing = Registry(tmp_path / "prompts")
     with listening(changing, backbone) as (service, port):
-        page = visit("/write", at=f"http://127.0.0.1:{port}")
+        page = visit("/write?lang=zh", at=f"http://127.0.0.1:{port}")
         changing.remove("titled@live")
         changing.promote("shorten@2")
         wait_until(lambda: service.catalogue.state == changing.state())
         begin(page, "titled", title="a", body="b")
-        page.get_by_text("Error: there is no such prompt").wait_for()
+        page.get_by_text("错误：there is no such prompt").wait_for()
         page.wait_for_selector("#changes:not(:empty)")
         assert page.inner_text("#changes").split("\n") == [
-            "No longer served, so no longer chosen: titled.",
-            "Now another version: shorten (version 2).",
+            "已停止提供，因此不再选中：titled。",
+            "已换成其他版本：shorten（版本 2）。",
         ]
         page.click("button.main")
-        assert page.inner_text("#status") == "Choose a generator first."
+        assert page.inner_text("#status") == "请先选择生成器。"
         begin(page, "shorten", text=TEXT)
-        page.get_by_text("shorten@2: 6 new tokens").wait_for()
+        page.get_by_text("shorten@2：6 个新 token").wait_for()
 
 
 @slow
