@@ -2,12 +2,14 @@
 
 import asyncio
 import gzip
+import json
 import math
 import pickle
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
@@ -277,14 +279,42 @@ def test_a_reply_that_grows_without_end_is_read_up_to_a_limit(kind):
         Calling(kind, url).classify("a", "reviews")
 
 
-def test_a_service_that_hangs_up(kind):
+@contextmanager
+def hanging_up(times, reply=b""):
+    """A server that closes some connections, and then has a reply; yields its URL and the sizes of the requests."""
+    sizes = []
+
+    def accept():
+        for i in range(times + bool(reply)):
+            connection, _ = server.accept()
+            with connection:
+                sizes.append(len(connection.recv(1 << 16)))
+                if i >= times:
+                    connection.sendall(reply)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread = threading.Thread(target=accept)
         thread.start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(ServiceError, match="broke off"):
-            Calling(kind, url).classify("a", "reviews")
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", sizes
         thread.join()
+
+
+def test_a_connection_that_is_dropped_is_tried_once_more(kind):
+    body = json.dumps(ANSWER).encode()
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    for call in ("classify", "explain"):
+        with hanging_up(1, reply) as (url, sizes):
+            assert getattr(Calling(kind, url), call)("a", "reviews")
+        assert len(sizes) == 2
+    with hanging_up(2) as (url, sizes), pytest.raises(ServiceError, match="broke off"):
+        Calling(kind, url).classify("a", "reviews")
+    assert len(sizes) == 2
+
+
+def test_a_stream_is_never_tried_again():
+    with hanging_up(1) as (url, sizes), Client(url) as client, pytest.raises(ServiceError, match="broke off"):
+        next(client.stream("a", "short"))
+    assert len(sizes) == 1
 
 
 def test_prompts_and_health(kind):

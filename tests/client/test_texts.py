@@ -8,6 +8,7 @@ import pytest
 from support.calling import Calling, replying
 
 from softcloze.client import AsyncClient, Client, Text
+from softcloze.client.events import LONGEST_LINE
 from softcloze.errors import ParameterError, ServiceError
 
 RECORD = {
@@ -66,6 +67,7 @@ def test_a_text_and_its_pieces(kind):
         (events("a"), "short: the events ended before the text"),
         (events("a", ("end", {"text": "a"})), "short: an event is not one of a softcloze service"),
         ((200, b"data: [1\n\n", EVENTS), "short: an event is not one of a softcloze service"),
+        ((200, b"data: " + b"x" * LONGEST_LINE, EVENTS), "short: a line of the events has more than 8 MiB"),
         ((200, b"data: {}\n\n", {**EVENTS, "Content-Length": "100"}), "short: "),
         ((200, RECORD), "short: the answer is not that of a softcloze service"),
         ((422, {"error": "short@2 gives labels", "code": "wrong_route"}), "short: short@2 gives labels"),

@@ -95,8 +95,8 @@ class AsyncClient:
         response = await self._run(exchange.begin_stream(example, prompt, max_new_tokens, self._connection.patience))
         events = TextEvents(prompt)
         try:
-            async for line in response.aiter_lines():
-                if piece := events.read(line):
+            async for content in response.aiter_bytes():
+                for piece in events.read(content):
                     yield piece
         except self._connection.exception as error:
             raise ServiceError(self._connection.failure(error).problem, prompt) from error

@@ -23,7 +23,8 @@ class Client:
     It needs httpx2: `pip install 'softcloze[client]'`. Several threads may use one client.
 
     A request that the service turns away with 429 or 503 is repeated after the pause that the service asks for
-    (Retry-After). Where it asks for none, the pauses are 0.5, 1, 2, … seconds, and 30 at most.
+    (Retry-After). Where it asks for none, the pauses are 0.5, 1, 2, … seconds, and 30 at most. A request whose
+    connection is dropped is sent once more, except `stream`.
 
     Attributes:
         url: of the service.
@@ -142,9 +143,8 @@ class Client:
         response = self._run(exchange.begin_stream(example, prompt, max_new_tokens, self._connection.patience))
         events = TextEvents(prompt)
         try:
-            for line in response.iter_lines():
-                if piece := events.read(line):
-                    yield piece
+            for content in response.iter_bytes():
+                yield from events.read(content)
         except self._connection.exception as error:
             raise ServiceError(self._connection.failure(error).problem, prompt) from error
         finally:

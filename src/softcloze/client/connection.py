@@ -91,13 +91,15 @@ class Connection:
     def failure(self, error: Exception) -> Reply:
         """The reply in place of one that did not come."""
         reason = f"{error}" or type(error).__name__
+        dropped = False
         if isinstance(error, self._httpx.ConnectError | self._httpx.ConnectTimeout):
             problem = f"cannot connect to {self.url} ({reason}); does the service run there?"
         elif isinstance(error, self._httpx.TimeoutException):
             problem = f"{self.url} did not answer in {self._timeout:g} s; timeout= gives it longer"
         else:
             problem = f"the connection to {self.url} broke off ({reason}); the service may have been ended"
-        return Reply(None, {}, b"", problem)
+            dropped = isinstance(error, self._httpx.NetworkError | self._httpx.RemoteProtocolError)
+        return Reply(None, {}, b"", problem, dropped)
 
     def _validate_url(self, url: object) -> str:
         """Return the URL of a service; raise ParameterError, without its value where that may hold a password."""

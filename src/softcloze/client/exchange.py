@@ -37,13 +37,15 @@ class Request:
 class Reply:
     """The reply to a request; without a status there was none, and `problem` says why.
 
-    One whose content stays to be read has the open `response` of the HTTP library.
+    `dropped` is True if the connection was made, and broke off before the reply was complete. A reply whose content
+    stays to be read has the open `response` of the HTTP library.
     """
 
     status: int | None
     headers: Mapping[str, str]
     content: bytes
     problem: str = ""
+    dropped: bool = False
     response: Any = None
 
 
@@ -179,12 +181,18 @@ def _encode_one(example: object, prompt: str, **others: object) -> bytes:
 def _send(request: Request, patience: Patience, prompt: str = "", rows: tuple[int, int] | None = None) -> Steps[Reply]:
     """Send a request, and again after a pause while it is turned away.
 
+    One whose connection is dropped is sent once more: a service or a proxy may close an idle connection at the moment
+    of a request. Requests change nothing at the service, so that repeating them is safe; a stream is never repeated.
+
     Raises:
         ServiceError: it was turned away too often, or there was no reply.
     """
-    waited = 0.0
+    waited, may_repeat = 0.0, not request.streams
     for tried in range(1, patience.tries + 1):
         reply: Reply = yield request
+        if reply.dropped and may_repeat:
+            may_repeat = False
+            reply = yield request
         if reply.status is None:
             raise ServiceError(reply.problem, prompt, rows)
         if reply.status not in TURNED_AWAY:
