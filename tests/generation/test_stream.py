@@ -1,12 +1,18 @@
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from softcloze.encoding import PromptTokenizer
 from softcloze.errors import ParameterError
+from softcloze.generation import TextPieces, Writer
 from softcloze.generation.stops import before_stop, certain_length
 from softcloze.generation.stream import stream_text
 from tests.generation.test_writer import prompts, soft_of, writer_of
+from tests.support import models
 from tests.support.models import backbone
 
 
@@ -75,4 +81,43 @@ def test_a_token_without_text_between_bytes_shows_none_of_them_early():
     writer = writer_of(model)
     for without_text in (model.tokenizer.bos_token_id, len(model.tokenizer) + 1):  # special, and beyond the vocabulary
         ids = [first, without_text, rest]
-        assert all(writer.text(ids).startswith(writer.certain_text(ids[:k])) for k in range(4))
+        assert writer.text(ids).startswith(in_pieces(writer, ids)[0])
+
+
+def in_pieces(writer, ids):
+    """The pieces of these ids together before the end, and with the rest."""
+    pieces = TextPieces(writer)
+    certain = "".join(pieces.add(ids[:k]) for k in range(1, len(ids) + 1))
+    return certain, certain + pieces.rest(before_stop(writer.text(ids), writer.all_stops))
+
+
+@pytest.mark.parametrize("kind", models.TOKENIZERS)
+def test_pieces_of_any_tokens_are_their_text(kind):
+    """Random tokens, with broken characters, and texts with characters of several tokens; ends in any place."""
+    model = backbone("llama")
+    tokenizer = models.borrowed(kind)
+    stand_in = SimpleNamespace(tokenizer=tokenizer, prompt_tokenizer=PromptTokenizer(tokenizer, masked=False))
+    generator = np.random.default_rng(0)
+    texts = [*models.SENTENCES, "天气很好，😀🇨🇳 naïve ﷽  two  spaces\n\n  x", "�", " �a", "###", "a ##b"]
+    rows = [tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+    rows += [generator.integers(0, len(tokenizer), 30).tolist() for _ in range(30)]
+    choices = ({}, {"space": " "}, {"space": "  "}, {"stops": ("###", "很好")})
+    for ids in filter(None, rows):
+        for options in (*choices, {"ends": (ids[len(ids) // 2],)}):
+            writer = replace(writer_of(model, **options), backbone=stand_in)
+            known = ids[: ids.index(options["ends"][0])] if "ends" in options else ids
+            certain, _ = in_pieces(writer, ids)
+            assert before_stop(writer.text(known), writer.all_stops).startswith(certain), (ids, options)
+
+
+def test_each_token_is_decoded_a_few_times_however_long_the_text(monkeypatch):
+    model = backbone("gpt2")
+    writer, decoded = writer_of(model), []
+    decode = Writer.decode
+    monkeypatch.setattr(Writer, "decode", lambda self, ids: (decoded.append(len(ids)), decode(self, ids))[1])
+    ids = model.tokenizer("It was good, 很好。 " * 60)["input_ids"]
+    pieces = TextPieces(writer)
+    text = "".join(pieces.add(ids[:k]) for k in range(1, len(ids) + 1))
+    assert sum(decoded) <= 20 * len(ids)
+    assert text + pieces.rest(decode(writer, ids)) == decode(writer, ids)
+    assert len(text) > 0.9 * len(decode(writer, ids))

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from softcloze.backbone import SoftInputs
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ParameterError
+from softcloze.generation.pieces import TextPieces
 from softcloze.generation.writer import Writer
 
 
@@ -51,17 +52,15 @@ def _pieces(writer: Writer, prompt: EncodedPrompt, soft: SoftInputs | None, seed
 
     thread = Thread(target=run, name="softcloze-stream", daemon=True)
     thread.start()
-    sent, ended = 0, False
+    pieces, ended = TextPieces(writer), False
     try:
         while not ended:
             item = queue.get()
             if isinstance(item, BaseException):
                 raise item
             ended = isinstance(item, str)
-            text = item if isinstance(item, str) else writer.certain_text(item)
-            if len(text) > sent:
-                yield text[sent:]
-                sent = len(text)
+            if piece := pieces.rest(item) if isinstance(item, str) else pieces.add(item):
+                yield piece
     finally:
         closed.set()
         thread.join()

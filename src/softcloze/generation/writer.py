@@ -1,6 +1,5 @@
 """Write texts after encoded prompts, in batches of similar length."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,15 +10,13 @@ import torch
 from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.generation.options import DEFAULT_TOKENS, generation_config, processors_of
-from softcloze.generation.stops import before_stop, certain_length
+from softcloze.generation.stops import before_stop
 from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.plan import ModelInput, late_positions
 
 if TYPE_CHECKING:
     from softcloze.generation.hooks import Follow
-
-_BYTE = re.compile("<0x[0-9A-F]{2}>")  # a token of one byte, as tokenizers of SentencePiece name it
 
 
 class Written(NamedTuple):
@@ -83,19 +80,6 @@ class Writer:
     def text(self, ids: Sequence[int]) -> str:
         """The text of all tokens since the prompt, without the space in front."""
         return self.decode(ids).removeprefix(self.space)
-
-    def certain_text(self, ids: Sequence[int]) -> str:
-        """The text of new ids that stays, however they continue."""
-        last = next((k for k, token in enumerate(ids) if token in self.end_ids), len(ids))
-        # the bytes of a run decode together, whatever tokens without text are among them, and may change those before
-        while last and (not self.decode(ids[last - 1 : last]) or self._is_byte(ids[last - 1])):
-            last -= 1
-        text = self.text(ids[:last])
-        before = before_stop(text, self.all_stops)
-        return before if before != text else text[: certain_length(text, self.all_stops)]
-
-    def _is_byte(self, token: int) -> bool:
-        return _BYTE.fullmatch(self.backbone.prompt_tokenizer.token(token)) is not None
 
     def write(
         self,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import SoftclozeError
-from softcloze.generation import Written
+from softcloze.generation import TextPieces, Written
 from softcloze.prompt import BoundGenerator, GeneratorPrompt
 from softcloze.service.answers import RowError
 from softcloze.service.version import JsonExample, Served
@@ -62,8 +62,6 @@ class ServedGenerator(Served):
         """Write texts in one batch; see `Writer.write`. A text that is drawn is the same each time."""
         return self.bound.written(prompts, {"max_new_tokens": max_new_tokens}, follow=follow)
 
-    def certain_text(self, ids: Sequence[int]) -> str:
-        """The text of new ids that stays, however they continue; with several beams, of which any may win, none."""
-        if self.prompt.options.get("num_beams", 1) > 1:
-            return ""
-        return self.bound.writer.certain_text(ids)
+    def pieces(self) -> TextPieces:
+        """Decodes one text while it is written."""
+        return TextPieces(self.bound.writer)

@@ -47,18 +47,16 @@ class Draft:
     is_needed: bool = True
     answer: asyncio.Future[Written] = field(init=False)
     _loop: asyncio.AbstractEventLoop = field(init=False, default_factory=asyncio.get_running_loop)
-    _sent: int = field(init=False, default=0)
 
     @property
     def group(self) -> Hashable:
         """Equal for texts that may be written in one batch."""
         return id(self) if self.served.draws else (id(self.served), self.max_new_tokens)
 
-    def send(self, text: str) -> None:
-        """Send what is new in a text; runs in the thread of the model."""
-        if self.pieces is not None and len(text) > self._sent:
-            self._loop.call_soon_threadsafe(self.pieces.put_nowait, text[self._sent :])
-            self._sent = len(text)
+    def send(self, piece: str) -> None:
+        """Send a piece unless it is empty; runs in the thread of the model."""
+        if self.pieces is not None and piece:
+            self._loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
 
     def close(self) -> None:
         """Have the model stop if it still writes this text."""
@@ -164,17 +162,18 @@ class Writing:
     def _write(self, drafts: Sequence[Draft]) -> list[Written]:
         """Write texts that may be written together; runs in the thread of the model."""
         served, most = drafts[0].served, drafts[0].max_new_tokens
+        pieces = [served.pieces() for _ in drafts]
 
         def follow(row: int, ids: Sequence[int]) -> bool:
             self._model.run_waiting()
             draft = drafts[row]
             if draft.pieces is not None and draft.is_needed:
-                draft.send(served.certain_text(ids))
+                draft.send(pieces[row].add(ids))
             return self._is_stopped or not draft.is_needed
 
         texts = served.write([draft.prompt for draft in drafts], most, follow)
-        for draft, written in zip(drafts, texts, strict=True):
-            draft.send(written.text)
+        for draft, written, of_draft in zip(drafts, texts, pieces, strict=True):
+            draft.send(of_draft.rest(written.text))
         return texts
 
     async def _encode(self, served: ServedGenerator, example: JsonExample, most: int) -> EncodedPrompt:
