@@ -14,12 +14,14 @@ from softcloze.soft import SoftVectors
 from softcloze.template import Template
 
 ARCHITECTURES = ["gpt2", "llama", "gemma3_text", "bert", "t5"]
+OTHERS = ["qwen3", "roberta", "deberta-v2", "modernbert", "distilbert", "albert", "bart"]
 LONG = "In all, a positive review of a wonderful book."  # enough tokens to be worth a shared prefix
 TEMPLATES = {
     "front": f"<soft*3 from=text> {LONG} <text> <soft*2> It was <mask>",
     "after the field": f"{LONG} <text> <soft*2 from=text> It was <mask>",
     "twice": f"<soft*2 name=a from=text> {LONG} <soft*2> <text> <soft name=a> <soft*2 from=text> So <mask>",
     "states": f"<soft*3 from=text from_by=states> {LONG} <text> <soft*2> It was <soft from=text><mask>",
+    "short": "<soft*3 from=text from_by=states> <text> <soft*2> So <soft from=text><mask>",
 }
 # the first two share a long prefix; one is the same as another, and one is empty
 TEXTS = [*(f"{models.SENTENCES[0]} {end}" for end in ("good", "bad")), *models.SENTENCES[1:4], models.SENTENCES[1], ""]
@@ -37,7 +39,7 @@ def mean_state(backbone, ids):
     specials = tokenizer("")["input_ids"]
     before = [i for i in specials if i in (tokenizer.bos_token_id, tokenizer.cls_token_id)]
     after = [i for i in specials if i not in before]
-    stack = model.encoder if backbone.family == "seq2seq" else model.base_model
+    stack = model.get_encoder() if backbone.family == "seq2seq" else model.base_model
     with torch.no_grad():
         return stack(input_ids=torch.tensor([[*before, *ids, *after]])).last_hidden_state[0].mean(0)
 
@@ -82,8 +84,13 @@ def reference(backbone, soft, compiled, text):
     return vectors
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "template"),
+    [
+        *((name, template) for name in ARCHITECTURES for template in TEMPLATES if template != "short"),
+        *((name, "short") for name in OTHERS),
+    ],
+)
 def test_alone_in_a_batch_packed_and_cached(architecture, template):
     backbone = models.backbone(architecture)
     compiled, scorer = compiled_with(backbone, TEMPLATES[template])
@@ -107,8 +114,13 @@ def test_alone_in_a_batch_packed_and_cached(architecture, template):
             assert_same(scorer.batch(prompts, inputs, prefix, range(len(prompts))), expected)
 
 
-@pytest.mark.parametrize("template", ["front", "after the field", "states"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "template"),
+    [
+        *((name, template) for name in ARCHITECTURES for template in ("front", "after the field", "states")),
+        *((name, "short") for name in OTHERS),
+    ],
+)
 def test_without_training_no_bit_changes(architecture, template):
     backbone = models.backbone(architecture)
     compiled, scorer = compiled_with(backbone, TEMPLATES[template])

@@ -57,10 +57,10 @@ def test_logits_are_those_of_plain_layers_with_these_vectors(architecture, layer
     torch.testing.assert_close(together, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "gemma3_text", "bert", "albert", "t5"])
+@pytest.mark.parametrize("architecture", STACKS)
 def test_zeros_change_no_bit(architecture):
     backbone = backbone_of(architecture)
-    prompts = random_prompts([6, 11, 5], slots=((0, 3, -1), ()), right=architecture != "gpt2")
+    prompts = random_prompts([6, 11, 5], slots=((0, 3, -1), ()), right=backbone.family != "causal")
     shallow = SoftInputs(soft_vectors(backbone, 3))
     zeros = torch.zeros(3, backbone.layers.width)
     deep = SoftInputs(shallow.embeddings, dict.fromkeys(range(1, DEPTH), LayerVectors(zeros)))
