@@ -43,6 +43,12 @@ def later(seconds=60.0):
     return asyncio.get_running_loop().time() + seconds
 
 
+async def answers_of(*requests):
+    """The answers of requests, in order, once they are finished."""
+    await asyncio.gather(*(request.finished for request in requests))
+    return [answer for request in requests for answer in request.answers]
+
+
 async def busy(batcher, model):
     """Hold the model with a first row, so that what follows gathers."""
     model.release.clear()
@@ -55,7 +61,7 @@ async def busy(batcher, model):
 def test_answers_come_in_the_order_of_the_rows():
     async def main():
         async with running(Model()) as batcher:
-            assert await asyncio.gather(*batcher.submit([(i, 3) for i in range(20)], later())) == [*range(0, 40, 2)]
+            assert await answers_of(batcher.submit([(i, 3) for i in range(20)], later())) == [*range(0, 40, 2)]
             assert (batcher.queued_rows, batcher.queued_tokens) == (0, 0)
 
     asyncio.run(main())
@@ -65,7 +71,7 @@ def test_a_row_that_comes_alone_does_not_wait_for_others():
     async def main():
         model = Model()
         async with running(model, max_tokens=1000) as batcher:
-            await batcher.submit([(1, 1)], later())[0]
+            assert await answers_of(batcher.submit([(1, 1)], later())) == [2]
         assert model.batches == [[1]]
 
     asyncio.run(main())
@@ -75,11 +81,10 @@ def test_rows_gather_while_the_model_works_up_to_the_tokens_of_a_batch():
     async def main():
         model = Model()
         async with running(model) as batcher:
-            answers = await busy(batcher, model)
-            for i in range(1, 6):
-                answers += batcher.submit([(i, 4)], later())
+            requests = [await busy(batcher, model)]
+            requests += [batcher.submit([(i, 4)], later()) for i in range(1, 6)]
             model.release.set()
-            await asyncio.gather(*answers)
+            await answers_of(*requests)
         assert model.batches == [[0], [1, 2], [3, 4], [5]]
 
     asyncio.run(main())
@@ -89,11 +94,11 @@ def test_requests_take_turns():
     async def main():
         model = Model()
         async with running(model) as batcher:
-            answers = await busy(batcher, model)
-            answers += batcher.submit([(i, 5) for i in range(1, 7)], later())
-            answers += batcher.submit([(100, 5)], later())
+            first = await busy(batcher, model)
+            many = batcher.submit([(i, 5) for i in range(1, 7)], later())
+            single = batcher.submit([(100, 5)], later())
             model.release.set()
-            await asyncio.gather(*answers)
+            await answers_of(first, many, single)
         assert model.batches[1] == [1, 100]
 
     asyncio.run(main())
@@ -103,39 +108,50 @@ def test_a_row_longer_than_a_batch_is_scored_alone():
     async def main():
         model = Model()
         async with running(model) as batcher:
-            answers = await busy(batcher, model)
-            answers += batcher.submit([(1, 3), (2, 1000), (3, 3)], later())
+            first = await busy(batcher, model)
+            others = batcher.submit([(1, 3), (2, 1000), (3, 3)], later())
             model.release.set()
-            assert await asyncio.gather(*answers) == [0, 2, 4, 6]
+            assert await answers_of(first, others) == [0, 2, 4, 6]
         assert [2] in model.batches
 
     asyncio.run(main())
 
 
-def test_too_much_work_is_turned_away_as_a_whole():
+async def measured(batcher, tokens):
+    """Have the batcher score a row, so that it knows how long tokens take."""
+    with batcher.reserve(tokens):  # an empty queue takes any
+        assert await answers_of(batcher.submit([(1, tokens)], later())) == [2]
+
+
+def test_too_much_work_is_turned_away_as_a_whole_before_it_is_encoded():
     async def main():
         async with running(Model(), max_wait=1e-9) as batcher:
-            assert await asyncio.gather(*batcher.submit([(1, 10**9)], later())) == [2]  # an empty queue takes any
-            batcher.submit([(1, 10**9)], later())
-            with pytest.raises(OverloadedError) as raised:
-                batcher.submit([(2, 1), (3, 1)], later())
-            assert raised.value.retry_after >= 1
-            assert batcher.queued_rows == 1
+            await measured(batcher, 10**9)
+            with batcher.reserve(10**9):
+                with pytest.raises(OverloadedError) as raised:
+                    batcher.reserve(2).__enter__()
+                request = batcher.submit([(2, 1), (3, 1)], later())  # what was let in is never turned away
+                assert raised.value.retry_after >= 1
+                assert batcher.queued_tokens == 10**9 + 2
+            assert await answers_of(request) == [4, 6]
+            assert (batcher.queued_rows, batcher.queued_tokens) == (0, 0)
+            batcher.reserve(1).__enter__()
 
     asyncio.run(main())
 
 
-def test_work_that_comes_before_a_row_counts_as_queued():
+def test_requests_are_turned_away_unread_before_the_queue_is_full():
     async def main():
-        async with running(Model(), max_wait=1e-9) as batcher:
-            assert await asyncio.gather(*batcher.submit([(1, 1000)], later())) == [2]
-            with batcher.reserve(1000):
-                assert batcher.queued_tokens == 1000
-                for more in (lambda: batcher.submit([(2, 1)], later()), batcher.reserve(1).__enter__):
-                    with pytest.raises(OverloadedError):
-                        more()
-            assert batcher.queued_tokens == 0
-            assert await asyncio.gather(*batcher.submit([(3, 1)], later())) == [6]
+        async with running(Model()) as batcher:
+            await measured(batcher, 1000)
+            full = 60 * batcher.tokens_per_second
+            with batcher.reserve(round(0.8 * full)):
+                batcher.validate_wait()
+            with batcher.reserve(round(0.95 * full)):
+                with pytest.raises(OverloadedError):
+                    batcher.validate_wait()
+                with batcher.reserve(round(0.04 * full)):  # of those that are read already
+                    pass
 
     asyncio.run(main())
 
@@ -143,11 +159,10 @@ def test_work_that_comes_before_a_row_counts_as_queued():
 def test_only_the_row_that_cannot_be_scored_fails():
     async def main():
         async with running(Model()) as batcher:
-            answers = batcher.submit([(1, 1), ("broken", 1), (3, 1)], later())
-            one, broken, three = await asyncio.gather(*answers, return_exceptions=True)
+            one, broken, three = await answers_of(batcher.submit([(1, 1), ("broken", 1), (3, 1)], later()))
             assert (one, three) == (2, 6)
             assert isinstance(broken, ValueError)
-            assert await batcher.submit([(4, 1)], later())[0] == 8
+            assert await answers_of(batcher.submit([(4, 1)], later())) == [8]
 
     asyncio.run(main())
 
@@ -156,11 +171,11 @@ def test_rows_that_nobody_waits_for_are_not_scored():
     async def main():
         model = Model()
         async with running(model) as batcher:
-            (first,) = await busy(batcher, model)
-            gone, kept = batcher.submit([(1, 1), (2, 1)], later())
-            gone.cancel()
+            first = await busy(batcher, model)
+            gone, kept = batcher.submit([(1, 1), (3, 1)], later()), batcher.submit([(2, 1)], later())
+            gone.finished.cancel()
             model.release.set()
-            assert [await first, await kept] == [0, 4]
+            assert await answers_of(first, kept) == [0, 4]
             assert batcher.queued_tokens == 0
         assert model.batches == [[0], [2]]
 
@@ -171,12 +186,12 @@ def test_a_row_whose_deadline_passed_is_not_scored():
     async def main():
         model = Model()
         async with running(model) as batcher:
-            (first,) = await busy(batcher, model)
-            (late,) = batcher.submit([(1, 1)], later(-1.0))
+            first = await busy(batcher, model)
+            late = batcher.submit([(1, 1)], later(-1.0))
             model.release.set()
-            with pytest.raises(DeadlineError):
-                await late
-            assert await first == 0
+            zero, error = await answers_of(first, late)
+            assert zero == 0
+            assert isinstance(error, DeadlineError)
         assert model.batches == [[0]]
 
     asyncio.run(main())
@@ -186,14 +201,13 @@ def test_draining_waits_for_all_rows():
     async def main():
         model = Model()
         async with running(model) as batcher:
-            answers = await busy(batcher, model)
-            answers += batcher.submit([(i, 5) for i in range(1, 9)], later())
+            requests = [await busy(batcher, model), batcher.submit([(i, 5) for i in range(1, 9)], later())]
             drained = asyncio.create_task(batcher.drain())
             await asyncio.sleep(0.01)
             assert not drained.done()
             model.release.set()
             await drained
-            assert all(answer.done() for answer in answers)
+            assert all(request.finished.done() for request in requests)
 
     asyncio.run(main())
 
@@ -204,11 +218,11 @@ def test_a_batch_has_one_group_and_others_keep_their_order():
         with ThreadPoolExecutor(1) as executor:
             batcher = Batcher(model.score, executor, max_tokens=10, max_wait=60.0, group=lambda item: item // 100)
             task = asyncio.create_task(batcher.run())
-            answers = await busy(batcher, model)
+            requests = [await busy(batcher, model)]
             for item, tokens in ((101, 4), (1, 4), (201, 1), (102, 4), (103, 4), (2, 4), (202, 1)):
-                answers += batcher.submit([(item, tokens)], later())
+                requests.append(batcher.submit([(item, tokens)], later()))
             model.release.set()
-            await asyncio.gather(*answers)
+            await answers_of(*requests)
             task.cancel()
         assert model.batches == [[0], [101, 102], [1, 2], [201, 202], [103]]
 

@@ -104,10 +104,10 @@ def test_everything_is_text(client):
 
 
 def test_a_busy_or_ending_service_says_so(client, monkeypatch):
-    def refuse():
+    async def busy(*_, **__):
         raise OverloadedError(7)
 
-    monkeypatch.setattr(client.service.writing, "validate_capacity", refuse)
+    monkeypatch.setattr(client.service.writing, "begin", busy)
     answer = send(client, "shorten", text=TEXT)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
     assert "trying again in 7 s" in shown(answer, "status")

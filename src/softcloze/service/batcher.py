@@ -14,6 +14,7 @@ Answer = TypeVar("Answer")
 Score: TypeAlias = Callable[[Sequence[Item]], Sequence[Answer]]
 
 _KEPT = 0.9  # of the tokens and seconds measured so far, with each batch
+_NEARLY_FULL = 0.9  # of `max_wait`; the rest is for requests that are read already
 
 
 class OverloadedError(Exception):
@@ -32,14 +33,44 @@ class DeadlineError(Exception):
     """A row waited longer than its deadline."""
 
 
+class Queued(Generic[Item, Answer]):
+    """The rows of one request in the queue, and their answers.
+
+    Attributes:
+        answers: of the rows in their order. None stands for a row that is not scored yet, DeadlineError for one that
+            waited too long, and an exception of `score` for itself.
+        finished: done when all rows have an answer. Once it is cancelled, rows that still wait are not scored.
+        waiting: the rows that wait.
+        deadline: time of the event loop after which they are not scored.
+    """
+
+    __slots__ = ("_missing", "answers", "deadline", "finished", "waiting")
+
+    def __init__(self, items: Sequence[tuple[Item, int]], deadline: float):
+        self.answers: list[Answer | Exception | None] = [None] * len(items)
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting = deque(_Row(self, i, item, tokens) for i, (item, tokens) in enumerate(items))
+        self.deadline = deadline
+        self._missing = len(items)
+        if not items:
+            self.finished.set_result(None)
+
+    def answer(self, index: int, answer: Answer | Exception) -> None:
+        """Give a row its answer."""
+        self.answers[index] = answer
+        self._missing -= 1
+        if not self._missing and not self.finished.done():
+            self.finished.set_result(None)
+
+
 @dataclass(eq=False, slots=True)
 class _Row(Generic[Item, Answer]):
-    """A row that waits to be scored."""
+    """A row of a request."""
 
+    request: Queued[Item, Answer]
+    index: int
     item: Item
     tokens: int
-    deadline: float
-    answer: asyncio.Future[Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +106,18 @@ class Batcher(Generic[Item, Answer]):
                 only those that raise again have an exception for an answer.
             executor: of one thread.
             max_tokens: of a batch; a single row may have more.
-            max_wait: seconds of queued work beyond which `submit` raises.
+            max_wait: seconds of queued work beyond which `reserve` raises.
             observe: is called with each batch.
             group: items with equal values may share a batch.
         """
         self._score, self._executor, self._observe, self._group = score, executor, observe, group
         self._max_tokens, self._max_wait = max_tokens, max_wait
-        self._requests: deque[deque[_Row[Item, Answer]]] = deque()
+        self._requests: deque[Queued[Item, Answer]] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._measured_tokens, self._measured_seconds = 0.0, 0.0
-        self.queued_tokens = 0  # of rows that wait or are being scored
+        self.queued_tokens = 0  # of rows that are reserved, wait or are being scored
         self.queued_rows = 0
 
     @property
@@ -94,51 +125,44 @@ class Batcher(Generic[Item, Answer]):
         """Tokens scored in a second, by the latest batches; infinite before the first."""
         return self._measured_tokens / self._measured_seconds if self._measured_seconds else math.inf
 
-    def validate_wait(self, tokens: int = 0) -> None:
-        """Raise OverloadedError if `tokens` more are too many; a queue that is empty takes any number."""
-        queued = self.queued_tokens
-        if queued and (queued + tokens) / self.tokens_per_second > self._max_wait:
-            raise OverloadedError(max(1, math.ceil(queued / self.tokens_per_second)))
+    def validate_wait(self) -> None:
+        """Raise OverloadedError where a request is turned away before it is read.
 
-    def submit(self, items: Sequence[tuple[Item, int]], deadline: float) -> list[asyncio.Future[Answer]]:
-        """Queue the rows of one request, all or none.
-
-        Args:
-            items: with their numbers of tokens.
-            deadline: time of the event loop after which they are not scored any more.
-
-        Returns:
-            The futures of their answers. One that is cancelled is not scored; one has DeadlineError if its deadline
-            passes while it waits, and the exception that `score` raised for it.
-
-        Raises:
-            OverloadedError: too much is queued.
+        That begins before the queue is full, so that few requests are read and then turned away by `reserve`.
         """
-        self.validate_wait(sum(tokens for _, tokens in items))
-        loop = asyncio.get_running_loop()
-        rows = deque(_Row(item, tokens, deadline, loop.create_future()) for item, tokens in items)
-        answers = [row.answer for row in rows]
-        if rows:
-            self.queued_rows += len(rows)
-            self.queued_tokens += sum(row.tokens for row in rows)
-            self._requests.append(rows)
-            self._arrived.set()
-            self._idle.clear()
-        return answers
+        self._validate(0, _NEARLY_FULL * self._max_wait)
 
     @contextmanager
     def reserve(self, tokens: int) -> Iterator[None]:
-        """Count tokens as queued while `executor` works on rows that cannot be submitted yet.
+        """Let in a request, and count its tokens, about, as queued until its rows are submitted.
+
+        Rows are encoded meanwhile, so that none is encoded in vain. A queue that is empty takes any number of tokens.
 
         Raises:
             OverloadedError: too much is queued.
         """
-        self.validate_wait(tokens)
+        self._validate(tokens, self._max_wait)
         self.queued_tokens += tokens
         try:
             yield
         finally:
             self.queued_tokens -= tokens
+
+    def submit(self, items: Sequence[tuple[Item, int]], deadline: float) -> Queued[Item, Answer]:
+        """Queue the rows of a request that `reserve` let in.
+
+        Args:
+            items: with their numbers of tokens.
+            deadline: time of the event loop after which they are not scored any more.
+        """
+        request: Queued[Item, Answer] = Queued(items, deadline)
+        if items:
+            self.queued_rows += len(items)
+            self.queued_tokens += sum(tokens for _, tokens in items)
+            self._requests.append(request)
+            self._arrived.set()
+            self._idle.clear()
+        return request
 
     async def run(self) -> None:
         """Score batches until cancelled."""
@@ -157,11 +181,7 @@ class Batcher(Generic[Item, Answer]):
             self._measured_seconds = _KEPT * self._measured_seconds + record.seconds
             for row, answer in zip(batch, answers, strict=True):
                 self._forget(row)
-                if not row.answer.done():
-                    if isinstance(answer, Exception):
-                        row.answer.set_exception(answer)
-                    else:
-                        row.answer.set_result(answer)
+                row.request.answer(row.index, answer)
             self._observe(record)
 
     async def drain(self) -> None:
@@ -172,30 +192,36 @@ class Batcher(Generic[Item, Answer]):
         """Take rows from the requests in turn, up to the tokens of a batch; drop those that nobody waits for."""
         batch: list[_Row[Item, Answer]] = []
         tokens = 0
-        others: deque[deque[_Row[Item, Answer]]] = deque()  # requests whose next row is of another group
+        others: deque[Queued[Item, Answer]] = deque()  # requests whose next row is of another group
         while self._requests:
-            rows = self._requests[0]
-            row = rows[0]
-            late = row.deadline < now
-            wanted = not row.answer.done() and not late
-            if wanted and batch and self._group(row.item) != self._group(batch[0].item):
+            request = self._requests[0]
+            if request.finished.done() or request.deadline < now:
+                self._drop(self._requests.popleft())
+                continue
+            row = request.waiting[0]
+            if batch and self._group(row.item) != self._group(batch[0].item):
                 others.append(self._requests.popleft())
                 continue
-            if wanted and batch and tokens + row.tokens > self._max_tokens:
+            if batch and tokens + row.tokens > self._max_tokens:
                 break
-            rows.popleft()
+            batch.append(request.waiting.popleft())
+            tokens += row.tokens
             self._requests.rotate(-1)
-            if not rows:
+            if not request.waiting:
                 self._requests.pop()
-            if wanted:
-                batch.append(row)
-                tokens += row.tokens
-                continue
-            self._forget(row)
-            if late and not row.answer.done():
-                row.answer.set_exception(DeadlineError())
         self._requests.extendleft(reversed(others))
         return batch
+
+    def _drop(self, request: Queued[Item, Answer]) -> None:
+        """Answer the rows that wait without scoring them."""
+        for row in request.waiting:
+            self._forget(row)
+            request.answer(row.index, DeadlineError())
+
+    def _validate(self, tokens: int, max_wait: float) -> None:
+        queued = self.queued_tokens
+        if queued and (queued + tokens) / self.tokens_per_second > max_wait:
+            raise OverloadedError(max(1, math.ceil(queued / self.tokens_per_second)))
 
     def _forget(self, row: _Row[Item, Answer]) -> None:
         self.queued_rows -= 1

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeAlias
@@ -25,7 +25,6 @@ from softcloze.service.wire import GenerateBody, RowAnswer, RowBody, TextAnswer
 from softcloze.service.writing import Draft, Writing
 
 LOG = logging.getLogger("softcloze.service")
-MAX_ENCODING_ROWS = 1024  # that wait to be encoded
 MAX_EXPLANATIONS = 8  # that wait for the model
 
 Outcome: TypeAlias = RowAnswer | RowError
@@ -69,7 +68,7 @@ class Service:
         self._encoding = ThreadPoolExecutor(1, "encoding")
         self._model = ModelThread()
         self.writing = Writing(backbone, self._model, self._encoding, settings, self.metrics)
-        self._encoding_rows = self._explanations = 0
+        self._explanations = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher: Batcher[Item, Outcome] = Batcher(
             _score,
@@ -126,22 +125,22 @@ class Service:
             UnavailableError: the service is shutting down.
             OverloadedError: too much work is queued.
         """
+        if not self.is_ready:
+            raise UnavailableError
         loop = asyncio.get_running_loop()
         started = loop.time()
-        self.validate_capacity(len(rows))
         deadline = started + self.settings.deadline
-        results = await self._encode(rows, deadline)
-        items = [result for result in results if not isinstance(result, RowError)]
-        futures = self._batcher.submit([(item, item[1].cost) for item in items], deadline)
+        jobs = self._jobs(rows)
+        with self._batcher.reserve(self._estimate(jobs)):
+            results = await self._encode(jobs, deadline)
+            items = [result for result in results if not isinstance(result, RowError)]
+            queued = self._batcher.submit([(item, item[1].cost) for item in items], deadline)
         try:
-            if futures:
-                await asyncio.wait(futures, timeout=deadline - loop.time())
-            answers = iter([_outcome(future) for future in futures])
+            await asyncio.wait([queued.finished], timeout=deadline - loop.time())
         finally:
-            for future in futures:  # the client is gone, or the deadline has passed
-                if not future.cancel() and not future.cancelled():
-                    future.exception()  # seen, so that asyncio does not log its message
-        outcomes = [result if isinstance(result, RowError) else next(answers) for result in results]
+            queued.finished.cancel()  # the client is gone, or the deadline has passed
+        answers = iter(queued.answers)
+        outcomes = [result if isinstance(result, RowError) else _outcome(next(answers)) for result in results]
         self._record(outcomes, sum(row.cost for _, row in items), loop.time() - started)
         return outcomes
 
@@ -159,19 +158,22 @@ class Service:
             UnavailableError: the service is shutting down.
             OverloadedError: too many explanations wait.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        self.validate_capacity(len(rows))
+        if not self.is_ready:
+            raise UnavailableError
         if self._explanations >= MAX_EXPLANATIONS:
             raise OverloadedError(1)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        jobs = self._jobs(rows)
         self._explanations += 1
         try:
-            results = await self._encode(rows, started + self.settings.deadline)
-            items = [result for result in results if not isinstance(result, RowError)]
-            explained = []
-            for scored in await loop.run_in_executor(self._model, score_to_explain, items):
-                # a job for each, between which batches of rows are scored
-                explained.append(await loop.run_in_executor(self._model, explain_scored, scored, top))
+            with self._batcher.reserve(self._estimate(jobs)):
+                results = await self._encode(jobs, started + self.settings.deadline)
+                items = [result for result in results if not isinstance(result, RowError)]
+                explained = []
+                for scored in await loop.run_in_executor(self._model, score_to_explain, items):
+                    # a job for each, between which batches of rows are scored
+                    explained.append(await loop.run_in_executor(self._model, explain_scored, scored, top))
         finally:
             self._explanations -= 1
         answers = iter(explained)
@@ -211,8 +213,8 @@ class Service:
             raise RowError(422, "wrong_route", f"{served.name} gives labels and writes no text: POST /classify")
         return served
 
-    def validate_capacity(self, rows: int = 1) -> None:
-        """Raise before anything is encoded where the rows of a request would be turned away.
+    def validate_capacity(self) -> None:
+        """Raise where the rows of a request are turned away before it is read.
 
         Raises:
             UnavailableError: the service is shutting down.
@@ -221,8 +223,6 @@ class Service:
         if not self.is_ready:
             raise UnavailableError
         self._batcher.validate_wait()
-        if self._encoding_rows and self._encoding_rows + rows > MAX_ENCODING_ROWS:
-            raise OverloadedError(1)
 
     def _version(self, row: RowBody) -> ServedVersion:
         """The version of a row; raise RowError if it is not served or the row is too long for the service."""
@@ -230,26 +230,26 @@ class Service:
         version.validate_size(row.example, self.settings.max_field_characters)
         return version
 
-    async def _encode(self, rows: Sequence[RowBody], deadline: float) -> list[Item | RowError]:
-        """Encode rows until a deadline, in the thread of the model if a prompt needs it."""
+    def _jobs(self, rows: Sequence[RowBody]) -> list[Job | RowError]:
+        """The versions and examples of rows, or why they are not classified."""
         jobs: list[Job | RowError] = []
         for row in rows:
             try:
                 jobs.append((self._version(row), row.example))
             except RowError as error:
                 jobs.append(error)
-        estimates = [
-            version.estimate_tokens(example, self.backbone.max_length) for version, example in _needing_model(jobs)
-        ]
-        self._encoding_rows += len(rows)
-        try:
-            loop = asyncio.get_running_loop()
-            if not estimates:
-                return await loop.run_in_executor(self._encoding, _encode, jobs, deadline)
-            with self._batcher.reserve(sum(estimates)):
-                return await loop.run_in_executor(self._model, _encode, jobs, deadline)
-        finally:
-            self._encoding_rows -= len(rows)
+        return jobs
+
+    def _estimate(self, jobs: Sequence[Job | RowError]) -> int:
+        """About as many tokens as examples have, before they are encoded."""
+        longest = self.backbone.max_length
+        return sum(job[0].estimate_tokens(job[1], longest) for job in jobs if not isinstance(job, RowError))
+
+    async def _encode(self, jobs: Sequence[Job | RowError], deadline: float) -> list[Item | RowError]:
+        """Encode examples until a deadline, in the thread of the model if a prompt needs it."""
+        by_model = any(job[0].prompt.encodes_with_model for job in jobs if not isinstance(job, RowError))
+        encoder = self._model if by_model else self._encoding
+        return await asyncio.get_running_loop().run_in_executor(encoder, _encode, jobs, deadline)
 
     async def _poll(self) -> None:
         """Load what changed in the registry, again and again."""
@@ -290,13 +290,6 @@ class Service:
         )
 
 
-def _needing_model(jobs: Sequence[Job | RowError]) -> Iterator[Job]:
-    """The examples that are encoded by means of the model."""
-    for job in jobs:
-        if not isinstance(job, RowError) and job[0].prompt.encodes_with_model:
-            yield job
-
-
 def _encode(jobs: Sequence[Job | RowError], deadline: float) -> list[Item | RowError]:
     """Encode examples, each for its version, unless a time of the monotonic clock has passed; runs in a thread."""
     if time.monotonic() > deadline:
@@ -329,11 +322,12 @@ def _late() -> RowError:
     return RowError(504, "deadline", "the row could not be scored in time")
 
 
-def _outcome(future: asyncio.Future[Outcome]) -> Outcome:
-    """The outcome of a row."""
-    if not future.done() or isinstance(error := future.exception(), DeadlineError):
-        return _late()
-    if error is not None:
-        LOG.error("a row could not be scored: %s", type_and_place(error))
-        return RowError(500, "scoring", "the row could not be scored")
-    return future.result()
+def _outcome(answer: Outcome | Exception | None) -> Outcome:
+    """The outcome of a row that was queued."""
+    match answer:
+        case None | DeadlineError():
+            return _late()
+        case RowAnswer() | RowError():
+            return answer
+    LOG.error("a row could not be scored: %s", type_and_place(answer))
+    return RowError(500, "scoring", "the row could not be scored")

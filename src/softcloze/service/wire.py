@@ -46,7 +46,7 @@ class ClassifyBody(_Body):
     def _validate_input(self) -> "ClassifyBody":
         if sum(value is not None for value in (self.text, self.fields, self.rows)) != 1:
             raise ValueError("give one of text, fields and rows")
-        if any(row.prompt_id is None for row in self.all_rows):
+        if self.prompt_id is None and (self.rows is None or not all(row.prompt_id for row in self.rows)):
             raise ValueError("give a prompt_id")
         return self
 
@@ -54,7 +54,8 @@ class ClassifyBody(_Body):
     def all_rows(self) -> list[RowBody]:
         """The rows, each with its prompt."""
         if self.rows is not None:
-            return [row.model_copy(update={"prompt_id": row.prompt_id or self.prompt_id}) for row in self.rows]
+            given = {"prompt_id": self.prompt_id}
+            return [row if row.prompt_id else row.model_copy(update=given) for row in self.rows]
         return [RowBody(text=self.text, fields=self.fields, prompt_id=self.prompt_id)]
 
 

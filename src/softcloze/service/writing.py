@@ -11,7 +11,7 @@ from softcloze.backbone import Backbone
 from softcloze.encoding import EncodedPrompt
 from softcloze.generation import Written
 from softcloze.service.answers import RowError
-from softcloze.service.batcher import Batcher, DeadlineError, OverloadedError
+from softcloze.service.batcher import Batcher, DeadlineError, Queued
 from softcloze.service.generator import ServedGenerator
 from softcloze.service.metrics import Metrics
 from softcloze.service.model_thread import ModelThread
@@ -21,7 +21,6 @@ from softcloze.service.version import JsonExample
 from softcloze.service.wire import TextAnswer
 
 LOG = logging.getLogger("softcloze.service")
-MAX_ENCODING = 1024  # examples that wait to be encoded
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +44,7 @@ class Draft:
     deadline: float
     pieces: asyncio.Queue[str | None] | None
     is_needed: bool = True
-    answer: asyncio.Future[Written] = field(init=False)
+    queued: Queued["Draft", Written] = field(init=False)
     _loop: asyncio.AbstractEventLoop = field(init=False, default_factory=asyncio.get_running_loop)
 
     @property
@@ -61,8 +60,7 @@ class Draft:
     def close(self) -> None:
         """Have the model stop if it still writes this text."""
         self.is_needed = False
-        if not self.answer.cancel() and not self.answer.cancelled():
-            self.answer.exception()  # seen, so that asyncio does not log its message
+        self.queued.finished.cancel()
 
 
 class Writing:
@@ -78,7 +76,6 @@ class Writing:
         """Make an empty queue; `run` writes what comes in."""
         self._model, self._encoding, self._settings, self._metrics = model, encoding, settings, metrics
         self._longest = backbone.max_length
-        self._encoding_examples = 0
         self._is_stopped = False
         self._batcher: Batcher[Draft, Written] = Batcher(
             self._write,
@@ -103,10 +100,8 @@ class Writing:
         self._is_stopped = True
 
     def validate_capacity(self) -> None:
-        """Raise OverloadedError before an example is encoded whose text could not be written in time."""
+        """Raise OverloadedError where a request is turned away before it is read."""
         self._batcher.validate_wait()
-        if self._encoding_examples >= MAX_ENCODING:
-            raise OverloadedError(1)
 
     async def begin(
         self, served: ServedGenerator, example: JsonExample, max_new_tokens: int | None, *, in_pieces: bool
@@ -123,19 +118,20 @@ class Writing:
             OverloadedError: too much is queued.
             RowError: the example does not fit, or the new tokens are more than the service writes.
         """
-        self.validate_capacity()
         loop = asyncio.get_running_loop()
         started = loop.time()
         served.validate_size(example, self._settings.max_field_characters)
         if max_new_tokens is not None and max_new_tokens > served.most:
             raise RowError(422, "too_many_tokens", f"this service writes {served.most} new tokens at most")
         most = max_new_tokens if max_new_tokens is not None else served.max_new_tokens
-        prompt = await self._encode(served, example, most)
-        pieces: asyncio.Queue[str | None] | None = asyncio.Queue() if in_pieces else None
-        draft = Draft(served, prompt, most, started, started + self._settings.deadline, pieces)
-        (draft.answer,) = self._batcher.submit([(draft, len(prompt) + most)], draft.deadline)
+        encoder = self._model if served.prompt.encodes_with_model else self._encoding
+        with self._batcher.reserve(served.estimate_tokens(example, self._longest) + most):
+            prompt = await loop.run_in_executor(encoder, served.encode, example, most)
+            pieces: asyncio.Queue[str | None] | None = asyncio.Queue() if in_pieces else None
+            draft = Draft(served, prompt, most, started, started + self._settings.deadline, pieces)
+            draft.queued = self._batcher.submit([(draft, len(prompt) + most)], draft.deadline)
         if pieces is not None:
-            draft.answer.add_done_callback(lambda _: pieces.put_nowait(None))
+            draft.queued.finished.add_done_callback(lambda _: pieces.put_nowait(None))
         return draft
 
     async def finish(self, draft: Draft) -> TextAnswer:
@@ -145,7 +141,7 @@ class Writing:
             RowError: it could not be written, or not in time.
         """
         with self._closing(draft):
-            await asyncio.wait([draft.answer], timeout=draft.deadline - asyncio.get_running_loop().time())
+            await asyncio.wait([draft.queued.finished], timeout=draft.deadline - asyncio.get_running_loop().time())
             return self._recorded(draft, _answer(draft))
 
     async def stream(self, draft: Draft) -> AsyncIterator[str | TextAnswer]:
@@ -175,18 +171,6 @@ class Writing:
         for draft, written, of_draft in zip(drafts, texts, pieces, strict=True):
             draft.send(of_draft.rest(written.text))
         return texts
-
-    async def _encode(self, served: ServedGenerator, example: JsonExample, most: int) -> EncodedPrompt:
-        """Encode an example, in the thread of the model if the generator needs it."""
-        loop = asyncio.get_running_loop()
-        self._encoding_examples += 1
-        try:
-            if not served.prompt.encodes_with_model:
-                return await loop.run_in_executor(self._encoding, served.encode, example, most)
-            with self._batcher.reserve(served.estimate_tokens(example, self._longest)):
-                return await loop.run_in_executor(self._model, served.encode, example, most)
-        finally:
-            self._encoding_examples -= 1
 
     @contextmanager
     def _closing(self, draft: Draft) -> Iterator[None]:
@@ -222,12 +206,12 @@ def _group(draft: Draft) -> Hashable:
 
 def _answer(draft: Draft) -> TextAnswer:
     """The answer about a text; raises RowError if it was not written."""
-    if not draft.answer.done() or isinstance(error := draft.answer.exception(), DeadlineError):
+    (written,) = draft.queued.answers
+    if written is None or isinstance(written, DeadlineError):
         raise RowError(504, "deadline", "the text could not be written in time")
-    if error is not None:
-        LOG.error("a text could not be written: %s", type_and_place(error))
+    if isinstance(written, Exception):
+        LOG.error("a text could not be written: %s", type_and_place(written))
         raise RowError(500, "writing", "the text could not be written")
-    written = draft.answer.result()
     return TextAnswer(
         text=written.text,
         prompt_id=draft.served.version.name,
