@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -179,8 +179,8 @@ class Batcher(Generic[Item, Answer]):
             record = BatchRecord(len(batch), sum(row.tokens for row in batch), loop.time() - started)
             self._measured_tokens = _KEPT * self._measured_tokens + record.tokens
             self._measured_seconds = _KEPT * self._measured_seconds + record.seconds
+            self._forget(batch)
             for row, answer in zip(batch, answers, strict=True):
-                self._forget(row)
                 row.request.answer(row.index, answer)
             self._observe(record)
 
@@ -214,8 +214,8 @@ class Batcher(Generic[Item, Answer]):
 
     def _drop(self, request: Queued[Item, Answer]) -> None:
         """Answer the rows that wait without scoring them."""
+        self._forget(request.waiting)
         for row in request.waiting:
-            self._forget(row)
             request.answer(row.index, DeadlineError())
 
     def _validate(self, tokens: int, max_wait: float) -> None:
@@ -223,9 +223,9 @@ class Batcher(Generic[Item, Answer]):
         if queued and (queued + tokens) / self.tokens_per_second > max_wait:
             raise OverloadedError(max(1, math.ceil(queued / self.tokens_per_second)))
 
-    def _forget(self, row: _Row[Item, Answer]) -> None:
-        self.queued_rows -= 1
-        self.queued_tokens -= row.tokens
+    def _forget(self, rows: Collection[_Row[Item, Answer]]) -> None:
+        self.queued_rows -= len(rows)
+        self.queued_tokens -= sum(row.tokens for row in rows)
 
     def _answers(self, items: Sequence[Item]) -> Sequence[Answer | Exception]:
         """The answers of a batch, or exceptions; runs in the executor."""

@@ -72,13 +72,13 @@ class Metrics:
         """Read a gauge from a function whenever metrics are asked for."""
         self._gauges[name].set_function(value)
 
-    def count_answered_row(self, prompt: str, version: int) -> None:
-        """Count a row by the version that answered it."""
-        self._answered.labels(prompt, str(version)).inc()
+    def count_answered_rows(self, prompt: str, version: int, rows: int) -> None:
+        """Count rows by the version that answered them."""
+        self._answered.labels(prompt, str(version)).inc(rows)
 
-    def count_failed_row(self, code: str) -> None:
-        """Count a row without an answer, by the code of the failure."""
-        self._failed.labels(code).inc()
+    def count_failed_rows(self, code: str, rows: int = 1) -> None:
+        """Count rows without an answer, by the code of the failure."""
+        self._failed.labels(code).inc(rows)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count a request by the pattern of its route."""

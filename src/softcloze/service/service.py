@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from typing import TypeAlias
 
 from softcloze.backbone import Backbone
@@ -224,18 +226,15 @@ class Service:
             raise UnavailableError
         self._batcher.validate_wait()
 
-    def _version(self, row: RowBody) -> ServedVersion:
-        """The version of a row; raise RowError if it is not served or the row is too long for the service."""
-        version = self.classifier(str(row.prompt_id))
-        version.validate_size(row.example, self.settings.max_field_characters)
-        return version
-
     def _jobs(self, rows: Sequence[RowBody]) -> list[Job | RowError]:
         """The versions and examples of rows, or why they are not classified."""
+        classifier = cache(self.classifier)  # most rows of a request have the same prompt
         jobs: list[Job | RowError] = []
         for row in rows:
             try:
-                jobs.append((self._version(row), row.example))
+                version, example = classifier(str(row.prompt_id)), row.example
+                version.validate_size(example, self.settings.max_field_characters)
+                jobs.append((version, example))
             except RowError as error:
                 jobs.append(error)
         return jobs
@@ -273,20 +272,19 @@ class Service:
 
     def _record(self, outcomes: Sequence[Outcome], tokens: int, seconds: float) -> None:
         """Count the rows of a request and log them, by prompts that are served and codes of failures."""
-        for outcome in outcomes:
-            if isinstance(outcome, RowError):
-                self.metrics.count_failed_row(outcome.code)
-            else:
-                self.metrics.count_answered_row(str(outcome.prompt_id), int(outcome.version or 0))
-        names = {f"{answer.prompt_id}@{answer.version}" for answer in outcomes if isinstance(answer, RowAnswer)}
-        codes = {error.code for error in outcomes if isinstance(error, RowError)}
+        failed = Counter(outcome.code for outcome in outcomes if isinstance(outcome, RowError))
+        answered = Counter((row.prompt_id, row.version) for row in outcomes if isinstance(row, RowAnswer))
+        for code, rows in failed.items():
+            self.metrics.count_failed_rows(code, rows)
+        for (name, number), rows in answered.items():
+            self.metrics.count_answered_rows(str(name), int(number or 0), rows)
         LOG.info(
             "rows=%d prompts=%s tokens=%d ms=%.1f failures=%s",
             len(outcomes),
-            ",".join(sorted(names)) or "-",
+            ",".join(sorted(f"{name}@{number}" for name, number in answered)) or "-",
             tokens,
             1000 * seconds,
-            ",".join(sorted(codes)) or "-",
+            ",".join(sorted(failed)) or "-",
         )
 
 

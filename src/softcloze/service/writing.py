@@ -179,7 +179,7 @@ class Writing:
             yield
         except BaseException as error:
             code = error.code if isinstance(error, RowError) else "gone"  # the client is
-            self._metrics.count_failed_row(code)
+            self._metrics.count_failed_rows(code)
             LOG.info("text prompt=%s tokens=%d failure=%s", draft.served.name, len(draft.prompt), code)
             raise
         finally:
