@@ -258,7 +258,40 @@ def test_a_call_may_be_greedy_though_the_generator_samples(fitted):
     assert "".join(sampling.stream(TEXTS[0], do_sample=False)) == fitted.predict(TEXTS[:1])[0]
 
 
-def test_a_thread_may_predict_before_a_fit_in_another_is_complete():
-    gen = generator().fit(TEXTS, ANSWERS)
-    gen.prompt_ = generator(epochs=1).fit(TEXTS, ANSWERS).prompt_  # as `fit` sets it, before all else
-    assert gen.predict(TEXTS[:1]).shape == (1,)
+class Watched(PromptGenerator):
+    """Predicts after each attribute that is set, as another thread might."""
+
+    watching = False
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if self.watching:
+            vars(self)["watching"] = False
+            try:
+                outcomes.append(self.predict(TEXTS[:1]).shape)
+            except NotFittedError:
+                outcomes.append(None)
+            vars(self)["watching"] = True
+
+
+outcomes = []
+
+
+def test_a_thread_may_predict_while_a_fit_in_another_ends():
+    done = generator(epochs=1).fit(TEXTS, ANSWERS)._bound_prompt()
+    gen = Watched(done.backbone, SOFT)
+    outcomes.clear()
+    vars(gen)["watching"] = True
+    gen._adopt(done)
+    gen._adopt(generator(epochs=1).fit(TEXTS, ANSWERS)._bound_prompt())
+    assert outcomes[:3] == [None] * 3 and {*outcomes[3:]} == {(1,)}
+    assert gen.prompt_ is gen._bound_prompt().prompt
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_fit_without_gradients_is_an_error_before_a_model_is_loaded(context):
+    texts, labels = TEXTS[:4], ["a", "b"] * 2
+    clf = PromptClassifier("./nowhere", "<soft*2> <text> <mask>", {"a": "good", "b": "bad"})
+    for fit in (lambda: PromptGenerator("./nowhere", SOFT).fit(TEXTS, ANSWERS), lambda: clf.fit(texts, labels)):
+        with context(), pytest.raises(ParameterError, match=r"call fit outside of that block"):
+            fit()

@@ -30,6 +30,7 @@ from softcloze.training import (
     TrainingSettings,
     TrainingTask,
     train,
+    validate_gradients,
 )
 
 RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) | NONE
@@ -145,10 +146,10 @@ class TrainedEstimator(SharedModelMixin, ABC):
 
     def _adopt(self, bound: BoundPrompt | BoundGenerator) -> None:
         """Predict with `bound` from now on."""
-        self.prompt_ = bound.prompt
         self.backbone_ = bound.backbone
         self.history_: list[Record] = list(bound.prompt.training.get("history", []))
         self._bound = bound
+        self.prompt_ = bound.prompt  # the last: with it other threads take the rest for set
 
     def _change_saved(self, prompt: Prompt | GeneratorPrompt, parameters: Mapping[str, object]) -> None:
         """Change parameters of an estimator that has those of a saved prompt.
@@ -183,7 +184,13 @@ class TrainedEstimator(SharedModelMixin, ABC):
         return {**saved, "max_length": prompt.max_length, "chat_options": prompt.chat_options}
 
     def _describe_parameters(self, template: Template) -> tuple[object, ...]:
-        """The parameters of a fit; their `repr` goes into the key of a checkpoint."""
+        """The parameters of a fit; their `repr` goes into the key of a checkpoint.
+
+        Raises:
+            ParameterError: soft vectors are to be trained where torch computes no gradients.
+        """
+        if template.trains:
+            validate_gradients()
         others = ("training", "random_state", "model_options", "template", "verbalizer", "options")
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in others}
         return type(self).__name__, str(template), parameters, self._settings().to_dict()

@@ -1,7 +1,7 @@
 """Training of soft vectors and heads."""
 
 from softcloze.training.checkpoint import Checkpoint, Record
-from softcloze.training.loop import hold_out, train, warn_if_stuck
+from softcloze.training.loop import hold_out, train, validate_gradients, warn_if_stuck
 from softcloze.training.settings import FIT_PARAMETERS, ResolvedSettings, TrainingSettings, parse_size
 from softcloze.training.task import TrainingTask
 
@@ -15,5 +15,6 @@ __all__ = [
     "hold_out",
     "parse_size",
     "train",
+    "validate_gradients",
     "warn_if_stuck",
 ]

@@ -60,14 +60,15 @@ def train(
         early stopping validation_loss, in the unit of the loss; and "loss/NAME" of each task with a name.
 
     Raises:
-        ParameterError: a setting is outside its range, a soft slot gets no gradient, or the examples are too few to
-            hold some out.
+        ParameterError: a setting is outside its range, a soft slot gets no gradient, torch computes none here, or the
+            examples are too few to hold some out.
         CheckpointError: the checkpoint is damaged.
         NonFiniteError: a loss, a gradient or a trained weight is NaN or infinite; names epoch and step.
     """
     values = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     validate_parameters(values, FIT_PARAMETERS)
     settings.validate()
+    validate_gradients()
     chosen, held_out = [list(range(len(task.prompts))) for task in tasks], [list[int]() for _ in tasks]
     if settings.early_stopping:
         splits = [hold_out(task.classes, settings.validation_fraction, seed) for task in tasks]
@@ -234,6 +235,15 @@ def _validation_loss(
             loss = task.loss(task.head.label_scores(of_task.without_gradient(rows)), rows)
             total, size = total + float(loss) * task.size(rows), size + task.size(rows)
     return total / size
+
+
+def validate_gradients() -> None:
+    """Raise ParameterError where torch computes no gradients."""
+    if not torch.is_grad_enabled():  # nor in inference mode
+        raise ParameterError(
+            "training computes gradients, and torch.no_grad() or torch.inference_mode() switches them off here; call "
+            "fit outside of that block"
+        )
 
 
 def warn_if_stuck(history: Sequence[Record], target_loss: float, others: str = "other label words") -> None:
