@@ -106,7 +106,7 @@ def test_vectors_at_later_layers_become_keys_and_values(saved, architecture, mod
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["peft_type"] == "PREFIX_TUNING"
     with torch.no_grad():
         found = torch.stack([readme_of(tmp_path / "adapter")["probabilities"](text=text) for text in TEXTS]).double()
-    torch.testing.assert_close(found.log(), probabilities(prompt, backbone).log(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(found.log(), probabilities(prompt, backbone).log(), atol=1e-4, rtol=0)
     zeros = replace(plain, deep={"#1": torch.zeros_like(deep["#1"])})
     assert (found.log() - probabilities(zeros, backbone).log()).abs().max() > 2e-2
 
