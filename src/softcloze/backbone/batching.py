@@ -14,7 +14,7 @@ MIN_BATCH_TOKENS = 1024
 # outputs of the widest layer for the tokens of a batch on a CPU
 LAYER_BYTES = 6 << 20
 # activation bytes kept for the backward pass on a CPU, unless one sequence needs more; larger steps are not faster
-ACTIVATION_BYTES = 160 << 20
+ACTIVATION_BYTES = 320 << 20
 # sequences shorter than this share of the longest wait for the next batch, once a quarter of this one is full
 SIMILAR_LENGTH = 0.92
 # batches of up to this many sequences have any size, larger ones only some: cutting a small batch wastes too much
@@ -78,7 +78,7 @@ def micro_batches(costs: Mapping[int, int], shared: int, bytes_per_token: int) -
         shared: tokens at the start that all examples have in common and that are computed once.
         bytes_per_token: activation bytes that a token keeps for the backward pass.
 
-    >>> micro_batches({4: 30, 7: 10, 9: 20}, shared=5, bytes_per_token=6 << 20)
+    >>> micro_batches({4: 30, 7: 10, 9: 20}, shared=5, bytes_per_token=12 << 20)
     [[7, 9], [4]]
     """
     tokens = sum(costs.values()) - shared * (len(costs) - 1)
