@@ -29,8 +29,14 @@ def field_positions(prompt, example, demonstrations=()):
     return [position for position, kind in enumerate(kept) if kind == "field"]
 
 
-def last_states(backbone, ids):
-    """All inputs of the output embedding for one sequence, by plain transformers, shape (tokens, state)."""
+def states_of(backbone, ids):
+    """The states of all tokens of one sequence by plain transformers, shape (tokens, state).
+
+    Of a causal model those that its last layer is given, of a masked one the inputs of the output embedding.
+    """
+    if backbone.family == "causal":
+        with torch.no_grad():
+            return models.hidden_states_of(backbone.model, input_ids=torch.tensor([ids]))[-2][0]
     seen = []
     hook = backbone.model.get_output_embeddings().register_forward_hook(lambda _, args, __: seen.append(args[0]))
     try:
@@ -46,7 +52,7 @@ def expected_means(prompt, examples):
     mask_id = backbone.prompt_tokenizer.mask_id
     for example, encoded in zip(examples, prompt.encode(examples), strict=True):
         ids = [*encoded.left, mask_id, *encoded.right] if mask_id is not None else list(encoded.left)
-        means.append(last_states(backbone, ids)[field_positions(prompt, example)].mean(0))
+        means.append(states_of(backbone, ids)[field_positions(prompt, example)].mean(0))
     return torch.stack(means)
 
 
@@ -61,12 +67,15 @@ def test_means_are_those_of_plain_transformers(architecture):
     close(prompt.features(prompt.encode(texts), None), expected_means(prompt, texts))
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma3_text", "qwen3", "gpt_neox"])
-def test_of_a_causal_model_they_are_the_last_hidden_states(architecture):
-    prompt = compiled(architecture)
+@pytest.mark.parametrize(
+    ("architecture", "layers", "index"), [("gpt2", 3, -2), ("gemma3_text", 2, -2), ("llama", 1, -1)]
+)
+def test_of_a_causal_model_they_are_those_before_the_last_of_several_layers(architecture, layers, index):
+    backbone = models.backbone(architecture, layers=layers)
+    prompt = CompiledPrompt(Template(SOURCE), Verbalizer(WORDS), backbone, None, "linear", features="mean")
     (encoded,) = prompt.encode(TEXTS[:1])
     with torch.no_grad():
-        states = models.hidden_states_of(prompt.backbone.model, input_ids=torch.tensor([encoded.left]))[-1][0]
+        states = models.hidden_states_of(backbone.model, input_ids=torch.tensor([encoded.left]))[index][0]
     positions = list(encoded.field_positions)
     spelt = prompt.backbone.tokenizer.decode([encoded.left[i] for i in positions])
     assert spelt.strip() == TEXTS[0]
@@ -150,9 +159,11 @@ def test_a_text_without_tokens_has_the_state_at_the_mask(architecture):
     assert encoded.field_positions == ()
     features = prompt.features([encoded], None)
     assert features.isfinite().all()
+    mask_id = prompt.backbone.prompt_tokenizer.mask_id
     if architecture != "t5":
-        at_mask = CompiledPrompt(Template(SOURCE), Verbalizer(WORDS), prompt.backbone, None, "linear")
-        close(features, at_mask.features([encoded], None))
+        ids = [*encoded.left, *([mask_id] if mask_id is not None else []), *encoded.right]
+        at_mask = len(encoded.left) - (mask_id is None)
+        close(features[0], states_of(prompt.backbone, ids)[at_mask])
 
 
 def test_text_after_the_mask_of_a_causal_model_changes_nothing():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from softcloze.backbone.fingerprint import active_adapters, weights_fingerprint
 from softcloze.backbone.forward import ForwardPass
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.layers import Layers
-from softcloze.backbone.lm_head import HeadPart, Outputs
+from softcloze.backbone.lm_head import HeadPart, Outputs, StatesOf
 from softcloze.backbone.packing import BRANCHING, MAX_TREE_TOKENS, pack, pack_evenly, worth_packing
 from softcloze.backbone.precision import non_finite_reason
 from softcloze.backbone.quantisation import NONE, keep_unpacked, quantisation_of, shape_of
@@ -158,6 +158,20 @@ class Backbone:
         return int(self.model.get_output_embeddings().weight.shape[-1])
 
     @cached_property
+    def averaged_states(self) -> StatesOf:
+        """The hidden states whose mean over a text says most about it.
+
+        Those that the last layer of a causal model is given: the last layer turns them to the next token. They are
+        inputs of the output embedding if the model has one layer, or none through which hidden states alone pass.
+        """
+        if self.family != "causal":
+            return "encoder" if self.family == "seq2seq" else "head"
+        with suppress(BackboneError):
+            if self.layers.count > 1 and self.layers.width == self.state_width:
+                return "last layer"
+        return "head"
+
+    @cached_property
     def mean_state_width(self) -> int:
         """Width of the vectors of `mean_states_of_ids`, which may differ from `state_width`."""
         token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
@@ -286,7 +300,7 @@ class Backbone:
         positions: Sequence[Sequence[int]],
         state_positions: Sequence[Sequence[int]] = (),
         *,
-        of_encoder: bool = False,
+        states_of: StatesOf = "head",
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
         soft: SoftInputs | None = None,
@@ -305,7 +319,7 @@ class Backbone:
             sequences: `batch` lists of ids; -1 - r is row r of `soft`. For a seq2seq model, the decoder's tokens.
             positions: for each sequence the positions of its logits; the results follow one another in this order.
             state_positions: for each sequence the positions of its hidden states, as well; empty for no states.
-            of_encoder: whether `state_positions` are those of a seq2seq model's encoder, in `sources`.
+            states_of: the hidden states to take; of "encoder", `state_positions` are those in `sources`.
             token_type_ids: the token types of each sequence, None where all are 0; for a model that
                 `uses_token_types`.
             sources: for a seq2seq model, the encoder's ids for each sequence; equal ones are encoded once.
@@ -331,12 +345,14 @@ class Backbone:
                 packing = pack(sequences, prefix_index, capacity)
             else:
                 packing = pack_evenly(sequences, capacity)
-            return self._forward.packed(packing, positions, state_positions, soft=soft, prefix=prefix, part=part)
+            return self._forward.packed(
+                packing, positions, state_positions, states_of=states_of, soft=soft, prefix=prefix, part=part
+            )
         return self._forward.padded(
             sequences,
             positions,
             state_positions,
-            of_encoder=of_encoder,
+            states_of=states_of,
             token_type_ids=token_type_ids,
             sources=sources,
             soft=soft,

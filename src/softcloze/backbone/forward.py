@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from softcloze.backbone.family import Family, first_position, per_layer_embedding
 from softcloze.backbone.kv_cache import PrefixCache
 from softcloze.backbone.layers import TEXTS, Layers, find_layers
-from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs
+from softcloze.backbone.lm_head import WHOLE_HEAD, HeadPart, LMHead, Outputs, StatesOf
 from softcloze.backbone.locking import lock_of
 from softcloze.backbone.packing import Packing
 from softcloze.backbone.seq2seq import decoder_inputs, decoder_start
@@ -179,7 +179,7 @@ class ForwardPass:
         positions: Sequence[Sequence[int]],
         state_positions: Sequence[Sequence[int]] = (),
         *,
-        of_encoder: bool = False,
+        states_of: StatesOf = "head",
         token_type_ids: Sequence[Sequence[int] | None] | None = None,
         sources: Sequence[tuple[int, ...]] = (),
         soft: SoftInputs | None = None,
@@ -206,14 +206,15 @@ class ForwardPass:
             inputs["past_key_values"] = prefix.cache(self.device)
         if self._accepts_cache:
             inputs["use_cache"] = prefix is not None
-        sequence, position, scored = _flat(positions, () if of_encoder else state_positions)
+        read = _flat(positions, state_positions)
         with self.entering(soft, slots):
-            outputs = self.head.outputs(inputs, sequence, position, part, scored)
-        if not of_encoder:
-            return outputs
-        sequence, position, _ = _flat(state_positions, ())
+            if states_of != "encoder":
+                return self._outputs(inputs, *read, part, states_of)
+            sequence, position, scored = read
+            outputs = self.head.outputs(inputs, sequence[:scored], position[:scored], part)
         states = inputs["encoder_outputs"].last_hidden_state
-        return outputs._replace(states=states[sequence.to(self.device), position.to(self.device)].float())
+        sequence, position = sequence[scored:].to(self.device), position[scored:].to(self.device)
+        return outputs._replace(states=states[sequence, position].float())
 
     def packed(
         self,
@@ -221,6 +222,7 @@ class ForwardPass:
         positions: Sequence[Sequence[int]],
         state_positions: Sequence[Sequence[int]] = (),
         *,
+        states_of: StatesOf = "head",
         soft: SoftInputs | None = None,
         prefix: PrefixCache | None = None,
         part: HeadPart = WHOLE_HEAD,
@@ -245,7 +247,24 @@ class ForwardPass:
         sequence, position, scored = _flat(positions, state_positions)
         nodes = packing.node_index[sequence, position]
         with self.entering(soft, slots):
-            return self.head.outputs(inputs, packing.tree_index[sequence], nodes, part, scored)
+            return self._outputs(inputs, packing.tree_index[sequence], nodes, scored, part, states_of)
+
+    def _outputs(
+        self, inputs: dict[str, Any], rows: Tensor, positions: Tensor, scored: int, part: HeadPart, states_of: StatesOf
+    ) -> Outputs:
+        """Logits at the first `scored` positions of some rows of `inputs`, and hidden states at the others."""
+        if states_of == "head":
+            return self.head.outputs(inputs, rows, positions, part, scored)
+        at, states = (rows[scored:].to(self.device), positions[scored:].to(self.device)), torch.empty(0)
+
+        def keep(_: int, given: Tensor) -> Tensor:
+            nonlocal states
+            states = given[at].float()
+            return given
+
+        with self.layers.changing(keep, only=self.layers.count - 1):
+            outputs = self.head.outputs(inputs, rows[:scored], positions[:scored], part)
+        return outputs._replace(states=states)
 
     def prefill(
         self,

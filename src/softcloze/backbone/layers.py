@@ -45,20 +45,31 @@ class Layers:
         self.count, self.width = len(calls), calls[0].width
 
     @contextmanager
-    def changing(self, change: Change) -> Iterator[None]:
-        """Pass the hidden states in front of each layer through `change`, for one forward pass in a `with` block."""
-        caller, calls = get_ident(), count()  # other threads that run the model meanwhile are not concerned
+    def changing(self, change: Change, only: int | None = None) -> Iterator[None]:
+        """Pass hidden states in front of layers through `change`, for one forward pass in a `with` block.
+
+        Args:
+            change: takes the index of a layer and the states in front of it.
+            only: index of the one layer that is concerned; None for all.
+        """
+        by_itself = only is not None and len(self._modules) == self.count  # no other layer runs its module
+        modules = self._modules[only : only + 1] if only is not None and by_itself else self._modules
+        caller, calls = get_ident(), count(only if only is not None and by_itself else 0)
+
+        def changed(states: Tensor) -> Tensor:
+            layer = next(calls)
+            return change(layer, states) if only in (None, layer) else states
 
         def hook(_: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            if get_ident() == caller:
+            if get_ident() == caller:  # other threads that run the model meanwhile are not concerned
                 if args:
-                    args = (change(next(calls), args[0]), *args[1:])
+                    args = (changed(args[0]), *args[1:])
                 else:
-                    inputs = inputs | {"hidden_states": change(next(calls), inputs["hidden_states"])}
+                    inputs = inputs | {"hidden_states": changed(inputs["hidden_states"])}
             return args, inputs
 
         with lock_of(self._model):
-            hooks = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in self._modules]
+            hooks = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in modules]
             try:
                 yield
             finally:

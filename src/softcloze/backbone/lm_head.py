@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +14,16 @@ from softcloze.backbone.locking import lock_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+StatesOf: TypeAlias = Literal["head", "last layer", "encoder"]
+"""Hidden states: inputs of the output embedding, inputs of the last layer, or the last ones of a seq2seq encoder."""
+
 
 class Outputs(NamedTuple):
     """Logits and hidden states of a model at some positions.
 
     Attributes:
         logits: raw scores before any softmax in the model's precision, shape (positions, words or vocab).
-        states: hidden states in float32, shape (state positions, state width): inputs of the output embedding, or of a
-            seq2seq model's encoder its last ones.
+        states: hidden states in float32, shape (state positions, state width); see `StatesOf`.
     """
 
     logits: Tensor

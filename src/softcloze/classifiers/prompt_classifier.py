@@ -65,8 +65,8 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             this solution and is trained together with their vectors.
         features: state that the linear layer takes: "mask" (the one at the mask, from which the model predicts the
             word) or "mean" (the mean over the tokens of all fields, for head="linear" or "words+linear"). Both are
-            inputs of the output embedding; "mean" of a seq2seq model are its encoder's. In a causal model "mean" does
-            not depend on the text after the fields.
+            inputs of the output embedding, but "mean" is of inputs of the last layer in a causal model, and of the
+            encoder's last states in a seq2seq model. In a causal model it does not depend on the text after the fields.
         demonstrations: selection of the examples that `<demos>` shows, among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most similar to it by the model's mean
             last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose

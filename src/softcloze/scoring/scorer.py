@@ -229,7 +229,7 @@ def batch_features(
                 model_input.source_state or [position - cached[i] for position in model_input.state]
                 for i, model_input in sequences
             ],
-            of_encoder=any(model_input.source_state for _, model_input in sequences),
+            states_of=backbone.averaged_states if first.states == "mean" else "head",
             token_type_ids=[model_input.token_type_ids for _, model_input in sequences],
             sources=[model_input.source for _, model_input in sequences],
             soft=soft,
