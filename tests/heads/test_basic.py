@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from support import models
-from support.reference_states import states_by_transformers
+from support.reference_states import probed_states_by_transformers, states_by_transformers
 from support.training_task import interrupt_at
 
 from softcloze import PromptClassifier, Template, Verbalizer
@@ -31,10 +31,11 @@ def start(prompt, head):
 
 @pytest.mark.parametrize("architecture", [*models.MASKED, *models.CAUSAL])
 def test_features_are_the_states_of_plain_transformers(architecture):
-    prompt = bound(architecture, ONE_EACH, "linear")
-    prompts = prompt.encode(TEXTS)
-    found = prompt.features(prompts, None)
-    torch.testing.assert_close(found, states_by_transformers(prompt.scorer.backbone, prompts), atol=1e-4, rtol=1e-4)
+    for head, reference in (("warp", states_by_transformers), ("linear", probed_states_by_transformers)):
+        prompt = bound(architecture, ONE_EACH, head)
+        prompts = prompt.encode(TEXTS)
+        expected = reference(prompt.scorer.backbone, prompts)
+        torch.testing.assert_close(prompt.features(prompts, None), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "albert", "gpt2", "llama", "opt"])

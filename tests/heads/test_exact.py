@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from support import models
-from support.reference_states import states_by_transformers
+from support.reference_states import probed_states_by_transformers
 
 from softcloze import PromptClassifier, Template, Verbalizer
 from softcloze.errors import DataError, NonFiniteError, ParameterError
@@ -65,7 +65,7 @@ def test_a_classifier_is_scikit_learn_on_the_states_of_plain_transformers(archit
     clf = PromptClassifier(backbone, HARD, WORDS, head="linear", random_state=0).fit(TEXTS, LABELS)
     compiled = CompiledPrompt(Template(HARD), Verbalizer(WORDS), backbone, None, "linear")
     # the label words are texts as well, of twice the weight, which do not count in the standardisation
-    states = states_by_transformers(backbone, compiled.encode([*TEXTS, "bad", "good"])).double().numpy()
+    states = probed_states_by_transformers(backbone, compiled.encode([*TEXTS, "bad", "good"])).double().numpy()
     standardised = StandardScaler().fit(states[:12]).transform(states)
     reference = LogisticRegression(C=2 / (12 * clf.exact_.strength), tol=1e-9, max_iter=10_000)
     reference.fit(standardised, [*LABELS, "neg", "pos"], [1] * 12 + [2] * 2)

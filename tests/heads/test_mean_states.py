@@ -159,11 +159,9 @@ def test_a_text_without_tokens_has_the_state_at_the_mask(architecture):
     assert encoded.field_positions == ()
     features = prompt.features([encoded], None)
     assert features.isfinite().all()
-    mask_id = prompt.backbone.prompt_tokenizer.mask_id
     if architecture != "t5":
-        ids = [*encoded.left, *([mask_id] if mask_id is not None else []), *encoded.right]
-        at_mask = len(encoded.left) - (mask_id is None)
-        close(features[0], states_of(prompt.backbone, ids)[at_mask])
+        at_mask = CompiledPrompt(Template(SOURCE), Verbalizer(WORDS), prompt.backbone, None, "linear")
+        close(features, at_mask.features([encoded], None))
 
 
 def test_text_after_the_mask_of_a_causal_model_changes_nothing():

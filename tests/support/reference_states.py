@@ -5,6 +5,15 @@ import torch
 from support import models
 
 
+def probed_states_by_transformers(backbone, prompts):
+    """The states that a linear layer takes at the mask: of a causal model inputs of its last layer."""
+    if backbone.family != "causal":
+        return states_by_transformers(backbone, prompts)
+    with torch.no_grad():
+        rows = [torch.tensor([prompt.left]) for prompt in prompts]
+        return torch.stack([models.hidden_states_of(backbone.model, input_ids=row)[-2][0, -1] for row in rows])
+
+
 def states_by_transformers(backbone, prompts):
     """Input of the output embedding at the mask, one example at a time."""
     seen = []

@@ -60,7 +60,7 @@ def _digest(compiled: CompiledPrompt, encoded: Sequence[EncodedPrompt]) -> str:
     parts = (
         sorted(compiled.backbone.fingerprint.items()),
         str(compiled.backbone.model.dtype),
-        (scorer.words, scorer.lengths, scorer.normalised, scorer.states, type(scorer.plan).__name__),
+        (scorer.words, scorer.lengths, scorer.normalised, scorer.states, scorer.states_of, type(scorer.plan).__name__),
         [(prompt.chunks, prompt.token_type_ids, prompt.field_positions) for prompt in encoded],
     )
     return sha256(repr(parts).encode("utf-8", "backslashreplace")).hexdigest()

@@ -5,6 +5,7 @@ from softcloze.backbone.batching import micro_batches, run_length_bucketed
 from softcloze.backbone.engine import RuntimeInfo
 from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
+from softcloze.backbone.lm_head import StatesOf
 from softcloze.backbone.loading import AnyModel, load_backbone, load_tokenizer, validate_model_options
 from softcloze.backbone.mean_states import mean_states_of_ids
 from softcloze.backbone.packing import shared_prefix
@@ -20,6 +21,7 @@ __all__ = [
     "RuntimeInfo",
     "SoftInputs",
     "StatesBelow",
+    "StatesOf",
     "load_backbone",
     "load_tokenizer",
     "mean_states_of_ids",

@@ -158,17 +158,16 @@ class Backbone:
         return int(self.model.get_output_embeddings().weight.shape[-1])
 
     @cached_property
-    def averaged_states(self) -> StatesOf:
-        """The hidden states whose mean over a text says most about it.
+    def probed_states(self) -> StatesOf:
+        """The hidden states that a linear layer takes: in a causal model those that its last layer is given.
 
-        Those that the last layer of a causal model is given: the last layer turns them to the next token. They are
-        inputs of the output embedding if the model has one layer, or none through which hidden states alone pass.
+        The last layer turns them to the next token. They are inputs of the output embedding in other models, and if the
+        model has one layer, or none through which hidden states alone pass.
         """
-        if self.family != "causal":
-            return "encoder" if self.family == "seq2seq" else "head"
-        with suppress(BackboneError):
-            if self.layers.count > 1 and self.layers.width == self.state_width:
-                return "last layer"
+        if self.family == "causal":
+            with suppress(BackboneError):
+                if self.layers.count > 1 and self.layers.width == self.state_width:
+                    return "last layer"
         return "head"
 
     @cached_property

@@ -63,10 +63,10 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             linear layer exactly, with an L2 penalty from cross-validation (`softcloze.heads.fit_exact`), from the
             examples and, as further examples, the first word of each label as a text; with soft slots it starts from
             this solution and is trained together with their vectors.
-        features: state that the linear layer takes: "mask" (the one at the mask, from which the model predicts the
-            word) or "mean" (the mean over the tokens of all fields, for head="linear" or "words+linear"). Both are
-            inputs of the output embedding, but "mean" is of inputs of the last layer in a causal model, and of the
-            encoder's last states in a seq2seq model. In a causal model it does not depend on the text after the fields.
+        features: state that the linear layer takes: "mask" (the one at the mask) or "mean" (the mean over the tokens of
+            all fields, for head="linear" or "words+linear"). For these heads both are inputs of the last layer in a
+            causal model, else of the output embedding; "mean" of a seq2seq model is of its encoder's last states. In a
+            causal model "mean" does not depend on the text after the fields.
         demonstrations: selection of the examples that `<demos>` shows, among those given to `fit`: "random" (drawn
             once, the same for every input), "nearest" (for every input those most similar to it by the model's mean
             last hidden state, the nearest one last), or a transformer such as scikit-learn's TfidfVectorizer, whose

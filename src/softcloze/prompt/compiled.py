@@ -12,7 +12,7 @@ from softcloze.data import Example, are_words
 from softcloze.encoding import CompiledTemplate, Demonstration, EncodedPrompt
 from softcloze.errors import EncodingError, ParameterError, SoftclozeError, TemplateSyntaxError, VerbalizerError
 from softcloze.formatting import quoted_list
-from softcloze.heads import HEADS
+from softcloze.heads import EXACT, HEADS
 from softcloze.scoring import Scorer, States, compute_features, plan_choices, plan_rules, plan_words
 from softcloze.scoring.plan import NOTHING_BEFORE_MASK
 from softcloze.soft import SoftVectors
@@ -240,6 +240,7 @@ def _word_scorer(
         verbalizer.lengths(words) if inputs.words else None,
         normalised=inputs.normalised,
         states=features if inputs.state else None,
+        states_of=backbone.probed_states if head in EXACT else "head",
     )
     return words, scorer
 

@@ -63,8 +63,8 @@ def with_state(
 
     With "mask" it is the state of one mask token at the mask; for a causal model that of the last token before, and for
     a seq2seq model that of the decoder's last token before the answer. From these the answer is predicted. With "mean"
-    it is the mean over the tokens of all fields; where they have none, the state at the mask.
-    `Backbone.averaged_states` names the states that are averaged.
+    it is the mean over the tokens of all fields, of a seq2seq model's encoder; where they have none, the state at the
+    mask.
 
     Raises:
         EncodingError: nothing comes before the mask of a causal model.

@@ -7,7 +7,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from softcloze.backbone import Backbone, PrefixCache, SoftInputs, StatesBelow, run_length_bucketed
+from softcloze.backbone import Backbone, PrefixCache, SoftInputs, StatesBelow, StatesOf, run_length_bucketed
 from softcloze.backbone.soft_inputs import Key
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring.families import with_state
@@ -27,6 +27,7 @@ class Scorer:
         lengths: divisors of the words' scores, if any; they require normalised ones, as a constant would not cancel.
         normalised: whether words have log-probabilities over the whole vocabulary, not up to a constant.
         states: the hidden state that is read as well: "mask" or "mean"; None for none.
+        states_of: the hidden states of which it is; "mean" of a seq2seq model is of its encoder's.
     """
 
     def __init__(
@@ -37,13 +38,14 @@ class Scorer:
         *,
         normalised: bool = False,
         states: States | None = None,
+        states_of: StatesOf = "head",
     ):
         """Score the words of `plan` with `backbone`; the arguments are those of the attributes."""
         self.backbone = backbone
         self.plan = plan
         self.lengths = tuple(lengths) if lengths is not None else None
         self.normalised = plan.normalised or normalised or lengths is not None
-        self.states = states
+        self.states, self.states_of = states, states_of
 
     @property
     def words(self) -> tuple[tuple[int, ...], ...]:
@@ -58,7 +60,7 @@ class Scorer:
     @property
     def batch_key(self) -> Hashable:
         """Scorers of one backbone with equal keys share batches."""
-        return self.normalised, self.states, self if isinstance(self.plan, AdaptivePlan) else None
+        return self.normalised, self.states, self.states_of, self if isinstance(self.plan, AdaptivePlan) else None
 
     @property
     def vocab_ids(self) -> Tensor | None:
@@ -229,7 +231,7 @@ def batch_features(
                 model_input.source_state or [position - cached[i] for position in model_input.state]
                 for i, model_input in sequences
             ],
-            states_of=backbone.averaged_states if first.states == "mean" else "head",
+            states_of="encoder" if any(model_input.source_state for _, model_input in sequences) else first.states_of,
             token_type_ids=[model_input.token_type_ids for _, model_input in sequences],
             sources=[model_input.source for _, model_input in sequences],
             soft=soft,
