@@ -73,7 +73,8 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         templates: templates to try first, as for `PromptClassifier`; without soft slots and demonstrations.
         budget: longest duration of `fit` after the model is loaded, in seconds or with a unit, such as "2min"; None
             for none. A template is read only if the time suffices to finish it, with a margin by how far the times of
-            those before were off; at least one is.
+            those before were off. The first one is judged in any case, by the examples of the first round: 96, or eight
+            of each label if that is more.
         candidates: number of templates to try, at most; None for all. Results are the same on every run for a seed, a
             number of candidates, and budget=None or one that suffices.
         members: number of ways whose log-probabilities the result averages, at most; 1 for a single prompt.
@@ -229,7 +230,10 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             probe = probe_trial(race.task, classes, names, encoder, budget)
             if probe is not None:
                 report(probe)
-        choice = choose_members(race.run(proposals[: self.candidates], self.soft_prompts), probe, self.members)
+        prompts = race.run(proposals[: self.candidates], self.soft_prompts)
+        if probe is not None:
+            probe = probe.first(len(prompts[0].targets))
+        choice = choose_members(prompts, probe, self.members)
         _warn_if_one_sided(choice, classes)
 
         def fitted(member: Prompt | Probe) -> PromptClassifier | ProbeClassifier:

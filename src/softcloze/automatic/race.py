@@ -59,7 +59,9 @@ class Race:
         return self._task
 
     def run(self, proposals: Sequence[Proposal], soft: int) -> list[Trial]:
-        """Run all rounds; return the trials of the proposals that were judged by all examples.
+        """Run the rounds that the budget allows, at least the first one for one proposal.
+
+        Returns the trials of the proposals that were judged in the last of them, without a limit by all examples.
 
         Args:
             proposals: the proposals.
@@ -67,30 +69,36 @@ class Race:
         """
         everything = len(self._task.examples)
         first = max(FIRST, OF_EACH_LABEL * (int(self._task.targets.max()) + 1))
-        racing = list(proposals)
+        racing, finished = list(proposals), list[Proposal]()
         sizes = round_sizes(everything, first)
         for number, size in enumerate(sizes):
             judged: list[Proposal] = []
             for proposal in racing:
-                # the best one has to be read to the end; the others take what time is left
-                rest = everything - self._count(proposal)
-                seconds = self._budget.reading(rest) + sum(map(self._budget.fitting, sizes[number:]))
-                if judged and not self._budget.allows(seconds):
+                # the best one takes the time of this round, others only what is left once they are read to the end
+                count, upto = self._count(proposal), everything if judged else size
+                rounds = sizes[number:] if judged else [size]
+                seconds = self._budget.reading(upto - count) + sum(map(self._budget.fitting, rounds))
+                if (judged or number) and not self._budget.allows(seconds):
+                    if not judged:
+                        break
                     self.left_out += number == 0
                     continue
                 self._judge(proposal, size)
                 judged.append(proposal)
                 self._on_trial(best_of([trial for other in judged for trial in self.trials[other]]))
+            if not judged:
+                break
             judged.sort(key=lambda proposal: best_of(self.trials[proposal]).log_loss)
-            racing = judged if size == everything else judged[: -(-len(judged) // 2)]
-        for proposal in [proposal for proposal in racing if proposal.has_words][:soft]:
+            finished, racing = judged, judged[: -(-len(judged) // 2)]
+        read = len(self.trials[finished[0]][0].targets)
+        for proposal in [proposal for proposal in finished if proposal.has_words and read == everything][:soft]:
             hard = self.trials[proposal][0].prompt
             if not isinstance(hard, Prompt) or not self._budget.allows(self._budget.reading(SOFT_PASSES * everything)):
                 continue
             if (trained := soft_trial(self._task, hard, self._budget)) is not None:
                 self.trials[proposal].append(trained)
-                self._on_trial(best_of([trial for other in racing for trial in self.trials[other]]))
-        return [trial for proposal in racing for trial in self.trials[proposal]]
+                self._on_trial(best_of([trial for other in finished for trial in self.trials[other]]))
+        return [trial for proposal in finished for trial in self.trials[proposal]]
 
     def _count(self, proposal: Proposal) -> int:
         return len(self._features[proposal]) if proposal in self._features else 0

@@ -43,6 +43,16 @@ class Trial:
     targets: NDArray[np.int_]
     weights: NDArray[np.float64]
 
+    def first(self, count: int) -> "Trial":
+        """The trial as its first examples alone judge it."""
+        weights = self.weights[:count]
+        return replace(
+            self,
+            log_probabilities=self.log_probabilities[:count],
+            targets=self.targets[:count],
+            weights=weights / weights.mean(),
+        )
+
     @property
     def losses(self) -> NDArray[np.float64]:
         """The weighted log loss of each example, in nats, shape (examples,)."""
