@@ -194,8 +194,8 @@ def test_the_service_gets_the_fields_of_the_template_alone(folder):
         "prompt_id": "reviews",
         "aliases": {"live": 1},
         "versions": [
-            {"version": 1, "labels": ["a", "b"], "several_labels": False, "fields": ["text"], "choices": None,
-             "template": "<text> <mask>", "sha256": "0" * 64},
+            {"version": 1, "kind": "prompt", "labels": ["a", "b"], "several_labels": False, "fields": ["text"],
+             "choices": None, "template": "<text> <mask>", "sha256": "0" * 64},
         ],
         "faults": [],
     }  # fmt: skip
@@ -229,7 +229,7 @@ def test_rows_that_waited_too_long_stop_the_run_and_are_no_bad_rows(folder, url,
         assert predict("rows.jsonl", "--prompt", "reviews", "--url", slow, "--out", "late.jsonl") == 2
     error = capsys.readouterr().err
     assert "0 rows are saved" in error
-    assert "reviews@1, row 0: the service did not score the row in time" in error
+    assert "reviews@1, row 0: the service did not answer the row in time" in error
 
 
 def describe(url):

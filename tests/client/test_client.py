@@ -357,7 +357,7 @@ def test_wrong_prompts(kind, prompt):
 def test_wrong_examples(kind):
     calling = Calling(kind, "http://127.0.0.1:9")
     for examples in ("text", {"text": "a"}):
-        with pytest.raises(DataError, match="classify takes a single one"):
+        with pytest.raises(DataError, match="classify and generate take a single one"):
             calling.classify_many(examples, "reviews")
     with pytest.raises(DataError, match="prompt has 1 names for 2 examples"):
         calling.classify_many(["a", "b"], ["reviews"])

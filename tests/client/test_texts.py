@@ -78,6 +78,24 @@ def test_a_text_that_is_not_written_is_an_error(kind, reply, message):
         streamed(kind, url, "a text", "short")
 
 
+def test_texts_that_were_late_are_written_with_fewer_others(kind):
+    late = {"error": "the text could not be written in time", "code": "deadline"}
+
+    def write(request):
+        rows = request[2]["rows"]
+        if len(rows) > 3:
+            return 504, late
+        done = [{**RECORD, "text": row["text"]} for row in rows[:1]]
+        return 200, {"rows": done + [late] * (len(rows) - 1)}
+
+    with replying(write) as (url, requests):
+        written = Calling(kind, url).generate_many([*"abcd"], "short", 3)
+        assert [one.text for one in written] == [*"abcd"]
+        assert {body["max_new_tokens"] for _, _, body in requests} == {3}
+    with replying((504, late)) as (url, _):
+        assert [one.code for one in Calling(kind, url).generate_many(["a", "b"], "short")] == ["deadline"] * 2
+
+
 def test_an_answer_that_is_no_text_is_an_error(kind):
     with replying((200, {"label": "a"})) as (url, _), pytest.raises(ServiceError, match="is not that of a softcloze"):
         Calling(kind, url).generate("a", "short")

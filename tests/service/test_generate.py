@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.calling import Calling
 from support.serving import listening, post, wait_until
 
 from softcloze import Template
@@ -194,6 +195,54 @@ def test_texts_that_wait_are_written_together_and_are_those_of_each_alone(
     assert values["softcloze_queued_texts",] == 0
 
 
+def test_rows_of_a_request_have_their_texts_or_their_errors(writing, generators, backbone):
+    texts = [TEXT, "A dull film.", "x"]
+    rows = [{"text": text} for text in texts]
+    rows += [
+        {"fields": {"title": "a", "text": "b"}, "prompt_id": "titled"},
+        {"text": "canary", "prompt_id": "titled"},
+        {"text": "canary", "prompt_id": "reviews"},
+        {"text": "canary", "prompt_id": "nothing"},
+        {"text": "canary " * 4000},
+    ]
+    answer = writing.post("/generate", json={"rows": rows, "prompt_id": "shorten"})
+    assert answer.status_code == 200 and "canary" not in answer.text
+    written = answer.json()["rows"]
+    assert [row["text"] for row in written[:3]] == [alone(generators, backbone, "shorten", text) for text in texts]
+    assert written[0] == writing.post("/generate", json=ROW).json()
+    assert (written[3]["prompt_id"], written[3]["new_tokens"]) == ("titled", 5)
+    assert [row.get("code") for row in written[4:]] == ["row", "wrong_route", "unknown_prompt", "too_long"]
+    few = writing.post("/generate", json={"rows": rows[:2], "prompt_id": "shorten", "max_new_tokens": 2}).json()["rows"]
+    assert [row["new_tokens"] for row in few] == [2, 2]
+    assert writing.post("/generate", json={"rows": []}).json() == {"rows": []}
+
+
+def test_limits_of_rows_and_of_their_new_tokens(registry, backbone, serving):
+    with serving(registry, backbone, max_rows=4, max_request_new_tokens=30) as client:
+
+        def refused(rows, **more):
+            answer = client.post("/generate", json={"rows": [{"text": "a"}] * rows, "prompt_id": "shorten", **more})
+            return answer.status_code, answer.json().get("code")
+
+        assert refused(2) == (200, None)
+        assert refused(3) == (413, "too_many_tokens")
+        assert refused(3, max_new_tokens=10) == (200, None)
+        assert refused(5) == (413, "too_many_rows")
+        assert refused(1, stream=True) == (422, "stream")
+        assert refused(1, max_new_tokens=300) == (422, "too_many_tokens")
+        assert client.post("/generate", json=LONG).status_code == 200  # a single text may have more
+
+
+def test_rows_that_are_late_stop_the_work(registry, backbone, monkeypatch):
+    with listening(registry, backbone, deadline=1) as (service, port), held(monkeypatch) as (_, go_on, steps):
+        body = {"rows": [{"text": "a"}] * 3, "prompt_id": "endless", "max_new_tokens": 40}
+        status, answer = post(port, body, "/generate")
+        assert (status, answer["code"]) == (504, "deadline")
+        go_on.set()
+        wait_until(lambda: service.writing._batcher.queued_rows == 0)
+        assert max(steps) <= 3
+
+
 def test_rows_are_classified_while_a_long_text_is_written(registry, backbone, serving, monkeypatch):
     done = threading.Event()
     with serving(registry, backbone) as client:
@@ -304,6 +353,18 @@ def test_the_python_client_writes_streams_and_stops_the_work(registry, backbone,
             go_on.set()
             wait_until(lambda: service.writing._batcher.queued_rows == 0)
             assert max(steps) <= 14
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_the_clients_write_the_texts_of_a_list(registry, generators, backbone, kind):
+    texts = [f"{TEXT} {i}" for i in range(10)]
+    with listening(registry, backbone, max_request_new_tokens=60) as (_, port):  # of 12 each: the client divides
+        calling = Calling(kind, f"http://127.0.0.1:{port}")
+        written = calling.generate_many([*texts, None], "shorten")
+        assert [one.text for one in written[:-1]] == [alone(generators, backbone, "shorten", text) for text in texts]
+        assert (written[-1].text, written[-1].code) == (None, "row")
+        two = calling.generate_many(["a", "b"], ["shorten", "nothing"], 2)
+        assert [(one.new_tokens, one.code) for one in two] == [(2, None), (0, "unknown_prompt")]
 
 
 def test_nothing_of_a_text_is_logged_or_counted(writing, caplog):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +13,13 @@ from softcloze.cli.answers import WritingOption, read_options
 from softcloze.cli.console import plain, results, say, visible
 from softcloze.cli.delimited import Row
 from softcloze.cli.example import ExampleTextOption, FieldOption, read_example
-from softcloze.cli.options import OtherModelOption, TextOption
+from softcloze.cli.options import OtherModelOption, TextOption, TokenFileOption, read_token
 from softcloze.cli.progress import warn_of_bad_rows
 from softcloze.cli.resumable import Result, RowCounts
 from softcloze.cli.row_run import open_rows, resume_output, run_rows, validate_new_columns, write_results
-from softcloze.cli.saved import read_generator
+from softcloze.cli.saved import Saved, read_generator
+from softcloze.cli.served import fields_of_row
+from softcloze.cli.served_generator import ServedGenerator
 from softcloze.errors import CommandError
 from softcloze.formatting import counted
 
@@ -29,7 +31,15 @@ COLUMNS = ("written", "error")
 
 
 def generate(
-    prompt: Annotated[Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt that writes.")],
+    prompt: Annotated[
+        str,
+        typer.Option(
+            "--prompt",
+            metavar="FOLDER",
+            help="Folder of a saved prompt that writes; with --url the name of a generator of the service, as in "
+            "summaries or summaries@3.",
+        ),
+    ],
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file; or give --text.")
     ] = None,
@@ -43,6 +53,11 @@ def generate(
     option: WritingOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of texts that are drawn, with --option do_sample=true.")] = 0,
     model: OtherModelOption = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="A service that writes the texts, as in http://127.0.0.1:8000."),
+    ] = None,
+    token_file: TokenFileOption = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
     ] = False,
@@ -60,6 +75,17 @@ def generate(
         if is_single and given is not None:
             raise CommandError(f"{name} is for the rows of a FILE; leave it out with --text and --field")
     options = read_options(option)
+    if url is not None and (model is not None or seed or options.keys() - {"max_new_tokens"}):
+        raise CommandError(
+            "--url has the service write the texts, with its own model and the options of its version; leave out "
+            "--model, --seed and every --option but max_new_tokens"
+        )
+    served = ServedGenerator.find(url, prompt, read_token(token_file)) if url is not None and file is None else None
+    if served is not None:
+        example = read_example(served.template, text, field)
+        with served.client as client:
+            _print(client.stream(fields_of_row(example, served.fields), served.name, options.get("max_new_tokens")))
+        return
     if file is None:
         saved = read_generator(prompt)
         example = read_example(saved.templates[0], text, field)
@@ -69,23 +95,26 @@ def generate(
     if out is None:
         raise CommandError("the rows of a FILE need a file for their texts: name it with --out")
     table = open_rows(file, out)
-    saved = read_generator(prompt)
+    source = read_generator(prompt) if url is None else ServedGenerator.find(url, prompt, read_token(token_file))
     validate_new_columns(table, COLUMNS)
-    as_example = table.reader(saved.templates, text_column)
+    as_example = table.reader(source.templates, text_column)
     counts = RowCounts(verb="answered")
     purpose = {
-        "prompt": saved.checksum,
+        "prompt": source.checksum,
         "--text-column": text_column,
         "--option": json.dumps(options, sort_keys=True),
         "--seed": str(seed),
     }
-    changed = saved.options(options)
+    changed = source.options(options) if isinstance(source, Saved) else options
     output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
-    bound = saved.open_writer(model)
 
     from softcloze.prompt.streaming import WRITING_WINDOW, write_rows
 
-    process = partial(write_rows, bound, options=changed, seed=seed, first=counts.rows)
+    process: Callable[[Iterator[Any]], Iterator[WrittenRow]]
+    if isinstance(source, Saved):
+        process = partial(write_rows, source.open_writer(model), options=changed, seed=seed, first=counts.rows)
+    else:
+        process = partial(source.write_rows, max_new_tokens=options.get("max_new_tokens"), first=counts.rows)
     windows = run_rows(
         process, table, as_example, _result, done=counts.rows, work="writing texts", window=WRITING_WINDOW
     )
@@ -104,6 +133,11 @@ def _print_text(bound: "BoundGenerator", example: Row, options: Mapping[str, Any
         pieces: Iterator[str] = iter(bound.write([example], options, seed))
     else:
         pieces = bound.stream(example, options, seed)
+    _print(pieces)
+
+
+def _print(pieces: Iterator[str]) -> None:
+    """Write the pieces of a text to the standard output."""
     for piece in pieces:
         sys.stdout.write(visible(piece) if sys.stdout.isatty() else piece)
         sys.stdout.flush()

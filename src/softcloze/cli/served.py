@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,10 +19,76 @@ if TYPE_CHECKING:
 
 # codes of rows whose errors are not about the rows: the run stops, and the same rows are sent again when it resumes
 _STOPS = {
-    "deadline": "the service did not score the row in time",
+    "deadline": "the service did not answer the row in time",
+    "too_many_tokens": "the service writes fewer new tokens; give fewer as --option max_new_tokens=…",
     "unknown_prompt": "the service has the prompt no more; add it again",
     "unknown_version": "the service has the version no more, since no alias names it; let one name it, or --restart",
 }
+
+
+def find_version(url: str, reference: str, token: str | None, kind: str) -> tuple[str, Mapping[str, Any]]:
+    """The name of the version that a reference names, as in `reviews@3`, and the service's description of it.
+
+    Args:
+        url: of the service.
+        reference: of a prompt, as in `reviews` or `reviews@canary`.
+        token: of the service.
+        kind: "prompt" for one that gives labels, "generator" for one that writes.
+
+    Raises:
+        CommandError: the service has no such version, or it is of the other kind.
+        ServiceError: the service does not answer, or has no such prompt.
+    """
+    name, at, which = reference.partition("@")
+    with Client(url, token) as client:
+        described = client.prompt(name)
+    try:
+        aliases = described["aliases"]
+        versions = {str(version["version"]): version for version in described["versions"]}
+        version = versions.get(str(aliases.get(which if at else LIVE, which)))
+        if version is None:
+            known = [f"{name}@{other}" for other in (*aliases, *versions)]
+            hint = did_you_mean(reference, known)
+            faults = "".join(f"; {fault}" for fault in described["faults"])
+            raise CommandError(f"{url} serves no {reference}; it has {quoted_list(known)}{hint}{faults}")
+        if version["kind"] != kind:
+            raise CommandError(f"{reference} {_OTHER_KIND[kind]}")
+        missing = {"fields", "template", "sha256", "labels", "choices", "several_labels"} - version.keys()
+        if missing:
+            raise KeyError(*missing)
+        return f"{name}@{version['version']}", version
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ServiceError("the service describes its prompts in another way; is it of this version?", name) from error
+
+
+_OTHER_KIND = {
+    "prompt": "writes text and labels nothing; softcloze generate takes it",
+    "generator": "labels examples and writes no text; softcloze predict takes it",
+}
+
+
+def fields_of_row(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """The fields of a row that a prompt takes."""
+    keys = {name: find_name(name, row) for name in fields}
+    return {name: row[key] for name, key in keys.items() if key is not None}
+
+
+@contextmanager
+def rows_of_file(first: int) -> Iterator[None]:
+    """Give an error about rows of requests the indices of the rows of a file, of which `first` were done before."""
+    try:
+        yield
+    except ServiceError as error:
+        if error.rows is None:
+            raise
+        rows = error.rows[0] + first, error.rows[1] + first
+        raise ServiceError(error.problem, error.prompt, rows, error.status, error.code) from error
+
+
+def validate_about_row(code: str | None, name: str, index: int) -> None:
+    """Raise ServiceError for a code of an error that is not about the row."""
+    if code in _STOPS:
+        raise ServiceError(_STOPS[code], name, (index, index), code=code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +118,21 @@ class ServedPrompt:
         """Find the version that a reference names.
 
         Raises:
-            CommandError: the service has no such version, or examples have several labels.
+            CommandError: the service has no such version, it writes text, or examples have several labels.
             ServiceError: the service does not answer, or has no such prompt.
         """
-        name, at, which = reference.partition("@")
-        with Client(url, token) as client:
-            described = client.prompt(name)
-        try:
-            aliases = described["aliases"]
-            versions = {str(version["version"]): version for version in described["versions"]}
-            version = versions.get(str(aliases.get(which if at else LIVE, which)))
-            if version is None:
-                known = [f"{name}@{other}" for other in (*aliases, *versions)]
-                hint = did_you_mean(reference, known)
-                faults = "".join(f"; {fault}" for fault in described["faults"])
-                raise CommandError(f"{url} serves no {reference}; it has {quoted_list(known)}{hint}{faults}")
-            if version["several_labels"]:
-                raise CommandError(f"{reference} gives examples several labels; softcloze.client takes such prompts")
-            return cls(
-                Client(url, token),
-                f"{name}@{version['version']}",
-                tuple(version["labels"]),
-                tuple(version["fields"]),
-                version["choices"],
-                Template(version["template"]),
-                version["sha256"],
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ServiceError(
-                "the service describes its prompts in another way; is it of this version?", name
-            ) from error
+        name, version = find_version(url, reference, token, "prompt")
+        if version["several_labels"]:
+            raise CommandError(f"{reference} gives examples several labels; softcloze.client takes such prompts")
+        return cls(
+            Client(url, token),
+            name,
+            tuple(version["labels"]),
+            tuple(version["fields"]),
+            version["choices"],
+            Template(version["template"]),
+            version["sha256"],
+        )
 
     @property
     def label_texts(self) -> tuple[str, ...]:
@@ -117,17 +169,11 @@ class ServedPrompt:
         def examples() -> Iterator[Any]:
             for row in rows:
                 sent.append(row)
-                yield self._example(row) if isinstance(row, Mapping) else row
+                yield fields_of_row(row, self.fields) if isinstance(row, Mapping) else row
 
-        try:
-            with self.client:
-                for index, answer in enumerate(self.client.classify_stream(examples(), self.name)):
-                    yield self._prediction(index, sent.popleft(), answer)
-        except ServiceError as error:
-            if error.rows is None:
-                raise
-            rows_of_file = error.rows[0] + first, error.rows[1] + first
-            raise ServiceError(error.problem, error.prompt, rows_of_file, error.status, error.code) from error
+        with rows_of_file(first), self.client:
+            for index, answer in enumerate(self.client.classify_stream(examples(), self.name)):
+                yield self._prediction(index, sent.popleft(), answer)
 
     def _prediction(self, index: int, row: Any, answer: Answer) -> "Prediction":  # noqa: ANN401 - any value may come
         """The prediction that an answer stands for.
@@ -137,8 +183,7 @@ class ServedPrompt:
         """
         from softcloze.prompt.streaming import Prediction
 
-        if answer.code in _STOPS:
-            raise ServiceError(_STOPS[answer.code], self.name, (index, index), code=answer.code)
+        validate_about_row(answer.code, self.name, index)
         if answer.error is not None:
             return Prediction(index, row, None, None, answer.error)
         if self.choices is None and {*answer.probabilities} != {*self._keys}:
@@ -146,16 +191,11 @@ class ServedPrompt:
         label: Any = answer.label
         return Prediction(index, row, label, self._probabilities(row, answer), cut=answer.cut)
 
-    def _example(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a row that the prompt takes."""
-        keys = {name: find_name(name, row) for name in self.fields}
-        return {name: row[key] for name, key in keys.items() if key is not None}
-
     def _probabilities(self, row: Mapping[str, Any], answer: Answer) -> tuple[float, ...]:
         """The probabilities in the order of the labels; those of choices in words, in the order of the choices."""
         by_label = answer.probabilities
         if self.choices is None or not isinstance(answer.label, str):
             return tuple(by_label.get(key, 0.0) for key in self._keys)
-        words = read_choices(self._example(row)[self.choices], "choices")
+        words = read_choices(fields_of_row(row, self.fields)[self.choices], "choices")
         counts = Counter(words)  # choices that are equal have the sum of theirs
         return (*(by_label[word] / counts[word] for word in words), *[0.0] * (len(self.labels) - len(words)))

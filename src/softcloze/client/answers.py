@@ -40,31 +40,41 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that the service wrote.
+    """A text that the service wrote, or the reason why it wrote none.
 
     Attributes:
-        text: the text, without its stop string.
-        prompt: the generator, as in "summaries".
+        text: the text, without its stop string. None for an example of several that has an error, as are version,
+            tokens and finish.
+        prompt: the generator, as in "summaries"; with an error, as it was given.
         version: the number of its version.
         tokens: tokens and soft slots of the prompt with the example after truncation.
         new_tokens: tokens that were written, with those of a stop string.
         finish: "stop" where a stop string ended the text, "end" where the end token did, "length" where no more new
             tokens were allowed.
         cut: tokens that truncation removed, by field; only fields that lost some.
+        error: why the example has no text; None for all others.
+        code: of the error, for programs, as in "unknown_prompt"; None for all others.
     """
 
-    text: str
+    text: str | None
     prompt: str
-    version: int
-    tokens: int
-    new_tokens: int
-    finish: str
+    version: int | None
+    tokens: int | None = None
+    new_tokens: int = 0
+    finish: str | None = None
     cut: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+    code: str | None = None
 
 
 def failed_row(prompt: str, error: str, code: str) -> Answer:
     """The answer to a row that has none."""
     return Answer(None, {}, prompt, None, error=error, code=code)
+
+
+def failed_text(prompt: str, error: str, code: str) -> Text:
+    """What there is of an example for which no text was written."""
+    return Text(None, prompt, None, error=error, code=code)
 
 
 def read_json(content: bytes) -> Record | None:
@@ -115,6 +125,14 @@ def read_text(value: Any) -> Text | None:  # noqa: ANN401 - any value may come
         }:
             return Text(text, name, version, tokens, new_tokens, finish, cut)
     return None
+
+
+def read_row_text(value: Any, prompt: str) -> Text | None:  # noqa: ANN401 - any value may come
+    """Read the text for a row of several; arguments and result as of `read_answer`."""
+    match value:
+        case {"error": str(error)}:
+            return failed_text(prompt, error, str(value.get("code")))
+    return read_text(value)
 
 
 def _are_numbers(values: Mapping[str, object]) -> bool:

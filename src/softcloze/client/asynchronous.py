@@ -87,6 +87,21 @@ class AsyncClient:
         """Have a generator write the text of one example, as `Client.generate`."""
         return await self._run(exchange.generate(example, prompt, max_new_tokens, self._connection.patience))
 
+    async def generate_many(
+        self, examples: Iterable[Example], prompt: str | Sequence[str], max_new_tokens: int | None = None
+    ) -> list[Text]:
+        """Have generators write the texts of any number of examples, as `Client.generate_many`."""
+        return [text async for text in self.generate_stream(examples, prompt, max_new_tokens)]
+
+    async def generate_stream(
+        self, examples: Iterable[Example], prompt: str | Sequence[str], max_new_tokens: int | None = None
+    ) -> AsyncIterator[Text]:
+        """Write texts as examples arrive, as `Client.generate_stream`."""
+        most = exchange.validate_new_tokens(max_new_tokens)
+        for part in divide(examples, prompt, self._connection.limits):
+            for text in await self._run(exchange.generate_rows(part, most, self._connection.patience)):
+                yield text
+
     async def stream(self, example: Example, prompt: str, max_new_tokens: int | None = None) -> AsyncIterator[str]:
         """Have a generator write the text of one example piece by piece, as `Client.stream`.
 

@@ -124,6 +124,35 @@ class Client:
         """
         return self._run(exchange.generate(example, prompt, max_new_tokens, self._connection.patience))
 
+    def generate_many(
+        self, examples: Iterable[Example], prompt: str | Sequence[str], max_new_tokens: int | None = None
+    ) -> list[Text]:
+        """Have generators write the texts of any number of examples, in as many requests as they need.
+
+        Args:
+            examples: texts or mappings of fields.
+            prompt: a name for all, or a name for each.
+            max_new_tokens: new tokens of each text at most; None for as many as its generator says.
+
+        Returns:
+            The texts, in the order of the examples. One that has none has the reason in `error`. Those that the
+            service did not write in time are sent again with fewer others.
+
+        Raises:
+            DataError: the prompts are not as many as the examples.
+            ParameterError: `prompt` is no name, or `max_new_tokens` no number from 1.
+            ServiceError: a request was turned away for too long, or the service is not reached; `rows` says which.
+        """
+        return [*self.generate_stream(examples, prompt, max_new_tokens)]
+
+    def generate_stream(
+        self, examples: Iterable[Example], prompt: str | Sequence[str], max_new_tokens: int | None = None
+    ) -> Iterator[Text]:
+        """Write texts as examples arrive, in constant memory; as `generate_many`, with a request at a time."""
+        most = exchange.validate_new_tokens(max_new_tokens)
+        for part in divide(examples, prompt, self._connection.limits):
+            yield from self._run(exchange.generate_rows(part, most, self._connection.patience))
+
     def stream(self, example: Example, prompt: str, max_new_tokens: int | None = None) -> Iterator[str]:
         """Have a generator write the text of one example piece by piece.
 

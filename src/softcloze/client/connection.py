@@ -12,7 +12,7 @@ from softcloze.client.rows import Limits
 from softcloze.errors import ParameterError, ServiceError
 from softcloze.parameters import NOT_NEGATIVE, POSITIVE, Constraint, integer, validate_parameters
 
-_ENVELOPE = 16  # bytes of a body around its rows
+_ENVELOPE = 64  # bytes of a body around its rows
 LARGEST_REPLY = 64 * 2**20  # bytes, after decompression
 _IDLE = 2.0  # seconds that a connection is kept: the service closes it after five
 _CONSTRAINTS: Mapping[str, Constraint] = {

@@ -3,14 +3,24 @@
 Each function is a generator. It yields requests, whose replies are sent into it, and pauses, and returns its result.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from softcloze.client.answers import Answer, Record, Text, failed_row, read_answer, read_json, read_text
+from softcloze.client.answers import (
+    Answer,
+    Record,
+    Text,
+    failed_row,
+    failed_text,
+    read_answer,
+    read_json,
+    read_row_text,
+    read_text,
+)
 from softcloze.client.rows import Row, encode, validate_prompt
 from softcloze.errors import DataError, ServiceError
 from softcloze.formatting import one_line
@@ -19,6 +29,7 @@ from softcloze.parameters import NONE, integer, validate_parameters
 TURNED_AWAY = (429, 503)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds, where the service names none
 _WRONG_ROWS = (400, 413, 422)  # statuses of requests that are wrong because of one of their rows, or are too large
+_LATE = "deadline"  # the code of rows that were not done in time
 _LONGEST_MESSAGE = 500
 
 Result = TypeVar("Result")
@@ -109,10 +120,16 @@ def begin_stream(example: object, prompt: str, max_new_tokens: int | None, patie
 
 
 def _text_request(example: object, prompt: str, max_new_tokens: int | None, *, streams: bool) -> Request:
-    validate_parameters({"max_new_tokens": max_new_tokens}, {"max_new_tokens": integer(at_least=1) | NONE})
-    others = {"max_new_tokens": int(max_new_tokens)} if max_new_tokens is not None else {}
+    most = validate_new_tokens(max_new_tokens)
+    others = {"max_new_tokens": most} if most is not None else {}
     body = _encode_one(example, validate_prompt(prompt), stream=streams, **others)
     return Request("/generate", body, streams)
+
+
+def validate_new_tokens(max_new_tokens: int | None) -> int | None:
+    """Return a number of new tokens; raise ParameterError if it is none from 1."""
+    validate_parameters({"max_new_tokens": max_new_tokens}, {"max_new_tokens": integer(at_least=1) | NONE})
+    return int(max_new_tokens) if max_new_tokens is not None else None
 
 
 def list_prompts(patience: Patience) -> Steps[list[Record]]:
@@ -140,34 +157,75 @@ def is_ready() -> Steps[bool]:
 
 def classify_rows(part: Sequence[Row | Answer], patience: Patience) -> Steps[list[Answer]]:
     """Classify the rows of one request; those that have an answer already keep it."""
+    call = _RowsCall("/classify", read_answer, failed_row)
+    return (yield from _with_unsent(part, call, patience))
+
+
+def generate_rows(part: Sequence[Row | Answer], max_new_tokens: int | None, patience: Patience) -> Steps[list[Text]]:
+    """Write texts for the rows of one request; those that cannot be sent have their errors."""
+    others = b"" if max_new_tokens is None else b', "max_new_tokens": %d' % max_new_tokens
+    call = _RowsCall("/generate", read_row_text, failed_text, others, repeats_late=True)
+    return (yield from _with_unsent(part, call, patience))
+
+
+@dataclass(frozen=True, slots=True)
+class _RowsCall(Generic[Result]):
+    """A call with several rows.
+
+    Attributes:
+        path: of the route.
+        read: reads the answer to a row, given the prompt that was asked for; None for a value that is none.
+        fail: the answer to a row without one, from prompt, message and code.
+        others: other entries of the body.
+        repeats_late: whether rows that were late are sent again with fewer others.
+    """
+
+    path: str
+    read: Callable[[Any, str], Result | None]
+    fail: Callable[[str, str, str], Result]
+    others: bytes = b""
+    repeats_late: bool = False
+
+
+def _with_unsent(part: Sequence[Row | Answer], call: _RowsCall[Result], patience: Patience) -> Steps[list[Result]]:
+    """The answers to rows, of which some cannot be sent and have an error already."""
     rows = [row for row in part if isinstance(row, Row)]
-    answers = iter((yield from _classify(rows, patience)) if rows else ())
-    return [row if isinstance(row, Answer) else next(answers) for row in part]
+    answers = iter((yield from _send_rows(rows, call, patience)) if rows else ())
+    return [
+        call.fail(row.prompt, str(row.error), str(row.code)) if isinstance(row, Answer) else next(answers)
+        for row in part
+    ]
 
 
-def _classify(rows: Sequence[Row], patience: Patience) -> Steps[list[Answer]]:
-    """Classify rows; those of a request that is wrong or too large are halved until one row has the error."""
+def _send_rows(rows: Sequence[Row], call: _RowsCall[Result], patience: Patience) -> Steps[list[Result]]:
+    """Send rows; those of a request that is wrong or too large are halved until one row has the error."""
     prompts = {row.prompt for row in rows}
     prompt = prompts.pop() if len(prompts) == 1 else ""
     span = rows[0].index, rows[-1].index
-    body = b'{"rows": [' + b", ".join(row.content for row in rows) + b"]}"
-    reply: Reply = yield from _send(Request("/classify", body), patience, prompt, span)
+    body = b'{"rows": [' + b", ".join(row.content for row in rows) + b"]" + call.others + b"}"
+    reply: Reply = yield from _send(Request(call.path, body), patience, prompt, span)
     error = _error(reply, prompt, span)
     if reply.status == 200:
         values = (read_json(reply.content) or {}).get("rows")
         if not isinstance(values, list) or len(values) != len(rows):
             raise error
-        answers = [read_answer(value, row.prompt) for row, value in zip(rows, values, strict=True)]
+        answers = [call.read(value, row.prompt) for row, value in zip(rows, values, strict=True)]
         known = [answer for answer in answers if answer is not None]
         if len(known) != len(rows):
             raise error
+        late = [i for i, value in enumerate(values) if value.get("code") == _LATE] if call.repeats_late else []
+        if late and len(late) < len(rows):
+            again = yield from _send_rows([rows[i] for i in late], call, patience)
+            for i, answer in zip(late, again, strict=True):
+                known[i] = answer
         return known
-    if reply.status in _WRONG_ROWS and len(rows) > 1:
+    is_late = error.code == _LATE
+    if (reply.status in _WRONG_ROWS or (is_late and call.repeats_late)) and len(rows) > 1:
         half = len(rows) // 2
-        first = yield from _classify(rows[:half], patience)
-        return first + (yield from _classify(rows[half:], patience))
-    if reply.status in _WRONG_ROWS or error.code == "deadline":
-        return [failed_row(row.prompt, error.problem, error.code or "invalid") for row in rows]
+        first = yield from _send_rows(rows[:half], call, patience)
+        return first + (yield from _send_rows(rows[half:], call, patience))
+    if reply.status in _WRONG_ROWS or is_late:
+        return [call.fail(row.prompt, error.problem, error.code or "invalid") for row in rows]
     raise error
 
 

@@ -112,7 +112,9 @@ def divide(examples: Iterable[Example], prompt: str | Sequence[str], limits: Lim
         ParameterError: a prompt is no reference.
     """
     if isinstance(examples, str | Mapping):
-        raise DataError(f"expected a list of examples, found {type(examples).__name__}; classify takes a single one")
+        raise DataError(
+            f"expected a list of examples, found {type(examples).__name__}; classify and generate take a single one"
+        )
     part: list[Row | Answer] = []
     size = 0
     for index, (example, name) in enumerate(_pairs(examples, prompt)):

@@ -38,6 +38,16 @@ class ServedGenerator(Served):
         """New tokens of a text at most, where a request does not say."""
         return min(self.bound.writer.limit, self.most)
 
+    def limit(self, max_new_tokens: int | None) -> int:
+        """New tokens of a text at most, where a request asks for `max_new_tokens`, or for none in particular.
+
+        Raises:
+            RowError: the service writes fewer.
+        """
+        if max_new_tokens is not None and max_new_tokens > self.most:
+            raise RowError(422, "too_many_tokens", f"this service writes {self.most} new tokens at most")
+        return max_new_tokens if max_new_tokens is not None else self.max_new_tokens
+
     @property
     def draws(self) -> bool:
         """True if texts are drawn: those of one batch share their random numbers, so that each is written alone."""

@@ -23,6 +23,7 @@ from softcloze.service.wire import (
     ClassifyBody,
     ExplainBody,
     Explained,
+    FailedRow,
     Failure,
     GenerateBody,
     HubBody,
@@ -34,6 +35,7 @@ from softcloze.service.wire import (
     RowBody,
     RowsAnswer,
     TextAnswer,
+    TextsAnswer,
 )
 
 FAILURES: dict[int | str, dict[str, Any]] = {
@@ -181,18 +183,14 @@ def add_routes(router: APIRouter, service: Service) -> None:
     async def classify(body: ClassifyBody, request: Request) -> Response:
         """Classify a row, or several; each of several has its answer or its error."""
         rows = body.all_rows
-        if len(rows) > service.settings.max_rows:
-            most = service.settings.max_rows
-            return failure(
-                413, "too_many_rows", f"the request has {len(rows)} rows, and this service takes {most} at most"
-            )
+        _validate_rows(rows, service.settings.max_rows)
         outcomes = await while_connected(request, service.classify(rows))
         if body.rows is None:
             (outcome,) = outcomes
             if isinstance(outcome, RowError):
                 raise outcome
             return _json(outcome)
-        if outcomes and all(isinstance(outcome, RowError) and outcome.code == "deadline" for outcome in outcomes):
+        if _are_late(outcomes):
             return failure(504, "deadline", "the rows could not be scored in time")
         return _json(RowsAnswer(rows=[_as_answer(outcome) for outcome in outcomes]))
 
@@ -208,20 +206,33 @@ def add_routes(router: APIRouter, service: Service) -> None:
         reasons = {name: value for name, value in asdict(explanation).items() if name in _REASONS}
         return Explained(**answer.model_dump(exclude_none=True), **reasons)
 
-    @router.post("/generate", response_model=TextAnswer, responses={200: _EVENTS})
+    @router.post("/generate", response_model=TextAnswer | TextsAnswer, responses={200: _EVENTS})
     async def generate(body: GenerateBody, request: Request) -> Response:
-        """Write the text of a row, as a whole or in pieces; it stops when the client goes away."""
+        """Write the text of a row, as a whole or in pieces, or those of several; it stops when the client goes away."""
+        rows, most = body.all_rows, body.max_new_tokens
+        if body.rows is None:
+            if body.stream:
+                draft = await while_connected(request, service.begin_text(rows[0], most, in_pieces=True))
+                return TextEvents(service.writing, draft)
+            return _json(await while_connected(request, service.generate(rows[0], most)))
         if body.stream:
-            return TextEvents(service.writing, await while_connected(request, service.begin_text(body)))
-        return _json(await while_connected(request, service.generate(body)))
+            raise RowError(422, "stream", "the text of a single row can be streamed; leave out stream for rows")
+        _validate_rows(rows, service.settings.max_rows)
+        outcomes = await while_connected(request, service.generate_rows(rows, most))
+        if _are_late(outcomes):
+            return failure(504, "deadline", "the texts could not be written in time")
+        answers = [
+            FailedRow(error=outcome.message, code=outcome.code) if isinstance(outcome, RowError) else outcome
+            for outcome in outcomes
+        ]
+        return _json(TextsAnswer(rows=answers))
 
     @router.post("/hf/{prompt_id}")
     async def hub(prompt_id: PromptId, body: HubBody, request: Request) -> list[list[HubScore]]:
         """Classify texts in the shape of the hub's text classification."""
         texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
         rows = [RowBody(text=text, fields=None, prompt_id=prompt_id) for text in texts]
-        if len(rows) > service.settings.max_rows:
-            raise RowError(413, "too_many_rows", f"this service takes {service.settings.max_rows} rows at most")
+        _validate_rows(rows, service.settings.max_rows)
         outcomes = await while_connected(request, service.classify(rows))
         for outcome in outcomes:
             if isinstance(outcome, RowError):
@@ -266,7 +277,20 @@ _EVENTS: dict[str, Any] = {
 }
 
 
-def _json(answer: RowAnswer | RowsAnswer | TextAnswer) -> Response:
+def _validate_rows(rows: Sequence[RowBody], most: int) -> None:
+    """Raise RowError if a request has too many rows."""
+    if len(rows) > most:
+        message = f"the request has {len(rows)} rows, and this service takes {most} at most"
+        raise RowError(413, "too_many_rows", message)
+
+
+def _are_late(outcomes: Sequence[object]) -> bool:
+    """Return True if there are rows, and none was done in time."""
+    late = [isinstance(outcome, RowError) and outcome.code == "deadline" for outcome in outcomes]
+    return bool(late) and all(late)
+
+
+def _json(answer: RowAnswer | RowsAnswer | TextAnswer | TextsAnswer) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 

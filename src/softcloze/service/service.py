@@ -23,7 +23,7 @@ from softcloze.service.model_thread import ModelThread
 from softcloze.service.observe import type_and_place
 from softcloze.service.settings import ServiceSettings
 from softcloze.service.version import JsonExample, ServedVersion, encode_rows
-from softcloze.service.wire import GenerateBody, RowAnswer, RowBody, TextAnswer
+from softcloze.service.wire import RowAnswer, RowBody, TextAnswer
 from softcloze.service.writing import Draft, Writing
 
 LOG = logging.getLogger("softcloze.service")
@@ -184,8 +184,8 @@ class Service:
         self._record(classified, sum(row.cost for _, row in items), loop.time() - started)
         return outcomes
 
-    async def begin_text(self, body: GenerateBody) -> Draft:
-        """Queue the text of a request; `writing` finishes or streams it.
+    async def begin_text(self, row: RowBody, max_new_tokens: int | None, *, in_pieces: bool = False) -> Draft:
+        """Queue the text of a row; `writing` finishes or streams it.
 
         Raises:
             UnavailableError: the service is shutting down.
@@ -194,12 +194,30 @@ class Service:
         """
         if not self.is_ready:
             raise UnavailableError
-        served = self.generator(body.prompt_id)
-        return await self.writing.begin(served, body.example, body.max_new_tokens, in_pieces=body.stream)
+        served = self.generator(str(row.prompt_id))
+        return await self.writing.begin(served, row.example, max_new_tokens, in_pieces=in_pieces)
 
-    async def generate(self, body: GenerateBody) -> TextAnswer:
-        """Write the text of a request; raises as `begin_text`, and RowError if it is not written in time."""
-        return await self.writing.finish(await self.begin_text(body))
+    async def generate(self, row: RowBody, max_new_tokens: int | None) -> TextAnswer:
+        """Write the text of a row; raises as `begin_text`, and RowError if it is not written in time."""
+        return await self.writing.finish(await self.begin_text(row, max_new_tokens))
+
+    async def generate_rows(self, rows: Sequence[RowBody], max_new_tokens: int | None) -> list[TextAnswer | RowError]:
+        """Write the texts of the rows of one request.
+
+        Raises:
+            UnavailableError: the service is shutting down.
+            OverloadedError: too much work is queued.
+            RowError: the request has too many new tokens.
+        """
+        if not self.is_ready:
+            raise UnavailableError
+        jobs: list[tuple[ServedGenerator, JsonExample] | RowError] = []
+        for row in rows:
+            try:
+                jobs.append((self.generator(str(row.prompt_id)), row.example))
+            except RowError as error:
+                jobs.append(error)
+        return await self.writing.finish_all(await self.writing.begin_all(jobs, max_new_tokens))
 
     def classifier(self, reference: str) -> ServedVersion:
         """The version of a prompt that gives labels; raises RowError for a generator, or if there is none."""

@@ -14,6 +14,7 @@ _CONSTRAINTS: Mapping[str, Constraint] = {
     "max_field_characters": integer(at_least=1),
     "max_batch_tokens": integer(at_least=1) | NONE,
     "max_new_tokens": integer(at_least=1),
+    "max_request_new_tokens": integer(at_least=1),
     "prefix_memory": integer(at_least=0),
     "max_wait": POSITIVE,
     "deadline": POSITIVE,
@@ -36,6 +37,7 @@ class ServiceSettings:
         max_field_characters: of all fields of a row together.
         max_batch_tokens: of a batch; None for four times what the model takes at once in scoring.
         max_new_tokens: of a text that is written.
+        max_request_new_tokens: of all texts of a request together; a single text may have `max_new_tokens`.
         prefix_memory: for the keys and values of what prompts begin with.
         max_wait: seconds of queued work beyond which requests are turned away with 429.
         deadline: seconds after which a row that waits, or a text that is not written, is answered with 504.
@@ -55,6 +57,7 @@ class ServiceSettings:
     max_field_characters: int = 20_000
     max_batch_tokens: int | None = None
     max_new_tokens: int = 256
+    max_request_new_tokens: int = 4096
     prefix_memory: int = 64 * 2**20
     max_wait: float = 10.0
     deadline: float = 30.0

@@ -66,14 +66,13 @@ class ExplainBody(RowBody):
     top: Annotated[int, Field(ge=0, le=100, description="Number of the likeliest words of the vocabulary.")] = 10
 
 
-class GenerateBody(RowBody):
-    """One row for which a text is written."""
+class GenerateBody(ClassifyBody):
+    """A single row for which a text is written, or `rows`."""
 
-    prompt_id: PromptId
     max_new_tokens: Annotated[
         int | None, Field(ge=1, description="New tokens at most; left out, as many as the version of the prompt says.")
     ] = None
-    stream: Annotated[bool, Field(description="True for server-sent events.")] = False
+    stream: Annotated[bool, Field(description="True for server-sent events; for a single row.")] = False
 
 
 class HubParameters(BaseModel):
@@ -127,6 +126,19 @@ class TextAnswer(BaseModel):
         Field(description="What ended the text: a stop string, the end token, or the number of new tokens."),
     ]
     cut: Annotated[dict[str, int], Field(description="Tokens that truncation removed, by field.")]
+
+
+class FailedRow(BaseModel):
+    """A row of several for which no text was written."""
+
+    error: str
+    code: str
+
+
+class TextsAnswer(BaseModel):
+    """The texts for several rows, in their order."""
+
+    rows: list[TextAnswer | FailedRow]
 
 
 class Failure(BaseModel):

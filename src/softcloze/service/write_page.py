@@ -14,7 +14,7 @@ from softcloze.service.form import Form, boxes_of, make_row, read_form
 from softcloze.service.generator import ServedGenerator
 from softcloze.service.page_parts import all_strings, language_of, render_page
 from softcloze.service.service import Service, UnavailableError
-from softcloze.service.wire import GenerateBody, TextAnswer
+from softcloze.service.wire import TextAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,7 @@ async def _write(service: Service, form: Form, words: Mapping[str, str]) -> Resu
         if not any(form.texts.get(box.name) for box in boxes_of(served)):
             return Result(words["no_text"], status=422)
         row = make_row(served, form.texts)
-        body = GenerateBody(
-            text=row.text, fields=row.fields, prompt_id=served.name, max_new_tokens=number or None, stream=False
-        )
-        answer = await service.generate(body)
+        answer = await service.generate(row, number or None)
     except RowError as error:
         return Result(words["error"].format(message=error.message), status=error.status)
     except OverloadedError as error:

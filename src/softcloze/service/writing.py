@@ -118,19 +118,62 @@ class Writing:
             OverloadedError: too much is queued.
             RowError: the example does not fit, or the new tokens are more than the service writes.
         """
+        most = served.limit(max_new_tokens)
+        served.validate_size(example, self._settings.max_field_characters)
+        with self._batcher.reserve(self._estimate(served, example, most)):
+            return self._submit(await self._encode(served, example, most, in_pieces=in_pieces))
+
+    async def begin_all(
+        self, rows: Sequence[tuple[ServedGenerator, JsonExample] | RowError], max_new_tokens: int | None
+    ) -> list[Draft | RowError]:
+        """Queue the texts of one request, all or none; each has to be closed in the end.
+
+        Args:
+            rows: generators and examples; errors stay where they are.
+            max_new_tokens: of each text, as for `begin`.
+
+        Raises:
+            OverloadedError: too much is queued.
+            RowError: the texts have more new tokens together than the service writes for a request.
+        """
+        most = self._settings.max_request_new_tokens
+        limits = [row[0].limit(max_new_tokens) for row in rows if not isinstance(row, RowError)]
+        if len(limits) > 1 and sum(limits) > most:
+            message = f"the rows have {sum(limits):,} new tokens, and this service writes {most:,} at most in a request"
+            raise RowError(413, "too_many_tokens", message)
+        tokens = sum(
+            self._estimate(*row, row[0].limit(max_new_tokens)) for row in rows if not isinstance(row, RowError)
+        )
+        drafts: list[Draft | RowError] = []
+        with self._batcher.reserve(tokens):
+            for row in rows:
+                try:
+                    if isinstance(row, RowError):
+                        raise row
+                    served, example = row
+                    served.validate_size(example, self._settings.max_field_characters)
+                    drafts.append(await self._encode(served, example, served.limit(max_new_tokens), in_pieces=False))
+                except RowError as error:
+                    drafts.append(error)
+            return [self._submit(draft) if isinstance(draft, Draft) else draft for draft in drafts]
+
+    def _estimate(self, served: ServedGenerator, example: JsonExample, most: int) -> int:
+        """About the tokens of a text with its prompt."""
+        return served.estimate_tokens(example, self._longest) + most
+
+    async def _encode(self, served: ServedGenerator, example: JsonExample, most: int, *, in_pieces: bool) -> Draft:
+        """Encode an example for a text that is not queued yet; raises RowError if it does not fit."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        served.validate_size(example, self._settings.max_field_characters)
-        if max_new_tokens is not None and max_new_tokens > served.most:
-            raise RowError(422, "too_many_tokens", f"this service writes {served.most} new tokens at most")
-        most = max_new_tokens if max_new_tokens is not None else served.max_new_tokens
         encoder = self._model if served.prompt.encodes_with_model else self._encoding
-        with self._batcher.reserve(served.estimate_tokens(example, self._longest) + most):
-            prompt = await loop.run_in_executor(encoder, served.encode, example, most)
-            pieces: asyncio.Queue[str | None] | None = asyncio.Queue() if in_pieces else None
-            draft = Draft(served, prompt, most, started, started + self._settings.deadline, pieces)
-            draft.queued = self._batcher.submit([(draft, len(prompt) + most)], draft.deadline)
-        if pieces is not None:
+        prompt = await loop.run_in_executor(encoder, served.encode, example, most)
+        pieces: asyncio.Queue[str | None] | None = asyncio.Queue() if in_pieces else None
+        return Draft(served, prompt, most, started, started + self._settings.deadline, pieces)
+
+    def _submit(self, draft: Draft) -> Draft:
+        """Queue a text that is let in."""
+        draft.queued = self._batcher.submit([(draft, len(draft.prompt) + draft.max_new_tokens)], draft.deadline)
+        if (pieces := draft.pieces) is not None:
             draft.queued.finished.add_done_callback(lambda _: pieces.put_nowait(None))
         return draft
 
@@ -143,6 +186,21 @@ class Writing:
         with self._closing(draft):
             await asyncio.wait([draft.queued.finished], timeout=draft.deadline - asyncio.get_running_loop().time())
             return self._recorded(draft, _answer(draft))
+
+    async def finish_all(self, drafts: Sequence[Draft | RowError]) -> list[TextAnswer | RowError]:
+        """Wait for the texts of a request; each has its answer or its error."""
+        outcomes: list[TextAnswer | RowError] = []
+        try:
+            for draft in drafts:
+                try:
+                    outcomes.append(draft if isinstance(draft, RowError) else await self.finish(draft))
+                except RowError as error:
+                    outcomes.append(error)
+        finally:
+            for draft in drafts:  # also those that come after one whose client is gone
+                if isinstance(draft, Draft):
+                    draft.close()
+        return outcomes
 
     async def stream(self, draft: Draft) -> AsyncIterator[str | TextAnswer]:
         """Give the pieces of a text as they are written, and then its answer; raises as `finish`."""
