@@ -9,6 +9,7 @@ SRC = Path(__file__).parent.parent / "src" / "softcloze"
 ORDER = [
     "formatting",
     "errors",
+    "launcher",
     "parameters",
     "files",
     "display",

@@ -80,6 +80,10 @@ class StarterNameError(SoftclozeError, LookupError):
         return f"unknown starter {self.kind} {self.name!r}{hint}\n  known: {', '.join(self.known)}"
 
 
+class ProcessError(SoftclozeError, RuntimeError):
+    """Work that does not run in several processes, or whose processes do not fit each other or have ended."""
+
+
 class CheckpointError(SoftclozeError, OSError):
     """A checkpoint that cannot be read."""
 

@@ -48,6 +48,7 @@ from softcloze.errors import DataError, OneSidedWarning, ParameterError
 from softcloze.files import expand_user, validate_writable
 from softcloze.formatting import quoted_list
 from softcloze.label_words.unnamed import unnamed_order
+from softcloze.launcher import validate_one_process
 from softcloze.library import resolve_mask_template, resolve_verbalizer
 from softcloze.parameters import NONE, PATH, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import Probe, Prompt
@@ -155,6 +156,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
             The classifier itself.
 
         Raises:
+            ProcessError: a launcher such as torchrun started several processes.
             ParameterError: a parameter has a wrong type or is outside its range, or a template does not fit.
             DataError: examples and labels that do not fit each other, or a label with a single example.
             SoftclozeError: as `PromptClassifier.fit`.
@@ -162,6 +164,7 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
         Warns:
             OneSidedWarning: the result gives nearly all examples one label in cross-validation.
         """
+        validate_one_process("fit")
         validate_parameters(vars(self), self.constraints)
         if isinstance(self.verbalizer, FieldVerbalizer):
             raise ParameterError(

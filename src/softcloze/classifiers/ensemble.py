@@ -30,6 +30,7 @@ from softcloze.data import (
     weighted_rows,
 )
 from softcloze.errors import ParameterError, SoftclozeError
+from softcloze.launcher import validate_one_process
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
 from softcloze.prompt import BoundEnsemble, BoundMember
 from softcloze.prompt.combination import (
@@ -120,9 +121,11 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
 
         Raises:
             ParameterError: a parameter is unknown or outside its range, or a label has fewer examples than `cv` folds.
+            ProcessError: a launcher such as torchrun started several processes.
             DataError: the members have different labels or backbones.
             SoftclozeError: as `PromptClassifier.fit`.
         """
+        validate_one_process("fit")
         examples, labels = self._examples(X, self.classifiers), as_labels(y)
         validate_lengths(examples, labels)
         truth = classes_of(self._choices(), examples, labels)

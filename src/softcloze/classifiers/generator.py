@@ -103,6 +103,7 @@ class PromptGenerator(GeneratorEstimator):
             The generator itself.
 
         Raises:
+            ProcessError: a launcher such as torchrun started several processes.
             TemplateSyntaxError: the template does not parse, has no <answer>, or the model cannot write it.
             DataError: no examples, or answers that are no texts or not as many, or wrong weights.
             FieldError: an example lacks a field; names the row.

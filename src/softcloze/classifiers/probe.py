@@ -32,6 +32,7 @@ from softcloze.data import (
 from softcloze.embeddings import ENCODER, SentenceEncoder, load_encoder
 from softcloze.errors import DataError
 from softcloze.heads import ExactFit, fit_exact
+from softcloze.launcher import validate_one_process
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundProbe, Probe
 from softcloze.prompt.probe import field_texts
@@ -98,12 +99,14 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
             sample_weight: weight of each example, as for `PromptClassifier.fit`.
 
         Raises:
+            ProcessError: a launcher such as torchrun started several processes.
             ParameterError: a parameter is outside its range.
             DataError: examples and labels that do not fit each other, or a label with fewer than two examples.
             FieldError: an example lacks a field; names the row.
             BackboneError: the encoder cannot be loaded.
             StarterError: the encoder cannot be fetched.
         """
+        validate_one_process("fit")
         validate_parameters(vars(self), self.constraints)
         examples = as_examples(X, ["text"])
         if not examples:

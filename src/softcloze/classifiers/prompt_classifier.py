@@ -172,6 +172,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
             The classifier itself.
 
         Raises:
+            ProcessError: a launcher such as torchrun started several processes.
             TemplateSyntaxError: the template does not parse.
             VerbalizerError: label words that do not distinguish the labels, or do not fit the template or the head.
             DataError: examples and labels that do not fit each other or the verbalizer.

@@ -18,6 +18,7 @@ from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, loa
 from softcloze.backbone.engine import Cached
 from softcloze.errors import ParameterError
 from softcloze.files import validate_writable
+from softcloze.launcher import validate_one_process
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
 from softcloze.prompt.card import quantised_options
@@ -187,8 +188,10 @@ class TrainedEstimator(SharedModelMixin, ABC):
         """The parameters of a fit; their `repr` goes into the key of a checkpoint.
 
         Raises:
+            ProcessError: the process is one of several that a launcher started.
             ParameterError: soft vectors are to be trained where torch computes no gradients.
         """
+        validate_one_process("fit")
         if template.trains:
             validate_gradients()
         others = ("training", "random_state", "model_options", "template", "verbalizer", "options")

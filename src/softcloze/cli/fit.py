@@ -45,6 +45,7 @@ from softcloze.cli.progress import open_backbone
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import quoted_list
+from softcloze.launcher import validate_one_process
 from softcloze.library import resolve_template
 from softcloze.prompt.card import CARD, PROMPT
 
@@ -141,6 +142,7 @@ def fit(
     given. The folder then holds an ensemble, which the other commands take as well.
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
+    validate_one_process("softcloze fit")
     _validate_options(context, template, auto=auto, writes=answer_column is not None)
     if report is not None:
         validate_page(report, file)

@@ -23,6 +23,7 @@ from softcloze.experiments.results import Run, RunId
 from softcloze.experiments.workers import run_in_processes, run_in_turn
 from softcloze.files import expand_user, validate_writable, write_text
 from softcloze.formatting import quoted
+from softcloze.launcher import validate_one_process
 from softcloze.parameters import FUNCTION, NONE, PATH, TEXT, instance_of, integer, validate_parameters
 from softcloze.starters import load_data
 
@@ -91,6 +92,7 @@ def compare(
         DataError: `data` has an item that is not a text or a label.
         FileError: the folder cannot be written, or holds a `protocol.json` of something else.
         StarterError: the data cannot be downloaded.
+        ProcessError: a launcher such as torchrun started several processes.
 
     Example:
         >>> from softcloze import PromptClassifier
@@ -102,6 +104,7 @@ def compare(
         >>> [(summary.method, summary.shots, summary.n) for summary in comparison.summary()]
         [('words', 0, 1), ('TF-IDF', 4, 2)]
     """
+    validate_one_process("compare")
     options = {"folder": folder, "processes": processes, "on_progress": on_progress, "task": task, "command": command}
     validate_parameters({"data": data, "protocol": protocol, **options}, CONSTRAINTS)
     protocol = protocol if protocol is not None else Protocol()
