@@ -29,6 +29,7 @@ ORDER = [
     "demonstrations",
     "prompt",
     "registry",
+    "batch",
     "training",
     "label_words",
     "analysis",

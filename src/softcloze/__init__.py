@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from softcloze.automatic import AutoPromptClassifier as AutoPromptClassifier
     from softcloze.backbone import Backbone as Backbone
     from softcloze.backbone import load_backbone as load_backbone
+    from softcloze.batch import BatchScorer as BatchScorer
     from softcloze.classifiers import MultiLabelPromptClassifier as MultiLabelPromptClassifier
     from softcloze.classifiers import MultiTaskPrompt as MultiTaskPrompt
     from softcloze.classifiers import ProbeClassifier as ProbeClassifier
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AutoPromptClassifier": "softcloze.automatic",
     "Backbone": "softcloze.backbone",
+    "BatchScorer": "softcloze.batch",
     "Comparison": "softcloze.experiments",
     "FieldVerbalizer": "softcloze.verbalizer",
     "MultiLabelPromptClassifier": "softcloze.classifiers",

@@ -1,7 +1,6 @@
 """Saved prompts, probes, ensembles and generators: their cards, read before torch is imported, and their models."""
 
 from collections.abc import Mapping
-from hashlib import sha256
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PromptCard, quantised_options
 from softcloze.prompt.generator_card import GENERATOR
-from softcloze.prompt.saved import AnyClassifier, SavedCards, bind_saved
+from softcloze.prompt.saved import SavedCards, bind_saved
 from softcloze.verbalizer import FieldVerbalizer
 
 if TYPE_CHECKING:
@@ -34,11 +33,6 @@ class Saved(SavedCards):
     def label_texts(self) -> tuple[str, ...]:
         """The labels as text, as in files."""
         return tuple(map(str, self.labels))
-
-    @property
-    def checksum(self) -> str:
-        """The checksum of the card."""
-        return sha256(self.card.read_bytes()).hexdigest()
 
     @property
     def choices(self) -> FieldVerbalizer | None:
@@ -104,18 +98,6 @@ class Saved(SavedCards):
     def bind(self, backbone: "Backbone | None", encoder: "Encoder | None" = None) -> "RowPredictor[Any]":
         """Load the vectors for models that are loaded already; raises ArtifactError as `open`."""
         return bind_saved(self.load_exclusive(), backbone, encoder)
-
-    def load_exclusive(self) -> AnyClassifier:
-        """Load the whole folder; raise ArtifactError for a prompt of several labels an example, or a generator."""
-        from softcloze.heads import EXCLUSIVE
-        from softcloze.prompt import GeneratorPrompt
-
-        if any(prompt.entries["head"] not in EXCLUSIVE for prompt in self.prompts):
-            raise ArtifactError(f"{self.folder} gives examples several labels; load it with MultiLabelPromptClassifier")
-        loaded = self.load()
-        if isinstance(loaded, GeneratorPrompt):
-            raise ArtifactError(f"{self.folder} is a generator, which writes text and has no labels")
-        return loaded
 
 
 def read_classifier(path: str | PathLike[str]) -> Saved:

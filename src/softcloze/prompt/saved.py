@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 
+from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PROMPT, PromptCard
 from softcloze.prompt.folder import folder_of
 from softcloze.prompt.generator_card import GENERATOR, GeneratorCard
@@ -78,6 +80,16 @@ class SavedCards(NamedTuple):
         return () if isinstance(member, GeneratorCard) else member.labels
 
     @property
+    def checksum(self) -> str:
+        """The checksum of the card."""
+        return sha256(self.card.read_bytes()).hexdigest()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that the templates of all members read."""
+        return tuple(dict.fromkeys(name for template in self.templates for name in template.fields))
+
+    @property
     def templates(self) -> list[Template]:
         """The templates that read the fields of the members."""
         return [member.template for member in self.members]
@@ -137,6 +149,24 @@ class SavedCards(NamedTuple):
         from softcloze.prompt.prompt import Prompt
 
         return Prompt.load(self.folder) if self.prompts else Probe.load(self.folder)
+
+    def validate_exclusive(self) -> None:
+        """Raise ArtifactError for a prompt of several labels an example, or a generator."""
+        from softcloze.heads import EXCLUSIVE
+
+        if self.card.name == GENERATOR.card:
+            raise ArtifactError(f"{self.folder} is a generator, which writes text and has no labels")
+        if any(prompt.entries["head"] not in EXCLUSIVE for prompt in self.prompts):
+            raise ArtifactError(f"{self.folder} gives examples several labels; load it with MultiLabelPromptClassifier")
+
+    def load_exclusive(self) -> AnyClassifier:
+        """Load the whole folder of a classifier for one label an example.
+
+        Raises:
+            ArtifactError: as `validate_exclusive` and `load`.
+        """
+        self.validate_exclusive()
+        return cast("AnyClassifier", self.load())
 
 
 def bind_saved(
