@@ -1,6 +1,7 @@
 """Fixtures: one tiny backbone or tokenizer of each kind, and the real starters."""
 
 import os
+from functools import cache
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # test processes share the cores: one thread for each of them and for what they start, set before numpy is loaded
@@ -62,6 +63,20 @@ def architecture(request):
 def bert_tiny():
     """BERT-tiny, the smallest real masked model."""
     return load_backbone("starter:bert-tiny", dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def named(tmp_path_factory):
+    """A function from an architecture to its tiny backbone in a folder, whose name loads it again in a pickle."""
+
+    @cache
+    def backbone_of(architecture):
+        folder = tmp_path_factory.mktemp(architecture)
+        models.backbone(architecture).model.save_pretrained(folder)
+        models.backbone(architecture).tokenizer.save_pretrained(folder)
+        return load_backbone(folder, dtype="float32", device="cpu")
+
+    return backbone_of
 
 
 @pytest.fixture(scope="session")

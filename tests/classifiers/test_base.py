@@ -77,8 +77,8 @@ def test_a_changed_parameter_compiles_a_hard_prompt_again(compilations):
     np.testing.assert_array_equal(after, fresh.predict_proba(TEXTS))
 
 
-def test_the_kept_prompt_changes_no_score():
-    clf = PromptClassifier(models.backbone("gpt2"), SOFT, WORDS, epochs=1, random_state=0).fit(TEXTS, LABELS)
+def test_the_kept_prompt_changes_no_score(named):
+    clf = PromptClassifier(named("gpt2"), SOFT, WORDS, epochs=1, random_state=0).fit(TEXTS, LABELS)
     kept = clf.predict_proba(TEXTS)
     np.testing.assert_array_equal(PromptSet([clf.prompt_], clf.backbone_).predict_proba(TEXTS)[0], kept)
     again = pickle.loads(pickle.dumps(clone(clf)))

@@ -151,8 +151,7 @@ def test_wrong_parameters_are_named_before_an_encoder_is_loaded(wrong):
 
 
 def test_embeddings_that_are_not_finite_raise(fitted):
-    broken = deepcopy(fitted)
-    broken.encoder_ = deepcopy(fitted.encoder_)
+    broken = ProbeClassifier.of_probe(fitted.probe_, new_encoder())
     broken.encoder_.network.embeddings.word_embeddings.weight.data[:] = torch.nan
     with pytest.raises(NonFiniteError, match="the embeddings of 'tiny' are not finite"):
         broken.predict(TEXTS)

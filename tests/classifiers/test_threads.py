@@ -172,9 +172,9 @@ def test_calibrations_leave_the_filters_of_warnings_alone():
     assert warnings.filters == before
 
 
-def test_a_backbone_can_still_be_copied_and_pickled():
-    backbone = models.backbone("bert")
-    with backbone.frozen():  # while its lock is held
+def test_a_backbone_is_copied_and_pickled_while_its_lock_is_held(bert_tiny):
+    backbone = bert_tiny
+    with backbone.frozen():
         for again in (copy.copy(backbone), copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))):
             assert PromptClassifier(again, "<text> It was <mask>.", WORDS).predict(TEXTS[:1]).shape == (1,)
     wrapped = Backbone(backbone.model, backbone.tokenizer, "again")

@@ -59,7 +59,7 @@ def test_kinds_of_columns(kind):
         ([1, "2", 2], "row 1 of sample_weight is '2'"),
         ([1, True, 2], "row 1 of sample_weight is True"),
         ([1, 2], "X has 3 examples but sample_weight has 2 weights"),
-        ([0, 0, 0], "sample_weight is 0 for every example"),
+        ([0, 0, 0], "sample_weight is zero for every example"),
         (1.0, "sample_weight has to be a list with the weight of each example"),
     ],
 )

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from support import models
 
-from softcloze.embeddings import SentenceEncoder
+from softcloze.embeddings import SentenceEncoder, load_encoder
 from softcloze.errors import DataError, ParameterError
 from softcloze.experiments import Method, Protocol, SentenceEmbeddingClassifier, SetFitClassifier, compare, split_rows
 from softcloze.experiments import sentence_baselines as module
@@ -129,9 +129,15 @@ def test_the_identity_of_a_run_names_the_weights(encoder):
     assert shared_scores_key(classifiers[0]) == shared_scores_key(classifiers[2]) != shared_scores_key(classifiers[1])
 
 
-def test_other_processes_get_the_encoder_with_its_weights(encoder):
-    clf = SentenceEmbeddingClassifier(encoder).fit(TEXTS, LABELS)
-    copy = pickle.loads(pickle_methods(clf))
+def test_other_processes_get_the_encoder_by_its_name(encoder, tmp_path):
+    with pytest.raises(ParameterError, match=r"for other processes: the model 'in memory: .*save_pretrained"):
+        pickle_methods(SentenceEncoder(encoder.network, models.tokenizer("wordpiece"), "in memory: x"))
+    encoder.network.save_pretrained(tmp_path)
+    models.tokenizer("wordpiece").save_pretrained(tmp_path)
+    clf = SentenceEmbeddingClassifier(load_encoder(tmp_path, max_length=16)).fit(TEXTS, LABELS)
+    pickled = pickle_methods(clf)
+    assert len(pickled) < 5_000
+    copy = pickle.loads(pickled)
     np.testing.assert_array_equal(copy.predict_proba(models.SENTENCES), clf.predict_proba(models.SENTENCES))
     assert identity(copy) == identity(clf)
 

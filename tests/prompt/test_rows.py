@@ -179,8 +179,8 @@ def test_only_nearest_demonstrations_run_the_model_while_rows_are_encoded(fitted
             assert (runs > 0) == prompt.encodes_with_model == (name == "nearest")
 
 
-def test_a_prompt_is_replaced_while_rows_of_the_old_one_wait():
-    backbone = models.backbone("llama")
+def test_a_prompt_is_replaced_while_rows_of_the_old_one_wait(named):
+    backbone = named("llama")
     old, new, other = (hard(backbone, f"{word} <text> It was <mask>") for word in ("Good:", "Bad:", "All in all,"))
     before = PromptSet({"a": old, "b": other, "c": old}, backbone)
     waiting = before.encode_rows([("a", TEXTS[0]), ("b", TEXTS[0])])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 
 from softcloze.automatic.budget import DURATION, Budget, parse_duration
 from softcloze.automatic.feature_store import FeatureStore
@@ -26,6 +27,7 @@ from softcloze.calibration import dominant_label
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.classifiers.base import read_examples
 from softcloze.classifiers.probe import NAMED_ENCODER, Encoder, label_words_of
+from softcloze.classifiers.tags import text_tags
 from softcloze.classifiers.trained import RANDOM_STATE, SharedModelMixin, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
@@ -289,6 +291,11 @@ class AutoPromptClassifier(ClassifierMixin, SharedModelMixin):
     def __sklearn_is_fitted__(self) -> bool:
         """Return True after `fit`."""
         return hasattr(self, "best_estimator_")
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts instead of numbers; within a budget of time the choice depends on the machine."""
+        varies = self.random_state is None or self.budget is not None
+        return text_tags(super().__sklearn_tags__(), requires_fit=True, varies=varies)
 
     def _fitted(self) -> PromptClassifier | ProbeClassifier | PromptEnsemble:
         if not hasattr(self, "best_estimator_"):

@@ -2,6 +2,7 @@
 
 from softcloze.backbone.backbone import Backbone
 from softcloze.backbone.batching import micro_batches, run_length_bucketed
+from softcloze.backbone.by_name import describe, load_described
 from softcloze.backbone.engine import RuntimeInfo
 from softcloze.backbone.family import Family
 from softcloze.backbone.kv_cache import PrefixCache
@@ -22,7 +23,9 @@ __all__ = [
     "SoftInputs",
     "StatesBelow",
     "StatesOf",
+    "describe",
     "load_backbone",
+    "load_described",
     "load_tokenizer",
     "mean_states_of_ids",
     "micro_batches",

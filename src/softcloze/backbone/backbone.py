@@ -48,7 +48,8 @@ class Backbone:
     """A frozen pretrained language model and its tokenizer.
 
     The model is borrowed: it is frozen and in evaluation mode while it runs, and every flag is restored afterwards.
-    `sklearn.clone` returns the same backbone, so that a grid search shares one.
+    `sklearn.clone` and `copy` return the same backbone, so that a grid search shares one; a pickle holds its name
+    (`softcloze.backbone.by_name`).
 
     Attributes:
         model: a transformers model with a masked, causal or seq2seq language-modelling head.
@@ -122,6 +123,14 @@ class Backbone:
 
     def __sklearn_clone__(self) -> "Backbone":
         """Share the frozen model instead of copying it."""
+        return self
+
+    def __copy__(self) -> "Backbone":
+        """As `__sklearn_clone__`."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Backbone":
+        """As `__sklearn_clone__`."""
         return self
 
     def __repr__(self) -> str:

@@ -74,7 +74,7 @@ def load_backbone(
         raise ParameterError(f"quantize={quantize!r} is for a model given by name, and model is in memory already")
     if quantize is not None and compile:
         raise ParameterError(f"quantize={quantize!r} and compile=True exclude each other; leave one of them out")
-    where = _device(device)
+    where = find_device(device)
     precision = _dtype(dtype, where)
     with _LOADING:
         if isinstance(model, str | os.PathLike):
@@ -248,7 +248,12 @@ def _model_and_tokenizer(model: object) -> tuple[Any, PretrainedTokenizer | None
     )
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of a name, as `load_backbone` takes it.
+
+    Raises:
+        ParameterError: there is none of this name, or it is not available.
+    """
     if name == "auto":
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         return accelerator if accelerator is not None else torch.device("cpu")

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 from torch import Tensor
 
 from softcloze.backbone import AnyModel, Backbone
+from softcloze.classifiers.tags import text_tags
 from softcloze.classifiers.trained import Start, TrainedEstimator
 from softcloze.data import CLASS_WEIGHT, ClassWeight, Example, as_examples, label_indices, row_name
 from softcloze.data.labels import target_indices
@@ -36,6 +38,7 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
     """
 
     heads: ClassVar[tuple[str, ...]]
+    prompt_type = Prompt
     fixed = (*TrainedEstimator.fixed, "verbalizer", "head", "features")
     constraints: ClassVar[Mapping[str, Constraint]] = {**TrainedEstimator.constraints, "class_weight": CLASS_WEIGHT}
 
@@ -151,8 +154,15 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`; loads no model, so that a notebook may ask."""
-        if hasattr(self, "prompt_"):
-            return True
+        return hasattr(self, "prompt_") or self._needs_no_fit()
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts instead of numbers; a hard prompt with all it needs requires no `fit`."""
+        tags = super().__sklearn_tags__()
+        return text_tags(tags, requires_fit=not self._needs_no_fit(), varies=self.random_state is None)
+
+    def _needs_no_fit(self) -> bool:
+        """Return True if `predict` works with the parameters alone."""
         try:
             self._hard_prompt(calibrated=True)
         except (NotFittedError, SoftclozeError):

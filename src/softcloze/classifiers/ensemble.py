@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 
 from softcloze.analysis import MemberShares, member_shares
 from softcloze.backbone import AnyModel
@@ -17,6 +18,7 @@ from softcloze.classifiers.base import accuracy, answers_of
 from softcloze.classifiers.choice_labels import classes_of, labels_of, shared_choices
 from softcloze.classifiers.probe import Encoder, ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, validate_one_backbone
+from softcloze.classifiers.tags import text_tags
 from softcloze.classifiers.trained import RANDOM_STATE, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
@@ -443,6 +445,14 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         except (NotFittedError, SoftclozeError):
             return False
         return all(ready)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts instead of numbers; hard prompts of equal weight require no `fit`."""
+        members = [member.__sklearn_tags__() for member in self.classifiers] if _is_members(self.classifiers) else []
+        learns = self.weights != "equal"  # in folds that `random_state` draws
+        requires_fit = not members or learns or any(tags.requires_fit for tags in members)
+        varies = (learns and self.random_state is None) or any(tags.non_deterministic for tags in members)
+        return text_tags(super().__sklearn_tags__(), requires_fit=requires_fit, varies=varies)
 
 
 def bound_members(classifiers: Sequence[Member]) -> list[BoundMember]:

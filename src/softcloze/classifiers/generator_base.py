@@ -5,9 +5,11 @@ from os import PathLike
 from typing import Any, ClassVar, Self
 
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 
 from softcloze.backbone import AnyModel, Backbone
 from softcloze.classifiers.soft_init import SoftInit, soft_init_constraint
+from softcloze.classifiers.tags import text_tags
 from softcloze.classifiers.trained import TrainedEstimator
 from softcloze.demonstrations import SELECTION, Demonstrations, Transformer
 from softcloze.errors import SoftclozeError
@@ -34,6 +36,7 @@ class GeneratorEstimator(TrainedEstimator):
         "soft_init": soft_init_constraint(*GENERATOR_INITS),
         "warm_start": BOOLEAN,
     }
+    prompt_type = GeneratorPrompt
     training_defaults: ClassVar[Mapping[str, float]] = {"target_loss": 0.0, "deep_learning_rate": 0.3}
 
     options: Mapping[str, Any] | None
@@ -93,8 +96,18 @@ class GeneratorEstimator(TrainedEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         """Return True if `predict` works without a further `fit`; loads no model."""
+        return hasattr(self, "prompt_") or self._needs_no_fit()
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts instead of numbers; a hard prompt without demonstrations requires no `fit`."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return text_tags(tags, requires_fit=not self._needs_no_fit(), varies=self.random_state is None)
+
+    def _needs_no_fit(self) -> bool:
+        """Return True if `predict` works with the parameters alone."""
         try:
-            self._fitted_template()
+            self._hard_template()
         except (NotFittedError, SoftclozeError):
             return False
         return True
@@ -115,8 +128,10 @@ class GeneratorEstimator(TrainedEstimator):
 
     def _fitted_template(self) -> Template:
         """The template to write with; raises NotFittedError if something has to be learnt first."""
-        if hasattr(self, "prompt_"):
-            return self.prompt_.template
+        return self.prompt_.template if hasattr(self, "prompt_") else self._hard_template()
+
+    def _hard_template(self) -> Template:
+        """The template of a generator that writes without `fit`; raises NotFittedError as `_fitted_template`."""
         template = self._template()
         what = "soft slots" if template.blocks else "demonstrations" if template.demos is not None else ""
         if what:

@@ -208,5 +208,5 @@ class MultiLabelPromptClassifier(PromptEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
-        tags.input_tags.string = True
+        tags.target_tags.single_output = False
         return tags

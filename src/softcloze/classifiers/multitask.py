@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import InputTags, Tags
 from torch import nn
 
 from softcloze.classifiers.fit_steps import BegunFit
@@ -178,6 +179,12 @@ class MultiTaskPrompt(BaseEstimator):
         if not hasattr(self, "classifiers_"):
             raise NotFittedError("the prompts of the tasks are not trained yet; call fit first")
         return {name: classifier.prompt_ for name, classifier in self.classifiers_.items()}
+
+    def __sklearn_tags__(self) -> Tags:
+        """A mapping of tasks instead of one table of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = InputTags(two_d_array=False, dict=True)
+        return tags
 
     def _train(
         self,

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
 
 from softcloze.classifiers.base import accuracy, class_weight_record, read_examples
+from softcloze.classifiers.tags import text_tags
 from softcloze.classifiers.trained import RANDOM_STATE, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
@@ -213,6 +215,10 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         """Return True after `fit`."""
         return hasattr(self, "probe_")
+
+    def __sklearn_tags__(self) -> Tags:
+        """Texts instead of numbers."""
+        return text_tags(super().__sklearn_tags__(), requires_fit=True, varies=self.random_state is None)
 
     def _adopt(self, bound: BoundProbe) -> None:
         self.probe_, self.encoder_ = bound.saved, bound.encoder

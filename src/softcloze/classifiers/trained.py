@@ -5,7 +5,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from hashlib import sha256
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
+from softcloze.classifiers.state import by_name, from_state, to_state
 from softcloze.errors import ParameterError
 from softcloze.files import validate_writable
 from softcloze.launcher import validate_one_process
@@ -49,9 +50,11 @@ class SharedModelMixin(BaseEstimator):
 
     Attributes:
         shared: names of the parameters that are shared: the model, and what `clone` would strip of what it has learnt.
+        derived: attributes that are computed again when they are needed, of which copies and pickles have none.
     """
 
     shared: ClassVar[tuple[str, ...]] = ("model",)
+    derived: ClassVar[tuple[str, ...]] = ()
 
     def __sklearn_clone__(self) -> Self:
         """A clone with the same model."""
@@ -63,6 +66,26 @@ class SharedModelMixin(BaseEstimator):
             setattr(clone, name, getattr(self, name))
         return clone
 
+    def __copy__(self) -> Self:
+        """A shallow copy, without the way through `__getstate__`."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy that shares the model, as a clone does, and what it has learnt is its own."""
+        memo |= {id(value): value for value in (getattr(self, name) for name in self.shared)}
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        kept = {name: value for name, value in vars(self).items() if name not in self.derived}
+        other.__dict__.update(deepcopy(kept, memo))
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """State for a pickle, with the model by its name."""
+        state = {name: value for name, value in super().__getstate__().items() if name not in self.derived}
+        return state | ({"model": by_name(state["model"])} if "model" in state else {})
+
 
 class TrainedEstimator(SharedModelMixin, ABC):
     """Base of the estimators that train one prompt; a subclass declares the parameters and implements `fit`.
@@ -70,6 +93,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
     Attributes:
         training_defaults: options of training where `training` has None, if they are not those of classifiers.
         fixed: parameters that a saved prompt fixes.
+        prompt_type: type of the fitted prompt.
     """
 
     constraints: ClassVar[Mapping[str, Constraint]] = {
@@ -84,7 +108,10 @@ class TrainedEstimator(SharedModelMixin, ABC):
         "random_state": RANDOM_STATE,
     }
     training_defaults: ClassVar[Mapping[str, float]] = {}
+    derived = ("_bound",)
     fixed: ClassVar[tuple[str, ...]] = ("template", "max_length", "chat_options")
+
+    prompt_type: ClassVar[type[Prompt] | type[GeneratorPrompt]]
 
     model: AnyModel
     template: str | Template
@@ -128,8 +155,36 @@ class TrainedEstimator(SharedModelMixin, ABC):
         return RuntimeInfo.of(self._bound_prompt().backbone, self._cached)
 
     def __getstate__(self) -> dict[str, Any]:
-        """State without the compiled prompt, which is compiled again when it is needed."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_bound"}
+        """Plain data: attributes as by `to_state`, and the files of the fitted prompt.
+
+        `exact_`, which has a row for each training example, stays behind as with `save`.
+
+        Raises:
+            BackboneError: the model is in memory, and no name or folder loads it again.
+        """
+        apart = ("prompt_", "history_", "exact_")
+        state = to_state({name: value for name, value in super().__getstate__().items() if name not in apart})
+        if hasattr(self, "prompt_"):
+            try:
+                state["prompt"] = self.prompt_.to_files()
+            except ParameterError:  # a transformer selects the demonstrations
+                state["prompt"] = self.prompt_
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Load the model by its name, and the prompt from its files as `load` does.
+
+        Raises:
+            BackboneError: the model cannot be loaded, or its name means another one here.
+            ArtifactError: the prompt is damaged or altered, or belongs to another model.
+        """
+        self.__dict__.update(from_state(state))
+        prompt = state.get("prompt")
+        if isinstance(prompt, Mapping):
+            prompt = self.prompt_type.from_files(prompt)
+        if prompt is not None:
+            prompt.validate_backbone(self.backbone_)
+            self._take(prompt)
 
     def set_params(self, **parameters: object) -> Self:
         """Set parameters; `training__NAME` sets an option of training, even if `training` is None."""
@@ -148,9 +203,13 @@ class TrainedEstimator(SharedModelMixin, ABC):
     def _adopt(self, bound: BoundPrompt | BoundGenerator) -> None:
         """Predict with `bound` from now on."""
         self.backbone_ = bound.backbone
-        self.history_: list[Record] = list(bound.prompt.training.get("history", []))
         self._bound = bound
-        self.prompt_ = bound.prompt  # the last: with it other threads take the rest for set
+        self._take(bound.prompt)
+
+    def _take(self, prompt: Prompt | GeneratorPrompt) -> None:
+        """Set what belongs to the fitted prompt."""
+        self.history_: list[Record] = list(prompt.training.get("history", []))
+        self.prompt_ = prompt  # the last: with it other threads take the rest for set
 
     def _change_saved(self, prompt: Prompt | GeneratorPrompt, parameters: Mapping[str, object]) -> None:
         """Change parameters of an estimator that has those of a saved prompt.

@@ -48,7 +48,7 @@ def as_sample_weight(sample_weight: Iterable[float] | None, examples: Sized) -> 
     if len(weights) != len(examples):
         raise DataError(f"X has {len(examples)} examples but sample_weight has {len(weights)} weights")
     if weights and not any(weights):
-        raise DataError("sample_weight is 0 for every example; some have to be above 0")
+        raise DataError("sample_weight is zero for every example; some have to be above 0")
     return np.array(weights, dtype=np.float64)
 
 

@@ -115,10 +115,19 @@ class SentenceEncoder:
         """The encoder itself: it is frozen."""
         return self
 
+    def __copy__(self) -> Self:
+        """As `__sklearn_clone__`."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """As `__sklearn_clone__`."""
+        return self
+
     def shortened(self, max_length: int) -> Self:
         """The same encoder for texts of at most `max_length` tokens, which shares the weights."""
         validate_parameters({"max_length": max_length}, CONSTRAINTS)
-        other = copy.copy(self)
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
         other.__dict__.pop("fingerprint", None)
         other.max_length = min(max_length, self.max_length)
         other._tokenizer = copy.deepcopy(self._tokenizer)

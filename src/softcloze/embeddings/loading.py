@@ -1,5 +1,6 @@
 """Load a sentence encoder: a starter, a folder of sentence-transformers or transformers, or a name on a hub."""
 
+import copyreg
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import torch
 
+from softcloze.backbone.by_name import naming, validate_name, validate_same
 from softcloze.backbone.loading import read_tokenizer
 from softcloze.backbone.location import Location, cannot_load, folder_location, locate, reading, validated
 from softcloze.backbone.weights import quiet_report
@@ -58,6 +60,24 @@ def load_encoder(encoder: AnyEncoder = ENCODER, *, max_length: int | None = None
     with _LOADING:
         loaded = _load(locate(os.fspath(encoder)))
     return loaded if max_length is None else loaded.shortened(max_length)
+
+
+def _reduce(encoder: SentenceEncoder) -> tuple[Any, ...]:
+    """Pickle an encoder by its name, as a backbone; raises BackboneError if it names no files."""
+    validate_name(encoder.name)
+    facts = {"name": encoder.name, "max_length": encoder.max_length, "fingerprint": encoder.fingerprint}
+    return _load_described, (facts,)
+
+
+copyreg.pickle(SentenceEncoder, _reduce)
+
+
+def _load_described(facts: Mapping[str, Any]) -> SentenceEncoder:
+    """Load an encoder by its facts; raises BackboneError if its name means another one here."""
+    with naming(facts):
+        encoder = load_encoder(facts["name"], max_length=facts["max_length"])
+    validate_same(facts, encoder.name, encoder.fingerprint)
+    return encoder
 
 
 def validate_encoder(encoder: object) -> None:

@@ -4,7 +4,6 @@ import pickle
 import signal
 from collections.abc import Generator, Hashable
 from contextlib import suppress
-from io import BytesIO
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
@@ -12,8 +11,6 @@ import cloudpickle
 import torch
 from joblib.externals.loky.backend import get_context
 
-from softcloze.backbone import Backbone, load_backbone
-from softcloze.backbone.quantisation import QUANTIZATIONS
 from softcloze.errors import BackboneError, ParameterError
 from softcloze.experiments.grid import ExperimentGrid, FinishedRun
 from softcloze.experiments.results import Run, RunId
@@ -157,7 +154,7 @@ def _serve(connection: Connection, pickled: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.disable_progress_bar()  # bars of several processes overwrite each other
     try:
-        grid: ExperimentGrid = pickle.loads(pickled)
+        grid: ExperimentGrid = unpickle_methods(pickled)
         while True:
             run_id = connection.recv()
             connection.send(grid.run(run_id))
@@ -168,47 +165,29 @@ def _serve(connection: Connection, pickled: bytes) -> None:
             connection.send(error)
 
 
-class _Pickler(cloudpickle.Pickler):
-    """Pickles functions and classes of scripts and notebooks too, and backbones by name instead of with weights."""
+def unpickle_methods(pickled: bytes) -> Any:  # noqa: ANN401
+    """Undo `pickle_methods`.
 
-    def reducer_override(self, obj: Any) -> Any:  # noqa: ANN401
-        """Replace a backbone by a call that loads it."""
-        if not isinstance(obj, Backbone):
-            return super().reducer_override(obj)
-        dtype = str(obj.model.dtype).removeprefix("torch.")
-        settings: dict[str, Any] = {"dtype": dtype, "device": str(obj.device), "compile": obj.compiled}
-        if obj.quantisation in QUANTIZATIONS:
-            settings["quantize"] = obj.quantisation
-        return _load_same, (obj.name, settings, dict(obj.fingerprint))
+    Raises:
+        ParameterError: a model cannot be loaded, or is not the one that was pickled.
+    """
+    try:
+        return pickle.loads(pickled)
+    except BackboneError as error:
+        raise ParameterError(
+            f"each process loads models by name: {error}\n"
+            "give the methods a model that load_backbone accepts, or use processes=1"
+        ) from error
 
 
 def pickle_methods(value: object) -> bytes:
-    """Pickle methods for a worker process.
+    """Pickle methods for a worker process, with functions and classes of scripts and notebooks, and models by name.
 
     Raises:
-        ParameterError: the value cannot be pickled, such as an open file.
+        ParameterError: the value cannot be pickled, such as an open file or a model in memory without a name.
     """
-    buffer = BytesIO()
     try:
-        _Pickler(buffer).dump(value)
+        pickled: bytes = cloudpickle.dumps(value)
     except Exception as error:
         raise ParameterError(f"the methods cannot be pickled for other processes: {error}; use processes=1") from error
-    return buffer.getvalue()
-
-
-def _load_same(name: str, settings: dict[str, Any], fingerprint: dict[str, str]) -> Backbone:
-    """Load a backbone by name; raise ParameterError if it is not the one that was pickled."""
-    try:
-        backbone = load_backbone(name, **settings)
-    except BackboneError as error:
-        raise ParameterError(_unknown(name, f"loading it by that name fails: {error}")) from error
-    if backbone.fingerprint != fingerprint:
-        raise ParameterError(_unknown(name, "that name loads other weights or another tokenizer"))
-    return backbone
-
-
-def _unknown(name: str, reason: str) -> str:
-    return (
-        f"each process loads the backbone {name!r} by its name, and {reason}\n"
-        "give the methods a model that load_backbone accepts, or use processes=1"
-    )
+    return pickled

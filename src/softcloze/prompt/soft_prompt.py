@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,9 +18,10 @@ from softcloze.data import Example
 from softcloze.demonstrations import Demonstrations, NearestDemonstrations
 from softcloze.encoding import CompiledBlock, Demonstration, EncodedPrompt
 from softcloze.errors import ArtifactError, EncodingError, PrecisionWarning
+from softcloze.formatting import quoted_list
 from softcloze.prompt.folder import Content, SavedFolder
 from softcloze.prompt.prefixes import PREFIX, prefix_cache, prefix_shape, validate_prefix
-from softcloze.prompt.tensors import Shape
+from softcloze.prompt.tensors import VECTORS, Shape
 from softcloze.soft import SoftVectors
 from softcloze.template import EMBEDDING, ChatOptions, Template
 
@@ -85,6 +88,36 @@ class SoftPrompt(ABC):
             ParameterError: a transformer selects the demonstrations, which only a pickle could hold.
         """
         self.kind.write(path, self.content)
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Load what `save` wrote."""
+
+    def to_files(self) -> dict[str, bytes]:
+        """The files that `save` writes, by name, for a state that is no folder; raises as `save`."""
+        content = self.content()
+        return {**content.files, self.kind.card: self.kind.seal(*content)}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+        """The prompt of `to_files`, with the checks of `load`.
+
+        Raises:
+            ArtifactError: a file is missing, damaged or altered; names it.
+        """
+        expected = (cls.kind.card, VECTORS)
+        if {*files} != {*expected} or not all(isinstance(content, bytes) for content in files.values()):
+            raise ArtifactError(
+                f"the state of this {cls.kind.kind} is damaged: expected the files {quoted_list(expected)}"
+            )
+        with TemporaryDirectory(prefix="softcloze-") as folder:
+            for name in expected:
+                (Path(folder) / name).write_bytes(files[name])
+            try:
+                return cls.load(folder)
+            except ArtifactError as error:
+                raise ArtifactError(str(error).replace(str(Path(folder) / "_")[:-1], "")) from error
 
     def for_weights_of(self, backbone: Backbone) -> Self:
         """The same prompt for its model with weights of another form, such as 4 bits instead of bfloat16.
