@@ -29,6 +29,7 @@ ON_IMPORT = ("torchao", "torch.utils._pytree", "bitsandbytes")  # loggers of mes
 COMMANDS = {  # name of a module and of the function in it: summary
     "fit": "Train a prompt on rows with labels or answers and save it.",
     "predict": "Label every row of a file with a saved prompt.",
+    "join": "Write the output of a run from the results of its shards.",
     "generate": "Write a text for every row of a file with a saved prompt.",
     "evaluate": "Measure a saved prompt on rows with labels or answers.",
     "compare": "Compare prompts and baselines on the same rows.",

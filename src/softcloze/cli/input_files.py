@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
@@ -36,23 +36,33 @@ class Table:
         columns: names of the columns; for JSON lines every name that occurs, in order of first appearance.
         count: number of rows, including damaged ones.
         header_is_data: whether the header looks like a row.
+        first: index of the first row in the file, where the table is a part of it.
     """
 
     path: Path
     columns: tuple[str, ...]
     count: int
     header_is_data: bool = False
+    first: int = 0
+
+    def part(self, rows: range) -> "Table":
+        """The table of some successive rows, with the columns of all."""
+        return replace(self, first=rows.start, count=len(rows))
 
     def lines(self) -> Iterator[Row | FileError]:
         """Read every row as a mapping from column to value, or as the error of a damaged row.
 
         A row of JSON lines may lack columns.
         """
+        return islice(self.all_lines(), self.first, self.first + self.count)
+
+    def all_lines(self) -> Iterator[Row | FileError]:
+        """Read the rows of the whole file, as `lines`."""
         return (line for _, line in _read_lines(self.path))
 
     def place(self, index: int) -> str:
         """The line of a row, for messages, counted from 1 as in editors; of Parquet files its number."""
-        number, _ = next(islice(_read_lines(self.path), index, None))
+        number, _ = next(islice(_read_lines(self.path), self.first + index, None))
         return f"{'row' if self.path.suffix.lower() == '.parquet' else 'line'} {number}"
 
     def problem(self, index: int, reason: object) -> FileError:

@@ -147,7 +147,7 @@ def _inferred(table: Table) -> "Schema":
 
 
 def _chunks(table: Table) -> Iterator[list[Row]]:
-    lines = table.lines()
+    lines = table.all_lines()  # a part of a file has the types of all of it
     while chunk := list(islice(lines, INFERRED)):
         yield [line for line in chunk if not isinstance(line, FileError)]
 

@@ -25,6 +25,7 @@ from softcloze.cli.resumable import Result, RowCounts
 from softcloze.cli.row_run import open_rows, resume_output, run_rows, validate_new_columns, write_results
 from softcloze.cli.saved import Saved, read_classifier
 from softcloze.cli.served import ServedPrompt
+from softcloze.cli.shard import Shard
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
@@ -65,6 +66,14 @@ def predict(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="K/N",
+            help="Label the k-th of n parts of the rows, as in 3/16; softcloze join writes --out when all are done.",
+        ),
+    ] = None,
     compile: Annotated[
         bool,
         typer.Option("--compile", help="Compile the model with torch: takes half a minute, faster for many rows."),
@@ -79,19 +88,24 @@ def predict(
         raise CommandError(
             "--url has the service score the rows, with its own model; leave out --model, --encoder and --compile"
         )
+    part = Shard.parse(shard) if shard is not None else None
+    if part is not None and out is None:
+        raise CommandError(f"--shard {shard} needs --out, beside which the results of each shard are kept")
     table = open_rows(file, out)
     saved = read_classifier(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
     names = ("predicted", *(f"probability_{label}" for label in saved.label_texts), "error")
     validate_new_columns(table, names)
     as_example = table.reader(saved.templates, text_column)
+    from softcloze.prompt.streaming import WINDOW
+
+    if part is not None:
+        table = table.part(part.rows(table.count, WINDOW))
     counts = RowCounts.of(saved.label_texts)
     output = None
     if out is not None:
         purpose = {"prompt": saved.checksum, "--text-column": text_column}
-        output = resume_output(out, table, names, purpose, counts, restart=restart)
-    score = _scorer(saved, counts.rows, model, encoder, compile=compile)
-    from softcloze.prompt.streaming import WINDOW
-
+        output = resume_output(out, table, names, purpose, counts, restart=restart, shard=part)
+    score = _scorer(saved, counts.rows, model, encoder, compile=compile) if counts.rows < table.count else iter
     windows = run_rows(score, table, as_example, _result, done=counts.rows, work="scoring rows", window=WINDOW)
     if output is not None:
         write_results(output, windows)
@@ -99,15 +113,26 @@ def predict(
         first = _count(table, windows, counts)
         columns = saved.templates[0].fields if text_column is None else (text_column,)
         results().print(rich_table(_preview(table, first, columns, saved.label_texts, results())))
+    if output is None:
+        where = ""
+    elif part is None:
+        where = f"; written to {out}"
+    else:
+        where = f"; kept in {output.journal} for softcloze join, when all {part.of} shards are done"
     # there are as many different choices as rows
-    by_label = [f"{label} {counts.labels[label]:,}" for label in saved.label_texts] if not saved.answers_words else []
+    say_labelled(counts, () if saved.answers_words else saved.label_texts, where)
+    warn_of_bad_rows(table, counts, "and have no label")
+
+
+def say_labelled(counts: RowCounts, labels: Sequence[str], where: str) -> None:
+    """Say how many rows have a label, how many have each of some labels, and where they are."""
+    by_label = ", ".join(f"{label} {counts.labels[label]:,}" for label in labels)
     say(
         results(),
         f"{counted(counts.answered, 'row')} labelled",
-        plain(f": {', '.join(by_label)}" if by_label else ""),
-        *(("; written to ", plain(out, "bold")) if out is not None else ()),
+        plain(f": {by_label}" if by_label else ""),
+        plain(where),
     )
-    warn_of_bad_rows(table, counts, "and have no label")
 
 
 def _scorer(

@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 from softcloze.cli.delimited import Row
 from softcloze.cli.input_files import Table
 from softcloze.cli.output_files import writer_for
+from softcloze.cli.shard import SUFFIX, Shard
 from softcloze.errors import FileError
 from softcloze.files import expand_user, explain_write_errors, replacing_file, resolve, validate_writable, write_text
 from softcloze.formatting import counted
@@ -96,6 +97,9 @@ class ResumableOutput:
     line for each window of rows. A killed process leaves at most a last line that is cut off, and that line is dropped.
     Rows are not in the journal: they are read from the input again when the output is written.
 
+    A shard of a table has a journal of its own, `OUT.3-of-16.part`, which stays when it is finished: `softcloze join`
+    writes the output from those of all shards.
+
     Attributes:
         out: path of the output.
         journal: path of the journal.
@@ -111,6 +115,7 @@ class ResumableOutput:
         counts: RowCounts,
         *,
         restart: bool,
+        shard: Shard | None = None,
     ) -> None:
         """Start a run, or resume the same run where it was interrupted.
 
@@ -121,6 +126,7 @@ class ResumableOutput:
             purpose: facts that identify the run, by name.
             counts: counts, to which the rows in the journal are added.
             restart: whether to discard the results of an interrupted run.
+            shard: the part of the rows that the table has; None for all.
 
         Raises:
             FileError: an interrupted run had another purpose, `OUT.part` is something else or cannot be written, or
@@ -128,9 +134,9 @@ class ResumableOutput:
             CommandError: Parquet files need pyarrow, which is not installed.
         """
         self.out = resolve(out) if ".." in out.parts else expand_user(out)  # a folder before .. may not exist
-        self.journal = self.out.with_name(self.out.name + ".part")
+        self.journal = self.out.with_name(f"{self.out.name}{shard.suffix if shard is not None else ''}{SUFFIX}")
         self.counts = counts
-        self._table, self._names = table, names
+        self._table, self._names, self._shard = table, names, shard
         self._state = _state(table.path)
         validate_writable(self.out)
         with explain_write_errors(self.journal):  # its name may be too long
@@ -139,7 +145,7 @@ class ResumableOutput:
         if not is_new:
             self._read_journal(dict(purpose), restart=restart)
         if is_new or restart:
-            write_text(self.journal, json.dumps([HEADER, dict(purpose)]) + "\n")
+            write_text(self.journal, json.dumps([HEADER, dict(purpose), [*names]]) + "\n")
         self._size = self.journal.stat().st_size
 
     def append(self, window: Sequence[Result]) -> None:
@@ -159,46 +165,29 @@ class ResumableOutput:
             self.counts.add(result.answer, result.error)
 
     def finish(self) -> None:
-        """Write the output and remove the journal.
+        """Write the output and remove the journal; of a shard, the journal is the result.
 
         Raises:
             FileError: the output cannot be written, no row has an answer, or the input changed since the run started.
         """
+        if _state(self._table.path) != self._state:
+            raise FileError(f"{self._table.path} changed during the run; --restart begins anew")
+        if self._shard is not None:
+            return
         with explain_write_errors(self.out):
             if self.counts.answered:
                 with replacing_file(self.out) as draft:
-                    self._write(draft, self._rows())
+                    self._write(draft, labelled_rows(self._table, self._names, read_results(self.journal)))
             self.journal.unlink()
         self.counts.validate(self._table)
 
-    def _rows(self) -> Iterator[Row]:
-        """Rows of the input with the new columns; a damaged row has the new ones only."""
-        if _state(self._table.path) != self._state:
-            raise FileError(f"{self._table.path} changed during the run; --restart begins anew")
-        missing = [None] * (len(self._names) - 2)
-        for line, result in zip(self._table.lines(), self._results(), strict=True):
-            row = {} if isinstance(line, FileError) else line
-            values = (result.answer, *(result.probabilities or missing), result.error)
-            yield {**row, **dict(zip(self._names, values, strict=True))}
-
-    def _results(self) -> Iterator[Result]:
-        with self.journal.open(encoding="utf-8") as file:
-            next(file)
-            for line in file:
-                yield from (Result(*values) for values in json.loads(line))
-
     def _read_journal(self, purpose: Mapping[str, str | None], *, restart: bool) -> None:
-        try:
-            with self.journal.open(encoding="utf-8") as file:
-                header, saved = json.loads(next(file))
-            others = [name for name, value in purpose.items() if saved.get(name) != value]
-        except (OSError, StopIteration, ValueError, TypeError, AttributeError):
-            header, others = None, []
-        if header != HEADER:
+        header = read_header(self.journal)
+        if header is None:
             raise FileError(f"{self.journal} already exists and is not an interrupted run; choose another --out")
         if restart:
             return
-        if others:
+        if others := [name for name, value in purpose.items() if header.purpose.get(name) != value]:
             raise FileError(
                 f"{self.journal} keeps the rows of a run with another {' and another '.join(others)}; "
                 "--restart discards them, another --out keeps them"
@@ -206,7 +195,7 @@ class ResumableOutput:
         with explain_write_errors(self.journal):
             self._drop_cut_line()
         try:
-            for result in self._results():
+            for result in read_results(self.journal):
                 self.counts.add(result.answer, result.error)
             if self.counts.rows > self._table.count:
                 raise ValueError(f"it holds {self.counts.rows:,} rows, the input {self._table.count:,}")
@@ -221,6 +210,50 @@ class ResumableOutput:
                 if line.endswith(b"\n"):
                     end += len(line)
             file.truncate(end)
+
+
+class Header(NamedTuple):
+    """The first line of a journal.
+
+    Attributes:
+        purpose: facts that identify the run, by name.
+        names: names of the new columns.
+    """
+
+    purpose: Mapping[str, str | None]
+    names: Sequence[str]
+
+
+def read_header(journal: Path) -> Header | None:
+    """Read the first line of a journal; None for another file."""
+    try:
+        with journal.open(encoding="utf-8") as file:
+            mark, purpose, names = json.loads(next(file))
+        return Header({**purpose}, [*names]) if mark == HEADER else None
+    except (OSError, StopIteration, ValueError, TypeError):
+        return None
+
+
+def read_results(journal: Path) -> Iterator[Result]:
+    """Read the results in a journal, but for a last line that is cut off.
+
+    Raises:
+        ValueError: it is damaged; or a TypeError.
+    """
+    with journal.open(encoding="utf-8") as file:
+        next(file)
+        for line in file:
+            if line.endswith("\n"):
+                yield from (Result(*values) for values in json.loads(line))
+
+
+def labelled_rows(table: Table, names: Sequence[str], results: Iterable[Result]) -> Iterator[Row]:
+    """Rows of the input with the new columns; a damaged row has the new ones only."""
+    missing = [None] * (len(names) - 2)
+    for line, result in zip(table.lines(), results, strict=True):
+        row = {} if isinstance(line, FileError) else line
+        values = (result.answer, *(result.probabilities or missing), result.error)
+        yield {**row, **dict(zip(names, values, strict=True))}
 
 
 def _state(path: Path) -> tuple[int, int]:

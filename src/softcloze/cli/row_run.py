@@ -18,6 +18,7 @@ from softcloze.cli.input_files import Table, open_table, validate_suffix
 from softcloze.cli.output_files import is_same
 from softcloze.cli.progress import AnyRow, take_rows
 from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
+from softcloze.cli.shard import Shard
 from softcloze.errors import CommandError, FileError, ServiceError
 
 
@@ -52,20 +53,26 @@ def resume_output(
     counts: RowCounts,
     *,
     restart: bool,
+    shard: Shard | None = None,
 ) -> ResumableOutput:
     """Start an output, or resume that of an interrupted run; arguments and errors as of `ResumableOutput`.
 
-    The input and the version of softcloze belong to every purpose.
+    The input, the shard and the version of softcloze belong to every purpose.
     """
     with errors().status("reading the rows"):
-        with table.path.open("rb") as file:
-            content = file_digest(file, "sha256").hexdigest()
-        facts = {"input": content, **purpose, "version of softcloze": version("softcloze")}
-        output = ResumableOutput(out, table, names, facts, counts, restart=restart)
+        part = {"--shard": str(shard)} if shard is not None else {}
+        facts = {"input": digest(table.path), **purpose, **part, "version of softcloze": version("softcloze")}
+        output = ResumableOutput(out, table, names, facts, counts, restart=restart, shard=shard)
     if counts.rows:
         progress = f"resuming: {counts.rows:,} of {table.count:,} rows are done already, in "
         say(errors(), progress, plain(output.journal))
     return output
+
+
+def digest(path: Path) -> str:
+    """The checksum of a file, by which a run knows its input."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def run_rows(
