@@ -47,7 +47,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kind, marks=pytest.mark.slow) if kind in ("deep", "ordinal") else kind for kind in KINDS],
+)
 def fitted(request, named):
     y = [1, 3] * 4 if request.param == "ordinal" else LABELS
     return classifier(named("bert"), **KINDS[request.param]).fit(TEXTS, y)
@@ -149,8 +152,8 @@ def test_an_altered_state_raises(named):
         PromptClassifier.__new__(PromptClassifier).__setstate__({**state, "values": other})
 
 
-def test_a_probe_goes_by_the_name_of_its_encoder():
-    probe = ProbeClassifier(random_state=0).fit(TEXTS, LABELS)
+def test_a_probe_goes_by_the_name_of_its_encoder(named):
+    probe = ProbeClassifier(named("bert").name, random_state=0).fit(TEXTS, LABELS)
     pickled = pickle.dumps(probe)
     assert len(pickled) < 30_000
     np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(TEXTS), probe.predict_proba(TEXTS))
