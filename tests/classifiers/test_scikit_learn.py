@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, get_scorer
 from sklearn.model_selection import (
@@ -16,12 +18,13 @@ from sklearn.model_selection import (
     TunedThresholdClassifierCV,
     cross_val_predict,
     cross_val_score,
+    cross_validate,
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, Verbalizer
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, TrainingSettings, Verbalizer
 from softcloze.classifiers import trained
 from softcloze.errors import DataError, FieldError, ParameterError
 
@@ -259,3 +262,45 @@ def test_missing_texts_are_found_before_a_model_is_loaded(unloaded):
         clf = PromptClassifier("./nowhere", template, WORDS)
         with pytest.raises(FieldError, match="row 7: field 'text' is NaN"):
             clf.fit([*TEXTS[:7], float("nan")], LABELS)
+
+
+class TestTheSameContract:
+    """MultiLabelPromptClassifier and PromptEnsemble beside PromptClassifier."""
+
+    SEVERAL = np.array([[0, 1], [1, 0], [1, 1], [0, 0]] * 2)
+
+    def test_check_needs_no_fit_and_engine_one(self):
+        clf, several = hard(), MultiLabelPromptClassifier(models.backbone("bert"), HARD, WORDS)
+        ensemble = PromptEnsemble([clf, hard().set_params(template=OTHER)])
+        assert ensemble.check() == tuple(member.check() for member in ensemble.classifiers)
+        tokens = [[(word.label, word.word, word.tokens) for word in of.check().words] for of in (several, clf)]
+        assert tokens[0] == tokens[1]
+        assert several.fit(TEXTS, self.SEVERAL).check() == several.check()
+        assert ensemble.engine_ == several.engine_ == clf.engine_
+        ensemble.classifiers_ = []
+        with pytest.raises(ParameterError, match="no member is one"):
+            _ = ensemble.engine_
+
+    def test_early_stopping_of_several_labels(self):
+        several = MultiLabelPromptClassifier(models.backbone("bert"), SOFT, WORDS, epochs=2, random_state=0)
+        several.set_params(training=TrainingSettings(early_stopping=True, validation_fraction=0.5))
+        assert all("validation_loss" in record for record in several.fit(TEXTS, self.SEVERAL).history_)
+
+    def test_sample_weight_is_routed(self):
+        """Through a pipeline, as scikit-learn's metadata routing hands it on; without a request it raises."""
+        weights = np.array([1, 1, 0, 0, 1, 1, 1, 1])
+        kept = [row for row, weight in enumerate(weights) if weight]
+        kinds = {
+            "prompt": PromptClassifier(models.backbone("bert"), HARD, WORDS, head="linear", random_state=0),
+            "several": MultiLabelPromptClassifier(models.backbone("bert"), HARD, WORDS),
+            "ensemble": PromptEnsemble([hard(head="linear", random_state=0)]),
+        }
+        with config_context(enable_metadata_routing=True):
+            for name, clf in kinds.items():
+                y = self.SEVERAL if name == "several" else np.array(LABELS)
+                pipeline = make_pipeline("passthrough", clf.set_fit_request(sample_weight=True))
+                weighted = pipeline.fit(TEXTS, y, sample_weight=weights).predict_proba(TEXTS)
+                again = clone(clf).fit([TEXTS[row] for row in kept], y[kept])
+                np.testing.assert_allclose(weighted, again.predict_proba(TEXTS), atol=1e-5)
+                with pytest.raises(UnsetMetadataPassedError):
+                    cross_validate(clf.set_fit_request(sample_weight=None), TEXTS, y, params={"sample_weight": weights})

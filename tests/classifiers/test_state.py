@@ -1,13 +1,16 @@
 """Fitted classifiers in pickles, joblib, copies and skops: kilobytes, the model by its name, and no other model."""
 
 import copy
+import io
 import pickle
+import zipfile
 
 import joblib
 import numpy as np
 import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
 from support import models
 
 from softcloze import (
@@ -150,6 +153,38 @@ def test_an_altered_state_raises(named):
     other = {**state["values"], "backbone_": describe(named("gpt2")), "model": describe(named("gpt2"))}
     with pytest.raises(ArtifactError, match="this prompt belongs to another model"):
         PromptClassifier.__new__(PromptClassifier).__setstate__({**state, "values": other})
+
+
+@pytest.mark.slow  # skops imports all of scikit-learn
+def test_skops_takes_one_type_of_ours_and_no_altered_bytes(named):
+    skops = pytest.importorskip("skops.io")
+    clf = classifier(named("bert"), Template(SOFT), training=TrainingSettings(warmup_fraction=0.2)).fit(TEXTS, LABELS)
+    for estimator in (make_pipeline("passthrough", clf), classifier(named("bert"), head="linear").fit(TEXTS, LABELS)):
+        data = skops.dumps(estimator)
+        types = skops.get_untrusted_types(data=data)
+        assert types == ["softcloze.classifiers.prompt_classifier.PromptClassifier"]
+        with pytest.raises(TypeError, match="PromptClassifier"):
+            skops.loads(data)
+        again = skops.loads(data, trusted=types)
+        np.testing.assert_array_equal(again.predict_proba(TEXTS), estimator.predict_proba(TEXTS))
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".bin")]
+        assert len(names) == 2  # the card and the vectors
+        for name in names:
+            with pytest.raises(ArtifactError, match=r"altered since it was saved|no longer fits|is damaged"):
+                skops.loads(with_a_byte_changed(data, name), trusted=types)
+
+
+def with_a_byte_changed(data, name):
+    """The archive with one byte of a file changed, and right checksums of its own."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(changed, "w") as other:
+        for member in archive.namelist():
+            content = bytearray(archive.read(member))
+            if member == name:
+                content[-30] ^= 1
+            other.writestr(member, bytes(content))
+    return changed.getvalue()
 
 
 def test_a_probe_goes_by_the_name_of_its_encoder(named):

@@ -21,11 +21,12 @@ from softcloze.data.labels import target_indices
 from softcloze.encoding import EncodedPrompt
 from softcloze.errors import ArtifactError, FieldError, SoftclozeError
 from softcloze.heads import EXCLUSIVE
+from softcloze.lint import VerbalizerCheck, check_verbalizer
 from softcloze.parameters import Constraint, plain
 from softcloze.prompt import CARD, BoundEnsemble, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.prompt.card import explain_damage
 from softcloze.prompt.folder import folder_of
-from softcloze.template import Template
+from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingTask
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
 
@@ -275,6 +276,18 @@ def read_examples(X: Iterable[Example], template: Template) -> list[Example]:
         except FieldError as error:
             raise FieldError(str(error).replace(f"row {row}:", f"{row_name(X, row)}:", 1)) from error
     return examples
+
+
+def check_words(
+    template: Template,
+    verbalizer: AnyVerbalizer,
+    max_length: int | None,
+    chat_options: ChatOptions | None,
+    backbone: Backbone,
+) -> VerbalizerCheck:
+    """Check label words for a model: their tokens, and the findings of `softcloze.lint.lint`."""
+    limit = min(max_length or backbone.max_length, backbone.max_length)
+    return check_verbalizer(verbalizer, backbone.prompt_tokenizer, template, limit, chat_options)
 
 
 def answers_of(bound: BoundPrompt | BoundEnsemble, examples: Sequence[Example], best: NDArray[np.int_]) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.analysis import MemberShares, member_shares
-from softcloze.backbone import AnyModel
+from softcloze.backbone import AnyModel, RuntimeInfo
 from softcloze.classifiers.base import accuracy, answers_of
 from softcloze.classifiers.choice_labels import classes_of, labels_of, shared_choices
 from softcloze.classifiers.probe import Encoder, ProbeClassifier
@@ -33,6 +33,7 @@ from softcloze.data import (
 )
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.launcher import validate_one_process
+from softcloze.lint import VerbalizerCheck
 from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
 from softcloze.prompt import BoundEnsemble, BoundMember
 from softcloze.prompt.combination import (
@@ -200,6 +201,27 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             FieldError: the example lacks a field.
         """
         return member_shares(self._bound_ensemble(), self._examples([example], self._members()))
+
+    def check(self) -> tuple[VerbalizerCheck | None, ...]:
+        """The label words of each member, as by `PromptClassifier.check`; None for a `ProbeClassifier`.
+
+        Raises:
+            NotFittedError: a member has to be fitted first.
+        """
+        return tuple(member.check() if isinstance(member, PromptClassifier) else None for member in self._members())
+
+    @property
+    def engine_(self) -> RuntimeInfo:
+        """Facts about the backbone that the prompts share, as of `PromptClassifier.engine_`.
+
+        Raises:
+            NotFittedError: the model is not loaded yet.
+            ParameterError: no member is a prompt.
+        """
+        prompts = [member for member in self._members() if isinstance(member, PromptClassifier)]
+        if not prompts:
+            raise ParameterError("engine_ is about the backbone of prompts, and no member is one")
+        return prompts[0].engine_
 
     def distil(
         self, X: Iterable[Example], template: str | Template, *, temperature: float = 2.0, **parameters: object

@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 
 from softcloze.analysis import Explanation, explain_prompt
 from softcloze.backbone import AnyModel
-from softcloze.classifiers.base import PromptEstimator, read_examples, training_task
+from softcloze.classifiers.base import PromptEstimator, check_words, read_examples, training_task
 from softcloze.classifiers.trained import start_of
 from softcloze.data import (
     ClassWeight,
@@ -26,7 +26,8 @@ from softcloze.encoding import summarise_cuts
 from softcloze.errors import DataError
 from softcloze.heads import learn_thresholds
 from softcloze.library import resolve_mask_template, resolve_verbalizer
-from softcloze.parameters import Constraint, one_of
+from softcloze.lint import VerbalizerCheck
+from softcloze.parameters import Constraint, one_of, plain
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.soft import INITS, initial_vectors
 from softcloze.template import ChatOptions, Template
@@ -34,6 +35,7 @@ from softcloze.training import TrainingSettings
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Words
 
 HEAD = "thresholds"
+NO_LABELS = "a verbalizer has to name the labels, with words that all examples share"
 
 
 @dataclass(eq=False, repr=False)
@@ -119,7 +121,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
         self._validate_parameters()
         template, verbalizer = resolve_mask_template(self.template), resolve_verbalizer(self.verbalizer)
         if verbalizer is None or isinstance(verbalizer, FieldVerbalizer):
-            raise DataError("a verbalizer has to name the labels, with words that all examples share")
+            raise DataError(NO_LABELS)
         if template.demos is not None:
             raise DataError("<demos> shows one label word for each example; take it out to predict several labels")
         examples, present = read_examples(X, template), as_indicators(y, verbalizer)
@@ -193,6 +195,22 @@ class MultiLabelPromptClassifier(PromptEstimator):
             ParameterError: `top` is below 0, or labels are rules about several masks.
         """
         return explain_prompt(self._bound_prompt(), example, top)
+
+    def check(self) -> VerbalizerCheck:
+        """Check the label words with the model: their tokens, and the findings of `softcloze.lint.lint`.
+
+        It needs no `fit`. Content-free inputs are not scored, since the threshold of a label is learnt from examples.
+        """
+        if hasattr(self, "prompt_"):
+            prompt = self.prompt_
+            return check_words(
+                prompt.template, prompt.verbalizer, prompt.max_length, prompt.chat_options, self.backbone_
+            )
+        self._validate_parameters()
+        template, verbalizer = resolve_mask_template(self.template), resolve_verbalizer(self.verbalizer)
+        if verbalizer is None:
+            raise DataError(NO_LABELS)
+        return check_words(template, verbalizer, plain(self.max_length), self.chat_options, self._load_backbone())
 
     @property
     def thresholds_(self) -> NDArray[np.float32]:

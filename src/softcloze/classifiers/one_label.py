@@ -8,10 +8,10 @@ from sklearn.exceptions import NotFittedError
 
 from softcloze.analysis import Explanation, explain, explain_prompt
 from softcloze.calibration import content_free
-from softcloze.classifiers.base import PromptEstimator, accuracy, answers_of, read_examples
+from softcloze.classifiers.base import PromptEstimator, accuracy, answers_of, check_words, read_examples
 from softcloze.data import Example, as_labels, label_verbalizer, validate_lengths
 from softcloze.library import resolve_mask_template, resolve_verbalizer
-from softcloze.lint import VerbalizerCheck, check_verbalizer, with_priors
+from softcloze.lint import VerbalizerCheck, with_priors
 from softcloze.prompt import BoundPrompt
 from softcloze.template import Template
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, RuleVerbalizer
@@ -107,10 +107,7 @@ class OneLabelMixin(PromptEstimator):
             NotFittedError: soft slots, a head or demonstrations have to be learnt first.
         """
         prompt, backbone = self._prompt(calibrated=False)
-        limit = min(prompt.max_length or backbone.max_length, backbone.max_length)
-        checked = check_verbalizer(
-            prompt.verbalizer, backbone.prompt_tokenizer, prompt.template, limit, prompt.chat_options
-        )
+        checked = check_words(prompt.template, prompt.verbalizer, prompt.max_length, prompt.chat_options, backbone)
         if not checked.works or prompt.head != "words" or isinstance(prompt.verbalizer, RuleVerbalizer):
             return checked
         bound = self._bound_prompt(calibrated=False)
