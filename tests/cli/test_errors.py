@@ -85,7 +85,7 @@ MISTAKES = [
     ),
     (
         ["predict", "reviews.csv", "--prompt", "prompt", "--out", "out.xls"],
-        "error: out.xls has an unknown ending '.xls'; expected .csv, .tsv, .jsonl, .parquet\n",
+        "error: out.xls has an unknown ending '.xls'; expected .csv, .tsv, .jsonl, .ndjson, .parquet, and ",
     ),
     (
         [*FIT, "--class-weight", "balance"],
@@ -268,7 +268,7 @@ def test_values_that_an_option_does_not_take(args, message, monkeypatch, capsys)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, folder):
-    monkeypatch.setattr("softcloze.cli.fit.open_table", lambda path: 1 / 0)
+    monkeypatch.setattr("softcloze.cli.fit.open_table", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["softcloze", *FIT])
     with pytest.raises(ZeroDivisionError):
         main()

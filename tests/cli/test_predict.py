@@ -1,5 +1,6 @@
 """softcloze predict on files that are long, damaged, or interrupted half way."""
 
+import gzip
 import io
 import json
 import os
@@ -74,6 +75,36 @@ def test_bad_rows_become_error_rows(folder):
     assert all((row["predicted"] is None) == (i in BAD) for i, row in enumerate(found))
     assert all(row["id"] == i for i, row in enumerate(found) if i not in BAD | ODD)
     assert (found[8]["text"], found[9]["more"]) == ("lone \ud83d", {"很": 1})
+
+
+def test_standard_streams_and_gzip_hold_the_same_rows(folder, monkeypatch, capsysbinary):
+    lines = (folder / "rows.jsonl").read_bytes().splitlines(keepends=True)[:20]
+    expected = (folder / "whole.jsonl").read_bytes().splitlines(keepends=True)[:20]
+    (folder / "few.jsonl.gz").write_bytes(gzip.compress(b"".join(lines)))
+    for given, out, options in (("-", "-", ["--format", "jsonl"]), ("few.jsonl.gz", "few.ndjson.gz", [])):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"".join(lines))))
+        monkeypatch.setattr(sys, "argv", ["softcloze", "predict", given, "--prompt", "prompt", "--out", out, *options])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert stop.value.code == 0
+        printed = capsysbinary.readouterr().out
+        written = printed if out == "-" else gzip.decompress((folder / out).read_bytes())
+        rows, wanted = ([*map(json.loads, text.splitlines())] for text in (written, b"".join(expected)))
+        for row, other in zip(rows, wanted, strict=True):
+            assert row.keys() == other.keys()
+            assert {key: row[key] for key in row if "prob" not in key} == {
+                key: other[key] for key in other if "prob" not in key
+            }
+            if other["error"] is None:
+                assert row["probability_positive"] == pytest.approx(other["probability_positive"], abs=1e-5)
+
+
+def test_another_way_of_reading_does_not_resume_a_run(folder, capsys):
+    (folder / "other.jsonl.part").write_text(
+        json.dumps(["softcloze rows", {"way of reading it": "another"}, []]) + "\n"
+    )
+    assert predict(folder, "other.jsonl") == 2
+    assert "another way of reading it" in capsys.readouterr().err
 
 
 def test_probabilities_are_the_classifiers(folder):

@@ -201,7 +201,7 @@ def test_two_processes_never_mix_their_rows(table, tmp_path):
 def test_an_input_that_changed_meanwhile_is_an_error(table, tmp_path):
     output = ResumableOutput(tmp_path / "out.csv", table, NAMES, PURPOSE, RowCounts(), restart=False)
     output.append([*results()])
-    with table.path.open("a", encoding="utf-8") as file:
+    with table.source.path.open("a", encoding="utf-8") as file:
         file.write('{"id": 12, "text": "more"}\n')
     with pytest.raises(FileError, match=r"in\.jsonl changed during the run"):
         output.finish()

@@ -16,6 +16,8 @@ from rich.text import Text
 from softcloze.cli.answers import AnswerOption, WritingOption, read_options
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.evaluate_generator import MetricOption
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import FORMAT_OPTIONS, takes_format
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
     ESCAPES,
@@ -51,10 +53,11 @@ DEMO = ("sentiment/en", "sentiment/en-after")
 
 OF_ANSWERS = (
     *("data", "model", "hard", "soft", "methods", "shots", "seeds", "test_rows", "demonstrations", "epochs"),
-    *("learning_rate", "folder", "report", "text_column", "answer_column", "metric", "option"),
+    *("learning_rate", "folder", "report", "text_column", "answer_column", "metric", "option", *FORMAT_OPTIONS),
 )
 
 
+@takes_format
 def compare(
     context: typer.Context,
     data: Annotated[
@@ -118,6 +121,7 @@ def compare(
     answer_column: AnswerOption = None,
     metric: MetricOption = None,
     option: WritingOption = None,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Compare prompts and baselines on the same examples: accuracy, cost, and the significance of differences.
 
@@ -141,7 +145,7 @@ def compare(
         from softcloze.cli.compare_generators import Columns, Draws, compare_generators
 
         compare_generators(
-            Path(data),
+            open_table(Path(data), format),
             Columns(None if text_column == TEXT else text_column, answer_column),
             model,
             [*(hard or []), *(soft or [])],
@@ -161,7 +165,7 @@ def compare(
         validate_page(report, Path(data))
     if folder is not None:
         validate_writable(folder / "protocol.json")
-    split = _split(data, text_column, label_column)
+    split = _split(data, format, text_column, label_column)
     builder = MethodBuilder(model, verbalizer, split.train)
     hards, softs, calibrations = hard or [], soft or [], [method.value for method in calibration or ()]
     if not (hards or variants or softs or baseline or methods):
@@ -243,14 +247,16 @@ def _shots(given: str) -> "experiments.Shots":
         raise CommandError(f"--shots {given!r}: expected a number of examples, a share such as 0.1, or all") from error
 
 
-def _split(data: str, text_column: str, label_column: str) -> "Split":
+def _split(data: str, format: FileFormat, text_column: str, label_column: str) -> "Split":
     """Training and held-out examples of a starter data set or a file."""
     from softcloze.data import split_rows
     from softcloze.starters import STARTER, load_data
 
     if data.startswith(STARTER):
+        if format != PLAIN:
+            raise CommandError(f"{data} is a starter data set, and options of reading are for files; leave them out")
         return load_data(data.removeprefix(STARTER), on_progress=lambda line: say(errors(), plain(line, "dim")))
-    table = open_table(Path(data))
+    table = open_table(Path(data), format)
     text_column = table.find_column(text_column, hint=" (--text-column names another)")
     labels = table.labels(label_column, fewest=2)
     texts = [row.get(text_column) for row in table.rows()]
@@ -259,7 +265,7 @@ def _split(data: str, text_column: str, label_column: str) -> "Split":
             raise table.problem(index, f"column {text_column!r} holds {text!r:.60}, expected text")
     split = split_rows(zip(map(str, texts), labels, strict=True))
     if len(set(split.test.labels)) < 2:
-        raise FileError(f"{table.path} is too small to hold out three in ten texts of every label; bring more rows")
+        raise FileError(f"{table.source} is too small to hold out three in ten texts of every label; bring more rows")
     return split
 
 

@@ -11,7 +11,7 @@ from softcloze.cli.compare_methods import explain_table, read_tables, trained_pa
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.delimited import Row
 from softcloze.cli.evaluate_generator import Metric
-from softcloze.cli.input_files import Table, open_table
+from softcloze.cli.input_files import Table
 from softcloze.cli.output_files import validate_page
 from softcloze.cli.progress import open_backbone
 from softcloze.data.splits import is_held_out
@@ -72,7 +72,7 @@ class Pairs(NamedTuple):
 
 
 def compare_generators(
-    file: Path,
+    table: Table,
     columns: Columns,
     model: str,
     templates: Sequence[str],
@@ -85,7 +85,7 @@ def compare_generators(
     """Measure generators on the same held-out rows, and print tables.
 
     Args:
-        file: the rows.
+        table: the rows.
         columns: of the rows.
         model: name of the model.
         templates: a generator for each, named after it.
@@ -98,8 +98,8 @@ def compare_generators(
     if not templates and methods is None:
         raise CommandError("nothing to compare: give templates with --hard and --soft, or --methods")
     if report is not None:
-        validate_page(report, file)
-    table, sizes = open_table(file), draws.pairs
+        validate_page(report, table.source.path)
+    sizes = draws.pairs
     if draws.folder is not None:
         validate_writable(draws.folder, folder=True)
     generators = {template: _generator(model, template, parameters) for template in templates}
@@ -151,7 +151,7 @@ def _split(
     train = [pair for key, pair in rows.items() if not is_held_out(key)]
     if not held_out or len(train) < max(draws.pairs):
         raise FileError(
-            f"{table.path} has {counted(len(rows), 'different row')}, of which {len(train):,} are for training, and "
+            f"{table.source} has {counted(len(rows), 'different row')}, of which {len(train):,} are for training, and "
             f"--shots takes {max(draws.pairs):,}; bring more rows, or lower --shots"
         )
     sizes = ", ".join(f"{pairs:,}" for pairs in draws.pairs)

@@ -11,19 +11,20 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
-from softcloze.cli.file_kinds import rename
+from softcloze.cli.file_format import DELIMITERS, FileFormat, Source
+from softcloze.cli.file_kinds import choose
+from softcloze.cli.parquet_rows import validate_unique
 from softcloze.errors import FileError
 from softcloze.formatting import counted
 
 Row = dict[str, Any]
 Line = tuple[int, Row | FileError]
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
-CHUNK = 2**16  # bytes in which the first line ends
+CHUNK = 2**16  # characters in which the first line ends
 SAMPLE = 50  # lines that are tried with other delimiters
+PLAIN_QUOTES = "or, if quotes are plain characters here, add --quoting none"
 ESCAPED = 'escapechar="\\\\", doublequote=False'
 VALUES = 1000  # distinct values of a column of categories, at most
 _SEP = re.compile(r'"?sep=(.)"?\r?\n?')  # the first line of Excel's own CSV files
@@ -32,9 +33,9 @@ _SEP = re.compile(r'"?sep=(.)"?\r?\n?')  # the first line of Excel's own CSV fil
 class QuoteCheck:
     """Evidence about delimiter, header and quotes, gathered while the rows are read for the first time."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.delimiter = DELIMITERS[path.suffix.lower()]
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.delimiter = source.delimiter
         self.columns: tuple[str, ...] = ()
         self.lines: list[str] = []  # the first lines, header included
         self._values: list[set[str]] = []  # of each column, in rows of a single line
@@ -42,9 +43,9 @@ class QuoteCheck:
         self._spaced: int | None = None  # line of the first quote after white space
         self._longer = 0  # rows with a value more than the header
 
-    def add_header(self, line: str, columns: Sequence[str], delimiter: str) -> None:
-        """Take the header, the first of its lines, and the delimiter of the file."""
-        self.columns, self.lines, self.delimiter = tuple(columns), [line], delimiter
+    def add_header(self, lines: Sequence[str], columns: Sequence[str], delimiter: str) -> None:
+        """Take the lines of the header, none in a file without one, the columns, and the delimiter of the file."""
+        self.columns, self.lines, self.delimiter = tuple(columns), [*lines], delimiter
         self._values = [set() for _ in columns]
 
     def add(self, start: int, lines: Sequence[str], values: list[str]) -> None:
@@ -54,7 +55,7 @@ class QuoteCheck:
         self._longer += len(values) == len(self.columns) + 1
         if len(values) != len(self.columns):
             return
-        if self._spaced is None and self.delimiter != "\t" and f'{self.delimiter} "' in lines[0]:
+        if self._spaced is None and self._has_quotes and self.delimiter != "\t" and f'{self.delimiter} "' in lines[0]:
             spaced = (value for value in values if value.startswith(' "') and value.endswith('"'))
             if any(self.delimiter + value in lines[0] for value in spaced):
                 self._spaced = start
@@ -67,6 +68,10 @@ class QuoteCheck:
             whole = [parts for parts in split if len(parts) == len(values) and _has_text(parts)]
             if split[0] in whole and len(whole) >= 0.8 * len(split):
                 self._suspects.append((start, values, whole))
+
+    @property
+    def _has_quotes(self) -> bool:
+        return self.source.format.quoting == "standard"
 
     def validate(self, *, no_rows: bool) -> None:
         """Raise if the file has another delimiter, row names, or quotes that join rows or follow white space.
@@ -81,21 +86,21 @@ class QuoteCheck:
             FileError: describes the file.
         """
         self.validate_delimiter()
-        if no_rows and self._longer > 1 and len(self.columns) > 1:
+        if no_rows and self._longer > 1 and len(self.columns) > 1 and self.source.format.header:
             raise FileError(
-                f"{self.path}: rows have one value more than the {counted(len(self.columns), 'column')} of the header: "
-                "name the missing column there, first for row names (in R, write with col.names=NA)"
+                f"{self.source}: rows have one value more than the {counted(len(self.columns), 'column')} of the header"
+                ": name the missing column there, first for row names (in R, write with col.names=NA)"
             )
         if self._spaced is not None:
             raise FileError(
-                f"{self.path}, line {self._spaced}: white space before a quote makes the quote a part of the text; "
-                f"remove it: {rewrite(self.path, self.delimiter, 'skipinitialspace=True')}"
+                f"{self.source}, line {self._spaced}: white space before a quote makes the quote a part of the text; "
+                f"remove it: {rewrite(self.source, self.delimiter, 'skipinitialspace=True')}"
             )
         for start, values, split in self._suspects:
             if self.delimiter == "\t" or any(self._is_category(i, values, split) for i in range(len(values))):
                 raise FileError(
-                    f"{self.path}, line {start}: a quote opens here and joins lines of which each looks like a row; "
-                    f"close or double it, {plain_quotes(self.path, self.delimiter)}"
+                    f"{self.source}, line {start}: a quote opens here and joins lines of which each looks like a row; "
+                    f"close or double it, {PLAIN_QUOTES}"
                 )
 
     def validate_delimiter(self) -> None:
@@ -110,15 +115,16 @@ class QuoteCheck:
             ]
             rows = counts[1:]
             if other != self.delimiter and rows and counts[0] > 1 and rows.count(counts[0]) * 2 >= len(rows):
-                right = next((suffix for suffix, char in DELIMITERS.items() if char == other), None)
-                mend = rewrite(self.path, other) if right is None else rename(self.path, right)
+                right = next((kind for kind, char in DELIMITERS.items() if char == other), None)
+                given = right is None or self.source.format.delimiter is not None
+                mend = f"add --delimiter {shlex.quote(other)}" if given else choose(str(right))
                 usual = NAMES.get(self.delimiter, repr(self.delimiter))
-                raise FileError(f"{self.path} has {name} between its values, not {usual}: {mend}")
+                raise FileError(f"{self.source} has {name} between its values, not {usual}: {mend}")
 
     @property
     def header_is_data(self) -> bool:
         """True if the header looks like a row: a number, a long text, or a value that other rows have too."""
-        return any(
+        return self.source.format.header and any(
             _is_number(name) or len(name) > 60 or (name and name in seen)
             for name, seen in zip(self.columns, self._values, strict=True)
         )
@@ -131,11 +137,11 @@ class QuoteCheck:
         return bool(known) and all(map(str.isdecimal, chain(known, inside)))
 
 
-def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line]:
-    """Read the rows of a CSV or TSV file by RFC 4180, each with the number of its first line.
+def read_delimited(source: Source, check: QuoteCheck | None = None) -> Iterator[Line]:
+    """Read the rows of a CSV or TSV file, each with the number of its first line, by RFC 4180 and the format.
 
     Args:
-        path: the file.
+        source: the file.
         check: takes every row as well, to judge the file at the end.
 
     Raises:
@@ -143,29 +149,35 @@ def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line
             unknown.
     """
     csv.field_size_limit(sys.maxsize)  # a text may be long; the limit is this process's own
-    delimiter = DELIMITERS[path.suffix.lower()]
-    with path.open(encoding="utf-8", newline=_newline(path)) as file:
+    format, delimiter = source.format, source.delimiter
+    quoting: Any = csv.QUOTE_MINIMAL if format.quoting == "standard" else csv.QUOTE_NONE
+    with source.open_text(_newline(source)) as file:
         first, number = file.readline().lstrip("\ufeff"), 1
         if declared := _SEP.fullmatch(first):
-            delimiter, first, number = declared[1], file.readline(), 2
+            delimiter, first, number = format.delimiter or declared[1], file.readline(), 2
         while first and not first.strip():
             first, number = file.readline(), number + 1
         row = _Row(chain([first], file), number)
-        reader = csv.reader(row, delimiter=delimiter, strict=True)
+        reader = csv.reader(row, delimiter=delimiter, strict=True, quoting=quoting)
         try:
-            columns = tuple(map(row.restored, next(reader, ())))
-            _validate_header(columns, path)
+            head = next(reader, [])
+            if format.header:
+                columns = tuple(map(row.restored, head))
+                _validate_header(columns, source)
+            else:
+                columns = format.columns or tuple(map(str, range(1, len(head) + 1)))
             if check is not None:
-                check.add_header(first, columns, delimiter)
-            row.end()
-            for values in reader:
+                check.add_header([first] if format.header else [], columns, delimiter)
+            if format.header:
+                row.end()
+            for values in reader if format.header else chain([head], reader):
                 if row.is_odd:
                     values = [*map(row.restored, values)]
                 if check is not None:
                     check.add(row.start, row.lines, values)
-                problem = _problem(values, columns, row)
+                problem = _problem(values, columns, row, format)
                 if problem is not None:
-                    yield row.start, FileError(f"{path}, line {row.start}: {problem}")
+                    yield row.start, FileError(f"{source}, line {row.start}: {problem}")
                 elif values:
                     yield row.start, dict(zip(columns, values, strict=True))
                 row.end()
@@ -173,8 +185,8 @@ def read_delimited(path: Path, check: QuoteCheck | None = None) -> Iterator[Line
             if check is not None:
                 check.lines += [*row.lines, *islice(file, SAMPLE)]
                 check.validate_delimiter()
-            problem = _quote_problem(path, row.lines, delimiter, error)
-            raise FileError(f"{path}, line {row.start}: {problem}") from error
+            problem = _quote_problem(source, row.lines, delimiter, error)
+            raise FileError(f"{source}, line {row.start}: {problem}") from error
 
 
 def _line_end(line: str) -> str:
@@ -185,24 +197,21 @@ def _has_text(values: Sequence[str]) -> bool:
     return any(len(value.strip(' "')) > 2 for value in values)
 
 
-def plain_quotes(path: Path, delimiter: str) -> str:
-    """The end of a message: a command that rewrites a file whose quotes are plain characters."""
-    return f"or, if quotes are plain characters here: {rewrite(path, delimiter, 'quoting=csv.QUOTE_NONE')}"
-
-
-def rewrite(path: Path, delimiter: str, *settings: str) -> str:
-    """The command that reads a file with settings of the csv module, and writes it by RFC 4180."""
+def rewrite(source: Source, delimiter: str, *settings: str) -> str:
+    """The advice to read a file with settings of the csv module, and write it by RFC 4180: a command if it does."""
     reader = ", ".join(["sys.stdin", f"delimiter={json.dumps(delimiter)}", *settings])
+    if not source.is_plain:
+        return f"write it anew with Python's csv.writer, from csv.reader({reader})"
     code = f"import csv, sys; csv.writer(sys.stdout).writerows(csv.reader({reader}))"
-    target = path.with_name(f"{path.stem}-new.csv")
-    return f"python -c {shlex.quote(code)} < {shlex.quote(str(path))} > {shlex.quote(str(target))}"
+    target = source.path.with_name(f"{source.path.stem}-new.csv")
+    return f"python -c {shlex.quote(code)} < {shlex.quote(str(source.path))} > {shlex.quote(str(target))}"
 
 
-def _newline(path: Path) -> str:
+def _newline(source: Source) -> str:
     """The argument for `open`: lines end in a line feed, or, as on old Macs, in a carriage return."""
-    with path.open("rb") as file:
-        end = re.search(rb"\r\n|\n|\r", file.read(CHUNK))
-    return "" if end is not None and end[0] == b"\r" else "\n"
+    with source.open_text(newline="") as file:
+        end = re.search(r"\r\n|\n|\r", file.read(CHUNK))
+    return "" if end is not None and end[0] == "\r" else "\n"
 
 
 class _Row:
@@ -240,42 +249,34 @@ class _Row:
         self.is_odd = False
 
 
-def _problem(values: Sequence[str], columns: Sequence[str], row: _Row) -> str | None:
+def _problem(values: Sequence[str], columns: Sequence[str], row: _Row, format: FileFormat) -> str | None:
     """The reason why a row is damaged, if it is."""
     if row.is_odd and any("\0" in line for line in row.lines):
         return "holds a NUL character; the file is damaged"
     if values and len(values) != len(columns):
-        return (
-            f"{counted(len(values), 'value')} where the header names {counted(len(columns), 'column')}; "
-            "put quotes around texts that hold a delimiter"
-        )
-    if values and values[-1].lstrip("\ufeff") == columns[-1]:
+        named = "the header names" if format.header else "--columns names" if format.columns else "the first line has"
+        mend = "put quotes around texts that hold a delimiter"
+        return f"{counted(len(values), 'value')} where {named} {counted(len(columns), 'column')}; {mend}"
+    if format.header and values and values[-1].lstrip("\ufeff") == columns[-1]:
         first = values[0].lstrip("\ufeff")
         if (first, *values[1:]) == columns and (len(columns) > 1 or first != values[0]):
             return "the header again; the file seems to be joined from several: remove this line"
     return None
 
 
-def _quote_problem(path: Path, lines: Sequence[str], delimiter: str, error: csv.Error) -> str:
+def _quote_problem(source: Source, lines: Sequence[str], delimiter: str, error: csv.Error) -> str:
     """Describe quotes that do not pair up."""
     if any('\\"' in line for line in lines):
-        return f'a quote is written as \\", as by MySQL; double it instead: {rewrite(path, delimiter, ESCAPED)}'
+        return f'a quote is written as \\", as by MySQL; double it instead: {rewrite(source, delimiter, ESCAPED)}'
     fault = "a quote opens here and is never closed" if "end of data" in str(error) else "text follows a closing quote"
-    return f'{fault}; inside quotes a quote has to be doubled (""), {plain_quotes(path, delimiter)}'
+    return f'{fault}; inside quotes a quote has to be doubled (""), {PLAIN_QUOTES}'
 
 
-def _validate_header(columns: Sequence[str], path: Path) -> None:
+def _validate_header(columns: Sequence[str], source: Source) -> None:
     unnamed = [f"{i}" for i, name in enumerate(columns, start=1) if not name.strip()]
     if columns and (len(unnamed) == len(columns) or len(unnamed) > 1):
-        raise FileError(f"{path}: the columns {', '.join(unnamed)} have no name in the header; name or remove them")
-    validate_unique(columns, path)
-
-
-def validate_unique(columns: Sequence[str], path: Path) -> None:
-    """Raise FileError if two columns have the same name."""
-    for i, name in enumerate(columns):
-        if name in columns[:i]:
-            raise FileError(f"{path}: the column {name!r} occurs twice in the header; rename one")
+        raise FileError(f"{source}: the columns {', '.join(unnamed)} have no name in the header; name or remove them")
+    validate_unique(columns, source)
 
 
 def _is_number(name: str) -> bool:

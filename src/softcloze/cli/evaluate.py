@@ -8,6 +8,8 @@ import typer
 from softcloze.cli.answers import AnswerOption, WritingOption, read_options
 from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.evaluate_generator import MetricOption, evaluate_generator
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import Table as InputTable
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 WITH_LABELS, WITH_ANSWERS = ("label_column", "encoder"), ("answer_column", "metric", "option")
 
 
+@takes_format
 def evaluate(
     context: typer.Context,
     file: FileArgument,
@@ -47,6 +50,7 @@ def evaluate(
     model: OtherModelOption = None,
     encoder: OtherEncoderOption = None,
     report: ReportOption = None,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Measure a saved prompt on labelled rows: accuracy, reliability, scores of each class, confusions.
 
@@ -61,9 +65,11 @@ def evaluate(
         kind = "writes text" if saved.writes else "has labels"
         raise CommandError(f"{prompt} {kind}, and {flags[0]} is for prompts of the other kind; leave it out")
     if saved.writes:
-        evaluate_generator(file, saved, answer_column, text_column, metric, read_options(option), model, report)
+        evaluate_generator(
+            open_table(file, format), saved, answer_column, text_column, metric, read_options(option), model, report
+        )
         return
-    table = open_table(file)
+    table = open_table(file, format)
     as_example = table.reader(saved.templates, text_column)
     labels = _chosen(table, saved.choices, label_column, saved.label_texts)
     if report is not None:

@@ -9,7 +9,7 @@ import typer
 
 from softcloze.cli.answers import ANSWERS, read_references
 from softcloze.cli.console import errors, plain, results, say
-from softcloze.cli.input_files import open_table
+from softcloze.cli.input_files import Table
 from softcloze.cli.progress import take_rows, warn_of_bad_rows
 from softcloze.cli.resumable import RowCounts
 from softcloze.cli.saved import Saved
@@ -46,7 +46,7 @@ MetricOption = Annotated[
 
 
 def evaluate_generator(
-    file: Path,
+    table: Table,
     saved: Saved,
     answer_column: str | None,
     text_column: str | None,
@@ -58,7 +58,7 @@ def evaluate_generator(
     """Measure the texts of a generator, and print a table.
 
     Args:
-        file: rows with right answers.
+        table: rows with right answers.
         saved: the generator.
         answer_column: column of the answers; None for "answer".
         text_column: column for the only field, as of `evaluate`, like the others.
@@ -67,7 +67,6 @@ def evaluate_generator(
         model: name of the model now.
         report: a page to write.
     """
-    table = open_table(file)
     as_example = table.reader(saved.templates, text_column)
     references = read_references(table, answer_column if answer_column is not None else ANSWERS)
 

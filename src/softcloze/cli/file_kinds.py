@@ -1,16 +1,18 @@
-"""Kinds of files that the commands do not read, recognised by their first bytes, with the way to convert each."""
+"""Files that are not what their ending or an option says, recognised by their first bytes, with the way to mend it."""
 
 import codecs
 import re
 import shlex
-from collections.abc import Iterable
+from contextlib import suppress
 from os import SEEK_END
-from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from softcloze.cli.file_format import Source
 
 HEAD = 4096  # bytes that identify the kind
 LINE = 2**20  # bytes of the line after them that are read to its end
 MAGIC = {
-    b"\x1f\x8b": ("compressed by gzip", "gunzip -k {path}"),
     **{b"BZh%d1AY" % level: ("compressed by bzip2", "bunzip2 -k {path}") for level in range(1, 10)},
     b"\xfd7zXZ\x00": ("compressed by xz", "unxz -k {path}"),
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unzstd {path}"),
@@ -36,110 +38,182 @@ _WIDE = {  # characters between values and lines
 }
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f]")
 _HTML = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
-_JSON = re.compile(r"\[\s*[{\n]|\{\s*\n")  # an array of objects, or an object over several lines
+_ARRAY = re.compile(r"\[\s*(?:[{\]]|\Z)")  # of objects
+_LINES = re.compile(r"\{\s*\n")  # an object over several lines
 _OBJECT = re.compile(r"^\s*\{", re.MULTILINE)
 _HIGH = re.compile(rb"[\x80-\xff]+")
 
 
-def describe_kind(path: Path) -> str | None:
-    """Describe a file that is not what its suffix says, and the way to convert it; None if nothing is known.
+def read_head(source: "Source") -> bytes:
+    """Read the first bytes of a file, without its compression, to the end of a line."""
+    with source.open_bytes() as file:
+        return file.read(HEAD) + file.readline(LINE)
+
+
+def head_text(source: "Source", head: bytes) -> str:
+    """The first bytes of a file as text, without white space and byte order marks before it."""
+    return head.decode(source.format.encoding, "ignore").lstrip("\ufeff").lstrip()
+
+
+def describe_kind(source: "Source", head: bytes, *, is_known: bool) -> str | None:
+    """Describe a file that is not what its kind says, and the way to mend it; None if nothing is wrong.
+
+    Args:
+        source: the file.
+        head: its first bytes.
+        is_known: whether its ending or an option says the kind.
 
     Raises:
         OSError: the file cannot be read.
     """
-    suffix = path.suffix.lower()
-    with path.open("rb") as file:
-        head = file.read(HEAD) + file.readline(LINE)
+    kind = source.kind if is_known else None
+    with source.path.open("rb") as file:
         file.seek(-min(4, file.seek(0, SEEK_END)), SEEK_END)
         tail = file.read()
-    for magic, (kind, mend) in MAGIC.items():
+    for magic, (content, mend) in MAGIC.items():
         if head.startswith(magic):
-            if b"xl/" in head or suffix in (".xlsx", ".xlsm"):
-                kind, mend = WORKBOOK
-            return f"is {kind}: {mend.format(path=shlex.quote(str(path)))}"
-    if head.startswith(b"PAR1") and (suffix == ".parquet" or tail == b"PAR1"):
-        return None if suffix == ".parquet" else f"is a Parquet file: {rename(path, '.parquet')}"
-    for bom, encoding in BOMS.items():
-        if head.startswith(bom):
-            return f"is {encoding} text{_convert(path, encoding)}"
-    if suffix != ".parquet":
-        for encoding, mark in _WIDE.items():
-            if len(mark.findall(head)) > 1 and head.count(0) > len(head) / 50:
-                return f"holds NUL bytes; it seems to be {encoding} text{_convert(path, encoding)}"
-        if b"\0" in head and len(_CONTROL.findall(head)) > max(2, len(head) / 20):
-            return "holds binary data, no text: export its rows as CSV, or as JSON lines"
+            if b"xl/" in head or source.path.suffix.lower() in (".xlsx", ".xlsm"):
+                content, mend = WORKBOOK
+            return f"is {content}: {mend.format(path=shlex.quote(str(source.path)))}"
+    if head.startswith(b"PAR1") and source.is_compressed:
+        return f"is a Parquet file compressed by gzip: gunzip -k {shlex.quote(str(source.path))}"
+    if head.startswith(b"PAR1") and (kind == "parquet" or tail == b"PAR1"):
+        return None if kind == "parquet" else f"is a Parquet file: {choose('parquet')}"
+    if source.format.is_utf8 and (problem := _describe_binary(head, is_parquet=kind == "parquet")):
+        return problem
     if _HTML.match(head):
         return "is a page of HTML, perhaps saved in place of the data: download the file itself"
-    text = head.decode("utf-8", "ignore").lstrip("\ufeff").lstrip()
-    if suffix not in (".csv", ".tsv") and (opening := _JSON.match(text)):
-        return f"is JSON, but not a JSON object on each line: {_json_lines(path, opening[0][0])}"
-    right = _suffix_for(text)
-    if suffix in (".csv", ".tsv") and right != ".jsonl":
-        return None  # other delimiters are recognised by more rows
-    if right in (None, suffix) or (suffix == ".jsonl" and _OBJECT.search(text)):
+    text = head_text(source, head)
+    right = _kind_of(text)
+    match kind:
+        case "csv" | "tsv" if right not in ("json", "jsonl"):
+            return None  # other delimiters are recognised by more rows
+        case "txt" if source.format.kind is not None or not (right == "tsv" or text.startswith('{"')):
+            return None
+        case "jsonl" | "json" if text.startswith("{") and _LINES.match(text):
+            return f"is JSON, but neither an array nor an object on each line{_json_lines(source)}"
+        case "jsonl" if right != "json" and _OBJECT.search(text):
+            return None
+        case "json" if right in ("json", "jsonl"):
+            return None
+    if right in (None, kind):
         return None
-    return f"holds {_NAMES[right]}: {rename(path, right)}"
+    lines = ", or --format txt if each line is a text" if kind == "txt" else ""
+    return f"holds {_NAMES[str(right)]}: {choose(str(right))}{lines}"
 
 
-def describe_encoding(path: Path) -> str:
-    """Describe a file that is not UTF-8: its first wrong line, the likely encoding and the command to convert it."""
-    wrong, first, has_utf8 = b"", 0, False
-    with path.open("rb") as file:
+def _describe_binary(head: bytes, *, is_parquet: bool) -> str | None:
+    """Describe bytes that are not UTF-8 text, by their NUL bytes and byte order marks."""
+    for bom, encoding in BOMS.items():
+        if head.startswith(bom):
+            return f"is {encoding} text: add --encoding {encoding.lower()}"
+    if is_parquet:
+        return None
+    for encoding, mark in _WIDE.items():
+        if len(mark.findall(head)) > 1 and head.count(0) > len(head) / 50:
+            return f"holds NUL bytes; it seems to be {encoding} text: add --encoding {encoding.lower()}"
+    if b"\0" in head and len(_CONTROL.findall(head)) > max(2, len(head) / 20):
+        return "holds binary data, no text: export its rows as CSV, or as JSON lines"
+    return None
+
+
+def describe_encoding(source: "Source") -> str:
+    """Describe a file whose text has another encoding: its first wrong byte and the encoding that it likely has."""
+    encoding = source.format.encoding
+    with source.open_bytes() as file:
+        head = file.read(HEAD)
+        if not source.format.is_utf8:
+            wrong, at = _first_wrong(file, head, encoding)
+            likely = likely_encoding(head if not head.isascii() else wrong)
+            advice = f"; it may be {likely}: {_encoding_option(likely)}"
+            return f"is not {encoding} text: byte {at:,} is wrong{advice if likely != encoding.lower() else ''}"
+        file.seek(0)
+        sample, first, at, position, has_utf8 = b"", 0, 0, 0, False
         for number, line in enumerate(file, start=1):
             try:
                 has_utf8 |= not line.decode("utf-8").isascii()
-            except UnicodeDecodeError:
-                first = first or number
-                wrong += line
-                if len(wrong) > HEAD:
+            except UnicodeDecodeError as error:
+                first, at = (first, at) if first else (number, position + error.start + 1)
+                sample += line
+                if len(sample) > HEAD:
                     break
-    at = f"is not UTF-8 text: line {first:,} is wrong"
+            position += len(line)
+    place = f"is not UTF-8 text: line {first:,} is wrong, at byte {at:,} of the file"
     if has_utf8:
-        return f"{at}, while others are UTF-8; it may be cut off or joined from files of two encodings: mend that line"
-    return at + _convert(path, _likely_encoding(wrong))
+        return f"{place}, while others are UTF-8; it may be cut off or joined from files of two encodings: mend it"
+    likely = likely_encoding(sample)
+    return f"{place}; it may be {likely}: {_encoding_option(likely)}"
 
 
-def _likely_encoding(line: bytes) -> str:
-    runs = _HIGH.findall(line)
+def _first_wrong(file: BinaryIO, head: bytes, encoding: str) -> tuple[bytes, int]:
+    """The bytes around the first wrong one, and its number in the file, counted from 1."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    chunk, position = head, 0
+    while True:
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:  # of the chunk and bytes that were kept from the one before
+            before = len(error.object) - len(chunk)
+            return error.object[error.start :], position - before + error.start + 1
+        except UnicodeError:  # UTF-16 without a byte order mark
+            return chunk, position + 1
+        position += len(chunk)
+        if not chunk:
+            return b"", position
+        chunk = file.read(LINE)
+
+
+def _encoding_option(encoding: str) -> str:
+    return "leave out --encoding" if encoding == "utf-8" else f"add --encoding {encoding}"
+
+
+def likely_encoding(sample: bytes) -> str:
+    """The likely encoding of text by a sample of it."""
+    for bom, encoding in BOMS.items():
+        if sample.startswith(bom):
+            return encoding.lower()
+    for encoding, mark in _WIDE.items():
+        if len(mark.findall(sample)) > 1:
+            return encoding.lower()
+    with suppress(UnicodeDecodeError):
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut
+        return "utf-8"
+    runs = _HIGH.findall(sample)
     if sum(len(run) > 1 for run in runs) * 2 > len(runs):  # letters of Western languages mostly stand alone
         try:
-            line[:HEAD].decode("gb18030")
+            sample[:HEAD].decode("gb18030")
         except UnicodeDecodeError as error:
-            if error.end < len(line[:HEAD]) - 1:
-                return "WINDOWS-1252"
-        return "GB18030"
-    return "WINDOWS-1252"
+            if error.end < len(sample[:HEAD]) - 1:
+                return "windows-1252"
+        return "gb18030"
+    return "windows-1252"
 
 
-def _suffix_for(text: str) -> str | None:
-    """The suffix of text of the supported kinds; None for other text."""
+def _kind_of(text: str) -> str | None:
+    """The kind of text by its first line; None for text of no kind."""
     line = text.partition("\n")[0]
     if line.startswith("{"):
-        return ".jsonl" if line.rstrip().endswith("}") else None
+        return "jsonl" if line.rstrip().endswith("}") else None
     if line.startswith("["):
-        return None
-    return next((suffix for suffix, delimiter in ((".tsv", "\t"), (".csv", ",")) if delimiter in line), None)
+        return "json" if _ARRAY.match(text) else None
+    return next((kind for kind, delimiter in (("tsv", "\t"), ("csv", ",")) if delimiter in line), None)
 
 
-_NAMES = {".jsonl": "JSON lines", ".tsv": "values with tabs between them", ".csv": "values with commas between them"}
+_NAMES = {
+    "jsonl": "JSON lines",
+    "json": "an array of JSON",
+    "tsv": "values with tabs between them",
+    "csv": "values with commas between them",
+}
 
 
-def rename(path: Path, suffix: str) -> str:
-    """The command that gives a file another suffix."""
-    return f"mv {_quote([path, path.with_suffix(suffix)])}"
+def choose(kind: str) -> str:
+    """The advice to read a file as one of another kind."""
+    return f"add --format {kind}"
 
 
-def _json_lines(path: Path, opening: str) -> str:
-    lines = path.with_name(f"{path.stem}-lines.jsonl")
-    return f"jq -c '{'.[]' if opening == '[' else '.'}' {_quote([path])} > {_quote([lines])}"
-
-
-def _convert(path: Path, encoding: str) -> str:
-    converted = path.with_name(f"{path.stem}-utf8{path.suffix}")
-    return (
-        f"; if it is {encoding}, convert it with: iconv -f {encoding} -t UTF-8 {_quote([path])} > {_quote([converted])}"
-    )
-
-
-def _quote(paths: Iterable[Path]) -> str:
-    return shlex.join(map(str, paths))
+def _json_lines(source: "Source") -> str:
+    if not source.is_plain:
+        return ""
+    lines = source.path.with_name(f"{source.path.stem}-lines.jsonl")
+    return f": {shlex.join(['jq', '-c', '.', str(source.path)])} > {shlex.quote(str(lines))}"

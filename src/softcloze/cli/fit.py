@@ -8,6 +8,8 @@ import typer
 
 from softcloze.cli.answers import AnswerOption, WritingOption, read_options
 from softcloze.cli.console import errors, say, warn
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import FORMAT_OPTIONS, takes_format
 from softcloze.cli.fit_auto import TrainingRows, fit_automatically, read_texts
 from softcloze.cli.fit_files import (
     explain_interruption,
@@ -52,15 +54,16 @@ from softcloze.prompt.card import CARD, PROMPT
 WITH_AUTO_ALONE = ("budget", "candidates", "members", "encoder", "report")
 OF_BOTH = (
     *("file", "out", "template", "model", "verbalizer", "text_column", "label_column", "shots"),
-    *("class_weight", "weight_column", "max_length", "chat_options", "seed", "auto"),
+    *("class_weight", "weight_column", "max_length", "chat_options", "seed", "auto", *FORMAT_OPTIONS),
 )
 
 OF_ANSWERS = (
     *("file", "out", "template", "model", "text_column", "answer_column", "option", "demonstrations", "epochs"),
-    *("batch_size", "learning_rate", "max_length", "chat_options", "seed"),
+    *("batch_size", "learning_rate", "max_length", "chat_options", "seed", *FORMAT_OPTIONS),
 )
 
 
+@takes_format
 def fit(
     context: typer.Context,
     file: FileArgument,
@@ -129,6 +132,7 @@ def fit(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="With --auto: also write what was tried as HTML.")
     ] = None,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Train a soft prompt, a head or both on rows with labels or answers and save the prompt in a folder.
 
@@ -153,7 +157,7 @@ def fit(
     rates: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if parsed is not None and answer_column is not None:
         fit_generator(
-            open_table(file),
+            open_table(file, format),
             out,
             model,
             parsed,
@@ -172,7 +176,7 @@ def fit(
             "the template writes text at <answer>: name the column of the answers with --answer-column, or put a "
             "<mask> in its place to choose among labels"
         )
-    table = open_table(file)
+    table = open_table(file, format)
     labels = table.labels(label_column, known_labels(words), fewest=2)
     columns = text_column or []
     if parsed is None:

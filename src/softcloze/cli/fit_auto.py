@@ -57,7 +57,7 @@ def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None
         columns = [TEXT] if TEXT in rest else rest
         if len(columns) != 1:
             raise CommandError(
-                f"{table.path} has the columns {quoted_list(table.columns)}, and --auto shows {TEXT!r}, or the only "
+                f"{table.source} has the columns {quoted_list(table.columns)}, and --auto shows {TEXT!r}, or the only "
                 "one beside the labels; name the columns of the texts with --text-column, once for each"
             )
     names = [TEXT] if len(columns) == 1 else [table.find_column(column) for column in columns]

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softcloze.cli.answers import WritingOption, read_options
-from softcloze.cli.console import plain, results, say, visible
+from softcloze.cli.console import errors, plain, results, say, visible
 from softcloze.cli.delimited import Row
 from softcloze.cli.example import ExampleTextOption, FieldOption, read_example
-from softcloze.cli.options import OtherModelOption, TextOption, TokenFileOption, read_token
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
+from softcloze.cli.options import FILE_HELP, OUT_HELP, OtherModelOption, TextOption, TokenFileOption, read_token
 from softcloze.cli.progress import warn_of_bad_rows
 from softcloze.cli.resumable import Result, RowCounts
-from softcloze.cli.row_run import open_rows, resume_output, run_rows, validate_new_columns, write_results
+from softcloze.cli.row_run import open_rows, print_results, resume_output, run_rows, validate_new_columns, write_results
 from softcloze.cli.saved import Saved, read_generator
 from softcloze.cli.served import fields_of_row
 from softcloze.cli.served_generator import ServedGenerator
+from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError
 from softcloze.formatting import counted
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 COLUMNS = ("written", "error")
 
 
+@takes_format
 def generate(
     prompt: Annotated[
         str,
@@ -40,12 +44,10 @@ def generate(
             "summaries or summaries@3.",
         ),
     ],
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file; or give --text.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=f"{FILE_HELP} Or give --text.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="Output with all rows of FILE: a .csv, .tsv, .jsonl or .parquet file."),
+        typer.Option(metavar="OUT", help=OUT_HELP),
     ] = None,
     text: ExampleTextOption = None,
     field: FieldOption = None,
@@ -61,6 +63,7 @@ def generate(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
     ] = False,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Write a text for each row of FILE with a saved prompt; with --text or --field in place of FILE, for one example.
 
@@ -94,7 +97,7 @@ def generate(
         return
     if out is None:
         raise CommandError("the rows of a FILE need a file for their texts: name it with --out")
-    table = open_rows(file, out)
+    table = open_rows(file, out, format, restart=restart)
     source = read_generator(prompt) if url is None else ServedGenerator.find(url, prompt, read_token(token_file))
     validate_new_columns(table, COLUMNS)
     as_example = table.reader(source.templates, text_column)
@@ -106,7 +109,9 @@ def generate(
         "--seed": str(seed),
     }
     changed = source.options(options) if isinstance(source, Saved) else options
-    output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
+    output = None
+    if out != STANDARD:
+        output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
 
     from softcloze.prompt.streaming import WRITING_WINDOW, write_rows
 
@@ -118,8 +123,12 @@ def generate(
     windows = run_rows(
         process, table, as_example, _result, done=counts.rows, work="writing texts", window=WRITING_WINDOW
     )
-    write_results(output, windows)
-    say(results(), f"{counted(counts.answered, 'text')} written to ", plain(out, "bold"))
+    if output is None:
+        print_results(table, windows, COLUMNS, counts)
+        say(errors(), f"{counted(counts.answered, 'text')} written")
+    else:
+        write_results(output, windows)
+        say(results(), f"{counted(counts.answered, 'text')} written to ", plain(out, "bold"))
     warn_of_bad_rows(table, counts, "and have no text")
 
 

@@ -1,30 +1,25 @@
-"""Read rows of CSV, TSV, JSON lines and Parquet files lazily, and turn them into examples."""
+"""Read rows of files lazily, and turn them into examples."""
 
-import json
-import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from types import ModuleType
 
 from softcloze.cli.console import warn
-from softcloze.cli.delimited import DELIMITERS, Line, QuoteCheck, Row, read_delimited, validate_unique
-from softcloze.cli.file_kinds import describe_encoding, describe_kind
+from softcloze.cli.delimited import Line, QuoteCheck, Row, read_delimited
+from softcloze.cli.file_format import DELIMITERS, PLAIN, FileFormat, Source
+from softcloze.cli.json_rows import read_json_array, read_json_lines
+from softcloze.cli.parquet_rows import read_parquet
+from softcloze.cli.sources import explain_read_errors, find_source
 from softcloze.errors import CommandError, DataError, FieldError, FileError
-from softcloze.files import expand_user, unique_keys
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.parameters import NOT_NEGATIVE
 from softcloze.template import Template
 from softcloze.template.fields import find_name
 from softcloze.verbalizer.labels import as_label, validate_one_kind
 
-SUFFIXES = (*DELIMITERS, ".jsonl", ".parquet")
 _MISSING = frozenset(["NA", "#N/A", "nan", "NaN", "<NA>", "NULL", r"\N"])  # as R, Excel, pandas and MySQL write it
-NESTING = 100  # levels of lists and objects of JSON
-CHUNK = 1000  # rows of Parquet in one batch
+TEXT = "text"  # the column of a file of plain texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +27,14 @@ class Table:
     """A file of rows, which are read when they are needed.
 
     Attributes:
-        path: the file.
+        source: the file.
         columns: names of the columns; for JSON lines every name that occurs, in order of first appearance.
         count: number of rows, including damaged ones.
         header_is_data: whether the header looks like a row.
         first: index of the first row in the file, where the table is a part of it.
     """
 
-    path: Path
+    source: Source
     columns: tuple[str, ...]
     count: int
     header_is_data: bool = False
@@ -58,16 +53,16 @@ class Table:
 
     def all_lines(self) -> Iterator[Row | FileError]:
         """Read the rows of the whole file, as `lines`."""
-        return (line for _, line in _read_lines(self.path))
+        return (line for _, line in _read_lines(self.source))
 
     def place(self, index: int) -> str:
-        """The line of a row, for messages, counted from 1 as in editors; of Parquet files its number."""
-        number, _ = next(islice(_read_lines(self.path), self.first + index, None))
-        return f"{'row' if self.path.suffix.lower() == '.parquet' else 'line'} {number}"
+        """The line of a row, for messages, counted from 1 as in editors; of Parquet and JSON arrays its number."""
+        number, _ = next(islice(_read_lines(self.source), self.first + index, None))
+        return f"{'row' if self.source.kind in ('parquet', 'json') else 'line'} {number}"
 
     def problem(self, index: int, reason: object) -> FileError:
         """The error about a row, with its file and line."""
-        return FileError(f"{self.path}, {self.place(index)}: {reason}")
+        return FileError(f"{self.source}, {self.place(index)}: {reason}")
 
     def rows(self) -> Iterator[Row]:
         """Read every row.
@@ -142,7 +137,7 @@ class Table:
         try:
             validate_one_kind(labels, repr(column))
         except DataError as error:
-            raise FileError(f"{self.path}: {error}") from error
+            raise FileError(f"{self.source}: {error}") from error
         texts = [str(label) for label in labels]
         if known is None:
             from softcloze.data.labels import check_spellings  # with numpy, which is slow to import
@@ -159,10 +154,10 @@ class Table:
             raise self.problem(index, problem)
         for label in () if known is not None else sorted(_MISSING.intersection(texts)):
             place = self.place(texts.index(label))
-            warn(f"{self.path}, {place}: the text {label!r} is taken for a label; remove its rows if it means a gap")
+            warn(f"{self.source}, {place}: the text {label!r} is taken for a label; remove its rows if it means a gap")
         if len(set(texts)) < fewest:
             raise FileError(
-                f"{self.path} has only the label {texts[0]!r} in {column!r}; rows of at least {fewest} are needed"
+                f"{self.source} has only the label {texts[0]!r} in {column!r}; rows of at least {fewest} are needed"
             )
         return texts
 
@@ -184,7 +179,7 @@ class Table:
                 raise self.problem(index, f"weight {quoted(value)} in {column!r}; expected a number of at least 0")
             weights.append(float(weight))
         if not any(weights):
-            raise FileError(f"{self.path} has the weight 0 in every row of {column!r}")
+            raise FileError(f"{self.source} has the weight 0 in every row of {column!r}")
         return weights
 
     def find_column(self, column: str, hint: str = "") -> str:
@@ -196,44 +191,33 @@ class Table:
         name = find_name(column, self.columns)
         if name is None:
             if self.header_is_data:
-                hint += "; the first line looks like a row: put a line with the names of the columns above it"
+                hint += "; the first line looks like a row: name the columns with --columns, as in --columns text,label"
             raise FileError(
-                f"{self.path} has no column {column!r}; it has {quoted_list(self.columns)}"
+                f"{self.source} has no column {column!r}; it has {quoted_list(self.columns)}"
                 f"{did_you_mean(column, self.columns)}{hint}"
             )
         return name
 
 
-def open_table(path: Path) -> Table:
-    """Check a CSV, TSV, JSON lines or Parquet file, and find its columns.
+def open_table(path: Path, format: FileFormat = PLAIN) -> Table:
+    """Check a file of rows, standard input or a data set, and find its columns.
 
     CSV values stay text: "007", "NA" and "null" are neither numbers nor missing values.
+
+    Args:
+        path: as for `find_source`.
+        format: options of reading it.
 
     Raises:
         FileError: the file does not exist, is of another kind, is empty, or is damaged beyond single rows; names it,
             the line, and the way to mend it.
+        CommandError: an option does not fit the kind of the file.
     """
-    path = expand_user(path)
-    with explain_read_errors(path):
-        if path.is_dir():
-            raise FileError(f"{path} is a folder, expected a file")
-        if not path.exists():
-            if str(path) == "-":
-                raise FileError("rows are read several times, so not from standard input: name a file")
-            if path.is_symlink():
-                raise FileError(f"{path} is a link to {path.readlink()}, which does not exist")
-            others = (other.name for other in path.parent.glob("*"))
-            raise FileError(f"there is no file {path}{did_you_mean(path.name, others)}")
-        if not path.is_file():
-            raise FileError(f"{path} is a pipe or device, and rows are read several times: save them in a file")
-        kind = describe_kind(path)
-        if kind is not None:
-            raise FileError(f"{path} {kind}")
-        validate_suffix(path)
-    check = QuoteCheck(path) if path.suffix.lower() in DELIMITERS else None
+    source = find_source(path, format)
+    check = QuoteCheck(source) if source.kind in DELIMITERS else None
     columns: dict[str, None] = {}
     count, damaged = 0, []
-    for _, line in _read_lines(path, check):
+    for _, line in _read_lines(source, check):
         count += 1
         if isinstance(line, FileError):
             damaged.append(line)
@@ -243,107 +227,37 @@ def open_table(path: Path) -> Table:
         check.validate(no_rows=len(damaged) == count)
     if not count:
         header = f" after its header: {quoted_list(check.columns)}" if check is not None and check.columns else ""
-        raise FileError(f"{path} is empty: it holds no rows{header}")
+        raise FileError(f"{source} is empty: it holds no rows{header}")
     if len(damaged) == count:
         raise damaged[0]
-    return Table(path, tuple(columns), count, check is not None and check.header_is_data)
+    return Table(source, tuple(columns), count, check is not None and check.header_is_data)
 
 
-def validate_suffix(path: Path) -> None:
-    """Raise FileError if the suffix of `path` is not one of `SUFFIXES`."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise FileError(f"{path} has an unknown ending {path.suffix!r}; expected {', '.join(SUFFIXES)}")
-
-
-def _read_lines(path: Path, check: QuoteCheck | None = None) -> Iterator[Line]:
-    """Read every row, or the error of a damaged one, with the number of its line; in Parquet files of the row."""
-    with explain_read_errors(path):
-        match path.suffix.lower():
-            case ".parquet":
-                yield from _read_parquet(path)
-            case ".jsonl":
-                yield from _read_json_lines(path)
+def _read_lines(source: Source, check: QuoteCheck | None = None) -> Iterator[Line]:
+    """Read every row, or the error of a damaged one, with the number of its line; in Parquet and arrays of the row."""
+    with explain_read_errors(source):
+        match source.kind:
+            case "parquet":
+                yield from read_parquet(source.path, source)
+            case "json":
+                yield from read_json_array(source)
+            case "jsonl":
+                yield from read_json_lines(source)
+            case "txt":
+                yield from _read_texts(source)
             case _:
-                yield from read_delimited(path, check)
+                yield from read_delimited(source, check)
 
 
-@contextmanager
-def explain_read_errors(path: Path) -> Iterator[None]:
-    """Turn errors of reading into a FileError about `path`."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path} {describe_encoding(path)}") from error
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _read_json_lines(path: Path) -> Iterator[Line]:
-    with path.open(encoding="utf-8") as file:  # any line end: neither stands in the strings of JSON
+def _read_texts(source: Source) -> Iterator[Line]:
+    """Read a text from each line that is not blank."""
+    with source.open_text() as file:
         for number, line in enumerate(file, start=1):
-            text = line.lstrip("\ufeff").strip()
-            if not text:
-                continue
-            try:
-                row = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_constant)
-                _validate_depth(row, text)
-            except (ValueError, RecursionError) as error:
-                reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
-                yield number, FileError(f"{path}, line {number}: not JSON: {reason}")
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                yield number, FileError(f"{path}, line {number}: expected a JSON object, found {quoted(text[:60], 60)}")
-
-
-def _constant(name: str) -> float:
-    """NaN, which Python writes for a missing number; raise ValueError for Infinity."""
-    if name != "NaN":
-        raise ValueError(f"{name} is not a number of JSON")
-    return math.nan
-
-
-def _validate_depth(value: object, text: str) -> None:
-    """Raise ValueError for nesting that other code could not follow."""
-    levels, inside = 0, [value]
-    while inside and text.count("[") + text.count("{") > NESTING:
-        levels += 1
-        if levels > NESTING:
-            raise ValueError(f"lists and objects are nested deeper than {NESTING} levels")
-        items = (item.values() if isinstance(item, dict) else item for item in inside if isinstance(item, dict | list))
-        inside = [*chain.from_iterable(items)]
-
-
-def _read_parquet(path: Path) -> Iterator[Line]:
-    parquet = import_parquet()
-    from pyarrow import ArrowException
-
-    try:
-        # page by page: a row group may be as large as the file
-        with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
-            validate_unique(file.schema_arrow.names, path)
-            batches = (batch.to_pylist() for batch in file.iter_batches(CHUNK))
-            yield from enumerate(chain.from_iterable(batches), start=1)
-    except (ArrowException, UnicodeDecodeError) as error:
-        raise FileError(f"cannot read {path}: {error}") from error
-
-
-def import_parquet() -> ModuleType:
-    """Import pyarrow.parquet.
-
-    Raises:
-        CommandError: it is not installed; says how to install it.
-    """
-    try:
-        return import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise CommandError(
-            "Parquet files are read and written with pyarrow, which is not installed; "
-            "install it with: pip install 'softcloze[files]'"
-        ) from error
+            text = line.removeprefix("\ufeff") if number == 1 else line
+            if "\0" in text:
+                yield number, FileError(f"{source}, line {number}: holds a NUL character; the file is damaged")
+            elif text.strip():
+                yield number, {TEXT: text.removesuffix("\n")}
 
 
 def _renamed(row: Row, column: str, name: str) -> Row:

@@ -11,7 +11,9 @@ from softcloze.cli.answers import ANSWERS, AnswerOption, read_answers
 from softcloze.cli.console import quiet, results
 from softcloze.cli.delimited import Row
 from softcloze.cli.example import ExampleTextOption, FieldOption, read_example
-from softcloze.cli.input_files import open_table
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
+from softcloze.cli.input_files import Table, open_table
 from softcloze.cli.inspect_render import inspection_lines, page
 from softcloze.cli.options import (
     ESCAPES,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from softcloze.encoding import CompiledTemplate, Demonstration
 
 
+@takes_format
 def inspect(
     template: Annotated[
         str,
@@ -58,9 +61,7 @@ def inspect(
     chat_options: ChatOptionsOption = None,
     examples: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Rows for <demos> with labels or answers: a .csv, .tsv, .jsonl or .parquet file."
-        ),
+        typer.Option(metavar="FILE", help="Rows for <demos> with labels or answers."),
     ] = None,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
@@ -69,6 +70,7 @@ def inspect(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the same as an HTML page that needs nothing else.")
     ] = None,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Show the parts of a template; with an example and a model, every token and its origin.
 
@@ -88,7 +90,8 @@ def inspect(
     if example or (not parsed.fields and (model is not None or examples is not None)):
         labelled = None
         if examples is not None:
-            labelled = _read_labelled(parsed, examples, text_column, label_column, answer_column, demonstrations)
+            table = open_table(examples, format)
+            labelled = _read_labelled(parsed, table, text_column, label_column, answer_column, demonstrations)
         inspection = _inspect_example(parsed, example, words, labelled, model, max_length, options)
     else:
         from softcloze.cli.inspect_view import Inspection
@@ -122,7 +125,7 @@ class Labelled(NamedTuple):
 
 def _read_labelled(
     template: Template,
-    path: Path,
+    table: Table,
     text_column: str | None,
     label_column: str,
     answer_column: str | None,
@@ -130,7 +133,6 @@ def _read_labelled(
 ) -> Labelled:
     if template.demos is None:
         raise CommandError("--examples is for templates with <demos>, which this one does not have")
-    table = open_table(path)
     rows = table.examples([template], text_column)
     if template.answer is not None:
         return Labelled(rows, read_answers(table, answer_column or ANSWERS), choice)

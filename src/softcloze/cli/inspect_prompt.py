@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import LabelOption, OtherEncoderOption, OtherModelOption, TextOption
 from softcloze.cli.saved import Saved
@@ -24,19 +26,21 @@ if TYPE_CHECKING:
 WITH_LINEAR_LAYER = ("linear", "words+linear")
 
 
+@takes_format
 def inspect_prompt(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of a saved prompt, probe, ensemble or generator.")
     ],
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Labelled rows for the measurements: a .csv, .tsv, .jsonl or .parquet file."),
+        typer.Option(metavar="FILE", help="Labelled rows for the measurements: a file, -, or hf:NAME."),
     ] = None,
     text_column: TextOption = None,
     label_column: LabelOption = "label",
     words: Annotated[int, typer.Option(help="Number of nearest words to show for each vector.")] = 3,
     model: OtherModelOption = None,
     encoder: OtherEncoderOption = None,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Show the words nearest to the vectors of a soft prompt, and how far training moved them.
 
@@ -60,7 +64,7 @@ def inspect_prompt(
         return
     examples, labels = None, None
     if data is not None:
-        table = open_table(data)
+        table = open_table(data, format)
         examples = table.examples(saved.templates, text_column)
         known = {str(label): label for label in saved.labels}
         labels = [known.get(label, label) for label in table.labels(label_column)]

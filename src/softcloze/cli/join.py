@@ -7,15 +7,18 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from softcloze.cli.console import errors
+from softcloze.cli.console import errors, results
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import Table
 from softcloze.cli.options import FileArgument
 from softcloze.cli.output_files import writer_for
 from softcloze.cli.predict import say_labelled
 from softcloze.cli.progress import warn_of_bad_rows
 from softcloze.cli.resumable import Header, RowCounts, labelled_rows, read_header, read_results
-from softcloze.cli.row_run import digest, open_rows
+from softcloze.cli.row_run import input_facts, open_rows
 from softcloze.cli.shard import SUFFIX, Shard
+from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError, FileError
 from softcloze.files import expand_user, explain_write_errors, replacing_file
 from softcloze.formatting import counted
@@ -38,6 +41,7 @@ class Part(NamedTuple):
     header: Header
 
 
+@takes_format
 def join(
     file: FileArgument,
     out: Annotated[
@@ -47,13 +51,16 @@ def join(
         list[Path] | None,
         typer.Argument(metavar="[SHARD]...", help="Results of all shards; by default those beside --out."),
     ] = None,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Write the rows of a file with their labels from the results of softcloze predict --shard.
 
     The output is that of a run over all rows. It is written as a whole or not at all, and the results of the shards
     stay as they are.
     """
-    table = open_rows(file, out)
+    if out == STANDARD:
+        raise CommandError("join finds the shards beside the file of --out; name that file in place of -")
+    table = open_rows(file, out, format, restart=False)
     with errors().status("reading the shards"):
         parts = _read_parts(table, _find(expand_user(out)) if not shards else [*map(expand_user, shards)], out)
         counts = _count(table, parts, out)
@@ -64,7 +71,7 @@ def join(
         with replacing_file(out) as draft:
             write(draft, labelled_rows(table, names, chain.from_iterable(read_results(part.path) for part in parts)))
     labels = [*counts.labels] if sum(counts.labels.values()) == counts.answered else []
-    say_labelled(counts, labels, f"; written to {out} from {counted(len(parts), 'shard')}")
+    say_labelled(counts, labels, f"; written to {out} from {counted(len(parts), 'shard')}", results())
     warn_of_bad_rows(table, counts, "and have no label")
 
 
@@ -101,7 +108,7 @@ def _read_parts(table: Table, paths: Sequence[Path], out: Path) -> list[Part]:
                 case [_, *more]:
                     doubled = " and ".join(str(part.path) for part in by_number[number])
                     problems += [f"doubled: {first.shard._replace(number=number)} is in {doubled}"] if more else []
-    purpose = {**first.header.purpose, "input": digest(table.path)}
+    purpose = {**first.header.purpose, **input_facts(table)}
     for part in parts:
         others = [name for name, value in part.header.purpose.items() if name != SHARD and purpose.get(name) != value]
         if others:

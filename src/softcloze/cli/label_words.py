@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from softcloze.cli.console import plain, results, say
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import open_table
 from softcloze.cli.options import ESCAPES, FileArgument, LabelOption, ModelOption, TextOption, read_escapes
 from softcloze.cli.progress import open_backbone
@@ -19,6 +21,7 @@ from softcloze.verbalizer import Verbalizer
 Ranking = Literal["petal", "lm-bff"]  # the keys of `softcloze.label_words.candidates.RANKINGS`, slow to import
 
 
+@takes_format
 def label_words(
     file: FileArgument,
     template: Annotated[
@@ -46,6 +49,7 @@ def label_words(
     seed: Annotated[
         int, typer.Option(help="Seed of the rows of --shots and of the folds of the cross-validation.")
     ] = 0,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Find label words for the labels of a file in the model's vocabulary.
 
@@ -56,7 +60,7 @@ def label_words(
             raise CommandError(f"--output writes a .toml file, found {output}")
         validate_writable(output)
     parsed = resolve_mask_template(template)
-    table = open_table(file)
+    table = open_table(file, format)
     examples, labels = table.examples([parsed], text_column), table.labels(label_column, fewest=2)
 
     from softcloze.data import few_shot  # slow to import, as the next

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from softcloze.cli.input_files import explain_read_errors
+from softcloze.cli.file_format import Source
+from softcloze.cli.sources import explain_read_errors
 from softcloze.errors import CommandError, FileError, VerbalizerError
 from softcloze.files import expand_user, unique_keys
 from softcloze.library import load_template, load_verbalizer, resolve_verbalizer
@@ -19,7 +20,9 @@ from softcloze.parameters import POSITIVE
 from softcloze.template import CHAT_OPTIONS, ChatOptions
 from softcloze.verbalizer import Label, Verbalizer
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet file.")]
+FILE_HELP = "A file of rows, - for standard input, or a data set of Hugging Face as hf:NAME."
+OUT_HELP = "Output with all rows: a .csv, .tsv, .jsonl or .parquet file, or - for JSON lines on standard output."
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help=FILE_HELP)]
 PromptOption = Annotated[
     Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe, ensemble or generator.")
 ]
@@ -280,8 +283,15 @@ def read_text(path: Path) -> str:
     path = expand_user(path)
     if "\0" in str(path):
         raise FileError(f"{str(path)!r:.80} is not the name of a file: it has a NUL character")
-    with explain_read_errors(path):
-        return path.read_text(encoding="utf-8-sig")
+    try:
+        with explain_read_errors(Source(path, str(path), "txt")):
+            return path.read_text(encoding="utf-8-sig")
+    except FileError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):
+            raise FileError(
+                f"{path} is not UTF-8 text, at byte {error.__cause__.start + 1:,}: save it as UTF-8"
+            ) from error
+        raise
 
 
 def read_token(path: Path | None) -> str | None:

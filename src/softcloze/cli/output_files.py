@@ -1,16 +1,22 @@
-"""Write rows to CSV, TSV, JSON lines and Parquet files."""
+"""Write rows to CSV, TSV, JSON lines and Parquet files, and JSON lines to standard output."""
 
 import csv
+import gzip
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from softcloze.cli.console import warn
-from softcloze.cli.delimited import DELIMITERS, Row
-from softcloze.cli.input_files import Table, import_parquet
+from softcloze.cli.delimited import Row
+from softcloze.cli.file_format import DELIMITERS, kind_of
+from softcloze.cli.input_files import Table
+from softcloze.cli.parquet_rows import import_parquet
 from softcloze.errors import FileError
 from softcloze.files import explain_write_errors, resolve, validate_writable
 from softcloze.formatting import replace_surrogates
@@ -19,15 +25,24 @@ if TYPE_CHECKING:
     from pyarrow import Array, Field, Schema
 
 
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 INFERRED = 10_000  # rows whose types are inferred together
 GROUP = 10_000  # rows of a Parquet row group, which are in memory together
+
+
+def validate_ending(out: Path) -> None:
+    """Raise FileError if rows are not written to files with the ending of `out`."""
+    if kind_of(out) not in (*DELIMITERS, "jsonl", "parquet") or (kind_of(out) == "parquet" and _is_compressed(out)):
+        raise FileError(
+            f"{out} has an unknown ending {out.suffix!r}; expected {', '.join(ENDINGS)}, and .gz after those of text"
+        )
 
 
 def is_same(out: Path, path: Path) -> bool:
     """Return True if `out`, which may not exist, is the file `path`, be it by a link or by a path through `..`."""
     with explain_write_errors(out):
         target = resolve(out)
-        return target.exists() and target.samefile(path)
+        return target.exists() and path.exists() and target.samefile(path)
 
 
 def validate_page(page: Path, source: Path) -> None:
@@ -56,15 +71,27 @@ def writer_for(path: Path, table: Table, names: Sequence[str]) -> Callable[[Path
         FileError: a Parquet file cannot hold the values of a column, which are of several kinds.
         CommandError: Parquet files need pyarrow, which is not installed.
     """
-    if path.suffix.lower() != ".jsonl" and table.path.suffix.lower() == ".jsonl":
+    kind, is_compressed = kind_of(path), _is_compressed(path)
+    if kind != "jsonl" and table.source.kind in ("json", "jsonl"):
         _warn_of_surrogates(path, table)
-    match path.suffix.lower():
-        case ".parquet":
+    match kind:
+        case "parquet":
             return partial(_write_parquet, schema=_schema(path, table, names))
-        case ".jsonl":
-            return _write_json_lines
-        case suffix:
-            return partial(_write_csv, columns=(*table.columns, *names), delimiter=DELIMITERS[suffix])
+        case "jsonl":
+            return partial(_write_json_lines, is_compressed=is_compressed)
+        case _:
+            columns = (*table.columns, *names)
+            return partial(_write_csv, columns=columns, delimiter=DELIMITERS[str(kind)], is_compressed=is_compressed)
+
+
+def print_row(row: Row) -> None:
+    """Write a row to standard output, as a line of JSON."""
+    line = json.dumps(row, ensure_ascii=False, default=str) + "\n"
+    sys.stdout.buffer.write(line.encode("utf-8", "backslashreplace"))
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 def _warn_of_surrogates(path: Path, table: Table) -> None:
@@ -72,13 +99,22 @@ def _warn_of_surrogates(path: Path, table: Table) -> None:
     for index, line in enumerate(table.lines()):
         text = "" if isinstance(line, FileError) else json.dumps(line, ensure_ascii=False)
         if replace_surrogates(text) != text:
-            place = f"{table.path}, {table.place(index)}"
+            place = f"{table.source}, {table.place(index)}"
             warn(f"{place}: half a character (a lone surrogate) becomes a question mark in {path}; .jsonl keeps it")
             return
 
 
-def _write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> None:
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
+@contextmanager
+def _open_new(path: Path, errors: str, *, is_compressed: bool) -> Iterator[IO[str]]:
+    """Open a file for writing text; a compressed one has neither its name nor a time in it."""
+    with path.open("wb") as file:
+        stream = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if is_compressed else file
+        with TextIOWrapper(stream, "utf-8", errors, newline="") as text:
+            yield text
+
+
+def _write_csv(path: Path, rows: Iterable[Row], columns: Sequence[str], delimiter: str, *, is_compressed: bool) -> None:
+    with _open_new(path, "replace", is_compressed=is_compressed) as file:
         writer = csv.DictWriter(file, columns, delimiter=delimiter)
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
@@ -89,8 +125,8 @@ def _cell(value: object) -> object:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
-def _write_json_lines(path: Path, rows: Iterable[Row]) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+def _write_json_lines(path: Path, rows: Iterable[Row], *, is_compressed: bool) -> None:
+    with _open_new(path, "backslashreplace", is_compressed=is_compressed) as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
 
@@ -112,10 +148,10 @@ def _schema(path: Path, table: Table, names: Sequence[str]) -> "Schema":
     label, *chances, error = names
     added = [(label, pyarrow.string()), *((name, pyarrow.float64()) for name in chances), (error, pyarrow.string())]
     try:
-        if table.path.suffix.lower() == ".parquet":
+        if table.source.kind == "parquet":
             # metadata of other libraries would describe the old columns only
-            fields = list(map(_plain, parquet.read_schema(table.path).remove_metadata()))
-        elif table.path.suffix.lower() in DELIMITERS:
+            fields = list(map(_plain, parquet.read_schema(table.source.path).remove_metadata()))
+        elif table.source.kind in (*DELIMITERS, "txt"):
             fields = [pyarrow.field(name, pyarrow.string()) for name in table.columns]
         else:
             fields = list(_inferred(table))

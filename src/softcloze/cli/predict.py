@@ -10,9 +10,12 @@ import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from softcloze.cli.console import plain, results, say
+from softcloze.cli.console import errors, plain, results, say
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import Table
 from softcloze.cli.options import (
+    OUT_HELP,
     FileArgument,
     OtherEncoderOption,
     OtherModelOption,
@@ -22,10 +25,11 @@ from softcloze.cli.options import (
 )
 from softcloze.cli.progress import warn_of_bad_rows
 from softcloze.cli.resumable import Result, RowCounts
-from softcloze.cli.row_run import open_rows, resume_output, run_rows, validate_new_columns, write_results
+from softcloze.cli.row_run import open_rows, print_results, resume_output, run_rows, validate_new_columns, write_results
 from softcloze.cli.saved import Saved, read_classifier
 from softcloze.cli.served import ServedPrompt
 from softcloze.cli.shard import Shard
+from softcloze.cli.sources import STANDARD
 from softcloze.display import Column, Styled, rich_table
 from softcloze.display import Table as DisplayTable
 from softcloze.errors import CommandError, FileError
@@ -40,6 +44,7 @@ PREVIEW_ROWS = 10  # rows of the table in the terminal
 NARROWEST = 10  # cells of a text in that table
 
 
+@takes_format
 def predict(
     file: FileArgument,
     prompt: Annotated[
@@ -53,7 +58,7 @@ def predict(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Output with all rows: a .csv, .tsv, .jsonl or .parquet file."),
+        typer.Option(metavar="FILE", help=OUT_HELP),
     ] = None,
     text_column: TextOption = None,
     model: OtherModelOption = None,
@@ -78,6 +83,7 @@ def predict(
         bool,
         typer.Option("--compile", help="Compile the model with torch: takes half a minute, faster for many rows."),
     ] = False,
+    format: FileFormat = PLAIN,
 ) -> None:
     """Predict a label and the probability of each class for every row; without --out, print the first rows.
 
@@ -89,9 +95,9 @@ def predict(
             "--url has the service score the rows, with its own model; leave out --model, --encoder and --compile"
         )
     part = Shard.parse(shard) if shard is not None else None
-    if part is not None and out is None:
-        raise CommandError(f"--shard {shard} needs --out, beside which the results of each shard are kept")
-    table = open_rows(file, out)
+    if part is not None and (out is None or out == STANDARD):
+        raise CommandError(f"--shard {shard} needs --out with a file, beside which the results of each shard are kept")
+    table = open_rows(file, out, format, restart=restart)
     saved = read_classifier(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
     names = ("predicted", *(f"probability_{label}" for label in saved.label_texts), "error")
     validate_new_columns(table, names)
@@ -102,13 +108,15 @@ def predict(
         table = table.part(part.rows(table.count, WINDOW))
     counts = RowCounts.of(saved.label_texts)
     output = None
-    if out is not None:
+    if out is not None and out != STANDARD:
         purpose = {"prompt": saved.checksum, "--text-column": text_column}
         output = resume_output(out, table, names, purpose, counts, restart=restart, shard=part)
     score = _scorer(saved, counts.rows, model, encoder, compile=compile) if counts.rows < table.count else iter
     windows = run_rows(score, table, as_example, _result, done=counts.rows, work="scoring rows", window=WINDOW)
     if output is not None:
         write_results(output, windows)
+    elif out == STANDARD:
+        print_results(table, windows, names, counts)
     else:
         first = _count(table, windows, counts)
         columns = saved.templates[0].fields if text_column is None else (text_column,)
@@ -120,15 +128,16 @@ def predict(
     else:
         where = f"; kept in {output.journal} for softcloze join, when all {part.of} shards are done"
     # there are as many different choices as rows
-    say_labelled(counts, () if saved.answers_words else saved.label_texts, where)
+    console = errors() if out == STANDARD else results()
+    say_labelled(counts, () if saved.answers_words else saved.label_texts, where, console)
     warn_of_bad_rows(table, counts, "and have no label")
 
 
-def say_labelled(counts: RowCounts, labels: Sequence[str], where: str) -> None:
+def say_labelled(counts: RowCounts, labels: Sequence[str], where: str, console: Console) -> None:
     """Say how many rows have a label, how many have each of some labels, and where they are."""
     by_label = ", ".join(f"{label} {counts.labels[label]:,}" for label in labels)
     say(
-        results(),
+        console,
         f"{counted(counts.answered, 'row')} labelled",
         plain(f": {by_label}" if by_label else ""),
         plain(where),

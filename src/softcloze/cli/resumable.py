@@ -81,7 +81,7 @@ class RowCounts:
 
     def reason(self, table: Table, row: int) -> str:
         """The line of a bad row and the reason."""
-        reason = self.reasons[row].removeprefix(f"{table.path}, ")
+        reason = self.reasons[row].removeprefix(f"{table.source}, ")
         return reason if reason != self.reasons[row] else f"{table.place(row)}: {reason}"
 
     def validate(self, table: Table) -> None:
@@ -137,7 +137,7 @@ class ResumableOutput:
         self.journal = self.out.with_name(f"{self.out.name}{shard.suffix if shard is not None else ''}{SUFFIX}")
         self.counts = counts
         self._table, self._names, self._shard = table, names, shard
-        self._state = _state(table.path)
+        self._state = _state(table.source.path)
         validate_writable(self.out)
         with explain_write_errors(self.journal):  # its name may be too long
             is_new = not self.journal.exists()
@@ -170,8 +170,8 @@ class ResumableOutput:
         Raises:
             FileError: the output cannot be written, no row has an answer, or the input changed since the run started.
         """
-        if _state(self._table.path) != self._state:
-            raise FileError(f"{self._table.path} changed during the run; --restart begins anew")
+        if _state(self._table.source.path) != self._state:
+            raise FileError(f"{self._table.source} changed during the run; --restart begins anew")
         if self._shard is not None:
             return
         with explain_write_errors(self.out):

@@ -4,6 +4,7 @@ The input may be larger than memory, so it is read several times: once to check 
 once to identify it by a checksum, once to run the prompt on it, and once more to write its rows with their results.
 """
 
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import file_digest
@@ -14,26 +15,37 @@ from typing import Any
 
 from softcloze.cli.console import errors, plain, say
 from softcloze.cli.delimited import Row
-from softcloze.cli.input_files import Table, open_table, validate_suffix
-from softcloze.cli.output_files import is_same
+from softcloze.cli.file_format import PLAIN, FileFormat
+from softcloze.cli.input_files import Table, open_table
+from softcloze.cli.output_files import is_same, print_row, validate_ending
 from softcloze.cli.progress import AnyRow, take_rows
-from softcloze.cli.resumable import Result, ResumableOutput, RowCounts
+from softcloze.cli.resumable import Result, ResumableOutput, RowCounts, labelled_rows
 from softcloze.cli.shard import Shard
+from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError, FileError, ServiceError
 
 
-def open_rows(file: Path, out: Path | None) -> Table:
+def open_rows(file: Path, out: Path | None, format: FileFormat, *, restart: bool) -> Table:
     """Open the rows of a file, after a check of the path of the output.
+
+    Args:
+        file: as for `open_table`, like `format`.
+        out: the output; None for none, "-" for standard output.
+        format: options of reading the file.
+        restart: whether the results of an interrupted run are to be discarded.
 
     Raises:
         FileError: the file cannot be read, or the output has an unknown ending.
-        CommandError: the output is the file itself.
+        CommandError: the output is the file itself, or standard output, which cannot be resumed, with `restart`.
     """
-    if out is not None:
-        validate_suffix(out)
+    target = out if out != STANDARD else None
+    if target is not None:
+        validate_ending(target)
+    elif restart:
+        raise CommandError("--restart is for an output in a file, whose interrupted run would be resumed; leave it out")
     with errors().status("reading the rows"):
-        table = open_table(file)
-    if out is not None and is_same(out, table.path):
+        table = open_table(file, format)
+    if target is not None and is_same(target, table.source.path):
         raise CommandError(f"--out {out} is the input file; name another")
     return table
 
@@ -42,7 +54,7 @@ def validate_new_columns(table: Table, names: Sequence[str]) -> None:
     """Raise FileError if the input has one of the new columns."""
     for name in names:
         if name in table.columns:
-            raise FileError(f"{table.path} has a column {name!r} already, which would be overwritten; rename it")
+            raise FileError(f"{table.source} has a column {name!r} already, which would be overwritten; rename it")
 
 
 def resume_output(
@@ -61,7 +73,7 @@ def resume_output(
     """
     with errors().status("reading the rows"):
         part = {"--shard": str(shard)} if shard is not None else {}
-        facts = {"input": digest(table.path), **purpose, **part, "version of softcloze": version("softcloze")}
+        facts = {**input_facts(table), **purpose, **part, "version of softcloze": version("softcloze")}
         output = ResumableOutput(out, table, names, facts, counts, restart=restart, shard=shard)
     if counts.rows:
         progress = f"resuming: {counts.rows:,} of {table.count:,} rows are done already, in "
@@ -69,10 +81,11 @@ def resume_output(
     return output
 
 
-def digest(path: Path) -> str:
-    """The checksum of a file, by which a run knows its input."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def input_facts(table: Table) -> dict[str, str | None]:
+    """The checksum of a file, and the options of reading it, by which a run knows its input."""
+    with table.source.path.open("rb") as file:
+        content = file_digest(file, "sha256").hexdigest()
+    return {"input": content, "way of reading it": None if table.source.format == PLAIN else str(table.source.format)}
 
 
 def run_rows(
@@ -117,3 +130,24 @@ def write_results(output: ResumableOutput, windows: Generator[list[Result]]) -> 
     except (KeyboardInterrupt, ServiceError):
         say(errors(), f"interrupted: {output.counts.rows:,} rows are saved; run the same command again to resume")
         raise
+
+
+def print_results(table: Table, windows: Generator[list[Result]], names: Sequence[str], counts: RowCounts) -> None:
+    """Write every row with its results to standard output, as lines of JSON, one window at a time.
+
+    Raises:
+        FileError: no row has an answer.
+    """
+
+    def results() -> Iterator[Result]:
+        for window in windows:
+            for result in window:
+                counts.add(result.answer, result.error)
+                yield result
+            sys.stdout.flush()
+
+    with closing(windows):
+        for row in labelled_rows(table, names, results()):
+            print_row(row)
+    sys.stdout.flush()
+    counts.validate(table)
