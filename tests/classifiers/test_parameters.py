@@ -78,6 +78,7 @@ RIGHT = {
     "average_last_epochs": {"0", "big"},
     "early_stopping": {"True"},
     "n_iter_no_change": {"big"},
+    "part_size": {"None", "big"},
     "checkpoint": {"None", "text"},
     "cache_memory": {"0", "big"},
     "on_epoch": {"None", "class"},

@@ -336,9 +336,9 @@ def test_parquet_without_pyarrow_names_the_command(tmp_path, monkeypatch):
 def test_several_processes_of_a_launcher_do_not_fit_alone(folder, monkeypatch, capsys):
     before = sorted(folder.iterdir())
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(sys, "argv", ["softcloze", *FIT])
+    monkeypatch.setattr(sys, "argv", ["softcloze", *FIT, "--auto"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert "softcloze fit runs in one process, and this is one of 2" in capsys.readouterr().err
+    assert "fit --auto runs in one process, and this is one of 2" in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before

@@ -136,10 +136,10 @@ def test_gradients_of_parts_add_up_to_those_of_the_step(memory_for):
         torch.autograd.backward(features.of(rows).square().sum())
         return rows
 
-    assert [*map(len, features.learn([*range(8)], [soft.weight], learn))] == [8]
+    assert [*map(len, features.learn([[*range(8)]], [soft.weight], learn))] == [8]
     whole, soft.weight.grad = soft.weight.grad, None
     memory_for(2, "backward")
-    parts = features.learn([*range(8)], [soft.weight], learn)
+    parts = features.learn([[*range(8)]], [soft.weight], learn)
     assert [*map(len, parts)] == [2, 2, 2, 2] and sorted(chain(*parts)) == [*range(8)]
     torch.testing.assert_close(soft.weight.grad, whole)
 

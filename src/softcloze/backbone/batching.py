@@ -70,19 +70,20 @@ def run_length_bucketed(
             budget = (len(batch) // 2) * max(1, cost(batch[0]))
 
 
-def micro_batches(costs: Mapping[int, int], shared: int, bytes_per_token: int) -> list[list[int]]:
+def micro_batches(costs: Mapping[int, int], shared: int, bytes_per_token: int, at_least: int = 1) -> list[list[int]]:
     """Split a training batch into parts of similar cost, so that each keeps about `ACTIVATION_BYTES`.
 
     Args:
         costs: for the index of each example its tokens.
         shared: tokens at the start that all examples have in common and that are computed once.
-        bytes_per_token: activation bytes that a token keeps for the backward pass.
+        bytes_per_token: activation bytes that a token keeps for the backward pass; 0 where memory does not matter.
+        at_least: parts at least, as far as there are examples.
 
     >>> micro_batches({4: 30, 7: 10, 9: 20}, shared=5, bytes_per_token=12 << 20)
     [[7, 9], [4]]
     """
     tokens = sum(costs.values()) - shared * (len(costs) - 1)
-    parts = -(-tokens * bytes_per_token // ACTIVATION_BYTES)
+    parts = max(-(-tokens * bytes_per_token // ACTIVATION_BYTES), at_least)
     by_cost = sorted(costs, key=costs.__getitem__)
     return [part.tolist() for part in np.array_split(by_cost, min(parts, len(costs)))]
 

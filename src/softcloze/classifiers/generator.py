@@ -25,7 +25,7 @@ from softcloze.heads import AnswerHead
 from softcloze.prompt import BoundGenerator, CompiledGenerator
 from softcloze.soft import SoftVectors, initial_vectors
 from softcloze.template import ChatOptions, Template
-from softcloze.training import TrainingSettings, TrainingTask, warn_if_stuck
+from softcloze.training import TrainingSettings, TrainingTask, joined_processes, warn_if_stuck
 
 
 @dataclass(eq=False, repr=False)
@@ -90,6 +90,7 @@ class PromptGenerator(GeneratorEstimator):
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
 
+    @joined_processes()
     def fit(self, X: Iterable[Example], answers: Iterable[str], sample_weight: Iterable[float] | None = None) -> Self:
         """Train the soft slots on pairs; every weight of the model stays as it is.
 

@@ -31,7 +31,7 @@ from softcloze.parameters import Constraint, one_of, plain
 from softcloze.prompt import BoundPrompt, CompiledPrompt, TrainedParts
 from softcloze.soft import INITS, initial_vectors
 from softcloze.template import ChatOptions, Template
-from softcloze.training import TrainingSettings
+from softcloze.training import TrainingSettings, joined_processes
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Words
 
 HEAD = "thresholds"
@@ -101,6 +101,7 @@ class MultiLabelPromptClassifier(PromptEstimator):
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
 
+    @joined_processes()
     def fit(self, X: Iterable[Example], y: Iterable[object], sample_weight: Iterable[float] | None = None) -> Self:
         """Learn the thresholds, and train the soft slots; every weight of the model stays as it is.
 

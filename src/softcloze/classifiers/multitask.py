@@ -32,6 +32,7 @@ from softcloze.training import (
     Record,
     ResolvedSettings,
     TrainingSettings,
+    joined_processes,
     train,
     warn_if_stuck,
 )
@@ -112,6 +113,7 @@ class MultiTaskPrompt(BaseEstimator):
         "random_state": RANDOM_STATE,
     }
 
+    @joined_processes()
     def fit(self, tasks: Mapping[str, tuple[Iterable[Example], Iterable[Label]]]) -> Self:
         """Train the shared block and the prompts of all tasks; every weight of the model stays as it is.
 

@@ -36,7 +36,7 @@ from softcloze.prompt import BoundPrompt, TrainedParts
 from softcloze.scoring import States
 from softcloze.soft import INITS
 from softcloze.template import ChatOptions, Template
-from softcloze.training import TrainingSettings
+from softcloze.training import TrainingSettings, joined_processes
 from softcloze.verbalizer import AnyVerbalizer, FieldVerbalizer, Label, Words
 
 
@@ -156,6 +156,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
     model_options: Mapping[str, Any] | None = None
     random_state: int | np.random.RandomState | None = None
 
+    @joined_processes()
     def fit(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> Self:
         """Train the soft slots and the head; every weight of the model stays as it is.
 
@@ -243,6 +244,7 @@ class PromptClassifier(OneLabelMixin, FitSteps):
         self.truncation_, self._cached = step.truncation_, step._cached
         return self
 
+    @joined_processes()
     def fit_probabilities(
         self, X: Iterable[Example], probabilities: np.ndarray, sample_weight: Iterable[float] | None = None
     ) -> Self:

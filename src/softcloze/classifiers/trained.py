@@ -19,7 +19,6 @@ from softcloze.backbone.engine import Cached
 from softcloze.classifiers.state import by_name, from_state, to_state
 from softcloze.errors import ParameterError
 from softcloze.files import validate_writable
-from softcloze.launcher import validate_one_process
 from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
 from softcloze.prompt.card import quantised_options
@@ -31,6 +30,7 @@ from softcloze.training import (
     ResolvedSettings,
     TrainingSettings,
     TrainingTask,
+    processes,
     train,
     validate_gradients,
 )
@@ -247,10 +247,8 @@ class TrainedEstimator(SharedModelMixin, ABC):
         """The parameters of a fit; their `repr` goes into the key of a checkpoint.
 
         Raises:
-            ProcessError: the process is one of several that a launcher started.
             ParameterError: soft vectors are to be trained where torch computes no gradients.
         """
-        validate_one_process("fit")
         if template.trains:
             validate_gradients()
         others = ("training", "random_state", "model_options", "template", "verbalizer", "options")
@@ -303,33 +301,42 @@ class TrainedEstimator(SharedModelMixin, ABC):
         """Predict with `bound` from now on, and remove the checkpoint of the fit."""
         self._adopt(bound)
         if (folder := self._settings().checkpoint) is not None:
-            Checkpoint(folder, start.key).discard()
+            processes().first_value(Checkpoint(folder, start.key).discard)
         return self
 
 
 def start_of(
     described: tuple[object, ...], settings: TrainingSettings, random_state: int | np.random.RandomState | None
 ) -> Start:
-    """Derive the seed of a fit and the key of its checkpoint, where it has one.
+    """Derive the seed of a fit and the key of its checkpoint, where it has one; of several processes in the first.
 
     Args:
         described: all that makes the fit what it is.
         settings: of the fit; the checkpoint of an interrupted one has the seed if `random_state` is None.
         random_state: of the fit.
+
+    Raises:
+        ProcessError: several processes share the fit, and differ in what makes it.
+        CheckpointError: the checkpoint is damaged.
+        FileError: its folder cannot be written.
     """
-    seed = None if random_state is None else seed_of(random_state)
-    if settings.checkpoint is None:
-        return Start(seed if seed is not None else seed_of(None), "")
+    given = None if random_state is None else seed_of(random_state)
     # an object without a representation of its own shows its address, which changes from run to run
-    text = re.sub(" at 0x[0-9a-f]+", "", repr((seed, *described)))
+    text = re.sub(" at 0x[0-9a-f]+", "", repr((given, *described)))
     key = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    checkpoint = Checkpoint(settings.checkpoint, key)
-    validate_writable(checkpoint.path)
-    checkpoint.warn_of_others()
-    progress = checkpoint.load()
-    if seed is None:
-        seed = progress.seed if progress is not None else seed_of(None)
-    return Start(seed, key)
+    processes().validate_same(key, "examples or parameters")
+
+    def make() -> tuple[int, str]:
+        seed = given
+        if settings.checkpoint is not None:
+            checkpoint = Checkpoint(settings.checkpoint, key)
+            validate_writable(checkpoint.path)
+            checkpoint.warn_of_others()
+            progress = checkpoint.load()
+            seed = progress.seed if progress is not None and given is None else given
+        return seed if seed is not None else seed_of(None), key
+
+    return Start(*processes().first_value(make))
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

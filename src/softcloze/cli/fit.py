@@ -13,6 +13,7 @@ from softcloze.cli.file_options import FORMAT_OPTIONS, takes_format
 from softcloze.cli.fit_auto import TrainingRows, fit_automatically, read_texts
 from softcloze.cli.fit_files import (
     explain_interruption,
+    first_process_alone_reports,
     progress_folder,
     reported_training,
     save,
@@ -47,7 +48,7 @@ from softcloze.cli.progress import open_backbone
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import quoted_list
-from softcloze.launcher import validate_one_process
+from softcloze.launcher import process_rank, validate_one_process
 from softcloze.library import resolve_template
 from softcloze.prompt.card import CARD, PROMPT
 
@@ -64,6 +65,7 @@ OF_ANSWERS = (
 
 
 @takes_format
+@first_process_alone_reports()
 def fit(
     context: typer.Context,
     file: FileArgument,
@@ -139,6 +141,8 @@ def fit(
     Without --verbalizer, a library template uses its own label words; with any other template every label is its
     own word. Run the same command again to resume after an interruption.
 
+    Under torchrun, all processes share the work of one fit, and the first one saves the prompt.
+
     With --answer-column, the template has an <answer> in place of a mask, and the prompt learns to write the answers of
     the rows; --option saves options of writing with it.
 
@@ -146,7 +150,8 @@ def fit(
     given. The folder then holds an ensemble, which the other commands take as well.
     """
     # mistakes in the input are reported first: the imports below take seconds, and training minutes
-    validate_one_process("softcloze fit")
+    if auto:
+        validate_one_process("fit --auto")
     _validate_options(context, template, auto=auto, writes=answer_column is not None)
     if report is not None:
         validate_page(report, file)
@@ -249,6 +254,8 @@ def fit(
     with explain_interruption(folder / CARD, progress):
         with reported_training(work, classifier.epochs, progress) as reported:
             classifier.set_params(**reported).fit(examples, labels, weights)
+        if process_rank() > 0:  # the first process saves the prompt
+            return
         if hasattr(classifier, "exact_"):
             least = classifier.exact_.log_losses[classifier.exact_.strengths == classifier.exact_.strength]
             say(

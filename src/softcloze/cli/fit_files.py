@@ -13,6 +13,7 @@ from softcloze.cli.delimited import Row
 from softcloze.cli.progress import score_rows, show_progress
 from softcloze.errors import FileError
 from softcloze.formatting import counted
+from softcloze.launcher import process_rank
 from softcloze.lint import lint
 from softcloze.template import Template
 from softcloze.verbalizer import Verbalizer
@@ -20,6 +21,17 @@ from softcloze.verbalizer import Verbalizer
 if TYPE_CHECKING:
     from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble, PromptGenerator
     from softcloze.prompt.streaming import RowPredictor
+
+
+@contextmanager
+def first_process_alone_reports() -> Iterator[None]:
+    """Print progress and warnings in the first process of a launcher alone, in a `with` block or decorated function."""
+    console = errors()
+    console.quiet = process_rank() > 0
+    try:
+        yield
+    finally:
+        console.quiet = False  # for errors, which may be those of one process
 
 
 def progress_folder(folder: Path) -> Path:

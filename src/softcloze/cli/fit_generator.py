@@ -13,6 +13,7 @@ from softcloze.cli.progress import open_backbone
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
 from softcloze.formatting import counted
+from softcloze.launcher import process_rank
 from softcloze.prompt.generator_card import GENERATOR
 from softcloze.template import Template
 
@@ -60,6 +61,8 @@ def fit_generator(
     with explain_interruption(folder / GENERATOR.card, progress):
         with reported_training(f"training on {len(examples):,} rows", generator.epochs, progress) as reported:
             generator.set_params(**reported).fit(examples, answers)
+        if process_rank() > 0:  # the first process saves the prompt
+            return
         save(generator, folder)
         with suppress(OSError):  # the progress of another fit stays
             progress.rmdir()

@@ -115,12 +115,15 @@ class Scorer:
         first = min(prompt.field_positions, default=len(prompt.left)) if self.states == "mean" else len(prompt.left)
         return prompt.left[: min(first, len(prompt.left) - 1)]
 
-    def cache_prefixes(self, prompts: Sequence[EncodedPrompt], memory: int) -> PrefixCache | None:
+    def cache_prefixes(
+        self, prompts: Sequence[EncodedPrompt], memory: int, *, lazily: bool = False
+    ) -> PrefixCache | None:
         """Compute the prefix of each prompt before its first soft slot, which training does not change.
 
         Args:
             prompts: encoded prompts.
             memory: bytes that it may take; a larger cache is kept in a file (see `PrefixCache.empty`).
+            lazily: compute the longest prefix alone; `fill_prefixes` computes others when they are needed.
 
         Returns:
             One prefix per prompt; None if a prompt has none or the model does not support prefix caches.
@@ -137,8 +140,18 @@ class Scorer:
                 cache = PrefixCache.empty(part, len(prompts), memory)
             cache.put(chosen, part)
 
-        run_length_bucketed(lengths, lambda i: lengths[i], prefill, self.backbone.token_budget)
+        if lazily:
+            prefill([max(range(len(prompts)), key=lengths.__getitem__)])
+            if cache is not None:
+                cache.lengths.copy_(torch.tensor(lengths))
+        else:
+            run_length_bucketed(lengths, lambda i: lengths[i], prefill, self.backbone.token_budget)
         return cache
+
+    def fill_prefixes(self, cache: PrefixCache, prompts: Sequence[EncodedPrompt], chosen: Sequence[int]) -> None:
+        """Compute the prefixes of some prompts in a cache of `cache_prefixes`, by their indices."""
+        lengths = cache.lengths.tolist()
+        cache.put(chosen, self.backbone.prefill([prompts[i].left[: lengths[i]] for i in chosen]))
 
     def cache_below(
         self, prompts: Sequence[EncodedPrompt], soft: SoftInputs, layer: int, memory: int

@@ -1,6 +1,7 @@
 """Training of soft vectors and heads."""
 
 from softcloze.training.checkpoint import Checkpoint, Record
+from softcloze.training.distributed import joined_processes, processes
 from softcloze.training.loop import hold_out, train, validate_gradients, warn_if_stuck
 from softcloze.training.settings import FIT_PARAMETERS, ResolvedSettings, TrainingSettings, parse_size
 from softcloze.training.task import TrainingTask
@@ -13,7 +14,9 @@ __all__ = [
     "TrainingSettings",
     "TrainingTask",
     "hold_out",
+    "joined_processes",
     "parse_size",
+    "processes",
     "train",
     "validate_gradients",
     "warn_if_stuck",

@@ -32,8 +32,13 @@ class TrainingFeatures:
         soft: SoftVectors | None,
         cache_memory: int,
         field_states: Mapping[tuple[int, ...], Tensor] | None = None,
+        *,
+        part_size: int | None = None,
+        processes: int = 1,
     ):
         """Compute all that does not depend on the vectors.
+
+        Of several processes, or with a `part_size`, each computes the prefix of an example when it first needs it.
 
         Args:
             scorer: computes features with the frozen backbone.
@@ -41,11 +46,16 @@ class TrainingFeatures:
             soft: the vectors; None if the template has none.
             cache_memory: bytes of keys and values that stay in memory; the rest go to a file.
             field_states: mean states of the fields of the examples by their token ids, for slots that depend on them.
+            part_size: examples in a forward pass, at most; None for as many as fit into memory.
+            processes: number of processes that share a batch.
         """
         self._scorer, self._prompts = scorer, prompts
         self._field_states = field_states if field_states is not None else {}
         self._soft = soft if soft is not None and soft.trained else None
         self._most = len(prompts)  # examples in a part
+        self._part_size, self._processes = part_size, processes
+        self._missing = set[int]()  # prompts whose prefix is computed when it is needed
+        self._shared = 0
         self.sample = list(range(len(prompts)))[:32]
         self.frozen: PrefixCache | None = None
         with scorer.backbone.frozen():
@@ -53,7 +63,9 @@ class TrainingFeatures:
                 soft.to(scorer.backbone.device)
             if soft is not None and soft.trained:
                 late = any(block.late for block in soft.blocks)  # which need the states of the field
-                self.frozen = scorer.cache_prefixes(prompts, cache_memory) if not late else None
+                lazily = processes > 1 or part_size is not None
+                self.frozen = scorer.cache_prefixes(prompts, cache_memory, lazily=lazily) if not late else None
+                self._missing = {*range(len(prompts))} if lazily and self.frozen is not None else set()
                 with torch.no_grad():
                     self._below = scorer.cache_below(prompts, self.inputs_of(soft), soft.first_layer, cache_memory)
                 self._known = self.frozen.lengths.tolist() if self.frozen is not None else [0] * len(prompts)
@@ -71,24 +83,24 @@ class TrainingFeatures:
         return replace(soft.inputs(), field_states=self._field_states)
 
     def learn(
-        self, rows: list[int], parameters: Sequence[nn.Parameter], learn: Callable[[list[int]], Result]
+        self, parts: Sequence[list[int]], parameters: Sequence[nn.Parameter], learn: Callable[[list[int]], Result]
     ) -> list[Result]:
         """Run a function that adds gradients on each part of a batch; the gradients add up to those of the batch.
 
         An accelerator that runs out of memory gets half of the examples at a time from there on.
 
         Args:
-            rows: indices of the examples.
+            parts: indices of the examples of each part, as of `parts`.
             parameters: what gets gradients. They lose those of a part that ran out of memory.
             learn: takes the indices of a part.
 
         Returns:
-            What `learn` returned for each part.
+            What `learn` returned for each part, of a part that was divided for each piece.
 
         Raises:
             OutOfMemoryError: a single example does not fit into memory.
         """
-        waiting, results = self._within(self._parts(rows)), []
+        waiting, results = self._within(parts), []
         while waiting:
             part, gradients = waiting[0], [_copy(parameter.grad) for parameter in parameters]
             try:
@@ -111,24 +123,37 @@ class TrainingFeatures:
         if self._soft is None:
             return self._fixed[rows]
         inputs = replace(self.inputs_of(self._soft), below=self._below)
+        if self.frozen is not None and (missing := [row for row in rows if row in self._missing]):
+            self._scorer.fill_prefixes(self.frozen, self._prompts, missing)
+            self._missing.difference_update(missing)
         return self._scorer.batch([self._prompts[i] for i in rows], inputs, self.frozen, rows).cpu()
 
     def without_gradient(self, rows: list[int]) -> Tensor:
         """Features of the examples `rows` without gradient, computed in batches of similar length."""
         if self._soft is None:
             return self._fixed[rows]
+        size = self._part_size if self._part_size is not None else max(1, len(rows))
+        inputs = self.inputs_of(self._soft)
         with self._scorer.backbone.frozen(), torch.no_grad():
-            return compute_features(self._scorer, [self._prompts[i] for i in rows], self.inputs_of(self._soft))
+            batches = [[self._prompts[i] for i in rows[first : first + size]] for first in range(0, len(rows), size)]
+            return torch.cat([compute_features(self._scorer, batch, inputs) for batch in batches])
 
-    def _parts(self, rows: list[int]) -> list[list[int]]:
-        """Split a batch into micro-batches of similar length."""
+    def parts(self, rows: list[int]) -> list[list[int]]:
+        """Split a batch into micro-batches of similar length, one for each process at least."""
         backbone = self._scorer.backbone
-        if self._soft is None or backbone.device.type != "cpu":  # an accelerator is fastest with whole batches
+        size, activation_bytes, at_least = self._part_size, 0, self._processes
+        if size is not None:
+            at_least = -(-len(rows) // size)
+        elif self._soft is not None and backbone.device.type == "cpu":  # an accelerator is fastest with whole batches
+            activation_bytes = backbone.activation_bytes
+        if not activation_bytes and at_least == 1:
             return [rows]
-        costs = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
-        return micro_batches(costs, self._shared, backbone.activation_bytes)
+        costs = dict.fromkeys(rows, 1)
+        if self._soft is not None:
+            costs = {row: self._scorer.cost(self._prompts[row], self._known[row]) for row in rows}
+        return micro_batches(costs, self._shared, activation_bytes, at_least)
 
-    def _within(self, parts: list[list[int]]) -> list[list[int]]:
+    def _within(self, parts: Sequence[list[int]]) -> list[list[int]]:
         """Split parts that have more examples than fit into memory."""
         return [piece.tolist() for part in parts for piece in np.array_split(part, -(-len(part) // self._most))]
 

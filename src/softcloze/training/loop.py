@@ -14,8 +14,10 @@ from softcloze.errors import NonFiniteError, ParameterError
 from softcloze.parameters import validate_parameters
 from softcloze.scoring.field_vectors import states_of_texts
 from softcloze.soft import layer_rms
+from softcloze.training.agreement import resume, take_values_of_first, validate_parts
 from softcloze.training.batches import draw_batches
 from softcloze.training.checkpoint import Checkpoint, EpochState, Progress, Record
+from softcloze.training.distributed import Learnt, Processes, processes
 from softcloze.training.features import TrainingFeatures
 from softcloze.training.optimised import current_values, named_parameters, parameter_groups, progress_of, restore
 from softcloze.training.settings import FIT_PARAMETERS, ResolvedSettings, learning_rate_share, parse_size
@@ -36,7 +38,8 @@ def train(
 ) -> list[Record]:
     """Train the soft vectors and heads of tasks in place, each by its head's loss over label scores.
 
-    The examples of a batch belong to one task; `draw_batches` draws it.
+    The examples of a batch belong to one task; `draw_batches` draws it. Within `joined_processes`, each process has all
+    examples and computes its share of the parts of each batch; all end with the same vectors and history.
 
     Args:
         tasks: what to train, all with one backbone; vectors may belong to several tasks (`SoftVectors.share`).
@@ -62,6 +65,7 @@ def train(
     Raises:
         ParameterError: a setting is outside its range, a soft slot gets no gradient, torch computes none here, or the
             examples are too few to hold some out.
+        ProcessError: more processes than parts of a batch, or a process that has ended.
         CheckpointError: the checkpoint is damaged.
         NonFiniteError: a loss, a gradient or a trained weight is NaN or infinite; names epoch and step.
     """
@@ -69,6 +73,9 @@ def train(
     validate_parameters(values, FIT_PARAMETERS)
     settings.validate()
     validate_gradients()
+    group = processes()
+    validate_parts(group, tasks, settings, batch_size)
+    take_values_of_first(group, tasks)
     chosen, held_out = [list(range(len(task.prompts))) for task in tasks], [list[int]() for _ in tasks]
     if settings.early_stopping:
         splits = [hold_out(task.classes, settings.validation_fraction, seed) for task in tasks]
@@ -76,7 +83,9 @@ def train(
     backbone = tasks[0].scorer.backbone
     softs = [task.soft for task in tasks if task.soft is not None]
     memory = parse_size(settings.cache_memory) // len(tasks)
-    features = [_features(task, rows, settings, memory, seed) for task, rows in zip(tasks, chosen, strict=True)]
+    features = [
+        _features(task, rows, settings, memory, seed, group.count) for task, rows in zip(tasks, chosen, strict=True)
+    ]
     for of_task in features:
         if on_cached is not None and of_task.frozen is not None:
             on_cached(of_task.frozen)
@@ -103,7 +112,9 @@ def train(
     history: list[Record] = []
     state = Progress({}).epoch
     unchecked = set(range(len(tasks)))  # tasks whose slots may lack a gradient
-    progress = checkpoint.resume(trained) if checkpoint is not None else None
+    progress = resume(group, checkpoint, trained)
+    if not group.is_first:
+        checkpoint = None
     if progress is not None:
         history, state, unchecked = progress.history, progress.epoch, set()
         kept = restore(progress, trained, optimizer)
@@ -120,18 +131,16 @@ def train(
             'or load the model with dtype="bfloat16" or "float32"; nothing was learnt'
         )
 
-    def learn(number: int, step: int, size: int, part: list[int]) -> tuple[float, int, set[int]]:
-        """Add the gradients of a part of a batch; return the sum of its losses, its hits and the predicted labels."""
+    def learn(number: int, step: int, size: int, part: list[int]) -> Learnt:
+        """Add the gradients of a part of a batch."""
         task = tasks[number]
         scores = task.head.label_scores(features[number].of(part))
         loss = task.loss(scores, part) * task.size(part)
         validate([loss], "loss", step)
-        task.last_scores.update(zip(part, scores.detach(), strict=True))
         torch.autograd.backward(loss / size)
-        labels = {label * len(tasks) + number for label in task.head.predicted_labels(scores)}
-        return float(loss.detach()), int(task.head.hits(scores, task.targets[part]).sum()), labels
+        return Learnt(part, float(loss.detach()), scores.detach())
 
-    parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+    parameters = [weight for of_rate in groups for weight in of_rate["params"]]
     while not _finished(history, epochs, settings):
         started = time.perf_counter() - state["seconds"]
         epoch = len(history)
@@ -142,18 +151,22 @@ def train(
         with backbone.frozen():
             for step in range(first_step + state["steps"], first_step + steps_per_epoch):
                 number, batch = batches[step - first_step]
-                for group in optimizer.param_groups:
-                    group["lr"] = group["highest"] * learning_rate_share(step, steps, settings.warmup_fraction)
+                for of_rate in optimizer.param_groups:
+                    of_rate["lr"] = of_rate["highest"] * learning_rate_share(step, steps, settings.warmup_fraction)
                 optimizer.zero_grad()  # to None: weights of other tasks stay as they are
-                learn_part = partial(learn, number, step, tasks[number].size(batch))
-                for loss, right, labels in features[number].learn(batch, parameters, learn_part):
+                task, of_task = tasks[number], features[number]
+                learn_part = partial(learn, number, step, task.size(batch))
+                learn_parts = partial(of_task.learn, parameters=parameters, learn=learn_part)
+                for rows, loss, scores in group.learn(of_task.parts(batch), parameters, learn_parts):
                     totals[number] += loss
-                    hits, predicted = hits + right, predicted | labels
-                if number in unchecked and (checked := tasks[number].soft) is not None:
-                    checked.validate_gradient()
+                    hits += int(task.head.hits(scores, task.targets[rows]).sum())
+                    predicted |= {label * len(tasks) + number for label in task.head.predicted_labels(scores)}
+                    task.last_scores.update(zip(rows, scores, strict=True))
+                if number in unchecked and task.soft is not None:
+                    task.soft.validate_gradient()
                 unchecked.discard(number)
-                for group in optimizer.param_groups:
-                    norm = nn.utils.clip_grad_norm_(group["params"], settings.max_grad_norm)
+                for of_rate in optimizer.param_groups:
+                    norm = nn.utils.clip_grad_norm_(of_rate["params"], settings.max_grad_norm)
                     validate([norm], "gradient", step)
                 optimizer.step()
                 if step >= first_averaged:
@@ -171,7 +184,7 @@ def train(
                         seconds=seconds,
                     )
                     checkpoint.save(progress_of(trained, optimizer, kept, seed, history, state))
-                if settings.on_step is not None:
+                if settings.on_step is not None and group.is_first:
                     settings.on_step(step + 1, steps)
             state = Progress({}).epoch
             sizes = [sum(task.size(rows) for of, rows in batches if of == number) for number, task in enumerate(tasks)]
@@ -182,7 +195,7 @@ def train(
             of_tasks = zip(names, totals, sizes, strict=False)
             record |= {f"loss/{name}": total / size for name, total, size in of_tasks if size}
             if settings.early_stopping:
-                record["validation_loss"] = _validation_loss(tasks, features, held_out)
+                record["validation_loss"] = _validation_loss(tasks, features, held_out, group)
                 if record["validation_loss"] < min((r["validation_loss"] for r in history), default=float("inf")):
                     kept = current_values(trained, tasks)
         # in the precision of the model, in which soft vectors take part
@@ -193,10 +206,11 @@ def train(
         )
         record["rate"] = learning_rate_share((epoch + 1) * steps_per_epoch - 1, steps, settings.warmup_fraction)
         record["seconds"] = time.perf_counter() - started
+        record = group.first_value(partial(dict, record))
         history.append(record)
         if checkpoint is not None:
             checkpoint.save(progress_of(trained, optimizer, kept, seed, history, state))
-        if settings.on_epoch is not None:
+        if settings.on_epoch is not None and group.is_first:
             settings.on_epoch(record)
     ends_with_kept = len(history) * steps_per_epoch > first_averaged or settings.early_stopping
     if ends_with_kept:
@@ -208,7 +222,7 @@ def train(
 
 
 def _features(
-    task: TrainingTask, chosen: Sequence[int], settings: ResolvedSettings, memory: int, seed: int
+    task: TrainingTask, chosen: Sequence[int], settings: ResolvedSettings, memory: int, seed: int, count: int
 ) -> TrainingFeatures:
     """The features of a task, whose slots with from= get their networks."""
     field_states: dict[tuple[int, ...], Tensor] = {}
@@ -222,17 +236,28 @@ def _features(
             empty = torch.empty(0, backbone.mean_state_width)
             states[name] = torch.stack([field_states[ids] for ids in of_field]) if of_field else empty
         task.soft.start_networks(settings.from_width, backbone.embedding_rms, seed, states)
-    return TrainingFeatures(task.scorer, task.prompts, task.soft, memory, field_states)
+    return TrainingFeatures(
+        task.scorer,
+        task.prompts,
+        task.soft,
+        memory,
+        field_states,
+        part_size=settings.part_size,
+        processes=count,
+    )
 
 
 def _validation_loss(
-    tasks: Sequence[TrainingTask], features: Sequence[TrainingFeatures], held_out: Sequence[list[int]]
+    tasks: Sequence[TrainingTask],
+    features: Sequence[TrainingFeatures],
+    held_out: Sequence[list[int]],
+    group: Processes,
 ) -> float:
     """Mean loss of the held-out examples of all tasks, in the unit of the loss."""
     total, size = 0.0, 0
     with torch.no_grad():
         for task, of_task, rows in zip(tasks, features, held_out, strict=True):
-            loss = task.loss(task.head.label_scores(of_task.without_gradient(rows)), rows)
+            loss = task.loss(task.head.label_scores(group.share(rows, of_task.without_gradient)), rows)
             total, size = total + float(loss) * task.size(rows), size + task.size(rows)
     return total / size
 

@@ -71,6 +71,9 @@ class TrainingSettings(BaseEstimator):
             instead of a mean.
         validation_fraction: share of each class held out for `early_stopping`, or for calibration="temperature".
         n_iter_no_change: epochs without a lower held-out loss before stopping.
+        part_size: examples in a forward and backward pass, at most; their gradients add up to those of a step. None for
+            as many as memory suits. With 1 and one thread, vectors are the same bit for bit however many processes
+            fit: docs/how-to/processes.md.
         checkpoint: folder for the progress of a `fit`, from which the same fit resumes after an interruption, with
             `random_state=None` as well; None for no checkpoints.
         cache_memory: memory for what is computed once: the keys and values of a causal model before the first soft
@@ -99,6 +102,7 @@ class TrainingSettings(BaseEstimator):
     early_stopping: bool = _option(False, BOOLEAN)
     validation_fraction: float = _option(0.2, FRACTION)
     n_iter_no_change: int = _option(3, integer(at_least=1))
+    part_size: int | None = _option(None, integer(at_least=1) | NONE)
     checkpoint: str | Path | None = _option(None, instance_of("a folder", str, Path) | NONE)  # noqa: RUF009 - it makes a field
     cache_memory: int | str = _option("2GiB", Constraint(SIZE, lambda size: _bytes(size) is not None))
     on_epoch: Callable[[Record], None] | None = _option(None, FUNCTION | NONE)  # noqa: RUF009 - it makes a field
