@@ -37,7 +37,7 @@ NAME = r"[^\W\d]\w*"
 MEANINGS = [
     (r"[^<{\\]", ["a", "好", " ", "\n", ">", "}", "*", '"', "-", "!"]),
     (r"\\+(?![\\<{])", ["\\", "\\\\"]),
-    (rf"<(?!!--|{NAME})", ["<", "<3", "</", "<!-", "< "]),
+    (rf'<(?!!--|"|{NAME})', ["<", "<3", "</", "<!-", "< "]),
     (r"\{(?![{%])", ["{", "{#", "{a"]),
     (r".*?(?=-->)", ["", " <mask> {{ ", "-", ">", "好\n"]),
     (rf"(?!(?:{'|'.join(TAGS)})(?!\w)){NAME}", ["text", "标题", "_1", "Mask", "softer"]),
@@ -55,7 +55,7 @@ MEANINGS = [
     (r"""'[^']*'|"[^"]*\"""", ["'a'", '"}}"', "'好 %}'", '"\\n"']),
 ]
 # rules that stand beside the grammar
-IN_WORDS_ONLY = r"is given twice|init must be one word or more|layers must be .* found '\d+-\d+'"
+IN_WORDS_ONLY = r"is given twice|quotes is blank|init must be one word or more|layers must be .* found '\d+-\d+'"
 CHANGES = ["", " ", *'<>*=" \\{!-am3好', "\\" * 4, " >", "max=2", "<soft", "-->"]
 LOGIC = ("expression", "if", "for", "set")
 

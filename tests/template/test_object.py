@@ -141,13 +141,7 @@ def test_from_nodes_merges_literals():
 
 NODES = [
     ([], "the template has no <mask>, expected exactly one", "", 0, 0),
-    ([Field("a b"), Mask()],
-     "the field <a> has no attribute 'b': it takes max, keep and shorten (a literal '<' is written \\<a)",
-     "<a b><mask>", 3, 4),
-    ([Field(""), Mask()], "expected a name after '<'", "<><mask>", 0, 1),
-    ([Field("eos"), Mask()],
-     "Field(name='eos', max=None, keep='head', shorten=1.0) cannot be written: this reads as Special(kind='eos')",
-     "<eos><mask>", 0, 5),
+    ([Field(" "), Mask()], "the name in quotes is blank: expected that of a field", '<" "><mask>', 1, 4),
     ([Field("a", max=0), Mask()],
      "max must be a whole number from 1 to 1000000, as in max=200, found '0'", "<a max=0><mask>", 7, 8),
     ([Mask(), Literal("{"), Expression("a }} b")],
@@ -176,7 +170,6 @@ def test_from_nodes_checks_the_same_rules(nodes, problem, source, start, end):
 @pytest.mark.parametrize(
     "node",
     [
-        *(Field(name) for name in ("soft", "mask", "options", "demos", "bos", "eos", "sep", "cls", "a><b", "a max=3")),
         *(Field("a", max="3"), Field("a", keep='"tail"'), Field("a", shorten=2.0000001), Field("a", shorten="2")),
         *(Soft("3"), Soft(init=5), Soft(name="a init=b"), Mask("2"), Options(5), Demos("4"), Demos(sep=None)),
         *(Special("text"), Special("mask"), Expression(" x"), Expression("-\nx"), Expression(5)),

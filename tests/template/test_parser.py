@@ -154,6 +154,10 @@ def literally(name):
     return f" (a literal '<' is written \\<{name})"
 
 
+def in_quotes(name):
+    return f'; the name of a column goes in quotes, as in <"{name}">'
+
+
 def has(*attributes):
     return f"it takes {', '.join(attributes[:-1])} and {attributes[-1]}"
 
@@ -180,8 +184,8 @@ MISTAKES = [
     ("a‸<b‸*c, <mask>", unclosed("b")),
     ("‸<b‸, <mask>", unclosed("b")),
     ("‸<soft‸ init=a", unclosed("soft")),
-    ("<text‸.‸foo><mask>", f"expected white space or '>', found '.'{literally('text')}"),
-    ("<a‸²‸><mask>", f"expected white space or '>', found '²'{literally('a')}"),
+    ("<text‸.‸foo><mask>", f"expected white space or '>', found '.'{in_quotes('text.foo')}{literally('text')}"),
+    ("<a‸²‸><mask>", f"expected white space or '>', found '²'{in_quotes('a²')}{literally('a')}"),
     ("<mask‸.‸>", "expected white space or '>', found '.'"),
     ('<soft init="a"‸n‸ame=b><mask>', "expected white space or '>', found 'n'"),
     ("<soft init=a‸=‸b><mask>", "expected white space or '>', found '='"),
@@ -194,8 +198,13 @@ MISTAKES = [
     ("<‸maks*2‸>", "the field <maks> takes no count; did you mean <mask*2>?"),
     ("<‸demo*4‸><mask>", "the field <demo> takes no count; did you mean <demos*4>?"),
     *((f"<‸{name}*3‸><mask>", f"<{name}> takes no count") for name in ("options", "bos", "eos", "sep", "cls")),
+    ('<‸"‸text><mask>', "this quote is never closed: expected another '\"', or \\<\" for a literal '<'"),
+    ('<‸" "‸><mask>', "the name in quotes is blank: expected that of a field"),
     ("<text ‸maxx‸=200><mask>", f"the field <text> has no attribute 'maxx': {OF_FIELDS}; did you mean 'max'?"),
-    ("<text ‸and‸><mask>", f"the field <text> has no attribute 'and': {OF_FIELDS}{literally('text')}"),
+    (
+        "<text ‸and‸><mask>",
+        f"the field <text> has no attribute 'and': {OF_FIELDS}{in_quotes('text and')}{literally('text')}",
+    ),
     ("<sotf ‸init‸=a><mask>", f"the field <sotf> has no attribute 'init': {OF_FIELDS}; did you mean <soft>?"),
     ("<option ‸sep‸=a><mask>", f"the field <option> has no attribute 'sep': {OF_FIELDS}; did you mean <options>?"),
     ("<mask ‸wide‸=1>", "<mask> has no attribute 'wide': it takes only name"),

@@ -33,6 +33,9 @@ names = st.one_of(
     st.sampled_from(["text", "class", "情感", "_", "हिन्दी", "ﬁ", "℘", "a1"]),
     st.from_regex(r"[^\W\d]\w{0,5}", fullmatch=True).filter(str.isidentifier),
 ).filter(lambda name: name not in RESERVED)
+odd = [*RESERVED, "review text", "评论 1", "2nd", "a.b", 'a"b\\', "<b>", "a><b"]
+columns = st.one_of(names, st.sampled_from(odd), any_text.filter(str.strip))
+keeps = st.sampled_from(["head", "tail", "ends"])
 counts = st.integers(1, 10_000)
 inits = any_text.filter(str.strip)
 indices = st.integers(0, 999)
@@ -43,10 +46,11 @@ modes = st.sampled_from(["add", "replace"])
 # a block with via= is trained
 networks = st.tuples(st.sampled_from(["mlp", "lstm"]), st.just(True)) | st.tuples(st.just(None), st.booleans())
 weights = st.integers(0, 1_000_000).map(lambda thousandths: thousandths / 1000)
+keeps = st.sampled_from(["head", "tail", "ends"])
 tags = [
     st.builds(Literal, any_text),
-    st.builds(Field, names),
-    st.builds(Field, names, st.none() | st.integers(1, 1_000_000), st.sampled_from(["head", "tail", "ends"]), weights),
+    st.builds(Field, columns),
+    st.builds(Field, columns, st.none() | st.integers(1, 1_000_000), keeps, weights),
     st.builds(Options, any_text),
     st.builds(Special, st.sampled_from(["bos", "eos", "sep", "cls"])),
 ]
@@ -86,7 +90,7 @@ def trees(draw):
     groups = draw(st.lists(st.one_of(kinds).map(lambda node: [node]) | dependent, max_size=8))
     end = draw(st.integers(0, 2))
     if end == 0:
-        masks = [st.builds(Answer, st.none() | st.integers(1, 1_000_000), st.sampled_from(["head", "tail", "ends"]))]
+        masks = [st.builds(Answer, st.none() | st.integers(1, 1_000_000), keeps)]
         groups = [group for group in groups if not isinstance(group[0], Options)]  # there are no label words
     elif end == 1:
         masks = [st.builds(Mask, st.none() | counts)]

@@ -22,7 +22,7 @@ from softcloze.template import (
     Template,
 )
 from softcloze.template.fields import find_name
-from softcloze.template.nodes import Placed, edges
+from softcloze.template.nodes import Placed, edges, field_head
 from softcloze.template.parser import parse
 
 
@@ -144,7 +144,7 @@ def _check_field(node: Field, alike: Iterable[str], source: str, start: int, end
     """Check one field; `alike` are all names that equal its own but for capital letters."""
     advice = odd_name(node.name)
     if advice is not None:
-        message = f"<{node.name}> is a field, though it looks like another tag"
+        message = f"<{field_head(node.name)}> is a field, though it looks like another tag"
         yield Finding("odd-field", "warning", message, advice, source, start, end)
     twins = [name for name in alike if name != node.name]
     if twins:

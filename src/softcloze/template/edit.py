@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from softcloze.errors import ParameterError
-from softcloze.template.nodes import Demos, Field, Literal, Mask, Node, Soft, Turn
+from softcloze.template.nodes import Demos, Field, Literal, Mask, Node, Soft, Turn, field_head
 from softcloze.template.template import Template
 
 
@@ -120,4 +120,4 @@ def template_of_fields(fields: Sequence[str]) -> Template:
     >>> template_of_fields(["title", "text"])
     Template('<title> <text> <mask>')
     """
-    return Template(" ".join(f"<{field}>" for field in fields) + " <mask>")
+    return Template(" ".join(f"<{field_head(field)}>" for field in fields) + " <mask>")

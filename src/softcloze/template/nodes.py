@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal as OneOf
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, get_args
 
 Keep: TypeAlias = OneOf["head", "tail", "ends"]
 SpecialKind: TypeAlias = OneOf["bos", "eos", "sep", "cls"]
@@ -176,6 +176,7 @@ class Placed(NamedTuple):
     end: int
 
 
+RESERVED = ("soft", "mask", "answer", "options", "demos", *get_args(SpecialKind))  # names of other tags
 CHAT = "chat:"  # in the tags of turns
 _OPENING = re.compile(r"(?<!\\)(?P<backslashes>\\*+)[<{]")  # the look-behind keeps long runs linear
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"})
@@ -194,13 +195,15 @@ def continues_name(text: str) -> bool:
 def opens(source: str, at: int) -> bool:
     """Return whether the `<` or `{` at `at` opens a tag, a comment or Jinja; ignore backslashes before it.
 
-    >>> opens("<text>", 0), opens("<!-- -->", 0), opens("{% if", 0), opens("1 < 2", 2), opens("{text}", 0)
-    (True, True, True, False, False)
+    >>> opens("<text>", 0), opens('<"a b">', 0), opens("<!-- -->", 0), opens("{% if", 0)
+    (True, True, True, True)
+    >>> opens("1 < 2", 2), opens("{text}", 0)
+    (False, False)
     """
     after = source[at + 1 : at + 2]
     if source[at] == "{":
         return after in ("{", "%")
-    return after.isidentifier() or source.startswith("!--", at + 1)
+    return after == '"' or after.isidentifier() or source.startswith("!--", at + 1)
 
 
 def edges(source: str) -> tuple[bool, str, bool]:
@@ -267,7 +270,7 @@ def _write_tag(node: Node) -> str:
     given = {item.name: value for item in fields(node) if (value := getattr(node, item.name)) != item.default}
     match node:
         case Field():
-            head = given.pop("name")
+            head = field_head(given.pop("name"))
         case Special():
             head = given.pop("kind")
         case Turn():
@@ -277,6 +280,15 @@ def _write_tag(node: Node) -> str:
     count = f"*{given.pop('count')}" if "count" in given else ""
     attributes = (f" {key.rstrip('_')}={_write_value(key, value)}" for key, value in given.items())
     return f"<{head}{count}{''.join(attributes)}>"
+
+
+def field_head(name: str) -> str:
+    r"""Write the name of a field in its tag: in quotes unless it is an identifier that is the name of no other tag.
+
+    >>> field_head("text"), field_head("review text"), field_head("mask")
+    ('text', '"review text"', '"mask"')
+    """
+    return name if name.isidentifier() and name not in RESERVED else f'"{name.translate(_ESCAPES)}"'
 
 
 def _write_value(key: str, value: object) -> str:

@@ -7,7 +7,7 @@ from softcloze.errors import TemplateSyntaxError
 from softcloze.template.nodes import Expression, Literal, Placed, Statement, opens
 from softcloze.template.tags import read_tag
 
-_OPENING = re.compile(r"<(?=[A-Za-z_!]|[^\x00-\x7f])|\{(?=[{%])|(?<=\\)[<{]")  # candidates for an opening or an escape
+_OPENING = re.compile(r"<(?=[A-Za-z_!\"]|[^\x00-\x7f])|\{(?=[{%])|(?<=\\)[<{]")  # openings or escapes, perhaps
 _QUOTE = r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|["']"""  # a whole Jinja string, or a quote that is never closed
 
 

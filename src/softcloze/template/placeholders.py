@@ -12,8 +12,8 @@ from typing import NamedTuple
 from softcloze.errors import TemplateSyntaxError
 from softcloze.formatting import abbreviate
 from softcloze.template.fields import find_name
-from softcloze.template.nodes import Expression, Field, Literal, Placed
-from softcloze.template.tags import TAGS, is_field_name
+from softcloze.template.nodes import Expression, Field, Literal, Placed, field_head
+from softcloze.template.tags import TAGS
 
 MOST = 1_000  # placeholders in one literal
 _MARK = re.compile(r"[\[【<＜《{｛$%&]")  # each alternative of _PLACEHOLDER contains one of these
@@ -27,7 +27,7 @@ _PLACEHOLDER = re.compile(
       (?P<sure> \$?\{\s*(?P<braces>[^\W\d]\w*)\s*(?:[!:][^{}]*)?\}   # str.format, f-strings, ${text}
               | ｛\s*(?P<fullwidth>\w+)\s*｝ | \{\d?\}
               | (?<![\w%])%(?:\((?P<percent>\w+)\)[sdr]|[sdr]\b)
-              | <(?P<quote>["'])(?P<quotes>\w+)(?P=quote)>
+              | <'(?P<quotes>\w+)'>
               | &lt;\s*["']?(?P<entities>\w+)["']?\s*&gt; )
     | \{\s*[^\W\d]\w*(?:\.|\[["']?)(?P<item>[^\W\d]\w*)["']?\]?TAIL*\s*\}  # f-strings: {row.text}, {row["text"]}
     | \{\s*(?P<value>[^\W\d]\w*)TAIL+\s*\}  # {text[:80]}, {text.strip()}
@@ -109,9 +109,9 @@ class Placeholder(NamedTuple):
     @property
     def tag(self) -> str:
         """The tag to write instead."""
-        if self.name and not self.name.isidentifier():
-            return "a tag with a name of letters, digits and _, and rename the column"
-        return f"<{self.name}>" if self.name else "the field's name in angle brackets, as in <text>"
+        if self.name in TAGS:
+            return f"<{self.name}>"
+        return f"<{field_head(self.name)}>" if self.name else "the field's name in angle brackets, as in <text>"
 
     def advice(self, source: str) -> str:
         """The ways out: the tag, and a spelling of the template `source` that keeps the text."""
@@ -149,7 +149,7 @@ def find_placeholders(placed: Sequence[Placed], source: str) -> tuple[Placeholde
     return tuple(item._replace(is_leftover=item.is_leftover and not braces) for item in placeholders)
 
 
-_NAMES = [group for group in _PLACEHOLDER.groupindex if group not in ("sure", "quote")]
+_NAMES = [group for group in _PLACEHOLDER.groupindex if group != "sure"]
 
 
 def without_escapes(text: str) -> str:
@@ -193,5 +193,5 @@ def validate_reads(
             raise TemplateSyntaxError(
                 f"{_NO_FIELD}: this is in a branch that never runs", source, start, end, "no-field"
             )
-    name = next(filter(is_field_name, names), "text")
+    name = next((field_head(str(name)) for name in names if str(name).strip()), "text")
     raise TemplateSyntaxError(f"{_NO_FIELD}: put one where the text belongs, as in <{name}>", source, 0, 0, "no-field")

@@ -29,6 +29,7 @@ from softcloze.template.nodes import (
     Turn,
     Via,
     continues_name,
+    field_head,
 )
 
 MAX_COUNT = 10_000  # largest count after a `*`
@@ -36,6 +37,7 @@ MAX_TOKENS = 1_000_000
 MAX_LAYER = 999  # index of a layer
 _NAME = re.compile(r"[A-Za-z0-9_]+")  # ASCII letters; others are tested one by one
 _SPACE = re.compile(r"\s+")
+_WORDS = re.compile(r"[^\W_][\w .-]*(?=>)")  # the name of a column without its quotes
 _COUNT = re.compile(r"[^\s<>]+")
 _BARE = re.compile(r'[^\s<>="]+')
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
@@ -141,11 +143,11 @@ TAGS = {
     **{kind: Tag(partial(Special, kind)) for kind in get_args(SpecialKind)},
     **{f"{CHAT}{role}": Tag(partial(Turn, role)) for role in get_args(Role)},
 }
-"""The tags other than fields; no field can have one of these names."""
+"""The tags other than fields; a field of one of these names is written in quotes."""
 
 
 def is_field_name(name: object) -> bool:
-    """Return whether a field can have the name: an identifier that is not a tag.
+    """Return whether a field can have the name without quotes: an identifier that is not a tag.
 
     >>> is_field_name("text_a"), is_field_name("a text"), is_field_name("mask")
     (True, False, False)
@@ -167,11 +169,12 @@ class _TagReader:
 
     def __init__(self, source: str, start: int) -> None:
         self.source, self.start, self.at = source, start, start + 1
-        self.name = self._name()
+        is_quoted = self._next() == '"'
+        self.name = self._quoted_name() if is_quoted else self._name()
         if source.startswith(CHAT, start + 1):
             self.name = self._chat()
         self.head_end = self.at
-        self.is_field = self.name not in TAGS
+        self.is_field = is_quoted or self.name not in TAGS
         self.tag = Tag(partial(Field, self.name), _FIELD) if self.is_field else TAGS[self.name]
 
     def read(self) -> Placed:
@@ -180,6 +183,16 @@ class _TagReader:
         values = self._count() | self._attributes()
         arguments = {f"{key}_" if keyword.iskeyword(key) else key: value for key, value in values.items()}
         return Placed(self.tag.make(**arguments), self.start, self.at)
+
+    def _quoted_name(self) -> str:
+        """Read the name of a field in quotes."""
+        if _QUOTED.match(self.source, self.at) is None:
+            problem = "this quote is never closed: expected another '\"', or \\<\" for a literal '<'"
+            self._fail(problem, self.at, self.at + 1)
+        name = self._quoted()
+        if not name.strip():
+            self._fail("the name in quotes is blank: expected that of a field", self.start + 1, self.at)
+        return name
 
     def _chat(self) -> str:
         """Read the rest of the name of a turn, with its role."""
@@ -296,7 +309,7 @@ class _TagReader:
         return match[0]
 
     def _kind(self) -> str:
-        return f"the field <{abbreviate(self.name)}>" if self.is_field else f"<{self.name}>"
+        return f"the field <{abbreviate(field_head(self.name))}>" if self.is_field else f"<{self.name}>"
 
     def _counted(self) -> str:
         return f"<{self.name}*{self.tag.count}>"
@@ -307,7 +320,12 @@ class _TagReader:
         return "" if near is None else f"; did you mean <{near}{abbreviate(suffix)}>?"
 
     def _literally(self) -> str:
-        return f" (a literal '<' is written \\<{abbreviate(self.name)})" if self.is_field else ""
+        if not self.is_field:
+            return ""
+        hint, words = "", _WORDS.match(self.source, self.start + 1)
+        if words is not None and not words[0].isidentifier():
+            hint = f"; the name of a column goes in quotes, as in <{abbreviate(field_head(words[0]))}>"
+        return f"{hint} (a literal '<' is written \\<{abbreviate(field_head(self.name))})"
 
     def _unknown(self, key: str, start: int) -> NoReturn:
         known = self.tag.attributes
@@ -332,7 +350,8 @@ class _TagReader:
         """Raise if another tag opens, or the source ends, before a `>`."""
         closing, opening = self.source.find(">", self.at), self.source.find("<", self.at)
         if closing < 0 or 0 <= opening < closing:
-            problem = f"this tag is never closed: expected '>', or \\<{abbreviate(self.name)} for a literal '<'"
+            head = abbreviate(field_head(self.name) if self.is_field else self.name)
+            problem = f"this tag is never closed: expected '>', or \\<{head} for a literal '<'"
             self._fail(problem, self.start, self.head_end)
 
     def _fail(self, problem: str, start: int, end: int) -> NoReturn:
