@@ -1,6 +1,7 @@
 # Everything from a fresh clone with nothing but Python 3.11 and make:
 #   make test        checks style and types and runs the tests, in at most six minutes on two cores
 #   make test-slow   runs the slow tests, and properties on five times as many cases
+#   make test-integrations   runs the tests with other libraries, each in an environment of its own
 #   make fuzz SECONDS=600   tries the template language on random text, and parameters, label words, data and files of all
 #                           kinds, and requests to the service, each for as long
 #   make fuzz-readers SECONDS=600   tries all readers of files and templates on bytes that reach new lines of code
@@ -12,7 +13,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs test test-slow fuzz fuzz-readers architectures bench defaults clean
+.PHONY: demo docs test test-slow test-integrations fuzz fuzz-readers architectures bench defaults clean
 
 demo: .venv/ready
 	$(BIN)/softcloze compare --report demo.html
@@ -25,6 +26,13 @@ test: .venv/ready
 
 test-slow: .venv/ready
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
+
+# each library is an extra of softcloze, with tests in a file of its name
+INTEGRATIONS := ray
+test-integrations: $(INTEGRATIONS:%=test-with-%)
+
+test-with-%: .venv-%/ready
+	.venv-$*/bin/pytest -o addopts="--import-mode=importlib -ra" tests/integrations/test_$*.py
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -52,11 +60,17 @@ defaults: .venv/ready
 	$(BIN)/python benchmarks/defaults.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-*
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.PRECIOUS: .venv-%/ready
+.venv-%/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --constraint constraints.txt --editable '.[$*]' hypothesis psutil pyarrow pytest
 	touch $@
 
 .venv/fuzz: .venv/ready

@@ -41,6 +41,7 @@ ORDER = [
     "report",
     "client",
     "service",
+    "integrations",
     "cli",
 ]
 # the only arrows up: one-line forwards that users expect as methods

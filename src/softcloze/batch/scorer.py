@@ -54,9 +54,9 @@ class BatchScorer:
     """A function that labels batches of rows with a saved prompt, probe or ensemble, in any process.
 
     It holds names only, so that it pickles to a few hundred bytes; each process loads prompt and model on its first
-    batch and keeps them. That fits `map_batches` of Ray, `mapInPandas` of Spark, `map_partitions` of Dask and pools of
-    `multiprocessing`. All processes need the folder of the prompt and the model under the same names; one that has
-    others there raises, and names both.
+    batch and keeps them. That fits `map_batches` of Ray, `map_partitions` of Dask and pools of `multiprocessing`. All
+    processes need the folder of the prompt and the model under the same names; one that has others there raises, and
+    names both.
 
     Threads may share it. A process that was forked after the model was loaded cannot use torch, and raises: start
     processes with "spawn" or "forkserver".
@@ -142,7 +142,7 @@ class BatchScorer:
 
     def _load(self) -> "RowPredictor[Any]":
         with _LOADING:
-            bound, process = _load(self._names)
+            bound, process = _load_once(self._names)
         if process != os.getpid():
             raise ParameterError(
                 "this process was forked after the model was loaded, and torch may hang in it; start processes with "
@@ -188,7 +188,7 @@ class BatchScorer:
 
 
 @lru_cache(maxsize=KEPT)
-def _load(names: _Names) -> "tuple[RowPredictor[Any], int]":
+def _load_once(names: _Names) -> "tuple[RowPredictor[Any], int]":
     """Load a prompt with its model, and return the id of the process that did."""
     cards = SavedCards.read(names.folder)
     if cards.checksum != names.checksum:

@@ -1,0 +1,1 @@
+"""Functions for other libraries, each in a module of its own that needs an extra of softcloze."""

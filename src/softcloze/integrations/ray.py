@@ -1,0 +1,85 @@
+"""Ray Data: label a dataset on a cluster with a pool of actors. Needs softcloze[ray]."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from softcloze.batch import BatchScorer
+from softcloze.errors import ParameterError
+from softcloze.parameters import NONE, POSITIVE, instance_of, integer, validate_parameters
+from softcloze.prompt.streaming import WINDOW
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+_CONSTRAINTS = {
+    "actors": integer(at_least=1) | NONE,
+    "num_cpus": POSITIVE,
+    "batch_size": integer(at_least=1),
+}
+
+
+class _Actor:
+    """A process of the pool, which loads the prompt once."""
+
+    def __init__(self, scorer: BatchScorer):
+        scorer.load()
+        self.scorer = scorer
+
+    def __call__(self, batch: Any) -> Any:  # noqa: ANN401 - a table of pyarrow
+        return self.scorer(batch)
+
+
+def score_with_ray(
+    dataset: "Dataset",
+    prompt: "str | os.PathLike[str] | BatchScorer",
+    *,
+    actors: int | None = None,
+    num_cpus: float = 1,
+    batch_size: int = 8 * WINDOW,
+) -> "Dataset":
+    """Label the rows of a dataset, in their order, when it is consumed.
+
+    Ray restarts an actor that dies and repeats its batch. A row that cannot be scored has its reason in `error`. Ray
+    sends reports of usage unless the environment has RAY_USAGE_STATS_ENABLED=0 before it starts.
+
+    Args:
+        dataset: with the fields of the template as columns.
+        prompt: folder of a saved prompt, or a `BatchScorer`, which has more options.
+        actors: processes that score, each with the model; None for as many as fit on all processors but one.
+        num_cpus: processors of an actor; below 1, several share one. Torch takes as many threads.
+        batch_size: rows that an actor takes at a time.
+
+    Returns:
+        A dataset with the new columns of `BatchScorer`, to be written or consumed once.
+
+    Raises:
+        ParameterError: a parameter is wrong, or the actors leave no processor to read the rows.
+        ArtifactError: the prompt is damaged.
+        ModuleNotFoundError: Ray is not installed.
+    """
+    try:
+        import ray
+        from ray.data import ActorPoolStrategy
+    except ImportError as error:
+        message = "score_with_ray needs Ray; install it with pip install 'softcloze[ray]'"
+        raise ModuleNotFoundError(message, name="ray") from error
+    validate_parameters({"actors": actors, "num_cpus": num_cpus, "batch_size": batch_size}, _CONSTRAINTS)
+    validate_parameters({"dataset": dataset}, {"dataset": instance_of("a dataset of Ray", ray.data.Dataset)})
+    scorer = prompt if isinstance(prompt, BatchScorer) else BatchScorer(prompt, threads=max(1, int(num_cpus)))
+    cpus = ray.cluster_resources().get("CPU", 0)
+    size = actors if actors is not None else max(1, int((cpus - 1) / num_cpus))
+    if size * num_cpus > cpus - 1:
+        raise ParameterError(
+            f"{size} actors of {num_cpus:g} CPUs leave {max(0, cpus - size * num_cpus):g} of the {cpus:g} CPUs of the "
+            "cluster, and 1 is needed to read rows, without which the job would hang: take fewer actors, a smaller "
+            "num_cpus, as 0.5, or a larger ray.init(num_cpus=...)"
+        )
+    dataset.context.execution_options.preserve_order = True
+    return dataset.map_batches(
+        _Actor,
+        fn_constructor_args=(scorer,),
+        compute=ActorPoolStrategy(size=size),
+        num_cpus=num_cpus,
+        batch_size=batch_size,
+        batch_format="pyarrow",
+    )
