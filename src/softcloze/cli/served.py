@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from softcloze.client import Answer, Client
 from softcloze.errors import CommandError, ServiceError
@@ -16,6 +17,8 @@ from softcloze.template.fields import find_name
 
 if TYPE_CHECKING:
     from softcloze.prompt.streaming import Prediction
+
+T = TypeVar("T")
 
 # codes of rows whose errors are not about the rows: the run stops, and the same rows are sent again when it resumes
 _STOPS = {
@@ -71,6 +74,27 @@ def fields_of_row(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, An
     """The fields of a row that a prompt takes."""
     keys = {name: find_name(name, row) for name in fields}
     return {name: row[key] for name, key in keys.items() if key is not None}
+
+
+def with_answers(
+    rows: Iterator[Any], fields: Sequence[str], ask: Callable[[Iterator[Any]], Iterator[T]]
+) -> Iterator[tuple[Any, T]]:
+    """Rows with their answers, in their order.
+
+    Args:
+        rows: of a file.
+        fields: which the service gets, and no others.
+        ask: gives the answers to examples, whose stream it reads ahead.
+    """
+    sent: deque[Any] = deque()  # that wait for their answers
+
+    def examples() -> Iterator[Any]:
+        for row in rows:
+            sent.append(row)
+            yield fields_of_row(row, fields) if isinstance(row, Mapping) else row
+
+    for answer in ask(examples()):
+        yield sent.popleft(), answer
 
 
 @contextmanager
@@ -164,16 +188,10 @@ class ServedPrompt:
         Raises:
             ServiceError: the service turned rows away, did not answer in time or is not reached.
         """
-        sent: deque[Any] = deque()  # that wait for their answers
-
-        def examples() -> Iterator[Any]:
-            for row in rows:
-                sent.append(row)
-                yield fields_of_row(row, self.fields) if isinstance(row, Mapping) else row
-
         with rows_of_file(first), self.client:
-            for index, answer in enumerate(self.client.classify_stream(examples(), self.name)):
-                yield self._prediction(index, sent.popleft(), answer)
+            answered = with_answers(rows, self.fields, partial(self.client.classify_stream, prompt=self.name))
+            for index, (row, answer) in enumerate(answered):
+                yield self._prediction(index, row, answer)
 
     def _prediction(self, index: int, row: Any, answer: Answer) -> "Prediction":  # noqa: ANN401 - any value may come
         """The prediction that an answer stands for.

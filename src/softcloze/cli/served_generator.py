@@ -1,11 +1,11 @@
 """A generator of a service, in place of a saved one: the service writes the texts, and no model is loaded here."""
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from softcloze.cli.served import fields_of_row, find_version, rows_of_file, validate_about_row
+from softcloze.cli.served import find_version, rows_of_file, validate_about_row, with_answers
 from softcloze.client import Client
 from softcloze.template import Template
 
@@ -58,14 +58,8 @@ class ServedGenerator:
         """
         from softcloze.prompt.streaming import WrittenRow
 
-        sent: deque[Any] = deque()  # that wait for their texts
-
-        def examples() -> Iterator[Any]:
-            for row in rows:
-                sent.append(row)
-                yield fields_of_row(row, self.fields) if isinstance(row, Mapping) else row
-
+        write = partial(self.client.generate_stream, prompt=self.name, max_new_tokens=max_new_tokens)
         with rows_of_file(first), self.client:
-            for index, text in enumerate(self.client.generate_stream(examples(), self.name, max_new_tokens)):
+            for index, (row, text) in enumerate(with_answers(rows, self.fields, write)):
                 validate_about_row(text.code, self.name, index)
-                yield WrittenRow(index, sent.popleft(), text.text, text.error, text.cut)
+                yield WrittenRow(index, row, text.text, text.error, text.cut)
