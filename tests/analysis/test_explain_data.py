@@ -78,7 +78,7 @@ def test_an_explanation_is_plain_data():
     bound = bind("gpt2", "<text> 总之，很<mask>", {1: ["好", "满意"], 0: ["差", "失望"]})
     (explanation,) = explain(bound, bound.encode([TEXT]), None, top=2)
     data = json.loads(json.dumps(asdict(explanation)))
-    assert data.keys() == {"labels", "probabilities", "words", "top", "mass", "parts"}
+    assert data.keys() == {"labels", "probabilities", "words", "top", "mass", "parts", "several"}
     assert data["labels"] == [0, 1] and len(data["top"]) == 2
     assert data["words"][0].keys() == {"label", "word", "tokens", "log_probability", "score", "share"}
     assert data["top"][0].keys() == {"token", "probability", "label"}

@@ -316,6 +316,6 @@ def test_priors_need_label_words(lint, folders):
 def test_a_file_that_is_not_utf8_gets_the_command_that_converts_it(lint):
     code, err = lint("a.txt", a__txt=b"\xef\xbb\xbf<text> \xff<mask>")
     assert code == 2 and err == (
-        "error: a.txt is not UTF-8 text: line 1 is wrong; if it is WINDOWS-1252, convert it with: "
-        "iconv -f WINDOWS-1252 -t UTF-8 a.txt > a-utf8.txt\n"
+        "error: a.txt is not UTF-8 text: line 1 is wrong, at byte 11 of the file; it may be windows-1252: "
+        "iconv -f windows-1252 -t UTF-8 a.txt > a-utf8.txt\n"
     )

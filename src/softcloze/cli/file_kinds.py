@@ -3,6 +3,7 @@
 import codecs
 import re
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
 from os import SEEK_END
 from typing import TYPE_CHECKING, BinaryIO
@@ -117,15 +118,25 @@ def _describe_binary(head: bytes, *, is_parquet: bool) -> str | None:
     return None
 
 
-def describe_encoding(source: "Source") -> str:
-    """Describe a file whose text has another encoding: its first wrong byte and the encoding that it likely has."""
+def encoding_option(encoding: str) -> str:
+    """The option of a command that reads rows for a file with this encoding."""
+    return "leave out --encoding" if encoding == "utf-8" else f"add --encoding {encoding}"
+
+
+def describe_encoding(source: "Source", advise: Callable[[str], str] = encoding_option) -> str:
+    """Describe a file whose text has another encoding: its first wrong byte and the encoding that it likely has.
+
+    Args:
+        source: the file.
+        advise: gives the way to read a file with an encoding.
+    """
     encoding = source.format.encoding
     with source.open_bytes() as file:
         head = file.read(HEAD)
         if not source.format.is_utf8:
             wrong, at = _first_wrong(file, head, encoding)
             likely = likely_encoding(head if not head.isascii() else wrong)
-            advice = f"; it may be {likely}: {_encoding_option(likely)}"
+            advice = f"; it may be {likely}: {advise(likely)}"
             return f"is not {encoding} text: byte {at:,} is wrong{advice if likely != encoding.lower() else ''}"
         file.seek(0)
         sample, first, at, position, has_utf8 = b"", 0, 0, 0, False
@@ -142,7 +153,7 @@ def describe_encoding(source: "Source") -> str:
     if has_utf8:
         return f"{place}, while others are UTF-8; it may be cut off or joined from files of two encodings: mend it"
     likely = likely_encoding(sample)
-    return f"{place}; it may be {likely}: {_encoding_option(likely)}"
+    return f"{place}; it may be {likely}: {advise(likely)}"
 
 
 def _first_wrong(file: BinaryIO, head: bytes, encoding: str) -> tuple[bytes, int]:
@@ -161,10 +172,6 @@ def _first_wrong(file: BinaryIO, head: bytes, encoding: str) -> tuple[bytes, int
         if not chunk:
             return b"", position
         chunk = file.read(LINE)
-
-
-def _encoding_option(encoding: str) -> str:
-    return "leave out --encoding" if encoding == "utf-8" else f"add --encoding {encoding}"
 
 
 def likely_encoding(sample: bytes) -> str:

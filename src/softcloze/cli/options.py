@@ -6,6 +6,7 @@ import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 import typer
@@ -278,20 +279,18 @@ def read_text(path: Path) -> str:
     """Read a text file of the user.
 
     Raises:
-        FileError: it cannot be read or is not UTF-8; names it.
+        FileError: it cannot be read or is not UTF-8; names it and the command that converts it.
     """
     path = expand_user(path)
     if "\0" in str(path):
         raise FileError(f"{str(path)!r:.80} is not the name of a file: it has a NUL character")
-    try:
-        with explain_read_errors(Source(path, str(path), "txt")):
-            return path.read_text(encoding="utf-8-sig")
-    except FileError as error:
-        if isinstance(error.__cause__, UnicodeDecodeError):
-            raise FileError(
-                f"{path} is not UTF-8 text, at byte {error.__cause__.start + 1:,}: save it as UTF-8"
-            ) from error
-        raise
+
+    def convert(encoding: str) -> str:
+        converted = path.with_stem(f"{path.stem}-utf8")
+        return f"iconv -f {encoding} -t UTF-8 {quote(str(path))} > {quote(str(converted))}"
+
+    with explain_read_errors(Source(path, str(path), "txt"), convert):
+        return path.read_text(encoding="utf-8-sig")
 
 
 def read_token(path: Path | None) -> str | None:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,14 @@ from pathlib import Path
 from softcloze.cli import hub_data
 from softcloze.cli.console import warn
 from softcloze.cli.file_format import KINDS, FileFormat, Source, kind_of, validate_options
-from softcloze.cli.file_kinds import describe_encoding, describe_kind, head_text, likely_encoding, read_head
+from softcloze.cli.file_kinds import (
+    describe_encoding,
+    describe_kind,
+    encoding_option,
+    head_text,
+    likely_encoding,
+    read_head,
+)
 from softcloze.errors import CommandError, FileError
 from softcloze.files import expand_user, explain_write_errors
 from softcloze.formatting import did_you_mean
@@ -111,12 +118,12 @@ def _with_format(path: Path, name: str, format: FileFormat, *, is_temporary: boo
 
 
 @contextmanager
-def explain_read_errors(source: Source) -> Iterator[None]:
-    """Turn errors of reading into a FileError about the file."""
+def explain_read_errors(source: Source, advise: Callable[[str], str] = encoding_option) -> Iterator[None]:
+    """Turn errors of reading into a FileError about the file; `advise` as for `describe_encoding`."""
     try:
         yield
     except UnicodeError as error:
-        raise FileError(f"{source} {describe_encoding(source)}") from error
+        raise FileError(f"{source} {describe_encoding(source, advise)}") from error
     except (EOFError, zlib.error) as error:
         raise FileError(f"cannot read {source}: the compressed data is damaged or cut off: {error}") from error
     except OSError as error:
