@@ -99,7 +99,7 @@ def test_killed_at_any_moment(prompt, tmp_path, kills):
         for version in registry.versions("reviews"):
             mark = mark_of(registry.load(str(version)))
             assert seen.setdefault(version.number, mark) == mark
-    with suppress(ParameterError):  # the history may be at its start
+    with suppress(ParameterError, RegistryError):  # the history is at its start, or the version before was removed
         registry.rollback("reviews")
     assert mark_of(registry.load(str(registry.add(marked(prompt, 2**20), "reviews")))) == 2**20
 
