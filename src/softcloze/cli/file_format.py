@@ -26,7 +26,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """How rows are written in a file, as far as options say so.
+    """Format of the rows of a file, as far as options say it.
 
     Attributes:
         kind: kind of the file; None for that of its ending.

@@ -89,9 +89,9 @@ def takes_format(command: Callable[..., None]) -> Callable[..., None]:
         options = {name: given.pop(name) for name in FORMAT_OPTIONS}
         command(**given, format=read_format(**options))
 
-    own = [one for name, one in signature(command).parameters.items() if name != "format"]
+    parameters_before = [one for name, one in signature(command).parameters.items() if name != "format"]
     options = signature(read_format).parameters.values()
-    parameters = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*own, *options)]
+    parameters = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*parameters_before, *options)]
     run.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run

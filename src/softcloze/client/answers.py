@@ -73,7 +73,7 @@ def failed_row(prompt: str, error: str, code: str) -> Answer:
 
 
 def failed_text(prompt: str, error: str, code: str) -> Text:
-    """What there is of an example for which no text was written."""
+    """The result for an example for which no text was written."""
     return Text(None, prompt, None, error=error, code=code)
 
 

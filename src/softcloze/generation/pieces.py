@@ -50,7 +50,7 @@ class TextPieces:
         return self._certain(self._decoded(ids))
 
     def rest(self, text: str) -> str:
-        """What the pieces lack of the whole text."""
+        """The part of the whole text that no piece has yet."""
         return text[self._sent :]
 
     def _decoded(self, ids: Sequence[int]) -> str:
@@ -66,7 +66,7 @@ class TextPieces:
         return added
 
     def _certain(self, added: str) -> str:
-        """What is certain of the decoded characters that wait and of those that are added."""
+        """The certain part of the decoded characters: those that wait, and those that are added."""
         waiting = self._waiting + added
         if self._space and self._space.startswith(waiting) and waiting != self._space:
             self._waiting = waiting
