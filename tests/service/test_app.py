@@ -115,6 +115,21 @@ def test_a_request_that_cannot_be_answered_has_a_status_and_a_code(client, body,
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/explain", {"text": "a", "prompt_id": "reviews", "top": True}),
+        ("/explain", {"text": "a", "prompt_id": "reviews", "top": "3"}),
+        ("/generate", {"text": "a", "prompt_id": "reviews", "max_new_tokens": True}),
+        ("/generate", {"text": "a", "prompt_id": "reviews", "stream": "yes"}),
+        ("/hf/reviews", {"inputs": "a", "parameters": {"top_k": True}}),
+    ],
+)
+def test_a_number_is_neither_a_boolean_nor_a_text(client, route, body):
+    answer = client.post(route, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
 def test_an_error_of_the_body_names_the_row(client):
     rows = [{"text": "a"}, {"text": "b"}, {"text": 5}]
     answer = client.post("/classify", json={"rows": rows, "prompt_id": "reviews"})

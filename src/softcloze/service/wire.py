@@ -63,22 +63,27 @@ class ExplainBody(RowBody):
     """One row to explain."""
 
     prompt_id: PromptId
-    top: Annotated[int, Field(ge=0, le=100, description="Number of the likeliest words of the vocabulary.")] = 10
+    top: Annotated[
+        int, Field(ge=0, le=100, strict=True, description="Number of the likeliest words of the vocabulary.")
+    ] = 10
 
 
 class GenerateBody(ClassifyBody):
     """A single row for which a text is written, or `rows`."""
 
     max_new_tokens: Annotated[
-        int | None, Field(ge=1, description="New tokens at most; left out, as many as the version of the prompt says.")
+        int | None,
+        Field(
+            ge=1, strict=True, description="New tokens at most; left out, as many as the version of the prompt says."
+        ),
     ] = None
-    stream: Annotated[bool, Field(description="True for server-sent events; for a single row.")] = False
+    stream: Annotated[bool, Field(strict=True, description="True for server-sent events; for a single row.")] = False
 
 
 class HubParameters(BaseModel):
     """Parameters as the hub's client sends them; others are ignored, as there."""
 
-    top_k: Annotated[int | None, Field(ge=1)] = None
+    top_k: Annotated[int | None, Field(ge=1, strict=True)] = None
 
 
 class HubBody(BaseModel):
