@@ -1,6 +1,7 @@
 """Ray on this machine: the rows, labels and order of softcloze predict, whatever dies on the way."""
 
 import sys
+from contextlib import suppress
 
 import psutil
 import pyarrow
@@ -89,17 +90,22 @@ def test_actors_that_die_take_no_row_with_them(dataset, folder, expected):
     for batch in scored.iter_batches(batch_size=16, batch_format="pyarrow"):
         batches.append(batch)
         if len(killed) < 3:
-            killed |= {process.pid for process in actors()}
             for process in actors():
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                    process.kill()
+                    killed.add(process.pid)
     assert killed
     validate(pyarrow.concat_tables(batches), expected)
 
 
 def actors():
     """The processes of actors on this machine."""
-    here = psutil.Process().children(recursive=True)
-    return [process for process in here if "_Actor" in "".join(process.cmdline())]
+    running = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # which a zombie is too
+            if "_Actor" in "".join(process.cmdline()):
+                running.append(process)
+    return running
 
 
 def test_actors_on_all_processors_are_an_error_and_no_hang(dataset, folder):
