@@ -12,13 +12,12 @@ import pyarrow.parquet
 import pytest
 import torch
 from support import models
+from support.command_line import interrupted_after_a_window, run_here
 
 from softcloze import PromptClassifier, PromptGenerator
 from softcloze.analysis import delete_vectors, inspect_soft
-from softcloze.cli import main
 from softcloze.cli.evaluate_generator import Metric
 from softcloze.cli.options import EpochsOption, LearningRateOption
-from softcloze.cli.resumable import ResumableOutput
 from softcloze.data.splits import is_held_out
 from softcloze.errors import ParameterError
 from softcloze.experiments import compare_generation, evaluate_draws, evaluate_generation
@@ -32,14 +31,6 @@ TEMPLATE = r"<text><soft*3> so: <answer max=6>\n"
 FIT = ["fit", "pairs.csv", "--answer-column", "answer", "--template", TEMPLATE, "--model", "model", "--epochs", "2"]
 ROWS = 2 * WRITING_WINDOW + 10
 BAD = {3: '{"text": null}', WRITING_WINDOW + 1: "[1]", ROWS - 1: '{"txet": "oops"}'}
-
-
-def run(*arguments):
-    """The command in this process; its exit code."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
-        patch.setattr(sys, "argv", ["softcloze", *map(str, arguments)])
-        main()
-    return stop.value.code
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +49,8 @@ def folder(tmp_path_factory):
     PromptClassifier(str(folder / "model"), "<text> It was <mask>", words).save(folder / "labels")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert run(*FIT, "--out", "prompt") == 0
-        assert run("generate", "rows.jsonl", "--prompt", "prompt", "--out", "whole.jsonl") == 0
+        assert run_here(*FIT, "--out", "prompt") == 0
+        assert run_here("generate", "rows.jsonl", "--prompt", "prompt", "--out", "whole.jsonl") == 0
     return folder
 
 
@@ -98,9 +89,9 @@ def test_an_interrupted_fit_resumes(folder, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", interrupted)
-        assert run(*FIT, "--out", "again") != 0
+        assert run_here(*FIT, "--out", "again") != 0
     assert "interrupted: the progress is kept in again.part; run the same command again" in capsys.readouterr().err
-    assert run(*FIT, "--out", "again") == 0
+    assert run_here(*FIT, "--out", "again") == 0
     out, err = capsys.readouterr()
     assert "training on 24 rows: 12 steps, 6 in each epoch, resumed after step 7\n" in err
     assert out.startswith("training loss ") and out.endswith(
@@ -113,12 +104,12 @@ def test_an_interrupted_fit_resumes(folder, monkeypatch, capsys):
 def test_demonstrations_and_options_of_writing_are_saved(folder, capsys):
     template = r"<demos*2><text> so: <answer max=8>\n"
     options = ["--option", "num_beams=2", "--option", r"stop_strings=\t"]
-    assert run(*FIT, "--template", template, *options, "--out", "shown") == 0
+    assert run_here(*FIT, "--template", template, *options, "--out", "shown") == 0
     assert capsys.readouterr().out == "demonstrations from 24 rows; saved in shown\n"
     generator = PromptGenerator.load(folder / "shown")
     assert generator.options == {"num_beams": 2, "stop_strings": "\t"}
     assert len(generator.prompt_.demonstrations.pool) == 2
-    assert run("generate", "--prompt", "shown", "--text", "It was good.") == 0
+    assert run_here("generate", "--prompt", "shown", "--text", "It was good.") == 0
     assert capsys.readouterr().out == generator.predict(["It was good."])[0] + "\n"
 
 
@@ -139,7 +130,7 @@ def test_a_text_for_each_row_and_a_reason_for_bad_ones(folder):
 def test_other_formats_hold_the_same(folder, capsys):
     texts = [row["written"] for row in read_lines(folder / "whole.jsonl")]
     for out in ("out.csv", "out.parquet"):
-        assert run("generate", "rows.jsonl", "--prompt", "prompt", "--out", out) == 0
+        assert run_here("generate", "rows.jsonl", "--prompt", "prompt", "--out", out) == 0
     said, warned = capsys.readouterr()
     assert said.splitlines()[-1] == f"{ROWS - 3} texts written to out.parquet"
     assert f"3 of {ROWS} rows could not be answered and have no text\n  line 4: field 'text'" in warned
@@ -150,24 +141,16 @@ def test_other_formats_hold_the_same(folder, capsys):
 
 
 @pytest.mark.parametrize("options", [[], ["--option", "do_sample=true", "--option", "top_k=5", "--seed", "7"]])
-def test_interrupted_and_resumed(options, folder, monkeypatch, capsys):
+def test_interrupted_and_resumed(options, folder, capsys):
     arguments = ["generate", "rows.jsonl", "--prompt", "prompt", *options]
     if options:
-        assert run(*arguments, "--out", "whole-drawn.jsonl") == 0
-    windows, append = iter([False, True]), ResumableOutput.append
-
-    def interrupt(self, window):
-        if next(windows):
-            raise KeyboardInterrupt
-        append(self, window)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumableOutput, "append", interrupt)
-        assert run(*arguments, "--out", "part.jsonl") != 0
+        assert run_here(*arguments, "--out", "whole-drawn.jsonl") == 0
+    with interrupted_after_a_window():
+        assert run_here(*arguments, "--out", "part.jsonl") != 0
     assert f"interrupted: {WRITING_WINDOW} rows are saved; run the same command again" in capsys.readouterr().err
-    assert run(*arguments, "--option", "max_new_tokens=2", "--out", "part.jsonl") == 2
+    assert run_here(*arguments, "--option", "max_new_tokens=2", "--out", "part.jsonl") == 2
     assert "keeps the rows of a run with another --option; --restart discards" in capsys.readouterr().err
-    assert run(*arguments, "--out", "part.jsonl") == 0
+    assert run_here(*arguments, "--out", "part.jsonl") == 0
     assert f"resuming: {WRITING_WINDOW} of {ROWS} rows are done already" in capsys.readouterr().err
     whole = folder / ("whole-drawn.jsonl" if options else "whole.jsonl")
     assert (folder / "part.jsonl").read_bytes() == whole.read_bytes()
@@ -187,7 +170,7 @@ def test_killed_at_a_random_moment(folder):
             time.sleep(0.005)
         time.sleep(random.random() * 0.05)  # where it dies must make no difference: any moment will do
         process.kill()
-    assert run(*arguments) == 0
+    assert run_here(*arguments) == 0
     assert (folder / "killed.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
     assert not journal.exists()
 
@@ -195,14 +178,14 @@ def test_killed_at_a_random_moment(folder):
 def test_a_single_text_is_streamed(folder, capsys):
     generator = PromptGenerator.load(folder / "prompt")
     for options, changes in ([], {}), (["--option", "max_new_tokens=2"], {"max_new_tokens": 2}):
-        assert run("generate", "--prompt", "prompt", "--text", "这部电影很好", *options) == 0
+        assert run_here("generate", "--prompt", "prompt", "--text", "这部电影很好", *options) == 0
         assert capsys.readouterr().out == generator.predict(["这部电影很好"], **changes)[0] + "\n"
 
 
 def test_evaluate_measures_as_in_python(folder, capsys):
     metrics = ["chrf", "exact_match", "perplexity"]
     chosen = [word for metric in metrics for word in ("--metric", metric)]
-    assert run("evaluate", "pairs.csv", "--prompt", "prompt", *chosen, "--report", "page.html") == 0
+    assert run_here("evaluate", "pairs.csv", "--prompt", "prompt", *chosen, "--report", "page.html") == 0
     texts, answers = read_pairs()
     expected = evaluate_generation(PromptGenerator.load(folder / "prompt"), texts, answers, metrics)
     assert capsys.readouterr().out.split() == str(expected).split()
@@ -214,7 +197,7 @@ def test_evaluate_takes_several_right_answers_and_leaves_bad_rows_out(folder, ca
     lines = [{"text": "It was good.", "right": ["a", "b"]}, {"text": None, "right": "a"}, {"text": "好", "right": ""}]
     (folder / "right.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     arguments = ["evaluate", "right.jsonl", "--prompt", "prompt", "--answer-column", "right", "--metric", "chrf"]
-    assert run(*arguments) == 0
+    assert run_here(*arguments) == 0
     out, err = capsys.readouterr()
     assert "2 rows; 95% interval" in out
     assert "warning: 1 of 3 rows could not be answered and are left out\n  line 2: field 'text' is None" in err
@@ -251,7 +234,7 @@ def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, monkeypatch, c
         *("--shots", "4,8", "--seeds", "2", "--epochs", "1", "--folder", "kept"),
         *("--methods", "methods.toml", "--report", "compared.html"),
     ]
-    assert run(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
+    assert run_here(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
     out, err = capsys.readouterr()
     test = [row for row in many if is_held_out(row["text"])]
     train = [row for row in many if not is_held_out(row["text"])]
@@ -277,7 +260,7 @@ def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, monkeypatch, c
 
     monkeypatch.setattr(PromptGenerator, "fit", None)  # all draws are in the folder
     monkeypatch.setattr(PromptGenerator, "predict", None)
-    assert run(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
+    assert run_here(*COMPARE, "--hard", HARD, "--soft", SOFT, *options) == 0
     assert capsys.readouterr().out == out
 
 
@@ -296,19 +279,19 @@ def test_compare_evaluates_on_rows_that_no_draw_has(folder, many, monkeypatch, c
 def test_mistakes_in_a_comparison(arguments, message, folder, many, monkeypatch, capsys):
     monkeypatch.setattr("softcloze.cli.compare_generators.open_backbone", None)
     (folder / "wrong.toml").write_text('[a]\ntemplate = "<text><answer>"\nhead = "words"\n', encoding="utf-8")
-    assert run(*COMPARE, *arguments) == 2
+    assert run_here(*COMPARE, *arguments) == 2
     assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_vectors_and_demonstrations_are_shown(folder, capsys):
-    assert run("inspect-prompt", "prompt") == 0
+    assert run_here("inspect-prompt", "prompt") == 0
     generator = PromptGenerator.load(folder / "prompt")
     assert capsys.readouterr().out.startswith("3 vectors; lengths and distances in lengths of a typical word")
     assert [vector.start for vector in inspect_soft(generator).vectors] == ["s", "o", ":"]
     with pytest.raises(ParameterError, match="PromptGenerator writes text and has no labels; inspect_soft shows"):
         delete_vectors(generator, ["a"], ["b"])
     template = "<demos*1><text> so: <answer max=6>\\n"
-    assert run("inspect", template, "--text", "A film", "--examples", "pairs.csv", "--model", "model") == 0
+    assert run_here("inspect", template, "--text", "A film", "--examples", "pairs.csv", "--model", "model") == 0
     shown = capsys.readouterr().out
     assert "1 of 1 demonstrations" in shown and ("so: a good film↵" in shown or "so: bad↵" in shown)
 
@@ -358,15 +341,15 @@ def test_mistakes_are_explained_before_a_model_is_loaded(arguments, message, mon
         "evaluate": ["pairs.csv", "--prompt", "prompt"],
     }
     name, *others = arguments
-    assert run(name, *common[name], *others) == 2
+    assert run_here(name, *common[name], *others) == 2
     assert not Path("wrong.csv.part").exists()
     assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_template_with_an_answer_needs_the_column(capsys):
-    assert run(*FIT[:2], *FIT[4:], "--out", "wrong") == 2
+    assert run_here(*FIT[:2], *FIT[4:], "--out", "wrong") == 2
     assert "the template writes text at <answer>: name the column of the answers with" in capsys.readouterr().err
-    assert run("fit", "pairs.csv", "--answer-column", "answer", "--out", "wrong") == 2
+    assert run_here("fit", "pairs.csv", "--answer-column", "answer", "--out", "wrong") == 2
     assert "--answer-column needs a template with an <answer>: give one with --template" in capsys.readouterr().err
 
 
@@ -376,5 +359,5 @@ def test_an_answer_that_is_no_text_is_named_by_its_line(value, folder, capsys):
         '{"text": "a", "answer": ""}\n' + json.dumps({"text": "b", "answer": value}), encoding="utf-8"
     )
     for command in (["fit", "odd.jsonl", *FIT[2:], "--out", "wrong"], ["evaluate", "odd.jsonl", "--prompt", "prompt"]):
-        assert run(*command) == 2
+        assert run_here(*command) == 2
         assert "odd.jsonl, line 2: the answer is " in capsys.readouterr().err

@@ -1,30 +1,20 @@
 """softcloze generate --url: a running service writes the texts, and the files are those of a local run."""
 
 import json
-import sys
 from contextlib import ExitStack
 
 import pytest
 from support import models
+from support.command_line import around_windows, run_here
 from support.serving import listening
 
 from softcloze import Prompt, Template, Verbalizer, load_backbone
-from softcloze.cli import main
-from softcloze.cli.resumable import ResumableOutput
 from softcloze.prompt import GeneratorPrompt
 from softcloze.prompt.streaming import WRITING_WINDOW
 from softcloze.registry import Registry
 
 ROWS = 2 * WRITING_WINDOW + 10
 BAD = {3: '{"text": null}', WRITING_WINDOW + 1: "[1]", ROWS - 1: '{"txet": "oops"}'}
-
-
-def run(*arguments):
-    """The command in this process; its exit code."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
-        patch.setattr(sys, "argv", ["softcloze", *arguments])
-        main()
-    return stop.value.code
 
 
 @pytest.fixture(scope="module")
@@ -70,24 +60,17 @@ def read_lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_run_that_a_service_interrupts_ends_as_a_local_one(folder, serving, monkeypatch, capsys):
-    assert run("generate", "rows.jsonl", "--prompt", "shorten", "--out", "local.jsonl") == 0
+def test_a_run_that_a_service_interrupts_ends_as_a_local_one(folder, serving, capsys):
+    assert run_here("generate", "rows.jsonl", "--prompt", "shorten", "--out", "local.jsonl") == 0
     arguments = ["generate", "rows.jsonl", "--prompt", "shorten@live", "--out", "served.jsonl", "--url"]
     url, stop = serving()
-    append = ResumableOutput.append
-
-    def append_and_stop(self, window):
-        append(self, window)
-        stop()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumableOutput, "append", append_and_stop)
-        assert run(*arguments, url) == 2
+    with around_windows(after=stop):
+        assert run_here(*arguments, url) == 2
     error = capsys.readouterr().err
     assert f"interrupted: {WRITING_WINDOW} rows are saved; run the same command again to resume" in error
     assert f"cannot connect to {url}" in error
     url, stop = serving()
-    assert run(*arguments, url) == 0
+    assert run_here(*arguments, url) == 0
     said = capsys.readouterr()
     assert f"resuming: {WRITING_WINDOW} of {ROWS} rows are done already" in said.err
     assert f"warning: 3 of {ROWS} rows could not be answered and have no text" in said.err
@@ -96,7 +79,7 @@ def test_a_run_that_a_service_interrupts_ends_as_a_local_one(folder, serving, mo
     for row, expected in zip(served, local, strict=True):
         assert {**row, "error": None} == {**expected, "error": None}
         assert (row["error"] is None) == (expected["error"] is None)
-    assert run("generate", "--prompt", "shorten", "--text", local[0]["text"], "--url", url) == 0
+    assert run_here("generate", "--prompt", "shorten", "--text", local[0]["text"], "--url", url) == 0
     assert capsys.readouterr().out == f"{local[0]['written']}\n"
     stop()
 
@@ -114,6 +97,6 @@ def test_a_run_that_a_service_interrupts_ends_as_a_local_one(folder, serving, mo
 )
 def test_mistakes_end_the_run_before_a_text_is_written(options, message, serving, capsys):
     url, stop = serving()
-    assert run("generate", "rows.jsonl", "--out", "wrong.jsonl", "--restart", "--url", url, *options) == 2
+    assert run_here("generate", "rows.jsonl", "--out", "wrong.jsonl", "--restart", "--url", url, *options) == 2
     stop()
     assert message in " ".join(capsys.readouterr().err.split())

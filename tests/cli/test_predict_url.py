@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 from support.calling import replying
+from support.command_line import around_windows
 from support.serving import command_of_bert_tiny, is_ready, listening, wait_until
 
 from softcloze import Prompt, Template, Verbalizer, load_backbone
@@ -142,16 +143,9 @@ def test_a_table_in_the_terminal_is_the_same(folder, url, capsys):
     assert "a delight" in printed[0]
 
 
-def test_a_service_that_ends_in_the_middle_loses_no_window(folder, local, serving, monkeypatch, capsys):
+def test_a_service_that_ends_in_the_middle_loses_no_window(folder, local, serving, capsys):
     url, stop = serving()
-    append = ResumableOutput.append
-
-    def append_and_stop(self, window):
-        append(self, window)
-        stop()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumableOutput, "append", append_and_stop)
+    with around_windows(after=stop):
         assert predict("rows.jsonl", "--prompt", "reviews", "--url", url, "--out", "stopped.jsonl") == 2
     error = capsys.readouterr().err
     assert "interrupted: 256 rows are saved; run the same command again to resume" in error

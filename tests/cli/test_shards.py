@@ -6,10 +6,10 @@ import sys
 
 import pytest
 from support import models
+from support.command_line import interrupted_after_a_window
 
 from softcloze import PromptClassifier
 from softcloze.cli import main
-from softcloze.cli.resumable import ResumableOutput
 from softcloze.prompt.streaming import WINDOW
 
 ROWS = 2 * WINDOW + 10
@@ -81,15 +81,7 @@ def test_joined_shards_are_the_output_of_one_run_to_the_byte(run, folder, tmp_pa
 
 
 def test_a_shard_resumes_and_a_finished_one_loads_no_model(run, folder, tmp_path, monkeypatch):
-    append, windows = ResumableOutput.append, iter([False, True])
-
-    def interrupt(self, window):
-        if next(windows):
-            raise KeyboardInterrupt
-        append(self, window)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ResumableOutput, "append", interrupt)
+    with interrupted_after_a_window():
         code, said = run.shard("2/2")
     assert code != 0
     assert "interrupted: 256 rows are saved" in said

@@ -4,10 +4,50 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import get_context
 
+import pytest
+
 from softcloze.cli import main
+from softcloze.cli.resumable import ResumableOutput
+
+
+def run_here(*arguments):
+    """The command in this process; its exit code."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+        patch.setattr(sys, "argv", ["softcloze", *map(str, arguments)])
+        main()
+    return stop.value.code
+
+
+@contextmanager
+def around_windows(before=lambda: None, after=lambda: None):
+    """Call `before` and `after` around the saving of each window of rows."""
+    append = ResumableOutput.append
+
+    def append_between(self, window):
+        before()
+        append(self, window)
+        after()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ResumableOutput, "append", append_between)
+        yield
+
+
+@contextmanager
+def interrupted_after_a_window():
+    """Interrupt a run as Ctrl-C does when it has saved one window of rows."""
+    windows = iter([False, True])
+
+    def interrupt():
+        if next(windows):
+            raise KeyboardInterrupt
+
+    with around_windows(before=interrupt):
+        yield
 
 
 class CommandLine:

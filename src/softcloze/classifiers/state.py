@@ -18,7 +18,7 @@ from softcloze.training import TrainingSettings
 
 
 class Form(NamedTuple):
-    """A plain form of the values of one type, and the way back."""
+    """Conversions of the values of one type to plain data and back."""
 
     type: type
     to_data: Callable[[Any], Any]
