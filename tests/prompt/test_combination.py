@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from softcloze.classifiers.ensemble import draw_pseudo_labels
 from softcloze.prompt.combination import Stacked, WeightedMean, accuracy_weights, combination_from_dict
 
 
@@ -58,23 +57,3 @@ def test_stacking_trusts_the_member_that_is_right(labels):
 )
 def test_to_dict_and_back(combination):
     assert combination_from_dict(combination.to_dict()) == combination
-
-
-def test_pseudo_labels():
-    given = answers(1, 400, 3)[0]
-    rows, labels = draw_pseudo_labels(given, {"a": 20, "b": 1000, "c": 0}, np.random.default_rng(0))
-    of = {label: [row for row, own in zip(rows, labels, strict=True) if own == label] for label in "abc"}
-    best = given.argmax(1)
-    assert (len(of["a"]), len(of["c"])) == (20, 0)
-    assert sorted(of["b"]) == np.flatnonzero(best == 1).tolist()  # all that there are
-    assert len({*of["a"]}) == 20
-    assert {*of["a"]} <= {*np.flatnonzero(best == 0).tolist()}
-
-
-def test_probable_labels_are_drawn_more_often():
-    given = np.log([[0.9, 0.1], [0.6, 0.4]])
-    counts = np.zeros(2)
-    for seed in range(600):
-        rows, _ = draw_pseudo_labels(given, {0: 1, 1: 1}, np.random.default_rng(seed))
-        counts[rows] += 1
-    assert counts[0] / 600 == pytest.approx(0.9 / 1.5, abs=0.06)

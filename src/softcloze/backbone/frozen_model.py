@@ -9,11 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from softcloze.backbone.batching import MAX_BATCH_TOKENS, tokens_per_batch
-from softcloze.backbone.compatibility import (
-    validate_adapter,
-    validate_embeddings,
-    validate_encoder,
-)
+from softcloze.backbone.compatibility import validate_adapter, validate_embeddings, validate_encoder
 from softcloze.backbone.family import AUTO, family_of, longest_prompt
 from softcloze.backbone.fingerprint import active_adapters, weights_fingerprint
 from softcloze.backbone.forward import ForwardPass

@@ -1,61 +1,42 @@
 """PromptEnsemble: several prompts on one backbone, and probes on sentence embeddings, as one classifier."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from os import PathLike
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags
+from sklearn.base import clone
 
-from softcloze.analysis import MemberShares, member_shares
-from softcloze.backbone import AnyModel, RuntimeInfo
-from softcloze.classifiers.base import accuracy, answers_of
-from softcloze.classifiers.choice_labels import classes_of, labels_of, shared_choices
-from softcloze.classifiers.probe import Encoder, ProbeClassifier
-from softcloze.classifiers.prompt_classifier import PromptClassifier, validate_one_backbone
-from softcloze.classifiers.tags import text_tags
-from softcloze.classifiers.trained import RANDOM_STATE, seed_of
+from softcloze.classifiers.choice_labels import classes_of, labels_of
+from softcloze.classifiers.ensemble_base import EnsembleEstimator
+from softcloze.classifiers.ensemble_members import Member, bound_members, log_probabilities_of
+from softcloze.classifiers.prompt_classifier import PromptClassifier
+from softcloze.classifiers.pseudo_labels import draw_pseudo_labels
+from softcloze.classifiers.trained import seed_of
 from softcloze.data import (
-    CLASS_WEIGHT,
     ClassWeight,
     Example,
-    as_examples,
     as_labels,
     example_weights,
     label_indices,
     validate_lengths,
     weighted_rows,
 )
-from softcloze.errors import ParameterError, SoftclozeError
+from softcloze.errors import ParameterError
 from softcloze.launcher import validate_one_process
-from softcloze.lint import VerbalizerCheck
-from softcloze.parameters import POSITIVE, Constraint, integer, number, one_of, validate_parameters
-from softcloze.prompt import BoundEnsemble, BoundMember
-from softcloze.prompt.combination import (
-    Average,
-    Combination,
-    Stacked,
-    WeightedMean,
-    accuracy_weights,
-    equal_weights,
-)
-from softcloze.prompt.ensemble import EnsembleCard, SavedEnsemble, Weights, validate_same_labels
-from softcloze.prompt.members import encode_for_members, prompts_of, score_members
-from softcloze.prompt.probe_card import ProbeCard
+from softcloze.parameters import POSITIVE, integer, number, validate_parameters
+from softcloze.prompt.combination import Average, Combination, Stacked, WeightedMean, accuracy_weights, equal_weights
+from softcloze.prompt.ensemble import Weights, validate_same_labels
+from softcloze.prompt.members import prompts_of
 from softcloze.template import Template
 from softcloze.training import TrainingSettings
-from softcloze.verbalizer import FieldVerbalizer, Label
-
-Member: TypeAlias = PromptClassifier | ProbeClassifier
+from softcloze.verbalizer import Label
 
 
 @dataclass(eq=False, repr=False)
-class PromptEnsemble(ClassifierMixin, BaseEstimator):
+class PromptEnsemble(EnsembleEstimator):
     """An ensemble of prompt classifiers on one backbone, and of linear layers on sentence embeddings.
 
     Members have the same labels; their templates and label words may differ. Prompts are scored together as in
@@ -100,17 +81,6 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
     cv: int = 4
     random_state: int | np.random.RandomState | None = None
 
-    constraints: ClassVar[Mapping[str, Constraint]] = {
-        "classifiers": Constraint(
-            "a list of one or more PromptClassifier or ProbeClassifier", lambda value: _is_members(value)
-        ),
-        "weights": one_of("equal", "development", "stacked"),
-        "average": one_of("probabilities", "log_probabilities"),
-        "class_weight": CLASS_WEIGHT,
-        "cv": integer(at_least=2),
-        "random_state": RANDOM_STATE,
-    }
-
     def fit(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> Self:
         """Fit every member, and learn their weights.
 
@@ -137,131 +107,8 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         examples, labels = [examples[i] for i in used], [labels[i] for i in used]
         truth = [truth[i] for i in used]
         members = [clone(member).fit(examples, labels, given) for member in self.classifiers]
-        combination: Combination = WeightedMean(equal_weights(len(members)), self.average)
-        if self.weights != "equal":
-            held_out = self._held_out_log_probabilities(examples, labels, truth, given)
-            classes = members[0].classes_.tolist()
-            targets = label_indices(truth, classes)
-            weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], given)
-            if self.weights == "development":
-                combination = WeightedMean(accuracy_weights(held_out, targets, weights), self.average)
-            else:
-                combination = Stacked.learn(held_out, targets, weights)
-        self._adopt(members, combination)
+        self._adopt(members, self._learn_combination(members, examples, labels, truth, given))
         return self
-
-    def predict_log_proba(self, X: Iterable[Example]) -> np.ndarray:
-        """Log-probabilities of the labels in nats, shape (batch, labels) in the order of `classes_`.
-
-        Raises:
-            NotFittedError: a member or the weights have to be learnt first.
-            FieldError: an example lacks a field; names the row.
-            EncodingError: an example cannot be encoded.
-        """
-        members = self._members()
-        return self._combination().log_probabilities(_log_probabilities(members, self._examples(X, members)))
-
-    def predict_proba(self, X: Iterable[Example]) -> np.ndarray:
-        """Probabilities of the labels, shape (batch, labels) as of `predict_log_proba`, with the same errors."""
-        probabilities: np.ndarray = np.exp(self.predict_log_proba(X))
-        return probabilities
-
-    def predict(self, X: Iterable[Example]) -> np.ndarray:
-        """The most probable label of each example, shape (batch,); raises as `predict_log_proba`."""
-        examples = self._examples(X, self._members())
-        return answers_of(self._bound_ensemble(), examples, self.predict_log_proba(examples).argmax(1))
-
-    def score(self, X: Iterable[Example], y: Iterable[Label], sample_weight: Iterable[float] | None = None) -> float:
-        """Accuracy on labelled examples; see `PromptClassifier.score`."""
-        examples, known = self._examples(X, self._members()), self.classes_.tolist()
-        choices = self._choices()
-        if choices is None:
-            return accuracy(self.predict, examples, y, known, sample_weight)
-        labels = as_labels(y)
-        validate_lengths(examples, labels)
-
-        def best_choice(rows: list[Example]) -> np.ndarray:
-            best: np.ndarray = self.predict_log_proba(rows).argmax(1)
-            return best
-
-        return accuracy(best_choice, examples, choices.indices(examples, labels), known, sample_weight)
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The labels, sorted, shape (labels,); those of hard prompts are known before `fit`, without a model."""
-        return self._members()[0].classes_
-
-    def explain(self, example: Example) -> MemberShares:
-        """Explain the decision for one example by the part of each member; `print` shows a table.
-
-        The members explain in turn: `classifiers_[0].explain(example)`, where it is a `PromptClassifier`.
-
-        Raises:
-            NotFittedError: as `predict_log_proba`.
-            FieldError: the example lacks a field.
-        """
-        return member_shares(self._bound_ensemble(), self._examples([example], self._members()))
-
-    def check(self) -> tuple[VerbalizerCheck | None, ...]:
-        """The label words of each member, as by `PromptClassifier.check`; None for a `ProbeClassifier`.
-
-        Raises:
-            NotFittedError: a member has to be fitted first.
-        """
-        return tuple(member.check() if isinstance(member, PromptClassifier) else None for member in self._members())
-
-    @property
-    def engine_(self) -> RuntimeInfo:
-        """Facts about the backbone that the prompts share, as of `PromptClassifier.engine_`.
-
-        Raises:
-            NotFittedError: the model is not loaded yet.
-            ParameterError: no member is a prompt.
-        """
-        prompts = [member for member in self._members() if isinstance(member, PromptClassifier)]
-        if not prompts:
-            raise ParameterError("engine_ is about the backbone of prompts, and no member is one")
-        return prompts[0].engine_
-
-    def distil(
-        self, X: Iterable[Example], template: str | Template, *, temperature: float = 2.0, **parameters: object
-    ) -> PromptClassifier:
-        """Train one classifier, the student, on the ensemble's probabilities, so that prediction costs one prompt.
-
-        The student's soft vectors are trained on the probabilities of the labels of each example. `self_train` can
-        train the ensemble further before.
-
-        Args:
-            X: examples like those to be classified; they need no labels.
-            template: template of the student, with soft slots.
-            temperature: divisor of the ensemble's log-probabilities; above 1 the differences between unlikely labels
-                count for more.
-            **parameters: other parameters of the student's `PromptClassifier`; by default it has the label words of the
-                first prompt among the members, and training runs for all epochs.
-
-        Returns:
-            The student, fitted.
-
-        Raises:
-            ParameterError: `temperature` is not above 0, or no member is a prompt.
-            NotFittedError: as `predict`.
-            SoftclozeError: as `PromptClassifier.fit_probabilities`.
-
-        Source:
-            PET, section 3.3, with its temperature of 2; its student is the whole model with a linear layer.
-        """
-        validate_parameters({"temperature": temperature}, {"temperature": POSITIVE})
-        examples = self._examples(X, self._members())
-        prompts = prompts_of(bound_members(self._members()))
-        if not prompts:
-            raise ParameterError("distil takes model and label words from a prompt, and no member is one")
-        first = prompts[0]
-        soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
-        training = TrainingSettings(target_loss=0.0)
-        student = PromptClassifier(first.backbone, template, first.prompt.verbalizer, training=training)
-        student.set_params(**parameters)
-        student.fit_probabilities(examples, soft_labels)
-        return student
 
     def self_train(
         self,
@@ -316,7 +163,7 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         truth = classes_of(choices, examples, labels)
         generator = np.random.default_rng(seed_of(self.random_state))
         for generation in range(1, generations + 1):
-            by_member = _log_probabilities(self.classifiers_, pool)
+            by_member = log_probabilities_of(self.classifiers_, pool)
             more = growth**generation - 1
             wanted = {label: round(more * truth.count(label)) for label in self.classes_.tolist()}
             members = []
@@ -330,89 +177,64 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
             self._adopt(members, self.combination_)
         return self
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Save a folder with a JSON card and a prompt's folder for each member.
+    def distil(
+        self, X: Iterable[Example], template: str | Template, *, temperature: float = 2.0, **parameters: object
+    ) -> PromptClassifier:
+        """Train one classifier, the student, on the ensemble's probabilities, so that prediction costs one prompt.
 
-        An ensemble that the folder holds is replaced atomically; all other files in it stay.
+        The student's soft vectors are trained on the probabilities of the labels of each example. `self_train` can
+        train the ensemble further before.
+
+        Args:
+            X: examples like those to be classified; they need no labels.
+            template: template of the student, with soft slots.
+            temperature: divisor of the ensemble's log-probabilities; above 1 the differences between unlikely labels
+                count for more.
+            **parameters: other parameters of the student's `PromptClassifier`; by default it has the label words of the
+                first prompt among the members, and training runs for all epochs.
+
+        Returns:
+            The student, fitted.
 
         Raises:
+            ParameterError: `temperature` is not above 0, or no member is a prompt.
             NotFittedError: as `predict`.
-            ArtifactError: `path` holds other files and no ensemble.
-            FileError: the folder cannot be written.
-            ParameterError: a transformer selects the demonstrations of a member; only a pickle could hold it.
+            SoftclozeError: as `PromptClassifier.fit_probabilities`.
+
+        Source:
+            PET, section 3.3, with its temperature of 2; its student is the whole model with a linear layer.
         """
-        members = [bound.saved for bound in bound_members(self._members())]
-        SavedEnsemble(members, self._combination(), self.weights).save(path)
+        validate_parameters({"temperature": temperature}, {"temperature": POSITIVE})
+        examples = self._examples(X, self._members())
+        prompts = prompts_of(bound_members(self._members()))
+        if not prompts:
+            raise ParameterError("distil takes model and label words from a prompt, and no member is one")
+        first = prompts[0]
+        soft_labels = np.exp(log_softmax(self.predict_log_proba(examples) / temperature, axis=1))
+        training = TrainingSettings(target_loss=0.0)
+        student = PromptClassifier(first.backbone, template, first.prompt.verbalizer, training=training)
+        student.set_params(**parameters)
+        student.fit_probabilities(examples, soft_labels)
+        return student
 
-    @classmethod
-    def load(
-        cls,
-        path: str | PathLike[str],
-        model: AnyModel | None = None,
-        *,
-        encoder: Encoder | None = None,
-        **parameters: Any,  # noqa: ANN401
-    ) -> Self:
-        """Load a fitted ensemble.
-
-        Args:
-            path: folder that `save` wrote.
-            model: another model to use, as for `PromptClassifier`; None for the one named in the ensemble.
-            encoder: another encoder to use, as for `ProbeClassifier`; None for the one named in the ensemble.
-            **parameters: other parameters of all prompts, as for `PromptClassifier.load`.
-
-        Raises:
-            ArtifactError: damaged files, or a model or an encoder that is not the one the members were trained on.
-            BackboneError: the model cannot be loaded.
-        """
-        card = EnsembleCard.load(path)
-        members = [
-            ProbeClassifier.load(member.folder, encoder)
-            if isinstance(member, ProbeCard)
-            else PromptClassifier.load(member.folder, model, **parameters)
-            for member in card.members
-        ]
-        return cls.of_members(members, card.combination, card.weights)
-
-    @classmethod
-    def of_members(cls, members: Sequence[Member], combination: Combination, weights: Weights = "equal") -> Self:
-        """A fitted ensemble of fitted members.
-
-        Args:
-            members: fitted classifiers with the same labels.
-            combination: of their log-probabilities; it counts until the next `fit`, which learns one as `weights` says.
-            weights: the parameter of the ensemble.
-        """
-        ensemble = cls(members, weights=weights)
-        if isinstance(combination, WeightedMean):
-            ensemble.average = combination.average
-        ensemble._adopt(members, combination)
-        return ensemble
-
-    def _adopt(self, members: Sequence[Member], combination: Combination) -> None:
-        self.classifiers_ = list(members)
-        self.combination_ = combination
-
-    def _members(self) -> Sequence[Member]:
-        """Members to predict with: the fitted ones, or hard prompts that need no `fit`."""
-        if hasattr(self, "classifiers_"):
-            return self.classifiers_
-        validate_parameters(vars(self), self.constraints)
-        validate_same_labels([member.classes_.tolist() for member in self.classifiers])
-        self._choices()
-        return self.classifiers
-
-    def _bound_ensemble(self) -> BoundEnsemble:
-        """The members and their combination, to predict with."""
-        members = self._members()
-        return BoundEnsemble(bound_members(members), self._combination())
-
-    def _combination(self) -> Combination:
-        if hasattr(self, "combination_"):
-            return self.combination_
-        if self.weights != "equal":
-            raise NotFittedError(f"weights={self.weights!r} are learnt from labelled examples; call fit first")
-        return WeightedMean(equal_weights(len(self.classifiers)), self.average)
+    def _learn_combination(
+        self,
+        members: Sequence[Member],
+        examples: Sequence[Example],
+        labels: Sequence[Label],
+        truth: Sequence[Label],
+        given: NDArray[np.float64],
+    ) -> Combination:
+        """The combination of fitted members, as `weights` says."""
+        if self.weights == "equal":
+            return WeightedMean(equal_weights(len(members)), self.average)
+        held_out = self._held_out_log_probabilities(examples, labels, truth, given)
+        classes = members[0].classes_.tolist()
+        targets = label_indices(truth, classes)
+        weights = example_weights(self.class_weight, classes, np.eye(len(classes))[targets], given)
+        if self.weights == "development":
+            return WeightedMean(accuracy_weights(held_out, targets, weights), self.average)
+        return Stacked.learn(held_out, targets, weights)
 
     def _held_out_log_probabilities(
         self,
@@ -435,97 +257,12 @@ class PromptEnsemble(ClassifierMixin, BaseEstimator):
         for train_rows, test_rows in folds.split(np.zeros(len(labels)), truth):
             train_set = [examples[i] for i in train_rows], [labels[i] for i in train_rows], given[train_rows]
             members = [clone(member).fit(*train_set) for member in self.classifiers]
-            by_fold.append(_log_probabilities(members, [examples[i] for i in test_rows]))
+            by_fold.append(log_probabilities_of(members, [examples[i] for i in test_rows]))
             rows.append(test_rows)
         return np.concatenate(by_fold, axis=1)[:, np.argsort(np.concatenate(rows))]
-
-    def _examples(self, X: Iterable[Example], members: Sequence[Member]) -> list[Example]:
-        """The examples of `X`, each of which every member can read."""
-        validate_parameters(vars(self), self.constraints)
-        examples = as_examples(X, members[0]._fields())
-        for member in members:
-            member._read(examples)
-        return examples
-
-    def _choices(self) -> FieldVerbalizer | None:
-        """As `shared_choices` of the members."""
-        return shared_choices(
-            [member.verbalizer if isinstance(member, PromptClassifier) else None for member in self.classifiers]
-        )
 
     def _validate_members(self, labels: Sequence[Label], y: object) -> None:
         """Raise if members do not fit the labels of the examples or each other, before one is trained."""
         by_member = [member._labels_of(labels, y) for member in self.classifiers]
         validate_same_labels(by_member)
         label_indices(labels, by_member[0])
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Return True if `predict` works without a further `fit`."""
-        try:
-            ready = [member.__sklearn_is_fitted__() for member in self._members()]
-            self._combination()
-        except (NotFittedError, SoftclozeError):
-            return False
-        return all(ready)
-
-    def __sklearn_tags__(self) -> Tags:
-        """Texts instead of numbers; hard prompts of equal weight require no `fit`."""
-        members = [member.__sklearn_tags__() for member in self.classifiers] if _is_members(self.classifiers) else []
-        learns = self.weights != "equal"  # in folds that `random_state` draws
-        requires_fit = not members or learns or any(tags.requires_fit for tags in members)
-        varies = (learns and self.random_state is None) or any(tags.non_deterministic for tags in members)
-        return text_tags(super().__sklearn_tags__(), requires_fit=requires_fit, varies=varies)
-
-
-def bound_members(classifiers: Sequence[Member]) -> list[BoundMember]:
-    """The prompts and probes of classifiers, as they predict with them.
-
-    Raises:
-        NotFittedError: a classifier has to learn something first, such as its calibration.
-        DataError: prompts have different backbones.
-    """
-    bound = [classifier._bound_member() for classifier in classifiers]
-    validate_one_backbone(prompts_of(bound))
-    return bound
-
-
-def _log_probabilities(members: Sequence[Member], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Log-probabilities by each member in nats, shape (members, batch, labels)."""
-    bound = bound_members(members)
-    by_member: NDArray[np.float64] = log_softmax(score_members(bound, encode_for_members(bound, examples)), axis=2)
-    return by_member
-
-
-def _is_members(value: object) -> bool:
-    is_list = isinstance(value, Sequence) and len(value) > 0
-    return is_list and all(
-        isinstance(member, PromptClassifier | ProbeClassifier) for member in cast(Sequence[object], value)
-    )
-
-
-def draw_pseudo_labels(
-    log_probabilities: NDArray[np.float64], wanted: Mapping[Label, int], generator: np.random.Generator
-) -> tuple[list[int], list[Label]]:
-    """Draw examples to train on, each with its most probable label, in proportion to the probability of that label.
-
-    Args:
-        log_probabilities: in nats, shape (examples, labels), labels in the order of `wanted`.
-        wanted: number of examples to draw of each label; where fewer have it, all are taken.
-        generator: source of randomness.
-
-    Returns:
-        The indices of the drawn examples, and the label of each.
-
-    >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    >>> draw_pseudo_labels(np.log(probabilities), {"消极": 1, "积极": 5}, np.random.default_rng(0))
-    ([1, 2], ['消极', '积极'])
-    """
-    best, drawn, labels = log_probabilities.argmax(1), list[int](), list[Label]()
-    for column, (label, count) in enumerate(wanted.items()):
-        rows = np.flatnonzero(best == column)
-        if len(rows):
-            confidence = np.exp(log_probabilities[rows, column])
-            chosen = generator.choice(rows, min(count, len(rows)), replace=False, p=confidence / confidence.sum())
-            drawn += chosen.tolist()
-            labels += [label] * len(chosen)
-    return drawn, labels
