@@ -27,8 +27,9 @@ from softcloze.calibration import dominant_label
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble
 from softcloze.classifiers.base import read_examples
 from softcloze.classifiers.probe import NAMED_ENCODER, Encoder, label_words_of
+from softcloze.classifiers.shared_model import SharedModelMixin
+from softcloze.classifiers.start import RANDOM_STATE, seed_of
 from softcloze.classifiers.tags import text_tags
-from softcloze.classifiers.trained import RANDOM_STATE, SharedModelMixin, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,

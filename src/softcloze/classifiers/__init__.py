@@ -6,8 +6,8 @@ from softcloze.classifiers.multilabel import MultiLabelPromptClassifier
 from softcloze.classifiers.multitask import MultiTaskPrompt
 from softcloze.classifiers.probe import ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
+from softcloze.classifiers.start import seed_of
 from softcloze.classifiers.streaming import predict_stream
-from softcloze.classifiers.trained import seed_of
 from softcloze.prompt.streaming import Prediction
 
 __all__ = [

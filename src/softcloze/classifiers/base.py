@@ -14,8 +14,9 @@ from sklearn.utils import Tags
 from torch import Tensor
 
 from softcloze.backbone import AnyModel, Backbone
+from softcloze.classifiers.start import Start
 from softcloze.classifiers.tags import text_tags
-from softcloze.classifiers.trained import Start, TrainedEstimator
+from softcloze.classifiers.trained import TrainedEstimator
 from softcloze.data import CLASS_WEIGHT, ClassWeight, Example, as_examples, label_indices, row_name
 from softcloze.data.labels import target_indices
 from softcloze.encoding import EncodedPrompt
@@ -23,9 +24,7 @@ from softcloze.errors import ArtifactError, FieldError, SoftclozeError
 from softcloze.heads import EXCLUSIVE
 from softcloze.lint import VerbalizerCheck, check_verbalizer
 from softcloze.parameters import Constraint, plain
-from softcloze.prompt import CARD, BoundEnsemble, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
-from softcloze.prompt.card import explain_damage
-from softcloze.prompt.folder import folder_of
+from softcloze.prompt import BoundEnsemble, BoundPrompt, CompiledPrompt, Prompt, TrainedParts
 from softcloze.template import ChatOptions, Template
 from softcloze.training import TrainingTask
 from softcloze.verbalizer import AnyVerbalizer, Label, Words
@@ -40,6 +39,7 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
 
     heads: ClassVar[tuple[str, ...]]
     prompt_type = Prompt
+    bound_type = BoundPrompt
     fixed = (*TrainedEstimator.fixed, "verbalizer", "head", "features")
     constraints: ClassVar[Mapping[str, Constraint]] = {**TrainedEstimator.constraints, "class_weight": CLASS_WEIGHT}
 
@@ -71,51 +71,6 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
             return np.log(self.predict_proba(X))
 
     @classmethod
-    def load(
-        cls,
-        path: str | PathLike[str],
-        model: AnyModel | None = None,
-        *,
-        other_precision: bool = False,
-        **parameters: object,
-    ) -> Self:
-        """Load a fitted classifier from a saved prompt.
-
-        Args:
-            path: folder that `save` wrote.
-            model: name or path of the model now, if not as it was when the prompt was saved.
-            other_precision: take the prompt although the model's weights have another form, such as 4 bits: see
-                `Prompt.for_weights_of`.
-            **parameters: other parameters of the classifier, as for `set_params`. Those that are not given are as
-                when the prompt was trained; `random_state` is the seed of its training.
-
-        Warns:
-            PrecisionWarning: the prompt was trained on weights of another form.
-
-        Raises:
-            ArtifactError: damaged files, a prompt of another kind of classifier, or a model that is not the one that
-                the prompt was trained on.
-            ParameterError: a template, verbalizer, head or limit that is not that of the prompt.
-            BackboneError: the model cannot be loaded.
-        """
-        prompt = Prompt.load(path)
-        if prompt.head not in cls.heads:
-            kind, other = (
-                ("gives each example one label", "PromptClassifier")
-                if prompt.head in EXCLUSIVE
-                else ("gives examples several labels", "MultiLabelPromptClassifier")
-            )
-            raise ArtifactError(f"{path} {kind}; load it with {other}")
-        with explain_damage(folder_of(path) / CARD, "training"):
-            classifier = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
-        classifier._change_saved(prompt, parameters)
-        backbone = classifier._load_backbone()
-        if other_precision:
-            prompt = prompt.for_weights_of(backbone)
-        classifier._adopt(BoundPrompt.from_saved(prompt, backbone))
-        return classifier
-
-    @classmethod
     def of_prompt(cls, prompt: Prompt, backbone: Backbone) -> Self:
         """A fitted classifier of a prompt in memory.
 
@@ -130,6 +85,17 @@ class PromptEstimator(ClassifierMixin, TrainedEstimator):
         classifier = cls._with_parameters_of(prompt, backbone)
         classifier._adopt(BoundPrompt(prompt, backbone))
         return classifier
+
+    @classmethod
+    def _validate_saved(cls, prompt: Prompt, path: str | PathLike[str]) -> None:
+        """Raise ArtifactError if this classifier cannot load a prompt with this head."""
+        if prompt.head not in cls.heads:
+            kind, other = (
+                ("gives each example one label", "PromptClassifier")
+                if prompt.head in EXCLUSIVE
+                else ("gives examples several labels", "MultiLabelPromptClassifier")
+            )
+            raise ArtifactError(f"{path} {kind}; load it with {other}")
 
     @classmethod
     def _with_parameters_of(cls, prompt: Prompt, model: AnyModel) -> Self:

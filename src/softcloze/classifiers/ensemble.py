@@ -14,7 +14,7 @@ from softcloze.classifiers.ensemble_base import EnsembleEstimator
 from softcloze.classifiers.ensemble_members import Member, bound_members, log_probabilities_of
 from softcloze.classifiers.prompt_classifier import PromptClassifier
 from softcloze.classifiers.pseudo_labels import draw_pseudo_labels
-from softcloze.classifiers.trained import seed_of
+from softcloze.classifiers.start import seed_of
 from softcloze.data import (
     ClassWeight,
     Example,

@@ -16,8 +16,8 @@ from softcloze.classifiers.choice_labels import shared_choices
 from softcloze.classifiers.ensemble_members import Member, bound_members, is_members, log_probabilities_of
 from softcloze.classifiers.probe import Encoder, ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier
+from softcloze.classifiers.start import RANDOM_STATE
 from softcloze.classifiers.tags import text_tags
-from softcloze.classifiers.trained import RANDOM_STATE
 from softcloze.data import CLASS_WEIGHT, Example, as_examples, as_labels, validate_lengths
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.lint import VerbalizerCheck

@@ -13,7 +13,7 @@ from softcloze.classifiers.base import PromptEstimator, class_weight_record, rea
 from softcloze.classifiers.calibrate import learn_calibration
 from softcloze.classifiers.one_sided import warn_if_one_sided
 from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, start_record, transfer
-from softcloze.classifiers.trained import Start
+from softcloze.classifiers.start import Start
 from softcloze.data import (
     Example,
     as_labels,

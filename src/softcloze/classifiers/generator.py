@@ -13,7 +13,7 @@ from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import read_examples
 from softcloze.classifiers.generator_base import GENERATOR_INITS, GeneratorEstimator
 from softcloze.classifiers.soft_init import BlockSource, SoftInit, resolve_soft_init, start_record, transfer
-from softcloze.classifiers.trained import seed_of, start_of
+from softcloze.classifiers.start import seed_of, start_of
 from softcloze.data import Example, mean_one, validate_lengths, weighted_rows
 from softcloze.data.examples import iterate_column, validate_collection
 from softcloze.demonstrations import Demonstrations, Pool, Transformer, select_demonstrations

@@ -1,7 +1,6 @@
-"""Base of the generator: its parameters, the fitted prompt, saving and loading."""
+"""Base of the generator: its parameters and the fitted prompt."""
 
 from collections.abc import Mapping
-from os import PathLike
 from typing import Any, ClassVar, Self
 
 from sklearn.exceptions import NotFittedError
@@ -17,9 +16,6 @@ from softcloze.generation import validate_options
 from softcloze.library import resolve_template
 from softcloze.parameters import BOOLEAN, NONE, Constraint, instance_of, plain
 from softcloze.prompt import BoundGenerator, CompiledGenerator, GeneratorPrompt
-from softcloze.prompt.card import explain_damage
-from softcloze.prompt.folder import folder_of
-from softcloze.prompt.generator_card import GENERATOR_CARD
 from softcloze.soft import SoftVectors
 from softcloze.template import Template
 
@@ -37,6 +33,7 @@ class GeneratorEstimator(TrainedEstimator):
         "warm_start": BOOLEAN,
     }
     prompt_type = GeneratorPrompt
+    bound_type = BoundGenerator
     training_defaults: ClassVar[Mapping[str, float]] = {"target_loss": 0.0, "deep_learning_rate": 0.3}
 
     options: Mapping[str, Any] | None
@@ -47,44 +44,6 @@ class GeneratorEstimator(TrainedEstimator):
     prompt_: GeneratorPrompt
 
     _bound: BoundGenerator | None = None
-
-    @classmethod
-    def load(
-        cls,
-        path: str | PathLike[str],
-        model: AnyModel | None = None,
-        *,
-        other_precision: bool = False,
-        **parameters: object,
-    ) -> Self:
-        """Load a fitted generator from a saved prompt.
-
-        Args:
-            path: folder that `save` wrote.
-            model: name or path of the model now, if not as it was when the prompt was saved.
-            other_precision: take the prompt although the model's weights have another form, such as 4 bits: see
-                `Prompt.for_weights_of`.
-            **parameters: other parameters of the generator, as for `set_params`. Those that are not given are as when
-                the prompt was trained.
-
-        Warns:
-            PrecisionWarning: the prompt was trained on weights of another form.
-
-        Raises:
-            ArtifactError: damaged files, a prompt of another kind, or a model that is not the one that the prompt was
-                trained on.
-            ParameterError: a template or limit that is not that of the prompt.
-            BackboneError: the model cannot be loaded.
-        """
-        prompt = GeneratorPrompt.load(path)
-        with explain_damage(folder_of(path) / GENERATOR_CARD, "training"):
-            generator = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
-        generator._change_saved(prompt, parameters)
-        backbone = generator._load_backbone()
-        if other_precision:
-            prompt = prompt.for_weights_of(backbone)
-        generator._adopt(BoundGenerator.from_saved(prompt, backbone))
-        return generator
 
     @classmethod
     def _with_parameters_of(cls, prompt: GeneratorPrompt, model: AnyModel) -> Self:

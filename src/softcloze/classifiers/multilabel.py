@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from softcloze.analysis import Explanation, explain_prompt
 from softcloze.backbone import AnyModel
 from softcloze.classifiers.base import PromptEstimator, check_words, read_examples, training_task
-from softcloze.classifiers.trained import start_of
+from softcloze.classifiers.start import start_of
 from softcloze.data import (
     ClassWeight,
     Example,

@@ -15,7 +15,8 @@ from torch import nn
 
 from softcloze.classifiers.fit_steps import BegunFit
 from softcloze.classifiers.prompt_classifier import PromptClassifier
-from softcloze.classifiers.trained import RANDOM_STATE, Start, digest_of, start_of, with_history
+from softcloze.classifiers.start import RANDOM_STATE, Start, digest_of, start_of
+from softcloze.classifiers.trained import with_history
 from softcloze.data import Example
 from softcloze.encoding import CompiledBlock
 from softcloze.errors import DataError, ParameterError, SoftclozeError

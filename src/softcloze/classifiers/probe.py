@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags
 
 from softcloze.classifiers.base import accuracy, class_weight_record, read_examples
+from softcloze.classifiers.start import RANDOM_STATE, seed_of
 from softcloze.classifiers.tags import text_tags
-from softcloze.classifiers.trained import RANDOM_STATE, seed_of
 from softcloze.data import (
     CLASS_WEIGHT,
     ClassWeight,

@@ -15,7 +15,7 @@ from softcloze.classifiers.calibrate import WITHOUT_EXAMPLES, learn_calibration
 from softcloze.classifiers.fit_steps import FitSteps
 from softcloze.classifiers.one_label import OneLabelMixin
 from softcloze.classifiers.soft_init import SoftInit, soft_init_constraint
-from softcloze.classifiers.trained import seed_of, start_of
+from softcloze.classifiers.start import seed_of, start_of
 from softcloze.data import (
     ClassWeight,
     Example,

@@ -1,27 +1,23 @@
 """Base of all estimators that train a prompt: parameters, the model, the training, and the fitted prompt."""
 
-import json
-import re
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from copy import copy, deepcopy
-from hashlib import sha256
 from os import PathLike
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from softcloze.backbone import AnyModel, Backbone, PrefixCache, RuntimeInfo, load_backbone, validate_model_options
 from softcloze.backbone.engine import Cached
-from softcloze.classifiers.state import by_name, from_state, to_state
+from softcloze.classifiers.shared_model import SharedModelMixin
+from softcloze.classifiers.start import RANDOM_STATE, Start, digest_of
+from softcloze.classifiers.state import from_state, to_state
 from softcloze.errors import ParameterError
-from softcloze.files import validate_writable
-from softcloze.parameters import NONE, SEED, Constraint, instance_of, integer, plain, validate_parameters
+from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
-from softcloze.prompt.card import quantised_options
+from softcloze.prompt.card import explain_damage, quantised_options
+from softcloze.prompt.folder import folder_of
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.training import (
     FIT_PARAMETERS,
@@ -35,57 +31,6 @@ from softcloze.training import (
     validate_gradients,
 )
 
-RANDOM_STATE = SEED | instance_of("a numpy RandomState", np.random.RandomState) | NONE
-
-
-class Start(NamedTuple):
-    """Seed of a fit, and the key of its checkpoint if it has one; both are known before the model is loaded."""
-
-    seed: int
-    key: str
-
-
-class SharedModelMixin(BaseEstimator):
-    """A classifier whose clones share its model in memory instead of copying it.
-
-    Attributes:
-        shared: names of the parameters that are shared: the model, and what `clone` would strip of what it has learnt.
-        derived: attributes that are computed again when they are needed, of which copies and pickles have none.
-    """
-
-    shared: ClassVar[tuple[str, ...]] = ("model",)
-    derived: ClassVar[tuple[str, ...]] = ()
-
-    def __sklearn_clone__(self) -> Self:
-        """A clone with the same model."""
-        bare = copy(self)
-        for name in self.shared:
-            setattr(bare, name, "")
-        clone: Self = super(SharedModelMixin, bare).__sklearn_clone__()
-        for name in self.shared:
-            setattr(clone, name, getattr(self, name))
-        return clone
-
-    def __copy__(self) -> Self:
-        """A shallow copy, without the way through `__getstate__`."""
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        return other
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """A copy that shares the model, as a clone does, and what it has learnt is its own."""
-        memo |= {id(value): value for value in (getattr(self, name) for name in self.shared)}
-        other = type(self).__new__(type(self))
-        memo[id(self)] = other
-        kept = {name: value for name, value in vars(self).items() if name not in self.derived}
-        other.__dict__.update(deepcopy(kept, memo))
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        """State for a pickle, with the model by its name."""
-        state = {name: value for name, value in super().__getstate__().items() if name not in self.derived}
-        return state | ({"model": by_name(state["model"])} if "model" in state else {})
-
 
 class TrainedEstimator(SharedModelMixin, ABC):
     """Base of the estimators that train one prompt; a subclass declares the parameters and implements `fit`.
@@ -94,6 +39,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
         training_defaults: options of training where `training` has None, if they are not those of classifiers.
         fixed: parameters that a saved prompt fixes.
         prompt_type: type of the fitted prompt.
+        bound_type: type of this prompt with its backbone.
     """
 
     constraints: ClassVar[Mapping[str, Constraint]] = {
@@ -112,6 +58,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
     fixed: ClassVar[tuple[str, ...]] = ("template", "max_length", "chat_options")
 
     prompt_type: ClassVar[type[Prompt] | type[GeneratorPrompt]]
+    bound_type: ClassVar[type[BoundPrompt] | type[BoundGenerator]]
 
     model: AnyModel
     template: str | Template
@@ -142,6 +89,54 @@ class TrainedEstimator(SharedModelMixin, ABC):
             ParameterError: a transformer selects the demonstrations; only a pickle could hold it.
         """
         self._bound_prompt().prompt.save(path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        model: AnyModel | None = None,
+        *,
+        other_precision: bool = False,
+        **parameters: object,
+    ) -> Self:
+        """Load a fitted estimator from a saved prompt.
+
+        Args:
+            path: folder that `save` wrote.
+            model: name or path of the model now, if not as it was when the prompt was saved.
+            other_precision: take the prompt although the model's weights have another form, such as 4 bits: see
+                `Prompt.for_weights_of`.
+            **parameters: other parameters of the estimator, as for `set_params`. Those that are not given are as
+                when the prompt was trained; `random_state` is the seed of its training.
+
+        Warns:
+            PrecisionWarning: the prompt was trained on weights of another form.
+
+        Raises:
+            ArtifactError: damaged files, a prompt of another kind of estimator, or a model that is not the one that
+                the prompt was trained on.
+            ParameterError: a parameter that the saved prompt fixes, such as its template, is not that of the prompt.
+            BackboneError: the model cannot be loaded.
+        """
+        prompt: Any = cls.prompt_type.load(path)
+        cls._validate_saved(prompt, path)
+        with explain_damage(folder_of(path) / cls.prompt_type.kind.card, "training"):
+            estimator = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
+        estimator._change_saved(prompt, parameters)
+        backbone = estimator._load_backbone()
+        if other_precision:
+            prompt = prompt.for_weights_of(backbone)
+        estimator._adopt(cls.bound_type.from_saved(prompt, backbone))
+        return estimator
+
+    @classmethod
+    def _validate_saved(cls, prompt: Any, path: str | PathLike[str]) -> None:  # noqa: ANN401 - of `prompt_type`
+        """Raise ArtifactError if a prompt of this type is one of another estimator."""
+
+    @classmethod
+    @abstractmethod
+    def _with_parameters_of(cls, prompt: Any, model: AnyModel) -> Self:  # noqa: ANN401 - of `prompt_type`
+        """An estimator with the parameters that the prompt was trained with."""
 
     @property
     def engine_(self) -> RuntimeInfo:
@@ -305,67 +300,9 @@ class TrainedEstimator(SharedModelMixin, ABC):
         return self
 
 
-def start_of(
-    described: tuple[object, ...], settings: TrainingSettings, random_state: int | np.random.RandomState | None
-) -> Start:
-    """Derive the seed of a fit and the key of its checkpoint, where it has one; of several processes in the first.
-
-    Args:
-        described: all that makes the fit what it is.
-        settings: of the fit; the checkpoint of an interrupted one has the seed if `random_state` is None.
-        random_state: of the fit.
-
-    Raises:
-        ProcessError: several processes share the fit, and differ in what makes it.
-        CheckpointError: the checkpoint is damaged.
-        FileError: its folder cannot be written.
-    """
-    given = None if random_state is None else seed_of(random_state)
-    # an object without a representation of its own shows its address, which changes from run to run
-    text = re.sub(" at 0x[0-9a-f]+", "", repr((given, *described)))
-    key = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    processes().validate_same(key, "examples or parameters")
-
-    def make() -> tuple[int, str]:
-        seed = given
-        if settings.checkpoint is not None:
-            checkpoint = Checkpoint(settings.checkpoint, key)
-            validate_writable(checkpoint.path)
-            checkpoint.warn_of_others()
-            progress = checkpoint.load()
-            seed = progress.seed if progress is not None and given is None else given
-        return seed if seed is not None else seed_of(None), key
-
-    return Start(*processes().first_value(make))
-
-
-def seed_of(random_state: int | np.random.RandomState | None) -> int:
-    """Derive a seed from `random_state`; None gives a random one. Global generators stay untouched."""
-    if random_state is None:
-        return secrets.randbits(31)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    return int(random_state)
-
-
 def with_history(training: Mapping[str, Any], task: TrainingTask, history: Sequence[Record]) -> dict[str, Any]:
     """The record of a training that is done, for the saved prompt."""
     units = {}
     if task.soft is not None and "deep" in task.soft.trained:
         units = {"layer_rms": [[layer, rms] for layer, rms in task.soft.units.items()]}
     return {**training, **units, "history": history}
-
-
-def digest_of(training: Mapping[str, Any], task: TrainingTask, verbalizer: object) -> str:
-    """Digest of everything that affects a fit, so that only the same fit resumes from a checkpoint."""
-    digest = sha256(json.dumps([training, task.scorer.backbone.fingerprint], sort_keys=True).encode())
-    digest.update(repr(verbalizer).encode())
-    # demonstrations are part of the prompts
-    encoded = [(prompt.chunks, prompt.token_type_ids, prompt.choices, prompt.answer) for prompt in task.prompts]
-    digest.update(repr((task.scorer.words, encoded, task.targets.tolist())).encode())
-    if task.weights is not None:
-        digest.update(task.weights.numpy().tobytes())
-    trained = [*(task.soft.parameters() if task.soft is not None else ()), *task.head.parameters()]
-    for weight in trained:
-        digest.update(weight.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification
 
 from softcloze.backbone import AnyModel, Backbone, load_backbone
 from softcloze.classifiers import seed_of
-from softcloze.classifiers.trained import SharedModelMixin
+from softcloze.classifiers.shared_model import SharedModelMixin
 from softcloze.data import as_labels, validate_lengths, validate_several
 from softcloze.data.examples import as_texts
 from softcloze.errors import ParameterError

@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from softcloze.classifiers import seed_of
-from softcloze.classifiers.trained import RANDOM_STATE, SharedModelMixin
+from softcloze.classifiers.shared_model import SharedModelMixin
+from softcloze.classifiers.start import RANDOM_STATE
 from softcloze.data.examples import as_texts
 from softcloze.embeddings import ENCODER, AnyEncoder, SentenceEncoder, load_encoder, validate_encoder
 from softcloze.errors import ParameterError
