@@ -104,6 +104,19 @@ def test_requests_take_turns():
     asyncio.run(main())
 
 
+def test_of_several_lists_the_oldest_has_what_the_turns_leave_of_a_batch():
+    async def main():
+        model = Model()
+        async with running(model) as batcher:
+            requests = [await busy(batcher, model)]
+            requests += [batcher.submit([(100 * i + j, 2) for j in range(4)], later(60 + i)) for i in range(1, 4)]
+            model.release.set()
+            await answers_of(*requests)
+        assert model.batches[1:] == [[100, 200, 300, 101, 102], [103, 201, 301, 202, 203], [302, 303]]
+
+    asyncio.run(main())
+
+
 def test_a_row_longer_than_a_batch_is_scored_alone():
     async def main():
         model = Model()

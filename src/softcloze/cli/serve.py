@@ -61,6 +61,14 @@ def serve(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, envvar="SOFTCLOZE_MAX_NEW_TOKENS", help="New tokens that a generator writes at most.")
     ] = 256,
+    max_request_new_tokens: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            envvar="SOFTCLOZE_MAX_REQUEST_NEW_TOKENS",
+            help="New tokens of all texts of a request together, at most.",
+        ),
+    ] = 4096,
     prefix_memory: Annotated[
         int,
         typer.Option(
@@ -104,6 +112,7 @@ def serve(
         origins=tuple(allow_origin or ()),
         max_batch_tokens=max_batch_tokens,
         max_new_tokens=max_new_tokens,
+        max_request_new_tokens=max_request_new_tokens,
         prefix_memory=prefix_memory * 2**20,
         max_wait=max_wait,
         deadline=deadline,

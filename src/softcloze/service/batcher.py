@@ -189,27 +189,40 @@ class Batcher(Generic[Item, Answer]):
         await self._idle.wait()
 
     def _next_batch(self, now: float) -> list[_Row[Item, Answer]]:
-        """Take rows from the requests in turn, up to the tokens of a batch; drop those that nobody waits for."""
+        """Take a row of each request in turn, then those of the requests with the earliest deadlines.
+
+        The tokens of a batch are the limit; rows that nobody waits for are dropped. Lists that share what is left would
+        all end with the same batch, and after it there would be little to score until their clients send the next.
+        """
         batch: list[_Row[Item, Answer]] = []
-        tokens = 0
+        tokens, full = 0, False
+
+        def take(request: Queued[Item, Answer]) -> None:
+            nonlocal tokens, full
+            row = request.waiting[0]
+            full = bool(batch) and tokens + row.tokens > self._max_tokens
+            if not full:
+                batch.append(request.waiting.popleft())
+                tokens += row.tokens
+
+        def is_of_batch(request: Queued[Item, Answer]) -> bool:
+            return not batch or self._group(request.waiting[0].item) == self._group(batch[0].item)
+
         others: deque[Queued[Item, Answer]] = deque()  # requests whose next row is of another group
-        while self._requests:
-            request = self._requests[0]
+        for request in [*self._requests]:
+            if full:
+                break
             if request.finished.done() or request.deadline < now:
                 self._drop(self._requests.popleft())
-                continue
-            row = request.waiting[0]
-            if batch and self._group(row.item) != self._group(batch[0].item):
+            elif not is_of_batch(request):
                 others.append(self._requests.popleft())
-                continue
-            if batch and tokens + row.tokens > self._max_tokens:
-                break
-            batch.append(request.waiting.popleft())
-            tokens += row.tokens
-            self._requests.rotate(-1)
-            if not request.waiting:
-                self._requests.pop()
-        self._requests.extendleft(reversed(others))
+            else:
+                take(request)
+                self._requests.rotate(0 if full else -1)
+        for request in sorted(self._requests, key=lambda request: request.deadline):
+            while request.waiting and is_of_batch(request) and not full:
+                take(request)
+        self._requests = others + deque(request for request in self._requests if request.waiting)
         return batch
 
     def _drop(self, request: Queued[Item, Answer]) -> None:
