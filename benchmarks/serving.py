@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.http.bench import CLIENTS, PROMPTS, ROWS_IN_A_LIST, TEXTS, Bench
-from benchmarks.http.clients import Answer, Connection, Row, classify, closed_loop, endless, health, open_loop
-from benchmarks.http.server import Server, use_core
+from benchmarks.load.bench import CLIENTS, PROMPTS, ROWS_IN_A_LIST, TEXTS, Bench
+from benchmarks.load.clients import Answer, Connection, Row, classify, closed_loop, endless, health, open_loop
+from benchmarks.load.server import Server, use_core
 
 MAX_WAIT = 2  # seconds of queued work in the overload, so that a short run is long enough
 

@@ -5,14 +5,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from softcloze.errors import ArtifactError, ParameterError, RegistryError, SoftclozeError
+from softcloze.errors import ArtifactError, ParameterError, RegistryError
 from softcloze.formatting import did_you_mean, quoted
 from softcloze.parameters import BOOLEAN, validate_parameters
 from softcloze.prompt.folder import folder_of, read_inside
 from softcloze.prompt.saved import AnySaved, SavedCards
 from softcloze.registry.checking import Fault, check_registry
 from softcloze.registry.entries import is_folder, list_folder
-from softcloze.registry.history import NOTE, Action, Change, append_change, read_history, version_before
+from softcloze.registry.history import NOTE, Change, version_before
+from softcloze.registry.moves import changes_of, move_alias, record, remove_alias, remove_version
 from softcloze.registry.promotion import score_row, validate_promotion
 from softcloze.registry.references import LIVE, Reference, is_name, parse_reference, validate_alias, validate_name
 from softcloze.registry.state import State, list_registry, read_state
@@ -100,7 +101,7 @@ class Registry:
             RegistryError: there is no such prompt.
             ArtifactError: the file cannot be read.
         """
-        return tuple(_changes(self._store(name)))
+        return tuple(changes_of(self._store(name)))
 
     def resolve(self, reference: str) -> Version:
         """The version that a reference names.
@@ -174,7 +175,7 @@ class Registry:
 
             version, is_new = store.place(draft, is_same)
         if is_new:
-            _record(store, "add", None, None, version.number, note)
+            record(store, "add", None, None, version.number, note)
         return version
 
     def validate_promotion(
@@ -224,7 +225,7 @@ class Registry:
             score_row(version, loaded.saved, loaded.cards, backbone, example)
         store = self._store(version.name)
         store.remove_leftovers()
-        self._move(store, "promote", alias, version, note)
+        move_alias(store, "promote", alias, version, note)
         return version
 
     def rollback(self, reference: str, note: str = "") -> Version:
@@ -251,14 +252,14 @@ class Registry:
             )
         store = self._store(name)
         current = store.resolve(alias).number
-        number = version_before(_changes(store), alias, current)
+        number = version_before(changes_of(store), alias, current)
         if number is None:
             raise ParameterError(
                 f"the history of {name} names no version that {alias} had before {current}; promote one by its number"
             )
         version = store.version(number)
         load_version(version.path)
-        self._move(store, "rollback", alias, version, note)
+        move_alias(store, "rollback", alias, version, note)
         return version
 
     def remove(self, reference: str, note: str = "") -> None:
@@ -280,21 +281,9 @@ class Registry:
         name, alias, number = self._explicit(reference)
         store = self._store(name)
         if alias is not None:
-            if (named := store.read_alias(alias)) is None:
-                store.resolve(alias)  # raises
-            _record(store, "remove", alias, named, None, note)
-            store.write_alias(alias, None)
+            remove_alias(store, alias, note)
             return
-        version = store.version(int(number or 0))
-        _validate_unnamed(store, version)
-        store.mark_removed(version.number, Change.now("remove", None, version.number, None, note).to_line())
-        try:
-            _validate_unnamed(store, version)  # an alias may have moved in between
-        except SoftclozeError:
-            store.unmark(version.number)
-            raise
-        store.clear(version.number)
-        _record(store, "remove", None, version.number, None, note)
+        remove_version(store, store.version(int(number or 0)), note)
 
     def state(self) -> State:
         """The state of the files of all aliases, to be compared with `changed_aliases`; cheap enough for each second.
@@ -363,19 +352,6 @@ class Registry:
         validate_promotion(self._store(version.name), version, loaded.cards, alias, **flags)
         return version, loaded
 
-    def _move(self, store: Store, action: Action, alias: str, version: Version, note: str) -> None:
-        """Write the history, then the alias, so that no move is without a line; a line without a move does no harm."""
-        before = store.read_alias(alias)
-        if before == version.number:
-            return
-        _record(store, action, alias, before, version.number, note)
-        store.write_alias(alias, version.number)
-        try:
-            store.version(version.number)
-        except RegistryError:  # removed in between
-            store.write_alias(alias, before)
-            raise
-
     def _explicit(self, reference: str) -> Reference:
         """Parse a reference that names an alias or a number; raise ParameterError for a name alone."""
         parsed = parse_reference(reference)
@@ -384,20 +360,3 @@ class Registry:
             newest = numbers[-1] if numbers else 1
             raise ParameterError(f"{reference!r} names no version; expected one as in {reference}@{newest}")
         return parsed
-
-
-def _record(store: Store, action: Action, alias: str | None, before: int | None, after: int | None, note: str) -> None:
-    append_change(store.history_file, Change.now(action, alias, before, after, note))
-
-
-def _changes(store: Store) -> list[Change]:
-    return [change for change in read_history(store.history_file) if isinstance(change, Change)]
-
-
-def _validate_unnamed(store: Store, version: Version) -> None:
-    """Raise ParameterError if an alias names a version."""
-    aliases = [alias for alias, number in store.aliases().items() if number == version.number]
-    if aliases:
-        raise ParameterError(
-            f"{version} is what {' and '.join(aliases)} names; promote another version or remove the alias first"
-        )

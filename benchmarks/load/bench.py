@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.engine.case import Case
 from benchmarks.engine.sharing import prompts_of
-from benchmarks.http.clients import Answer, Row
+from benchmarks.load.clients import Answer, Row
 from softcloze import PromptSet
 from softcloze.registry import Registry
 
