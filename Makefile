@@ -28,7 +28,7 @@ test-slow: .venv/ready
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
 # each library is an extra of softcloze, with tests in a file of its name
-INTEGRATIONS := ray
+INTEGRATIONS := ray langchain langgraph
 test-integrations: $(INTEGRATIONS:%=test-with-%)
 
 test-with-%: .venv-%/ready
@@ -67,10 +67,16 @@ clean:
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# what an environment has in another version than constraints.txt, and what its tests need beside the library
+.venv-langchain/ready .venv-langgraph/ready: UNPINNED := certifi
+.venv-langgraph/ready: ALSO := langgraph-checkpoint-sqlite
+
 .PRECIOUS: .venv-%/ready
 .venv-%/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/pip install --quiet --constraint constraints.txt --editable '.[$*]' hypothesis psutil pyarrow pytest
+	grep --invert-match --line-regexp '$(UNPINNED)==.*' constraints.txt > .venv-$*/constraints.txt
+	.venv-$*/bin/pip install --quiet --constraint .venv-$*/constraints.txt --editable '.[$*]' $(ALSO) \
+		hypothesis psutil pyarrow pytest
 	touch $@
 
 .venv/fuzz: .venv/ready

@@ -6,7 +6,8 @@ from datasets import Dataset
 from sklearn.exceptions import NotFittedError
 from support import models
 
-from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, predict_stream
+from softcloze import MultiLabelPromptClassifier, PromptClassifier, PromptEnsemble, PromptGenerator, predict_stream
+from softcloze.classifiers import write_stream
 from softcloze.errors import DataError, ParameterError, SoftclozeError
 
 WORDS = {"positive": ["good", "great"], "negative": ["bad", "terrible"]}
@@ -145,3 +146,20 @@ def test_an_error_of_the_source_is_not_swallowed(bert):
     assert [next(found).row for _ in range(10)] == [*range(10)]
     with pytest.raises(SoftclozeError, match="the source ends here"):
         next(found)
+
+
+def test_texts_are_those_of_all_rows_together(bert):
+    generator = PromptGenerator(models.backbone("llama"), "<text>: <answer max=6>", options={"max_new_tokens": 4})
+    rows = [*TEXTS[:5], None, TEXTS[5]]
+    found = [*write_stream(generator, iter(rows), window=100)]
+    assert [row.text for row in found if row.error is None] == generator.predict(TEXTS[:6]).tolist()
+    assert [row.error for row in found].count(None) == 6
+    short = [row.text for row in write_stream(generator, TEXTS[:2], window=1, max_new_tokens=2)]
+    assert short == [generator.predict([text], max_new_tokens=2)[0] for text in TEXTS[:2]]
+    generator.set_params(options={"max_new_tokens": 3})
+    assert [row.text for row in write_stream(generator, TEXTS[:2])] == generator.predict(TEXTS[:2]).tolist()
+    for wrong in ({"window": 0}, {"max_new_token": 2}):
+        with pytest.raises(ParameterError, match=next(iter(wrong))):
+            write_stream(generator, TEXTS, **wrong)
+    with pytest.raises(ParameterError, match="generator="):
+        write_stream(bert, TEXTS)

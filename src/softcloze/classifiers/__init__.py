@@ -7,8 +7,8 @@ from softcloze.classifiers.multitask import MultiTaskPrompt
 from softcloze.classifiers.probe import ProbeClassifier
 from softcloze.classifiers.prompt_classifier import PromptClassifier, bound_prompts
 from softcloze.classifiers.start import seed_of
-from softcloze.classifiers.streaming import predict_stream
-from softcloze.prompt.streaming import Prediction
+from softcloze.classifiers.streaming import predict_stream, write_stream
+from softcloze.prompt.streaming import Prediction, WrittenRow
 
 __all__ = [
     "MultiLabelPromptClassifier",
@@ -18,7 +18,9 @@ __all__ = [
     "PromptClassifier",
     "PromptEnsemble",
     "PromptGenerator",
+    "WrittenRow",
     "bound_prompts",
     "predict_stream",
     "seed_of",
+    "write_stream",
 ]
