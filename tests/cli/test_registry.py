@@ -23,6 +23,7 @@ def made(tmp_path_factory):
     PromptClassifier(name, "<text> It was <mask>.", WORDS).save(folder / "first")
     PromptClassifier(name, "<text> [b] 好 <mask>.", WORDS).save(folder / "second")
     PromptClassifier(name, "<text> It was <mask>.", {**WORDS, "mixed": "film"}).save(folder / "other")
+    PromptClassifier(name, "<a> <b> <mask>.", WORDS).save(folder / "pairs")
     registry = Registry(folder / "prompts")
     for saved in ("first", "second"):
         registry.promote(str(registry.add(folder / saved, "reviews", note=f"the {saved} one")))
@@ -59,9 +60,15 @@ def test_add_promote_and_roll_back(run, registry, made):
         "reviews@canary: none → reviews@1"
     )
     assert said(registry("rollback", "reviews", "--note", "complaints")) == "reviews@live: reviews@3 → reviews@2"
+    pairs = ("add", "pairs", "--prompt", made / "pairs", "--example")
+    assert said(registry(*pairs, '{"a": "1", "b": "2"}')).startswith("pairs@1 added")
+    assert "--example is not JSON" in registry(*pairs, "1 and 2").stderr
+    assert "an example of pairs has 'a', 'b'" in registry(*pairs, '{"a": "1"}').stderr
+    assert said(registry("add", "reviews", "--prompt", made / "other", "--example", '{"text": "x"}', "--example", "y"))
+    assert json.loads(said(registry("list", "reviews", "--json")))["versions"][3]["examples"] == ['{"text": "x"}', "y"]
     assert said(registry("remove", "reviews@3")) == "reviews@3 removed"
     assert said(registry("remove", "reviews@canary")) == "reviews@canary removed"
-    assert said(registry("check")) == "nothing found in 2 versions of 1 prompt"
+    assert said(registry("check")) == "nothing found in 4 versions of 2 prompts"
 
 
 def test_a_promotion_with_a_row(registry):

@@ -77,6 +77,39 @@ def test_the_same_content_is_the_same_version(filled, numbered, tmp_path):
     assert len([change for change in filled.history("reviews") if change.action == "add"]) == 3
 
 
+def test_examples_are_part_of_a_version(filled, numbered, backbone):
+    assert filled.examples("reviews") == ()
+    version = filled.add(numbered(2), "reviews", examples=["A delight.", {"text": "好"}])
+    assert (version.number, filled.examples("reviews@4")) == (4, ("A delight.", {"text": "好"}))
+    assert filled.add(numbered(2), "reviews", examples=["A delight.", {"text": "好"}]).number == 4
+    assert filled.add(numbered(2), "reviews").number == 2
+    assert filled.promote("reviews@4", backbone=backbone).number == 4
+    assert filled.check() == ()
+    (version.path / "examples.json").write_text('["A delight.", 5]')
+    (fault,) = filled.check()
+    assert fault.path == version.path and "examples[1] is 5" in fault.problem
+    with pytest.raises(ArtifactError, match=r"examples\.json is damaged"):
+        filled.promote("reviews@4", "canary")
+
+
+@pytest.mark.parametrize(
+    ("examples", "message"),
+    [
+        ("A delight.", "is a single example"),
+        ([5], r"examples\[0\] is 5; expected"),
+        ([{"text": 5}], r"examples\[0\]"),
+        (["A", {"txt": "b"}], r"examples\[1\] has the fields 'txt'; an example of reviews has 'text'"),
+        (["\ud800"], "surrogate"),
+        (["A"] * 21, "21 examples"),
+        (["A" * 66_000], "at most 20 and 65,536 bytes"),
+    ],
+)
+def test_wrong_examples(filled, prompt, examples, message):
+    with pytest.raises(ParameterError, match=message):
+        filled.add(prompt, "reviews", examples=examples)
+    assert len(filled.versions("reviews")) == 3
+
+
 def test_version_10_is_newer_than_9(registry, numbered):
     numbered(1).save(registry.folder / "reviews" / "versions" / "9")
     registry.add(numbered(10), "reviews")

@@ -18,6 +18,7 @@ from softcloze.service.app import create_app
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings
 
+EXAMPLES = {"reviews": ["A delight.", "A bore."], "pairs": [{"a": "cast", "b": "music"}]}
 WORDS = Verbalizer({"positive": "good", "negative": "bad"})
 
 
@@ -55,7 +56,7 @@ def read_only(prompts, tmp_path_factory):
     """A registry in which every prompt is live; tests do not change it."""
     registry = Registry(tmp_path_factory.mktemp("registry") / "prompts")
     for name, prompt in prompts.items():
-        registry.promote(str(registry.add(prompt, name)))
+        registry.promote(str(registry.add(prompt, name, examples=EXAMPLES[name])))
     return registry
 
 

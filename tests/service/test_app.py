@@ -157,6 +157,8 @@ def test_prompts_are_listed(client):
     (version,) = client.get("/prompts/reviews").json()["versions"]
     assert (version["fields"], version["labels"], version["trained"]) == (["text"], ["negative", "positive"], True)
     assert version["template"] == "<soft*2 name=task> <text> It was<mask>"
+    assert version["examples"] == ["A delight.", "A bore."]
+    assert client.get("/prompts/pairs").json()["versions"][0]["examples"] == [{"a": "cast", "b": "music"}]
     assert client.get("/prompts/nothing").status_code == 404
 
 

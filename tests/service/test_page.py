@@ -122,6 +122,19 @@ def test_a_form_is_answered_as_a_request_is(client):
     assert page.texts("textarea", name="box.text") == [TEXT]
 
 
+def test_an_example_fills_the_boxes_of_its_prompt(client):
+    page = Elements(client.get("/").text)
+    assert page.values("div", "data-examples") == ["chinese", "choices", "hostile", "pairs", "reviews"]
+    assert page.texts("button", name="example", value="chinese/0") == ["很好看。"]
+    assert page.texts("button", name="example", value="reviews/1")[0].endswith("…")
+    filled = Elements(post(client, ["pairs"], TEXT, example="pairs/0").text)
+    boxes = {name: filled.texts("textarea", name=f"box.{name}") for name in ("text", "a", "b")}
+    assert boxes == {"text": [TEXT], "a": ["cast"], "b": ["music"]}
+    assert filled.texts("h3") == []  # nothing is scored
+    for gone in ("pairs/1", "nothing/0", "pairs/", "pairs/" + 5000 * "9", HOSTILE):
+        assert Elements(post(client, ["pairs"], TEXT, example=gone).text).texts("textarea", name="box.a") == [""]
+
+
 def test_several_prompts_are_one_batch(client, monkeypatch):
     sizes = []
     score = PromptSet.score_rows

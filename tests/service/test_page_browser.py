@@ -12,7 +12,7 @@ import threading
 import httpx2
 import pytest
 from support.browsing import CHROMIUM, findings
-from support.page_prompts import HOSTILE, page_registry
+from support.page_prompts import HOSTILE, LONG_EXAMPLE, page_registry
 from support.serving import listening, wait_until
 
 from softcloze.prompt import PromptSet
@@ -96,7 +96,10 @@ def test_boxes_follow_the_prompts(visit):
     assert [box.is_visible() for box in page.locator("[data-box]").all()] == [False, False, True, True]
     choose(page, "choices")
     assert page.locator("[data-box=choices]").is_visible()
-    page.fill("[name='box.choices']", "good\nfilm")
+    assert page.locator("[name=example]:visible").all_inner_texts() == ["It was · good film"]
+    page.click("[name=example]:visible")
+    assert (page.input_value("[name='box.text']"), page.input_value("[name='box.choices']")) == ("It was", "good\nfilm")
+    assert "good" in page.text_content("#curl")
     classify(page, TEXT, "choices")
     assert sorted(re.sub(r"\s*✓", "", text) for text in page.locator(".card tbody th").all_inner_texts()) == [
         "film",
@@ -134,6 +137,9 @@ def test_without_a_script(visit, address):
     assert page.url == f"{address}/"
     assert not page.locator("#run").is_visible()
     assert "need JavaScript" in page.inner_text("main")
+    page.click("[name=example] >> nth=1")
+    assert page.input_value("[name='box.text']") == LONG_EXAMPLE
+    assert (page.is_checked("[value=reviews]"), page.is_checked("[value=short]")) == (True, True)
 
 
 @slow

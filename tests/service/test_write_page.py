@@ -54,6 +54,13 @@ def test_the_page_lists_generators_alone_and_the_other_page_prompts_alone(client
         assert not re.search(r"<script(?![^>]*(src=|type=\"application/json\"))", answer.text)
 
 
+def test_an_example_fills_the_boxes(client):
+    content = urlencode({"prompt": "titled", "example": "titled/0"})
+    answer = client.post("/write", content=content, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert re.findall(r'name="box.(title|body)"[^>]*>\n([^<]*)<', answer.text) == [("title", "A"), ("body", "b")]
+    assert shown(answer) == ""
+
+
 def test_a_registry_without_generators(backbone, tmp_path):
     with TestClient(
         create_app(Service(Registry(tmp_path), backbone, ServiceSettings())), base_url="http://localhost"

@@ -10,12 +10,15 @@ import typer
 
 from softcloze.cli.console import plain, results, say
 from softcloze.cli.example import read_fields
-from softcloze.cli.options import OtherModelOption
+from softcloze.cli.options import OtherModelOption, parse
 from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
-from softcloze.errors import ArtifactError
+from softcloze.errors import ArtifactError, CommandError
 from softcloze.formatting import abbreviate, counted
+from softcloze.prompt.saved import SavedCards
 from softcloze.registry import LIVE, Change, Registry, Version
+from softcloze.registry.examples import read_examples
+from softcloze.registry.promotion import default_example
 
 if TYPE_CHECKING:
     from softcloze.backbone import Backbone
@@ -33,16 +36,25 @@ def registry_add(
         Path, typer.Option("--prompt", metavar="FOLDER", help="Folder of a saved prompt, probe, ensemble or generator.")
     ],
     note: NoteOption = "",
+    example: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A text to try, which the page of the service shows to everyone; a JSON object for several fields. "
+            "May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Add a saved prompt as a new version, whose number is printed; no alias moves.
 
     The same content again is the version that exists. The registry is created if it does not exist.
 
-    softcloze registry add prompts reviews --prompt my-prompt --note "more reviews of books"
+    softcloze registry add prompts reviews --prompt my-prompt --note "more reviews of books" --example "A delight."
     """
     opened = Registry(registry)
+    examples = _examples(example, prompt) if example else []
     before = opened.versions(name) if opened.folder.exists() and name in opened.names() else ()
-    version = opened.add(prompt, name, note)
+    version = opened.add(prompt, name, note, examples)
     state = " has this content already" if version in before else " added"
     say(results(), plain(version, "bold"), state, "; in ", plain(version.path))
 
@@ -185,6 +197,13 @@ def _backbone(version: Version, model: str | None) -> "Backbone | None":
     return saved.open_backbone(model) if saved.model is not None else None
 
 
+def _examples(given: list[str], prompt: Path) -> list[Any]:
+    """Examples as they are given: texts where the template has one field, and objects of JSON where it has several."""
+    if len(default_example(SavedCards.read(prompt))) == 1:
+        return [*given]
+    return [parse(text, ".json", "--example", CommandError) for text in given]
+
+
 def _say_moved(version: Version, alias: str, before: int | None) -> None:
     was = "none" if before is None else f"{version.name}@{before}"
     say(results(), plain(f"{version.name}@{alias}", "bold"), f": {was} → {version}")
@@ -212,7 +231,7 @@ def _version_facts(version: Version, aliases: Mapping[str, int], added: Mapping[
         "note": "" if change is None else change.note,
     }
     try:
-        cards = Saved.read(version.path)
+        cards, examples = Saved.read(version.path), read_examples(version.path)
     except ArtifactError as error:
         return {**facts, "error": str(error)}
     return {
@@ -222,6 +241,7 @@ def _version_facts(version: Version, aliases: Mapping[str, int], added: Mapping[
         "encoder": cards.encoder,
         "labels": list(cards.labels),
         "descriptions": [member.description for member in cards.members],
+        "examples": list(examples),
     }
 
 

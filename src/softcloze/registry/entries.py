@@ -6,6 +6,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK
 
 from softcloze.errors import ArtifactError, FileError
+from softcloze.prompt.folder import read_inside
 
 
 def is_folder(path: Path) -> bool:
@@ -38,6 +39,20 @@ def list_folder(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise FileError(f"cannot read {folder}: {error.strerror}") from error
+
+
+def has_content(path: Path, content: bytes) -> bool:
+    """Return True if a file has this content; one that is not there has none.
+
+    Raises:
+        ArtifactError: it is a link.
+    """
+    try:
+        if not os.path.lexists(path):
+            return not content
+        return path.stat().st_size == len(content) and read_inside(path.parent, path.name) == content
+    except OSError:
+        return False
 
 
 def is_older(path: Path, latest: float) -> bool:

@@ -1,20 +1,22 @@
 """The registry: prompts by name, versions that never change, and aliases that move between them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from softcloze.errors import ArtifactError, ParameterError, RegistryError
+from softcloze.files import replacing_file
 from softcloze.formatting import did_you_mean, quoted
 from softcloze.parameters import BOOLEAN, validate_parameters
-from softcloze.prompt.folder import folder_of, read_inside
+from softcloze.prompt.folder import folder_of
 from softcloze.prompt.saved import AnySaved, SavedCards
 from softcloze.registry.checking import Fault, check_registry
-from softcloze.registry.entries import is_folder, list_folder
+from softcloze.registry.entries import has_content, is_folder, list_folder
+from softcloze.registry.examples import EXAMPLES, VersionExample, encode_examples, read_examples
 from softcloze.registry.history import NOTE, Change, version_before
 from softcloze.registry.moves import changes_of, move_alias, record, remove_alias, remove_version
-from softcloze.registry.promotion import score_row, validate_promotion
+from softcloze.registry.promotion import default_example, score_row, validate_promotion
 from softcloze.registry.references import LIVE, Reference, is_name, parse_reference, validate_alias, validate_name
 from softcloze.registry.state import State, list_registry, read_state
 from softcloze.registry.store import Store
@@ -132,15 +134,32 @@ class Registry:
         """
         return self._loaded(reference, load_version).saved
 
-    def add(self, prompt: "_Saveable | str | PathLike[str]", name: str, note: str = "") -> Version:
+    def examples(self, reference: str) -> tuple[VersionExample, ...]:
+        """The examples to try of the version that a reference names, as they were given with it.
+
+        Raises:
+            RegistryError: as `resolve`.
+            ArtifactError: their file is damaged; names it.
+        """
+        return self._loaded(reference, read_examples)
+
+    def add(
+        self,
+        prompt: "_Saveable | str | PathLike[str]",
+        name: str,
+        note: str = "",
+        examples: Sequence[str | Mapping[str, str | Sequence[str]]] = (),
+    ) -> Version:
         """Add a version; no alias moves.
 
-        The same content again is the version that exists.
+        The same content again, with the same examples, is the version that exists.
 
         Args:
             prompt: a `Prompt`, `Probe`, `GeneratorPrompt`, fitted classifier or generator, or the folder of one.
             name: the name of the prompt.
             note: the reason, for the history.
+            examples: to try on the page of a service, which shows them to everyone: texts, or fields of the template
+                by name. At most 20.
 
         Returns:
             The version.
@@ -148,7 +167,7 @@ class Registry:
         Raises:
             RegistryError: the name breaks the rules, or differs from another by case alone.
             ArtifactError: the folder is not a saved prompt, or is damaged, or has more than 256 MiB.
-            ParameterError: `prompt` cannot be saved, or the note has several lines.
+            ParameterError: `prompt` cannot be saved, the note has several lines, or an example lacks a field.
             FileError: the registry cannot be written.
         """
         validate_name(name)
@@ -164,14 +183,15 @@ class Registry:
         store.remove_leftovers()
         with store.draft() as draft:
             prompt.save(draft)
-            card = load_version(draft).cards.card
-            text = card.read_bytes()
+            cards = load_version(draft).cards
+            content = encode_examples(examples, [*default_example(cards)], name)
+            if content:
+                with replacing_file(draft / EXAMPLES) as file:
+                    file.write_bytes(content)
+            expected = {cards.card.name: cards.card.read_bytes(), EXAMPLES: content}
 
             def is_same(path: Path) -> bool:
-                try:
-                    return (path / card.name).stat().st_size == len(text) and read_inside(path, card.name) == text
-                except OSError:
-                    return False
+                return all(has_content(path / name, text) for name, text in expected.items())
 
             version, is_new = store.place(draft, is_same)
         if is_new:

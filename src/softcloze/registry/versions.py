@@ -9,6 +9,7 @@ from typing import NamedTuple
 from softcloze.errors import ArtifactError
 from softcloze.formatting import size
 from softcloze.prompt.saved import AnySaved, SavedCards
+from softcloze.registry.examples import VersionExample, read_examples
 
 LARGEST = 2**28  # bytes of a version, of which most have kilobytes
 
@@ -31,10 +32,11 @@ class Version(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A version that is loaded: its cards, and the prompt, probe, ensemble or generator."""
+    """A version that is loaded: its cards, the prompt, probe, ensemble or generator, and examples to try."""
 
     cards: SavedCards
     saved: AnySaved
+    examples: tuple[VersionExample, ...]
 
 
 def load_version(path: Path) -> Loaded:
@@ -45,7 +47,7 @@ def load_version(path: Path) -> Loaded:
     """
     validate_size(path)
     cards = SavedCards.read(path)
-    return Loaded(cards, cards.load())
+    return Loaded(cards, cards.load(), read_examples(path))
 
 
 def validate_size(folder: Path) -> None:

@@ -10,6 +10,7 @@ from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.heads import EXCLUSIVE
 from softcloze.prompt import BoundGenerator, GeneratorPrompt, Prompt, PromptSet
 from softcloze.registry import LIVE, Registry, State, Version
+from softcloze.registry.examples import VersionExample
 from softcloze.registry.promotion import default_example
 from softcloze.service.answers import RowError
 from softcloze.service.generator import ServedGenerator
@@ -123,7 +124,7 @@ class Loader:
                         known[str(version)] = self._bind_generator(version, saved)
                     elif isinstance(saved, Prompt):
                         prompts = self._bind(version, saved, prompts)
-                        known[str(version)] = ServedVersion(version, self._sha256(version), saved, prompts)
+                        known[str(version)] = ServedVersion(version, *self._facts(version), saved, prompts)
                     else:
                         raise ArtifactError(f"{version} is no single prompt")
                 of_prompt[alias] = str(version)
@@ -144,9 +145,10 @@ class Loader:
         }
         return Catalogue(aliases, faults, state, prompts)
 
-    def _sha256(self, version: Version) -> str:
-        """The checksum of the card of a version."""
-        return sha256(self._registry.read(str(version)).card.read_bytes()).hexdigest()
+    def _facts(self, version: Version) -> tuple[str, tuple[VersionExample, ...]]:
+        """The checksum of the card of a version, and its examples."""
+        card = self._registry.read(str(version)).card.read_bytes()
+        return sha256(card).hexdigest(), self._registry.examples(str(version))
 
     def _bind_generator(self, version: Version, prompt: GeneratorPrompt) -> ServedGenerator:
         """Bind a generator, and write a token with it.
@@ -156,7 +158,7 @@ class Loader:
         """
         bound = BoundGenerator.from_saved(prompt, self._backbone)
         bound.write([default_example(self._registry.read(str(version)))], {"max_new_tokens": 1})
-        return ServedGenerator(version, self._sha256(version), bound, self._settings.max_new_tokens)
+        return ServedGenerator(version, *self._facts(version), bound, self._settings.max_new_tokens)
 
     def _bind(self, version: Version, prompt: Prompt, prompts: PromptSet | None) -> PromptSet:
         """Add a version to the set of prompts, and score a row with it.
@@ -208,4 +210,5 @@ def _describe(served: Served, aliases: list[str]) -> VersionAnswer:
         trained=bool(prompt.vectors) or (isinstance(prompt, Prompt) and bool(prompt.head_tensors)),
         max_new_tokens=served.max_new_tokens if isinstance(served, ServedGenerator) else None,
         sha256=served.sha256,
+        examples=[*served.examples],
     )

@@ -1,7 +1,7 @@
 """The form of the page: its boxes, its body, and the rows that it asks about."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -40,6 +40,7 @@ class Form:
         new_tokens: the number in the box of new tokens.
         explains: True to explain the answers.
         language: of the page; None for the browser's.
+        example: the value of the button of an example; empty if another one was pressed.
         is_part: True for the answers without the page around them.
     """
 
@@ -49,6 +50,7 @@ class Form:
     explains: bool = False
     language: str | None = None
     is_part: bool = False
+    example: str = ""
 
 
 async def read_form(request: Request) -> Form:
@@ -74,6 +76,7 @@ async def read_form(request: Request) -> Form:
         explains=entries.get("action") == "explain",
         language=entries.get("lang"),
         is_part="part" in entries,
+        example=entries.get("example", ""),
     )
 
 
@@ -92,6 +95,32 @@ def make_row(served: Served, texts: Mapping[str, str]) -> RowBody:
     if len(needed) == 1 and not needed[0].is_list:
         return RowBody(text=texts.get(TEXT_BOX, ""), fields=None, prompt_id=served.name)
     return RowBody(text=None, fields=fields, prompt_id=served.name)
+
+
+def example_texts(served: Served) -> list[dict[str, str]]:
+    """The texts of the boxes, by their names, for each example of a version."""
+    boxes = boxes_of(served)
+    filled = []
+    for example in served.examples:
+        values = {boxes[0].field: example} if isinstance(example, str) else example
+        texts = {box.name: values[box.field] for box in boxes}
+        filled.append({name: text if isinstance(text, str) else "\n".join(text) for name, text in texts.items()})
+    return filled
+
+
+def take_example(form: Form, served: Mapping[str, Served]) -> Form:
+    """The form with the texts of the example whose button was pressed; as it was if that is gone.
+
+    Args:
+        form: that was sent.
+        served: the versions of the page by reference; the value of a button is `REFERENCE/INDEX`.
+    """
+    texts = {
+        f"{reference}/{index}": texts
+        for reference, version in served.items()
+        for index, texts in enumerate(example_texts(version))
+    }
+    return replace(form, texts={**form.texts, **texts.get(form.example, {})})
 
 
 def _value(box: Box, text: str) -> JsonValue:

@@ -15,8 +15,8 @@ from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
 from softcloze.service.explaining import ExplainedOutcome
-from softcloze.service.form import Form, boxes_of, make_row, read_form
-from softcloze.service.page_parts import all_strings, language_of, render_page, static_files
+from softcloze.service.form import Form, boxes_of, make_row, read_form, take_example
+from softcloze.service.page_parts import all_strings, language_of, render_page, served_by_reference, static_files
 from softcloze.service.service import Outcome, Service, UnavailableError
 from softcloze.service.version import ServedVersion
 from softcloze.service.wire import RowAnswer
@@ -85,6 +85,9 @@ def add_page(app: FastAPI, service: Service) -> None:
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> Response:
         form = await read_form(request)
+        if form.example:
+            filled = take_example(form, served_by_reference(service, ServedVersion))
+            return _render(service, request, filled, Result())
         words = all_strings()[language_of(form, request)]
         return _render(service, request, form, await while_connected(request, _answer(service, form, words)))
 

@@ -12,9 +12,9 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from softcloze.display import html_environment
-from softcloze.formatting import visible
+from softcloze.formatting import abbreviate, visible
 from softcloze.registry import LIVE
-from softcloze.service.form import TEXT_BOX, Box, Form, boxes_of
+from softcloze.service.form import TEXT_BOX, Box, Form, boxes_of, example_texts
 from softcloze.service.service import Service
 from softcloze.service.settings import ServiceSettings
 from softcloze.service.version import Served
@@ -60,6 +60,7 @@ def data_of(served: Mapping[str, Served], words: Mapping[str, str], settings: Se
             reference: {
                 "version": version.version.number,
                 "boxes": [[box.field, box.name, box.is_list] for box in boxes_of(version)],
+                "examples": example_texts(version),
             }
             for reference, version in served.items()
         },
@@ -108,6 +109,7 @@ def render_page(
         "form": form,
         "texts": form.texts,
         "boxes": boxes_by_prompts(served),
+        "examples": {name: [*map(_excerpt, example_texts(version))] for name, version in served.items()},
         "chosen": asked or [*served][:1],
         "text": as_html,
     }
@@ -115,6 +117,11 @@ def render_page(
     content = html_environment().get_template(name).render(common, **values)
     headers = HEADERS | ({} if retry_after is None else {"Retry-After": str(retry_after)})
     return Response(content, status, headers, "text/html")
+
+
+def _excerpt(texts: Mapping[str, str]) -> str:
+    """An example on its button: the beginning of its texts."""
+    return abbreviate(" · ".join(texts.values()), 80)
 
 
 @cache

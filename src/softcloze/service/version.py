@@ -9,6 +9,7 @@ from softcloze.analysis import Explanation, explain_row
 from softcloze.errors import ParameterError, SoftclozeError
 from softcloze.prompt import EncodedRow, Prompt, PromptSet, RowPrediction
 from softcloze.registry import Version
+from softcloze.registry.examples import VersionExample
 from softcloze.service.answers import RowError
 from softcloze.service.wire import RowAnswer
 from softcloze.verbalizer import FieldVerbalizer, Label
@@ -25,10 +26,12 @@ class Served:
     Attributes:
         version: its name and number in the registry.
         sha256: checksum of its card.
+        examples: to try.
     """
 
     version: Version
     sha256: str
+    examples: Sequence[VersionExample]
 
     @property
     def name(self) -> str:

@@ -171,6 +171,10 @@ class VersionAnswer(BaseModel):
         int | None, Field(description="Of a generator: new tokens at most, where a request does not say.")
     ]
     sha256: Annotated[str, Field(description="Checksum of the version's card.")]
+    examples: Annotated[
+        list[str | dict[str, str | list[str]]],
+        Field(description="To try: a text, or fields, as they were given with the version."),
+    ]
 
 
 class PromptAnswer(BaseModel):

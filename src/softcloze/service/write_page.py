@@ -10,9 +10,9 @@ from fastapi.responses import Response
 from softcloze.service.answers import RowError
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
-from softcloze.service.form import Form, boxes_of, make_row, read_form
+from softcloze.service.form import Form, boxes_of, make_row, read_form, take_example
 from softcloze.service.generator import ServedGenerator
-from softcloze.service.page_parts import all_strings, language_of, render_page
+from softcloze.service.page_parts import all_strings, language_of, render_page, served_by_reference
 from softcloze.service.service import Service, UnavailableError
 from softcloze.service.wire import TextAnswer
 
@@ -43,6 +43,9 @@ def add_write_page(app: FastAPI, service: Service) -> None:
     @app.post("/write", include_in_schema=False)
     async def write(request: Request) -> Response:
         form = await read_form(request)
+        if form.example:
+            filled = take_example(form, served_by_reference(service, ServedGenerator))
+            return _render(service, request, filled, Result())
         words = all_strings()[language_of(form, request)]
         return _render(service, request, form, await while_connected(request, _write(service, form, words)))
 

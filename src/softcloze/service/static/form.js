@@ -24,10 +24,12 @@ export function readTexts() {
   return Object.fromEntries(boxes().map((box) => [box.dataset.box, box.querySelector("textarea").value]))
 }
 
-// Show the boxes that the chosen prompts need.
+// Show the boxes that the chosen prompts need, and their examples.
 export function showBoxes() {
   const needed = neededBoxes()
   for (const box of boxes()) box.hidden = !needed.has(box.dataset.box) && needed.size > 0
+  const chosen = chosenPrompts()
+  for (const group of form.querySelectorAll("[data-examples]")) group.hidden = !chosen.includes(group.dataset.examples)
 }
 
 // The row of a request: a text, or the fields of the template; `texts` by the names of the boxes.
@@ -43,6 +45,16 @@ form.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return
   event.preventDefault()
   form.requestSubmit(form.querySelector("button.main"))
+})
+form.addEventListener("click", (event) => {
+  const button = event.target.closest("[name=example]")
+  if (button === null) return
+  event.preventDefault()
+  const [reference, index] = button.value.split("/")
+  const texts = prompts[reference].examples[index]
+  for (const box of boxes())
+    if (Object.hasOwn(texts, box.dataset.box)) box.querySelector("textarea").value = texts[box.dataset.box]
+  form.dispatchEvent(new Event("input"))
 })
 for (const part of document.querySelectorAll("[data-script]")) part.hidden = false
 
@@ -73,6 +85,7 @@ function take(page) {
     for (const box of page.querySelectorAll("[name=prompt]")) box.checked = chosen.includes(box.value)
     replace(page, "choices")
     replaceBoxes(page)
+    replace(page, "examples")
   })
   byId("no-prompts").hidden = Object.keys(now).length > 0
   if (byId("faults")) replace(page, "faults")
