@@ -11,8 +11,10 @@ from torch import OutOfMemoryError, Tensor, nn
 from softcloze.backbone import PrefixCache, SoftInputs, micro_batches, shared_prefix
 from softcloze.encoding import EncodedPrompt
 from softcloze.scoring import Scorer, compute_features
-from softcloze.scoring.field_vectors import with_field_vectors
+from softcloze.scoring.field_vectors import states_of_texts, with_field_vectors
 from softcloze.soft import SoftVectors
+from softcloze.training.settings import ResolvedSettings
+from softcloze.training.task import TrainingTask
 
 Result = TypeVar("Result")
 
@@ -160,3 +162,38 @@ class TrainingFeatures:
 
 def _copy(gradient: Tensor | None) -> Tensor | None:
     return gradient.clone() if gradient is not None else None
+
+
+def features_of_task(
+    task: TrainingTask, chosen: Sequence[int], settings: ResolvedSettings, memory: int, seed: int, count: int
+) -> TrainingFeatures:
+    """Compute the features of a task, and start the networks of its slots with from=.
+
+    Args:
+        task: the task.
+        chosen: indices of its training examples.
+        settings: options of training.
+        memory: bytes of keys and values that stay in memory.
+        seed: seed of the networks.
+        count: number of processes that share a batch.
+    """
+    field_states: dict[tuple[int, ...], Tensor] = {}
+    if task.soft is not None:
+        backbone, fields = task.scorer.backbone, task.soft.state_fields
+        texts = (prompt.field_ids[name] for prompt in task.prompts for name in fields)
+        field_states = states_of_texts(backbone, texts)
+        states = {}
+        for name in fields:
+            of_field = [ids for i in chosen if (ids := task.prompts[i].field_ids[name])]
+            empty = torch.empty(0, backbone.mean_state_width)
+            states[name] = torch.stack([field_states[ids] for ids in of_field]) if of_field else empty
+        task.soft.start_networks(settings.from_width, backbone.embedding_rms, seed, states)
+    return TrainingFeatures(
+        task.scorer,
+        task.prompts,
+        task.soft,
+        memory,
+        field_states,
+        part_size=settings.part_size,
+        processes=count,
+    )

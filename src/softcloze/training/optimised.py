@@ -76,6 +76,14 @@ def current_values(trained: Mapping[str, nn.Parameter], tasks: Sequence[Training
     return values
 
 
+def add_to_mean(means: dict[str, Tensor], values: Mapping[str, Tensor], share: float) -> None:
+    """Move means towards new values by a share, in place."""
+    for name, value in values.items():
+        mean = means[name].lerp(value, share)
+        # what is not trained stays, bit for bit: of two -0.0 the mean may be 0.0
+        means[name] = torch.where(means[name] == value, means[name], mean)
+
+
 def progress_of(
     weights: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
