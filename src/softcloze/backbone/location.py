@@ -48,6 +48,15 @@ class Location(NamedTuple):
         return {"trust_remote_code": False} | ({"gguf_file": self.gguf} if self.gguf else {})
 
 
+def is_hub_name(name: str) -> bool:
+    """Return whether a model's name is one of a hub: no starter, nothing in memory, and no file or folder here.
+
+    >>> is_hub_name("google-bert/bert-base-uncased"), is_hub_name("starter:bert-tiny"), is_hub_name("/models/bert")
+    (True, False, False)
+    """
+    return _HUB_NAME.fullmatch(name) is not None and not Path(name).exists()
+
+
 def locate(name: str) -> Location:
     """Find the files that a model's name means here and now; a relative path counts from the current folder.
 

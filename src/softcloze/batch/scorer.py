@@ -36,7 +36,7 @@ class _Names(NamedTuple):
     """All that a process needs to load a prompt.
 
     Attributes:
-        folder: of the prompt.
+        folder: of the prompt; of one on a hub its location with the commit.
         checksum: of its card.
         model: name of the backbone; None if there are only probes.
         encoder: name of another sentence encoder; None for that of the card.
@@ -91,7 +91,8 @@ class BatchScorer:
         """Read the cards of the prompt; no model is loaded.
 
         Args:
-            prompt: folder of a saved prompt, probe or ensemble, or a version of a registry, as of `Registry.resolve`.
+            prompt: folder of a saved prompt, probe or ensemble, a version of a registry, as of `Registry.resolve`, or
+                hf://USER/NAME@REVISION, of which each process downloads the commit that is found now.
             model: name or folder of the model; None for the one that the prompt names.
             threads: threads of torch in each process that scores, by `torch.set_num_threads`; None for torch's own
                 number. With a process for each core, 1.
@@ -113,7 +114,7 @@ class BatchScorer:
         answers_words = isinstance(verbalizer, FieldVerbalizer) and verbalizer.answers == "word"
         self._label_kind: type = str if answers_words else type(self.labels[0])
         self._names = _Names(
-            folder=str(cards.folder.absolute()),
+            folder=cards.location or str(cards.folder.absolute()),
             checksum=cards.checksum,
             model=_absolute(model if model is not None else cards.model),
             encoder=_absolute(encoder),

@@ -11,8 +11,9 @@ from softcloze.errors import ArtifactError, ParameterError
 from softcloze.formatting import did_you_mean, quoted_list
 from softcloze.parameters import Constraint, one_of
 from softcloze.prompt import GeneratorPrompt, Prompt
-from softcloze.prompt.folder import folder_of
+from softcloze.prompt.folder import saved_folder
 from softcloze.prompt.generator_card import GENERATOR_CARD
+from softcloze.prompt.hub import HubLocation
 from softcloze.prompt.soft_prompt import SoftPrompt
 from softcloze.prompt.sources import copied
 from softcloze.soft import INITS, SoftVectors
@@ -111,6 +112,8 @@ def _load(given: object, name: str, inits: Sequence[str]) -> SoftPrompt:
             return given.prompt_
         case PathLike():
             return _read(given)
+        case str() if HubLocation.parse(given) is not None:
+            return _read(given)
         case str() if os.path.isdir(os.path.expanduser(given)):  # noqa: PTH111, PTH112 - Path raises for long names
             return _read(given)
     hint = did_you_mean(given, inits) if isinstance(given, str) else ""
@@ -123,8 +126,9 @@ def _load(given: object, name: str, inits: Sequence[str]) -> SoftPrompt:
 
 def _read(path: str | PathLike[str]) -> SoftPrompt:
     """The prompt of a classifier or a generator in a folder."""
-    kind = GeneratorPrompt if os.path.lexists(folder_of(path) / GENERATOR_CARD) else Prompt
-    return kind.load(path)
+    folder = saved_folder(path)
+    kind = GeneratorPrompt if os.path.lexists(folder / GENERATOR_CARD) else Prompt
+    return kind.load(folder)
 
 
 def _validated(prompt: SoftPrompt, keys: Sequence[str], name: str) -> SoftPrompt:

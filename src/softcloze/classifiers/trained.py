@@ -17,7 +17,7 @@ from softcloze.errors import ParameterError
 from softcloze.parameters import NONE, Constraint, instance_of, integer, plain, validate_parameters
 from softcloze.prompt import BoundGenerator, BoundPrompt, GeneratorPrompt, Prompt
 from softcloze.prompt.card import explain_damage, quantised_options
-from softcloze.prompt.folder import folder_of
+from softcloze.prompt.folder import saved_folder
 from softcloze.template import CHAT_OPTIONS, ChatOptions, Template
 from softcloze.training import (
     FIT_PARAMETERS,
@@ -102,7 +102,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
         """Load a fitted estimator from a saved prompt.
 
         Args:
-            path: folder that `save` wrote.
+            path: folder that `save` wrote, or hf://USER/NAME@REVISION on a hub.
             model: name or path of the model now, if not as it was when the prompt was saved.
             other_precision: take the prompt although the model's weights have another form, such as 4 bits: see
                 `Prompt.for_weights_of`.
@@ -118,9 +118,10 @@ class TrainedEstimator(SharedModelMixin, ABC):
             ParameterError: a parameter that the saved prompt fixes, such as its template, is not that of the prompt.
             BackboneError: the model cannot be loaded.
         """
-        prompt: Any = cls.prompt_type.load(path)
+        folder = saved_folder(path)
+        prompt: Any = cls.prompt_type.load(folder)
         cls._validate_saved(prompt, path)
-        with explain_damage(folder_of(path) / cls.prompt_type.kind.card, "training"):
+        with explain_damage(folder / cls.prompt_type.kind.card, "training"):
             estimator = cls._with_parameters_of(prompt, model if model is not None else prompt.model)
         estimator._change_saved(prompt, parameters)
         backbone = estimator._load_backbone()

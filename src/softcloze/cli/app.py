@@ -39,6 +39,7 @@ COMMANDS = {  # name of a module and of the function in it: summary
     "inspect-prompt": "Show the vectors of a trained soft prompt.",
     "export-peft": "Write a saved prompt as an adapter of PEFT.",
     "import-peft": "Save an adapter that PEFT trained as a prompt.",
+    "push": "Publish a saved prompt on a hub.",
     "lint": "Check templates and label words for mistakes.",
     "models": "List or download starter models and data sets.",
     "templates": "List the templates of the library, or show one.",

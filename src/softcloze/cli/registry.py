@@ -15,7 +15,6 @@ from softcloze.cli.saved import Saved
 from softcloze.display import Column, Styled, Table, rich_table
 from softcloze.errors import ArtifactError, CommandError
 from softcloze.formatting import abbreviate, counted
-from softcloze.prompt.saved import SavedCards
 from softcloze.registry import LIVE, Change, Registry, Version
 from softcloze.registry.examples import read_examples
 from softcloze.registry.promotion import default_example
@@ -52,9 +51,10 @@ def registry_add(
     softcloze registry add prompts reviews --prompt my-prompt --note "more reviews of books" --example "A delight."
     """
     opened = Registry(registry)
-    examples = _examples(example, prompt) if example else []
+    saved = Saved.read(prompt)
+    examples = _examples(example, saved) if example else []
     before = opened.versions(name) if opened.folder.exists() and name in opened.names() else ()
-    version = opened.add(prompt, name, note, examples)
+    version = opened.add(saved.folder, name, note, examples)
     state = " has this content already" if version in before else " added"
     say(results(), plain(version, "bold"), state, "; in ", plain(version.path))
 
@@ -197,9 +197,9 @@ def _backbone(version: Version, model: str | None) -> "Backbone | None":
     return saved.open_backbone(model) if saved.model is not None else None
 
 
-def _examples(given: list[str], prompt: Path) -> list[Any]:
+def _examples(given: list[str], saved: Saved) -> list[Any]:
     """Examples as they are given: texts where the template has one field, and objects of JSON where it has several."""
-    if len(default_example(SavedCards.read(prompt))) == 1:
+    if len(default_example(saved)) == 1:
         return [*given]
     return [parse(text, ".json", "--example", CommandError) for text in given]
 

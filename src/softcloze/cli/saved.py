@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from softcloze.cli.console import quiet
+from softcloze.cli.console import errors, plain, quiet, say
 from softcloze.cli.progress import fetch_starter, open_backbone
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PromptCard, quantised_options
@@ -23,6 +23,14 @@ class Saved(SavedCards):
     """A saved prompt, probe, ensemble or generator, whose models the commands load."""
 
     __slots__ = ()
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> Self:
+        """Read the cards; of a prompt on a hub, print its commit."""
+        saved = super().read(path)
+        if saved.location is not None:
+            say(errors(), "prompt: ", plain(saved.location))
+        return saved
 
     @property
     def writes(self) -> bool:

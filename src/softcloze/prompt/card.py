@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, TypedDict
 from softcloze import verbalizer as verbalizers
 from softcloze.errors import ArtifactError, SoftclozeError
 from softcloze.parameters import integer
-from softcloze.prompt.folder import Digest, SavedFolder, Sealed, folder_of, matching
+from softcloze.prompt.folder import Digest, SavedFolder, Sealed, matching, saved_folder
 from softcloze.prompt.sources import Source
 from softcloze.template import CHAT_OPTIONS, Template
 from softcloze.verbalizer import AnyVerbalizer
@@ -153,7 +153,7 @@ class PromptCard(NamedTuple):
         Raises:
             ArtifactError: the card is missing, damaged or altered, or has another format; names it.
         """
-        folder = folder_of(path)
+        folder = saved_folder(path)
         entries = PROMPT.read(folder)
         with explain_damage(folder / CARD, "template"):
             template = Template(entries["template"])

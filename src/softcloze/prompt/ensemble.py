@@ -9,7 +9,7 @@ from softcloze.errors import ArtifactError, DataError
 from softcloze.parameters import number
 from softcloze.prompt.card import PROMPT, PromptCard, explain_damage
 from softcloze.prompt.combination import Average, Combination, combination_from_dict
-from softcloze.prompt.folder import Content, SavedFolder, Sealed, folder_of, matching
+from softcloze.prompt.folder import Content, SavedFolder, Sealed, matching, saved_folder
 from softcloze.prompt.probe_card import PROBE, ProbeCard
 from softcloze.verbalizer import Label
 
@@ -64,7 +64,7 @@ class EnsembleCard(NamedTuple):
         Raises:
             ArtifactError: `path` is not a saved ensemble, or a file is missing or altered; names it.
         """
-        folder = folder_of(path)
+        folder = saved_folder(path)
         card = ENSEMBLE.read(folder)
         for name in card["files"]:
             ENSEMBLE.read_file(folder, card, name)

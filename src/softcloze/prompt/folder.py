@@ -30,10 +30,10 @@ from softcloze.files import (
 )
 from softcloze.formatting import quoted
 from softcloze.parameters import Constraint
+from softcloze.prompt.hub import LARGEST_CARD, HubLocation
 from softcloze.prompt.shape import check_shape
 
 FORMAT = 4
-LARGEST = 2**28  # bytes of a card
 MARK = b'"softcloze"'  # near the start of every card, be it damaged
 # other folders that are taken for one of these, by the file that they hold
 OTHERS = {
@@ -165,8 +165,8 @@ class SavedFolder:
         problem = check_shape(plain, self.shape, "its card")
         plain["card_sha256"] = _digest(plain)
         text = json.dumps(plain, ensure_ascii=False, indent=2).encode("utf-8", "surrogatepass")  # as json.loads decodes
-        if problem is not None or len(text) > LARGEST:
-            problem = problem or f"its card has {len(text):,} bytes, and at most {LARGEST:,} can be loaded"
+        if problem is not None or len(text) > LARGEST_CARD:
+            problem = problem or f"its card has {len(text):,} bytes, and at most {LARGEST_CARD:,} can be loaded"
             raise ArtifactError(f"this {self.kind} cannot be saved: {problem}")
         return text + b"\n"
 
@@ -185,7 +185,7 @@ class SavedFolder:
         if reason is not None:
             raise ArtifactError(f"{folder} is not a saved {self.kind}: {reason}")
         try:
-            return self._parse(read_inside(folder, self.card, LARGEST))
+            return self._parse(read_inside(folder, self.card, LARGEST_CARD))
         except ValueError as error:
             raise ArtifactError(f"{folder / self.card} {error}") from error
 
@@ -202,8 +202,8 @@ class SavedFolder:
 
     def _parse(self, text: bytes) -> dict[str, Any]:
         """Parse a card; raise ValueError if the text, a checksum, the format or the type of an entry is wrong."""
-        if len(text) > LARGEST:
-            raise ValueError(f"has more than {LARGEST:,} bytes")
+        if len(text) > LARGEST_CARD:
+            raise ValueError(f"has more than {LARGEST_CARD:,} bytes")
         try:
             card = json.loads(text, object_pairs_hook=unique_keys, parse_float=_finite, parse_constant=_finite)
             intact = card.pop("card_sha256") == _digest(card)
@@ -222,8 +222,21 @@ class SavedFolder:
         return result
 
 
+def saved_folder(path: str | PathLike[str]) -> Path:
+    """The folder of a saved prompt: a path with `~` expanded, or of a location on a hub its folder in the cache.
+
+    Args:
+        path: the path, or hf://USER/NAME or hf://USER/NAME@REVISION with a branch, a tag or a commit.
+
+    Raises:
+        ArtifactError: `path` is neither, or it cannot be downloaded: see `HubLocation.download`.
+    """
+    location = HubLocation.parse(path) if isinstance(path, str | PathLike) else None
+    return location.download() if location is not None else folder_of(path)
+
+
 def folder_of(path: str | PathLike[str]) -> Path:
-    """The path of a folder, with `~` expanded.
+    """The path of a folder on this machine, with `~` expanded.
 
     Raises:
         ArtifactError: `path` is not the path of a folder.
@@ -231,6 +244,11 @@ def folder_of(path: str | PathLike[str]) -> Path:
     name = os.fspath(path) if isinstance(path, str | PathLike) else None
     if not isinstance(name, str) or not name or "\0" in name:
         raise ArtifactError(f"expected the path of a folder, found {quoted(path)}")
+    if HubLocation.parse(name) is not None:
+        raise ArtifactError(
+            f"{quoted(name, 100)} is on a hub, and a folder on this machine is expected; softcloze push, and "
+            "push_to_hub of softcloze.integrations.hub, write to a hub"
+        )
     try:
         return Path(name).expanduser()
     except RuntimeError as error:  # "~name" of an unknown user
@@ -238,7 +256,9 @@ def folder_of(path: str | PathLike[str]) -> Path:
 
 
 def read_inside(folder: Path, name: str, most: int = -1) -> bytes:
-    """Read at most `most` bytes and one more of a file inside a folder; a link is not followed.
+    """Read at most `most` bytes and one more of a file inside a folder.
+
+    A link is not followed, except one of the cache of huggingface_hub to a file that it downloaded.
 
     Raises:
         ArtifactError: there is no such file, or it is a link or a device; names it.
@@ -246,7 +266,7 @@ def read_inside(folder: Path, name: str, most: int = -1) -> bytes:
     path = folder / name
     try:
         is_regular = S_ISREG(path.lstat().st_mode) and (path.parent == folder or not path.parent.is_symlink())
-        if not is_regular:
+        if not is_regular and not _is_downloaded(path):
             raise ArtifactError(f"{path} is not a regular file, and links may lead outside the folder; copy the file")
         with path.open("rb") as file:
             return file.read(most + 1 if most >= 0 else -1)
@@ -254,6 +274,13 @@ def read_inside(folder: Path, name: str, most: int = -1) -> bytes:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _is_downloaded(path: Path) -> bool:
+    """Return whether a path is a link from `snapshots/COMMIT` of the cache of a hub to a file in its `blobs`."""
+    target = path.resolve()
+    snapshots = (parent for parent in path.parents if parent.name == "snapshots")
+    return target.is_file() and any(target.parent == parent.resolve().parent / "blobs" for parent in snapshots)
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

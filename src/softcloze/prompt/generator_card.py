@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, TypedDict
 
 from softcloze.errors import ParameterError
 from softcloze.prompt.card import Count, Fingerprint, TemplateText, TrainingEntry, explain_damage
-from softcloze.prompt.folder import SavedFolder, Sealed, folder_of
+from softcloze.prompt.folder import SavedFolder, Sealed, saved_folder
 from softcloze.template import CHAT_OPTIONS, Template
 
 GENERATOR_CARD = "generator.json"
@@ -65,7 +65,7 @@ class GeneratorCard(NamedTuple):
         Raises:
             ArtifactError: the card is missing, damaged or altered, or has another format; names it.
         """
-        folder = folder_of(path)
+        folder = saved_folder(path)
         entries = GENERATOR.read(folder)
         with explain_damage(folder / GENERATOR_CARD, "template"):
             template = Template(entries["template"])

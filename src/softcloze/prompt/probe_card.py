@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, Self, TypedDict
 from softcloze.errors import DataError
 from softcloze.parameters import Constraint
 from softcloze.prompt.card import Count, Label, TrainingEntry, explain_damage
-from softcloze.prompt.folder import Digest, SavedFolder, Sealed, folder_of
+from softcloze.prompt.folder import Digest, SavedFolder, Sealed, saved_folder
 from softcloze.template import Template, is_field_name, template_of_fields
 from softcloze.verbalizer.labels import validate_labels
 
@@ -61,7 +61,7 @@ class ProbeCard(NamedTuple):
         Raises:
             ArtifactError: the card is missing, damaged or altered, or has another format; names it.
         """
-        folder = folder_of(path)
+        folder = saved_folder(path)
         entries = PROBE.read(folder)
         with explain_damage(folder / CARD, "labels"):
             labels = tuple(validate_labels(entries["labels"]))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 
 from softcloze.errors import ArtifactError
 from softcloze.prompt.card import PROMPT, PromptCard
-from softcloze.prompt.folder import folder_of
+from softcloze.prompt.folder import read_inside, saved_folder
 from softcloze.prompt.generator_card import GENERATOR, GeneratorCard
+from softcloze.prompt.hub import HubLocation
 from softcloze.prompt.probe_card import PROBE, ProbeCard
 from softcloze.template import Template
 from softcloze.verbalizer import Label
@@ -42,12 +43,12 @@ class SavedCards(NamedTuple):
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Self:
-        """Read the cards in a folder.
+        """Read the cards in a folder, or at a location on a hub.
 
         Raises:
             ArtifactError: a file is missing, damaged or altered, or has another format; names it.
         """
-        folder = folder_of(path)
+        folder = saved_folder(path)
         if os.path.lexists(folder / PROBE.card):
             return cls(folder / PROBE.card, (ProbeCard.load(folder),))
         if os.path.lexists(folder / GENERATOR.card):
@@ -62,6 +63,12 @@ class SavedCards(NamedTuple):
     def folder(self) -> Path:
         """The folder."""
         return self.card.parent
+
+    @property
+    def location(self) -> str | None:
+        """The location on a hub of a folder that was downloaded, with its commit; None for any other folder."""
+        found = HubLocation.of_snapshot(self.folder.absolute())
+        return str(found) if found is not None else None
 
     @property
     def kind(self) -> str:
@@ -83,6 +90,19 @@ class SavedCards(NamedTuple):
     def checksum(self) -> str:
         """The checksum of the card."""
         return sha256(self.card.read_bytes()).hexdigest()
+
+    def files(self) -> dict[str, bytes]:
+        """The content of all files, by their names in the folder: the card and those that it names.
+
+        Raises:
+            ArtifactError: a file is missing, damaged or altered; names it.
+        """
+        from softcloze.prompt.ensemble import ENSEMBLE  # with scipy, which is slow to import
+
+        kind = next(kind for kind in (PROMPT, PROBE, GENERATOR, ENSEMBLE) if kind.card == self.card.name)
+        entries = kind.read(self.folder)
+        files = {name: kind.read_file(self.folder, entries, name) for name in entries["files"]}
+        return {**files, self.card.name: read_inside(self.folder, self.card.name)}
 
     @property
     def fields(self) -> tuple[str, ...]:
