@@ -1,1 +1,1 @@
-"""Functions for other libraries, each in a module of its own that needs an extra of softcloze."""
+"""Functions for other libraries, each in a module of its own; some need an extra of softcloze."""
