@@ -1,5 +1,6 @@
 """Fixtures: one tiny backbone or tokenizer of each kind, and the real starters."""
 
+import gc
 import os
 from functools import cache
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 from support import models
 
 from softcloze.backbone import load_backbone
+from softcloze.heads import exact
 
 # The same cases on every run, so that a failure can be repeated: 200 of each property, 1,000 under `make test-slow`.
 # `fuzz/` and `pytest --hypothesis-profile=new` try cases that nobody has seen.
@@ -26,6 +28,17 @@ def pytest_configure(config):
     """One thread for each test process, also where a plugin has loaded torch before this file."""
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """A million objects of modules and tests live to the end: garbage collection takes seconds to visit them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,6 +70,14 @@ def kind(request):
 def architecture(request):
     """The name of each architecture in turn."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def few_folds():
+    """Five folds, not fifteen, choose the strength of an exact head, in tests of all that is around it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "FITS", exact.FOLDS)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from softcloze import AutoPromptClassifier, ProbeClassifier, PromptClassifier, P
 from softcloze.automatic.proposals import propose
 from softcloze.embeddings import load_encoder
 from softcloze.errors import OneSidedWarning, ParameterError, SoftclozeError
+from softcloze.heads import exact
 
 TEXTS = [
     f"{start} {thing}."
@@ -23,6 +24,7 @@ TEXTS = [
     for start in ("A great", "An awful", "What a lovely", "Such a dull")
 ]
 LABELS = ["positive", "negative"] * (len(TEXTS) // 2)
+pytestmark = pytest.mark.usefixtures("few_folds")
 CHINESE = [f"这{thing}{end}" for thing in ("手机", "电脑", "衣服") for end in ("很好", "太差了", "我很喜欢", "不能用")]
 
 
@@ -229,7 +231,9 @@ def with_encoder(bert_tiny):
     auto = AutoPromptClassifier(
         bert_tiny, encoder="starter:minilm-l6", candidates=1, members=1, soft_prompts=0, random_state=0
     )
-    return auto.fit(TOPIC_TEXTS, TOPIC_LABELS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "FITS", 3 * exact.FOLDS)
+        return auto.fit(TOPIC_TEXTS, TOPIC_LABELS)
 
 
 def test_sentence_embeddings_join_the_candidates(with_encoder, tmp_path):

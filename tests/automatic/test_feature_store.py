@@ -12,6 +12,7 @@ from softcloze.prompt import CompiledPrompt
 
 TEXTS = models.SENTENCES[:8]
 LABELS = ["good", "bad"] * 4
+pytestmark = pytest.mark.usefixtures("few_folds")
 
 
 @pytest.fixture(scope="module")

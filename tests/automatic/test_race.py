@@ -10,6 +10,8 @@ from softcloze.automatic.proposals import propose
 from softcloze.automatic.trials import Task
 from softcloze.prompt import CompiledPrompt
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 
 @pytest.fixture
 def rows_read(monkeypatch):

@@ -40,10 +40,10 @@ def test_no_room_for_a_single_row():
         run_length_bucketed([3, 5], lambda i: 1, work, MAX_BATCH_TOKENS)
 
 
-def prompt_lengths(data, template, backbone):
-    """Lengths of the prompts with the texts of a part of a data set."""
+def prompt_lengths(texts, template, backbone):
+    """Lengths of the prompts with these texts."""
     compiled = CompiledTemplate(Template(template), backbone.prompt_tokenizer, 512)
-    return [len(prompt) for prompt in compiled.encode(data.texts)]
+    return [len(prompt) for prompt in compiled.encode(texts)]
 
 
 def batch_sizes(lengths, budget=MAX_BATCH_TOKENS):
@@ -60,10 +60,10 @@ def batch_sizes(lengths, budget=MAX_BATCH_TOKENS):
 @pytest.mark.parametrize(
     "data, template", [("movie-reviews", "<text> It was <mask>."), ("chinese-reviews", "<text> 总之，很<mask>")]
 )
-@pytest.mark.parametrize("budget", [MIN_BATCH_TOKENS, MAX_BATCH_TOKENS])
-def test_hardly_any_padding(bert_tiny, data, template, budget):
-    lengths = prompt_lengths(load_data(data).test, template, bert_tiny)[:1000]
-    assert sum(batch_sizes(lengths, budget)) < 1.05 * sum(lengths)
+def test_hardly_any_padding(bert_tiny, data, template):
+    lengths = prompt_lengths(load_data(data).test.texts[:1000], template, bert_tiny)
+    for budget in (MIN_BATCH_TOKENS, MAX_BATCH_TOKENS):
+        assert sum(batch_sizes(lengths, budget)) < 1.05 * sum(lengths)
 
 
 def test_wide_layers_take_fewer_tokens(bert_tiny):
@@ -77,7 +77,7 @@ def test_wide_layers_take_fewer_tokens(bert_tiny):
 
 def test_a_stream_of_rows_comes_in_few_sizes(bert_tiny):
     """A CPU library keeps a routine for each number of tokens, so that many sizes cost memory."""
-    lengths = prompt_lengths(load_data("movie-reviews").train, "<text> It was <mask>.", bert_tiny)
+    lengths = prompt_lengths(load_data("movie-reviews").train.texts, "<text> It was <mask>.", bert_tiny)
     dice = Random(0)
     sizes = [size for _ in range(20) for size in batch_sizes(dice.sample(lengths, 1000))]
     assert len(set(sizes)) < 0.35 * len(sizes)

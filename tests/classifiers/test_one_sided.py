@@ -104,7 +104,7 @@ def test_trained_prompts_and_members_of_ensembles_warn(backbone, one_sided):
 def test_a_wording_that_is_one_sided_without_slots_warns_even_if_training_mends_it(backbone, one_sided):
     texts, winner, other = one_sided
     labels = [winner, other] * 8
-    soft = classifier(backbone, "<soft*4> <text> It was <mask>", epochs=60, learning_rate=1.0)
+    soft = classifier(backbone, "<soft*4> <text> It was <mask>", epochs=30, learning_rate=1.0)
     soft.set_params(training__target_loss=0.0, training__average_last_epochs=0)
     (message,) = warned(soft, texts, labels)
     assert soft.predict(texts).tolist().count(winner) < 13

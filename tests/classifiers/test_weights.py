@@ -32,7 +32,10 @@ KINDS = {
     "temperature": {"calibration": "temperature"},
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the model knows nothing
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # the model knows nothing
+    pytest.mark.usefixtures("few_folds"),
+]
 
 
 def classifier(kind="soft", **parameters):

@@ -37,9 +37,15 @@ def run_script():
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory):
+def hub_cache(tmp_path_factory):
+    """The folder in which libraries of the hub keep what they load, for commands by `run`."""
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, hub_cache):
     """Run a command in a process of its own that has its imports already."""
-    with closing(CommandLine(tmp_path_factory.mktemp("command-line"))) as line:
+    with closing(CommandLine(tmp_path_factory.mktemp("command-line"), {"HF_HOME": str(hub_cache)})) as line:
         yield lambda *args, cwd, env=None: line.run([*map(str, args)], cwd=cwd, env=environment(env))
 
 

@@ -18,6 +18,7 @@ from softcloze.prompt import CompiledPrompt
 TEXTS = [f"{start} {thing}." for thing in ("film", "book", "play", "meal") for start in ("A great", "An awful")]
 LABELS = ["positive", "negative"] * (len(TEXTS) // 2)
 FIT = ["fit", "train.csv", "--auto", "--model", "model", "--candidates", "2"]
+pytestmark = pytest.mark.usefixtures("few_folds")
 
 
 @pytest.fixture(scope="module")

@@ -57,11 +57,11 @@ class CommandLine:
     libraries read from the environment while they are imported is that of the tests.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, environment):
         self._folder = folder
         self._server = subprocess.Popen(
             [sys.executable, "-c", "from support.command_line import serve; serve()"],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=os.environ | environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",

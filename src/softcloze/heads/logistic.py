@@ -115,6 +115,8 @@ class Problem:
         if start is None:
             start = Solution(np.zeros((labels, rank)), np.zeros(labels), 1.0)
         first = np.concatenate([[start.scale if words is not None else 0.0], start.bias, start.weight.ravel()])
+        each = self._weights[:, None]
+        goals = each * self._goals
 
         def unpacked(steps: Array) -> Solution:
             values = first + units * steps
@@ -123,12 +125,12 @@ class Problem:
         def loss(steps: Array) -> tuple[float, Array]:
             weight, bias, scale = unpacked(steps)
             logs = _log_softmax(_scores(self.states, words, weight, bias, scale))
-            errors = (np.exp(logs) - self._goals) * self._weights[:, None]
-            value = -float(self._weights @ (self._goals * logs).sum(1)) + strength / 2 * float((weight**2).sum())
+            errors = np.exp(logs) * each - goals
+            value = strength / 2 * float(np.vdot(weight, weight)) - float(np.vdot(goals, logs))
             of_scale = 0.0
             if words is not None:
                 value += SCALE_PENALTY * words_spread / 2 * (scale - 1) ** 2
-                of_scale = float((errors * words).sum()) + SCALE_PENALTY * words_spread * (scale - 1)
+                of_scale = float(np.vdot(errors, words)) + SCALE_PENALTY * words_spread * (scale - 1)
             of_weight = errors.T @ self.states + strength * weight
             return value, np.concatenate([[of_scale], errors.sum(0), of_weight.ravel()]) * units
 

@@ -58,7 +58,7 @@ def load_template(name: str, folder: Folder | None = None) -> TemplateCard:
     >>> load_template("sentiment/zh-soft").template.fields
     ('text',)
     """
-    card = _load(name, "templates", folder, read_template_card)
+    card = _load(name, "templates", folder, _read_template)
     words = _user_cards("verbalizers", folder) | _shipped_cards("verbalizers")
     if card.verbalizer not in words:
         where = card.file if card.file is not None else card.name
@@ -164,6 +164,16 @@ def _unknown(name: str, section: _Section, known: Iterable[str]) -> str:
     if not alternatives:
         alternatives = list(dict.fromkeys(other.split("/")[0] + "/…" if "/" in other else other for other in names))
     return f"no {quoted(name, 80)} among the library's {section}: {', '.join(alternatives)}{did_you_mean(name, names)}"
+
+
+def _read_template(name: str, file: Traversable) -> TemplateCard:
+    """The card of a template; one that ships with softcloze is parsed once."""
+    return _shipped_template(name) if file is _shipped_cards("templates").get(name) else read_template_card(name, file)
+
+
+@cache
+def _shipped_template(name: str) -> TemplateCard:
+    return read_template_card(name, _shipped_cards("templates")[name])
 
 
 @cache
