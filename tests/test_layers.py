@@ -36,6 +36,7 @@ ORDER = [
     "lint",
     "classifiers",
     "automatic",
+    "labelling",
     "experiments",
     "search",
     "report",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from softcloze.experiments import compare as compare
     from softcloze.label_words import refine_words as refine_words
     from softcloze.label_words import search_label_words as search_label_words
+    from softcloze.labelling import Labeller as Labeller
     from softcloze.prompt import Prompt as Prompt
     from softcloze.prompt import PromptSet as PromptSet
     from softcloze.prompt import combine as combine
@@ -38,6 +39,7 @@ _HOMES = {
     "BatchScorer": "softcloze.batch",
     "Comparison": "softcloze.experiments",
     "FieldVerbalizer": "softcloze.verbalizer",
+    "Labeller": "softcloze.labelling",
     "MultiLabelPromptClassifier": "softcloze.classifiers",
     "OrdinalVerbalizer": "softcloze.verbalizer",
     "MultiTaskPrompt": "softcloze.classifiers",

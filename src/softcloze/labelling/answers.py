@@ -1,0 +1,102 @@
+"""What a labelling shows to people: questions, labelled texts, doubts and predictions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softcloze.data import Example
+from softcloze.labelling.doubts import Neighbour
+from softcloze.verbalizer import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A text to label.
+
+    Attributes:
+        index: of the text.
+        text: the text.
+        how: reason for which it was chosen: "different" (unlike those that are labelled), "uncertain" (the classifier
+            is not sure), "sought" (it may have a label that no text has yet), "random", "held out" (drawn at random,
+            for the estimate alone) or "own" (by the person).
+    """
+
+    index: int
+    text: Example
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A text with its answer.
+
+    Attributes:
+        index: of the text.
+        text: the text.
+        labels: its labels; one, if each text has one.
+        name: of the person; "" if it was not given.
+        when: time of the answer, as ISO 8601 in UTC.
+        how: reason for which it was chosen, as in `Question`.
+        note: a note on the text; "" without one.
+    """
+
+    index: int
+    text: Example
+    labels: tuple[Label, ...]
+    name: str
+    when: str
+    how: str
+    note: str
+
+    @property
+    def label(self) -> Label:
+        """The only label.
+
+        Raises:
+            ValueError: the text has several labels, or none.
+        """
+        (label,) = self.labels
+        return label
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A labelled text whose label a classifier doubts that did not learn from it.
+
+    Attributes:
+        index: of the text.
+        label: the label that it has.
+        suggested: the label that the classifier would give it.
+        margin: how far the label is ahead of the likeliest other one, from -2 to 2: see `rank_doubts`.
+        probabilities: of all labels.
+        neighbours: the labelled texts that are most similar, the most similar first.
+    """
+
+    index: int
+    label: Label
+    suggested: Label
+    margin: float
+    probabilities: Mapping[Label, float]
+    neighbours: Sequence[Neighbour]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Labels of the texts that have none.
+
+    Attributes:
+        indices: of the texts, shape (texts,).
+        labels: the predicted label of each; of several labels a tuple.
+        classes: the labels that are predicted.
+        probabilities: of the labels in the order of `classes`, shape (texts, labels).
+    """
+
+    indices: NDArray[np.int_]
+    labels: list[Label] | list[tuple[Label, ...]]
+    classes: tuple[Label, ...]
+    probabilities: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.indices)

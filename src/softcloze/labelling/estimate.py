@@ -1,0 +1,214 @@
+"""Estimate of a classifier's balanced accuracy while few texts are labelled, and what more of them would bring."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from softcloze.heads.logistic import Array
+from softcloze.labelling.head import Features, Indices, choose_strength, fit_quick, folds_of
+
+LEVEL = 0.9
+DRAWS = 2000
+CURVE = (8, 16, 32, 64, 128, 256, 512)
+REPEATS, FOLDS = 3, 10
+CURVE_DRAWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Balanced accuracy of the classifier on the texts that are not labelled.
+
+    Attributes:
+        balanced_accuracy: the estimate.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        level: nominal probability that the interval holds the true value.
+        texts: number of labelled texts that it is from.
+        of: "held out" (texts drawn at random that the classifier never learns from), "random" (cross-validation on
+            texts that were all drawn at random) or "chosen" (cross-validation, some texts having been chosen because
+            the classifier was not sure of them, which makes the estimate low).
+        missing: labels without a text in it, whose accuracy is unknown and taken as 0 to 1 in the interval.
+    """
+
+    balanced_accuracy: float
+    low: float
+    high: float
+    level: float
+    texts: int
+    of: str
+    missing: int
+
+    @property
+    def is_biased(self) -> bool:
+        """Whether it is from texts that are no random sample."""
+        return self.of == "chosen"
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Balanced accuracy by cross-validation with fewer texts.
+
+    Attributes:
+        texts: number of labelled texts to learn from.
+        balanced_accuracy: mean over draws of so many texts, each judged on the others.
+        sd: standard deviation over the draws.
+    """
+
+    texts: int
+    balanced_accuracy: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Balanced accuracy that more labelled texts are expected to add.
+
+    Attributes:
+        more: number of further texts.
+        gain: expected difference in balanced accuracy.
+        low: lower end of its interval, at the level of `Estimate`.
+        high: upper end of its interval.
+    """
+
+    more: int
+    gain: float
+    low: float
+    high: float
+
+
+def interval_of(targets: Indices, predicted: Indices, labels: int, seed: int) -> tuple[float, float, float]:
+    """Balanced accuracy of predictions, and its interval.
+
+    The recall of each label has a beta distribution from Jeffreys' prior, those of the labels are independent, and the
+    interval has the quantiles of their mean. A label without a text has the prior.
+
+    Source:
+        Brodersen et al., ICPR 2010: the posterior of the balanced accuracy.
+
+    >>> targets = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> [round(value, 2) for value in interval_of(targets, targets, 2, seed=0)]
+    [1.0, 0.72, 1.0]
+    """
+    right = np.bincount(targets[targets == predicted], minlength=labels)
+    counts = np.bincount(targets, minlength=labels)
+    draws = np.random.default_rng(seed).beta(right + 0.5, counts - right + 0.5, (DRAWS, labels)).mean(1)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    present = counts > 0
+    value = float((right[present] / counts[present]).mean())
+    return value, float(min(low, value)), float(max(high, value))
+
+
+def estimate(
+    features: Features,
+    rows: Indices,
+    targets: Indices,
+    labels: int,
+    *,
+    held_out: Indices,
+    held_out_targets: Indices,
+    sample: bool,
+    seed: int,
+) -> Estimate | None:
+    """Estimate balanced accuracy on texts held out, or else by cross-validation; None with fewer than two texts.
+
+    Args:
+        features: of all texts.
+        rows: indices of the labelled texts to learn from, shape (examples,).
+        targets: index of the label of each, shape (examples,).
+        labels: number of labels.
+        held_out: indices of the labelled texts that are held out.
+        held_out_targets: indices of their labels.
+        sample: all of `rows` were drawn at random.
+        seed: of folds and draws.
+    """
+    if len(rows) < 2:
+        return None
+    if len(held_out):
+        strength, _ = choose_strength(features, rows, targets, labels, seed)
+        head = fit_quick(features, rows, targets, labels, strength)
+        predicted, known, of = head.log_probabilities(features, held_out).argmax(1), held_out_targets, "held out"
+    else:
+        predicted, known = cross_validated(features, rows, targets, labels, seed).argmax(1), targets
+        of = "random" if sample else "chosen"
+    value, low, high = interval_of(known, predicted, labels, seed)
+    missing = labels - len(np.unique(known))
+    return Estimate(value, low, high, LEVEL, len(known), of, missing)
+
+
+def cross_validated(
+    features: Features, rows: Indices, targets: Indices, labels: int, seed: int, strength: float | None = None
+) -> Array:
+    """Log-probabilities of the labels by heads that did not learn from the text, shape (examples, labels), in nats.
+
+    They are means over several repetitions of ten folds. The strength is chosen once, on all texts.
+    """
+    if strength is None:
+        strength, _ = choose_strength(features, rows, targets, labels, seed)
+    total = np.zeros((len(rows), labels))
+    for repeat in range(REPEATS):
+        for train, test in folds_of(targets, seed + 1 + repeat, FOLDS):
+            head = fit_quick(features, rows[train], targets[train], labels, strength)
+            total[test] += head.log_probabilities(features, rows[test])
+    return total / REPEATS
+
+
+def learning_curve(features: Features, rows: Indices, targets: Indices, labels: int, seed: int) -> list[CurvePoint]:
+    """Balanced accuracy with 8, 16, 32 … of the labelled texts, each number drawn several times, and with nearly all.
+
+    At most half of the texts are drawn, so that the others can judge. The last point is of ten folds. There is none
+    with fewer than eight texts.
+    """
+    if len(rows) < CURVE[0]:
+        return []
+    strength, _ = choose_strength(features, rows, targets, labels, seed)
+    generator = np.random.default_rng(seed)
+    points = []
+    for count in (count for count in CURVE if 2 * count <= len(rows)):
+        values = []
+        for _ in range(CURVE_DRAWS):
+            order = generator.permutation(len(rows))
+            train, test = order[:count], order[count:]
+            head = fit_quick(features, rows[train], targets[train], labels, strength)
+            predicted = head.log_probabilities(features, rows[test]).argmax(1)
+            values.append(interval_of(targets[test], predicted, labels, seed)[0])
+        points.append(CurvePoint(count, float(np.mean(values)), float(np.std(values, ddof=1))))
+    values = []
+    for repeat in range(REPEATS):
+        predicted = np.empty(len(rows), dtype=int)
+        for train, test in folds_of(targets, seed + 1 + repeat, FOLDS):
+            head = fit_quick(features, rows[train], targets[train], labels, strength)
+            predicted[test] = head.log_probabilities(features, rows[test]).argmax(1)
+        values.append(interval_of(targets, predicted, labels, seed)[0])
+    last = len(rows) - -(-len(rows) // FOLDS)
+    return [*points, CurvePoint(last, float(np.mean(values)), float(np.std(values, ddof=1)))]
+
+
+def forecast(curve: Sequence[CurvePoint], more: int, seed: int) -> Forecast | None:
+    """Balanced accuracy that `more` texts would add; None with fewer than two points.
+
+    The curve a - b / sqrt(texts), b at least 0, is fitted to the points. The interval is of curves through points that
+    are drawn anew with their spread, which the last point has at least from its number of texts.
+
+    >>> points = [CurvePoint(8, 0.6, 0.05), CurvePoint(16, 0.66, 0.04), CurvePoint(29, 0.7, 0.02)]
+    >>> 0 < forecast(points, 10, seed=0).gain < 0.05
+    True
+    """
+    if len(curve) < 2:
+        return None
+    counts = np.array([point.texts for point in curve], dtype=float)
+    values = np.array([point.balanced_accuracy for point in curve])
+    spread = np.array([max(point.sd, 0.5 / np.sqrt(point.texts)) for point in curve]) / np.sqrt(CURVE_DRAWS)
+    now = counts[-1]
+    inverse = counts**-0.5
+
+    def gains(samples: Array) -> Array:
+        weights = spread**-2 / (spread**-2).sum()
+        centred = inverse - weights @ inverse
+        slopes = -(samples @ (weights * centred)) / (weights @ centred**2)
+        result: Array = slopes.clip(0) * (now**-0.5 - (now + more) ** -0.5)
+        return result
+
+    drawn = gains(values + np.random.default_rng(seed).normal(size=(DRAWS, len(values))) * spread)
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Forecast(more, float(gains(values[None])[0]), float(low), float(high))

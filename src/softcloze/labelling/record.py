@@ -1,0 +1,185 @@
+"""The state of a labelling, replayed from its journal: answers, skipped texts, leases and labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from softcloze.errors import ArtifactError
+from softcloze.labelling.journal import Event
+from softcloze.verbalizer import Label
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one question, or the decision to skip it.
+
+    Attributes:
+        index: of the text.
+        labels: the labels that the text was given; one, if each text has one. Empty for a skipped text, and for a text
+            with none of several labels.
+        skipped: the person gave no answer.
+        name: of the person; "" if it was not given.
+        time: of the answer, in seconds since 1970 (UTC).
+        how: reason for which the text was chosen, as in `Question.how`.
+    """
+
+    index: int
+    labels: tuple[Label, ...]
+    skipped: bool
+    name: str
+    time: float
+    how: str
+
+    @property
+    def when(self) -> str:
+        """The time as ISO 8601 in UTC, to the second.
+
+        >>> Answer(0, ("a",), False, "", 0.0, "random").when
+        '1970-01-01T00:00:00Z'
+        """
+        return datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A text that a person was shown, and that others are not shown until the lease ends.
+
+    Attributes:
+        index: of the text.
+        name: of the person.
+        until: end of the lease, in seconds since 1970 (UTC).
+        how: reason for which the text was chosen.
+    """
+
+    index: int
+    name: str
+    until: float
+    how: str
+
+
+@dataclass
+class Record:
+    """The state after the events so far; `apply` takes the next.
+
+    Attributes:
+        labels: all labels in the order in which they came.
+        held_out: indices of the texts that are for the estimate alone.
+        given: answers that are in force, the last one of each text.
+        notes: the last note on each text.
+        leases: the last lease of each text that has no answer.
+        how: reason for which each text was chosen, as far as one was.
+        asked: number of texts that were ever chosen.
+        answered: number of answers that were given, those taken back included; grows with each one.
+    """
+
+    labels: list[Label] = field(default_factory=list)
+    held_out: tuple[int, ...] = ()
+    given: dict[int, Answer] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    how: dict[int, str] = field(default_factory=dict)
+    started: Event | None = None
+    answered: int = 0
+    _stack: list[Answer] = field(default_factory=list)
+
+    @property
+    def asked(self) -> int:
+        """Number of texts that were ever chosen."""
+        return len(self.how)
+
+    def apply(self, event: Event) -> None:
+        """Take the next event of a journal.
+
+        Raises:
+            ArtifactError: it is of an unknown kind, or lacks something.
+        """
+        try:
+            self._apply(event)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"the journal has an event that this version does not know, {str(event)[:80]}; label into a new "
+                "folder, or with the version that wrote it"
+            ) from error
+
+    def _apply(self, event: Event) -> None:
+        match event["event"]:
+            case "start":
+                if self.started is None:
+                    self.started = event
+                    self.labels = [*event["labels"]]
+                    self.held_out = tuple(map(int, event["held_out"]))
+            case "label":
+                if event["label"] not in self.labels:
+                    self.labels.append(event["label"])
+            case "ask":
+                index = int(event["index"])
+                lease = Lease(index, str(event["name"]), float(event["until"]), str(event["how"]))
+                self.leases = {index: lease, **self.leases} if event.get("first") else {**self.leases, index: lease}
+                self.how.setdefault(index, str(event["how"]))
+            case "answer" | "skip" as kind:
+                self._answer(event, skipped=kind == "skip")
+            case "note":
+                self.notes[int(event["index"])] = str(event["note"])
+            case "undo":
+                self._undo(str(event["name"]))
+            case other:
+                raise ValueError(other)
+
+    def _answer(self, event: Event, *, skipped: bool) -> None:
+        index = int(event["index"])
+        labels = () if skipped else tuple(event["labels"])
+        self.labels += [label for label in labels if label not in self.labels]
+        how = self.how.setdefault(index, "own")
+        answer = Answer(index, labels, skipped, str(event["name"]), float(event["time"]), how)
+        self._stack.append(answer)
+        self.given[index] = answer
+        self.leases.pop(index, None)
+        self.answered += 1
+
+    def last_of(self, name: str) -> Answer | None:
+        """The last answer of a person that is not taken back."""
+        return next((answer for answer in reversed(self._stack) if answer.name == name), None)
+
+    def _undo(self, name: str) -> None:
+        """Take the last answer of a person back: the text has the answer from before, or none."""
+        last = self.last_of(name)
+        if last is None:
+            return
+        self._stack = [answer for answer in self._stack if answer is not last]
+        before = [answer for answer in self._stack if answer.index == last.index]
+        if before:
+            self.given[last.index] = before[-1]
+        else:
+            del self.given[last.index]
+        self.answered += 1
+
+    def answers(self) -> list[Answer]:
+        """The labelled texts in the order of their first answers, without skipped ones."""
+        return [answer for answer in self.given.values() if not answer.skipped]
+
+    def open_leases(self, now: float) -> dict[int, Lease]:
+        """Leases that have not ended, of texts without an answer."""
+        return {index: lease for index, lease in self.leases.items() if lease.until > now}
+
+
+def start_event(texts: str, rows: int, labels: Sequence[Label], held_out: Sequence[int], *, multi_label: bool) -> Event:
+    """The first event of a journal.
+
+    Args:
+        texts: digest of all texts.
+        rows: number of texts.
+        labels: the first labels.
+        held_out: indices of the texts that are for the estimate alone.
+        multi_label: a text may have several labels, or none.
+    """
+    return {
+        "event": "start",
+        "version": VERSION,
+        "texts": texts,
+        "rows": rows,
+        "labels": list(labels),
+        "multi_label": multi_label,
+        "held_out": list(held_out),
+    }

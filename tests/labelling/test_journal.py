@@ -1,0 +1,77 @@
+"""The journal: whole lines or none, several writers, and the state that its events give."""
+
+import threading
+
+import pytest
+
+from softcloze.errors import ArtifactError
+from softcloze.labelling.journal import JOURNAL, Journal
+from softcloze.labelling.record import Record
+
+
+def answer(index, *labels, name="", time=0.0):
+    return {"event": "answer", "index": index, "labels": [*labels], "name": name, "time": time}
+
+
+def replayed(*events):
+    record = Record()
+    for event in events:
+        record.apply(event)
+    return record
+
+
+def test_a_line_without_its_end_is_ignored_and_removed(tmp_path):
+    journal = Journal(tmp_path)
+    journal.append(answer(0, "a"))
+    path = tmp_path / JOURNAL
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"event": "answer", "ind')  # the writer was killed here
+    other = Journal(tmp_path)
+    assert other.read() == [answer(0, "a")]
+    other.append(answer(1, "差\n"))
+    assert path.read_bytes().startswith(whole + b'{"event"')
+    assert Journal(tmp_path).read() == [answer(0, "a"), answer(1, "差\n")]
+
+
+def test_each_writer_reads_what_others_wrote(tmp_path):
+    journals = [Journal(tmp_path) for _ in range(4)]
+
+    def write(journal, number):
+        for i in range(10):
+            with journal.locked():
+                journal.append(answer(10 * number + i, "a"))
+
+    threads = [threading.Thread(target=write, args=pair) for pair in zip(journals, range(4), strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    read = [journal.read() for journal in journals]
+    assert sorted(event["index"] for event in read[0]) == [*range(40)]
+    assert read[1:] == [read[0]] * 3
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    (tmp_path / JOURNAL).write_text('{"event": "start"}\n{"event": 3}\n')
+    with pytest.raises(ArtifactError, match=r"line 2 of .* is damaged"):
+        Journal(tmp_path).read()
+
+
+def test_undo_brings_back_the_answer_before():
+    record = replayed(answer(0, "a"), answer(1, "b", name="Ada"), answer(0, "b"), {"event": "undo", "name": ""})
+    assert {index: given.labels for index, given in record.given.items()} == {0: ("a",), 1: ("b",)}
+    record.apply({"event": "undo", "name": ""})
+    record.apply({"event": "undo", "name": ""})  # nothing of this person is left
+    assert {*record.given} == {1}
+    assert record.last_of("Ada").labels == ("b",)
+
+
+def test_skipped_texts_are_no_answers():
+    record = replayed(answer(0, "a"), {"event": "skip", "index": 1, "name": "", "time": 1.0})
+    assert [given.index for given in record.answers()] == [0]
+    assert {*record.given} == {0, 1}
+
+
+def test_an_event_of_another_version_is_named():
+    with pytest.raises(ArtifactError, match="does not know"):
+        replayed({"event": "dance"})
