@@ -207,9 +207,7 @@ def tables(results: dict[tuple[str, str, str], list[list[dict[str, Any]]]], stra
         print(f"| {task}, {model.removeprefix('starter:')} | {runs} | " + " | ".join(cells) + " |")
     for (name, n), means in differences.items():
         print(f"{name} at {n}: mean gain {np.mean(means):+.1f} points, least {min(means):+.1f}")
-    print(
-        "\n| strategy, labelled | runs | interval holds the truth | error of the estimate | width | wrong labels found |"
-    )
+    print("\n| strategy, labelled | runs | interval holds | error of the estimate | width | wrong labels found |")
     print("| --- " * 6 + "|")
     for name in strategies:
         for i, n in enumerate(AT):
