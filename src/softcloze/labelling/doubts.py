@@ -1,12 +1,12 @@
 """Labels that a classifier doubts which did not learn from them (confident learning)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from softcloze.heads.logistic import Array
 from softcloze.labelling.head import Indices
+from softcloze.verbalizer import Label
 
 NEIGHBOURS = 5
 
@@ -17,12 +17,12 @@ class Neighbour:
 
     Attributes:
         index: of the text.
-        labels: its labels.
+        label: its label.
         similarity: cosine of the texts' standardised states.
     """
 
     index: int
-    labels: Sequence[object]
+    label: Label
     similarity: float
 
 

@@ -7,32 +7,29 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from softcloze.automatic import AutoPromptClassifier
-from softcloze.automatic.proposals import Proposal
-from softcloze.automatic.trials import Task, hard_trials
 from softcloze.backbone import AnyModel, validate_model_options
 from softcloze.classifiers import MultiLabelPromptClassifier, PromptClassifier
-from softcloze.data import Example, as_examples, as_labels, label_indices
+from softcloze.data import Example, as_examples, as_labels
 from softcloze.data.labels import check_spellings
 from softcloze.errors import ArtifactError, DataError, ParameterError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
 from softcloze.labelling import estimate as estimates
 from softcloze.labelling.answers import Doubt, LabelledText, Predictions, Question
-from softcloze.labelling.doubts import Neighbour, nearest, rank_doubts
 from softcloze.labelling.estimate import CurvePoint, Estimate, Forecast
-from softcloze.labelling.head import class_weights
 from softcloze.labelling.journal import Event, Journal
 from softcloze.labelling.learner import Labelled, Learner
 from softcloze.labelling.record import Answer, Lease, Record, start_event
+from softcloze.labelling.results import find_doubts, fit_automatic, fit_linear, fit_several, present_labels
 from softcloze.labelling.selection import DEFAULT, Strategy, choose, random_text
 from softcloze.labelling.states import Progress
 from softcloze.library import resolve_mask_template
 from softcloze.parameters import BOOLEAN, NONE, POSITIVE, instance_of, integer, one_of, validate_parameters
-from softcloze.prompt import BoundPrompt, Prompt
+from softcloze.prompt import BoundPrompt
 from softcloze.template import Template
 from softcloze.verbalizer import Label, Words
 
@@ -221,6 +218,7 @@ class Labeller:
         validate_parameters({"n": n}, {"n": integer(at_least=1)})
         if not self._learner.has_read:
             self.read()
+        self._learner.raise_failure()
         if self._background:
             self._learner.refit_in_background(self._due)
         elif (labelled := self._due()) is not None:
@@ -392,41 +390,16 @@ class Labeller:
             DataError: fewer than two labels have texts, or one has a single text.
         """
         labelled, answers = self._training()
-        labels = tuple(label for i, label in enumerate(labelled.labels) if (labelled.targets == i).any())
-        if self.multi_label:
-            labels = tuple(label for label in labelled.labels if any(label in answer.labels for answer in answers))
-        if len(labels) < 2:
-            raise DataError(
-                f"{quoted_list(labels) or 'no label'} has texts, and a classifier needs two labels; label more"
-            )
-        reading, wording, backbone = self._learner.reading_for(labels)
+        given = [answer.labels for answer in answers]
+        labels = present_labels(labelled.labels, given)
         texts = [self.texts[answer.index] for answer in answers]
+        limits: dict[str, Any] = {"max_length": self._max_length, "seed": self._seed}
         if self.multi_label:
-            several = MultiLabelPromptClassifier(
-                backbone,
-                wording.template,
-                reading.verbalizer,
-                max_length=self._max_length,
-                random_state=self._seed,
-            )
-            return several.fit(texts, [answer.labels for answer in answers])
-        y = [answer.labels[0] for answer in answers]
+            return fit_several(self._learner, texts, given, labels, **limits)
+        y = [label for (label,) in given]
         if automatic:
-            choice = AutoPromptClassifier(
-                backbone,
-                verbalizer={label: self._words[label] for label in labels} if {*labels} <= {*self._words} else None,
-                budget=budget,
-                max_length=self._max_length,
-                checkpoint=self._learner.folder,
-                random_state=self._seed,
-            )
-            return choice.fit(texts, y)
-        targets = np.asarray(label_indices(y, reading.verbalizer.labels))
-        weights = class_weights(targets, len(labels))
-        task = Task(backbone, texts, targets, weights, self._max_length, self._seed)
-        proposal = Proposal(reading.compiled, len(reading.compiled.scorer.words) > 0, wording.states)
-        trial = hard_trials(task, proposal, reading.texts[labelled.rows], reading.labels)[0]
-        return PromptClassifier.of_prompt(cast(Prompt, trial.prompt), backbone)
+            return fit_automatic(self._learner, texts, y, labels, words=self._words, budget=budget, **limits)
+        return fit_linear(self._learner, texts, labelled.rows.tolist(), y, labels, **limits)
 
     def predict_rest(self, classifier: Any | None = None) -> Predictions:  # noqa: ANN401 - any classifier of ours
         """Predict the texts that have no label, skipped ones included.
@@ -571,32 +544,8 @@ class Labeller:
         return estimates.learning_curve(features, labelled.rows, labelled.targets, len(labelled.labels), self._seed)
 
     def _doubts(self) -> list[Doubt]:
-        self._training()
-        answers = self._answers()
-        labelled = _labelled(0, self.labels, answers)
-        space, labels = self._learner.space, labelled.labels
-        if len(answers) < 2 or space is None:
-            return []
-        features = self._learner.features(labels)
-        logs = estimates.cross_validated(features, labelled.rows, labelled.targets, len(labels), self._seed)
-        order, margins = rank_doubts(logs, labelled.targets)
-        of = {answer.index: answer.labels for answer in answers}
-        doubts = []
-        for i in order.tolist():
-            near = nearest(space.vectors, int(labelled.rows[i]), labelled.rows)
-            others = logs[i].copy()
-            others[labelled.targets[i]] = -np.inf
-            doubts.append(
-                Doubt(
-                    int(labelled.rows[i]),
-                    labels[labelled.targets[i]],
-                    labels[int(others.argmax())],
-                    float(margins[i]),
-                    dict(zip(labels, np.exp(logs[i] - np.logaddexp.reduce(logs[i])).tolist(), strict=True)),
-                    [Neighbour(index, of[index], cosine) for index, cosine in near],
-                )
-            )
-        return doubts
+        labelled, _ = self._training()
+        return find_doubts(self._learner, _labelled(0, labelled.labels, self._answers()), self._seed)
 
     def _index(self, index: int) -> int:
         """The index of a text as a plain number; raises ParameterError for others."""

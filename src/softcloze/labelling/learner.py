@@ -87,6 +87,7 @@ class Learner:
         self._features: tuple[Reading, tuple[Label, ...], Features] | None = None
         self._backbone: Backbone | None = None
         self._thread: threading.Thread | None = None
+        self._failure: Exception | None = None
         self.space: Space | None = None
         self.fit: QuickFit | None = None
 
@@ -170,11 +171,20 @@ class Learner:
             return
 
         def work() -> None:
-            while (new := labelled()) is not None:
-                self.refit(new)
+            try:
+                while (new := labelled()) is not None:
+                    self.refit(new)
+            except Exception as error:  # noqa: BLE001 - `raise_failure` raises it where somebody sees it
+                self._failure = error
 
         self._thread = threading.Thread(target=work, name="softcloze-labelling", daemon=True)
         self._thread.start()
+
+    def raise_failure(self) -> None:
+        """Raise the error that ended the thread, once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def join(self) -> None:
         """Wait for the thread."""
