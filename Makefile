@@ -28,7 +28,7 @@ test-slow: .venv/ready
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
 # each library is an extra of softcloze, with tests in a file of its name
-INTEGRATIONS := ray langchain langgraph
+INTEGRATIONS := ray langchain langgraph mlflow
 test-integrations: $(INTEGRATIONS:%=test-with-%)
 
 test-with-%: .venv-%/ready
@@ -69,6 +69,7 @@ clean:
 
 # what an environment has in another version than constraints.txt, and what its tests need beside the library
 .venv-langchain/ready .venv-langgraph/ready: UNPINNED := certifi
+.venv-mlflow/ready: UNPINNED := pyarrow
 .venv-langgraph/ready: ALSO := langgraph-checkpoint-sqlite
 
 .PRECIOUS: .venv-%/ready

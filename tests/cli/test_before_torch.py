@@ -80,6 +80,7 @@ MISTAKES = [
     ["serve", "prompts", "--host", "0.0.0.0"],
     ["serve", "prompts", "--token-file", "nowhere"],
     ["serve", "prompts", "--max-wait", "0"],
+    ["serve", "prompts", "--label-studio-events", "no/events.jsonl"],
     ["registry", "add", "prompts", "Reviews", "--prompt", "prompt"],
     ["registry", "add", "prompts", "reviews", "--prompt", "model"],
     ["registry", "list", "nowhere"],

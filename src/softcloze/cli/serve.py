@@ -14,6 +14,7 @@ from softcloze.cli.console import errors, plain, say
 from softcloze.cli.options import TokenFileOption, read_token
 from softcloze.cli.progress import open_backbone
 from softcloze.errors import CommandError, SoftclozeError
+from softcloze.files import explain_write_errors
 from softcloze.formatting import quoted_list
 from softcloze.prompt.card import PromptCard, quantised_options
 from softcloze.prompt.generator_card import GeneratorCard
@@ -69,6 +70,9 @@ def serve(
             help="New tokens of all texts of a request together, at most.",
         ),
     ] = 4096,
+    max_body: Annotated[
+        int, typer.Option(min=1, envvar="SOFTCLOZE_MAX_BODY", help="KiB that the body of a request may have.")
+    ] = 256,
     prefix_memory: Annotated[
         int,
         typer.Option(
@@ -83,6 +87,14 @@ def serve(
         float,
         typer.Option(envvar="SOFTCLOZE_DEADLINE", help="Seconds after which a row or text that is not done gets 504."),
     ] = 30.0,
+    label_studio_events: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar="SOFTCLOZE_LABEL_STUDIO_EVENTS",
+            help="File to record events of Label Studio in, one line of JSON each.",
+        ),
+    ] = None,
 ) -> None:
     """Answer requests with the prompts of a registry: POST /classify, POST /generate, a page at /, and /openapi.json.
 
@@ -110,13 +122,18 @@ def serve(
         token=token,
         hosts=(*LOOPBACK, host, *(allow_host or ())) if _is_loopback(host) or allow_host else ("*",),
         origins=tuple(allow_origin or ()),
+        max_body_bytes=max_body * 1024,
         max_batch_tokens=max_batch_tokens,
         max_new_tokens=max_new_tokens,
         max_request_new_tokens=max_request_new_tokens,
         prefix_memory=prefix_memory * 2**20,
         max_wait=max_wait,
         deadline=deadline,
+        label_studio_events=label_studio_events,
     )
+    if label_studio_events is not None:
+        with explain_write_errors(label_studio_events):
+            label_studio_events.open("a").close()
     opened = Registry(registry)
     name, options = _model_of(opened, model)
 

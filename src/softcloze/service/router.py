@@ -18,6 +18,7 @@ from softcloze.service.answers import RowError, failure
 from softcloze.service.batcher import OverloadedError
 from softcloze.service.disconnect import while_connected
 from softcloze.service.events import TextEvents
+from softcloze.service.label_studio import add_label_studio
 from softcloze.service.service import Outcome, Service, UnavailableError
 from softcloze.service.wire import (
     ClassifyBody,
@@ -239,6 +240,8 @@ def add_routes(router: APIRouter, service: Service) -> None:
                 raise outcome
         most = body.parameters.top_k if body.parameters is not None else None
         return [_as_hub(outcome)[:most] for outcome in outcomes if isinstance(outcome, RowAnswer)]
+
+    add_label_studio(router, service)
 
     @router.get("/prompts")
     async def prompts() -> PromptsAnswer:

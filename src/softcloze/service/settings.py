@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from softcloze.parameters import NONE, POSITIVE, TEXT, Constraint, integer, validate_parameters
+from softcloze.parameters import NONE, PATH, POSITIVE, TEXT, Constraint, integer, validate_parameters
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -21,6 +22,7 @@ _CONSTRAINTS: Mapping[str, Constraint] = {
     "poll_seconds": POSITIVE,
     "receive_seconds": POSITIVE,
     "drain_seconds": POSITIVE,
+    "label_studio_events": PATH | NONE,
 }
 
 
@@ -44,6 +46,8 @@ class ServiceSettings:
         poll_seconds: between two looks at the registry.
         receive_seconds: in which a request has to arrive, headers and body together.
         drain_seconds: in which rows are still answered, and texts written, after SIGTERM.
+        label_studio_events: file that gets a line of JSON for each event of Label Studio, with its texts; None to drop
+            them.
 
     Raises:
         ParameterError: a value is outside its range.
@@ -64,6 +68,7 @@ class ServiceSettings:
     poll_seconds: float = 2.0
     receive_seconds: float = 10.0
     drain_seconds: float = 20.0
+    label_studio_events: str | Path | None = None
 
     def __post_init__(self) -> None:
         validate_parameters(asdict(self), _CONSTRAINTS)

@@ -234,3 +234,36 @@ class Explained(RowAnswer):
     top: list[LikelyWord]
     mass: Annotated[float, Field(description="Probability of all label words together.")]
     parts: list[ExplainedPart]
+
+
+class LabelStudioSetup(BaseModel):
+    """A project of Label Studio; what else it says is ignored."""
+
+    config: Annotated[str, Field(alias="schema", description="The labelling configuration.")]
+
+
+class LabelStudioBody(BaseModel):
+    """Tasks of Label Studio, each with `data`; what else it says is ignored."""
+
+    tasks: list[JsonValue]
+    config: Annotated[str, Field(alias="label_config", description="The labelling configuration.")]
+
+
+class LabelStudioVersion(BaseModel):
+    """The version of the prompt, as in `reviews@3`."""
+
+    model_version: str
+
+
+class LabelStudioPrediction(BaseModel):
+    """The choices of a task, if there are any, and their probability."""
+
+    result: list[dict[str, Any]]
+    score: float
+    model_version: str
+
+
+class LabelStudioAnswer(LabelStudioVersion):
+    """The predictions for the tasks, in their order; a list without any for a task to be asked for again."""
+
+    results: list[LabelStudioPrediction | list[LabelStudioPrediction]]
