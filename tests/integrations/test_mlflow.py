@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -264,10 +267,11 @@ def test_only_classifiers_and_folders_are_taken(wrong, tmp_path):
 
 def test_the_sklearn_flavour_works_with_the_type_trusted_and_is_not_free_of_code(kinds, tmp_path):
     clf = kinds["soft"]
+    options = {"pip_requirements": ["softcloze"]}  # MLflow would find them out in a process of its own
     with pytest.raises(mlflow.MlflowException, match="PromptClassifier"):
-        mlflow.sklearn.save_model(clf, tmp_path / "refused")
+        mlflow.sklearn.save_model(clf, tmp_path / "refused", **options)
     trusted = ["softcloze.classifiers.prompt_classifier.PromptClassifier"]
-    mlflow.sklearn.save_model(clf, tmp_path / "model", skops_trusted_types=trusted)
+    mlflow.sklearn.save_model(clf, tmp_path / "model", skops_trusted_types=trusted, **options)
     loaded = mlflow.sklearn.load_model(str(tmp_path / "model"))
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), clf.predict_proba(TEXTS))
     with pytest.MonkeyPatch.context() as patch:
@@ -284,7 +288,9 @@ def test_mlflow_serves_it(kinds, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(tmp_path / "model"), "-p", str(port)]
-    server = subprocess.Popen([*command, "--env-manager", "local"], cwd=tmp_path, start_new_session=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # in which MLflow looks for uvicorn
+    options = {"cwd": tmp_path, "env": os.environ | {"PATH": path}, "start_new_session": True}
+    server = subprocess.Popen([*command, "--env-manager", "local"], **options)
     try:
         end = time.monotonic() + 90
         while not answers(port):
@@ -297,7 +303,8 @@ def test_mlflow_serves_it(kinds, tmp_path):
             np.testing.assert_allclose(rows, expected, rtol=1e-12)
             assert post(port, data)["predictions"] == kinds["soft"].predict(TEXTS).tolist()
     finally:
-        os.killpg(server.pid, 15)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
 
 
