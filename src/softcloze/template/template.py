@@ -4,30 +4,16 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Self, cast
+from itertools import accumulate
+from typing import TYPE_CHECKING, Self
 
 from softcloze.errors import TemplateSyntaxError, TemplateTypeError
 from softcloze.formatting import quoted
+from softcloze.template.canonical import kind_of, source_of
 from softcloze.template.fields import read_fields
-from softcloze.template.nodes import (
-    Answer,
-    Demos,
-    Expression,
-    Field,
-    Literal,
-    Mask,
-    Node,
-    Options,
-    Placed,
-    Soft,
-    Special,
-    Statement,
-    Turn,
-    write,
-)
-from softcloze.template.parser import parse, read_node
-from softcloze.template.parts import Part
+from softcloze.template.nodes import Answer, Demos, Expression, Literal, Mask, Node, Placed, Statement, Turn, write
+from softcloze.template.parser import parse
+from softcloze.template.parts import Part, fill
 from softcloze.template.placeholders import Placeholder, find_placeholders, validate_reads
 from softcloze.template.rules import field_of, validate_demos, validate_lists, validate_masks
 from softcloze.template.soft_blocks import SoftBlock, assign_blocks
@@ -84,7 +70,7 @@ class Template:
 
     def __init__(self, source: str) -> None:
         if not isinstance(source, str):
-            raise TemplateTypeError(f"a template is a string, as in '<text> It was <mask>', not {_kind(source)}")
+            raise TemplateTypeError(f"a template is a string, as in '<text> It was <mask>', not {kind_of(source)}")
         placed = without_layout(parse(source), source)
         masks = validate_masks(placed, source)
         demos = validate_demos(placed, source)
@@ -121,17 +107,7 @@ class Template:
         >>> Template.from_nodes([Field("text"), Literal(" It"), Literal(" was "), Mask()])
         Template('<text> It was <mask>')
         """
-        merged = _merge_literals(nodes)
-        pieces = write(merged)
-        source = "".join(pieces)
-        at = 0
-        for node, piece in zip(merged, pieces, strict=True):
-            end = at + len(piece)
-            if not isinstance(node, Literal) and (read := read_node(source, at).node) != node:
-                problem = f"{quoted(node, 80)} cannot be written: this reads as {quoted(read, 80)}"
-                raise TemplateSyntaxError(problem, source, at, end)
-            at = end
-        return cls(source)
+        return cls(source_of(nodes))
 
     @property
     def has_logic(self) -> bool:
@@ -232,7 +208,7 @@ class Template:
     def _from_imported(cls, source: str, example: str, read: Callable[[str], Sequence[Placed]]) -> Self:
         """Build from the nodes that `read` finds in `source`, which errors show."""
         if not isinstance(source, str):
-            raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {_kind(source)}")
+            raise TemplateTypeError(f"expected a template as text, as in {example!r}, not {kind_of(source)}")
         placed = read(source)
         nodes = [node for node, _, _ in placed]
         try:
@@ -331,18 +307,7 @@ class Template:
         """
         if self.logic is not None:
             return self.logic.expand(values, row, example if isinstance(example, Mapping) else values)
-        parts = []
-        for node, block in zip(self.nodes, self.node_blocks, strict=True):
-            match node:
-                case Literal(text):
-                    parts.append(Part(node, text))
-                case Field(name):
-                    parts.append(Part(node, str(values[name])))
-                case Options(sep, str(name)):
-                    parts.append(Part(node, sep.join(cast(list[str], values[name]))))
-                case Soft() | Mask() | Answer() | Options() | Demos() | Special() | Turn():
-                    parts.append(Part(node, block=block))
-        return parts
+        return fill(self.nodes, self.node_blocks, values)
 
     def _repr_html_(self) -> str:
         from softcloze.template.describe import as_html
@@ -365,26 +330,3 @@ def _logic(placed: Sequence[Placed], node_blocks: Sequence[SoftBlock | None], so
     from softcloze.template.jinja.program import Logic  # lazy: most templates do not need Jinja
 
     return Logic(placed, node_blocks, source)
-
-
-def _merge_literals(nodes: Iterable[Node]) -> list[Node]:
-    merged: list[Node] = []
-    for is_literal, run in groupby(map(_validated, nodes), lambda node: isinstance(node, Literal)):
-        if not is_literal:
-            merged += run
-        elif text := "".join(node.text for node in run if isinstance(node, Literal)):
-            merged.append(Literal(text))
-    return merged
-
-
-def _validated(node: Node) -> Node:
-    match node:
-        case Literal(text) if not isinstance(text, str):
-            raise TemplateTypeError(f"expected a Literal of str, found one of {_kind(text)}")
-        case _ if not isinstance(node, Node):
-            raise TemplateTypeError(f"expected nodes such as Literal, Field and Mask, found {_kind(node)}")
-    return node
-
-
-def _kind(value: object) -> str:
-    return f"{type(value).__name__} {quoted(value)}"
