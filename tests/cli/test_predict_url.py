@@ -178,7 +178,7 @@ def test_a_run_stays_with_its_version(folder, tmp_path, capsys):
         arguments += ["--url", f"http://127.0.0.1:{port}"]
         patch.setattr(ResumableOutput, "append", append_and_promote)
         assert predict(*arguments) == 2
-        assert "reviews@1, row 256: the service has the version no more" in capsys.readouterr().err
+        assert "reviews@1, row 256: the service no longer has the version" in capsys.readouterr().err
         assert predict(*arguments) == 2
         assert "moved.jsonl.part keeps the rows of a run with another prompt" in capsys.readouterr().err
 

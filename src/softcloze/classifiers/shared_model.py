@@ -9,7 +9,7 @@ from softcloze.classifiers.state import by_name
 
 
 class SharedModelMixin(BaseEstimator):
-    """A classifier whose clones share its model in memory instead of copying it.
+    """An estimator whose clones share its model in memory instead of copying it.
 
     Attributes:
         shared: names of the parameters that are shared: the model, and what `clone` would strip of what it has learnt.
@@ -30,13 +30,13 @@ class SharedModelMixin(BaseEstimator):
         return clone
 
     def __copy__(self) -> Self:
-        """A shallow copy, without the way through `__getstate__`."""
+        """A shallow copy that does not call `__getstate__`."""
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """A copy that shares the model, as a clone does, and what it has learnt is its own."""
+        """A copy that shares the model, as a clone does, and owns what it has learnt."""
         memo |= {id(value): value for value in (getattr(self, name) for name in self.shared)}
         other = type(self).__new__(type(self))
         memo[id(self)] = other

@@ -153,7 +153,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
     def __getstate__(self) -> dict[str, Any]:
         """Plain data: attributes as by `to_state`, and the files of the fitted prompt.
 
-        `exact_`, which has a row for each training example, stays behind as with `save`.
+        `exact_`, which has an entry for each training example, is left out, as by `save`.
 
         Raises:
             BackboneError: the model is in memory, and no name or folder loads it again.
@@ -205,7 +205,7 @@ class TrainedEstimator(SharedModelMixin, ABC):
     def _take(self, prompt: Prompt | GeneratorPrompt) -> None:
         """Set what belongs to the fitted prompt."""
         self.history_: list[Record] = list(prompt.training.get("history", []))
-        self.prompt_ = prompt  # the last: with it other threads take the rest for set
+        self.prompt_ = prompt  # set last: other threads take an estimator with a prompt for complete
 
     def _change_saved(self, prompt: Prompt | GeneratorPrompt, parameters: Mapping[str, object]) -> None:
         """Change parameters of an estimator that has those of a saved prompt.

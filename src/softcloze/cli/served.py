@@ -24,8 +24,8 @@ T = TypeVar("T")
 _STOPS = {
     "deadline": "the service did not answer the row in time",
     "too_many_tokens": "the service writes fewer new tokens; give fewer as --option max_new_tokens=…",
-    "unknown_prompt": "the service has the prompt no more; add it again",
-    "unknown_version": "the service has the version no more, since no alias names it; let one name it, or --restart",
+    "unknown_prompt": "the service no longer has the prompt; add it again",
+    "unknown_version": "the service no longer has the version, since no alias names it; let one name it, or --restart",
 }
 
 

@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 
 from softcloze.client import exchange
 from softcloze.client.answers import Answer, Record, Text
-from softcloze.client.connection import LARGEST_REPLY, Connection, closed
+from softcloze.client.base import ServiceClient
+from softcloze.client.connection import LARGEST_REPLY, closed
 from softcloze.client.events import TextEvents
 from softcloze.client.exchange import Reply, Request, Steps
 from softcloze.client.rows import Example, divide
@@ -17,7 +18,7 @@ from softcloze.errors import ServiceError
 Result = TypeVar("Result")
 
 
-class AsyncClient:
+class AsyncClient(ServiceClient):
     """A client of a service for asyncio: as `Client`, with methods that are awaited.
 
     Attributes:
@@ -32,42 +33,7 @@ class AsyncClient:
         False
     """
 
-    def __init__(
-        self,
-        url: str,
-        token: str | None = None,
-        *,
-        timeout: float = 60.0,
-        tries: int = 10,
-        max_wait: float = 120.0,
-        max_rows: int = 64,
-        max_body_bytes: int = 256 * 1024,
-    ):
-        """Make a client; nothing is sent yet.
-
-        Args:
-            url: as for `Client`.
-            token: as for `Client`.
-            timeout: as for `Client`.
-            tries: as for `Client`.
-            max_wait: as for `Client`.
-            max_rows: as for `Client`.
-            max_body_bytes: as for `Client`.
-
-        Raises:
-            ParameterError: a value is outside its range, or httpx2 is missing.
-        """
-        self._connection = Connection(
-            url,
-            token,
-            timeout=timeout,
-            tries=tries,
-            max_wait=max_wait,
-            max_rows=max_rows,
-            max_body_bytes=max_body_bytes,
-        )
-        self._http = self._connection.make_client("AsyncClient")
-        self.url = self._connection.url
+    _http_kind = "AsyncClient"
 
     async def classify(self, example: Example, prompt: str) -> Answer:
         """Classify one example, as `Client.classify`."""
@@ -146,9 +112,6 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"AsyncClient({self.url!r})"
 
     async def _run(self, steps: Steps[Result]) -> Result:
         reply: Any = None

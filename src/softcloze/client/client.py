@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 
 from softcloze.client import exchange
 from softcloze.client.answers import Answer, Record, Text
-from softcloze.client.connection import LARGEST_REPLY, Connection, closed
+from softcloze.client.base import ServiceClient
+from softcloze.client.connection import LARGEST_REPLY, closed
 from softcloze.client.events import TextEvents
 from softcloze.client.exchange import Reply, Request, Steps
 from softcloze.client.rows import Example, divide
@@ -17,7 +18,7 @@ from softcloze.errors import ServiceError
 Result = TypeVar("Result")
 
 
-class Client:
+class Client(ServiceClient):
     """A client of a service that `softcloze serve` runs.
 
     It needs httpx2: `pip install 'softcloze[client]'`. Several threads may use one client.
@@ -35,42 +36,7 @@ class Client:
         False
     """
 
-    def __init__(
-        self,
-        url: str,
-        token: str | None = None,
-        *,
-        timeout: float = 60.0,
-        tries: int = 10,
-        max_wait: float = 120.0,
-        max_rows: int = 64,
-        max_body_bytes: int = 256 * 1024,
-    ):
-        """Make a client; nothing is sent yet.
-
-        Args:
-            url: of the service, as in "http://127.0.0.1:8000", with the path if its routes have one.
-            token: of the service; no message repeats it.
-            timeout: seconds that connecting, and each wait for bytes, may take.
-            tries: number of times that a request is sent in all while it is turned away.
-            max_wait: seconds of all pauses between them.
-            max_rows: of a request; lists are divided.
-            max_body_bytes: of a request; lists are divided, and a larger row has an error.
-
-        Raises:
-            ParameterError: a value is outside its range, or httpx2 is missing.
-        """
-        self._connection = Connection(
-            url,
-            token,
-            timeout=timeout,
-            tries=tries,
-            max_wait=max_wait,
-            max_rows=max_rows,
-            max_body_bytes=max_body_bytes,
-        )
-        self._http = self._connection.make_client("Client")
-        self.url = self._connection.url
+    _http_kind = "Client"
 
     def classify(self, example: Example, prompt: str) -> Answer:
         """Classify one example.
@@ -220,9 +186,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"Client({self.url!r})"
 
     def _run(self, steps: Steps[Result]) -> Result:
         reply: Any = None

@@ -69,7 +69,7 @@ class Connection:
         return {**arguments, "content": request.body, "headers": {"Content-Type": "application/json"}}
 
     def reply(self, response: Any, content: bytes) -> Reply:  # noqa: ANN401
-        """The reply that a response stands for; a failure that repeats the token has it no more."""
+        """The reply of a response; the token is removed from a failure that repeats it."""
         if len(content) > LARGEST_REPLY:
             problem = f"{self.url} replied with more than {LARGEST_REPLY >> 20} MiB; does the URL name a service?"
             return Reply(None, {}, b"", problem)

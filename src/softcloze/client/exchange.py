@@ -263,7 +263,7 @@ def _send(request: Request, patience: Patience, prompt: str = "", rows: tuple[in
         waited += pause
     times = f"{tried} times in a row" if tried > 1 else "at the only try"
     hint = f"it asks for {pause:.0f} s more; tries={patience.tries} and max_wait={patience.max_wait:g} decide how long"
-    problem = f"turned away {times}, after {waited:.0f} s of waiting: {_message(reply)}; {hint} the client goes on"
+    problem = f"turned away {times}, after {waited:.0f} s of waiting: {_message(reply)}; {hint} the client waits"
     raise ServiceError(problem, prompt, rows, reply.status, _code(reply))
 
 
@@ -289,7 +289,7 @@ def _record(reply: Reply, prompt: str = "") -> Record:
 
 
 def _error(reply: Reply, prompt: str = "", rows: tuple[int, int] | None = None) -> ServiceError:
-    """The error that a reply stands for."""
+    """The error that a reply reports."""
     return ServiceError(_message(reply), prompt, rows, reply.status, _code(reply))
 
 
