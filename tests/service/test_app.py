@@ -143,6 +143,13 @@ def test_surrogates_and_other_odd_text_is_data(client):
         assert answer.status_code == 200, text
 
 
+def test_a_client_that_says_another_content_type_hears_the_right_one(client):
+    body, headers = b'{"text": "canary", "prompt_id": "reviews"}', {"content-type": "application/x-www-form-urlencoded"}
+    answer = client.post("/classify", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "content_type")
+    assert "Content-Type: application/json" in answer.json()["error"] and "canary" not in answer.text
+
+
 def test_the_decision_is_explained(client):
     body = client.post("/explain", json={"text": TEXTS[0], "prompt_id": "reviews", "top": 3}).json()
     assert ([*body["probabilities"]], len(body["top"])) == (["negative", "positive"], 3)
@@ -208,7 +215,7 @@ def test_health_is_answered_while_the_model_works(serve, model):
         first = in_thread(lambda: client.post("/classify", json=ROW))
         wait_until(model.entered.is_set)
         assert client.get("/health/live").json() == {"status": "live"}
-        assert client.get("/health/ready").status_code == 200
+        assert client.get("/health/ready").status_code == client.head("/health/ready").status_code == 200
         model.let_go()
         assert first().status_code == 200
 

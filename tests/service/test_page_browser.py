@@ -137,7 +137,7 @@ def test_without_a_script(visit, address):
     assert page.url == f"{address}/"
     assert not page.locator("#run").is_visible()
     assert "need JavaScript" in page.inner_text("main")
-    page.click("[name=example] >> nth=1")
+    page.click("[name=example]:visible >> nth=1")
     assert page.input_value("[name='box.text']") == LONG_EXAMPLE
     assert (page.is_checked("[value=reviews]"), page.is_checked("[value=short]")) == (True, True)
 

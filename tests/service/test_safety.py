@@ -114,8 +114,8 @@ def test_without_such_an_origin_no_other_page_may_read_answers(client):
         (b"x" * 300_000, JSON, 413),
         (iter([b" " * 100_000] * 4), JSON, 413),  # without Content-Length
         (gzip.compress(json.dumps(ROW).encode()), JSON, 400),
-        (json.dumps(ROW).encode(), {"content-type": "text/plain"}, 422),
-        (json.dumps(ROW).encode(), {}, 422),
+        (json.dumps(ROW).encode(), {"content-type": "text/plain"}, 415),
+        (json.dumps(ROW).encode(), {}, 415),
         (b"[" * 100_000, JSON, 400),
         (b'{"text": ' + b"9" * 5000 + b', "prompt_id": "reviews"}', JSON, 400),
         (b'{"text": NaN, "prompt_id": "reviews"}', JSON, 422),

@@ -42,11 +42,7 @@ def list_folder(folder: Path) -> list[str]:
 
 
 def has_content(path: Path, content: bytes) -> bool:
-    """Return True if a file has this content; one that is not there has none.
-
-    Raises:
-        ArtifactError: it is a link.
-    """
+    """Return True if a file has this content; one that is not there has none, and a link another one."""
     try:
         if not os.path.lexists(path):
             return not content

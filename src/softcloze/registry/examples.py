@@ -38,7 +38,7 @@ def encode_examples(
     given = [dict(example) if isinstance(example, Mapping) else example for example in examples]
     problem = check_shape(given, list[VersionExample], "examples")
     if problem is not None:
-        raise ParameterError(f"{problem}: a text, or texts by field")
+        raise ParameterError(f"{problem}; an example is a text, or has a text or a list of texts for each field")
     for index, example in enumerate(given):
         found = {*example} if isinstance(example, Mapping) else {*fields[:1]}
         if found != {*fields}:

@@ -121,7 +121,7 @@ def render_page(
 
 def _excerpt(texts: Mapping[str, str]) -> str:
     """An example on its button: the beginning of its texts."""
-    return abbreviate(" · ".join(texts.values()), 80)
+    return abbreviate(" · ".join(" ".join(text.split()) for text in texts.values()), 80)
 
 
 @cache

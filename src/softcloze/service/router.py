@@ -153,6 +153,8 @@ _MESSAGES = {
 
 def _invalid(error: RequestValidationError) -> Response:
     """The answer to a body of the wrong form."""
+    if isinstance(error.body, bytes):  # it has another Content-Type, so that it was not read as JSON
+        return http_failure(HTTPException(415))
     first = error.errors()[0]
     location = [part for part in first["loc"] if part != "body"]
     row = location[1] if len(location) > 1 and location[0] == "rows" and isinstance(location[1], int) else None
@@ -254,11 +256,13 @@ def add_routes(router: APIRouter, service: Service) -> None:
         """A prompt of the registry, and what of it is served."""
         return service.catalogue.describe(prompt_id)
 
+    @router.head("/health/live", include_in_schema=False)
     @router.get("/health/live")
     async def live() -> dict[str, str]:
         """The process answers."""
         return {"status": "live"}
 
+    @router.head("/health/ready", include_in_schema=False)
     @router.get("/health/ready")
     async def ready() -> dict[str, str]:
         """Rows are answered."""
