@@ -55,7 +55,7 @@ class DataError(SoftclozeError, ValueError):
 
 
 class ArtifactError(SoftclozeError, OSError):
-    """A saved prompt or ensemble that cannot be read, or was trained with another model."""
+    """A saved prompt or ensemble that cannot be read or pushed, or was trained with another model."""
 
 
 class StarterError(SoftclozeError, OSError):

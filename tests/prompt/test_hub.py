@@ -113,9 +113,11 @@ def test_every_kind_replaces_the_files_of_the_one_before_and_no_other(hub, backb
         Prompt.load("hf://alice/all")
 
 
-def test_a_second_load_needs_no_hub(hub, classifier, tmp_path):
+def test_a_second_load_needs_no_hub(hub, classifier, tmp_path, capsys):
     pushed = push_to_hub(classifier, "alice/reviews", tag="v1")
+    capsys.readouterr()
     Prompt.load("hf://alice/reviews@v1")
+    assert capsys.readouterr() == ("", "")
     hub.requests.clear()
     Prompt.load(pushed)  # a commit never changes
     assert hub.requests == []
@@ -127,6 +129,10 @@ def test_a_second_load_needs_no_hub(hub, classifier, tmp_path):
     ):
         with unreached:
             assert Prompt.load("hf://alice/reviews@v1").template == classifier.prompt_.template
+    hub.is_down = True
+    assert Prompt.load("hf://alice/reviews@v1").template == classifier.prompt_.template
+    with hubs.client_of(hub.url, tmp_path / "other"):
+        assert "the hub answered with an error (status 503); try again later" in error_of("hf://alice/reviews@v1")
 
 
 def error_of(location):

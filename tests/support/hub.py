@@ -48,6 +48,7 @@ class Hub:
 
     Attributes:
         url: its address.
+        is_down: whether every request is answered with 503.
         on_commit: called with the name of a repository before it is committed to, as another client would.
     """
 
@@ -56,6 +57,7 @@ class Hub:
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.url = ""
+        self.is_down = False
         self.on_commit = lambda name: None
 
     def requested(self, method, part):
@@ -102,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path))
         if self.headers.get("Authorization") not in (None, f"Bearer {TOKEN}"):
             return self._error(401, "", "Invalid credentials in Authorization header")
+        if self.hub.is_down:
+            return self._error(503, "", "Service Unavailable")
         for method, pattern, answer in _ROUTES:
             if self.command in method and (found := re.fullmatch(pattern, path)):
                 return answer(self, *found.groups(), query=query, body=body)

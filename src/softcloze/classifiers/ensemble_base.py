@@ -147,7 +147,7 @@ class EnsembleEstimator(ClassifierMixin, BaseEstimator):
         """Load a fitted ensemble.
 
         Args:
-            path: folder that `save` wrote.
+            path: folder that `save` wrote, or hf://USER/NAME@REVISION on a hub.
             model: another model to use, as for `PromptClassifier`; None for the one named in the ensemble.
             encoder: another encoder to use, as for `ProbeClassifier`; None for the one named in the ensemble.
             **parameters: other parameters of all prompts, as for `PromptClassifier.load`.

@@ -190,7 +190,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         """Load a fitted classifier from a saved probe.
 
         Args:
-            path: folder that `save` wrote.
+            path: folder that `save` wrote, or hf://USER/NAME@REVISION on a hub.
             encoder: name or path of the encoder now, if not as it was when the probe was saved.
 
         Raises:

@@ -125,7 +125,7 @@ class SavedEnsemble:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Load an ensemble that `save` wrote.
+        """Load an ensemble that `save` wrote, from its folder or from hf://USER/NAME@REVISION on a hub.
 
         Raises:
             ArtifactError: `path` is not a saved ensemble, or a file is missing, damaged or altered; names the file.

@@ -81,7 +81,7 @@ class GeneratorPrompt(SoftPrompt):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Load a generator that `save` wrote.
+        """Load a generator that `save` wrote, from its folder or from hf://USER/NAME@REVISION on a hub.
 
         Raises:
             ArtifactError: `path` is not a saved generator, or a file is missing, damaged or altered, or has another

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from os import PathLike, fspath
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
 
 from softcloze.errors import ArtifactError, SoftclozeError
@@ -100,9 +100,9 @@ class HubLocation(NamedTuple):
         with explain_hub_errors(str(self), self):
             try:
                 found = HfApi().model_info(self.repository, revision=self.revision, files_metadata=True)
-            except HfHubHTTPError:
-                raise
-            except Exception:  # several libraries' errors of connections, and offline mode
+            except Exception as error:  # several libraries' errors of connections, and offline mode
+                if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+                    raise
                 try:
                     return self._snapshot(cached=True)
                 except LocalEntryNotFoundError:
@@ -116,10 +116,20 @@ class HubLocation(NamedTuple):
 
     def _snapshot(self, *, cached: bool = False) -> Path:
         from huggingface_hub import snapshot_download
+        from huggingface_hub.utils.tqdm import tqdm
 
-        return Path(
-            snapshot_download(self.repository, revision=self.revision, allow_patterns=[*FILES], local_files_only=cached)
+        class NoBar(tqdm):  # of some kilobytes
+            def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+                super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
+
+        folder = snapshot_download(
+            self.repository,
+            revision=self.revision,
+            allow_patterns=[*FILES],
+            local_files_only=cached,
+            tqdm_class=NoBar,
         )
+        return Path(folder)
 
     def _validate_sizes(self, sizes: dict[str, int]) -> None:
         for name, bytes_ in sizes.items():
@@ -152,7 +162,6 @@ def explain_hub_errors(what: str, location: HubLocation) -> Iterator[None]:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
-        HFValidationError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -179,7 +188,7 @@ def explain_hub_errors(what: str, location: HubLocation) -> Iterator[None]:
         raise ArtifactError(f"{what}: {reason}") from error
     except HfHubHTTPError as error:
         raise ArtifactError(f"{what}: {_http_reason(error.response.status_code)}") from error
-    except HFValidationError as error:
+    except ValueError as error:  # of names, and of metadata that the hub does not take
         raise ArtifactError(f"{what}: {_first_line(error)}") from error
     except OfflineModeIsEnabled as error:
         reason = "it is not in the cache, and HF_HUB_OFFLINE=1 forbids to reach a hub; do this once without it"

@@ -90,7 +90,7 @@ class Probe:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Load a probe that `save` wrote.
+        """Load a probe that `save` wrote, from its folder or from hf://USER/NAME@REVISION on a hub.
 
         Raises:
             ArtifactError: `path` is not a saved probe, or a file is missing, damaged or altered, or has another

@@ -109,7 +109,7 @@ class Prompt(SoftPrompt):
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Load a prompt that `save` wrote.
+        """Load a prompt that `save` wrote, from its folder or from hf://USER/NAME@REVISION on a hub.
 
         Raises:
             ArtifactError: `path` is not a saved prompt, or a file is missing, damaged or altered, or has another
