@@ -1,6 +1,6 @@
 # Everything from a fresh clone with nothing but Python 3.11 and make:
 #   make test        checks style and types and runs the tests, in at most six minutes on two cores
-#   make test-slow   runs the slow tests, and properties on five times as many cases
+#   make test-slow   runs the slow tests, and properties on three times as many cases
 #   make test-integrations   runs the tests with other libraries, each in an environment of its own
 #   make fuzz SECONDS=600   tries the template language on random text, and parameters, label words, data and files of all
 #                           kinds, and requests to the service, each for as long

@@ -16,10 +16,10 @@ from support import models
 from softcloze.backbone import load_backbone
 from softcloze.heads import exact
 
-# The same cases on every run, so that a failure can be repeated: 200 of each property, 1,000 under `make test-slow`.
+# The same cases on every run, so that a failure can be repeated: 200 of each property, 600 under `make test-slow`.
 # `fuzz/` and `pytest --hypothesis-profile=new` try cases that nobody has seen.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=200)
-settings.register_profile("thorough", settings.get_profile("repeatable"), max_examples=1000)
+settings.register_profile("thorough", settings.get_profile("repeatable"), max_examples=600)
 settings.register_profile("new", print_blob=True, deadline=None, max_examples=200)
 settings.load_profile("repeatable")
 

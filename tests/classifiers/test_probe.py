@@ -24,6 +24,7 @@ from softcloze.prompt.tensors import VECTORS
 TEXTS = models.SENTENCES[:16]
 LABELS = ["bad", "good", "odd", "good"] * 4
 WORDS = {"bad": "bad", "good": "good", "odd": "film"}
+pytestmark = pytest.mark.usefixtures("few_folds")
 
 
 def new_encoder(seed=0, **settings):

@@ -2,11 +2,10 @@ import csv
 import os
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.command_line import CommandLine
+from support.command_line import run_as_script
 
 SCRIPT = Path(sys.executable).with_name("softcloze")
 
@@ -14,20 +13,18 @@ GOOD = ["a delight from start to finish", "warm, funny and wise", "i loved it [b
 BAD = ["a dull mess", "i hated every minute", "boring, slow and stupid", "awful acting [/] and bad music"]
 
 
-def environment(changes):
-    """The environment of a command: no terminal, one thread."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"} | (changes or {})
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
 
 
 @pytest.fixture(scope="session")
 def run_script():
     """Run the installed script as a user would, with no terminal; its imports take seconds."""
 
-    def run(*args, cwd, env=None):
+    def run(*args, cwd):
         return subprocess.run(
             [SCRIPT, *map(str, args)],
             cwd=cwd,
-            env=environment(env),
+            env=os.environ | ENVIRONMENT,
             capture_output=True,
             encoding="utf-8",
             timeout=300,
@@ -37,16 +34,10 @@ def run_script():
 
 
 @pytest.fixture(scope="session")
-def hub_cache(tmp_path_factory):
-    """The folder in which libraries of the hub keep what they load, for commands by `run`."""
-    return tmp_path_factory.mktemp("hub")
-
-
-@pytest.fixture(scope="session")
-def run(tmp_path_factory, hub_cache):
-    """Run a command in a process of its own that has its imports already."""
-    with closing(CommandLine(tmp_path_factory.mktemp("command-line"), {"HF_HOME": str(hub_cache)})) as line:
-        yield lambda *args, cwd, env=None: line.run([*map(str, args)], cwd=cwd, env=environment(env))
+def run(tmp_path_factory):
+    """Run a command in this process, and return its exit code and its output as `run_script` does."""
+    folder = tmp_path_factory.mktemp("output")
+    return lambda *args, cwd, env=None: run_as_script(args, folder, cwd=cwd, env=ENVIRONMENT | (env or {}))
 
 
 def write_reviews(path):

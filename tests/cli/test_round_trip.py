@@ -85,18 +85,19 @@ def test_bad_rows_are_named_and_all_others_scored(run, fitted):
     assert rows[0]["probability_negative"] + rows[0]["probability_positive"] == pytest.approx(1)
 
 
-def test_parquet_in_and_out(run, fitted, hub_cache):
-    from datasets import Dataset
+def test_parquet_in_and_out(run, fitted, tmp_path, monkeypatch):
+    from datasets import Dataset, config
 
     folder, _ = fitted
     Dataset.from_dict({"review": ["a great film", None, "很好看"], "id": [1, 2, 3]}).to_parquet(folder / "in.parquet")
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path)
     done = run(
         *("predict", "in.parquet", "--prompt", "prompt", "--text-column", "review", "--out", "out.parquet"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 3 rows could not be scored" in done.stderr
-    assert not list(hub_cache.rglob("*.arrow"))
+    assert not list(tmp_path.rglob("*.arrow"))
     rows = Dataset.from_parquet(str(folder / "out.parquet"), keep_in_memory=True, cache_dir=str(folder / "c")).to_list()
     assert list(rows[0]) == ["review", "id", "predicted", "probability_negative", "probability_positive", "error"]
     assert [row["predicted"] is None for row in rows] == [False, True, False]

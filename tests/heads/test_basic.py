@@ -19,6 +19,7 @@ ONE_EACH = {"pos": "good", "neg": "bad"}
 SEVERAL = {"pos": {"good": 3, "great": 1}, "neg": ["bad", "terrible"]}
 TEXTS = models.SENTENCES[:12]
 TARGETS = [0, 1] * 6
+pytestmark = pytest.mark.usefixtures("few_folds")
 
 
 def bound(architecture, table, head, source=HARD):

@@ -16,6 +16,7 @@ TEXTS, LABELS = models.SENTENCES[:12], ["pos", "neg"] * 6
 CHINESE = [text for text in models.SENTENCES if text[0] > "z"]
 LONG = "This sentence expresses a positive or a negative feeling about a film, the story, the cast and the music"
 SOURCE = "Review: <text> It was <mask>"
+pytestmark = pytest.mark.usefixtures("few_folds")
 
 
 def compiled(architecture, source=SOURCE, head="linear", table=WORDS, max_length=None):

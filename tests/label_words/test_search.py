@@ -14,8 +14,9 @@ ENGLISH, CHINESE = "<text> It was <mask>", "<text> 总之，很<mask>"
 
 
 @pytest.mark.parametrize("method", ["petal", "lm-bff"])
-@pytest.mark.parametrize("source", [ENGLISH, CHINESE])
-@pytest.mark.parametrize("architecture", ["bert", "gpt2", "gemma3_text"])
+@pytest.mark.parametrize(
+    ("architecture", "source"), [("bert", ENGLISH), ("bert", CHINESE), ("gpt2", ENGLISH), ("gemma3_text", CHINESE)]
+)
 def test_the_result_is_a_verbalizer(architecture, source, method):
     backbone = models.backbone(architecture)
     found = search_label_words(backbone, source, TEXTS, LABELS, method=method, words=2)

@@ -124,7 +124,7 @@ def plausible(path):
     )
 
 
-EVERY = pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+EVERY = pytest.mark.parametrize("step", [11, pytest.param(3, marks=pytest.mark.slow)])
 
 
 @EVERY

@@ -78,7 +78,7 @@ def change_at_random(folder, prompt, seed):
                     registry.remove(f"reviews@{dice.randint(1, newest)}")
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_any_moment(prompt, tmp_path, kills):
     """Each version is whole or absent, each alias names one, no number comes twice, and a reader sees no error."""
     registry, dice = Registry(tmp_path / "r"), random.Random(0)

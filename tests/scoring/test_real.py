@@ -72,9 +72,9 @@ def test_smollm2(smollm2, source, table):
 @pytest.mark.parametrize(
     ("source", "table", "texts"),
     [
-        ("<soft*3> <text>\nSentiment: <mask>", {"pos": "positive", "neg": "negative"}, ENGLISH),
-        ("<text> 总之，很<soft*2><mask>", {"好": ["满意", "好"], "差": ["失望", "差"]}, CHINESE),
-        ("<text> 总之，<mask>。", {"好": ["很满意"], "差": ["太让人失望了"]}, CHINESE),
+        ("<soft*3> <text>\nSentiment: <mask>", {"pos": "positive", "neg": "negative"}, ENGLISH[1:3]),
+        ("<text> 总之，很<soft*2><mask>", {"好": ["满意", "好"], "差": ["失望", "差"]}, CHINESE[::2]),
+        ("<text> 总之，<mask>。", {"好": ["很满意"], "差": ["太让人失望了"]}, CHINESE[1:3]),
     ],
 )
 def test_gemma3(gemma3, source, table, texts):

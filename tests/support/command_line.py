@@ -1,12 +1,10 @@
-"""The command line without the seconds of its imports: a process that has them all is forked for each command."""
+"""The command line without the seconds of its imports: commands in the process of the tests."""
 
-import json
-import os
 import subprocess
 import sys
-from contextlib import contextmanager
-from importlib import import_module
-from multiprocessing import get_context
+import warnings
+from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 
 import pytest
 
@@ -50,58 +48,36 @@ def interrupted_after_a_window():
         yield
 
 
-class CommandLine:
-    """A process that has imported what the commands need, and runs each in a fork of itself.
+def run_as_script(arguments, folder, *, cwd, env):
+    """The command in this process with streams of its own, as the installed script has them without a terminal.
 
-    A command sees its own arguments, working folder, environment and output, as the installed script does; only what
-    libraries read from the environment while they are imported is that of the tests.
+    Its imports, which take a process of its own seconds, are those of the tests. What libraries read from the
+    environment while they are imported is theirs too.
+
+    Args:
+        arguments: of the command.
+        folder: for the output.
+        cwd: the working folder.
+        env: changes of the environment.
+
+    Returns:
+        The finished process, as of `subprocess.run`.
     """
-
-    def __init__(self, folder, environment):
-        self._folder = folder
-        self._server = subprocess.Popen(
-            [sys.executable, "-c", "from support.command_line import serve; serve()"],
-            env=os.environ | environment | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-
-    def run(self, arguments, *, cwd, env):
-        """The finished process, as of `subprocess.run`."""
-        outputs = [self._folder / name for name in ("stdout", "stderr")]
-        order = {"argv": ["softcloze", *arguments], "cwd": str(cwd), "env": env, "outputs": [*map(str, outputs)]}
-        self._server.stdin.write(json.dumps(order) + "\n")
-        self._server.stdin.flush()
-        exit_code = int(self._server.stdout.readline())
-        texts = [path.read_text(encoding=env["PYTHONIOENCODING"]) for path in outputs]
-        return subprocess.CompletedProcess(order["argv"], exit_code, *texts)
-
-    def close(self):
-        self._server.kill()
-        self._server.communicate()
-
-
-def serve():
-    """Fork for each line of standard input, and answer with the exit code."""
-    for name in ("datasets", "sklearn", "transformers", "softcloze.experiments"):
-        import_module(name)
-    for name in ("AutoModelForMaskedLM", "BertForMaskedLM", "PreTrainedTokenizerFast"):  # transformers is lazy
-        getattr(import_module("transformers"), name)
-    for line in sys.stdin:
-        command = get_context("fork").Process(target=_run, kwargs=json.loads(line))
-        command.start()
-        command.join()
-        sys.stdout.write(f"{command.exitcode}\n")
+    outputs = [folder / name for name in ("stdout", "stderr")]
+    encoding = env.get("PYTHONIOENCODING", "utf-8")
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.chdir(cwd)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        for path in outputs:  # the command takes the stream of its messages apart
+            file = stack.enter_context(path.open("wb"))
+            patch.setattr(sys, path.name, TextIOWrapper(file, encoding=encoding))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("default")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        exit_code = run_here(*arguments)
         sys.stdout.flush()
-
-
-def _run(argv, cwd, env, outputs):
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    for stream, path in zip((sys.stdout, sys.stderr), outputs, strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
-        stream.reconfigure(encoding=env["PYTHONIOENCODING"])
-    sys.argv = argv
-    main()
+        sys.stderr.flush()
+    texts = [path.read_text(encoding=encoding) for path in outputs]
+    return subprocess.CompletedProcess(["softcloze", *arguments], exit_code, *texts)

@@ -6,7 +6,7 @@ FEWEST = 10
 
 
 def cases(split=1):
-    """The cases of the profile: 200, or 1,000 with `--hypothesis-profile=thorough`.
+    """The cases of the profile: 200, or 600 with `--hypothesis-profile=thorough`.
 
     A test that is repeated for several parameters, or that is slow, takes a part of them, 10 at the fewest.
     """
