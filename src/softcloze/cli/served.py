@@ -27,6 +27,10 @@ _STOPS = {
     "unknown_prompt": "the service no longer has the prompt; add it again",
     "unknown_version": "the service no longer has the version, since no alias names it; let one name it, or --restart",
 }
+_OTHER_KIND = {
+    "prompt": "writes text and labels nothing; softcloze generate takes it",
+    "generator": "labels examples and writes no text; softcloze predict takes it",
+}
 
 
 def find_version(url: str, reference: str, token: str | None, kind: str) -> tuple[str, Mapping[str, Any]]:
@@ -62,12 +66,6 @@ def find_version(url: str, reference: str, token: str | None, kind: str) -> tupl
         return f"{name}@{version['version']}", version
     except (KeyError, TypeError, AttributeError) as error:
         raise ServiceError("the service describes its prompts in another way; is it of this version?", name) from error
-
-
-_OTHER_KIND = {
-    "prompt": "writes text and labels nothing; softcloze generate takes it",
-    "generator": "labels examples and writes no text; softcloze predict takes it",
-}
 
 
 def fields_of_row(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
@@ -109,8 +107,8 @@ def rows_of_file(first: int) -> Iterator[None]:
         raise ServiceError(error.problem, error.prompt, rows, error.status, error.code) from error
 
 
-def validate_about_row(code: str | None, name: str, index: int) -> None:
-    """Raise ServiceError for a code of an error that is not about the row."""
+def validate_row_error(code: str | None, name: str, index: int) -> None:
+    """Raise ServiceError if the error of a row is about the service, by its code."""
     if code in _STOPS:
         raise ServiceError(_STOPS[code], name, (index, index), code=code)
 
@@ -201,7 +199,7 @@ class ServedPrompt:
         """
         from softcloze.prompt.streaming import Prediction
 
-        validate_about_row(answer.code, self.name, index)
+        validate_row_error(answer.code, self.name, index)
         if answer.error is not None:
             return Prediction(index, row, None, None, answer.error)
         if self.choices is None and {*answer.probabilities} != {*self._keys}:

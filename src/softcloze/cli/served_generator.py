@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from softcloze.cli.served import find_version, rows_of_file, validate_about_row, with_answers
+from softcloze.cli.served import find_version, rows_of_file, validate_row_error, with_answers
 from softcloze.client import Client
 from softcloze.template import Template
 
@@ -61,5 +61,5 @@ class ServedGenerator:
         write = partial(self.client.generate_stream, prompt=self.name, max_new_tokens=max_new_tokens)
         with rows_of_file(first), self.client:
             for index, (row, text) in enumerate(with_answers(rows, self.fields, write)):
-                validate_about_row(text.code, self.name, index)
+                validate_row_error(text.code, self.name, index)
                 yield WrittenRow(index, row, text.text, text.error, text.cut)
