@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from support import models
+from transformers import BertModel
 
 from softcloze import Prompt
 from softcloze.cli import main, progress
@@ -82,6 +83,22 @@ def test_without_a_terminal_a_line_tells_the_time_left_now_and_then(folder, caps
     assert fit() == 0
     lines = re.findall(r"training on 24 rows: (\d+) of 18, about 0:00:\d\d left\n", capsys.readouterr().err)
     assert lines == [str(step) for step in range(1, 19)]
+
+
+def test_parts_of_a_step(folder, monkeypatch):
+    forward, sizes = BertModel.forward, set()
+
+    def counted(self, *args, **kwargs):
+        if torch.is_grad_enabled():
+            sizes.add(len(kwargs["inputs_embeds"]))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(BertModel, "forward", counted)
+    assert fit() == 0
+    assert sizes == {4}
+    sizes.clear()
+    assert fit("--part-size", "3", "--out", "parts") == 0
+    assert sizes == {2}  # of about equal sizes
 
 
 @pytest.mark.parametrize("step", [2, STEPS + 1, 2 * STEPS + 4, 3 * STEPS])

@@ -60,7 +60,7 @@ OF_BOTH = (
 
 OF_ANSWERS = (
     *("file", "out", "template", "model", "text_column", "answer_column", "option", "demonstrations", "epochs"),
-    *("batch_size", "learning_rate", "max_length", "chat_options", "seed", *FORMAT_OPTIONS),
+    *("batch_size", "part_size", "learning_rate", "max_length", "chat_options", "seed", *FORMAT_OPTIONS),
 )
 
 
@@ -94,6 +94,14 @@ def fit(
     calibration: CalibrationOption = None,
     epochs: EpochsOption = None,
     batch_size: Annotated[int, typer.Option(help="Rows per training step.")] = 4,
+    part_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Rows in a forward and backward pass, at most, whose gradients add up to those of a step; 1 makes "
+            "several processes learn the same vectors bit for bit. By default as many as fit into memory.",
+        ),
+    ] = None,
     learning_rate: LearningRateOption = None,
     class_weight: ClassWeightOption = None,
     weight_column: WeightOption = None,
@@ -167,6 +175,7 @@ def fit(
             model,
             parsed,
             Columns(answer_column, text_column or []),
+            part_size,
             options=read_options(option) or None,
             demonstrations=demonstrations,
             batch_size=batch_size,
@@ -252,7 +261,7 @@ def fit(
     )
     work = f"training on {len(examples):,} rows"
     with explain_interruption(folder / CARD, progress):
-        with reported_training(work, classifier.epochs, progress) as reported:
+        with reported_training(work, classifier.epochs, progress, part_size) as reported:
             classifier.set_params(**reported).fit(examples, labels, weights)
         if process_rank() > 0:  # the first process saves the prompt
             return

@@ -74,16 +74,17 @@ def _time_of_change(path: Path) -> int | None:
 
 
 @contextmanager
-def reported_training(work: str, epochs: int, progress: Path) -> Iterator[dict[str, Any]]:
+def reported_training(work: str, epochs: int, progress: Path, part_size: int | None = None) -> Iterator[dict[str, Any]]:
     """Show the progress of a training: its steps in a bar, and a line for each epoch.
 
     Args:
         work: description of the work.
         epochs: passes over the rows, at most.
         progress: folder of the checkpoints.
+        part_size: examples in a forward and backward pass, at most; None for as many as fit into memory.
 
     Yields:
-        The options of training for `set_params` that report to this and keep checkpoints.
+        The options of training for `set_params`, which report to this and keep checkpoints.
     """
     with show_progress(work, None) as update:
         reported = list[int]()
@@ -103,7 +104,12 @@ def reported_training(work: str, epochs: int, progress: Path) -> Iterator[dict[s
             reported.append(done)
             update(done, total)
 
-        yield {"training__on_epoch": on_epoch, "training__on_step": on_step, "training__checkpoint": progress}
+        yield {
+            "training__on_epoch": on_epoch,
+            "training__on_step": on_step,
+            "training__checkpoint": progress,
+            "training__part_size": part_size,
+        }
 
 
 def warn_of_findings(

@@ -31,6 +31,7 @@ def fit_generator(
     model: str,
     template: Template,
     columns: Columns,
+    part_size: int | None = None,
     **parameters: Any,  # noqa: ANN401
 ) -> None:
     """Train a prompt that writes on the rows of a table, and save it in a folder.
@@ -41,6 +42,7 @@ def fit_generator(
         model: name of the model.
         template: a template with an <answer>.
         columns: of the rows.
+        part_size: as for `reported_training`.
         parameters: of `PromptGenerator`.
     """
     template.validate_writes()
@@ -59,7 +61,8 @@ def fit_generator(
     validate_options(parameters["options"] or {}, prefix="--option ")
     generator = PromptGenerator(open_backbone(model), template, **parameters)
     with explain_interruption(folder / GENERATOR.card, progress):
-        with reported_training(f"training on {len(examples):,} rows", generator.epochs, progress) as reported:
+        work = f"training on {len(examples):,} rows"
+        with reported_training(work, generator.epochs, progress, part_size) as reported:
             generator.set_params(**reported).fit(examples, answers)
         if process_rank() > 0:  # the first process saves the prompt
             return
