@@ -27,8 +27,10 @@ test: .venv/ready
 test-slow: .venv/ready
 	$(BIN)/pytest -m "slow or hypothesis" --hypothesis-profile=thorough
 
-# each library is an extra of softcloze, with tests in a file of its name
-INTEGRATIONS := ray langchain langgraph mlflow
+# each library is an extra of softcloze, or named here, with tests in a file of its name; Spark needs Java as well
+INTEGRATIONS := dask langchain langgraph mlflow ray spark
+LIBRARIES_dask := dask[dataframe,distributed]
+LIBRARIES_spark := pandas pyspark
 test-integrations: $(INTEGRATIONS:%=test-with-%)
 
 test-with-%: .venv-%/ready
@@ -76,8 +78,8 @@ clean:
 .venv-%/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-$*
 	grep --invert-match --line-regexp '$(UNPINNED)==.*' constraints.txt > .venv-$*/constraints.txt
-	.venv-$*/bin/pip install --quiet --constraint .venv-$*/constraints.txt --editable '.[$*]' $(ALSO) \
-		hypothesis psutil pyarrow pytest
+	.venv-$*/bin/pip install --quiet --constraint .venv-$*/constraints.txt --editable '.$(if $(LIBRARIES_$*),,[$*])' \
+		$(LIBRARIES_$*) $(ALSO) hypothesis psutil pyarrow pytest
 	touch $@
 
 .venv/fuzz: .venv/ready

@@ -700,3 +700,25 @@ def test_any_bytes_are_read_or_refused(content, suffix, tmp_path_factory):
         assert str(path) in str(error)
         return
     assert len([*table.lines()]) == table.count
+
+
+@pytest.mark.parametrize("first", [0, 1, 99, 100, 101, 250, 259])
+def test_a_part_of_a_parquet_file_reads_no_other_groups_of_rows(tmp_path, monkeypatch, first):
+    path = tmp_path / "a.parquet"
+    rows = pyarrow.table({"text": [str(i) for i in range(260)], "id": range(260)})
+    pyarrow.parquet.write_table(rows, path, row_group_size=100)
+    whole = open_table(path)
+    table = open_table(path, reads_all=False)
+    assert table == whole
+    groups, iter_batches = [], pyarrow.parquet.ParquetFile.iter_batches
+
+    def noted(file, size, row_groups):
+        groups.extend(row_groups)
+        return iter_batches(file, size, row_groups=row_groups)
+
+    monkeypatch.setattr(pyarrow.parquet.ParquetFile, "iter_batches", noted)
+    part = table.part(range(first, 260))
+    assert [*part.lines()] == rows.slice(first).to_pylist()
+    assert groups == [*range(first // 100, 3)]
+    assert part.place(0) == f"row {first + 1}"
+    assert [*part.part(range(1, 260 - first)).lines()] == rows.slice(first + 1).to_pylist()

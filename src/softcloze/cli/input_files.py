@@ -9,7 +9,7 @@ from softcloze.cli.console import warn
 from softcloze.cli.delimited import Line, QuoteCheck, Row, read_delimited
 from softcloze.cli.file_format import DELIMITERS, PLAIN, FileFormat, Source
 from softcloze.cli.json_rows import read_json_array, read_json_lines
-from softcloze.cli.parquet_rows import read_parquet
+from softcloze.cli.parquet_rows import read_parquet, read_shape
 from softcloze.cli.sources import explain_read_errors, find_source
 from softcloze.errors import CommandError, DataError, FieldError, FileError
 from softcloze.formatting import did_you_mean, quoted, quoted_list
@@ -41,15 +41,15 @@ class Table:
     first: int = 0
 
     def part(self, rows: range) -> "Table":
-        """The table of some successive rows, with the columns of all."""
-        return replace(self, first=rows.start, count=len(rows))
+        """The table of some successive rows of this one, with the columns of all."""
+        return replace(self, first=self.first + rows.start, count=len(rows))
 
     def lines(self) -> Iterator[Row | FileError]:
         """Read every row as a mapping from column to value, or as the error of a damaged row.
 
         A row of JSON lines may lack columns.
         """
-        return islice(self.all_lines(), self.first, self.first + self.count)
+        return (line for _, line in islice(_read_lines(self.source, first=self.first), self.count))
 
     def all_lines(self) -> Iterator[Row | FileError]:
         """Read the rows of the whole file, as `lines`."""
@@ -57,7 +57,7 @@ class Table:
 
     def place(self, index: int) -> str:
         """The line of a row, for messages, counted from 1 as in editors; of Parquet and JSON arrays its number."""
-        number, _ = next(islice(_read_lines(self.source), self.first + index, None))
+        number, _ = next(_read_lines(self.source, first=self.first + index))
         return f"{'row' if self.source.kind in ('parquet', 'json') else 'line'} {number}"
 
     def problem(self, index: int, reason: object) -> FileError:
@@ -199,7 +199,7 @@ class Table:
         return name
 
 
-def open_table(path: Path, format: FileFormat = PLAIN) -> Table:
+def open_table(path: Path, format: FileFormat = PLAIN, *, reads_all: bool = True) -> Table:
     """Check a file of rows, standard input or a data set, and find its columns.
 
     CSV values stay text: "007", "NA" and "null" are neither numbers nor missing values.
@@ -207,6 +207,7 @@ def open_table(path: Path, format: FileFormat = PLAIN) -> Table:
     Args:
         path: as for `find_source`.
         format: options of reading it.
+        reads_all: whether all rows of a Parquet file are read now, which finds damage before any work.
 
     Raises:
         FileError: the file does not exist, is of another kind, is empty, or is damaged beyond single rows; names it,
@@ -214,6 +215,12 @@ def open_table(path: Path, format: FileFormat = PLAIN) -> Table:
         CommandError: an option does not fit the kind of the file.
     """
     source = find_source(path, format)
+    if source.kind == "parquet" and not reads_all:
+        with explain_read_errors(source):
+            names, rows = read_shape(source.path, source)
+        if not rows:
+            raise FileError(f"{source} is empty: it holds no rows")
+        return Table(source, names, rows)
     check = QuoteCheck(source) if source.kind in DELIMITERS else None
     columns: dict[str, None] = {}
     count, damaged = 0, []
@@ -233,20 +240,25 @@ def open_table(path: Path, format: FileFormat = PLAIN) -> Table:
     return Table(source, tuple(columns), count, check is not None and check.header_is_data)
 
 
-def _read_lines(source: Source, check: QuoteCheck | None = None) -> Iterator[Line]:
-    """Read every row, or the error of a damaged one, with the number of its line; in Parquet and arrays of the row."""
+def _read_lines(source: Source, check: QuoteCheck | None = None, first: int = 0) -> Iterator[Line]:
+    """Read every row from an index on, or the error of a damaged one, with the number of its line.
+
+    In Parquet files and arrays it is the number of the row.
+    """
     with explain_read_errors(source):
         match source.kind:
             case "parquet":
-                yield from read_parquet(source.path, source)
+                yield from read_parquet(source.path, source, first)
+                return
             case "json":
-                yield from read_json_array(source)
+                lines = read_json_array(source)
             case "jsonl":
-                yield from read_json_lines(source)
+                lines = read_json_lines(source)
             case "txt":
-                yield from _read_texts(source)
+                lines = _read_texts(source)
             case _:
-                yield from read_delimited(source, check)
+                lines = read_delimited(source, check)
+        yield from islice(lines, first, None)
 
 
 def _read_texts(source: Source) -> Iterator[Line]:

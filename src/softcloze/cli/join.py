@@ -60,7 +60,7 @@ def join(
     """
     if out == STANDARD:
         raise CommandError("join finds the shards beside the file of --out; name that file in place of -")
-    table = open_rows(file, out, format, restart=False)
+    table = open_rows(file, out, format, restart=False, in_parts=True)
     with errors().status("reading the shards"):
         parts = _read_parts(table, _find(expand_user(out)) if not shards else [*map(expand_user, shards)], out)
         counts = _count(table, parts, out)

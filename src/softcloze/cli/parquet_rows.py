@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from itertools import chain
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +12,8 @@ from softcloze.errors import CommandError, FileError
 CHUNK = 1000  # rows in one batch
 
 
-def read_parquet(path: Path, name: object) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read every row with its number, counted from 1.
+def read_parquet(path: Path, name: object, first: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read every row from an index on with its number, counted from 1; groups of rows before it are not read.
 
     Raises:
         FileError: the file is damaged; says its `name`.
@@ -26,10 +26,28 @@ def read_parquet(path: Path, name: object) -> Iterator[tuple[int, dict[str, Any]
         # page by page: a row group may be as large as the file
         with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             validate_unique(file.schema_arrow.names, name)
-            batches = (batch.to_pylist() for batch in file.iter_batches(CHUNK))
-            yield from enumerate(chain.from_iterable(batches), start=1)
+            sizes = (file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
+            starts = [*accumulate(sizes, initial=0)]
+            groups = [group for group, end in enumerate(starts[1:]) if end > first]
+            batches = (batch.to_pylist() for batch in file.iter_batches(CHUNK, row_groups=groups))
+            skipped = first - starts[groups[0]] if groups else 0
+            yield from enumerate(islice(chain.from_iterable(batches), skipped, None), start=first + 1)
     except (ArrowException, UnicodeDecodeError) as error:
         raise FileError(f"cannot read {name}: {error}") from error
+
+
+def read_shape(path: Path, name: object) -> tuple[tuple[str, ...], int]:
+    """The columns and the number of rows, from the end of the file alone; errors as of `read_parquet`."""
+    parquet = import_parquet()
+    from pyarrow import ArrowException
+
+    try:
+        metadata = parquet.read_metadata(path)
+        columns = tuple(metadata.schema.to_arrow_schema().names)
+    except ArrowException as error:
+        raise FileError(f"cannot read {name}: {error}") from error
+    validate_unique(columns, name)
+    return columns, metadata.num_rows
 
 
 def validate_unique(columns: Sequence[str], name: object) -> None:

@@ -97,7 +97,7 @@ def predict(
     part = Shard.parse(shard) if shard is not None else None
     if part is not None and (out is None or out == STANDARD):
         raise CommandError(f"--shard {shard} needs --out with a file, beside which the results of each shard are kept")
-    table = open_rows(file, out, format, restart=restart)
+    table = open_rows(file, out, format, restart=restart, in_parts=part is not None)
     saved = read_classifier(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
     names = ("predicted", *(f"probability_{label}" for label in saved.label_texts), "error")
     validate_new_columns(table, names)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import file_digest
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError, FileError, ServiceError
 
 
-def open_rows(file: Path, out: Path | None, format: FileFormat, *, restart: bool) -> Table:
+def open_rows(file: Path, out: Path | None, format: FileFormat, *, restart: bool, in_parts: bool = False) -> Table:
     """Open the rows of a file, after a check of the path of the output.
 
     Args:
@@ -33,6 +32,7 @@ def open_rows(file: Path, out: Path | None, format: FileFormat, *, restart: bool
         out: the output; None for none, "-" for standard output.
         format: options of reading the file.
         restart: whether the results of an interrupted run are to be discarded.
+        in_parts: whether others read the other rows, or have read all; rows of a Parquet file are then not read here.
 
     Raises:
         FileError: the file cannot be read, or the output has an unknown ending.
@@ -44,7 +44,7 @@ def open_rows(file: Path, out: Path | None, format: FileFormat, *, restart: bool
     elif restart:
         raise CommandError("--restart is for an output in a file, whose interrupted run would be resumed; leave it out")
     with errors().status("reading the rows"):
-        table = open_table(file, format)
+        table = open_table(file, format, reads_all=not in_parts)
     if target is not None and is_same(target, table.source.path):
         raise CommandError(f"--out {out} is the input file; name another")
     return table
@@ -109,7 +109,7 @@ def run_rows(
         work: description of the work, for the bar.
         window: rows of a window.
     """
-    lines = islice(table.lines(), done, None)
+    lines = table.part(range(done, table.count)).lines()
     examples = (line if isinstance(line, FileError) else as_example(line) for line in lines)
     with closing(take_rows(process(examples), table.count, done, work=work, window=window)) as windows:
         for rows in windows:
