@@ -3,7 +3,9 @@
 import asyncio
 import json
 import operator
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypedDict
 
 import pytest
@@ -269,7 +271,7 @@ def test_states_without_a_value_are_errors(clf):
             function({"txt": "A"})
         with pytest.raises(DataError, match="no value 'text'"):
             function(3)
-        with pytest.raises(DataError, match="found a int"):
+        with pytest.raises(DataError, match="found int"):
             function({"text": 3})
         with pytest.raises(DataError, match="'text' is None"):
             function({"text": {"text": None}})
@@ -310,3 +312,18 @@ def test_other_estimators_are_errors(backbone):
             make("clf")
         with pytest.raises(NotFittedError):
             make(unfitted)
+
+
+@pytest.mark.parametrize("page", ["langchain.md", "langchain.zh-CN.md"])
+def test_blocks_of_the_page(page, capsys):
+    """They run as they stand, on a tiny model."""
+    path = Path(__file__).parents[2] / "docs" / "how-to" / page
+    blocks = re.findall(r"^```py\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    names = {"backbone": models.new_backbone("llama")}
+    for block in blocks:
+        exec(compile(re.sub(r'"starter:[\w-]+"', "backbone", block), page, "exec"), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(blocks) == 3
+    assert len(printed) == 9
+    assert {*printed[4:8]} <= {*names["answers"].values()}
+    assert "topic" in printed[-1]

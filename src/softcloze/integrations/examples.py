@@ -49,8 +49,8 @@ def as_example(value: Any) -> Example:  # noqa: ANN401 - any value may come
         return str(value.text)
     if not isinstance(value, Sequence) or not value or not all(map(_is_message, value)):
         raise DataError(
-            f"found a {type(value).__name__}; expected a text, a mapping of fields, a message or a list of messages of "
-            "LangChain, or the value of a prompt template"
+            "expected a text, a mapping of fields, a message or a list of messages of LangChain, or the value of a "
+            f"prompt template, found {type(value).__name__}"
         )
     text = next((str(message.text) for message in reversed(value) if message.type in HUMAN), None)
     if text is None:

@@ -5,7 +5,7 @@ A state is a mapping, a dataclass or a model of pydantic.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -191,9 +191,7 @@ def _predict(classifier: Classifier, value: Any) -> tuple[Label, float]:  # noqa
     (row,) = predict_each(classifier, [value])
     if not isinstance(row, Prediction):
         raise row
-    if row.label is None or row.probabilities is None:
-        raise DataError(f"there is no label: {row.error}")
-    return row.label, max(row.probabilities)
+    return cast(Label, row.label), max(cast(tuple[float, ...], row.probabilities))
 
 
 def _value(state: Any, key: Key) -> Any:  # noqa: ANN401
