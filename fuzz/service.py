@@ -52,6 +52,7 @@ ROUTES = [
     "/metrics",
     "/",
 ]
+ROUTES += [f"/label-studio/reviews/{route}" for route in ("health", "setup", "predict", "webhook")]
 ROUTES += ["/write", "/health/live", "/health/ready", "/openapi.json", "/nothing"]
 NAMES = [
     "shorten",

@@ -241,6 +241,9 @@ def test_another_model_is_an_error_with_both_names_and_the_same_one_elsewhere_is
     config = {"model": str(tmp_path / "elsewhere")}
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"), model_config=config)
     assert loaded.get_raw_model().backbone_.name == config["model"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", json.dumps(config))
+        assert load_model(str(tmp_path / "model")).backbone_.name == config["model"]
 
 
 def test_a_row_that_cannot_be_scored_is_an_error_that_names_it(kinds, tmp_path):
