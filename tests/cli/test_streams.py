@@ -1,5 +1,6 @@
 """Output that nobody reads, or that cannot be written."""
 
+import os
 import subprocess
 
 import pytest
@@ -7,7 +8,7 @@ from support import models
 
 from softcloze import PromptClassifier
 
-from .conftest import SCRIPT, environment
+from .conftest import ENVIRONMENT, SCRIPT
 
 
 def shell(command, folder):
@@ -15,7 +16,7 @@ def shell(command, folder):
     done = subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}".replace("softcloze", str(SCRIPT), 1)],
         cwd=folder,
-        env=environment(None),
+        env=os.environ | ENVIRONMENT,
         capture_output=True,
         encoding="utf-8",
     )
