@@ -1,6 +1,6 @@
 """Simulate labelling: known labels answer, and strategies, estimates and doubts are compared with what is true.
 
-    python benchmarks/labelling.py FOLDER [--seeds 10] [--fast-seeds 50] [--strategies uncertain random] [--tasks ...]
+    python -m benchmarks.labelling FOLDER [--seeds 10] [--fast-seeds 50] [--strategies uncertain random] [--tasks ...]
 
 FOLDER keeps the states of each task, which a model computes once, and the result of each run; the same command resumes.
 It prints the tables of docs/measurements/labelling.md. Runs take turns by seed, so that an interrupted one has equally
@@ -126,13 +126,14 @@ def run(given: Set, strategy: str, seed: int) -> Iterator[dict[str, Any]]:
     space = given.space if seed == 0 else space_of(given.pool, labels, seed)
     labelled: list[int] = []
     open_ = np.ones(len(given.pool), dtype=bool)
-    logs, strength, chosen_at = None, STRENGTH, 0
+    logs, strength, chosen_at, fitted = None, STRENGTH, 0, 0
     while len(labelled) < AT[-1]:
         if labelled and len(labelled) % REFIT_EVERY == 0 and strategy != "random":
             rows = np.array(labelled)
             if len(rows) >= max(8, STRENGTH_EVERY * chosen_at):
                 strength, _ = choose_strength(features, rows, targets[rows], labels, seed)
                 chosen_at = len(rows)
+            fitted = len(rows)
             logs = fit_quick(features, rows, targets[rows], labels, strength).log_probabilities(given.pool)
         ((index, _),) = choose(
             1,
@@ -141,6 +142,7 @@ def run(given: Set, strategy: str, seed: int) -> Iterator[dict[str, Any]]:
             log_probabilities=logs,
             targets=set(targets[labelled].tolist()),
             labelled=np.array(labelled, dtype=int),
+            recent=np.array(labelled[fitted:], dtype=int),
             open_=open_,
             turn=len(labelled),
         )
@@ -165,6 +167,7 @@ def judge(given: Set, rows: np.ndarray, strategy: str, seed: int) -> dict[str, A
         labels,
         held_out=none,
         held_out_targets=none,
+        rest=np.setdiff1d(np.arange(len(given.pool)), rows),
         sample=strategy == "random",
         seed=seed,
     )

@@ -27,6 +27,7 @@ def chosen(space, strategy, open_, logs=None, targets=(), labelled=(), turn=0, c
         log_probabilities=logs,
         targets=targets,
         labelled=np.asarray(labelled, dtype=int),
+        recent=np.zeros(0, dtype=int),
         open_=open_,
         turn=turn,
     )

@@ -21,7 +21,7 @@ def truth(index):
 
 
 def labeller(folder=None, **options):
-    options = {"template": "<text> It was <mask>.", "background": False, **options}
+    options = {"template": "<text> It was <mask>.", "background": False, "strategy": "uncertain", **options}
     return Labeller(models.backbone("bert"), TEXTS, options.pop("labels", LABELS), folder=folder, **options)
 
 

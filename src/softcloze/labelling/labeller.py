@@ -59,8 +59,9 @@ class Labeller:
             does first.
         multi_label: a text may have several labels, or none. Texts are then chosen by their differences and at random,
             and there is no estimate.
-        strategy: choice of texts: "default", "different" (k-centre greedy on the states), "uncertain" (first
-            texts that differ, then those of least margin) or "random". docs/measurements/labelling.md compares them.
+        strategy: choice of texts: "default" (which is "random"), "different" (k-centre greedy on the states),
+            "uncertain" (first texts that differ, then those of least margin) or "random".
+            docs/measurements/labelling.md compares them.
         held_out: number of texts that are drawn at random for the estimate alone. They are asked among the others,
             marked "held out", and no classifier learns from them.
         refit_every: number of answers after which the head is solved again.
@@ -79,7 +80,7 @@ class Labeller:
 
     Example:
         >>> texts = ["A delight.", "A bore.", "Wonderful!", "So dull.", "I loved it.", "I left early."]
-        >>> labeller = Labeller("starter:bert-tiny", texts, ["negative", "positive"], background=False)
+        >>> labeller = Labeller("starter:bert-tiny", texts, ["negative", "positive"], strategy="different")
         >>> for question in labeller.ask(4):
         ...     labeller.tell(question.index, "positive" if question.index % 2 == 0 else "negative")
         >>> labeller.counts()
@@ -487,19 +488,22 @@ class Labeller:
         held_out = np.zeros(len(self.texts), dtype=bool)
         held_out[list(record.held_out)] = True
         learnt = np.asarray([index for index in taken if not held_out[index]], dtype=int)
+        known = fit.labelled.rows if fit is not None else np.zeros(0, dtype=int)
         chosen: list[tuple[int, str]] = []
         for turn in range(record.asked, record.asked + n):
             how = "held out" if turn % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 and (open_ & held_out).any() else ""
             if how:
                 chosen.append((random_text(space, open_ & held_out), how))
             else:
+                near = np.concatenate([learnt, np.asarray([i for i, _ in chosen], dtype=int)])
                 chosen += choose(
                     1,
                     strategy=self._strategy_of(turn),
                     space=space,
                     log_probabilities=fit.log_probabilities if fit is not None else None,
                     targets={record.labels.index(label) for answer in record.answers() for label in answer.labels},
-                    labelled=np.concatenate([learnt, np.asarray([i for i, _ in chosen], dtype=int)]),
+                    labelled=near,
+                    recent=near[~np.isin(near, known)],
                     open_=open_ & ~held_out,
                     turn=turn,
                 )
@@ -534,6 +538,7 @@ class Labeller:
             len(labelled.labels),
             held_out=other.rows,
             held_out_targets=other.targets,
+            rest=np.setdiff1d(np.arange(len(self.texts)), [*self._record.given]),
             sample=all(answer.how == "random" for answer in answers),
             seed=self._seed,
         )

@@ -121,7 +121,6 @@ def find_doubts(learner: Learner, labelled: Labelled, seed: int) -> list[Doubt]:
         return []
     labels, rows, targets, vectors = labelled.labels, labelled.rows, labelled.targets, learner.space.vectors
     logs = cross_validated(learner.features(labels), rows, targets, len(labels), seed)
-    logs -= np.logaddexp.reduce(logs, axis=1, keepdims=True)
     order, margins = rank_doubts(logs, targets)
     label_of = {row: labels[target] for row, target in zip(rows.tolist(), targets.tolist(), strict=True)}
     doubts = []

@@ -17,8 +17,8 @@ COMPONENTS = 32  # of the states, for the similarity of texts
 NEAREST = 20  # texts around one whose similarity is its density
 FIRST = 8  # texts that differ, before the classifier takes part; or one for each label, if that is more
 CANDIDATES = 40  # least sure texts among which similar ones are passed over
-LIKENESS = 0.5  # what a text loses for a cosine of 1 with one that is chosen or leased
-DEFAULT: Strategy = "uncertain"
+LIKENESS = 0.5  # what a text loses for a cosine of 1 with one that the classifier does not know yet
+DEFAULT: Strategy = "random"  # docs/measurements/labelling.md: no other is above it on all tasks
 MOST_CLUSTERED = 20_000  # texts among which clusters are sought
 
 
@@ -75,6 +75,7 @@ def choose(
     log_probabilities: Array | None,
     targets: Collection[int],
     labelled: Indices,
+    recent: Indices,
     open_: NDArray[np.bool_],
     turn: int,
 ) -> list[Chosen]:
@@ -87,19 +88,21 @@ def choose(
         log_probabilities: of the labels of all texts by the last classifier, in nats, shape (texts, labels); None as
             long as none is fitted.
         targets: indices of the labels that some text has already.
-        labelled: indices of the texts that are labelled, leased or skipped, which new ones should not resemble.
+        labelled: indices of the texts that are labelled, leased or skipped, which different ones should not resemble.
+        recent: those of them that the classifier does not know, which uncertain ones should not resemble.
         open_: True for each text that may be chosen, shape (texts,).
         turn: number of texts that were chosen before.
     """
     open_ = open_.copy()
     chosen: list[Chosen] = []
-    near = labelled.tolist()
+    near, new = labelled.tolist(), recent.tolist()
     known = log_probabilities.shape[1] if log_probabilities is not None else 0
     missing = [label for label in range(known) if label not in targets]
     for later in range(min(count, int(open_.sum()))):
-        index, how = _next(turn + later, strategy, space, log_probabilities, missing, near, open_)
+        index, how = _next(turn + later, strategy, space, log_probabilities, missing, near, new, open_)
         chosen.append((index, how))
         near.append(index)
+        new.append(index)
         open_[index] = False
     return chosen
 
@@ -111,6 +114,7 @@ def _next(
     log_probabilities: Array | None,
     missing: list[int],
     near: list[int],
+    new: list[int],
     open_: NDArray[np.bool_],
 ) -> Chosen:
     if strategy == "random":
@@ -124,7 +128,7 @@ def _next(
     if missing and turn % 2 == 0:
         label = missing[turn // 2 % len(missing)]
         return int(candidates[log_probabilities[candidates, label].argmax()]), "sought"
-    return _uncertain(space, log_probabilities, near, candidates), "uncertain"
+    return _uncertain(space, log_probabilities, new, candidates), "uncertain"
 
 
 def random_text(space: Space, open_: NDArray[np.bool_]) -> int:
@@ -140,10 +144,10 @@ def _different(space: Space, near: list[int], open_: NDArray[np.bool_]) -> int:
     return int(candidates[(space.vectors[candidates] @ space.vectors[near].T).max(1).argmin()])
 
 
-def _uncertain(space: Space, log_probabilities: Array, near: list[int], candidates: Indices) -> int:
-    """Among the texts of least margin, the one of least margin and likeness to those labelled."""
+def _uncertain(space: Space, log_probabilities: Array, new: list[int], candidates: Indices) -> int:
+    """Among the texts of least margin, the one of least margin and likeness to those that the classifier lacks."""
     probabilities = np.sort(np.exp(log_probabilities[candidates]), axis=1)
     margins = probabilities[:, -1] - probabilities[:, -2]
     least = np.argsort(margins, kind="stable")[:CANDIDATES]
-    cosines = space.vectors[candidates[least]] @ space.vectors[near].T if near else np.zeros((len(least), 1))
+    cosines = space.vectors[candidates[least]] @ space.vectors[new].T if new else np.zeros((len(least), 1))
     return int(candidates[least[(margins[least] + LIKENESS * cosines.max(1).clip(0)).argmin()]])
