@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,16 +110,16 @@ def serve(
         raise CommandError(
             f"softcloze serve needs {error.name}; install it with pip install 'softcloze[serve]'"
         ) from error
-    from softcloze.service.settings import LOOPBACK, ServiceSettings
+    from softcloze.service.settings import ServiceSettings, hosts_of, is_loopback
 
     token = read_token(token_file)
-    if not _is_loopback(host) and token is None and not open_to_all:
+    if not is_loopback(host) and token is None and not open_to_all:
         raise CommandError(
             f"--host {host} lets other machines in; give a token by --token-file or SOFTCLOZE_TOKEN, or --open for none"
         )
     settings = ServiceSettings(
         token=token,
-        hosts=(*LOOPBACK, host, *(allow_host or ())) if _is_loopback(host) or allow_host else ("*",),
+        hosts=hosts_of(host, allow_host or ()),
         origins=tuple(allow_origin or ()),
         max_body_bytes=max_body * 1024,
         max_batch_tokens=max_batch_tokens,
@@ -170,11 +169,3 @@ def _cards(registry: Registry) -> Iterator[PromptCard | GeneratorCard]:
     for reference in registry.state():
         with suppress(SoftclozeError):
             yield from registry.read(reference).on_backbones
-
-
-def _is_loopback(host: str) -> bool:
-    """Return True for an address that other machines cannot reach."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -53,8 +53,8 @@ class Form:
     example: str = ""
 
 
-async def read_form(request: Request) -> Form:
-    """Read the form from the body of a request, which is urlencoded.
+async def read_entries(request: Request) -> list[tuple[str, str]]:
+    """Read the names and values of a form from the body of a request, which is urlencoded.
 
     Raises:
         RowError: the body is something else.
@@ -63,9 +63,14 @@ async def read_form(request: Request) -> Form:
         raise RowError(415, "content_type", f"send the form with Content-Type: {_TYPE}")
     body = await request.body()
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=1000)
+        return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=1000)
     except ValueError as error:
         raise RowError(422, "invalid", "the body is not a form of this page") from error
+
+
+async def read_form(request: Request) -> Form:
+    """Read the form of the page; raises as `read_entries`."""
+    pairs = await read_entries(request)
     entries = dict(pairs)
     return Form(
         prompts=tuple(dict.fromkeys(value for name, value in pairs if name == "prompt")),

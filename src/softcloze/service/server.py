@@ -1,5 +1,6 @@
 """Run the service until a signal ends it."""
 
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -8,23 +9,25 @@ from fastapi import FastAPI
 from softcloze.service.app import create_app
 from softcloze.service.connection import timed_protocol
 from softcloze.service.service import Service
+from softcloze.service.settings import ServiceSettings
 
 _CONNECTIONS = 2048
 
 
 class Server(uvicorn.Server):
-    """A server that turns new rows away as soon as it is asked to end, and then ends with exit code 0."""
+    """A server that ends with exit code 0 when it is asked to end, and does something as soon as it is."""
 
-    def __init__(self, config: uvicorn.Config, service: Service):
+    def __init__(self, config: uvicorn.Config, begin_exit: Callable[[], object] | None = None):
         super().__init__(config)
-        self._service = service
+        self._begin_exit = begin_exit
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; a second signal ends at once."""
+        """Begin to end; a second signal ends at once."""
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
-        self._service.begin_drain()
+        if self._begin_exit is not None:
+            self._begin_exit()
 
 
 def make_server(service: Service, host: str, port: int) -> Server:
@@ -35,9 +38,13 @@ def make_server(service: Service, host: str, port: int) -> Server:
         host: address to listen at.
         port: 0 for any that is free.
     """
-    settings = service.settings
-    app: FastAPI = create_app(service)
-    config = uvicorn.Config(
+    config = configure(create_app(service), host, port, service.settings)
+    return Server(config, service.begin_drain)
+
+
+def configure(app: FastAPI, host: str, port: int, settings: ServiceSettings) -> uvicorn.Config:
+    """The configuration of a server that logs no request and waits for none that does not arrive."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -51,4 +58,3 @@ def make_server(service: Service, host: str, port: int) -> Server:
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=round(settings.drain_seconds),
     )
-    return Server(config, service)

@@ -1,7 +1,8 @@
 """Settings of the service, with their ranges."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from softcloze.parameters import NONE, PATH, POSITIVE, TEXT, Constraint, integer, validate_parameters
@@ -72,3 +73,25 @@ class ServiceSettings:
 
     def __post_init__(self) -> None:
         validate_parameters(asdict(self), _CONSTRAINTS)
+
+
+def is_loopback(host: str) -> bool:
+    """Return True for an address that other machines cannot reach.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("[::1]"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def hosts_of(host: str, allowed: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names that the header Host may have.
+
+    Args:
+        host: address to listen at.
+        allowed: more names of this service; without one, a service that other machines reach takes any name.
+    """
+    return (*LOOPBACK, host, *allowed) if is_loopback(host) or allowed else ("*",)
