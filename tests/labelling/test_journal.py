@@ -13,6 +13,18 @@ def answer(index, *labels, name="", time=0.0):
     return {"event": "answer", "index": index, "labels": [*labels], "name": name, "time": time}
 
 
+UNDO = {"event": "undo", "name": "", "time": 0.0}
+START = {
+    "event": "start",
+    "version": 1,
+    "texts": "",
+    "rows": 5,
+    "labels": ["a", "b"],
+    "multi_label": False,
+    "held_out": [],
+}
+
+
 def replayed(*events):
     record = Record()
     for event in events:
@@ -58,10 +70,10 @@ def test_a_damaged_line_is_named(tmp_path):
 
 
 def test_undo_brings_back_the_answer_before():
-    record = replayed(answer(0, "a"), answer(1, "b", name="Ada"), answer(0, "b"), {"event": "undo", "name": ""})
+    record = replayed(answer(0, "a"), answer(1, "b", name="Ada"), answer(0, "b"), UNDO)
     assert {index: given.labels for index, given in record.given.items()} == {0: ("a",), 1: ("b",)}
-    record.apply({"event": "undo", "name": ""})
-    record.apply({"event": "undo", "name": ""})  # nothing of this person is left
+    record.apply(UNDO)
+    record.apply(UNDO)  # nothing of this person is left
     assert {*record.given} == {1}
     assert record.last_of("Ada").labels == ("b",)
 
@@ -72,6 +84,32 @@ def test_skipped_texts_are_no_answers():
     assert {*record.given} == {0, 1}
 
 
-def test_an_event_of_another_version_is_named():
-    with pytest.raises(ArtifactError, match="does not know"):
-        replayed({"event": "dance"})
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        ({"event": "dance"}, "'dance' is not an event"),
+        ({**START, "version": 2}, "start.version is 2"),
+        ({**START, "held_out": [5]}, "text 5, and the texts are 5"),
+        (answer(5, "a"), "text 5, and the texts are 5"),
+        (answer(-1, "a"), "at least 0"),
+        (answer(0, "a", "b"), "2 items"),
+        (answer(0, None), "labels"),
+        (answer(0, "a", time=1e300), "seconds since 1970"),
+        ({**UNDO, "name": None}, "undo.name"),
+    ],
+)
+def test_an_event_that_is_damaged_or_of_another_version_is_named(event, problem):
+    with pytest.raises(ArtifactError, match=problem):
+        replayed(*([] if event["event"] == "start" else [START]), event)
+
+
+def test_a_journal_that_is_removed_or_cut_is_noticed(tmp_path):
+    journal = Journal(tmp_path)
+    journal.append(answer(0, "a"))
+    journal.read()
+    (tmp_path / JOURNAL).write_bytes(b"")
+    with pytest.raises(ArtifactError, match="shorter"):
+        journal.append(answer(1, "a"))
+    (tmp_path / JOURNAL).unlink()
+    with pytest.raises(ArtifactError, match="cannot read"):
+        journal.append(answer(1, "a"))

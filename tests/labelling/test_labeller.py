@@ -200,3 +200,34 @@ def test_kill_loses_no_answer_that_was_told(tmp_path):
     rows = made.labelled()
     assert len(rows) in (last + 1, last + 2)  # the next may have been told and not shown
     assert [(row.index, row.label) for row in rows] == [(i, "ab"[i % 2]) for i in range(len(rows))]
+
+
+def test_labels_of_numpy_are_plain_and_the_journal_continues(tmp_path):
+    made = labeller(tmp_path, labels=np.array([0, 1]))
+    made.tell(0, np.int64(1))
+    made.tell(1, 0.0)
+    assert [(row.label, type(row.label)) for row in labeller(tmp_path, labels=[0, 1]).labelled()] == [
+        (1, int),
+        (0, int),
+    ]
+    with pytest.raises(DataError, match="each label once"):
+        labeller(labels=["a", "b", "a"])
+    with pytest.raises(DataError, match="labels must all be str or all be int"):
+        labeller(tmp_path, labels=["a", "b"])
+    for name in (None, 5, b"Ada"):
+        with pytest.raises(ParameterError, match="name"):
+            made.tell(0, 1, name=name)
+
+
+def test_more_questions_than_texts():
+    assert len(labeller().ask(10**9)) == len(TEXTS)
+
+
+def test_a_damaged_event_stops_the_labelling_until_it_is_mended(tmp_path):
+    made = labeller(tmp_path)
+    with (tmp_path / "journal.jsonl").open("a") as file:
+        file.write('{"event": "dance"}\n')
+
+    for call in (made.counts, lambda: made.tell(0, "positive"), lambda: labeller(tmp_path)):
+        with pytest.raises(ArtifactError, match="'dance' is not an event"):
+            call()

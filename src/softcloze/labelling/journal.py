@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,11 @@ class Journal:
             events, self._unread = self._unread, []
             return events + self._new_lines()
 
+    def unread(self, events: Sequence[Event]) -> None:
+        """Let `read` return these events once more, before all others."""
+        with self._mutex:
+            self._unread = [*events, *self._unread]
+
     def append(self, *events: Mapping[str, Any]) -> None:
         """Write events, within `locked`; on return they are on disk.
 
@@ -91,27 +96,37 @@ class Journal:
 
     def _new_lines(self) -> list[Event]:
         """Events of the whole lines after those that were read."""
-        if self.path is None or not self.path.exists():
+        if self.path is None or not (self._offset or self.path.exists()):
             return []
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            text = file.read()
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(self._offset)
+                text = file.read()
+        except OSError as error:
+            raise ArtifactError(f"cannot read {self.path}: {error.strerror}") from error
+        if size < self._offset:
+            raise ArtifactError(f"{self.path} became shorter while it was used; open the labelling anew")
         whole = text[: text.rfind(b"\n") + 1]
         events = []
-        for line in whole.splitlines():
-            self._lines += 1
+        for number, line in enumerate(whole.splitlines(), start=self._lines + 1):
             try:
-                event = json.loads(line, object_pairs_hook=unique_keys)
+                event = json.loads(line, object_pairs_hook=unique_keys, parse_constant=_refuse)
                 if not isinstance(event, dict) or not isinstance(event.get("event"), str):
                     raise ValueError("no event")
             except (ValueError, RecursionError) as error:
                 raise ArtifactError(
-                    f"line {self._lines} of {self.path} is damaged: {error}; remove that line, or label into a new "
-                    "folder"
+                    f"line {number} of {self.path} is damaged: {error}; remove that line, or label into a new folder"
                 ) from error
             events.append(event)
         self._offset += len(whole)
+        self._lines += len(events)
         return events
+
+
+def _refuse(text: str) -> None:
+    """Raise ValueError for a number that JSON does not have."""
+    raise ValueError(f"{text} is not a finite number")
 
 
 if sys.platform == "win32":

@@ -28,10 +28,11 @@ from softcloze.labelling.results import find_doubts, fit_automatic, fit_linear, 
 from softcloze.labelling.selection import DEFAULT, Strategy, choose, random_text
 from softcloze.labelling.states import Progress
 from softcloze.library import resolve_mask_template
-from softcloze.parameters import BOOLEAN, NONE, POSITIVE, instance_of, integer, one_of, validate_parameters
+from softcloze.parameters import BOOLEAN, NONE, POSITIVE, TEXT, instance_of, integer, one_of, validate_parameters
 from softcloze.prompt import BoundPrompt
+from softcloze.prompt.folder import folder_of
 from softcloze.template import Template
-from softcloze.verbalizer import Label, Words
+from softcloze.verbalizer import Label, Words, as_label
 
 Result = TypeVar("Result")
 
@@ -124,12 +125,13 @@ class Labeller:
         given = {name: value for name, value in locals().items() if name in constraints}
         validate_parameters(given, constraints)
         self.texts: list[Example] = as_examples(texts)
-        self._words = dict(labels) if isinstance(labels, Mapping) else {}
         _validate(self.texts, labels, held_out)
+        words = labels.values() if isinstance(labels, Mapping) else ()
+        self._words = dict(zip(as_labels([*labels]), words, strict=True)) if words else {}
         self.multi_label, self.strategy = bool(multi_label), strategy
         self._refit_every, self._lease, self._background = int(refit_every), float(lease), bool(background)
         self._max_length, self._seed = max_length, int(random_state)
-        self._folder = Path(folder) if folder is not None else None
+        self._folder = folder_of(folder) if folder is not None else None
         self._learner = Learner(
             model,
             self.texts,
@@ -142,15 +144,17 @@ class Labeller:
         )
         self._mutex = threading.RLock()  # of the record; never held while a model runs
         self._once: dict[str, tuple[int, Any]] = {}
-        self._journal, self._record = Journal(folder), Record()
-        self._open(list(labels), int(held_out))
+        self._journal, self._record = Journal(self._folder), Record()
+        self._open(as_labels([*labels]), int(held_out))
 
     def _open(self, labels: list[Label], held_out: int) -> None:
         """Start a labelling, or continue the one in the folder."""
-        digest = sha256(json.dumps(self.texts, sort_keys=True, default=str).encode()).hexdigest()
+        digest = _digest(self.texts)
         with self._journal.locked():
             self._sync()
             if self._record.started is None:
+                if self._record.asked or self._record.labels:
+                    raise ArtifactError(f"the first line of {self._journal.path} is missing; restore the file")
                 drawn = np.random.default_rng(self._seed).choice(len(self.texts), held_out, replace=False)
                 start = start_event(
                     digest, len(self.texts), labels, sorted(drawn.tolist()), multi_label=self.multi_label
@@ -168,9 +172,10 @@ class Labeller:
                     f"{self._folder} has a labelling with multi_label={started['multi_label']}; give the same, or "
                     "another folder"
                 )
-            for label in labels:
-                if label not in self._record.labels:
-                    self._write({"event": "label", "label": label, "name": "", "time": time.time()})
+            new = [label for label in labels if label not in self._record.labels]
+            _validate_labels([*self._record.labels, *new])
+            for label in new:
+                self._write({"event": "label", "label": label, "name": "", "time": time.time()})
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -217,6 +222,7 @@ class Labeller:
             SoftclozeError: as `read`, if that was not called.
         """
         validate_parameters({"n": n}, {"n": integer(at_least=1)})
+        name = _text("name", name)
         if not self._learner.has_read:
             self.read()
         self._learner.raise_failure()
@@ -248,6 +254,7 @@ class Labeller:
             ParameterError: there is no such text or label.
             FileError: the answer cannot be written.
         """
+        name = _text("name", name)
         with self._mutex, self._journal.locked():
             self._sync()
             given = self._labels_of(label)
@@ -255,7 +262,7 @@ class Labeller:
                 {"event": "answer", "index": self._index(index), "labels": given, "name": name, "time": time.time()}
             ]
             if note is not None:
-                events.append({"event": "note", "index": int(index), "note": note, "name": name})
+                events.append({"event": "note", "index": int(index), "note": _text("note", note), "name": name})
             self._write(*events)
         if self._background and self._learner.has_read:
             self._learner.refit_in_background(self._due)
@@ -264,7 +271,9 @@ class Labeller:
         """Leave a text without a label, and do not ask for it again; raises as `tell`."""
         with self._mutex, self._journal.locked():
             self._sync()
-            self._write({"event": "skip", "index": self._index(index), "name": name, "time": time.time()})
+            self._write(
+                {"event": "skip", "index": self._index(index), "name": _text("name", name), "time": time.time()}
+            )
 
     def undo(self, *, name: str = "") -> Question | None:
         """Take back the last answer or skip of a person; `ask` then returns its text first.
@@ -272,6 +281,7 @@ class Labeller:
         Returns:
             The text; None if nothing is left to take back.
         """
+        name = _text("name", name)
         with self._mutex, self._journal.locked():
             self._sync()
             last = self._record.last_of(name)
@@ -290,18 +300,20 @@ class Labeller:
         Raises:
             DataError: it differs from another one by case or white space alone.
         """
+        new, name = as_label(label), _text("name", name)
         with self._mutex, self._journal.locked():
             self._sync()
-            if label in self._record.labels:
+            if new in self._record.labels:
                 return
-            _validate_labels([*self._record.labels, label])
-            self._write({"event": "label", "label": label, "name": name, "time": time.time()})
+            _validate_labels([*self._record.labels, new])
+            self._write({"event": "label", "label": new, "name": name, "time": time.time()})
 
     def note(self, index: int, note: str, *, name: str = "") -> None:
         """Write a note on a text, in place of an earlier one; raises as `tell`."""
         with self._mutex, self._journal.locked():
             self._sync()
-            self._write({"event": "note", "index": self._index(index), "note": note, "name": name})
+            texts = {"note": _text("note", note), "name": _text("name", name)}
+            self._write({"event": "note", "index": self._index(index), **texts})
 
     def guess(self, index: int) -> dict[Label, float]:
         """Probabilities of the labels of a text by the last classifier, the likeliest first.
@@ -442,8 +454,13 @@ class Labeller:
 
     def _sync(self) -> None:
         """Take what this and other processes have written."""
-        for event in self._journal.read():
-            self._record.apply(event)
+        events = self._journal.read()
+        for number, event in enumerate(events):
+            try:
+                self._record.apply(event)
+            except ArtifactError:
+                self._journal.unread(events[number:])  # fail again, rather than go on without this one
+                raise
 
     def _write(self, *events: Event) -> None:
         """Write events and take them, within the lock of the journal."""
@@ -490,7 +507,7 @@ class Labeller:
         learnt = np.asarray([index for index in taken if not held_out[index]], dtype=int)
         known = fit.labelled.rows if fit is not None else np.zeros(0, dtype=int)
         chosen: list[tuple[int, str]] = []
-        for turn in range(record.asked, record.asked + n):
+        for turn in range(record.asked, record.asked + min(n, int(open_.sum()))):
             how = "held out" if turn % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 and (open_ & held_out).any() else ""
             if how:
                 chosen.append((random_text(space, open_ & held_out), how))
@@ -560,24 +577,35 @@ class Labeller:
         return int(index)
 
     def _labels_of(self, label: Label | Collection[Label]) -> list[Label]:
-        """The labels of an answer; raises ParameterError for one that there is not."""
-        several = not isinstance(label, str) and isinstance(label, Collection)
+        """The labels of an answer as the journal has them; raises ParameterError for one that there is not."""
+        several = not isinstance(label, str | bytes) and isinstance(label, Collection)
         if several != self.multi_label:
             expected = 'a collection of labels, as in ["a", "b"]' if self.multi_label else "one label"
             raise ParameterError(f"label is {quoted(label)}; expected {expected}")
-        given = [*dict.fromkeys(label)] if isinstance(label, Collection) and several else [label]
-        known = self._record.labels
-        for one in given:
-            if one not in known:
+        given: list[Label] = []
+        for one in label if isinstance(label, Collection) and several else [label]:
+            try:
+                plain = as_label(one)
+            except DataError as error:
+                raise ParameterError(str(error)) from error
+            known = self._record.labels
+            if plain not in known:
                 raise ParameterError(
-                    f"there is no label {quoted(one)}, and the labels are [{quoted_list(known)}]"
-                    f"{did_you_mean(str(one), map(str, known))}; add_label adds one"
+                    f"there is no label {quoted(plain)}, and the labels are [{quoted_list(known)}]"
+                    f"{did_you_mean(str(plain), map(str, known))}; add_label adds one"
                 )
-        return given  # type: ignore[return-value]
+            given.append(known[known.index(plain)])
+        return [*dict.fromkeys(given)]
 
     def _validate_one_label(self, what: str) -> None:
         if self.multi_label:
             raise ParameterError(f"{what} is of texts with one label each, and this labelling has multi_label=True")
+
+
+def _text(parameter: str, value: str) -> str:
+    """A name or a note as plain text; raises ParameterError for what is no text."""
+    validate_parameters({parameter: value}, {parameter: TEXT})
+    return str.__str__(value)
 
 
 def _ask(index: int, how: str, name: str, until: float) -> Event:
@@ -601,9 +629,21 @@ def _validate(texts: Sequence[Example], labels: Iterable[Label], held_out: int) 
         raise DataError(f"labelling takes at least two texts, found {len(texts)}")
     if held_out > len(texts) // 2:
         raise ParameterError(f"held_out is {held_out}; expected at most half of the {len(texts)} texts")
-    if isinstance(labels, str) or len({*labels}) < 2:
+    given = [] if isinstance(labels, str) else as_labels([*labels])
+    if len({*given}) < 2:
         raise DataError(f"labels is {quoted(labels)}; expected at least two, as in ['billing', 'delivery']")
-    _validate_labels([*labels])
+    if len({*given}) < len(given):
+        raise DataError(f"labels is {quoted(labels)}; expected each label once")
+    _validate_labels(given)
+
+
+def _digest(texts: Sequence[Example]) -> str:
+    """A checksum of all texts, in their order."""
+    try:
+        text = json.dumps(texts, sort_keys=True, default=str)
+    except TypeError:  # keys of several types, which have no order
+        text = json.dumps(texts, default=str)
+    return sha256(text.encode()).hexdigest()
 
 
 def _validate_labels(labels: Sequence[Label]) -> None:

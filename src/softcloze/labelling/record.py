@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from softcloze.errors import ArtifactError
+from softcloze.labelling.events import VERSION, find_problem
 from softcloze.labelling.journal import Event
 from softcloze.verbalizer import Label
-
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +92,14 @@ class Record:
         """Take the next event of a journal.
 
         Raises:
-            ArtifactError: it is of an unknown kind, or lacks something.
+            ArtifactError: it is of an unknown kind, lacks something, or is about a text that there is not.
         """
-        try:
-            self._apply(event)
-        except (KeyError, TypeError, ValueError) as error:
+        if (problem := find_problem(event, self.started)) is not None:
             raise ArtifactError(
-                f"the journal has an event that this version does not know, {str(event)[:80]}; label into a new "
-                "folder, or with the version that wrote it"
-            ) from error
+                f"the journal has an event that is damaged or of another version: {problem}; mend or remove its line, "
+                "label with the version that wrote it, or into a new folder"
+            )
+        self._apply(event)
 
     def _apply(self, event: Event) -> None:
         match event["event"]:
@@ -124,8 +122,6 @@ class Record:
                 self.notes[int(event["index"])] = str(event["note"])
             case "undo":
                 self._undo(str(event["name"]))
-            case other:
-                raise ValueError(other)
 
     def _answer(self, event: Event, *, skipped: bool) -> None:
         index = int(event["index"])
