@@ -113,7 +113,7 @@ def test_a_new_label_has_the_next_key(client):
     shown = index(post(client))
     added = post(client, "add", new_label=f"  {HOSTILE} \n", index=shown)
     assert index(added) == shown
-    assert '<button class="label" name="label" value="3" data-key="4">' in added.text
+    assert '<button class="label" name="label" value="3" data-key="4" aria-keyshortcuts="4">' in added.text
     assert "<img" not in added.text
     assert "&lt;img" in added.text
     wrong = post(client, "add", new_label="Positive", index=shown)

@@ -75,8 +75,9 @@ class Desk:
                 message = self._answer(sent, sent.index, name, words)
                 return self._next(sent, name, message, after=True)
             case "skip" if sent.index is not None:
-                if sent.note:
-                    self.labeller.note(sent.index, sent.note, name=name)
+                note = self._changed_note(sent, sent.index)
+                if note is not None:
+                    self.labeller.note(sent.index, note, name=name)
                 if not sent.queue:
                     self.labeller.skip(sent.index, name=name)
                 return self._next(sent, name, words["left" if sent.queue else "skipped"], after=True)
@@ -104,12 +105,17 @@ class Desk:
         guess = self._likeliest(index)
         labels = [self._label(i) for i in sent.labels]
         given = labels if self.labeller.multi_label or len(labels) != 1 else labels[0]
-        self.labeller.tell(index, given, name=name, note=sent.note or None)
+        self.labeller.tell(index, given, name=name, note=self._changed_note(sent, index))
         said = words["separator"].join(visible(str(label)) for label in labels) or words["no_label"]
         if not guess or sent.queue:
             return words["saved"].format(labels=said)
         label, probability = guess[0]
         return words["saved_guess"].format(labels=said, guess=visible(str(label)), probability=f"{probability:.0%}")
+
+    def _changed_note(self, sent: Sent, index: int) -> str | None:
+        """The note of a form; None if it is the one that the text has."""
+        known = next((row.note for row in self.labeller.labelled() if row.index == index), "")
+        return sent.note if sent.note != known else None
 
     def _label(self, number: int) -> Label:
         """The label of a button; a number that none has becomes a label that there is not, which `tell` reports."""

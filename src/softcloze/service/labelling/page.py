@@ -42,7 +42,8 @@ def add_labelling_page(app: FastAPI, desk: Desk, name: str | None, stop: Callabl
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         sent = Sent(language=request.query_params.get("lang"))
-        return _render(desk, request, sent, await run_in_threadpool(desk.do, sent, all_strings()["en"]), name)
+        words = all_strings()[_language(sent, request)]
+        return _render(desk, request, sent, await run_in_threadpool(desk.do, sent, words), name)
 
     @app.post("/", include_in_schema=False)
     async def answer(request: Request) -> Response:

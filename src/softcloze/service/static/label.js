@@ -107,7 +107,8 @@ function keyOf({ key, code, shiftKey }) {
 }
 
 function find(key) {
-  return [...byId("work").querySelectorAll("[data-key]")].find(({ dataset }) => dataset.key.split(" ").includes(key))
+  const all = [...byId("work").querySelectorAll("[data-key]:not(.rest[open])")]
+  return all.find(({ dataset }) => dataset.key.split(" ").includes(key))
 }
 
 document.addEventListener("keydown", (event) => {
@@ -128,8 +129,7 @@ document.addEventListener("keydown", (event) => {
 
 function open(details) {
   details.open = true
-  const field = details.querySelector("input, textarea")
-  ;(field ?? details.querySelector("summary")).focus()
+  details.querySelector("input, textarea")?.focus()
 }
 
 reveal()
