@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from contextlib import contextmanager
+from importlib.resources import files
 
 import pytest
 from fastapi.testclient import TestClient
@@ -267,3 +268,17 @@ def test_addresses_that_cannot_be_used():
     port = free_port()
     with socket.create_server(("127.0.0.1", port)), pytest.raises(ParameterError, match=f"port {port} of 127.0.0.1"):
         serve_labelling(labeller(), port=port)
+
+
+def test_both_languages_have_the_same_strings_and_all_are_used():
+    folder = files("softcloze.service.labelling")
+    strings = json.loads(folder.joinpath("strings.json").read_text(encoding="utf-8"))
+    english, chinese = strings["en"], strings["zh"]
+    assert english.keys() == chinese.keys()
+    for name, text in english.items():
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", chinese[name])), name
+    sources = [file for file in folder.iterdir() if file.name.endswith((".py", ".html"))]
+    text = "".join(source.read_text(encoding="utf-8") for source in sources)
+    used = {*re.findall(r"\b(?:words|strings)(?:\.|\[\")(\w+)", text)} | {"skipped", "left"}
+    composed = {name for name in english if name.startswith(("of_", "result_"))}
+    assert english.keys() - composed == used - {"json", "of_", "result_"}

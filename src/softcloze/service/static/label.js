@@ -47,6 +47,7 @@ function show(work) {
   target?.focus({ preventScroll: true })
   if (!isSame) target?.scrollIntoView({ block: "nearest" })
   byId("status").textContent = work.dataset.message
+  byId("keys").closest("p").hidden = work.dataset.stage === "results"
   if (work.dataset.stage === "reading") setTimeout(look, 400)
   if (work.dataset.due !== undefined) measure()
 }
