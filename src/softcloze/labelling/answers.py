@@ -69,7 +69,8 @@ class Doubt:
         index: of the text.
         label: the label that it has.
         suggested: the label that the classifier would give it.
-        margin: how far the label is ahead of the likeliest other one, from -2 to 2: see `rank_doubts`.
+        margin: log-probability of the label less that of the likeliest other one, in nats; negative where the
+            classifier would give the other one.
         probabilities: of all labels.
         neighbours: the labelled texts that are most similar, the most similar first.
     """

@@ -35,29 +35,23 @@ def rank_doubts(log_probabilities: Array, targets: Indices) -> tuple[Indices, Ar
         targets: index of the label of each, shape (examples,).
 
     Returns:
-        Indices from the most doubtful text on, and the margin of each text: the probability of its label less that of
-        the likeliest other label, both less the label's threshold, from -2 to 2. The threshold of a label is its mean
-        probability among the texts that have it.
+        Indices from the most doubtful text on, and the margin of each text: the log-probability of its label less that
+        of the likeliest other label, in nats. It is negative where the classifier would give another label.
 
     Source:
-        Confident learning: Northcutt, Jiang and Chuang, JAIR 2021, arXiv:1911.00068; the normalised margin with
-        adjusted probabilities is that of Kuan and Mueller 2022 (cleanlab). A label that no text has takes no part.
+        Confident learning: Northcutt, Jiang and Chuang, JAIR 2021, arXiv:1911.00068. The margin is taken of
+        log-probabilities, and without thresholds of the labels, since it finds more wrong labels so with few texts:
+        docs/measurements/labelling.md.
 
     >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.15, 0.85]])
     >>> order, margins = rank_doubts(np.log(probabilities), np.array([0, 0, 1, 0]))
-    >>> order.tolist()
-    [3, 2, 1, 0]
+    >>> order.tolist(), margins.round(1).tolist()
+    ([3, 1, 0, 2], [2.2, 1.4, 2.2, -1.7])
     """
-    probabilities = np.exp(log_probabilities)
-    labels = probabilities.shape[1]
-    thresholds = np.array(
-        [probabilities[targets == label, label].mean() if (targets == label).any() else 1.0 for label in range(labels)]
-    )
-    adjusted = probabilities - thresholds
+    others = log_probabilities.copy()
     rows = np.arange(len(targets))
-    own = adjusted[rows, targets]
-    adjusted[rows, targets] = -np.inf
-    margins: Array = own - adjusted.max(1)
+    others[rows, targets] = -np.inf
+    margins: Array = log_probabilities[rows, targets] - others.max(1)
     return np.argsort(margins, kind="stable"), margins
 
 
