@@ -17,18 +17,24 @@ from softcloze.encoding import CompiledTemplate
 from softcloze.starters import load_data
 
 
-@given(lengths=st.lists(st.integers(0, 3000), max_size=40), budget=st.integers(0, 9000))
+@given(
+    lengths=st.lists(st.integers(0, 3000), max_size=40),
+    budget=st.integers(0, 9000),
+    padding=st.none() | st.integers(0, 5000),
+)
 @cases(100)
-def test_every_row_once_whatever_there_is_room_for(lengths, budget):
+def test_every_row_once_whatever_there_is_room_for(lengths, budget, padding):
     done = []
 
     def work(chosen):
+        of_batch = [lengths[i] for i in chosen]
+        assert padding is None or max(of_batch) * len(chosen) - sum(of_batch) <= padding
         assert len(chosen) == 1 or len(chosen) * max(lengths[i] for i in chosen) <= MAX_BATCH_TOKENS
         if len(chosen) > 1 and sum(lengths[i] for i in chosen) > budget:
             raise torch.OutOfMemoryError("no budget")
         done.extend(chosen)
 
-    run_length_bucketed(lengths, lambda i: lengths[i], work, MAX_BATCH_TOKENS)
+    run_length_bucketed(lengths, lambda i: lengths[i], work, MAX_BATCH_TOKENS, padding)
     assert sorted(done) == list(range(len(lengths)))
 
 

@@ -93,6 +93,16 @@ def test_a_batch_writes_what_single_rows_write(architecture, options):
     assert writer.write(rows, soft) == [writer.write([row], soft)[0] for row in rows]
 
 
+def test_texts_share_batches_unless_their_padding_costs_more_than_steps_of_another(monkeypatch):
+    model, rows = backbone("llama"), prompts()
+    sizes, write = [], model.write
+    monkeypatch.setattr(model, "write", lambda ids, *rest, **more: (sizes.append(len(ids)), write(ids, *rest, **more))[1])
+    writer_of(model).write(rows, soft_of(model))
+    long = EncodedPrompt((5,) * 90, (), {})
+    writer_of(model, {"max_new_tokens": 3}).write([*rows, long], soft_of(model))
+    assert sizes == [len(rows), 1, len(rows)]
+
+
 def test_the_common_prefix_is_computed_once_and_changes_nothing(monkeypatch):
     model = backbone("llama")
     lengths = []

@@ -1,6 +1,7 @@
 """Batches of sequences of similar length, sized by a budget of tokens or of activation bytes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from torch import OutOfMemoryError
@@ -35,7 +36,11 @@ def tokens_per_batch(width: int, itemsize: int) -> int:
 
 
 def run_length_bucketed(
-    lengths: Sequence[int], cost: Callable[[int], int], run: Callable[[list[int]], None], budget: int
+    lengths: Sequence[int],
+    cost: Callable[[int], int],
+    run: Callable[[list[int]], None],
+    budget: int,
+    padding: int | None = None,
 ) -> None:
     """Run a function on all sequences, longest first, in batches of similar length within a budget.
 
@@ -46,6 +51,8 @@ def run_length_bucketed(
         cost: tokens of the sequence with an index; the longest of a batch counts for all of them.
         run: takes the indices of a batch.
         budget: tokens in a batch.
+        padding: padding that a batch may have, in tokens, where one batch more costs as much; None where batches cost
+            little beside their tokens.
 
     Raises:
         OutOfMemoryError: a single sequence does not fit into memory.
@@ -54,12 +61,19 @@ def run_length_bucketed(
     >>> run_length_bucketed(lengths, lambda i: lengths[i], print, budget=4096)
     [1]
     [2, 0]
+    >>> run_length_bucketed(lengths, lambda i: lengths[i], print, budget=9000, padding=2000)
+    [1, 2, 0]
     """
     waiting = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
     while waiting:
         size = max(1, budget // max(1, cost(waiting[0])))
-        similar = [lengths[i] >= SIMILAR_LENGTH * lengths[waiting[0]] for i in waiting[:size]]
-        size = _rounded_size(max(size // 4, sum(similar), 1))
+        longest = lengths[waiting[0]]
+        if padding is None:
+            similar = [lengths[i] >= SIMILAR_LENGTH * longest for i in waiting[:size]]
+            size = max(size // 4, sum(similar), 1)
+        else:
+            size = sum(padded <= padding for padded in accumulate(longest - lengths[i] for i in waiting[:size]))
+        size = _rounded_size(size)
         batch, waiting = waiting[:size], waiting[size:]
         try:
             run(batch)

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 
 from softcloze.backbone import Backbone, PrefixCache, SoftInputs, run_length_bucketed, shared_prefix
+from softcloze.backbone.batching import MAX_BATCH_TOKENS
 from softcloze.encoding import EncodedPrompt
 from softcloze.generation.options import DEFAULT_TOKENS, generation_config, processors_of
 from softcloze.generation.stops import before_stop
 from softcloze.scoring.answers import AnswerPlan
 from softcloze.scoring.field_vectors import with_field_vectors
 from softcloze.scoring.plan import ModelInput, late_positions
+from softcloze.scoring.shared_prefix import CACHED_PER_TOKEN
 
 if TYPE_CHECKING:
     from softcloze.generation.hooks import Follow
+
+# tokens of padding that cost about as much as a step of a batch, in which all weights are loaded for one token of each
+# text: docs/measurements/generation-speed.md
+STEP_TOKENS = 12
 
 
 class Written(NamedTuple):
@@ -123,7 +129,9 @@ class Writer:
                 for i in range(len(prompts)):  # without padding after the prefix
                     run([i])
             else:
-                run_length_bucketed(lengths, lambda i: lengths[i] + self.limit, run, self.backbone.token_budget)
+                copies, known = int(self.options.get("num_beams", 1)), cached // CACHED_PER_TOKEN + self.limit
+                padding = STEP_TOKENS * self.limit
+                run_length_bucketed(lengths, lambda i: copies * (lengths[i] + known), run, MAX_BATCH_TOKENS, padding)
         return [written[i] for i in range(len(prompts))]
 
     def _shared_prefix(self, inputs: Sequence[ModelInput], soft: SoftInputs | None) -> PrefixCache | None:
