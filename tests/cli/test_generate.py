@@ -157,6 +157,30 @@ def test_interrupted_and_resumed(options, folder, capsys):
     assert bool(options) == (whole.read_bytes() != (folder / "whole.jsonl").read_bytes())
 
 
+def test_joined_shards_are_the_output_of_one_run_to_the_byte(folder, capsys, monkeypatch):
+    drawn = ["--option", "do_sample=true", "--option", "top_k=5", "--seed", "3"]
+    command = ["generate", "rows.jsonl", "--prompt", "prompt", *drawn, "--out"]
+    assert run_here(*command, "all.jsonl") == 0
+    with interrupted_after_a_window():
+        assert run_here(*command, "out.jsonl", "--shard", "2/2") != 0
+    assert run_here(*command, "out.jsonl", "--shard", "1/2") == 0
+    assert run_here("join", "rows.jsonl", "--out", "out.jsonl") == 2
+    unfinished = f"unfinished: out.jsonl.2-of-2.part has {WRITING_WINDOW} of {ROWS - WRITING_WINDOW} rows"
+    assert unfinished in capsys.readouterr().err
+    assert run_here(*command, "out.jsonl", "--shard", "2/2") == 0
+    said = capsys.readouterr().out
+    assert said.endswith(
+        " texts written; kept in out.jsonl.2-of-2.part for softcloze join, when all 2 shards are done\n"
+    )
+    monkeypatch.setattr("softcloze.cli.saved.open_backbone", None)
+    assert run_here(*command, "out.jsonl", "--shard", "2/2") == 0  # it is finished
+    assert run_here("join", "rows.jsonl", "--out", "out.jsonl") == 0
+    said, warned = capsys.readouterr()
+    assert said.endswith(f"{ROWS - 3} texts written to out.jsonl from 2 shards\n")
+    assert f"3 of {ROWS} rows could not be answered and have no text\n  line 4: field 'text'" in warned
+    assert (folder / "out.jsonl").read_bytes() == (folder / "all.jsonl").read_bytes()
+
+
 @pytest.mark.slow
 def test_killed_at_a_random_moment(folder):
     """As `kill -9` does it, which no program can catch."""
@@ -313,6 +337,7 @@ MISTAKES = [
     (["generate", "--prompt", "nowhere"], "nowhere is not a saved prompt: there is no such folder"),
     (["generate", "--prompt", "model"], "model is not a saved prompt: it holds a model"),
     (["generate", "--text", "a"], "for the rows of a FILE, or for one example in --text or --field: give one"),
+    (["generate", "--shard", "1/9"], "the 24 rows of the input make 1 window of 32, which stay together"),
     (["generate", "--text-column", "txt"], "pairs.csv has no column 'txt'"),
     (["generate", "--option", "top_k=5"], "'top_k' has an effect with do_sample=True alone; give that as well"),
     (["predict", "--prompt", "prompt"], "prompt writes text and has no labels; softcloze generate"),

@@ -127,7 +127,7 @@ def test_shards_that_do_not_make_a_whole_are_named(run, folder, tmp_path):
     (tmp_path / "rows.jsonl").write_bytes((folder / "rows.jsonl").read_bytes() + b"\n")
     code, said = run("join", "rows.jsonl", "--out", "out.csv")
     assert said.count("of another input: ") == 3
-    for path, reason in (("rows.jsonl", "did not write it"), ("nowhere.part", "there is no such file")):
+    for path, reason in (("rows.jsonl", "nor generate --shard wrote it"), ("nowhere.part", "there is no such file")):
         code, said = run("join", "rows.jsonl", path, "--out", "out.csv")
         assert (code, f"error: {path} is not a shard" in said, reason in said) == (2, True, True)
     assert not (tmp_path / "out.csv").exists()
@@ -144,4 +144,4 @@ def test_shards_need_an_output_and_a_window_each(run):
     assert "--shard 1/2 needs --out" in run(*SHARD, "1/2")[1]
     code, said = run.shard("1/4")
     assert code == 2
-    assert "the 522 rows of the input make 3 windows of 256, which are scored together; take at most 3 shards" in said
+    assert "the 522 rows of the input make 3 windows of 256, which stay together; take at most 3 shards" in said

@@ -96,7 +96,9 @@ def test_a_batch_writes_what_single_rows_write(architecture, options):
 def test_texts_share_batches_unless_their_padding_costs_more_than_steps_of_another(monkeypatch):
     model, rows = backbone("llama"), prompts()
     sizes, write = [], model.write
-    monkeypatch.setattr(model, "write", lambda ids, *rest, **more: (sizes.append(len(ids)), write(ids, *rest, **more))[1])
+    monkeypatch.setattr(
+        model, "write", lambda ids, *rest, **more: (sizes.append(len(ids)), write(ids, *rest, **more))[1]
+    )
     writer_of(model).write(rows, soft_of(model))
     long = EncodedPrompt((5,) * 90, (), {})
     writer_of(model, {"max_new_tokens": 3}).write([*rows, long], soft_of(model))

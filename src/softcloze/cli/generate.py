@@ -22,6 +22,7 @@ from softcloze.cli.row_run import open_rows, print_results, resume_output, run_r
 from softcloze.cli.saved import Saved, read_generator
 from softcloze.cli.served import fields_of_row
 from softcloze.cli.served_generator import ServedGenerator
+from softcloze.cli.shard import Shard
 from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError
 from softcloze.formatting import counted
@@ -63,6 +64,15 @@ def generate(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the rows of an interrupted run and begin anew.")
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="K/N",
+            help="Write for the k-th of n parts of the rows, as in 3/16; softcloze join writes --out when all are "
+            "done.",
+        ),
+    ] = None,
     format: FileFormat = PLAIN,
 ) -> None:
     """Write a text for each row of FILE with a saved prompt; with --text or --field in place of FILE, for one example.
@@ -74,7 +84,12 @@ def generate(
     is_single = text is not None or bool(field)
     if is_single == (file is not None):
         raise CommandError("generate writes for the rows of a FILE, or for one example in --text or --field: give one")
-    for name, given in {"--out": out, "--text-column": text_column, "--restart": restart or None}.items():
+    for name, given in {
+        "--out": out,
+        "--text-column": text_column,
+        "--restart": restart or None,
+        "--shard": shard,
+    }.items():
         if is_single and given is not None:
             raise CommandError(f"{name} is for the rows of a FILE; leave it out with --text and --field")
     options = read_options(option)
@@ -97,10 +112,15 @@ def generate(
         return
     if out is None:
         raise CommandError("the rows of a FILE need a file for their texts: name it with --out")
-    table = open_rows(file, out, format, restart=restart)
+    part = Shard.of_output(shard, out)
+    table = open_rows(file, out, format, restart=restart, in_parts=part is not None)
     source = read_generator(prompt) if url is None else ServedGenerator.find(url, prompt, read_token(token_file))
     validate_new_columns(table, COLUMNS)
     as_example = table.reader(source.templates, text_column)
+    from softcloze.prompt.streaming import WRITING_WINDOW, write_rows
+
+    rows = range(table.count) if part is None else part.rows(table.count, WRITING_WINDOW)
+    table = table.part(rows)
     counts = RowCounts(verb="answered")
     purpose = {
         "prompt": source.checksum,
@@ -111,15 +131,15 @@ def generate(
     changed = source.options(options) if isinstance(source, Saved) else options
     output = None
     if out != STANDARD:
-        output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart)
-
-    from softcloze.prompt.streaming import WRITING_WINDOW, write_rows
-
+        output = resume_output(out, table, COLUMNS, purpose, counts, restart=restart, shard=part)
+    first = rows.start + counts.rows
     process: Callable[[Iterator[Any]], Iterator[WrittenRow]]
-    if isinstance(source, Saved):
-        process = partial(write_rows, source.open_writer(model), options=changed, seed=seed, first=counts.rows)
+    if counts.rows == table.count:
+        process = iter
+    elif isinstance(source, Saved):
+        process = partial(write_rows, source.open_writer(model), options=changed, seed=seed, first=first)
     else:
-        process = partial(source.write_rows, max_new_tokens=options.get("max_new_tokens"), first=counts.rows)
+        process = partial(source.write_rows, max_new_tokens=options.get("max_new_tokens"), first=first)
     windows = run_rows(
         process, table, as_example, _result, done=counts.rows, work="writing texts", window=WRITING_WINDOW
     )
@@ -128,7 +148,10 @@ def generate(
         say(errors(), f"{counted(counts.answered, 'text')} written")
     else:
         write_results(output, windows)
-        say(results(), f"{counted(counts.answered, 'text')} written to ", plain(out, "bold"))
+        if part is None:
+            say(results(), f"{counted(counts.answered, 'text')} written to ", plain(out, "bold"))
+        else:
+            say(results(), f"{counted(counts.answered, 'text')} written; ", plain(part.kept_in(output.journal)))
     warn_of_bad_rows(table, counts, "and have no text")
 
 

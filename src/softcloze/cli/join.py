@@ -7,9 +7,10 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from softcloze.cli.console import errors, results
+from softcloze.cli.console import errors, plain, results, say
 from softcloze.cli.file_format import PLAIN, FileFormat
 from softcloze.cli.file_options import takes_format
+from softcloze.cli.generate import COLUMNS
 from softcloze.cli.input_files import Table
 from softcloze.cli.options import FileArgument
 from softcloze.cli.output_files import writer_for
@@ -25,6 +26,7 @@ from softcloze.formatting import counted
 
 SHARD = "--shard"
 PROBABILITY = "probability_"
+TEXT_COLUMNS = [*COLUMNS]
 
 
 class Part(NamedTuple):
@@ -53,7 +55,7 @@ def join(
     ] = None,
     format: FileFormat = PLAIN,
 ) -> None:
-    """Write the rows of a file with their labels from the results of softcloze predict --shard.
+    """Write the rows of a file with their labels or texts from the results of predict --shard or generate --shard.
 
     The output is that of a run over all rows. It is written as a whole or not at all, and the results of the shards
     stay as they are.
@@ -70,9 +72,14 @@ def join(
         write = writer_for(out, table, names)
         with replacing_file(out) as draft:
             write(draft, labelled_rows(table, names, chain.from_iterable(read_results(part.path) for part in parts)))
-    labels = [*counts.labels] if sum(counts.labels.values()) == counts.answered else []
-    say_labelled(counts, labels, f"; written to {out} from {counted(len(parts), 'shard')}", results())
-    warn_of_bad_rows(table, counts, "and have no label")
+    where = f"written to {out} from {counted(len(parts), 'shard')}"
+    if names == TEXT_COLUMNS:
+        say(results(), f"{counted(counts.answered, 'text')} ", plain(where))
+        warn_of_bad_rows(table, counts, "and have no text")
+    else:
+        labels = [*counts.labels] if sum(counts.labels.values()) == counts.answered else []
+        say_labelled(counts, labels, f"; {where}", results())
+        warn_of_bad_rows(table, counts, "and have no label")
 
 
 def _find(out: Path) -> list[Path]:
@@ -90,7 +97,9 @@ def _read_parts(table: Table, paths: Sequence[Path], out: Path) -> list[Part]:
         FileError: a file is no shard.
     """
     if not paths:
-        raise CommandError(f"there are no shards beside {out}; softcloze predict --shard 1/2 --out {out} makes one")
+        raise CommandError(
+            f"there are no shards beside {out}; softcloze predict or generate --shard 1/2 --out {out} makes one"
+        )
     parts = sorted(map(_read_part, paths), key=lambda part: part.shard)
     first = parts[0]
     problems = []
@@ -121,7 +130,9 @@ def _read_part(path: Path) -> Part:
     header = read_header(path)
     shard = header.purpose.get(SHARD) if header is not None else None
     if header is None or shard is None:
-        reason = "there is no such file" if not path.exists() else "softcloze predict --shard did not write it"
+        reason = (
+            "there is no such file" if not path.exists() else "neither predict --shard nor generate --shard wrote it"
+        )
         raise FileError(f"{path} is not a shard: {reason}")
     return Part(path, Shard.parse(shard), header)
 
@@ -133,12 +144,17 @@ def _count(table: Table, parts: Sequence[Part], out: Path) -> RowCounts:
         CommandError: a shard is unfinished; names all of them.
         FileError: a shard is damaged.
     """
-    from softcloze.prompt.streaming import WINDOW
+    from softcloze.prompt.streaming import WINDOW, WRITING_WINDOW
 
-    counts = RowCounts.of(name.removeprefix(PROBABILITY) for name in parts[0].header.names[1:-1])
+    names = parts[0].header.names
+    writes = names == TEXT_COLUMNS
+    window = WRITING_WINDOW if writes else WINDOW
+    counts = (
+        RowCounts(verb="answered") if writes else RowCounts.of(name.removeprefix(PROBABILITY) for name in names[1:-1])
+    )
     problems = []
     for part in parts:
-        before, rows = counts.rows, len(part.shard.rows(table.count, WINDOW))
+        before, rows = counts.rows, len(part.shard.rows(table.count, window))
         try:
             for result in read_results(part.path):
                 counts.add(result.answer, result.error)

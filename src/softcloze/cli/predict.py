@@ -94,9 +94,7 @@ def predict(
         raise CommandError(
             "--url has the service score the rows, with its own model; leave out --model, --encoder and --compile"
         )
-    part = Shard.parse(shard) if shard is not None else None
-    if part is not None and (out is None or out == STANDARD):
-        raise CommandError(f"--shard {shard} needs --out with a file, beside which the results of each shard are kept")
+    part = Shard.of_output(shard, out)
     table = open_rows(file, out, format, restart=restart, in_parts=part is not None)
     saved = read_classifier(prompt) if url is None else ServedPrompt.find(url, prompt, read_token(token_file))
     names = ("predicted", *(f"probability_{label}" for label in saved.label_texts), "error")
@@ -104,29 +102,31 @@ def predict(
     as_example = table.reader(saved.templates, text_column)
     from softcloze.prompt.streaming import WINDOW
 
-    if part is not None:
-        table = table.part(part.rows(table.count, WINDOW))
+    rows = range(table.count) if part is None else part.rows(table.count, WINDOW)
+    table = table.part(rows)
     counts = RowCounts.of(saved.label_texts)
     output = None
     if out is not None and out != STANDARD:
         purpose = {"prompt": saved.checksum, "--text-column": text_column}
         output = resume_output(out, table, names, purpose, counts, restart=restart, shard=part)
-    score = _scorer(saved, counts.rows, model, encoder, compile=compile) if counts.rows < table.count else iter
+    score = (
+        _scorer(saved, rows.start + counts.rows, model, encoder, compile=compile) if counts.rows < table.count else iter
+    )
     windows = run_rows(score, table, as_example, _result, done=counts.rows, work="scoring rows", window=WINDOW)
     if output is not None:
         write_results(output, windows)
     elif out == STANDARD:
         print_results(table, windows, names, counts)
     else:
-        first = _count(table, windows, counts)
+        shown = _count(table, windows, counts)
         columns = saved.templates[0].fields if text_column is None else (text_column,)
-        results().print(rich_table(_preview(table, first, columns, saved.label_texts, results())))
+        results().print(rich_table(_preview(table, shown, columns, saved.label_texts, results())))
     if output is None:
         where = ""
     elif part is None:
         where = f"; written to {out}"
     else:
-        where = f"; kept in {output.journal} for softcloze join, when all {part.of} shards are done"
+        where = f"; {part.kept_in(output.journal)}"
     # there are as many different choices as rows
     console = errors() if out == STANDARD else results()
     say_labelled(counts, () if saved.answers_words else saved.label_texts, where, console)
@@ -145,11 +145,11 @@ def say_labelled(counts: RowCounts, labels: Sequence[str], where: str, console: 
 
 
 def _scorer(
-    saved: Saved | ServedPrompt, done: int, model: str | None, encoder: str | None, *, compile: bool
+    saved: Saved | ServedPrompt, first: int, model: str | None, encoder: str | None, *, compile: bool
 ) -> "Score":
-    """The function that predicts the rows after the first `done` ones: here, or by a service."""
+    """The function that predicts the rows from index `first` on: here, or by a service."""
     if isinstance(saved, ServedPrompt):
-        return partial(saved.predict_rows, first=done)
+        return partial(saved.predict_rows, first=first)
     from softcloze.prompt.streaming import predict_rows
 
     return partial(predict_rows, saved.open(model, encoder, compile=compile))

@@ -1,8 +1,10 @@
-"""Shards of a run: parts of the rows, which machines can label side by side."""
+"""Shards of a run: parts of the rows, which machines can work on side by side."""
 
 import re
+from pathlib import Path
 from typing import NamedTuple, Self
 
+from softcloze.cli.sources import STANDARD
 from softcloze.errors import CommandError
 from softcloze.formatting import counted
 
@@ -36,6 +38,19 @@ class Shard(NamedTuple):
             raise CommandError(f"--shard {text}: expected the number of a part and of all parts, from 1/16 to 16/16")
         return shard
 
+    @classmethod
+    def of_output(cls, text: str | None, out: Path | None) -> Self | None:
+        """Parse the value of --shard of a command with --out; None without a value.
+
+        Raises:
+            CommandError: as `parse`, or the output is no file.
+        """
+        if text is not None and (out is None or out == STANDARD):
+            raise CommandError(
+                f"--shard {text} needs --out with a file, beside which the results of each shard are kept"
+            )
+        return cls.parse(text) if text is not None else None
+
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
@@ -44,12 +59,16 @@ class Shard(NamedTuple):
         """The part of the name of its journal after that of the output."""
         return f".{self.number}-of-{self.of}"
 
+    def kept_in(self, journal: Path) -> str:
+        """Where the results of this part are, for messages."""
+        return f"kept in {journal} for softcloze join, when all {self.of} shards are done"
+
     def rows(self, total: int, window: int) -> range:
         """The rows of this part, in whole windows, so that each row has the same company as in a run over all rows.
 
         Args:
             total: number of all rows.
-            window: rows that are scored together.
+            window: rows that are scored, or get their texts, together.
 
         Raises:
             CommandError: there are more parts than windows.
@@ -58,7 +77,7 @@ class Shard(NamedTuple):
         if self.of > windows:
             raise CommandError(
                 f"--shard {self}: the {counted(total, 'row')} of the input make {counted(windows, 'window')} of "
-                f"{window}, which are scored together; take at most {counted(windows, 'shard')}"
+                f"{window}, which stay together; take at most {counted(windows, 'shard')}"
             )
         first, end = (number * windows // self.of * window for number in (self.number - 1, self.number))
         return range(first, min(end, total))
