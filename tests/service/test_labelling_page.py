@@ -14,7 +14,7 @@ from support import models
 from support.serving import free_port, wait_until
 
 from softcloze import Labeller
-from softcloze.errors import DataError, ParameterError
+from softcloze.errors import DataError, FileError, ParameterError
 from softcloze.service.labelling import labelling_app, serve_labelling
 from softcloze.service.settings import ServiceSettings
 
@@ -86,6 +86,20 @@ def test_an_answer_is_on_disk_before_the_next_text_is_shown(client, tmp_path):
     assert index(again) == index(after)  # as a page that is loaded again
 
 
+def test_a_full_disk_is_reported_and_the_text_stays(client, monkeypatch):
+    shown = index(post(client))
+
+    def full(*_):
+        raise FileError("no space left")
+
+    monkeypatch.setattr("softcloze.labelling.journal.Journal.append", full)
+    answer = post(client, None, index=shown, label=0)
+    assert (answer.status_code, index(answer)) == (422, shown)
+    assert "no space left" in answer.text
+    monkeypatch.undo()
+    assert client.app.state.desk.labeller.labelled() == []
+
+
 def test_the_guess_is_shown_on_request_and_after_the_answer_alone(client):
     for number in (0, 1, 0, 1):
         label(client, number)
@@ -144,7 +158,7 @@ def test_people_with_different_names_get_different_texts(client):
 def test_doubtful_labels_are_mended_and_the_estimate_shown(tmp_path):
     made = labeller(tmp_path, labels=["positive", "negative"])
     with opened(made) as client:
-        while len(made.labelled()) < 20:
+        while len(made.labelled()) < 16:
             shown = index(post(client))
             bad = any(word in TEXTS[shown] for word in ("bad", "terrible", "dull", "not", "worst", "差", "失望"))
             post(client, None, index=shown, label=int(bad))

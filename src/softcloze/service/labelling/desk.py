@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from softcloze.errors import SoftclozeError
 from softcloze.formatting import visible
@@ -63,10 +64,7 @@ class Desk:
         try:
             return self._do(sent, words)
         except SoftclozeError as error:
-            view = self._next(sent, sent.name)
-            return View(
-                view.stage, words["failed"], str(error), view.index, view.passages, doubt=view.doubt, status=422
-            )
+            return self._failed(sent, sent.name, words, error)
 
     def _do(self, sent: Sent, words: Words) -> View:
         name = sent.name or ""
@@ -99,6 +97,15 @@ class Desk:
                 return self._question(name)
             case _:
                 return self._next(sent, name)
+
+    def _failed(self, sent: Sent, name: str, words: Words, error: SoftclozeError) -> View:
+        """Say why something was not done, and show the same text: another one cannot be asked for on a full disk."""
+        texts = self.labeller.texts
+        if sent.index is not None and sent.index < len(texts) and not sent.queue:
+            view = View("question", index=sent.index, passages=passages_of(texts[sent.index]))
+        else:
+            view = self._next(sent, name)
+        return replace(view, message=words["failed"], error=str(error), status=422)
 
     def _answer(self, sent: Sent, index: int, name: str, words: Words) -> str:
         """Save an answer, and say what it is and what the model's guess was."""

@@ -48,7 +48,7 @@ function show(work) {
   if (!isSame) target?.scrollIntoView({ block: "nearest" })
   byId("status").textContent = work.dataset.message
   byId("keys").closest("p").hidden = work.dataset.stage === "results"
-  if (work.dataset.stage === "reading") setTimeout(look, 400)
+  if (byId("progress")) setTimeout(look, 400)
   if (work.dataset.due !== undefined) measure()
 }
 
@@ -101,10 +101,11 @@ function isTyping({ target }) {
   return target.matches("textarea, select, input:not([type=checkbox])")
 }
 
-// The key of an event; a digit of a keyboard that writes digits with Shift counts without it.
+// The key of an event. A digit of a keyboard that writes digits with Shift counts without it, and wide signs as others.
 function keyOf({ key, code, shiftKey }) {
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(code)
-  return digit && !shiftKey && !find(key) ? digit[1] : key.length === 1 ? key.toLowerCase() : key
+  if (digit && !shiftKey && !find(key)) return digit[1]
+  return key.length === 1 ? key.normalize("NFKC").toLowerCase() : key
 }
 
 function find(key) {
