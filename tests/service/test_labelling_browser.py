@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 from support import models
@@ -55,8 +56,8 @@ def made(tmp_path_factory):
         yield made
 
 
-@pytest.fixture(scope="module")
-def address(made):
+@contextmanager
+def listening(made):
     server = Server(configure(labelling_app(made), "127.0.0.1", 0, ServiceSettings(drain_seconds=1)))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -64,6 +65,12 @@ def address(made):
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.handle_exit(signal.SIGTERM, None)
     thread.join(60)
+
+
+@pytest.fixture(scope="module")
+def address(made):
+    with listening(made) as address:
+        yield address
 
 
 def is_bad(text):
@@ -202,6 +209,22 @@ def test_without_a_script(visit, made):
     page.click("button[value=quality]")
     assert page.locator("#quality .answer").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_one_of_many_labels_is_found_by_its_name(visit, tmp_path):
+    names = [f"label {i} {'good' if i == 50 else 'bad'}" for i in range(60)]
+    made = Labeller(models.backbone("bert"), models.SENTENCES, names, folder=tmp_path, template=TEMPLATE)
+    with listening(made) as address:
+        page = visit(at=address)
+        index = shown(page)
+        page.keyboard.press(",")
+        page.keyboard.type("GOOD")
+        assert page.locator(".label:visible").count() == 1
+        press(page, "Enter")
+        assert [(row.index, row.label) for row in made.labelled()] == [(int(index), "label 50 good")]
+        assert findings(page) == []
+        press(page, "c")
+        assert made.labelled()[-1].label == names[11]
 
 
 SERVER = """

@@ -14,7 +14,7 @@ from softcloze.service.answers import RowError
 from softcloze.service.form import Form, read_entries
 from softcloze.service.labelling.desk import Desk
 from softcloze.service.labelling.sent import Sent, parse
-from softcloze.service.labelling.view import KEYS, View, curve_points
+from softcloze.service.labelling.view import KEYS, MANY_LABELS, View, curve_points
 from softcloze.service.page_parts import HEADERS, as_html, language_of, static_files
 
 _CURVE = (280.0, 90.0)  # width and height of the drawing
@@ -94,6 +94,7 @@ def _render(desk: Desk, request: Request, sent: Sent, view: View, name: str | No
             points=curve_points(curve, *_CURVE) if len(curve) > 1 else [],
             size=_CURVE,
             keys=KEYS,
+            many_labels=MANY_LABELS,
             text=as_html,
             data={"words": {"unreachable": words["unreachable"], "working": words["working"]}, "name": name},
         )

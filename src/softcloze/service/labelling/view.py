@@ -11,6 +11,7 @@ from softcloze.labelling import CurvePoint, Estimate, Forecast
 from softcloze.verbalizer import Label
 
 KEYS = "123456789abcdefghijklmnopqrstuvwxyz"  # of the labels, in their order
+MANY_LABELS = 12  # more of them are found by their names as well
 FOLDED = 1200  # characters of a text that are shown; the others are folded
 FOLDED_NEIGHBOUR = 300
 

@@ -117,6 +117,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.defaultPrevented) return
   if (isTyping(event)) {
     if (event.key === "Escape") byId("text")?.focus()
+    if (event.key === "Enter" && event.target.id === "find") takeFirst(event)
     return
   }
   if (!byId("keys").checked || event.repeat) return
@@ -126,13 +127,31 @@ document.addEventListener("keydown", (event) => {
   if (key.startsWith("Arrow") && event.target.closest(".scroll")) return
   event.preventDefault()
   if (target.matches("details")) open(target)
+  else if (target.matches("[type=search]")) target.focus()
   else target.click()
 })
+
+// Show the labels whose names have what is written in the box for it, and take the first of them.
+function filter({ target }) {
+  if (target.id !== "find") return
+  const part = target.value.toLowerCase()
+  for (const label of byId("work").querySelectorAll(".label"))
+    label.hidden = !label.querySelector("bdi").textContent.toLowerCase().includes(part)
+}
+
+function takeFirst(event) {
+  event.preventDefault()
+  if (event.target.value) byId("work").querySelector(".label:not([hidden])")?.click()
+  event.target.value = ""
+  filter(event)
+}
 
 function open(details) {
   details.open = true
   details.querySelector("input, textarea")?.focus()
 }
+
+document.addEventListener("input", filter)
 
 reveal()
 if (["start", "reading"].includes(byId("work").dataset.stage)) {
