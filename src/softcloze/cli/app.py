@@ -33,6 +33,7 @@ COMMANDS = {  # name of a module and of the function in it: summary
     "generate": "Write a text for every row of a file with a saved prompt.",
     "evaluate": "Measure a saved prompt on rows with labels or answers.",
     "compare": "Compare prompts and baselines on the same rows.",
+    "label": "Label rows on a page or in the terminal, and predict the rest.",
     "label-words": "Find label words by labelled rows.",
     "serve": "Answer requests over HTTP with the prompts of a registry.",
     "inspect": "Show a template, and an example token by token.",

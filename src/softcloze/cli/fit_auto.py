@@ -41,7 +41,17 @@ class TrainingRows(NamedTuple):
 
 
 def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None]) -> list[Row]:
-    """Read the columns that a classifier without a template shows.
+    """Read the columns that a classifier without a template shows; arguments and errors as of `texts_template`.
+
+    Raises:
+        FileError: a row is damaged or lacks a value, too; names the line.
+    """
+    template, column = texts_template(table, columns, others)
+    return [template.read_fields(row) for row in table.examples([template], column)]
+
+
+def texts_template(table: Table, columns: Sequence[str], others: Sequence[str | None]) -> tuple[Template, str | None]:
+    """A template that shows the columns of the texts, and the column of its only field if there is one.
 
     Args:
         table: the rows.
@@ -50,15 +60,16 @@ def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None
 
     Raises:
         CommandError: it is not clear which columns to show, or one has a name that no field of a template can have.
-        FileError: a column is missing, or a row is damaged or lacks a value; names the line.
+        FileError: a column is missing.
     """
     if not columns:
         rest = [name for name in table.columns if name not in others]
         columns = [TEXT] if TEXT in rest else rest
         if len(columns) != 1:
             raise CommandError(
-                f"{table.source} has the columns {quoted_list(table.columns)}, and --auto shows {TEXT!r}, or the only "
-                "one beside the labels; name the columns of the texts with --text-column, once for each"
+                f"{table.source} has the columns {quoted_list(table.columns)}, and without a template the texts are in "
+                f"{TEXT!r}, or in the only column beside the labels; name their columns with --text-column, once for "
+                "each"
             )
     names = [TEXT] if len(columns) == 1 else [table.find_column(column) for column in columns]
     for name in names:
@@ -67,9 +78,7 @@ def read_texts(table: Table, columns: Sequence[str], others: Sequence[str | None
                 f"the column {name!r} cannot be a field of a template, which is a word of letters, digits and _ that "
                 "is no tag; rename the column"
             )
-    template = template_of_fields([*dict.fromkeys(names)])
-    rows = table.examples([template], columns[0] if len(columns) == 1 else None)
-    return [template.read_fields(row) for row in rows]
+    return template_of_fields([*dict.fromkeys(names)]), columns[0] if len(columns) == 1 else None
 
 
 def fit_automatically(

@@ -20,7 +20,7 @@ class Question:
         text: the text.
         how: reason for which it was chosen: "different" (unlike those that are labelled), "uncertain" (the classifier
             is not sure), "sought" (it may have a label that no text has yet), "random", "held out" (drawn at random,
-            for the estimate alone) or "own" (by the person).
+            for the estimate alone), "own" (by the person) or "given" (it had its label before).
     """
 
     index: int

@@ -23,7 +23,7 @@ from softcloze.labelling.answers import Doubt, LabelledText, Predictions, Questi
 from softcloze.labelling.estimate import CurvePoint, Estimate, Forecast
 from softcloze.labelling.journal import Event, Journal
 from softcloze.labelling.learner import Labelled, Learner
-from softcloze.labelling.record import Answer, Lease, Record, start_event
+from softcloze.labelling.record import GIVEN, Answer, Lease, Record, start_event
 from softcloze.labelling.results import find_doubts, fit_automatic, fit_linear, fit_several, present_labels
 from softcloze.labelling.selection import DEFAULT, Strategy, choose, random_text
 from softcloze.labelling.states import Progress
@@ -53,7 +53,7 @@ class Labeller:
         model: as for `PromptClassifier`.
         texts: the texts, or mappings from field names to values, as for `PromptClassifier.fit`.
         labels: the labels, at least two; their names are their label words where they say something. Or a mapping from
-            labels to label words.
+            labels to label words. None to continue a labelling with the labels that it has.
         folder: where answers and the features of the texts are kept; None for memory alone. A folder with a labelling
             of the same texts is continued, with its labels and its held-out texts.
         template: a hard template with one mask; None to choose one by labels and language, as `AutoPromptClassifier`
@@ -96,7 +96,7 @@ class Labeller:
         self,
         model: AnyModel,
         texts: Iterable[Example],
-        labels: Sequence[Label] | Mapping[Label, Words],
+        labels: Sequence[Label] | Mapping[Label, Words] | None,
         *,
         folder: str | Path | None = None,
         template: str | Template | None = None,
@@ -125,9 +125,11 @@ class Labeller:
         given = {name: value for name, value in locals().items() if name in constraints}
         validate_parameters(given, constraints)
         self.texts: list[Example] = as_examples(texts)
-        _validate(self.texts, labels, held_out)
+        _validate(self.texts, held_out)
+        if labels is not None:
+            _validate_start(labels)
         words = labels.values() if isinstance(labels, Mapping) else ()
-        self._words = dict(zip(as_labels([*labels]), words, strict=True)) if words else {}
+        self._words = dict(zip(as_labels([*labels or ()]), words, strict=True)) if words else {}
         self.multi_label, self.strategy = bool(multi_label), strategy
         self._refit_every, self._lease, self._background = int(refit_every), float(lease), bool(background)
         self._max_length, self._seed = max_length, int(random_state)
@@ -145,9 +147,9 @@ class Labeller:
         self._mutex = threading.RLock()  # of the record; never held while a model runs
         self._once: dict[str, tuple[int, Any]] = {}
         self._journal, self._record = Journal(self._folder), Record()
-        self._open(as_labels([*labels]), int(held_out))
+        self._open(as_labels([*labels]) if labels is not None else None, int(held_out))
 
-    def _open(self, labels: list[Label], held_out: int) -> None:
+    def _open(self, labels: list[Label] | None, held_out: int) -> None:
         """Start a labelling, or continue the one in the folder."""
         digest = _digest(self.texts)
         with self._journal.locked():
@@ -155,6 +157,9 @@ class Labeller:
             if self._record.started is None:
                 if self._record.asked or self._record.labels:
                     raise ArtifactError(f"the first line of {self._journal.path} is missing; restore the file")
+                if labels is None:
+                    where = f"{self._folder} has no labelling yet" if self._folder is not None else "there is no folder"
+                    raise DataError(f"labels is None, and {where}: give the labels, as in ['billing', 'delivery']")
                 drawn = np.random.default_rng(self._seed).choice(len(self.texts), held_out, replace=False)
                 start = start_event(
                     digest, len(self.texts), labels, sorted(drawn.tolist()), multi_label=self.multi_label
@@ -172,7 +177,7 @@ class Labeller:
                     f"{self._folder} has a labelling with multi_label={started['multi_label']}; give the same, or "
                     "another folder"
                 )
-            new = [label for label in labels if label not in self._record.labels]
+            new = [label for label in labels or () if label not in self._record.labels]
             _validate_labels([*self._record.labels, *new])
             for label in new:
                 self._write({"event": "label", "label": label, "name": "", "time": time.time()})
@@ -266,6 +271,32 @@ class Labeller:
             self._write(*events)
         if self._background and self._learner.has_read:
             self._learner.refit_in_background(self._due)
+
+    def take(self, labels: Mapping[int, Label | Collection[Label]]) -> int:
+        """Take labels that some texts had before; `labelled` shows how="given" for them, and `undo` keeps them.
+
+        Args:
+            labels: from indices of texts to labels, each as for `tell`. Texts with an answer keep theirs.
+
+        Returns:
+            The number of texts that got a label.
+
+        Raises:
+            ParameterError: there is no such text or label.
+            FileError: the answers cannot be written.
+        """
+        with self._mutex, self._journal.locked():
+            self._sync()
+            now = time.time()
+            new = {self._index(index): self._labels_of(label) for index, label in labels.items()}
+            events: list[Event] = [
+                {"event": "answer", "index": index, "labels": given, "name": "", "time": now, "how": GIVEN}
+                for index, given in new.items()
+                if index not in self._record.given
+            ]
+            if events:
+                self._write(*events)
+        return len(events)
 
     def skip(self, index: int, *, name: str = "") -> None:
         """Leave a text without a label, and do not ask for it again; raises as `tell`."""
@@ -623,12 +654,16 @@ def _labelled(answered: int, labels: tuple[Label, ...], answers: Sequence[Answer
     )
 
 
-def _validate(texts: Sequence[Example], labels: Iterable[Label], held_out: int) -> None:
-    """Raise for too few texts or labels."""
+def _validate(texts: Sequence[Example], held_out: int) -> None:
+    """Raise for too few texts."""
     if len(texts) < 2:
         raise DataError(f"labelling takes at least two texts, found {len(texts)}")
     if held_out > len(texts) // 2:
         raise ParameterError(f"held_out is {held_out}; expected at most half of the {len(texts)} texts")
+
+
+def _validate_start(labels: Sequence[Label] | Mapping[Label, Words]) -> None:
+    """Raise DataError for too few labels, or one that is given twice, is none, or is like another one."""
     given = [] if isinstance(labels, str) else as_labels([*labels])
     if len({*given}) < 2:
         raise DataError(f"labels is {quoted(labels)}; expected at least two, as in ['billing', 'delivery']")

@@ -9,6 +9,8 @@ from softcloze.labelling.events import VERSION, find_problem
 from softcloze.labelling.journal import Event
 from softcloze.verbalizer import Label
 
+GIVEN = "given"  # how a text was chosen whose label came with it
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -22,6 +24,7 @@ class Answer:
         name: of the person; "" if it was not given.
         time: of the answer, in seconds since 1970 (UTC).
         how: reason for which the text was chosen, as in `Question.how`.
+        came_along: the text had the label before, so that nobody takes it back.
     """
 
     index: int
@@ -30,6 +33,7 @@ class Answer:
     name: str
     time: float
     how: str
+    came_along: bool = False
 
     @property
     def when(self) -> str:
@@ -127,8 +131,9 @@ class Record:
         index = int(event["index"])
         labels = () if skipped else tuple(event["labels"])
         self.labels += [label for label in labels if label not in self.labels]
-        how = self.how.setdefault(index, "own")
-        answer = Answer(index, labels, skipped, str(event["name"]), float(event["time"]), how)
+        came_along = event.get("how") == GIVEN
+        how = self.how.setdefault(index, GIVEN if came_along else "own")
+        answer = Answer(index, labels, skipped, str(event["name"]), float(event["time"]), how, came_along)
         self._stack.append(answer)
         self.given[index] = answer
         self.leases.pop(index, None)
@@ -136,7 +141,8 @@ class Record:
 
     def last_of(self, name: str) -> Answer | None:
         """The last answer of a person that is not taken back."""
-        return next((answer for answer in reversed(self._stack) if answer.name == name), None)
+        mine = (answer for answer in reversed(self._stack) if answer.name == name and not answer.came_along)
+        return next(mine, None)
 
     def _undo(self, name: str) -> None:
         """Take the last answer of a person back: the text has the answer from before, or none."""

@@ -190,6 +190,35 @@ def loss_curve(name: str, title: str, losses: Mapping[str, Sequence[float]]) -> 
     return drawing.svg(title, f"Loss by epoch. {values}.")
 
 
+def accuracy_by_texts(
+    name: str,
+    title: str,
+    points: Sequence[tuple[int, float, float]],
+    interval: tuple[float, float] | None,
+) -> Markup:
+    """Plot balanced accuracy over the number of labelled texts, on a logarithmic scale.
+
+    Args:
+        name: of the drawing.
+        title: of the plot.
+        points: number of texts, mean and standard deviation.
+        interval: of the last value, as a band; None for none.
+    """
+    line = Series(0, "cross-validation", tuple(Point(texts, mean, ()) for texts, mean, _ in points))
+    measure = Measure("balanced accuracy, %", ACCURACY.text)
+    drawing, axes = _plot(name, measure, [line])
+    colour, marker = _colour_and_marker(line)
+    counts, means, spreads = zip(*points, strict=True)
+    positions = [math.log2(count) for count in counts]
+    if interval is not None:
+        axes.axhspan(*interval, color=FAINT, alpha=0.15, lw=0)
+    axes.errorbar(positions, means, yerr=spreads, color=colour, marker=marker, ms=6.5, mec=GROUND, mew=0.75, lw=1.6)
+    axes.set_xticks(positions, labels=[f"{count:,}" for count in counts])
+    axes.set_xlabel("labelled texts")
+    values = ", ".join(f"{measure.text(mean)} with {count:,} texts" for count, mean in zip(counts, means, strict=True))
+    return drawing.svg(title, f"{measure.label} by cross-validation: {values}.")
+
+
 def _list_plot(
     name: str, rows: int, limits: tuple[float, float], label: str, margin: float, inset: float = 0
 ) -> tuple[Drawing, Axes]:

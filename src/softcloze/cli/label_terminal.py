@@ -1,0 +1,283 @@
+"""Labelling in the terminal: one text at a time, its label on a key."""
+
+import string
+from collections.abc import Callable, Mapping
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from softcloze.cli.console import plain, say
+from softcloze.cli.keys import ENTER, Keys
+from softcloze.cli.label_results import say_results
+from softcloze.cli.label_view import guess_line, show_commands, show_doubt, show_keys, show_question, show_text
+from softcloze.errors import SoftclozeError
+from softcloze.formatting import counted, did_you_mean, one_line, percent
+
+if TYPE_CHECKING:
+    from softcloze.labelling import Estimate, Labeller, Question
+    from softcloze.verbalizer import Label
+
+COMMANDS = {
+    "?": "guess",
+    "u": "undo",
+    "s": "skip",
+    "n": "note",
+    "+": "new label",
+    "/": "label by name",
+    "v": "whole text",
+    "d": "doubtful labels",
+    "e": "estimate",
+    "f": "finish",
+    "q": "quit",
+}
+OF_TEXTS = "?snv/"  # commands that need a text
+LABEL_KEYS = "1234567890" + "".join(letter for letter in string.ascii_lowercase if letter not in COMMANDS)
+DOUBTS = 20  # doubtful labels in a round
+ESTIMATE_EVERY = 8  # answers
+
+
+class TerminalSession:
+    """A person who labels in the terminal.
+
+    Args:
+        labeller: the labelling; its texts are read.
+        keys: what the person types.
+        console: where texts are shown.
+        name: of the person.
+        finish: writes the results and returns data about them.
+    """
+
+    def __init__(
+        self, labeller: "Labeller", keys: Keys, console: Console, *, name: str, finish: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._labeller, self._keys, self._console = labeller, keys, console
+        self._name, self._finish = name, finish
+        self._question: Question | None = None
+        self._chosen: list[Label] = []  # of several labels
+        self._standing = _Standing(labeller)
+
+    def run(self) -> None:
+        """Show texts until the person quits or the input ends; each answer is on disk before the next text."""
+        show_commands(self._console, COMMANDS)
+        self._next()
+        while (key := self._keys.read()) is not None and key != "q":
+            try:
+                self._act(key)
+            except SoftclozeError as error:
+                self._say(Text("error: ", "red"), plain(error))
+        self._standing.join()
+
+    def _act(self, key: str) -> None:
+        """Do what a key or a line says."""
+        question = self._question
+        if question is None and (key in OF_TEXTS or key not in COMMANDS):
+            return
+        match key:
+            case "?" if question is not None and not self._labeller.multi_label:
+                self._say("  ", guess_line(self._labeller.guess(question.index)))
+            case "u":
+                self._undo()
+            case "s" if question is not None:
+                self._labeller.skip(question.index, name=self._name)
+                self._next("skipped")
+            case "n" if question is not None:
+                if (note := self._keys.line("note: ")) is not None:
+                    self._labeller.note(question.index, note, name=self._name)
+                    self._say("  noted")
+            case "+":
+                self._add_label()
+            case "/":
+                self._answer_by_name(self._keys.line("label (its beginning is enough): ") or "")
+            case "v" if question is not None:
+                show_text(self._console, question.text, whole=True)
+            case "d":
+                self._review()
+            case "e":
+                self._say_estimate()
+            case "f":
+                self._console.print("writing the results …", style="dim")
+                say_results(self._finish())
+            case _:
+                self._answer(key)
+
+    def _next(self, before: str | Text = "") -> None:
+        """Ask for the next text, and show it after a line about the last one."""
+        self._question, self._chosen = next(iter(self._labeller.ask(name=self._name)), None), []
+        if before:
+            self._say(Text("→ ", "bold"), before)
+        if self._question is None:
+            self._say("no text is left to label", Text("; others may be shown some now", "dim"))
+            self._say("f writes the results, d shows doubtful labels, u takes the last answer back, q quits")
+            return
+        counts = self._labeller.counts()
+        labelled = len(self._labeller.labelled())
+        facts = f"{labelled:,} of {counted(len(self._labeller.texts), 'text')} labelled"
+        show_question(self._console, self._labeller, self._question, facts + self._standing.line(labelled))
+        self._show_labels(counts)
+
+    def _show_labels(self, counts: "Mapping[Label, int] | None" = None) -> None:
+        counts = counts if counts is not None else self._labeller.counts()
+        show_keys(self._console, self._label_keys(), counts, self._chosen)
+
+    def _label_keys(self) -> "dict[str, Label]":
+        """The labels by their keys; in lines by their numbers."""
+        labels = self._labeller.labels
+        if not self._keys.are_single:
+            return {str(number): label for number, label in enumerate(labels, start=1)}
+        return dict(zip(LABEL_KEYS, labels, strict=False))
+
+    def _answer(self, key: str) -> None:
+        """Take a label, or several, by keys, numbers or names."""
+        labels = self._label_keys()
+        if not self._labeller.multi_label:
+            if key in labels:
+                self._tell(labels[key])
+            elif key.strip() and not self._keys.are_single:
+                self._answer_by_name(key)
+        elif self._keys.are_single:
+            if key == ENTER:
+                self._tell_several(self._chosen)
+            elif key in labels:
+                self._toggle(labels[key])
+        elif key in ("", "-"):
+            self._tell_several(self._chosen)
+        else:
+            named = [self._find(part.strip(), labels) for part in key.split(",") if part.strip()]
+            found = [label for label in named if label is not None]
+            if len(found) == len(named):
+                self._tell_several(found)
+
+    def _answer_by_name(self, name: str) -> None:
+        label = self._find(name.strip(), self._label_keys()) if name.strip() else None
+        if label is not None and self._labeller.multi_label:
+            self._toggle(label)
+        elif label is not None:
+            self._tell(label)
+
+    def _find(self, name: str, keys: "Mapping[str, Label]") -> "Label | None":
+        """A label by its key, its name or the beginning of its name; None, with a message, if it is not one label."""
+        if name in keys:
+            return keys[name]
+        labels, wanted = self._labeller.labels, name.casefold()
+        found = [label for label in labels if str(label).casefold() == wanted]
+        found = found or [label for label in labels if str(label).casefold().startswith(wanted)]
+        if len(found) == 1:
+            return found[0]
+        hint = did_you_mean(name, map(str, labels)) if not found else f": it begins {len(found)} of them"
+        self._say(plain(f"no single label is {one_line(name)!r}{hint}"), "; ", Text("+ adds a label", "dim"))
+        return None
+
+    def _toggle(self, label: "Label") -> None:
+        self._chosen = (
+            [one for one in self._chosen if one != label] if label in self._chosen else [*self._chosen, label]
+        )
+        self._show_labels()
+        self._say(Text("Enter takes the marked ones", "dim"))
+
+    def _tell(self, label: "Label") -> None:
+        question = self._question
+        if question is None:
+            return
+        guess = self._labeller.guess(question.index)
+        self._labeller.tell(question.index, label, name=self._name)
+        likeliest = next(iter(guess))
+        opinion = f"   (the model: {one_line(likeliest)} {percent(guess[likeliest], 0)})"
+        self._next(Text.assemble(plain(one_line(label), "bold"), (opinion, "dim")))
+
+    def _tell_several(self, labels: "list[Label]") -> None:
+        question = self._question
+        if question is not None:
+            self._labeller.tell(question.index, labels, name=self._name)
+            self._next(plain(", ".join(map(one_line, labels)) or "no label", "bold"))
+
+    def _undo(self) -> None:
+        taken_back = self._labeller.undo(name=self._name)
+        if taken_back is None:
+            self._say("there is no answer of yours to take back")
+        else:
+            self._next("taken back")
+
+    def _add_label(self) -> None:
+        label = (self._keys.line("new label: ") or "").strip()
+        if label:
+            self._labeller.add_label(label, name=self._name)
+            self._show_labels()
+
+    def _say_estimate(self) -> None:
+        from softcloze.labelling.sentences import estimate_sentence, forecast_sentence
+
+        if self._labeller.multi_label:
+            self._say("there is no estimate where texts have several labels")
+            return
+        self._say("  ", estimate_sentence(self._labeller.estimate()))
+        points = [
+            f"{percent(point.balanced_accuracy, 0)} with {point.texts}" for point in self._labeller.learning_curve()
+        ]
+        if points:
+            self._say("  ", f"So far: {', '.join(points)} labelled texts.")
+        if sentence := forecast_sentence(self._labeller.forecast()):
+            self._say("  ", sentence)
+
+    def _review(self) -> None:
+        """Show labelled texts, those first whose label is doubtful, and take new labels for them."""
+        if self._labeller.multi_label:
+            self._say("there are no doubts where texts have several labels")
+            return
+        doubts = [doubt for doubt in self._labeller.doubts(DOUBTS) if doubt.margin < 0]
+        commands = {ENTER: "keep", "v": "whole text", "q": "back to labelling"}
+        changed = 0
+        for number, doubt in enumerate(doubts, start=1):
+            show_doubt(self._console, self._labeller, doubt, f"doubtful label {number} of {len(doubts)}")
+            keys = self._label_keys()
+            show_keys(self._console, keys, {})
+            show_commands(self._console, commands)
+            while (key := self._keys.read()) == "v":
+                show_text(self._console, self._labeller.texts[doubt.index], whole=True)
+            if key in (None, "q"):
+                break
+            label = keys.get(key) if key in keys or key in ("", ENTER, " ") else self._find(key, keys)
+            if label is not None and label != doubt.label:
+                self._labeller.tell(doubt.index, label, name=self._name)
+                changed += 1
+                self._say(Text("→ ", "bold"), plain(one_line(label), "bold"))
+        self._say(f"{counted(changed, 'label')} changed" if doubts else "no label is doubtful so far")
+        self._next()
+
+    def _say(self, *parts: str | Text) -> None:
+        say(self._console, *parts)
+
+
+class _Standing:
+    """The last estimate, computed in a thread so that no text waits for it."""
+
+    def __init__(self, labeller: "Labeller") -> None:
+        self._labeller = labeller
+        self._thread: Thread | None = None
+        self._estimate: Estimate | None = None
+        self._at = 0
+
+    def line(self, labelled: int) -> str:
+        """The last estimate, shortly; starts the next one if enough texts were labelled since."""
+        idle = self._thread is None or not self._thread.is_alive()
+        if idle and not self._labeller.multi_label and labelled >= self._at + ESTIMATE_EVERY:
+            self._at = labelled
+            self._thread = Thread(target=self._compute, name="softcloze-estimate", daemon=True)
+            self._thread.start()
+        found = self._estimate
+        if found is None:
+            return ""
+        low, high = percent(found.low, 0), percent(found.high, 0)
+        return f" · balanced accuracy about {percent(found.balanced_accuracy, 0)} ({low} to {high})"
+
+    def join(self) -> None:
+        """Wait for the thread."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _compute(self) -> None:
+        try:
+            self._estimate = self._labeller.estimate()
+        except SoftclozeError:  # the person sees it by the key for the estimate
+            self._estimate = None
