@@ -185,9 +185,9 @@ class Terminal:
         self.shown = ""
         pid, self.file = pty.fork()
         if pid == 0:
-            os.execve(
-                SCRIPT, [str(SCRIPT), *arguments], os.environ | {"NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "90"}
-            )
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # which the processes of the tests ignore
+            environment = {"NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "90"}
+            os.execve(SCRIPT, [str(SCRIPT), *arguments], os.environ | environment)
         self.pid = pid
 
     def type(self, keys):

@@ -68,8 +68,8 @@ def texts_template(table: Table, columns: Sequence[str], others: Sequence[str | 
         if len(columns) != 1:
             raise CommandError(
                 f"{table.source} has the columns {quoted_list(table.columns)}, and without a template the texts are in "
-                f"{TEXT!r}, or in the only column beside the labels; name their columns with --text-column, once for "
-                "each"
+                f"{TEXT!r}, or in the only column beside the labels; name the columns of the texts with --text-column, "
+                "once for each"
             )
     names = [TEXT] if len(columns) == 1 else [table.find_column(column) for column in columns]
     for name in names:

@@ -65,9 +65,9 @@ class SingleKeys(Keys):
 
     def __enter__(self) -> "SingleKeys":
         """Have the terminal pass on each key at once, without showing it."""
-        tty.setcbreak(self._file)
+        tty.setcbreak(self._file, termios.TCSADRAIN)
         self._handlers = {
-            signal.SIGCONT: signal.signal(signal.SIGCONT, lambda *_: tty.setcbreak(self._file)),
+            signal.SIGCONT: signal.signal(signal.SIGCONT, lambda *_: tty.setcbreak(self._file, termios.TCSADRAIN)),
             signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)),
         }
         return self
@@ -98,7 +98,7 @@ class SingleKeys(Keys):
         try:
             return LineKeys().line(prompt)
         finally:
-            tty.setcbreak(self._file)
+            tty.setcbreak(self._file, termios.TCSADRAIN)
 
     def _byte(self) -> bytes:
         try:

@@ -1,7 +1,8 @@
 """softcloze label: from a file without labels to labelled rows, a classifier and predictions."""
 
 import json
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,8 +12,9 @@ from softcloze.cli.console import errors, plain, quiet, results, say
 from softcloze.cli.file_format import PLAIN, FileFormat
 from softcloze.cli.file_options import takes_format
 from softcloze.cli.input_files import open_table
-from softcloze.cli.label_rows import LabelRows, folder_beside, read_rows
-from softcloze.cli.options import FileArgument, ModelOption, parse, read_escapes
+from softcloze.cli.label_results import Results, say_results
+from softcloze.cli.label_rows import folder_beside, read_rows
+from softcloze.cli.options import FileArgument, ModelOption, TokenFileOption, parse, read_escapes, read_token
 from softcloze.cli.progress import fetch, show_progress
 from softcloze.errors import CommandError
 from softcloze.files import validate_writable
@@ -83,6 +85,7 @@ def label(
     host: Annotated[str, typer.Option(help="Address of the page.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 for any free one.")] = 8001,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in a browser.")] = False,
+    token_file: TokenFileOption = None,
     max_length: Annotated[
         int | None, typer.Option(help="Longest prompt in tokens; by default the model's limit.")
     ] = None,
@@ -100,6 +103,7 @@ def label(
     if finish and terminal:
         raise CommandError("--finish labels nothing; leave out --terminal")
     parsed = resolve_mask_template(template) if template is not None else None
+    token = read_token(token_file)
     words: Any = read_labels(labels)
     if not (terminal or finish):
         _validate_service()
@@ -134,18 +138,18 @@ def label(
         random_state=seed,
     )
     _take_given(labeller, given, label_column)
-    _read(labeller, model)
-    _run(
-        labeller,
-        rows,
-        folder,
-        terminal=terminal,
-        finish=finish,
-        automatic=automatic,
-        name=name,
-        at=(host, port),
-        browser=browser,
-    )
+    write = Results(labeller, rows, folder, automatic)
+    with labeller:
+        if finish:
+            _read(labeller, model)
+            _say_results(write())
+        elif terminal:
+            _read(labeller, model)
+            with _said_before_and_after(labeller, folder):
+                _label_in_terminal(labeller, write, name)
+        else:
+            with _said_before_and_after(labeller, folder):
+                _serve(labeller, write, name, host=host, port=port, token=token, browser=browser)
 
 
 def read_labels(given: str | None) -> "list[str] | dict[Label, Words] | None":
@@ -205,50 +209,50 @@ def _read(labeller: "Labeller", model: str) -> None:
         raise
 
 
-def _run(
-    labeller: "Labeller",
-    rows: LabelRows,
-    folder: Path,
-    *,
-    terminal: bool,
-    finish: bool,
-    automatic: bool,
-    name: str,
-    at: tuple[str, int],
-    browser: bool,
-) -> None:
-    """Label on the page or in the terminal, or only write the results."""
-    from softcloze.cli.label_results import Results, say_results
-
-    write = Results(labeller, rows, folder, automatic)
-    with labeller:
-        if finish:
-            found = write()
-            say_results(found)
-            if found["problem"] is not None:
-                raise typer.Exit(2)
-            return
+@contextmanager
+def _said_before_and_after(labeller: "Labeller", folder: Path) -> Iterator[None]:
+    """Say how many rows are labelled, where the answers are, and at the end how to continue."""
+    labelled = len(labeller.labelled())
+    of_all = f"{counted(labelled, 'row')} labelled of {len(labeller.texts):,}; answers are kept in "
+    say(errors(), of_all, plain(folder, "bold"))
+    try:
+        yield
+    finally:
         labelled = len(labeller.labelled())
-        say(
-            errors(),
-            f"{counted(labelled, 'row')} labelled of {len(labeller.texts):,}; answers are kept in ",
-            plain(folder, "bold"),
-        )
-        try:
-            if terminal:
-                from softcloze.cli.keys import open_keys
-                from softcloze.cli.label_terminal import TerminalSession
+        how = "run the same command again to continue, or with --finish for the results"
+        say(errors(), f"{counted(labelled, 'row')} labelled; {how}")
 
-                with open_keys() as keys:
-                    TerminalSession(labeller, keys, results(), name=name, finish=write).run()
-            else:
-                serve_labelling = import_module("softcloze.service.labelling").serve_labelling
 
-                serve_labelling(labeller, host=at[0], port=at[1], name=name, finish=write, open_browser=browser)
-        finally:
-            labelled = len(labeller.labelled())
-            say(
-                errors(),
-                f"{counted(labelled, 'row')} labelled; run the same command again to continue, or with "
-                "--finish for the results",
-            )
+def _label_in_terminal(labeller: "Labeller", write: Results, name: str) -> None:
+    from softcloze.cli.keys import open_keys
+    from softcloze.cli.label_terminal import TerminalSession
+
+    with open_keys() as keys:
+        TerminalSession(labeller, keys, results(), name=name, finish=write).run()
+
+
+def _serve(
+    labeller: "Labeller", write: Results, name: str, *, host: str, port: int, token: str | None, browser: bool
+) -> None:
+    """Serve the page, which shows the progress of the reading, until somebody ends the labelling on it."""
+    from softcloze.service.labelling import serve_labelling
+
+    found = serve_labelling(
+        labeller,
+        host=host,
+        port=port,
+        name=name,
+        finish=write,
+        open_browser=browser,
+        token=token,
+        on_start=lambda address: say(errors(), "the page is at ", plain(address, "bold")),
+    )
+    if found is not None:
+        _say_results(dict(found))
+
+
+def _say_results(found: dict[str, Any]) -> None:
+    """Print the results; exit with 2 if there is no classifier."""
+    say_results(found)
+    if found["problem"] is not None:
+        raise typer.Exit(2)

@@ -129,7 +129,7 @@ class Labeller:
         if labels is not None:
             _validate_start(labels)
         words = labels.values() if isinstance(labels, Mapping) else ()
-        self._words = dict(zip(as_labels([*labels or ()]), words, strict=True)) if words else {}
+        self._words = dict(zip(as_labels([*(labels or ())]), words, strict=True)) if words else {}
         self.multi_label, self.strategy = bool(multi_label), strategy
         self._refit_every, self._lease, self._background = int(refit_every), float(lease), bool(background)
         self._max_length, self._seed = max_length, int(random_state)
