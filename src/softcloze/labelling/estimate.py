@@ -7,6 +7,7 @@ import numpy as np
 
 from softcloze.heads.logistic import Array
 from softcloze.labelling.head import Features, Indices, choose_strength, fit_quick, folds_of
+from softcloze.labelling.selection import margins_of
 
 LEVEL = 0.9
 DRAWS = 2000
@@ -146,13 +147,6 @@ def stratum_weights(margins: Array, rest: Array) -> Array:
     return weights
 
 
-def _margins(log_probabilities: Array) -> Array:
-    """Probability of the likeliest label less that of the next, shape (texts,)."""
-    ordered = np.sort(np.exp(log_probabilities), axis=1)
-    margins: Array = ordered[:, -1] - ordered[:, -2]
-    return margins
-
-
 def estimate(
     features: Features,
     rows: Indices,
@@ -191,7 +185,7 @@ def estimate(
         predicted, known, of = logs.argmax(1), targets, "random" if sample else "chosen"
         if not sample:
             # half way: whole weights leave as large an error of the other sign
-            weights = (1 + stratum_weights(_margins(logs), _margins(head.log_probabilities(features, rest)))) / 2
+            weights = (1 + stratum_weights(margins_of(logs), margins_of(head.log_probabilities(features, rest)))) / 2
     value, low, high = interval_of(known, predicted, labels, seed, weights, evidence)
     missing = labels - len(np.unique(known))
     return Estimate(value, low, high, LEVEL, len(known), of, missing)

@@ -19,7 +19,34 @@ FIRST = 8  # texts that differ, before the classifier takes part; or one for eac
 CANDIDATES = 40  # least sure texts among which similar ones are passed over
 LIKENESS = 0.5  # what a text loses for a cosine of 1 with one that the classifier does not know yet
 DEFAULT: Strategy = "random"  # docs/measurements/labelling.md: no other is above it on all tasks
+AT_ONCE = 64  # texts that are compared with all others at once
 MOST_CLUSTERED = 20_000  # texts among which clusters are sought
+
+
+class Likeness:
+    """For each text the cosine with the most similar one of a growing set of texts.
+
+    >>> likeness = Likeness(np.eye(3, dtype=np.float32))
+    >>> likeness.to([0]).tolist(), likeness.to([0, 2]).tolist(), likeness.to([2]).tolist()
+    ([1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 1.0])
+    """
+
+    def __init__(self, vectors: Array):
+        """Take directions of length 1, shape (texts, components)."""
+        self._vectors = vectors
+        self._known: set[int] = set()
+        self._cosines = np.full(len(vectors), -np.inf, dtype=vectors.dtype)
+
+    def to(self, indices: Collection[int]) -> Array:
+        """The cosines, shape (texts,); only texts that were not there in the last call cost time."""
+        if not self._known <= {*indices}:  # a lease ended, or an answer was taken back
+            self._known, self._cosines = set(), np.full_like(self._cosines, -np.inf)
+        new = sorted({*indices} - self._known)
+        for start in range(0, len(new), AT_ONCE):
+            cosines = self._vectors @ self._vectors[new[start : start + AT_ONCE]].T
+            np.maximum(self._cosines, cosines.max(1), out=self._cosines)
+        self._known.update(new)
+        return self._cosines
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +57,13 @@ class Space:
         vectors: of length 1, shape (texts, components).
         first: indices of texts that differ, each in the middle of a cluster.
         shuffled: all indices in random order.
+        likeness: of all texts to those that new ones should not resemble.
     """
 
     vectors: Array
     first: tuple[int, ...]
     shuffled: Indices
+    likeness: Likeness
 
 
 def space_of(features: Features, labels: int, seed: int) -> Space:
@@ -64,7 +93,7 @@ def space_of(features: Features, labels: int, seed: int) -> Space:
     middles = sample[fitted.transform(vectors[sample]).argmin(0)]
     sizes = np.bincount(fitted.labels_, minlength=clusters)
     first = tuple(dict.fromkeys(middles[np.argsort(-sizes, kind="stable")].tolist()))
-    return Space(vectors, first, shuffled)
+    return Space(vectors, first, shuffled, Likeness(vectors))
 
 
 def choose(
@@ -141,13 +170,25 @@ def _different(space: Space, near: list[int], open_: NDArray[np.bool_]) -> int:
     candidates = np.flatnonzero(open_)
     if not near:
         return random_text(space, open_)
-    return int(candidates[(space.vectors[candidates] @ space.vectors[near].T).max(1).argmin()])
+    return int(candidates[space.likeness.to(near)[candidates].argmin()])
 
 
 def _uncertain(space: Space, log_probabilities: Array, new: list[int], candidates: Indices) -> int:
     """Among the texts of least margin, the one of least margin and likeness to those that the classifier lacks."""
-    probabilities = np.sort(np.exp(log_probabilities[candidates]), axis=1)
-    margins = probabilities[:, -1] - probabilities[:, -2]
+    margins = margins_of(log_probabilities[candidates])
     least = np.argsort(margins, kind="stable")[:CANDIDATES]
     cosines = space.vectors[candidates[least]] @ space.vectors[new].T if new else np.zeros((len(least), 1))
     return int(candidates[least[(margins[least] + LIKENESS * cosines.max(1).clip(0)).argmin()]])
+
+
+def margins_of(log_probabilities: Array) -> Array:
+    """Probability of the likeliest label less that of the next, shape (texts,).
+
+    >>> margins_of(np.log([[0.2, 0.7, 0.1], [0.5, 0.5, 0.0001]])).round(2).tolist()
+    [0.5, 0.0]
+    """
+    rows, likeliest = np.arange(len(log_probabilities)), log_probabilities.argmax(1)
+    others = log_probabilities.copy()
+    others[rows, likeliest] = -np.inf
+    margins: Array = np.exp(log_probabilities[rows, likeliest]) - np.exp(others.max(1))
+    return margins

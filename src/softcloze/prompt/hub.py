@@ -25,7 +25,11 @@ FILES = (
 
 REPOSITORY = re.compile(r"(?!.*(?:--|\.\.))\w[\w.-]{0,95}/\w[\w.-]{0,95}(?<!\.git)", re.ASCII)
 # a Path of hf://user/name has one slash there
-_LOCATION = re.compile(r"hf:/{1,2}(?:models/)?([^@]*?)/?(?:@(.+))?", re.DOTALL)
+_LOCATION = re.compile(r"(?i:hf):/{1,2}(?:models/)?([^@]*?)/?(?:@(.*))?", re.DOTALL)
+# names of Git; the cache has a file of this name, which must not lie elsewhere
+_REVISION = re.compile(
+    r"(?!.*(?:\.\.|//|@\{))[^\s\x00-\x20\x7f~^:?*\[\\/.-][^\s\x00-\x20\x7f~^:?*\[\\]{0,254}(?<![/.])"
+)
 _COMMIT = re.compile("[0-9a-f]{40}")
 _SNAPSHOT = re.compile("models--(.+)")  # a folder of the cache: models--user--name/snapshots/COMMIT
 _LOGIN = "hf auth login"
@@ -47,7 +51,7 @@ class HubLocation(NamedTuple):
         """Parse a location; None for the path of a folder on this machine.
 
         Raises:
-            ArtifactError: it begins as a location and names no repository.
+            ArtifactError: it begins as a location and names no repository, or no revision after an @.
 
         >>> HubLocation.parse("hf://user/name@v1")
         HubLocation(repository='user/name', revision='v1')
@@ -61,7 +65,13 @@ class HubLocation(NamedTuple):
             raise ArtifactError(
                 f"{quoted(text, 100)} names no repository of a hub; expected hf://USER/NAME or hf://USER/NAME@REVISION"
             )
-        return cls(found[1], unquote(found[2]) if found[2] is not None else None)
+        revision = unquote(found[2]) if found[2] is not None else None
+        if revision is not None and not _REVISION.fullmatch(revision):
+            raise ArtifactError(
+                f"{quoted(text, 100)} names no branch, tag or commit after the @; expected one as in "
+                "hf://USER/NAME@v1, or nothing for the newest commit"
+            )
+        return cls(found[1], revision)
 
     @classmethod
     def of_snapshot(cls, folder: Path) -> Self | None:

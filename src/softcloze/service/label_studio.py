@@ -10,6 +10,7 @@ Source:
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,15 +117,29 @@ def find_control(config: str, served: ServedVersion) -> Control:
         if tag.tag in ("Text", "HyperText") and tag.get("valueType") != "url"
     }
     labels = {_as_text(label) for label in served.prompt.verbalizer.labels}
-    for tag in root.iter("Choices"):
+    for tag, choices in _choices(root):
         name, text = tag.get("name", ""), tag.get("toName", "")
-        choices = {choice.get("alias") or choice.get("value") for choice in tag.iter("Choice")}
-        if labels <= choices and variables.get(text, "").startswith("$"):
+        if labels <= choices and re.fullmatch(r"\$.+", variables.get(text, "")):
             return Control(name, text, variables[text][1:])
     message = (
         f"the labelling configuration needs <Choices> with the labels of {served.name}, {', '.join(sorted(labels))}"
     )
     raise RowError(422, "label_config", f'{message}, toName a <Text> with a value as "$text"')
+
+
+def _choices(root: ElementTree.Element) -> list[tuple[ElementTree.Element, set[str | None]]]:
+    """All tags of choices in their order, each with its own; one walk, however deep tags lie in each other."""
+    found: list[tuple[ElementTree.Element, set[str | None]]] = []
+    open_: list[tuple[ElementTree.Element, set[str | None]]] = [(root, set())]
+    while open_:
+        tag, choices = open_.pop()
+        if tag.tag == "Choices":
+            choices = set()
+            found.append((tag, choices))
+        elif tag.tag == "Choice":
+            choices.add(tag.get("alias") or tag.get("value"))
+        open_ += [(child, choices) for child in reversed(tag)]
+    return found
 
 
 def _row(task: JsonValue, served: ServedVersion, control: Control, prompt_id: str) -> RowBody:
