@@ -78,8 +78,9 @@ def push_to_hub(
             the hub turns the login away or cannot be reached.
 
     Example:
-        >>> push_to_hub("my-prompt", "user/reviews", tag="v1")  # doctest: +SKIP
-        'hf://user/reviews@3f2c9a...'
+        ```python
+        push_to_hub("my-prompt", "user/reviews", tag="v1")  # 'hf://user/reviews@3f2c9a...'
+        ```
     """
     languages = [language] if isinstance(language, str) else [*language]
     values = {"repository": repository, "private": private, "tag": tag, "license": license}

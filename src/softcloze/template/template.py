@@ -104,6 +104,7 @@ class Template:
             TemplateSyntaxError: the nodes break a rule; the message shows their printed form.
             TemplateTypeError: an item is not a node.
 
+        >>> from softcloze.template import Field
         >>> Template.from_nodes([Field("text"), Literal(" It"), Literal(" was "), Mask()])
         Template('<text> It was <mask>')
         """
