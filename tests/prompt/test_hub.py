@@ -148,6 +148,8 @@ def test_errors_say_the_fix(hub, classifier, tmp_path):
     assert unknown.format("nothing") in error_of("hf://alice/nothing")
     assert "has no branch, tag or commit 'v9'" in error_of("hf://alice/reviews@v9")
     assert "names no repository of a hub; expected hf://USER/NAME" in error_of("hf://reviews")
+    for revision in ("../../other/refs/main", "%2e%2e/main", "/etc", "C:\\x", "", "v1 "):  # the cache names a file so
+        assert "names no branch, tag or commit after the @" in error_of(f"hf://alice/reviews@{revision}")
     with hubs.client_of(hub.url, tmp_path / "other", token=None):
         assert f"{unknown.format('reviews')}, or log in with: hf auth login" in error_of("hf://alice/reviews")
     with hubs.client_of(hub.url, tmp_path / "other", token="hf_expired"):

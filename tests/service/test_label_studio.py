@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import time
 
 import pytest
 
@@ -134,6 +135,14 @@ def test_a_configuration_that_the_prompt_does_not_fit_is_said_when_it_connects(c
         answer = client.post(f"/label-studio/reviews/{route}", content=body, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "label_config")
     assert "POSITIVE" not in answer.text
+
+
+def test_choices_that_lie_in_choices_are_read_in_one_walk(client):
+    deep = 8000  # in steps for each pair of tags it would take minutes
+    nested = f"<View>{'<Choices>' * deep}{'<Choice/>' * deep}{'</Choices>' * deep}</View>"
+    started = time.process_time()
+    assert setup(client, nested).status_code == 422
+    assert time.process_time() - started < 5
 
 
 def test_an_address_that_names_no_prompt_is_404(client):
