@@ -1,6 +1,8 @@
 """A classifier as a pipeline of transformers: the shapes of a real one, and the scores of `predict_proba`."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from support import models
 from transformers import BertConfig, BertForSequenceClassification, pipeline
@@ -99,6 +101,15 @@ def test_a_stream_is_read_a_window_at_a_time(classifiers):
     assert read == []
     next(answers)
     assert len(read) == 2
+
+
+def test_rows_of_a_frame_are_rows_and_bytes_are_no_text(classifiers):
+    pipe = as_pipeline(classifiers[0])
+    frame = pd.DataFrame({"text": TEXTS, "id": range(5)})
+    for rows in (frame, frame[["text"]].rename(columns={"text": "review"}), pa.Table.from_pandas(frame)):
+        assert [*pipe(rows, batch_size=5)] == pipe(TEXTS)
+    with pytest.raises(DataError, match="got one bytes"):
+        pipe(b"A delight.")
 
 
 def test_other_classifiers_and_labels(classifiers):

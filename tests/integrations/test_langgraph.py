@@ -277,6 +277,12 @@ def test_states_without_a_value_are_errors(clf):
             function({"text": {"text": None}})
     with pytest.raises(DataError, match="the label 'happy'; expected one of '"):
         label_router(sorted(WORDS), routes=ROUTES)({"label": "happy"})
+    with pytest.raises(DataError, match="expected one of"):
+        label_router(sorted(WORDS), routes=ROUTES)({"label": ["happy"]})
+    unsure = label_router(sorted(WORDS), routes=ROUTES, threshold=0.9, otherwise="person")
+    for share in (float("nan"), None, "high"):
+        with pytest.raises(DataError, match="expected a number"):
+            unsure({"label": sorted(WORDS)[0], "probability": share})
 
 
 def test_routes_are_checked_when_they_are_made(clf, backbone):

@@ -4,7 +4,9 @@ These are plain functions of a state, which import nothing of LangGraph; `pip in
 A state is a mapping, a dataclass or a model of pydantic.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from numbers import Real
 from typing import Any, Literal, TypeAlias, cast
 
 from sklearn.utils.validation import check_is_fitted
@@ -125,7 +127,8 @@ def label_router(
         otherwise: as for `router`.
 
     Returns:
-        A function of the state, as `router` returns it. It raises DataError for a label that is not one of `labels`.
+        A function of the state, as `router` returns it. It raises DataError for a label that is not one of `labels`,
+        and for a probability that is no number.
 
     Raises:
         ParameterError: as `router`.
@@ -140,10 +143,12 @@ def label_router(
 
     def route(state: Any) -> str:  # noqa: ANN401
         label = _value(state, key)
-        if label not in nodes:
+        if not isinstance(label, Hashable) or label not in nodes:
             raise DataError(f"the state has the label {quoted(label)}; expected one of {quoted_list(nodes)}")
         share = _value(state, probability) if threshold is not None else 1.0
-        return _choose(nodes, label, share, threshold, otherwise)
+        if not isinstance(share, Real) or math.isnan(share):
+            raise DataError(f"the state has the probability {quoted(share)}; expected a number, as classify writes it")
+        return _choose(nodes, label, float(share), threshold, otherwise)
 
     return _annotated(route, "label_router", nodes, otherwise)
 

@@ -1,12 +1,12 @@
 """transformers: a fitted classifier as a callable that answers as a pipeline for text classification."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softcloze.automatic import AutoPromptClassifier
 from softcloze.classifiers import ProbeClassifier, PromptClassifier, PromptEnsemble, predict_stream
-from softcloze.data import Example
+from softcloze.data import Example, iterate_examples
 from softcloze.errors import DataError, ParameterError
 from softcloze.formatting import counted, quoted, quoted_list
 from softcloze.parameters import NONE, instance_of, integer, validate_parameters
@@ -110,7 +110,7 @@ class TextClassification:
             return [answer] if isinstance(inputs, str) and top_k is _FIRST else answer
         if isinstance(inputs, list):
             return [*self._answers(iter(inputs), window if window is not None else max(1, len(inputs)), top_k)]
-        return self._answers(_rows(inputs), window if window is not None else WINDOW, top_k)
+        return self._answers(_rows(inputs, self._fields()), window if window is not None else WINDOW, top_k)
 
     def _answers(self, rows: Iterator[Example], window: int, top_k: int | None) -> Iterator[Any]:
         examples = (self._example(row, index) for index, row in enumerate(rows))
@@ -159,10 +159,10 @@ def _config(labels: list[str]) -> "PretrainedConfig":
     )
 
 
-def _rows(inputs: Any) -> Iterator[Any]:  # noqa: ANN401 - many libraries have datasets
-    """Iterate over rows; a dataset of torch has a length and items alone."""
-    if hasattr(inputs, "__iter__"):
-        return iter(inputs)
+def _rows(inputs: Any, fields: Sequence[str]) -> Iterator[Any]:  # noqa: ANN401 - many libraries have datasets
+    """Iterate over rows, also of a frame; a dataset of torch has a length and items alone."""
+    if hasattr(inputs, "__iter__") or hasattr(inputs, "to_pylist"):
+        return iterate_examples(inputs, fields)
     if not hasattr(inputs, "__len__") or not hasattr(inputs, "__getitem__"):
         raise DataError(f"expected a text, a list or an iterable of texts or examples, found {quoted(inputs, 60)}")
     return (inputs[index] for index in range(len(inputs)))
