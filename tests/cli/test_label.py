@@ -66,7 +66,7 @@ def answers(folder="films.labelling"):
 
 def texts_shown(output):
     """The first line of each text that was shown."""
-    return re.findall(r"texts labelled.*─\n  (.*)\n", output)
+    return re.findall(r"labelled ·.*─\n  (.*)\n", output)
 
 
 def labelled_texts(folder="films.labelling"):
@@ -110,7 +110,7 @@ def test_the_same_command_continues_with_the_same_rows(folder, say, capsys):
     assert len(together) == 5 and together == apart[:3] + apart[4:]  # the text at the end of the first is shown again
     assert [event["labels"] for event in answers("two")] == [["positive"], ["negative"]] * 2
     assert say(command=["label", "films.csv", "--model", "model", "--terminal", "--out", "two"]) == 0
-    assert "4 of 24 texts labelled" in capsys.readouterr().out
+    assert "4 of 24 labelled" in capsys.readouterr().out
 
 
 def test_people_with_different_names_are_shown_different_rows(folder, say, capsys):
@@ -213,9 +213,9 @@ class Terminal:
 @pytest.mark.slow
 def test_single_keys_in_a_terminal(folder):
     terminal = Terminal(*LABEL)
-    terminal.wait_for("0 of 24 texts labelled")
+    terminal.wait_for("0 of 24 labelled")
     terminal.type("1")
-    terminal.wait_for("1 of 24 texts labelled")
+    terminal.wait_for("1 of 24 labelled")
     terminal.type("\x1b[A")  # an arrow says nothing
     terminal.type("？")  # of a Chinese keyboard
     terminal.wait_for("the model's guess")
@@ -228,7 +228,7 @@ def test_single_keys_in_a_terminal(folder):
     terminal.type("2/")
     terminal.wait_for("label (its beginning is enough): ")
     terminal.type("还\n")
-    terminal.wait_for("3 of 24 texts labelled")
+    terminal.wait_for("3 of 24 labelled")
     terminal.type("\x03")
     terminal.wait_for("3 rows labelled; run the same command again")
     assert terminal.end() != 0
@@ -239,13 +239,13 @@ def test_single_keys_in_a_terminal(folder):
 def test_a_killed_process_loses_no_answer(folder):
     terminal = Terminal(*LABEL)
     for number, key in enumerate("1212"):
-        terminal.wait_for(f"{number} of 24 texts labelled")
+        terminal.wait_for(f"{number} of 24 labelled")
         terminal.type(key)
-    terminal.wait_for("4 of 24 texts labelled")
+    terminal.wait_for("4 of 24 labelled")
     os.kill(terminal.pid, signal.SIGKILL)
     assert terminal.end() == -signal.SIGKILL
     done = subprocess.run([SCRIPT, *LABEL], input="2\n", capture_output=True, encoding="utf-8", timeout=120)
-    assert "4 of 24 texts labelled" in done.stdout and "5 of 24 texts labelled" in done.stdout
+    assert "4 of 24 labelled" in done.stdout and "5 of 24 labelled" in done.stdout
     texts = [{"text": text} for text in pandas.read_csv(folder / "films.csv").text.dropna()]
     with Labeller("model", texts, None, folder="films.labelling") as again:
         assert again.counts() == {"positive": 2, "negative": 3}

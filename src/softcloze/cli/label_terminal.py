@@ -113,7 +113,7 @@ class TerminalSession:
             return
         counts = self._labeller.counts()
         labelled = len(self._labeller.labelled())
-        facts = f"{labelled:,} of {counted(len(self._labeller.texts), 'text')} labelled"
+        facts = f"{labelled:,} of {len(self._labeller.texts):,} labelled"
         show_question(self._console, self._labeller, self._question, facts + self._standing.line(labelled))
         self._show_labels(counts)
 
@@ -269,7 +269,7 @@ class _Standing:
         if found is None:
             return ""
         low, high = percent(found.low, 0), percent(found.high, 0)
-        return f" · balanced accuracy about {percent(found.balanced_accuracy, 0)} ({low} to {high})"
+        return f" · balanced accuracy {percent(found.balanced_accuracy, 0)} ({low} to {high})"
 
     def join(self) -> None:
         """Wait for the thread."""

@@ -67,7 +67,10 @@ def labelling_page(labeller: Labeller, source: str, predictions: Predictions | N
         verdicts += [estimate_sentence(estimate), forecast_sentence(labeller.forecast())]
         suspicious = sum(doubt.margin < 0 for doubt in doubts)
         if suspicious:
-            verdicts.append(f"{suspicious:,} of {len(doubts):,} labels are doubtful: they are first in the list below.")
+            verdicts.append(
+                f"The classifier would give {suspicious:,} of the {len(doubts):,} labelled texts another label; those "
+                "of which it is surest are in the list of doubtful labels."
+            )
     if predictions is not None:
         verdicts.append(balance_sentence(predicted))
     if problem is not None:
